@@ -1,0 +1,83 @@
+"""Where data, pretrained weights and output lie on this machine: paths.yaml and environment variables."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+from pydantic import Field, PrivateAttr
+
+from lib.config.schema import ConfigError, Section
+from lib.config.validation import validate
+from lib.config.yaml12 import read_yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_VARIABLE = "TRACKING_"
+
+
+class Paths(Section):
+    """Folders of this machine, absolute once they come from ``load_paths``.
+
+    * ``data``: root folder of each dataset by its name, as ``dataset_root`` looks it up.
+    * ``output``: runs are written below it, a folder an experiment.
+    * ``pretrained_models``: weights that others trained.
+    """
+
+    data: dict[str, Path] = {}
+    # Strict validation of JSON refuses a default that is a Path already, hence the exceptions from validating defaults.
+    output: Path = Field(default_factory=lambda: REPOSITORY / "output", validate_default=False)
+    pretrained_models: Path = Field(default_factory=lambda: REPOSITORY / "pretrained_models", validate_default=False)
+    _file: Path = PrivateAttr(default_factory=lambda: REPOSITORY / "paths.yaml")
+
+    def dataset_root(self, name: str) -> Path:
+        """Root folder of a dataset; ``ConfigError`` says where to set it if it is not set or is not there."""
+        if name not in self.data:
+            near = get_close_matches(name, self.data, n=1)
+            hint = f" (data.{near[0]} is set: a slip?)" if near else ""
+            raise ConfigError(f"data.{name}: not set{hint}; {self._remedy(name)} to the folder of {name}")
+        if not self.data[name].is_dir():
+            raise ConfigError(f"data.{name}: no such folder: {self.data[name]}; {self._remedy(name)} to the right one")
+        return self.data[name]
+
+    def _remedy(self, name: str) -> str:
+        return f"set data.{name} in {self._file} or the environment variable {_VARIABLE}DATA_{name.upper()}"
+
+
+def load_paths(file: Path | None = None) -> Paths:
+    """The folders of this machine.
+
+    They are read from ``file``, else from the file that TRACKING_PATHS names, else from paths.yaml in the checkout if
+    there is one, else defaults hold. TRACKING_DATA_<NAME>, TRACKING_OUTPUT and TRACKING_PRETRAINED_MODELS then replace
+    single entries; an empty variable counts as unset. A relative path counts from the folder of the file it stands in,
+    or from the current folder if it stands in a variable. Raises ``ConfigError`` for a file that is absent or wrong.
+    """
+    variable = _variable("PATHS")
+    if file is None and variable and not variable.exists():
+        raise ConfigError(f"{_VARIABLE}PATHS: no such file: {variable}; correct or unset this environment variable")
+    named = Path(file).absolute() if file else variable
+    chosen = named or REPOSITORY / "paths.yaml"
+    given = validate(Paths, read_yaml(chosen) if named or chosen.exists() else {}, str(chosen))
+    data = {name: _absolute(folder, chosen.parent) for name, folder in given.data.items()}
+    paths = Paths(
+        data=data | _data_variables(),
+        output=_variable("OUTPUT") or _absolute(given.output, chosen.parent),
+        pretrained_models=_variable("PRETRAINED_MODELS") or _absolute(given.pretrained_models, chosen.parent),
+    )
+    paths._file = chosen
+    return paths
+
+
+def _absolute(path: Path | str, folder: Path) -> Path:
+    return folder / os.path.expanduser(path)
+
+
+def _variable(name: str) -> Path | None:
+    text = os.environ.get(_VARIABLE + name)
+    return _absolute(text, Path.cwd()) if text else None
+
+
+def _data_variables() -> dict[str, Path]:
+    prefix = f"{_VARIABLE}DATA_"
+    folders = {name: _variable(name.removeprefix(_VARIABLE)) for name in os.environ if name.startswith(prefix)}
+    return {name.removeprefix(prefix).lower(): folder for name, folder in folders.items() if folder}

@@ -1,0 +1,46 @@
+"""The random changes of one training image: where its crop lies, its colours, its side."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from pydantic import NonNegativeFloat
+
+from lib.config.schema import Section
+
+
+class JitterConfig(Section):
+    """How far a crop is moved and resized around the target.
+
+    ``center``: the crop's centre moves by up to ``center / 2`` times sqrt(w * h) along each axis. ``scale``: standard
+    deviation of the logarithm of its width and height.
+    """
+
+    center: NonNegativeFloat = 0.0
+    scale: NonNegativeFloat = 0.0
+
+
+def jitter_box(box_xywh: np.ndarray, config: JitterConfig, rng: np.random.Generator) -> np.ndarray:
+    """A box near the target's, float64 ``[4]`` xywh, around which the crop is taken.
+
+    Width and height are multiplied by exp(normal * scale), each with its own draw; the box's centre moves by uniform
+    (-1/2, 1/2) * center * sqrt(w * h) of the new size (``_get_jittered_box`` of GRM and OSTrack).
+    """
+    size = box_xywh[2:] * np.exp(rng.standard_normal(2) * config.scale)
+    move = np.sqrt(size.prod()) * config.center * (rng.random(2) - 0.5)
+    return np.concatenate((box_xywh[:2] + 0.5 * box_xywh[2:] + move - 0.5 * size, size))
+
+
+def to_grayscale(image: np.ndarray) -> np.ndarray:
+    """The RGB image without colour, in three equal channels."""
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+def mirror_box(box_xywh: np.ndarray, extent: float) -> np.ndarray:
+    """The box after its image was flipped left to right.
+
+    ``extent`` is W - 1 for pixels of an image W wide, which is a pixel off the exact mirror, as the lineage has it; and
+    1 for fractions of a crop.
+    """
+    x, y, width, height = box_xywh
+    return np.array((extent - (x + width), y, width, height), dtype=box_xywh.dtype)

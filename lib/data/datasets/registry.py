@@ -1,0 +1,35 @@
+"""The datasets by name: which reader turns a folder into sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+from lib.data.datasets.got10k import read_got10k
+from lib.data.types import Sequence
+
+DATASETS: dict[str, Callable[[Path, str], list[Sequence]]] = {"got10k": read_got10k}
+
+# Known, so that published experiments can name them; their readers come later.
+PLANNED = (
+    "avist", "coco", "imagenet_vid", "itb", "lasot", "lasot_extension_subset", "nfs", "otb", "tnl2k", "trackingnet",
+    "uav",
+)  # fmt: skip
+
+
+def check_dataset(name: str) -> None:
+    """Raises ``ValueError`` for a name that is neither in ``DATASETS`` nor ``PLANNED``, with the nearest one."""
+    known = (*DATASETS, *PLANNED)
+    if name not in known:
+        near = get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+        raise ValueError(f"unknown dataset {name!r}; {hint}")
+
+
+def read_dataset(name: str, split: str, root: Path) -> list[Sequence]:
+    """The sequences of a split of the dataset whose files lie in ``root``; ``ValueError`` for what cannot be read."""
+    check_dataset(name)
+    if name not in DATASETS:
+        raise ValueError(f"the reader of dataset {name!r} is not there yet; ready are: {', '.join(DATASETS)}")
+    return DATASETS[name](root, split)

@@ -1,0 +1,103 @@
+"""Samples prepared by worker processes and handed over as batches, in the order of their groups."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Numbers
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from lib.data.pairs import Pairs
+from lib.data.types import Batch, Sample
+
+
+class Loader:
+    """Batches of numbered groups; iterate once for each pass over the groups. Built by ``build_loader``."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Raises the ``ValueError`` of a sample that could not be drawn as it is, with no worker's traceback in it."""
+        for item in self._loader:
+            if isinstance(item, ValueError):
+                raise item
+            yield item
+
+
+def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin_memory: bool = False) -> Loader:
+    """A batch for every group of sample numbers, in order and the same whatever ``workers`` is.
+
+    ``groups`` may be lazy, all groups of a run say, so that workers start only once; they are asked for a few groups
+    ahead. With 0 workers the samples are prepared by the caller's process. ``pin_memory`` is for a CUDA device.
+    """
+    return Loader(
+        DataLoader(
+            _Samples(pairs),
+            batch_sampler=groups,
+            num_workers=workers,
+            collate_fn=_pass_on,
+            pin_memory=pin_memory,
+            worker_init_fn=_start_worker,
+            # Starting an iterator draws a number; from this generator it leaves torch's global one alone.
+            generator=torch.Generator(),
+        )
+    )
+
+
+def collate(samples: Numbers[Sample]) -> Batch:
+    """The samples stacked."""
+    return Batch(
+        numbers=tuple(sample.number for sample in samples),
+        template=torch.stack([sample.template for sample in samples]),
+        template_box=torch.stack([sample.template_box for sample in samples]),
+        template_gain=torch.tensor([sample.template_gain for sample in samples]),
+        search=torch.stack([sample.search for sample in samples]),
+        search_box=torch.stack([sample.search_box for sample in samples]),
+        search_gain=torch.tensor([sample.search_gain for sample in samples]),
+        sources=tuple(sample.source for sample in samples),
+        redrawn=tuple(reason for sample in samples for reason in sample.redrawn),
+    )
+
+
+class _Samples(Dataset):
+    """What torch's loader asks in a worker: one group at a time."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._pairs = pairs
+
+    def __getitems__(self, numbers: Numbers[int]) -> Batch | ValueError:
+        try:
+            return collate([self._pairs.sample(number) for number in numbers])
+        except ValueError as error:
+            return error
+
+
+def _pass_on(item: Batch | ValueError) -> Batch | ValueError:
+    return item
+
+
+def _start_worker(_number: int) -> None:
+    """One thread a worker, and it ends when the main process says so.
+
+    A Ctrl-C, and a SIGTERM from a scheduler, torchrun or ``timeout``, reach every process of the group, but stopping is
+    the main process's decision: it finishes its step, which needs the workers. So of SIGTERMs only its own counts.
+    """
+    cv2.setNumThreads(0)  # torch's loader has set torch to one thread already
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS, where workers die of any SIGTERM
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_exit_for_parent, daemon=True).start()
+
+
+def _exit_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
+        pass
+    os._exit(0)

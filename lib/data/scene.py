@@ -1,0 +1,286 @@
+"""What a synthetic sequence shows: a patterned target between two look-alike companions before a muted moving background."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+SPRITE = 96  # pixels of a sprite's side; a shape fills it, and the largest object on screen is a little smaller
+OBJECT_SHARE = 0.19  # side of an object at scale 1, as a share of the image height
+LEAVING_FRAMES = 16  # from the first step towards the border until the target is back
+
+Field = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
+
+
+class Frame(NamedTuple):
+    """One rendered frame: ``image`` uint8 RGB ``[H, W, 3]``; ``box`` float64 ``[4]`` xywh in pixels, the extent of the whole
+    target, hidden parts included, cut at the image's border (zeros if it lies outside); ``visible`` the share of its pixels
+    that shows, counted on the masks of what lies over it, pixels outside the image counted as hidden."""
+
+    image: np.ndarray
+    box: np.ndarray
+    visible: float
+
+
+def _turned(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    angle = rng.uniform(0, np.pi)
+    return u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
+
+
+def _stripes(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    along, _ = _turned(rng, u, v)
+    return np.sin(rng.uniform(4, 7) * along + rng.uniform(0, 6))
+
+
+def _checks(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    along, across = _turned(rng, u, v)
+    rate = rng.uniform(3, 5)
+    return np.sin(rate * along + rng.uniform(0, 6)) * np.sin(rate * across + rng.uniform(0, 6)) * 1.5
+
+
+def _patches(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    seeds = rng.uniform(-1, 1, (9, 2))
+    nearest = np.argmin([(u - x) ** 2 + (v - y) ** 2 for x, y in seeds], axis=0)
+    return rng.uniform(-1, 1, len(seeds))[nearest]
+
+
+def _clouds(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    height, width = u.shape
+    field = cv2.resize(rng.normal(0, 0.8, (6, 6)), (width, height), interpolation=cv2.INTER_CUBIC)
+    return field + 0.5 * _stripes(rng, u, v)
+
+
+def _rings(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    x, y = rng.uniform(-0.7, 0.7, 2)
+    return np.sin(rng.uniform(5, 8) * np.hypot(u - x, v - y) + rng.uniform(0, 6))
+
+
+def _waves(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    along, across = _turned(rng, u, v)
+    return np.sin(rng.uniform(4, 6) * (along + 0.25 * np.sin(5 * across)) + rng.uniform(0, 6))
+
+
+def _rays(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    x, y = rng.uniform(-0.4, 0.4, 2)
+    return np.sin(rng.integers(2, 5) * np.arctan2(v - y, u - x) + rng.uniform(0, 6))
+
+
+# A pattern is a field of values about -1..1 over coordinates u, v in -1..1. No family of the test split is seen in training.
+PATTERNS: dict[str, dict[str, Field]] = {
+    "train": {"stripes": _stripes, "checks": _checks, "patches": _patches, "clouds": _clouds},
+    "val": {"rings": _rings, "waves": _waves, "rays": _rays},
+}
+
+# Outline of a shape: its radius (at most 1) in the direction of an angle.
+SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "disc": np.ones_like,
+    "tile": lambda angle: (np.abs(np.cos(angle)) ** 8 + np.abs(np.sin(angle)) ** 8) ** (-1 / 8) / 1.3,
+    "triangle": lambda angle: 0.5 / np.cos(np.mod(angle, 2 * np.pi / 3) - np.pi / 3),
+    "hexagon": lambda angle: 0.866 / np.cos(np.mod(angle, np.pi / 3) - np.pi / 6),
+    "flower": lambda angle: 0.8 + 0.2 * np.cos(5 * angle),
+    "leaf": lambda angle: 0.78 + 0.22 * np.cos(2 * angle),
+    "star": lambda angle: 1 - 0.45 * np.abs(np.mod(angle * 2.5 / np.pi, 2) - 1),
+}
+
+
+def _wave(rng: np.random.Generator, frames: int, shortest: float, longest: float) -> np.ndarray:
+    """A smooth random path ``[frames]`` within -1..1: three sinusoids of periods (in frames) between the two bounds."""
+    periods, phases = rng.uniform(shortest, longest, 3), rng.uniform(0, 2 * np.pi, 3)
+    weights = rng.dirichlet([2, 2, 2])
+    return np.sin(2 * np.pi * np.arange(frames)[:, None] / periods + phases) @ weights
+
+
+def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
+    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
+
+
+def _paint(rng: np.random.Generator, pattern: Field, palette: np.ndarray, height: int, width: int, zoom: float) -> np.ndarray:
+    """The pattern in three colours, float32 ``[height, width, 3]``; ``zoom`` scales its frequencies."""
+    v, u = np.mgrid[-zoom : zoom : height * 1j, -zoom * width / height : zoom * width / height : width * 1j]
+    return palette[np.digitize(pattern(rng, u, v), (-0.35, 0.35))]
+
+
+def _sprite(colours: np.ndarray, outline: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Premultiplied RGBA float32 of a shape with a dark rim, at full and half size."""
+    v, u = np.mgrid[-1 : 1 : SPRITE * 1j, -1 : 1 : SPRITE * 1j]
+    inside = (outline(np.arctan2(v, u)) - np.hypot(u, v)) * SPRITE / 2  # pixels from the edge, roughly
+    alpha = np.clip(inside + 0.5, 0, 1)[..., None]
+    shade = np.clip(0.45 + inside / 8, 0.45, 1)[..., None]
+    full = np.concatenate([colours * shade * alpha, alpha], axis=2).astype(np.float32)
+    return full, cv2.resize(full, (SPRITE // 2, SPRITE // 2), interpolation=cv2.INTER_AREA)
+
+
+@dataclass(frozen=True, eq=False)
+class _Layer:
+    """A sprite on its way: centres ``[frames, 2]`` in pixels, half axes ``[frames, 2]`` in pixels, angles ``[frames]``."""
+
+    sprite: tuple[np.ndarray, np.ndarray]
+    centres: np.ndarray
+    half_axes: np.ndarray
+    angles: np.ndarray
+
+    def patch(self, frame: int, exposure: float) -> tuple[np.ndarray, int, int]:
+        """Premultiplied RGBA of this layer and the pixel where its left top corner lies; ``exposure`` is the share of the
+        step to the next frame over which it is smeared."""
+        centre, axes = self.centres[frame], self.half_axes[frame]
+        step = (self.centres[min(frame + 1, len(self.centres) - 1)] - centre) * exposure
+        cosine, sine = np.cos(self.angles[frame]), np.sin(self.angles[frame])
+        matrix = np.array([[cosine, -sine], [sine, cosine]]) * axes
+        reach = np.ceil(np.abs(matrix).sum(axis=1) + np.abs(step) / 2 + 1).astype(int)
+        corner = np.floor(centre).astype(int) - reach
+        sprite = self.sprite[1] if axes.max() < SPRITE / 4 else self.sprite[0]
+        middle = (len(sprite) - 1) / 2
+        matrix = matrix / (len(sprite) / 2)
+        affine = np.column_stack([matrix, centre - corner - matrix @ [middle, middle]])
+        width, height = (int(side) for side in 2 * reach + 1)
+        return _smear(cv2.warpAffine(sprite, affine, (width, height)), step), int(corner[0]), int(corner[1])
+
+
+def _smear(image: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The image averaged along a straight step (pixels), as a shutter left open."""
+    length = int(np.ceil(np.abs(step).max()))
+    if length < 2:
+        return image
+    side = length | 1
+    kernel = np.zeros((side, side), np.float32)
+    points = np.round(np.linspace(-0.5, 0.5, 2 * side)[:, None] * step + side // 2).astype(int).clip(0, side - 1)
+    np.add.at(kernel, (points[:, 1], points[:, 0]), 1 / len(points))
+    return cv2.filter2D(image, -1, kernel, borderType=cv2.BORDER_REFLECT_101)
+
+
+def _overlap(patch: np.ndarray, left: int, top: int, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], np.ndarray]:
+    """Where a patch lies on the image, and the part of it that does."""
+    x1, y1 = max(left, 0), max(top, 0)
+    x2, y2 = max(min(left + patch.shape[1], shape[1]), x1), max(min(top + patch.shape[0], shape[0]), y1)
+    return (slice(y1, y2), slice(x1, x2)), patch[y1 - top : max(y2 - top, 0), x1 - left : max(x2 - left, 0)]
+
+
+def _backdrop(rng: np.random.Generator, pattern: Field, height: int, width: int) -> np.ndarray:
+    """A muted texture twice the image's size, uint8 RGB: greyish patterns under two octaves of noise."""
+    hue, value = rng.uniform(), rng.uniform(0.35, 0.65)
+    palette = np.stack([_colour(hue + rng.normal(0, 0.1), rng.uniform(0, 0.2), value + d) for d in (-0.09, 0.0, 0.09)])
+    image = _paint(rng, pattern, palette, 2 * height, 2 * width, rng.uniform(2.5, 4)).astype(np.float32)
+    for cells, strength in ((8, 14), (48, 9)):
+        noise = rng.normal(0, strength, (cells, cells, 1)) + rng.normal(0, strength / 4, (cells, cells, 3))
+        image += cv2.resize(noise.astype(np.float32), (2 * width, 2 * height), interpolation=cv2.INTER_CUBIC)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def _departure(rng: np.random.Generator, centres: np.ndarray, half: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Offsets ``[frames, 2]`` that take the target over the nearest border and back again, once."""
+    frames = len(centres)
+    duration = min(LEAVING_FRAMES, frames // 2)
+    start = rng.integers(frames // 4, frames - duration + 1)
+    middle = start + duration // 2
+    x, y, reach = *centres[middle], 1.5 * half[middle]
+    ways = np.array([[-x - reach, 0], [width - x + reach, 0], [0, -y - reach], [0, height - y + reach]])
+    way = ways[np.argmin(np.abs(ways).sum(axis=1))]
+    offsets = np.zeros((frames, 2))
+    offsets[start : start + duration] = np.sin(np.linspace(0, np.pi, duration))[:, None] ** 2 * way
+    return offsets
+
+
+def _objects(
+    rng: np.random.Generator, patterns: dict[str, Field], frames: int, shake: np.ndarray, width: int, height: int
+) -> list[_Layer]:
+    """The target and its two companions: one shape, one family of pattern, one accent colour, three patterns and hues."""
+    outline = SHAPES[str(rng.choice(list(SHAPES)))]
+    pattern = patterns[str(rng.choice(list(patterns)))]
+    accent = _colour(rng.uniform(), rng.uniform(0, 0.5), rng.choice([0.2, 0.95]))
+    hues = rng.uniform() + np.array([0, 1, 2]) / 3 + rng.uniform(-0.1, 0.1, 3)
+    side = OBJECT_SHARE * height * 2 ** (rng.uniform(0.4, 1) * _wave(rng, frames, 30, 90))
+    home = np.column_stack([width * (0.5 + 0.34 * _wave(rng, frames, 25, 70)),
+                            height * (0.5 + 0.32 * _wave(rng, frames, 25, 70))]) + shake  # fmt: skip
+    first_angle = rng.uniform(0, 2 * np.pi)
+    layers = []
+    for number, hue in enumerate(hues):
+        palette = np.stack([
+            _colour(hue, rng.uniform(0.6, 0.95), rng.uniform(0.65, 1)),
+            accent,
+            _colour(hue + rng.uniform(-0.12, 0.12), rng.uniform(0.5, 0.9), rng.uniform(0.3, 0.6)),
+        ])  # fmt: skip
+        sprite = _sprite(_paint(rng, pattern, palette, SPRITE, SPRITE, 1.0), outline)
+        aspect = 0.3 * _wave(rng, frames, 30, 80)
+        own_side = side * (1 if number == 0 else rng.uniform(0.85, 1.18))
+        half_axes = own_side[:, None] / 2 * np.exp(np.column_stack([aspect, -aspect]))
+        centres = home
+        if number == 0 and rng.uniform() < 0.25:
+            centres = home + _departure(rng, home, side / 2, width, height)
+        elif number > 0:
+            turn = first_angle + (number - 1) * rng.uniform(2, 4.2) + 2.2 * _wave(rng, frames, 40, 90)
+            distance = side * (1.15 + 0.3 * _wave(rng, frames, 25, 60))
+            centres = home + distance[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])
+        layers.append(_Layer(sprite, centres, half_axes, rng.uniform(-0.3, 0.3) + 0.4 * _wave(rng, frames, 40, 90)))
+    return layers
+
+
+def _occluder(rng: np.random.Generator, pattern: Field, target: _Layer) -> _Layer:
+    """A muted post that passes before the target once, in about eight frames of the middle half of the sequence."""
+    frames = len(target.centres)
+    moment = rng.uniform(0.3, 0.8) * frames
+    size = 2 * np.sqrt(target.half_axes.prod(axis=1))
+    angle = rng.uniform(-0.5, 0.5)
+    passing = rng.choice([-1, 1]) * rng.uniform(0.16, 0.3) * (np.arange(frames) - moment) * size
+    centres = target.centres + passing[:, None] * [np.cos(angle), np.sin(angle)]
+    half_axes = size[:, None] * [rng.uniform(0.2, 0.42), rng.uniform(1.2, 2)]
+    colours = cv2.resize(_backdrop(rng, pattern, SPRITE, SPRITE), (SPRITE, SPRITE)).astype(np.float32)
+    sprite = _sprite(colours * rng.uniform(0.6, 0.9), SHAPES["tile"])
+    return _Layer(sprite, centres, half_axes, np.full(frames, angle))
+
+
+def render(rng: np.random.Generator, patterns: dict[str, Field], frames: int, width: int, height: int) -> Iterator[Frame]:
+    """The frames of one sequence, a function of the generator's state and the arguments.
+
+    The target is one of three objects that differ only in their patterns' instances and hues, so that nothing but its first
+    appearance tells it apart; the companions keep within 0.85 and 1.45 of its side, at turning offsets. Size goes from
+    half to twice the mean, aspect changes, half of the sequences pass behind a post, a quarter leave the image and come
+    back, some are smeared by motion, all change in light.
+    """
+    pan = np.column_stack([width * 0.3 * _wave(rng, frames, 40, 120), height * 0.3 * _wave(rng, frames, 40, 120)])
+    shake = rng.normal(0, 1, (frames, 2)) * rng.uniform(0, 0.02) * height
+    ground = pan + shake
+    zoom, roll = 1 + 0.1 * _wave(rng, frames, 40, 120), 0.06 * _wave(rng, frames, 40, 120)
+    ground_patterns = list(patterns.values())
+    backdrop = _backdrop(rng, ground_patterns[rng.integers(len(patterns))], height, width)
+    objects = _objects(rng, patterns, frames, shake, width, height)
+    layers = [objects[index] for index in rng.permutation(len(objects))]
+    if rng.uniform() < 0.5:
+        layers.append(_occluder(rng, ground_patterns[rng.integers(len(patterns))], objects[0]))
+    exposure = rng.uniform(0.3, 0.9) if rng.uniform() < 0.4 else 0.0
+    light = 1 + rng.uniform(0.05, 0.35) * _wave(rng, frames, 20, 60)[:, None] + rng.uniform(-0.06, 0.06, 3)
+    levels = np.arange(256)[None, :, None]
+    for frame in range(frames):
+        matrix = cv2.getRotationMatrix2D((width, height), np.degrees(roll[frame]), zoom[frame])
+        matrix[:, 2] += ground[frame] - (width / 2, height / 2)
+        image = cv2.warpAffine(backdrop, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+        image = _smear(image, (ground[min(frame + 1, frames - 1)] - ground[frame]) * exposure)
+        box, share = _compose(image, layers, objects[0], frame, exposure)
+        table = (levels * light[frame]).clip(0, 255).astype(np.uint8)
+        yield Frame(cv2.LUT(image, table), box, share)
+
+
+def _compose(
+    image: np.ndarray, layers: list[_Layer], target: _Layer, frame: int, exposure: float
+) -> tuple[np.ndarray, float]:
+    """Draw the layers over the image, in order; the target's box and the share of it that shows."""
+    height, width = image.shape[:2]
+    showing = np.zeros((height, width), bool)
+    for layer in layers:
+        patch, left, top = layer.patch(frame, exposure)
+        place, part = _overlap(patch, left, top, image.shape)
+        image[place] = np.round(image[place] * (1 - part[..., 3:]) + part[..., :3]).clip(0, 255)
+        showing[place] &= part[..., 3] <= 0.5
+        if layer is target:
+            whole = patch[..., 3] > 0.5
+            showing[place] = part[..., 3] > 0.5
+            columns, rows = np.flatnonzero(whole.any(axis=0)), np.flatnonzero(whole.any(axis=1))
+            x1, x2 = np.clip([left + columns[0], left + columns[-1] + 1], 0, width)
+            y1, y2 = np.clip([top + rows[0], top + rows[-1] + 1], 0, height)
+            box = np.array([x1, y1, x2 - x1, y2 - y1], np.float64) if x2 > x1 and y2 > y1 else np.zeros(4)
+            pixels = whole.sum()
+    return box, float(showing.sum() / pixels)

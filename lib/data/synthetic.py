@@ -1,0 +1,143 @@
+"""Writes a synthetic tracking set in GOT-10k's layout: a folder that is whole once it bears its final name."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from lib.data.scene import PATTERNS, render
+
+STAMP = "synthetic.json"
+JPEG_QUALITY = 88
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """What a synthetic set depends on: numbers of sequences, frames of one in each split, image size and seed.
+
+    ``version`` counts changes of the drawing, so that a set written by an earlier one is not taken for this.
+    """
+
+    train: int
+    val: int
+    frames: int
+    val_frames: int
+    width: int
+    height: int
+    seed: int
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in {"train": 1, "val": 1, "frames": 2, "val_frames": 2, "width": 32, "height": 32, "seed": 0}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"synthetic set: {name} is {getattr(self, name)}; it must be {least} or more")
+
+    def sequences(self) -> list[tuple[str, int]]:
+        """Split and index of every sequence."""
+        return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
+
+
+def write_synthetic(
+    root: Path, *, train: int = 480, val: int = 32, frames: int = 24, val_frames: int = 60,
+    width: int = 256, height: int = 192, seed: int = 0, processes: int = 1,
+) -> bool:  # fmt: skip
+    """Write ``train`` and ``val`` sequences under ``root`` in GOT-10k's layout; False if that very set is there already.
+
+    Each sequence is a function of (seed, split, index), whatever the numbers of sequences and processes. The test split
+    shares no pattern family with the training split (``lib.data.scene.PATTERNS``). Boxes are those of ``lib.data.scene.Frame``;
+    ``cover.label`` is the visible share in eighths, rounded up, ``absence.label`` 1 where nothing shows.
+
+    Work goes on in a folder beside ``root`` that is renamed when complete, so a write that was cut short is continued by
+    the next, and ``root`` is never half a set. Raises ValueError where ``root`` holds anything else.
+    """
+    wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        if _read_stamp(root) == asdict(wanted):
+            return False
+        raise ValueError(f"{root} is there and is not the set asked for (its {STAMP} differs); name a new folder or remove it")
+    unfinished = root.with_name(f".{root.name}.unfinished")
+    if _read_stamp(unfinished) != asdict(wanted):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        (unfinished / STAMP).write_text(json.dumps(asdict(wanted), indent=1) + "\n")
+    missing = [entry for entry in wanted.sequences() if not _folder(unfinished, *entry).exists()]
+    with _mapper(processes) as run:
+        write = partial(_write_sequence, unfinished, wanted)
+        for _ in tqdm(run(write, missing), total=len(missing), desc="synthetic sequences", disable=None):
+            pass
+    for split in SPLITS:
+        names = [_folder(unfinished, *entry).name for entry in wanted.sequences() if entry[0] == split]
+        (unfinished / split / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    unfinished.replace(root)
+    return True
+
+
+@contextmanager
+def _mapper(processes: int) -> Iterator:
+    """``map``, or that of a pool whose workers start afresh: a forked one could inherit locks of torch's threads."""
+    if processes <= 1:
+        yield map
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        yield pool.map
+
+
+def _read_stamp(folder: Path) -> dict | None:
+    try:
+        return json.loads((folder / STAMP).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def _folder(root: Path, split: str, index: int) -> Path:
+    return root / split / f"GOT-10k_{split.capitalize()}_{index + 1:06d}"
+
+
+def _write_sequence(root: Path, wanted: SyntheticSet, entry: tuple[str, int]) -> None:
+    """Write one sequence under a temporary name and rename it."""
+    split, index = entry
+    rng = np.random.default_rng((wanted.seed, SPLITS.index(split), index))
+    frames = wanted.frames if split == "train" else wanted.val_frames
+    folder = _folder(root, split, index)
+    partial_folder = folder.with_suffix(".partial")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    partial_folder.mkdir(parents=True)
+    boxes, covers = [], []
+    for number, frame in enumerate(render(rng, PATTERNS[split], frames, wanted.width, wanted.height), start=1):
+        bgr = frame.image[..., ::-1]
+        _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        (partial_folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
+        boxes.append(frame.box)
+        covers.append(int(np.ceil(8 * frame.visible)))
+    np.savetxt(partial_folder / "groundtruth.txt", np.stack(boxes), fmt="%.4f", delimiter=",")
+    np.savetxt(partial_folder / "cover.label", np.array(covers), fmt="%d")
+    np.savetxt(partial_folder / "absence.label", np.array(covers) == 0, fmt="%d")
+    (partial_folder / "meta_info.ini").write_text(_META.format(width=wanted.width, height=wanted.height, seed=wanted.seed))
+    partial_folder.replace(folder)
+
+
+_META = """[METAINFO]
+url: synthetic/{seed}
+begin: 00:00:00
+end: 00:00:00
+anno_fps: 10Hz
+object_class: pattern
+motion_class: drifting
+major_class: synthetic
+root_class: synthetic
+motion_adverb: smoothly
+resolution: ({width}, {height})
+"""

@@ -1,0 +1,117 @@
+"""The records that pass between disk, training, tracking and evaluation."""
+
+from __future__ import annotations
+
+from collections import abc
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+
+class FrameFiles(abc.Sequence):
+    """The image files of one folder, in order, like a tuple of paths.
+
+    A path is made when it is asked for: those of GOT-10k alone would take 280 MB, which each worker process would copy
+    as it touches them.
+    """
+
+    def __init__(self, folder: Path, names: abc.Sequence[str]) -> None:
+        self.folder = folder
+        self._names = np.array(names, dtype=str)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int | slice) -> Path | FrameFiles:
+        if isinstance(index, slice):
+            return FrameFiles(self.folder, self._names[index])
+        return self.folder / str(self._names[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """One annotated video, or one annotated object of an image set.
+
+    * ``name``: unique inside its dataset, as published result files spell it.
+    * ``dataset``: name of the dataset it was read from, for messages and logs.
+    * ``frames``: one image file a frame, in order; a tuple or ``FrameFiles``.
+    * ``boxes``: float64 ``[N, 4]`` xywh in pixels, top-left origin 0; NaN rows where unannotated. N equals the number
+      of frames, or is 1 where only the first frame is annotated (test sets with a server).
+    * ``visible``: bool ``[N]``, whether training may use that frame's box.
+    * ``image_set``: True if the one frame stands for a video (COCO).
+    * ``cover``: GOT-10k's visible share in eighths, int ``[N]``, or None; the GOT-10k protocol needs it.
+    """
+
+    name: str
+    dataset: str
+    frames: abc.Sequence[Path]
+    boxes: np.ndarray
+    visible: np.ndarray
+    image_set: bool = False
+    cover: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One training pair, cropped.
+
+    Images are uint8 ``[3, S, S]`` RGB. Boxes are float32 ``[4]`` xywh in fractions of their own crop. The gains are the
+    brightness factors that ``normalise`` applies on the device, in float, as the published code does on the host.
+    ``source`` names dataset, sequence and frames for messages; ``redrawn`` says why earlier draws were given up.
+    """
+
+    number: int
+    template: torch.Tensor
+    template_box: torch.Tensor
+    template_gain: float
+    search: torch.Tensor
+    search_box: torch.Tensor
+    search_gain: float
+    source: str
+    redrawn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A group of samples stacked: uint8 ``[B, 3, S, S]`` images, float32 ``[B, 4]`` boxes (xywh, fractions of the
+    crop), float32 ``[B]`` gains, and for messages the sample numbers, their sources (dataset, sequence, frames) and the
+    reason for every draw given up."""
+
+    numbers: tuple[int, ...]
+    template: torch.Tensor
+    template_box: torch.Tensor
+    template_gain: torch.Tensor
+    search: torch.Tensor
+    search_box: torch.Tensor
+    search_gain: torch.Tensor
+    sources: tuple[str, ...]
+    redrawn: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The batch with its tensors on ``device``; the copy does not block where the memory is pinned."""
+        return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory; torch's loader calls this by its name."""
+        return self._with_tensors(torch.Tensor.pin_memory)
+
+    def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return replace(self, **{name: change(v) for name, v in values.items() if isinstance(v, torch.Tensor)})
+
+
+class TrackResult(NamedTuple):
+    """What a tracker says of a frame: ``box`` float64 ``[4]`` xywh in image pixels, and its score, higher is surer."""
+
+    box: np.ndarray
+    score: float

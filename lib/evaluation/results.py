@@ -1,0 +1,234 @@
+"""Results on disk: a folder for each checkpoint with its settings, in it text files for each sequence, never half."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from lib.data.types import Sequence
+from lib.evaluation.benchmarks import find_benchmark
+from lib.runtime.checkpoint import file_sha256
+from lib.runtime.files import replacing
+
+CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
+
+logger = logging.getLogger(__name__)
+
+
+class ResultsError(ValueError):
+    """Results that cannot be read, written or told apart; the message names the file and the remedy in one line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A tracked sequence of N frames, the first included.
+
+    ``boxes`` float64 ``[N, 4]`` xywh in pixels, the first as given; ``scores`` ``[N]``, the first 1;
+    ``seconds`` ``[N]`` end to end (reading, cropping, network, box), the first for taking the template;
+    ``network_seconds`` ``[N]`` of the network alone.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    seconds: np.ndarray
+    network_seconds: np.ndarray
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The results of one checkpoint with one choice of settings on one benchmark; made by ``open_results``.
+
+    ``<sequence>.txt`` holds a box a frame (x,y,w,h in pixels, the first as given), beside it ``_scores.txt``,
+    ``_time.txt`` (seconds end to end) and ``_network_time.txt``. The box file is written last: where it is complete,
+    the sequence is finished. ``failures.log`` keeps the tracebacks of those that failed.
+    """
+
+    path: Path
+
+    def manifest(self) -> dict[str, Any]:
+        """What ``manifest.json`` says: where these results come from and how they were made."""
+        return _read_manifest(self.path / "manifest.json")
+
+    def write(self, sequence: Sequence, track: Track) -> None:
+        """Keep a tracked sequence; ``ResultsError`` when the disk refuses, and an earlier result stays as it was."""
+        assert track.boxes.shape == (len(sequence), 4), f"{track.boxes.shape} boxes for {len(sequence)} frames"
+        columns = {"_scores": track.scores, "_time": track.seconds, "_network_time": track.network_seconds}
+        for suffix, column in columns.items():
+            _write_whole(self._file(sequence, suffix), _rows(column[:, None]))
+        _write_whole(self._file(sequence), _rows(track.boxes))
+
+    def boxes(self, sequence: Sequence) -> np.ndarray:
+        """The sequence's boxes, float64 ``[N, 4]`` xywh in pixels.
+
+        Raises ``ResultsError`` if they are missing, damaged, not N, or begin elsewhere than the sequence: such results are
+        of other data under the same name.
+        """
+        file = self._file(sequence)
+        boxes = read_rows(file, columns=4)
+        if len(boxes) != len(sequence):
+            raise ResultsError(f"{file}: {len(boxes)} boxes for {len(sequence)} frames; track the sequence again")
+        if not np.array_equal(boxes[0], sequence.boxes[0]):
+            raise ResultsError(f"{file}: begins elsewhere than the sequence's first box; track the sequence again")
+        return boxes
+
+    def is_finished(self, sequence: Sequence) -> bool:
+        """Whether the sequence has a complete box file; one that is not is logged, and should be tracked again."""
+        if not self._file(sequence).exists():
+            return False
+        try:
+            self.boxes(sequence)
+        except ResultsError as error:
+            logger.warning("tracking %s again: %s", sequence.name, error)
+            return False
+        return True
+
+    def note_failure(self, name: str, reason: str, traceback: str) -> None:
+        """Append what went wrong with a sequence to ``failures.log``."""
+        file = self.path / "failures.log"
+        try:
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(f"{_now()} {name}: {reason}\n{traceback}\n\n")
+        except OSError as error:
+            raise _refused(file, error) from error
+
+    def _file(self, sequence: Sequence, suffix: str = "") -> Path:
+        return self.path / f"{sequence.name}{suffix}.txt"
+
+
+def open_results(
+    output: Path,
+    experiment: str,
+    benchmark: str,
+    checkpoint: Path | None,
+    settings: dict[str, Any],
+    device: str,
+    label: str | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> ResultsFolder:
+    """Make or reopen ``<output>/<experiment>/results/<benchmark>/<label>-<8 hex digits>/`` and note this run in it.
+
+    The digits are of the checkpoint's content and the resolved ``settings``, so another checkpoint or other settings
+    get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
+    ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state.
+    """
+    sha256 = file_sha256(checkpoint) if checkpoint else None
+    label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
+    folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
+    file = folder / "manifest.json"
+    earlier = _read_manifest(file) if file.exists() else None
+    source = {
+        "format": 1,
+        "experiment": experiment,
+        "benchmark": benchmark,
+        "protocol": find_benchmark(benchmark).protocol,
+        "label": label,
+        "checkpoint_sha256": sha256,
+        "settings": settings,
+        "overrides": overrides or {},
+    }
+    if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
+        raise ResultsError(f"{file}: is of another checkpoint or other settings; move its folder away and run again")
+    runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device)]
+    _make_folder(folder)
+    _write_whole(file, json.dumps({**source, "runs": runs}, indent=2, allow_nan=False) + "\n")
+    return ResultsFolder(folder)
+
+
+def read_rows(file: Path, columns: int) -> np.ndarray:
+    """A text file of numbers, ``columns`` a line, between commas, tabs or blanks: float64 ``[N, columns]``.
+
+    Raises ``ResultsError`` for a missing file and for a line that holds anything else.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultsError(f"{file}: cannot be read ({error}); track the sequence again") from error
+    rows = [_numbers(line) for line in lines]
+    for number, row in enumerate(rows, start=1):
+        if row is None or len(row) != columns:
+            raise ResultsError(f"{file}: line {number} is {lines[number - 1][:60]!r}, not {columns} numbers")
+    return np.array(rows, dtype=np.float64).reshape(-1, columns)
+
+
+def _numbers(line: str) -> list[float] | None:
+    try:
+        return [float(word) for word in re.split(r"\s*[,\s]\s*", line.strip())]
+    except ValueError:
+        return None
+
+
+def _rows(values: np.ndarray) -> str:
+    """Shortest decimals that read back as the same float64, commas between."""
+    return "".join(",".join(repr(number) for number in row) + "\n" for row in values.astype(np.float64).tolist())
+
+
+def _stem(checkpoint: Path) -> str:
+    name = checkpoint
+    while name.suffix in CHECKPOINT_SUFFIXES:
+        name = name.with_suffix("")
+    return name.name
+
+
+def _digest(checkpoint_sha256: str | None, settings: dict[str, Any]) -> str:
+    content = json.dumps([checkpoint_sha256, settings], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def _run_description(checkpoint: Path | None, device: str) -> dict[str, Any]:
+    on_cuda = device.startswith("cuda")
+    return {
+        "started": _now(),
+        "checkpoint": str(checkpoint) if checkpoint else None,
+        "device": device,
+        "hardware": torch.cuda.get_device_name(device) if on_cuda else platform.machine(),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+        },
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):
+        raise ResultsError(f"{file}: is no manifest of results; move its folder away and run again")
+    return manifest
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"{folder}: cannot be made ({error.strerror}); check paths.yaml's output") from error
+
+
+def _write_whole(file: Path, text: str) -> None:
+    try:
+        with replacing(file) as stream:
+            stream.write(text.encode())
+    except OSError as error:
+        raise _refused(file, error) from error
+
+
+def _refused(file: Path, error: OSError) -> ResultsError:
+    return ResultsError(f"{file}: cannot be written ({error.strerror}); mend that and run the same command again")

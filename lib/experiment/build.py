@@ -1,0 +1,140 @@
+"""The wiring: from a configuration to networks, data, trackers and a trainer. Nothing else sees all of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from lib.config.paths import Paths
+from lib.config.schema import ConfigError
+from lib.data.datasets.registry import read_dataset
+from lib.data.pairs import Pairs, SourceConfig
+from lib.data.types import Sequence
+from lib.evaluation.runner import TrackerFactory
+from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree
+from lib.inference.tracker import Tracker
+from lib.losses.center import CenterObjective
+from lib.models.base import TrackingModel
+from lib.models.pretrained import load_initial, load_released
+from lib.models.registry import MODELS
+from lib.runtime.checkpoint import CheckpointError, load_weights, read_checkpoint
+from lib.runtime.process import Process
+from lib.training.actor import Actor
+from lib.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+def load_experiment(name: str | Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
+    """The experiment of that name or path, with dotted overrides; see ``lib.experiment.config.load_config``."""
+    return load_config(name, overrides, run)
+
+
+def build_model(experiment: ExperimentConfig) -> TrackingModel:
+    """The network in eval mode, with fresh weights that depend on ``experiment.seed`` alone; no file is read."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(experiment.seed)
+        model = MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+    return model.eval()
+
+
+def build_tracker(
+    experiment: ExperimentConfig,
+    checkpoint: str | Path | None = None,
+    device: str = "cpu",
+    dataset: str | None = None,
+) -> Tracker:
+    """A tracker with the weights of ``checkpoint`` (fresh ones without), and the test-time values of a benchmark.
+
+    ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` says what differs there. Raises
+    ``CheckpointError`` or ``WeightsError`` for a checkpoint that cannot be read or is of another network.
+    """
+    experiment = experiment.for_benchmark(dataset)
+    model = build_model(experiment)
+    if checkpoint is not None:
+        load_checkpoint_weights(model, Path(checkpoint))
+    return Tracker(model, experiment.template, experiment.search, experiment.test.tracker, device)
+
+
+def load_checkpoint_weights(model: TrackingModel, path: Path) -> None:
+    """The weights of a checkpoint of ours (``model``), or of a published one of plain types (``net``), strictly."""
+    content = read_checkpoint(path)
+    if "model" in content:
+        load_weights(model, content["model"], path)
+    elif "net" in content:
+        logger.info("%s: %s", path, load_released(model, content["net"]))
+    else:
+        raise CheckpointError(f"{path}: holds no weights (neither 'model' nor 'net'); is it a checkpoint?")
+
+
+def experiment_of_checkpoint(path: Path) -> ExperimentConfig:
+    """The configuration a checkpoint of ours was trained with, so that it can be tested without its YAML."""
+    content = read_checkpoint(path)
+    if "experiment" not in content:
+        raise CheckpointError(f"{path}: holds no configuration; name it with --config")
+    return from_tree(content["experiment"], str(path))
+
+
+def tracker_factory(
+    experiment: ExperimentConfig, checkpoint: Path | None, device: str, dataset: str | None
+) -> TrackerFactory:
+    """What each process of a run calls to build its tracker; process n takes the n-th GPU, in turn, under ``cuda``."""
+    return partial(_build_numbered_tracker, experiment, checkpoint, device, dataset)
+
+
+def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[SourceConfig, ...]) -> Pairs:
+    """Pairs drawn from ``sources``; raises ``ValueError`` for a dataset that is not set, not there or has no reader yet.
+
+    All datasets are looked at before the first is read, so that one run names everything that is missing.
+    """
+    roots, problems = [], []
+    for source in sources:
+        try:
+            roots.append(paths.dataset_root(source.name))
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    datasets: list[tuple[float, list[Sequence]]] = [
+        (source.weight, read_dataset(source.name, source.split, root))
+        for source, root in zip(sources, roots, strict=True)
+    ]
+    return Pairs(experiment.data, datasets, experiment.template, experiment.search, experiment.seed)
+
+
+def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
+    """Everything a run needs, its output under ``paths.output / experiment.name``."""
+    data = experiment.data
+    train_pairs = build_pairs(experiment, paths, data.train)
+    val_pairs = build_pairs(experiment, paths, data.val) if data.val else None
+    model = build_model(experiment)
+    if experiment.model.pretrained != "none":
+        report = load_initial(model, experiment.model.pretrained, paths.pretrained_models)
+        logger.info("%s: %s", experiment.model.pretrained, report)
+    return Trainer(
+        Actor(model, CenterObjective(experiment.objective), experiment.train.precision),
+        train_pairs,
+        val_pairs,
+        experiment.train,
+        samples_per_epoch=data.samples_per_epoch,
+        val_samples=data.val_samples,
+        workers=data.workers,
+        seed=experiment.seed,
+        experiment=to_tree(experiment),
+        output=paths.output / experiment.name,
+        process=process,
+        overfit=overfit,
+    )
+
+
+def _build_numbered_tracker(
+    experiment: ExperimentConfig, checkpoint: Path | None, device: str, dataset: str | None, number: int
+) -> Tracker:
+    if device == "cuda":
+        device = f"cuda:{number % max(torch.cuda.device_count(), 1)}"
+    return build_tracker(experiment, checkpoint, device, dataset)
+

@@ -1,0 +1,106 @@
+"""Testing checkpoints of an experiment on a benchmark: what `tracking/test.py` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence as Many
+from difflib import get_close_matches
+from pathlib import Path
+
+from lib.config.paths import Paths
+from lib.data.types import Sequence
+from lib.evaluation.benchmarks import find_benchmark, read_benchmark
+from lib.evaluation.report import BenchmarkScore, score_benchmark, table
+from lib.evaluation.results import ResultsFolder, open_results
+from lib.evaluation.runner import RunSummary, TrackerFactory, run_benchmark
+from lib.experiment.build import (
+    build_model,
+    experiment_of_checkpoint,
+    load_checkpoint_weights,
+    load_experiment,
+    tracker_factory,
+)
+from lib.experiment.config import ExperimentConfig, to_tree
+from lib.runtime.files import replacing
+from lib.runtime.process import find_device
+
+
+def evaluate_checkpoints(
+    paths: Paths,
+    benchmark: str,
+    config: str | None,
+    checkpoints: Many[Path],
+    overrides: Many[str] = (),
+    run: str | None = None,
+    names: Many[str] = (),
+    processes: int = 1,
+    device: str = "auto",
+) -> tuple[str, bool]:
+    """Track a benchmark's sequences with each checkpoint and score them; the text to print, and whether all is whole.
+
+    Without ``checkpoints`` the run's ``last.pth`` is taken; without ``config`` each checkpoint's own configuration.
+    ``names`` restricts the sequences. Raises ``ValueError`` for what cannot be read or does not fit.
+    """
+    root = paths.dataset_root(find_benchmark(benchmark).dataset)
+    sequences = _chosen(read_benchmark(benchmark, root), names, benchmark)
+    place = str(find_device(device))
+    texts, scores, complete = [], [], True
+    experiment = load_experiment(config, overrides, run) if config else None
+    if not checkpoints:
+        checkpoints = [paths.output / experiment.name / "checkpoints" / "last.pth"]
+    for checkpoint in checkpoints:
+        tested = experiment or experiment_of_checkpoint(checkpoint)
+        # Weights of another network are a mistake of the command, told once, not one of every process.
+        load_checkpoint_weights(build_model(tested), checkpoint)
+        make_tracker = tracker_factory(tested, checkpoint, place, benchmark)
+        folder = results_folder(paths, tested, benchmark, checkpoint, place)
+        summary, score = track_and_score(benchmark, sequences, make_tracker, folder, processes)
+        texts.append(f"{checkpoint}\n{summary.text()}\nresults: {folder.path}")
+        scores.append(score)
+        complete = complete and not summary.failed and not score.errors
+    return "\n".join([*texts, table(scores)]), complete
+
+
+def results_folder(
+    paths: Paths,
+    experiment: ExperimentConfig,
+    benchmark: str,
+    checkpoint: Path | None,
+    device: str,
+    label: str | None = None,
+) -> ResultsFolder:
+    """Where the results of a checkpoint under this experiment's settings for the benchmark lie."""
+    resolved = to_tree(experiment.for_benchmark(benchmark))
+    # What decides a tracked box: not the data or the recipe that the weights came from.
+    settings = {section: resolved[section] for section in ("model", "template", "search", "test")}
+    return open_results(
+        paths.output,
+        experiment.name,
+        benchmark,
+        checkpoint,
+        settings,
+        device,
+        label=label,
+        overrides=dict(experiment.test.per_dataset.get(benchmark, {})),
+    )
+
+
+def track_and_score(
+    benchmark: str, sequences: list[Sequence], make_tracker: TrackerFactory, folder: ResultsFolder, processes: int
+) -> tuple[RunSummary, BenchmarkScore]:
+    """Track what is not finished in ``folder``, score it all, and keep the score there as ``score.json``."""
+    summary = run_benchmark(sequences, make_tracker, folder, processes)
+    score = score_benchmark(benchmark, sequences, folder)
+    with replacing(folder.path / "score.json") as file:
+        file.write((json.dumps(score.as_dict(), indent=1) + "\n").encode())
+    return summary, score
+
+
+def _chosen(sequences: list[Sequence], names: Many[str], benchmark: str) -> list[Sequence]:
+    known = {sequence.name: sequence for sequence in sequences}
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {len(known)} others"
+            raise ValueError(f"--sequence: {benchmark} has no sequence {name}; {hint}")
+    return [known[name] for name in dict.fromkeys(names)] if names else sequences

@@ -1,0 +1,61 @@
+"""Maps over an n x n grid of cells laid on a crop, index ``[row, column]``: Hann window, heat map, template mask."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+LEAST_OVERLAP = 0.7
+
+
+def hann_window(n: int) -> Tensor:
+    """The window that favours the middle of a score map: float32 ``[n, n]``, above 0 at the border too."""
+    steps = torch.arange(1, n + 1, dtype=torch.float32)
+    line = 0.5 * (1 - torch.cos(2 * math.pi / (n + 1) * steps))
+    return line[:, None] * line
+
+
+def center_heatmap(boxes_xywh: Tensor, n: int) -> Tensor:
+    """The score map a centre head should give: float32 ``[B, n, n]``, for boxes ``[B, 4]`` in fractions of the crop.
+
+    A Gaussian of deviation (2 * radius + 1) / 6, cut off ``radius`` cells from the cell the centre rounds to (half to
+    even), where it is exactly 1. A centre that rounds off the grid leaves a map without a 1. Source: CenterNet's
+    targets as GRM has them (lib/utils/heapmap_utils.py).
+    """
+    boxes = boxes_xywh.float() * n
+    sizes = boxes[:, 2:]
+    centers = (boxes[:, :2] + sizes / 2).round()[:, None]
+    radius = _gaussian_radius(sizes)[:, None, None]
+    distances = (torch.arange(n, device=boxes.device)[:, None] - centers).double()
+    columns, rows = distances[:, None, :, 0], distances[:, :, None, 1]
+    deviation = (2 * radius + 1) / 6
+    heat = torch.exp(-(columns**2 + rows**2) / (2 * deviation**2))
+    near = (columns.abs() <= radius) & (rows.abs() <= radius)
+    return torch.where(near, heat, 0).float()
+
+
+def _gaussian_radius(sizes: Tensor) -> Tensor:
+    """How far boxes of w, h cells ``[B, 2]`` may move and still overlap by ``LEAST_OVERLAP``: whole float64 ``[B]``.
+
+    CornerNet's three cases. Each root is divided by 2 where its equation asks for 2a: the well-known slip of that code,
+    kept because every released weight was trained with it.
+    """
+    total, area, o = sizes.sum(dim=1), sizes.prod(dim=1), LEAST_OVERLAP
+    shifted = (total + torch.sqrt(total**2 - 4 * area * (1 - o) / (1 + o))) / 2
+    inner = (2 * total + torch.sqrt(4 * total**2 - 16 * (1 - o) * area)) / 2
+    outer = (-2 * o * total + torch.sqrt(4 * o**2 * total**2 + 16 * o * (1 - o) * area)) / 2
+    return torch.stack((shifted, inner, outer)).amin(dim=0).clamp(min=0).floor().double()
+
+
+def template_mask(boxes_xywh: Tensor, n: int) -> Tensor:
+    """Which cells of the template crop the target covers: bool ``[B, n * n]``, row-major, from fractions ``[B, 4]``.
+
+    GRM's rule: rows int(y * n) up to, not including, int(y * n + h * n + 1), columns alike.
+    """
+    boxes = boxes_xywh.float() * n
+    first, end = boxes[:, :2].trunc()[:, None], (boxes[:, :2] + boxes[:, 2:] + 1).trunc()[:, None]
+    cells = torch.arange(n, device=boxes.device)[:, None]
+    covered = (cells >= first) & (cells < end)
+    return (covered[:, :, None, 1] & covered[:, None, :, 0]).flatten(1)

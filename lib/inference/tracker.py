@@ -1,0 +1,143 @@
+"""One tracked video: the template once, then a window, the network and a box for every frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence as Boxlike
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lib.config.schema import Section
+from lib.data.types import TrackResult
+from lib.geometry.boxes import clip_box
+from lib.geometry.crop import CropConfig, Window, box_from_crop, box_to_crop, crop_window, cut
+from lib.geometry.grids import hann_window
+from lib.models.base import Prediction, TrackingModel, normalise
+
+
+class TrackerConfig(Section):
+    """How candidate boxes become one box.
+
+    * ``window``: "multiply" weighs the scores with a Hann window before the best is taken, "none" does not.
+    * ``clip_margin``: pixels of the box that stay inside the image.
+    """
+
+    window: Literal["multiply", "none"] = "multiply"
+    clip_margin: int = Field(default=10, ge=1)
+
+
+class Tracker:
+    """Follows one target with ``model``, which is moved to ``device`` and put into eval mode.
+
+    Between calls it keeps ``state`` (the encoded template), ``box`` (the last box, float64 ``[4]`` xywh in pixels) and
+    ``network_seconds`` (what the network alone took in the last call; crop and transfer to the device not counted).
+    """
+
+    def __init__(
+        self,
+        model: TrackingModel,
+        template: CropConfig,
+        search: CropConfig,
+        config: TrackerConfig,
+        device: str | torch.device,
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.device = torch.device(device)
+        self.state: Any = None
+        self.box: np.ndarray | None = None
+        self.network_seconds = 0.0
+        self._template = template
+        self._search = search
+        self._config = config
+        self._hann: Tensor | None = None
+
+    @torch.inference_mode()
+    def init(self, image: np.ndarray, box: np.ndarray | Boxlike[float]) -> None:
+        """Take the target from ``image`` (RGB uint8 ``[H, W, 3]``) at ``box`` (xywh in pixels).
+
+        Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image.
+        """
+        _check_image(image)
+        box = _checked_box(box, image.shape)
+        window = crop_window(box, self._template.factor)
+        size = self._template.size
+        crop_box = torch.as_tensor(box_to_crop(box, box, size / window.side, size), dtype=torch.float32)
+        pixels = self._pixels(image, window, size)
+        started = self._now()
+        self.state = self.model.encode_template(pixels, crop_box[None].to(self.device))
+        self.network_seconds = self._now() - started
+        self.box = box
+
+    @torch.inference_mode()
+    def update(self, image: np.ndarray) -> TrackResult:
+        """The target's box in the next ``image`` (RGB uint8 ``[H, W, 3]``).
+
+        The score is the network's own for the chosen box, before the Hann window. Raises ``ValueError`` for another
+        kind of image and where the network answers NaN.
+        """
+        assert self.box is not None, "update() before init()"
+        _check_image(image)
+        window = crop_window(self.box, self._search.factor)
+        size = self._search.size
+        pixels = self._pixels(image, window, size)
+        started = self._now()
+        prediction = self.model.locate(self.state, pixels)
+        self.network_seconds = self._now() - started
+
+        crop_box, score = self._choose(prediction)
+        box = box_from_crop(crop_box, self.box, size / window.side, size)
+        if not (np.isfinite(box).all() and math.isfinite(score)):
+            raise ValueError("the network answered a box or score that is not finite: its weights are no good")
+        self.box = clip_box(box, image.shape[0], image.shape[1], self._config.clip_margin)
+        return TrackResult(self.box.copy(), score)
+
+    def _pixels(self, image: np.ndarray, window: Window, size: int) -> Tensor:
+        crop = torch.from_numpy(cut(image, window, size)).to(self.device)
+        return normalise(crop.permute(2, 0, 1)[None])
+
+    def _choose(self, prediction: Prediction) -> tuple[np.ndarray, float]:
+        """The best candidate: its box, cxcywh in fractions of the crop, and its score before the window."""
+        scores = prediction.scores[0]
+        best = int((scores * self._window(len(scores)) if self._config.window == "multiply" else scores).argmax())
+        return prediction.boxes[0, best].float().cpu().numpy(), float(scores[best])
+
+    def _window(self, candidates: int) -> Tensor:
+        """The Hann window over a square grid of ``candidates`` cells, flat, row by row."""
+        if self._hann is None or len(self._hann) != candidates:
+            cells = math.isqrt(candidates)
+            assert cells * cells == candidates, f"{candidates} candidates are no square grid"
+            self._hann = hann_window(cells).flatten().to(self.device)
+        return self._hann
+
+    def _now(self) -> float:
+        """Seconds, after the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return perf_counter()
+
+
+def _check_image(image: np.ndarray) -> None:
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
+        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"an image is an RGB uint8 array [H, W, 3], not {found}")
+    if 0 in image.shape:
+        raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} pixels holds no target")
+
+
+def _checked_box(box: np.ndarray | Boxlike[float], image_shape: tuple[int, ...]) -> np.ndarray:
+    """``box`` as float64 ``[4]``, its own copy."""
+    checked = np.array(box, dtype=np.float64)
+    if checked.shape != (4,):
+        raise ValueError(f"a first box is four numbers x, y, w, h, not an array of shape {list(checked.shape)}")
+    x, y, w, h = checked
+    if not np.isfinite(checked).all() or w <= 0 or h <= 0:
+        raise ValueError(f"the first box {checked.tolist()} has no size; x, y, w, h must be finite, w and h above 0")
+    height, width = image_shape[:2]
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise ValueError(f"the first box {checked.tolist()} lies outside the image of {width} x {height} pixels")
+    return checked

@@ -1,0 +1,60 @@
+"""The objective of networks with a centre head: heat map, GIoU and L1 of one box a sample."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydantic import NonNegativeFloat
+from torch import Tensor
+from torch.nn import functional
+
+from lib.config.schema import Section
+from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
+from lib.geometry.grids import center_heatmap
+from lib.losses.terms import focal_loss, giou_loss
+from lib.models.base import CenterPrediction
+
+
+class CenterObjectiveConfig(Section):
+    """Weights of the three terms; GRM's and OSTrack's values by default."""
+
+    giou: NonNegativeFloat = 2.0
+    l1: NonNegativeFloat = 5.0
+    focal: NonNegativeFloat = 1.0
+
+
+class ObjectiveResult(NamedTuple):
+    """What an objective says of one group, float32 scalars all: the weighted ``total`` to differentiate, the unweighted
+    ``terms`` by name, and ``monitors`` that are only logged (no gradient)."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    monitors: dict[str, Tensor]
+
+
+class CenterObjective:
+    """Loss of a ``CenterPrediction``, as GRM and OSTrack publish it (lib/train/actors), in float32 whatever comes in.
+
+    The box of a sample is the one at the argmax of its raw score map, without a window. The heat map is made from the
+    true box as it is, GIoU and L1 compare with the true box clamped to the crop. Means and the count of positives are
+    over the batch given. Monitors: ``iou``, mean over samples, and ``inverted``, the number of inverted boxes; these
+    have a GIoU here (see ``giou_loss``), where the published code drops the term of the batch.
+    """
+
+    def __init__(self, config: CenterObjectiveConfig) -> None:
+        self.weights = {"giou": config.giou, "l1": config.l1, "focal": config.focal}
+
+    def __call__(self, prediction: CenterPrediction, search_box: Tensor) -> ObjectiveResult:
+        """``search_box`` ``[B, 4]``: the true boxes, xywh in fractions of the search crop."""
+        score_map = prediction.score_map
+        best = score_map.flatten(1).argmax(dim=1)
+        picked = prediction.boxes.take_along_dim(best[:, None, None], dim=1).squeeze(1).float()
+        predicted, target = cxcywh_to_xyxy(picked), xywh_to_xyxy(search_box).clamp(0, 1)
+        giou, overlap, inverted = giou_loss(predicted, target)
+        terms = {
+            "giou": giou,
+            "l1": functional.l1_loss(predicted, target),
+            "focal": focal_loss(score_map.squeeze(1), center_heatmap(search_box, score_map.shape[-1])),
+        }
+        total = sum(weight * terms[name] for name, weight in self.weights.items())
+        return ObjectiveResult(total, terms, {"iou": overlap.mean(), "inverted": inverted.sum().float()})

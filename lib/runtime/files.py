@@ -1,0 +1,33 @@
+"""Writing a file so that its name holds, whatever happens meanwhile, the earlier content or the whole new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to write; at the end of the block it takes the place of ``path``, flushed to the disk.
+
+    It is written beside ``path`` under the name with ``.tmp`` added. If the block or the disk fails, that file is
+    removed and ``path`` is as before; one left by a killed process is overwritten by the next write.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

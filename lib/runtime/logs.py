@@ -1,0 +1,90 @@
+"""Where messages go: the log of the program for people, lines of JSON for programs that plot."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lib.runtime.files import replacing
+
+
+class _AboveBar(logging.Handler):
+    """Writes to stderr without tearing a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except OSError:
+            self.handleError(record)
+
+
+def set_up_logging(file: Path | None = None, rank: int = 0) -> None:
+    """Sends this project's messages to stderr, and to ``file`` if given. Processes other than rank 0 only warn.
+
+    Calling it again replaces what an earlier call set up.
+    """
+    root = logging.getLogger("lib")
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+        handler.close()
+    handlers: list[logging.Handler] = [_AboveBar()]
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+    prefix = f"[process {rank}] " if rank else ""
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {prefix}%(levelname)s %(message)s", "%H:%M:%S"))
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING if rank else logging.INFO)
+    root.propagate = False
+
+
+class JsonLines:
+    """Appends records to a file, a line of JSON each; numbers that JSON lacks (NaN, infinity) become null."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+
+    def write(self, record: dict[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(_jsonable(record), allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Drops the records that ``keep`` refuses, and lines that a killed process left unfinished. No file is no error."""
+    if not path.is_file():
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        kept = [line for line in file if (record := _parse(line)) is not None and keep(record)]
+    with replacing(path) as file:
+        file.write("".join(kept).encode())
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) and line.endswith("\n") else None
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_jsonable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

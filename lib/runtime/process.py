@@ -1,0 +1,85 @@
+"""Which of the run's processes this is, the device it computes on, and how the processes agree on a number."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class Process:
+    """One of ``world`` processes that compute together; rank 0 is the main one, which writes files and shows progress.
+
+    ``agree`` and ``gather`` are collective: every process must call them the same number of times in the same order.
+    They travel over the CPU, so they do not make the host wait for the GPU.
+    """
+
+    rank: int
+    world: int
+    local_rank: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def agree(self, value: int) -> int:
+        """The largest ``value`` that any process gives."""
+        if self.world == 1:
+            return value
+        largest = torch.tensor(value)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        return int(largest)
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every process gives, in the order of ranks; plain values. All wait for each other here."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
+
+
+def start_process(device: str = "auto") -> Process:
+    """Joins the processes that torchrun started, or stands alone when none are announced in the environment.
+
+    ``device`` is a torch device, or ``auto``: the GPU if there is one. Under torchrun ``cuda`` is the GPU of the local
+    rank. Raises ValueError when that GPU is not there.
+    """
+    rank, world, local_rank = (
+        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
+    place = _find_device(device, local_rank)
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if world > 1:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
+    return Process(rank, world, local_rank, place)
+
+
+def stop_process() -> None:
+    """Leaves the processes joined by ``start_process``."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _find_device(device: str, local_rank: int) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r} is none that torch knows; use auto, cpu, cuda or cuda:N") from error
+    if place.type != "cuda":
+        return place
+    place = torch.device("cuda", local_rank if place.index is None else place.index)
+    if place.index >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {device!r} would be GPU number {place.index}, but {torch.cuda.device_count()} are visible here; "
+            "use cpu, or no more processes than GPUs"
+        )
+    return place

@@ -1,0 +1,101 @@
+"""The checkpoints of one run: written, thinned out, and chosen from when the run goes on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from lib.runtime.checkpoint import FORMAT, CheckpointError, read_training_checkpoint, save_checkpoint
+
+# Keys and sections of the experiment that may differ when a run goes on, since no weight depends on them.
+FREE_KEYS = (
+    "data.val",
+    "data.val_samples",
+    "data.workers",
+    "test",
+    "train.checkpoint_minutes",
+    "train.keep",
+    "train.log_every",
+    "train.validate_every",
+)
+
+
+class Checkpoints:
+    """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth``, N finished epochs, in ``folder``.
+
+    ``experiment`` is the resolved configuration as a plain tree; it stands in each of them, and a run only goes on with
+    the one it was started with.
+    """
+
+    def __init__(self, folder: Path, experiment: dict[str, Any], keep: int) -> None:
+        self.folder, self.experiment, self.keep = folder, experiment, keep
+
+    def save_last(self, state: dict[str, Any]) -> None:
+        """Writes ``last.pth``; ``state`` is what ``TRAINING_KEYS`` names beside the experiment."""
+        self._save("last.pth", state)
+
+    def save_epoch(self, state: dict[str, Any]) -> None:
+        """Writes the epoch's file and ``last.pth``, a copy of its own, then removes the oldest epochs."""
+        self._save(f"epoch_{state['epoch']:04d}.pth", state)
+        self._save("last.pth", state)
+        for path in list(self._epochs().values())[: -self.keep]:
+            path.unlink()
+
+    def newest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The file that is furthest on, and its content; None if there is none.
+
+        Raises CheckpointError if that file is damaged, naming also the older one that could be used: going back is the
+        user's decision. Likewise if the experiment differs in more than ``FREE_KEYS``, naming the keys.
+        """
+        epochs = self._epochs()
+        candidates = [path for path in (self.folder / "last.pth", *reversed(epochs.values())) if path.is_file()]
+        if not candidates:
+            return None
+        path, content = candidates[0], _read(candidates)
+        if epochs and content["epoch"] < max(epochs):  # killed between writing the two
+            path, content = candidates[1], _read(candidates[1:])
+        changed = changed_keys(content["experiment"], self.experiment)
+        if changed:
+            raise CheckpointError(
+                f"{path}: this run was started with another configuration ({'; '.join(changed)}); restore the values, "
+                "or give the new run an output folder of its own"
+            )
+        return path, content
+
+    def _save(self, name: str, state: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_checkpoint(self.folder / name, {"format": FORMAT, "experiment": self.experiment, **state})
+
+    def _epochs(self) -> dict[int, Path]:
+        """The epochs' files by number, oldest first."""
+        matches = ((re.fullmatch(r"epoch_(\d+)\.pth", path.name), path) for path in self.folder.glob("epoch_*.pth"))
+        return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
+def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """The dotted keys in which two experiments differ, with both values, but for ``FREE_KEYS``."""
+    old, new = _flatten(before), _flatten(now)
+    return [
+        f"{key} was {old.get(key, 'absent')!r}, is {new.get(key, 'absent')!r}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and not any(f"{key}.".startswith(f"{free}.") for free in FREE_KEYS)
+    ]
+
+
+def _read(candidates: list[Path]) -> dict[str, Any]:
+    try:
+        return read_training_checkpoint(candidates[0])
+    except CheckpointError as error:
+        older = f"go on from {candidates[1].name}" if candidates[1:] else "start anew, no older one is there"
+        raise CheckpointError(f"{error}; remove this file to {older}") from error
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

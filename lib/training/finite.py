@@ -1,0 +1,36 @@
+"""The check that stops a run before a loss that is no number reaches the weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lib.data.types import Batch
+from lib.runtime.process import Process
+
+
+class NonFiniteError(ValueError):
+    """A loss or gradient that is NaN or infinite; the message names the step and the samples."""
+
+
+def check_finite(process: Process, step: int, groups: list[tuple[Batch, Tensor]], gradient_norm: Tensor) -> None:
+    """Raises NonFiniteError, the same in every process, if the loss of a group or the gradient is not finite.
+
+    ``groups``: each batch of this process with its loss. Collective, and the one place in a step where the host waits
+    for the device.
+    """
+    *finite, norm_is_finite = torch.stack([*(loss.detach() for _, loss in groups), gradient_norm]).isfinite().tolist()
+    if not process.agree(not (all(finite) and norm_is_finite)):
+        return
+    faults = [
+        f"loss {loss.item()} in samples {batch.numbers[0]} to {batch.numbers[-1]} ({'; '.join(batch.sources)})"
+        for (batch, loss), is_finite in zip(groups, finite, strict=True)
+        if not is_finite
+    ]
+    named = [fault for share in process.gather(faults) for fault in share]
+    if not named:
+        taken = "; ".join(
+            source for share in process.gather([b.sources for b, _ in groups]) for s in share for source in s
+        )
+        named = [f"gradient norm {gradient_norm.item()} though every loss is finite, in samples {taken}"]
+    raise NonFiniteError(f"step {step}: {', '.join(named)}")

@@ -1,0 +1,53 @@
+"""AdamW over a model's parameter groups, each with its own share of the learning rate."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch.optim import AdamW
+
+from lib.config.schema import ConfigError, Section
+from lib.models.base import TrackingModel
+
+
+class OptimizerConfig(Section):
+    """AdamW. ``lr_factors``: by name of a group of ``model.parameter_groups()``, what multiplies ``lr`` there; a group
+    that is not named has 1. GRM: ``{backbone: 0.1}``."""
+
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
+    lr_factors: dict[str, PositiveFloat] = Field(default_factory=dict)
+
+
+def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
+    """One parameter group of the optimiser for each of the model's, in its order; ``name`` and ``base_lr`` stand in it.
+
+    Raises ConfigError for a factor of a group that the model does not have.
+    """
+    groups = model.parameter_groups()
+    unknown = [name for name in config.lr_factors if name not in groups]
+    if unknown:
+        raise ConfigError(
+            f"train.optimizer.lr_factors: no parameter group {', '.join(unknown)}; this model has {', '.join(groups)}"
+        )
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    grouped = sorted(name for names in groups.values() for name in names)
+    assert grouped == sorted(parameters), "parameter_groups() must hold every trainable parameter once"
+    rates = {name: config.lr * config.lr_factors.get(name, 1.0) for name in groups}
+    return AdamW(
+        [
+            {"params": [parameters[n] for n in names], "name": name, "lr": rates[name], "base_lr": rates[name]}
+            for name, names in groups.items()
+        ],
+        weight_decay=config.weight_decay,
+    )
+
+
+def set_rates(optimizer: AdamW, factor: float) -> None:
+    """Sets every group's learning rate to ``factor`` times its base rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def current_rates(optimizer: AdamW) -> dict[str, float]:
+    """Learning rate by name of the group."""
+    return {group["name"]: group["lr"] for group in optimizer.param_groups}

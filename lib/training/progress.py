@@ -1,0 +1,139 @@
+"""What a run shows of itself: progress bar or sparse lines, log.jsonl, TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from lib.runtime.logs import JsonLines, cut_json_lines
+from lib.runtime.process import Process
+
+LOG = logging.getLogger(__name__)
+# Values that are counted over groups; all others are averaged.
+COUNTED = {"inverted"}
+
+
+class Meter:
+    """Named values of groups, until they are read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._groups = 0
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """One group's values: scalars and vectors, left on their device."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0) + value.double()
+        self._groups += 1
+
+    def read(self, process: Process) -> dict[str, Any]:
+        """Mean (or count) by name over all groups of all processes since the last reading. Collective."""
+        shares = process.gather((self._groups, {name: value.tolist() for name, value in self._sums.items()}))
+        self._sums, self._groups = {}, 0
+        groups = sum(count for count, _ in shares)
+        total: dict[str, np.ndarray] = {}
+        for _, sums in shares:
+            for name, value in sums.items():
+                total[name] = total.get(name, 0) + np.asarray(value)
+        return {name: int(value) if name in COUNTED else (value / groups).tolist() for name, value in total.items()}
+
+
+class Progress:
+    """Follows a run of ``steps`` and ``epochs`` from the finished ``step`` and ``epoch`` on; ``pairs`` are in a step.
+
+    Records of what comes after, left by a run that was killed, are dropped.
+
+    Lines of ``output/log.jsonl``: ``{"kind": "train", "step", "epoch", "lr": {group: float}, "loss", <terms>,
+    <monitors>, "pairs_per_second"}`` every ``log_every`` steps, averaged since the last one, and ``{"kind":
+    "validation", "step", "epoch", "loss", <terms>, <monitors>}``; TensorBoard holds the same. ``step`` counts finished
+    steps, ``epoch`` is the one that the last belongs to, from 1. Only rank 0 shows and writes.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        process: Process,
+        *,
+        step: int,
+        epoch: int,
+        steps: int,
+        epochs: int,
+        pairs: int,
+        log_every: int,
+    ) -> None:
+        self._process, self._steps, self._epochs = process, steps, epochs
+        self._pairs, self._log_every = pairs, log_every
+        self._training = Meter()
+        self._seconds, self._counted_steps = 0.0, 0
+        self._bar = tqdm(
+            total=steps, initial=step, unit="step", dynamic_ncols=True, disable=None if process.is_main else True
+        )
+        self._file, self._board = None, None
+        if process.is_main:
+            path = output / "log.jsonl"
+            cut_json_lines(
+                path,
+                lambda line: line["step"] <= step and (line["kind"] == "train" or line["epoch"] <= epoch),
+            )
+            self._file = JsonLines(path)
+            self._board = SummaryWriter(str(output / "tensorboard"), purge_step=step + 1)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.close()
+        if self._process.is_main:
+            self._file.close()
+            self._board.close()
+
+    def trained(
+        self, step: int, epoch: int, groups: list[Mapping[str, Tensor]], rates: dict[str, float], seconds: float
+    ) -> None:
+        """Takes the values of this process's groups in the step just finished. Collective."""
+        for values in groups:
+            self._training.add(values)
+        self._seconds += seconds
+        self._counted_steps += 1
+        self._bar.update()
+        if step % self._log_every and step != self._steps:
+            return
+        values = self._training.read(self._process)
+        speed = self._pairs * self._counted_steps / self._seconds
+        self._seconds, self._counted_steps = 0.0, 0
+        self._write({"kind": "train", "step": step, "epoch": epoch, "lr": rates, **values, "pairs_per_second": speed})
+        shown = {"loss": f"{values['loss']:.3f}", "IoU": f"{values['iou']:.3f}", "pairs/s": f"{speed:.1f}"}
+        self._bar.set_postfix(shown, refresh=False)
+        if self._bar.disable:
+            left = tqdm.format_interval((self._steps - step) * self._pairs / speed)
+            numbers = ", ".join(f"{name} {number}" for name, number in shown.items())
+            LOG.info("epoch %d/%d, step %d/%d: %s, %s left", epoch, self._epochs, step, self._steps, numbers, left)
+
+    def validated(self, step: int, epoch: int, values: dict[str, Any]) -> None:
+        """Takes what ``Meter.read`` says of the held-out pairs after ``epoch`` epochs."""
+        self._write({"kind": "validation", "step": step, "epoch": epoch, **values})
+        LOG.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._epochs, values["loss"], values["iou"])
+
+    def _write(self, record: dict[str, Any]) -> None:
+        if self._process.is_main:
+            self._file.write(record)
+            for name, value in _scalars(record["kind"], record):
+                self._board.add_scalar(name, value, record["step"])
+
+
+def _scalars(prefix: str, record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in record.items():
+        if isinstance(value, list):
+            value = {str(index): item for index, item in enumerate(value)}
+        if isinstance(value, Mapping):
+            yield from _scalars(f"{prefix}/{name}", value)
+        elif name not in ("kind", "step"):
+            yield f"{prefix}/{name}", value

@@ -1,0 +1,69 @@
+"""The actor in every process: equal parameters, gradients averaged over groups and processes, rank 0's buffers."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lib.data.types import Batch
+from lib.runtime.process import Process
+from lib.training.actor import Actor, GroupResult
+
+
+class Replicas:
+    """Computes gradients with an actor that every process holds; rank 0's parameters and buffers are given to all."""
+
+    def __init__(self, actor: Actor, process: Process) -> None:
+        self._process = process
+        self._actor = actor
+        self._shared = None
+        if process.world > 1:
+            self.broadcast_buffers()
+            self._shared = DistributedDataParallel(_Shared(actor), broadcast_buffers=False)
+            self._settle_buckets()
+
+    def add_gradient(self, batch: Batch, share: float, last: bool) -> GroupResult:
+        """Adds ``share`` times the gradient of the group's loss; after the ``last`` group of a step, the gradients are
+        the mean over processes of what each has added."""
+        if self._shared is None:
+            result = self._actor(batch)
+            (result.loss * share).backward()
+            return result
+        with nullcontext() if last else self._shared.no_sync():
+            result = self._shared(batch)
+            (result.loss * share).backward()
+        return result
+
+    def broadcast_buffers(self) -> None:
+        """Gives rank 0's buffers, BatchNorm's running statistics above all, to every process."""
+        if self._process.world > 1:
+            for buffer in self._actor.buffers():
+                dist.broadcast(buffer, 0)
+
+    def _settle_buckets(self) -> None:
+        """Spends one backward pass without samples before the first step.
+
+        DistributedDataParallel sums gradients in buckets, and lays these out anew after its first synchronised backward
+        pass. The layout decides in which order three or more processes are summed; without this, the first step after a
+        resume would be summed otherwise than the same step of a run that never stopped. ``find_unused_parameters``
+        prevents the new layout too, but walks the graph at every step.
+        """
+        self._shared(None).backward()
+        self._actor.zero_grad(set_to_none=True)
+
+
+class _Shared(nn.Module):
+    """The actor; without a batch, a scalar that depends on every trainable parameter, the first one last."""
+
+    def __init__(self, actor: Actor) -> None:
+        super().__init__()
+        self.actor = actor
+
+    def forward(self, batch: Batch | None) -> GroupResult | Tensor:
+        if batch is not None:
+            return self.actor(batch)
+        return torch.stack([parameter.sum() for parameter in self.parameters() if parameter.requires_grad]).sum()

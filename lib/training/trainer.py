@@ -1,0 +1,290 @@
+"""The training run: from the newest checkpoint, or the start, to the last epoch, or to where it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from lib.config.schema import ConfigError, Section
+from lib.config.yaml12 import to_yaml
+from lib.data.loader import build_loader
+from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
+from lib.data.types import Batch
+from lib.runtime.checkpoint import CheckpointError, load_weights, read_training_checkpoint
+from lib.runtime.process import Process
+from lib.runtime.seeds import seed_network
+from lib.runtime.stop import StopRequested, StopSignals
+from lib.training.actor import Actor, Precision
+from lib.training.checkpoints import Checkpoints
+from lib.training.finite import check_finite
+from lib.training.groups import Layout, running_statistics
+from lib.training.optimizer import OptimizerConfig, build_optimizer, current_rates, set_rates
+from lib.training.progress import Meter, Progress
+from lib.training.replicas import Replicas
+from lib.training.schedule import ScheduleConfig, rate_factor
+
+LOG = logging.getLogger(__name__)
+
+
+class TrainConfig(Section):
+    """How a network is trained.
+
+    * ``global_batch``: pairs in one optimiser step; ``group_batch``: pairs that BatchNorm statistics and loss
+      denominators belong to. Gradients are averaged over groups, then clipped to the norm ``clip_norm``.
+    * ``checkpoint_minutes``: time between checkpoints inside an epoch; ``keep``: how many of the epochs' stay.
+    * ``validate_every``: epochs between validations, if there are held-out pairs; the last epoch always has one.
+    * ``init_from``: a training checkpoint whose weights a new run starts from (fine-tuning; resuming needs no key).
+    * ``log_every``: steps between lines of the log.
+    """
+
+    epochs: PositiveInt
+    global_batch: PositiveInt
+    group_batch: PositiveInt
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    clip_norm: PositiveFloat
+    precision: Precision = "fp32"
+    checkpoint_minutes: PositiveFloat = 20.0
+    keep: PositiveInt = 3
+    validate_every: PositiveInt = 1
+    init_from: str | None = None
+    log_every: PositiveInt = 50
+
+
+class TrainingEnd(NamedTuple):
+    """How a run ended: all its epochs done, or stopped by ``signal`` after ``step`` steps."""
+
+    finished: bool
+    step: int
+    signal: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 if finished, else 128 and the signal's number, as shells count."""
+        return 0 if self.finished else 128 + self.signal
+
+
+class Trainer:
+    """Trains the model of ``actor`` and leaves log, configuration and checkpoints under ``output``.
+
+    ``experiment`` is the resolved configuration as a plain tree: it is written beside the run and into checkpoints, and
+    a run that goes on must have the same. ``overfit`` repeats the samples of the first step, always starts anew, and
+    has ``output/overfit`` for itself. Raises ConfigError if the batches, the samples and the number of processes do not
+    fit each other. Every process makes its own Trainer with equal arguments, but for ``process``.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        train_pairs: Pairs,
+        val_pairs: Pairs | None,
+        config: TrainConfig,
+        *,
+        samples_per_epoch: int,
+        val_samples: int,
+        workers: int,
+        seed: int,
+        experiment: dict[str, Any],
+        output: Path,
+        process: Process,
+        overfit: bool = False,
+    ) -> None:
+        self.config, self.process, self.seed, self.workers = config, process, seed, workers
+        self.train_pairs, self.val_pairs = train_pairs, None if overfit else val_pairs
+        self.experiment, self.overfit = experiment, overfit
+        self.output = output / "overfit" if overfit else output
+        self.layout = Layout(config.global_batch, config.group_batch, process.world)
+        self.steps_per_epoch, self.left_over = divmod(samples_per_epoch, config.global_batch)
+        self.steps = self.steps_per_epoch * config.epochs
+        self.val_groups = val_samples // config.group_batch
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"data.samples_per_epoch: {samples_per_epoch} is less than train.global_batch {config.global_batch}"
+            )
+        if self.val_pairs is not None and not self.val_groups:
+            raise ConfigError(f"data.val_samples: {val_samples} is less than train.group_batch {config.group_batch}")
+        self.actor = actor.to(process.device)
+        self.optimizer = build_optimizer(actor.model, config.optimizer)
+        self.checkpoints = Checkpoints(self.output / "checkpoints", experiment, config.keep)
+        self.step, self.epoch = 0, 0  # finished ones
+
+    def run(self) -> TrainingEnd:
+        """Trains to the end, or until SIGINT or SIGTERM: then a checkpoint is saved, and a Trainer made as this one was
+        goes on from it as if nothing had been. Raises CheckpointError and NonFiniteError."""
+        with StopSignals() as self._signals:
+            self._restore()
+            if self.epoch == self.config.epochs:
+                LOG.info("%s: training is complete already, %d epochs", self.output, self.epoch)
+                return TrainingEnd(True, self.step)
+            self._announce()
+            self._replicas = Replicas(self.actor, self.process)
+            with self._start_progress() as self._progress:
+                try:
+                    self._train()
+                    end = TrainingEnd(True, self.step)
+                except StopRequested as stop:
+                    self._save()
+                    LOG.info("%s at step %d of %d; the same command goes on from there", stop, self.step, self.steps)
+                    end = TrainingEnd(False, self.step, stop.signal)
+            self.process.gather(None)  # nobody leaves before rank 0 has written
+            return end
+
+    def _train(self) -> None:
+        batches = self._load(self.train_pairs, self._group_numbers(self.step))
+        self._saved_at = time.monotonic()
+        while self.epoch < self.config.epochs:
+            while self.step < (self.epoch + 1) * self.steps_per_epoch:
+                start = time.perf_counter()
+                values = self._train_step(batches)
+                rates, seconds = current_rates(self.optimizer), time.perf_counter() - start
+                self._progress.trained(self.step, self.epoch + 1, values, rates, seconds)
+                if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
+                    self._save()
+            if self._validation_is_due():
+                self._validate()
+            self.epoch += 1
+            self._save(epoch_ended=True)
+
+    def _train_step(self, batches: Iterator[Batch]) -> list[dict[str, Tensor]]:
+        """One step of the optimiser; the values of this process's groups."""
+        self.actor.train()
+        groups, values = [], []
+        buffers = [buffer.clone() for buffer in self.actor.buffers()]
+        for group in range(self.layout.local_groups):
+            try:
+                self._stop_if_asked()
+            except StopRequested:
+                self._discard_groups(buffers)
+                raise
+            batch = next(batches).to(self.process.device)
+            seed_network(self.seed, batch.numbers[0])
+            with running_statistics(self.actor, update=self.process.is_main and group == 0):
+                result = self._replicas.add_gradient(
+                    batch, share=1 / self.layout.local_groups, last=group == self.layout.local_groups - 1
+                )
+            groups.append((batch, result.loss))
+            values.append(result.values)
+        norm = clip_grad_norm_(self.actor.parameters(), self.config.clip_norm)
+        check_finite(self.process, self.step, groups, norm)
+        factor = rate_factor(self.config.schedule, self.step, self.steps_per_epoch, self.config.epochs)
+        set_rates(self.optimizer, factor)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return values
+
+    def _discard_groups(self, buffers: list[Tensor]) -> None:
+        """Makes undone what the first groups of a step have done: gradients, and the buffers as they were before."""
+        self.optimizer.zero_grad()
+        for buffer, value in zip(self.actor.buffers(), buffers, strict=True):
+            buffer.copy_(value)
+
+    def _validation_is_due(self) -> bool:
+        epoch = self.epoch + 1
+        return self.val_pairs is not None and (epoch % self.config.validate_every == 0 or epoch == self.config.epochs)
+
+    @torch.no_grad()
+    def _validate(self) -> None:
+        """Losses on held-out pairs, in whole groups that are dealt to the processes in turn."""
+        self._replicas.broadcast_buffers()
+        self.actor.eval()
+        size, world = self.config.group_batch, self.process.world
+        starts = [FIRST_VALIDATION_NUMBER + group * size for group in range(self.process.rank, self.val_groups, world)]
+        batches = self._load(self.val_pairs, [range(start, start + size) for start in starts])
+        meter = Meter()
+        for _ in range(0, self.val_groups, world):  # the same number of times in every process
+            self._stop_if_asked()
+            batch = next(batches, None)
+            if batch is not None:
+                meter.add(self.actor(batch.to(self.process.device)).values)
+        self._progress.validated(self.step, self.epoch + 1, meter.read(self.process))
+
+    def _group_numbers(self, first: int) -> Iterator[range]:
+        """The sample numbers of this process's groups from step ``first`` to the end of the run."""
+        for step in range(first, self.steps):
+            yield from self.layout.numbers(0 if self.overfit else step, self.process.rank)
+
+    def _load(self, pairs: Pairs, groups: Iterator[range] | list[range]) -> Iterator[Batch]:
+        return iter(build_loader(pairs, groups, self.workers, pin_memory=self.process.device.type == "cuda"))
+
+    def _stop_if_asked(self) -> None:
+        signal = self.process.agree(self._signals.received)
+        if signal:
+            raise StopRequested(signal)
+
+    def _restore(self) -> None:
+        """Goes back to the newest checkpoint of this run, or to the weights of ``init_from``, or does nothing."""
+        newest = None if self.overfit else self.checkpoints.newest()
+        if newest is not None:
+            path, state = newest
+            load_weights(self.actor.model, state["model"], path)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.epoch = state["step"], state["epoch"]
+            LOG.info("going on from %s, step %d of %d", path, self.step, self.steps)
+            if state["processes"] != self.process.world:
+                LOG.warning(
+                    "this run had %d processes and now has %d: the result will be equal within rounding only",
+                    *(state["processes"], self.process.world),
+                )
+        elif self.config.init_from is not None:
+            path = Path(self.config.init_from)
+            load_weights(self.actor.model, read_training_checkpoint(path)["model"], path)
+            LOG.info("weights from %s", path)
+        steps = self.process.gather(self.step)
+        if len(set(steps)) > 1:
+            raise CheckpointError(
+                f"{self.checkpoints.folder}: processes would go on from different steps {steps}; it must lie on a disk "
+                "that all of them see"
+            )
+
+    def _announce(self) -> None:
+        config, layout = self.config, self.layout
+        LOG.info("%d epochs of %d steps, %d steps in all", config.epochs, self.steps_per_epoch, self.steps)
+        LOG.info(
+            "global batch %d in %d groups of %d; %d processes, each with %d groups a step (accumulation)",
+            *(config.global_batch, layout.groups, config.group_batch, layout.processes, layout.local_groups),
+        )
+        rates = ", ".join(f"{name} {rate:g}" for name, rate in current_rates(self.optimizer).items())
+        LOG.info("lr: %s; %s on %s", rates, config.precision, self.process.device)
+        if self.left_over:
+            LOG.info("data.samples_per_epoch is %d more than whole steps; an epoch has that many fewer", self.left_over)
+
+    def _start_progress(self) -> Progress:
+        if self.process.is_main:
+            self.output.mkdir(parents=True, exist_ok=True)
+            (self.output / "config.yaml").write_text(to_yaml(self.experiment), encoding="utf-8")
+        return Progress(
+            self.output,
+            self.process,
+            step=self.step,
+            epoch=self.epoch,
+            steps=self.steps,
+            epochs=self.config.epochs,
+            pairs=self.config.global_batch,
+            log_every=self.config.log_every,
+        )
+
+    def _save(self, epoch_ended: bool = False) -> None:
+        if not self.process.is_main:
+            return
+        state = {
+            "model": self.actor.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.epoch,
+            "seed": self.seed,
+            "processes": self.process.world,
+        }
+        if epoch_ended:
+            self.checkpoints.save_epoch(state)
+        else:
+            self.checkpoints.save_last(state)
+        self._saved_at = time.monotonic()

@@ -1,0 +1,36 @@
+"""Installs `lib`; ranges here, the exact tested versions in requirements.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="tracking-lib",
+    version="0.1.0",
+    description="Training, testing and scoring of single-object visual trackers (GRM and its family)",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["lib", "lib.*"]),
+    package_data={"lib.data.datasets": ["lists/*.txt", "lists/*.json"]},
+    install_requires=[
+        "torch>=2.11",
+        "torchvision>=0.26",
+        "timm>=1.0.15",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.8",
+        "PyYAML>=6.0",
+        "pydantic>=2.9",
+        "tensorboard>=2.21",
+        "lmdb>=1.4",
+        "tqdm>=4.66",
+        "matplotlib>=3.8",
+    ],
+    extras_require={
+        "jpeg4py": ["jpeg4py>=0.1.4"],
+        "simplejpeg": ["simplejpeg>=1.7"],
+        "gui": ["opencv-python>=4.8"],
+        "dev": ["pytest>=8", "ruff>=0.6"],
+    },
+)

@@ -1,0 +1,125 @@
+"""GOT-10k's layout in miniature, its published rows, and what is wrong with a broken copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lib.data.datasets import got10k
+from lib.data.datasets.got10k import ROWS, read_got10k
+
+FIRST = "GOT-10k_Train_000001"
+
+
+def test_a_sequence_is_read_whole(write_got10k):
+    root = write_got10k("train", [5, 3])
+    folder = root / "train" / FIRST
+    (folder / "groundtruth.txt").write_text("1,2,3.5,4\n1,2,0,4\n1,2,3,-1\nnan,2,3,4\n-1.25,2,3,4\r\n\n")
+    (folder / "absence.label").write_text("0\n0\n0\n0\n0\n")
+    (folder / "cover.label").write_text("8\n8\n8\n8\n1\n")
+    first, second = read_got10k(root, "full")
+    assert (first.name, first.dataset, first.image_set, len(first)) == (FIRST, "got10k", False, 5)
+    assert list(first.frames) == [folder / f"{number:08d}.jpg" for number in range(1, 6)]
+    assert first.boxes.dtype == np.float64
+    np.testing.assert_array_equal(first.boxes[[0, 4]], [[1, 2, 3.5, 4], [-1.25, 2, 3, 4]])
+    np.testing.assert_array_equal(first.visible, [True, False, False, False, True])
+    np.testing.assert_array_equal(first.cover, [8, 8, 8, 8, 1])
+    assert first.cover.dtype == np.int64 and first.visible.dtype == bool
+    assert second.visible.all() and len(second) == 3
+
+
+def test_visible_needs_presence_and_cover(write_got10k):
+    root = write_got10k("val", [4])
+    folder = root / "val" / "GOT-10k_Val_000001"
+    (folder / "absence.label").write_text("0\n1\n0\n1\n")
+    (folder / "cover.label").write_text("1\n8\n0\n0\n")
+    np.testing.assert_array_equal(read_got10k(root, "official_val")[0].visible, [True, False, False, False])
+
+
+def test_frames_are_in_numeric_order_and_other_files_are_none(write_got10k):
+    root = write_got10k("train", [2])
+    folder = root / "train" / FIRST
+    (folder / "00000001.jpg").rename(folder / "10.jpg")
+    (folder / "00000002.jpg").rename(folder / "9.jpg")
+    (folder / "._9.jpg").touch()
+    (folder / "cover.jpg").touch()
+    assert [frame.name for frame in read_got10k(root, "full")[0].frames] == ["9.jpg", "10.jpg"]
+
+
+def test_the_test_split_has_one_box(write_got10k):
+    (sequence,) = read_got10k(write_got10k("test", [6], first_box_only=True), "test")
+    assert (len(sequence), sequence.boxes.shape, sequence.cover) == (6, (1, 4), None)
+    np.testing.assert_array_equal(sequence.visible, [True])
+
+
+def test_rows_of_the_published_splits(tmp_path, monkeypatch):
+    monkeypatch.setattr(got10k, "_read_sequence", lambda folder, first_box_only: int(folder.name))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "list.txt").write_text("\n".join(str(row) for row in range(9335)))
+    rows = {split: read_got10k(tmp_path, split) for split in (*ROWS, "full")}
+    assert {split: len(set(members)) for split, members in rows.items()} == {
+        "train": 7934, "val": 1401, "vot_train": 7086, "vot_val": 1249, "full": 9335,
+    }  # fmt: skip
+    assert all(len(members) == len(set(members)) for members in rows.values())
+    assert sorted(rows["train"] + rows["val"]) == rows["full"] == list(range(9335))
+    assert not set(rows["vot_train"]) & set(rows["vot_val"])
+    assert rows["train"][:3] == [3784, 8998, 3906]
+
+
+@pytest.mark.parametrize("split", ROWS)
+def test_a_list_too_short_for_a_split_names_full(write_got10k, split):
+    root = write_got10k("train", [3])
+    with pytest.raises(ValueError, match=rf"list\.txt: names 1 sequences, but split '{split}' needs 93\d\d; use .*'full'"):
+        read_got10k(root, split)
+    assert len(read_got10k(root, "full")) == 1
+
+
+def damage(root, kind: str) -> str:
+    """Break the copy; return what the message must name."""
+    folder = root / "train" / FIRST
+    if kind == "no root":
+        (root / "train").rename(root / "elsewhere")
+        return r"train/list\.txt: No such file"
+    if kind == "no list":
+        (root / "train" / "list.txt").unlink()
+        return r"train/list\.txt: No such file"
+    if kind == "empty list":
+        (root / "train" / "list.txt").write_text("\n")
+        return r"train/list\.txt: names no sequence"
+    if kind == "no folder":
+        folder.rename(root / "moved")
+        return f"{FIRST}: No such file"
+    if kind == "no images":
+        for frame in folder.glob("*.jpg"):
+            frame.unlink()
+        return f"{FIRST}: no images"
+    if kind == "image missing":
+        (folder / "00000002.jpg").unlink()
+        return rf"{FIRST}/groundtruth\.txt: 3 rows, but its sequence needs 2"
+    if kind == "label short":
+        (folder / "cover.label").write_text("8\n8\n")
+        return rf"{FIRST}/cover\.label: 2 rows, but its sequence needs 3"
+    if kind == "label missing":
+        (folder / "absence.label").unlink()
+        return rf"{FIRST}/absence\.label: No such file"
+    wrong = {"text": "1,2,x,4", "too few": "1,2,3", "too many": "1,2,3,4,5", "gap": ""}[kind]
+    (folder / "groundtruth.txt").write_text(f"1,2,3,4\n{wrong}\n1,2,3,4\n")
+    return rf"{FIRST}/groundtruth\.txt: line 2 is '{wrong}', not 4 numbers"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["no root", "no list", "empty list", "no folder", "no images", "image missing", "label short", "label missing",
+     "text", "too few", "too many", "gap"],
+)  # fmt: skip
+def test_a_broken_copy_is_one_line_that_names_the_file(write_got10k, kind):
+    root = write_got10k("train", [3])
+    message = damage(root, kind)
+    with pytest.raises(ValueError, match=message) as error:
+        read_got10k(root, "full")
+    assert "\n" not in str(error.value) and "again" in str(error.value)
+
+
+def test_unknown_split(tmp_path):
+    with pytest.raises(ValueError, match="no split 'trian'; its splits are: full, vot_train"):
+        read_got10k(tmp_path, "trian")

@@ -1,0 +1,186 @@
+"""Results come back bit for bit, never mix, and a finished sequence is one whose box file is whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.data.types import Sequence
+from lib.evaluation.results import ResultsError, ResultsFolder, Track, open_results, read_rows
+
+MakeSequence = Callable[..., Sequence]
+
+
+def track_of(sequence: Sequence, seed: int = 0) -> Track:
+    generator = np.random.default_rng(seed)
+    boxes = generator.normal(100, 50, (len(sequence), 4))
+    boxes[0] = sequence.boxes[0]
+    return Track(boxes, *generator.random((3, len(sequence))))
+
+
+def open_toy(output: Path, checkpoint: Path | None, label: str | None = None, **settings: object) -> ResultsFolder:
+    return open_results(output, "grm_toy", "got10k_val", checkpoint, settings, "cpu", label=label)
+
+
+def write_checkpoint(folder: Path, name: str, content: bytes) -> Path:
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+def test_what_is_written_is_read_back_exactly(tmp_path: Path, make_sequence: MakeSequence) -> None:
+    sequence = make_sequence("a", frames=5, first=(10 + 1 / 3, 12.1, 16, 14))
+    written = track_of(sequence)
+    written.boxes[1] = (0.1, 1e-7, 1 / 3, 123456.789012345)
+    folder = open_toy(tmp_path, None)
+    assert not folder.is_finished(sequence)
+    folder.write(sequence, written)
+    assert folder.is_finished(sequence)
+    np.testing.assert_array_equal(folder.boxes(sequence), written.boxes)
+    assert (folder.path / "a.txt").read_text().splitlines()[1] == "0.1,1e-07,0.3333333333333333,123456.789012345"
+    columns = {"scores": written.scores, "time": written.seconds, "network_time": written.network_seconds}
+    for suffix, column in columns.items():
+        np.testing.assert_array_equal(read_rows(folder.path / f"a_{suffix}.txt", columns=1)[:, 0], column)
+
+
+def test_another_checkpoint_or_setting_gets_another_folder(tmp_path: Path) -> None:
+    one = write_checkpoint(tmp_path, "GRM_ep0300.pth.tar", b"one")
+    twin = write_checkpoint(tmp_path, "twin.pth", b"one")
+    two = write_checkpoint(tmp_path, "last.pth", b"two")
+    folders = [
+        open_toy(tmp_path, one, threshold=0.0),
+        open_toy(tmp_path, one, threshold=0.4),
+        open_toy(tmp_path, two, threshold=0.0),
+        open_toy(tmp_path, None, threshold=0.0),
+        open_toy(tmp_path, None, label="static", threshold=0.0),
+    ]
+    again = open_toy(tmp_path, one, threshold=0.0)
+    assert len({folder.path for folder in folders}) == len(folders)
+    assert again.path == folders[0].path
+    assert again.path.parent == tmp_path / "grm_toy" / "results" / "got10k_val"
+    labels, digests = zip(*(folder.path.name.rsplit("-", 1) for folder in folders), strict=True)
+    assert labels == ("GRM_ep0300", "GRM_ep0300", "last", "no_checkpoint", "static")
+    assert all(len(digest) == 8 and int(digest, 16) >= 0 for digest in digests)
+    assert open_toy(tmp_path, twin, threshold=0.0).path.name == f"twin-{digests[0]}"
+
+
+def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, "last.pth", b"abc")
+    settings = {"test": {"window": "none"}, "model": {"division": {"threshold": 0.4}}}
+    for _ in range(2):
+        folder = open_results(
+            tmp_path, "grm_toy", "got10k_val", checkpoint, settings, "cpu", overrides={"model.division.threshold": 0.4}
+        )
+    manifest = json.loads((folder.path / "manifest.json").read_text())
+    assert manifest == folder.manifest()
+    assert manifest["checkpoint_sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert manifest["settings"] == settings
+    assert manifest["overrides"] == {"model.division.threshold": 0.4}
+    assert manifest["protocol"] == "got10k"
+    assert [run["checkpoint"] for run in manifest["runs"]] == [str(checkpoint)] * 2
+    assert manifest["runs"][0]["device"] == "cpu"
+    assert set(manifest["runs"][0]["versions"]) == {"python", "torch", "numpy", "opencv"}
+
+
+def test_a_folder_of_other_settings_is_never_reused(tmp_path: Path) -> None:
+    folder = open_toy(tmp_path, None, threshold=0.0)
+    file = folder.path / "manifest.json"
+    manifest = folder.manifest()
+    file.write_text(json.dumps({**manifest, "settings": {"threshold": 1.0}}))
+    with pytest.raises(ResultsError, match="other settings"):
+        open_toy(tmp_path, None, threshold=0.0)
+    for damaged in ("{", "[]", "{}"):
+        file.write_text(damaged)
+        with pytest.raises(ResultsError, match="manifest.json"):
+            open_toy(tmp_path, None, threshold=0.0)
+
+
+@pytest.mark.parametrize("damage", ["shorter", "longer", "torn", "empty", "letters", "binary"])
+def test_a_damaged_box_file_is_not_finished(tmp_path: Path, make_sequence: MakeSequence, damage: str) -> None:
+    sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
+    folder.write(sequence, track_of(sequence))
+    file = folder.path / "a.txt"
+    lines = file.read_text().splitlines(keepends=True)
+    content = {
+        "shorter": "".join(lines[:3]),
+        "longer": "".join([*lines, lines[0]]),
+        "torn": "".join(lines)[:-30],
+        "empty": "",
+        "letters": "".join(lines[:3]) + "a,b,c,d\n",
+        "binary": b"\xff\xfe\x00",
+    }[damage]
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert not folder.is_finished(sequence)
+    with pytest.raises(ResultsError, match="a.txt") as caught:
+        folder.boxes(sequence)
+    assert "\n" not in str(caught.value)
+
+
+def test_results_of_other_data_under_the_same_name_are_not_finished(
+    tmp_path: Path, make_sequence: MakeSequence
+) -> None:
+    sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
+    folder.write(sequence, track_of(sequence))
+    other = replace(sequence, boxes=sequence.boxes + [0, 0.5, 0, 0])
+    assert folder.is_finished(sequence)
+    assert not folder.is_finished(other)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " ", ", ", "   "])
+def test_rows_may_be_separated_as_other_code_does(tmp_path: Path, separator: str) -> None:
+    rows = [[1, 2.5, -3, 4e1], [5, 6, float("nan"), 8]]
+    (tmp_path / "rows.txt").write_text("\n".join(separator.join(map(str, row)) for row in rows))
+    np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt", columns=4), rows)
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_earlier_result(
+    tmp_path: Path, make_sequence: MakeSequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
+    folder.write(sequence, track_of(sequence, seed=1))
+    before = {path: path.read_bytes() for path in folder.path.iterdir()}
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResultsError, match="No space left") as caught:
+        folder.write(sequence, track_of(sequence, seed=2))
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+def test_failures_are_noted_one_after_the_other(tmp_path: Path) -> None:
+    folder = open_toy(tmp_path, None)
+    for name in ("a", "b"):
+        folder.note_failure(name, "a reason", "a\ntraceback")
+    lines = (folder.path / "failures.log").read_text().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines if "reason" in line] == ["a: a reason", "b: a reason"]
+    (folder.path / "failures.log").unlink()
+    (folder.path / "failures.log").mkdir()
+    with pytest.raises(ResultsError, match="failures.log"):
+        folder.note_failure("c", "a reason", "a traceback")
+
+
+def test_the_box_file_is_written_last(
+    tmp_path: Path, make_sequence: MakeSequence, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
+    order = []
+    rename = os.replace
+    monkeypatch.setattr(os, "replace", lambda source, target: (order.append(Path(target).name), rename(source, target)))
+    folder.write(sequence, track_of(sequence))
+    assert order[-1] == "a.txt"
+    assert sorted(order) == ["a.txt", "a_network_time.txt", "a_scores.txt", "a_time.txt"]
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match="paths.yaml"):
+        open_toy(tmp_path / "file", None)

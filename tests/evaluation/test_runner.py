@@ -1,0 +1,196 @@
+"""A run loses no more than the sequence that fails, does nothing twice, and several processes give what one gives."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.data.types import Sequence, TrackResult
+from lib.evaluation.baselines import StaticTracker
+from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
+from lib.evaluation.runner import RunError, run_benchmark
+from tests.evaluation.toy_trackers import CountedFactory, DriftingTracker
+
+MakeSequence = Callable[..., Sequence]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ResultsFolder:
+    return open_results(tmp_path / "output", "toy", "got10k_val", None, {}, "cpu")
+
+
+@pytest.fixture
+def sequences(make_sequence: MakeSequence) -> list[Sequence]:
+    return [make_sequence(f"s{i}", frames=3 + i, first=(10 + i, 12, 16, 14)) for i in range(4)]
+
+
+def statuses(summary) -> list[str]:
+    return [status.status for status in summary.sequences]
+
+
+def test_every_sequence_is_tracked_by_one_tracker(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
+) -> None:
+    summary = run_benchmark(sequences, CountedFactory(tmp_path), folder)
+    assert statuses(summary) == ["tracked"] * 4
+    assert len(list(tmp_path.glob("built-*"))) == 1
+    for sequence in sequences:
+        boxes = folder.boxes(sequence)
+        np.testing.assert_array_equal(boxes[0], sequence.boxes[0])
+        assert (np.diff(boxes, axis=0) > 0).all()
+        scores = read_rows(folder.path / f"{sequence.name}_scores.txt", columns=1)[:, 0]
+        np.testing.assert_allclose(np.diff(boxes, axis=0), np.repeat(scores[1:, None] / 1000, 4, axis=1))
+        assert scores[0] == 1
+
+
+def test_speeds_are_of_the_frames_after_the_first(folder: ResultsFolder, sequences: list[Sequence]) -> None:
+    summary = run_benchmark(sequences, lambda number: DriftingTracker(), folder)
+    times = [read_rows(folder.path / f"{sequence.name}_time.txt", columns=1)[1:, 0] for sequence in sequences]
+    seconds = np.concatenate(times)
+    assert summary.end_to_end.frames == len(seconds) == sum(map(len, sequences)) - len(sequences)
+    assert summary.end_to_end.fps == pytest.approx(1 / seconds.mean())
+    assert summary.end_to_end.median_ms == pytest.approx(1000 * np.median(seconds))
+    assert summary.end_to_end.p95_ms == pytest.approx(1000 * np.percentile(seconds, 95))
+    assert (summary.network.fps, summary.network.median_ms) == pytest.approx((1000, 1))
+    assert "end to end" in summary.text()
+    assert "1000.0 frames/s" in summary.text()
+
+
+def test_what_is_finished_is_kept_and_what_is_damaged_is_tracked_again(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
+) -> None:
+    run_benchmark(sequences[:3], CountedFactory(tmp_path), folder)
+    whole = (folder.path / "s1.txt").read_bytes()
+    (folder.path / "s1.txt").write_bytes(whole[:40])
+    written = (folder.path / "s0.txt").stat().st_mtime_ns
+    summary = run_benchmark(sequences, CountedFactory(tmp_path), folder)
+    assert statuses(summary) == ["kept", "tracked", "kept", "tracked"]
+    assert (folder.path / "s1.txt").read_bytes() == whole
+    assert (folder.path / "s0.txt").stat().st_mtime_ns == written
+
+
+def test_when_all_is_finished_no_tracker_is_built(folder: ResultsFolder, sequences: list[Sequence]) -> None:
+    run_benchmark(sequences, lambda number: StaticTracker(), folder)
+    summary = run_benchmark(sequences, lambda number: pytest.fail("built"), folder, processes=3)
+    assert statuses(summary) == ["kept"] * 4
+    assert summary.end_to_end is None
+    assert summary.text() == "sequences: 0 tracked, 4 kept, 0 failed"
+
+
+def test_a_failing_sequence_loses_only_itself(folder: ResultsFolder, sequences: list[Sequence]) -> None:
+    sequences[0].frames[1].write_bytes(b"no image")
+    sequences[2] = replace(sequences[2], boxes=np.array([[10.0, 10, 0, 5]]))
+    sequences.append(replace(sequences[3], name="s4", frames=()))
+
+    class Strict(StaticTracker):
+        def init(self, image: np.ndarray, box: np.ndarray) -> None:
+            super().init(image, box)
+            if box[2] == 0:
+                raise RuntimeError("two\nlines")
+
+    summary = run_benchmark(sequences, lambda number: Strict(), folder)
+    assert statuses(summary) == ["failed", "tracked", "failed", "tracked", "failed"]
+    assert [status.name for status in summary.failed] == ["s0", "s2", "s4"]
+    assert str(sequences[0].frames[1]) in summary.failed[0].reason
+    assert summary.failed[1].reason == "RuntimeError: two lines"
+    assert "FAILED s2: RuntimeError: two lines" in summary.text().splitlines()
+    assert not folder.is_finished(sequences[0])
+    log = (folder.path / "failures.log").read_text()
+    for name in ("s0", "s2", "s4"):
+        assert f" {name}: " in log
+    assert log.count("Traceback (most recent call last)") >= 3
+
+
+def test_ctrl_c_keeps_what_is_finished(folder: ResultsFolder, sequences: list[Sequence]) -> None:
+    class Interrupted(StaticTracker):
+        def update(self, image: np.ndarray) -> TrackResult:
+            if self._box[0] == sequences[2].boxes[0, 0]:
+                raise KeyboardInterrupt
+            return super().update(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(sequences, lambda number: Interrupted(), folder)
+    summary = run_benchmark(sequences, lambda number: StaticTracker(), folder)
+    assert statuses(summary) == ["kept", "kept", "tracked", "tracked"]
+
+
+def test_a_disk_that_refuses_ends_the_run(
+    folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResultsError, match="No space left"):
+        run_benchmark(sequences, lambda number: StaticTracker(), folder)
+
+
+def test_a_tracker_that_cannot_be_built_is_the_factorys_own_error(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
+) -> None:
+    with pytest.raises(ValueError, match="weights.pth: no such checkpoint"):
+        run_benchmark(sequences, CountedFactory(tmp_path, refuses=0), folder)
+
+
+@pytest.mark.slow
+def test_processes_give_what_one_gives_and_a_dead_one_loses_only_its_sequence(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], make_sequence: MakeSequence
+) -> None:
+    alone = open_results(tmp_path / "output", "toy", "got10k_val", None, {}, "cpu", label="alone")
+    run_benchmark(sequences, lambda number: DriftingTracker(), alone)
+    deadly = make_sequence("deadly", first=(66, 12, 5, 5))
+    sequences[1].frames[0].write_bytes(b"no image")
+    summary = run_benchmark([deadly, *sequences], CountedFactory(tmp_path), folder, processes=2)
+    assert statuses(summary) == ["failed", "tracked", "failed", "tracked", "tracked"]
+    assert "exit code 7" in summary.failed[0].reason
+    assert "s1" in summary.failed[1].reason
+    assert len(list(tmp_path.glob("built-*"))) == 3
+    for sequence in (sequences[0], *sequences[2:]):
+        np.testing.assert_array_equal(folder.boxes(sequence), alone.boxes(sequence))
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_build_its_tracker_ends_the_run(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
+) -> None:
+    with pytest.raises(RunError, match="process 1 could not build its tracker: weights.pth: no such"):
+        run_benchmark(sequences, CountedFactory(tmp_path, refuses=1), folder, processes=2)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_all_processes_and_keeps_what_is_finished(
+    tmp_path: Path, folder: ResultsFolder, make_sequence: MakeSequence
+) -> None:
+    quick = [make_sequence(f"quick{i}") for i in range(2)]
+    endless = [make_sequence(f"endless{i}", first=(72, 12, 5, 5)) for i in range(3)]
+    (tmp_path / "job").write_bytes(pickle.dumps(([*quick, *endless], CountedFactory(tmp_path), folder)))
+    program = (
+        "import pickle, sys; from pathlib import Path; from lib.evaluation.runner import run_benchmark\n"
+        "run_benchmark(*pickle.loads(Path(sys.argv[1]).read_bytes()), processes=2)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "job")]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        until = time.monotonic() + 60
+        while not all(folder.is_finished(sequence) for sequence in quick) and time.monotonic() < until:
+            time.sleep(0.1)
+        os.killpg(run.pid, signal.SIGINT)
+        _, errors = run.communicate(timeout=30)
+    assert run.returncode in (-signal.SIGINT, 130)
+    assert errors.count("Traceback (most recent call last)") == 1
+    assert [folder.is_finished(sequence) for sequence in (*quick, *endless)] == [True] * 2 + [False] * 3
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):  # Python's own resource tracker ends a moment after its parent
+            os.killpg(run.pid, 0)
+            time.sleep(0.1)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lib.geometry import boxes
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+TARGETS = np.load(REFERENCE / "targets.golden.npz", allow_pickle=False)
+CROP = np.load(REFERENCE / "crop.golden.npz", allow_pickle=False)
+
+
+@pytest.mark.parametrize("name", ["cxcywh_to_xyxy", "xywh_to_xyxy", "xyxy_to_cxcywh", "xyxy_to_xywh"])
+def test_conversions_equal_the_recorded(name: str) -> None:
+    converted = getattr(boxes, name)(torch.from_numpy(TARGETS["convert.in"]))
+    np.testing.assert_allclose(converted.numpy(), TARGETS[f"convert.{name}"], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [
+        ("xywh_to_xyxy", "xyxy_to_xywh"),
+        ("xywh_to_cxcywh", "cxcywh_to_xywh"),
+        ("xyxy_to_cxcywh", "cxcywh_to_xyxy"),
+    ],
+)
+def test_a_conversion_and_its_inverse_give_the_box_back(there: str, back: str) -> None:
+    given = torch.rand(2, 5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert not torch.equal(getattr(boxes, there)(given), given)
+    torch.testing.assert_close(getattr(boxes, back)(getattr(boxes, there)(given)), given)
+
+
+def test_two_ways_from_xywh_to_cxcywh_agree() -> None:
+    given = torch.tensor([[2.0, 4.0, 6.0, 10.0]])
+    assert boxes.xywh_to_cxcywh(given).tolist() == [[5.0, 9.0, 6.0, 10.0]]
+    torch.testing.assert_close(boxes.xyxy_to_cxcywh(boxes.xywh_to_xyxy(given)), boxes.xywh_to_cxcywh(given))
+
+
+def test_overlaps_equal_the_recorded_with_their_nan_rows() -> None:
+    a, b = (torch.from_numpy(TARGETS[f"pair.boxes{i}_xyxy"]) for i in (1, 2))
+    overlap, union = boxes.iou(a, b)
+    for computed, name in ((overlap, "iou"), (union, "union"), (boxes.generalized_iou(a, b), "giou")):
+        np.testing.assert_allclose(computed.numpy(), TARGETS[f"pair.{name}"], rtol=1e-6, atol=1e-7, equal_nan=True)
+
+
+def test_overlap_takes_any_leading_axes() -> None:
+    a, b = (torch.from_numpy(TARGETS[f"pair.boxes{i}_xyxy"])[:4] for i in (1, 2))
+    folded = boxes.generalized_iou(a.reshape(2, 2, 4), b.reshape(2, 2, 4))
+    assert torch.equal(folded, boxes.generalized_iou(a, b).reshape(2, 2))
+
+
+def test_clip_box_equals_the_recorded() -> None:
+    for row in CROP["clip_box.rows"]:
+        clipped = boxes.clip_box(row[:4], 360, 480, row[4])
+        assert clipped.dtype == np.float64
+        np.testing.assert_array_equal(clipped, row[5:])

@@ -1,0 +1,242 @@
+"""The loop around a network: windows, maps back, clipping, the choice of a box; and GRM's recorded tracks."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lib.geometry.crop import CropConfig, crop_window, cut
+from lib.inference.tracker import Tracker, TrackerConfig
+from lib.models.base import Prediction, TrackingModel, normalise
+from lib.models.grm import GRM, GRMConfig
+from lib.models.layers.division import DivisionConfig
+from lib.models.pretrained import load_released
+from tests.reference_weights import filled_state_dict
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
+GREEN = (0, 255, 0)
+
+
+class SpotModel(TrackingModel):
+    """Finds the box around what has the template's mean colour at its centre; keeps what it was given, to look at."""
+
+    def __init__(self, cells: int = 4) -> None:
+        super().__init__()
+        self.cells = cells
+        self.seen: list[Tensor] = []
+
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
+        self.seen = [template, box]
+        middle = template.shape[-1] // 2
+        return template[:, :, middle, middle], box
+
+    def locate(self, state: tuple[Tensor, Tensor], search: Tensor) -> Prediction:
+        self.seen.append(search)
+        alike = ((search - state[0][:, :, None, None]).abs().amax(dim=1) < 1.0)[0]
+        low = torch.stack([alike.any(dim=axis).float().argmax() for axis in (0, 1)])
+        high = len(alike) - torch.stack([alike.any(dim=axis).flip(0).float().argmax() for axis in (0, 1)])
+        box = torch.cat(((low + high) / 2, high - low)) / len(alike)
+        scores = torch.full((1, self.cells**2), 0.1)
+        column, row = (box[:2] * self.cells).long().clamp(max=self.cells - 1).tolist()
+        scores[0, row * self.cells + column] = 0.9
+        return Prediction(box.expand(1, self.cells**2, 4), scores)
+
+    def parameter_groups(self) -> dict[str, list[str]]:
+        return {}
+
+
+class FixedModel(TrackingModel):
+    """Answers the same candidates whatever it is shown."""
+
+    def __init__(self, boxes: Tensor, scores: Tensor, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.prediction = Prediction(boxes[None], scores[None])
+        self.seconds = seconds
+
+    def encode_template(self, template: Tensor, box: Tensor) -> Tensor:
+        return box
+
+    def locate(self, state: Tensor, search: Tensor) -> Prediction:
+        time.sleep(self.seconds)
+        return self.prediction
+
+    def parameter_groups(self) -> dict[str, list[str]]:
+        return {}
+
+
+def tracker_of(model: TrackingModel, config: TrackerConfig | None = None) -> Tracker:
+    return Tracker(model, TEMPLATE, SEARCH, config or TrackerConfig(), "cpu")
+
+
+def painted(box: tuple[int, int, int, int], height: int = 120, width: int = 160) -> np.ndarray:
+    image = np.full((height, width, 3), 90, np.uint8)
+    x, y, w, h = box
+    image[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)] = GREEN
+    return image
+
+
+def test_a_spot_is_followed_as_it_moves_grows_and_crosses_the_border() -> None:
+    tracker = tracker_of(SpotModel())
+    boxes = [(60 - 6 * t, 40 + 4 * t, 20 + t, 24 - t) for t in range(11)]
+    assert boxes[-1][0] < 2, "the track is meant to end at the border"
+    tracker.init(painted(boxes[0]), boxes[0])
+    for box in boxes[1:]:
+        found = tracker.update(painted(box)).box
+        np.testing.assert_allclose(found, box, atol=2.5)
+
+
+def test_the_network_sees_the_crops_of_the_last_box_normalised() -> None:
+    model, box = SpotModel(), (60, 40, 20, 24)
+    tracker = tracker_of(model)
+    image, later = painted(box), painted((63, 42, 20, 24))
+    tracker.init(image, box)
+    first = tracker.box
+    tracker.update(later)
+    template, template_box, search = model.seen
+    for seen, frame, crop in ((template, image, TEMPLATE), (search, later, SEARCH)):
+        pixels = cut(frame, crop_window(first, crop.factor), crop.size)
+        assert torch.equal(seen, normalise(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
+    side = crop_window(first, TEMPLATE.factor).side
+    middle = (template_box[0, :2] + template_box[0, 2:] / 2).tolist()
+    assert template_box[0, 2:].tolist() == pytest.approx([20 / side, 24 / side])
+    assert middle == pytest.approx([(TEMPLATE.size - 1) / 2 / TEMPLATE.size] * 2)
+
+
+def test_a_centred_answer_keeps_the_unrounded_centre() -> None:
+    model = FixedModel(torch.tensor([[0.5, 0.5, 0.25, 0.2]]), torch.tensor([0.7]))
+    tracker = tracker_of(model)
+    box = np.array([60.37, 40.81, 20.2, 24.9])
+    tracker.init(painted((60, 40, 20, 24)), box)
+    side = crop_window(box, SEARCH.factor).side
+    found = tracker.update(painted((60, 40, 20, 24))).box
+    np.testing.assert_allclose(found[:2] + found[2:] / 2, box[:2] + box[2:] / 2, atol=1e-4)
+    np.testing.assert_allclose(found[2:], [0.25 * side, 0.2 * side], atol=1e-4)
+
+
+@pytest.mark.parametrize("window", ["multiply", "none"])
+def test_the_best_cell_is_taken_with_its_own_score(window: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    n = 6
+    line = np.hanning(n + 2)[1:-1]
+    weights = {"multiply": np.outer(line, line).ravel(), "none": np.ones(n * n)}
+    choices = set()
+    for _ in range(20):
+        scores = torch.rand(n * n, generator=generator)
+        boxes = torch.full((n * n, 4), 0.4)
+        boxes[:, 2] = 0.3 + torch.arange(n * n) / 100
+        tracker = tracker_of(FixedModel(boxes, scores), TrackerConfig(window=window))
+        tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+        result = tracker.update(painted((60, 40, 20, 24)))
+        best = int((scores.numpy() * weights[window]).argmax())
+        side = crop_window((60, 40, 20, 24), SEARCH.factor).side
+        assert result.score == float(scores[best])
+        assert result.box[2] == pytest.approx(float(boxes[best, 2]) * side, rel=1e-5)
+        choices.add(best == int(scores.argmax()))
+    assert choices == ({True, False} if window == "multiply" else {True})
+
+
+@pytest.mark.parametrize("margin", [10, 3])
+def test_a_box_that_leaves_keeps_its_margin_in_the_image(margin: int) -> None:
+    model = FixedModel(torch.tensor([[-1.0, 3.0, 0.3, 0.3]]), torch.tensor([0.5]))
+    tracker = tracker_of(model, TrackerConfig(clip_margin=margin))
+    tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+    for _ in range(3):
+        box = tracker.update(painted((60, 40, 20, 24))).box
+    np.testing.assert_allclose(box, [0, 120 - margin, margin, margin])
+
+
+def test_a_result_is_the_callers_own() -> None:
+    tracker = tracker_of(SpotModel())
+    image, box = painted((60, 40, 20, 24)), np.array([60.0, 40.0, 20.0, 24.0])
+    image.flags.writeable = False
+    tracker.init(image, box)
+    box[:] = 0
+    first = tracker.update(image).box
+    expected = first.copy()
+    first[:] = 0
+    np.testing.assert_allclose(tracker.update(image).box, expected, atol=1.5)
+
+
+def test_network_seconds_are_the_networks_alone() -> None:
+    model = FixedModel(torch.tensor([[0.5, 0.5, 0.25, 0.2]]), torch.tensor([0.7]), seconds=0.03)
+    tracker = tracker_of(model)
+    tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+    assert tracker.network_seconds < 0.03
+    started = time.perf_counter()
+    tracker.update(painted((60, 40, 20, 24)))
+    assert 0.03 <= tracker.network_seconds <= time.perf_counter() - started
+
+
+@pytest.mark.parametrize(
+    ("box", "word"),
+    [
+        ((10, 10, 0, 5), "no size"),
+        ((10, 10, 5, -1), "no size"),
+        ((float("nan"), 10, 5, 5), "no size"),
+        ((10, 10, float("inf"), 5), "no size"),
+        ((160, 10, 5, 5), "outside"),
+        ((10, -5, 5, 5), "outside"),
+        ((10, 10, 5), "four numbers"),
+    ],
+)
+def test_a_wrong_first_box_is_refused_in_one_line(box: tuple[float, ...], word: str) -> None:
+    with pytest.raises(ValueError, match=word) as caught:
+        tracker_of(SpotModel()).init(painted((60, 40, 20, 24)), box)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((0, 8, 3), np.uint8),
+        [[0]],
+    ],
+)
+def test_another_kind_of_image_is_refused_in_one_line(image: object) -> None:
+    tracker = tracker_of(SpotModel())
+    tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+    for call in (lambda: tracker.init(image, (1, 1, 4, 4)), lambda: tracker.update(image)):
+        with pytest.raises(ValueError, match="image") as caught:
+            call()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("box", "score"), [(float("nan"), 0.5), (0.5, float("nan"))])
+def test_an_answer_that_is_not_finite_is_an_error(box: float, score: float) -> None:
+    tracker = tracker_of(FixedModel(torch.full((1, 4), box), torch.tensor([score])))
+    tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+    with pytest.raises(ValueError, match="not finite"):
+        tracker.update(painted((60, 40, 20, 24)))
+
+
+def recorded_frame(t: int) -> np.ndarray:
+    y, x, c = np.mgrid[0:360, 0:480, 0:3]
+    tiles = ((x + 3 * t) // 20 + (y + 2 * t) // 24) % 3
+    return (((x * x) // 64 + (y * y) // 48 + (x * y) // 96 + 53 * c + 37 * tiles) % 256).astype(np.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["got10k_test", "lasot"])
+def test_grm_tracks_as_recorded(dataset: str) -> None:
+    golden = np.load(REFERENCE / "grm_tracker.golden.npz", allow_pickle=False)
+    frames = [recorded_frame(t) for t in range(4)]
+    assert [zlib.crc32(frame.tobytes()) for frame in frames] == golden["frame_crc32"].tolist()
+    division = DivisionConfig(threshold=float(golden[f"threshold_{dataset}"]), softmax="published")
+    model = GRM(GRMConfig(name="grm", pretrained="none", division=division), template_size=128, search_size=256)
+    load_released(model, filled_state_dict("grm_vitb_256", seed=1))
+    sizes = CropConfig(size=128, factor=2.0), CropConfig(size=256, factor=4.0)
+    tracker = Tracker(model, *sizes, TrackerConfig(), "cpu")
+    for recorded in golden[f"boxes_{dataset}"]:
+        tracker.init(frames[0], recorded[0])
+        found = [tracker.update(frame).box for frame in frames[1:]]
+        np.testing.assert_allclose(found, recorded[1:], rtol=0, atol=1e-2)

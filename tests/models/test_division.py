@@ -1,0 +1,119 @@
+"""The token division: decisions by each rule, and the gradient that reaches the predictor through them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lib.models.backbones.vit import Attention, ViTConfig
+from lib.models.layers.division import (
+    DivisionConfig,
+    choose_interacts,
+    draw_interacts,
+    target_representation,
+)
+from lib.models.layers.relation import published_attention
+
+
+def log_probs(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, 2).log_softmax(dim=-1)
+
+
+def test_threshold_half_is_the_likelier_kind_and_a_lower_one_keeps_more_tokens_apart():
+    prediction = log_probs(3, 50)
+    argmax = choose_interacts(prediction, DivisionConfig())
+    assert torch.equal(argmax, prediction.argmax(dim=-1).float())
+    assert torch.equal(choose_interacts(prediction, DivisionConfig(threshold=0.5)), argmax)
+    shares = [choose_interacts(prediction, DivisionConfig(threshold=t)).mean() for t in (0.2, 0.4, 0.5, 0.6, 1.0)]
+    assert shares == sorted(shares)
+    assert shares[0] < shares[-1] == 1
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
+def test_ratio_takes_exactly_that_many_of_the_likeliest(ratio):
+    prediction = log_probs(3, 50)
+    chosen = choose_interacts(prediction, DivisionConfig(ratio=ratio)).bool()
+    assert torch.equal(chosen.sum(dim=1), torch.full((3,), int(ratio * 50)))
+    for row, mask in zip(prediction[..., 1], chosen, strict=True):
+        if 0 < ratio < 1:
+            assert row[mask].min() > row[~mask].max()
+
+
+def test_threshold_and_ratio_together_are_refused():
+    with pytest.raises(ValueError, match="ratio: null"):
+        DivisionConfig(threshold=0.4, ratio=0.5)
+
+
+def test_target_representations_against_loops():
+    template, mask = torch.randn(2, 6, 5), torch.tensor([[1, 1, 0, 0, 1, 0], [0, 1, 1, 1, 1, 1]]).bool()
+    for sample in range(2):
+        whole = list(template[sample])
+        masked = [token if keep else torch.zeros(5) for token, keep in zip(whole, mask[sample], strict=True)]
+        for kind, tokens in (("all", whole), ("roi", masked)):
+            stack = torch.stack(tokens)
+            maximum = target_representation(template, mask, f"{kind}max")[sample]
+            mean = target_representation(template, mask, f"{kind}avg")[sample]
+            torch.testing.assert_close(maximum, stack.max(dim=0).values)
+            torch.testing.assert_close(mean, stack.sum(dim=0) / 6)
+
+
+def test_gumbel_draw_is_hard_and_follows_the_probabilities():
+    prediction = torch.tensor([0.2, 0.8]).log().expand(1, 20_000, 2)
+    drawn = draw_interacts(prediction)
+    assert set(drawn.unique().tolist()) <= {0.0, 1.0}
+    assert abs(float(drawn.mean()) - 0.8) < 5 * (0.16 / 20_000) ** 0.5
+
+
+def test_gradient_through_relaxed_decisions_equals_finite_differences():
+    """With the decisions left soft the loss is smooth in the logits, and autograd must equal its difference quotients."""
+    q, k, v = (torch.randn(1, 2, 7, 3, dtype=torch.float64) for _ in range(3))
+    weight = torch.randn(1, 2, 7, 3, dtype=torch.float64)
+
+    def loss(logits: torch.Tensor) -> torch.Tensor:
+        # The published form computes in float32, so the quotient's step is wide and its tolerance loose.
+        return (published_attention(q, k, v, logits.softmax(dim=-1)[..., 1]) * weight).sum()
+
+    logits = torch.randn(1, 4, 2, dtype=torch.float64, requires_grad=True)
+    gradient = torch.autograd.grad(loss(logits), logits)[0]
+    step, quotient = 1e-3, torch.empty_like(gradient)
+    for index in range(logits.numel()):
+        shift = torch.zeros(logits.numel(), dtype=torch.float64)
+        shift[index] = step
+        shift = shift.view_as(logits)
+        with torch.no_grad():
+            quotient.view(-1)[index] = (loss(logits + shift) - loss(logits - shift)) / (2 * step)
+    torch.testing.assert_close(gradient, quotient, atol=1e-3, rtol=1e-2)
+    assert gradient.abs().max() > 1e-2
+
+
+def predictor_gradient(attention: Attention, tokens: torch.Tensor) -> float:
+    attention.zero_grad()
+    attended, interacts, _ = attention(tokens, torch.ones(2, 4, dtype=torch.bool))
+    assert 0 < interacts.mean() < 1
+    (attended * torch.linspace(-1, 1, attended.numel()).view_as(attended)).sum().backward()
+    gradients = [parameter.grad for parameter in attention.divide_predict.parameters()]
+    return max(0.0 if gradient is None else float(gradient.abs().max()) for gradient in gradients)
+
+
+def test_predictor_learns_through_the_decisions_only(monkeypatch):
+    torch.manual_seed(0)
+    attention = Attention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
+    tokens = torch.randn(2, 20, 16)
+    assert predictor_gradient(attention, tokens) > 1e-6
+    detached = lambda log_probs: draw_interacts(log_probs).detach()  # noqa: E731
+    monkeypatch.setattr("lib.models.backbones.vit.draw_interacts", detached)
+    assert predictor_gradient(attention, tokens) == 0
+
+
+def test_division_stays_in_float32_under_bfloat16():
+    """Same float32 prediction, same draw, with and without autocast; decisions and probabilities are float32."""
+    attention = Attention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        attended, interacts, prediction = attention(torch.randn(2, 20, 16), torch.ones(2, 4, dtype=torch.bool))
+    assert (attended.dtype, interacts.dtype, prediction.dtype) == (torch.bfloat16, torch.float32, torch.float32)
+    prediction = log_probs(2, 30)
+    torch.manual_seed(3)
+    plain = draw_interacts(prediction)
+    torch.manual_seed(3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(draw_interacts(prediction), plain)

@@ -1,0 +1,159 @@
+"""GRM against the recorded outputs of the public code, and what every variant of it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from reference_weights import REFERENCE, filled_state_dict, image_tensor
+
+from lib.models.backbones.vit import ViTConfig
+from lib.models.grm import GRM, GRMConfig
+from lib.models.heads.center import CenterHeadConfig
+from lib.models.layers.division import DivisionConfig
+from lib.models.pretrained import load_released
+
+TINY = {"backbone": ViTConfig(width=32, depth=3, heads=2, patch=8), "head": CenterHeadConfig(channels=16)}
+VIT_LARGE = ViTConfig(width=1024, depth=24, heads=16)
+
+
+def tiny(**division) -> GRM:
+    torch.manual_seed(0)
+    config = GRMConfig(name="grm", pretrained="none", division=DivisionConfig(hidden=16, **division), **TINY)
+    return GRM(config, template_size=32, search_size=64)
+
+
+def inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    template, search = (torch.randn(batch, 3, size, size, generator=generator) for size in (32, 64))
+    return template, torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(batch, 4), search
+
+
+def recorded(name: str, config: GRMConfig, search_size: int, case: str, tolerance: float) -> None:
+    """Compare one recorded case; ``tolerance`` scales the bounds stated for ViT-B."""
+    golden = np.load(REFERENCE / f"{name}.golden.npz")
+    seed, boxes = int(golden["seed"]), torch.from_numpy(golden["template_box"])
+    model = GRM(config, 128, search_size).eval()
+    load_released(model, filled_state_dict(name, seed))
+    with torch.inference_mode():
+        prediction = model(
+            image_tensor((len(boxes), 3, 128, 128), "template", seed),
+            boxes,
+            image_tensor((len(boxes), 3, search_size, search_size), "search", seed),
+        )
+
+    def compare(key: str, ours: torch.Tensor, bound: float) -> None:
+        difference = np.abs(golden[f"{key}_{case}"].astype(np.float64) - ours.double().numpy()).max()
+        assert difference <= bound * tolerance, f"{key}_{case}: {difference:.2e} > {bound * tolerance:.0e}"
+
+    decisions = prediction.interacts.transpose(0, 1)
+    if f"logp_{case}" in golden:
+        compare("logp", prediction.division_log_probs.transpose(0, 1), 3e-5)
+        compare("size_map", prediction.size_map, 5e-6)
+        compare("offset_map", prediction.offset_map, 2e-5)
+        log_probs = golden[f"logp_{case}"].astype(np.float64)
+        threshold = config.division.threshold or 0.5
+        decided = np.abs(np.exp(log_probs[..., 0]) - threshold) > 1e-4
+        assert decided.mean() > 0.99
+        assert np.array_equal(decisions.numpy()[decided], golden[f"decision_{case}"][decided])
+    else:
+        assert float(golden[f"margin_{case}"]) > 1e-6
+        assert np.array_equal(decisions.numpy(), golden[f"decision_{case}"])
+    compare("score_map", prediction.score_map, 5e-6)
+    best = prediction.scores.argmax(dim=1)
+    chosen = prediction.boxes[torch.arange(len(best)), best]
+    if f"pred_boxes_{case}" in golden:
+        compare("pred_boxes", chosen[:, None], 5e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["0", "0.4", "allavg", "roimax", "roiavg"])
+def test_vit_base_equals_the_recorded_outputs(case):
+    threshold = {"threshold": 0.4} if case == "0.4" else {}
+    target = {} if case[0] == "0" else {"target": case}
+    division = DivisionConfig(softmax="published", **threshold, **target)
+    recorded("grm_vitb_256", GRMConfig(name="grm", pretrained="none", division=division), 256, case, tolerance=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("threshold", [0.0, 0.4])
+def test_vit_large_equals_the_recorded_outputs(threshold):
+    division = DivisionConfig(softmax="published", threshold=threshold)
+    config = GRMConfig(name="grm", pretrained="none", backbone=VIT_LARGE, division=division)
+    recorded("grm_vitl_320", config, 320, "0.4" if threshold else "0", tolerance=3)
+
+
+@pytest.mark.parametrize("relation", ["adaptive", "one_stream", "two_stream"])
+def test_every_parameter_gets_a_gradient_and_stands_in_one_group(relation):
+    model = tiny(relation=relation).train()
+    prediction = model(*inputs(8))
+    maps = (prediction.score_map, prediction.size_map, prediction.offset_map)
+    # Key biases shift all logits of a row alike and biases before BatchNorm are taken off again: no gradient in theory.
+    sum((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in maps).backward()
+    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert without == []
+    zero = [name for name, parameter in model.named_parameters() if not parameter.grad.any()]
+    assert zero == []
+    groups = model.parameter_groups()
+    listed = [name for names in groups.values() for name in names]
+    assert sorted(listed) == sorted(name for name, _ in model.named_parameters())
+    assert bool(groups["division"]) == (relation == "adaptive")
+
+
+def test_one_stream_is_adaptive_with_every_token_meeting_the_template():
+    adaptive, one_stream = tiny(ratio=1.0).eval(), tiny(relation="one_stream").eval()
+    load_released(one_stream, adaptive.state_dict())
+    expected, ours = adaptive(*inputs()), one_stream(*inputs())
+    torch.testing.assert_close(ours.boxes, expected.boxes, atol=1e-5, rtol=1e-5)
+    assert expected.interacts.shape == (2, 2, 64)
+    assert expected.interacts.all()
+    assert ours.interacts.shape == (2, 0, 64)
+
+
+def test_two_stream_is_adaptive_with_every_token_kept_apart():
+    adaptive, two_stream = tiny(ratio=0.0).eval(), tiny(relation="two_stream").eval()
+    load_released(two_stream, adaptive.state_dict())
+    expected, ours = adaptive(*inputs()), two_stream(*inputs())
+    torch.testing.assert_close(ours.boxes, expected.boxes, atol=1e-5, rtol=1e-5)
+    assert not ours.interacts.any()
+
+
+def test_published_and_exact_softmax_agree_on_small_weights_and_share_the_parameters():
+    exact, published = tiny(softmax="exact").eval(), tiny(softmax="published").eval()
+    published.load_state_dict(exact.state_dict())
+    torch.testing.assert_close(published(*inputs()).boxes, exact(*inputs()).boxes, atol=1e-5, rtol=1e-5)
+
+
+def test_forward_is_encoding_and_locating_and_remembers_nothing():
+    model = tiny().eval()
+    template, box, search = inputs()
+    first = model(template, box, search)
+    state = model.encode_template(template, box)
+    model(search[:, :, :32, :32], box, template.repeat(1, 1, 2, 2))
+    for one, other in zip(first, model.locate(state, search), strict=True):
+        assert torch.equal(one, other)
+    assert all(len(part) == 2 for part in state)
+
+
+def test_boxes_stand_row_major_and_decode_their_cell():
+    model = tiny().eval()
+    prediction = model(*inputs())
+    row, column, sample = 2, 5, 1
+    offset = prediction.offset_map[sample, :, row, column]
+    expected = torch.stack([(column + offset[0]) / 8, (row + offset[1]) / 8, *prediction.size_map[sample, :, row, column]])
+    torch.testing.assert_close(prediction.boxes[sample, row * 8 + column], expected)
+    assert prediction.scores[sample, row * 8 + column] == prediction.score_map[sample, 0, row, column]
+
+
+def test_maps_stay_float32_under_bfloat16():
+    model = tiny().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = model(*inputs())
+    assert {part.dtype for part in prediction} == {torch.float32}
+
+
+def test_network_exports():
+    """The prediction and the state are trees of tensors that torch.export understands."""
+    model = tiny(threshold=0.4).eval()
+    program = torch.export.export(model, inputs())
+    torch.testing.assert_close(program.module()(*inputs()).boxes, model(*inputs()).boxes)

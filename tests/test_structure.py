@@ -1,0 +1,97 @@
+"""The floors of lib: who may import whom, and a few rules of the house that a syntax tree can hold."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLOORS = {
+    "config": 0,
+    "geometry": 1,
+    "runtime": 1,
+    "data": 2,
+    "models": 2,
+    "losses": 3,
+    "inference": 3,
+    "visualization": 3,
+    "training": 4,
+    "evaluation": 4,
+    "experiment": 5,
+}
+MODULES = sorted((ROOT / "lib").rglob("*.py"))
+PROGRAMS = sorted((ROOT / "tracking").glob("*.py"))
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.append(node.module)
+    return found
+
+
+def forbidden(package: str, imported: str) -> bool:
+    """Whether a module of ``lib.<package>`` may not import the module named ``imported``."""
+    parts = imported.split(".")
+    if parts[0] == "tracking":
+        return True
+    return parts[0] == "lib" and parts[1] != package and FLOORS[parts[1]] >= FLOORS[package]
+
+
+def test_the_rule_itself():
+    assert forbidden("models", "lib.data.types")
+    assert forbidden("config", "tracking.train")
+    assert not forbidden("models", "lib.geometry.grids")
+    assert not forbidden("models", "lib.models.base")
+    assert not forbidden("models", "torch")
+
+
+def test_every_package_has_a_floor_and_an_empty_init():
+    packages = {path.name for path in (ROOT / "lib").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert packages == set(FLOORS)
+    assert [path for path in MODULES if path.name == "__init__.py" and path.read_text()] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_import_only_floors_below(path):
+    package = path.relative_to(ROOT / "lib").parts[0]
+    if package == "__init__.py":
+        return
+    assert [name for name in imports(path) if forbidden(package, name)] == []
+
+
+@pytest.mark.parametrize("path", [*MODULES, *PROGRAMS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_public_definitions_say_what_they_are(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not tree.body:
+        return
+    assert ast.get_docstring(tree), "no module docstring"
+    public = [
+        node
+        for parent in (tree, *(n for n in tree.body if isinstance(n, ast.ClassDef)))
+        for node in parent.body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+    ]
+    overridden = {"forward"}
+    assert [node.name for node in public if not ast.get_docstring(node) and node.name not in overridden] == []
+
+
+def test_every_module_of_lib_has_a_test_file_or_is_reached_by_one():
+    """Tests mirror lib: each module is imported by some test of its own package's folder."""
+    missing = []
+    for path in MODULES:
+        relative = path.relative_to(ROOT).with_suffix("")
+        if path.name == "__init__.py":
+            continue
+        folder = ROOT / "tests" / relative.parts[1]
+        name = ".".join(relative.parts)
+        imported = {module for test in folder.rglob("test_*.py") for module in imports(test)}
+        if name not in imported and not any(f"test_{relative.name}" in test.name for test in folder.rglob("*.py")):
+            missing.append(name)
+    assert missing == []

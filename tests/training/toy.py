@@ -1,0 +1,142 @@
+"""A small tracker, objective and stream of pairs to train within a second; also a program, for runs of several processes.
+
+`python toy.py OUTPUT PLAN.json` runs one trainer after the other as PLAN says and writes what came of them.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from lib.data.types import Sample
+from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.models.base import CenterPrediction, TrackingModel
+from lib.models.heads.center import CenterHead, CenterHeadConfig, decode_boxes
+from lib.runtime.process import Process, start_process, stop_process
+from lib.training.actor import Actor
+from lib.training.trainer import TrainConfig, Trainer, TrainingEnd
+
+CONFIG = {
+    "epochs": 2,
+    "global_batch": 12,
+    "group_batch": 2,
+    "optimizer": {"lr": 1e-2, "weight_decay": 1e-2, "lr_factors": {"backbone": 0.1}},
+    "schedule": {"kind": "cosine", "warmup": 0.2},
+    "clip_norm": 0.5,
+    "log_every": 2,
+}
+
+
+class ToyPairs:
+    """Pairs of noise. Some centres lie beyond the crop and have no positive cell, so groups differ in their positives."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def sample(self, number: int) -> Sample:
+        rng = np.random.default_rng((self.seed, number))
+        template, search = (torch.from_numpy(rng.integers(0, 256, (3, s, s), dtype=np.uint8)) for s in (8, 16))
+        center, size = rng.uniform(0.2, 1.2, 2), rng.uniform(0.1, 0.5, 2)
+        box = torch.from_numpy(np.concatenate([center - size / 2, size]).astype(np.float32))
+        gain = float(rng.uniform(0.8, 1.2))
+        return Sample(number, template, torch.tensor([0.25, 0.25, 0.5, 0.5]), gain, search, box, 1.0, f"noise/{number}")
+
+
+class ToyTracker(TrackingModel):
+    """Noise inside (dropout, Gumbel), batch statistics (the head's), two parameter groups, a 4 x 4 grid."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
+        self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)
+        self.head = CenterHead(width, CenterHeadConfig(channels=16))
+
+    def encode_template(self, template, box):
+        return self.template(template).amax(dim=(2, 3)) * box[:, 2:3]
+
+    def locate(self, state, search):
+        features = self.search(search)
+        tokens = features.flatten(2).transpose(1, 2)
+        log_probs = self.divide(tokens).log_softmax(-1)
+        if self.training:
+            kinds = nn.functional.gumbel_softmax(log_probs, hard=True)[..., 1]
+        else:
+            kinds = log_probs.argmax(-1).float()
+        mixed = nn.functional.dropout(self.mix(state), 0.2, self.training)
+        tokens = tokens + kinds[..., None] * mixed[:, None]
+        maps = self.head(tokens.transpose(1, 2).reshape(features.shape))
+        return CenterPrediction(
+            decode_boxes(maps), maps.score.flatten(1), maps.score, maps.size, maps.offset, kinds[:, None],
+            log_probs[:, None],
+        )  # fmt: skip
+
+    def parameter_groups(self):
+        names = [name for name, _ in self.named_parameters()]
+        return {
+            "backbone": [name for name in names if not name.startswith("head.")],
+            "head": [name for name in names if name.startswith("head.")],
+        }
+
+
+def build_trainer(
+    output: Path, process: Process | None = None, stop_at: tuple[int, int] | None = None, data: dict | None = None,
+    overfit: bool = False, **changes,
+) -> Trainer:  # fmt: skip
+    """A trainer of the toy. ``stop_at`` is (signal, number of the forward pass in which this process receives it);
+    ``data`` replaces the numbers given beside ``TrainConfig``, ``changes`` its keys."""
+    torch.manual_seed(7)
+    model = ToyTracker()
+    torch.rand(int(np.random.default_rng().integers(1000)))  # the global generator must not matter from here on
+    if stop_at is not None:
+        number, calls = stop_at[0], iter(range(10**6))
+        model.register_forward_pre_hook(lambda *_: signal.raise_signal(number) if next(calls) == stop_at[1] else None)
+    tree = {**CONFIG, **changes}
+    config = TrainConfig.model_validate_json(json.dumps(tree))
+    numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
+    process = process or Process(0, 1, 0, torch.device("cpu"))
+    actor = Actor(model, CenterObjective(CenterObjectiveConfig()), config.precision)
+    pairs = ToyPairs(3)
+    experiment = {"seed": 5, "train": tree, "data": numbers, "test": {"threshold": 0.5}}
+    return Trainer(
+        actor, pairs, pairs, config, **numbers, seed=5, experiment=experiment, output=output, process=process,
+        overfit=overfit,
+    )  # fmt: skip
+
+
+def train(output: Path, process: Process | None = None, **arguments) -> tuple[TrainingEnd, dict]:
+    """Runs a trainer; how it ended, and everything it leaves: weights, buffers and the optimiser's state, as lists."""
+    trainer = build_trainer(output, process, **arguments)
+    end = trainer.run()
+    return end, leavings(trainer)
+
+
+def leavings(trainer: Trainer) -> dict:
+    """Weights, buffers and optimiser state of rank 0's trainer, in a form in which == means equal to the bit."""
+    tensors = dict(trainer.actor.model.state_dict())
+    for index, state in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"{index}.{name}": value for name, value in state.items()}
+    return {name: tensor.double().flatten().tolist() for name, tensor in tensors.items()}
+
+
+def main(output: Path, plan: Path) -> int:
+    process = start_process("cpu")
+    code = 0
+    for number, step in enumerate(json.loads(plan.read_text())):
+        stop_at = step.pop("stop_at", None) if process.rank == step.pop("stop_rank", process.rank) else None
+        step.pop("stop_at", None)
+        end, left = train(output / step.pop("name"), process, stop_at=stop_at, **step)
+        code = end.exit_code
+        if process.is_main:
+            (output / f"{number}.json").write_text(json.dumps({"end": end, "left": left}))
+    stop_process()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

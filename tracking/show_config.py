@@ -1,0 +1,44 @@
+"""Print an experiment with every value resolved, or write the JSON schema that editors check experiment files with:
+python tracking/show_config.py --config grm_vitb [section.key=value ...] | --write-schema experiments/schema.json"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from lib.config.yaml12 import to_yaml
+from lib.experiment.config import experiment_schema, load_config, to_tree
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--config", help="name in experiments/ or path of a YAML file")
+    task.add_argument("--write-schema", type=Path, metavar="FILE", help="write the schema there")
+    parser.add_argument("--dataset", help="benchmark whose test-time values to put in their places")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
+    return parser.parse_intermixed_args()
+
+
+def main() -> int:
+    """0, or 1 if the configuration is wrong or the file cannot be written."""
+    arguments = parse_arguments()
+    try:
+        if arguments.write_schema:
+            arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
+        else:
+            experiment = load_config(arguments.config, arguments.overrides)
+            if arguments.dataset:
+                experiment = experiment.for_benchmark(arguments.dataset)
+            print(to_yaml(to_tree(experiment)), end="")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Test trackers on a benchmark and score them:
+python tracking/test.py --config grm_vitb --dataset got10k_val [--checkpoint FILE ...] [section.key=value ...]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lib.config.paths import load_paths
+from lib.experiment.testing import evaluate_checkpoints
+from lib.runtime.logs import set_up_logging
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", help="name in experiments/ or path; without it, the checkpoint's own configuration")
+    parser.add_argument("--run", help="name of the run in the output folder, if it is not the experiment's")
+    parser.add_argument("--dataset", required=True, help="benchmark: got10k_val, got10k_test ...")
+    parser.add_argument("--sequence", action="append", default=[], help="only this sequence (may be repeated)")
+    parser.add_argument(
+        "--checkpoint", type=Path, action="append", default=[],
+        help="weights (may be repeated); without it, the run's last.pth",
+    )  # fmt: skip
+    parser.add_argument("--processes", type=int, default=1, help="processes that share the sequences")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (processes take GPUs in turn) or cuda:N")
+    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
+    arguments = parser.parse_intermixed_args()
+    if not arguments.config and not arguments.checkpoint:
+        parser.error("name --config, --checkpoint, or both")
+    if arguments.processes < 1:
+        parser.error("--processes must be 1 or more")
+    return arguments
+
+
+def main() -> int:
+    """0 if every sequence was tracked and scored, 1 if any was not, 130 after Ctrl-C."""
+    arguments = parse_arguments()
+    set_up_logging()
+    try:
+        report, complete = evaluate_checkpoints(
+            load_paths(arguments.paths),
+            benchmark=arguments.dataset,
+            config=arguments.config,
+            checkpoints=arguments.checkpoint,
+            overrides=arguments.overrides,
+            run=arguments.run,
+            names=arguments.sequence,
+            processes=arguments.processes,
+            device=arguments.device,
+        )
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
+        return 130
+    print(report)
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

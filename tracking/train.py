@@ -1,0 +1,52 @@
+"""Train an experiment: python tracking/train.py --config grm_vitb [--nproc 8] [section.key=value ...]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lib.config.paths import load_paths
+from lib.experiment.build import build_trainer, load_experiment
+from lib.runtime.launch import launch
+from lib.runtime.logs import set_up_logging
+from lib.runtime.process import start_process, stop_process
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True, help="name in experiments/ or path of a YAML file")
+    parser.add_argument("--run", help="name of the output folder, if it should not be the experiment's")
+    parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, started through torchrun")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--overfit", action="store_true", help="train on the first batch alone, as a smoke run")
+    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
+    return parser.parse_intermixed_args()
+
+
+def main() -> int:
+    """0 if training ended, 130 or 143 if it was stopped, 1 after an error."""
+    arguments = parse_arguments()
+    set_up_logging()
+    try:
+        experiment = load_experiment(arguments.config, arguments.overrides, arguments.run)
+        if arguments.nproc > 1:
+            words = iter(sys.argv[1:])
+            passed = [word for word in words if not (word == "--nproc" and next(words)) and "--nproc=" not in word]
+            return launch(arguments.nproc, [__file__, *passed])
+        paths = load_paths(arguments.paths)
+        process = start_process(arguments.device)
+        try:
+            outcome = build_trainer(experiment, paths, process, arguments.overfit).run()
+        finally:
+            stop_process()
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return outcome.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
