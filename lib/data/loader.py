@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Numbers
@@ -13,8 +14,12 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lib.data.pairs import Pairs
+from lib.data.images import ImageError
+from lib.data.pairs import EmptyCropError, Pairs
 from lib.data.types import Batch, Sample
+
+# macOS has no sigwaitinfo; there any SIGTERM ends a worker.
+_MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}
 
 
 class Loader:
@@ -25,10 +30,19 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises the ``ValueError`` of a sample that could not be drawn as it is, with no worker's traceback in it."""
-        for item in self._loader:
+        # No name for the iterator: an error's traceback would keep it, and with it the workers, alive.
+        for item in self._start():
             if isinstance(item, ValueError):
                 raise item
             yield item
+
+    def _start(self) -> Iterator[Batch | ValueError]:
+        """Torch's iterator; it starts the workers, which inherit this thread's signal mask."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
+        try:
+            return iter(self._loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin_memory: bool = False) -> Loader:
@@ -45,6 +59,8 @@ def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin
             collate_fn=_pass_on,
             pin_memory=pin_memory,
             worker_init_fn=_start_worker,
+            # Forked workers share the list of sequences and start at once, on every version of Python.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             # Starting an iterator draws a number; from this generator it leaves torch's global one alone.
             generator=torch.Generator(),
         )
@@ -75,7 +91,7 @@ class _Samples(Dataset):
     def __getitems__(self, numbers: Numbers[int]) -> Batch | ValueError:
         try:
             return collate([self._pairs.sample(number) for number in numbers])
-        except ValueError as error:
+        except (ImageError, EmptyCropError) as error:
             return error
 
 
@@ -84,15 +100,15 @@ def _pass_on(item: Batch | ValueError) -> Batch | ValueError:
 
 
 def _start_worker(_number: int) -> None:
-    """One thread a worker, and it ends when the main process says so.
+    """One thread for the images, and one that ends the worker when the main process says so.
 
     A Ctrl-C, and a SIGTERM from a scheduler, torchrun or ``timeout``, reach every process of the group, but stopping is
-    the main process's decision: it finishes its step, which needs the workers. So of SIGTERMs only its own counts.
+    the main process's decision: it finishes its step, which needs the workers. So both are blocked, and of the SIGTERMs
+    only the parent's counts.
     """
     cv2.setNumThreads(0)  # torch's loader has set torch to one thread already
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS, where workers die of any SIGTERM
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)  # a spawned worker, as on macOS, does not inherit it
+    if signal.SIGTERM in _MAIN_DECIDES:
         threading.Thread(target=_exit_for_parent, daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""What a synthetic sequence shows: a patterned target between two look-alike companions before a muted moving background."""
+"""What a synthetic sequence shows: a patterned target between two look-alike companions before a muted background."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ Field = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 
 
 class Frame(NamedTuple):
-    """One rendered frame: ``image`` uint8 RGB ``[H, W, 3]``; ``box`` float64 ``[4]`` xywh in pixels, the extent of the whole
-    target, hidden parts included, cut at the image's border (zeros if it lies outside); ``visible`` the share of its pixels
-    that shows, counted on the masks of what lies over it, pixels outside the image counted as hidden."""
+    """One rendered frame.
+
+    * ``image``: uint8 RGB ``[H, W, 3]``.
+    * ``box``: float64 ``[4]`` xywh in pixels, the extent of the whole target, hidden parts included, cut at the image's
+      border; zeros if all of it lies outside.
+    * ``visible``: share of the target's pixels that show, counted on masks; what lies outside the image does not show.
+    """
 
     image: np.ndarray
     box: np.ndarray
@@ -70,7 +74,7 @@ def _rays(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.sin(rng.integers(2, 5) * np.arctan2(v - y, u - x) + rng.uniform(0, 6))
 
 
-# A pattern is a field of values about -1..1 over coordinates u, v in -1..1. No family of the test split is seen in training.
+# A pattern is a field of values about -1..1 over coordinates u, v in -1..1. The splits have no family in common.
 PATTERNS: dict[str, dict[str, Field]] = {
     "train": {"stripes": _stripes, "checks": _checks, "patches": _patches, "clouds": _clouds},
     "val": {"rings": _rings, "waves": _waves, "rays": _rays},
@@ -99,7 +103,9 @@ def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
 
 
-def _paint(rng: np.random.Generator, pattern: Field, palette: np.ndarray, height: int, width: int, zoom: float) -> np.ndarray:
+def _paint(
+    rng: np.random.Generator, pattern: Field, palette: np.ndarray, height: int, width: int, zoom: float
+) -> np.ndarray:
     """The pattern in three colours, float32 ``[height, width, 3]``; ``zoom`` scales its frequencies."""
     v, u = np.mgrid[-zoom : zoom : height * 1j, -zoom * width / height : zoom * width / height : width * 1j]
     return palette[np.digitize(pattern(rng, u, v), (-0.35, 0.35))]
@@ -116,8 +122,8 @@ def _sprite(colours: np.ndarray, outline: Callable[[np.ndarray], np.ndarray]) ->
 
 
 @dataclass(frozen=True, eq=False)
-class _Layer:
-    """A sprite on its way: centres ``[frames, 2]`` in pixels, half axes ``[frames, 2]`` in pixels, angles ``[frames]``."""
+class Layer:
+    """A sprite on its way: ``centres`` and ``half_axes`` ``[frames, 2]`` x, y in pixels, ``angles`` ``[frames]``."""
 
     sprite: tuple[np.ndarray, np.ndarray]
     centres: np.ndarray
@@ -125,7 +131,7 @@ class _Layer:
     angles: np.ndarray
 
     def patch(self, frame: int, exposure: float) -> tuple[np.ndarray, int, int]:
-        """Premultiplied RGBA of this layer and the pixel where its left top corner lies; ``exposure`` is the share of the
+        """Premultiplied RGBA of this layer, and column and row of its left top corner; ``exposure`` is the share of the
         step to the next frame over which it is smeared."""
         centre, axes = self.centres[frame], self.half_axes[frame]
         step = (self.centres[min(frame + 1, len(self.centres) - 1)] - centre) * exposure
@@ -187,8 +193,8 @@ def _departure(rng: np.random.Generator, centres: np.ndarray, half: np.ndarray, 
 
 def _objects(
     rng: np.random.Generator, patterns: dict[str, Field], frames: int, shake: np.ndarray, width: int, height: int
-) -> list[_Layer]:
-    """The target and its two companions: one shape, one family of pattern, one accent colour, three patterns and hues."""
+) -> list[Layer]:
+    """The target and its two companions: one shape, family of pattern and accent colour, three patterns and hues."""
     outline = SHAPES[str(rng.choice(list(SHAPES)))]
     pattern = patterns[str(rng.choice(list(patterns)))]
     accent = _colour(rng.uniform(), rng.uniform(0, 0.5), rng.choice([0.2, 0.95]))
@@ -215,11 +221,11 @@ def _objects(
             turn = first_angle + (number - 1) * rng.uniform(2, 4.2) + 2.2 * _wave(rng, frames, 40, 90)
             distance = side * (1.15 + 0.3 * _wave(rng, frames, 25, 60))
             centres = home + distance[:, None] * np.column_stack([np.cos(turn), np.sin(turn)])
-        layers.append(_Layer(sprite, centres, half_axes, rng.uniform(-0.3, 0.3) + 0.4 * _wave(rng, frames, 40, 90)))
+        layers.append(Layer(sprite, centres, half_axes, rng.uniform(-0.3, 0.3) + 0.4 * _wave(rng, frames, 40, 90)))
     return layers
 
 
-def _occluder(rng: np.random.Generator, pattern: Field, target: _Layer) -> _Layer:
+def _occluder(rng: np.random.Generator, pattern: Field, target: Layer) -> Layer:
     """A muted post that passes before the target once, in about eight frames of the middle half of the sequence."""
     frames = len(target.centres)
     moment = rng.uniform(0.3, 0.8) * frames
@@ -230,16 +236,18 @@ def _occluder(rng: np.random.Generator, pattern: Field, target: _Layer) -> _Laye
     half_axes = size[:, None] * [rng.uniform(0.2, 0.42), rng.uniform(1.2, 2)]
     colours = cv2.resize(_backdrop(rng, pattern, SPRITE, SPRITE), (SPRITE, SPRITE)).astype(np.float32)
     sprite = _sprite(colours * rng.uniform(0.6, 0.9), SHAPES["tile"])
-    return _Layer(sprite, centres, half_axes, np.full(frames, angle))
+    return Layer(sprite, centres, half_axes, np.full(frames, angle))
 
 
-def render(rng: np.random.Generator, patterns: dict[str, Field], frames: int, width: int, height: int) -> Iterator[Frame]:
+def render(
+    rng: np.random.Generator, patterns: dict[str, Field], frames: int, width: int, height: int
+) -> Iterator[Frame]:
     """The frames of one sequence, a function of the generator's state and the arguments.
 
-    The target is one of three objects that differ only in their patterns' instances and hues, so that nothing but its first
-    appearance tells it apart; the companions keep within 0.85 and 1.45 of its side, at turning offsets. Size goes from
-    half to twice the mean, aspect changes, half of the sequences pass behind a post, a quarter leave the image and come
-    back, some are smeared by motion, all change in light.
+    The target is one of three objects that differ only in their patterns' instances and hues, so that nothing but its
+    first appearance tells it apart; the companions' centres keep between 0.85 and 1.45 of its side away, in turning
+    directions. Size goes from half to twice the mean, aspect changes, half of the sequences pass behind a post, a
+    quarter leave the image and come back, some are smeared by motion, all change in light.
     """
     pan = np.column_stack([width * 0.3 * _wave(rng, frames, 40, 120), height * 0.3 * _wave(rng, frames, 40, 120)])
     shake = rng.normal(0, 1, (frames, 2)) * rng.uniform(0, 0.02) * height
@@ -259,15 +267,15 @@ def render(rng: np.random.Generator, patterns: dict[str, Field], frames: int, wi
         matrix[:, 2] += ground[frame] - (width / 2, height / 2)
         image = cv2.warpAffine(backdrop, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
         image = _smear(image, (ground[min(frame + 1, frames - 1)] - ground[frame]) * exposure)
-        box, share = _compose(image, layers, objects[0], frame, exposure)
+        box, share = compose(image, layers, objects[0], frame, exposure)
         table = (levels * light[frame]).clip(0, 255).astype(np.uint8)
         yield Frame(cv2.LUT(image, table), box, share)
 
 
-def _compose(
-    image: np.ndarray, layers: list[_Layer], target: _Layer, frame: int, exposure: float
+def compose(
+    image: np.ndarray, layers: list[Layer], target: Layer, frame: int, exposure: float
 ) -> tuple[np.ndarray, float]:
-    """Draw the layers over the image, in order; the target's box and the share of it that shows."""
+    """Draw the layers over the image, in order; the target's box and visible share as in ``Frame``."""
     height, width = image.shape[:2]
     showing = np.zeros((height, width), bool)
     for layer in layers:

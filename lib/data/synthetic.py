@@ -40,9 +40,10 @@ class SyntheticSet:
     version: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in {"train": 1, "val": 1, "frames": 2, "val_frames": 2, "width": 32, "height": 32, "seed": 0}.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"synthetic set: {name} is {getattr(self, name)}; it must be {least} or more")
+        least = {"train": 1, "val": 1, "frames": 2, "val_frames": 2, "width": 32, "height": 32, "seed": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"synthetic set: {name} is {getattr(self, name)}; it must be {bound} or more")
 
     def sequences(self) -> list[tuple[str, int]]:
         """Split and index of every sequence."""
@@ -53,20 +54,22 @@ def write_synthetic(
     root: Path, *, train: int = 480, val: int = 32, frames: int = 24, val_frames: int = 60,
     width: int = 256, height: int = 192, seed: int = 0, processes: int = 1,
 ) -> bool:  # fmt: skip
-    """Write ``train`` and ``val`` sequences under ``root`` in GOT-10k's layout; False if that very set is there already.
+    """Write a set under ``root`` in GOT-10k's layout; False if that very set is there already.
 
     Each sequence is a function of (seed, split, index), whatever the numbers of sequences and processes. The test split
-    shares no pattern family with the training split (``lib.data.scene.PATTERNS``). Boxes are those of ``lib.data.scene.Frame``;
-    ``cover.label`` is the visible share in eighths, rounded up, ``absence.label`` 1 where nothing shows.
+    shares no pattern family with the training split (``lib.data.scene.PATTERNS``). Boxes are those of
+    ``lib.data.scene.Frame``. ``cover.label`` is the visible share in eighths, rounded up, and ``absence.label`` 1 where
+    nothing shows.
 
-    Work goes on in a folder beside ``root`` that is renamed when complete, so a write that was cut short is continued by
-    the next, and ``root`` is never half a set. Raises ValueError where ``root`` holds anything else.
+    Work goes on in a folder beside ``root`` that is renamed when complete, so a write that was cut short is continued
+    by the next, and ``root`` is never half a set. Raises ValueError where ``root`` holds anything else.
     """
     wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         if _read_stamp(root) == asdict(wanted):
             return False
-        raise ValueError(f"{root} is there and is not the set asked for (its {STAMP} differs); name a new folder or remove it")
+        raise ValueError(f"{root}: holds something other than the set asked for (see {STAMP}); name another folder")
+    root = root.absolute()
     unfinished = root.with_name(f".{root.name}.unfinished")
     if _read_stamp(unfinished) != asdict(wanted):
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -98,7 +101,7 @@ def _mapper(processes: int) -> Iterator:
 def _read_stamp(folder: Path) -> dict | None:
     try:
         return json.loads((folder / STAMP).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return None
 
 
@@ -125,7 +128,8 @@ def _write_sequence(root: Path, wanted: SyntheticSet, entry: tuple[str, int]) ->
     np.savetxt(partial_folder / "groundtruth.txt", np.stack(boxes), fmt="%.4f", delimiter=",")
     np.savetxt(partial_folder / "cover.label", np.array(covers), fmt="%d")
     np.savetxt(partial_folder / "absence.label", np.array(covers) == 0, fmt="%d")
-    (partial_folder / "meta_info.ini").write_text(_META.format(width=wanted.width, height=wanted.height, seed=wanted.seed))
+    meta = _META.format(width=wanted.width, height=wanted.height, seed=wanted.seed)
+    (partial_folder / "meta_info.ini").write_text(meta)
     partial_folder.replace(folder)
 
 

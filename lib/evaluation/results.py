@@ -71,8 +71,8 @@ class ResultsFolder:
     def boxes(self, sequence: Sequence) -> np.ndarray:
         """The sequence's boxes, float64 ``[N, 4]`` xywh in pixels.
 
-        Raises ``ResultsError`` if they are missing, damaged, not N, or begin elsewhere than the sequence: such results are
-        of other data under the same name.
+        Raises ``ResultsError`` if they are missing, damaged, not N, or begin elsewhere than the sequence: such results
+        are of other data under the same name.
         """
         file = self._file(sequence)
         boxes = read_rows(file, columns=4)
@@ -92,6 +92,10 @@ class ResultsFolder:
             logger.warning("tracking %s again: %s", sequence.name, error)
             return False
         return True
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Keep plain types under a name in this folder; ``ResultsError`` when the disk refuses."""
+        _write_whole(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def note_failure(self, name: str, reason: str, traceback: str) -> None:
         """Append what went wrong with a sequence to ``failures.log``."""
@@ -120,14 +124,15 @@ def open_results(
 
     The digits are of the checkpoint's content and the resolved ``settings``, so another checkpoint or other settings
     get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
-    ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state.
+    ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state. Both are plain
+    types, as JSON has them. Raises ``ResultsError`` where the checkpoint cannot be read or the folder not be used.
     """
-    sha256 = file_sha256(checkpoint) if checkpoint else None
+    sha256 = _sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
     folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
     file = folder / "manifest.json"
     earlier = _read_manifest(file) if file.exists() else None
-    source = {
+    description = {
         "format": 1,
         "experiment": experiment,
         "benchmark": benchmark,
@@ -137,6 +142,7 @@ def open_results(
         "settings": settings,
         "overrides": overrides or {},
     }
+    source = json.loads(json.dumps(description, allow_nan=False))  # as it will be read back: lists for tuples
     if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
         raise ResultsError(f"{file}: is of another checkpoint or other settings; move its folder away and run again")
     runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device)]
@@ -171,6 +177,13 @@ def _numbers(line: str) -> list[float] | None:
 def _rows(values: np.ndarray) -> str:
     """Shortest decimals that read back as the same float64, commas between."""
     return "".join(",".join(repr(number) for number in row) + "\n" for row in values.astype(np.float64).tolist())
+
+
+def _sha256(checkpoint: Path) -> str:
+    try:
+        return file_sha256(checkpoint)
+    except OSError as error:
+        raise ResultsError(f"{checkpoint}: the checkpoint cannot be read ({error.strerror})") from error
 
 
 def _stem(checkpoint: Path) -> str:

@@ -63,9 +63,12 @@ class Speed:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What ``run_benchmark`` did. The speeds are of the sequences tracked now, ``None`` if there were none:
-    ``end_to_end`` is reading, cropping, network and box; ``network`` the network alone. ``wall_seconds`` is the whole
-    run, with the building of trackers."""
+    """What ``run_benchmark`` did.
+
+    The speeds are of the sequences tracked now: ``end_to_end`` is reading, cropping, network and box, None if nothing
+    was tracked; ``network`` the network alone, None if there is none. ``wall_seconds`` is the whole run, with the
+    building of trackers.
+    """
 
     sequences: tuple[SequenceStatus, ...]
     processes: int
@@ -82,10 +85,11 @@ class RunSummary:
         """A few lines for the terminal: counts, speeds, and each failure."""
         counts = Counter(status.status for status in self.sequences)
         lines = [f"sequences: {counts['tracked']} tracked, {counts['kept']} kept, {counts['failed']} failed"]
-        if self.end_to_end and self.network:
+        if self.end_to_end:
             together = self.end_to_end.frames / self.wall_seconds
             lines.append(f"end to end: {_speed_text(self.end_to_end)}")
-            lines.append(f"network:    {_speed_text(self.network)}")
+            if self.network:
+                lines.append(f"network:    {_speed_text(self.network)}")
             lines.append(f"{self.processes} process(es) together, start included: {together:.1f} frames/s")
         lines += [f"FAILED {status.name}: {status.reason}" for status in self.failed]
         return "\n".join(lines)
@@ -110,7 +114,7 @@ def run_benchmark(
     tracks = []
     several = processes > 1
     run = _track_in_processes(waiting, make_tracker, processes) if several else _track_here(waiting, make_tracker)
-    bar = tqdm(total=sum(map(len, waiting)), unit="frame", smoothing=0, dynamic_ncols=True)
+    bar = tqdm(total=sum(map(len, waiting)), unit="frame", smoothing=0, dynamic_ncols=True, disable=not waiting)
     with bar, closing(run) as outcomes:
         bar.set_postfix_str(f"{len(kept)}/{len(sequences)} sequences")
         for sequence, outcome in outcomes:
@@ -271,13 +275,13 @@ def _work(connection: Connection, number: int, make_tracker: TrackerFactory, thr
 
 
 def _speed(seconds: list[np.ndarray]) -> Speed | None:
-    """Over the frames after each sequence's first."""
+    """Over the frames after each sequence's first; None if they took no time."""
     tracked = np.concatenate([column[1:] for column in seconds]) if seconds else np.empty(0)
-    if not len(tracked):
+    total = float(tracked.sum())
+    if total == 0:
         return None
     median, p95 = np.percentile(tracked, (50, 95)) * 1000
-    total = float(tracked.sum())
-    return Speed(len(tracked), len(tracked) / total if total else 0.0, float(median), float(p95))
+    return Speed(len(tracked), len(tracked) / total, float(median), float(p95))
 
 
 def _speed_text(speed: Speed) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence as Many
 from difflib import get_close_matches
 from pathlib import Path
+
+import torch
 
 from lib.config.paths import Paths
 from lib.data.types import Sequence
@@ -21,8 +22,6 @@ from lib.experiment.build import (
     tracker_factory,
 )
 from lib.experiment.config import ExperimentConfig, to_tree
-from lib.runtime.files import replacing
-from lib.runtime.process import find_device
 
 
 def evaluate_checkpoints(
@@ -43,7 +42,8 @@ def evaluate_checkpoints(
     """
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
     sequences = _chosen(read_benchmark(benchmark, root), names, benchmark)
-    place = str(find_device(device))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     texts, scores, complete = [], [], True
     experiment = load_experiment(config, overrides, run) if config else None
     if not checkpoints:
@@ -52,8 +52,8 @@ def evaluate_checkpoints(
         tested = experiment or experiment_of_checkpoint(checkpoint)
         # Weights of another network are a mistake of the command, told once, not one of every process.
         load_checkpoint_weights(build_model(tested), checkpoint)
-        make_tracker = tracker_factory(tested, checkpoint, place, benchmark)
-        folder = results_folder(paths, tested, benchmark, checkpoint, place)
+        make_tracker = tracker_factory(tested, checkpoint, device, benchmark)
+        folder = results_folder(paths, tested, benchmark, checkpoint, device)
         summary, score = track_and_score(benchmark, sequences, make_tracker, folder, processes)
         texts.append(f"{checkpoint}\n{summary.text()}\nresults: {folder.path}")
         scores.append(score)
@@ -73,6 +73,8 @@ def results_folder(
     resolved = to_tree(experiment.for_benchmark(benchmark))
     # What decides a tracked box: not the data or the recipe that the weights came from.
     settings = {section: resolved[section] for section in ("model", "template", "search", "test")}
+    if checkpoint is None:
+        settings["seed"] = experiment.seed
     return open_results(
         paths.output,
         experiment.name,
@@ -91,8 +93,7 @@ def track_and_score(
     """Track what is not finished in ``folder``, score it all, and keep the score there as ``score.json``."""
     summary = run_benchmark(sequences, make_tracker, folder, processes)
     score = score_benchmark(benchmark, sequences, folder)
-    with replacing(folder.path / "score.json") as file:
-        file.write((json.dumps(score.as_dict(), indent=1) + "\n").encode())
+    folder.write_json("score.json", score.as_dict())
     return summary, score
 
 

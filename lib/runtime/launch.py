@@ -12,7 +12,7 @@ from torch.distributed.run import parse_args, run
 
 from lib.runtime.stop import STOPPING
 
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 # Seconds that torchrun leaves the processes to save a checkpoint after a signal; its own 30 are short for 4 GB.
 SHUTDOWN_SECONDS = "120"
 
@@ -37,7 +37,7 @@ def launch(processes: int, command: list[str]) -> int:
     except ChildFailedError as failed:
         rank, failure = failed.get_first_failure()
         if failure.exitcode < 0:
-            LOG.error("process %d was killed by %s", rank, signal.Signals(-failure.exitcode).name)
+            logger.error("process %d was killed by %s", rank, signal.Signals(-failure.exitcode).name)
         return failure.exitcode if failure.exitcode > 0 else 1
     finally:
         for number, handler in earlier.items():

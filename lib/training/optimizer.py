@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch.optim import AdamW
 
@@ -48,6 +50,6 @@ def set_rates(optimizer: AdamW, factor: float) -> None:
         group["lr"] = group["base_lr"] * factor
 
 
-def current_rates(optimizer: AdamW) -> dict[str, float]:
-    """Learning rate by name of the group."""
-    return {group["name"]: group["lr"] for group in optimizer.param_groups}
+def named_rates(optimizer: AdamW, kind: Literal["lr", "base_lr"]) -> dict[str, float]:
+    """By name of the group, its learning rate as it is now or before the schedule's factor."""
+    return {group["name"]: group[kind] for group in optimizer.param_groups}

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
 
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 # Values that are counted over groups; all others are averaged.
 COUNTED = {"inverted"}
 
@@ -115,12 +115,13 @@ class Progress:
         if self._bar.disable:
             left = tqdm.format_interval((self._steps - step) * self._pairs / speed)
             numbers = ", ".join(f"{name} {number}" for name, number in shown.items())
-            LOG.info("epoch %d/%d, step %d/%d: %s, %s left", epoch, self._epochs, step, self._steps, numbers, left)
+            logger.info("epoch %d/%d, step %d/%d: %s, %s left", epoch, self._epochs, step, self._steps, numbers, left)
 
     def validated(self, step: int, epoch: int, values: dict[str, Any]) -> None:
         """Takes what ``Meter.read`` says of the held-out pairs after ``epoch`` epochs."""
         self._write({"kind": "validation", "step": step, "epoch": epoch, **values})
-        LOG.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._epochs, values["loss"], values["iou"])
+        loss, iou = values["loss"], values["iou"]
+        logger.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._epochs, loss, iou)
 
     def _write(self, record: dict[str, Any]) -> None:
         if self._process.is_main:

@@ -26,12 +26,12 @@ from lib.training.actor import Actor, Precision
 from lib.training.checkpoints import Checkpoints
 from lib.training.finite import check_finite
 from lib.training.groups import Layout, running_statistics
-from lib.training.optimizer import OptimizerConfig, build_optimizer, current_rates, set_rates
+from lib.training.optimizer import OptimizerConfig, build_optimizer, named_rates, set_rates
 from lib.training.progress import Meter, Progress
 from lib.training.replicas import Replicas
 from lib.training.schedule import ScheduleConfig, rate_factor
 
-LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class TrainConfig(Section):
@@ -122,7 +122,7 @@ class Trainer:
         with StopSignals() as self._signals:
             self._restore()
             if self.epoch == self.config.epochs:
-                LOG.info("%s: training is complete already, %d epochs", self.output, self.epoch)
+                logger.info("%s: training is complete already, %d epochs", self.output, self.epoch)
                 return TrainingEnd(True, self.step)
             self._announce()
             self._replicas = Replicas(self.actor, self.process)
@@ -132,7 +132,7 @@ class Trainer:
                     end = TrainingEnd(True, self.step)
                 except StopRequested as stop:
                     self._save()
-                    LOG.info("%s at step %d of %d; the same command goes on from there", stop, self.step, self.steps)
+                    logger.info("%s at step %d of %d; the same command goes on from there", stop, self.step, self.steps)
                     end = TrainingEnd(False, self.step, stop.signal)
             self.process.gather(None)  # nobody leaves before rank 0 has written
             return end
@@ -144,7 +144,7 @@ class Trainer:
             while self.step < (self.epoch + 1) * self.steps_per_epoch:
                 start = time.perf_counter()
                 values = self._train_step(batches)
-                rates, seconds = current_rates(self.optimizer), time.perf_counter() - start
+                rates, seconds = named_rates(self.optimizer, "lr"), time.perf_counter() - start
                 self._progress.trained(self.step, self.epoch + 1, values, rates, seconds)
                 if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
                     self._save()
@@ -228,16 +228,16 @@ class Trainer:
             load_weights(self.actor.model, state["model"], path)
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.epoch = state["step"], state["epoch"]
-            LOG.info("going on from %s, step %d of %d", path, self.step, self.steps)
+            logger.info("going on from %s, step %d of %d", path, self.step, self.steps)
             if state["processes"] != self.process.world:
-                LOG.warning(
+                logger.warning(
                     "this run had %d processes and now has %d: the result will be equal within rounding only",
                     *(state["processes"], self.process.world),
                 )
         elif self.config.init_from is not None:
             path = Path(self.config.init_from)
             load_weights(self.actor.model, read_training_checkpoint(path)["model"], path)
-            LOG.info("weights from %s", path)
+            logger.info("weights from %s", path)
         steps = self.process.gather(self.step)
         if len(set(steps)) > 1:
             raise CheckpointError(
@@ -247,15 +247,17 @@ class Trainer:
 
     def _announce(self) -> None:
         config, layout = self.config, self.layout
-        LOG.info("%d epochs of %d steps, %d steps in all", config.epochs, self.steps_per_epoch, self.steps)
-        LOG.info(
-            "global batch %d in %d groups of %d; %d processes, each with %d groups a step (accumulation)",
+        logger.info("%d epochs of %d steps, %d steps in all", config.epochs, self.steps_per_epoch, self.steps)
+        logger.info(
+            "global batch %d in %d groups of %d; processes: %d, groups that each takes a step (accumulation): %d",
             *(config.global_batch, layout.groups, config.group_batch, layout.processes, layout.local_groups),
         )
-        rates = ", ".join(f"{name} {rate:g}" for name, rate in current_rates(self.optimizer).items())
-        LOG.info("lr: %s; %s on %s", rates, config.precision, self.process.device)
+        rates = ", ".join(f"{name} {rate:g}" for name, rate in named_rates(self.optimizer, "base_lr").items())
+        logger.info("lr: %s; %s on %s", rates, config.precision, self.process.device)
         if self.left_over:
-            LOG.info("data.samples_per_epoch is %d more than whole steps; an epoch has that many fewer", self.left_over)
+            logger.info(
+                "data.samples_per_epoch is %d more than whole steps; an epoch is shorter by that", self.left_over
+            )
 
     def _start_progress(self) -> Progress:
         if self.process.is_main:

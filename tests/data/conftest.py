@@ -37,7 +37,7 @@ def kolmogorov_p() -> Callable[[np.ndarray, Callable[[np.ndarray], np.ndarray]],
 
 @pytest.fixture
 def write_got10k(tmp_path: Path) -> Callable[..., Path]:
-    """``(folder, lengths) -> root``: sequences of 8 x 8 black frames with one box, as many as ``lengths`` has numbers."""
+    """``(folder, lengths) -> root``: a sequence of 8 x 8 black frames, all with one box, for each number of frames."""
 
     def write(folder: str, lengths: list[int], first_box_only: bool = False) -> Path:
         names = [f"GOT-10k_{folder.title()}_{number:06d}" for number in range(1, len(lengths) + 1)]

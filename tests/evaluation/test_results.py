@@ -72,7 +72,7 @@ def test_another_checkpoint_or_setting_gets_another_folder(tmp_path: Path) -> No
 
 def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path, "last.pth", b"abc")
-    settings = {"test": {"window": "none"}, "model": {"division": {"threshold": 0.4}}}
+    settings = {"test": {"window": "none"}, "model": {"division": {"threshold": 0.4}}, "sizes": (1, 2)}
     for _ in range(2):
         folder = open_results(
             tmp_path, "grm_toy", "got10k_val", checkpoint, settings, "cpu", overrides={"model.division.threshold": 0.4}
@@ -80,7 +80,7 @@ def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Pa
     manifest = json.loads((folder.path / "manifest.json").read_text())
     assert manifest == folder.manifest()
     assert manifest["checkpoint_sha256"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert manifest["settings"] == settings
+    assert manifest["settings"] == {**settings, "sizes": [1, 2]}
     assert manifest["overrides"] == {"model.division.threshold": 0.4}
     assert manifest["protocol"] == "got10k"
     assert [run["checkpoint"] for run in manifest["runs"]] == [str(checkpoint)] * 2
@@ -178,6 +178,11 @@ def test_the_box_file_is_written_last(
     folder.write(sequence, track_of(sequence))
     assert order[-1] == "a.txt"
     assert sorted(order) == ["a.txt", "a_network_time.txt", "a_scores.txt", "a_time.txt"]
+
+
+def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="absent.pth: the checkpoint cannot be read"):
+        open_toy(tmp_path, tmp_path / "absent.pth")
 
 
 def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ def test_speeds_are_of_the_frames_after_the_first(folder: ResultsFolder, sequenc
     assert "1000.0 frames/s" in summary.text()
 
 
+def test_a_tracker_without_a_network_has_no_network_speed(folder: ResultsFolder, sequences: list[Sequence]) -> None:
+    summary = run_benchmark(sequences, lambda number: StaticTracker(), folder)
+    assert summary.network is None
+    assert "network" not in summary.text()
+
+
 def test_what_is_finished_is_kept_and_what_is_damaged_is_tracked_again(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
 ) -> None:

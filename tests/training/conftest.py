@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,5 @@ def toy():
     """The module toy.py beside this file."""
     spec = importlib.util.spec_from_file_location("toy", Path(__file__).with_name("toy.py"))
     module = importlib.util.module_from_spec(spec)
-    sys.modules["toy"] = module
     spec.loader.exec_module(module)
     return module

@@ -1,6 +1,6 @@
-"""A small tracker, objective and stream of pairs to train within a second; also a program, for runs of several processes.
+"""A small tracker, objective and stream of pairs to train within a second; also a program for several processes.
 
-`python toy.py OUTPUT PLAN.json` runs one trainer after the other as PLAN says and writes what came of them.
+`toy.py OUTPUT PLAN.json` runs one trainer after the other as PLAN says and writes what came of them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from lib.models.base import CenterPrediction, TrackingModel
 from lib.models.heads.center import CenterHead, CenterHeadConfig, decode_boxes
 from lib.runtime.process import Process, start_process, stop_process
 from lib.training.actor import Actor
+from lib.training.finite import NonFiniteError
 from lib.training.trainer import TrainConfig, Trainer, TrainingEnd
 
 CONFIG = {
@@ -34,10 +35,10 @@ CONFIG = {
 
 
 class ToyPairs:
-    """Pairs of noise. Some centres lie beyond the crop and have no positive cell, so groups differ in their positives."""
+    """Pairs of noise. Some centres lie beyond the crop, without a positive cell, so groups differ in their positives."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, poisoned: int | None = None) -> None:
+        self.seed, self.poisoned = seed, poisoned
 
     def sample(self, number: int) -> Sample:
         rng = np.random.default_rng((self.seed, number))
@@ -45,6 +46,8 @@ class ToyPairs:
         center, size = rng.uniform(0.2, 1.2, 2), rng.uniform(0.1, 0.5, 2)
         box = torch.from_numpy(np.concatenate([center - size / 2, size]).astype(np.float32))
         gain = float(rng.uniform(0.8, 1.2))
+        if number == self.poisoned:
+            box = torch.full((4,), float("nan"))
         return Sample(number, template, torch.tensor([0.25, 0.25, 0.5, 0.5]), gain, search, box, 1.0, f"noise/{number}")
 
 
@@ -56,6 +59,9 @@ class ToyTracker(TrackingModel):
         self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
         self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)
         self.head = CenterHead(width, CenterHeadConfig(channels=16))
+        for name, parameter in self.head.named_parameters():
+            # Before BatchNorm a bias has a gradient of rounding only, and Adam makes whole steps of it.
+            parameter.requires_grad_(not name.endswith(".0.bias"))
 
     def encode_template(self, template, box):
         return self.template(template).amax(dim=(2, 3)) * box[:, 2:3]
@@ -77,7 +83,7 @@ class ToyTracker(TrackingModel):
         )  # fmt: skip
 
     def parameter_groups(self):
-        names = [name for name, _ in self.named_parameters()]
+        names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
         return {
             "backbone": [name for name in names if not name.startswith("head.")],
             "head": [name for name in names if name.startswith("head.")],
@@ -86,10 +92,10 @@ class ToyTracker(TrackingModel):
 
 def build_trainer(
     output: Path, process: Process | None = None, stop_at: tuple[int, int] | None = None, data: dict | None = None,
-    overfit: bool = False, **changes,
+    overfit: bool = False, poisoned: int | None = None, **changes,
 ) -> Trainer:  # fmt: skip
     """A trainer of the toy. ``stop_at`` is (signal, number of the forward pass in which this process receives it);
-    ``data`` replaces the numbers given beside ``TrainConfig``, ``changes`` its keys."""
+    ``data`` replaces the numbers given beside ``TrainConfig``, ``changes`` its keys; sample ``poisoned`` has a NaN."""
     torch.manual_seed(7)
     model = ToyTracker()
     torch.rand(int(np.random.default_rng().integers(1000)))  # the global generator must not matter from here on
@@ -101,7 +107,7 @@ def build_trainer(
     numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
     process = process or Process(0, 1, 0, torch.device("cpu"))
     actor = Actor(model, CenterObjective(CenterObjectiveConfig()), config.precision)
-    pairs = ToyPairs(3)
+    pairs = ToyPairs(3, poisoned)
     experiment = {"seed": 5, "train": tree, "data": numbers, "test": {"threshold": 0.5}}
     return Trainer(
         actor, pairs, pairs, config, **numbers, seed=5, experiment=experiment, output=output, process=process,
@@ -126,16 +132,19 @@ def leavings(trainer: Trainer) -> dict:
 
 def main(output: Path, plan: Path) -> int:
     process = start_process("cpu")
-    code = 0
+    end = None
     for number, step in enumerate(json.loads(plan.read_text())):
         stop_at = step.pop("stop_at", None) if process.rank == step.pop("stop_rank", process.rank) else None
         step.pop("stop_at", None)
-        end, left = train(output / step.pop("name"), process, stop_at=stop_at, **step)
-        code = end.exit_code
+        try:
+            end, left = train(output / step.pop("name"), process, stop_at=stop_at, **step)
+        except NonFiniteError as error:
+            (output / f"error{process.rank}").write_text(str(error))
+            return 1
         if process.is_main:
             (output / f"{number}.json").write_text(json.dumps({"end": end, "left": left}))
     stop_process()
-    return code
+    return end.exit_code
 
 
 if __name__ == "__main__":

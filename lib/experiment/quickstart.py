@@ -1,0 +1,189 @@
+"""The first run of a newcomer: a synthetic set, `grm_tiny` trained on it, tested beside three baselines, and drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lib.config.paths import Paths
+from lib.data.images import read_image
+from lib.data.synthetic import write_synthetic
+from lib.data.types import Sequence
+from lib.evaluation.baselines import ForeignTemplateTracker, StaticTracker
+from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.report import BenchmarkScore
+from lib.evaluation.runner import TrackerFactory
+from lib.experiment.build import build_tracker, build_trainer, load_experiment, tracker_factory
+from lib.experiment.config import ExperimentConfig
+from lib.experiment.testing import results_folder, track_and_score
+from lib.geometry.crop import crop_window, cut
+from lib.models.base import normalise
+from lib.runtime.process import Process
+from lib.visualization.curves import plot_success, plot_training
+from lib.visualization.division import draw_division
+from lib.visualization.sheet import write_png
+from lib.visualization.video import write_overlay
+
+BENCHMARK = "got10k_val"
+TRAINED, FIRST_BOX, UNTRAINED, WRONG_TEMPLATE = "trained", "first_box", "untrained", "wrong_template"
+TITLES = {
+    TRAINED: "grm_tiny, trained",
+    FIRST_BOX: "the first box repeated",
+    UNTRAINED: "the untrained network",
+    WRONG_TEMPLATE: "trained, but shown another sequence's template",
+}
+# Division is looked at on this frame of each test sequence, with the window around the true box.
+DIVISION_FRAME = 10
+
+
+class QuickstartEnd(NamedTuple):
+    """What to print, and the exit code: 0, 1 if a sequence failed, 130 or 143 if the training was stopped."""
+
+    text: str
+    exit_code: int
+
+
+def run_quickstart(
+    paths: Paths, data: Path, run: str, overrides: tuple[str, ...], processes: int, announce: Callable[[str], None]
+) -> QuickstartEnd:
+    """Write the set to ``data`` if it is not there, train, test and draw; everything else goes to the run's folder.
+
+    What is finished from an earlier call of the same ``run`` is kept. Raises ``ValueError`` as its parts do.
+    """
+    write_synthetic(data, processes=processes)
+    paths = paths.model_copy(update={"data": {**paths.data, "got10k": data}})
+    experiment = load_experiment("grm_tiny", overrides, run)
+    output = paths.output / run
+    seconds: dict[str, float] = {}
+
+    announce(f"training {experiment.name} on {data}")
+    with _clocked(seconds, "training"):
+        end = build_trainer(experiment, paths, Process(0, 1, 0, torch.device("cpu"))).run()
+    if not end.finished:
+        return QuickstartEnd("stopped; the same command goes on from there", end.exit_code)
+
+    sequences = read_benchmark(BENCHMARK, data)
+    checkpoint = output / "checkpoints" / "last.pth"
+    announce(f"testing on {len(sequences)} sequences, with three baselines")
+    with _clocked(seconds, "testing"):
+        tested = {
+            label: _test(paths, experiment, label, make_tracker, weights, sequences, processes)
+            for label, (make_tracker, weights) in _trackers(experiment, checkpoint, sequences).items()
+        }
+    with _clocked(seconds, "drawing"):
+        shares = _draw(experiment, checkpoint, sequences, {label: score for label, (score, _) in tested.items()}, output)
+
+    summary = {"seconds": seconds, "share_of_a_tokens": shares}
+    summary |= {"scores": {label: score.as_dict()["overall"] for label, (score, _) in tested.items()}}
+    (output / "reports" / "quickstart.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    failed = any(failures or score.errors for score, failures in tested.values())
+    text = _text({label: score for label, (score, _) in tested.items()}, shares, seconds, output)
+    return QuickstartEnd(text, int(failed))
+
+
+@contextmanager
+def _clocked(seconds: dict[str, float], name: str):
+    started = perf_counter()
+    yield
+    seconds[name] = perf_counter() - started
+
+
+def _trackers(
+    experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
+) -> dict[str, tuple[TrackerFactory, Path | None]]:
+    """A factory for each tracker, and the checkpoint its results depend on."""
+    trained = tracker_factory(experiment, checkpoint, "cpu", BENCHMARK)
+    return {
+        TRAINED: (trained, checkpoint),
+        FIRST_BOX: (_static, None),
+        UNTRAINED: (tracker_factory(experiment, None, "cpu", BENCHMARK), None),
+        WRONG_TEMPLATE: (partial(_foreign, trained, sequences), checkpoint),
+    }
+
+
+def _static(_number: int) -> StaticTracker:
+    return StaticTracker()
+
+
+def _foreign(make_tracker: TrackerFactory, sequences: list[Sequence], number: int) -> ForeignTemplateTracker:
+    return ForeignTemplateTracker(make_tracker(number), sequences)
+
+
+def _test(
+    paths: Paths,
+    experiment: ExperimentConfig,
+    label: str,
+    make_tracker: TrackerFactory,
+    checkpoint: Path | None,
+    sequences: list[Sequence],
+    processes: int,
+) -> tuple[BenchmarkScore, int]:
+    """The score, and how many sequences failed."""
+    folder = results_folder(paths, experiment, BENCHMARK, checkpoint, "cpu", label)
+    summary, score = track_and_score(BENCHMARK, sequences, make_tracker, folder, processes)
+    return score, len(summary.failed)
+
+
+def _draw(
+    experiment: ExperimentConfig,
+    checkpoint: Path,
+    sequences: list[Sequence],
+    scores: dict[str, BenchmarkScore],
+    output: Path,
+) -> list[float]:
+    """Pictures into ``reports``; returns the share of A tokens in each block that divides, over the test sequences."""
+    reports = output / "reports"
+    plot_training(output / "log.jsonl", reports / "training.png")
+    curves = {TITLES[label]: np.array(score.overall.success_curve) for label, score in scores.items() if score.overall}
+    plot_success(curves, reports / "success.png")
+    shown = sequences[0]
+    tracks = {"ground truth": shown.boxes, "grm_tiny": np.loadtxt(scores[TRAINED].folder / f"{shown.name}.txt", delimiter=",")}
+    write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
+    crops, interacts = _divisions(experiment, checkpoint, sequences)
+    write_png(reports / "division.png", draw_division(crops[0], interacts[0]))
+    return interacts.mean(axis=(0, 2)).tolist()
+
+
+def _divisions(
+    experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Search crops of one frame a sequence, and their decisions ``[sequences, blocks, tokens]``."""
+    tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
+    crops, decisions = [], []
+    for sequence in sequences:
+        tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
+        frame = min(DIVISION_FRAME, len(sequence) - 1)
+        window = crop_window(sequence.boxes[frame], experiment.search.factor)
+        crop = cut(read_image(sequence.frames[frame]), window, experiment.search.size)
+        with torch.inference_mode():
+            pixels = normalise(torch.from_numpy(crop).permute(2, 0, 1)[None])
+            decisions.append(tracker.model.locate(tracker.state, pixels).interacts[0].numpy())
+        crops.append(crop)
+    return crops, np.stack(decisions)
+
+
+def _text(scores: dict[str, BenchmarkScore], shares: list[float], seconds: dict[str, float], output: Path) -> str:
+    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (protocol got10k)"]
+    for label, title in TITLES.items():
+        overall = scores[label].overall
+        numbers = (overall.ao, overall.sr50, overall.sr75) if overall else (float("nan"),) * 3
+        lines.append(f"{title:<48} " + " ".join(f"{number:6.3f}" for number in numbers))
+    lines.append("share of A tokens by block: " + ", ".join(f"{share:.2f}" for share in shares))
+    lines.append(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores")
+    reports = output / "reports"
+    lines += [
+        f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
+        f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
+        f"division:      {reports / 'division.png'}",
+        f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""Plots: how a training went, read from its log, and success curves of several trackers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lib.runtime.files import replacing
+
+TERMS = ("giou", "l1", "focal")
+SMOOTHING = 50  # points of a smoothed curve: each is a mean over its share of the steps
+
+
+class LogError(ValueError):
+    """A training log that is missing or says nothing; the message names it."""
+
+
+def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
+    """Records of a training log (JSON lines) by their ``kind``: ``train`` and ``validation``, in the order of the file.
+
+    A last line cut short by a killed process is left out. Raises ``LogError`` for a missing file, a damaged line, or no
+    training step.
+    """
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise LogError(f"{log}: cannot read the training log ({error.strerror})") from error
+    records: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):
+                continue
+            raise LogError(f"{log}: line {number} is no JSON; remove it") from error
+        records.setdefault(record.get("kind"), []).append(record)
+    if not records["train"]:
+        raise LogError(f"{log}: no training step in it; has the training begun?")
+    return records
+
+
+def plot_training(log: Path, picture: Path) -> None:
+    """The log's loss, its terms, IoU and learning rates over the steps, as a PNG. Raises ``LogError``."""
+    records = read_log(log)
+    train, validation = records["train"], records["validation"]
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    (loss, terms), (iou, rate) = figure.subplots(2, 2)
+    for axes, key in ((loss, "loss"), (iou, "iou")):
+        _line(axes, train, key, "training")
+        if validation:
+            axes.plot(*_points(validation, key), "o-", color="C1", markersize=4, label="held-out pairs")
+        axes.legend()
+    for number, key in enumerate(TERMS):
+        _line(terms, train, key, key, f"C{number}")
+    terms.legend()
+    for group in train[0]["lr"]:
+        rate.plot([record["step"] for record in train], [record["lr"][group] for record in train], label=group)
+    rate.legend()
+    for axes, title in ((loss, "loss"), (terms, "loss terms, unweighted"), (iou, "IoU"), (rate, "learning rate")):
+        axes.set(title=title, xlabel="step")
+        axes.grid(alpha=0.3)
+    for axes in (loss, terms):
+        axes.set_yscale("log")
+    iou.set_ylim(0, 1)
+    _save(figure, picture)
+
+
+def plot_success(curves: Mapping[str, np.ndarray], picture: Path) -> None:
+    """Success curves on one plot, as a PNG: under each label the share of frames (0 to 1) whose overlap exceeds each of
+    the thresholds, which run evenly from 0 to 1. The legend gives each curve's mean."""
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for label, curve in curves.items():
+        axes.plot(np.linspace(0, 1, len(curve)), curve, label=f"{label}: {np.mean(curve):.3f}")
+    axes.set(title="success", xlabel="overlap threshold", ylabel="share of frames", xlim=(0, 1), ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend(title="mean of the curve")
+    _save(figure, picture)
+
+
+def _points(records: list[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values; a value that was not finite is null in the log and NaN here, a gap in the plot."""
+    values = np.array([record[key] for record in records], np.float64)
+    return np.array([record["step"] for record in records]), values
+
+
+def _line(axes: Axes, records: list[dict[str, Any]], key: str, label: str, colour: str = "C0") -> None:
+    """The values of every step, faint, and their means over some fifty spans."""
+    steps, values = _points(records, key)
+    axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7)
+    spans = np.array_split(np.arange(len(steps)), min(SMOOTHING, len(steps)))
+    axes.plot([steps[s].mean() for s in spans], [values[s].mean() for s in spans], color=colour, label=label)
+
+
+def _save(figure: Figure, picture: Path) -> None:
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(picture) as file:
+        figure.savefig(file, format="png", dpi=110)

@@ -1,0 +1,71 @@
+"""A tracked sequence to look at: its boxes on every frame as a video, and some frames on a sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lib.data.images import read_image
+from lib.visualization.boxes import draw_boxes
+from lib.visualization.sheet import tile, write_png
+
+LEAST_WIDTH = 480  # smaller frames are enlarged by a whole factor, so that legends can be read
+SHEET_FRAMES = 12
+SHEET_COLUMNS = 4
+
+
+class VideoError(ValueError):
+    """A video that cannot be written; the message names the file and the remedy."""
+
+
+def overlay(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
+    """``draw_boxes`` on the image, enlarged by a whole factor if it is narrow."""
+    factor = -(-LEAST_WIDTH // image.shape[1])
+    large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR) if factor > 1 else image
+    return draw_boxes(large, {label: np.asarray(box) * factor for label, box in boxes.items()})
+
+
+def write_video(path: Path, images: Iterable[np.ndarray], rate: float) -> None:
+    """Write uint8 RGB frames of one size as MPEG-4 (``.mp4``), ``rate`` frames a second; folders are made.
+
+    Raises ``VideoError`` where this OpenCV has no encoder for it or the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer, size = None, None
+    try:
+        for image in images:
+            if writer is None:
+                size = image.shape
+                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (size[1], size[0]))
+                if not writer.isOpened():
+                    raise VideoError(
+                        f"{path}: cannot write the video; is the folder writable, and has this OpenCV an mp4v encoder?"
+                    )
+            assert image.shape == size, f"frames of one size: {size}, then {image.shape}"
+            writer.write(np.ascontiguousarray(image[..., ::-1]))
+    finally:
+        if writer is not None:
+            writer.release()
+
+
+def write_overlay(
+    frames: Sequence[Path], tracks: Mapping[str, np.ndarray], video: Path, sheet: Path, rate: float = 10.0
+) -> None:
+    """Boxes of one sequence on its frames: ``video`` (.mp4) with all of them, ``sheet`` (.png) with twelve.
+
+    ``frames`` are image files; ``tracks`` holds an array ``[len(frames), 4]`` xywh in pixels under each label, the
+    ground truth first. Raises ``ImageError`` for a damaged frame and ``VideoError``; the sheet is written first.
+    """
+    for label, boxes in tracks.items():
+        assert boxes.shape == (len(frames), 4), f"{label}: boxes {boxes.shape} for {len(frames)} frames"
+
+    def drawn(number: int) -> np.ndarray:
+        return overlay(read_image(frames[number]), {label: boxes[number] for label, boxes in tracks.items()})
+
+    chosen = np.unique(np.linspace(0, len(frames) - 1, SHEET_FRAMES).round().astype(int)).tolist()
+    titles = [f"frame {number + 1}" for number in chosen]
+    write_png(sheet, tile([drawn(number) for number in chosen], SHEET_COLUMNS, titles))
+    write_video(video, (drawn(number) for number in range(len(frames))), rate)

@@ -1,0 +1,333 @@
+"""A sample from its number: the same for ever, cropped as published, varied as documented, redrawn within bounds."""
+
+from __future__ import annotations
+
+import logging
+import math
+import pickle
+import zlib
+from dataclasses import fields, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import lib.data.pairs
+from lib.config.schema import ConfigError
+from lib.config.validation import validate
+from lib.data.augment import JitterConfig, mirror_box, to_grayscale
+from lib.data.images import ImageError
+from lib.data.pairs import MAX_DAMAGED, MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
+from lib.data.types import Sample, Sequence
+from lib.geometry.crop import CropConfig, box_from_crop
+
+TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
+STILL = {"search_jitter": JitterConfig(), "grayscale": 0.0, "joint_flip": 0.0, "flip": 0.0, "brightness": 0.0}
+LIVELY = {"search_jitter": JitterConfig(center=3.0, scale=0.25), "grayscale": 0.3}
+WIDTH, HEIGHT = 200, 150
+
+
+def config(**changes) -> DataConfig:
+    source = SourceConfig(name="got10k", split="full")
+    return DataConfig(train=(source,), samples_per_epoch=1, **{"search_jitter": JitterConfig(), **changes})
+
+
+def pairs(sequences: list[Sequence], seed: int = 0, crops=(TEMPLATE, SEARCH), **changes) -> Pairs:
+    return Pairs(config(**changes), [(1.0, sequences)], *crops, seed)
+
+
+def assert_same(sample: Sample, other: Sample, but: tuple[str, ...] = ()) -> None:
+    for name in {field.name for field in fields(Sample)} - set(but):
+        mine, yours = getattr(sample, name), getattr(other, name)
+        assert torch.equal(mine, yours) if isinstance(mine, torch.Tensor) else mine == yours, name
+
+
+@pytest.fixture
+def noise(make_sequence) -> list[Sequence]:
+    """Two videos of coloured noise, 20 frames of 200 x 150, the target walking through the middle."""
+    rng = np.random.default_rng(0)
+    sequences = []
+    for name in ("a", "b"):
+        images = [rng.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(20)]
+        sequences.append(make_sequence(name, images, [(60.3 + i, 50.7, 40.2, 30.9) for i in range(20)]))
+    return sequences
+
+
+def test_a_sample_is_a_function_of_seed_and_number(noise):
+    numbers = [0, 1, 7, 2**40, 2**40 + 1]
+    first = pairs(noise, **LIVELY)
+    forward = {number: first.sample(number) for number in numbers}
+    again = pickle.loads(pickle.dumps(pairs(noise, **LIVELY)))
+    torch.manual_seed(3)
+    for number in reversed(numbers):
+        assert_same(again.sample(number), forward[number])
+    assert len({bytes(sample.search.numpy()) for sample in forward.values()}) == len(numbers)
+    assert not torch.equal(pairs(noise, seed=1, **LIVELY).sample(0).search, forward[0].search)
+
+
+def test_a_sample_says_what_it_is(noise):
+    sample = pairs(noise, **LIVELY).sample(4)
+    assert sample.number == 4 and sample.redrawn == ()
+    assert (sample.template.shape, sample.search.shape) == ((3, 32, 32), (3, 64, 64))
+    assert sample.template.dtype == sample.search.dtype == torch.uint8
+    assert sample.template_box.dtype == sample.search_box.dtype == torch.float32
+    dataset, name, template, _, search = sample.source.split()
+    assert (dataset, name in ("a", "b"), template < search) == ("toy", True, True)
+    assert all(Path(frame).suffix == ".png" and frame.startswith(name) for frame in (template, search))
+
+
+def test_crops_are_the_published_ones(make_sequence):
+    """``crop.golden.npz`` through the whole pipeline, apart from boxes without any pixel of the image."""
+    golden = np.load(Path(__file__).parents[1] / "reference" / "crop.golden.npz")
+    y, x, c = np.mgrid[0:360, 0:480, 0:3]
+    image = ((3 * x + 5 * y + 40 * c + ((x // 16 + y // 16) % 2) * 64 + (x * y) // 97) % 256).astype(np.uint8)
+    off_image = ("far_outside", "far_left_outside", "zero_w")
+    rows = [i for i in np.flatnonzero(golden["case.kind"] == "list") if golden["case.box_name"][i] not in off_image]
+    picture = make_sequence("golden", [image], [(0, 0, 1, 1)], image_set=True)
+    checked = 0
+    for i in rows:
+        crop = CropConfig(size=int(golden["case.size"][i]), factor=float(golden["case.factor"][i]))
+        still = pairs([replace(picture, boxes=golden["case.box"][i][None])], crops=(crop, crop), **STILL)
+        sample = still.sample(0)
+        assert zlib.crc32(sample.search.permute(1, 2, 0).numpy().tobytes()) == golden["case.crop_crc32"][i]
+        assert torch.equal(sample.search, sample.template)
+        extent = golden["case.box"][i][2:] * golden["case.resize_factor"][i] / crop.size
+        middle = (crop.size - 1) / 2 / crop.size
+        np.testing.assert_allclose(sample.template_box, [*(middle - extent / 2), *extent], atol=2e-6)
+        checked += 1
+    assert checked == 27 * 3
+
+
+def changed(sequence: Sequence, image_change, box_change, make_sequence) -> Sequence:
+    images = [image_change(cv2.imread(str(frame))[:, :, ::-1]) for frame in sequence.frames]
+    return make_sequence(sequence.name, images, [box_change(box) for box in sequence.boxes])
+
+
+def test_the_joint_flip_is_that_of_the_whole_images(noise, make_sequence, tmp_path):
+    flipping = pairs(noise, **LIVELY, joint_flip=1.0)
+    expected = [flipping.sample(number) for number in range(6)]
+    mirrored = [changed(s, lambda image: image[:, ::-1], lambda box: mirror_box(box, WIDTH - 1), make_sequence)
+                for s in noise]  # fmt: skip
+    plain = pairs(mirrored, **LIVELY, joint_flip=0.0)
+    for number, sample in enumerate(expected):
+        assert_same(plain.sample(number), sample)
+
+
+def test_grey_pairs_are_made_of_grey_images(noise, make_sequence):
+    grey_pairs = pairs(noise, **{**LIVELY, "grayscale": 1.0})
+    expected = [grey_pairs.sample(number) for number in range(6)]
+    grey = [changed(s, lambda image: to_grayscale(np.ascontiguousarray(image)), lambda box: box, make_sequence)
+            for s in noise]  # fmt: skip
+    plain = pairs(grey, **{**LIVELY, "grayscale": 0.0})
+    for number, sample in enumerate(expected):
+        assert_same(plain.sample(number), sample)
+
+
+def test_a_flipped_crop_is_the_mirror_of_the_other(noise):
+    plain, flipping = pairs(noise, **LIVELY, flip=0.0), pairs(noise, **LIVELY, flip=1.0)
+    for number in range(4):
+        sample, mirror = plain.sample(number), flipping.sample(number)
+        assert torch.equal(sample.search.flip(2), mirror.search)
+        assert torch.equal(sample.template.flip(2), mirror.template)
+        x, y, w, h = sample.search_box.numpy()
+        np.testing.assert_allclose(mirror.search_box, [1 - x - w, y, w, h], atol=1e-6)
+
+
+def test_labels_lead_back_to_the_annotated_box(noise, monkeypatch):
+    """By the tracker's own way back, which takes the crop's centre half a crop pixel further on."""
+    windows = []
+    original = lib.data.pairs.crop_window
+
+    def spy(box, factor):
+        windows.append((box, original(box, factor)))
+        return windows[-1][1]
+
+    monkeypatch.setattr(lib.data.pairs, "crop_window", spy)
+    unflipped = pairs(noise, **LIVELY, joint_flip=0.0, flip=0.0)
+    for number in range(20):
+        windows.clear()
+        sample = unflipped.sample(number)
+        _, name, *_, search = sample.source.split()
+        sequence = next(s for s in noise if s.name == name)
+        annotated = sequence.boxes[[frame.name for frame in sequence.frames].index(search)]
+        reference, window = windows[-1]
+        x, y, w, h = sample.search_box.numpy()
+        found = box_from_crop((x + w / 2, y + h / 2, w, h), reference, SEARCH.size / window.side, SEARCH.size)
+        found[:2] += 0.5 * window.side / SEARCH.size
+        np.testing.assert_allclose(found, annotated, atol=1e-3)
+
+
+def test_labels_frame_what_the_crops_show(make_sequence):
+    """A bright target on black, through every variation: the label is where the brightness is."""
+    images, boxes = [], []
+    for i in range(20):
+        x, y, w, h = 60 + i, 50 - i, 48, 36
+        images.append(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        images[-1][y : y + h, x : x + w] = 255
+        boxes.append((x, y, w, h))
+    bright = pairs([make_sequence("a", images, boxes)], search_jitter=JitterConfig(center=1.0, scale=0.25))
+    for number in range(40):
+        sample = bright.sample(number)
+        for pixels, box in ((sample.template, sample.template_box), (sample.search, sample.search_box)):
+            size = pixels.shape[-1]
+            rows, columns = np.nonzero(pixels[0].numpy() > 127)
+            shown = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            label = box.numpy() * size
+            np.testing.assert_allclose(shown, [*label[:2], *(label[:2] + label[2:])], atol=2.2)
+
+
+@pytest.fixture
+def lively_samples(make_sequence) -> list[Sample]:
+    """400 samples whose left half is red, right half blue, and whose target is large, so that rounding is small."""
+    image = np.zeros((300, 400, 3), np.uint8)
+    image[:, :200, 0] = 200
+    image[:, 200:, 2] = 200
+    picture = make_sequence("a", [image], [(180, 130, 40, 40)], image_set=True)
+    lively = pairs([picture], search_jitter=JitterConfig(center=1.0, scale=0.1), grayscale=0.25, flip=0.3)
+    return [lively.sample(number) for number in range(400)]
+
+
+def normal(x: np.ndarray) -> np.ndarray:
+    return np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
+
+
+def uniform(low: float, high: float):
+    return lambda x: np.clip((x - low) / (high - low), 0, 1)
+
+
+def heads(probability: float):
+    """Distribution function of a coin that shows 1 with that probability."""
+    return lambda x: np.where(x < 0, 0, np.where(x < 1, 1 - probability, 1))
+
+
+def test_samples_vary_as_documented(lively_samples, kolmogorov_p):
+    gains = np.array([(s.template_gain, s.search_gain) for s in lively_samples])
+    for column in gains.T:
+        assert kolmogorov_p(column, uniform(0.8, 1.2)) > 1e-3
+    assert abs(np.corrcoef(gains.T)[0, 1]) < 0.2
+
+    boxes = np.array([s.search_box.numpy() for s in lively_samples])
+    centers = (boxes[:, :2] + boxes[:, 2:] / 2) - 0.5
+    reach = 1.0 / SEARCH.factor / 2
+    for axis in (0, 1):
+        assert kolmogorov_p(centers[:, axis], uniform(-reach, reach)) > 1e-3
+    scaling = np.log(np.sqrt(boxes[:, 2] * boxes[:, 3]) * SEARCH.factor)
+    deviation = 0.1 / math.sqrt(2)
+    assert kolmogorov_p(scaling / deviation, normal) > 1e-3
+    assert kolmogorov_p(scaling / deviation * 1.6, normal) < 1e-3
+
+
+def test_coins_fall_as_documented(lively_samples, kolmogorov_p):
+    grey = np.array([[int((crop[0] == crop[2]).all()) for crop in (s.template, s.search)] for s in lively_samples])
+    assert (grey[:, 0] == grey[:, 1]).all()
+    assert kolmogorov_p(grey[:, 0], heads(0.25)) > 1e-3
+    coloured = [s for s in lively_samples if not (s.template[0] == s.template[2]).all()]
+    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template, s.search)] for s in coloured])
+    assert kolmogorov_p(turned[:, 0], heads(0.5)) > 1e-3
+    # Joint flips cancel between the two, which leaves the crops' own: 2 * 0.3 * 0.7.
+    assert kolmogorov_p(turned[:, 0] ^ turned[:, 1], heads(0.42)) > 1e-3
+    assert kolmogorov_p(turned[:, 0] ^ turned[:, 1], heads(0.7)) < 1e-3
+
+
+def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence, kolmogorov_p):
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[:, :100, 0] = 200
+    plain = pairs([make_sequence("a", [image], [(80, 60, 40, 40)], image_set=True)], **{**STILL, "flip": 0.3})
+    samples = [plain.sample(number) for number in range(300)]
+    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template, s.search)] for s in samples])
+    for column in turned.T:
+        assert kolmogorov_p(column, heads(0.3)) > 1e-3
+
+
+def test_datasets_are_drawn_by_weight(noise, kolmogorov_p):
+    weighted = Pairs(config(), [(1.0, noise[:1]), (3.0, noise[1:])], TEMPLATE, SEARCH, 0)
+    names = np.array([int(weighted.sample(number).source.split()[1] == "b") for number in range(200)])
+    assert kolmogorov_p(names, heads(0.75)) > 1e-3
+    assert kolmogorov_p(names, heads(0.5)) < 1e-3
+
+
+def test_one_frame_is_decoded_once(make_sequence, noise, monkeypatch):
+    read = []
+    original = lib.data.pairs.read_image
+    monkeypatch.setattr(lib.data.pairs, "read_image", lambda path: read.append(path) or original(path))
+    picture = make_sequence("p", [np.full((HEIGHT, WIDTH, 3), 9, np.uint8)], [(80, 60, 40, 40)], image_set=True)
+    pairs([picture]).sample(0)
+    assert len(read) == 1
+    pairs(noise).sample(0)
+    assert len(read) == 3
+
+
+def test_a_damaged_image_is_redrawn_logged_and_counted(noise, caplog):
+    for frame in noise[0].frames:
+        frame.write_bytes(frame.read_bytes()[:100])
+    half = pairs(noise, **LIVELY)
+    with caplog.at_level(logging.WARNING):
+        samples = [half.sample(number) for number in range(20)]
+    assert all(" b " in sample.source for sample in samples)
+    reasons = [reason for sample in samples for reason in sample.redrawn]
+    assert reasons and all("a_00" in reason for reason in reasons)
+    for record, reason in zip(caplog.records, reasons, strict=True):
+        assert record.getMessage().startswith(reason)
+    assert_same(pairs(noise, **LIVELY).sample(3), samples[3])
+
+
+def test_nothing_but_damaged_images_is_an_error_that_names_them(noise):
+    for frame in noise[0].frames:
+        frame.unlink()
+    with pytest.raises(ImageError, match=f"{MAX_DAMAGED} unreadable images in sample 5: .*a_00") as error:
+        pairs(noise[:1]).sample(5)
+    assert "\n" not in str(error.value)
+
+
+def test_an_empty_crop_is_redrawn_and_counted(noise):
+    boxes = noise[0].boxes + [900, 0, 0, 0]
+    outside = pairs([replace(noise[0], boxes=boxes), noise[1]], **LIVELY)
+    samples = [outside.sample(number) for number in range(20)]
+    assert all(" b " in sample.source for sample in samples)
+    reasons = [reason for sample in samples for reason in sample.redrawn]
+    assert reasons and all("toy a a_00" in reason and "lies off the image" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("box", [(900, 0, 30, 30), (-900, 0, 30, 30), (0, -900, 30, 30), (20, 20, 0, 30)])
+def test_nothing_but_empty_crops_is_an_error_that_names_one(noise, box):
+    nowhere = pairs([replace(noise[0], boxes=np.tile(box, (20, 1)).astype(float))], **STILL)
+    with pytest.raises(EmptyCropError, match=f"sample 5: {MAX_EMPTY} crops .* toy a a_00"):
+        nowhere.sample(5)
+
+
+def test_sequences_that_cannot_be_drawn_are_left_out(noise, caplog):
+    hidden = replace(noise[0], visible=np.arange(20) < 4)
+    with caplog.at_level(logging.INFO):
+        half = pairs([hidden, noise[1]])
+    assert "1 of 2 sequences" in caplog.text
+    assert all(" b " in half.sample(number).source for number in range(10))
+    with pytest.raises(ValueError, match="toy: no pair can be drawn from its 1 sequences: .* 20 frames, 5 of"):
+        pairs([hidden])
+    with pytest.raises(ValueError, match="a dataset without sequences"):
+        pairs([])
+
+
+WRONG = {
+    "no dataset": ({"train": []}, "train"),
+    "unknown dataset": ({"train": [{"name": "got10", "split": "full"}]}, "did you mean 'got10k'"),
+    "weight of nothing": ({"train": [{"name": "got10k", "split": "full", "weight": 0}]}, "weight"),
+    "samples without a dataset": ({"val_samples": 5}, "val and val_samples belong together"),
+    "a dataset without samples": ({"val": [{"name": "got10k", "split": "val"}]}, "val and val_samples belong together"),
+    "gap too small": ({"max_gap": 1}, "max_gap"),
+    "probability": ({"flip": 1.5}, "flip"),
+    "jitter": ({"search_jitter": {"center": -1.0}}, "center"),
+}
+
+
+@pytest.mark.parametrize("changes, message", WRONG.values(), ids=WRONG)
+def test_wrong_configurations(changes, message):
+    right = {"train": [{"name": "got10k", "split": "full"}], "samples_per_epoch": 10, "search_jitter": {"center": 3.0}}
+    assert validate(DataConfig, right, "x.yaml").search_jitter.center == 3.0
+    with pytest.raises(ConfigError, match=message):
+        validate(DataConfig, {**right, **changes}, "x.yaml")
+
+
+def test_datasets_without_a_reader_can_be_named():
+    SourceConfig(name="lasot", split="train")

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from lib.runtime.checkpoint import (
+    CheckpointError,
+    file_sha256,
+    load_weights,
+    read_checkpoint,
+    read_training_checkpoint,
+    save_checkpoint,
+)
+
+CONTENT = {
+    "format": 1,
+    "experiment": {"seed": 1, "train": {"lr": 0.1, "init_from": None, "names": ["a", "b"]}},
+    "model": OrderedDict(weight=torch.arange(5000.0), steps=torch.tensor(3)),
+    "optimizer": {"state": {0: {"step": torch.tensor(2.0)}}, "param_groups": [{"betas": (0.9, 0.999), "params": [0]}]},
+    "step": 7,
+    "epoch": 1,
+    "seed": 5,
+    "processes": 2,
+}
+
+
+@pytest.fixture
+def path(tmp_path):
+    save_checkpoint(tmp_path / "last.pth", CONTENT)
+    return tmp_path / "last.pth"
+
+
+def same(one, other) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return one == other
+
+
+def one_line(error) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_what_is_written_is_read(path):
+    assert same(read_training_checkpoint(path), CONTENT)
+    assert [file.name for file in path.parent.iterdir()] == ["last.pth"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_a_file_cut_short_is_refused(path, share):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(CheckpointError, match="not a whole checkpoint") as error:
+        read_checkpoint(path)
+    assert str(path) in one_line(error)
+
+
+def test_a_changed_byte_is_noticed(path):
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.arange(2000.0, 2010.0).numpy().tobytes())
+    content[place + 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # torch alone does not notice
+    with pytest.raises(CheckpointError, match="checksum") as error:
+        read_checkpoint(path)
+    assert str(path) in one_line(error)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint") as error:
+        read_checkpoint(tmp_path / "absent.pth")
+    assert "absent.pth" in one_line(error)
+
+
+def test_nothing_in_a_checkpoint_is_executed(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    torch.save({"format": 1, "settings": Harmful()}, tmp_path / "bad.pth")
+    with pytest.raises(CheckpointError, match="plain types") as error:
+        read_checkpoint(tmp_path / "bad.pth")
+    assert "bad.pth" in one_line(error)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_torch_files_from_elsewhere(tmp_path):
+    torch.save({"model": {}}, tmp_path / "foreign.pth")
+    assert read_checkpoint(tmp_path / "foreign.pth") == {"model": {}}
+    with pytest.raises(CheckpointError, match="not a training checkpoint of this project.*lacks experiment, opt"):
+        read_training_checkpoint(tmp_path / "foreign.pth")
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(CheckpointError, match="list"):
+        read_checkpoint(tmp_path / "list.pth")
+
+
+@pytest.mark.parametrize("limit", [100, 9000, 20000])
+def test_a_disk_that_takes_no_more_leaves_the_earlier_file(path, limit):
+    """The kernel refuses to let a file grow beyond ``limit`` bytes: at its opening, inside torch.save, at its end."""
+    before, hard = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert limit < len(before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard[1]))
+    try:
+        with pytest.raises(CheckpointError, match="cannot be saved") as error:
+            save_checkpoint(path, CONTENT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, hard)
+    assert str(path) in one_line(error)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["last.pth"]
+
+
+def test_a_full_disk_is_named(path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        save_checkpoint(path, CONTENT)
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_plain_type_is_our_own_mistake(tmp_path):
+    with pytest.raises(Exception, match="pickle") as error:
+        save_checkpoint(tmp_path / "last.pth", {"step": lambda: 1})
+    assert not isinstance(error.value, CheckpointError)
+
+
+def test_weights_of_another_model_are_reported():
+    model = nn.Linear(2, 3)
+    before = model.weight.clone()
+    weights = {"weight": torch.zeros(4, 2), "scale": torch.ones(1)}
+    with pytest.raises(CheckpointError) as error:
+        load_weights(model, weights, Path("other.pth"))
+    message = one_line(error)
+    for part in ("other.pth", "1 missing: bias", "1 unexpected: scale", "weight (4, 2) where the model has (3, 2)"):
+        assert part in message
+    assert torch.equal(model.weight, before)
+    load_weights(model, {"weight": torch.zeros(3, 2), "bias": torch.ones(3)}, Path("own.pth"))
+    assert model.weight.sum() == 0
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from lib.runtime.files import replacing
+
+
+def test_whole_content_takes_the_place_of_the_earlier(tmp_path):
+    path = tmp_path / "scores.txt"
+    path.write_text("earlier")
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "earlier"
+    assert path.read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]
+
+
+def test_a_failure_leaves_the_earlier_file_alone(tmp_path):
+    path = tmp_path / "scores.txt"
+    path.write_text("earlier")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "earlier"
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]
+
+
+def test_what_a_killed_process_left_is_overwritten(tmp_path):
+    path = tmp_path / "scores.txt"
+    (tmp_path / "scores.txt.tmp").write_text("left over, and longer than the new content")
+    with replacing(path) as file:
+        file.write(b"new")
+    assert path.read_text() == "new"
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]

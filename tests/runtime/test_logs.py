@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+import logging
+import math
+
+import pytest
+
+from lib.runtime.logs import JsonLines, cut_json_lines, set_up_logging
+
+
+@pytest.fixture
+def restored():
+    root = logging.getLogger("lib")
+    before = root.handlers[:], root.level, root.propagate
+    root.handlers = []
+    yield
+    root.handlers, root.level, root.propagate = before
+
+
+def test_records_are_lines_of_standard_json(tmp_path):
+    lines = JsonLines(tmp_path / "log.jsonl")
+    record = {"kind": "train", "loss": math.nan, "lr": {"head": 0.1}, "share_a": [0.5, math.inf], "step": 3}
+    lines.write(record)
+    assert json.loads((tmp_path / "log.jsonl").read_text()) == {**record, "loss": None, "share_a": [0.5, None]}
+    lines.close()
+    again = JsonLines(tmp_path / "log.jsonl")
+    again.write({"step": 4})
+    again.close()
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+
+
+def test_cutting_drops_what_is_refused_and_what_is_unfinished(tmp_path):
+    path = tmp_path / "log.jsonl"
+    cut_json_lines(path, lambda record: True)
+    assert not path.exists()
+    path.write_text('{"step": 1}\n{"step": 5}\nnot json\n{"step": 2}\n{"step": 3')
+    cut_json_lines(path, lambda record: record["step"] < 5)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_the_main_process_tells_and_the_others_only_warn(tmp_path, capsys, restored):
+    logger = logging.getLogger("lib.training.trainer")
+    set_up_logging(tmp_path / "run" / "messages.log")
+    set_up_logging(tmp_path / "run" / "messages.log")
+    logger.info("hello")
+    assert capsys.readouterr().err.count("hello") == 1
+    assert "INFO hello" in (tmp_path / "run" / "messages.log").read_text()
+    set_up_logging(rank=2)
+    logger.info("hello")
+    logger.warning("careful")
+    written = capsys.readouterr().err
+    assert "hello" not in written
+    assert "[process 2] WARNING careful" in written

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from lib.runtime.stop import StopRequested, StopSignals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_only_noted(number):
+    before = signal.getsignal(number)
+    with StopSignals() as signals:
+        assert signals.received == 0
+        signal.raise_signal(number)
+        assert signals.received == number
+    assert signal.getsignal(number) is before
+    assert number.name in str(StopRequested(number))
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [("INT INT", 130), ("INT TERM", 130), ("TERM INT", 143), ("TERM TERM TERM", 0), ("INT", 0)],
+)
+def test_only_a_person_asking_twice_ends_the_process_at_once(sent, code):
+    program = (
+        "import signal; from lib.runtime.stop import StopSignals\n"
+        "with StopSignals():\n"
+        f"    for name in '{sent}'.split(): signal.raise_signal(signal.Signals['SIG' + name])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == code

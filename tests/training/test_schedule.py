@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
+
+from lib.training.schedule import CosineScheduleConfig, StepScheduleConfig, rate_factor
+
+
+def torch_factors(make_scheduler, count: int) -> list[float]:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler, factors = make_scheduler(optimizer), []
+    for _ in range(count):
+        factors.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return factors
+
+
+def test_step_is_the_published_schedule():
+    config = StepScheduleConfig(kind="step", drop_epoch=4)
+    factors = [rate_factor(config, step, 3, 6) for step in range(18)]
+    by_epoch = torch_factors(lambda optimizer: StepLR(optimizer, 4, 0.1), 6)
+    assert factors == pytest.approx([factor for factor in by_epoch for _ in range(3)])
+
+
+def test_cosine_is_torchs_after_the_warm_up():
+    config = CosineScheduleConfig(kind="cosine", warmup=0.1, final=0.2)
+    factors = [rate_factor(config, step, 5, 4) for step in range(20)]
+    assert factors[:2] == [0.5, 1.0]
+    assert factors[2:] == pytest.approx(torch_factors(lambda o: CosineAnnealingLR(o, 18, eta_min=0.2), 18))
+
+
+def test_a_drop_also_has_a_warm_up():
+    config = StepScheduleConfig(kind="step", drop_epoch=1, factor=0.5, warmup=0.25)
+    assert [rate_factor(config, step, 4, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 0.5, 0.5]
+    assert CosineScheduleConfig(kind="cosine") == CosineScheduleConfig(kind="cosine", warmup=0.05, final=0.0)

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import copy
+import errno
+import json
+import logging
+import os
+import signal
+
+import pytest
+import torch
+import yaml
+
+from lib.config.schema import ConfigError
+from lib.data.loader import collate
+from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.runtime import checkpoint
+from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
+from lib.runtime.seeds import seed_network
+from lib.training.actor import Actor
+from lib.training.finite import NonFiniteError
+from lib.training.schedule import rate_factor
+
+FORWARD_PASSES = 44  # of the toy's whole run: 2 epochs of (3 steps of 6 groups, 4 groups of validation)
+
+
+@pytest.fixture(scope="module")
+def whole(toy, tmp_path_factory):
+    """What a run that never stopped leaves."""
+    output = tmp_path_factory.mktemp("whole")
+    end, left = toy.train(output)
+    assert end == (True, 6, 0)
+    return output, left
+
+
+def lines(output, kind: str) -> list[dict]:
+    records = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == kind]
+
+
+def test_a_run_is_what_the_rules_say(toy, whole):
+    """Each group's gradient by itself, in a copy of the model; their mean, clipped once; the first group's buffers."""
+    trainer = toy.build_trainer(whole[0])
+    config, model, pairs = trainer.config, trainer.actor.model, toy.ToyPairs(3)
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    optimizer = torch.optim.AdamW(
+        [{"params": [p for name, p in trained.items() if name.startswith("head.") == head]} for head in (False, True)],
+        weight_decay=config.optimizer.weight_decay,
+    )
+    for step in range(6):
+        gradients, buffers = [], []
+        for first in range(step * 12, step * 12 + 12, 2):
+            alone = copy.deepcopy(model).train()
+            seed_network(5, first)
+            batch = collate([pairs.sample(first), pairs.sample(first + 1)])
+            Actor(alone, CenterObjective(CenterObjectiveConfig()))(batch).loss.backward()
+            gradients.append([parameter.grad for parameter in alone.parameters() if parameter.requires_grad])
+            buffers.append(list(alone.buffers()))
+        mean = [torch.stack(parts).mean(dim=0) for parts in zip(*gradients, strict=True)]
+        norm = torch.cat([gradient.flatten() for gradient in mean]).norm()
+        assert norm > config.clip_norm
+        for parameter, gradient in zip(trained.values(), mean, strict=True):
+            parameter.grad = gradient * (config.clip_norm / (norm + 1e-6))
+        factor = rate_factor(config.schedule, step, 3, 2)
+        for group, rate in zip(optimizer.param_groups, (1e-3, 1e-2), strict=True):
+            group["lr"] = rate * factor
+        optimizer.step()
+        for buffer, value in zip(model.buffers(), buffers[0], strict=True):
+            buffer.copy_(value)
+    left = whole[1]
+    for name, tensor in model.state_dict().items():
+        expected = torch.tensor(left[name]).reshape(tensor.shape)
+        assert torch.allclose(tensor.float(), expected, rtol=1e-3, atol=1e-5), (name, (tensor - expected).abs().max())
+
+
+def test_groups_differ_in_their_positives(toy):
+    """Otherwise the denominators of a group could not be told from those of a step."""
+    centers = [toy.ToyPairs(3).sample(n).search_box for n in range(12)]
+    positives = [int(((box[:2] + box[2:] / 2) * 4).round().max() < 4) for box in centers]
+    assert len({positives[group] + positives[group + 1] for group in range(0, 12, 2)}) > 1
+
+
+@pytest.mark.parametrize("forward_pass", [0, 1, 5, 6, 9, 17, 18, 21, 22, 38, 42])
+def test_a_stopped_run_goes_on_to_the_same_bits(toy, whole, tmp_path, forward_pass):
+    number = signal.SIGINT if forward_pass == 9 else signal.SIGTERM
+    end, left = toy.train(tmp_path, stop_at=(number, forward_pass))
+    assert not end.finished
+    assert end.exit_code == 128 + number
+    assert left != whole[1] or end.step == 6
+    end, left = toy.train(tmp_path)
+    assert end.finished
+    assert end.exit_code == 0
+    assert left == whole[1]
+    validations = [lines(output, "validation") for output in (tmp_path, whole[0])]
+    assert validations[0] == validations[1]
+    assert [line["step"] for line in lines(tmp_path, "train")] == [2, 4, 6]
+
+
+def test_a_run_may_be_stopped_at_every_step(toy, whole, tmp_path):
+    stops = 0
+    while not (end_left := toy.train(tmp_path, stop_at=(signal.SIGTERM, 6)))[0].finished:
+        stops += 1
+    assert stops > 4
+    assert end_left[1] == whole[1]
+
+
+def test_a_stop_after_the_last_forward_pass_changes_nothing(toy, whole, tmp_path):
+    end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, FORWARD_PASSES - 1))
+    assert end == (True, 6, 0)
+    assert left == whole[1]
+
+
+def test_workers_change_no_bit(toy, whole, tmp_path):
+    end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, 8), data={"workers": 2})
+    assert end == (False, 1, signal.SIGTERM)
+    end, left = toy.train(tmp_path, data={"workers": 1})
+    assert left == whole[1]
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(toy, whole, tmp_path):
+    """Killed at pass 30, in step 4 (from 0); saved by the minute, after step 3, or by the epoch, after step 2."""
+    for minutes, step in ((1e-9, 4), (60.0, 3)):
+        output = tmp_path / str(minutes)
+        trainer = toy.build_trainer(output, log_every=1, checkpoint_minutes=minutes)
+        calls = iter(range(100))
+
+        def kill(*_, calls=calls):
+            if next(calls) == 30:
+                raise InterruptedError
+
+        trainer.actor.model.register_forward_pre_hook(kill)
+        with pytest.raises(InterruptedError):
+            trainer.run()
+        assert [line["step"] for line in lines(output, "train")] == [1, 2, 3, 4]
+        assert read_training_checkpoint(output / "checkpoints" / "last.pth")["step"] == step
+        assert toy.train(output, log_every=1)[1] == whole[1]
+        assert [line["step"] for line in lines(output, "train")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_complete_run_says_so(toy, whole, caplog):
+    caplog.set_level(logging.INFO)
+    before = sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*"))
+    end, left = toy.train(whole[0])
+    assert end.exit_code == 0
+    assert left == whole[1]
+    assert "complete already, 2 epochs" in caplog.text
+    assert sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*")) == before
+
+
+def test_the_start_tells_the_recipe(toy, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    toy.train(tmp_path, stop_at=(signal.SIGTERM, 0))
+    for part in (
+        "2 epochs of 3 steps, 6 steps in all",
+        "global batch 12 in 6 groups of 2; processes: 1, groups that each takes a step (accumulation): 6",
+        "lr: backbone 0.001, head 0.01; fp32 on cpu",
+        "data.samples_per_epoch is 2 more than whole steps",
+        "stopped by SIGTERM at step 0 of 6; the same command goes on from there",
+    ):
+        assert part in caplog.text
+    tree = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert tree == toy.build_trainer(tmp_path).experiment
+    assert read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["experiment"] == tree
+
+
+def test_a_changed_recipe_does_not_go_on(toy, tmp_path):
+    toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
+    before = (tmp_path / "config.yaml").read_text()
+    with pytest.raises(CheckpointError, match="last.pth.*train.clip_norm was 0.5, is 0.25"):
+        toy.train(tmp_path, clip_norm=0.25)
+    assert (tmp_path / "config.yaml").read_text() == before
+
+
+def test_numbers_that_change_no_weight_may_change(toy, whole, tmp_path):
+    toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
+    changes = {"log_every": 1, "keep": 1, "checkpoint_minutes": 1e-9, "validate_every": 2}
+    assert toy.train(tmp_path, data={"val_samples": 5}, **changes)[1] == whole[1]
+    assert [line["epoch"] for line in lines(tmp_path, "validation")] == [2]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["epoch_0002.pth", "last.pth"]
+
+
+def test_a_full_disk_ends_the_run_and_costs_nothing(toy, whole, tmp_path, monkeypatch):
+    toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
+    last = tmp_path / "checkpoints" / "last.pth"
+    before = last.read_bytes()
+
+    def full(content, file):
+        file.write(b"some of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched, pytest.raises(CheckpointError, match="No space left on device"):
+        patched.setattr(checkpoint.torch, "save", full)
+        toy.train(tmp_path)
+    assert last.read_bytes() == before
+    assert [path.name for path in last.parent.iterdir()] == ["last.pth"]
+    assert toy.train(tmp_path)[1] == whole[1]
+
+
+def test_a_loss_that_is_no_number_stops_before_the_step(toy, whole, tmp_path):
+    """Sample 41 is in step 3, group 2."""
+    with pytest.raises(NonFiniteError, match=r"^step 3: loss nan in samples 40 to 41 \(noise/40; noise/41\)$"):
+        toy.train(tmp_path, poisoned=41)
+    content = read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")
+    assert content["step"] == 3
+    assert toy.train(tmp_path)[1] == whole[1]
+
+
+def test_overfit_repeats_the_first_step(toy, tmp_path):
+    for _ in range(2):  # the second starts anew
+        trainer = toy.build_trainer(tmp_path, overfit=True, global_batch=4)
+        sample, asked = trainer.train_pairs.sample, []
+        trainer.train_pairs.sample = lambda number, sample=sample, asked=asked: asked.append(number) or sample(number)
+        assert trainer.run() == (True, 18, 0)
+        assert asked == [*range(4)] * 18
+        records = lines(tmp_path / "overfit", "train")
+        assert [record["step"] for record in records] == [*range(2, 19, 2)]
+        assert records[-1]["loss"] < 0.8 * records[0]["loss"]
+        assert lines(tmp_path / "overfit", "validation") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["overfit"]
+
+
+def test_fine_tuning_takes_the_weights_only(toy, whole, tmp_path):
+    start = whole[0] / "checkpoints" / "last.pth"
+    end, left = toy.train(tmp_path, init_from=str(start), stop_at=(signal.SIGTERM, 0))
+    assert end.step == 0
+    weights = {name: values for name, values in whole[1].items() if not name[0].isdigit()}
+    assert left == weights
+    end, left = toy.train(tmp_path, init_from=str(start))
+    assert end.finished
+    assert left != whole[1]
+    assert left == toy.train(tmp_path / "unstopped", init_from=str(start))[1]
+
+
+def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path):
+    content = read_training_checkpoint(whole[0] / "checkpoints" / "last.pth")
+    content["model"]["more.weight"] = content["model"].pop("mix.weight")
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="other.pth.*1 missing: mix.weight; 1 unexpected: more.weight"):
+        toy.train(tmp_path / "run", init_from=str(tmp_path / "other.pth"))
+    with pytest.raises(CheckpointError, match="absent.pth: no such checkpoint"):
+        toy.train(tmp_path / "run", init_from="absent.pth")
+
+
+def test_bf16_trains(toy, tmp_path):
+    end, left = toy.train(tmp_path, precision="bf16", stop_at=(signal.SIGTERM, 8))
+    end, left = toy.train(tmp_path, precision="bf16")
+    assert end.finished
+    assert left == toy.train(tmp_path / "unstopped", precision="bf16")[1]
+    state = read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["optimizer"]["state"]
+    assert {value.dtype for moments in state.values() for value in moments.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"group_batch": 5}, "train.group_batch: 5 does not divide train.global_batch 12; nearest that do: 4 or 6"),
+        ({"data": {"samples_per_epoch": 11}}, "data.samples_per_epoch: 11 is less than train.global_batch 12"),
+        ({"data": {"val_samples": 1}}, "data.val_samples: 1 is less than train.group_batch 2"),
+    ],
+)
+def test_numbers_that_do_not_fit(toy, tmp_path, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        toy.build_trainer(tmp_path, **arguments)

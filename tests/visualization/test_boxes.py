@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import numpy as np
+
+from lib.visualization.boxes import COLOURS, draw_boxes
+
+IMAGE = np.zeros((120, 160, 3), np.uint8)
+
+
+def extent(image: np.ndarray, colour: tuple[int, int, int]) -> list[int]:
+    """First column, first row, width and height of the pixels of exactly this colour below the legend."""
+    rows, columns = np.nonzero((image == colour).all(axis=2) & (np.arange(len(image))[:, None] > 35))
+    return [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+
+
+def test_each_box_is_drawn_on_its_pixels_in_its_own_colour():
+    boxes = {"ground truth": np.array([20.2, 40.0, 30, 25]), "tracker": np.array([70.0, 50, 60, 40.4])}
+    drawn = draw_boxes(IMAGE, boxes)
+    assert extent(drawn, COLOURS[0]) == [20, 40, 30, 25]
+    assert extent(drawn, COLOURS[1]) == [70, 50, 60, 40]
+    assert (IMAGE == 0).all()
+
+
+def test_a_box_without_size_or_number_is_named_absent_only():
+    legends = [draw_boxes(IMAGE, {"gt": np.array(box)}) for box in ([0.0, 0, 0, 0], [np.nan] * 4, [20.0, 60, 30, 25])]
+    assert (legends[0] == legends[1]).all()
+    assert legends[0][40:].max() == 0
+    assert (legends[0][:20] > 0).sum() > 1.5 * (legends[2][:20] > 0).sum()

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lib.visualization.sheet import MARGIN, TITLE, tile, write_png
+
+
+def panel(value: int) -> np.ndarray:
+    return np.full((20, 30, 3), value, np.uint8)
+
+
+def test_panels_lie_row_by_row_on_white():
+    sheet = tile([panel(10), panel(20), panel(30)], columns=2)
+    assert sheet.shape == (2 * 20 + 3 * MARGIN, 2 * 30 + 3 * MARGIN, 3)
+    middles = sheet[MARGIN + 10 :: 20 + MARGIN, MARGIN + 15 :: 30 + MARGIN, 0]
+    assert middles.tolist() == [[10, 20], [30, 255]]
+    assert (sheet == 255).all(axis=2).sum() == sheet[..., 0].size - 3 * 20 * 30
+
+
+def test_titles_take_a_line_above_each_panel():
+    sheet = tile([panel(10), panel(20)], columns=2, titles=["one", ""])
+    assert sheet.shape[0] == 20 + TITLE + 2 * MARGIN
+    assert (sheet[MARGIN + TITLE : -MARGIN, MARGIN : MARGIN + 30] == 10).all()
+    assert sheet[:TITLE, : MARGIN + 30].min() < 100
+    assert sheet[:TITLE, MARGIN + 34 :].min() == 255
+
+
+def test_a_png_holds_the_pixels_in_their_colours(tmp_path: Path):
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    write_png(tmp_path / "new" / "picture.png", image)
+    assert (cv2.imread(str(tmp_path / "new" / "picture.png"))[..., ::-1] == image).all()
