@@ -29,7 +29,7 @@ def filled_state_dict(name: str, seed: int) -> dict[str, torch.Tensor]:
 
 
 def image_tensor(shape: tuple[int, int, int, int], name: str, seed: int) -> torch.Tensor:
-    """A smooth normalised image batch ``[B, C, H, W]``: bilinear noise on a grid of 16 pixels, plus a tenth of grain."""
+    """A smooth normalised image batch ``[B, C, H, W]``: bilinear noise on a grid of 16 pixels, and a little grain."""
     generator = _generator(f"image:{name}", seed)
     batch, channels, height, width = shape
     knots = generator.standard_normal((batch, channels, height // 16 + 1, width // 16 + 1))

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from lib.config.paths import load_paths
 from lib.experiment.quickstart import run_quickstart
+from lib.runtime.launch import launch
 from lib.runtime.logs import set_up_logging
+
+TRAIN = Path(__file__).with_name("train.py")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -17,7 +20,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=42, help="of weights, samples and noise; the set stays the same")
     parser.add_argument("--data", type=Path, help="where the set lies or is written (default: synthetic in the output)")
-    parser.add_argument("--run", help="name of the output folder (default: quickstart_SEED)")
+    parser.add_argument("--name", help="name of the output folder (default: quickstart_SEED)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="for writing and testing")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     return parser.parse_intermixed_args()
@@ -32,10 +35,10 @@ def main() -> int:
         end = run_quickstart(
             paths,
             data=arguments.data or paths.output / "synthetic",
-            run=arguments.run or f"quickstart_{arguments.seed}",
+            run=arguments.name or f"quickstart_{arguments.seed}",
             overrides=(*arguments.overrides, f"seed={arguments.seed}"),
             processes=arguments.processes,
-            announce=print,
+            train=lambda words: launch(min(arguments.processes, 2), [str(TRAIN), *words]),
         )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -14,13 +14,16 @@ from lib.experiment.config import experiment_schema, load_config, to_tree
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--config", help="name in experiments/ or path of a YAML file")
     task.add_argument("--write-schema", type=Path, metavar="FILE", help="write the schema there")
     parser.add_argument("--dataset", help="benchmark whose test-time values to put in their places")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
-    return parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
+    if arguments.write_schema and (arguments.dataset or arguments.overrides):
+        parser.error("--write-schema takes nothing beside it: the schema is the same for every experiment")
+    return arguments
 
 
 def main() -> int:
@@ -35,7 +38,7 @@ def main() -> int:
                 experiment = experiment.for_benchmark(arguments.dataset)
             print(to_yaml(to_tree(experiment)), end="")
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
     return 0
 

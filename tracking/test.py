@@ -14,9 +14,9 @@ from lib.runtime.logs import set_up_logging
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", help="name in experiments/ or path; without it, the checkpoint's own configuration")
-    parser.add_argument("--run", help="name of the run in the output folder, if it is not the experiment's")
+    parser.add_argument("--name", help="name of the run in the output folder, if it is not the experiment's")
     parser.add_argument("--dataset", required=True, help="benchmark: got10k_val, got10k_test ...")
     parser.add_argument("--sequence", action="append", default=[], help="only this sequence (may be repeated)")
     parser.add_argument(
@@ -36,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """0 if every sequence was tracked and scored, 1 if any was not, 130 after Ctrl-C."""
+    """0 if every sequence was tracked and scored, 1 if any was not or after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
     try:
@@ -46,13 +46,13 @@ def main() -> int:
             config=arguments.config,
             checkpoints=arguments.checkpoint,
             overrides=arguments.overrides,
-            run=arguments.run,
+            run=arguments.name,
             names=arguments.sequence,
             processes=arguments.processes,
             device=arguments.device,
         )
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)

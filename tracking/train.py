@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from lib.config.paths import load_paths
-from lib.experiment.build import build_trainer, load_experiment
+from lib.experiment.build import build_trainer, check_files, load_experiment
 from lib.runtime.launch import launch
 from lib.runtime.logs import set_up_logging
 from lib.runtime.process import start_process, stop_process
@@ -15,36 +16,45 @@ from lib.runtime.process import start_process, stop_process
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", required=True, help="name in experiments/ or path of a YAML file")
-    parser.add_argument("--run", help="name of the output folder, if it should not be the experiment's")
+    parser.add_argument("--name", help="name of the output folder, if it should not be the experiment's")
     parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, started through torchrun")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overfit", action="store_true", help="train on the first batch alone, as a smoke run")
     parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
-    return parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
+    if arguments.nproc < 1:
+        parser.error("--nproc must be 1 or more")
+    if arguments.nproc > 1 and "WORLD_SIZE" in os.environ:
+        parser.error("--nproc starts torchrun itself; leave it out under torchrun")
+    return arguments
 
 
 def main() -> int:
-    """0 if training ended, 130 or 143 if it was stopped, 1 after an error."""
+    """0 if training ended, 130 or 143 if it was stopped, 1 after an error, told in a line for each fault."""
     arguments = parse_arguments()
-    set_up_logging()
+    set_up_logging(rank=int(os.environ.get("RANK", "0")))
     try:
-        experiment = load_experiment(arguments.config, arguments.overrides, arguments.run)
+        experiment = load_experiment(arguments.config, arguments.overrides, arguments.name)
+        paths = load_paths(arguments.paths)
+        check_files(experiment, paths)
         if arguments.nproc > 1:
             words = iter(sys.argv[1:])
             passed = [word for word in words if not (word == "--nproc" and next(words)) and "--nproc=" not in word]
             return launch(arguments.nproc, [__file__, *passed])
-        paths = load_paths(arguments.paths)
         process = start_process(arguments.device)
         try:
             outcome = build_trainer(experiment, paths, process, arguments.overfit).run()
         finally:
             stop_process()
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped before the first step", file=sys.stderr)
+        return 130
     return outcome.exit_code
 
 

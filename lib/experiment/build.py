@@ -11,7 +11,7 @@ import torch
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.data.datasets.registry import read_dataset
+from lib.data.datasets.registry import find_reader, read_dataset
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.types import Sequence
 from lib.evaluation.runner import TrackerFactory
@@ -19,7 +19,7 @@ from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_t
 from lib.inference.tracker import Tracker
 from lib.losses.center import CenterObjective
 from lib.models.base import TrackingModel
-from lib.models.pretrained import load_initial, load_released
+from lib.models.pretrained import find_initial, load_initial, load_released
 from lib.models.registry import MODELS
 from lib.runtime.checkpoint import CheckpointError, load_weights, read_checkpoint
 from lib.runtime.process import Process
@@ -37,7 +37,7 @@ def load_experiment(name: str | Path, overrides: Iterable[str] = (), run: str | 
 def build_model(experiment: ExperimentConfig) -> TrackingModel:
     """The network in eval mode, with fresh weights that depend on ``experiment.seed`` alone; no file is read."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(experiment.seed)
+        torch.default_generator.manual_seed(experiment.seed)  # torch.manual_seed would set the GPUs' too
         model = MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
     return model.eval()
 
@@ -51,7 +51,7 @@ def build_tracker(
     """A tracker with the weights of ``checkpoint`` (fresh ones without), and the test-time values of a benchmark.
 
     ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` says what differs there. Raises
-    ``CheckpointError`` or ``WeightsError`` for a checkpoint that cannot be read or is of another network.
+    ``CheckpointError`` for a checkpoint that cannot be read or is of another network.
     """
     experiment = experiment.for_benchmark(dataset)
     model = build_model(experiment)
@@ -63,20 +63,24 @@ def build_tracker(
 def load_checkpoint_weights(model: TrackingModel, path: Path) -> None:
     """The weights of a checkpoint of ours (``model``), or of a published one of plain types (``net``), strictly."""
     content = read_checkpoint(path)
-    if "model" in content:
-        load_weights(model, content["model"], path)
-    elif "net" in content:
-        logger.info("%s: %s", path, load_released(model, content["net"]))
-    else:
+    kind = next((key for key in ("model", "net") if isinstance(content.get(key), dict)), None)
+    if kind is None:
         raise CheckpointError(f"{path}: holds no weights (neither 'model' nor 'net'); is it a checkpoint?")
+    if kind == "model":
+        load_weights(model, content["model"], path)
+        return
+    try:
+        logger.info("%s: %s", path, load_released(model, content["net"]))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
-def experiment_of_checkpoint(path: Path) -> ExperimentConfig:
+def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
     """The configuration a checkpoint of ours was trained with, so that it can be tested without its YAML."""
     content = read_checkpoint(path)
-    if "experiment" not in content:
+    if not isinstance(content.get("experiment"), dict):
         raise CheckpointError(f"{path}: holds no configuration; name it with --config")
-    return from_tree(content["experiment"], str(path))
+    return from_tree(content["experiment"], str(path), overrides, run)
 
 
 def tracker_factory(
@@ -86,28 +90,36 @@ def tracker_factory(
     return partial(_build_numbered_tracker, experiment, checkpoint, device, dataset)
 
 
-def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[SourceConfig, ...]) -> Pairs:
-    """Pairs drawn from ``sources``; raises ``ValueError`` for a dataset that is not set, not there or has no reader yet.
-
-    All datasets are looked at before the first is read, so that one run names everything that is missing.
-    """
-    roots, problems = [], []
-    for source in sources:
+def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
+    """Raise ``ConfigError`` naming everything that training would miss: datasets without a reader or a folder, initial
+    weights that are not there. Reads nothing, so it is asked before processes start."""
+    problems = []
+    for source in {source.name: source for source in (*experiment.data.train, *experiment.data.val)}.values():
         try:
-            roots.append(paths.dataset_root(source.name))
-        except ConfigError as error:
+            find_reader(source.name)
+            paths.dataset_root(source.name)
+        except ValueError as error:
+            problems.append(str(error))
+    if experiment.model.pretrained != "none":
+        try:
+            find_initial(experiment.model.pretrained, paths.pretrained_models)
+        except CheckpointError as error:
             problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[SourceConfig, ...]) -> Pairs:
+    """Pairs drawn from ``sources``; ``ValueError`` for a dataset that is not set, not there or has no reader yet."""
     datasets: list[tuple[float, list[Sequence]]] = [
-        (source.weight, read_dataset(source.name, source.split, root))
-        for source, root in zip(sources, roots, strict=True)
+        (source.weight, read_dataset(source.name, source.split, paths.dataset_root(source.name))) for source in sources
     ]
     return Pairs(experiment.data, datasets, experiment.template, experiment.search, experiment.seed)
 
 
 def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
     """Everything a run needs, its output under ``paths.output / experiment.name``."""
+    check_files(experiment, paths)
     data = experiment.data
     train_pairs = build_pairs(experiment, paths, data.train)
     val_pairs = build_pairs(experiment, paths, data.val) if data.val else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,6 @@ class ExperimentConfig(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> ExperimentConfig:
         problems = []
-        known_benchmarks = (*BENCHMARKS, *PLANNED)
         patch = self.model.backbone.patch
         for crop in ("template", "search"):
             size = getattr(self, crop).size
@@ -81,25 +80,30 @@ class ExperimentConfig(Section):
                 f"train.global_batch {self.train.global_batch}"
             )
         for benchmark, values in self.test.per_dataset.items():
-            if benchmark not in known_benchmarks:
-                near = get_close_matches(benchmark, known_benchmarks, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known_benchmarks)}"
-                problems.append(f"test.per_dataset.{benchmark}: unknown benchmark; {hint}")
-            for key in values:
-                if key not in PER_DATASET_KEYS:
-                    allowed = ", ".join(PER_DATASET_KEYS)
-                    problems.append(f"test.per_dataset.{benchmark}: {key} may not differ by benchmark; these may: {allowed}")
+            place = f"test.per_dataset.{benchmark}"
+            unknown = _unknown_benchmark(benchmark)
+            problems += [f"{place}: {unknown}"] if unknown else []
+            allowed = ", ".join(PER_DATASET_KEYS)
+            foreign = [key for key in values if key not in PER_DATASET_KEYS]
+            problems += [f"{place}: {key} may not differ by benchmark; may: {allowed}" for key in foreign]
+        if not problems:  # otherwise the sections alone would be blamed again, once for each benchmark
+            for benchmark in self.test.per_dataset:
+                try:
+                    self.for_benchmark(benchmark)
+                except ConfigError as error:
+                    problems.append(str(error))
         if problems:
             raise ValueError("\n".join(problems))
-        for benchmark in self.test.per_dataset:
-            self.for_benchmark(benchmark)
         return self
 
     def for_benchmark(self, benchmark: str | None) -> ExperimentConfig:
-        """The experiment with the values of ``test.per_dataset`` for this benchmark in their places.
+        """The experiment with the values of ``test.per_dataset`` for this benchmark in their places; None has none.
 
-        The result's own ``per_dataset`` is empty, so that it states each value once.
+        Its own ``per_dataset`` is empty, so that it states each value once. ``ConfigError`` for an unknown benchmark.
         """
+        unknown = _unknown_benchmark(benchmark) if benchmark else ""
+        if unknown:
+            raise ConfigError(unknown)
         tree = to_tree(self)
         tree["test"]["per_dataset"] = {}
         for key, value in self.test.per_dataset.get(benchmark or "", {}).items():
@@ -108,54 +112,63 @@ class ExperimentConfig(Section):
 
 
 def load_config(name: str | Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
-    """The experiment ``experiments/<name>.yaml``, or the file at a path, with dotted overrides (``train.lr=2e-4``).
+    """The experiment ``experiments/<name>.yaml``, or the file at a path, with overrides (``train.epochs=50``).
 
     ``base: other`` at the top takes another experiment of the same folder and lays this file over it, one level only.
-    ``run`` replaces the experiment's name, so that an ablation by overrides has an output folder of its own. A test-time
-    value that is overridden holds for every benchmark: it leaves ``test.per_dataset``. Raises ``ConfigError``.
+    For overrides and ``run`` see ``from_tree``. Raises ``ConfigError``.
     """
-    overrides = tuple(overrides)
     path = find_experiment(name)
-    tree = read_yaml(path)
+    tree = _dotted_per_dataset(read_yaml(path))
     base = tree.pop("base", None)
     if base is not None:
-        base_tree = read_yaml(find_experiment(base, beside=path.parent))
+        if not isinstance(base, str):
+            raise ConfigError(f"{path}: base: got {base!r}; should be the name of an experiment")
+        base_tree = _dotted_per_dataset(read_yaml(find_experiment(base, path.parent, f"{path}: base")))
         if "base" in base_tree:
             raise ConfigError(f"{path}: base: {base} has a base itself; only one level is allowed")
         tree = merge(base_tree, tree)
     tree.setdefault("name", path.stem)
-    own_family = _family(tree)
-    tree = apply_overrides(tree, overrides)
-    if own_family is not None and _family(tree) != own_family:
-        left = ", ".join(f"model.{key}" for key in tree["model"] if key != "name")
-        raise ConfigError(
-            f"command line: model.name: got {_family(tree)!r}; an override cannot change {own_family!r}, "
-            f"whose keys would be left over: {left}; write an experiment file instead"
-        )
-    if run is not None:
-        tree["name"] = run
-    return validate(ExperimentConfig, _settle_per_dataset(tree, overrides), str(path), overrides)
+    return from_tree(tree, str(path), overrides, run)
 
 
-def find_experiment(name: str | Path, beside: Path = EXPERIMENTS) -> Path:
+def find_experiment(name: str | Path, beside: Path = EXPERIMENTS, asked_by: str = "--config") -> Path:
     """The file of an experiment by name or path; ``ConfigError`` with the nearest names if there is none."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         if path.is_file():
             return path
-        raise ConfigError(f"--config: {name}: no such file")
+        raise ConfigError(f"{asked_by}: {name}: no such file; give the path of a YAML file, or a name in {beside}")
     path = beside / f"{name}.yaml"
     if path.is_file():
         return path
     known = sorted(file.stem for file in beside.glob("*.yaml") if not file.name.startswith("paths."))
     near = get_close_matches(str(name), known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise ConfigError(f"--config: {name}: no such experiment in {beside}; {hint}")
+    raise ConfigError(f"{asked_by}: {name}: no such experiment in {beside}; {hint}")
 
 
-def from_tree(tree: dict[str, Any], source: str) -> ExperimentConfig:
-    """The experiment a checkpoint or a run's config.yaml holds."""
-    return validate(ExperimentConfig, tree, source)
+def from_tree(
+    tree: dict[str, Any], source: str, overrides: Iterable[str] = (), run: str | None = None
+) -> ExperimentConfig:
+    """The experiment that a file, a checkpoint or a run's config.yaml holds, with dotted overrides.
+
+    A test-time value that is overridden holds for every benchmark: it leaves ``test.per_dataset``. ``run`` replaces the
+    experiment's name, so that an ablation by overrides has an output folder of its own. Raises ``ConfigError``.
+    """
+    overrides = tuple(overrides)
+    overridden = _flat(apply_overrides({}, overrides))
+    changed = apply_overrides(_without_per_dataset(_dotted_per_dataset(tree), overridden), overrides)
+    family = _family(tree)
+    if family is not None and _family(changed) not in (family, None):
+        left = ", ".join(f"model.{key}" for key in changed["model"] if key != "name")
+        raise ConfigError(
+            f"command line: model.name: got {_family(changed)!r}; an override cannot change {family!r}, "
+            f"whose keys would be left over: {left}; write an experiment file instead"
+        )
+    if run is not None:
+        changed["name"] = run
+        overrides = (*overrides, f"name={run}")
+    return validate(ExperimentConfig, _dotted_per_dataset(changed), source, overrides)
 
 
 def to_tree(experiment: ExperimentConfig) -> dict[str, Any]:
@@ -172,23 +185,38 @@ def experiment_schema() -> dict[str, Any]:
     return schema
 
 
+def _unknown_benchmark(name: str) -> str:
+    """What is wrong with a benchmark's name, and the nearest one; nothing for a known one."""
+    known = (*BENCHMARKS, *PLANNED)
+    if name in known:
+        return ""
+    near = get_close_matches(name, known, n=1)
+    return f"unknown benchmark {name!r}; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+
+
 def _family(tree: dict[str, Any]) -> Any:
     model = tree.get("model")
     return model.get("name") if isinstance(model, dict) else None
 
 
-def _settle_per_dataset(tree: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
-    """``test.per_dataset`` with dotted keys, and without those that the command line sets for every benchmark."""
+def _dotted_per_dataset(tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with dotted keys for each benchmark of ``test.per_dataset``."""
+    return _map_per_dataset(tree, _flat)
+
+
+def _without_per_dataset(tree: dict[str, Any], keys: Container[str]) -> dict[str, Any]:
+    """The tree without these dotted keys in any benchmark of ``test.per_dataset``."""
+    return _map_per_dataset(tree, lambda values: {key: value for key, value in values.items() if key not in keys})
+
+
+def _map_per_dataset(tree: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """A copy of the tree with ``change`` done to each benchmark's mapping; what is no mapping is left to validation."""
     test = tree.get("test")
     if not isinstance(test, dict) or not isinstance(test.get("per_dataset"), dict):
-        return tree
-    overridden = {override.partition("=")[0].strip() for override in overrides}
-    settled = {}
-    for benchmark, values in test["per_dataset"].items():
-        flat = _flat(values) if isinstance(values, dict) else values
-        kept = {k: v for k, v in flat.items() if k not in overridden} if isinstance(flat, dict) else flat
-        settled[benchmark] = kept
-    return {**tree, "test": {**test, "per_dataset": settled}}
+        return dict(tree)
+    benchmarks = test["per_dataset"].items()
+    changed = {name: change(values) if isinstance(values, dict) else values for name, values in benchmarks}
+    return {**tree, "test": {**test, "per_dataset": changed}}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,19 +15,20 @@ import numpy as np
 import torch
 
 from lib.config.paths import Paths
+from lib.config.yaml12 import to_yaml
 from lib.data.images import read_image
 from lib.data.synthetic import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.baselines import ForeignTemplateTracker, StaticTracker
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.report import BenchmarkScore
+from lib.evaluation.results import ResultsFolder
 from lib.evaluation.runner import TrackerFactory
-from lib.experiment.build import build_tracker, build_trainer, load_experiment, tracker_factory
+from lib.experiment.build import build_tracker, load_experiment, tracker_factory
 from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import results_folder, track_and_score
 from lib.geometry.crop import crop_window, cut
 from lib.models.base import normalise
-from lib.runtime.process import Process
 from lib.visualization.curves import plot_success, plot_training
 from lib.visualization.division import draw_division
 from lib.visualization.sheet import write_png
@@ -53,11 +54,17 @@ class QuickstartEnd(NamedTuple):
 
 
 def run_quickstart(
-    paths: Paths, data: Path, run: str, overrides: tuple[str, ...], processes: int, announce: Callable[[str], None]
+    paths: Paths,
+    data: Path,
+    run: str,
+    overrides: tuple[str, ...],
+    processes: int,
+    train: Callable[[list[str]], int],
 ) -> QuickstartEnd:
     """Write the set to ``data`` if it is not there, train, test and draw; everything else goes to the run's folder.
 
-    What is finished from an earlier call of the same ``run`` is kept. Raises ``ValueError`` as its parts do.
+    ``train`` runs the training program with the arguments it is given, and returns its exit code. What is finished from
+    an earlier call of the same ``run`` is kept. Raises ``ValueError`` as its parts do.
     """
     write_synthetic(data, processes=processes)
     paths = paths.model_copy(update={"data": {**paths.data, "got10k": data}})
@@ -65,29 +72,29 @@ def run_quickstart(
     output = paths.output / run
     seconds: dict[str, float] = {}
 
-    announce(f"training {experiment.name} on {data}")
+    output.mkdir(parents=True, exist_ok=True)
+    paths_file = output / "paths.yaml"
+    paths_file.write_text(to_yaml(paths.model_dump(mode="json")), encoding="utf-8")
     with _clocked(seconds, "training"):
-        end = build_trainer(experiment, paths, Process(0, 1, 0, torch.device("cpu"))).run()
-    if not end.finished:
-        return QuickstartEnd("stopped; the same command goes on from there", end.exit_code)
+        code = train(["--config", "grm_tiny", "--name", run, "--device", "cpu", "--paths", str(paths_file), *overrides])
+    if code:
+        return QuickstartEnd("the training did not end; the same command goes on from its last checkpoint", code)
 
     sequences = read_benchmark(BENCHMARK, data)
     checkpoint = output / "checkpoints" / "last.pth"
-    announce(f"testing on {len(sequences)} sequences, with three baselines")
     with _clocked(seconds, "testing"):
         tested = {
             label: _test(paths, experiment, label, make_tracker, weights, sequences, processes)
             for label, (make_tracker, weights) in _trackers(experiment, checkpoint, sequences).items()
         }
     with _clocked(seconds, "drawing"):
-        shares = _draw(experiment, checkpoint, sequences, {label: score for label, (score, _) in tested.items()}, output)
+        shares = _draw(experiment, checkpoint, sequences, tested, output)
 
-    summary = {"seconds": seconds, "share_of_a_tokens": shares}
-    summary |= {"scores": {label: score.as_dict()["overall"] for label, (score, _) in tested.items()}}
+    scores = {label: score.as_dict()["overall"] for label, score in tested.items()}
+    summary = {"scores": scores, "share_of_a_tokens": shares, "seconds": seconds}
     (output / "reports" / "quickstart.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    failed = any(failures or score.errors for score, failures in tested.values())
-    text = _text({label: score for label, (score, _) in tested.items()}, shares, seconds, output)
-    return QuickstartEnd(text, int(failed))
+    failures = [f"FAILED {label}: {error.name}: {error.error}" for label, s in tested.items() for error in s.errors]
+    return QuickstartEnd("\n".join([_text(tested, shares, seconds, output), *failures]), int(bool(failures)))
 
 
 @contextmanager
@@ -126,11 +133,10 @@ def _test(
     checkpoint: Path | None,
     sequences: list[Sequence],
     processes: int,
-) -> tuple[BenchmarkScore, int]:
-    """The score, and how many sequences failed."""
+) -> BenchmarkScore:
+    """A tracker's score; a sequence it failed on is an error of the score, since it has no result."""
     folder = results_folder(paths, experiment, BENCHMARK, checkpoint, "cpu", label)
-    summary, score = track_and_score(BENCHMARK, sequences, make_tracker, folder, processes)
-    return score, len(summary.failed)
+    return track_and_score(BENCHMARK, sequences, make_tracker, folder, processes)[1]
 
 
 def _draw(
@@ -146,7 +152,8 @@ def _draw(
     curves = {TITLES[label]: np.array(score.overall.success_curve) for label, score in scores.items() if score.overall}
     plot_success(curves, reports / "success.png")
     shown = sequences[0]
-    tracks = {"ground truth": shown.boxes, "grm_tiny": np.loadtxt(scores[TRAINED].folder / f"{shown.name}.txt", delimiter=",")}
+    tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
+    tracks = {"ground truth": shown.boxes, "grm_tiny": tracked}
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
     crops, interacts = _divisions(experiment, checkpoint, sequences)
     write_png(reports / "division.png", draw_division(crops[0], interacts[0]))

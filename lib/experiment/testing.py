@@ -6,8 +6,6 @@ from collections.abc import Sequence as Many
 from difflib import get_close_matches
 from pathlib import Path
 
-import torch
-
 from lib.config.paths import Paths
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
@@ -22,6 +20,7 @@ from lib.experiment.build import (
     tracker_factory,
 )
 from lib.experiment.config import ExperimentConfig, to_tree
+from lib.runtime.process import find_device
 
 
 def evaluate_checkpoints(
@@ -42,18 +41,15 @@ def evaluate_checkpoints(
     """
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
     sequences = _chosen(read_benchmark(benchmark, root), names, benchmark)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    texts, scores, complete = [], [], True
-    experiment = load_experiment(config, overrides, run) if config else None
+    device = _present_device(device)
     if not checkpoints:
-        checkpoints = [paths.output / experiment.name / "checkpoints" / "last.pth"]
-    for checkpoint in checkpoints:
-        tested = experiment or experiment_of_checkpoint(checkpoint)
-        # Weights of another network are a mistake of the command, told once, not one of every process.
-        load_checkpoint_weights(build_model(tested), checkpoint)
-        make_tracker = tracker_factory(tested, checkpoint, device, benchmark)
-        folder = results_folder(paths, tested, benchmark, checkpoint, device)
+        checkpoints = [_last_checkpoint(paths.output / load_experiment(config, overrides, run).name)]
+    # A mistake in the last of them is told before the first is tracked, and not by every process.
+    experiments = [_checked_experiment(config, checkpoint, overrides, run) for checkpoint in checkpoints]
+    texts, scores, complete = [], [], True
+    for experiment, checkpoint in zip(experiments, checkpoints, strict=True):
+        make_tracker = tracker_factory(experiment, checkpoint, device, benchmark)
+        folder = results_folder(paths, experiment, benchmark, checkpoint, device)
         summary, score = track_and_score(benchmark, sequences, make_tracker, folder, processes)
         texts.append(f"{checkpoint}\n{summary.text()}\nresults: {folder.path}")
         scores.append(score)
@@ -95,6 +91,34 @@ def track_and_score(
     score = score_benchmark(benchmark, sequences, folder)
     folder.write_json("score.json", score.as_dict())
     return summary, score
+
+
+def _last_checkpoint(run: Path) -> Path:
+    path = run / "checkpoints" / "last.pth"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such checkpoint; train the experiment first, or name another with --checkpoint")
+    return path
+
+
+def _checked_experiment(
+    config: str | None, checkpoint: Path, overrides: Many[str], run: str | None
+) -> ExperimentConfig:
+    """The experiment to test a checkpoint with, of which the checkpoint's weights are."""
+    if config:
+        experiment = load_experiment(config, overrides, run)
+    else:
+        experiment = experiment_of_checkpoint(checkpoint, overrides, run)
+    load_checkpoint_weights(build_model(experiment), checkpoint)
+    return experiment
+
+
+def _present_device(device: str) -> str:
+    """``auto`` decided, and ``cuda`` left without a number, so that processes take the GPUs in turn.
+
+    ``ValueError`` for a device that is not there.
+    """
+    place = find_device(device)
+    return str(place) if ":" in device else place.type
 
 
 def _chosen(sequences: list[Sequence], names: Many[str], benchmark: str) -> list[Sequence]:

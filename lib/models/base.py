@@ -13,7 +13,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class Prediction(NamedTuple):
-    """N candidate boxes a sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the search crop, ``scores`` ``[B, N]``."""
+    """N candidate boxes a sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the crop, ``scores`` ``[B, N]``."""
 
     boxes: Tensor
     scores: Tensor
@@ -46,17 +46,14 @@ def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
     mean is taken off, as in the lineage's training code. Padding is 0 before normalisation, in training and test.
     """
     pixels = images.float()
-    if gains is None:
-        pixels = pixels / 255
-    else:
-        pixels = (pixels * (gains.float() / 255)[:, None, None, None]).clamp(0, 1)
+    pixels = pixels / 255 if gains is None else (pixels * (gains.float() / 255)[:, None, None, None]).clamp(0, 1)
     mean = torch.tensor(IMAGE_MEAN, device=images.device)[None, :, None, None]
     std = torch.tensor(IMAGE_STD, device=images.device)[None, :, None, None]
     return (pixels - mean) / std
 
 
 class TrackingModel(nn.Module):
-    """A network that is shown a target once and then finds it in crops. Nothing is remembered on the module between calls."""
+    """A network that is shown a target once and then finds it in crops. It remembers nothing between calls."""
 
     @abstractmethod
     def encode_template(self, template: Tensor, box: Tensor) -> Any:

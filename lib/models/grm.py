@@ -28,8 +28,8 @@ class GRMConfig(Section):
 class GRM(TrackingModel):
     """Template and search tokens in one ViT, then a centre head on the search tokens.
 
-    The state of a target is its patch tokens ``[B, Nz, C]`` and the mask of its box ``[B, Nz]``: from the first block on
-    the template's features depend on the search region, so nothing more can be kept.
+    The state of a target is its patch tokens ``[B, Nz, C]`` and the mask of its box ``[B, Nz]``: from the first block
+    on the template's features depend on the search region, so nothing more can be kept.
     """
 
     family = "grm"
@@ -62,7 +62,7 @@ class GRM(TrackingModel):
         )
 
     def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, ``division`` (the predictors inside it) and ``head``: the published optimiser's three groups."""
+        """``backbone``, ``division`` (the predictors in it) and ``head``: the published optimiser's three groups."""
         groups: dict[str, list[str]] = {"backbone": [], "division": [], "head": []}
         for name, _ in self.named_parameters():
             inside = "division" if ".divide_predict." in name else "backbone"

@@ -6,20 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
-from typing import Any
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from lib.models.base import TrackingModel
-from lib.runtime.checkpoint import read_checkpoint
+from lib.runtime.checkpoint import CheckpointError, load_weights, read_checkpoint
 
 Weights = dict[str, Tensor]
-
-
-class WeightsError(ValueError):
-    """Weights that are absent or do not fit the network; the message names the keys or the file, and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +36,22 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """A published file of initial weights: where it comes from and what its md5 sum begins with."""
+    """A published file of initial weights: where it comes from, and what its checksum begins with."""
 
     url: str
-    md5_begins: str
+    checksum: str
 
 
+_MAE, _DEIT = "https://dl.fbaipublicfiles.com/mae/pretrain/", "https://dl.fbaipublicfiles.com/deit/"
+# MAE's README gives the beginnings of md5 sums; DeiT's file names bear those of sha256 sums, as torch.hub reads them.
 INITIAL_WEIGHTS = {
-    "mae_pretrain_vit_base.pth": InitialWeights(
-        "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth", "8cad7c"
-    ),
-    "mae_pretrain_vit_large.pth": InitialWeights(
-        "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_large.pth", "b8b06e"
-    ),
-    "deit_base_patch16_224-b5f2ef4d.pth": InitialWeights(
-        "https://dl.fbaipublicfiles.com/deit/deit_base_patch16_224-b5f2ef4d.pth", ""
-    ),
-    "deit_base_distilled_patch16_224-df68dfff.pth": InitialWeights(
-        "https://dl.fbaipublicfiles.com/deit/deit_base_distilled_patch16_224-df68dfff.pth", ""
-    ),
+    name: InitialWeights(folder + name, checksum)
+    for folder, name, checksum in (
+        (_MAE, "mae_pretrain_vit_base.pth", "md5 8cad7c"),
+        (_MAE, "mae_pretrain_vit_large.pth", "md5 b8b06e"),
+        (_DEIT, "deit_base_patch16_224-b5f2ef4d.pth", "sha256 b5f2ef4d"),
+        (_DEIT, "deit_base_distilled_patch16_224-df68dfff.pth", "sha256 df68dfff"),
+    )
 }
 
 
@@ -102,55 +93,45 @@ def vit_from_image_weights(weights: Mapping[str, Tensor], template_grid: int, se
 def load_released(model: TrackingModel, state_dict: Mapping[str, Tensor]) -> LoadReport:
     """Load a published network's ``state_dict`` (its own names) into ``model``, strictly.
 
-    Raises ``WeightsError`` that lists every missing, unexpected and reshaped key; the model is then unchanged.
+    Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key; the model is then unchanged.
     """
     weights = RELEASED[model.family](state_dict, frozenset(model.state_dict()))
-    load_strictly(model, weights, source="released weights")
+    load_weights(model, weights, "the released weights")
     return LoadReport(tuple(weights), tuple(name for name in state_dict if name not in weights))
+
+
+def find_initial(file: str, folder: Path) -> Path:
+    """Where the initial weights lie; ``CheckpointError`` for an absent file says where it comes from."""
+    path = folder / file
+    if not path.is_file():
+        known = INITIAL_WEIGHTS.get(file)
+        origin = f"known files are {', '.join(INITIAL_WEIGHTS)}"
+        if known:
+            origin = f"get it from {known.url} ({known.checksum}...)"
+        raise CheckpointError(
+            f"model.pretrained: {path} does not exist; {origin}, or say model.pretrained=none for random weights"
+        )
+    return path
 
 
 def load_initial(model: TrackingModel, file: str, folder: Path) -> LoadReport:
     """Initial weights of the backbone from ``folder / file``, an image ViT's checkpoint (``model`` key or bare).
 
-    What such a file lacks by nature (head, division predictors) keeps its fresh values and is reported. An absent file
-    raises ``WeightsError`` that says where it comes from.
+    What such a file lacks by nature (head, division predictors) keeps its fresh values and is reported. Raises
+    ``CheckpointError`` for a file that is absent, damaged or of another network.
     """
-    path = folder / file
-    if not path.is_file():
-        known = INITIAL_WEIGHTS.get(file)
-        origin = f"get it from {known.url}" if known else f"known files are {', '.join(INITIAL_WEIGHTS)}"
-        raise WeightsError(
-            f"model.pretrained: {path} does not exist; {origin}, or say model.pretrained=none to start from random weights"
-        )
+    path = find_initial(file, folder)
     content = read_checkpoint(path)
     image_weights = content.get("model", content)
     if not isinstance(image_weights, dict) or "pos_embed" not in image_weights:
-        raise WeightsError(f"model.pretrained: {path} holds no image transformer (no key pos_embed)")
+        raise CheckpointError(f"model.pretrained: {path} holds no image transformer (no key pos_embed)")
     weights = vit_from_image_weights(image_weights, model.template_grid, model.search_grid)
     fresh = {
         name: value
         for name, value in model.state_dict().items()
         if not name.startswith("backbone.") or ".divide_predict." in name
     }
-    load_strictly(model, {**fresh, **weights}, source=str(path))
+    load_weights(model, {**fresh, **weights}, path)
     taken = {name.removeprefix("backbone.") for name in weights}
     dropped = tuple(name for name in image_weights if name not in taken and name != "pos_embed")
     return LoadReport(tuple(weights), dropped, tuple(fresh))
-
-
-def load_strictly(model: nn.Module, weights: Mapping[str, Any], source: str) -> None:
-    """Load weights whose names, shapes and number must be exactly the model's; else ``WeightsError``, nothing loaded."""
-    own = model.state_dict()
-    weights = {name: torch.as_tensor(value) for name, value in weights.items()}
-    complaints = [f"missing {name}" for name in own if name not in weights]
-    complaints += [f"unexpected {name}" for name in weights if name not in own]
-    complaints += [
-        f"{name} is {tuple(weights[name].shape)}, the network has {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in weights and weights[name].shape != value.shape
-    ]
-    if complaints:
-        shown = "; ".join(complaints[:6]) + (f"; and {len(complaints) - 6} more" if len(complaints) > 6 else "")
-        raise WeightsError(f"{source} do not fit this network: {shown}. Are they of another model or configuration?")
-    model.load_state_dict(weights, strict=True)
-

@@ -78,9 +78,9 @@ def read_training_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Loads ``weights`` strictly. Raises CheckpointError that reports what is missing, unexpected or reshaped in the
-    file ``path``; the module is then as before."""
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path | str) -> None:
+    """Loads ``weights`` strictly. Raises CheckpointError that reports what is missing, unexpected or reshaped in
+    ``source``, a file or a few words; the module is then as before."""
     own = module.state_dict()
     faults = {
         "missing": [name for name in own if name not in weights],
@@ -93,7 +93,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -
     }
     report = "; ".join(f"{len(names)} {kind}: {_few(names)}" for kind, names in faults.items() if names)
     if report:
-        raise CheckpointError(f"{path}: is of another model ({report})")
+        raise CheckpointError(f"{source}: of another model than the configuration's ({report})")
     module.load_state_dict(weights)
 
 

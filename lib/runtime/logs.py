@@ -54,6 +54,7 @@ class JsonLines:
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
 
     def write(self, record: dict[str, Any]) -> None:
+        """Appends one record; ``OSError`` names the file when the disk refuses."""
         try:
             self._file.write(json.dumps(_jsonable(record), allow_nan=False) + "\n")
             self._file.flush()
@@ -61,6 +62,7 @@ class JsonLines:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def close(self) -> None:
+        """Ends the file."""
         self._file.close()
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+_FINISHED: deque[dist.Work] = deque(maxlen=8)
+
+
+class LostProcessError(ValueError):
+    """Another process of the run has failed, and says itself why."""
+
+    def __init__(self) -> None:
+        super().__init__("another process of this run has failed; its own message says why")
 
 
 @dataclass(frozen=True)
@@ -15,7 +26,8 @@ class Process:
     """One of ``world`` processes that compute together; rank 0 is the main one, which writes files and shows progress.
 
     ``agree`` and ``gather`` are collective: every process must call them the same number of times in the same order.
-    They travel over the CPU, so they do not make the host wait for the GPU.
+    They travel over the CPU, so they do not make the host wait for the GPU. They raise LostProcessError when another
+    process has ended meanwhile.
     """
 
     rank: int
@@ -25,6 +37,7 @@ class Process:
 
     @property
     def is_main(self) -> bool:
+        """Whether this process writes the files."""
         return self.rank == 0
 
     def agree(self, value: int) -> int:
@@ -32,16 +45,18 @@ class Process:
         if self.world == 1:
             return value
         largest = torch.tensor(value)
-        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        _finish(dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True))
         return int(largest)
 
     def gather(self, value: Any) -> list[Any]:
-        """What every process gives, in the order of ranks; plain values. All wait for each other here."""
+        """What every process gives, in the order of ranks; values that JSON can tell. All wait for each other here."""
         if self.world == 1:
             return [value]
-        values: list[Any] = [None] * self.world
-        dist.all_gather_object(values, value)
-        return values
+        text = json.dumps(value).encode()
+        sent = torch.frombuffer(bytearray(text.ljust(self.agree(len(text)))), dtype=torch.uint8)
+        received = [torch.empty_like(sent) for _ in range(self.world)]
+        _finish(dist.all_gather(received, sent, async_op=True))
+        return [json.loads(part.numpy().tobytes()) for part in received]
 
 
 def start_process(device: str = "auto") -> Process:
@@ -53,7 +68,7 @@ def start_process(device: str = "auto") -> Process:
     rank, world, local_rank = (
         int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
     )
-    place = _find_device(device, local_rank)
+    place = find_device(device, local_rank)
     if place.type == "cuda":
         torch.cuda.set_device(place)
     if world > 1:
@@ -62,12 +77,29 @@ def start_process(device: str = "auto") -> Process:
 
 
 def stop_process() -> None:
-    """Leaves the processes joined by ``start_process``."""
+    """Leaves the processes joined by ``start_process``, if any; also when the program ends with an error."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def _find_device(device: str, local_rank: int) -> torch.device:
+def _finish(work: dist.Work) -> None:
+    """Waits for a collective and keeps it for a while.
+
+    Otherwise gloo's thread may be the last to hold its tensors, and abort the process if it lets go of them just when
+    the interpreter ends: an exit code of 134 now and then.
+    """
+    try:
+        work.wait()
+    except RuntimeError as error:
+        raise LostProcessError from error
+    _FINISHED.append(work)
+
+
+def find_device(device: str, local_rank: int = 0) -> torch.device:
+    """The device of that name; ``auto`` is the GPU if there is one, and a GPU without number is ``local_rank``'s.
+
+    Raises ValueError for a name that torch does not know and for a GPU that is not there.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -13,6 +13,7 @@ FREE_KEYS = (
     "data.val",
     "data.val_samples",
     "data.workers",
+    "name",
     "test",
     "train.checkpoint_minutes",
     "train.keep",

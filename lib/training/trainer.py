@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from lib.config.schema import ConfigError, Section
 from lib.config.yaml12 import to_yaml
-from lib.data.loader import build_loader
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
-from lib.data.types import Batch
 from lib.runtime.checkpoint import CheckpointError, load_weights, read_training_checkpoint
 from lib.runtime.process import Process
 from lib.runtime.seeds import seed_network
@@ -30,6 +28,7 @@ from lib.training.optimizer import OptimizerConfig, build_optimizer, named_rates
 from lib.training.progress import Meter, Progress
 from lib.training.replicas import Replicas
 from lib.training.schedule import ScheduleConfig, rate_factor
+from lib.training.supply import Supply
 
 logger = logging.getLogger(__name__)
 
@@ -138,12 +137,12 @@ class Trainer:
             return end
 
     def _train(self) -> None:
-        batches = self._load(self.train_pairs, self._group_numbers(self.step))
+        supply = self._supply(self.train_pairs, self._group_numbers(self.step))
         self._saved_at = time.monotonic()
         while self.epoch < self.config.epochs:
             while self.step < (self.epoch + 1) * self.steps_per_epoch:
                 start = time.perf_counter()
-                values = self._train_step(batches)
+                values = self._train_step(supply)
                 rates, seconds = named_rates(self.optimizer, "lr"), time.perf_counter() - start
                 self._progress.trained(self.step, self.epoch + 1, values, rates, seconds)
                 if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
@@ -153,18 +152,17 @@ class Trainer:
             self.epoch += 1
             self._save(epoch_ended=True)
 
-    def _train_step(self, batches: Iterator[Batch]) -> list[dict[str, Tensor]]:
+    def _train_step(self, supply: Supply) -> list[dict[str, Tensor]]:
         """One step of the optimiser; the values of this process's groups."""
         self.actor.train()
         groups, values = [], []
         buffers = [buffer.clone() for buffer in self.actor.buffers()]
         for group in range(self.layout.local_groups):
             try:
-                self._stop_if_asked()
+                batch = supply.take()
             except StopRequested:
                 self._discard_groups(buffers)
                 raise
-            batch = next(batches).to(self.process.device)
             seed_network(self.seed, batch.numbers[0])
             with running_statistics(self.actor, update=self.process.is_main and group == 0):
                 result = self._replicas.add_gradient(
@@ -198,13 +196,12 @@ class Trainer:
         self.actor.eval()
         size, world = self.config.group_batch, self.process.world
         starts = [FIRST_VALIDATION_NUMBER + group * size for group in range(self.process.rank, self.val_groups, world)]
-        batches = self._load(self.val_pairs, [range(start, start + size) for start in starts])
+        supply = self._supply(self.val_pairs, [range(start, start + size) for start in starts])
         meter = Meter()
         for _ in range(0, self.val_groups, world):  # the same number of times in every process
-            self._stop_if_asked()
-            batch = next(batches, None)
+            batch = supply.take()
             if batch is not None:
-                meter.add(self.actor(batch.to(self.process.device)).values)
+                meter.add(self.actor(batch).values)
         self._progress.validated(self.step, self.epoch + 1, meter.read(self.process))
 
     def _group_numbers(self, first: int) -> Iterator[range]:
@@ -212,13 +209,8 @@ class Trainer:
         for step in range(first, self.steps):
             yield from self.layout.numbers(0 if self.overfit else step, self.process.rank)
 
-    def _load(self, pairs: Pairs, groups: Iterator[range] | list[range]) -> Iterator[Batch]:
-        return iter(build_loader(pairs, groups, self.workers, pin_memory=self.process.device.type == "cuda"))
-
-    def _stop_if_asked(self) -> None:
-        signal = self.process.agree(self._signals.received)
-        if signal:
-            raise StopRequested(signal)
+    def _supply(self, pairs: Pairs, groups: Iterable[range]) -> Supply:
+        return Supply(pairs, groups, self.workers, self.process, self._signals)
 
     def _restore(self) -> None:
         """Goes back to the newest checkpoint of this run, or to the weights of ``init_from``, or does nothing."""

@@ -8,6 +8,7 @@ import pytest
 import lib.data.synthetic as synthetic
 from lib.data.datasets.got10k import read_got10k
 from lib.data.images import read_image
+from lib.data.scene import PATTERNS, render
 from lib.data.synthetic import write_synthetic
 
 TINY = {"train": 2, "val": 1, "frames": 22, "val_frames": 6, "width": 96, "height": 72, "seed": 3}
@@ -32,9 +33,16 @@ def test_the_reader_of_got10k_reads_it(tiny: Path):
     for sequence in train + val:
         assert sequence.boxes.shape == (len(sequence), 4)
         assert sequence.visible.sum() >= 5
-        assert sequence.cover.min() >= 0
-        assert sequence.cover.max() == 8
+        assert set(sequence.cover) <= set(range(9))
         assert read_image(sequence.frames[-1]).shape == (72, 96, 3)
+
+
+def test_labels_are_what_was_rendered(tiny: Path):
+    rng = np.random.default_rng((TINY["seed"], 0, 1))
+    frames = list(render(rng, PATTERNS["train"], TINY["frames"], TINY["width"], TINY["height"]))
+    sequence = read_got10k(tiny, "full")[1]
+    assert np.allclose(sequence.boxes, [frame.box for frame in frames])
+    assert (sequence.cover == [np.ceil(8 * frame.visible) for frame in frames]).all()
 
 
 def test_a_frame_without_the_target_is_marked_absent(tmp_path: Path):
@@ -88,7 +96,6 @@ def test_an_interrupted_write_is_continued(tiny: Path, tmp_path: Path, monkeypat
                 raise KeyboardInterrupt
             yield frame
 
-    render = synthetic.render
     monkeypatch.setattr(synthetic, "render", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_synthetic(root, **TINY)

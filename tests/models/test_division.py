@@ -65,7 +65,7 @@ def test_gumbel_draw_is_hard_and_follows_the_probabilities():
 
 
 def test_gradient_through_relaxed_decisions_equals_finite_differences():
-    """With the decisions left soft the loss is smooth in the logits, and autograd must equal its difference quotients."""
+    """With soft decisions the loss is smooth in the logits, and autograd must equal its difference quotients."""
     q, k, v = (torch.randn(1, 2, 7, 3, dtype=torch.float64) for _ in range(3))
     weight = torch.randn(1, 2, 7, 3, dtype=torch.float64)
 

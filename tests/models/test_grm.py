@@ -140,7 +140,8 @@ def test_boxes_stand_row_major_and_decode_their_cell():
     prediction = model(*inputs())
     row, column, sample = 2, 5, 1
     offset = prediction.offset_map[sample, :, row, column]
-    expected = torch.stack([(column + offset[0]) / 8, (row + offset[1]) / 8, *prediction.size_map[sample, :, row, column]])
+    centre = (torch.tensor([column, row]) + offset) / 8
+    expected = torch.cat([centre, prediction.size_map[sample, :, row, column]])
     torch.testing.assert_close(prediction.boxes[sample, row * 8 + column], expected)
     assert prediction.scores[sample, row * 8 + column] == prediction.score_map[sample, 0, row, column]
 
@@ -157,3 +158,14 @@ def test_network_exports():
     model = tiny(threshold=0.4).eval()
     program = torch.export.export(model, inputs())
     torch.testing.assert_close(program.module()(*inputs()).boxes, model(*inputs()).boxes)
+
+
+def test_a_fresh_network_attends_by_likeness_and_knows_places_apart():
+    backbone = tiny().backbone
+    places = torch.cat([backbone.pos_embed_z[0], backbone.pos_embed_x[0]]).detach()
+    likeness = torch.nn.functional.normalize(places, dim=1) @ torch.nn.functional.normalize(places, dim=1).T
+    assert (likeness - torch.eye(len(places))).max() < 0.999
+    for block in backbone.blocks:
+        query, key, value = block.attn.qkv.weight.chunk(3)
+        assert torch.equal(query, key)
+        assert not torch.equal(query, value)

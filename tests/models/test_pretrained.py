@@ -10,7 +10,8 @@ from lib.models.backbones.vit import ViTConfig
 from lib.models.grm import GRM, GRMConfig
 from lib.models.heads.center import CenterHeadConfig
 from lib.models.layers.division import DivisionConfig
-from lib.models.pretrained import WeightsError, load_initial, load_released
+from lib.models.pretrained import load_initial, load_released
+from lib.runtime.checkpoint import CheckpointError
 
 
 def tiny(relation: str = "adaptive", width: int = 16) -> GRM:
@@ -60,9 +61,9 @@ def test_missing_unexpected_and_reshaped_keys_are_all_named_and_nothing_is_loade
     weights["backbone.stranger"] = torch.zeros(1)
     del weights["backbone.norm.weight"]
     weights["box_head.conv5_ctr.bias"] = torch.zeros(2)
-    with pytest.raises(WeightsError) as error:
+    with pytest.raises(CheckpointError) as error:
         load_released(model, weights)
-    for word in ("missing backbone.norm.weight", "unexpected backbone.stranger", "box_head.conv5_ctr.bias is (2,)"):
+    for word in ("1 missing: backbone.norm.weight", "1 unexpected: backbone.stranger", "box_head.conv5_ctr.bias (2,)"):
         assert word in str(error.value)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -85,19 +86,19 @@ def test_image_weights_fill_the_backbone_with_resized_positions(tmp_path, prefix
 
 
 def test_an_absent_file_says_where_it_comes_from(tmp_path):
-    with pytest.raises(WeightsError, match=r"dl\.fbaipublicfiles\.com/mae.*model\.pretrained=none"):
+    with pytest.raises(CheckpointError, match=r"dl\.fbaipublicfiles\.com/mae.*model\.pretrained=none"):
         load_initial(tiny(), "mae_pretrain_vit_base.pth", tmp_path)
-    with pytest.raises(WeightsError, match="known files are mae_pretrain_vit_base.pth"):
+    with pytest.raises(CheckpointError, match="known files are mae_pretrain_vit_base.pth"):
         load_initial(tiny(), "mine.pth", tmp_path)
 
 
 def test_weights_of_another_width_are_refused(tmp_path):
     torch.save(image_weights(1), tmp_path / "mae.pth")
-    with pytest.raises(WeightsError, match="do not fit this network"):
+    with pytest.raises(CheckpointError, match="mae.pth: of another model"):
         load_initial(tiny(width=32), "mae.pth", tmp_path)
 
 
 def test_a_file_without_a_transformer_is_named(tmp_path):
     torch.save({"model": {"conv.weight": torch.zeros(1)}}, tmp_path / "resnet.pth")
-    with pytest.raises(WeightsError, match="resnet.pth holds no image transformer"):
+    with pytest.raises(CheckpointError, match="resnet.pth holds no image transformer"):
         load_initial(tiny(), "resnet.pth", tmp_path)

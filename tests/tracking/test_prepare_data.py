@@ -16,6 +16,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.slow
 def test_a_synthetic_set_is_written_once(tmp_path: Path):
     numbers = {"train": 2, "val": 1, "frames": 20, "val-frames": 3, "seed": 1, "processes": 2}
     words = ["synthetic", "--root", tmp_path / "set", *(f"--{name}={number}" for name, number in numbers.items())]

@@ -20,7 +20,6 @@ from lib.models.base import CenterPrediction, TrackingModel
 from lib.models.heads.center import CenterHead, CenterHeadConfig, decode_boxes
 from lib.runtime.process import Process, start_process, stop_process
 from lib.training.actor import Actor
-from lib.training.finite import NonFiniteError
 from lib.training.trainer import TrainConfig, Trainer, TrainingEnd
 
 CONFIG = {
@@ -29,16 +28,16 @@ CONFIG = {
     "group_batch": 2,
     "optimizer": {"lr": 1e-2, "weight_decay": 1e-2, "lr_factors": {"backbone": 0.1}},
     "schedule": {"kind": "cosine", "warmup": 0.2},
-    "clip_norm": 0.5,
+    "clip_norm": 20.3,  # between the norms of the first and the last steps
     "log_every": 2,
 }
 
 
 class ToyPairs:
-    """Pairs of noise. Some centres lie beyond the crop, without a positive cell, so groups differ in their positives."""
+    """Pairs of noise. Some centres lie beyond the crop and have no positive cell: groups differ in positives."""
 
-    def __init__(self, seed: int, poisoned: int | None = None) -> None:
-        self.seed, self.poisoned = seed, poisoned
+    def __init__(self, seed: int, poisoned: int | None = None, unreadable: int | None = None) -> None:
+        self.seed, self.poisoned, self.unreadable = seed, poisoned, unreadable
 
     def sample(self, number: int) -> Sample:
         rng = np.random.default_rng((self.seed, number))
@@ -46,6 +45,8 @@ class ToyPairs:
         center, size = rng.uniform(0.2, 1.2, 2), rng.uniform(0.1, 0.5, 2)
         box = torch.from_numpy(np.concatenate([center - size / 2, size]).astype(np.float32))
         gain = float(rng.uniform(0.8, 1.2))
+        if number == self.unreadable:
+            raise ValueError(f"noise/{number} is unreadable")
         if number == self.poisoned:
             box = torch.full((4,), float("nan"))
         return Sample(number, template, torch.tensor([0.25, 0.25, 0.5, 0.5]), gain, search, box, 1.0, f"noise/{number}")
@@ -92,10 +93,11 @@ class ToyTracker(TrackingModel):
 
 def build_trainer(
     output: Path, process: Process | None = None, stop_at: tuple[int, int] | None = None, data: dict | None = None,
-    overfit: bool = False, poisoned: int | None = None, **changes,
+    overfit: bool = False, poisoned: int | None = None, unreadable: int | None = None, **changes,
 ) -> Trainer:  # fmt: skip
     """A trainer of the toy. ``stop_at`` is (signal, number of the forward pass in which this process receives it);
-    ``data`` replaces the numbers given beside ``TrainConfig``, ``changes`` its keys; sample ``poisoned`` has a NaN."""
+    ``data`` replaces the numbers given beside ``TrainConfig``, ``changes`` its keys. Sample ``poisoned`` has a NaN, and
+    ``unreadable`` raises."""
     torch.manual_seed(7)
     model = ToyTracker()
     torch.rand(int(np.random.default_rng().integers(1000)))  # the global generator must not matter from here on
@@ -107,7 +109,7 @@ def build_trainer(
     numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
     process = process or Process(0, 1, 0, torch.device("cpu"))
     actor = Actor(model, CenterObjective(CenterObjectiveConfig()), config.precision)
-    pairs = ToyPairs(3, poisoned)
+    pairs = ToyPairs(3, poisoned, unreadable)
     experiment = {"seed": 5, "train": tree, "data": numbers, "test": {"threshold": 0.5}}
     return Trainer(
         actor, pairs, pairs, config, **numbers, seed=5, experiment=experiment, output=output, process=process,
@@ -119,32 +121,33 @@ def train(output: Path, process: Process | None = None, **arguments) -> tuple[Tr
     """Runs a trainer; how it ended, and everything it leaves: weights, buffers and the optimiser's state, as lists."""
     trainer = build_trainer(output, process, **arguments)
     end = trainer.run()
-    return end, leavings(trainer)
+    return end, leavings(trainer.actor.model, trainer.optimizer)
 
 
-def leavings(trainer: Trainer) -> dict:
-    """Weights, buffers and optimiser state of rank 0's trainer, in a form in which == means equal to the bit."""
-    tensors = dict(trainer.actor.model.state_dict())
-    for index, state in trainer.optimizer.state_dict()["state"].items():
+def leavings(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
+    """Weights, buffers and the optimiser's state, in a form in which == means equal to the bit."""
+    tensors = dict(model.state_dict())
+    for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"{index}.{name}": value for name, value in state.items()}
     return {name: tensor.double().flatten().tolist() for name, tensor in tensors.items()}
 
 
 def main(output: Path, plan: Path) -> int:
     process = start_process("cpu")
-    end = None
+    code = 1
     for number, step in enumerate(json.loads(plan.read_text())):
         stop_at = step.pop("stop_at", None) if process.rank == step.pop("stop_rank", process.rank) else None
         step.pop("stop_at", None)
         try:
             end, left = train(output / step.pop("name"), process, stop_at=stop_at, **step)
-        except NonFiniteError as error:
-            (output / f"error{process.rank}").write_text(str(error))
-            return 1
+        except ValueError as error:
+            (output / f"{number}.error{process.rank}").write_text(str(error))
+            continue
+        code = end.exit_code
         if process.is_main:
             (output / f"{number}.json").write_text(json.dumps({"end": end, "left": left}))
     stop_process()
-    return end.exit_code
+    return code
 
 
 if __name__ == "__main__":

@@ -27,9 +27,14 @@ def check_dataset(name: str) -> None:
         raise ValueError(f"unknown dataset {name!r}; {hint}")
 
 
-def read_dataset(name: str, split: str, root: Path) -> list[Sequence]:
-    """The sequences of a split of the dataset whose files lie in ``root``; ``ValueError`` for what cannot be read."""
+def find_reader(name: str) -> Callable[[Path, str], list[Sequence]]:
+    """The reader of a dataset; ``ValueError`` for an unknown name, and for one whose reader comes later."""
     check_dataset(name)
     if name not in DATASETS:
         raise ValueError(f"the reader of dataset {name!r} is not there yet; ready are: {', '.join(DATASETS)}")
-    return DATASETS[name](root, split)
+    return DATASETS[name]
+
+
+def read_dataset(name: str, split: str, root: Path) -> list[Sequence]:
+    """The sequences of a split of the dataset whose files lie in ``root``; ``ValueError`` for what cannot be read."""
+    return find_reader(name)(root, split)

@@ -1,4 +1,4 @@
-"""The plain vision transformer over template and search tokens together, with GRM's division in all blocks but the first."""
+"""The vision transformer over template and search tokens together, with GRM's division in all blocks but the first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from timm.layers import DropPath, Mlp, PatchEmbed, trunc_normal_
+from timm.layers import DropPath, Mlp, PatchEmbed, build_sincos2d_pos_embed, trunc_normal_
 from torch import Tensor, nn
 
 from lib.config.schema import Section
@@ -19,6 +19,10 @@ from lib.models.layers.division import (
     target_representation,
 )
 from lib.models.layers.relation import exact_attention, published_attention
+
+
+# Of the sine and cosine positions a network starts from: at MAE's 10000 the cells of so small a grid are nearly alike.
+POSITION_TEMPERATURE = 20.0
 
 
 class ViTConfig(Section):
@@ -55,7 +59,7 @@ class Attention(nn.Module):
             self.divide_predict = DivisionPredictor(config.width, division.hidden)
 
     def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """``tokens`` ``[B, N, C]`` normed -> attended ``[B, N, C]``, decisions ``[B, Nx]``, log-probabilities ``[B, Nx, 2]``."""
+        """Normed tokens ``[B, N, C]`` -> attended ones, decisions ``[B, Nx]``, log-probabilities ``[B, Nx, 2]``."""
         batch, count, width = tokens.shape
         q, k, v = self.qkv(tokens).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         interacts, log_probs = self.divide(tokens, template_mask) if self.divides else (None, None)
@@ -112,8 +116,12 @@ class DividingViT(nn.Module):
         self.blocks = nn.ModuleList([Block(config, division, index) for index in range(config.depth)])
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.apply(_initialise)
-        for table in (self.pos_embed_z, self.pos_embed_x):
-            trunc_normal_(table, std=0.02)
+        # The template stands beside the search region, so that no two tokens start at the same place.
+        places = build_sincos2d_pos_embed(
+            [search_grid + template_grid, search_grid], dim=config.width, temperature=POSITION_TEMPERATURE
+        ).unflatten(0, (search_grid + template_grid, search_grid))
+        self.pos_embed_x.data[0] = places[:search_grid].flatten(0, 1)
+        self.pos_embed_z.data[0] = places[search_grid:, :template_grid].flatten(0, 1)
 
     def embed_template(self, template: Tensor) -> Tensor:
         """``[B, 3, Hz, Wz]`` -> tokens ``[B, Nz, C]``, row-major, with positions."""
@@ -141,10 +149,19 @@ class DividingViT(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
-    """timm's ViT initialisation: truncated normal 0.02 for linear layers, zero biases; MAE's rule for the patch projection."""
-    if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv2d):
+    """What a network without pretrained weights starts from.
+
+    Linear layers and the patch projection take MAE's Xavier rule, GRM's predictors the published truncated normal 0.02.
+    Keys start equal to queries (Trockman & Kolter, "Mimetic Initialization of Self-Attention Layers", 2023): tokens
+    attend to what resembles them from the first step, and a small network learns to match in hundreds of steps.
+    """
+    if isinstance(module, DivisionPredictor):
+        for layer in module:
+            if isinstance(layer, nn.Linear):
+                trunc_normal_(layer.weight, std=0.02)
+    elif isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.xavier_uniform_(module.weight.view(module.weight.shape[0], -1))
         nn.init.zeros_(module.bias)
+    elif isinstance(module, Attention):
+        query, key, _ = module.qkv.weight.data.chunk(3)
+        key.copy_(query)

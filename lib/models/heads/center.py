@@ -21,8 +21,8 @@ class CenterHeadConfig(Section):
 
 
 class CenterMaps(NamedTuple):
-    """What the head says of each cell: ``score`` ``[B, 1, F, F]`` in (0, 1), ``size`` ``[B, 2, F, F]`` w, h in fractions
-    of the crop, ``offset`` ``[B, 2, F, F]`` x, y in cells."""
+    """What the head says of each cell: ``score`` ``[B, 1, F, F]`` in (0, 1), ``size`` ``[B, 2, F, F]`` w, h in
+    fractions of the crop, ``offset`` ``[B, 2, F, F]`` x, y in cells."""
 
     score: Tensor
     size: Tensor

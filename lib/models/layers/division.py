@@ -59,7 +59,11 @@ class DivisionPredictor(nn.Sequential):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__(
-            nn.Linear(2 * width, hidden), nn.GELU(), nn.Linear(hidden, hidden // 2), nn.GELU(), nn.Linear(hidden // 2, 2)
+            nn.Linear(2 * width, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden // 2),
+            nn.GELU(),
+            nn.Linear(hidden // 2, 2),
         )
 
     def forward(self, search: Tensor, target: Tensor) -> Tensor:
@@ -69,7 +73,7 @@ class DivisionPredictor(nn.Sequential):
 
 
 def draw_interacts(log_probs: Tensor) -> Tensor:
-    """Training's decision: hard Gumbel-softmax at temperature 1 with a straight-through gradient, ``[B, Nx]`` of 0 and 1."""
+    """Training's decision, ``[B, Nx]`` of 0 and 1: hard Gumbel-softmax, temperature 1, straight-through gradient."""
     with torch.autocast(log_probs.device.type, enabled=False):
         return F.gumbel_softmax(log_probs.float(), tau=1.0, hard=True)[..., 1]
 

@@ -16,7 +16,7 @@ PUBLISHED_EPS = 1e-6
 
 
 def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
-    """1 where attention is allowed, 0 where it is not: ``[B, N, N]`` of ``interacts``' type, N = template + search tokens.
+    """1 where attention is allowed, else 0: ``[B, N, N]`` of ``interacts``' type, N = template + search tokens.
 
     Differentiable in ``interacts``. The published code adds up products of the three one-hot columns; with S = 1 - A
     that sum is this expression, and the gradient of a straight-through softmax is the same too, because what the two
@@ -30,8 +30,8 @@ def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
 
 
 def exact_attention(q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
-    """Attention over the allowed keys alone. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1. No gradient reaches
-    ``interacts`` through the boolean mask, so this is for evaluation."""
+    """Attention over the allowed keys alone. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1. No gradient
+    reaches ``interacts`` through the boolean mask, so this is for evaluation."""
     allowed = relation_mask(interacts, q.shape[2] - interacts.shape[1]).bool()
     return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed[:, None])
 

@@ -13,6 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from lib.data.loader import collate
+from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.runtime.process import LostProcessError, Process
+from lib.runtime.seeds import seed_network
+from lib.training.actor import Actor
+from lib.training.replicas import Replicas
+
 LAUNCHER = "import sys; from lib.runtime.launch import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"
 
 
@@ -78,32 +85,43 @@ def test_two_processes_compute_what_one_computes(toy, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_processs_bad_loss_is_every_processs_error(tmp_path):
+def test_what_goes_wrong_in_one_process_ends_all(tmp_path):
     """Sample 45 is in step 3, group 4, so it is the second process's."""
-    finish(start(2, tmp_path, [{"name": "run", "poisoned": 45}]), 1)
-    told = {(tmp_path / f"error{rank}").read_text() for rank in (0, 1)}
-    assert told == {"step 3: loss nan in samples 44 to 45 (noise/44; noise/45)"}
+    errors = finish(start(2, tmp_path, [{"name": "loss", "poisoned": 45}, {"name": "data", "unreadable": 45}]), 1)
+    assert "killed" not in errors
+    told = [[(tmp_path / f"{number}.error{rank}").read_text() for rank in (0, 1)] for number in (0, 1)]
+    assert told[0] == ["step 3: loss nan in samples 44 to 45 (noise/44; noise/45)"] * 2
+    assert told[1] == [str(LostProcessError()), "noise/45 is unreadable"]
 
 
 @pytest.mark.slow
 def test_the_launching_program_is_stopped_and_started_again(tmp_path):
-    plan = [{"name": "run", "epochs": 12, "checkpoint_minutes": 1e-9}]
-    last = tmp_path / "run" / "checkpoints" / "last.pth"
-    steps = [0]
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before = last.exists() and last.stat().st_mtime_ns
-        run = start(2, tmp_path, plan)
-        while not last.exists() or last.stat().st_mtime_ns == before:
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.02)
-        run.send_signal(number)
-        finish(run, 128 + number)
-        finished, step, received = results(tmp_path, 1)[0]["end"]
-        assert not finished
-        assert received == number
-        steps.append(step)
-    assert steps[0] < steps[1] < steps[2] < 36
-    finish(start(2, tmp_path, plan), 0)
-    again = results(tmp_path, 1)[0]
-    finish(start(2, tmp_path, [{**plan[0], "name": "unstopped"}]), 0)
-    assert again == results(tmp_path, 1)[0]
+    run = {"name": "run", "checkpoint_minutes": 1e-9, "epochs": 6}
+    launched = start(2, tmp_path, [run])
+    while not (tmp_path / "run" / "checkpoints" / "last.pth").exists():
+        assert launched.poll() is None, launched.communicate()
+        time.sleep(0.02)
+    launched.send_signal(signal.SIGINT)
+    finish(launched, 130)
+    end = results(tmp_path, 1)[0]["end"]
+    assert end[0] is False
+    assert 0 < end[1] < 18
+    finish(start(2, tmp_path, [run, {**run, "name": "unstopped"}]), 0)
+    again, unstopped = results(tmp_path, 2)
+    assert again == unstopped
+
+
+def test_a_share_of_the_gradient_is_added(toy):
+    actor = Actor(toy.ToyTracker(), CenterObjective(CenterObjectiveConfig()))
+    batch = collate([toy.ToyPairs(3).sample(number) for number in range(4)])
+    replicas = Replicas(actor, Process(0, 1, 0, torch.device("cpu")))
+    seed_network(5, 0)
+    actor(batch).loss.backward()
+    whole = [parameter.grad.clone() for parameter in actor.parameters() if parameter.requires_grad]
+    actor.zero_grad()
+    for last in (False, True):
+        seed_network(5, 0)
+        replicas.add_gradient(batch, share=0.25, last=last)
+    halves = [parameter.grad for parameter in actor.parameters() if parameter.requires_grad]
+    for gradient, half in zip(whole, halves, strict=True):
+        assert torch.allclose(gradient / 2, half, rtol=1e-4, atol=1e-7)

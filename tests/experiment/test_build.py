@@ -1,0 +1,259 @@
+"""The calls that others build on: the experiment, its network, its tracker, and what a checkpoint may hold."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import pickle
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from toy_experiment import write_experiment
+
+from lib.config.paths import Paths
+from lib.config.schema import ConfigError
+from lib.experiment.build import (
+    build_model,
+    build_tracker,
+    build_trainer,
+    check_files,
+    experiment_of_checkpoint,
+    load_checkpoint_weights,
+    load_experiment,
+    tracker_factory,
+)
+from lib.experiment.config import ExperimentConfig, to_tree
+from lib.models.base import TrackingModel
+from lib.models.pretrained import load_released
+from lib.runtime.checkpoint import CheckpointError, save_checkpoint
+from lib.runtime.process import Process
+
+ALONE = Process(0, 1, 0, torch.device("cpu"))
+
+
+@pytest.fixture
+def toy(tmp_path) -> ExperimentConfig:
+    per_dataset = {"lasot": {"model.division.threshold": 0.4, "test.tracker.window": "none"}}
+    return load_experiment(write_experiment(tmp_path / "toy.yaml", test={"per_dataset": per_dataset}))
+
+
+def equal(one: TrackingModel, other: TrackingModel) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+# Experiment and network
+
+
+def test_load_experiment_takes_a_name_and_overrides():
+    experiment = load_experiment("grm_vitb", overrides=["model.division.threshold=0.4"])
+    assert (experiment.name, experiment.model.division.threshold) == ("grm_vitb", 0.4)
+    assert load_experiment("grm_vitb", run="mine").name == "mine"
+
+
+def test_the_network_depends_on_the_seed_alone(toy):
+    torch.manual_seed(1)
+    first = build_model(toy)
+    torch.manual_seed(2)
+    assert equal(first, build_model(toy))
+    assert not equal(first, build_model(toy.model_copy(update={"seed": 8})))
+
+
+def test_building_leaves_the_global_generator_and_is_in_eval_mode(toy):
+    before = torch.get_rng_state()
+    model = build_model(toy)
+    assert torch.equal(before, torch.get_rng_state())
+    assert not any(module.training for module in model.modules())
+
+
+def test_building_reads_no_file(toy, monkeypatch):
+    build_model(toy)  # what torch imports late, it has imported now
+
+    def refuse(*arguments, **_):
+        raise AssertionError(f"opened {arguments[0]}")
+
+    pretrained = toy.model_copy(update={"model": toy.model.model_copy(update={"pretrained": "absent.pth"})})
+    for module, name in ((builtins, "open"), (io, "open"), (os, "open"), (torch, "load")):
+        monkeypatch.setattr(module, name, refuse)
+    assert equal(build_model(pretrained), build_model(toy))
+
+
+def test_the_network_answers_a_prediction(toy):
+    model = build_model(toy)
+    box = torch.tensor([[0.25, 0.25, 0.5, 0.5]])
+    with torch.inference_mode():
+        prediction = model(torch.zeros(2, 3, 32, 32), box.expand(2, 4), torch.zeros(2, 3, 64, 64))
+    assert prediction.boxes.shape == (2, 16, 4)
+    assert prediction.scores.shape == (2, 16)
+
+
+# Tracker
+
+
+def image(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (72, 96, 3), dtype=np.uint8)
+
+
+def test_the_tracker_tracks(toy):
+    tracker = build_tracker(toy)
+    tracker.init(image(0), [30, 20, 24, 16])
+    result = tracker.update(image(1))
+    assert result.box.shape == (4,)
+    assert 0 < result.score < 1
+
+
+def test_the_tracker_takes_the_values_of_its_benchmark(toy):
+    for dataset, threshold, window in ((None, 0.0, "multiply"), ("otb", 0.0, "multiply"), ("lasot", 0.4, "none")):
+        tracker = build_tracker(toy, dataset=dataset)
+        assert {block.attn.division.threshold for block in tracker.model.backbone.blocks} == {threshold}
+        assert tracker._config.window == window
+    with pytest.raises(ConfigError, match=r"unknown benchmark 'lasott'; did you mean lasot\?"):
+        build_tracker(toy, dataset="lasott")
+
+
+def test_processes_without_gpu_numbers_build_the_same_tracker(toy):
+    make_tracker = pickle.loads(pickle.dumps(tracker_factory(toy, None, "cpu", "lasot")))
+    assert equal(make_tracker(0).model, make_tracker(3).model)
+
+
+def test_processes_take_the_gpus_in_turn(toy, monkeypatch):
+    devices = []
+    monkeypatch.setattr("lib.experiment.build.build_tracker", lambda *arguments: devices.append(arguments[2]))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for device in ("cuda", "cuda:1", "cpu"):
+        for number in range(3):
+            tracker_factory(toy, None, device, None)(number)
+    assert devices == ["cuda:0", "cuda:1", "cuda:0", *["cuda:1"] * 3, *["cpu"] * 3]
+
+
+# Checkpoints
+
+
+def other_weights(experiment: ExperimentConfig) -> dict[str, torch.Tensor]:
+    return build_model(experiment.model_copy(update={"seed": 99})).state_dict()
+
+
+def test_a_checkpoint_of_ours_gives_weights_and_experiment(toy, tmp_path):
+    weights = other_weights(toy)
+    save_checkpoint(tmp_path / "ours.pth", {"model": weights, "experiment": to_tree(toy)})
+    tracker = build_tracker(toy, checkpoint=tmp_path / "ours.pth", device="cpu", dataset="lasot")
+    assert all(torch.equal(value, weights[name]) for name, value in tracker.model.state_dict().items())
+    assert equal(build_tracker(toy, str(tmp_path / "ours.pth")).model, tracker.model)
+    assert experiment_of_checkpoint(tmp_path / "ours.pth") == toy
+    changed = experiment_of_checkpoint(tmp_path / "ours.pth", ["model.division.threshold=0.5"], "run")
+    assert (changed.name, changed.for_benchmark("lasot").model.division.threshold) == ("run", 0.5)
+
+
+def test_a_released_checkpoint_is_taken_through_its_names(toy, tmp_path):
+    released = {"backbone.cls_token": torch.zeros(1, 1, 32), "backbone.pos_embed": torch.zeros(1, 197, 32)}
+    released |= other_weights(toy)
+    save_checkpoint(tmp_path / "GRM_ep0300.pth.tar", {"net": released, "epoch": 300})
+    tracker = build_tracker(toy, tmp_path / "GRM_ep0300.pth.tar")
+    expected = build_model(toy)
+    load_released(expected, released)
+    assert equal(tracker.model, expected)
+    with pytest.raises(CheckpointError, match="GRM_ep0300.pth.tar: holds no configuration; name it with --config"):
+        experiment_of_checkpoint(tmp_path / "GRM_ep0300.pth.tar")
+
+
+@pytest.mark.parametrize("key", ["model", "net"])
+def test_a_checkpoint_of_another_network_is_one_line_and_changes_nothing(toy, tmp_path, key):
+    wide = load_experiment(write_experiment(tmp_path / "wide.yaml", model={"backbone": {"width": 48}}))
+    save_checkpoint(tmp_path / "wide.pth", {key: build_model(wide).state_dict()})
+    model = build_model(toy)
+    with pytest.raises(CheckpointError, match="of another model than the configuration's") as error:
+        load_checkpoint_weights(model, tmp_path / "wide.pth")
+    assert str(error.value).startswith(f"{tmp_path / 'wide.pth'}: ")
+    assert "\n" not in str(error.value)
+    assert equal(model, build_model(toy))
+
+
+@pytest.mark.parametrize("content", [{"epoch": 3}, {"model": 5}, {"net": [torch.zeros(1)]}])
+def test_a_file_without_weights_is_named(toy, tmp_path, content):
+    save_checkpoint(tmp_path / "odd.pth", content)
+    with pytest.raises(CheckpointError, match="odd.pth: holds no weights"):
+        build_tracker(toy, tmp_path / "odd.pth")
+
+
+def test_absent_and_truncated_checkpoints_are_named(toy, tmp_path):
+    with pytest.raises(CheckpointError, match="absent.pth: no such checkpoint"):
+        build_tracker(toy, tmp_path / "absent.pth")
+    save_checkpoint(tmp_path / "whole.pth", {"model": other_weights(toy)})
+    data = (tmp_path / "whole.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match="cut.pth: not a whole checkpoint") as error:
+        build_tracker(toy, tmp_path / "cut.pth")
+    assert "\n" not in str(error.value)
+
+
+class Harmful:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("by_torch", [True, False])
+def test_a_checkpoint_is_never_executed(toy, tmp_path, by_torch):
+    content = {"model": other_weights(toy), "settings": Harmful(tmp_path / "executed")}
+    if by_torch:
+        torch.save(content, tmp_path / "harmful.pth")
+    else:
+        (tmp_path / "harmful.pth").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(CheckpointError, match="harmful.pth: not a whole checkpoint of tensors and plain types"):
+        build_tracker(toy, tmp_path / "harmful.pth")
+    assert not (tmp_path / "executed").exists()
+    with suppress(RuntimeError):  # the bare pickle is no torch file, but it is unpickled to find that out
+        torch.load(tmp_path / "harmful.pth", weights_only=False)
+    assert (tmp_path / "executed").exists(), "the file was harmless, so this test proves nothing"
+
+
+# What training needs
+
+
+def test_everything_that_is_missing_is_named_at_once(tmp_path):
+    (tmp_path / "lasot").mkdir()
+    paths = Paths(data={"lasot": tmp_path / "lasot"}, output=tmp_path, pretrained_models=tmp_path / "weights")
+    with pytest.raises(ConfigError) as error:
+        check_files(load_experiment("grm_vitb"), paths)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 5
+    assert lines[1].startswith("data.got10k: not set; set data.got10k in ")
+    assert "TRACKING_DATA_GOT10K" in lines[1]
+    for line, name in zip((lines[0], lines[2], lines[3]), ("lasot", "coco", "trackingnet"), strict=True):
+        assert line == f"the reader of dataset {name!r} is not there yet; ready are: got10k"
+    assert lines[4].startswith(f"model.pretrained: {tmp_path / 'weights' / 'mae_pretrain_vit_base.pth'} does not exist")
+    assert "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth" in lines[4]
+
+
+def test_a_folder_that_is_not_there_is_named(toy, tmp_path):
+    paths = Paths(data={"got10k": tmp_path / "gone"}, output=tmp_path, pretrained_models=tmp_path)
+    with pytest.raises(ConfigError, match=f"^data.got10k: no such folder: {tmp_path / 'gone'}; "):
+        check_files(toy, paths)
+
+
+def test_nothing_is_missing_where_the_data_lie_and_no_weights_are_wanted(toy, toy_got10k, tmp_path):
+    check_files(toy, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
+
+
+def test_a_trainer_starts_from_the_networks_own_weights_and_the_initial_ones(toy, toy_got10k, tmp_path):
+    paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path)
+    assert equal(build_trainer(toy, paths, ALONE).actor.model, build_model(toy))
+    donor = {name.removeprefix("backbone."): value for name, value in other_weights(toy).items()}
+    image_weights = {name: value for name, value in donor.items() if not name.startswith(("box_head.", "pos_embed_"))}
+    image_weights = {name: value for name, value in image_weights.items() if ".divide_predict." not in name}
+    torch.save({"model": image_weights | {"pos_embed": torch.zeros(1, 10, 32)}}, tmp_path / "mae.pth")
+    wanted = toy.model_copy(update={"model": toy.model.model_copy(update={"pretrained": "mae.pth"})})
+    trained = build_trainer(wanted, paths, ALONE).actor.model.state_dict()
+    fresh = build_model(toy).state_dict()
+    for name, value in trained.items():
+        source = image_weights.get(name.removeprefix("backbone."), fresh[name])
+        assert name.startswith("backbone.pos_embed") or torch.equal(value, source)
+    assert not (tmp_path / "output").exists()

@@ -1,0 +1,456 @@
+"""The experiment files and the published values in them; bases, overrides, values by benchmark, the schema."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from reference_weights import key_table
+from toy_experiment import TREE, write_experiment
+
+from lib.config.schema import ConfigError
+from lib.config.tree import merge
+from lib.config.yaml12 import read_yaml, to_yaml
+from lib.data.pairs import SourceConfig
+from lib.experiment.config import (
+    EXPERIMENTS,
+    PER_DATASET_KEYS,
+    ExperimentConfig,
+    experiment_schema,
+    find_experiment,
+    from_tree,
+    load_config,
+    to_tree,
+)
+from lib.models.base import TrackingModel
+from lib.models.registry import MODELS
+
+FILES = sorted(path for path in EXPERIMENTS.glob("*.yaml") if not path.name.startswith("paths."))
+NAMES = [path.stem for path in FILES]
+PAPER = ["grm_vitb", "grm_vitb_got10k", "grm_vitb_one_stream", "grm_vitb_two_stream", "grm_vitl_320"]
+THRESHOLDS = {"lasot": 0.4, "nfs": 0.6, "uav": 0.55, "avist": 0.4}
+
+
+def test_the_experiments_are_all_there():
+    assert set(NAMES) >= {*PAPER, "grm_tiny"}
+
+
+# What each file is
+
+
+def opening_comment(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    count = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    return "\n".join(lines[:count])
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_a_file_opens_with_its_command_its_cost_and_what_to_expect(path):
+    comment = opening_comment(path)
+    assert comment.startswith("# yaml-language-server: $schema=schema.json\n")
+    assert f"#   python tracking/train.py --config {path.stem}" in comment
+    assert re.search(r"^# Cost: ", comment, re.M)
+    assert re.search(r"^# Expected( \(published\))?: ", comment, re.M)
+
+
+def build_without_memory(experiment: ExperimentConfig) -> TrackingModel:
+    with torch.device("meta"):
+        return MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+
+
+def parameters(model: TrackingModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_the_stated_number_of_parameters_is_that_of_the_network(path):
+    """Published counts include the class token and the image's 14 x 14 positions, which stay in those checkpoints."""
+    experiment = load_config(path)
+    count = parameters(build_without_memory(experiment))
+    if experiment.model.pretrained != "none":
+        count += (1 + 1 + 14**2) * experiment.model.backbone.width
+    stated = re.search(r"([\d.]+) M parameters", opening_comment(path))
+    assert stated[1] == f"{count / 1e6:.1f}"
+
+
+@pytest.mark.parametrize(("name", "table", "millions"), [
+    ("grm_vitb", "grm_vitb_256", "99.8"),
+    ("grm_vitl_320", "grm_vitl_320", "331.8"),
+])  # fmt: skip
+def test_the_network_is_the_published_one_but_for_what_it_does_not_use(name, table, millions):
+    published = {key: tuple(entry["shape"]) for key, entry in key_table(table).items()}
+    model = build_without_memory(load_config(name))
+    ours = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    unused = {key: published.pop(key) for key in ("backbone.cls_token", "backbone.pos_embed")}
+    assert ours == published
+    assert f"{(parameters(model) + sum(map(math.prod, unused.values()))) / 1e6:.1f}" == millions
+
+
+# The published recipes
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_what_all_published_recipes_share(name):
+    experiment = load_config(name)
+    assert (experiment.template.size, experiment.template.factor) == (128, 2.0)
+    assert (experiment.model.backbone.patch, experiment.model.backbone.drop_path) == (16, 0.1)
+    assert experiment.model.backbone.mlp_ratio == 4.0
+    assert (experiment.model.head.channels, experiment.model.division.hidden) == (256, 384)
+    assert (experiment.model.division.target, experiment.model.division.softmax) == ("allmax", "published")
+    assert (experiment.model.division.threshold, experiment.model.division.ratio) == (0.0, None)
+    optimizer = experiment.train.optimizer
+    assert (optimizer.lr, optimizer.weight_decay, optimizer.lr_factors) == (4e-4, 1e-4, {"backbone": 0.1})
+    assert experiment.train.clip_norm == 0.1
+    schedule = experiment.train.schedule
+    assert (schedule.kind, schedule.factor, schedule.warmup) == ("step", 0.1, 0.0)
+    assert (experiment.objective.giou, experiment.objective.l1, experiment.objective.focal) == (2.0, 5.0, 1.0)
+    data = experiment.data
+    assert (data.samples_per_epoch, data.max_gap, data.grayscale) == (60000, 200, 0.05)
+    assert (data.joint_flip, data.flip, data.brightness) == (0.5, 0.5, 0.2)
+    assert (data.template_jitter.center, data.template_jitter.scale) == (0.0, 0.0)
+    assert experiment.test.tracker.window == "multiply"
+    assert experiment.test.tracker.clip_margin == 10
+
+
+@pytest.mark.parametrize(("name", "width", "depth", "heads", "size", "factor", "jitter", "batches"), [
+    ("grm_vitb", 768, 12, 12, 256, 4.0, (3.0, 0.25), (320, 40)),
+    ("grm_vitb_got10k", 768, 12, 12, 256, 4.0, (3.0, 0.25), (320, 40)),
+    ("grm_vitb_one_stream", 768, 12, 12, 256, 4.0, (3.0, 0.25), (320, 40)),
+    ("grm_vitb_two_stream", 768, 12, 12, 256, 4.0, (3.0, 0.25), (320, 40)),
+    ("grm_vitl_320", 1024, 24, 16, 320, 5.0, (4.5, 0.5), (80, 10)),
+])  # fmt: skip
+def test_sizes_crops_and_batches(name, width, depth, heads, size, factor, jitter, batches):
+    experiment = load_config(name)
+    backbone, search_jitter = experiment.model.backbone, experiment.data.search_jitter
+    assert (backbone.width, backbone.depth, backbone.heads) == (width, depth, heads)
+    assert (experiment.search.size, experiment.search.factor) == (size, factor)
+    assert (search_jitter.center, search_jitter.scale) == jitter
+    assert (experiment.train.global_batch, experiment.train.group_batch) == batches
+    size_word = "large" if name == "grm_vitl_320" else "base"
+    assert experiment.model.pretrained == f"mae_pretrain_vit_{size_word}.pth"
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_epochs_and_data(name):
+    experiment = load_config(name)
+    four = [("lasot", "train"), ("got10k", "vot_train"), ("coco", "train2017"), ("trackingnet", "train")]
+    alone = name == "grm_vitb_got10k"
+    assert (experiment.train.epochs, experiment.train.schedule.drop_epoch) == ((100, 80) if alone else (300, 240))
+    wanted = [("got10k", "full")] if alone else four
+    assert experiment.data.train == tuple(SourceConfig(name=n, split=split, weight=1.0) for n, split in wanted)
+    assert experiment.data.val == (SourceConfig(name="got10k", split="official_val"),)
+
+
+@pytest.mark.parametrize(("name", "relation"), [
+    ("grm_vitb", "adaptive"),
+    ("grm_vitl_320", "adaptive"),
+    ("grm_vitb_one_stream", "one_stream"),
+    ("grm_vitb_two_stream", "two_stream"),
+    ("grm_tiny", "adaptive"),
+])  # fmt: skip
+def test_relations(name, relation):
+    assert load_config(name).model.division.relation == relation
+
+
+def test_the_tiny_network_trains_from_nothing_at_one_rate():
+    experiment = load_config("grm_tiny")
+    assert experiment.model.pretrained == "none"
+    assert experiment.train.optimizer.lr_factors == {}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("benchmark", [*THRESHOLDS, "got10k_val", "got10k_test", "trackingnet", "otb"])
+def test_the_threshold_at_each_benchmark(name, benchmark):
+    threshold = THRESHOLDS.get(benchmark, 0.0) if name == "grm_vitb" else 0.0
+    assert load_config(name).for_benchmark(benchmark).model.division.threshold == threshold
+
+
+# Names, bases, overrides
+
+
+def test_a_name_a_path_and_a_slip():
+    assert load_config("grm_tiny") == load_config(EXPERIMENTS / "grm_tiny.yaml")
+    assert find_experiment("grm_tiny") == EXPERIMENTS / "grm_tiny.yaml"
+    with pytest.raises(ConfigError, match=r"^--config: grm_vit: no such experiment in .*; did you mean grm_vitb\?$"):
+        load_config("grm_vit")
+    with pytest.raises(ConfigError, match="^--config: zzz: no such experiment in .*; there are grm_tiny, grm_vitb, "):
+        load_config("zzz")
+    with pytest.raises(ConfigError, match="^--config: experiments/zzz.yaml: no such file; give the path of a YAML"):
+        load_config("experiments/zzz.yaml")
+
+
+def write(folder: Path, **trees: dict[str, Any]) -> Path:
+    for name, tree in trees.items():
+        (folder / f"{name}.yaml").write_text(to_yaml(tree))
+    return folder
+
+
+def test_a_base_is_laid_under_key_by_key_and_lists_are_replaced(tmp_path):
+    sources = [{"name": "got10k", "split": "train"}, {"name": "lasot", "split": "train", "weight": 2.0}]
+    changes = {"seed": 8, "train": {"epochs": 5}, "data": {"train": sources}}
+    write(tmp_path, one=TREE, two={"base": "one", **changes})
+    expected = from_tree({**merge(TREE, changes), "name": "two"}, "merged")
+    assert load_config(tmp_path / "two.yaml") == expected
+    assert [source.name for source in expected.data.train] == ["got10k", "lasot"]
+
+
+def test_a_base_has_one_level(tmp_path):
+    write(tmp_path, one=TREE, two={"base": "one"}, three={"base": "two"}, lost={"base": "on"}, wrong={"base": 1})
+    with pytest.raises(ConfigError, match=r"three.yaml: base: two has a base itself; only one level is allowed"):
+        load_config(tmp_path / "three.yaml")
+    with pytest.raises(ConfigError, match=r"lost.yaml: base: on: no such experiment in .*; did you mean one\?"):
+        load_config(tmp_path / "lost.yaml")
+    with pytest.raises(ConfigError, match="wrong.yaml: base: got 1; should be the name of an experiment"):
+        load_config(tmp_path / "wrong.yaml")
+
+
+def test_the_name_is_the_files_the_trees_or_the_runs(tmp_path):
+    file = write_experiment(tmp_path / "toy.yaml")
+    assert load_config(file).name == "toy"
+    assert load_config(file, ["name=other"]).name == "other"
+    assert load_config(file, ["name=other"], run="third").name == "third"
+    assert load_config(write_experiment(tmp_path / "named.yaml", name="said")).name == "said"
+    with pytest.raises(ConfigError, match="command line: name: got \"../away\""):
+        load_config(file, run="../away")
+
+
+def test_overrides_reach_any_value(tmp_path):
+    file = write_experiment(tmp_path / "toy.yaml")
+    overrides = ["train.optimizer.lr=2e-4", "model.division={target: roimax, ratio: 0.5}", "data.val=[]"]
+    experiment = load_config(file, [*overrides, "data.val_samples=0"])
+    assert experiment.train.optimizer.lr == 2e-4
+    assert (experiment.model.division.target, experiment.model.division.ratio) == ("roimax", 0.5)
+    assert experiment.model.division.hidden == 16
+    assert experiment.data.val == ()
+
+
+@pytest.mark.parametrize("value", ["ostrack", "{a: 1}", "1"])
+def test_the_family_cannot_be_changed_by_an_override(value):
+    with pytest.raises(ConfigError, match="command line: model.name: got") as error:
+        load_config("grm_vitb", [f"model.name={value}"])
+    assert "cannot change 'grm'" in str(error.value)
+    for key in ("model.pretrained", "model.backbone", "model.division", "model.head"):
+        assert key in str(error.value)
+    assert load_config("grm_vitb", ["model.name=grm"]) == load_config("grm_vitb")
+
+
+@pytest.mark.parametrize("value", ["3", "null", "grm", "[grm]"])
+def test_a_model_that_is_no_mapping_is_one_error(value):
+    with pytest.raises(ConfigError, match="command line: model: got"):
+        load_config("grm_vitb", [f"model={value}"])
+
+
+# Errors
+
+
+def test_all_wrong_fields_are_told_at_once_each_at_its_key(tmp_path):
+    changes = {"train": {"epochs": "many"}, "data": {"max_gap": 1}, "model": {"division": {"treshold": 0.5}}}
+    file = write_experiment(tmp_path / "toy.yaml", **changes)
+    with pytest.raises(ConfigError) as error:
+        load_config(file, ["objective.l1=x"])
+    lines = sorted(str(error.value).splitlines())
+    assert lines == [
+        f"{file}: data.max_gap: got 1; should be greater than or equal to 2",
+        f"{file}: model.division.treshold: got 0.5; unknown key; did you mean threshold?",
+        f"{file}: train.epochs: got \"many\"; should be a valid integer",
+        "command line: objective.l1: got \"x\"; should be a valid number",
+    ]
+
+
+CROSS_SECTION = {
+    "search": {"size": 250},
+    "template": {"size": 8},
+    "data": {"samples_per_epoch": 3},
+    "test": {"per_dataset": {"lasott": {}, "otb": {"train.epochs": 3}}},
+}
+
+
+def test_errors_across_sections_are_told_together_once_the_fields_are_clean(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        load_config(write_experiment(tmp_path / "toy.yaml", **CROSS_SECTION))
+    place = f"{tmp_path / 'toy.yaml'}: "
+    assert str(error.value).splitlines() == [
+        place + "template.size: 8 is not a multiple of model.backbone.patch 16; the nearest are 16 and 16",
+        place + "search.size: 250 is not a multiple of model.backbone.patch 16; the nearest are 240 and 256",
+        place + "data.samples_per_epoch: 3 is less than one step of train.global_batch 4",
+        place + "test.per_dataset.lasott: unknown benchmark 'lasott'; did you mean lasot?",
+        place + f"test.per_dataset.otb: train.epochs may not differ by benchmark; may: {', '.join(PER_DATASET_KEYS)}",
+    ]
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path / "toy.yaml", ["train.epochs=0"])
+    assert str(error.value) == "command line: train.epochs: got 0; should be greater than 0"
+
+
+def test_a_value_that_a_benchmark_cannot_take_is_told_for_each(tmp_path):
+    per_dataset = {"otb": {"model.division.threshold": 7}, "uav": {"model.division.threshold": "high"}}
+    with pytest.raises(ConfigError) as error:
+        load_config(write_experiment(tmp_path / "toy.yaml", test={"per_dataset": per_dataset}))
+    place = f"{tmp_path / 'toy.yaml'}: test.per_dataset"
+    assert str(error.value).splitlines() == [
+        f"{place}.otb: model.division.threshold: got 7; should be less than or equal to 1",
+        f"{place}.uav: model.division.threshold: got \"high\"; should be a valid number",
+    ]
+
+
+# Values that differ by benchmark
+
+
+PER_DATASET = {
+    "otb": {"model.division.threshold": 0.3, "test.tracker.window": "none"},
+    "uav": {"model.division.threshold": 0.6},
+}
+
+
+@pytest.fixture
+def toy(tmp_path) -> Path:
+    return write_experiment(tmp_path / "toy.yaml", test={"per_dataset": PER_DATASET})
+
+
+def thresholds(experiment: ExperimentConfig) -> list[float]:
+    """At no benchmark, one that says nothing, and the two that do."""
+    return [experiment.for_benchmark(name).model.division.threshold for name in (None, "lasot", "otb", "uav")]
+
+
+def test_a_benchmark_gets_its_values_and_states_each_once(toy):
+    experiment = load_config(toy)
+    assert thresholds(experiment) == [0.0, 0.0, 0.3, 0.6]
+    tested = experiment.for_benchmark("otb")
+    assert tested.test.tracker.window == "none"
+    assert tested.test.per_dataset == {}
+    changes = {"model": {"division": {"threshold": 0.3}}, "test": {"tracker": {"window": "none"}}}
+    assert tested == from_tree({**merge(TREE, changes), "name": "toy"}, "expected")
+    with pytest.raises(ConfigError, match=r"unknown benchmark 'otp'; did you mean otb\?"):
+        experiment.for_benchmark("otp")
+
+
+@pytest.mark.parametrize("override", ["model.division.threshold=0.5", "model.division={threshold: 0.5}"])
+def test_the_command_line_wins_over_every_benchmark(toy, override):
+    experiment = load_config(toy, [override])
+    assert thresholds(experiment) == [0.5] * 4
+    assert experiment.for_benchmark("otb").test.tracker.window == "none"
+
+
+@pytest.mark.parametrize("override", [
+    "test.per_dataset.otb.model.division.threshold=0.7",
+    "test.per_dataset.otb={model.division.threshold: 0.7}",
+    "test.per_dataset={otb: {model: {division: {threshold: 0.7}}}}",
+])  # fmt: skip
+def test_the_value_of_one_benchmark_can_be_overridden(toy, override):
+    assert thresholds(load_config(toy, [override])) == [0.0, 0.0, 0.7, 0.6]
+    for_all = "model.division.threshold=0.5"
+    assert thresholds(load_config(toy, [override, for_all])) == [0.5, 0.5, 0.7, 0.5]
+    assert thresholds(load_config(toy, [for_all, override])) == [0.5, 0.5, 0.7, 0.5]
+
+
+def test_a_file_wins_over_its_base_however_both_write_the_key(tmp_path, toy):
+    nested = {"model": {"division": {"threshold": 0.8}}}
+    base = merge(TREE, {"test": {"per_dataset": {"otb": nested}}})
+    write(tmp_path, nested=base, dotted={"base": "nested", "test": {"per_dataset": PER_DATASET}})
+    assert thresholds(load_config(tmp_path / "nested.yaml")) == [0.0, 0.0, 0.8, 0.0]
+    assert thresholds(load_config(tmp_path / "dotted.yaml")) == [0.0, 0.0, 0.3, 0.6]
+    write(tmp_path, other={"base": "toy", "test": {"per_dataset": {"otb": nested}}})
+    assert thresholds(load_config(tmp_path / "other.yaml")) == [0.0, 0.0, 0.8, 0.6]
+
+
+def test_two_rules_for_the_division_are_refused_at_every_benchmark_that_has_one(toy):
+    with pytest.raises(ConfigError) as error:
+        load_config(toy, ["model.division.ratio=0.5"])
+    assert len(str(error.value).splitlines()) == 2
+    experiment = load_config(toy, ["model.division.ratio=0.5", "model.division.threshold=0"])
+    assert thresholds(experiment) == [0.0] * 4
+
+
+# The resolved configuration
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_resolved_configuration_is_the_same_experiment(name, tmp_path):
+    experiment = load_config(name)
+    tree = to_tree(experiment)
+    assert from_tree(tree, "tree") == experiment
+    (tmp_path / "config.yaml").write_text(to_yaml(tree))
+    assert read_yaml(tmp_path / "config.yaml") == tree
+    assert load_config(tmp_path / "config.yaml") == experiment
+    assert from_tree(json.loads(json.dumps(tree)), "json") == experiment
+
+
+def test_a_tree_takes_overrides_and_a_name_as_a_file_does(toy):
+    tree = to_tree(load_config(toy))
+    before = json.dumps(tree)
+    overrides = ["model.division.threshold=0.5", "train.epochs=3"]
+    assert from_tree(tree, "tree", overrides, "run") == load_config(toy, overrides, "run")
+    assert json.dumps(tree) == before
+
+
+# The schema for editors
+
+
+def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
+    """Whether a value fits the part of JSON schema that pydantic writes; a keyword beyond it is a KeyError."""
+    kinds = {
+        "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int,
+        "number": (int, float),
+    }  # fmt: skip
+    rules = {
+        "$ref": lambda ref: accepts(root["$defs"][ref.removeprefix("#/$defs/")], value, root),
+        "anyOf": lambda options: any(accepts(option, value, root) for option in options),
+        "oneOf": lambda options: sum(accepts(option, value, root) for option in options) == 1,
+        "type": lambda kind: isinstance(value, kinds[kind]) and (kind == "boolean") == isinstance(value, bool),
+        "const": lambda constant: value == constant,
+        "enum": lambda options: value in options,
+        "pattern": lambda pattern: re.search(pattern, value) is not None,
+        "minimum": lambda bound: value >= bound,
+        "maximum": lambda bound: value <= bound,
+        "exclusiveMinimum": lambda bound: value > bound,
+        "exclusiveMaximum": lambda bound: value < bound,
+        "multipleOf": lambda divisor: value % divisor == 0,
+        "minItems": lambda count: len(value) >= count,
+        "items": lambda inner: all(accepts(inner, item, root) for item in value),
+        "properties": lambda inner: all(accepts(inner[key], value[key], root) for key in inner.keys() & value.keys()),
+        "additionalProperties": lambda inner: all(
+            inner is not False and accepts(inner, value[key], root)
+            for key in value.keys() - schema.get("properties", {}).keys()
+        ),
+    }
+    notes = {"$schema", "$defs", "title", "description", "default", "discriminator"}
+    # The type first: the other keywords assume it.
+    keywords = sorted(schema.keys() - notes, key=lambda keyword: keyword != "type")
+    return all(rules[keyword](schema[keyword]) for keyword in keywords)
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_the_schema_accepts_every_experiment_and_its_resolved_form(path):
+    schema = experiment_schema()
+    assert accepts(schema, read_yaml(path), schema)
+    assert accepts(schema, to_tree(load_config(path)), schema)
+
+
+@pytest.mark.parametrize("change", [
+    {"trian": {}},
+    {"seed": "x"},
+    {"seed": True},
+    {"base": 1},
+    {"train": {"epochs": 0}},
+    {"train": {"schedule": {"kind": "steps"}}},
+    {"model": {"division": {"relation": "three_stream"}}},
+    {"data": {"train": []}},
+    {"data": {"train": [{"name": "got10k", "split": "full", "share": 1}]}},
+    {"test": {"per_dataset": {"lasot": {"model.division.threshold": [1]}}}},
+])  # fmt: skip
+def test_the_schema_refuses_what_loading_refuses(change):
+    schema = experiment_schema()
+    tree = merge(TREE, change)
+    assert accepts(schema, TREE, schema)
+    assert not accepts(schema, tree, schema)
+    with pytest.raises(ConfigError):
+        from_tree({"name": "toy", **tree}, "tree")
+
+
+def test_the_schema_beside_the_experiments_is_current():
+    """If not: python tracking/show_config.py --write-schema experiments/schema.json"""
+    assert json.loads((EXPERIMENTS / "schema.json").read_text(encoding="utf-8")) == experiment_schema()

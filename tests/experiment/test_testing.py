@@ -1,0 +1,76 @@
+"""Which settings decide a folder of results, and what is kept in it beside the boxes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from toy_experiment import write_experiment
+
+from lib.config.paths import Paths
+from lib.evaluation.baselines import StaticTracker
+from lib.evaluation.benchmarks import read_benchmark
+from lib.experiment.build import build_model, load_experiment
+from lib.experiment.config import ExperimentConfig
+from lib.experiment.testing import evaluate_checkpoints, results_folder, track_and_score
+from lib.runtime.checkpoint import save_checkpoint
+
+BENCHMARK = "got10k_val"
+
+
+@pytest.fixture
+def paths(toy_got10k, tmp_path) -> Paths:
+    return Paths(data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return write_experiment(tmp_path / "toy.yaml")
+
+
+@pytest.fixture
+def checkpoint(file, tmp_path) -> Path:
+    save_checkpoint(tmp_path / "some.pth", {"model": build_model(load_experiment(file)).state_dict()})
+    return tmp_path / "some.pth"
+
+
+def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, checkpoint):
+    def folder(*overrides: str, weights: Path | None = checkpoint) -> Path:
+        return results_folder(paths, load_experiment(file, overrides), BENCHMARK, weights, "cpu").path
+
+    same = folder()
+    assert same.parent == paths.output / "toy" / "results" / BENCHMARK
+    free = ("seed=8", "train.epochs=9", "data.max_gap=5", "test.per_dataset.lasot={model.division.threshold: 0.4}")
+    assert {folder(override) for override in free} == {same}
+    deciding = (
+        "search.factor=4", "template.factor=3", "test.tracker.window=none", "model.division.threshold=0.4",
+        "test.per_dataset.got10k_val={model.division.threshold: 0.5}",
+    )  # fmt: skip
+    assert len({same, *(folder(override) for override in deciding)}) == 1 + len(deciding)
+    assert folder("test.per_dataset.got10k_val={model.division.threshold: 0.4}") == folder(deciding[3])
+    # Fresh weights follow from the seed.
+    assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
+
+
+def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
+    sequences = read_benchmark(BENCHMARK, toy_got10k)
+    experiment: ExperimentConfig = load_experiment(file)
+    folder = results_folder(paths, experiment, BENCHMARK, None, "cpu", label="first_box")
+    assert folder.path.name.startswith("first_box-")
+    summary, score = track_and_score(BENCHMARK, sequences, lambda _number: StaticTracker(), folder, processes=1)
+    assert [status.status for status in summary.sequences] == ["tracked", "tracked"]
+    kept = json.loads((folder.path / "score.json").read_text())
+    assert kept == json.loads(json.dumps(score.as_dict()))
+    assert 0 < kept["overall"]["ao"] < 1
+
+
+def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
+    words = {"benchmark": BENCHMARK, "config": str(file), "checkpoints": [checkpoint]}
+    report, complete = evaluate_checkpoints(paths, **words)
+    assert complete
+    assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
+    assert report.splitlines()[-1].split()[-1] == "2/2"
+    report, complete = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
+    assert complete
+    assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report

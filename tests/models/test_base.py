@@ -1,0 +1,66 @@
+"""Normalisation, and the two halves of a tracking network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lib.models.base import CenterPrediction, Prediction, TrackingModel, normalise
+
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randint(0, 256, (2, 3, 5, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def expected(images: torch.Tensor, gains: list[float]) -> np.ndarray:
+    """Pixel by pixel, in float64."""
+    pixels = images.numpy().astype(np.float64).transpose(0, 2, 3, 1)
+    scaled = np.clip(pixels * np.array(gains)[:, None, None, None] / 255, 0, 1)
+    return ((scaled - MEAN) / STD).transpose(0, 3, 1, 2)
+
+
+def test_images_become_imagenets_mean_and_deviation(images):
+    normalised = normalise(images)
+    assert normalised.dtype == torch.float32
+    np.testing.assert_allclose(normalised.numpy(), expected(images, [1, 1]), atol=1e-6)
+
+
+def test_a_gain_brightens_each_image_and_never_beyond_white(images):
+    brighter = normalise(images, torch.tensor([1.2, 0.8], dtype=torch.float64))
+    assert brighter.dtype == torch.float32
+    np.testing.assert_allclose(brighter.numpy(), expected(images, [1.2, 0.8]), atol=1e-6)
+    assert (images[0].float() * 1.2 > 255).any()
+    torch.testing.assert_close(normalise(images, torch.ones(2)), normalise(images))
+
+
+def test_padding_is_zero_before_normalisation():
+    padding = normalise(torch.zeros(1, 3, 1, 1, dtype=torch.uint8)).flatten()
+    np.testing.assert_allclose(padding.numpy(), -MEAN / STD, rtol=1e-6)
+
+
+class Doubling(TrackingModel):
+    """A network without weights, to see what is passed on."""
+
+    def encode_template(self, template, box):
+        return template.mean() + box.sum()
+
+    def locate(self, state, search):
+        return Prediction(boxes=search + state, scores=search)
+
+    def parameter_groups(self):
+        return {}
+
+
+def test_forward_is_both_halves_in_turn():
+    model, ones = Doubling(), torch.ones(1, 4)
+    prediction = model(2 * ones, 3 * ones, ones)
+    assert torch.equal(prediction.boxes, ones + 14)
+    assert torch.equal(prediction.scores, ones)
+
+
+def test_a_centre_prediction_can_be_read_as_a_prediction():
+    assert CenterPrediction._fields[:2] == Prediction._fields

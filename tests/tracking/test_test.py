@@ -1,0 +1,307 @@
+"""test.py: what a test of a tracker leaves, what it keeps, and what it says of damaged data and checkpoints."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_experiment import write_experiment
+
+from lib.data.images import read_image
+from lib.experiment.build import build_model, load_experiment
+from lib.experiment.config import ExperimentConfig, to_tree
+from lib.runtime.checkpoint import save_checkpoint
+
+FIRST, SECOND = "GOT-10k_Val_000001", "GOT-10k_Val_000002"
+DATASET = ["--dataset", "got10k_val"]
+
+
+def results(run: Path) -> dict[str, Path]:
+    """The folders of a run's results on the toy benchmark, by label."""
+    return {path.name.rpartition("-")[0]: path for path in sorted((run / "results" / "got10k_val").iterdir())}
+
+
+def boxes(folder: Path, name: str) -> np.ndarray:
+    return np.loadtxt(folder / f"{name}.txt", delimiter=",")
+
+
+@pytest.mark.slow
+def test_a_trained_run_is_tested_and_scored_the_same_by_one_process_and_by_two(trained, run):
+    toy, _ = trained
+    ended = run("test.py", "--config", toy.file, *DATASET)
+    assert ended.code == 0, ended.err
+    folder = results(toy.output / "toy")["last"]
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "score.json"} | {
+        f"{name}{suffix}.txt" for name in (FIRST, SECOND) for suffix in ("", "_scores", "_time", "_network_time")
+    }
+    score = json.loads((folder / "score.json").read_text())["overall"]
+    for words in (
+        f"{toy.output / 'toy' / 'checkpoints' / 'last.pth'}\n",
+        "sequences: 2 tracked, 0 kept, 0 failed\n",
+        f"results: {folder}\n",
+        f"{folder.name} got10k    {score['ao']:6.3f} {score['sr50']:6.3f} {score['sr75']:6.3f}  2/2\n",
+    ):
+        assert words in ended.out
+    for kind in ("end to end:", "network:   "):
+        assert re.search(rf"^{kind} [\d.]+ frames/s, median [\d.]+ ms, p95 [\d.]+ ms \(38 frames\)$", ended.out, re.M)
+
+    # The last epoch's weights are the last.
+    ended = run("test.py", "--checkpoint", toy.output / "toy/checkpoints/epoch_0002.pth", *DATASET, "--processes", "2")
+    assert ended.code == 0, ended.err
+    assert "sequences: 2 tracked, 0 kept, 0 failed\n" in ended.out
+    assert "2 process(es) together" in ended.out
+    second = results(toy.output / "toy")["epoch_0002"]
+    assert all(np.array_equal(boxes(second, name), boxes(folder, name)) for name in (FIRST, SECOND))
+
+
+# In this process
+
+
+@pytest.fixture
+def checkpoint(toy) -> Path:
+    """The toy's newest checkpoint, untrained."""
+    file = toy.output / "toy" / "checkpoints" / "last.pth"
+    file.parent.mkdir(parents=True)
+    save(file, load_experiment(toy.file))
+    return file
+
+
+def save(file: Path, experiment: ExperimentConfig) -> None:
+    """A checkpoint as training leaves it, untrained."""
+    save_checkpoint(file, {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)})
+
+
+@pytest.fixture
+def damaged(toy_got10k, tmp_path, monkeypatch) -> Path:
+    """A copy of the set that a test may damage; its sequences of the val split."""
+    shutil.copytree(toy_got10k, tmp_path / "got10k")
+    monkeypatch.setenv("TRACKING_DATA_GOT10K", str(tmp_path / "got10k"))
+    return tmp_path / "got10k" / "val"
+
+
+def only(run: Path) -> Path:
+    [folder] = results(run).values()
+    return folder
+
+
+def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, checkpoint):
+    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND)
+    assert ended.code == 0
+    assert "sequences: 1 tracked, 0 kept, 0 failed\n" in ended.out
+    folder = only(toy.output / "toy")
+    assert not (folder / f"{FIRST}.txt").exists()
+    before = (folder / f"{SECOND}_time.txt").read_bytes()
+    assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
+    assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
+    assert only(toy.output / "toy") == folder
+    assert (folder / f"{SECOND}_time.txt").read_bytes() == before
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest["runs"]) == 3
+    assert manifest["runs"][0]["checkpoint"] == str(checkpoint)
+    assert manifest["settings"]["model"] == to_tree(load_experiment(toy.file))["model"]
+
+
+def test_the_first_box_is_the_given_one_and_all_are_floats(call, toy, checkpoint, toy_got10k):
+    assert call("test.py", "--config", toy.file, *DATASET).code == 0
+    tracked = boxes(only(toy.output / "toy"), FIRST)
+    given = np.loadtxt(toy_got10k / "val" / FIRST / "groundtruth.txt", delimiter=",")
+    assert tracked.shape == given.shape
+    assert np.array_equal(tracked[0], given[0])
+    assert (tracked[1:] % 1).any()
+
+
+def test_other_settings_and_other_weights_have_folders_of_their_own(call, toy, checkpoint):
+    words = ["test.py", "--config", toy.file, *DATASET, "--sequence", FIRST]
+    for override in ("seed=7", "test.tracker.window=none", "model.division.threshold=0.3"):
+        assert "1 tracked, 0 kept" in call(*words, override).out
+    assert "0 tracked, 1 kept" in call(*words, "train.epochs=9").out  # the boxes do not depend on it
+    save(checkpoint, load_experiment(toy.file, ["seed=8"]))
+    assert "1 tracked, 0 kept" in call(*words).out
+    assert len(list((toy.output / "toy" / "results" / "got10k_val").iterdir())) == 4
+
+
+def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
+    other = checkpoint.with_name("epoch_0001.pth")
+    save(other, load_experiment(toy.file, ["seed=8"]))
+    ended = call("test.py", "--config", toy.file, *DATASET, "--checkpoint", checkpoint, "--checkpoint", other)
+    assert ended.code == 0
+    assert ended.out.count("sequences: 2 tracked, 0 kept, 0 failed\n") == 2
+    folders = results(toy.output / "toy")
+    assert list(folders) == ["epoch_0001", "last"]
+    assert not np.array_equal(boxes(folders["last"], FIRST), boxes(folders["epoch_0001"], FIRST))
+    table = ended.out.splitlines()[-3:]
+    assert table[0].split()[:2] == ["benchmark", "results"]
+    assert [line.split()[1] for line in table[1:]] == [folders["last"].name, folders["epoch_0001"].name]
+
+
+def test_a_benchmarks_own_values_are_used_and_stated(call, toy, checkpoint):
+    write_experiment(toy.file, test={"per_dataset": {"got10k_val": {"model.division.threshold": 0.3}}})
+    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", FIRST)
+    folder = only(toy.output / "toy")
+    assert f"got10k_val {folder.name}: settings of this benchmark: model.division.threshold=0.3\n" in ended.out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["settings"]["model"]["division"]["threshold"] == 0.3
+    assert manifest["overrides"] == {"model.division.threshold": 0.3}
+
+
+def test_a_checkpoint_alone_is_tested_with_its_own_configuration(call, toy, checkpoint):
+    assert call("test.py", "--config", toy.file, *DATASET).code == 0
+    folder = only(toy.output / "toy")
+    alone = shutil.move(checkpoint, toy.output / "alone.pth")
+    toy.file.unlink()
+    ended = call("test.py", "--checkpoint", alone, *DATASET)
+    assert ended.code == 0
+    other = results(toy.output / "toy")["alone"]
+    assert np.array_equal(boxes(other, FIRST), boxes(folder, FIRST))
+    assert "0 tracked, 2 kept" in call("test.py", "--checkpoint", alone, *DATASET).out
+    words = ["--name", "renamed", "model.division.threshold=0.3"]
+    assert "2 tracked, 0 kept" in call("test.py", "--checkpoint", alone, *DATASET, *words).out
+    manifest = json.loads((only(toy.output / "renamed") / "manifest.json").read_text())
+    assert manifest["settings"]["model"]["division"]["threshold"] == 0.3
+
+
+def test_ctrl_c_keeps_what_is_finished(call, toy, checkpoint, monkeypatch):
+    calls = iter(range(100))
+
+    def interrupted(path: Path) -> np.ndarray:
+        if next(calls) == 30:
+            raise KeyboardInterrupt
+        return read_image(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.evaluation.runner.read_image", interrupted)
+        ended = call("test.py", "--config", toy.file, *DATASET)
+    assert ended.code == 130
+    assert ended.errors == ["stopped; finished sequences are kept, and the same command goes on with the rest"]
+    assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
+
+
+# Mistakes and damage
+
+
+def test_an_unreadable_image_is_listed_and_the_other_sequences_are_tracked(call, toy, checkpoint, damaged):
+    image = damaged / FIRST / "00000007.jpg"
+    image.write_bytes(b"no picture")
+    ended = call("test.py", "--config", toy.file, *DATASET)
+    assert ended.code == 1
+    assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
+    assert re.search(rf"^FAILED {FIRST}: .*{re.escape(str(image))}", ended.out, re.M)
+    assert "INCOMPLETE, 1 of 2 sequences are left out" in ended.out
+    assert "Traceback" not in ended.out + ended.err
+    assert boxes(only(toy.output / "toy"), SECOND).shape == (20, 4)
+
+
+@pytest.mark.parametrize(("box", "reason"), [
+    ("30,20,0,0", "has no size"),
+    ("300,20,10,10", "lies outside the image of 96 x 72 pixels"),
+])  # fmt: skip
+def test_a_first_box_that_holds_no_target_is_listed(call, toy, checkpoint, damaged, box, reason):
+    file = damaged / SECOND / "groundtruth.txt"
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([box, *rows[1:]]) + "\n")
+    ended = call("test.py", "--config", toy.file, *DATASET)
+    assert ended.code == 1
+    assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
+    assert re.search(rf"^FAILED {SECOND}: the first box .*{reason}", ended.out, re.M)
+
+
+def test_a_later_box_without_size_is_no_error(call, toy, checkpoint, damaged):
+    file = damaged / SECOND / "groundtruth.txt"
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([rows[0], "0,0,0,0", *rows[2:]]) + "\n")
+    assert call("test.py", "--config", toy.file, *DATASET).code == 0
+
+
+def error_of(ended) -> str:
+    """The one line that a program which failed says, and nothing else."""
+    assert ended.code == 1
+    assert ended.out == ""
+    [line] = ended.errors
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+def test_a_sequence_without_images_is_named(call, toy, checkpoint, damaged):
+    for image in (damaged / FIRST).glob("*.jpg"):
+        image.unlink()
+    error = error_of(call("test.py", "--config", toy.file, *DATASET))
+    assert error == f"{damaged / FIRST}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
+
+
+def test_a_dataset_without_its_list_is_named(call, toy, checkpoint, damaged):
+    (damaged / "list.txt").unlink()
+    assert error_of(call("test.py", "--config", toy.file, *DATASET)).startswith(f"{damaged / 'list.txt'}: ")
+
+
+def test_a_dataset_that_is_not_set_is_named(call, toy, checkpoint, monkeypatch):
+    monkeypatch.delenv("TRACKING_DATA_GOT10K")
+    error = error_of(call("test.py", "--config", toy.file, *DATASET))
+    assert error.startswith("data.got10k: not set; set data.got10k in ")
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("got10k_vall", "unknown benchmark 'got10k_vall'; did you mean 'got10k_val'?"),
+    ("lasot", "benchmark 'lasot' is known, but its reader is not there yet; ready are: got10k_val, got10k_test"),
+])  # fmt: skip
+def test_a_benchmark_that_is_not_ready(call, toy, name, words):
+    assert error_of(call("test.py", "--config", toy.file, "--dataset", name)).startswith(words)
+
+
+def test_a_sequence_that_is_not_there(call, toy, checkpoint):
+    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--sequence", "GOT-10k_Val_000003"))
+    assert error.startswith("--sequence: got10k_val has no sequence GOT-10k_Val_000003; did you mean GOT-10k_Val_")
+
+
+def test_a_run_that_was_not_trained(call, toy):
+    error = error_of(call("test.py", "--config", toy.file, *DATASET))
+    last = toy.output / "toy" / "checkpoints" / "last.pth"
+    assert error == f"{last}: no such checkpoint; train the experiment first, or name another with --checkpoint"
+    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--checkpoint", "gone.pth"))
+    assert error == "gone.pth: no such checkpoint"
+
+
+def test_a_truncated_checkpoint_is_told_before_the_sound_one_is_tested(call, toy, checkpoint):
+    cut = checkpoint.with_name("cut.pth")
+    cut.write_bytes(checkpoint.read_bytes()[:5000])
+    for config in ([], ["--config", toy.file]):
+        words = ["--checkpoint", checkpoint, "--checkpoint", cut]
+        error = error_of(call("test.py", *config, *words, *DATASET))
+        assert error.startswith(f"{cut}: not a whole checkpoint of tensors and plain types")
+    assert not (toy.output / "toy" / "results").exists()
+
+
+def test_a_checkpoint_of_another_model_is_named(call, toy, checkpoint):
+    words = ["--config", toy.file, *DATASET, "--processes", "2", "model.backbone.width=48"]
+    error = error_of(call("test.py", *words))
+    assert error.startswith(f"{checkpoint}: of another model than the configuration's (")
+
+
+def test_a_wrong_override_is_named(call, toy, checkpoint):
+    for config in (["--config", toy.file], ["--checkpoint", checkpoint]):
+        error = error_of(call("test.py", *config, *DATASET, "model.division.treshold=0.3"))
+        assert error.startswith("command line: model.division.treshold: got 0.3; unknown key; did you mean threshold?")
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:77"])
+def test_a_device_that_is_not_there(call, toy, checkpoint, device):
+    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--device", device))
+    assert error.startswith(f"device {device!r} ")
+
+
+def test_results_that_cannot_be_written_are_one_line(call, toy, checkpoint):
+    (toy.output / "toy" / "results").write_text("a file")
+    assert str(toy.output / "toy" / "results") in error_of(call("test.py", "--config", toy.file, *DATASET))
+
+
+@pytest.mark.parametrize("words", [
+    "--config grm_tiny",
+    "--dataset got10k_val",
+    "--config grm_tiny --dataset got10k_val --processes 0",
+    "--config grm_tiny --dataset got10k_val --process 2",
+])  # fmt: skip
+def test_wrong_arguments_are_exit_code_2(call, words):
+    assert call("test.py", *words.split()).code == 2

@@ -1,0 +1,270 @@
+"""train.py: to the end, stopped and gone on with, in several processes, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from toy_experiment import write_experiment
+
+from lib.config.yaml12 import read_yaml
+from lib.experiment.config import load_config, to_tree
+from lib.runtime.checkpoint import read_checkpoint
+
+PROGRAM = Path(__file__).parents[2] / "tracking" / "train.py"
+
+
+def log(run: Path) -> list[dict]:
+    file = run / "log.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    """Whether two runs ended with the same weights, buffers and state of the optimiser."""
+    states = [read_checkpoint(run / "checkpoints" / "last.pth") for run in (one, other)]
+    ours, theirs = (
+        {**state["model"], **{(index, name): value for index, values in state["optimizer"]["state"].items()
+                              for name, value in values.items()}}
+        for state in states
+    )  # fmt: skip
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_configuration_log_curves_and_checkpoints(trained):
+    toy, ended = trained
+    run = toy.output / "toy"
+    assert ended.code == 0, ended.err
+    assert read_yaml(run / "config.yaml") == to_tree(load_config(toy.file))
+    assert [line["step"] for line in log(run) if line["kind"] == "train"] == list(range(1, 41))
+    assert [line["step"] for line in log(run) if line["kind"] == "validation"] == [20, 40]
+    assert len(list((run / "tensorboard").iterdir())) == 1
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+        "epoch_0001.pth", "epoch_0002.pth", "last.pth",
+    ]  # fmt: skip
+    said = ended.err
+    for words in (
+        "2 epochs of 20 steps, 40 steps in all",
+        "global batch 4 in 2 groups of 2; processes: 1, groups that each takes a step (accumulation): 2",
+        "lr: backbone 0.0001, division 0.001, head 0.001; fp32 on ",
+        "epoch 2/2, step 40/40: loss ",
+        "held-out pairs: loss ",
+    ):
+        assert words in said
+    assert ended.out == ""
+
+
+def wait_for_step(process: subprocess.Popen[str], run: Path, step: int) -> None:
+    while not any(line["step"] >= step for line in log(run)):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_run_stopped_by_each_signal_goes_on_to_the_same_bits(trained, start):
+    toy, _ = trained
+    run = toy.output / "stopped"
+    for number, step in ((signal.SIGINT, 2), (signal.SIGTERM, 21), (None, 40)):
+        with start("train.py", "--config", toy.file, "--name", "stopped") as process:
+            if number is not None:
+                wait_for_step(process, run, step)
+                process.send_signal(number)
+            err = process.communicate()[1]
+        assert process.returncode == (128 + number if number else 0), err
+        assert "Traceback" not in err
+        if number is not None:
+            assert f"stopped by {number.name} at step " in err
+            assert "the same command goes on from there" in err
+            assert log(run)[-1]["step"] < 40
+    assert same_bits(run, toy.output / "toy")
+    assert [line["step"] for line in log(run) if line["kind"] == "train"] == list(range(1, 41))
+
+
+@pytest.mark.slow
+def test_two_processes_by_nproc_or_by_torchrun(trained, run, environment):
+    toy, _ = trained
+    words = ["--config", toy.file, "data.samples_per_epoch=8", "train.epochs=1"]
+    ended = run("train.py", "--nproc=2", *words, "--name", "nproc")
+    assert ended.code == 0, ended.err
+    assert ended.err.count("processes: 2, groups that each takes a step (accumulation): 1") == 1
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", PROGRAM]
+    command = [*map(str, (*torchrun, *words, "--name", "torchrun"))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert same_bits(toy.output / "nproc", toy.output / "torchrun")
+    first = log(toy.output / "nproc")[0]
+    assert first["loss"] == pytest.approx(log(toy.output / "toy")[0]["loss"], rel=1e-5)
+    assert read_checkpoint(toy.output / "nproc" / "checkpoints" / "last.pth")["processes"] == 2
+
+
+@pytest.mark.slow
+def test_a_mistake_is_told_without_a_traceback_by_the_program_itself(run, environment, tmp_path):
+    ended = run("train.py", "--config", "grm_tiny", "train.epoch=3")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == "error: command line: train.epoch: got 3; unknown key; did you mean epochs?\n"
+
+
+# In this process
+
+
+def test_a_finished_run_says_so_and_changes_nothing(call, toy):
+    assert call("train.py", "--config", toy.file).code == 0
+    run = toy.output / "toy"
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    ended = call("train.py", "--config", toy.file)
+    assert ended.code == 0
+    assert "training is complete already, 2 epochs" in ended.err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_overfitting_is_a_smoke_run_beside_the_real_one(call, toy):
+    ended = call("train.py", "--config", toy.file, "--overfit", "train.epochs=8", "train.optimizer.lr=1e-2")
+    assert ended.code == 0
+    assert [path.name for path in (toy.output / "toy").iterdir()] == ["overfit"]
+    losses = [line["loss"] for line in log(toy.output / "toy" / "overfit")]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_a_new_run_can_start_from_the_weights_of_another(call, toy):
+    assert call("train.py", "--config", toy.file).code == 0
+    source = toy.output / "toy" / "checkpoints" / "last.pth"
+    words = ["--config", toy.file, "--name", "tuned", f"train.init_from={source}"]
+    ended = call("train.py", *words, "train.optimizer.lr=1e-12", "train.optimizer.weight_decay=0", "train.epochs=1")
+    assert ended.code == 0
+    assert f"weights from {source}" in ended.err
+    tuned = read_checkpoint(toy.output / "tuned" / "checkpoints" / "last.pth")
+    assert tuned["step"] == 2
+    for name, value in read_checkpoint(source)["model"].items():
+        if "running_" not in name and "num_batches" not in name:
+            torch.testing.assert_close(tuned["model"][name], value, rtol=0, atol=1e-9)
+    absent = call("train.py", "--config", toy.file, "--name", "other", "train.init_from=gone.pth")
+    assert absent.code == 1
+    assert absent.errors == ["error: gone.pth: no such checkpoint"]
+
+
+def test_another_configuration_of_the_same_run_is_refused(call, toy):
+    assert call("train.py", "--config", toy.file).code == 0
+    ended = call("train.py", "--config", toy.file, "train.epochs=3")
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert ended.errors[0].startswith(f"error: {toy.output / 'toy' / 'checkpoints' / 'last.pth'}: this run was started")
+    assert "train.epochs was 2, is 3" in ended.errors[0]
+
+
+def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(call, toy):
+    assert call("train.py", "--config", toy.file).code == 0
+    last = toy.output / "toy" / "checkpoints" / "last.pth"
+    last.write_bytes(last.read_bytes()[:1000])
+    ended = call("train.py", "--config", toy.file)
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert ended.errors[0].startswith(f"error: {last}: not a whole checkpoint")
+    assert "remove this file to go on from epoch_0002.pth" in ended.errors[0]
+    assert last.stat().st_size == 1000
+
+
+def test_each_wrong_key_is_a_line(call, toy):
+    file = write_experiment(toy.file, train={"epochs": "many"}, data={"max_gaps": 3})
+    ended = call("train.py", "--config", file)
+    assert ended.code == 1
+    assert sorted(ended.errors) == [
+        f"error: {file}: data.max_gaps: got 3; unknown key; did you mean max_gap?",
+        f'error: {file}: train.epochs: got "many"; should be a valid integer',
+    ]
+    assert not toy.output.exists()
+
+
+def test_batches_that_do_not_divide_are_told_with_what_is_near(call, toy):
+    ended = call("train.py", "--config", toy.file, "train.group_batch=3")
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert "train.group_batch" in ended.errors[0]
+
+
+def test_everything_missing_is_told_before_anything_starts(call, toy, monkeypatch):
+    monkeypatch.delenv("TRACKING_DATA_GOT10K")
+    ended = call("train.py", "--config", toy.file, "model.pretrained=mae_pretrain_vit_base.pth", "--nproc", "2")
+    assert ended.code == 1
+    assert len(ended.errors) == 2
+    assert ended.errors[0].startswith("error: data.got10k: not set; set data.got10k in ")
+    assert ended.errors[1].startswith("error: model.pretrained: ")
+    assert "https://dl.fbaipublicfiles.com" in ended.errors[1]
+
+
+def test_a_dataset_whose_reader_comes_later(call, toy):
+    ended = call("train.py", "--config", toy.file, "data.train=[{name: lasot, split: train}]")
+    assert ended.code == 1
+    assert ended.errors == ["error: the reader of dataset 'lasot' is not there yet; ready are: got10k"]
+
+
+def test_a_list_shorter_than_a_published_split_names_full(call, toy):
+    ended = call("train.py", "--config", toy.file, "data.train=[{name: got10k, split: vot_train}]")
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert "list.txt: names 3 sequences, but split 'vot_train' needs" in ended.errors[0]
+    assert "'full'" in ended.errors[0]
+
+
+def test_an_output_that_cannot_be_made_is_one_line(call, toy):
+    toy.output.write_text("a file")
+    ended = call("train.py", "--config", toy.file)
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert str(toy.output) in ended.errors[0]
+    assert ended.errors[0].startswith("error: ")
+
+
+def test_devices_that_are_not_there(call, toy):
+    for device in ("abacus", "cuda:77"):
+        ended = call("train.py", "--config", toy.file, "--device", device)
+        assert ended.code == 1
+        assert len(ended.errors) == 1
+        assert ended.errors[0].startswith(f"error: device {device!r} ")
+
+
+@pytest.mark.parametrize("words", [
+    "",
+    "--config grm_tiny --nproc 0",
+    "--config grm_tiny --nproc two",
+    "--config grm_tiny --npro 2",
+    "--config grm_tiny --gpus 2",
+])  # fmt: skip
+def test_wrong_arguments_are_exit_code_2(call, words):
+    assert call("train.py", *words.split()).code == 2
+
+
+def test_nproc_under_torchrun_is_a_wrong_argument(call, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    ended = call("train.py", "--config", "grm_tiny", "--nproc", "2")
+    assert ended.code == 2
+    assert "leave it out under torchrun" in ended.err
+
+
+@pytest.mark.parametrize("given", [["--nproc", "2"], ["--nproc=2"]])
+def test_torchrun_gets_the_other_arguments(call, toy, monkeypatch, given):
+    commands: list[tuple[int, list[str]]] = []
+
+    def note(processes: int, command: list[str]) -> int:
+        commands.append((processes, command))
+        return 143
+
+    monkeypatch.setattr("lib.runtime.launch.launch", note)
+    ended = call("train.py", "--config", toy.file, *given, "--name", "x", "train.epochs=3")
+    assert ended.code == 143
+    assert commands == [(2, [str(PROGRAM), "--config", str(toy.file), "--name", "x", "train.epochs=3"])]
+
+
+def test_ctrl_c_before_the_first_step_is_no_traceback(call, toy, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lib.data.datasets.registry.DATASETS", {"got10k": interrupted})
+    ended = call("train.py", "--config", toy.file)
+    assert ended.code == 130
+    assert ended.errors == ["stopped before the first step"]
