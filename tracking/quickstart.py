@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from lib.config.paths import load_paths
@@ -17,13 +18,24 @@ TRAIN = Path(__file__).with_name("train.py")
 
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--seed", type=int, default=42, help="of weights, samples and noise; the set stays the same")
-    parser.add_argument("--data", type=Path, help="where the set lies or is written (default: synthetic in the output)")
+    parser.add_argument("--data", type=Path, help="folder in GOT-10k's layout instead of the synthetic set")
     parser.add_argument("--name", help="name of the output folder (default: quickstart_SEED)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="for writing and testing")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="for writing, testing and (two at most) training"
+    )
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
-    return parser.parse_intermixed_args()
+    arguments = parser.parse_intermixed_args()
+    if arguments.processes < 1:
+        parser.error("--processes must be 1 or more")
+    return arguments
+
+
+def train(processes: int, words: list[str], variables: dict[str, str]) -> int:
+    """Run train.py; the variables decide where data and output lie, whatever paths.yaml says."""
+    os.environ.update(variables)
+    return launch(processes, [str(TRAIN), *words])
 
 
 def main() -> int:
@@ -34,14 +46,14 @@ def main() -> int:
         paths = load_paths()
         end = run_quickstart(
             paths,
-            data=arguments.data or paths.output / "synthetic",
+            data=arguments.data,
             run=arguments.name or f"quickstart_{arguments.seed}",
             overrides=(*arguments.overrides, f"seed={arguments.seed}"),
             processes=arguments.processes,
-            train=lambda words: launch(min(arguments.processes, 2), [str(TRAIN), *words]),
+            train=partial(train, min(arguments.processes, 2)),
         )
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; what is finished is kept, and the same command goes on with the rest", file=sys.stderr)

@@ -190,7 +190,7 @@ def _departure(rng: np.random.Generator, centres: np.ndarray, half: np.ndarray, 
 
 
 def _jerks(rng: np.random.Generator, side: np.ndarray) -> np.ndarray:
-    """A held camera's jumps ``[frames, 2]`` in pixels: about one in twelve frames moves all by half an object or so, after
+    """A held camera's jumps ``[frames, 2]`` in pixels: one frame in twelve moves all by half an object or so, after
     which the view creeps back. Without them, whoever follows the nearest object needs no template."""
     offsets = np.zeros((len(side), 2))
     for frame in range(1, len(side)):

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from lib.config.paths import Paths
-from lib.config.yaml12 import to_yaml
 from lib.data.images import read_image
 from lib.data.synthetic import write_synthetic
 from lib.data.types import Sequence
@@ -55,32 +54,32 @@ class QuickstartEnd(NamedTuple):
 
 def run_quickstart(
     paths: Paths,
-    data: Path,
+    data: Path | None,
     run: str,
     overrides: tuple[str, ...],
     processes: int,
-    train: Callable[[list[str]], int],
+    train: Callable[[list[str], dict[str, str]], int],
 ) -> QuickstartEnd:
-    """Write the set to ``data`` if it is not there, train, test and draw; everything else goes to the run's folder.
+    """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
-    ``train`` runs the training program with the arguments it is given, and returns its exit code. What is finished from
-    an earlier call of the same ``run`` is kept. Raises ``ValueError`` as its parts do.
+    ``data`` is a folder in GOT-10k's layout to take instead of the set. ``train`` runs the training program with
+    the arguments and environment variables it is given, and returns its exit code. What is finished from an earlier
+    call of the same ``run`` is kept. Raises ``ValueError`` as its parts do.
     """
-    write_synthetic(data, processes=processes)
-    paths = paths.model_copy(update={"data": {**paths.data, "got10k": data}})
+    if data is None:
+        data = paths.output / "synthetic"
+        write_synthetic(data, processes=processes)
     experiment = load_experiment("grm_tiny", overrides, run)
     output = paths.output / run
     seconds: dict[str, float] = {}
 
-    output.mkdir(parents=True, exist_ok=True)
-    paths_file = output / "paths.yaml"
-    paths_file.write_text(to_yaml(paths.model_dump(mode="json")), encoding="utf-8")
+    sequences = read_benchmark(BENCHMARK, data)
+    places = {"TRACKING_DATA_GOT10K": str(data), "TRACKING_OUTPUT": str(paths.output)}
     with _clocked(seconds, "training"):
-        code = train(["--config", "grm_tiny", "--name", run, "--device", "cpu", "--paths", str(paths_file), *overrides])
+        code = train(["--config", "grm_tiny", "--name", run, "--device", "cpu", *overrides], places)
     if code:
         return QuickstartEnd("the training did not end; the same command goes on from its last checkpoint", code)
 
-    sequences = read_benchmark(BENCHMARK, data)
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
         tested = {

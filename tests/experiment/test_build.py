@@ -63,10 +63,13 @@ def test_the_network_depends_on_the_seed_alone(toy):
     assert not equal(first, build_model(toy.model_copy(update={"seed": 8})))
 
 
-def test_building_leaves_the_global_generator_and_is_in_eval_mode(toy):
+def test_building_leaves_the_global_generators_and_is_in_eval_mode(toy, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
     before = torch.get_rng_state()
     model = build_model(toy)
     assert torch.equal(before, torch.get_rng_state())
+    assert seeds == []
     assert not any(module.training for module in model.modules())
 
 

@@ -20,7 +20,6 @@ from lib.models.layers.division import (
 )
 from lib.models.layers.relation import exact_attention, published_attention
 
-
 # Of the sine and cosine positions a network starts from: at MAE's 10000 the cells of so small a grid are nearly alike.
 POSITION_TEMPERATURE = 20.0
 
@@ -31,7 +30,7 @@ class ViTConfig(Section):
     ``drop_path`` grows linearly from 0 in the first block to this in the last.
     """
 
-    width: int = Field(default=768, ge=1)
+    width: int = Field(default=768, ge=4, multiple_of=4)
     depth: int = Field(default=12, ge=1)
     heads: int = Field(default=12, ge=1)
     patch: int = Field(default=16, ge=1)

@@ -1,0 +1,41 @@
+"""What the quickstart is made of, without its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.config.paths import Paths
+from lib.data.datasets.got10k import read_got10k
+from lib.experiment import quickstart
+from lib.experiment.build import build_model, load_experiment
+from lib.experiment.config import to_tree
+
+
+def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path: Path, toy_got10k: Path):
+    asked = []
+    end = quickstart.run_quickstart(
+        Paths(output=tmp_path), toy_got10k, "quick", ("seed=3",), 1, lambda *words: asked.append(words) or 130
+    )
+    assert end.exit_code == 130
+    words, variables = asked[0]
+    assert words[-1] == "seed=3"
+    assert words[words.index("--name") + 1] == "quick"
+    assert variables == {"TRACKING_DATA_GOT10K": str(toy_got10k), "TRACKING_OUTPUT": str(tmp_path)}
+
+
+def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path: Path, toy_got10k: Path):
+    """With the last block's predictor biased to A, every token of it is A, and a picture of each crop is kept."""
+    experiment = load_experiment("grm_tiny")
+    model = build_model(experiment)
+    for block, sign in zip(model.backbone.blocks[1:], (1, -1, 1), strict=True):
+        with torch.no_grad():
+            block.attn.divide_predict[4].bias.copy_(torch.tensor([-50.0, 50.0]) * sign)
+    torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
+    sequences = read_got10k(toy_got10k, "official_val")
+    crops, interacts = quickstart._divisions(experiment, tmp_path / "weights.pth", sequences)
+    assert interacts.mean(axis=(0, 2)).tolist() == [1, 0, 1]
+    assert len(crops) == len(sequences)
+    assert all(crop.shape == (128, 128, 3) and crop.dtype == np.uint8 for crop in crops)

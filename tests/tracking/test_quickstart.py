@@ -1,0 +1,49 @@
+"""The quickstart at toy size: trained, tested beside its baselines, drawn; then again, keeping what is finished."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+TOY = ("train.epochs=1", "data.samples_per_epoch=64", "data.val_samples=16", "data.workers=0", "train.log_every=1")
+
+
+@pytest.mark.slow
+def test_the_quickstart_leaves_scores_pictures_and_a_log(run, toy_got10k: Path, environment: dict[str, str]):
+    words = ("--data", toy_got10k, "--name", "quick", "--processes", "1", *TOY)
+    ended = run("quickstart.py", *words)
+    assert ended.code == 0, ended.err
+    output = Path(environment["TRACKING_OUTPUT"]) / "quick"
+    for title in ("trained", "the first box repeated", "the untrained network", "another sequence's template"):
+        assert title in ended.out
+    for file in ("training.png", "success.png", "overlay.mp4", "overlay.png", "division.png"):
+        assert str(output / "reports" / file) in ended.out
+        assert (output / "reports" / file).stat().st_size > 1000
+    assert str(output / "log.jsonl") in ended.out
+    summary = json.loads((output / "reports" / "quickstart.json").read_text())
+    assert set(summary["scores"]) == {"trained", "first_box", "untrained", "wrong_template"}
+    assert len(summary["share_of_a_tokens"]) == 3
+    assert all(0 <= share <= 1 for share in summary["share_of_a_tokens"])
+
+    again = run("quickstart.py", *words)
+    assert again.code == 0
+    assert [line for line in again.out.splitlines() if " s, " not in line] == [
+        line for line in ended.out.splitlines() if " s, " not in line
+    ]
+    assert json.loads((output / "reports" / "quickstart.json").read_text())["scores"] == summary["scores"]
+
+
+@pytest.mark.parametrize("words", [("--seed", "x"), ("--processes", "0"), ("--unknown",)])
+def test_wrong_arguments_are_exit_code_2(call, words: tuple[str, ...]):
+    assert call("quickstart.py", *words).code == 2
+
+
+def test_a_folder_that_is_no_set_is_one_clear_line(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRACKING_OUTPUT", str(tmp_path / "output"))
+    ended = call("quickstart.py", "--data", tmp_path / "absent", "--processes", "1")
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert ended.errors[0].startswith("error: ")
+    assert str(tmp_path / "absent") in ended.errors[0]
