@@ -114,7 +114,8 @@ def run_benchmark(
     tracks = []
     several = processes > 1
     run = _track_in_processes(waiting, make_tracker, processes) if several else _track_here(waiting, make_tracker)
-    bar = tqdm(total=sum(map(len, waiting)), unit="frame", smoothing=0, dynamic_ncols=True, disable=not waiting)
+    hidden = None if waiting else True  # None: on a terminal only
+    bar = tqdm(total=sum(map(len, waiting)), unit="frame", smoothing=0, dynamic_ncols=True, disable=hidden)
     with bar, closing(run) as outcomes:
         bar.set_postfix_str(f"{len(kept)}/{len(sequences)} sequences")
         for sequence, outcome in outcomes:

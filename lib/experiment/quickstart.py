@@ -28,6 +28,7 @@ from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import results_folder, track_and_score
 from lib.geometry.crop import crop_window, cut
 from lib.models.base import normalise
+from lib.runtime.files import write_text
 from lib.visualization.curves import plot_success, plot_training
 from lib.visualization.division import draw_division
 from lib.visualization.sheet import write_png
@@ -91,7 +92,7 @@ def run_quickstart(
 
     scores = {label: score.as_dict()["overall"] for label, score in tested.items()}
     summary = {"scores": scores, "share_of_a_tokens": shares, "seconds": seconds}
-    (output / "reports" / "quickstart.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
     failures = [f"FAILED {label}: {error.name}: {error.error}" for label, s in tested.items() for error in s.errors]
     return QuickstartEnd("\n".join([_text(tested, shares, seconds, output), *failures]), int(bool(failures)))
 

@@ -27,6 +27,8 @@ def launch(processes: int, command: list[str]) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", SHUTDOWN_SECONDS)
+    # Its lines about children that end repeat, less clearly, what the children themselves have said.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     earlier = {number: signal.getsignal(number) for number in STOPPING}
     try:
         run(parse_args(["--standalone", f"--nproc-per-node={processes}", *command]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import nullcontext
 
 import torch
@@ -23,6 +24,8 @@ class Replicas:
         self._shared = None
         if process.world > 1:
             self.broadcast_buffers()
+            # Of 1x1 convolutions the strides have no meaning, and the copy it warns of is of a few hundred numbers.
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             self._shared = DistributedDataParallel(_Shared(actor), broadcast_buffers=False)
             self._settle_buckets()
 

@@ -17,6 +17,7 @@ from lib.config.schema import ConfigError, Section
 from lib.config.yaml12 import to_yaml
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
 from lib.runtime.checkpoint import CheckpointError, load_weights, read_training_checkpoint
+from lib.runtime.files import write_text
 from lib.runtime.process import Process
 from lib.runtime.seeds import seed_network
 from lib.runtime.stop import StopRequested, StopSignals
@@ -228,7 +229,10 @@ class Trainer:
                 )
         elif self.config.init_from is not None:
             path = Path(self.config.init_from)
-            load_weights(self.actor.model, read_training_checkpoint(path)["model"], path)
+            try:
+                load_weights(self.actor.model, read_training_checkpoint(path)["model"], path)
+            except CheckpointError as error:
+                raise CheckpointError(f"train.init_from: {error}") from error
             logger.info("weights from %s", path)
         steps = self.process.gather(self.step)
         if len(set(steps)) > 1:
@@ -253,8 +257,7 @@ class Trainer:
 
     def _start_progress(self) -> Progress:
         if self.process.is_main:
-            self.output.mkdir(parents=True, exist_ok=True)
-            (self.output / "config.yaml").write_text(to_yaml(self.experiment), encoding="utf-8")
+            write_text(self.output / "config.yaml", to_yaml(self.experiment))
         return Progress(
             self.output,
             self.process,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lib.runtime.files import replacing
+from lib.runtime.files import replacing, write_text
 
 
 def test_whole_content_takes_the_place_of_the_earlier(tmp_path):
@@ -32,3 +32,11 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path):
         file.write(b"new")
     assert path.read_text() == "new"
     assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]
+
+
+def test_text_makes_its_folder_and_a_refusal_names_the_file(tmp_path):
+    write_text(tmp_path / "run" / "config.yaml", "seed: 1\n")
+    assert (tmp_path / "run" / "config.yaml").read_text() == "seed: 1\n"
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OSError, match="taken/config.yaml"):
+        write_text(tmp_path / "taken" / "config.yaml", "seed: 1\n")
