@@ -151,13 +151,22 @@ def _draw(
     plot_training(output / "log.jsonl", reports / "training.png")
     curves = {TITLES[label]: np.array(score.overall.success_curve) for label, score in scores.items() if score.overall}
     plot_success(curves, reports / "success.png")
-    shown = sequences[0]
+    shown = _median_sequence(sequences, scores[TRAINED])
     tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
     tracks = {"ground truth": shown.boxes, "grm_tiny": tracked}
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
     crops, interacts = _divisions(experiment, checkpoint, sequences)
     write_png(reports / "division.png", draw_division(crops[0], interacts[0]))
     return interacts.mean(axis=(0, 2)).tolist()
+
+
+def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequence:
+    """The sequence to look at: half of those that could be scored went better, half worse."""
+    ranked = sorted((entry.scores.ao, entry.name) for entry in score.sequences if entry.scores)
+    if not ranked:
+        raise ValueError(f"{score.folder}: no sequence could be scored; its score.json says why")
+    name = ranked[len(ranked) // 2][1]
+    return next(sequence for sequence in sequences if sequence.name == name)
 
 
 def _divisions(

@@ -9,6 +9,9 @@ import torch
 
 from lib.config.paths import Paths
 from lib.data.datasets.got10k import read_got10k
+from lib.data.types import Sequence
+from lib.evaluation.metrics import Got10kScores
+from lib.evaluation.report import BenchmarkScore, SequenceScore
 from lib.experiment import quickstart
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
@@ -39,3 +42,13 @@ def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path:
     assert interacts.mean(axis=(0, 2)).tolist() == [1, 0, 1]
     assert len(crops) == len(sequences)
     assert all(crop.shape == (128, 128, 3) and crop.dtype == np.uint8 for crop in crops)
+
+
+def test_the_sequence_to_look_at_is_the_median():
+    def scored(name: str, ao: float | None) -> SequenceScore:
+        return SequenceScore(name, None if ao is None else Got10kScores(ao, 0, 0, np.zeros(101), 1))
+
+    entries = (scored("best", 0.9), scored("lost", None), scored("worst", 0.1), scored("middle", 0.5))
+    score = BenchmarkScore("got10k_val", "got10k", "", Path("x"), {}, None, entries)
+    sequences = [Sequence(name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for name, _, _ in entries]
+    assert quickstart._median_sequence(sequences, score).name == "middle"
