@@ -145,7 +145,7 @@ def test_a_new_run_can_start_from_the_weights_of_another(call, toy):
             torch.testing.assert_close(tuned["model"][name], value, rtol=0, atol=1e-9)
     absent = call("train.py", "--config", toy.file, "--name", "other", "train.init_from=gone.pth")
     assert absent.code == 1
-    assert absent.errors == ["error: gone.pth: no such checkpoint"]
+    assert absent.errors == ["error: train.init_from: gone.pth: no such checkpoint"]
 
 
 def test_another_configuration_of_the_same_run_is_refused(call, toy):
