@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Numbers
@@ -20,6 +19,11 @@ from lib.data.types import Batch, Sample
 
 # macOS has no sigwaitinfo; there any SIGTERM ends a worker.
 _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}
+
+
+# Not "fork": beside gloo's threads, which take and leave the interpreter on their own, a forked worker now and then
+# finds a lock of the interpreter held for ever. The server is a fresh process without any.
+_START_METHOD = "forkserver"
 
 
 class Loader:
@@ -37,7 +41,9 @@ class Loader:
             yield item
 
     def _start(self) -> Iterator[Batch | ValueError]:
-        """Torch's iterator; it starts the workers, which inherit this thread's signal mask."""
+        """Torch's iterator; it starts the workers and, the first time, the server they are forked from, which inherits
+        this thread's signal mask and hands it on."""
+        multiprocessing.get_context(_START_METHOD).set_forkserver_preload(["__main__", __name__])
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
         try:
             return iter(self._loader)
@@ -59,8 +65,7 @@ def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin
             collate_fn=_pass_on,
             pin_memory=pin_memory,
             worker_init_fn=_start_worker,
-            # Forked workers share the list of sequences and start at once, on every version of Python.
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            multiprocessing_context=_START_METHOD if workers else None,
             # Starting an iterator draws a number; from this generator it leaves torch's global one alone.
             generator=torch.Generator(),
         )
@@ -107,7 +112,7 @@ def _start_worker(_number: int) -> None:
     only the parent's counts.
     """
     cv2.setNumThreads(0)  # torch's loader has set torch to one thread already
-    signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)  # a spawned worker, as on macOS, does not inherit it
+    signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
     if signal.SIGTERM in _MAIN_DECIDES:
         threading.Thread(target=_exit_for_parent, daemon=True).start()
 

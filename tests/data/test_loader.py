@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import subprocess
 
@@ -111,6 +112,16 @@ def test_a_worker_ends_when_its_parent_says_so(pairs):
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
+
+
+def test_workers_are_not_forked_from_this_process(pairs):
+    """Forked beside gloo's threads, one worker in hundreds hung for ever in its first moment."""
+    batches = iter(build_loader(pairs, [[0], [1]], workers=1))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    parent = subprocess.run(["ps", "-o", "ppid=", "-p", str(worker.pid)], capture_output=True, text=True, check=True)
+    assert int(parent.stdout) != os.getpid()
+    batches.close()
 
 
 def test_giving_up_early_ends_the_workers(pairs):
