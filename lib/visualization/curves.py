@@ -74,13 +74,13 @@ def plot_training(log: Path, picture: Path) -> None:
 def plot_success(curves: Mapping[str, np.ndarray], picture: Path) -> None:
     """Success curves on one plot, as a PNG: under each label the share of frames (0 to 1) whose overlap exceeds each of
     the thresholds, which run evenly from 0 to 1. The legend gives each curve's mean."""
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    figure = Figure(figsize=(6, 5.5), layout="constrained")
     axes = figure.subplots()
     for label, curve in curves.items():
         axes.plot(np.linspace(0, 1, len(curve)), curve, label=f"{label}: {np.mean(curve):.3f}")
     axes.set(title="success", xlabel="overlap threshold", ylabel="share of frames", xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.3)
-    axes.legend(title="mean of the curve")
+    figure.legend(title="mean of the curve", loc="outside lower center")
     _save(figure, picture)
 
 
