@@ -203,14 +203,14 @@ def _jerks(rng: np.random.Generator, side: np.ndarray) -> np.ndarray:
 def _objects(
     rng: np.random.Generator, patterns: dict[str, Field], side: np.ndarray, home: np.ndarray, width: int, height: int
 ) -> list[Layer]:
-    """The target and its two companions: one shape, family of pattern and accent colour, three patterns and hues.
+    """The target and its two companions: one shape and family of pattern, three patterns and hues.
 
     All three circle round ``home`` ``[frames, 2]`` alike, so that their places do not tell which is the target.
     """
     frames = len(side)
     outline = SHAPES[str(rng.choice(list(SHAPES)))]
     pattern = patterns[str(rng.choice(list(patterns)))]
-    accent = rng.uniform(0.3, 0.6), rng.choice([0.25, 0.95])
+    accent = rng.uniform(0.3, 0.6), rng.choice([0.25, 0.95])  # saturation and value, in each object's own hue
     hues = rng.uniform() + np.array([0, 1, 2]) / 3 + rng.uniform(-0.1, 0.1, 3)
     turn = rng.uniform(0, 2 * np.pi) + 2.5 * _wave(rng, frames, 50, 110)
     layers = []
