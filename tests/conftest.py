@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from lib.data.synthetic import write_synthetic
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Indices that the programs make lie here, not in the checkout."""
+    os.environ["TRACKING_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    return Path(os.environ["TRACKING_CACHE"])
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,16 @@ class Paths(Section):
     * ``data``: root folder of each dataset by its name, as ``dataset_root`` looks it up.
     * ``output``: runs are written below it, a folder an experiment.
     * ``pretrained_models``: weights that others trained.
+    * ``cache``: what is made from the data and can be made again (indices of annotations, frames of videos).
+    * ``crops``: crop store of each dataset by its name, where ``prepare_data.py crops`` has made one.
     """
 
     data: dict[str, Path] = {}
+    crops: dict[str, Path] = {}
     # Strict validation of JSON refuses a default that is a Path already, hence the exceptions from validating defaults.
     output: Path = Field(default_factory=lambda: REPOSITORY / "output", validate_default=False)
     pretrained_models: Path = Field(default_factory=lambda: REPOSITORY / "pretrained_models", validate_default=False)
+    cache: Path = Field(default_factory=lambda: REPOSITORY / "cache", validate_default=False)
     _file: Path = PrivateAttr(default_factory=lambda: REPOSITORY / "paths.yaml")
 
     def dataset_root(self, name: str) -> Path:
@@ -48,9 +52,10 @@ def load_paths(file: Path | None = None) -> Paths:
     """The folders of this machine.
 
     They are read from ``file``, else from the file that TRACKING_PATHS names, else from paths.yaml in the checkout if
-    there is one, else defaults hold. TRACKING_DATA_<NAME>, TRACKING_OUTPUT and TRACKING_PRETRAINED_MODELS then replace
-    single entries; an empty variable counts as unset. A relative path counts from the folder of the file it stands in,
-    or from the current folder if it stands in a variable. Raises ``ConfigError`` for a file that is absent or wrong.
+    there is one, else defaults hold. TRACKING_DATA_<NAME>, TRACKING_OUTPUT, TRACKING_PRETRAINED_MODELS and
+    TRACKING_CACHE then replace single entries; an empty variable counts as unset. A relative path counts from the
+    folder of the file it stands in, or from the current folder if it stands in a variable. Raises ``ConfigError`` for a
+    file that is absent or wrong.
     """
     variable = _variable("PATHS")
     if file is None and variable and not variable.exists():
@@ -63,6 +68,8 @@ def load_paths(file: Path | None = None) -> Paths:
         data=data | _data_variables(),
         output=_variable("OUTPUT") or _absolute(given.output, chosen.parent),
         pretrained_models=_variable("PRETRAINED_MODELS") or _absolute(given.pretrained_models, chosen.parent),
+        cache=_variable("CACHE") or _absolute(given.cache, chosen.parent),
+        crops={name: _absolute(folder, chosen.parent) for name, folder in given.crops.items()},
     )
     paths._file = chosen
     return paths

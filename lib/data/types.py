@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+
+if TYPE_CHECKING:
+    from lib.data.source import Location
+
+
+class NumberedNames(abc.Sequence):
+    """File names that are numbers in a row: ``pattern % first``, ``pattern % (first + 1)``, ... ``count`` of them.
+
+    ``pattern`` has one integer conversion, ``%08d.jpg`` or ``img_%05d.jpg``.
+    """
+
+    def __init__(self, pattern: str, first: int, count: int) -> None:
+        self.pattern, self.first, self.count = pattern, first, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int | slice) -> str | abc.Sequence[str]:
+        numbers = range(self.first, self.first + self.count)[index]
+        return [self.pattern % number for number in numbers] if isinstance(index, slice) else self.pattern % numbers
 
 
 class FrameFiles(abc.Sequence):
     """The image files of one folder, in order, like a tuple of paths.
 
-    A path is made when it is asked for: those of GOT-10k alone would take 280 MB, which each worker process would copy
-    as it touches them.
+    A path is made when it is asked for: those of GOT-10k alone would take 280 MB. ``folder`` is a ``Path``, or what
+    stands for a folder inside a packed dataset (``lib.data.source.Location``).
     """
 
-    def __init__(self, folder: Path, names: abc.Sequence[str]) -> None:
+    def __init__(self, folder: Location, names: abc.Sequence[str]) -> None:
         self.folder = folder
-        self._names = np.array(names, dtype=str)
+        self.names = names if isinstance(names, NumberedNames) else np.array(names, dtype=str)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.names)
 
-    def __getitem__(self, index: int | slice) -> Path | FrameFiles:
+    def __getitem__(self, index: int | slice) -> Location | FrameFiles:
         if isinstance(index, slice):
-            return FrameFiles(self.folder, self._names[index])
-        return self.folder / str(self._names[index])
+            return FrameFiles(self.folder, self.names[index])
+        return self.folder / str(self.names[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +63,20 @@ class Sequence:
     * ``visible``: bool ``[N]``, whether training may use that frame's box.
     * ``image_set``: True if the one frame stands for a video (COCO).
     * ``cover``: GOT-10k's visible share in eighths, int ``[N]``, or None; the GOT-10k protocol needs it.
+    * ``absent``: bool ``[N]``, where the dataset itself says that the target cannot be seen (full occlusion, out of
+      view), or None if it says nothing; some protocols leave these frames out.
+    * ``meta``: what else the dataset says of the sequence, in words (class, motion, language, resolution).
     """
 
     name: str
     dataset: str
-    frames: abc.Sequence[Path]
+    frames: abc.Sequence[Location]
     boxes: np.ndarray
     visible: np.ndarray
     image_set: bool = False
     cover: np.ndarray | None = None
+    absent: np.ndarray | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.frames)

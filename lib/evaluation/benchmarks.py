@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from collections import abc
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.data.datasets.registry import read_dataset
+from lib.data.index import open_dataset
 from lib.data.types import Sequence
 
 
@@ -59,7 +60,7 @@ def find_benchmark(name: str) -> Benchmark:
     raise ValueError(f"unknown benchmark {name!r}; {hint}ready are: {ready}")
 
 
-def read_benchmark(name: str, root: Path) -> list[Sequence]:
-    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order."""
+def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]:
+    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``."""
     benchmark = find_benchmark(name)
-    return read_dataset(benchmark.dataset, benchmark.split, root)
+    return open_dataset(benchmark.dataset, benchmark.split, root, cache)

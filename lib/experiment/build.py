@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import abc
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.data.datasets.registry import find_reader, read_dataset
+from lib.data.datasets.registry import find_dataset
+from lib.data.index import open_dataset
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.types import Sequence
 from lib.evaluation.runner import TrackerFactory
@@ -96,7 +98,7 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
     problems = []
     for source in {source.name: source for source in (*experiment.data.train, *experiment.data.val)}.values():
         try:
-            find_reader(source.name)
+            find_dataset(source.name)
             paths.dataset_root(source.name)
         except ValueError as error:
             problems.append(str(error))
@@ -111,8 +113,9 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
 
 def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[SourceConfig, ...]) -> Pairs:
     """Pairs drawn from ``sources``; ``ValueError`` for a dataset that is not set, not there or has no reader yet."""
-    datasets: list[tuple[float, list[Sequence]]] = [
-        (source.weight, read_dataset(source.name, source.split, paths.dataset_root(source.name))) for source in sources
+    datasets: list[tuple[float, abc.Sequence[Sequence]]] = [
+        (source.weight, open_dataset(source.name, source.split, paths.dataset_root(source.name), paths.cache))
+        for source in sources
     ]
     return Pairs(experiment.data, datasets, experiment.template, experiment.search, experiment.seed)
 

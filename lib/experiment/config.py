@@ -232,5 +232,3 @@ def _nested(parts: list[str], value: Any) -> dict[str, Any]:
     for part in reversed(parts):
         value = {part: value}
     return value
-
-

@@ -74,8 +74,12 @@ def run_quickstart(
     output = paths.output / run
     seconds: dict[str, float] = {}
 
-    sequences = read_benchmark(BENCHMARK, data)
-    places = {"TRACKING_DATA_GOT10K": str(data), "TRACKING_OUTPUT": str(paths.output)}
+    sequences = read_benchmark(BENCHMARK, data, paths.cache)
+    places = {
+        "TRACKING_DATA_GOT10K": str(data),
+        "TRACKING_OUTPUT": str(paths.output),
+        "TRACKING_CACHE": str(paths.cache),
+    }
     with _clocked(seconds, "training"):
         code = train(["--config", "grm_tiny", "--name", run, "--device", "cpu", *overrides], places)
     if code:

@@ -40,7 +40,7 @@ def evaluate_checkpoints(
     ``names`` restricts the sequences. Raises ``ValueError`` for what cannot be read or does not fit.
     """
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
-    sequences = _chosen(read_benchmark(benchmark, root), names, benchmark)
+    sequences = _chosen(read_benchmark(benchmark, root, paths.cache), names, benchmark)
     device = _present_device(device)
     if not checkpoints:
         checkpoints = [_last_checkpoint(paths.output / load_experiment(config, overrides, run).name)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lib.data.synthetic as synthetic
-from lib.data.datasets.got10k import read_got10k
+from lib.data.datasets.registry import read_dataset
 from lib.data.images import read_image
 from lib.data.scene import PATTERNS, render
 from lib.data.synthetic import write_synthetic
@@ -26,7 +26,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_reader_of_got10k_reads_it(tiny: Path):
-    train, val = read_got10k(tiny, "full"), read_got10k(tiny, "official_val")
+    train, val = read_dataset("got10k", "full", tiny), read_dataset("got10k", "official_val", tiny)
     assert [sequence.name for sequence in train] == ["GOT-10k_Train_000001", "GOT-10k_Train_000002"]
     assert [sequence.name for sequence in val] == ["GOT-10k_Val_000001"]
     assert [len(sequence) for sequence in train + val] == [22, 22, 6]
@@ -40,7 +40,7 @@ def test_the_reader_of_got10k_reads_it(tiny: Path):
 def test_labels_are_what_was_rendered(tiny: Path):
     rng = np.random.default_rng((TINY["seed"], 0, 1))
     frames = list(render(rng, PATTERNS["train"], TINY["frames"], TINY["width"], TINY["height"]))
-    sequence = read_got10k(tiny, "full")[1]
+    sequence = read_dataset("got10k", "full", tiny)[1]
     assert np.allclose(sequence.boxes, [frame.box for frame in frames])
     assert (sequence.cover == [np.ceil(8 * frame.visible) for frame in frames]).all()
 

@@ -12,7 +12,7 @@ from lib.evaluation.benchmarks import BENCHMARKS, PLANNED, find_benchmark, read_
 def test_every_benchmark_has_a_reader_that_knows_its_split(name: str, tmp_path) -> None:
     assert find_benchmark(name).dataset in DATASETS
     with pytest.raises(ValueError) as caught:
-        read_benchmark(name, tmp_path)
+        read_benchmark(name, tmp_path, tmp_path)
     assert "no split" not in str(caught.value)
     assert str(tmp_path) in str(caught.value)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lib.config.paths import Paths
-from lib.data.datasets.got10k import read_got10k
+from lib.data.datasets.registry import read_dataset
 from lib.data.types import Sequence
 from lib.evaluation.metrics import Got10kScores
 from lib.evaluation.report import BenchmarkScore, SequenceScore
@@ -20,13 +20,17 @@ from lib.experiment.config import to_tree
 def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path: Path, toy_got10k: Path):
     asked = []
     end = quickstart.run_quickstart(
-        Paths(output=tmp_path), toy_got10k, "quick", ("seed=3",), 1, lambda *words: asked.append(words) or 130
+        Paths(output=tmp_path, cache=tmp_path / "cache"), toy_got10k, "quick", ("seed=3",), 1, lambda *words: asked.append(words) or 130
     )
     assert end.exit_code == 130
     words, variables = asked[0]
     assert words[-1] == "seed=3"
     assert words[words.index("--name") + 1] == "quick"
-    assert variables == {"TRACKING_DATA_GOT10K": str(toy_got10k), "TRACKING_OUTPUT": str(tmp_path)}
+    assert variables == {
+        "TRACKING_DATA_GOT10K": str(toy_got10k),
+        "TRACKING_OUTPUT": str(tmp_path),
+        "TRACKING_CACHE": str(tmp_path / "cache"),
+    }
 
 
 def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path: Path, toy_got10k: Path):
@@ -37,7 +41,7 @@ def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path:
         with torch.no_grad():
             block.attn.divide_predict[4].bias.copy_(torch.tensor([-50.0, 50.0]) * sign)
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
-    sequences = read_got10k(toy_got10k, "official_val")
+    sequences = read_dataset("got10k", "official_val", toy_got10k)
     crops, interacts = quickstart._divisions(experiment, tmp_path / "weights.pth", sequences)
     assert interacts.mean(axis=(0, 2)).tolist() == [1, 0, 1]
     assert len(crops) == len(sequences)

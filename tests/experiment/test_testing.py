@@ -21,7 +21,7 @@ BENCHMARK = "got10k_val"
 
 @pytest.fixture
 def paths(toy_got10k, tmp_path) -> Paths:
-    return Paths(data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path)
+    return Paths(data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path, cache=tmp_path / "cache")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, ch
 
 
 def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
-    sequences = read_benchmark(BENCHMARK, toy_got10k)
+    sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache)
     experiment: ExperimentConfig = load_experiment(file)
     folder = results_folder(paths, experiment, BENCHMARK, None, "cpu", label="first_box")
     assert folder.path.name.startswith("first_box-")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.data.datasets.got10k import read_got10k
+from lib.data.datasets.registry import read_dataset
 
 PROGRAM = Path(__file__).parents[2] / "tracking" / "prepare_data.py"
 
@@ -23,8 +23,8 @@ def test_a_synthetic_set_is_written_once(tmp_path: Path):
     first, second = run(*words), run(*words)
     assert (first.returncode, first.stdout) == (0, f"{tmp_path / 'set'}: written\n")
     assert (second.returncode, second.stdout) == (0, f"{tmp_path / 'set'}: there already, left as it is\n")
-    assert [len(sequence) for sequence in read_got10k(tmp_path / "set", "full")] == [20, 20]
-    assert [len(sequence) for sequence in read_got10k(tmp_path / "set", "official_val")] == [3]
+    assert [len(sequence) for sequence in read_dataset("got10k", "full", tmp_path / "set")] == [20, 20]
+    assert [len(sequence) for sequence in read_dataset("got10k", "official_val", tmp_path / "set")] == [3]
 
 
 def test_a_folder_in_use_is_one_clear_line(tmp_path: Path):

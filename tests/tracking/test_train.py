@@ -14,6 +14,7 @@ import torch
 from toy_experiment import write_experiment
 
 from lib.config.yaml12 import read_yaml
+from lib.data.datasets.entry import Dataset
 from lib.experiment.config import load_config, to_tree
 from lib.runtime.checkpoint import read_checkpoint
 
@@ -264,7 +265,7 @@ def test_ctrl_c_before_the_first_step_is_no_traceback(call, toy, monkeypatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lib.data.datasets.registry.DATASETS", {"got10k": interrupted})
+    monkeypatch.setattr("lib.data.datasets.registry.DATASETS", {"got10k": Dataset(interrupted, ("full",))})
     ended = call("train.py", "--config", toy.file)
     assert ended.code == 130
     assert ended.errors == ["stopped before the first step"]

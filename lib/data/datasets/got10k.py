@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import list_frames, read_names, read_numbers
+from lib.data.datasets.annotations import has_area, list_frames, package_list, read_names, read_numbers
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.source import Source
 from lib.data.types import Sequence
 
 FOLDERS = {"official_val": "val", "test": "test"}
@@ -16,7 +19,7 @@ ROWS = ("vot_train", "vot_val", "train", "val")
 SPLITS = ("full", *ROWS, *FOLDERS)
 
 
-def read_got10k(root: Path, split: str) -> list[Sequence]:
+def list_got10k(source: Source, split: str) -> Iterator[Entry]:
     """The sequences of a split, in the order of its list.
 
     Of the train folder: ``full`` is all of it, ``train`` and ``val`` divide it, ``vot_train`` and ``vot_val`` divide it
@@ -24,35 +27,43 @@ def read_got10k(root: Path, split: str) -> list[Sequence]:
     first frame is annotated. A frame is visible if absence.label is 0, cover.label is not and the box has a size.
     Raises ``ValueError`` naming the sequence or file.
     """
-    if split not in SPLITS:
-        raise ValueError(f"got10k has no split {split!r}; its splits are: {', '.join(SPLITS)}")
-    folder = Path(root) / FOLDERS.get(split, "train")
-    names = read_names(folder / "list.txt")
+    check_split("got10k", split, SPLITS)
+    folder = FOLDERS.get(split, "train")
+    names = read_names(source, f"{folder}/list.txt")
     if not names:
-        raise ValueError(f"{folder / 'list.txt'}: names no sequence; unpack the dataset again")
+        raise ValueError(f"{source.location(folder)}/list.txt: names no sequence; unpack the dataset again")
     if split in ROWS:
-        names = _rows(names, split, folder)
-    return [_read_sequence(folder / name, first_box_only=split == "test") for name in names]
+        names = _rows(names, split, source)
+    for name in names:
+        yield Entry(name, partial(_read_sequence, source, f"{folder}/{name}", name, first_box_only=split == "test"))
 
 
-def _rows(names: list[str], split: str, folder: Path) -> list[str]:
+def _rows(names: list[str], split: str, source: Source) -> list[str]:
     """The names in the rows that a split consists of."""
-    rows = [int(row) for row in read_names(Path(__file__).parent / "lists" / f"got10k_{split}_split.txt")]
+    rows = [int(row) for row in package_list(f"got10k_{split}_split.txt").split()]
     if max(rows) >= len(names):
         raise ValueError(
-            f"{folder / 'list.txt'}: names {len(names)} sequences, but split {split!r} needs {max(rows) + 1}; "
-            "use split 'full', which takes what is there, or get the whole of GOT-10k"
+            f"{source.location('train/list.txt')}: names {len(names)} sequences, but split {split!r} needs "
+            f"{max(rows) + 1}; use split 'full', which takes what is there, or get the whole of GOT-10k"
         )
     return [names[row] for row in rows]
 
 
-def _read_sequence(folder: Path, first_box_only: bool) -> Sequence:
-    frames = list_frames(folder, ".jpg")
-    boxes = read_numbers(folder / "groundtruth.txt", 1 if first_box_only else len(frames), 4)
-    visible = np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
-    cover = None
+def _read_sequence(source: Source, key: str, name: str, first_box_only: bool) -> Sequence:
+    frames = list_frames(source, key)
+    boxes = read_numbers(source, f"{key}/groundtruth.txt", 1 if first_box_only else len(frames), 4)
+    visible, cover, absent = has_area(boxes), None, None
     if not first_box_only:
-        absence = read_numbers(folder / "absence.label", len(frames), 1)[:, 0]
-        cover = read_numbers(folder / "cover.label", len(frames), 1)[:, 0].astype(np.int64)
-        visible &= (absence == 0) & (cover > 0)
-    return Sequence(folder.name, "got10k", frames, boxes, visible, cover=cover)
+        absent = read_numbers(source, f"{key}/absence.label", len(frames), 1)[:, 0] != 0
+        cover = read_numbers(source, f"{key}/cover.label", len(frames), 1)[:, 0].astype(np.int64)
+        visible &= ~absent & (cover > 0)
+    meta = _read_meta(source, f"{key}/meta_info.ini")
+    return Sequence(name, "got10k", frames, boxes, visible, cover=cover, absent=absent, meta=meta)
+
+
+def _read_meta(source: Source, key: str) -> dict[str, str]:
+    """The ``name: value`` lines of meta_info.ini; none where the file is missing, which published loaders tolerate."""
+    if not source.exists(key):
+        return {}
+    pairs = (line.partition(":") for line in source.text(key).splitlines())
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon}

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lib.data.datasets import got10k
-from lib.data.datasets.got10k import ROWS, read_got10k
+from lib.data.datasets.got10k import ROWS
+from lib.data.datasets.registry import read_dataset
+from lib.data.types import Sequence
 
 FIRST = "GOT-10k_Train_000001"
+
+
+def read_got10k(root: Path, split: str) -> list[Sequence]:
+    return read_dataset("got10k", split, root)
 
 
 def test_a_sequence_is_read_whole(write_got10k):
@@ -53,7 +61,7 @@ def test_the_test_split_has_one_box(write_got10k):
 
 
 def test_rows_of_the_published_splits(tmp_path, monkeypatch):
-    monkeypatch.setattr(got10k, "_read_sequence", lambda folder, first_box_only: int(folder.name))
+    monkeypatch.setattr(got10k, "_read_sequence", lambda source, key, name, first_box_only: int(name))
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "list.txt").write_text("\n".join(str(row) for row in range(9335)))
     rows = {split: read_got10k(tmp_path, split) for split in (*ROWS, "full")}

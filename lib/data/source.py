@@ -1,0 +1,73 @@
+"""The files of a dataset as its reader sees them: texts and listings below a root, and a record of what was asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# What names a file or folder of a dataset: has ``/``, ``name``, ``read_bytes()`` and a text that leads a person to it.
+Location = Path
+
+Stamp = tuple[int, int] | None
+
+
+class Source:
+    """The files below ``root``, by keys relative to it with ``/`` between (``""`` is the root itself).
+
+    ``stamps`` records, for every file or folder that was asked for, its size and time of change (nanoseconds), or None
+    if it was not there; an index made from the answers is good as long as they stay the same. Errors are ``ValueError``
+    in one line that names the path.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.stamps: dict[str, Stamp] = {}
+
+    def location(self, key: str = "") -> Location:
+        """Where the images of a folder lie; asks nothing of the disk."""
+        return self.root / key if key else self.root
+
+    def text(self, key: str) -> str:
+        """The content of a text file; bytes that are no UTF-8 are replaced, for whoever parses it to complain about."""
+        self._note(key)
+        try:
+            return (self.root / key).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
+    def names(self, key: str = "") -> list[str]:
+        """The names of the files and folders in a folder, sorted as text."""
+        self._note(key)
+        try:
+            return sorted(os.listdir(self.root / key))
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a file or folder of that name."""
+        return self._note(key) is not None
+
+    def is_folder(self, key: str) -> bool:
+        """Whether there is a folder of that name."""
+        self._note(key)
+        return (self.root / key).is_dir()
+
+    def stamp(self, key: str) -> Stamp:
+        """Size and time of change as they are now, None if there is no such file."""
+        try:
+            status = os.stat(self.root / key)
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns
+
+    def _unreadable(self, key: str, error: OSError) -> ValueError:
+        return ValueError(f"{self.root / key}: {error.strerror}; check the dataset's path, or unpack it again")
+
+    def _note(self, key: str) -> Stamp:
+        self.stamps[key] = self.stamp(key)
+        return self.stamps[key]
+
+
+def open_source(root: Path) -> Source:
+    """The files of the dataset whose folder is ``root``."""
+    return Source(root)
