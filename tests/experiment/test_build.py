@@ -237,17 +237,19 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_named(toy, tmp_path):
-    paths = Paths(data={"got10k": tmp_path / "gone"}, output=tmp_path, pretrained_models=tmp_path, cache=tmp_path / "cache")
+    paths = Paths(data={"got10k": tmp_path / "gone"}, output=tmp_path, pretrained_models=tmp_path)
     with pytest.raises(ConfigError, match=f"^data.got10k: no such folder: {tmp_path / 'gone'}; "):
         check_files(toy, paths)
 
 
 def test_nothing_is_missing_where_the_data_lie_and_no_weights_are_wanted(toy, toy_got10k, tmp_path):
-    check_files(toy, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path, cache=tmp_path / "cache"))
+    check_files(toy, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
 
 
 def test_a_trainer_starts_from_the_networks_own_weights_and_the_initial_ones(toy, toy_got10k, tmp_path):
-    paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path, cache=tmp_path / "cache")
+    paths = Paths(
+        data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path, cache=tmp_path / "cache"
+    )
     assert equal(build_trainer(toy, paths, ALONE).actor.model, build_model(toy))
     donor = {name.removeprefix("backbone."): value for name, value in other_weights(toy).items()}
     image_weights = {name: value for name, value in donor.items() if not name.startswith(("box_head.", "pos_embed_"))}

@@ -20,7 +20,12 @@ from lib.experiment.config import to_tree
 def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path: Path, toy_got10k: Path):
     asked = []
     end = quickstart.run_quickstart(
-        Paths(output=tmp_path, cache=tmp_path / "cache"), toy_got10k, "quick", ("seed=3",), 1, lambda *words: asked.append(words) or 130
+        Paths(output=tmp_path, cache=tmp_path / "cache"),
+        toy_got10k,
+        "quick",
+        ("seed=3",),
+        1,
+        lambda *words: asked.append(words) or 130,
     )
     assert end.exit_code == 130
     words, variables = asked[0]

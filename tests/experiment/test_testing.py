@@ -21,7 +21,9 @@ BENCHMARK = "got10k_val"
 
 @pytest.fixture
 def paths(toy_got10k, tmp_path) -> Paths:
-    return Paths(data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path, cache=tmp_path / "cache")
+    return Paths(
+        data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path, cache=tmp_path / "cache"
+    )
 
 
 @pytest.fixture
