@@ -26,10 +26,11 @@ setup(
         "lmdb>=1.4",
         "tqdm>=4.66",
         "matplotlib>=3.8",
+        "simplejpeg>=1.7",
     ],
     extras_require={
         "jpeg4py": ["jpeg4py>=0.1.4"],
-        "simplejpeg": ["simplejpeg>=1.7"],
+        "turbojpeg": ["turbojpeg>=0.0.2"],
         "gui": ["opencv-python>=4.8"],
         "dev": ["pytest>=8", "ruff>=0.6"],
     },

@@ -1,5 +1,10 @@
-"""Prepare datasets. synthetic: write a small tracking set in GOT-10k's layout, for which nothing has to be downloaded:
-python tracking/prepare_data.py synthetic --root data/synthetic"""
+"""Prepare datasets: write a synthetic one, check one on disk, pack one into a single file, or keep its crops.
+
+python tracking/prepare_data.py synthetic --root data/synthetic
+python tracking/prepare_data.py check got10k
+python tracking/prepare_data.py pack got10k --split full --out /data/got10k_lmdb --verify
+python tracking/prepare_data.py crops got10k --config grm_vitb_got10k --out /data/got10k_crops
+"""
 
 from __future__ import annotations
 
@@ -9,27 +14,84 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from lib.config.paths import Paths, load_paths
+from lib.data.checking import check_dataset_on_disk, find_splits
+from lib.data.datasets.registry import check_dataset
+from lib.data.packing import pack_dataset, verify_packed
 from lib.data.synthetic import write_synthetic
+from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    tasks = parser.add_subparsers(dest="task", required=True)
-    synthetic = tasks.add_parser(
-        "synthetic",
-        help="write a synthetic set; one that is there already is left as it is",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    """The command line; ``run`` is the function of its task."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    count = _at_least(1)
-    synthetic.add_argument("--root", type=Path, required=True, help="folder to write, with train/ and val/ in it")
-    synthetic.add_argument("--train", type=count, default=480, help="sequences of the train split")
-    synthetic.add_argument("--val", type=count, default=32, help="sequences of the val split")
-    synthetic.add_argument("--frames", type=count, default=24, help="frames of a train sequence")
-    synthetic.add_argument("--val-frames", type=count, default=60, help="frames of a val sequence")
-    synthetic.add_argument("--seed", type=_at_least(0), default=0, help="another seed is another set")
-    synthetic.add_argument("--processes", type=count, default=os.cpu_count() or 1, help="processes that draw sequences")
+    tasks = parser.add_subparsers(dest="task", required=True)
+    _add_synthetic(tasks)
+    _add_check(tasks)
+    _add_pack(tasks)
+    _add_crops(tasks)
     return parser.parse_args()
+
+
+def _add_synthetic(tasks: argparse._SubParsersAction) -> None:
+    task = _add_task(
+        tasks, "synthetic", _synthetic, "write a synthetic set; one that is there already is left as it is"
+    )
+    task.formatter_class = argparse.ArgumentDefaultsHelpFormatter
+    count = _at_least(1)
+    task.add_argument("--root", type=Path, required=True, help="folder to write, with train/ and val/ in it")
+    task.add_argument("--train", type=count, default=480, help="sequences of the train split")
+    task.add_argument("--val", type=count, default=32, help="sequences of the val split")
+    task.add_argument("--frames", type=count, default=24, help="frames of a train sequence")
+    task.add_argument("--val-frames", type=count, default=60, help="frames of a val sequence")
+    task.add_argument("--seed", type=_at_least(0), default=0, help="another seed is another set")
+    task.add_argument("--processes", type=count, default=os.cpu_count() or 1, help="processes that draw sequences")
+
+
+def _add_check(tasks: argparse._SubParsersAction) -> None:
+    task = _add_task(tasks, "check", _check, "read everything of a dataset and say what is wrong with it")
+    _add_dataset(task)
+    task.add_argument("--split", action="extend", nargs="+", help="only these splits; without it, all that are there")
+    task.add_argument("--json", type=Path, metavar="FILE", help="write all that was found to this file, too")
+    task.add_argument("--quick", action="store_true", help="open the images, but decode none")
+    task.add_argument("--processes", type=_at_least(1), default=os.cpu_count() or 1, help="processes that open images")
+
+
+def _add_pack(tasks: argparse._SubParsersAction) -> None:
+    task = _add_task(tasks, "pack", _pack, "copy all files that a dataset's splits need into one LMDB")
+    _add_dataset(task)
+    task.add_argument("--split", action="extend", nargs="+", help="only these splits; without it, all that are there")
+    task.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the LMDB")
+    task.add_argument("--verify", action="store_true", help="compare the LMDB with the dataset afterwards")
+
+
+def _add_crops(tasks: argparse._SubParsersAction) -> None:
+    task = _add_task(tasks, "crops", _crops, "keep of each frame what training crops show, as small as they need it")
+    _add_dataset(task)
+    task.add_argument("--config", required=True, help="experiment (name in experiments/ or path) that is to be trained")
+    task.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for a crop store of each split")
+    task.add_argument("--split", help="only this split; without it, those of the dataset that the experiment trains on")
+    task.add_argument("--every", type=_at_least(1), metavar="N", help="frame 0, N, 2 N ... and the last of each video")
+    task.add_argument("--processes", type=_at_least(1), default=os.cpu_count() or 1, help="processes that write")
+
+
+def _add_task(
+    tasks: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], int], words: str
+) -> argparse.ArgumentParser:
+    task = tasks.add_parser(name, help=words, description=words, allow_abbrev=False)
+    task.set_defaults(run=run)
+    return task
+
+
+def _add_dataset(task: argparse.ArgumentParser) -> None:
+    task.add_argument("name", help="dataset: got10k, lasot, trackingnet, coco ...")
+    where = task.add_mutually_exclusive_group()
+    where.add_argument(
+        "--paths", type=Path, metavar="FILE", help="file instead of paths.yaml, which says where it lies"
+    )
+    where.add_argument("--root", type=Path, metavar="DIR", help="folder of the dataset, whatever paths.yaml says")
 
 
 def _at_least(bound: int) -> Callable[[str], int]:
@@ -43,24 +105,90 @@ def _at_least(bound: int) -> Callable[[str], int]:
     return number
 
 
-def main() -> int:
-    """0, or 1 if the set cannot be written."""
-    arguments = parse_arguments()
-    try:
-        written = write_synthetic(
-            arguments.root,
-            train=arguments.train,
-            val=arguments.val,
-            frames=arguments.frames,
-            val_frames=arguments.val_frames,
-            seed=arguments.seed,
-            processes=arguments.processes,
-        )
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def _find(arguments: argparse.Namespace) -> tuple[Path, Paths]:
+    """The dataset's folder, and the other folders of this machine."""
+    check_dataset(arguments.name)
+    paths = load_paths(arguments.paths)
+    return arguments.root or paths.dataset_root(arguments.name), paths
+
+
+def _synthetic(arguments: argparse.Namespace) -> int:
+    written = write_synthetic(
+        arguments.root,
+        train=arguments.train,
+        val=arguments.val,
+        frames=arguments.frames,
+        val_frames=arguments.val_frames,
+        seed=arguments.seed,
+        processes=arguments.processes,
+    )
     print(f"{arguments.root}: {'written' if written else 'there already, left as it is'}")
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    root, paths = _find(arguments)
+    report = check_dataset_on_disk(
+        arguments.name,
+        root,
+        arguments.split or (),
+        cache=paths.cache,
+        processes=arguments.processes,
+        quick=arguments.quick,
+    )
+    print(report.text())
+    if arguments.json:
+        report.write(arguments.json)
+    if not report.complete:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0 if report.good else 1
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    root, _ = _find(arguments)
+    splits = arguments.split or find_splits(arguments.name, root)
+    print(pack_dataset(arguments.name, splits, root, arguments.out).text())
+    problems = verify_packed(arguments.out, root) if arguments.verify else []
+    if problems:
+        raise ValueError("\n".join(problems))
+    if arguments.verify:
+        print(f"{arguments.out}: every file is as it is in {root}")
+    return 0
+
+
+def _crops(arguments: argparse.Namespace) -> int:
+    # Here, since the networks that come with it take seconds to load, and no other task needs them.
+    from lib.experiment.build import load_experiment
+    from lib.experiment.preparing import make_crops
+
+    root, paths = _find(arguments)
+    summaries = make_crops(
+        load_experiment(arguments.config),
+        arguments.name,
+        root,
+        paths.cache,
+        arguments.out,
+        split=arguments.split,
+        every=arguments.every,
+        processes=arguments.processes,
+    )
+    print("\n".join(summary.text() for summary in summaries))
+    return 0
+
+
+def main() -> int:
+    """0, or 1 if the task could not be done or a check found something wrong, 130 after Ctrl-C."""
+    arguments = parse_arguments()
+    set_up_logging()
+    try:
+        return arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was written so far is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -7,27 +7,33 @@ import numpy as np
 from pydantic import NonNegativeFloat
 
 from lib.config.schema import Section
+from lib.geometry.crop import Context
 
 
 class JitterConfig(Section):
     """How far a crop is moved and resized around the target.
 
-    ``center``: the crop's centre moves by up to ``center / 2`` times sqrt(w * h) along each axis. ``scale``: standard
-    deviation of the logarithm of its width and height.
+    ``center``: the crop's centre moves by up to ``center / 2`` along each axis, times the target's size as the crop's
+    context measures it: sqrt(w * h) for "area", (w + h) / 2 for "perimeter". ``scale``: standard deviation of the
+    logarithm of its width and height.
     """
 
     center: NonNegativeFloat = 0.0
     scale: NonNegativeFloat = 0.0
 
 
-def jitter_box(box_xywh: np.ndarray, config: JitterConfig, rng: np.random.Generator) -> np.ndarray:
+def jitter_box(
+    box_xywh: np.ndarray, config: JitterConfig, rng: np.random.Generator, context: Context = "area"
+) -> np.ndarray:
     """A box near the target's, float64 ``[4]`` xywh, around which the crop is taken.
 
     Width and height are multiplied by exp(normal * scale), each with its own draw; the box's centre moves by uniform
-    (-1/2, 1/2) * center * sqrt(w * h) of the new size (``_get_jittered_box`` of GRM and OSTrack).
+    (-1/2, 1/2) * center, in units of the new size: sqrt(w * h) (``_get_jittered_box`` of GRM, OSTrack and SimTrack), or
+    (w + h) / 2 for the context "perimeter" (that of TransT).
     """
     size = box_xywh[2:] * np.exp(rng.standard_normal(2) * config.scale)
-    move = np.sqrt(size.prod()) * config.center * (rng.random(2) - 0.5)
+    unit = np.sqrt(size.prod()) if context == "area" else 0.5 * size.sum()
+    move = unit * config.center * (rng.random(2) - 0.5)
     return np.concatenate((box_xywh[:2] + 0.5 * box_xywh[2:] + move - 0.5 * size, size))
 
 

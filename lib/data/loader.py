@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from lib.data.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
 from lib.data.types import Batch, Sample
+from lib.runtime.allocator import keep_large_buffers
 
 # macOS has no sigwaitinfo; there any SIGTERM ends a worker.
 _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}
@@ -84,6 +85,8 @@ def collate(samples: Numbers[Sample]) -> Batch:
         search_gain=torch.tensor([sample.search_gain for sample in samples]),
         sources=tuple(sample.source for sample in samples),
         redrawn=tuple(reason for sample in samples for reason in sample.redrawn),
+        missed=sum(sample.missed for sample in samples),
+        damaged=tuple(reason for sample in samples for reason in sample.damaged),
     )
 
 
@@ -105,12 +108,13 @@ def _pass_on(item: Batch | ValueError) -> Batch | ValueError:
 
 
 def _start_worker(_number: int) -> None:
-    """One thread for the images, and one that ends the worker when the main process says so.
+    """Memory kept for pictures, one thread for them, and one that ends the worker when the main process says so.
 
     A Ctrl-C, and a SIGTERM from a scheduler, torchrun or ``timeout``, reach every process of the group, but stopping is
     the main process's decision: it finishes its step, which needs the workers. So both are blocked, and of the SIGTERMs
     only the parent's counts.
     """
+    keep_large_buffers()
     cv2.setNumThreads(0)  # torch's loader has set torch to one thread already
     signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
     if signal.SIGTERM in _MAIN_DECIDES:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,12 +13,13 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from lib.config.schema import Section
-from lib.data.augment import JitterConfig, jitter_box, mirror_box, to_grayscale
+from lib.data.augment import JitterConfig, jitter_box, mirror_box
 from lib.data.datasets.registry import check_dataset
-from lib.data.images import ImageError, read_image
-from lib.data.sampling import MIN_FRAMES, MIN_VISIBLE, can_be_drawn, draw_frames, draw_sequence
+from lib.data.images import ImageError, check_decoder, open_image
+from lib.data.sampling import MIN_FRAMES, MIN_VISIBLE, Pairing, Pool, Positions, draw_frames, draw_sequence, drawable
 from lib.data.types import Sample, Sequence
-from lib.geometry.crop import CropConfig, box_to_crop, crop_window, cut, padding_mask
+from lib.data.views import FrameView
+from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_window, is_empty
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +33,16 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class SourceConfig(Section):
-    """One split of a dataset, and how often it is drawn beside the others."""
+    """One split of a dataset, and how often it is drawn beside the others.
+
+    ``annotated_every``: only frames whose number is a multiple of it, and the last of a video, are drawn. 30 is GRM's
+    rule for TrackingNet, where a person has drawn one box in 30.
+    """
 
     name: str
     split: str
     weight: PositiveFloat = 1.0
+    annotated_every: PositiveInt = 1
 
     @field_validator("name")
     @classmethod
@@ -46,9 +54,13 @@ class SourceConfig(Section):
 class DataConfig(Section):
     """What is trained on and how pairs are drawn and varied. Defaults are the lineage's (GRM, OSTrack).
 
-    * ``max_gap``: the search frame follows the template by at most ``max_gap - 1`` frames, if a visible one is there.
+    * ``pairing`` and ``max_gap``: "causal", the search frame follows the template by at most ``max_gap - 1`` frames, if
+      a visible one is there; "interval" (TransT, with 100), it lies from ``max_gap`` before to ``max_gap - 1`` after.
     * ``grayscale``, ``joint_flip``: probabilities for the pair as a whole; ``flip``: for each crop by itself.
     * ``brightness``: 0.2 multiplies each crop by a factor from 0.8 to 1.2.
+    * ``store``: "crops" takes the pixels from crop stores (``crops`` in paths.yaml) as far as they reach.
+    * ``decoder``: what reads JPEG files; "auto" is the fastest that is installed. It changes no sample.
+    * ``scaled_decoding``: large targets are read at a half, a quarter or an eighth of their size: faster, but softer.
     * ``workers``: processes that prepare samples, in each training process; 0 prepares them in the training process.
     """
 
@@ -56,6 +68,7 @@ class DataConfig(Section):
     val: tuple[SourceConfig, ...] = ()
     samples_per_epoch: PositiveInt
     val_samples: NonNegativeInt = 0
+    pairing: Pairing = "causal"
     max_gap: int = Field(default=200, ge=2)
     template_jitter: JitterConfig = JitterConfig()
     search_jitter: JitterConfig
@@ -63,6 +76,9 @@ class DataConfig(Section):
     joint_flip: Probability = 0.5
     flip: Probability = 0.5
     brightness: Probability = 0.2
+    store: Literal["frames", "crops"] = "frames"
+    decoder: Literal["auto", "opencv", "simplejpeg", "turbojpeg", "jpeg4py"] = "auto"
+    scaled_decoding: bool = False
     workers: NonNegativeInt = 4
 
     @model_validator(mode="after")
@@ -76,25 +92,45 @@ class EmptyCropError(ValueError):
     """A crop that shows nothing of the picture."""
 
 
-class Pairs:
-    """Template and search pairs of several datasets, by number.
+class _Role(NamedTuple):
+    """What a crop is of a pair: its name, how it is taken and how it is moved."""
 
-    ``datasets`` are (weight, sequences); each is drawn in proportion to its weight and its sequences equally often.
-    Those too short or too seldom visible are left out (their number is logged); ``ValueError`` if nothing is left.
+    name: Literal["template", "search"]
+    crop: CropConfig
+    jitter: JitterConfig
+
+
+class _Plan(NamedTuple):
+    """All that was drawn for one crop: its window in the frame, the target's box in fractions of it (float32 ``[4]``
+    xywh), the factor of its brightness, and whether it is mirrored."""
+
+    window: Window
+    box: np.ndarray
+    gain: float
+    mirrored: bool
+
+
+class Pairs:
+    """Template and search pairs of several pools, by number.
+
+    Each pool is drawn in proportion to its weight and its sequences equally often. Those too short or too seldom
+    visible are left out (their number is logged). ``ValueError`` if nothing is left of a pool, and for a decoder whose
+    library is missing.
     """
 
     def __init__(
-        self,
-        config: DataConfig,
-        datasets: list[tuple[float, list[Sequence]]],
-        template: CropConfig,
-        search: CropConfig,
-        seed: int,
+        self, config: DataConfig, pools: list[Pool], template: CropConfig, search: CropConfig, seed: int
     ) -> None:
-        self.config, self.template, self.search, self.seed = config, template, search, seed
-        weights = np.array([weight for weight, _ in datasets])
+        check_decoder(config.decoder)
+        self.config, self.seed = config, seed
+        weights = np.array([pool.weight for pool in pools])
         self._shares = weights / weights.sum()
-        self._datasets = [_drawable(sequences) for _, sequences in datasets]
+        self._pools = pools
+        self._positions = [_drawable(pool) for pool in pools]
+        self._roles = (
+            _Role("template", template, config.template_jitter),
+            _Role("search", search, config.search_jitter),
+        )
 
     def sample(self, number: int) -> Sample:
         """Sample ``number``, decided by it and the seed alone.
@@ -106,10 +142,11 @@ class Pairs:
         damaged: list[str] = []
         empty: list[str] = []
         while True:
-            sequence = draw_sequence(self._datasets, self._shares, rng)
-            frames = draw_frames(sequence, self.config.max_gap, rng)
+            pool, sequence = draw_sequence(self._pools, self._positions, self._shares, rng)
+            frames = draw_frames(sequence, self.config.pairing, self.config.max_gap, rng, pool.every)
             try:
-                return self._build(number, sequence, frames, (*damaged, *empty), rng)
+                sample = self._build(number, pool, sequence, frames, rng)
+                return replace(sample, redrawn=(*damaged, *empty), damaged=tuple(damaged))
             except ImageError as error:
                 logger.warning("%s; sample %d is drawn again", error, number)
                 damaged.append(str(error))
@@ -127,61 +164,122 @@ class Pairs:
     def _build(
         self,
         number: int,
+        pool: Pool,
         sequence: Sequence,
         frames: tuple[int, int],
-        redrawn: tuple[str, ...],
         rng: np.random.Generator,
     ) -> Sample:
-        """The sample of two frames; what changes both images alike is drawn first."""
+        """The sample of two frames. Everything is drawn before a pixel is decoded, so that the windows are known."""
         grayscale = rng.random() < self.config.grayscale
         flipped = rng.random() < self.config.joint_flip
-        views = {}
-        for frame in dict.fromkeys(frames):
-            image, box = read_image(sequence.frames[frame]), sequence.boxes[frame]
-            if grayscale:
-                image = to_grayscale(image)
-            if flipped:
-                image, box = cv2.flip(image, 1), mirror_box(box, image.shape[1] - 1)
-            views[frame] = image, box
-        template, template_box, template_gain = self._crop(
-            *views[frames[0]], self.template, self.config.template_jitter, rng
-        )
-        search, search_box, search_gain = self._crop(*views[frames[1]], self.search, self.config.search_jitter, rng)
+        drawn = rng.bit_generator.state
+        views = _Views(pool, sequence, frames, self._roles, self.config)
+        try:
+            boxes = (sequence.boxes[frame] for frame in frames)
+            plans = tuple(
+                self._plan(box, shape, role, flipped, rng)
+                for box, shape, role in zip(boxes, views.shapes(), self._roles, strict=True)
+            )
+            template, search = views.crops(tuple(plan.window for plan in plans), flipped, grayscale)
+        except ImageError:
+            # Whether damage shows before the crops are drawn or after depends on the decoder; the next draw must not.
+            rng.bit_generator.state = drawn
+            raise
         return Sample(
-            number, template, template_box, template_gain, search, search_box, search_gain,
-            _source(sequence, frames), redrawn,
+            number, *_as_tensors(template, plans[0]), *_as_tensors(search, plans[1]),
+            source=_source(sequence, frames), missed=views.missed,
         )  # fmt: skip
 
-    def _crop(
-        self, image: np.ndarray, box: np.ndarray, crop: CropConfig, jitter: JitterConfig, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Pixels uint8 ``[3, S, S]``, the target's box in fractions of the crop, and the brightness factor."""
-        jittered = jitter_box(box, jitter, rng)
+    def _plan(
+        self, box: np.ndarray, shape: tuple[int, int], role: _Role, flipped: bool, rng: np.random.Generator
+    ) -> _Plan:
+        """The crop of a frame of that height and width around ``box``, in pixels of the frame before it is flipped."""
+        if flipped:
+            box = mirror_box(box, shape[1] - 1)
+        crop = role.crop
+        jittered = jitter_box(box, role.jitter, rng, crop.context)
         try:
-            window = crop_window(jittered, crop.factor)
+            window = crop_window(jittered, crop.factor, crop.context)
         except ValueError as error:
             raise EmptyCropError(str(error)) from error
-        if padding_mask(image.shape, window, crop.size)[::_TOKEN, ::_TOKEN].all():
+        if is_empty(shape, window, crop.size, _TOKEN):
             raise EmptyCropError(f"the {window.side} px crop at x={window.x1} y={window.y1} lies off the image")
-        pixels = cut(image, window, crop.size)
         label = box_to_crop(box, jittered, crop.size / window.side, crop.size)
         gain = rng.uniform(1 - self.config.brightness, 1 + self.config.brightness)
-        if rng.random() < self.config.flip:
-            pixels, label = cv2.flip(pixels, 1), mirror_box(label, 1)
-        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))), torch.from_numpy(label), gain
+        mirrored = rng.random() < self.config.flip
+        return _Plan(window, mirror_box(label, 1) if mirrored else label, gain, mirrored)
 
 
-def _drawable(sequences: list[Sequence]) -> list[Sequence]:
-    """The sequences that pairs can be drawn from; ``ValueError`` if there are none."""
-    drawable = [sequence for sequence in sequences if can_be_drawn(sequence)]
-    name = sequences[0].dataset if sequences else "a dataset without sequences"
-    if not drawable:
+class _Views:
+    """Where a pair's pixels come from: the pool's crop store as far as it reaches, else the frames, each read once.
+
+    ``missed`` counts the crops that a store did not have.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        sequence: Sequence,
+        frames: tuple[int, int],
+        roles: tuple[_Role, _Role],
+        config: DataConfig,
+    ) -> None:
+        self.missed = 0
+        self._frames, self._roles, self._store = frames, roles, pool.crops
+        self._stored = [
+            None if pool.crops is None else pool.crops.find(sequence.name, frame, role.name)
+            for frame, role in zip(frames, roles, strict=True)
+        ]
+
+        @functools.cache
+        def open_frame(frame: int, fill: Fill) -> FrameView:
+            return FrameView(open_image(sequence.frames[frame], config.decoder), fill, config.scaled_decoding)
+
+        self._open_frame = open_frame
+
+    def shapes(self) -> list[tuple[int, int]]:
+        """Height and width of both frames. Raises ``ImageError``."""
+        views = [self._frame(place) if stored is None else stored for place, stored in enumerate(self._stored)]
+        return [view.shape for view in views]
+
+    def crops(self, windows: tuple[Window, Window], flipped: bool, grayscale: bool) -> list[np.ndarray]:
+        """The pixels of a window in each frame: uint8 ``[S, S, 3]``. Raises ``ImageError``."""
+        sizes = [role.crop.size for role in self._roles]
+        found = [
+            None if stored is None else stored.crop(window, size, flipped, grayscale)
+            for stored, window, size in zip(self._stored, windows, sizes, strict=True)
+        ]
+        absent = [place for place in (0, 1) if found[place] is None]
+        if len(absent) == 2 and self._frame(0) is self._frame(1):
+            self._frame(0).keep(zip(windows, sizes, strict=True), flipped)
+        for place in absent:
+            found[place] = self._frame(place).crop(windows[place], sizes[place], flipped, grayscale)
+        self.missed = len(absent) if self._store is not None else 0
+        return found
+
+    def _frame(self, place: int) -> FrameView:
+        return self._open_frame(self._frames[place], self._roles[place].crop.fill)
+
+
+def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """What a sample holds of a crop: pixels uint8 ``[3, S, S]``, the target's box and the gain."""
+    if plan.mirrored:
+        pixels = cv2.flip(pixels, 1)
+    return torch.from_numpy(np.stack(cv2.split(pixels))), torch.from_numpy(plan.box), plan.gain
+
+
+def _drawable(pool: Pool) -> Positions:
+    """The positions of the sequences that pairs can be drawn from; ``ValueError`` if there are none."""
+    positions = drawable(pool)
+    name = pool.sequences[0].dataset if len(pool.sequences) else "a dataset without sequences"
+    if not len(positions):
+        among = f" among the last one and each {pool.every}th" if pool.every > 1 else ""
         raise ValueError(
-            f"{name}: no pair can be drawn from its {len(sequences)} sequences: "
-            f"a video needs {MIN_FRAMES} frames, {MIN_VISIBLE} of them with a visible target"
+            f"{name}: no pair can be drawn from its {len(pool.sequences)} sequences: "
+            f"a video needs {MIN_FRAMES} frames, {MIN_VISIBLE} of them with a visible target{among}"
         )
-    logger.info("%s: pairs are drawn from %d of %d sequences", name, len(drawable), len(sequences))
-    return drawable
+    logger.info("%s: pairs are drawn from %d of %d sequences", name, len(positions), len(pool.sequences))
+    return positions
 
 
 def _source(sequence: Sequence, frames: tuple[int, int]) -> str:

@@ -2,42 +2,130 @@
 
 from __future__ import annotations
 
+from collections import abc
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
 import numpy as np
 
 from lib.data.types import Sequence
 
-# GRM, OSTrack: more than 2 * (1 template + 1 search) visible frames, and 20 in all.
+if TYPE_CHECKING:
+    from lib.data.crops import CropStore
+
+# All published families: more than 2 * (1 template + 1 search) visible frames, and 20 in all.
 MIN_VISIBLE = 5
 MIN_FRAMES = 20
 GAP_STEP = 5
 
+Pairing = Literal["causal", "interval"]
 
-def can_be_drawn(sequence: Sequence) -> bool:
-    """Whether a sequence is long enough and its target seen often enough to train on; an image needs a usable box."""
+
+class Pool(NamedTuple):
+    """Sequences that are drawn equally often among themselves, and how often beside other pools (``weight``).
+
+    Of each video only the frames whose number is a multiple of ``every``, and the last, are drawn. ``crops`` is where
+    the surroundings of targets lie ready, or None.
+    """
+
+    sequences: abc.Sequence[Sequence]
+    weight: float = 1.0
+    every: int = 1
+    crops: CropStore | None = None
+
+
+def visible_frames(sequence: Sequence, every: int = 1) -> np.ndarray:
+    """Numbers of the frames that may be drawn, int64 ``[n]``, ascending: visible, and 0, every, 2 * every ... or last.
+
+    GRM's rule for TrackingNet, whose boxes are annotated once in 30 frames and tracked in between (``every`` = 30).
+    """
+    visible = sequence.visible
+    frames = np.flatnonzero(visible[::every]) * every
+    last = len(visible) - 1
+    return np.append(frames, last) if last % every and visible[last] else frames
+
+
+def can_be_drawn(sequence: Sequence, every: int = 1) -> bool:
+    """Whether a sequence is long enough and its target seen often enough to train on; an image needs a usable box.
+
+    Boxes of any size count: the lineage's rule of 50 pixels for COCO stands in its code, but no sampler asks for it.
+    """
     if sequence.image_set:
         return bool(sequence.visible.any())
-    return len(sequence) >= MIN_FRAMES and int(sequence.visible.sum()) >= MIN_VISIBLE
+    return len(sequence) >= MIN_FRAMES and len(visible_frames(sequence, every)) >= MIN_VISIBLE
 
 
-def draw_sequence(datasets: list[list[Sequence]], shares: np.ndarray, rng: np.random.Generator) -> Sequence:
-    """A dataset by its share (shares sum to 1), then one of its sequences, each equally likely whatever its length."""
-    sequences = datasets[rng.choice(len(datasets), p=shares)]
-    return sequences[rng.integers(len(sequences))]
+class Positions(abc.Sequence):
+    """The numbers of those that were chosen (bool ``[n]``), ascending, like an array of them.
+
+    It keeps only the others, which are few: each worker has a copy, and an array for COCO alone would take 3.4 MB.
+    """
+
+    def __init__(self, chosen: np.ndarray) -> None:
+        others = np.flatnonzero(~chosen)
+        self._count = len(chosen) - len(others)
+        self._before = others - np.arange(len(others))  # how many were chosen before each of the others
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> int:
+        if not 0 <= index < self._count:
+            raise IndexError(f"number {index} of {self._count}")
+        return int(index + self._before.searchsorted(index, side="right"))
 
 
-def draw_frames(sequence: Sequence, max_gap: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Indices of a template frame and of a later search frame, both visible; an image set's one frame is both.
+def drawable(pool: Pool) -> Positions:
+    """Positions of the sequences that can be drawn.
 
-    The lineage's causal rule: the template is any visible frame but the sequence's last, the search frame any visible
-    one 1 to ``max_gap - 1`` frames later. If there is none, the gap grows by 5 and the template is drawn again too, so
-    that isolated frames are drawn less. Raises ``ValueError`` if fewer than two frames are visible.
+    An index (``lib.data.index.SequenceIndex``) answers for all of them at once; others are asked one by one.
+    """
+    sequences = pool.sequences
+    if not hasattr(sequences, "visible_counts"):
+        return Positions(np.array([can_be_drawn(sequence, pool.every) for sequence in sequences], dtype=bool))
+    counts = sequences.visible_counts(pool.every)
+    videos = (sequences.lengths >= MIN_FRAMES) & (counts >= MIN_VISIBLE)
+    return Positions(np.where(sequences.image_sets, counts > 0, videos))
+
+
+def draw_sequence(
+    pools: list[Pool], positions: list[abc.Sequence[int]], shares: np.ndarray, rng: np.random.Generator
+) -> tuple[Pool, Sequence]:
+    """A pool by its share (shares sum to 1), then one of its sequences, each equally likely whatever its length.
+
+    ``positions`` are what ``drawable`` says of each pool; none is empty.
+    """
+    # As rng.choice(len(pools), p=shares), which takes ten times as long to check its arguments.
+    bounds = shares.cumsum()
+    number = int((bounds / bounds[-1]).searchsorted(rng.random(), side="right"))
+    choices = positions[number]
+    return pools[number], pools[number].sequences[int(choices[rng.integers(len(choices))])]
+
+
+def draw_frames(
+    sequence: Sequence, pairing: Pairing, max_gap: int, rng: np.random.Generator, every: int = 1
+) -> tuple[int, int]:
+    """Numbers of a template frame and of a search frame, both visible and allowed by ``every``.
+
+    An image set stands for a video that shows its one image all the time: that is both. ``ValueError`` if fewer than
+    two frames are visible.
     """
     if sequence.image_set:
         return 0, 0
-    visible = np.flatnonzero(sequence.visible)
+    visible = visible_frames(sequence, every)
     if len(visible) < 2:
         raise ValueError(f"{sequence.dataset} {sequence.name}: fewer than two visible frames, no pair can be drawn")
-    length = len(sequence.visible)
+    if pairing == "interval":
+        return _draw_interval(visible, max_gap, rng)
+    return _draw_causal(visible, len(sequence.visible), max_gap, rng)
+
+
+def _draw_causal(visible: np.ndarray, length: int, max_gap: int, rng: np.random.Generator) -> tuple[int, int]:
+    """GRM, OSTrack, SimTrack: the search frame follows the template.
+
+    The template is any visible frame but the sequence's last, the search frame any visible one 1 to ``max_gap - 1``
+    frames later. If there is none, the gap grows by 5 and the template is drawn again too, so that isolated frames are
+    drawn less.
+    """
     gap = max_gap
     while True:
         # Once the gap spans the sequence, only a template that nothing follows could fail, for ever: it is left out.
@@ -47,3 +135,14 @@ def draw_frames(sequence: Sequence, max_gap: int, rng: np.random.Generator) -> t
         if first < end:
             return int(template), int(visible[rng.integers(first, end)])
         gap += GAP_STEP
+
+
+def _draw_interval(visible: np.ndarray, max_gap: int, rng: np.random.Generator) -> tuple[int, int]:
+    """TransT: the search frame lies before or after the template, or is the same.
+
+    The template is any visible frame, the search frame any visible one from ``max_gap`` before it to ``max_gap - 1``
+    after it. The published gap would grow if there were none, but the template itself is always one.
+    """
+    template = visible[rng.integers(len(visible))]
+    first, end = np.searchsorted(visible, (template - max_gap, template + max_gap))
+    return int(template), int(visible[rng.integers(first, end)])

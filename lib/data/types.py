@@ -88,7 +88,9 @@ class Sample:
 
     Images are uint8 ``[3, S, S]`` RGB. Boxes are float32 ``[4]`` xywh in fractions of their own crop. The gains are the
     brightness factors that ``normalise`` applies on the device, in float, as the published code does on the host.
-    ``source`` names dataset, sequence and frames for messages; ``redrawn`` says why earlier draws were given up.
+    ``source`` names dataset, sequence and frames for messages; ``redrawn`` says why earlier draws were given up;
+    ``damaged`` are those of the reasons that name an image that cannot be read; ``missed`` is how many of the two crops
+    a crop store did not have (0 without one).
     """
 
     number: int
@@ -100,13 +102,16 @@ class Sample:
     search_gain: float
     source: str
     redrawn: tuple[str, ...] = ()
+    missed: int = 0
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """A group of samples stacked: uint8 ``[B, 3, S, S]`` images, float32 ``[B, 4]`` boxes (xywh, fractions of the
-    crop), float32 ``[B]`` gains, and for messages the sample numbers, their sources (dataset, sequence, frames) and the
-    reason for every draw given up."""
+    crop), float32 ``[B]`` gains, and for messages the sample numbers, their sources (dataset, sequence, frames), the
+    reason for every draw given up, those of damaged images once more by themselves, and the number of crops that were
+    missed in a crop store."""
 
     numbers: tuple[int, ...]
     template: torch.Tensor
@@ -117,6 +122,8 @@ class Batch:
     search_gain: torch.Tensor
     sources: tuple[str, ...]
     redrawn: tuple[str, ...] = field(default=())
+    missed: int = 0
+    damaged: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -14,6 +14,8 @@ from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics import Got10kScores, got10k_overlaps, got10k_scores
 from lib.evaluation.results import ResultsFolder
 
+COMPUTED = ("got10k",)  # protocols; results of the others are kept on disk until theirs can be computed
+
 
 class SequenceScore(NamedTuple):
     """One sequence's scores; None without a frame that counts, and with an ``error`` if it could not be scored."""
@@ -27,7 +29,8 @@ class SequenceScore(NamedTuple):
 class BenchmarkScore:
     """The scores of one results folder: ``overall`` over the sequences without an error, and each sequence's own.
 
-    ``overall`` is None where ``server`` scores, and where no frame could be scored.
+    ``overall`` is None where ``server`` scores, where ``protocol`` cannot be computed yet, and where no frame could be
+    scored.
     """
 
     benchmark: str
@@ -48,7 +51,7 @@ class BenchmarkScore:
         return {
             "benchmark": self.benchmark,
             "protocol": self.protocol,
-            "scored_by": self.server or "this program",
+            "scored_by": self.server or ("this program" if self.protocol in COMPUTED else "nobody yet"),
             "results": str(self.folder),
             "manifest": self.manifest,
             "overall": self.overall.as_dict() if self.overall else None,
@@ -63,14 +66,16 @@ def score_benchmark(benchmark: str, sequences: list[Sequence], folder: ResultsFo
     """Score the results of ``sequences`` in ``folder`` by the benchmark's protocol.
 
     A sequence without a complete result, or that the protocol refuses, becomes an error of its own and is left out of
-    the overall score. Where a server holds the ground truth, results are only checked to be complete.
+    the overall score. Where a server holds the ground truth, or the protocol cannot be computed yet, results are only
+    checked to be complete.
     """
     entry = find_benchmark(benchmark)
+    computed = not entry.server and entry.protocol in COMPUTED
     scored, pooled = [], []
     for sequence in sequences:
         try:
             predicted = folder.boxes(sequence)
-            overlaps = np.empty(0) if entry.server else _overlaps(sequence, predicted)
+            overlaps = _overlaps(sequence, predicted) if computed else np.empty(0)
         except ValueError as error:
             scored.append(SequenceScore(sequence.name, None, str(error)))
         else:
@@ -90,12 +95,14 @@ def score_benchmark(benchmark: str, sequences: list[Sequence], folder: ResultsFo
 def table(scores: list[BenchmarkScore]) -> str:
     """A line for each results folder, its protocol beside its numbers (fractions); below, what else must be known."""
     width = max([len("results"), *(len(score.folder.name) for score in scores)])
-    lines = [f"{'benchmark':<24} {'results':<{width}} {'protocol':<9} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}  sequences"]
+    protocol_width = max([len("protocol") + 1, *(len(score.protocol) for score in scores)])
+    layout = f"{{:<24}} {{:<{width}}} {{:<{protocol_width}}} {{}}  {{}}"
+    lines = [layout.format("benchmark", "results", "protocol", "    AO  SR0.5 SR0.75", "sequences")]
     for score in scores:
         numbers = (score.overall.ao, score.overall.sr50, score.overall.sr75) if score.overall else ()
         columns = " ".join(f"{number:6.3f}" for number in numbers) or "     -      -      -"
         complete = f"{len(score.sequences) - len(score.errors)}/{len(score.sequences)}"
-        lines.append(f"{score.benchmark:<24} {score.folder.name:<{width}} {score.protocol:<9} {columns}  {complete}")
+        lines.append(layout.format(score.benchmark, score.folder.name, score.protocol, columns, complete))
     return "\n".join(lines + [note for score in scores for note in _notes(score)])
 
 
@@ -104,6 +111,9 @@ def _notes(score: BenchmarkScore) -> list[str]:
     notes = []
     if score.server:
         notes.append(f"{where}: ground truth beyond the first frame is not public; {score.server} scores these results")
+    elif score.protocol not in COMPUTED:
+        whole = "" if score.errors else "the results are complete and on disk, but "
+        notes.append(f"{where}: {whole}scores by the {score.protocol} protocol are not computed yet")
     if score.manifest["overrides"]:
         changed = ", ".join(f"{key}={value}" for key, value in score.manifest["overrides"].items())
         notes.append(f"{where}: settings of this benchmark: {changed}")

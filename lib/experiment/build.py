@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import abc
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -12,10 +11,13 @@ import torch
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
+from lib.data.crops import CropSettings, open_crops
 from lib.data.datasets.registry import find_dataset
+from lib.data.images import check_decoder
 from lib.data.index import open_dataset
 from lib.data.pairs import Pairs, SourceConfig
-from lib.data.types import Sequence
+from lib.data.reach import Role
+from lib.data.sampling import Pool
 from lib.evaluation.runner import TrackerFactory
 from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree
 from lib.inference.tracker import Tracker
@@ -93,8 +95,8 @@ def tracker_factory(
 
 
 def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
-    """Raise ``ConfigError`` naming everything that training would miss: datasets without a reader or a folder, initial
-    weights that are not there. Reads nothing, so it is asked before processes start."""
+    """Raise ``ConfigError`` naming everything that training would miss: datasets without a reader or a folder, crop
+    stores, the decoder's library, initial weights. Reads nothing, so it is asked before processes start."""
     problems = []
     for source in {source.name: source for source in (*experiment.data.train, *experiment.data.val)}.values():
         try:
@@ -102,6 +104,15 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
             paths.dataset_root(source.name)
         except ValueError as error:
             problems.append(str(error))
+    for source in {source.name: source for source in experiment.data.train}.values():
+        try:
+            _crops_folder(experiment, paths, source)
+        except ConfigError as error:
+            problems.append(str(error))
+    try:
+        check_decoder(experiment.data.decoder)
+    except ValueError as error:
+        problems.append(f"data.decoder: {error}")
     if experiment.model.pretrained != "none":
         try:
             find_initial(experiment.model.pretrained, paths.pretrained_models)
@@ -111,13 +122,17 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
         raise ConfigError("\n".join(problems))
 
 
+def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:
+    """What a crop store must hold of a source's frames to train this experiment."""
+    data = experiment.data
+    template, search = Role(experiment.template, data.template_jitter), Role(experiment.search, data.search_jitter)
+    return CropSettings(template, search, every=source.annotated_every)
+
+
 def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[SourceConfig, ...]) -> Pairs:
-    """Pairs drawn from ``sources``; ``ValueError`` for a dataset that is not set, not there or has no reader yet."""
-    datasets: list[tuple[float, abc.Sequence[Sequence]]] = [
-        (source.weight, open_dataset(source.name, source.split, paths.dataset_root(source.name), paths.cache))
-        for source in sources
-    ]
-    return Pairs(experiment.data, datasets, experiment.template, experiment.search, experiment.seed)
+    """Pairs drawn from ``sources``; ``ValueError`` for a dataset or crop store that is not set, absent or damaged."""
+    pools = [_open_pool(experiment, paths, source) for source in sources]
+    return Pairs(experiment.data, pools, experiment.template, experiment.search, experiment.seed)
 
 
 def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
@@ -146,10 +161,41 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
     )
 
 
+def _open_pool(experiment: ExperimentConfig, paths: Paths, source: SourceConfig) -> Pool:
+    sequences = open_dataset(source.name, source.split, paths.dataset_root(source.name), paths.cache)
+    folder = _crops_folder(experiment, paths, source)
+    crops = None
+    if folder is not None:
+        command = f"crops {source.name} --split {source.split} --config {experiment.name} --out {folder.parent}"
+        crops = open_crops(
+            folder,
+            sequences,
+            crop_settings(experiment, source),
+            dataset=source.name,
+            split=source.split,
+            remedy=f"python tracking/prepare_data.py {command}",
+            decoder=experiment.data.decoder,
+        )
+    return Pool(sequences, source.weight, source.annotated_every, crops)
+
+
+def _crops_folder(experiment: ExperimentConfig, paths: Paths, source: SourceConfig) -> Path | None:
+    """Where the crops of a source lie (a folder a split), None if its frames are read; a source of training must have
+    them if it should, what validates need not."""
+    if experiment.data.store == "frames":
+        return None
+    if source.name not in paths.crops and source in experiment.data.train:
+        raise ConfigError(
+            f"data.store: crops, but crops.{source.name} is not set; make them with tracking/prepare_data.py crops and "
+            "set it in paths.yaml, or set data.store=frames"
+        )
+    folder = paths.crops[source.name] / source.split if source.name in paths.crops else None
+    return folder if source in experiment.data.train or (folder is not None and folder.exists()) else None
+
+
 def _build_numbered_tracker(
     experiment: ExperimentConfig, checkpoint: Path | None, device: str, dataset: str | None, number: int
 ) -> Tracker:
     if device == "cuda":
         device = f"cuda:{number % max(torch.cuda.device_count(), 1)}"
     return build_tracker(experiment, checkpoint, device, dataset)
-

@@ -15,7 +15,7 @@ from lib.config.tree import apply_overrides, merge
 from lib.config.validation import json_schema, validate
 from lib.config.yaml12 import read_yaml
 from lib.data.pairs import DataConfig
-from lib.evaluation.benchmarks import BENCHMARKS, PLANNED
+from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
 from lib.inference.tracker import TrackerConfig
 from lib.losses.center import CenterObjectiveConfig
@@ -187,11 +187,11 @@ def experiment_schema() -> dict[str, Any]:
 
 def _unknown_benchmark(name: str) -> str:
     """What is wrong with a benchmark's name, and the nearest one; nothing for a known one."""
-    known = (*BENCHMARKS, *PLANNED)
-    if name in known:
+    if name in BENCHMARKS:
         return ""
-    near = get_close_matches(name, known, n=1)
-    return f"unknown benchmark {name!r}; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+    near = get_close_matches(name, BENCHMARKS, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(BENCHMARKS)}"
+    return f"unknown benchmark {name!r}; {hint}"
 
 
 def _family(tree: dict[str, Any]) -> Any:

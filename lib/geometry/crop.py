@@ -4,37 +4,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import Section
 
 Box = Sequence[float] | np.ndarray
+Region = tuple[int, int, int, int]
+Context = Literal["area", "perimeter"]
+Fill = Literal["zero", "mean"]
+Value = Literal[0] | tuple[int, int, int]
 
 
 class CropConfig(Section):
-    """How a crop is taken: its side in network pixels, and the window's side in units of sqrt(w * h) of the target."""
+    """How a crop is taken.
+
+    * ``size``: its side in network pixels.
+    * ``factor`` and ``context``: the window's side in image pixels, from the target's w and h. "area" (GRM, OSTrack,
+      SimTrack): sqrt(w * h) * factor. "perimeter" (SiamFC, TransT): a margin of (factor - 1) * (w + h) / 2 is added to
+      both before the root is taken.
+    * ``fill``: what is shown outside the image, black ("zero") or the frame's mean colour ("mean"; TransT).
+    """
 
     size: PositiveInt
     factor: PositiveFloat
+    context: Context = "area"
+    fill: Fill = "zero"
+
+    @model_validator(mode="after")
+    def _margin_is_no_cut(self) -> CropConfig:
+        if self.context == "perimeter" and self.factor < 1:
+            raise ValueError(
+                f"factor: {self.factor:g} with context perimeter; it must be 1 or more, the margin is added"
+            )
+        return self
 
 
 class Window(NamedTuple):
     """A square of image pixels, from column ``x1`` and row ``y1``, ``side`` pixels long; it may leave the image.
 
-    A crop of ``size`` pixels taken from it has the resize factor ``size / side``.
+    A crop of ``size`` pixels taken from it has the resize factor ``size / side``. The last ``lost`` rows and columns of
+    the image are padding to it: 1 in the lineage, kept because released weights have seen it, 0 in TransT.
     """
 
     x1: int
     y1: int
     side: int
+    lost: int = 1
 
 
-def crop_window(box_xywh: Box, factor: float) -> Window:
-    """The window centred on a box in pixels, of side ceil(sqrt(w * h) * factor), corner rounded half to even.
+def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Window:
+    """The window centred on a box in pixels.
+
+    * "area": side ceil(sqrt(w * h) * factor), corner rounded half to even (``sample_target`` of GRM and OSTrack).
+    * "perimeter": side ceil(sqrt((w + (factor - 1) m) (h + (factor - 1) m))) with m = (w + h) / 2, corner rounded down
+      (``sample_target`` and the tracker of TransT).
 
     Raises ``ValueError`` for a box without area, or with a number that is not finite.
     """
@@ -43,36 +70,106 @@ def crop_window(box_xywh: Box, factor: float) -> Window:
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
         shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
         raise ValueError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
-    side = math.ceil(math.sqrt(area) * factor)
-    return Window(round(x + 0.5 * width - side * 0.5), round(y + 0.5 * height - side * 0.5), side)
+    if context == "area":
+        side = math.ceil(math.sqrt(area) * factor)
+        return Window(round(x + 0.5 * width - side * 0.5), round(y + 0.5 * height - side * 0.5), side)
+    margin = (factor - 1) * ((width + height) * 0.5)
+    side = math.ceil(math.sqrt((width + margin) * (height + margin)))
+    x1, y1 = (math.floor(center - (side + 1) / 2 + 0.5) for center in (x + 0.5 * width, y + 0.5 * height))
+    return Window(x1, y1, side, lost=0)
 
 
-def _inside(start: int, side: int, length: int) -> tuple[int, int]:
-    """First and past-the-end index, counted in the window, of its pixels that come from an image axis of ``length``.
+def inside(window: Window, image_shape: Sequence[int]) -> Region:
+    """What the window takes of an image: left, top, right, bottom in image pixels, ends exclusive; empty if nothing.
 
-    Kept from the lineage because released weights have seen it: a window that reaches the right or bottom border, even
-    exactly, loses the image's last column or row. Not kept: a window wholly left of or above the image has no pixels
-    of it here, where the published slice wraps around and shows some.
+    ``image_shape`` begins with height and width. With ``window.lost`` a window that reaches the right or bottom border,
+    even exactly, goes without the image's last column or row. Not kept from the lineage: a window wholly left of or
+    above the image takes nothing here, where the published slice wraps around and takes some.
     """
-    first = max(0, -start)
-    return first, max(first, min(start + side, length - 1) - start)
+    left, right = _inside(window.x1, window, image_shape[1])
+    top, bottom = _inside(window.y1, window, image_shape[0])
+    return left, top, right, bottom
 
 
-def cut(image: np.ndarray, window: Window, size: int) -> np.ndarray:
-    """The window's pixels, bilinearly resized: uint8 ``[size, size, 3]``, contiguous; 0 outside the image.
+def _inside(start: int, window: Window, length: int) -> tuple[int, int]:
+    first = max(0, start)
+    return first, max(first, min(start + window.side, length - window.lost))
 
-    Bit-equal to the published crop (``sample_target`` of GRM and OSTrack) but for windows wholly left of or above the
-    image, which are all padding here.
+
+def padding_value(image: np.ndarray, fill: Fill) -> Value:
+    """What a crop shows outside ``image`` (uint8 ``[H, W, 3]``): 0, or the mean of each channel, rounded down."""
+    if fill == "zero":
+        return 0
+    red, green, blue, _ = (int(total) // (image.shape[0] * image.shape[1]) for total in cv2.sumElems(image))
+    return red, green, blue
+
+
+def fit(pixels: np.ndarray, window: Window, image_shape: Sequence[int], size: int, value: Value = 0) -> np.ndarray:
+    """The crop from the pixels of ``inside(window, image_shape)`` alone: uint8 ``[size, size, 3]``, contiguous.
+
+    Outside the image it is ``value``, in each channel. The pixels are resized bilinearly.
     """
-    left, right = _inside(window.x1, window.side, image.shape[1])
-    top, bottom = _inside(window.y1, window.side, image.shape[0])
-    pixels = image[window.y1 + top : window.y1 + bottom, window.x1 + left : window.x1 + right]
-    if pixels.shape[:2] != (window.side, window.side):
+    left, top, _, _ = inside(window, image_shape)
+    return cv2.resize(_padded(pixels, left - window.x1, top - window.y1, window.side, window.side, value), (size, size))
+
+
+def _padded(pixels: np.ndarray, left: int, top: int, width: int, height: int, value: Value) -> np.ndarray:
+    """A picture ``[height, width, 3]`` of ``value`` in which the pixels begin at column ``left`` and row ``top``."""
+    rows, columns = pixels.shape[:2]
+    if (rows, columns) == (height, width):
+        return pixels
+    if value == 0:
         # zeros, not copyMakeBorder: a window far larger than the image then costs only the memory that is read.
-        padded = np.zeros((window.side, window.side, image.shape[2]), dtype=image.dtype)
-        padded[top:bottom, left:right] = pixels
-        pixels = padded
-    return cv2.resize(pixels, (size, size))
+        padded = np.zeros((height, width, 3), dtype=np.uint8)
+        padded[top : top + rows, left : left + columns] = pixels
+        return padded
+    if not pixels.size:  # which copyMakeBorder refuses
+        return np.full((height, width, 3), value, dtype=np.uint8)
+    borders = top, height - top - rows, left, width - left - columns
+    return cv2.copyMakeBorder(pixels, *borders, cv2.BORDER_CONSTANT, value=value)
+
+
+def inside_shrunk(window: Window, image_shape: Sequence[int], shrink: int) -> Region:
+    """As ``inside``, for an image that is decoded at 1 / ``shrink``: left and top are multiples of it, none is lost."""
+    left, top, right, bottom = inside(window._replace(lost=0), image_shape)
+    if left == right or top == bottom:
+        return 0, 0, 0, 0
+    return left // shrink * shrink, top // shrink * shrink, right, bottom
+
+
+def fit_shrunk(pixels: np.ndarray, window: Window, shrink: int, size: int, value: Value = 0) -> np.ndarray:
+    """The crop as ``fit`` makes it, from ``inside_shrunk(window, image_shape, shrink)`` decoded at 1 / ``shrink``.
+
+    A pixel then is the mean of ``shrink`` x ``shrink`` of the image, and lies at their middle: centres stay where they
+    were. Rows and columns that the border cuts short count as whole, so padding may begin up to shrink - 1 pixels late.
+    """
+    x0, y0 = window.x1 // shrink, window.y1 // shrink
+    columns, rows = (-(-(start + window.side) // shrink) for start in (window.x1, window.y1))
+    padded = _padded(pixels, max(0, -x0), max(0, -y0), columns - x0, rows - y0, value)
+    step = window.side / size / shrink
+    x, y = (start / shrink - first + 0.5 * step - 0.5 for start, first in ((window.x1, x0), (window.y1, y0)))
+    to_pixels = np.array([[step, 0, x], [0, step, y]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(padded, to_pixels, (size, size), flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+
+def cut(image: np.ndarray, window: Window, size: int, value: Value = 0) -> np.ndarray:
+    """The window's pixels, bilinearly resized: uint8 ``[size, size, 3]``, contiguous; ``value`` outside the image.
+
+    Bit-equal to the published crop (``sample_target`` of GRM and OSTrack, of TransT with its window and the mean of the
+    image) but for windows wholly left of or above the image, which are all padding here.
+    """
+    left, top, right, bottom = inside(window, image.shape)
+    return fit(image[top:bottom, left:right], window, image.shape, size, value)
+
+
+def is_empty(image_shape: Sequence[int], window: Window, size: int, step: int) -> bool:
+    """Whether padding went into every ``step``-th pixel of ``cut(image, window, size)``, both ways from the first."""
+    left, top, right, bottom = inside(window, image_shape)
+    # So long a stretch holds a step-th pixel and all it is interpolated from, which settles nearly every crop.
+    if min(right - left, bottom - top) >= step * window.side / size + 4:
+        return False
+    return bool(padding_mask(image_shape, window, size)[::step, ::step].all())
 
 
 def padding_mask(image_shape: Sequence[int], window: Window, size: int) -> np.ndarray:
@@ -81,9 +178,9 @@ def padding_mask(image_shape: Sequence[int], window: Window, size: int) -> np.nd
     ``image_shape`` begins with height and width. The published mask is 1 on padding, resized bilinearly, and True where
     not 0. Weights are never negative and a pixel is padding by its row or its column alone, so two resized lines tell.
     """
+    left, top, right, bottom = inside(window, image_shape)
     lines = []
-    for start, length in ((window.y1, image_shape[0]), (window.x1, image_shape[1])):
-        first, end = _inside(start, window.side, length)
+    for first, end in ((top - window.y1, bottom - window.y1), (left - window.x1, right - window.x1)):
         line = np.ones((window.side, 1))
         line[first:end] = 0
         lines.append(cv2.resize(line, (1, size))[:, 0] != 0)

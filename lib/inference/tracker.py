@@ -15,7 +15,7 @@ from torch import Tensor
 from lib.config.schema import Section
 from lib.data.types import TrackResult
 from lib.geometry.boxes import clip_box
-from lib.geometry.crop import CropConfig, Window, box_from_crop, box_to_crop, crop_window, cut
+from lib.geometry.crop import CropConfig, Value, Window, box_from_crop, box_to_crop, crop_window, cut, padding_value
 from lib.geometry.grids import hann_window
 from lib.models.base import Prediction, TrackingModel, normalise
 
@@ -36,6 +36,7 @@ class Tracker:
 
     Between calls it keeps ``state`` (the encoded template), ``box`` (the last box, float64 ``[4]`` xywh in pixels) and
     ``network_seconds`` (what the network alone took in the last call; crop and transfer to the device not counted).
+    A crop whose fill is "mean" shows the mean colour of the first frame outside every frame, as in TransT.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Tracker:
         self._template = template
         self._search = search
         self._config = config
+        self._search_padding: Value = 0
         self._hann: Tensor | None = None
 
     @torch.inference_mode()
@@ -64,14 +66,15 @@ class Tracker:
         """
         _check_image(image)
         box = _checked_box(box, image.shape)
-        window = crop_window(box, self._template.factor)
+        window = crop_window(box, self._template.factor, self._template.context)
         size = self._template.size
         crop_box = torch.as_tensor(box_to_crop(box, box, size / window.side, size), dtype=torch.float32)
-        pixels = self._pixels(image, window, size)
+        pixels = self._pixels(image, window, size, padding_value(image, self._template.fill))
         started = self._now()
         self.state = self.model.encode_template(pixels, crop_box[None].to(self.device))
         self.network_seconds = self._now() - started
         self.box = box
+        self._search_padding = padding_value(image, self._search.fill)
 
     @torch.inference_mode()
     def update(self, image: np.ndarray) -> TrackResult:
@@ -82,9 +85,9 @@ class Tracker:
         """
         assert self.box is not None, "update() before init()"
         _check_image(image)
-        window = crop_window(self.box, self._search.factor)
+        window = crop_window(self.box, self._search.factor, self._search.context)
         size = self._search.size
-        pixels = self._pixels(image, window, size)
+        pixels = self._pixels(image, window, size, self._search_padding)
         started = self._now()
         prediction = self.model.locate(self.state, pixels)
         self.network_seconds = self._now() - started
@@ -96,8 +99,8 @@ class Tracker:
         self.box = clip_box(box, image.shape[0], image.shape[1], self._config.clip_margin)
         return TrackResult(self.box.copy(), score)
 
-    def _pixels(self, image: np.ndarray, window: Window, size: int) -> Tensor:
-        crop = torch.from_numpy(cut(image, window, size)).to(self.device)
+    def _pixels(self, image: np.ndarray, window: Window, size: int, padding: Value) -> Tensor:
+        crop = torch.from_numpy(cut(image, window, size, padding)).to(self.device)
         return normalise(crop.permute(2, 0, 1)[None])
 
     def _choose(self, prediction: Prediction) -> tuple[np.ndarray, float]:

@@ -6,19 +6,24 @@ import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from lib.data.types import Batch
 from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
 
 logger = logging.getLogger(__name__)
 # Values that are counted over groups; all others are averaged.
 COUNTED = {"inverted"}
+# Damaged images that a summary names; each is logged as it occurs, but among much else.
+MAX_REASONS = 5
+
+Part = Literal["training", "validation"]
 
 
 class Meter:
@@ -46,6 +51,37 @@ class Meter:
         return {name: int(value) if name in COUNTED else (value / groups).tolist() for name, value in total.items()}
 
 
+class Draws:
+    """What the samples of batches say of the data, until it is read."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(("pairs", "redrawn", "damaged", "missed"), 0)
+        self._reasons: list[str] = []
+
+    def add(self, batch: Batch) -> None:
+        """The samples of one group."""
+        for name, more in (
+            ("pairs", len(batch)),
+            ("redrawn", len(batch.redrawn)),
+            ("damaged", len(batch.damaged)),
+            ("missed", batch.missed),
+        ):
+            self._counts[name] += more
+        self._reasons = _first_few([*self._reasons, *batch.damaged])
+
+    def read(self, process: Process) -> dict[str, Any]:
+        """Sums over all processes since the last reading, as ``Progress`` writes them. Collective."""
+        shares = process.gather((self._counts, self._reasons))
+        self._counts, self._reasons = dict.fromkeys(self._counts, 0), []
+        total = {name: sum(counts[name] for counts, _ in shares) for name in self._counts}
+        views = 2 * total["pairs"]
+        return {
+            **total,
+            "missed_share": total["missed"] / views if views else 0.0,
+            "reasons": _first_few([reason for _, reasons in shares for reason in reasons]),
+        }
+
+
 class Progress:
     """Follows a run of ``steps`` and ``epochs`` from the finished ``step`` and ``epoch`` on; ``pairs`` are in a step.
 
@@ -55,6 +91,12 @@ class Progress:
     <monitors>, "pairs_per_second"}`` every ``log_every`` steps, averaged since the last one, and ``{"kind":
     "validation", "step", "epoch", "loss", <terms>, <monitors>}``; TensorBoard holds the same. ``step`` counts finished
     steps, ``epoch`` is the one that the last belongs to, from 1. Only rank 0 shows and writes.
+
+    After each epoch's training, after a validation and at a stop comes ``{"kind": "data", "of": "training" or
+    "validation", "step", "epoch", "pairs", "redrawn", "damaged", "missed", "missed_share", "reasons"}``: of so many
+    ``pairs``, those since the last such line, ``redrawn`` draws were given up, ``damaged`` of them for an image that
+    cannot be read (``reasons`` names the first few), and ``missed`` views were not in the crop store (0 without one).
+    So an epoch that was stopped has several lines; what a killed run had counted since its last line is lost.
     """
 
     def __init__(
@@ -81,7 +123,7 @@ class Progress:
             path = output / "log.jsonl"
             cut_json_lines(
                 path,
-                lambda line: line["step"] <= step and (line["kind"] == "train" or line["epoch"] <= epoch),
+                lambda line: line["step"] <= step and (_is_of_training(line) or line["epoch"] <= epoch),
             )
             self._file = JsonLines(path)
             self._board = SummaryWriter(str(output / "tensorboard"), purge_step=step + 1)
@@ -123,10 +165,23 @@ class Progress:
         loss, iou = values["loss"], values["iou"]
         logger.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._epochs, loss, iou)
 
+    def drawn(self, part: Part, step: int, epoch: int, values: dict[str, Any]) -> None:
+        """Takes what ``Draws.read`` says of a part of ``epoch``; without pairs there is nothing to say."""
+        if not values["pairs"]:
+            return
+        self._write({"kind": "data", "of": part, "step": step, "epoch": epoch, **values})
+        found = f"{values['redrawn']} draws given up, {values['damaged']} for damaged images"
+        if values["reasons"]:
+            found += f", such as: {'; '.join(values['reasons'])}"
+        if values["missed"]:
+            found += f"; {values['missed']} views ({values['missed_share']:.2%}) were not in the crop store"
+        logger.info("epoch %d/%d, %d pairs of %s: %s", epoch, self._epochs, values["pairs"], part, found)
+
     def _write(self, record: dict[str, Any]) -> None:
         if self._process.is_main:
             self._file.write(record)
-            for name, value in _scalars(record["kind"], record):
+            prefix = f"{record['kind']}/{record['of']}" if "of" in record else record["kind"]
+            for name, value in _scalars(prefix, record):
                 self._board.add_scalar(name, value, record["step"])
 
 
@@ -136,5 +191,14 @@ def _scalars(prefix: str, record: Mapping[str, Any]) -> Iterator[tuple[str, floa
             value = {str(index): item for index, item in enumerate(value)}
         if isinstance(value, Mapping):
             yield from _scalars(f"{prefix}/{name}", value)
-        elif name not in ("kind", "step"):
+        elif name != "step" and not isinstance(value, str):
             yield f"{prefix}/{name}", value
+
+
+def _is_of_training(line: Mapping[str, Any]) -> bool:
+    """Whether a record of the log is about steps done; validation is done again if its epoch was not ended."""
+    return line["kind"] == "train" or line.get("of") == "training"
+
+
+def _first_few(reasons: list[str]) -> list[str]:
+    return list(dict.fromkeys(reasons))[:MAX_REASONS]

@@ -26,7 +26,7 @@ from lib.training.checkpoints import Checkpoints
 from lib.training.finite import check_finite
 from lib.training.groups import Layout, running_statistics
 from lib.training.optimizer import OptimizerConfig, build_optimizer, named_rates, set_rates
-from lib.training.progress import Meter, Progress
+from lib.training.progress import Draws, Meter, Part, Progress
 from lib.training.replicas import Replicas
 from lib.training.schedule import ScheduleConfig, rate_factor
 from lib.training.supply import Supply
@@ -115,6 +115,7 @@ class Trainer:
         self.optimizer = build_optimizer(actor.model, config.optimizer)
         self.checkpoints = Checkpoints(self.output / "checkpoints", experiment, config.keep)
         self.step, self.epoch = 0, 0  # finished ones
+        self._draws = Draws()
 
     def run(self) -> TrainingEnd:
         """Trains to the end, or until SIGINT or SIGTERM: then a checkpoint is saved, and a Trainer made as this one was
@@ -132,6 +133,7 @@ class Trainer:
                     end = TrainingEnd(True, self.step)
                 except StopRequested as stop:
                     self._save()
+                    self._tell_draws("training", self._draws)
                     logger.info("%s at step %d of %d; the same command goes on from there", stop, self.step, self.steps)
                     end = TrainingEnd(False, self.step, stop.signal)
             self.process.gather(None)  # nobody leaves before rank 0 has written
@@ -148,6 +150,7 @@ class Trainer:
                 self._progress.trained(self.step, self.epoch + 1, values, rates, seconds)
                 if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
                     self._save()
+            self._tell_draws("training", self._draws)
             if self._validation_is_due():
                 self._validate()
             self.epoch += 1
@@ -178,6 +181,8 @@ class Trainer:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
+        for batch, _ in groups:
+            self._draws.add(batch)
         return values
 
     def _discard_groups(self, buffers: list[Tensor]) -> None:
@@ -198,12 +203,18 @@ class Trainer:
         size, world = self.config.group_batch, self.process.world
         starts = [FIRST_VALIDATION_NUMBER + group * size for group in range(self.process.rank, self.val_groups, world)]
         supply = self._supply(self.val_pairs, [range(start, start + size) for start in starts])
-        meter = Meter()
+        meter, draws = Meter(), Draws()
         for _ in range(0, self.val_groups, world):  # the same number of times in every process
             batch = supply.take()
             if batch is not None:
                 meter.add(self.actor(batch).values)
+                draws.add(batch)
         self._progress.validated(self.step, self.epoch + 1, meter.read(self.process))
+        self._tell_draws("validation", draws)
+
+    def _tell_draws(self, part: Part, draws: Draws) -> None:
+        """What the samples of a part of this epoch said of the data, in all processes."""
+        self._progress.drawn(part, self.step, self.epoch + 1, draws.read(self.process))
 
     def _group_numbers(self, first: int) -> Iterator[range]:
         """The sample numbers of this process's groups from step ``first`` to the end of the run."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
+import miniatures
 import numpy as np
 import pytest
 
@@ -37,25 +39,8 @@ def kolmogorov_p() -> Callable[[np.ndarray, Callable[[np.ndarray], np.ndarray]],
 
 @pytest.fixture
 def write_got10k(tmp_path: Path) -> Callable[..., Path]:
-    """``(folder, lengths) -> root``: a sequence of 8 x 8 black frames, all with one box, for each number of frames."""
-
-    def write(folder: str, lengths: list[int], first_box_only: bool = False) -> Path:
-        names = [f"GOT-10k_{folder.title()}_{number:06d}" for number in range(1, len(lengths) + 1)]
-        jpeg = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-        for name, length in zip(names, lengths, strict=True):
-            sequence = tmp_path / folder / name
-            sequence.mkdir(parents=True)
-            for frame in range(1, length + 1):
-                (sequence / f"{frame:08d}.jpg").write_bytes(jpeg)
-            rows = 1 if first_box_only else length
-            (sequence / "groundtruth.txt").write_text("1.5000,2.0000,3.0000,4.2500\n" * rows)
-            if not first_box_only:
-                (sequence / "absence.label").write_text("0\n" * length)
-                (sequence / "cover.label").write_text("8\n" * length)
-        (tmp_path / folder / "list.txt").write_text("\n".join(names) + "\n")
-        return tmp_path
-
-    return write
+    """``(folder, lengths, first_box_only=False) -> root``: sequences of these numbers of frames, below ``tmp_path``."""
+    return partial(miniatures.write_got10k, tmp_path)
 
 
 @pytest.fixture

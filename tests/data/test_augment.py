@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,17 +17,20 @@ def normal(x: np.ndarray) -> np.ndarray:
     return np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
 
 
-def jitters(config: JitterConfig, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithm of the scaling, and the centre's move in units of sqrt(w * h) of the new box."""
+def jitters(config: JitterConfig, context: str, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithm of the scaling, and the centre's move in units of the new box: sqrt(w * h), or (w + h) / 2."""
     rng = np.random.default_rng(11)
-    boxes = np.array([jitter_box(BOX, config, rng) for _ in range(count)])
+    boxes = np.array([jitter_box(BOX, config, rng, context) for _ in range(count)])
     move = boxes[:, :2] + boxes[:, 2:] / 2 - (BOX[:2] + BOX[2:] / 2)
-    return np.log(boxes[:, 2:] / BOX[2:]), move / np.sqrt(boxes[:, 2:].prod(axis=1, keepdims=True))
+    mean = {"area": lambda sizes: np.exp(np.log(sizes).mean(axis=1)), "perimeter": lambda sizes: sizes.mean(axis=1)}
+    size = mean[context](boxes[:, 2:])
+    return np.log(boxes[:, 2:] / BOX[2:]), move / size[:, None]
 
 
+@pytest.mark.parametrize("context", ["area", "perimeter"])
 @pytest.mark.parametrize("center, scale", [(3.0, 0.25), (4.5, 0.5)])
-def test_jitter_follows_its_distribution(center, scale, kolmogorov_p):
-    scalings, moves = jitters(JitterConfig(center=center, scale=scale))
+def test_jitter_follows_its_distribution(center, scale, context, kolmogorov_p):
+    scalings, moves = jitters(JitterConfig(center=center, scale=scale), context)
     for axis in (0, 1):
         assert kolmogorov_p(scalings[:, axis] / scale, normal) > 1e-3
         assert kolmogorov_p(moves[:, axis] / center + 0.5, lambda x: np.clip(x, 0, 1)) > 1e-3
@@ -35,8 +39,27 @@ def test_jitter_follows_its_distribution(center, scale, kolmogorov_p):
     assert kolmogorov_p(scalings[:, 0] / (scale * 1.2), normal) < 1e-3
 
 
-def test_no_jitter_is_the_box():
-    np.testing.assert_array_equal(jitter_box(BOX, JitterConfig(), np.random.default_rng(0)), BOX)
+@pytest.mark.parametrize("context", ["area", "perimeter"])
+def test_no_jitter_is_the_box(context):
+    np.testing.assert_array_equal(jitter_box(BOX, JitterConfig(), np.random.default_rng(0), context), BOX)
+
+
+@pytest.mark.parametrize("name", ["search0", "search1"])
+def test_jitter_equals_that_recorded_of_transt(name):
+    """``transt_tracker.golden.npz``: two normal and two uniform numbers, and the box that they give."""
+    golden = np.load(Path(__file__).parents[1] / "reference" / "transt_tracker.golden.npz")
+    numbers = golden[f"train.{name}.noise_randn2_rand2"].astype(float)
+
+    class Recorded:
+        def standard_normal(self, count):
+            return numbers[:count]
+
+        def random(self, count):
+            return numbers[2 : 2 + count]
+
+    target = golden[f"train.{name}.gt_xywh"].astype(float)
+    found = jitter_box(target, JitterConfig(center=3.0, scale=0.25), Recorded(), "perimeter")
+    np.testing.assert_allclose(found, golden[f"train.{name}.jittered_xywh"], rtol=1e-6)
 
 
 def test_mirror_is_one_pixel_off_the_exact_one_in_an_image():

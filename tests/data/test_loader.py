@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 import subprocess
+from dataclasses import replace
 
 import numpy as np
+import page_faults
 import pytest
 import torch
 
@@ -15,6 +18,7 @@ from lib.data.augment import JitterConfig
 from lib.data.images import ImageError
 from lib.data.loader import build_loader, collate
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
+from lib.data.sampling import Pool
 from lib.data.types import Batch
 from lib.geometry.crop import CropConfig
 
@@ -29,7 +33,7 @@ def pairs(make_sequence) -> Pairs:
         samples_per_epoch=1,
         search_jitter=JitterConfig(center=3.0, scale=0.25),
     )
-    return Pairs(config, [(1.0, [sequence])], CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0), 0)
+    return Pairs(config, [Pool([sequence])], CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0), 0)
 
 
 def assert_same(batch: Batch, other: Batch) -> None:
@@ -49,22 +53,24 @@ def test_batches_do_not_depend_on_workers(pairs, workers):
 
 
 def test_a_batch_is_its_samples_stacked(pairs):
-    samples = [pairs.sample(number) for number in (3, 1)]
+    samples = [replace(pairs.sample(number), missed=missed) for number, missed in ((3, 1), (1, 2))]
     batch = collate(samples)
     assert (len(batch), batch.numbers, batch.sources) == (2, (3, 1), (samples[0].source, samples[1].source))
     assert torch.equal(batch.search[1], samples[1].search)
     assert torch.equal(batch.template_box[0], samples[0].template_box)
     np.testing.assert_allclose(batch.search_gain, [sample.search_gain for sample in samples])
     assert batch.template_gain.dtype == torch.float32
+    assert batch.missed == 3
 
 
 def test_reasons_of_redrawn_samples_reach_the_batch(pairs):
-    for frame in pairs._datasets[0][0].frames[:5]:
+    for frame in pairs._pools[0].sequences[0].frames[:5]:
         frame.write_bytes(b"")
     batches = list(build_loader(pairs, [range(10), range(10, 30)], 1))
     reasons = [reason for batch in batches for reason in batch.redrawn]
     assert reasons == [reason for number in range(30) for reason in pairs.sample(number).redrawn]
     assert reasons and all("a_000" in reason for reason in reasons)
+    assert [reason for batch in batches for reason in batch.damaged] == reasons
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -83,12 +89,18 @@ def test_a_loader_can_be_read_again(pairs):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_sample_that_cannot_be_drawn_is_one_line(pairs, workers):
-    for frame in pairs._datasets[0][0].frames:
+    for frame in pairs._pools[0].sequences[0].frames:
         frame.unlink()
     with pytest.raises(ImageError, match="10 unreadable images in sample 7: .*a_00") as error:
         list(build_loader(pairs, [[7]], workers))
     assert "\n" not in str(error.value)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator has these thresholds")
+def test_workers_keep_the_memory_of_pictures():
+    (batch,) = build_loader(page_faults.FaultPairs(), [[0]], workers=1)
+    assert int(batch.sources[0]) < 0.01 * page_faults.PAGES
 
 
 def foreign_signal(pid: int, name: str) -> None:

@@ -18,10 +18,12 @@ import lib.data.pairs
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.augment import JitterConfig, mirror_box, to_grayscale
-from lib.data.images import ImageError
+from lib.data.images import DECODERS, EncodedImage, ImageError, open_image
 from lib.data.pairs import MAX_DAMAGED, MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
+from lib.data.sampling import Pool, draw_frames
 from lib.data.types import Sample, Sequence
-from lib.geometry.crop import CropConfig, box_from_crop
+from lib.data.views import FrameView
+from lib.geometry.crop import CropConfig, Window, box_from_crop
 
 TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
 STILL = {"search_jitter": JitterConfig(), "grayscale": 0.0, "joint_flip": 0.0, "flip": 0.0, "brightness": 0.0}
@@ -35,7 +37,7 @@ def config(**changes) -> DataConfig:
 
 
 def pairs(sequences: list[Sequence], seed: int = 0, crops=(TEMPLATE, SEARCH), **changes) -> Pairs:
-    return Pairs(config(**changes), [(1.0, sequences)], *crops, seed)
+    return Pairs(config(**changes), [Pool(sequences)], *crops, seed)
 
 
 def assert_same(sample: Sample, other: Sample, but: tuple[str, ...] = ()) -> None:
@@ -140,8 +142,8 @@ def test_labels_lead_back_to_the_annotated_box(noise, monkeypatch):
     windows = []
     original = lib.data.pairs.crop_window
 
-    def spy(box, factor):
-        windows.append((box, original(box, factor)))
+    def spy(box, factor, context):
+        windows.append((box, original(box, factor, context)))
         return windows[-1][1]
 
     monkeypatch.setattr(lib.data.pairs, "crop_window", spy)
@@ -242,21 +244,260 @@ def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence, kolmogorov
 
 
 def test_datasets_are_drawn_by_weight(noise, kolmogorov_p):
-    weighted = Pairs(config(), [(1.0, noise[:1]), (3.0, noise[1:])], TEMPLATE, SEARCH, 0)
+    weighted = Pairs(config(), [Pool(noise[:1], weight=1.0), Pool(noise[1:], weight=3.0)], TEMPLATE, SEARCH, 0)
     names = np.array([int(weighted.sample(number).source.split()[1] == "b") for number in range(200)])
     assert kolmogorov_p(names, heads(0.75)) > 1e-3
     assert kolmogorov_p(names, heads(0.5)) < 1e-3
 
 
-def test_one_frame_is_decoded_once(make_sequence, noise, monkeypatch):
-    read = []
-    original = lib.data.pairs.read_image
-    monkeypatch.setattr(lib.data.pairs, "read_image", lambda path: read.append(path) or original(path))
+@pytest.fixture
+def decoded(monkeypatch) -> list[EncodedImage]:
+    """The image of every decoding, in order."""
+    images = []
+    original = EncodedImage.pixels
+    monkeypatch.setattr(EncodedImage, "pixels", lambda self, *a, **k: images.append(self) or original(self, *a, **k))
+    return images
+
+
+def test_one_frame_is_decoded_once(make_sequence, noise, decoded):
     picture = make_sequence("p", [np.full((HEIGHT, WIDTH, 3), 9, np.uint8)], [(80, 60, 40, 40)], image_set=True)
     pairs([picture]).sample(0)
-    assert len(read) == 1
+    assert len(decoded) == 1
     pairs(noise).sample(0)
-    assert len(read) == 3
+    assert len(decoded) == 3
+    assert len(set(map(id, decoded))) == 3
+
+
+def test_the_same_frame_of_a_video_is_decoded_once(noise, decoded):
+    interval = pairs(noise, **LIVELY, pairing="interval", max_gap=2)
+    same = 0
+    for number in range(30):
+        decoded.clear()
+        *_, template, _, search = interval.sample(number).source.split()
+        assert len(decoded) == (1 if template == search else 2)
+        same += template == search
+    assert 0 < same < 30
+
+
+# The three families, each as its published code has it, and a sample of each worked out step by step
+
+SHARED = {"template_jitter": {}, "grayscale": 0.05, "brightness": 0.2}
+LINEAGE = {"pairing": "causal", "max_gap": 200, "joint_flip": 0.5, "flip": 0.5}
+FAMILIES = {
+    "grm and ostrack, 256": (
+        {"size": 128, "factor": 2.0},
+        {"size": 256, "factor": 4.0},
+        {**SHARED, **LINEAGE, "search_jitter": {"center": 3.0, "scale": 0.25}},
+    ),
+    "grm, 320": (
+        {"size": 128, "factor": 2.0},
+        {"size": 320, "factor": 5.0},
+        {**SHARED, **LINEAGE, "search_jitter": {"center": 4.5, "scale": 0.5}},
+    ),
+    "simtrack": (
+        {"size": 112, "factor": 2.0},
+        {"size": 224, "factor": 4.0},
+        {**SHARED, **LINEAGE, "search_jitter": {"center": 3.5, "scale": 0.5}},
+    ),
+    "transt": (
+        {"size": 128, "factor": 2.0, "context": "perimeter", "fill": "mean"},
+        {"size": 256, "factor": 4.0, "context": "perimeter", "fill": "mean"},
+        {
+            **SHARED,
+            "pairing": "interval",
+            "max_gap": 100,
+            "joint_flip": 0.0,
+            "flip": 0.0,
+            "search_jitter": {"center": 3.0, "scale": 0.25},
+        },
+    ),
+}
+
+
+def straightforward(sequence: Sequence, template: dict, search: dict, data: dict, seed: int, number: int) -> list:
+    """Pixels, label and gain of both crops, from whole images, as the papers' code goes about it."""
+    rng = np.random.default_rng((seed, number))
+    rng.choice(1, p=[1.0]), rng.integers(1)
+    frames = draw_frames(sequence, data["pairing"], data["max_gap"], rng)
+    gray, flip = rng.random() < data["grayscale"], rng.random() < data["joint_flip"]
+    crops = []
+    for frame, crop, jitter in zip(frames, (template, search), ({}, data["search_jitter"]), strict=True):
+        image, (x, y, w, h) = cv2.imread(str(sequence.frames[frame]))[:, :, ::-1], sequence.boxes[frame]
+        if gray:
+            image = np.repeat(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+        if flip:
+            image, x = image[:, ::-1], image.shape[1] - 1 - (x + w)
+        wide, high = np.array((w, h)) * np.exp(rng.standard_normal(2) * jitter.get("scale", 0.0))
+        square = crop.get("context", "area") == "area"
+        unit = math.sqrt(wide * high) if square else (wide + high) / 2
+        move_x, move_y = unit * jitter.get("center", 0.0) * (rng.random(2) - 0.5)
+        center_x, center_y = x + w / 2 + move_x, y + h / 2 + move_y
+        if square:
+            side = math.ceil(math.sqrt(wide * high) * crop["factor"])
+            left, top = round(center_x - side / 2), round(center_y - side / 2)
+        else:
+            margin = (crop["factor"] - 1) * (wide + high) / 2
+            side = math.ceil(math.sqrt((wide + margin) * (high + margin)))
+            left, top = math.floor(center_x - side / 2), math.floor(center_y - side / 2)
+        color = image.mean(axis=(0, 1)).astype(np.uint8) if crop.get("fill") == "mean" else 0
+        rim = 1000
+        padded = np.full((image.shape[0] + 2 * rim, image.shape[1] + 2 * rim, 3), color, np.uint8)
+        lost = 1 if square else 0
+        kept = image[: image.shape[0] - lost, : image.shape[1] - lost]
+        padded[rim : rim + kept.shape[0], rim : rim + kept.shape[1]] = kept
+        patch = padded[rim + top : rim + top + side, rim + left : rim + left + side]
+        pixels = cv2.resize(np.ascontiguousarray(patch), (crop["size"], crop["size"]))
+        scale = crop["size"] / side
+        middle_x, middle_y = ((crop["size"] - 1) / 2 - scale * move for move in (move_x, move_y))
+        label = np.array((middle_x - w * scale / 2, middle_y - h * scale / 2, w * scale, h * scale)) / crop["size"]
+        gain = rng.uniform(1 - data["brightness"], 1 + data["brightness"])
+        if rng.random() < data["flip"]:
+            pixels, label[0] = pixels[:, ::-1], 1 - (label[0] + label[2])
+        crops.append((pixels, label, gain))
+    return crops
+
+
+def family_pairs(pool: Pool, template: dict, search: dict, data: dict) -> Pairs:
+    crops = [validate(CropConfig, crop, "x.yaml") for crop in (template, search)]
+    return Pairs(validate(DataConfig, {**RIGHT, **data}, "x.yaml"), [pool], *crops, 3)
+
+
+@pytest.mark.parametrize("more_gray", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_samples_of_each_family_are_those_of_the_straightforward_way(noise, family, more_gray):
+    template, search, data = FAMILIES[family]
+    data = {**data, "grayscale": 0.5} if more_gray else data
+    video = noise[0]
+    ours = family_pairs(Pool([video]), template, search, data)
+    for number in range(12):
+        sample = ours.sample(number)
+        assert sample.redrawn == ()
+        expected = straightforward(video, template, search, data, 3, number)
+        for role, (pixels, label, gain) in zip(("template", "search"), expected, strict=True):
+            np.testing.assert_array_equal(getattr(sample, role).permute(1, 2, 0).numpy(), pixels)
+            np.testing.assert_allclose(getattr(sample, f"{role}_box"), label, atol=1e-5)
+            assert getattr(sample, f"{role}_gain") == gain
+
+
+def test_an_image_is_cropped_twice(make_sequence):
+    """Image sets as videos of one frame: both crops show it, the second moved."""
+    template, search, data = FAMILIES["transt"]
+    image = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    picture = make_sequence("p", [image], [(80.5, 60, 40, 50)], image_set=True)
+    ours = family_pairs(Pool([picture], every=30), template, search, data)
+    for number in range(8):
+        sample = ours.sample(number)
+        expected = straightforward(picture, template, search, data, 3, number)
+        for found, (pixels, *_) in zip((sample.template, sample.search), expected, strict=True):
+            np.testing.assert_array_equal(found.permute(1, 2, 0).numpy(), pixels)
+
+
+def test_only_annotated_frames_are_drawn(noise):
+    every = Pairs(config(**STILL), [Pool(noise, every=4)], TEMPLATE, SEARCH, 0)
+    numbers = set()
+    for number in range(80):
+        *_, template, _, search = every.sample(number).source.split()
+        numbers |= {int(Path(frame).stem[-4:]) for frame in (template, search)}
+    assert numbers == {0, 4, 8, 12, 16, 19}
+    with pytest.raises(ValueError, match="no pair can be drawn .* a visible target among the last one and each 10th$"):
+        Pairs(config(**STILL), [Pool(noise, every=10)], TEMPLATE, SEARCH, 0)
+
+
+def test_decoders_give_the_same_samples(noise, make_sequence, tmp_path):
+    frames = []
+    for number, frame in enumerate(noise[0].frames):
+        frames.append(tmp_path / f"{number:04d}.jpg")
+        cv2.imwrite(str(frames[-1]), cv2.imread(str(frame)))
+    video = replace(noise[0], frames=tuple(frames))
+    auto, opencv = (pairs([video], **LIVELY, decoder=decoder) for decoder in ("auto", "opencv"))
+    for number in range(10):
+        assert_same(auto.sample(number), opencv.sample(number))
+
+
+def test_scaled_decoding_reads_less_of_large_targets(noise, monkeypatch):
+    asked = []
+    original = EncodedImage.pixels
+    monkeypatch.setattr(
+        EncodedImage,
+        "pixels",
+        lambda self, region=None, shrink=1: asked.append(shrink) or original(self, region, shrink),
+    )
+    exact, scaled = (pairs(noise, **STILL, scaled_decoding=scaled) for scaled in (False, True))
+    for number in range(3):
+        assert_same(scaled.sample(number), exact.sample(number), but=("template", "search"))
+    assert asked == 3 * [2, 2, 1, 1]
+
+
+def test_a_decoder_without_its_library_is_an_error(noise, monkeypatch):
+    monkeypatch.setattr(lib.data.pairs, "check_decoder", lib.data.images.find_decoder.__wrapped__)
+    absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")
+    monkeypatch.setitem(DECODERS, "jpeg4py", absent)
+    with pytest.raises(ValueError, match="jpeg4py is not installed; pip install jpeg4py"):
+        pairs(noise, decoder="jpeg4py")
+
+
+def test_every_decoder_can_be_asked_for():
+    for name in ("auto", *DECODERS):
+        assert config(decoder=name).decoder == name
+    with pytest.raises(ConfigError, match="decoder: got .*pil"):
+        validate(DataConfig, {**RIGHT, "decoder": "pil"}, "x.yaml")
+
+
+# A crop store
+
+
+class Store:
+    """What a crop store answers: templates of frames with even numbers, windows up to ``most`` pixels."""
+
+    def __init__(self, sequences: list[Sequence], most: int = 10**6) -> None:
+        self.sequences = {sequence.name: sequence for sequence in sequences}
+        self.most, self.served = most, 0
+
+    def find(self, name: str, frame: int, role: str) -> Stored | None:
+        return Stored(self, self.sequences[name].frames[frame]) if role == "template" and frame % 2 == 0 else None
+
+
+class Stored:
+    """A stored frame that has kept all of it, as negative."""
+
+    def __init__(self, store: Store, file: Path) -> None:
+        self.store, self.file, self.shape = store, file, (HEIGHT, WIDTH)
+
+    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray | None:
+        if window.side > self.store.most:
+            return None
+        self.store.served += 1
+        return 255 - FrameView(open_image(self.file)).crop(window, size, flipped, grayscale)
+
+
+def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
+    plain, store = pairs(noise, **LIVELY), Store(noise)
+    stored = Pairs(config(**LIVELY), [Pool(noise, crops=store)], TEMPLATE, SEARCH, 0)
+    for number in range(20):
+        expected, found = plain.sample(number), stored.sample(number)
+        even = int(expected.source.split()[2].removesuffix(".png")[-4:]) % 2 == 0
+        assert (expected.missed, found.missed) == (0, 1 if even else 2)
+        assert torch.equal(found.template, 255 - expected.template if even else expected.template)
+        assert_same(found, expected, but=("template", "missed"))
+    assert 0 < store.served < 20
+    small = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise, most=10))], TEMPLATE, SEARCH, 0)
+    for number in range(5):
+        assert small.sample(number).missed == 2
+        assert_same(small.sample(number), plain.sample(number), but=("missed",))
+
+
+def test_a_frame_is_not_opened_for_what_is_stored(noise, monkeypatch):
+    opened = []
+    monkeypatch.setattr(lib.data.pairs, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
+    stored = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise))], TEMPLATE, SEARCH, 0)
+    for number in range(10):
+        opened.clear()
+        sample = stored.sample(number)
+        template, _, search = sample.source.split()[2:]
+        assert [file.name for file in opened] == [template, search][2 - sample.missed :]
+
+
+# What cannot be used
 
 
 def test_a_damaged_image_is_redrawn_logged_and_counted(noise, caplog):
@@ -268,9 +509,27 @@ def test_a_damaged_image_is_redrawn_logged_and_counted(noise, caplog):
     assert all(" b " in sample.source for sample in samples)
     reasons = [reason for sample in samples for reason in sample.redrawn]
     assert reasons and all("a_00" in reason for reason in reasons)
+    assert [reason for sample in samples for reason in sample.damaged] == reasons
     for record, reason in zip(caplog.records, reasons, strict=True):
         assert record.getMessage().startswith(reason)
     assert_same(pairs(noise, **LIVELY).sample(3), samples[3])
+
+
+def test_what_follows_damage_does_not_depend_on_when_it_shows(noise, monkeypatch):
+    """One decoder finds it in the header, another only in the pixels, when more was drawn."""
+    for frame in noise[0].frames:
+        frame.write_bytes(frame.read_bytes()[:100])
+    early = [pairs(noise, **LIVELY).sample(number) for number in range(10)]
+    assert any(sample.redrawn for sample in early)
+    damaged = set(noise[0].frames)
+    shape = EncodedImage.shape
+    monkeypatch.setattr(
+        EncodedImage,
+        "shape",
+        property(lambda image: (HEIGHT, WIDTH) if image._location in damaged else shape.fget(image)),
+    )
+    for number, expected in enumerate(early):
+        assert_same(pairs(noise, **LIVELY).sample(number), expected)
 
 
 def test_nothing_but_damaged_images_is_an_error_that_names_them(noise):
@@ -287,6 +546,7 @@ def test_an_empty_crop_is_redrawn_and_counted(noise):
     samples = [outside.sample(number) for number in range(20)]
     assert all(" b " in sample.source for sample in samples)
     reasons = [reason for sample in samples for reason in sample.redrawn]
+    assert all(sample.damaged == () for sample in samples)
     assert reasons and all("toy a a_00" in reason and "lies off the image" in reason for reason in reasons)
 
 
@@ -309,6 +569,7 @@ def test_sequences_that_cannot_be_drawn_are_left_out(noise, caplog):
         pairs([])
 
 
+RIGHT = {"train": [{"name": "got10k", "split": "full"}], "samples_per_epoch": 10, "search_jitter": {"center": 3.0}}
 WRONG = {
     "no dataset": ({"train": []}, "train"),
     "unknown dataset": ({"train": [{"name": "got10", "split": "full"}]}, "did you mean 'got10k'"),
@@ -318,15 +579,17 @@ WRONG = {
     "gap too small": ({"max_gap": 1}, "max_gap"),
     "probability": ({"flip": 1.5}, "flip"),
     "jitter": ({"search_jitter": {"center": -1.0}}, "center"),
+    "pairing": ({"pairing": "trident"}, "pairing: got .*trident"),
+    "store": ({"store": "lmdb"}, "store: got .*lmdb"),
+    "annotated never": ({"train": [{"name": "got10k", "split": "full", "annotated_every": 0}]}, "annotated_every"),
 }
 
 
 @pytest.mark.parametrize("changes, message", WRONG.values(), ids=WRONG)
 def test_wrong_configurations(changes, message):
-    right = {"train": [{"name": "got10k", "split": "full"}], "samples_per_epoch": 10, "search_jitter": {"center": 3.0}}
-    assert validate(DataConfig, right, "x.yaml").search_jitter.center == 3.0
+    assert validate(DataConfig, RIGHT, "x.yaml").search_jitter.center == 3.0
     with pytest.raises(ConfigError, match=message):
-        validate(DataConfig, {**right, **changes}, "x.yaml")
+        validate(DataConfig, {**RIGHT, **changes}, "x.yaml")
 
 
 def test_datasets_without_a_reader_can_be_named():

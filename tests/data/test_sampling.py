@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import abc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lib.data.sampling import can_be_drawn, draw_frames, draw_sequence
+from lib.data.sampling import Pool, Positions, can_be_drawn, draw_frames, draw_sequence, drawable, visible_frames
 from lib.data.types import Sequence
 
 
@@ -21,7 +22,7 @@ def seen(length: int, *frames: int) -> np.ndarray:
     return np.isin(np.arange(length), frames)
 
 
-def pair_probabilities(visible: np.ndarray, max_gap: int) -> dict[tuple[int, int], float]:
+def causal_probabilities(visible: np.ndarray, max_gap: int) -> dict[tuple[int, int], float]:
     """Probability of every (template, search), by following the rule's rounds until next to nothing is left."""
     frames = [int(frame) for frame in np.flatnonzero(visible)]
     templates = [frame for frame in frames if frame < len(visible) - 1]
@@ -38,6 +39,17 @@ def pair_probabilities(visible: np.ndarray, max_gap: int) -> dict[tuple[int, int
     return found
 
 
+def interval_probabilities(visible: np.ndarray, max_gap: int) -> dict[tuple[int, int], float]:
+    """As TransT states it; there is always a first round's search frame, the template itself."""
+    frames = [int(frame) for frame in np.flatnonzero(visible)]
+    found = {}
+    for template in frames:
+        near = [frame for frame in range(template - max_gap, template + max_gap) if frame in frames]
+        found |= {(template, search): 1 / len(frames) / len(near) for search in near}
+    return found
+
+
+RULES = {"causal": causal_probabilities, "interval": interval_probabilities}
 PATTERNS = {
     "all visible": (np.ones(150, bool), 50),
     "gap beyond the sequence": (np.ones(30, bool), 200),
@@ -49,34 +61,35 @@ PATTERNS = {
 }
 
 
+@pytest.mark.parametrize("pairing", RULES)
 @pytest.mark.parametrize("visible, max_gap", PATTERNS.values(), ids=PATTERNS)
-def test_pairs_follow_the_documented_rule(visible, max_gap, kolmogorov_p):
-    expected = pair_probabilities(visible, max_gap)
+def test_pairs_follow_the_documented_rule(visible, max_gap, pairing, kolmogorov_p):
+    expected = RULES[pairing](visible, max_gap)
     places = {pair: place for place, pair in enumerate(sorted(expected))}
     cumulative = np.cumsum([expected[pair] for pair in places])
     assert cumulative[-1] == pytest.approx(1)
     rng, video = np.random.default_rng(1), sequence(visible)
-    drawn = [draw_frames(video, max_gap, rng) for _ in range(2000)]
+    drawn = [draw_frames(video, pairing, max_gap, rng) for _ in range(2000)]
     order = np.array([places[pair] for pair in drawn])
     assert kolmogorov_p(order, lambda x: np.append(cumulative, 0)[np.floor(x).astype(int)]) > 1e-3
     distances = np.array([search - template for template, search in drawn])
-    chance = np.zeros(len(visible) + 1)
+    chance = np.zeros(2 * len(visible) + 1)
     for (template, search), probability in expected.items():
-        chance[search - template] += probability
-    assert kolmogorov_p(distances, lambda x: np.cumsum(chance)[np.floor(x).astype(int)]) > 1e-3
+        chance[search - template + len(visible)] += probability
+    assert kolmogorov_p(distances, lambda x: np.cumsum(chance)[np.floor(x).astype(int) + len(visible)]) > 1e-3
 
 
 def test_the_comparison_tells_rules_apart(kolmogorov_p):
     """A template that is kept while the gap grows is drawn as often as any other: the test above must notice."""
     visible, max_gap = PATTERNS["isolated frames"]
-    expected = pair_probabilities(visible, max_gap)
+    expected = causal_probabilities(visible, max_gap)
     cumulative = np.cumsum([expected[pair] for pair in sorted(expected)])
     kept = np.random.default_rng(1).integers(0, len(expected), 3000)
     assert kolmogorov_p(kept, lambda x: np.append(cumulative, 0)[np.floor(x).astype(int)]) < 1e-6
 
 
 def test_recorded_shares_of_isolated_frames():
-    expected = pair_probabilities(*PATTERNS["isolated frames"])
+    expected = causal_probabilities(*PATTERNS["isolated frames"])
     assert expected[80, 90] == pytest.approx(0.28, abs=0.01)
     assert expected[90, 97] == pytest.approx(0.60, abs=0.01)
     assert expected[0, 40] < 0.01
@@ -84,19 +97,47 @@ def test_recorded_shares_of_isolated_frames():
 
 def test_the_gap_is_exclusive():
     rng, video = np.random.default_rng(0), sequence(np.ones(500))
-    distances = {b - a for a, b in (draw_frames(video, 20, rng) for _ in range(500))}
+    distances = {b - a for a, b in (draw_frames(video, "causal", 20, rng) for _ in range(500))}
     assert distances == set(range(1, 20))
+    distances = {b - a for a, b in (draw_frames(video, "interval", 20, rng) for _ in range(1000))}
+    assert distances == set(range(-20, 20))
+
+
+@pytest.mark.parametrize("pairing", RULES)
+def test_only_annotated_frames_are_drawn_as_if_the_others_were_hidden(pairing):
+    random = np.random.default_rng(4)
+    for length, every in ((100, 30), (91, 30), (120, 30), (64, 7), (20, 19), (50, 1)):
+        visible = random.random(length) < 0.8
+        visible[[0, -1]] = True
+        numbers = np.arange(length)
+        chosen = visible & ((numbers % every == 0) | (numbers == length - 1))
+        np.testing.assert_array_equal(visible_frames(sequence(visible), every), np.flatnonzero(chosen))
+        draws = [
+            [draw_frames(sequence(seen), pairing, 35, rng, step) for _ in range(50)]
+            for seen, step, rng in ((visible, every, np.random.default_rng(2)), (chosen, 1, np.random.default_rng(2)))
+        ]
+        assert draws[0] == draws[1]
+        assert {frame for pair in draws[0] for frame in pair} <= set(np.flatnonzero(chosen).tolist())
+
+
+def test_a_hidden_last_frame_is_not_drawn():
+    np.testing.assert_array_equal(visible_frames(sequence(seen(50, 0, 10, 30, 31)), 30), [0, 30])
+    np.testing.assert_array_equal(visible_frames(sequence(seen(50, 0, 10, 30, 49)), 30), [0, 30, 49])
+    np.testing.assert_array_equal(visible_frames(sequence(seen(31, 0, 30)), 30), [0, 30])
 
 
 def test_what_cannot_be_drawn_is_an_error_and_no_endless_loop():
     for frames in ((), (0,), (29,)):
         with pytest.raises(ValueError, match="toy a: fewer than two visible frames"):
-            draw_frames(sequence(seen(30, *frames)), 10, np.random.default_rng(0))
-    assert draw_frames(sequence(seen(20000, 1, 19000)), 2, np.random.default_rng(0)) == (1, 19000)
+            draw_frames(sequence(seen(30, *frames)), "causal", 10, np.random.default_rng(0))
+    assert draw_frames(sequence(seen(20000, 1, 19000)), "causal", 2, np.random.default_rng(0)) == (1, 19000)
+    with pytest.raises(ValueError, match="toy a: fewer than two visible frames"):
+        draw_frames(sequence(seen(59, *range(58))), "causal", 10, np.random.default_rng(0), every=60)
 
 
-def test_an_image_is_both_frames():
-    assert draw_frames(sequence([True], image_set=True), 10, np.random.default_rng(0)) == (0, 0)
+@pytest.mark.parametrize("pairing", RULES)
+def test_an_image_is_both_frames(pairing):
+    assert draw_frames(sequence([True], image_set=True), pairing, 10, np.random.default_rng(0), every=30) == (0, 0)
 
 
 def test_who_is_long_and_visible_enough():
@@ -105,11 +146,78 @@ def test_who_is_long_and_visible_enough():
     assert not can_be_drawn(sequence(np.ones(19)))
     assert can_be_drawn(sequence([True], image_set=True))
     assert not can_be_drawn(sequence([False], image_set=True))
+    assert can_be_drawn(sequence(np.ones(92)), every=30)
+    assert not can_be_drawn(sequence(np.ones(91)), every=30)
+    assert can_be_drawn(sequence([True], image_set=True), every=30)
 
 
-def test_datasets_by_share_and_sequences_alike(kolmogorov_p):
-    datasets = [[sequence(np.ones(20), "a"), sequence(np.ones(500), "b")], [sequence(np.ones(20), "c")]]
+class Index(abc.Sequence):
+    """Sequences of which only some facts are to be read: making one is counted."""
+
+    def __init__(self, sequences: list[Sequence]) -> None:
+        self._sequences, self.made = sequences, []
+        self.lengths = np.array([len(sequence) for sequence in sequences])
+        self.image_sets = np.array([sequence.image_set for sequence in sequences])
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def __getitem__(self, number: int) -> Sequence:
+        self.made.append(number)
+        return self._sequences[number]
+
+    def visible_counts(self, every: int) -> np.ndarray:
+        return np.array([len(visible_frames(sequence, every)) for sequence in self._sequences])
+
+
+@pytest.mark.parametrize("every", [1, 4, 30])
+def test_an_index_answers_as_its_sequences_do_without_making_them(every):
+    random = np.random.default_rng(6)
+    sequences = [sequence(random.random(random.integers(15, 200)) < random.random()) for _ in range(60)]
+    sequences += [sequence([seen], image_set=True) for seen in (True, False)]
+    index = Index(sequences)
+    expected = [number for number, item in enumerate(sequences) if can_be_drawn(item, every)]
+    assert 0 < len(expected) < len(sequences)
+    for pool in (Pool(sequences, every=every), Pool(index, every=every)):
+        np.testing.assert_array_equal(drawable(pool), expected)
+    assert index.made == []
+    rng = np.random.default_rng(0)
+    drawn = [draw_sequence([Pool(index)], [np.array(expected)], np.ones(1), rng)[1] for _ in range(20)]
+    assert [sequences[number] for number in index.made] == drawn
+    assert set(index.made) <= set(expected)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
+def test_positions_are_those_that_were_chosen(share):
+    chosen = np.random.default_rng(2).random(300) < share
+    positions = Positions(chosen)
+    np.testing.assert_array_equal(list(positions), np.flatnonzero(chosen))
+    assert len(positions) == chosen.sum()
+    for wrong in (-1, len(positions)):
+        with pytest.raises(IndexError, match=f"number {wrong} of {len(positions)}"):
+            positions[wrong]
+
+
+def test_pools_by_share_and_sequences_alike(kolmogorov_p):
+    hidden = sequence(np.zeros(20), "d")
+    pools = [
+        Pool([sequence(np.ones(20), "a"), hidden, sequence(np.ones(500), "b")], weight=4.0),
+        Pool([hidden, sequence(np.ones(20), "c")]),
+    ]
+    positions = [drawable(pool) for pool in pools]
     rng = np.random.default_rng(3)
-    names = [draw_sequence(datasets, np.array([0.8, 0.2]), rng).name for _ in range(4000)]
+    drawn = [draw_sequence(pools, positions, np.array([0.8, 0.2]), rng) for _ in range(4000)]
+    assert all(any(item is sequence for item in pool.sequences) for pool, sequence in drawn)
     shares = np.array([0.4, 0.8, 1.0, 0.0])
-    assert kolmogorov_p(np.array(["abc".index(n) for n in names]), lambda x: shares[np.floor(x).astype(int)]) > 1e-3
+    places = np.array(["abc".index(sequence.name) for _, sequence in drawn])
+    assert kolmogorov_p(places, lambda x: shares[np.floor(x).astype(int)]) > 1e-3
+
+
+def test_a_pool_is_drawn_as_numpy_chooses():
+    pools = [Pool([sequence(np.ones(20), str(number))]) for number in range(5)]
+    positions, shares = [np.zeros(1, np.int32)] * 5, np.array([1.0, 0.3, 2.0, 0.7, 1.1]) / 5.1
+    ours, numpys = np.random.default_rng(8), np.random.default_rng(8)
+    for _ in range(300):
+        expected = numpys.choice(5, p=shares)
+        assert draw_sequence(pools, positions, shares, ours)[0] is pools[expected]
+        numpys.integers(1)

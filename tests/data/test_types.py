@@ -23,14 +23,15 @@ def test_frame_files_are_like_a_tuple_of_paths():
 
 def batch() -> Batch:
     images, boxes, gains = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.rand(2, 4), torch.ones(2)
-    return Batch((5, 6), images, boxes, gains, images + 1, boxes + 1, gains + 1, ("a", "b"), ("c",))
+    return Batch((5, 6), images, boxes, gains, images + 1, boxes + 1, gains + 1, ("a", "b"), ("c",), 3)
 
 
 def test_a_batch_moves_all_its_tensors_and_keeps_the_rest():
     moved = batch().to("meta")
     tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
     assert len(tensors) == 6 and all(tensor.device.type == "meta" for tensor in tensors)
-    assert (moved.numbers, moved.sources, moved.redrawn, len(moved)) == ((5, 6), ("a", "b"), ("c",), 2)
+    assert (moved.numbers, moved.sources, moved.redrawn, moved.missed) == ((5, 6), ("a", "b"), ("c",), 3)
+    assert len(moved) == 2
 
 
 def test_a_batch_pins_all_its_tensors(monkeypatch):

@@ -13,8 +13,9 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.baselines import StaticTracker
+from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics import got10k_overlaps, got10k_scores
-from lib.evaluation.report import score_benchmark, table
+from lib.evaluation.report import COMPUTED, score_benchmark, table
 from lib.evaluation.results import ResultsFolder, open_results
 from lib.evaluation.runner import run_benchmark
 
@@ -85,6 +86,45 @@ def test_the_servers_benchmark_is_only_checked_to_be_complete(tmp_path: Path, se
     text = table([score])
     assert text.splitlines()[1].split()[3:] == ["-", "-", "-", "2/3"]
     assert "the GOT-10k server (got-10k.aitestunion.com) scores these results" in text
+
+
+@pytest.mark.parametrize("benchmark", [name for name, entry in BENCHMARKS.items() if entry.protocol not in COMPUTED])
+def test_a_protocol_that_is_not_computed_yet_gives_no_number_and_no_error(
+    tmp_path: Path, sequences: list[Sequence], benchmark: str
+) -> None:
+    folder = open_toy(tmp_path, benchmark)
+    uncovered = [replace(sequence, cover=None) for sequence in sequences]
+    run_benchmark(uncovered, lambda number: StaticTracker(), folder)
+    score = score_benchmark(benchmark, uncovered, folder)
+    assert score.overall is None and not score.errors
+    assert [entry.scores for entry in score.sequences] == [None] * 3
+    header, line, note = table([score]).splitlines()
+    protocol = BENCHMARKS[benchmark].protocol
+    assert line.split() == [benchmark, folder.path.name, protocol, "-", "-", "-", "3/3"]
+    assert header.index("protocol") == line.index(f" {protocol} ") + 1
+    content = json.loads(json.dumps(score.as_dict(), allow_nan=False))
+    assert content["overall"] is None
+    if BENCHMARKS[benchmark].server:
+        assert content["scored_by"] == BENCHMARKS[benchmark].server
+    else:
+        assert content["scored_by"] == "nobody yet"
+        assert note == (
+            f"{benchmark} {folder.path.name}: the results are complete and on disk, but scores by the {protocol} "
+            "protocol are not computed yet"
+        )
+
+
+def test_a_protocol_that_is_not_computed_yet_still_says_what_is_missing(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    folder = open_toy(tmp_path, "otb")
+    run_benchmark(sequences[:2], lambda number: StaticTracker(), folder)
+    score = score_benchmark("otb", sequences, folder)
+    assert [entry.name for entry in score.errors] == ["s2"]
+    text = table([score]).splitlines()
+    assert text[1].endswith("-  2/3")
+    assert text[2] == f"otb {folder.path.name}: scores by the pytracking protocol are not computed yet"
+    assert "INCOMPLETE, 1 of 3" in text[3] and "FAILED s2: " in text[4]
 
 
 def test_json_holds_the_numbers_the_manifest_and_the_errors(tmp_path: Path, sequences: list[Sequence]) -> None:

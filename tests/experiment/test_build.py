@@ -16,8 +16,10 @@ from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
+from lib.data.images import DECODERS, find_decoder
 from lib.experiment.build import (
     build_model,
+    build_pairs,
     build_tracker,
     build_trainer,
     check_files,
@@ -227,13 +229,13 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
     with pytest.raises(ConfigError) as error:
         check_files(load_experiment("grm_vitb"), paths)
     lines = str(error.value).splitlines()
-    assert len(lines) == 5
-    assert lines[1].startswith("data.got10k: not set; set data.got10k in ")
-    assert "TRACKING_DATA_GOT10K" in lines[1]
-    for line, name in zip((lines[0], lines[2], lines[3]), ("lasot", "coco", "trackingnet"), strict=True):
-        assert line == f"the reader of dataset {name!r} is not there yet; ready are: got10k"
-    assert lines[4].startswith(f"model.pretrained: {tmp_path / 'weights' / 'mae_pretrain_vit_base.pth'} does not exist")
-    assert "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth" in lines[4]
+    assert len(lines) == 4, "the folder of lasot is there"
+    assert lines[0].startswith("data.got10k: not set; set data.got10k in ")
+    assert "TRACKING_DATA_GOT10K" in lines[0]
+    for line, name in zip(lines[1:3], ("coco", "trackingnet"), strict=True):
+        assert line.startswith(f"data.{name}: not set; set data.{name} in ")
+    assert lines[3].startswith(f"model.pretrained: {tmp_path / 'weights' / 'mae_pretrain_vit_base.pth'} does not exist")
+    assert "https://dl.fbaipublicfiles.com/mae/pretrain/mae_pretrain_vit_base.pth" in lines[3]
 
 
 def test_a_folder_that_is_not_there_is_named(toy, tmp_path):
@@ -244,6 +246,34 @@ def test_a_folder_that_is_not_there_is_named(toy, tmp_path):
 
 def test_nothing_is_missing_where_the_data_lie_and_no_weights_are_wanted(toy, toy_got10k, tmp_path):
     check_files(toy, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
+
+
+def changed_data(experiment: ExperimentConfig, **changes) -> ExperimentConfig:
+    return experiment.model_copy(update={"data": experiment.data.model_copy(update=changes)})
+
+
+def test_a_missing_decoder_and_missing_crops_are_named(toy, toy_got10k, tmp_path, monkeypatch):
+    monkeypatch.setattr("lib.experiment.build.check_decoder", find_decoder.__wrapped__)
+    absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")
+    monkeypatch.setitem(DECODERS, "jpeg4py", absent)
+    paths = Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path)
+    with pytest.raises(ConfigError) as error:
+        check_files(changed_data(toy, decoder="jpeg4py", store="crops"), paths)
+    crops, decoder = str(error.value).splitlines()
+    assert crops.startswith("data.store: crops, but crops.got10k is not set; make them with tracking/prepare_data.py")
+    assert decoder.startswith("data.decoder: decoder 'jpeg4py': jpeg4py is not installed; pip install jpeg4py")
+    with pytest.raises(ConfigError, match="data.store: crops, but crops.got10k is not set"):
+        build_pairs(changed_data(toy, store="crops"), paths, toy.data.train)
+
+
+def test_pairs_are_drawn_as_each_source_says(toy, toy_got10k, tmp_path):
+    paths = Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path, cache=tmp_path / "cache")
+    every = toy.data.train[0].model_copy(update={"annotated_every": 4})
+    pairs = build_pairs(toy, paths, (every,))
+    frames = {name for number in range(60) for name in pairs.sample(number).source.split()[2::2]}
+    assert frames == {f"{number + 1:08d}.jpg" for number in (0, 4, 8, 12, 16, 19)}
+    with pytest.raises(ValueError, match="no pair can be drawn from its 3 sequences.* each 19th"):
+        build_pairs(toy, paths, (every.model_copy(update={"annotated_every": 19}),))
 
 
 def test_a_trainer_starts_from_the_networks_own_weights_and_the_initial_ones(toy, toy_got10k, tmp_path):

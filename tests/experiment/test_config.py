@@ -110,7 +110,7 @@ def test_what_all_published_recipes_share(name):
     assert (schedule.kind, schedule.factor, schedule.warmup) == ("step", 0.1, 0.0)
     assert (experiment.objective.giou, experiment.objective.l1, experiment.objective.focal) == (2.0, 5.0, 1.0)
     data = experiment.data
-    assert (data.samples_per_epoch, data.max_gap, data.grayscale) == (60000, 200, 0.05)
+    assert (data.samples_per_epoch, data.pairing, data.max_gap, data.grayscale) == (60000, "causal", 200, 0.05)
     assert (data.joint_flip, data.flip, data.brightness) == (0.5, 0.5, 0.2)
     assert (data.template_jitter.center, data.template_jitter.scale) == (0.0, 0.0)
     assert experiment.test.tracker.window == "multiply"
@@ -142,7 +142,10 @@ def test_epochs_and_data(name):
     alone = name == "grm_vitb_got10k"
     assert (experiment.train.epochs, experiment.train.schedule.drop_epoch) == ((100, 80) if alone else (300, 240))
     wanted = [("got10k", "full")] if alone else four
-    assert experiment.data.train == tuple(SourceConfig(name=n, split=split, weight=1.0) for n, split in wanted)
+    every = {"trackingnet": 30}
+    assert experiment.data.train == tuple(
+        SourceConfig(name=n, split=split, weight=1.0, annotated_every=every.get(n, 1)) for n, split in wanted
+    )
     assert experiment.data.val == (SourceConfig(name="got10k", split="official_val"),)
 
 

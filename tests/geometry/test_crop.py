@@ -1,3 +1,5 @@
+"""Windows, crops and boxes: the recorded ones of GRM, OSTrack and TransT, and plain ways of making them."""
+
 from __future__ import annotations
 
 import zlib
@@ -9,7 +11,22 @@ import pytest
 from pydantic import ValidationError
 
 from lib.geometry.boxes import clip_box
-from lib.geometry.crop import CropConfig, Window, box_from_crop, box_to_crop, crop_window, cut, padding_mask
+from lib.geometry.crop import (
+    CropConfig,
+    Value,
+    Window,
+    box_from_crop,
+    box_to_crop,
+    crop_window,
+    cut,
+    fit,
+    fit_shrunk,
+    inside,
+    inside_shrunk,
+    is_empty,
+    padding_mask,
+    padding_value,
+)
 
 RECORDED = np.load(Path(__file__).parents[1] / "reference" / "crop.golden.npz", allow_pickle=False)
 BOXES = sorted(set(RECORDED["case.box_name"].tolist()))
@@ -205,9 +222,179 @@ def test_into_the_crop_and_out_again_moves_a_box_by_half_a_crop_pixel() -> None:
     np.testing.assert_allclose(back, (200 - 0.5 / factor, 150 - 0.5 / factor, 60, 40), atol=1e-3)
 
 
-@pytest.mark.parametrize("wrong", [{"size": 0}, {"factor": 0.0}, {"size": 128.5}])
-def test_a_crop_needs_a_size_and_a_factor(wrong: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"size": 0}, "size"),
+        ({"factor": 0.0}, "factor"),
+        ({"size": 128.5}, "size"),
+        ({"context": "square"}, "'area' or 'perimeter'"),
+        ({"fill": "border"}, "'zero' or 'mean'"),
+        ({"factor": 0.5, "context": "perimeter"}, "factor: 0.5 with context perimeter; it must be 1 or more"),
+    ],
+)
+def test_a_crop_needs_a_size_a_factor_and_known_words(wrong: dict[str, float | str], message: str) -> None:
     right = {"size": 128, "factor": 2}
     assert CropConfig(**right).factor == 2.0
-    with pytest.raises(ValidationError):
+    assert CropConfig(**right | {"factor": 0.5}).context == "area"
+    with pytest.raises(ValidationError, match=message):
         CropConfig(**right | wrong)
+
+
+# TransT: a context of the target's perimeter, the mean colour outside the frame, nothing lost at its border
+
+TRANST = np.load(Path(__file__).parents[1] / "reference" / "transt_tracker.golden.npz", allow_pickle=False)
+CASES = ("interior", "bottomleft", "topright")
+
+
+def transt_frame(number: int) -> np.ndarray:
+    y, x = np.mgrid[0:360, 0:480]
+    x, y = x + 7 * number, y + 4 * number
+    channels = []
+    for c in range(3):
+        ramp = ((2 + c) * x + (3 - c) * y + x * y // (90 + 40 * c) + 60 * c) % 384
+        tiles = 12 * ((x // 16 + y // 16) % 2)
+        channels.append(20 + 15 * c + np.minimum(ramp, 384 - ramp) + tiles)
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+FRAMES = [transt_frame(number) for number in range(4)]
+
+
+def transt_crops() -> list[tuple[str, np.ndarray, np.ndarray, float, int, str]]:
+    """Every recorded crop of the tracker: (name, frame, box, factor, size, name of the side)."""
+    crops = []
+    for case in CASES:
+        box = TRANST[f"{case}.init_bbox"]
+        crops.append((f"{case}.template", FRAMES[0], box, 2.0, 128, "s_z"))
+        for step in (1, 2, 3):
+            name = f"alt.{case}.step{step}"
+            extent = TRANST[f"alt.{case}.step{step - 1}.size_out"] if step > 1 else box[2:]
+            corner = TRANST[f"{name}.center_in"] - extent / 2
+            crops.append((name, FRAMES[step], np.concatenate((corner, extent)), 4.0, 256, "s_x"))
+    return crops
+
+
+def test_the_frames_are_those_recorded_for_transt() -> None:
+    for number, frame in enumerate(FRAMES):
+        assert checksum(frame) == TRANST[f"frame{number}_crc32"]
+
+
+@pytest.mark.parametrize("recorded", transt_crops(), ids=lambda value: value if isinstance(value, str) else "")
+def test_crops_of_transts_tracker_equal_the_recorded_at_every_border(recorded: tuple) -> None:
+    name, frame, box, factor, size, side = recorded
+    window = crop_window(box, factor, "perimeter")
+    corners = window.x1, window.y1, window.x1 + window.side - 1, window.y1 + window.side - 1
+    assert (window.side, *corners) == (TRANST[f"{name}.{side}"], *TRANST[f"{name}.context_xyxy"])
+    left, top, right, bottom = inside(window, frame.shape)
+    pads = left - window.x1, top - window.y1, window.x1 + window.side - right, window.y1 + window.side - bottom
+    np.testing.assert_array_equal(pads, TRANST[f"{name}.pad_ltrb"])
+    value = padding_value(FRAMES[0], "mean")
+    assert checksum(cut(frame, window, window.side, value)) == TRANST[f"{name}.patch_crc32"]
+    crop = cut(frame, window, size, value)
+    assert checksum(crop) == TRANST[f"{name}.crop_crc32"]
+    np.testing.assert_allclose(crop.mean(axis=(0, 1)), TRANST[f"{name}.crop_mean"])
+
+
+@pytest.mark.parametrize("name", ["train.template", "train.search0", "train.search1"])
+def test_crops_and_labels_of_transts_training_equal_the_recorded(name: str) -> None:
+    size, factor = (128, 2.0) if name == "train.template" else (256, 4.0)
+    target = TRANST["interior.init_bbox"] if name == "train.template" else TRANST[f"{name}.gt_xywh"]
+    jittered = target if name == "train.template" else TRANST[f"{name}.jittered_xywh"]
+    window = crop_window(jittered, factor, "perimeter")
+    crop = cut(FRAMES[0], window, size, padding_value(FRAMES[0], "mean"))
+    assert checksum(crop) == TRANST[f"{name}.crop_crc32"]
+    label = box_to_crop(target, jittered, size / window.side, size)
+    np.testing.assert_allclose(label * size, TRANST[f"{name}.box_crop_xywh"], atol=1e-4)
+
+
+def test_the_mean_is_rounded_down_also_where_it_is_whole() -> None:
+    random = np.random.default_rng(2)
+    for shape in ((7, 11), (360, 480), (33, 3)):
+        image = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
+        assert padding_value(image, "mean") == tuple(image.mean(axis=(0, 1)).astype(np.uint8).tolist())
+        plain = np.full((*shape, 3), (10, 255, 3), dtype=np.uint8)
+        assert padding_value(plain, "mean") == (10, 255, 3)
+        assert padding_value(image, "zero") == 0
+
+
+# A crop from no more than it takes
+
+
+def some_windows(count: int, seed: int = 0) -> list[Window]:
+    """Windows about an image of 160 x 120 pixels, inside, across each border, around all of it and beside it."""
+    random = np.random.default_rng(seed)
+    windows = []
+    for number in range(count):
+        side = int(random.integers(1, 300 if number % 2 else 60))
+        corner = (int(random.integers(-1 - side, length + 2)) for length in (160, 120))
+        windows.append(Window(*corner, side, lost=int(random.integers(2))))
+    return windows
+
+
+@pytest.mark.parametrize("value", [0, (130, 7, 255)])
+def test_a_crop_equals_that_of_the_image_with_its_surroundings_painted(value: Value) -> None:
+    image = IMAGE[:120, :160]
+    kinds = set()
+    for window in some_windows(400):
+        left, top, right, bottom = inside(window, image.shape)
+        columns, rows = (np.arange(start, start + window.side) for start in window[:2])
+        painted = np.full((window.side, window.side, 3), value, dtype=np.uint8)
+        ours = (rows >= 0) & (rows < 120 - window.lost), (columns >= 0) & (columns < 160 - window.lost)
+        painted[np.ix_(*ours)] = image[np.ix_(rows[ours[0]], columns[ours[1]])]
+        expected = cv2.resize(painted, (48, 48))
+        np.testing.assert_array_equal(cut(image, window, 48, value), expected)
+        np.testing.assert_array_equal(fit(image[top:bottom, left:right], window, image.shape, 48, value), expected)
+        assert right > left and bottom > top or not (ours[0].any() and ours[1].any())
+        kinds.add((left > window.x1, top > window.y1, right == 160 - window.lost, bottom == 120 - window.lost))
+    assert len(kinds) >= 14, "inside, and across borders in every combination"
+
+
+def test_a_crop_is_empty_by_its_mask() -> None:
+    verdicts = []
+    for window in some_windows(600, seed=1):
+        for size in (8, 32, 100, 256):
+            expected = padding_mask((120, 160), window, size)[::16, ::16].all()
+            verdicts.append(is_empty((120, 160), window, size, 16))
+            assert verdicts[-1] == expected
+    assert 200 < sum(verdicts) < len(verdicts) - 200
+
+
+def shrunk(image: np.ndarray, shrink: int) -> np.ndarray:
+    """The image of means of ``shrink`` x ``shrink`` pixels; the last ones are repeated to make whole squares."""
+    height, width = (-(-length // shrink) * shrink for length in image.shape[:2])
+    pads = (0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)
+    squares = np.pad(image, pads, mode="edge").reshape(height // shrink, shrink, width // shrink, shrink, 3)
+    return squares.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+@pytest.mark.parametrize("shrink", [2, 4, 8])
+def test_a_crop_of_fewer_pixels_shows_each_place_where_it_was(shrink: int) -> None:
+    """A plane of brightness, which no interpolation changes; the border's blur reaches a shrunk pixel inwards."""
+    y, x = np.mgrid[0:119, 0:157]
+    plane = np.stack((x, 2 * y, 200 - x // 2 - y // 2), axis=-1).astype(np.uint8)
+    checked = 0
+    for window in some_windows(120, seed=3):
+        size = window.side // shrink
+        if size < 8 or padding_mask(plane.shape, window, size).all():
+            continue
+        left, top, right, bottom = inside_shrunk(window, plane.shape, shrink)
+        assert left % shrink == top % shrink == 0
+        part = shrunk(plane, shrink)[top // shrink : -(-bottom // shrink), left // shrink : -(-right // shrink)]
+        found = fit_shrunk(part, window, shrink, size, (9, 9, 9)).astype(int)
+        expected = cut(plane, window, size, (9, 9, 9)).astype(int)
+        step = window.side / size
+        middle = [start + (np.arange(size) + 0.5) * step for start in (window.y1, window.x1)]
+        deep = [
+            (place > 2 * shrink) & (place < length - 2 * shrink)
+            for place, length in zip(middle, plane.shape[:2], strict=True)
+        ]
+        beyond = [
+            (place < -shrink) | (place > length + 2 * shrink)
+            for place, length in zip(middle, plane.shape[:2], strict=True)
+        ]
+        assert np.abs(found - expected)[np.ix_(*deep)].max(initial=0) <= 1
+        np.testing.assert_array_equal(found[beyond[0]], 9)
+        np.testing.assert_array_equal(found[:, beyond[1]], 9)
+        checked += deep[0].sum() * deep[1].sum()
+    assert checked > 500

@@ -109,6 +109,28 @@ def test_the_network_sees_the_crops_of_the_last_box_normalised() -> None:
     assert middle == pytest.approx([(TEMPLATE.size - 1) / 2 / TEMPLATE.size] * 2)
 
 
+def test_context_and_fill_are_those_of_each_crop_and_the_mean_is_the_first_frames() -> None:
+    """As TransT's tracker: later frames are surrounded by the mean colour of the first."""
+    random = np.random.default_rng(0)
+    first, later = (random.integers(low, low + 100, (120, 160, 3), dtype=np.uint8) for low in (20, 150))
+    box = np.array([140.0, 90.0, 24.0, 30.0])
+    mean = tuple(first.mean(axis=(0, 1)).astype(int).tolist())
+    crops = {
+        "template": CropConfig(size=32, factor=3.0, context="perimeter", fill="zero"),
+        "search": CropConfig(size=64, factor=4.0, context="perimeter", fill="mean"),
+    }
+    for template, search in (("template", "search"), ("search", "template")):
+        model = SpotModel()
+        tracker = Tracker(model, crops[template], crops[search], TrackerConfig(), "cpu")
+        tracker.init(first, box)
+        tracker.update(later)
+        for seen, frame, crop in ((model.seen[0], first, crops[template]), (model.seen[2], later, crops[search])):
+            window = crop_window(box, crop.factor, "perimeter")
+            assert window.x1 + window.side > 160 and window.y1 + window.side > 120
+            pixels = cut(frame, window, crop.size, mean if crop.fill == "mean" else 0)
+            assert torch.equal(seen, normalise(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
+
+
 def test_a_centred_answer_keeps_the_unrounded_centre() -> None:
     model = FixedModel(torch.tensor([[0.5, 0.5, 0.25, 0.2]]), torch.tensor([0.7]))
     tracker = tracker_of(model)

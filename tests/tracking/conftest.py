@@ -47,7 +47,12 @@ def environment(toy_got10k: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     folder = tmp_path_factory.mktemp("programs")
     (folder / "paths.yaml").touch()
     kept = {k: v for k, v in os.environ.items() if not k.startswith("TRACKING_") and k not in ("RANK", "WORLD_SIZE")}
-    own = {"PATHS": folder / "paths.yaml", "DATA_GOT10K": toy_got10k, "OUTPUT": folder / "output"}
+    own = {
+        "PATHS": folder / "paths.yaml",
+        "DATA_GOT10K": toy_got10k,
+        "OUTPUT": folder / "output",
+        "CACHE": folder / "cache",
+    }
     return kept | {"OMP_NUM_THREADS": "1"} | {f"TRACKING_{name}": str(value) for name, value in own.items()}
 
 
@@ -89,7 +94,7 @@ def call(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys, _
     """``(program, *words) -> Ended``: a program's main() in this process."""
     for name in [name for name in os.environ if name.startswith("TRACKING_") or name in ("RANK", "WORLD_SIZE")]:
         monkeypatch.delenv(name)
-    for name in ("TRACKING_PATHS", "TRACKING_DATA_GOT10K"):
+    for name in ("TRACKING_PATHS", "TRACKING_DATA_GOT10K", "TRACKING_CACHE"):
         monkeypatch.setenv(name, environment[name])
 
     def called(program: str, *words: str | Path) -> Ended:

@@ -1,41 +1,217 @@
+"""prepare_data.py: what each task writes and prints, and how it ends."""
+
 from __future__ import annotations
 
-import subprocess
-import sys
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
+from miniatures import write_got10k
 
-from lib.data.datasets.registry import read_dataset
-
-PROGRAM = Path(__file__).parents[2] / "tracking" / "prepare_data.py"
-
-
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, PROGRAM, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+from lib.data import checking
+from lib.data.datasets.entry import Dataset
+from lib.data.datasets.got10k import list_got10k
+from lib.data.datasets.registry import DATASETS, read_dataset
 
 
 @pytest.mark.slow
-def test_a_synthetic_set_is_written_once(tmp_path: Path):
+def test_a_synthetic_set_is_written_once(run, tmp_path):
     numbers = {"train": 2, "val": 1, "frames": 20, "val-frames": 3, "seed": 1, "processes": 2}
     words = ["synthetic", "--root", tmp_path / "set", *(f"--{name}={number}" for name, number in numbers.items())]
-    first, second = run(*words), run(*words)
-    assert (first.returncode, first.stdout) == (0, f"{tmp_path / 'set'}: written\n")
-    assert (second.returncode, second.stdout) == (0, f"{tmp_path / 'set'}: there already, left as it is\n")
+    first, second = run("prepare_data.py", *words), run("prepare_data.py", *words)
+    assert (first.code, first.out) == (0, f"{tmp_path / 'set'}: written\n")
+    assert (second.code, second.out) == (0, f"{tmp_path / 'set'}: there already, left as it is\n")
     assert [len(sequence) for sequence in read_dataset("got10k", "full", tmp_path / "set")] == [20, 20]
     assert [len(sequence) for sequence in read_dataset("got10k", "official_val", tmp_path / "set")] == [3]
 
 
-def test_a_folder_in_use_is_one_clear_line(tmp_path: Path):
+def test_a_folder_in_use_is_one_clear_line(call, tmp_path):
     (tmp_path / "mine.txt").write_text("kept")
-    done = run("synthetic", "--root", tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {tmp_path}: ")
-    assert done.stderr.count("\n") == 1
+    ended = call("prepare_data.py", "synthetic", "--root", tmp_path)
+    assert ended.code == 1
+    assert len(ended.errors) == 1 and ended.errors[0].startswith(f"error: {tmp_path}: ")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-@pytest.mark.parametrize("words", ["synthetic", "synthetic --root x --train 0", "synthetic --root x --seed -1"])
-def test_wrong_arguments_are_exit_code_2(words: str):
-    assert run(*words.split()).returncode == 2
+@pytest.mark.parametrize(
+    "words",
+    [
+        "synthetic",
+        "synthetic --root x --train 0",
+        "synthetic --root x --seed -1",
+        "check",
+        "check got10k --processes 0",
+        "check got10k --root a --paths b",
+        "pack got10k",
+        "crops got10k --out x",
+        "crops got10k --out x --config y --every 0",
+    ],
+)
+def test_wrong_arguments_are_exit_code_2(call, words):
+    assert call("prepare_data.py", *words.split()).code == 2
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch) -> Path:
+    """A GOT-10k of two sequences with nothing wrong."""
+    monkeypatch.setitem(DATASETS, "got10k", Dataset(list_got10k, ("full", "official_val"), {"full": 2}))
+    return write_got10k(tmp_path / "got10k", "train", [4, 3])
+
+
+def test_check_of_a_good_set(call, small):
+    ended = call("prepare_data.py", "check", "got10k", "--root", small, "--processes", 1)
+    assert (ended.code, ended.errors) == (0, [])
+    assert ended.out.splitlines()[:3] == [
+        f"got10k in {small}",
+        "split  found  expected  images",
+        "full       2         2       7",
+    ]
+    assert ended.out.splitlines()[-1] == "nothing is wrong"
+
+
+def test_check_of_a_damaged_set_is_1_and_all_of_it_stands_in_the_json(call, small, tmp_path):
+    (small / "train" / "GOT-10k_Train_000002" / "00000001.jpg").write_bytes(b"")
+    file = tmp_path / "new" / "report.json"
+    words = ["check", "got10k", "--root", small, "--split", "full", "--json", file, "--processes", 1]
+    ended = call("prepare_data.py", *words)
+    assert (ended.code, ended.errors) == (1, [])
+    assert "full: images that cannot be read: 1\n  GOT-10k_Train_000002: " in ended.out
+    (split,) = json.loads(file.read_text())["splits"]
+    assert [problem["kind"] for problem in split["problems"]] == ["unreadable"]
+
+
+def test_check_finds_the_set_by_paths_yaml(call, toy_got10k, tmp_path):
+    ended = call("prepare_data.py", "check", "got10k", "--split", "full", "official_val", "--quick", "--processes", 1)
+    assert ended.code == 1  # not the whole of GOT-10k
+    assert ended.out.splitlines()[0] == f"got10k in {toy_got10k}"
+    assert "full: sequences too few or too many: 9332\n  3 are listed, the official split has 9335" in ended.out
+    file = tmp_path / "other.yaml"
+    file.write_text("data: {lasot: nowhere}\n")
+    ended = call("prepare_data.py", "check", "lasot", "--paths", file)
+    assert ended.code == 1
+    assert len(ended.errors) == 1 and f"data.lasot: no such folder: {tmp_path / 'nowhere'}" in ended.errors[0]
+
+
+def test_ctrl_c_prints_what_was_found(call, small, monkeypatch):
+    def interrupted(frames, quick):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checking, "_open_piece", interrupted)
+    ended = call("prepare_data.py", "check", "got10k", "--root", small, "--processes", 1)
+    assert (ended.code, ended.errors) == (130, ["stopped"])
+    assert ended.out.splitlines()[-1] == "interrupted; this is what was found until then"
+
+
+def test_pack_and_check_the_packed_set(call, small, tmp_path):
+    words = ["pack", "got10k", "--root", small, "--out", tmp_path / "packed", "--verify"]
+    ended = call("prepare_data.py", *words)
+    assert (ended.code, ended.errors) == (0, [])
+    packed, verified = ended.out.splitlines()
+    assert packed.startswith(f"{tmp_path / 'packed'}: got10k full (2 sequences), ")
+    assert verified == f"{tmp_path / 'packed'}: every file is as it is in {small}"
+    again = call("prepare_data.py", *words)
+    assert again.code == 0 and "packed before" in again.out
+    checked = call("prepare_data.py", "check", "got10k", "--root", tmp_path / "packed", "--processes", 1)
+    assert (checked.code, checked.out.splitlines()[-1]) == (0, "nothing is wrong")
+
+
+def test_a_packed_set_that_differs_is_1(call, small, tmp_path):
+    call("prepare_data.py", "pack", "got10k", "--root", small, "--split", "full", "--out", tmp_path / "packed")
+    frame = small / "train" / "GOT-10k_Train_000001" / "00000003.jpg"
+    times = frame.stat()
+    frame.write_bytes(bytes(len(frame.read_bytes())))
+    os.utime(frame, ns=(times.st_atime_ns, times.st_mtime_ns))
+    ended = call(
+        "prepare_data.py",
+        "pack",
+        "got10k",
+        "--root",
+        small,
+        "--split",
+        "full",
+        "--out",
+        tmp_path / "packed",
+        "--verify",
+    )
+    assert ended.code == 1
+    assert len(ended.errors) == 1 and str(frame) in ended.errors[0] and "differs" in ended.errors[0]
+
+
+def test_crops_of_what_an_experiment_trains_on(call, toy, toy_got10k, tmp_path):
+    words = ["crops", "got10k", "--config", toy.file, "--out", tmp_path / "crops", "--processes", 1]
+    ended = call("prepare_data.py", *words)
+    assert (ended.code, ended.errors) == (0, [])
+    assert ended.out.startswith(f"{tmp_path / 'crops' / 'full'}: written\n")
+    assert [path.name for path in (tmp_path / "crops").iterdir()] == ["full"]
+    again = call("prepare_data.py", *words, "--split", "full")
+    assert again.code == 0 and "there already" in again.out
+    other = call("prepare_data.py", *words, "--every", 7)
+    assert other.code == 1
+    assert len(other.errors) == 1 and str(tmp_path / "crops" / "full") in other.errors[0]
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ("check got10", "unknown dataset 'got10'; did you mean 'got10k'?"),
+    ("check got10k --root nowhere", "nowhere: no such folder; name the folder of got10k"),
+    ("check got10k --split vall", "got10k has no split 'vall'"),
+    ("check coco", "data.coco: not set"),
+    ("pack got10k --root nowhere --split full --out x", "nowhere: no such folder"),
+    ("pack got10k --root nowhere --out x", "no split of got10k lies there"),
+    ("crops coco --config grm_tiny --root . --out x", "grm_tiny does not train on coco but on got10k"),
+    ("crops got10k --config nothing --out x", "nothing"),
+])  # fmt: skip
+def test_mistakes_are_one_line(call, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    ended = call("prepare_data.py", *words.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert len(ended.errors) == 1, ended.err
+    assert ended.errors[0].startswith("error: ") and message in ended.errors[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def readers(file: Path, group: int) -> list[int]:
+    """The processes of a group that have a file open."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # one that has just ended
+            if os.getpgid(int(folder.name)) == group:
+                found += [int(folder.name) for link in folder.glob("fd/*") if os.readlink(link) == str(file)]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["check", "pack", "crops"])
+def test_a_task_that_is_stopped_is_one_line_and_can_go_on(start, run, toy, toy_got10k, tmp_path, task):
+    """Ctrl-C as a terminal sends it, to the whole group, while a process waits for a frame."""
+    root = tmp_path / "got10k"
+    shutil.copytree(toy_got10k, root)
+    words = [task, "got10k", "--root", root, "--split", "full"]
+    words += ["--out", tmp_path / "out"] if task != "check" else []
+    words += ["--config", toy.file] if task == "crops" else []
+    words += ["--processes", 2] if task != "pack" else []
+    frame = root / "train" / "GOT-10k_Train_000002" / "00000015.jpg"
+    content = frame.read_bytes()
+    frame.unlink()
+    os.mkfifo(frame)
+    end = os.open(frame, os.O_RDWR)
+    with start("prepare_data.py", *words) as process:
+        deadline = time.monotonic() + 60
+        while not readers(frame, process.pid):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.2)
+        os.close(end)
+        out, err = process.communicate(timeout=60)
+    errors = [line for line in err.splitlines() if line[2:3] != ":"]
+    assert (process.returncode, len(errors)) == (130, 1), err
+    assert errors[0].startswith("stopped")
+    frame.unlink()
+    frame.write_bytes(content)
+    ended = run("prepare_data.py", *words)
+    assert ended.code == (1 if task == "check" else 0), ended.err  # it is not the whole of GOT-10k

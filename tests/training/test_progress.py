@@ -7,8 +7,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lib.data.loader import collate
 from lib.runtime.process import Process
-from lib.training.progress import Meter, Progress
+from lib.training.progress import MAX_REASONS, Draws, Meter, Progress
 
 ALONE = Process(0, 1, 0, torch.device("cpu"))
 
@@ -55,6 +56,24 @@ def test_values_are_averaged_over_groups_and_inverted_boxes_counted():
     assert meter.read(TwoProcesses((0, {})))["loss"] == 5.0
 
 
+def test_draws_are_summed_over_batches_and_processes(toy):
+    draws, pairs = Draws(), toy.ToyPairs(3)
+    for first in (0, 8):
+        draws.add(collate([pairs.sample(number) for number in range(first, first + 8)]))
+    other = {"pairs": 4, "redrawn": 5, "damaged": 4, "missed": 3}
+    read = draws.read(TwoProcesses((other, ["noise/7.jpg is damaged", *(f"{n} is damaged" for n in range(3))])))
+    assert read == {
+        "pairs": 16 + 4,
+        "redrawn": 3 + 6 + 5,  # of 0 to 15, and 0 counts twice
+        "damaged": 3 + 4,
+        "missed": 4 + 3,
+        "missed_share": 7 / 40,
+        "reasons": [f"noise/{n}.jpg is damaged" for n in (0, 7, 14)] + ["0 is damaged", "1 is damaged"],
+    }
+    assert len(read["reasons"]) == MAX_REASONS
+    assert draws.read(ALONE) == {**dict.fromkeys(other, 0), "missed_share": 0.0, "reasons": []}
+
+
 def test_a_line_every_few_steps_and_at_the_end(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     with start(tmp_path) as progress:
@@ -93,3 +112,53 @@ def test_other_processes_write_nothing(tmp_path):
         progress.trained(1, 1, [values(1.0)], {"head": 0.1}, 1.0)
         progress.validated(1, 1, {"loss": 7.0, "iou": 0.5})
     assert list(tmp_path.iterdir()) == []
+
+
+FOUND = {
+    "pairs": 24,
+    "redrawn": 3,
+    "damaged": 2,
+    "missed": 12,
+    "missed_share": 0.25,
+    "reasons": ["a.jpg is", "b.jpg is"],
+}
+CLEAN = {"pairs": 8, "redrawn": 0, "damaged": 0, "missed": 0, "missed_share": 0.0, "reasons": []}
+
+
+def test_what_was_drawn_is_told_and_written(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    with start(tmp_path) as progress:
+        progress.drawn("training", 2, 1, FOUND)
+        progress.drawn("validation", 2, 1, CLEAN)
+        progress.drawn("training", 2, 1, CLEAN | {"pairs": 0})
+    assert lines(tmp_path) == [
+        {"kind": "data", "of": "training", "step": 2, "epoch": 1, **FOUND},
+        {"kind": "data", "of": "validation", "step": 2, "epoch": 1, **CLEAN},
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        "epoch 1/2, 24 pairs of training: 3 draws given up, 2 for damaged images, such as: a.jpg is; b.jpg is; "
+        "12 views (25.00%) were not in the crop store",
+        "epoch 1/2, 8 pairs of validation: 0 draws given up, 0 for damaged images",
+    ]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert {name: [event.value for event in board.Scalars(name)] for name in board.Tags()["scalars"]} == {
+        f"data/{part}/{name}": [pytest.approx(value)]
+        for part, values in (("training", FOUND), ("validation", CLEAN))
+        for name, value in {**values, "epoch": 1}.items()
+        if name != "reasons"
+    }
+
+
+def test_going_on_keeps_what_was_drawn_up_to_there(tmp_path):
+    """At step 2 an epoch's training has ended; if its validation was not, it is done again."""
+    with start(tmp_path) as progress:
+        progress.drawn("training", 1, 1, FOUND)
+        progress.drawn("training", 2, 1, FOUND)
+        progress.drawn("validation", 2, 1, CLEAN)
+        progress.drawn("training", 3, 2, FOUND)
+    for epoch, kept in (
+        (1, [("training", 1), ("training", 2), ("validation", 2)]),
+        (0, [("training", 1), ("training", 2)]),
+    ):
+        with start(tmp_path, step=2, epoch=epoch):
+            assert [(line["of"], line["step"]) for line in lines(tmp_path)] == kept

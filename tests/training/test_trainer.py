@@ -13,6 +13,7 @@ import yaml
 
 from lib.config.schema import ConfigError
 from lib.data.loader import collate
+from lib.data.pairs import FIRST_VALIDATION_NUMBER
 from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
@@ -76,6 +77,32 @@ def test_a_run_is_what_the_rules_say(toy, whole):
         assert torch.allclose(torch.tensor(values), torch.tensor(whole[1][name]), rtol=1e-3, atol=1e-5), name
 
 
+def expected_draws(numbers: range) -> dict:
+    """What the log says of these samples of the toy."""
+    sevenths, fifths = ([number for number in numbers if number % every == 0] for every in (7, 5))
+    return {
+        "pairs": len(numbers),
+        "redrawn": sum(number % 3 == 0 for number in numbers) + len(sevenths),
+        "damaged": len(sevenths),
+        "missed": len(fifths),
+        "missed_share": len(fifths) / (2 * len(numbers)),
+        "reasons": [f"noise/{number}.jpg is damaged" for number in sevenths][:5],
+    }
+
+
+def test_an_epoch_ends_with_what_was_drawn(whole):
+    held_out = range(FIRST_VALIDATION_NUMBER, FIRST_VALIDATION_NUMBER + 8)
+    assert lines(whole[0], "data") == [
+        {"kind": "data", "of": part, "step": step, "epoch": epoch, **expected_draws(numbers)}
+        for part, step, epoch, numbers in (
+            ("training", 3, 1, range(36)),
+            ("validation", 3, 1, held_out),
+            ("training", 6, 2, range(36, 72)),
+            ("validation", 6, 2, held_out),
+        )
+    ]
+
+
 def test_groups_differ_in_their_positives(toy):
     """Otherwise the denominators of a group could not be told from those of a step."""
     centers = [toy.ToyPairs(3).sample(n).search_box for n in range(12)]
@@ -97,6 +124,16 @@ def test_a_stopped_run_goes_on_to_the_same_bits(toy, whole, tmp_path, forward_pa
     validations = [lines(output, "validation") for output in (tmp_path, whole[0])]
     assert validations[0] == validations[1]
     assert [line["step"] for line in lines(tmp_path, "train")] == [2, 4, 6]
+    assert_same_draws(lines(tmp_path, "data"), lines(whole[0], "data"))
+
+
+def assert_same_draws(records: list[dict], whole: list[dict]) -> None:
+    """The counts of each epoch's parts add up to those of a run that never stopped; no group counts twice."""
+    for count in ("pairs", "redrawn", "damaged", "missed"):
+        for expected in whole:
+            part = expected["of"], expected["epoch"]
+            counted = sum(record[count] for record in records if (record["of"], record["epoch"]) == part)
+            assert counted == expected[count], (part, count)
 
 
 def test_a_run_may_be_stopped_at_every_step(toy, whole, tmp_path):
@@ -105,6 +142,7 @@ def test_a_run_may_be_stopped_at_every_step(toy, whole, tmp_path):
         stops += 1
     assert stops > 4
     assert end_left[1] == whole[1]
+    assert_same_draws(lines(tmp_path, "data"), lines(whole[0], "data"))
 
 
 def test_a_stop_after_the_last_forward_pass_changes_nothing(toy, whole, tmp_path):

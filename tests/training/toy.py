@@ -34,7 +34,10 @@ CONFIG = {
 
 
 class ToyPairs:
-    """Pairs of noise. Some centres lie beyond the crop and have no positive cell: groups differ in positives."""
+    """Pairs of noise. Some centres lie beyond the crop and have no positive cell: groups differ in positives.
+
+    Every third sample is drawn again for an empty crop, every seventh for a damaged image; every fifth lacks a view.
+    """
 
     def __init__(self, seed: int, poisoned: int | None = None, unreadable: int | None = None) -> None:
         self.seed, self.poisoned, self.unreadable = seed, poisoned, unreadable
@@ -49,7 +52,12 @@ class ToyPairs:
             raise ValueError(f"noise/{number} is unreadable")
         if number == self.poisoned:
             box = torch.full((4,), float("nan"))
-        return Sample(number, template, torch.tensor([0.25, 0.25, 0.5, 0.5]), gain, search, box, 1.0, f"noise/{number}")
+        damaged = (f"noise/{number}.jpg is damaged",) if number % 7 == 0 else ()
+        empty = (f"noise/{number}: the crop lies off the image",) if number % 3 == 0 else ()
+        return Sample(
+            number, template, torch.tensor([0.25, 0.25, 0.5, 0.5]), gain, search, box, 1.0, f"noise/{number}",
+            redrawn=(*damaged, *empty), missed=int(number % 5 == 0), damaged=damaged,
+        )  # fmt: skip
 
 
 class ToyTracker(TrackingModel):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence as Names
 from importlib.resources import files
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from lib.data.source import Source
 from lib.data.types import FrameFiles, NumberedNames
 
 LISTS = "lists"
+# So much of a wrong text is shown: a file that is no text may be one long line.
+_SHOWN = 60
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
@@ -21,18 +25,24 @@ def read_names(source: Source, key: str) -> list[str]:
     return [line.strip() for line in source.text(key).splitlines() if line.strip()]
 
 
-def read_numbers(source: Source, key: str, rows: int | None, columns: int) -> np.ndarray:
+def read_numbers(
+    source: Source, key: str, rows: int | None, columns: int, remedy: str = "unpack the sequence again"
+) -> np.ndarray:
     """float64 ``[rows, columns]`` of a text file, one row a line, separated by commas, blanks or tabs.
 
-    ``rows`` None takes as many as there are, at least one. Raises ``ValueError`` naming file and line. Parsed by hand:
-    numpy's readers are no faster for a few hundred rows and do not say which line is wrong.
+    ``rows`` None takes as many as there are, at least one. Raises ``ValueError`` naming file, line and ``remedy``.
+    Parsed by hand: numpy's readers are no faster for a few hundred rows and do not say which line is wrong.
     """
     lines = source.text(key).rstrip().split("\n")
-    table = [_numbers(source, key, number, line, columns) for number, line in enumerate(lines, start=1)]
+    try:
+        table = [list(map(float, line.replace(",", " ").split())) for line in lines]
+        whole = set(map(len, table)) == {columns}
+    except ValueError:
+        whole = False
+    if not whole:
+        raise _wrong_line(source, key, lines, columns, remedy)
     if rows is not None and len(table) != rows:
-        raise ValueError(
-            f"{source.location(key)}: {len(table)} rows, but its sequence needs {rows}; unpack the sequence again"
-        )
+        raise ValueError(f"{source.location(key)}: {len(table)} rows, but its sequence needs {rows}; {remedy}")
     return np.array(table, dtype=np.float64)
 
 
@@ -40,7 +50,7 @@ def read_flags(source: Source, key: str, count: int) -> np.ndarray:
     """bool ``[count]`` of a file of 0 and 1, on one line or one a line, with commas, blanks or tabs between."""
     words = source.text(key).replace(",", " ").split()
     if any(word not in ("0", "1") for word in words):
-        wrong = next(word for word in words if word not in ("0", "1"))
+        wrong = next(word for word in words if word not in ("0", "1"))[:_SHOWN]
         raise ValueError(f"{source.location(key)}: holds {wrong!r}, not only 0 and 1; unpack the sequence again")
     if len(words) != count:
         raise ValueError(
@@ -90,6 +100,15 @@ def shorten(names: list[str]) -> Names[str]:
     return names
 
 
+def find_folder(source: Source, keys: Names[str]) -> str:
+    """The first of several folders that is there; ``ValueError`` naming them if none is."""
+    for key in keys:
+        if source.is_folder(key):
+            return key
+    wanted = " nor ".join(f"{key}/" for key in keys)
+    raise ValueError(f"{source.location()}: holds neither {wanted}; check the dataset's path, or unpack it again")
+
+
 def package_list(name: str) -> str:
     """The text of a list that comes with this package (``lists/<name>``)."""
     return (files("lib.data.datasets") / LISTS / name).read_text(encoding="utf-8")
@@ -100,14 +119,56 @@ def stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _numbers(source: Source, key: str, number: int, line: str, columns: int) -> list[float]:
+def _wrong_line(source: Source, key: str, lines: Names[str], columns: int, remedy: str) -> ValueError:
+    """What to say of the first line that is not ``columns`` numbers."""
+    number, line = next((n, line) for n, line in enumerate(lines, start=1) if not _is_row(line, columns))
+    wanted = "a number" if columns == 1 else f"{columns} numbers"
+    return ValueError(f"{source.location(key)}: line {number} is {line.strip()[:_SHOWN]!r}, not {wanted}; {remedy}")
+
+
+def _is_row(line: str, columns: int) -> bool:
     try:
-        values = [float(word) for word in line.replace(",", " ").split()]
+        return len([float(word) for word in line.replace(",", " ").split()]) == columns
     except ValueError:
-        values = []
-    if len(values) != columns:
-        wanted = "a number" if columns == 1 else f"{columns} numbers"
-        raise ValueError(
-            f"{source.location(key)}: line {number} is {line.strip()!r}, not {wanted}; unpack the sequence again"
+        return False
+
+
+class Listed(NamedTuple):
+    """A sequence of a published table: images ``pattern % first`` to ``pattern % last`` of ``folder``, boxes in the
+    file ``boxes``; the first ``omit`` images and rows are left out. Paths are relative to the dataset's root."""
+
+    name: str
+    folder: str
+    pattern: str
+    first: int
+    last: int
+    boxes: str
+    omit: int
+    object_class: str
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """What the table says of the target."""
+        return {"class": self.object_class} if self.object_class else {}
+
+
+def package_table(name: str) -> list[Listed]:
+    """The sequences of a table that comes with this package, in its order; its keys are pytracking's."""
+    return [
+        Listed(
+            name=entry["name"],
+            folder=entry["path"],
+            pattern=f"%0{entry['nz']}d.{entry['ext']}",
+            first=entry["startFrame"],
+            last=entry["endFrame"],
+            boxes=entry["anno_path"],
+            omit=entry.get("initOmit", 0),
+            object_class=entry.get("object_class", ""),
         )
-    return values
+        for entry in json.loads(package_list(name))
+    ]
+
+
+def natural_order(name: str) -> list[str | int]:
+    """What to sort names by so that their numbers are compared as numbers: 9.jpg before 10.jpg."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]

@@ -29,6 +29,8 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
     """
     check_split("got10k", split, SPLITS)
     folder = FOLDERS.get(split, "train")
+    if source.exists("list.txt") and not source.exists(f"{folder}/list.txt"):
+        raise ValueError(f"{source.location('list.txt')}: a list lies in train/, val/ or test/; name the folder above")
     names = read_names(source, f"{folder}/list.txt")
     if not names:
         raise ValueError(f"{source.location(folder)}/list.txt: names no sequence; unpack the dataset again")

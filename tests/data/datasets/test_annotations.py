@@ -1,12 +1,22 @@
-"""Tables of numbers as datasets write them, against numpy's own reader."""
+"""Tables, flags and names as datasets write them: numbers against numpy's own reader, names against their pattern."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lib.data.datasets.annotations import read_numbers
+from lib.data.datasets.annotations import (
+    find_folder,
+    has_area,
+    list_frames,
+    read_flags,
+    read_names,
+    read_numbers,
+    shorten,
+    stem,
+)
 from lib.data.source import Source
+from lib.data.types import NumberedNames
 
 
 @pytest.mark.parametrize("separator", [",", "\t", " ", ", "])
@@ -21,3 +31,84 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "a.txt").write_bytes(bytes(range(128, 256)))
     with pytest.raises(ValueError, match=r"a\.txt: line 1 is .* not a number"):
         read_numbers(Source(tmp_path), "a.txt", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("1,2\n3\n5,6\n", "line 2 is '3', not 2 numbers"),
+        ("1,2\n3,4,5\n6\n", "line 2 is '3,4,5', not 2 numbers"),
+        ("1\n2\n3\n", "line 1 is '1', not 2 numbers"),
+        ("1,2\n3,4\n5,6x\n", "line 3 is '5,6x', not 2 numbers"),
+        ("1,2\n\n5,6\n", "line 2 is '', not 2 numbers"),
+        ("\n\n", "line 1 is '', not 2 numbers"),
+        ("x" * 10_000, f"line 1 is '{'x' * 60}', not 2 numbers"),
+    ],
+)
+def test_the_first_wrong_line_is_named(tmp_path, text, line):
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(ValueError) as error:
+        read_numbers(Source(tmp_path), "a.txt", None, 2)
+    assert str(error.value) == f"{tmp_path / 'a.txt'}: {line}; unpack the sequence again"
+
+
+def test_rows_are_counted(tmp_path):
+    (tmp_path / "a.txt").write_text("1,2\r\n3\t4\r\n\r\n")
+    np.testing.assert_array_equal(read_numbers(Source(tmp_path), "a.txt", 2, 2), [[1, 2], [3, 4]])
+    np.testing.assert_array_equal(read_numbers(Source(tmp_path), "a.txt", None, 2), [[1, 2], [3, 4]])
+    with pytest.raises(ValueError, match=r"a\.txt: 2 rows, but its sequence needs 3; unpack"):
+        read_numbers(Source(tmp_path), "a.txt", 3, 2)
+
+
+@pytest.mark.parametrize("text", ["0,1,1,0", "0\n1\n1\n0\n", "0 1 1 0\n", "0,1\n1,0\n\n", "0\t1\t1\t0", "0, 1, 1, 0,"])
+def test_flags_on_one_line_and_one_a_line_are_the_same(tmp_path, text):
+    (tmp_path / "a.txt").write_text(text)
+    np.testing.assert_array_equal(read_flags(Source(tmp_path), "a.txt", 4), [False, True, True, False])
+
+
+def test_area_needs_numbers_and_both_sides():
+    boxes = [
+        [1, 2, 3, 4],
+        [-1, -2, 0.1, 0.1],
+        [1, 2, 0, 4],
+        [1, 2, 3, 0],
+        [1, 2, -3, -4],
+        [np.nan, 2, 3, 4],
+        [1, 2, np.inf, 4],
+    ]
+    np.testing.assert_array_equal(has_area(np.array(boxes)), [True, True, False, False, False, False, False])
+
+
+def test_names_without_empty_lines(tmp_path):
+    (tmp_path / "list.txt").write_text("a\r\n\n  b \nc")
+    assert read_names(Source(tmp_path), "list.txt") == ["a", "b", "c"]
+
+
+def test_frames_are_numbers_in_their_order(tmp_path):
+    for name in ("10.jpg", "9.jpg", "2.png", "._9.jpg", "x.jpg", "3.txt"):
+        (tmp_path / name).touch()
+    assert [frame.name for frame in list_frames(Source(tmp_path), "")] == ["9.jpg", "10.jpg"]
+    assert [frame.name for frame in list_frames(Source(tmp_path), "", (".jpg", ".png"))] == ["2.png", "9.jpg", "10.jpg"]
+
+
+@pytest.mark.parametrize("pattern", ["%08d.jpg", "%d.jpg", "img_%05d.png", "100%%_%03d.jpg"])
+@pytest.mark.parametrize("first", [0, 8, 99])
+def test_a_pattern_stands_for_names_in_a_row(pattern, first):
+    names = [pattern % number for number in range(first, first + 5)]
+    short = shorten(names)
+    assert isinstance(short, NumberedNames) and list(short) == names
+    for other in (names[::2], names[::-1], [*names, "last.jpg"], ["a", "b"], []):
+        assert shorten(other) is other
+
+
+def test_a_folder_is_found_in_order(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert find_folder(Source(tmp_path), ("a", "loop", "b/c", "b")) == "b/c"
+    with pytest.raises(ValueError, match=f"^{tmp_path}: holds neither a/ nor loop/; check the dataset's path"):
+        find_folder(Source(tmp_path), ("a", "loop"))
+
+
+def test_a_stem_loses_its_last_suffix_only():
+    assert [stem(name) for name in ("a.b.txt", "-x_0.txt", "a")] == ["a.b", "-x_0", "a"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from lib.data.datasets.registry import DATASETS, PLANNED, read_dataset
+from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.source import open_source
 
 
 def test_a_reader_is_found(write_got10k):
@@ -16,9 +19,33 @@ def test_names_that_have_no_reader(tmp_path):
         read_dataset("got-10k", "full", tmp_path)
     with pytest.raises(ValueError, match="unknown dataset 'xyz'; known are: got10k, "):
         read_dataset("xyz", "full", tmp_path)
-    with pytest.raises(ValueError, match="the reader of dataset 'lasot' is not there yet; ready are: got10k"):
-        read_dataset("lasot", "train", tmp_path)
 
 
-def test_no_name_is_both_ready_and_planned():
-    assert not set(DATASETS) & set(PLANNED)
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_unknown_split_is_a_line_that_names_those_there_are(tmp_path, name):
+    with pytest.raises(ValueError, match=f"no split 'nonsense'; .*{DATASETS[name].splits[0]}") as error:
+        read_dataset(name, "nonsense", tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_empty_root_is_a_line_that_names_it(tmp_path, name):
+    for split in DATASETS[name].splits:
+        with pytest.raises(ValueError, match=str(tmp_path)) as error:
+            read_dataset(name, split, tmp_path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_expected_is_of_splits_that_there_are(tmp_path, name):
+    """A reader may know more splits than it tells, so each is asked for."""
+    for split, count in DATASETS[name].expected.items():
+        assert count > 0
+        with pytest.raises(ValueError) as error:
+            next(DATASETS[name].entries(open_source(tmp_path), split)).read()
+        assert "has no split" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_reader_can_be_handed_to_another_process(name):
+    assert pickle.loads(pickle.dumps(DATASETS[name])).splits == DATASETS[name].splits

@@ -1,0 +1,461 @@
+"""What is wrong with a dataset on disk: its sequences, their annotations and every image, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from lib.data.datasets.annotations import IMAGE_SUFFIXES, has_area
+from lib.data.datasets.entry import Entry
+from lib.data.datasets.registry import find_dataset
+from lib.data.images import ImageError, open_image
+from lib.data.source import Location, Source, Stamp, open_source
+from lib.data.types import FrameFiles, Sequence
+from lib.runtime.files import write_text
+
+KINDS = {
+    "split": "splits that cannot be listed",
+    "sequences": "sequences too few or too many",
+    "names": "sequences of a name that another bears",
+    "annotation": "sequences whose annotations cannot be read",
+    "rows": "sequences whose rows do not match their frames",
+    "missing": "images that are missing",
+    "unreadable": "images that cannot be read",
+    "unnamed": "images that no row names",
+    "size": "images of another size than their sequence's first",
+    "no_area": "boxes without area, though the target is not said to be absent",
+    "no_number": "boxes with a number missing, though the target is visible",
+    "outside": "boxes wholly outside the image, though the target is visible",
+}
+# Of these a sequence is part of what its folder holds (a range of frames, the frames or images that show an object), so
+# an image without a row is in order.
+PARTS_OF_FOLDERS = ("coco", "imagenet_vid", "nfs", "otb", "tc128", "uav")
+
+EXAMPLES = 3
+# Images that a process is handed at a time: worth the handing over, and few enough to spread one long video.
+PIECE = 64
+
+Shape = tuple[int, int]
+
+
+class Problem(NamedTuple):
+    """One kind of fault (a key of ``KINDS``) in one sequence: how many rows or images have it, and a line on the first.
+
+    ``sequence`` is empty where the fault is the split's.
+    """
+
+    kind: str
+    sequence: str
+    count: int
+    detail: str
+
+
+@dataclass
+class SplitCheck:
+    """What was found of one split.
+
+    * ``found``: sequences whose annotations could be read; ``expected``: those of the official split, None if unknown.
+    * ``repeated``: those of them that a split before it holds too, where their images and boxes were looked at.
+    * ``images``: how many images were opened; one that several objects of an image set share counts once.
+    * ``absent``: why the split is taken not to lie on this disk, or empty.
+    """
+
+    split: str
+    expected: int | None
+    found: int = 0
+    repeated: int = 0
+    images: int = 0
+    absent: str = ""
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass
+class CheckReport:
+    """What ``check_dataset_on_disk`` found; ``complete`` is False if it was interrupted."""
+
+    dataset: str
+    root: Path
+    quick: bool
+    splits: list[SplitCheck]
+    complete: bool = True
+
+    @property
+    def good(self) -> bool:
+        """Whether everything was looked at and nothing is wrong."""
+        return self.complete and not any(check.problems for check in self.splits)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as plain values, each split with its fields and a list of its ``problems``."""
+        return {
+            "dataset": self.dataset,
+            "root": str(self.root),
+            "quick": self.quick,
+            "complete": self.complete,
+            "good": self.good,
+            "splits": [
+                asdict(check) | {"problems": [problem._asdict() for problem in check.problems]} for check in self.splits
+            ],
+        }
+
+    def write(self, path: Path) -> None:
+        """Write ``to_json`` to a file; ``OSError`` names it."""
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
+
+    def text(self) -> str:
+        """A table of the splits, then a line for each kind of problem with its count and the first examples."""
+        rows = [("split", "found", "expected", "images")]
+        notes = []
+        for check in self.splits:
+            if check.absent:
+                notes.append(f"{check.split}: not on this disk ({check.absent})")
+                continue
+            if check.repeated:
+                notes.append(f"{check.split}: {check.repeated} of its sequences were checked with a split before it")
+            expected = "-" if check.expected is None else f"{check.expected}"
+            rows.append((check.split, f"{check.found}", expected, f"{check.images}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [f"{self.dataset} in {self.root}"]
+        for first, *others in rows:
+            numbers = (f"{text:>{width}}" for text, width in zip(others, widths[1:], strict=True))
+            lines.append("  ".join((f"{first:<{widths[0]}}", *numbers)))
+        lines += notes
+        for check in self.splits:
+            for kind, title in KINDS.items():
+                lines += _kind_lines(f"{check.split}: {title}", [one for one in check.problems if one.kind == kind])
+        if not self.complete:
+            lines.append("interrupted; this is what was found until then")
+        elif self.good:
+            lines.append("nothing is wrong" + ("; no image was decoded" if self.quick else ""))
+        return "\n".join(lines)
+
+
+def check_dataset_on_disk(
+    name: str,
+    root: Path,
+    splits: Iterable[str] = (),
+    *,
+    cache: Path | None = None,
+    processes: int = 1,
+    quick: bool = False,
+) -> CheckReport:
+    """Read every sequence and every image of splits of the dataset whose files lie in ``root``.
+
+    Without ``splits`` all that lie there: a split of which no file is there is reported as absent, which is no fault.
+    A sequence that several splits hold is looked at with the first of them. Boxes may reach out of the image. Rows
+    where the dataset says that the target is absent (its flags, cover 0, or zeros for a box where it has no flags) may
+    hold anything. ``quick`` opens the images and takes their sizes from the headers, but decodes none. ``cache`` is
+    where a reader keeps what it makes (``Source``).
+
+    Raises ``ValueError`` for an unknown dataset or split, for a root that is no folder, and if no split lies there.
+    Ctrl-C ends the work; the report holds what was found until then.
+    """
+    dataset = find_dataset(name)
+    if not Path(root).is_dir():
+        raise ValueError(f"{root}: no such folder; name the folder of {name}")
+    chosen = tuple(dict.fromkeys(splits))
+    source = open_source(root, cache)
+    listed = [_list_split(name, split, source) for split in chosen or dataset.splits]
+    report = CheckReport(name, Path(root), quick, [split.check for split in listed])
+    seen: set[tuple] = set()
+    with _Images(processes, quick) as images:
+        try:
+            for split in listed:
+                if split.entries:
+                    source.stamps.clear()
+                    _read_split(split, images, seen, unnamed=name not in PARTS_OF_FOLDERS)
+                    split.asked.update(source.stamps)
+        except KeyboardInterrupt:
+            report.complete = False
+    for split in listed:
+        if not chosen and (report.complete or not split.entries) and split.is_absent(source):
+            split.check.absent = split.check.problems[0].detail
+            split.check.problems.clear()
+        else:
+            split.check.problems[:0] = _compare_names(split)
+    if all(check.absent for check in report.splits):
+        raise ValueError(f"{root}: no split of {name} lies there ({report.splits[0].absent})")
+    return report
+
+
+def find_splits(name: str, root: Path) -> list[str]:
+    """The splits of the dataset whose sequences can be listed in ``root``; ``ValueError`` if there are none."""
+    source = open_source(root)
+    listed = [_list_split(name, split, source) for split in find_dataset(name).splits]
+    found = [split.check.split for split in listed if split.entries]
+    if not found:
+        raise ValueError(f"{root}: no split of {name} lies there ({listed[0].check.problems[0].detail})")
+    return found
+
+
+class _Split:
+    """A split as listed, and what is known of it; ``asked`` are the stamps of what its reader asked for."""
+
+    def __init__(self, check: SplitCheck) -> None:
+        self.check = check
+        self.entries: list[Entry] = []
+        self.asked: dict[str, Stamp] = {}
+
+    def is_absent(self, source: Source) -> bool:
+        """Whether nothing could be read because no file that was asked for is there, only folders at most."""
+        # Not what lies in the root itself: whoever looks for folders there asks of every name.
+        there = [key for key, stamp in self.asked.items() if stamp is not None and "/" in key]
+        return not self.check.found and bool(self.check.problems) and all(map(source.is_folder, there))
+
+
+def _list_split(name: str, split: str, source: Source) -> _Split:
+    dataset = find_dataset(name)
+    listed = _Split(SplitCheck(split, dataset.expected.get(split)))
+    source.stamps.clear()
+    try:
+        listed.entries = list(dataset.entries(source, split))
+    except ValueError as error:
+        if split not in dataset.splits:
+            raise
+        listed.check.problems.append(Problem("split", "", 1, str(error)))
+    listed.asked.update(source.stamps)
+    return listed
+
+
+def _compare_names(split: _Split) -> Iterator[Problem]:
+    """What the names alone tell: too many or too few for the official split, or one of them twice."""
+    listed, expected = len(split.entries), split.check.expected
+    if listed and expected is not None and listed != expected:
+        detail = f"{listed} are listed, the official split has {expected}"
+        yield Problem("sequences", "", abs(listed - expected), detail)
+    counts = Counter(entry.name for entry in split.entries)
+    if len(counts) < listed:
+        for name, count in counts.items():
+            if count > 1:
+                yield Problem("names", name, count - 1, f"{count} sequences bear this name")
+
+
+def _read_split(split: _Split, images: _Images, seen: set[tuple], unnamed: bool) -> None:
+    """Fill the split's check, but for what ``seen`` says was looked at before.
+
+    Annotations are read as images are asked for, a little ahead of those that are open. A sequence waits with the
+    places that its frames have among all images of the split, until these are there.
+    """
+    check, folders = split.check, _Folders()
+    waiting: deque[tuple[Sequence, range]] = deque()
+    results: dict[int, Shape | Problem] = {}
+    bar = tqdm(total=len(split.entries), desc=check.split, unit="sequence", smoothing=0, disable=None)
+
+    def frames() -> Iterator[Location]:
+        shared: dict[str, int] = {}
+        count = 0
+        for entry in split.entries:
+            try:
+                sequence = entry.read()
+            except ValueError as error:
+                if _is_new((entry.name, str(error)), seen):
+                    check.problems.append(Problem("annotation", entry.name, 1, str(error)))
+                bar.update()
+                continue
+            check.found += 1
+            if not sequence.image_set and not _is_new(_content(sequence), seen):
+                check.repeated += 1
+                bar.update()
+                continue
+            if unnamed:
+                folders.see(sequence)
+            place = shared.setdefault(str(sequence.frames[0]), count) if sequence.image_set else count
+            waiting.append((sequence, range(place, place + len(sequence.frames))))
+            if place == count:
+                count += len(sequence.frames)
+                yield from sequence.frames
+
+    def finish(opened: int) -> None:
+        while waiting and waiting[0][1].stop <= opened:
+            sequence, places = waiting.popleft()
+            check.problems += _check_sequence(sequence, [results[place] for place in places])
+            if not sequence.image_set:
+                for place in places:
+                    del results[place]
+            bar.set_postfix_str(f"{check.images} images", refresh=False)
+            bar.update()
+
+    with bar, closing(images.open(frames())) as opened:
+        for place, result in enumerate(opened):
+            results[place] = result
+            check.images += 1
+            finish(check.images)
+        finish(check.images)
+    check.problems += folders.unnamed()
+
+
+def _is_new(item: tuple, seen: set[tuple]) -> bool:
+    new = item not in seen
+    seen.add(item)
+    return new
+
+
+def _content(sequence: Sequence) -> tuple:
+    """Equal for two sequences of the same frames and boxes."""
+    ends = [str(frame) for frame in (*sequence.frames[:1], *sequence.frames[-1:])]
+    return sequence.name, len(sequence.frames), *ends, hash(np.asarray(sequence.boxes).tobytes())
+
+
+def _check_sequence(sequence: Sequence, results: list[Shape | Problem]) -> Iterator[Problem]:
+    """The problems of one sequence; ``results`` are those of its frames."""
+    frames, boxes = sequence.frames, np.asarray(sequence.boxes)
+    for kind in ("missing", "unreadable"):
+        failed = [result for result in results if isinstance(result, Problem) and result.kind == kind]
+        if failed:
+            yield Problem(kind, sequence.name, len(failed), failed[0].detail)
+    shapes = {number: result for number, result in enumerate(results) if not isinstance(result, Problem)}
+    if shapes:
+        first = next(iter(shapes))
+        other = [number for number, shape in shapes.items() if shape != shapes[first]]
+        if other:
+            (height, width), (high, wide) = shapes[first], shapes[other[0]]
+            detail = f"{frames[other[0]].name} is {wide} x {high}, {frames[first].name} {width} x {height}"
+            yield Problem("size", sequence.name, len(other), detail)
+    flags = {"visible": sequence.visible, "absent": sequence.absent, "cover": sequence.cover}
+    numbers = {"boxes": len(boxes)} | {name: len(flag) for name, flag in flags.items() if flag is not None}
+    if len(boxes) not in (1, len(frames)) or len(set(numbers.values())) > 1:
+        detail = ", ".join(f"{number} {name}" for name, number in numbers.items()) + f" for {len(frames)} frames"
+        yield Problem("rows", sequence.name, max(abs(number - len(frames)) for number in numbers.values()), detail)
+        return
+    for kind, wrong in _degenerate(sequence, boxes, shapes):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            box = " ".join(f"{axis}={value:g}" for axis, value in zip("xywh", boxes[row], strict=True))
+            yield Problem(kind, sequence.name, int(wrong.sum()), f"{frames[row].name}: {box}")
+
+
+def _degenerate(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape]) -> Iterator[tuple[str, np.ndarray]]:
+    """Kinds of box that show no target, and bool ``[N]`` which rows hold one; ``shapes`` are of the readable frames."""
+    said = ~boxes.any(axis=1) if sequence.absent is None else np.asarray(sequence.absent, bool)
+    if sequence.cover is not None:
+        said = said | (sequence.cover == 0)
+    finite, visible = np.isfinite(boxes).all(axis=1), np.asarray(sequence.visible, bool)
+    area = has_area(boxes)
+    yield "no_area", finite & ~area & (visible | ~said)
+    # A row all NaN is the way to say "not annotated", which a visible target cannot be.
+    yield "no_number", ~finite & (visible | ~np.isnan(boxes).all(axis=1))
+    width, height = np.full((2, len(boxes)), np.inf)
+    for row in range(len(boxes)):
+        height[row], width[row] = shapes.get(row, (np.inf, np.inf))
+    x, y, w, h = boxes.T
+    yield "outside", area & visible & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
+
+
+class _Folders:
+    """The images of folders, each listed once, and which of them no sequence has named."""
+
+    def __init__(self) -> None:
+        self._left: dict[Path, set[str]] = {}
+        self._first: dict[Path, str] = {}
+
+    def see(self, sequence: Sequence) -> None:
+        """Strike out the frames of a sequence; a packed dataset holds no frame but those that rows name."""
+        frames = sequence.frames
+        if not (isinstance(frames, FrameFiles) and isinstance(frames.folder, Path)):
+            return
+        folder = frames.folder
+        if folder not in self._left:
+            self._first[folder] = sequence.name
+            self._left[folder] = {name for name in _names(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES}
+        self._left[folder].difference_update(map(str, frames.names))
+
+    def unnamed(self) -> Iterator[Problem]:
+        """The images left over, by folder."""
+        for folder, left in self._left.items():
+            if left:
+                yield Problem("unnamed", self._first[folder], len(left), f"{folder / min(left)}")
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError:  # its images are reported as missing, each by its frame
+        return []
+
+
+class _Images:
+    """Opens images, in this process or in several; Ctrl-C ends those only through this one."""
+
+    def __init__(self, processes: int, quick: bool) -> None:
+        self._processes, self._quick = processes, quick
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> _Images:
+        if self._processes > 1:
+            # Not forked: torch's threads may hold locks.
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self._processes, context, cv2.setNumThreads, (1,))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._executor:
+            self._executor.shutdown(cancel_futures=True)
+
+    def open(self, frames: Iterator[Location]) -> Iterator[Shape | Problem]:
+        """Height and width of every image in turn, or what is wrong with it; asks for a few pieces in advance."""
+        pieces = iter(lambda: list(islice(frames, PIECE)), [])
+        if self._executor is None:
+            for piece in pieces:
+                yield from _open_piece(piece, self._quick)
+            return
+        pending: deque[Future[list[Shape | Problem]]] = deque()
+        try:
+            for piece in pieces:
+                pending.append(self._submit(piece))
+                if len(pending) > 4 * self._processes:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise ValueError(
+                "a process that opened images was killed, for want of memory perhaps; try fewer"
+            ) from error
+
+    def _submit(self, piece: list[Location]) -> Future[list[Shape | Problem]]:
+        """Hands over a piece; a process that starts for it is born with Ctrl-C, which reaches the group, blocked."""
+        resource_tracker.ensure_running()  # it would lift the block if it started within
+        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return self._executor.submit(_open_piece, piece, self._quick)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+
+
+def _open_piece(frames: list[Location], quick: bool) -> list[Shape | Problem]:
+    return [_open_one(frame, quick) for frame in frames]
+
+
+def _open_one(frame: Location, quick: bool) -> Shape | Problem:
+    try:
+        image = open_image(frame)
+        return image.shape if quick else image.pixels().shape[:2]
+    except ImageError as error:
+        kind = "missing" if isinstance(error.__cause__, FileNotFoundError) else "unreadable"
+        return Problem(kind, "", 1, str(error))
+
+
+def _kind_lines(title: str, problems: list[Problem]) -> list[str]:
+    if not problems:
+        return []
+    lines = [f"{title}: {sum(problem.count for problem in problems)}"]
+    for problem in problems[:EXAMPLES]:
+        count = f"{problem.count} in " if problem.count > 1 else ""
+        lines.append(f"  {count}{problem.sequence}: {problem.detail}" if problem.sequence else f"  {problem.detail}")
+    if len(problems) > EXAMPLES:
+        lines.append(f"  and {len(problems) - EXAMPLES} sequences more")
+    return lines

@@ -1,0 +1,33 @@
+"""AVisT: 120 sequences of bad sight, with flags for full occlusion and for leaving the view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from lib.data.datasets.annotations import has_area, numbered_frames, package_list, read_flags, read_numbers
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+SPLITS = ("test",)
+
+
+def list_avist(source: Source, split: str) -> Iterator[Entry]:
+    """The 120 sequences in the list's order.
+
+    Images are ``sequences/<name>/img_%05d.jpg``, as many as ``anno/<name>.txt`` has rows. A frame is absent if
+    ``full_occlusion/<name>_full_occlusion.txt`` or ``out_of_view/<name>_out_of_view.txt`` says so. Raises
+    ``ValueError`` naming the file.
+    """
+    check_split("avist", split, SPLITS)
+    for name in package_list("avist.txt").split():
+        yield Entry(name, partial(_read_sequence, source, name))
+
+
+def _read_sequence(source: Source, name: str) -> Sequence:
+    boxes = read_numbers(source, f"anno/{name}.txt", None, 4)
+    absent = read_flags(source, f"full_occlusion/{name}_full_occlusion.txt", len(boxes))
+    absent |= read_flags(source, f"out_of_view/{name}_out_of_view.txt", len(boxes))
+    frames = numbered_frames(source, f"sequences/{name}", "img_%05d.jpg", 1, len(boxes))
+    return Sequence(name, "avist", frames, boxes, has_area(boxes) & ~absent, absent=absent)

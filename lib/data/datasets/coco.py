@@ -1,0 +1,88 @@
+"""COCO: each annotated object that is no crowd is a sequence of one frame."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from lib.data.datasets.annotations import find_folder, has_area
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.source import Location, Source
+from lib.data.types import FrameFiles, Sequence
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train2017", "val2017", "train2014", "val2014")
+
+
+def list_coco(source: Source, split: str) -> Iterator[Entry]:
+    """The objects of ``annotations/instances_<split>.json`` with ``iscrowd`` 0, in its order, named by their ids.
+
+    The images lie in ``images/<split>``, where the lineage wants them, or in ``<split>``, where COCO's archives unpack;
+    whether each is there is not asked. A box is visible if it has a size: the lineage also computes whether it is
+    larger than 50 px, but its sampler never asks. Raises ``ValueError`` naming the file, and the annotation.
+    """
+    check_split("coco", split, SPLITS)
+    key = f"annotations/instances_{split}.json"
+    file = source.location(key)
+    content = _parse(source.text(key), file)
+    folder = find_folder(source, (f"images/{split}", split))
+    logger.info("coco: the images of %s lie in %s", split, source.location(folder))
+    images = {_identity(item, "id"): item.get("file_name") for item in content["images"] if "id" in item}
+    classes = {_identity(item, "id"): {"class": str(item.get("name", ""))} for item in content["categories"]}
+    location, empty = source.location(folder), True
+    for number, annotation in enumerate(content["annotations"], start=1):
+        name = _identity(annotation, "id")
+        if name is None:
+            raise ValueError(f"{file}: annotation number {number} has no id; get the file again")
+        if not annotation.get("iscrowd"):
+            image = images.get(_identity(annotation, "image_id"))
+            meta = classes.get(_identity(annotation, "category_id"), {})
+            yield Entry(str(name), partial(_read_object, file, annotation, location, image, meta))
+            empty = False
+    if empty:
+        raise ValueError(f"{file}: holds no object that is no crowd; get the file again")
+
+
+def _parse(text: str, file: Location) -> dict[str, list[dict[str, Any]]]:
+    """The parts of the file that are used, each a list of mappings; categories may be missing."""
+    try:
+        # Outlines are nine tenths of the file: dropped while it is parsed, they never lie in memory all at once.
+        content = json.loads(text, object_hook=_without_outline)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{file}: is no JSON ({error}); get the file again") from error
+    parts = {}
+    for name in ("images", "annotations", "categories"):
+        part = content.get(name, [] if name == "categories" else None) if isinstance(content, dict) else None
+        if not isinstance(part, list) or not all(isinstance(item, dict) for item in part):
+            raise ValueError(f"{file}: has no list {name!r} of mappings, so it is not COCO's; get the file again")
+        parts[name] = part
+    return parts
+
+
+def _without_outline(item: dict[str, Any]) -> dict[str, Any]:
+    item.pop("segmentation", None)
+    return item
+
+
+def _identity(item: Mapping[str, Any], name: str) -> int | str | None:
+    value = item.get(name)
+    return value if isinstance(value, (int, str)) else None
+
+
+def _read_object(
+    file: Location, annotation: Mapping[str, Any], folder: Location, image: Any, meta: Mapping[str, str]
+) -> Sequence:
+    name, bbox = str(annotation["id"]), annotation.get("bbox")
+    if not isinstance(image, str):
+        number = annotation.get("image_id")
+        raise ValueError(f"{file}: annotation {name} is of image {number!r}, which is not listed; get the file again")
+    if not isinstance(bbox, list) or len(bbox) != 4 or any(type(value) not in (int, float) for value in bbox):
+        raise ValueError(f"{file}: annotation {name} has bbox {bbox!r}, not 4 numbers; get the file again")
+    boxes = np.array([bbox], dtype=np.float64)
+    return Sequence(name, "coco", FrameFiles(folder, [image]), boxes, has_area(boxes), image_set=True, meta=meta)

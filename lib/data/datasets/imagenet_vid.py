@@ -1,0 +1,126 @@
+"""ImageNet-VID: each object that is followed through a training video is a sequence."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import NamedTuple, NoReturn
+from xml.etree import ElementTree
+
+import numpy as np
+
+from lib.data.datasets.annotations import find_folder, has_area, numbered_frames, stem
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("train",)
+
+_ANNOTATIONS = "Annotations/VID/train"
+_IMAGES = "Data/VID/train"
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+class _Object(NamedTuple):
+    """An object in a frame; ``box`` xywh."""
+
+    frame: int
+    box: tuple[float, float, float, float]
+    occluded: bool
+    object_class: str
+
+
+def list_imagenet_vid(source: Source, split: str) -> Iterator[Entry]:
+    """A sequence for each track of each training video, named ``<set>.<video>.<track>``, sorted by set and video.
+
+    Its frames are the whole span from the first to the last in which the object is annotated; a frame between them in
+    which it is not has a row of NaN. (OSTrack and pytracking end a track at its first such frame and lose what
+    follows.) Visible is a frame whose object is not flagged as occluded and has a size. ``w = xmax - xmin`` as in
+    OSTrack and pytracking (lib/train/dataset/imagenetvid.py); got10k's toolkit adds 1.
+
+    A video is parsed once, when its tracks are listed. Raises ``ValueError`` naming the file.
+    """
+    check_split("imagenet_vid", split, SPLITS)
+    annotations = find_folder(source, (_ANNOTATIONS, f"ILSVRC2015/{_ANNOTATIONS}", f"ILSVRC/{_ANNOTATIONS}"))
+    images = annotations.removesuffix(_ANNOTATIONS) + _IMAGES
+    logger.info("imagenet_vid: the annotations lie in %s", source.location(annotations))
+    tracks = 0
+    for folder in _sets(source, annotations):
+        for video in source.names(f"{annotations}/{folder}"):
+            for entry in _list_video(source, f"{annotations}/{folder}/{video}", f"{images}/{folder}/{video}"):
+                tracks += 1
+                yield entry
+    if not tracks:
+        raise ValueError(f"{source.location(annotations)}: no object is annotated there; unpack the dataset again")
+
+
+def _sets(source: Source, annotations: str) -> list[str]:
+    """The folders of videos. Copies prepared for SiamFC have links a, b, c, d beside the official names, or those
+    alone: the links count only where there is nothing else."""
+    names = [name for name in source.names(annotations) if source.is_folder(f"{annotations}/{name}")]
+    official = [name for name in names if re.fullmatch(r"ILSVRC\d+_VID_train_\d+", name)]
+    if not official:
+        logger.info("imagenet_vid: no ILSVRC*_VID_train_* there, so its folders are %s", ", ".join(names))
+    return official or names
+
+
+def _list_video(source: Source, key: str, images: str) -> Iterator[Entry]:
+    folder, video = key.split("/")[-2:]
+    try:
+        tracks = _read_tracks(source, key)
+    except ValueError as error:
+        # Its tracks are not known, but it must not hide the other videos.
+        yield Entry(f"{folder}.{video}", partial(_refuse, str(error)))
+        return
+    for track, objects in tracks.items():
+        first = objects[0].frame
+        count = objects[-1].frame - first + 1
+        boxes, visible = np.full((count, 4), np.nan), np.zeros(count, dtype=bool)
+        rows = [item.frame - first for item in objects]
+        boxes[rows] = [item.box for item in objects]
+        visible[rows] = [not item.occluded for item in objects]
+        name = f"{folder}.{video}.{track}"
+        frames = numbered_frames(source, images, "%06d.JPEG", first, count)
+        meta = {"class": objects[0].object_class}
+        yield Entry(name, partial(Sequence, name, "imagenet_vid", frames, boxes, visible & has_area(boxes), meta=meta))
+
+
+def _read_tracks(source: Source, key: str) -> dict[str, list[_Object]]:
+    """The objects of a video by their track, frame by frame."""
+    numbers = sorted(int(stem(name)) for name in source.names(key) if re.fullmatch(r"\d{6}\.xml", name))
+    if not numbers:
+        raise ValueError(f"{source.location(key)}: holds no annotations (<number>.xml); unpack the video again")
+    tracks: dict[str, list[_Object]] = {}
+    for number in numbers:
+        for track, item in _read_frame(source, f"{key}/{number:06d}.xml", number).items():
+            tracks.setdefault(track, []).append(item)
+    return tracks
+
+
+def _read_frame(source: Source, key: str, number: int) -> dict[str, _Object]:
+    """The objects of a frame by track; of two with one track the first counts, as in the published code."""
+    file = source.location(key)
+    try:
+        elements = ElementTree.fromstring(source.text(key)).findall("object")
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{file}: is no XML ({error}); unpack the video again") from error
+    found: dict[str, _Object] = {}
+    for element in elements:
+        track, texts = element.findtext("trackid"), [element.findtext(f"bndbox/{corner}") for corner in _CORNERS]
+        try:
+            left, top, right, bottom = (float(text or "") for text in texts)
+        except ValueError:
+            track = None
+        if not track:
+            raise ValueError(f"{file}: an object has no trackid or no numbers in its bndbox; unpack the video again")
+        box, occluded = (left, top, right - left, bottom - top), element.findtext("occluded") != "0"
+        found.setdefault(track, _Object(number, box, occluded, element.findtext("name") or ""))
+    return found
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ValueError(message)

@@ -1,0 +1,110 @@
+"""LaSOT and its extension: sequences by name, in the layouts that people have."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import NoReturn
+
+from lib.data.datasets.annotations import has_area, numbered_frames, package_list, read_flags, read_numbers
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+logger = logging.getLogger(__name__)
+
+LISTS = {"train": "lasot_train.txt", "test": "lasot_test.txt", "extension": "lasot_ext.txt"}
+SPLITS = (*LISTS, "full")
+EXTENSION_SPLITS = ("test",)
+
+_NAME = re.compile(r"(.+)-(\d+)")
+
+
+def list_lasot(source: Source, split: str) -> Iterator[Entry]:
+    """The sequences of a split, in the order of its list: ``train`` (1120), ``test`` (280), ``extension`` (150, which
+    GRM keeps under the same root), or ``full``, all sequence folders that lie there.
+
+    A target is absent where full_occlusion.txt or out_of_view.txt says so, and visible where it is not absent and its
+    box has a size. Raises ``ValueError`` naming the sequence or file.
+    """
+    check_split("lasot", split, SPLITS)
+    yield from _list(source, "lasot", LISTS.get(split))
+
+
+def list_lasot_extension_subset(source: Source, split: str) -> Iterator[Entry]:
+    """The 150 sequences of LaSOT's extension as a dataset of its own, as OSTrack has it; its only split is ``test``."""
+    check_split("lasot_extension_subset", split, EXTENSION_SPLITS)
+    yield from _list(source, "lasot_extension_subset", LISTS["extension"])
+
+
+def _list(source: Source, dataset: str, list_name: str | None) -> Iterator[Entry]:
+    names = package_list(list_name).split() if list_name else None
+    folder, found = _find(source, names)
+    if not found:
+        wanted = f"the sequences that {list_name} names" if list_name else "a sequence"
+        raise ValueError(
+            f"{source.location()}: holds none of {wanted}, neither as <class>/<class>-<n>/ nor as <class>-<n>/; "
+            f"set the path of {dataset} to the folder of LaSOT, or unpack it again"
+        )
+    by_class = any(key != folder + name for name, key in found.items())
+    place = "in a folder for each class" if by_class else "side by side"
+    logger.info("%s: %d sequences lie in %s, %s", dataset, len(found), source.location(folder.rstrip("/")), place)
+    for name in names or sorted(found, key=_class_and_number):
+        if name in found:
+            yield Entry(name, partial(_read_sequence, source, found[name], name, dataset))
+        else:
+            yield Entry(name, partial(_refuse_missing, source, folder, name, list_name))
+
+
+def _find(source: Source, names: list[str] | None) -> tuple[str, dict[str, str]]:
+    """The folder that holds sequences (any of ``names`` if given), and the keys of all sequences in it by name.
+
+    It is the root, where LaSOT's archives have a folder a class (and copies made for testing none), or a folder in it
+    (LaSOTBenchmark, as the archive of the whole is called).
+    """
+    folders = (f"{name}/" for name in source.names() if "." not in name and source.is_folder(name))
+    for folder in ("", *folders):
+        found = _sequences(source, folder)
+        if found and (names is None or not found.keys().isdisjoint(names)):
+            return folder, found
+    return "", {}
+
+
+def _sequences(source: Source, folder: str) -> dict[str, str]:
+    """The keys of the sequences in a folder by name: ``<class>-<n>``, or in a folder of their class."""
+    found: dict[str, str] = {}
+    for name in source.names(folder.rstrip("/")):
+        if _NAME.fullmatch(name):
+            found[name] = folder + name
+        elif "." not in name and source.is_folder(folder + name):
+            for child in source.names(folder + name):
+                match = _NAME.fullmatch(child)
+                if match and match[1] == name:
+                    found[child] = f"{folder}{name}/{child}"
+    return found
+
+
+def _read_sequence(source: Source, key: str, name: str, dataset: str) -> Sequence:
+    boxes = read_numbers(source, f"{key}/groundtruth.txt", None, 4)
+    absent = read_flags(source, f"{key}/full_occlusion.txt", len(boxes))
+    absent |= read_flags(source, f"{key}/out_of_view.txt", len(boxes))
+    frames = numbered_frames(source, f"{key}/img", "%08d.jpg", 1, len(boxes))
+    meta = {"class": _class_and_number(name)[0]}
+    if source.exists(f"{key}/nlp.txt"):
+        meta["language"] = source.text(f"{key}/nlp.txt").strip()
+    return Sequence(name, dataset, frames, boxes, has_area(boxes) & ~absent, absent=absent, meta=meta)
+
+
+def _refuse_missing(source: Source, folder: str, name: str, list_name: str) -> NoReturn:
+    raise ValueError(
+        f"{source.location(folder.rstrip('/'))}: has no {_class_and_number(name)[0]}/{name}/ nor {name}/, which "
+        f"{list_name} names; unpack it, or read split 'full' of lasot, which takes what is there"
+    )
+
+
+def _class_and_number(name: str) -> tuple[str, int]:
+    """What orders sequences; the class is the text before the last ``-``, which is the only one in LaSOT."""
+    text, number = _NAME.fullmatch(name).groups()
+    return text, int(number)

@@ -1,0 +1,83 @@
+"""NfS at 30 frames a second: as pytracking repacked it, or as it was released."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from lib.data.datasets.annotations import Listed, has_area, list_frames, numbered_frames, package_table, read_numbers
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+SPLITS = ("nfs30",)
+# A row of the release: track, x1, y1, x2, y2, frame, lost, occluded, generated, "label".
+CORNERS = slice(1, 5)
+# Some files of the release have the rows of the video at 240 frames a second.
+SURPLUS = 8
+
+logger = logging.getLogger(__name__)
+
+
+def list_nfs(source: Source, split: str) -> Iterator[Entry]:
+    """The 100 sequences in the table's order, with its names (``nfs_Gymnastics``) in both layouts; which is logged.
+
+    Repacked: ``sequences/<name>/%05d.jpg`` and ``anno/nfs_<name>.txt``, whose boxes are x, y, w, h. Released:
+    ``<name>/30/<name>/%05d.jpg`` and ``<name>/30/<name>.txt``, whose boxes are corners; as in the got10k toolkit, of
+    rows 8 times too many every 8th is taken, and one frame or row too many is left out, both logged. Raises
+    ``ValueError`` naming the file.
+    """
+    check_split("nfs", split, SPLITS)
+    repacked = source.is_folder("sequences")
+    logger.info("%s: NfS %s", source.location(), "repacked by pytracking" if repacked else "as released (<name>/30)")
+    for listed in package_table("nfs30.json"):
+        yield Entry(listed.name, partial(_read_repacked if repacked else _read_released, source, listed))
+
+
+def _read_repacked(source: Source, listed: Listed) -> Sequence:
+    boxes = read_numbers(source, listed.boxes, listed.last - listed.first + 1, 4)
+    frames = numbered_frames(source, listed.folder, listed.pattern, listed.first, len(boxes))
+    return Sequence(listed.name, "nfs", frames, boxes, has_area(boxes), meta=listed.meta)
+
+
+def _read_released(source: Source, listed: Listed) -> Sequence:
+    name = listed.name.removeprefix("nfs_")
+    frames = list_frames(source, f"{name}/30/{name}")
+    boxes = _fit(source, f"{name}/30/{name}.txt", len(frames))
+    if len(boxes) < len(frames):
+        frames = frames[: len(boxes)]
+    return Sequence(listed.name, "nfs", frames, boxes, has_area(boxes), meta=listed.meta)
+
+
+def _fit(source: Source, key: str, frames: int) -> np.ndarray:
+    """The boxes of a file of the release, as many as there are frames, or one fewer."""
+    boxes = _read_released_boxes(source, key)
+    rows = len(boxes)
+    if abs(rows / frames - SURPLUS) < 1:
+        boxes = boxes[::SURPLUS]
+        logger.info("%s: %d rows for %d frames; every %dth is taken", source.location(key), rows, frames, SURPLUS)
+    if abs(len(boxes) - frames) > 1:
+        raise ValueError(
+            f"{source.location(key)}: {rows} rows, but its sequence has {frames} images; unpack the sequence again"
+        )
+    if len(boxes) != frames:
+        logger.info("%s: one row more or fewer than images; the last is left out", source.location(key))
+    return boxes[:frames]
+
+
+def _read_released_boxes(source: Source, key: str) -> np.ndarray:
+    """float64 ``[rows, 4]`` xywh of a file of the release."""
+    corners = []
+    for number, line in enumerate(source.text(key).rstrip().split("\n"), start=1):
+        try:
+            x1, y1, x2, y2 = (float(word) for word in line.split()[CORNERS])
+        except ValueError as error:
+            raise ValueError(
+                f"{source.location(key)}: line {number} is {line.strip()!r}, not a number and four corners "
+                "(id x1 y1 x2 y2 ...); unpack the sequence again"
+            ) from error
+        corners.append((x1, y1, x2 - x1, y2 - y1))
+    return np.array(corners, dtype=np.float64)

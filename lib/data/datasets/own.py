@@ -1,0 +1,136 @@
+"""A user's own data: folders of images, or video files, with the target's boxes in a text file beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from lib.data.datasets.annotations import has_area, natural_order, read_numbers, shorten, stem
+from lib.data.datasets.entry import Entry
+from lib.data.source import Source
+from lib.data.types import FrameFiles, Sequence
+from lib.data.videos import VIDEO_SUFFIXES, unpack_video
+
+ALL = "all"
+BOXES = "groundtruth.txt"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+LAYOUT = f"a sequence is images, or a video, in one folder with {BOXES}, or video.mp4 beside video.txt"
+
+
+class Place(NamedTuple):
+    """Where a sequence lies: the keys of its images' folder, of its boxes, and of its video if it has one."""
+
+    folder: str
+    boxes: str
+    video: str | None = None
+
+
+def list_own(source: Source, split: str) -> Iterator[Entry]:
+    """The sequences of the root (split ``all``), or of one folder in it (that folder's name), in natural order.
+
+    The root is a sequence, or holds sequences, or folders (splits) of sequences. A sequence is a folder of images, or
+    of one video, with ``groundtruth.txt``, or a video ``<name>.mp4`` beside ``<name>.txt``; it is named after its
+    folder or video, in split ``all`` with the folder around that before it (``train_car``). A line of boxes is x,y,w,h
+    in pixels with commas, tabs or blanks; a target that cannot be seen has NaN, or no width. One line is the first
+    frame's, for testing; to train, each frame needs one. Videos are unpacked into ``source.cache``, see
+    ``lib.data.videos``. Raises ``ValueError`` naming the file or folder.
+    """
+    top = "" if split == ALL else split
+    if top and not (top in source.names() and source.is_folder(top)):
+        raise ValueError(
+            f"{source.location()}: own data has no split {split!r}; it has {ALL!r}, and each folder in there"
+        )
+    found = list(_find(source, top, "", depth=1 if top else 2))
+    twice = [name for name, times in Counter(name for name, _ in found).items() if times > 1]
+    if twice:
+        raise ValueError(f"{source.location(top)}: several sequences would be named {twice[0]}; rename all but one")
+    if not found:
+        raise ValueError(f"{source.location(top)}: no sequence in there; {LAYOUT}")
+    for name, place in found:
+        yield Entry(name, partial(_read_sequence, source, name, place))
+
+
+def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[tuple[str, Place]]:
+    """Names and places of the sequences in a folder, which is one itself, or holds some up to ``depth`` folders deeper.
+
+    A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: reading it will tell.
+    """
+    names = _names(source, folder)
+    whole = BOXES in names or any(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
+    if whole:
+        yield prefix or source.location(folder).name, Place(folder, _below(folder, BOXES))
+    for name in names:
+        key = _below(folder, name)
+        if name.lower().endswith(VIDEO_SUFFIXES):
+            if not whole or _boxes_beside(name) in names:
+                yield _joined(prefix, stem(name)), Place(folder, _below(folder, _boxes_beside(name)), key)
+        elif not whole and source.is_folder(key):
+            if depth == 0:
+                raise ValueError(
+                    f"{source.location(key)}: lies too deep, or is a link that leads back; sequences are <root>, "
+                    "<root>/<sequence> or <root>/<split>/<sequence>"
+                )
+            yield from _find(source, key, _joined(prefix, name), depth - 1)
+        elif not whole and not source.exists(key):
+            raise ValueError(f"{source.location(key)}: a link that leads nowhere, or to itself; remove it")
+
+
+def _read_sequence(source: Source, name: str, place: Place) -> Sequence:
+    if not source.exists(place.boxes):
+        raise ValueError(f"{source.location(place.boxes)}: no such file; {LAYOUT}")
+    frames = _open_video(source, place.video) if place.video else _open_folder(source, place.folder)
+    boxes = read_numbers(source, place.boxes, None, 4, remedy="a line is x,y,w,h")
+    if len(boxes) not in (1, len(frames)):
+        raise ValueError(
+            f"{source.location(place.boxes)}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or "
+            "the first one's alone"
+        )
+    return Sequence(name, "own", frames, boxes, has_area(boxes))
+
+
+def _open_folder(source: Source, folder: str) -> FrameFiles:
+    """The images of a folder, or the frames of its only video."""
+    names = _names(source, folder)
+    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    if images:
+        return FrameFiles(source.location(folder), shorten(images))
+    videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES) and _boxes_beside(name) not in names]
+    if len(videos) == 1:
+        return _open_video(source, _below(folder, videos[0]))
+    raise ValueError(
+        f"{source.location(folder)}: {len(videos) or 'no image and no'} videos beside {BOXES}; {LAYOUT}; "
+        f"images are {', '.join(IMAGE_SUFFIXES)}, videos {', '.join(VIDEO_SUFFIXES)}"
+    )
+
+
+def _open_video(source: Source, key: str) -> FrameFiles:
+    video = source.location(key)
+    if source.cache is None or not isinstance(video, Path):
+        raise ValueError(
+            f"{video}: the frames of a video are unpacked into a cache, and there is none here; unpack them into a "
+            "folder of images yourself"
+        )
+    frames = unpack_video(video, source.stamp(key), source.cache)
+    for needed in (key, source.key_of(frames.folder)):  # an index of these frames is good while both are there
+        source.exists(needed)
+    return frames
+
+
+def _names(source: Source, folder: str) -> list[str]:
+    """What a folder holds, in natural order, without what systems leave there."""
+    return sorted((n for n in source.names(folder) if not n.startswith((".", "__MACOSX"))), key=natural_order)
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix}_{name}" if prefix else name
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _boxes_beside(video: str) -> str:
+    return f"{stem(video)}.txt"

@@ -1,0 +1,57 @@
+"""VOT's ways to write where a target is in a frame (boxes, polygons, masks, codes), as boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+UNKNOWN = (np.nan,) * 4
+
+
+def region_box(text: str) -> tuple[float, float, float, float]:
+    """The box xywh in pixels of a line of a VOT ground truth; NaN where the target's place is not known.
+
+    * four numbers are the box; six or more, an even number, a polygon x,y,x,y,..., whose box reaches from its corners'
+      smallest to their largest coordinates, as in pytracking and OSTrack (the got10k toolkit's differs);
+    * one number is a code (1 the tracker is started, 2 it failed, 0 unknown), and NaN anywhere means unknown as well;
+    * ``m`` and whole numbers is a mask, see ``mask_box``.
+
+    Between numbers stand commas or, in copies of VOT2018, blanks. Raises ``ValueError`` for anything else.
+    """
+    is_mask = text.startswith("m")
+    words = text.removeprefix("m").replace(",", " ").split()
+    if is_mask:
+        return mask_box([int(word) for word in words])
+    values = [float(word) for word in words]
+    if len(values) not in (1, 4) and (len(values) < 6 or len(values) % 2):
+        raise ValueError(f"{len(values)} numbers are no region")
+    if len(values) == 1 or not np.isfinite(values).all():
+        return UNKNOWN
+    if len(values) == 4:
+        return tuple(values)
+    left, top, right, bottom = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
+    return left, top, right - left, bottom - top
+
+
+def mask_box(numbers: list[int]) -> tuple[float, float, float, float]:
+    """The smallest box xywh around a mask ``x0, y0, w, h, run, run, ...``; NaN if it has no pixel.
+
+    The runs are lengths of zeros and ones in turn, zeros first, along the rows of the ``w`` x ``h`` pixels from
+    ``(x0, y0)`` on; what no run reaches is zero (votchallenge/toolkit, vot/region/io.py). A pixel is 1 wide, so that
+    the box of one pixel is 1 x 1. Raises ``ValueError`` for runs that do not fit.
+    """
+    if len(numbers) < 4:
+        raise ValueError("a mask begins with four numbers")
+    x0, y0, width, height, *runs = numbers
+    ends = np.cumsum(runs, dtype=np.int64)
+    if min(width, height, *runs) < 0 or (len(ends) and ends[-1] > width * height):
+        raise ValueError(f"{sum(runs)} pixels in runs do not fit a mask of {width} x {height}")
+    starts, stops = ends[0::2][: len(ends) // 2], ends[1::2]  # of the runs of ones
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    if len(starts) == 0:
+        return UNKNOWN
+    first_row, last_row = starts // width, (stops - 1) // width
+    whole_row = first_row != last_row  # a run that goes on in the next row touches both sides
+    left = 0 if whole_row.any() else int((starts % width).min())
+    right = width - 1 if whole_row.any() else int(((stops - 1) % width).max())
+    top, bottom = int(first_row.min()), int(last_row.max())
+    return float(x0 + left), float(y0 + top), float(right - left + 1), float(bottom - top + 1)

@@ -1,0 +1,58 @@
+"""Temple-Color 128: 129 sequences, as released or with the folders named by pytracking (``tpl_Board``)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_table, read_numbers
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+SPLITS = ("tc128", "ce")
+PREFIX = "tpl_"
+
+logger = logging.getLogger(__name__)
+
+
+def list_tc128(source: Source, split: str) -> Iterator[Entry]:
+    """The sequences in pytracking's order and with its names (``tpl_Board``); ``ce`` are the 78 that only this dataset
+    has, named ``..._ce``.
+
+    ``<folder>/<name>_frames.txt`` says which images a sequence has (``first,last``); where it is missing, the table.
+    Folders bear the prefix ``tpl_`` or not, which is logged. Raises ``ValueError`` naming the file.
+    """
+    check_split("tc128", split, SPLITS)
+    prefixed = any(name.startswith(PREFIX) for name in source.names())
+    logger.info("%s: TC128 %s", source.location(), f"with folders named {PREFIX}..." if prefixed else "as released")
+    for listed in package_table("tc128.json"):
+        if split == "tc128" or "_ce" in listed.name:
+            yield Entry(listed.name, partial(_read_sequence, source, listed, prefixed))
+
+
+def _read_sequence(source: Source, listed: Listed, prefixed: bool) -> Sequence:
+    # The released folder is spelled as in the file's name: Yo-yos_ce3, which the table's names have as Yo_yos_ce3.
+    folder, _, file = listed.boxes.rpartition("/")
+    name = file.removesuffix("_gt.txt")
+    folder = folder if prefixed else name
+    first, last = _frame_range(source, f"{folder}/{name}_frames.txt", listed)
+    boxes = read_numbers(source, f"{folder}/{file}", last - first + 1, 4)
+    frames = numbered_frames(source, f"{folder}/img", listed.pattern, first, len(boxes))
+    return Sequence(listed.name, "tc128", frames, boxes, has_area(boxes))
+
+
+def _frame_range(source: Source, key: str, listed: Listed) -> tuple[int, int]:
+    """Numbers of the first and the last image."""
+    if not source.exists(key):
+        return listed.first, listed.last
+    numbers = read_numbers(source, key, 1, 2)[0]
+    if not np.array_equal(numbers, numbers.round()) or not 0 <= numbers[0] <= numbers[1]:
+        raise ValueError(
+            f"{source.location(key)}: {source.text(key).strip()!r} is not the numbers of the first and the last image; "
+            "unpack the sequence again"
+        )
+    return int(numbers[0]), int(numbers[1])

@@ -1,0 +1,104 @@
+"""TrackingNet: twelve chunks of training videos, and a test chunk of which only the first frames are annotated."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from functools import partial
+
+from lib.data.datasets.annotations import has_area, list_frames, numbered_frames, package_list, read_numbers, stem
+from lib.data.datasets.entry import Entry
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+logger = logging.getLogger(__name__)
+
+CHUNKS = range(12)
+TEST_LIST = "trackingnet_test.txt"
+SPLITS = ("train", "test")
+
+
+def list_trackingnet(source: Source, split: str) -> Iterator[Entry]:
+    """The videos of a split, chunk by chunk, sorted by name, one for each text in ``anno``.
+
+    ``train`` is all chunks (as GRM and OSTrack train), ``train_0-3`` some of them (TransT), ``train_4`` one,
+    ``train_0-3,7`` a list; ``test`` has one box a video. A frame is visible if its box has a size. All training frames
+    have boxes, though people drew only every 30th: GRM keeps to those, which is a choice of sampling here. Raises
+    ``ValueError`` naming the chunks, video or file.
+    """
+    chunks = _chunks(split)
+    missing = [chunk for chunk in chunks if not source.is_folder(_folder(chunk))]
+    if missing:
+        raise ValueError(_missing_message(source, missing))
+    if split == "test":
+        yield from _list_chunk(source, "TEST", first_box_only=True)
+    for chunk in chunks:
+        yield from _list_chunk(source, _folder(chunk), first_box_only=False)
+
+
+def _list_chunk(source: Source, chunk: str, first_box_only: bool) -> Iterator[Entry]:
+    texts = [name for name in source.names(f"{chunk}/anno") if name.endswith(".txt") and not name.startswith(".")]
+    names = [stem(name) for name in texts]
+    if not names:
+        raise ValueError(f"{source.location(f'{chunk}/anno')}: holds no <video>.txt; unpack the chunk again")
+    if first_box_only:
+        _compare_with_list(source, names)
+    for name in names:
+        yield Entry(name, partial(_read_video, source, chunk, name, first_box_only))
+
+
+def _read_video(source: Source, chunk: str, name: str, first_box_only: bool) -> Sequence:
+    boxes = read_numbers(source, f"{chunk}/anno/{name}.txt", 1 if first_box_only else None, 4)
+    folder = f"{chunk}/frames/{name}"
+    # One listing a training video would be 30,132, so the rows count its frames.
+    frames = list_frames(source, folder) if first_box_only else numbered_frames(source, folder, "%d.jpg", 0, len(boxes))
+    return Sequence(name, "trackingnet", frames, boxes, has_area(boxes))
+
+
+def _compare_with_list(source: Source, names: list[str]) -> None:
+    """Warns where the test chunk is not the official one: the server counts a missing video as zero boxes."""
+    official, there = set(package_list(TEST_LIST).split()), set(names)
+    place = source.location("TEST/anno")
+    if lacking := sorted(official - there):
+        logger.warning(
+            "%s: lacks %d of the %d official test videos, such as %s", place, len(lacking), len(official), lacking[0]
+        )
+    if others := sorted(there - official):
+        logger.warning("%s: has %d that are no official test videos, such as %s", place, len(others), others[0])
+
+
+def _chunks(split: str) -> list[int]:
+    """The numbers of the training chunks that a split consists of, in ascending order."""
+    if split in SPLITS:
+        return list(CHUNKS) if split == "train" else []
+    ranges = re.findall(r"(\d+)(?:-(\d+))?", split)
+    chunks = {chunk for first, last in ranges for chunk in range(int(first), int(last or first) + 1)}
+    if not re.fullmatch(r"train_\d+(-\d+)?(,\d+(-\d+)?)*", split) or not chunks or not chunks <= set(CHUNKS):
+        raise ValueError(
+            f"trackingnet has no split {split!r}; its splits are: train, test, "
+            "and chunks 0 to 11 as train_4, train_0-3 or train_0-3,7"
+        )
+    return sorted(chunks)
+
+
+def _folder(chunk: int) -> str:
+    return f"TRAIN_{chunk}"
+
+
+def _missing_message(source: Source, missing: list[int]) -> str:
+    there = [chunk for chunk in CHUNKS if source.is_folder(_folder(chunk))]
+    folders = ", ".join(map(_folder, missing))
+    remedy = f"use split '{_split_of(there)}', which takes what is there" if there else "set its path to their folder"
+    return f"{source.location()}: has no {folders}; unpack what is missing, or {remedy}"
+
+
+def _split_of(chunks: list[int]) -> str:
+    """The name of the split of these chunks: ``train_0-3,7``."""
+    runs: list[list[int]] = []
+    for chunk in chunks:
+        if runs and runs[-1][-1] == chunk - 1:
+            runs[-1].append(chunk)
+        else:
+            runs.append([chunk])
+    return "train_" + ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -1,0 +1,173 @@
+"""VOT-style folders: the short-term sets of VOT2018, VOT2020 and VOT2022, or any that has a ``list.txt``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from lib.data.datasets.annotations import has_area, natural_order, numbered_frames, package_list, read_names, stem
+from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.regions import UNKNOWN, region_box
+from lib.data.source import Source
+from lib.data.types import FrameFiles, Sequence
+
+CHANNELS = ("color", "depth", "ir")
+PATTERN = "%08d.jpg"
+FLAG_SUFFIXES = (".tag", ".label")
+# Flags that say what LaSOT's say. VOT's own "occlusion" also means partly hidden, so it does not make a frame absent.
+ABSENT = ("full_occlusion", "out_of_view")
+
+logger = logging.getLogger(__name__)
+
+
+def list_vot(dataset: str, year: str, source: Source, split: str) -> Iterator[Entry]:
+    """The sequences that ``list.txt`` names, in its order; how it differs from the official set of the year is logged.
+
+    A sequence with ``groundtruth_<id>.txt`` is one sequence for each of these objects, named ``<sequence>_<id>``.
+    Frames before the first with a box are left out (an object that appears later; logged), and frames after the last
+    row have no box. See ``lib.data.datasets.regions`` for the boxes of polygons and masks.
+
+    ``meta`` holds what ``*.tag`` and ``*.label`` files flag (``meta["tag.occlusion"]`` = "3-10 15", frames counted from
+    0), what ``*.value`` files say of each frame, and the frame rate; short files are filled up with 0, as in VOT's
+    toolkit. Only flags named full_occlusion and out_of_view make frames absent. Raises ``ValueError`` naming the file.
+    """
+    check_split(dataset, split, (year,))
+    names = read_names(source, "list.txt")
+    if not names:
+        raise ValueError(f"{source.location('list.txt')}: names no sequence; unpack the dataset again")
+    _compare(source, names, year)
+    for name in names:
+        files = source.names(name) if source.is_folder(name) else []
+        objects = [file for file in files if re.fullmatch(r"groundtruth_.+\.txt", file)]
+        for file in sorted(objects, key=natural_order):
+            object_name = f"{name}_{stem(file).removeprefix('groundtruth_')}"
+            yield Entry(object_name, partial(_read_sequence, source, dataset, name, object_name, file))
+        if not objects:
+            yield Entry(name, partial(_read_sequence, source, dataset, name, name, None))
+
+
+def _compare(source: Source, names: list[str], year: str) -> None:
+    """Log what is missing from the official list, and what is not of it."""
+    official = json.loads(package_list("vot.json"))[year]
+    missing, foreign = sorted(set(official) - set(names)), sorted(set(names) - set(official))
+    if missing or foreign:
+        logger.warning(
+            "%s: not the official %s of %d sequences: %d are missing%s, %d are not of it%s",
+            source.location("list.txt"), year, len(official),
+            len(missing), _some(missing), len(foreign), _some(foreign),
+        )  # fmt: skip
+
+
+def _some(names: list[str]) -> str:
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+
+
+class _Rows(NamedTuple):
+    """Numbers that a file states for the frames of a sequence."""
+
+    name: str
+    values: np.ndarray
+
+
+def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file: str | None) -> Sequence:
+    properties = _read_properties(source, f"{key}/sequence")
+    frames = _list_images(source, key, properties)
+    boxes = _read_boxes(source, f"{key}/{boxes_file or properties.get('groundtruth', 'groundtruth.txt')}", len(frames))
+    known = np.flatnonzero(np.isfinite(boxes).all(axis=1))
+    if len(known) == 0:
+        raise ValueError(f"{source.location(key)}: no frame of {name} has a box; unpack the sequence again")
+    first = int(known[0])
+    if first:
+        logger.info("%s: %s begins at frame %d, the first with a box", source.location(key), name, first)
+        frames, boxes = frames[first:], boxes[first:]
+    files = source.names(key)
+    flags = [_read_flags(source, key, file, len(frames), first) for file in files if file.endswith(FLAG_SUFFIXES)]
+    values = [_read_values(source, key, file, len(frames), first) for file in files if file.endswith(".value")]
+    hidden = [rows.values for rows in flags if rows.name in ABSENT]
+    absent = np.logical_or.reduce(hidden) if hidden else None
+    visible = has_area(boxes) if absent is None else has_area(boxes) & ~absent
+    meta = {"fps": properties["fps"]} if "fps" in properties else {}
+    meta |= {f"tag.{rows.name}": _ranges(rows.values) for rows in flags if rows.values.any()}
+    meta |= {f"value.{rows.name}": " ".join(f"{value:g}" for value in rows.values) for rows in values}
+    return Sequence(name, dataset, frames, boxes, visible, absent=absent, meta=meta)
+
+
+def _read_properties(source: Source, key: str) -> dict[str, str]:
+    """The ``key=value`` lines of a ``sequence`` file; none where it is missing, as in VOT2018."""
+    lines = source.text(key).splitlines() if source.exists(key) else []
+    pairs = (line.partition("=") for line in lines)
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameFiles:
+    """The images of the first channel there is: ``length`` of them, or as many as follow each other from number 1."""
+    channel = next((properties[f"channels.{c}"] for c in CHANNELS if f"channels.{c}" in properties), "")
+    if not channel:
+        channel = "color/" if source.is_folder(f"{key}/color") else ""
+    path = PurePosixPath(channel.replace("\\", "/"))  # the toolkit writes the separator of the system it ran on
+    folder, pattern = (path.parent, path.name) if path.suffix else (path, PATTERN)
+    folder_key = str(PurePosixPath(key) / folder)
+    if not re.fullmatch(r"[^%]*%(0\d+)?d[^%]*", pattern):
+        raise ValueError(
+            f"{source.location(key)}/sequence: {channel!r} is no pattern of images such as color/{PATTERN}"
+        )
+    length = properties.get("length", "")
+    if length.isdecimal():
+        count = int(length)
+    else:
+        names, count = set(source.names(folder_key)), 0
+        while pattern % (count + 1) in names:
+            count += 1
+    if count == 0:
+        raise ValueError(f"{source.location(folder_key)}: no images ({pattern % 1} ...); unpack the sequence again")
+    return numbered_frames(source, folder_key, pattern, 1, count)
+
+
+def _read_boxes(source: Source, key: str, count: int) -> np.ndarray:
+    """float64 ``[count, 4]`` xywh; NaN where the target's place is not known, and after the last row."""
+    lines = source.text(key).rstrip().split("\n")
+    if len(lines) > count:
+        raise ValueError(
+            f"{source.location(key)}: {len(lines)} rows, but its sequence has {count} images; unpack the sequence again"
+        )
+    boxes = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            boxes.append(region_box(line.strip()))
+        except ValueError as error:
+            raise ValueError(
+                f"{source.location(key)}: line {number} is {line.strip()[:60]!r}, not a box, polygon, mask or code "
+                f"({error}); unpack the sequence again"
+            ) from error
+    return np.array(boxes + [UNKNOWN] * (count - len(boxes)), dtype=np.float64)
+
+
+def _read_flags(source: Source, key: str, file: str, count: int, first: int) -> _Rows:
+    rows = _read_values(source, key, file, count, first)
+    if not np.isin(rows.values, (0, 1)).all():
+        raise ValueError(f"{source.location(key)}/{file}: holds more than 0 and 1; unpack the sequence again")
+    return _Rows(rows.name, rows.values != 0)
+
+
+def _read_values(source: Source, key: str, file: str, count: int, first: int) -> _Rows:
+    """A number for each of ``count`` frames from ``first`` on."""
+    words = source.text(f"{key}/{file}").split()[first : first + count]
+    try:
+        values = [float(word) for word in words]
+    except ValueError as error:
+        raise ValueError(f"{source.location(key)}/{file}: {error}; unpack the sequence again") from error
+    return _Rows(stem(file), np.array(values + [0.0] * (count - len(values))))
+
+
+def _ranges(flags: np.ndarray) -> str:
+    """The positions of what is true, as ``3-10 15``."""
+    runs = (list(run) for _, run in groupby(enumerate(np.flatnonzero(flags)), lambda pair: pair[1] - pair[0]))
+    return " ".join(f"{run[0][1]}" if len(run) == 1 else f"{run[0][1]}-{run[-1][1]}" for run in runs)

@@ -1,0 +1,87 @@
+"""What a JPEG says of itself before its pixels: enough to know its size and whether any decoder reads it alike."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+# Markers (ITU-T T.81, table B.1): sequential frames with Huffman coding; other kinds of frame; those without a length.
+_PLAIN_FRAMES = {0xC0, 0xC1}
+_OTHER_FRAMES = {0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_BARE = range(0xD0, 0xDA)
+_SCAN, _APP1 = 0xDA, 0xE1
+_MAX_PIXELS = 2**30  # what OpenCV refuses to decode: CV_IO_MAX_IMAGE_PIXELS
+# In an APP1 segment: "Exif", two zeros, then a TIFF header (Exif 2.3, sections 4.5.4 and 4.6).
+_TIFF, _ORIENTATION, _UPRIGHT = 6, 0x0112, 1
+
+
+class JpegHeader(NamedTuple):
+    """Size of the picture in pixels, and the width of the units that it is coded in (8 times the largest horizontal
+    sampling factor)."""
+
+    height: int
+    width: int
+    unit: int
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether a scan begins and no end mark follows; ``data`` starts as a JPEG does."""
+    return data.find(SCAN, data.rfind(END) + 1) >= 0
+
+
+def read_header(data: bytes) -> JpegHeader | None:
+    """The header of a plain JPEG: 8 bits, grey or three colours, sequential, Huffman coded, upright. None for all else.
+
+    Plain files are those that every libjpeg-turbo decodes to the same pixels, whoever calls it. Turning by EXIF and
+    colours for print are done differently, or not at all, and what a damaged progressive file lacks is guessed
+    differently by every version. Whatever is odd before the first scan makes a file not plain.
+    """
+    if not data.startswith(START):
+        return None
+    header, position = None, len(START)
+    while position + 4 <= len(data):
+        fill, marker, length = struct.unpack_from(">BBH", data, position)
+        begin, end = position + 4, position + 2 + length
+        if fill != 0xFF or marker < 0xC0 or marker in _BARE or length < 2 or end > len(data):
+            return None
+        if marker == _SCAN:
+            return header
+        if marker in _PLAIN_FRAMES:
+            header = _read_frame(data[begin:end]) if header is None else None
+            if header is None:
+                return None
+        elif marker in _OTHER_FRAMES or (marker == _APP1 and not _is_upright(data[begin:end])):
+            return None
+        position = end
+    return None
+
+
+def _read_frame(segment: bytes) -> JpegHeader | None:
+    """T.81, section B.2.2."""
+    if len(segment) < 6:
+        return None
+    bits, height, width, components = struct.unpack_from(">BHHB", segment)
+    if bits != 8 or components not in (1, 3) or len(segment) != 6 + 3 * components:
+        return None
+    factors = [byte >> 4 for byte in segment[7::3]]
+    if not 0 < height * width <= _MAX_PIXELS or 0 in factors:
+        return None
+    return JpegHeader(height, width, 8 * max(factors))
+
+
+def _is_upright(segment: bytes) -> bool:
+    """Whether no entry of the first directory asks for a turn; what cannot be read to its end might."""
+    order = {b"II": "<", b"MM": ">"}.get(segment[_TIFF : _TIFF + 2])
+    if order is None:
+        return True  # no EXIF: XMP, say
+    try:
+        start = _TIFF + struct.unpack_from(order + "I", segment, _TIFF + 4)[0]
+        (entries,) = struct.unpack_from(order + "H", segment, start)
+        for entry in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, value = struct.unpack_from(order + "H6xH", segment, entry)
+            if tag == _ORIENTATION and value != _UPRIGHT:
+                return False
+    except struct.error:
+        return False
+    return True

@@ -1,0 +1,81 @@
+"""How far from a target its crops reach, and how finely they show it: what has to be kept of a frame."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from lib.data.augment import JitterConfig
+from lib.geometry.crop import CropConfig
+
+# Shapes, |log(w / h)|, at which reaches are worked out; beyond the last, where a target is a line, they hardly change.
+SHAPES = np.linspace(0.0, 6.0, 25)
+# Standard normal draws and their weights: the trapezoid rule, which suits a bell-shaped integrand.
+_DRAWS = np.linspace(-5.0, 5.0, 121)
+_WEIGHTS = np.exp(-0.5 * _DRAWS**2) / np.exp(-0.5 * _DRAWS**2).sum()
+_HALVINGS = 40
+
+Lengths = np.ndarray | float
+
+
+class Role(NamedTuple):
+    """What training takes of a frame that serves as template, or as search frame."""
+
+    crop: CropConfig
+    jitter: JitterConfig
+
+    def side(self, width: Lengths, height: Lengths) -> Lengths:
+        """Side in pixels, not rounded, of the window around a box of that size (``lib.geometry.crop.crop_window``)."""
+        if self.crop.context == "area":
+            return np.sqrt(width * height) * self.crop.factor
+        margin = (self.crop.factor - 1) * self.unit(width, height)
+        return np.sqrt((width + margin) * (height + margin))
+
+    def unit(self, width: Lengths, height: Lengths) -> Lengths:
+        """What moves are counted in, in pixels (``lib.data.augment.jitter_box``)."""
+        return np.sqrt(width * height) if self.crop.context == "area" else 0.5 * (width + height)
+
+
+class Reach:
+    """How far the windows of a role reach from a target's centre: to the left, to the right, above and below.
+
+    At least ``coverage`` of the draws lie inside that square, whatever the target's size and shape.
+    """
+
+    def __init__(self, role: Role, coverage: float) -> None:
+        self._role = role
+        # In units of the window's side without jitter, in which it has a limit for thin targets. An area has no shape.
+        shapes = SHAPES[:1] if role.crop.context == "area" else SHAPES
+        self._sides = np.resize([_quantile(role, shape, coverage) for shape in shapes], len(SHAPES))
+
+    def pixels(self, width: float, height: float) -> float:
+        """Pixels from the centre of a box of that size; that windows are rounded to whole pixels is left out."""
+        shape = abs(math.log(width / height))
+        return float(np.interp(shape, SHAPES, self._sides) * self._role.side(width, height))
+
+
+def _quantile(role: Role, shape: float, coverage: float) -> float:
+    """The reach around a target with log(w / h) = ``shape``, in units of the side of its window without jitter.
+
+    The logarithms of width and height are drawn from normal distributions. Given these, the side of the window is, and
+    its moves u and v along the axes are uniform: it lies inside a reach q if side / 2 + max(|u|, |v|) <= q.
+    """
+    width, height = math.exp(shape / 2), math.exp(-shape / 2)
+    widths = width * np.exp(role.jitter.scale * _DRAWS)[:, None]
+    heights = height * np.exp(role.jitter.scale * _DRAWS)[None, :]
+    sides, moves = role.side(widths, heights), 0.5 * role.jitter.center * role.unit(widths, heights)
+    weights = _WEIGHTS[:, None] * _WEIGHTS[None, :]
+
+    def covered(reach: float) -> float:
+        room = reach - sides / 2
+        if role.jitter.center == 0:
+            return float(weights[room >= 0].sum())
+        return float((weights * np.clip(room / moves, 0, 1) ** 2).sum())
+
+    low, high = 0.0, float((sides / 2 + moves).max())
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if covered(middle) >= coverage else (middle, high)
+    return high / float(role.side(width, height))

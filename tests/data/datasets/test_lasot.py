@@ -1,0 +1,206 @@
+"""LaSOT's layouts in miniature, its flags, its lists, and what is wrong with a broken copy."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniatures import moving_boxes, write_lasot
+
+from lib.data.datasets import lasot
+from lib.data.datasets.annotations import package_list
+from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.images import read_image
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+LENGTHS = {"airplane-2": 4, "airplane-10": 3, "zebra-1": 2}
+
+
+@pytest.fixture
+def short_lists(monkeypatch):
+    """Lists of a few names in place of the published ones."""
+    lists = {"train": "zebra-1\nairplane-10\n", "test": "airplane-2\n", "ext": "atv-1\natv-2\n"}
+    lists = {f"lasot_{name}.txt": text for name, text in lists.items()}
+    monkeypatch.setattr(lasot, "package_list", lists.__getitem__)
+
+
+def read(root: Path, split: str = "full", dataset: str = "lasot") -> list[Sequence]:
+    return read_dataset(dataset, split, root)
+
+
+def names(sequences: list[Sequence]) -> list[str]:
+    return [sequence.name for sequence in sequences]
+
+
+def test_a_sequence_is_read_whole(tmp_path):
+    write_lasot(tmp_path, {"zebra-1": 5})
+    folder = tmp_path / "zebra" / "zebra-1"
+    (folder / "groundtruth.txt").write_text("1,2,3,4\n1,2,3,4\n5,6,0,4\n5,6,3,0\n0,0,0,0\n")
+    (folder / "full_occlusion.txt").write_text("0,1,0,0,0")
+    (folder / "out_of_view.txt").write_text("0\n0\n0\n0\n1\n")
+    (folder / "nlp.txt").write_text("a zebra that runs\n")
+    (sequence,) = read(tmp_path)
+    assert (sequence.name, sequence.dataset, sequence.image_set, len(sequence)) == ("zebra-1", "lasot", False, 5)
+    assert list(sequence.frames) == [folder / "img" / f"{number:08d}.jpg" for number in range(1, 6)]
+    assert all(frame.exists() for frame in sequence.frames)
+    np.testing.assert_array_equal(sequence.boxes, np.loadtxt(folder / "groundtruth.txt", delimiter=","))
+    np.testing.assert_array_equal(sequence.absent, [False, True, False, False, True])
+    np.testing.assert_array_equal(sequence.visible, [True, False, False, False, False])
+    assert sequence.meta == {"class": "zebra", "language": "a zebra that runs"}
+
+
+def test_the_box_is_where_the_target_is(tmp_path):
+    """The miniature itself: its first frame is file 1, and the bright rectangle fills the box."""
+    (sequence,) = read(write_lasot(tmp_path, {"zebra-1": 20}))
+    np.testing.assert_array_equal(sequence.boxes, moving_boxes(20))
+    for frame in (0, 7, 19):
+        red = read_image(sequence.frames[frame])[:, :, 2]
+        x, y, w, h = sequence.boxes[frame].astype(int)
+        outside = np.ones(red.shape, bool)
+        outside[y - 4 : y + h + 4, x - 4 : x + w + 4] = False
+        assert red[y + 2 : y + h - 2, x + 2 : x + w - 2].min() > 200 > red[outside].max()
+
+
+@pytest.mark.parametrize("folder", ["", "LaSOTBenchmark", "some copy"])
+@pytest.mark.parametrize("by_class", [True, False])
+def test_layouts_are_told_apart(tmp_path, caplog, folder, by_class):
+    write_lasot(tmp_path / folder, LENGTHS, by_class)
+    (tmp_path / "training_set.txt").write_text("airplane-1\n")
+    (tmp_path / "airplane.zip").touch()
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    with caplog.at_level(logging.INFO, logger=lasot.__name__):
+        sequences = read(tmp_path)
+    assert names(sequences) == ["airplane-2", "airplane-10", "zebra-1"]
+    for sequence in sequences:
+        parent = tmp_path / folder / sequence.name.split("-")[0] if by_class else tmp_path / folder
+        assert sequence.frames[0] == parent / sequence.name / "img" / "00000001.jpg"
+        assert (len(sequence), sequence.meta["class"]) == (LENGTHS[sequence.name], sequence.name.split("-")[0])
+    place = "in a folder for each class" if by_class else "side by side"
+    assert caplog.messages == [f"lasot: 3 sequences lie in {tmp_path / folder}, {place}"]
+
+
+def test_splits_follow_their_lists(tmp_path, short_lists):
+    write_lasot(tmp_path, LENGTHS | {"atv-1": 2, "atv-2": 2})
+    assert names(read(tmp_path, "train")) == ["zebra-1", "airplane-10"]
+    assert names(read(tmp_path, "test")) == ["airplane-2"]
+    assert len(read(tmp_path)) == 5
+    # GRM keeps the extension under the root of LaSOT; OSTrack has it as a dataset of its own.
+    extension, own = read(tmp_path, "extension"), read(tmp_path, "test", "lasot_extension_subset")
+    assert names(extension) == names(own) == ["atv-1", "atv-2"]
+    assert {sequence.dataset for sequence in extension} == {"lasot"}
+    assert {sequence.dataset for sequence in own} == {"lasot_extension_subset"}
+
+
+@pytest.mark.parametrize("by_class", [True, False])
+def test_the_extension_under_its_own_root(tmp_path, short_lists, by_class):
+    write_lasot(tmp_path / "lasot", LENGTHS)
+    write_lasot(tmp_path / "extension", {"atv-1": 2, "atv-2": 2}, by_class)
+    assert names(read(tmp_path / "extension", "test", "lasot_extension_subset")) == ["atv-1", "atv-2"]
+    with pytest.raises(ValueError, match=r"holds none of the sequences that lasot_ext\.txt names, .* set the path"):
+        read(tmp_path / "lasot", "test", "lasot_extension_subset")
+
+
+def test_a_folder_in_the_root_may_hold_what_the_root_does_not(tmp_path, short_lists):
+    """The archive of the test split unpacked inside the folder of the training split."""
+    write_lasot(tmp_path, {"zebra-1": 2, "airplane-10": 2})
+    write_lasot(tmp_path / "LaSOTTesting", {"airplane-2": 2}, by_class=False)
+    assert names(read(tmp_path, "train")) == ["zebra-1", "airplane-10"]
+    (sequence,) = read(tmp_path, "test")
+    assert sequence.frames[1] == tmp_path / "LaSOTTesting" / "airplane-2" / "img" / "00000002.jpg"
+
+
+def test_a_missing_list_entry_hides_no_other(tmp_path, short_lists):
+    write_lasot(tmp_path, {"airplane-10": 3})
+    entries = list(DATASETS["lasot"].entries(Source(tmp_path), "train"))
+    assert [entry.name for entry in entries] == ["zebra-1", "airplane-10"]
+    assert entries[1].read().name == "airplane-10"
+    with pytest.raises(ValueError) as error:
+        entries[0].read()
+    assert str(error.value) == (
+        f"{tmp_path}: has no zebra/zebra-1/ nor zebra-1/, which lasot_train.txt names; unpack it, "
+        "or read split 'full' of lasot, which takes what is there"
+    )
+
+
+def damage(root: Path, kind: str) -> str:
+    """Break the copy; return what the message must say."""
+    folder = root / "zebra" / "zebra-1"
+    if kind == "text":
+        (folder / "groundtruth.txt").write_text("1,2,3,4\n1,two,3,4\n1,2,3,4\n")
+        return r"zebra-1/groundtruth\.txt: line 2 is '1,two,3,4', not 4 numbers; unpack"
+    if kind == "empty":
+        (folder / "groundtruth.txt").write_text("")
+        return r"zebra-1/groundtruth\.txt: line 1 is '', not 4 numbers; unpack"
+    if kind == "rows":
+        (folder / "groundtruth.txt").write_text("1,2,3,4\n" * 4)
+        return r"zebra-1/full_occlusion\.txt: 3 flags, but its sequence needs 4; unpack"
+    if kind == "flag":
+        (folder / "out_of_view.txt").write_text("0,2,0")
+        return r"zebra-1/out_of_view\.txt: holds '2', not only 0 and 1; unpack"
+    if kind == "long flag":
+        (folder / "out_of_view.txt").write_text("x" * 100_000)
+        return r"zebra-1/out_of_view\.txt: holds 'x{60}', not only 0 and 1; unpack"
+    if kind == "no flags":
+        (folder / "full_occlusion.txt").unlink()
+        return r"zebra-1/full_occlusion\.txt: No such file or directory; check"
+    if kind == "empty folder":
+        for file in folder.iterdir():
+            file.rename(root / file.name)
+        return r"zebra-1/groundtruth\.txt: No such file or directory; check"
+    folder.rename(root / "moved")
+    folder.symlink_to(folder)
+    return r"zebra-1/groundtruth\.txt: Too many levels of symbolic links; check"
+
+
+@pytest.mark.parametrize(
+    "kind", ["text", "empty", "rows", "flag", "long flag", "no flags", "empty folder", "a link to itself"]
+)
+def test_a_broken_copy_is_one_line_that_names_the_file(tmp_path, kind):
+    write_lasot(tmp_path, {"airplane-1": 2, "zebra-1": 3})
+    message = damage(tmp_path, kind)
+    whole, broken = DATASETS["lasot"].entries(Source(tmp_path), "full")
+    assert len(whole.read()) == 2
+    with pytest.raises(ValueError, match=message) as error:
+        broken.read()
+    assert "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+def test_a_class_that_is_a_link_to_itself_is_no_folder(tmp_path, short_lists):
+    write_lasot(tmp_path, {"airplane-10": 2})
+    (tmp_path / "zebra").symlink_to(tmp_path / "zebra")
+    (first, second) = DATASETS["lasot"].entries(Source(tmp_path), "train")
+    assert len(second.read()) == 2
+    with pytest.raises(ValueError, match="has no zebra/zebra-1/ nor zebra-1/"):
+        first.read()
+
+
+def test_a_root_without_sequences(tmp_path):
+    for root, message in ((tmp_path, "holds none of a sequence, neither as"), (tmp_path / "gone", "No such file")):
+        with pytest.raises(ValueError, match=f"{root}: {message}") as error:
+            read(root)
+        assert "\n" not in str(error.value)
+
+
+def test_unknown_splits(tmp_path):
+    with pytest.raises(ValueError, match="lasot has no split 'val'; its splits are: train, test, extension, full"):
+        read(tmp_path, "val")
+    with pytest.raises(ValueError, match="lasot_extension_subset has no split 'train'; its splits are: test"):
+        read(tmp_path, "train", "lasot_extension_subset")
+
+
+def test_the_published_lists():
+    lists = {split: package_list(name).split() for split, name in lasot.LISTS.items()}
+    counts = {split: len(members) for split, members in lists.items()}
+    assert counts == DATASETS["lasot"].expected == {"train": 1120, "test": 280, "extension": 150}
+    assert DATASETS["lasot_extension_subset"].expected == {"test": 150}
+    everything = [name for members in lists.values() for name in members]
+    assert len(set(everything)) == len(everything) == 1550
+    classes = {split: {name.rpartition("-")[0] for name in members} for split, members in lists.items()}
+    assert classes["train"] == classes["test"] and len(classes["train"]) == 70
+    assert len(classes["extension"]) == 15 and not classes["extension"] & classes["train"]
+    # What reading relies on: the class is the text before the first "-", which is the last one too.
+    assert all(name.partition("-")[0] == name.rpartition("-")[0] for name in everything)

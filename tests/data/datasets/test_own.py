@@ -1,0 +1,211 @@
+"""A user's own data: images and videos in all layouts that are promised, and what a user may do wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from miniatures import jpeg, moving_boxes, write_boxes, write_frames
+from one_sequence import names_of, read_one, refused
+
+from lib.data.datasets.own import list_own
+from lib.data.datasets.registry import read_dataset
+from lib.data.images import read_image
+from lib.data.index import open_dataset
+from lib.data.source import Source
+
+
+def write_sequence(folder: Path, count: int = 4, separator: str = ",") -> np.ndarray:
+    boxes = write_frames(folder, "%04d.jpg", 1, count)
+    write_boxes(folder / "groundtruth.txt", boxes, separator)
+    return boxes
+
+
+def write_video(file: Path, count: int = 4) -> np.ndarray:
+    """A video of the frames that ``write_frames`` writes; their boxes."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    codec = "mp4v" if file.suffix == ".mp4" else "MJPG"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*codec), 25, (96, 72))
+    assert writer.isOpened()
+    for number in range(count):
+        writer.write(cv2.imdecode(np.frombuffer(jpeg(number), np.uint8), cv2.IMREAD_COLOR))
+    writer.release()
+    return moving_boxes(count)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", " ", ", "])
+def test_one_sequence(tmp_path, separator):
+    boxes = write_sequence(tmp_path / "car", separator=separator)
+    sequence = read_one("own", "all", tmp_path / "car", "car")
+    np.testing.assert_array_equal(sequence.boxes, boxes)
+    assert sequence.visible.all() and sequence.absent is None
+
+
+def test_sequences_in_a_folder_and_in_splits(tmp_path):
+    for folder in ("train/car", "train/car10", "train/car9", "test/car"):
+        write_sequence(tmp_path / folder)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    assert names_of("own", "all", tmp_path) == ["test_car", "train_car", "train_car9", "train_car10"]
+    assert names_of("own", "train", tmp_path) == ["car", "car9", "car10"]
+    assert names_of("own", "all", tmp_path / "train") == ["car", "car9", "car10"]
+    assert names_of("own", "car9", tmp_path / "train") == ["car9"]
+    assert read_one("own", "train", tmp_path, "car9").frames[0] == tmp_path / "train" / "car9" / "0001.jpg"
+
+
+def test_images_of_any_kind_in_the_order_of_their_numbers(tmp_path):
+    names = ["frame 1.JPG", "frame 2.png", "frame 9.webp", "frame 10.bmp", "frame 11.jpeg", "frame 100.tif"]
+    image = cv2.imdecode(np.frombuffer(jpeg(0), np.uint8), cv2.IMREAD_COLOR)
+    for name in names:
+        assert cv2.imwrite(str(tmp_path / name), image)
+    (tmp_path / "._frame 1.JPG").touch()
+    write_boxes(tmp_path / "groundtruth.txt", moving_boxes(6))
+    (tmp_path / "masks").mkdir()
+    sequence = read_one("own", "all", tmp_path, tmp_path.name)
+    assert [frame.name for frame in sequence.frames] == names
+    assert [read_image(frame).shape for frame in sequence.frames] == [(72, 96, 3)] * 6
+
+
+def test_one_row_is_the_first_frames_and_others_may_be_invisible(tmp_path):
+    write_sequence(tmp_path / "a")
+    write_sequence(tmp_path / "b")
+    (tmp_path / "a" / "groundtruth.txt").write_text("1,2,3,4\n")
+    (tmp_path / "b" / "groundtruth.txt").write_text("1,2,3,4\nnan,nan,nan,nan\n0,0,0,0\n1,2,3,4\n")
+    first, second = read_dataset("own", "all", tmp_path)
+    assert (len(first), first.boxes.shape) == (4, (1, 4))
+    np.testing.assert_array_equal(second.visible, [True, False, False, True])
+
+
+@pytest.mark.parametrize(("video", "boxes", "name"), [
+    ("clip.avi", "groundtruth.txt", "mine"),
+    ("clip.AVI", "clip.txt", "clip"),
+    ("clip.mp4", "clip.txt", "clip"),
+    ("car/clip.avi", "car/groundtruth.txt", "car"),
+    ("car/clip.avi", "car/clip.txt", "car_clip"),
+    ("train/car/clip.avi", "train/car/groundtruth.txt", "train_car"),
+])  # fmt: skip
+def test_videos(tmp_path, video, boxes, name):
+    root, cache = tmp_path / "mine", tmp_path / "cache"
+    truth = write_video(root / video)
+    write_boxes(root / boxes, truth)
+    sequence = read_one("own", "all", root, name, cache)
+    assert len(sequence) == 4 and sequence.frames.folder.parent == cache / "videos"
+    np.testing.assert_array_equal(sequence.boxes, truth)
+    image = read_image(sequence.frames[2])
+    left, top, width, height = truth[2].astype(int)
+    inside = image[top + 3 : top + height - 3, left + 3 : left + width - 3]
+    assert inside.mean() > image.mean() + 50  # the target is bright
+
+
+def test_videos_and_folders_side_by_side(tmp_path):
+    for name in ("b2.avi", "b10.mkv.avi"):
+        write_boxes(tmp_path / f"{Path(name).stem}.txt", write_video(tmp_path / name))
+    write_sequence(tmp_path / "a")
+    assert names_of("own", "all", tmp_path) == ["a", "b2", "b10.mkv"]
+    assert [len(sequence) for sequence in read_dataset("own", "all", tmp_path, tmp_path / "cache")] == [4, 4, 4]
+
+
+def test_an_index_asks_for_the_video_and_for_its_frames(tmp_path):
+    """So that neither another video under the name nor a cache that was emptied goes unseen."""
+    root, cache = tmp_path / "mine", tmp_path / "cache"
+    write_boxes(root / "clip.txt", write_video(root / "clip.avi"))
+    source = Source(root, cache)
+    [entry] = list_own(source, "all")
+    folder = entry.read().frames.folder
+    assert source.stamps["clip.avi"] == source.stamp("clip.avi") is not None
+    assert source.stamps[str(folder)] == source.stamp(str(folder)) is not None
+    assert source.location(source.key_of(folder)) == folder
+
+
+def test_programs_open_videos(tmp_path):
+    root, cache = tmp_path / "mine", tmp_path / "cache"
+    write_boxes(root / "clip.txt", write_video(root / "clip.avi"))
+    for _ in range(2):
+        [sequence] = open_dataset("own", "all", root, cache)
+        assert read_image(sequence.frames[3]).shape == (72, 96, 3)
+    for frame in sequence.frames:
+        frame.unlink()
+    sequence.frames.folder.rmdir()
+    [sequence] = open_dataset("own", "all", root, cache)
+    assert read_image(sequence.frames[3]).shape == (72, 96, 3)
+
+
+# What a user may do wrong
+
+
+def test_a_split_that_is_not_there(tmp_path):
+    write_sequence(tmp_path / "train" / "car")
+    refused("own", "tarin", tmp_path, "own data has no split 'tarin'; it has 'all', and each folder in there")
+
+
+def test_no_sequence(tmp_path):
+    refused(
+        "own", "all", tmp_path, r"no sequence in there; a sequence is images, or a video, in one folder with ground"
+    )
+    refused("own", "all", tmp_path / "nothing", "nothing: No such file")
+
+
+def test_images_or_a_video_without_boxes(tmp_path):
+    write_frames(tmp_path / "a" / "car", "%04d.jpg", 1, 3)
+    refused("own", "all", tmp_path / "a", r"car/groundtruth\.txt: no such file; a sequence is images, or a video")
+    write_video(tmp_path / "b" / "clip.avi")
+    refused("own", "all", tmp_path / "b", r"b/clip\.txt: no such file; a sequence is images, or a video")
+
+
+def test_boxes_without_images(tmp_path):
+    write_sequence(tmp_path / "a" / "img")
+    write_boxes(tmp_path / "a" / "groundtruth.txt", moving_boxes(4))
+    refused("own", "all", tmp_path, r"a: no image and no videos beside groundtruth\.txt; .*; images are \.jpg, \.jpeg")
+
+
+def test_several_videos_beside_one_groundtruth(tmp_path):
+    for name in ("a.avi", "b.avi"):
+        write_video(tmp_path / "car" / name)
+    write_boxes(tmp_path / "car" / "groundtruth.txt", moving_boxes(4))
+    refused("own", "all", tmp_path, r"car: 2 videos beside groundtruth\.txt; .* or video\.mp4 beside video\.txt")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("1,2,3,4\n1,2,3,4\n", r"groundtruth\.txt: 2 rows for 4 frames; write one for each frame, or the first"),
+    ("x,y,w,h\n1,2,3,4\n", r"groundtruth\.txt: line 1 is 'x,y,w,h', not 4 numbers; a line is x,y,w,h"),
+    ("1,2,3,4\n1,2,3\n", r"groundtruth\.txt: line 2 is '1,2,3', not 4 numbers; a line is x,y,w,h"),
+    ("", r"groundtruth\.txt: line 1 is '', not 4 numbers; a line is x,y,w,h"),
+])  # fmt: skip
+def test_wrong_rows(tmp_path, text, message):
+    write_sequence(tmp_path / "car")
+    (tmp_path / "car" / "groundtruth.txt").write_text(text)
+    refused("own", "all", tmp_path, message)
+
+
+def test_names_that_meet(tmp_path):
+    write_sequence(tmp_path / "a" / "b_c")
+    write_sequence(tmp_path / "a_b" / "c")
+    refused("own", "all", tmp_path, "several sequences would be named a_b_c; rename all but one")
+
+
+def test_links_that_lead_back(tmp_path):
+    write_sequence(tmp_path / "train" / "car")
+    (tmp_path / "train" / "back").symlink_to(tmp_path)
+    refused("own", "all", tmp_path, r"train/back/train: lies too deep, or is a link that leads back; sequences are")
+    (tmp_path / "train" / "back").unlink()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    refused("own", "all", tmp_path, "loop: a link that leads nowhere, or to itself; remove it")
+
+
+def test_sequences_too_deep(tmp_path):
+    write_sequence(tmp_path / "a" / "b" / "c")
+    refused("own", "all", tmp_path, "a/b/c: lies too deep")
+    assert names_of("own", "b", tmp_path / "a") == ["c"]
+
+
+def test_a_video_without_a_cache_or_that_is_none(tmp_path):
+    write_boxes(tmp_path / "clip.txt", write_video(tmp_path / "clip.avi"))
+    refused(
+        "own", "all", tmp_path, r"clip\.avi: the frames of a video are unpacked into a cache, and there is none here"
+    )
+    (tmp_path / "clip.avi").write_text("no video")
+    with pytest.raises(ValueError, match=r"clip\.avi: no frame can be read"):
+        read_dataset("own", "all", tmp_path, tmp_path / "cache")

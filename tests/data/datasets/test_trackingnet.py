@@ -1,0 +1,180 @@
+"""TrackingNet's layout in miniature, its chunks, and what is wrong with a broken copy."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniatures import moving_boxes, write_trackingnet
+
+from lib.data.datasets import trackingnet
+from lib.data.datasets.annotations import package_list
+from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.source import Source
+from lib.data.types import Sequence
+
+
+def read(root: Path, split: str) -> list[Sequence]:
+    return read_dataset("trackingnet", split, root)
+
+
+def write_chunks(root: Path, chunks: range | list[int]) -> Path:
+    """One video of two frames in each chunk."""
+    return write_trackingnet(root, {f"TRAIN_{chunk}": {f"video_{chunk}": 2} for chunk in chunks})
+
+
+def test_a_training_video_is_read_whole(tmp_path):
+    write_trackingnet(tmp_path, {"TRAIN_4": {"-FCJqWfi9Wo_0": 13, "a.b_1": 5}})
+    (tmp_path / "TRAIN_4" / "anno" / "a.b_1.txt").write_text("1,2,3,4\n1.5,-2,0,4\n1,2,3,0\n1,2,-3,4\nnan,2,3,4\n")
+    first, second = read(tmp_path, "train_4")
+    assert (first.name, first.dataset, first.image_set, len(first)) == ("-FCJqWfi9Wo_0", "trackingnet", False, 13)
+    folder = tmp_path / "TRAIN_4" / "frames" / "-FCJqWfi9Wo_0"
+    assert list(first.frames) == [folder / f"{number}.jpg" for number in range(13)]
+    assert all(frame.exists() for frame in first.frames)
+    np.testing.assert_array_equal(first.boxes, moving_boxes(13))
+    assert first.visible.all() and first.absent is None and first.cover is None
+    assert second.name == "a.b_1"
+    np.testing.assert_array_equal(second.boxes[1], [1.5, -2, 0, 4])
+    np.testing.assert_array_equal(second.visible, [True, False, False, False, False])
+
+
+def test_training_asks_for_no_listing_of_frames(tmp_path):
+    """30,132 folders are not listed: the rows count the frames, and the check of a dataset looks for each."""
+    write_chunks(tmp_path, [0])
+    source = Source(tmp_path)
+    (entry,) = DATASETS["trackingnet"].entries(source, "train_0")
+    assert len(entry.read()) == 2
+    assert set(source.stamps) == {"TRAIN_0", "TRAIN_0/anno", "TRAIN_0/anno/video_0.txt"}
+
+
+def test_test_frames_are_in_numeric_order_with_one_box(tmp_path):
+    write_trackingnet(tmp_path, {"TEST": {"0-6LB4FqxoE_0": 12}})
+    (tmp_path / "TEST" / "frames" / "0-6LB4FqxoE_0" / "cover.jpg").touch()
+    (sequence,) = read(tmp_path, "test")
+    assert [frame.name for frame in sequence.frames] == [f"{number}.jpg" for number in range(12)]
+    np.testing.assert_array_equal(sequence.boxes, moving_boxes(1))
+    np.testing.assert_array_equal(sequence.visible, [True])
+
+
+def test_videos_are_the_texts_sorted_by_name_chunk_by_chunk(tmp_path):
+    write_trackingnet(tmp_path, {"TRAIN_10": {"a_0": 1}, "TRAIN_2": {"z_0": 1, "b_0": 1, "B_0": 1}})
+    anno = tmp_path / "TRAIN_2" / "anno"
+    (anno / "._b_0.txt").write_bytes(bytes(20))
+    (anno / "README.md").touch()
+    (tmp_path / "TRAIN_2" / "zips").mkdir()
+    assert [sequence.name for sequence in read(tmp_path, "train_2,10")] == ["B_0", "b_0", "z_0", "a_0"]
+
+
+@pytest.mark.parametrize(
+    ("split", "chunks"),
+    [("train", range(12)), ("train_0-3", range(4)), ("train_11", [11]), ("train_5-5", [5]), ("train_7,0-1", [0, 1, 7])],
+)
+def test_splits_are_chunks(tmp_path, split, chunks):
+    write_chunks(tmp_path, range(12))
+    assert [sequence.name for sequence in read(tmp_path, split)] == [f"video_{chunk}" for chunk in chunks]
+
+
+@pytest.mark.parametrize(
+    "split", ["val", "train_", "train_12", "train_3-1", "train_0-12", "train_a", "train4", "TRAIN_0"]
+)
+def test_unknown_splits(tmp_path, split):
+    write_chunks(tmp_path, range(12))
+    message = (
+        rf"^trackingnet has no split '{split}'; its splits are: train, test, and chunks 0 to 11 as train_4, train_0-3 "
+    )
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, split)
+
+
+@pytest.mark.parametrize(
+    ("there", "missing", "remedy"),
+    [
+        ([0, 1, 2, 3], "TRAIN_4, TRAIN_5, TRAIN_6, TRAIN_7, TRAIN_8, TRAIN_9, TRAIN_10, TRAIN_11", "train_0-3"),
+        ([0, 1, 2, 4, 5, 6, 7, 8, 9, 11], "TRAIN_3, TRAIN_10", "train_0-2,4-9,11"),
+    ],
+)
+def test_missing_chunks_are_named_with_the_split_that_takes_what_is_there(tmp_path, there, missing, remedy):
+    write_chunks(tmp_path, there)
+    (tmp_path / "TRAIN_10").symlink_to(tmp_path / "TRAIN_10")
+    with pytest.raises(ValueError) as error:
+        read(tmp_path, "train")
+    assert str(error.value) == (
+        f"{tmp_path}: has no {missing}; unpack what is missing, or use split '{remedy}', which takes what is there"
+    )
+    assert [sequence.name for sequence in read(tmp_path, remedy)] == [f"video_{chunk}" for chunk in there]
+
+
+def test_a_root_without_chunks(tmp_path):
+    with pytest.raises(ValueError, match=f"{tmp_path}: has no TRAIN_3; unpack .* or set its path to their folder$"):
+        read(tmp_path, "train_3")
+    with pytest.raises(ValueError, match="TEST/anno: No such file or directory; check the dataset's path"):
+        read(tmp_path, "test")
+    (tmp_path / "TEST" / "anno").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"TEST/anno: holds no <video>\.txt; unpack"):
+        read(tmp_path, "test")
+
+
+def damage(root: Path, kind: str) -> str:
+    """Break the copy; return what the message must say."""
+    chunk = "TEST" if kind.startswith("test") else "TRAIN_0"
+    text = root / chunk / "anno" / "b_0.txt"
+    frames = root / chunk / "frames" / "b_0"
+    if kind == "text":
+        text.write_text("1,2,3,4\n1,2,3,4\n1,2,three,4\n")
+        return r"TRAIN_0/anno/b_0\.txt: line 3 is '1,2,three,4', not 4 numbers; unpack"
+    if kind == "gap":
+        text.write_text("1,2,3,4\n\n1,2,3,4\n")
+        return r"TRAIN_0/anno/b_0\.txt: line 2 is '', not 4 numbers; unpack"
+    if kind == "a link to itself":
+        text.unlink()
+        text.symlink_to(text)
+        return r"TRAIN_0/anno/b_0\.txt: Too many levels of symbolic links; check"
+    if kind == "test rows":
+        text.write_text("1,2,3,4\n1,2,3,4\n")
+        return r"TEST/anno/b_0\.txt: 2 rows, but its sequence needs 1; unpack"
+    if kind == "test without frames":
+        frames.rename(root / "moved")
+        return "TEST/frames/b_0: No such file or directory; check"
+    for frame in frames.iterdir():
+        frame.rename(root / frame.name)
+    return r"TEST/frames/b_0: no images \(<number>\.jpg\)"
+
+
+@pytest.mark.parametrize(
+    "kind", ["text", "gap", "a link to itself", "test rows", "test without frames", "test with empty frames"]
+)
+def test_a_broken_copy_is_one_line_that_names_the_file(tmp_path, kind):
+    write_trackingnet(tmp_path, {"TRAIN_0": {"a_0": 3, "b_0": 3}, "TEST": {"a_0": 3, "b_0": 3}})
+    message = damage(tmp_path, kind)
+    split = "test" if kind.startswith("test") else "train_0"
+    whole, broken = DATASETS["trackingnet"].entries(Source(tmp_path), split)
+    assert len(whole.read()) == 3
+    with pytest.raises(ValueError, match=message) as error:
+        broken.read()
+    assert "\n" not in str(error.value)
+
+
+def test_a_test_chunk_that_is_not_the_official_one_is_told(tmp_path, caplog, monkeypatch):
+    write_trackingnet(tmp_path, {"TEST": {"a_0": 1, "c_0": 1}})
+    with caplog.at_level(logging.WARNING, logger=trackingnet.__name__):
+        monkeypatch.setattr(trackingnet, "package_list", lambda name: "a_0\nb_0\n")
+        assert len(read(tmp_path, "test")) == 2
+        monkeypatch.setattr(trackingnet, "package_list", lambda name: "a_0\nc_0\n")
+        assert len(read(tmp_path, "test")) == 2
+    place = tmp_path / "TEST" / "anno"
+    assert caplog.messages == [
+        f"{place}: lacks 1 of the 2 official test videos, such as b_0",
+        f"{place}: has 1 that are no official test videos, such as c_0",
+    ]
+
+
+def test_the_published_counts():
+    names = package_list(trackingnet.TEST_LIST).split()
+    expected = DATASETS["trackingnet"].expected
+    assert len(names) == len(set(names)) == expected["test"] == 511
+    assert names == sorted(names)
+    # The TrackingNet paper counts 30,132 training videos.
+    assert sum(expected[f"train_{chunk}"] for chunk in trackingnet.CHUNKS) == expected["train"] == 30132
+    assert sum(expected[f"train_{chunk}"] for chunk in range(4)) == expected["train_0-3"]

@@ -1,0 +1,173 @@
+"""VOT-style folders: old and new layouts, every kind of region, flags, several objects, broken copies."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from miniatures import moving_boxes, write_boxes, write_frames
+from one_sequence import names_of, read_one, refused
+
+from lib.data.datasets.annotations import package_list
+from lib.data.datasets.registry import DATASETS
+
+OFFICIAL = json.loads(package_list("vot.json"))
+
+
+def write_vot(
+    root: Path, count: int = 6, name: str = "ants1", folder: str = "color", pattern: str = "%08d.jpg"
+) -> Path:
+    """A set of one sequence without a ``sequence`` file; the sequence's folder."""
+    write_boxes(root / name / "groundtruth.txt", write_frames(root / name / folder, pattern, 1, count))
+    (root / "list.txt").write_text(f"{name}\n")
+    return root / name
+
+
+@pytest.mark.parametrize(("name", "count"), [("vot18", 60), ("vot20", 60), ("vot22", 62)])
+def test_the_lists_are_the_published_ones(tmp_path, caplog, name, count):
+    [split] = DATASETS[name].splits
+    assert len(OFFICIAL[split]) == len(set(OFFICIAL[split])) == count == DATASETS[name].expected[split]
+    (tmp_path / "list.txt").write_text("\n".join(OFFICIAL[split]) + "\n")
+    with caplog.at_level(logging.INFO, "lib"):
+        assert names_of(name, split, tmp_path) == OFFICIAL[split]
+    assert caplog.text == ""
+
+
+def test_the_list_there_decides_and_how_it_differs_is_said(tmp_path, caplog):
+    (tmp_path / "list.txt").write_text("my_video\nants1\n\n")
+    assert names_of("vot18", "vot2018", tmp_path) == ["my_video", "ants1"]
+    assert "list.txt: not the official vot2018 of 60 sequences: 59 are missing (ants3, bag, ball1, ...)" in caplog.text
+    assert "1 are not of it (my_video)" in caplog.text
+
+
+def test_the_old_layout(tmp_path):
+    write_vot(tmp_path)
+    sequence = read_one("vot18", "vot2018", tmp_path, "ants1")
+    assert sequence.frames[5] == tmp_path / "ants1" / "color" / "00000006.jpg"
+    np.testing.assert_array_equal(sequence.boxes, moving_boxes(6))
+    assert sequence.visible.all() and sequence.absent is None and sequence.meta == {}
+
+
+def test_images_beside_the_boxes(tmp_path):
+    write_vot(tmp_path, folder=".")
+    assert len(read_one("vot18", "vot2018", tmp_path, "ants1")) == 6
+
+
+@pytest.mark.parametrize(("channel", "folder", "pattern"), [
+    ("channels.color=color/%08d.jpg", "color", "%08d.jpg"),
+    ("channels.color=rgb\\%06d.png", "rgb", "%06d.png"),
+    ("channels.ir=ir/", "ir", "%08d.jpg"),
+    ("channels.depth=depth/%d.png\nchannels.color=color", "color", "%08d.jpg"),
+    ("channels.color=%08d.jpg", ".", "%08d.jpg"),
+    ("", "color", "%08d.jpg"),
+])  # fmt: skip
+def test_the_sequence_file_says_where_images_are(tmp_path, channel, folder, pattern):
+    write_vot(tmp_path, folder=folder, pattern=pattern)
+    (tmp_path / "ants1" / "sequence").write_text(f"name=ants1\nfps=25\n{channel}\n")
+    sequence = read_one("vot22", "vot2022", tmp_path, "ants1")
+    assert sequence.frames[0] == tmp_path / "ants1" / folder / (pattern % 1)
+    assert len(sequence) == 6 and sequence.meta == {"fps": "25"}
+
+
+def test_length_and_boxes_file_of_the_sequence_file(tmp_path):
+    folder = write_vot(tmp_path)
+    (folder / "groundtruth.txt").rename(folder / "boxes.txt")
+    write_boxes(folder / "boxes.txt", moving_boxes(3))
+    (folder / "sequence").write_text("length=4\ngroundtruth=boxes.txt\n")
+    sequence = read_one("vot22", "vot2022", tmp_path, "ants1")
+    assert len(sequence) == 4  # rows that are missing are frames without a box
+    np.testing.assert_array_equal(sequence.boxes, [*moving_boxes(3), [np.nan] * 4])
+    np.testing.assert_array_equal(sequence.visible, [True, True, True, False])
+
+
+@pytest.mark.parametrize("separator", [",", " "])
+def test_every_kind_of_region(tmp_path, separator):
+    folder = write_vot(tmp_path)
+    rows = ["1,2,3,4", "0,0,10,1,9,8,1,7", "0", "m5,6,4,2,1,2,2,2", "nan,nan,nan,nan", "1,2,3,0"]
+    (folder / "groundtruth.txt").write_text("\n".join(row.replace(",", separator) for row in rows) + "\n")
+    sequence = read_one("vot20", "vot2020", tmp_path, "ants1")
+    nan = [np.nan] * 4
+    np.testing.assert_array_equal(sequence.boxes, [[1, 2, 3, 4], [0, 0, 10, 8], nan, [6, 6, 2, 2], nan, [1, 2, 3, 0]])
+    np.testing.assert_array_equal(sequence.visible, [True, True, False, True, False, False])
+
+
+def test_flags_and_values_are_kept(tmp_path):
+    folder = write_vot(tmp_path)
+    (folder / "occlusion.tag").write_text("0\n1\n1\n0\n1\n")  # short: filled with 0
+    (folder / "camera_motion.label").write_text("0\n0\n0\n0\n0\n0\n")
+    (folder / "full_occlusion.tag").write_text("0\n0\n1\n0\n0\n0\n1\n1\n")  # long: cut
+    (folder / "practical.value").write_text("0.5\n1\n")
+    sequence = read_one("vot18", "vot2018", tmp_path, "ants1")
+    assert sequence.meta == {
+        "tag.occlusion": "1-2 4", "tag.full_occlusion": "2", "value.practical": "0.5 1 0 0 0 0",
+    }  # fmt: skip
+    np.testing.assert_array_equal(np.flatnonzero(sequence.absent), [2])
+    np.testing.assert_array_equal(np.flatnonzero(~sequence.visible), [2])
+
+
+def test_several_objects_are_several_sequences(tmp_path, caplog):
+    folder = write_vot(tmp_path)
+    (folder / "groundtruth.txt").unlink()
+    for number in (1, 2, 10):
+        write_boxes(folder / f"groundtruth_{number}.txt", moving_boxes(6) + number)
+    (folder / "groundtruth_2.txt").write_text("0\nnan\n1,2,3,4\n5,6,7,8\n")  # appears in the third frame
+    (folder / "occlusion.tag").write_text("1\n0\n1\n")
+    assert names_of("vot22", "vot2022", tmp_path) == ["ants1_1", "ants1_2", "ants1_10"]
+    np.testing.assert_array_equal(read_one("vot22", "vot2022", tmp_path, "ants1_10").boxes, moving_boxes(6) + 10)
+    with caplog.at_level(logging.INFO, "lib"):
+        late = read_one("vot22", "vot2022", tmp_path, "ants1_2")
+    assert "ants1: ants1_2 begins at frame 2, the first with a box" in caplog.text
+    assert [frame.name for frame in late.frames] == [f"{number:08d}.jpg" for number in (3, 4, 5, 6)]
+    np.testing.assert_array_equal(late.boxes[:2], [[1, 2, 3, 4], [5, 6, 7, 8]])
+    np.testing.assert_array_equal(late.visible, [True, True, False, False])
+    assert late.meta == {"tag.occlusion": "0"}
+
+
+def damage(root: Path, kind: str) -> str:
+    """Break the copy; return what the message must name."""
+    folder = root / "ants1"
+    if kind == "no list":
+        (root / "list.txt").unlink()
+        return r"list\.txt: No such file"
+    if kind == "empty list":
+        (root / "list.txt").write_text("\n")
+        return r"list\.txt: names no sequence"
+    if kind == "no folder":
+        folder.rename(root / "moved")
+        return "ants1.*: No such file"
+    if kind == "no boxes":
+        (folder / "groundtruth.txt").unlink()
+        return r"ants1/groundtruth\.txt: No such file"
+    if kind == "no images":
+        (folder / "color" / "00000001.jpg").unlink()
+        return r"ants1/color: no images \(00000001\.jpg \.\.\.\)"
+    if kind == "image missing":
+        (folder / "color" / "00000006.jpg").unlink()
+        return r"groundtruth\.txt: 6 rows, but its sequence has 5 images"
+    if kind == "pattern":
+        (folder / "sequence").write_text("channels.color=color/%s.jpg\n")
+        return r"ants1/sequence: 'color/%s\.jpg' is no pattern of images such as color/%08d\.jpg"
+    if kind == "flag":
+        (folder / "occlusion.tag").write_text("0\n2\n")
+        return r"ants1/occlusion\.tag: holds more than 0 and 1"
+    if kind == "value":
+        (folder / "practical.value").write_text("0\nx\n")
+        return r"ants1/practical\.value: could not convert string to float: 'x'"
+    if kind == "unknown":
+        (folder / "groundtruth.txt").write_text("0\nnan\n")
+        return "ants1: no frame of ants1 has a box"
+    (folder / "groundtruth.txt").write_text("1,2,3,4\n1,2,3\n")
+    return r"groundtruth\.txt: line 2 is '1,2,3', not a box, polygon, mask or code \(3 numbers are no region\)"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["no list", "empty list", "no folder", "no boxes", "no images", "image missing", "pattern", "flag", "value",
+     "unknown", "row"],
+)  # fmt: skip
+def test_broken_copies(tmp_path, kind):
+    write_vot(tmp_path)
+    refused("vot18", "vot2018", tmp_path, damage(tmp_path, kind))

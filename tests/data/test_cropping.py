@@ -1,0 +1,293 @@
+"""Writing a crop store: the next write goes on where one was stopped; damage is named; nothing is mixed up."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from crop_stores import LIVELY, SEARCH, TEMPLATE, make_store, open_index, open_store, settings, write_pictures
+from miniatures import write_got10k
+
+import lib.data.cropping
+from lib.data.augment import jitter_box, mirror_box
+from lib.data.cropping import write_crops
+from lib.data.crops import INDEX, CropSettings
+from lib.data.sampling import visible_frames
+from lib.geometry.crop import crop_window, inside
+
+LENGTHS = [7, 4, 9, 5]
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Path:
+    """A folder with four short sequences."""
+    write_got10k(tmp_path / "data", "train", LENGTHS)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch) -> None:
+    """Parts of a few frames, so that there are several."""
+    monkeypatch.setattr(lib.data.cropping, "_MIN_FRAMES", 5)
+
+
+def write(folder: Path, made_for: CropSettings | None = None, target: str = "crops", processes: int = 1):
+    return write_crops(
+        "got10k", "full", folder / "data", folder / "cache", folder / target, made_for or settings(), processes
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_all_visible_frames_are_stored(dataset):
+    labels = dataset / "data" / "train" / "GOT-10k_Train_000003" / "cover.label"
+    labels.write_text("8\n0\n" + "8\n" * 7)
+    summary = write(dataset)
+    store = open_store(dataset, settings())
+    stored = {
+        (sequence.name, frame)
+        for sequence in open_index(dataset)
+        for frame in range(len(sequence))
+        if store.find(sequence.name, frame, "template")
+    }
+    everything = {(f"GOT-10k_Train_{n:06d}", frame) for n, count in enumerate(LENGTHS, 1) for frame in range(count)}
+    assert stored == everything - {("GOT-10k_Train_000003", 1)}
+    assert (summary.written, summary.frames, summary.sequences, summary.unreadable) == (True, 24, 4, ())
+    assert sorted(contents(summary.folder)) == ["000.crops", "001.crops", "002.crops", "003.crops", INDEX]
+    images = [path for path in (dataset / "data").rglob("*.jpg") if "3/00000002" not in str(path)]
+    assert summary.frame_bytes == sum(path.stat().st_size for path in images)
+    assert summary.bytes == sum(len(data) for name, data in contents(summary.folder).items() if name != INDEX)
+    lines = summary.text().splitlines()
+    assert lines[0] == f"{summary.folder}: written" and lines[1].startswith("24 frames of 4 sequences in 0.0 MB (")
+    assert len(lines) == 2 and f"{summary.bytes / summary.frame_bytes:.0%} of the images' 0.0 MB" in lines[1]
+
+
+@pytest.mark.parametrize("every", [3, 100])
+def test_of_a_video_some_frames_only(dataset, every):
+    write(dataset, settings(every=every))
+    store = open_store(dataset, settings(every=every))
+    for sequence in open_index(dataset):
+        frames = [frame for frame in range(len(sequence)) if store.find(sequence.name, frame, "search")]
+        assert (
+            frames
+            == visible_frames(sequence, every).tolist()
+            == sorted({*range(0, len(sequence), every), len(sequence) - 1})
+        )
+
+
+def test_a_store_that_is_there_is_left(dataset):
+    summary = write(dataset)
+    before = contents(summary.folder)
+    again = write(dataset)
+    assert not again.written and again.text().startswith(f"{summary.folder}: there already, left as it is\n")
+    assert (again.bytes, again.frame_bytes, again.frames) == (summary.bytes, summary.frame_bytes, summary.frames)
+    assert contents(summary.folder) == before
+
+
+@pytest.mark.parametrize("stop_at", [0, 8, 24])
+def test_a_stopped_write_goes_on(dataset, monkeypatch, stop_at):
+    whole = contents(write(dataset, target="whole").folder)
+    made = []
+    original = lib.data.cropping._make_record
+
+    def stopping(*arguments):
+        made.append(arguments)
+        if len(made) == stop_at + 1:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(lib.data.cropping, "_make_record", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        write(dataset)
+    unfinished = dataset / "crops" / ".full.unfinished"
+    assert unfinished.is_dir() and not (dataset / "crops" / "full").exists()
+    with pytest.raises(ValueError, match="no complete crop store of got10k full; .*: MAKE IT$"):
+        open_store(dataset, settings())
+    # What a killed process leaves.
+    (unfinished / "003.crops.tmp").write_bytes(b"half")
+    assert contents(write(dataset).folder) == whole
+    assert len(made) < 25 + 9, "parts that were complete are made again"
+    assert not unfinished.exists()
+
+
+def test_parts_that_were_damaged_meanwhile_are_made_again(dataset, monkeypatch):
+    whole = contents(write(dataset, target="whole").folder)
+    original = lib.data.cropping._merge
+
+    def stopping(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lib.data.cropping, "_merge", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        write(dataset)
+    unfinished = dataset / "crops" / ".full.unfinished"
+    (unfinished / "001.crops").write_bytes(b"short")
+    (unfinished / "002.index").write_bytes(b"damaged")
+    monkeypatch.setattr(lib.data.cropping, "_merge", original)
+    assert contents(write(dataset).folder) == whole
+
+
+SLOW_WRITE = """
+import sys, time
+from pathlib import Path
+import lib.data.cropping as cropping
+from crop_stores import make_store, settings
+
+encode = cropping.encode_record
+cropping._MIN_FRAMES = 5
+cropping.encode_record = lambda *arguments: (time.sleep(0.05), encode(*arguments))[1]
+make_store(Path(sys.argv[1]), settings())
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_write_goes_on(dataset):
+    whole = contents(write(dataset, target="whole").folder)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", SLOW_WRITE, str(dataset)], env=environment)
+    unfinished = dataset / "crops" / ".full.unfinished"
+    end = time.monotonic() + 60
+    while not (unfinished / "001.crops.tmp").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    first = (unfinished / "000.crops").stat().st_mtime_ns
+    summary = write(dataset)
+    assert contents(summary.folder) == whole
+    assert (summary.folder / "000.crops").stat().st_mtime_ns == first
+
+
+@pytest.mark.slow
+def test_processes_change_nothing(dataset):
+    assert contents(write(dataset, target="two", processes=2).folder) == contents(write(dataset, target="one").folder)
+
+
+def test_unreadable_images_are_left_out_and_named(dataset):
+    folder = dataset / "data" / "train" / "GOT-10k_Train_000001"
+    (folder / "00000002.jpg").write_bytes(b"no image")
+    (folder / "00000005.jpg").write_bytes((folder / "00000005.jpg").read_bytes()[:-100])
+    summary = write(dataset)
+    assert summary.frames == 23 and len(summary.unreadable) == 2
+    assert "00000002.jpg" in summary.unreadable[0] and "00000005.jpg" in summary.unreadable[1]
+    store = open_store(dataset, settings())
+    assert [frame for frame in range(7) if store.find(folder.name, frame, "search")] == [0, 2, 3, 5, 6]
+    lines = summary.text().splitlines()
+    assert lines[2] == "2 unreadable images are left out:" and lines[3:] == [f"  {line}" for line in summary.unreadable]
+    assert write(dataset).unreadable == summary.unreadable
+
+
+def test_a_long_list_of_unreadable_images_is_cut(dataset):
+    for path in (dataset / "data").rglob("*.jpg"):
+        path.write_bytes(b"")
+    summary = write(dataset)
+    assert summary.frames == 0 and len(summary.unreadable) == 25
+    lines = summary.text().splitlines()
+    assert lines[1] == "0 frames of 4 sequences in 0.0 MB" and len(lines) == 3 + 10 + 1 and lines[-1] == "  ..."
+    assert len(open_store(dataset, settings())) == 0
+
+
+def test_targets_off_the_image_are_left_out(tmp_path):
+    boxes = np.array([(10.0, 10, 20, 20), (4000, 10, 20, 20), (10, -4000, 20, 20)])
+    write_pictures(tmp_path / "data", [np.full((60, 80, 3), 90, np.uint8)] * 3, boxes)
+    summary = write(tmp_path)
+    assert summary.frames == 1 and summary.unreadable == ()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("other", ["settings", "annotations"])
+def test_nothing_else_is_overwritten_or_mixed_in(dataset, monkeypatch, other, finished):
+    if not finished:
+        monkeypatch.setattr(lib.data.cropping, "_merge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            write(dataset)
+    else:
+        write(dataset)
+    if other == "annotations":
+        boxes = dataset / "data" / "train" / "GOT-10k_Train_000002" / "groundtruth.txt"
+        boxes.write_text(boxes.read_text().replace("20", "21", 1))
+    folder = dataset / "crops" / ("full" if finished else ".full.unfinished")
+    before = contents(folder)
+    with pytest.raises(ValueError, match=f"^{folder}: .*other settings or from other annotations; remove it") as error:
+        write(dataset, settings(detail=1.5) if other == "settings" else None)
+    assert "\n" not in str(error.value) and contents(folder) == before
+
+
+def test_a_folder_with_something_else_is_left_alone(dataset):
+    (dataset / "crops" / "full").mkdir(parents=True)
+    (dataset / "crops" / "full" / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match="crops/full: is there, but no crop store; remove it or name another folder"):
+        write(dataset)
+
+
+def test_two_writes_at_once_are_refused(dataset, monkeypatch):
+    original = lib.data.cropping._write
+    refused = []
+
+    def meanwhile(*arguments) -> None:
+        if not refused:
+            with pytest.raises(
+                ValueError, match="unfinished: another process is writing this crop store; wait"
+            ) as error:
+                write(dataset)
+            refused.append(error)
+        original(*arguments)
+
+    monkeypatch.setattr(lib.data.cropping, "_write", meanwhile)
+    assert write(dataset).written and refused
+
+
+def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):
+    whole = contents(write(dataset, target="whole").folder)
+    made = []
+    original = lib.data.cropping.encode_record
+
+    def failing(*arguments):
+        made.append(None)
+        if len(made) == 12:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(*arguments)
+
+    monkeypatch.setattr(lib.data.cropping, "encode_record", failing)
+    with pytest.raises(
+        ValueError, match="unfinished: cannot write the crop store .No space left on device.; make room"
+    ):
+        write(dataset)
+    assert contents(write(dataset).folder) == whole
+    assert len(made) == 12 + 25 - (7 + 4), "two parts were complete"
+
+
+@pytest.mark.parametrize("context, flipped", [("area", True), ("perimeter", False)])
+def test_at_least_999_of_1000_draws_lie_in_the_stored_surroundings(tmp_path, context, flipped):
+    """The promise to training, over 20,000 draws of a dozen targets, by their windows alone."""
+    rng = np.random.default_rng(3)
+    sizes = rng.uniform(3, 40, (12, 2))
+    boxes = np.concatenate([rng.uniform((0, 0), (600, 400), (12, 2)), sizes], axis=1)
+    write_pictures(tmp_path / "data", [np.full((420, 640, 3), 90, np.uint8)] * 12, boxes)
+    made_for = settings(*(crop.model_copy(update={"context": context}) for crop in (TEMPLATE, SEARCH)))
+    make_store(tmp_path, made_for)
+    store, sequence = open_store(tmp_path, made_for), open_index(tmp_path)[0]
+    records = [store.find(sequence.name, frame, "search").record for frame in range(12)]
+    missed = 0
+    for number in range(20_000):
+        frame = number % 12
+        record = records[frame]
+        box = mirror_box(sequence.boxes[frame], 639) if flipped else sequence.boxes[frame]
+        window = crop_window(jitter_box(box, LIVELY, rng, context), SEARCH.factor, context)
+        left, top, right, bottom = inside(window, (420, 640))
+        left, right = (640 - right, 640 - left) if flipped else (left, right)
+        shown = left < right and top < bottom
+        missed += shown and not (
+            record.left <= left and record.top <= top and right <= record.right and bottom <= record.bottom
+        )
+    assert missed <= 20
+    # Were whole frames stored, nothing were saved.
+    assert np.mean([(record.right - record.left) * (record.bottom - record.top) for record in records]) < 640 * 420 / 2

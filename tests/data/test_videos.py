@@ -1,0 +1,136 @@
+"""Frames of a video file: unpacked once, whole or not at all, and what is wrong with a file said in one line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lib.data import videos
+from lib.data.images import read_image
+from lib.data.videos import unpack_video
+
+
+def write_video(file: Path, count: int = 5, size: tuple[int, int] = (64, 48)) -> list[np.ndarray]:
+    """A video of smooth frames (RGB) that grow brighter, as Motion JPEG, which every OpenCV can write."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 25, size)
+    assert writer.isOpened()
+    x, y = np.meshgrid(np.linspace(0, 120, size[0]), np.linspace(0, 120, size[1]))
+    frames = [np.stack([x, y, np.full_like(x, 20 * number)], axis=2).astype(np.uint8) for number in range(count)]
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+    writer.release()
+    return frames
+
+
+def stamp(file: Path) -> tuple[int, int]:
+    return file.stat().st_size, file.stat().st_mtime_ns
+
+
+def test_frames_are_the_videos(tmp_path, caplog):
+    shown = write_video(tmp_path / "car.avi")
+    with caplog.at_level(logging.INFO, "lib"):
+        frames = unpack_video(tmp_path / "car.avi", stamp(tmp_path / "car.avi"), tmp_path / "cache")
+    assert [frame.name for frame in frames] == [f"{number:08d}.jpg" for number in range(1, 6)]
+    assert (
+        re.fullmatch(r"car-[0-9a-f]{16}", frames.folder.name) and frames.folder.parent == tmp_path / "cache" / "videos"
+    )
+    for frame, image in zip(frames, shown, strict=True):
+        assert np.abs(read_image(frame).astype(int) - image).mean() < 4
+    assert "car.avi: its frames (about 5) are unpacked, once, into" in caplog.text
+
+
+def test_a_video_is_unpacked_once_and_again_when_it_changes(tmp_path, monkeypatch):
+    file, cache = tmp_path / "car.avi", tmp_path / "cache"
+    write_video(file)
+    first = unpack_video(file, stamp(file), cache)
+    times = [os.stat(frame).st_mtime_ns for frame in first]
+    again = unpack_video(file, stamp(file), cache)
+    assert list(again) == list(first) and [os.stat(frame).st_mtime_ns for frame in again] == times
+    write_video(file, count=7)
+    longer = unpack_video(file, stamp(file), cache)
+    assert len(longer) == 7 and longer.folder != first.folder
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "car.avi").write_bytes(file.read_bytes())
+    assert unpack_video(tmp_path / "other" / "car.avi", stamp(file), cache).folder != longer.folder
+
+
+def test_progress_is_said(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(videos, "_SAY_EVERY", 2)
+    write_video(tmp_path / "car.avi")
+    with caplog.at_level(logging.INFO, "lib"):
+        unpack_video(tmp_path / "car.avi", None, tmp_path / "cache")
+    assert re.findall(r"car\.avi: (\d) of about 5 frames", caplog.text) == ["2", "4"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_half_a_video_is_never_used(tmp_path, monkeypatch, error):
+    file, cache = tmp_path / "car.avi", tmp_path / "cache"
+    write_video(file)
+    whole = Path.write_bytes
+    written = []
+
+    def interrupted(path: Path, data: bytes) -> int:
+        if len(written) == 3:
+            raise error
+        written.append(path)
+        return whole(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", interrupted)
+        with pytest.raises((KeyboardInterrupt, ValueError)) as caught:
+            unpack_video(file, stamp(file), cache)
+    if caught.type is ValueError:
+        message = str(caught.value)
+        assert "cannot be kept in" in message and "(No space left on device)" in message and "TRACKING_CACHE" in message
+    assert list((cache / "videos").iterdir()) == []
+    # A process that was killed leaves its folder behind, under another name.
+    left = cache / "videos" / f".{written[0].parent.name.rpartition('-')[0].lstrip('.')}-left"
+    left.mkdir()
+    assert len(unpack_video(file, stamp(file), cache)) == 5
+
+
+def test_the_faster_of_two_processes_wins(tmp_path, monkeypatch):
+    file, cache = tmp_path / "car.avi", tmp_path / "cache"
+    write_video(file)
+    write = videos._write_frames
+
+    def slow(video: Path, folder: Path) -> None:
+        write(video, folder)
+        monkeypatch.setattr(videos, "_write_frames", write)
+        unpack_video(file, stamp(file), cache)  # the other process, meanwhile
+
+    monkeypatch.setattr(videos, "_write_frames", slow)
+    frames = unpack_video(file, stamp(file), cache)
+    assert len(frames) == 5 and list((cache / "videos").iterdir()) == [frames.folder]
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all"])
+def test_what_is_no_video_is_named(tmp_path, content):
+    file = tmp_path / "car.mp4"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"car\.mp4: no frame can be read; is it a video that OpenCV's codecs know\?$"):
+        unpack_video(file, stamp(file), tmp_path / "cache")
+    assert list((tmp_path / "cache" / "videos").iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    write_video(tmp_path / "car.avi")
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(ValueError, match=r"car\.avi: its frames cannot be kept in .*/cache/videos \(Not a directory\)"):
+        unpack_video(tmp_path / "car.avi", None, tmp_path / "cache")
+
+
+def test_a_video_cut_short_gives_what_it_has_and_it_is_said(tmp_path, caplog):
+    file = tmp_path / "car.avi"
+    write_video(file, count=30)
+    file.write_bytes(file.read_bytes()[: stamp(file)[0] // 2])
+    frames = unpack_video(file, stamp(file), tmp_path / "cache")
+    assert 0 < len(frames) < 30
+    assert f"car.avi: its header states 30 frames, {len(frames)} could be read" in caplog.text

@@ -1,0 +1,218 @@
+"""Crops of a frame: the same as from the whole of it, from no more of it than needed."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lib.data.augment import to_grayscale
+from lib.data.images import ImageError, open_image, read_image
+from lib.data.views import FrameView
+from lib.geometry.crop import Window, cut, inside, padding_mask, padding_value
+
+WIDTH, HEIGHT = 203, 149
+
+
+def smooth_image(seed: int = 0) -> np.ndarray:
+    """As photographs are: more in the large than in the small, no pixel like another, and no colour grey."""
+    random = np.random.default_rng(seed)
+    image = np.zeros((HEIGHT, WIDTH, 3))
+    for cells, amplitude in ((4, 90.0), (9, 40.0), (18, 12.0)):
+        grid = random.uniform(-1, 1, (cells, cells, 3))
+        image += amplitude * cv2.resize(grid, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return np.clip(image + (130, 120, 110), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    """One picture as JPEG with colours at half resolution, and without loss; sides are odd."""
+    folder = tmp_path_factory.mktemp("frames")
+    files = {"jpg": folder / "frame.jpg", "png": folder / "frame.png"}
+    for file in files.values():
+        cv2.imwrite(str(file), smooth_image()[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+    return files
+
+
+def windows(count: int, seed: int, most: int = 330) -> list[Window]:
+    """Inside, across each border, around everything and beside it; some end exactly at a border."""
+    random = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        side = int(random.integers(1, most if number % 2 else 90))
+        corner = [int(random.integers(-1 - side, length + 2)) for length in (WIDTH, HEIGHT)]
+        if number % 3 == 0:
+            axis = number % 2
+            corner[axis] = int(random.choice([0, (WIDTH, HEIGHT)[axis] - side]))
+        found.append(Window(*corner, side, lost=int(random.integers(2))))
+    return found
+
+
+def crop_of_whole(file: Path, window: Window, size: int, flipped: bool, grayscale: bool, fill: str) -> np.ndarray:
+    """Decode all, take the colours, flip, cut."""
+    image = read_image(file)
+    if grayscale:
+        image = to_grayscale(image)
+    if flipped:
+        image = cv2.flip(image, 1)
+    return cut(image, window, size, padding_value(image, fill))
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+@pytest.mark.parametrize("kind", ["jpg", "png"])
+@pytest.mark.parametrize("decoder", ["auto", "opencv"])
+def test_a_crop_is_that_of_the_whole_frame_at_every_border(files, kind, decoder, fill):
+    for number, window in enumerate(windows(40, seed=7)):
+        for flipped, grayscale in product((False, True), repeat=2):
+            size = (32, 57)[number % 2]
+            found = FrameView(open_image(files[kind], decoder), fill).crop(window, size, flipped, grayscale)
+            expected = crop_of_whole(files[kind], window, size, flipped, grayscale, fill)
+            np.testing.assert_array_equal(found, expected)
+            assert found.flags.c_contiguous and found.shape == (size, size, 3)
+
+
+class SpiedImage:
+    """Some of an opened image, and what was asked of it."""
+
+    def __init__(self, file: Path) -> None:
+        self._image, self.shape, self.asked = open_image(file), (HEIGHT, WIDTH), []
+
+    def pixels(self, region=None, shrink=1):
+        self.asked.append((region, shrink))
+        return self._image.pixels(region, shrink)
+
+
+def test_only_what_a_crop_shows_is_asked_for(files):
+    image = SpiedImage(files["jpg"])
+    view = FrameView(image)
+    view.crop(Window(20, 30, 50), 32, False, False)
+    view.crop(Window(20, 30, 50), 32, True, False)
+    view.crop(Window(-20, 120, 50), 32, False, False)
+    view.crop(Window(-20, 120, 50), 32, True, True)
+    view.crop(Window(-20, 120, 50, lost=0), 32, True, False)
+    view.crop(Window(300, 30, 50), 32, True, True)
+    regions = [
+        (20, 30, 70, 80),
+        (WIDTH - 70, 30, WIDTH - 20, 80),
+        (0, 120, 30, HEIGHT - 1),
+        (WIDTH - 30, 120, WIDTH, HEIGHT - 1),
+        (WIDTH - 30, 120, WIDTH, HEIGHT),
+    ]
+    assert image.asked == [(region, 1) for region in regions]
+
+
+def test_the_whole_is_asked_for_where_its_mean_is_shown(files):
+    image = SpiedImage(files["jpg"])
+    view = FrameView(image, "mean")
+    view.crop(Window(20, 30, 50), 32, False, False)
+    view.crop(Window(-20, 30, 50), 32, False, False)
+    assert image.asked == [((20, 30, 70, 80), 1), ((0, 0, WIDTH, HEIGHT), 1)]
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+def test_crops_of_one_frame_are_decoded_together(files, fill):
+    pairs = windows(60, seed=9)
+    for small, large in zip(pairs[::2], pairs[1::2], strict=True):
+        if any(padding_mask((HEIGHT, WIDTH), window, 32).all() for window in (small, large)):
+            continue
+        for flipped, grayscale in product((False, True), repeat=2):
+            image = SpiedImage(files["jpg"])
+            view = FrameView(image, fill)
+            view.keep(((window, 32) for window in (small, large)), flipped)
+            for window in (small, large):
+                found = view.crop(window, 32, flipped, grayscale)
+                expected = crop_of_whole(files["jpg"], window, 32, flipped, grayscale, fill)
+                np.testing.assert_array_equal(found, expected)
+            assert len(image.asked) == 1
+    image = SpiedImage(files["jpg"])
+    FrameView(image).keep([(Window(20, 30, 50), 32), (Window(60, 10, 30), 32)], False)
+    assert image.asked == [((20, 10, 90, 80), 1)]
+
+
+# Decoded at a part of its size
+
+
+@pytest.mark.parametrize(("side", "shrink"), [(63, 1), (64, 2), (127, 2), (128, 4), (255, 4), (256, 8), (999, 8)])
+def test_a_scaled_crop_has_a_pixel_for_each_of_its_own(files, side, shrink):
+    image = SpiedImage(files["jpg"])
+    view = FrameView(image, scaled=True)
+    view.crop(Window(13, 22, side), 32, False, False)
+    assert [asked for _, asked in image.asked] == [shrink]
+    FrameView(image).crop(Window(13, 22, side), 32, False, False)
+    assert image.asked[1][1] == 1
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+@pytest.mark.parametrize(("ratio", "shrink"), [(2, 2), (3, 2), (5, 4), (9, 8)])
+def test_a_scaled_crop_differs_little_and_lies_where_the_exact_one_does(files, ratio, shrink, fill):
+    """The tolerance, on a picture without edges: 1, 2 and 4 of 255 levels on average over a crop from the half, quarter
+    and eighth, from two of its pixels off the border on. Moved by half a pixel of the crop it would be off by more."""
+    differences, moved = [], []
+    for window in windows(80, seed=11, most=400):
+        size = window.side // ratio
+        middles = [(np.arange(size) + 0.5) * window.side / max(size, 1) + start for start in (window.y1, window.x1)]
+        deep = [
+            (2 * shrink < middle) & (middle < length - 2 * shrink)
+            for middle, length in zip(middles, (HEIGHT, WIDTH), strict=True)
+        ]
+        if min(rows.sum() for rows in deep) < 6:
+            continue
+        for flipped, grayscale in product((False, True), repeat=2):
+            found = FrameView(open_image(files["jpg"]), fill, scaled=True).crop(window, size, flipped, grayscale)
+            expected = crop_of_whole(files["jpg"], window, size, flipped, grayscale, fill)
+            shown = np.ix_(*deep)
+            differences.append(np.abs(found[shown] - expected[shown].astype(int)).mean())
+            for axis in (0, 1):
+                between = (found[shown].astype(float) + np.roll(found, 1, axis)[shown]) / 2
+                moved.append(np.abs(between - expected[shown]).mean())
+    assert len(differences) > 20
+    assert max(differences) < shrink / 2
+    assert np.mean(moved) > 2 * np.mean(differences)
+
+
+@pytest.mark.parametrize(("fill", "shown"), [("zero", 0), ("mean", 1)])
+def test_a_scaled_crop_beside_the_frame_shows_its_surroundings(files, fill, shown):
+    mean = read_image(files["jpg"]).mean(axis=(0, 1))
+    for corner in ((WIDTH + 2, 20), (WIDTH, 20), (-200, 20), (20, HEIGHT + 3), (-500, -500)):
+        for flipped in (False, True):
+            view = FrameView(open_image(files["jpg"]), fill, scaled=True)
+            crop = view.crop(Window(*corner, 200), 25, flipped, False)
+            np.testing.assert_allclose(crop - mean * shown, 0, atol=1.5)
+
+
+def test_scaled_or_not_a_crop_as_fine_as_its_window_is_exact(files):
+    for window in windows(20, seed=13, most=100):
+        exact = FrameView(open_image(files["jpg"])).crop(window, 64, True, False)
+        scaled = FrameView(open_image(files["jpg"]), scaled=True).crop(window, 64, True, False)
+        np.testing.assert_array_equal(scaled, exact)
+
+
+def test_scaled_crops_are_decoded_apart(files):
+    image = SpiedImage(files["jpg"])
+    view = FrameView(image, scaled=True)
+    view.keep([(Window(20, 30, 100), 32), (Window(60, 10, 30), 32)], False)
+    assert image.asked == []
+
+
+def test_a_damaged_frame_is_an_error(tmp_path, files):
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(files["png"].read_bytes()[:60])
+    view = FrameView(open_image(damaged))
+    with pytest.raises(ImageError, match=r"damaged.png: no image, or a damaged one"):
+        view.crop(Window(0, 0, 20), 20, False, False)
+
+
+def test_the_windows_reach_every_border():
+    kinds = set()
+    for window in windows(40, seed=7):
+        left, top, right, bottom = inside(window, (HEIGHT, WIDTH))
+        kinds |= {"left"} if left > window.x1 else set()
+        kinds |= {"top"} if top > window.y1 else set()
+        kinds |= {"right"} if right < window.x1 + window.side else set()
+        kinds |= {"bottom"} if bottom < window.y1 + window.side else set()
+        kinds |= {"nothing"} if left == right or top == bottom else set()
+        kinds |= {"inside"} if (right - left, bottom - top) == (window.side, window.side) else set()
+    assert kinds == {"left", "top", "right", "bottom", "nothing", "inside"}

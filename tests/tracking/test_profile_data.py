@@ -1,0 +1,57 @@
+"""profile_data.py: what it measures and prints, at toy size; how fast anything is, is no matter here."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from lib.data.images import DECODERS
+
+
+@pytest.mark.slow
+def test_every_store_and_decoder_is_measured(run, tmp_path):
+    folder, file = tmp_path / "made", tmp_path / "profile.json"
+    folder.mkdir()
+    words = ["--seconds", 0.2, "--sequences", 2, "--frames", 20, "--folder", folder, "--json", file]
+    ended = run("profile_data.py", *words)
+    assert ended.code == 0, ended.err
+    content = json.loads(file.read_text())
+    installed = {name for name, decoder in DECODERS.items() if decoder.missing() is None}
+    expected = {("straightforward", "cv2.imread", False)}
+    expected |= {(store, decoder, False) for store in ("folder", "lmdb", "crops") for decoder in installed}
+    rows = {(row["store"], row["decoder"], row["scaled"]): row for row in content["rows"]}
+    assert expected < rows.keys() and len(rows) == len(expected) + 2
+    for row in rows.values():
+        assert row["pairs_per_second"] > 0 and sum(row["shares"].values()) == pytest.approx(1)
+        assert (row["missed"] is not None) == (row["store"] == "crops")
+        shown = " ".join([row["store"], row["decoder"], *(["scaled"] if row["scaled"] else [])])
+        assert re.search(rf"^{shown} +{row['pairs_per_second']:.1f} ".replace(" ", " +"), ended.out, re.M), shown
+    assert [scaling["store"] for scaling in content["scaling"]] == ["folder", "lmdb", "crops"]
+    assert list(content["goals"]) == ["folder", "lmdb", "crops", "2 processes"]
+    assert content["frames"]["frames"] == 40
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_index_is_measured(run, tmp_path):
+    ended = run("profile_data.py", "--index", 24, "--folder", tmp_path)
+    assert ended.code == 0, ended.err
+    assert re.search(
+        r"^TrackingNet simulated, 24 videos: opened in [\d.]+ s the first time and [\d.]+ s the second; ",
+        ended.out,
+        re.M,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", ["--seconds 0", "--frames 19", "--sequences 0", "--index 0", "--second 3"])
+def test_wrong_arguments_are_exit_code_2(call, words):
+    assert call("profile_data.py", *words.split()).code == 2
+
+
+def test_a_folder_that_is_not_there_is_one_line(call, tmp_path):
+    ended = call("profile_data.py", "--folder", tmp_path / "nowhere")
+    assert (ended.code, ended.out) == (1, "")
+    assert len(ended.errors) == 1 and str(tmp_path / "nowhere") in ended.errors[0]

@@ -1,0 +1,60 @@
+"""Measure how fast training samples are made, from each store and with each decoder, beside the straightforward way:
+python tracking/profile_data.py [--seconds 10] [--json FILE]; with --index, how fast TrackingNet's annotations open."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lib.data.profiling import profile_index, profile_samples
+from lib.data.sampling import MIN_FRAMES
+from lib.data.simulation import TRACKINGNET_VIDEOS
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="that the straightforward way is measured for")
+    parser.add_argument("--sequences", type=int, default=12, help="synthetic videos that are made")
+    parser.add_argument("--frames", type=int, default=30, help=f"frames of each, {MIN_FRAMES} or more")
+    parser.add_argument(
+        "--index", type=int, nargs="?", const=TRACKINGNET_VIDEOS, metavar="VIDEOS",
+        help=f"measure the index of a simulated TrackingNet instead, of {TRACKINGNET_VIDEOS} videos if no other number",
+    )  # fmt: skip
+    parser.add_argument("--folder", type=Path, help="where to make the data, on the disk to measure")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to this file, too")
+    arguments = parser.parse_args()
+    if arguments.seconds <= 0 or arguments.sequences < 1 or arguments.frames < MIN_FRAMES:
+        parser.error(f"--seconds must be above 0, --sequences 1 or more and --frames {MIN_FRAMES} or more")
+    if arguments.index is not None and arguments.index < 1:
+        parser.error("--index must be 1 or more")
+    return arguments
+
+
+def main() -> int:
+    """0 once all is measured, whatever came out; 1 after an error, 130 after Ctrl-C."""
+    arguments = parse_arguments()
+    try:
+        if arguments.index:
+            report = profile_index(arguments.folder, videos=arguments.index)
+        else:
+            report = profile_samples(
+                arguments.folder, seconds=arguments.seconds, sequences=arguments.sequences, frames=arguments.frames
+            )
+        print(report.text())
+        if arguments.json:
+            report.write(arguments.json)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was made for measuring is removed", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
