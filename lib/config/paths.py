@@ -23,7 +23,7 @@ class Paths(Section):
     * ``output``: runs are written below it, a folder an experiment.
     * ``pretrained_models``: weights that others trained.
     * ``cache``: what is made from the data and can be made again (indices of annotations, frames of videos).
-    * ``crops``: folder of the crop stores of each dataset by its name, one a split, as ``prepare_data.py crops`` makes them.
+    * ``crops``: folder of the crop stores of each dataset by its name, one a split, as ``prepare_data.py crops`` makes.
     """
 
     data: dict[str, Path] = {}

@@ -45,7 +45,7 @@ KINDS = {
 }
 # Of these a sequence is part of what its folder holds (a range of frames, the frames or images that show an object), so
 # an image without a row is in order.
-PARTS_OF_FOLDERS = ("coco", "imagenet_vid", "nfs", "otb", "tc128", "uav")
+PARTS_OF_FOLDERS = ("coco", "imagenet_vid", "nfs", "otb", "tc128", "uav", "vot18", "vot20", "vot22")
 
 EXAMPLES = 3
 # Images that a process is handed at a time: worth the handing over, and few enough to spread one long video.

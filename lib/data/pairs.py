@@ -265,7 +265,9 @@ def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Te
     """What a sample holds of a crop: pixels uint8 ``[3, S, S]``, the target's box and the gain."""
     if plan.mirrored:
         pixels = cv2.flip(pixels, 1)
-    return torch.from_numpy(np.stack(cv2.split(pixels))), torch.from_numpy(plan.box), plan.gain
+    planes = np.empty((3, *pixels.shape[:2]), dtype=np.uint8)
+    cv2.split(pixels, list(planes))  # into its place: stacking would copy it once more
+    return torch.from_numpy(planes), torch.from_numpy(plan.box), plan.gain
 
 
 def _drawable(pool: Pool) -> Positions:
