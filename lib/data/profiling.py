@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -435,6 +436,7 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[Connectio
     context.set_forkserver_preload(["__main__", __name__])
     connection, far_end = context.Pipe()
     process = context.Process(target=target, args=(far_end, *arguments), daemon=True)
+    resource_tracker.ensure_running()  # it would lift the block if it started within
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -609,9 +611,9 @@ def _percentages(row: Row) -> list[str]:
 
 
 def _table(head: Names[str], rows: list[list[str]]) -> list[str]:
-    """Columns side by side, the first two to the left where they are words."""
+    """Columns side by side, those that hold words to the left."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    words = [not rows[0][place].replace(".", "").rstrip("%").isdigit() for place in range(len(head))]
+    words = [any(cell[0].isalpha() for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
             f"{cell:<{width}}" if word else f"{cell:>{width}}"

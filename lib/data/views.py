@@ -53,9 +53,7 @@ class FrameView:
             return self._scaled_crop(window, shrink, size, flipped, grayscale)
         region = self._on_disk(inside(window, self.shape), flipped)
         pixels, value = self._look(region, _leaves(window, region), 1, grayscale)
-        if flipped and pixels.size:
-            pixels = cv2.flip(pixels, 1)
-        return fit(pixels, window, self.shape, size, value)
+        return fit(pixels, window, self.shape, size, value, flipped)
 
     def _scaled_crop(self, window: Window, shrink: int, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
         """As ``crop``, but flipped last: multiples of ``shrink`` count from the left of the frame on disk."""

@@ -104,29 +104,46 @@ def padding_value(image: np.ndarray, fill: Fill) -> Value:
     return red, green, blue
 
 
-def fit(pixels: np.ndarray, window: Window, image_shape: Sequence[int], size: int, value: Value = 0) -> np.ndarray:
+def fit(
+    pixels: np.ndarray,
+    window: Window,
+    image_shape: Sequence[int],
+    size: int,
+    value: Value = 0,
+    flipped: bool = False,
+) -> np.ndarray:
     """The crop from the pixels of ``inside(window, image_shape)`` alone: uint8 ``[size, size, 3]``, contiguous.
 
-    Outside the image it is ``value``, in each channel. The pixels are resized bilinearly.
+    Outside the image it is ``value``, in each channel. The pixels are resized bilinearly. ``flipped`` says that they
+    come from the image before it was flipped left to right, as ``window`` sees it: they are flipped on their way.
     """
     left, top, _, _ = inside(window, image_shape)
-    return cv2.resize(_padded(pixels, left - window.x1, top - window.y1, window.side, window.side, value), (size, size))
+    canvas = _padded(pixels, left - window.x1, top - window.y1, window.side, window.side, value, flipped)
+    return cv2.resize(canvas, (size, size))
 
 
-def _padded(pixels: np.ndarray, left: int, top: int, width: int, height: int, value: Value) -> np.ndarray:
+def _padded(
+    pixels: np.ndarray, left: int, top: int, width: int, height: int, value: Value, flipped: bool = False
+) -> np.ndarray:
     """A picture ``[height, width, 3]`` of ``value`` in which the pixels begin at column ``left`` and row ``top``."""
     rows, columns = pixels.shape[:2]
-    if (rows, columns) == (height, width):
+    if (rows, columns) == (height, width) and not flipped:
         return pixels
-    if value == 0:
-        # zeros, not copyMakeBorder: a window far larger than the image then costs only the memory that is read.
-        padded = np.zeros((height, width, 3), dtype=np.uint8)
-        padded[top : top + rows, left : left + columns] = pixels
-        return padded
-    if not pixels.size:  # which copyMakeBorder refuses
-        return np.full((height, width, 3), value, dtype=np.uint8)
-    borders = top, height - top - rows, left, width - left - columns
-    return cv2.copyMakeBorder(pixels, *borders, cv2.BORDER_CONSTANT, value=value)
+    if value == 0 and height * width > 4 * rows * columns:
+        # A window far larger than the image then costs only the memory that is read.
+        canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    else:
+        canvas = np.empty((height, width, 3), dtype=np.uint8)
+        bottom, right = top + rows, left + columns
+        for border in (canvas[:top], canvas[bottom:], canvas[top:bottom, :left], canvas[top:bottom, right:]):
+            border[...] = value
+    if pixels.size:
+        place = canvas[top : top + rows, left : left + columns]
+        if flipped:
+            cv2.flip(pixels, 1, dst=place)
+        else:
+            place[...] = pixels
+    return canvas
 
 
 def inside_shrunk(window: Window, image_shape: Sequence[int], shrink: int) -> Region:

@@ -88,6 +88,15 @@ def test_time_in_foreign_functions_belongs_to_who_called_them():
     )
 
 
+def test_functions_with_a_stage_of_their_own_are_there():
+    """One that was renamed would be counted with the rest of its module."""
+    lib = Path(profiling.__file__).parents[1]
+    for entry, stage in profiling._STAGE_OF.items():
+        file, _, function = entry.partition(":")
+        (path,) = lib.glob(f"*/{file}")
+        assert stage in STAGES and (not function or f"def {function}(" in path.read_text()), entry
+
+
 def test_every_store_runs_with_every_decoder_that_is_there(monkeypatch):
     best = find_decoder("auto")
     contestants = profiling._contestants()

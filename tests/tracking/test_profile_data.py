@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 
 import pytest
 
@@ -43,6 +46,22 @@ def test_an_index_is_measured(run, tmp_path):
         ended.out,
         re.M,
     )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_behind(start, tmp_path):
+    """As a terminal sends it, to the whole group, while contestants make samples."""
+    with start("profile_data.py", "--seconds", 100, "--sequences", 1, "--frames", 20, "--folder", tmp_path) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("*/crops/full")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(2)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines() == ["stopped; what was made for measuring is removed"]
     assert list(tmp_path.iterdir()) == []
 
 
