@@ -13,7 +13,10 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["lib", "lib.*"]),
-    package_data={"lib.data.datasets": ["lists/*.txt", "lists/*.json"]},
+    package_data={
+        "lib.data.datasets": ["lists/*.txt", "lists/*.json"],
+        "lib.evaluation": ["attributes/*.json", "page_template/*"],
+    },
     install_requires=[
         "torch>=2.11",
         "torchvision>=0.26",

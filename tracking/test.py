@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from lib.config.paths import load_paths
+from lib.experiment.sweep import parse_sweep
 from lib.experiment.testing import evaluate_checkpoints
 from lib.runtime.logs import set_up_logging
+from lib.runtime.stop import Terminated, terminated_like_interrupted
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -23,40 +25,56 @@ def parse_arguments() -> argparse.Namespace:
         "--checkpoint", type=Path, action="append", default=[],
         help="weights (may be repeated); without it, the run's last.pth",
     )  # fmt: skip
-    parser.add_argument("--processes", type=int, default=1, help="processes that share the sequences")
+    parser.add_argument("--sweep", metavar="KEY=VALUES", help="test each value: key=start:stop:step or key=a,b,c")
+    parser.add_argument("--on-test-set", action="store_true", help="allow --sweep on a test set; reports will say so")
+    parser.add_argument(
+        "--processes", type=int, default=1,
+        help="processes that share the sequences, with those of other commands on the same; 0: within the program",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (processes take GPUs in turn) or cuda:N")
+    parser.add_argument(
+        "--legacy-int", action="store_true",
+        help="write boxes as truncated integers too, to <results>/legacy_int, for tools that read pytracking's files",
+    )  # fmt: skip
     parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
     if not arguments.config and not arguments.checkpoint:
         parser.error("name --config, --checkpoint, or both")
-    if arguments.processes < 1:
-        parser.error("--processes must be 1 or more")
+    if arguments.on_test_set and not arguments.sweep:
+        parser.error("--on-test-set goes with --sweep")
+    if arguments.processes < 0:
+        parser.error("--processes must be 0 or more")
     return arguments
 
 
 def main() -> int:
-    """0 if every sequence was tracked and scored, 1 if any was not or after an error, 130 after Ctrl-C."""
+    """0 if every sequence was tracked and scored, or is left to other commands, 1 if any was not or after an error,
+    130 after Ctrl-C, 143 after SIGTERM."""
     arguments = parse_arguments()
     set_up_logging()
     try:
-        report, complete = evaluate_checkpoints(
-            load_paths(arguments.paths),
-            benchmark=arguments.dataset,
-            config=arguments.config,
-            checkpoints=arguments.checkpoint,
-            overrides=arguments.overrides,
-            run=arguments.name,
-            names=arguments.sequence,
-            processes=arguments.processes,
-            device=arguments.device,
-        )
+        with terminated_like_interrupted():
+            report, complete = evaluate_checkpoints(
+                load_paths(arguments.paths),
+                benchmark=arguments.dataset,
+                config=arguments.config,
+                checkpoints=arguments.checkpoint,
+                overrides=arguments.overrides,
+                run=arguments.name,
+                names=arguments.sequence,
+                processes=arguments.processes,
+                device=arguments.device,
+                sweep=parse_sweep(arguments.sweep) if arguments.sweep else None,
+                on_test_set=arguments.on_test_set,
+                legacy_int=arguments.legacy_int,
+            )
     except (ValueError, OSError) as error:
         print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     print(report)
     return 0 if complete else 1
 

@@ -435,22 +435,34 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[Connectio
     context = multiprocessing.get_context(_START_METHOD)
     context.set_forkserver_preload(["__main__", __name__])
     connection, far_end = context.Pipe()
-    process = context.Process(target=target, args=(far_end, *arguments), daemon=True)
+    process = context.Process(target=_begin, args=(far_end, target, *arguments), daemon=True)
     resource_tracker.ensure_running()  # it would lift the block if it started within
-    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-    far_end.close()
-    try:
+        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
+        far_end.close()
+        connection.send(None)
         yield connection
     except EOFError as error:
         raise ValueError("a process that was measured has failed; what it said stands above") from error
     finally:
         connection.close()
-        process.join(1)
-        process.kill()
+        if process.pid is not None:
+            process.join(1)
+            process.kill()
+            process.join()
+
+
+def _begin(connection: Connection, target: Callable[..., None], *arguments: Any) -> None:
+    """Runs the target, unless the main process was interrupted while it started this one."""
+    try:
+        connection.recv()
+    except EOFError:
+        return
+    target(connection, *arguments)
 
 
 def _serve(connection: Connection, contestant: Contestant, stores: _Stores) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections import abc
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.data.datasets.registry import find_dataset
 from lib.data.index import open_dataset
+from lib.data.source import open_source
 from lib.data.types import Sequence
+
+logger = logging.getLogger(__name__)
 
 
 class Benchmark(NamedTuple):
@@ -16,18 +21,20 @@ class Benchmark(NamedTuple):
 
     ``dataset`` names the reader and the key of the data's root in paths.yaml; ``split`` is that reader's; ``protocol``
     is the convention of the scores; ``server`` is who scores it where the ground truth is not public, else empty.
+    ``test_set`` says whether its scores are what trackers are compared by, so that no setting may be chosen by them.
     """
 
     dataset: str
     split: str
     protocol: str
     server: str = ""
+    test_set: bool = True
 
 
 BENCHMARKS = {
     "lasot": Benchmark("lasot", "test", "lasot"),
     "lasot_extension_subset": Benchmark("lasot_extension_subset", "test", "lasot"),
-    "got10k_val": Benchmark("got10k", "official_val", "got10k"),
+    "got10k_val": Benchmark("got10k", "official_val", "got10k", test_set=False),
     "got10k_test": Benchmark("got10k", "test", "got10k", server="the GOT-10k server (got-10k.aitestunion.com)"),
     "trackingnet": Benchmark("trackingnet", "test", "trackingnet", server="the TrackingNet server (eval.ai)"),
     "otb": Benchmark("otb", "otb100", "pytracking"),
@@ -43,7 +50,8 @@ BENCHMARKS = {
     "vot18": Benchmark("vot18", "vot2018", "pytracking"),
     "vot20": Benchmark("vot20", "vot2020", "pytracking"),
     "vot22": Benchmark("vot22", "vot2022", "pytracking"),
-    "own": Benchmark("own", "all", "pytracking"),
+    # Whether it is one, only its owner can say.
+    "own": Benchmark("own", "all", "pytracking", test_set=False),
 }
 
 
@@ -60,3 +68,32 @@ def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]
     """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``."""
     benchmark = find_benchmark(name)
     return open_dataset(benchmark.dataset, benchmark.split, root, cache)
+
+
+class Readable(NamedTuple):
+    """The sequences of a benchmark that can be read, in its order, and by name why the others cannot."""
+
+    sequences: abc.Sequence[Sequence]
+    unreadable: abc.Mapping[str, str]
+
+
+def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
+    """As ``read_benchmark``, but sequences whose annotations or frames cannot be read do not take the others with them.
+
+    They must not be forgotten either: without them there is no score of the set. Raises ``ValueError`` where the
+    dataset cannot be listed, or none of it be read.
+    """
+    try:
+        return Readable(read_benchmark(name, root, cache), {})
+    except ValueError as error:
+        benchmark = find_benchmark(name)
+        sequences, unreadable = [], {}
+        for entry in find_dataset(benchmark.dataset).entries(open_source(root, cache), benchmark.split):
+            try:
+                sequences.append(entry.read())
+            except ValueError as reason:
+                unreadable[entry.name] = str(reason)
+                logger.error("sequence %s cannot be read: %s", entry.name, reason)
+        if not sequences or not unreadable:
+            raise error
+        return Readable(sequences, unreadable)

@@ -2,108 +2,139 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from lib.data.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
-from lib.evaluation.metrics import Got10kScores, got10k_overlaps, got10k_scores
-from lib.evaluation.results import ResultsFolder
-
-COMPUTED = ("got10k",)  # protocols; results of the others are kept on disk until theirs can be computed
-
-
-class SequenceScore(NamedTuple):
-    """One sequence's scores; None without a frame that counts, and with an ``error`` if it could not be scored."""
-
-    name: str
-    scores: Got10kScores | None
-    error: str = ""
+from lib.evaluation.protocols import Annotation, Curves
+from lib.evaluation.results import ResultsFolder, sweep_warning
+from lib.evaluation.scoring import SetScores, annotation_of, score_set
 
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkScore:
-    """The scores of one results folder: ``overall`` over the sequences without an error, and each sequence's own.
+    """One results folder scored by every protocol; ``protocol`` is the benchmark's own, whose numbers are shown.
 
-    ``overall`` is None where ``server`` scores, where ``protocol`` cannot be computed yet, and where no frame could be
-    scored.
+    Where ``server`` scores, ``scores`` is None and results are only checked to be complete. ``missing`` says of each
+    sequence without a complete result why it has none.
     """
 
     benchmark: str
     protocol: str
     server: str
     folder: Path
-    manifest: dict[str, Any]
-    overall: Got10kScores | None
-    sequences: tuple[SequenceScore, ...]
+    manifest: Mapping[str, Any]
+    sequences: tuple[str, ...]
+    missing: Mapping[str, str]
+    scores: SetScores | None
 
     @property
-    def errors(self) -> tuple[SequenceScore, ...]:
-        """The sequences that could not be scored; a program that has any exits non-zero."""
-        return tuple(sequence for sequence in self.sequences if sequence.error)
+    def values(self) -> dict[str, float]:
+        """The benchmark's scores by name, in fractions; empty where a sequence has none, or where a server scores."""
+        return self.scores.values(self.protocol) if self.scores else {}
+
+    @property
+    def curves(self) -> Curves | None:
+        """The benchmark's curves, None where it has no score."""
+        return self.scores.overall[self.protocol] if self.scores else None
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """The sequences without a score by the benchmark's protocol, and why; a program that has any exits non-zero."""
+        return self.scores.errors(self.protocol) if self.scores else dict(self.missing)
+
+    def by_sequence(self) -> dict[str, dict[str, float]]:
+        """The scores of each sequence that the benchmark's protocol could score, in fractions."""
+        scored = self.scores.sequences if self.scores else ()
+        return {entry.name: entry.values(self.protocol) for entry in scored if self.protocol in entry.curves}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain types, for JSON."""
-        return {
+        """Plain types, for JSON: scores by every protocol of the set and each sequence, None for what is no number."""
+        content = {
             "benchmark": self.benchmark,
             "protocol": self.protocol,
-            "scored_by": self.server or ("this program" if self.protocol in COMPUTED else "nobody yet"),
+            "scored_by": self.server or "this program",
             "results": str(self.folder),
-            "manifest": self.manifest,
-            "overall": self.overall.as_dict() if self.overall else None,
+            "manifest": dict(self.manifest),
+            "errors": self.errors,
+        }
+        if self.scores is None:
+            return content
+        curves = self.curves
+        return content | {
+            "scores": {name: _plain(self.scores.values(name)) for name in self.scores.overall},
+            "success_curve": None if curves is None else curves.success.tolist(),
             "sequences": {
-                name: {"scores": scores.as_dict() if scores else None, "error": error}
-                for name, scores, error in self.sequences
+                entry.name: {
+                    "scores": {name: _plain(entry.values(name)) for name in entry.curves},
+                    "errors": dict(entry.errors),
+                }
+                for entry in self.scores.sequences
             },
         }
 
 
-def score_benchmark(benchmark: str, sequences: list[Sequence], folder: ResultsFolder) -> BenchmarkScore:
-    """Score the results of ``sequences`` in ``folder`` by the benchmark's protocol.
+def score_benchmark(
+    benchmark: str,
+    sequences: Many[Sequence],
+    folder: ResultsFolder,
+    unreadable: Mapping[str, str] = MappingProxyType({}),
+) -> BenchmarkScore:
+    """Score the results of ``sequences`` in ``folder`` by every protocol in one pass.
 
-    A sequence without a complete result, or that the protocol refuses, becomes an error of its own and is left out of
-    the overall score. Where a server holds the ground truth, or the protocol cannot be computed yet, results are only
-    checked to be complete.
+    A sequence without a complete result, or that a protocol refuses, is that protocol's error, and the protocol then
+    gives no score for the set. ``unreadable`` are sequences of the set whose annotations cannot be read, and why. Where
+    a server holds the ground truth, results are only checked to be complete.
     """
     entry = find_benchmark(benchmark)
-    computed = not entry.server and entry.protocol in COMPUTED
-    scored, pooled = [], []
+    boxes, missing = {}, dict(unreadable)
     for sequence in sequences:
         try:
-            predicted = folder.boxes(sequence)
-            overlaps = _overlaps(sequence, predicted) if computed else np.empty(0)
+            boxes[sequence.name] = folder.boxes(sequence)
         except ValueError as error:
-            scored.append(SequenceScore(sequence.name, None, str(error)))
-        else:
-            scored.append(SequenceScore(sequence.name, got10k_scores(overlaps)))
-            pooled.append(overlaps)
+            missing[sequence.name] = str(error)
+
+    def find_boxes(annotation: Annotation) -> np.ndarray:
+        if annotation.name in missing:
+            raise ValueError(missing[annotation.name])
+        return boxes[annotation.name]
+
+    scores = None
+    if not entry.server:
+        annotations = (annotation_of(sequence, benchmark) for sequence in sequences)
+        scores = score_set(folder.path.name, benchmark, annotations, find_boxes, unreadable=unreadable)
+    names = (*(sequence.name for sequence in sequences), *unreadable)
     return BenchmarkScore(
-        benchmark=benchmark,
-        protocol=entry.protocol,
-        server=entry.server,
-        folder=folder.path,
-        manifest=folder.manifest(),
-        overall=got10k_scores(np.concatenate(pooled)) if pooled else None,
-        sequences=tuple(scored),
+        benchmark, entry.protocol, entry.server, folder.path, folder.manifest(), names, missing, scores
     )
 
 
 def table(scores: list[BenchmarkScore]) -> str:
-    """A line for each results folder, its protocol beside its numbers (fractions); below, what else must be known."""
-    width = max([len("results"), *(len(score.folder.name) for score in scores)])
-    protocol_width = max([len("protocol") + 1, *(len(score.protocol) for score in scores)])
-    layout = f"{{:<24}} {{:<{width}}} {{:<{protocol_width}}} {{}}  {{}}"
-    lines = [layout.format("benchmark", "results", "protocol", "    AO  SR0.5 SR0.75", "sequences")]
+    """A line for each results folder, its protocol beside its numbers (percent); below, what else must be known."""
+    rows = [("benchmark", "results", "protocol", "scores (%)", "sequences")]
     for score in scores:
-        numbers = (score.overall.ao, score.overall.sr50, score.overall.sr75) if score.overall else ()
-        columns = " ".join(f"{number:6.3f}" for number in numbers) or "     -      -      -"
         complete = f"{len(score.sequences) - len(score.errors)}/{len(score.sequences)}"
-        lines.append(layout.format(score.benchmark, score.folder.name, score.protocol, columns, complete))
+        rows.append((score.benchmark, score.folder.name, score.protocol, values_text(score.values), complete))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines + [note for score in scores for note in _notes(score)])
+
+
+def values_text(values: Mapping[str, float]) -> str:
+    """Scores in percent with their names, ``AO 75.71  SR0.5 91.10``; a dash for none."""
+    return "  ".join(f"{name} {100 * value:.2f}" for name, value in values.items()) or "-"
+
+
+def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
 
 
 def _notes(score: BenchmarkScore) -> list[str]:
@@ -111,17 +142,16 @@ def _notes(score: BenchmarkScore) -> list[str]:
     notes = []
     if score.server:
         notes.append(f"{where}: ground truth beyond the first frame is not public; {score.server} scores these results")
-    elif score.protocol not in COMPUTED:
-        whole = "" if score.errors else "the results are complete and on disk, but "
-        notes.append(f"{where}: {whole}scores by the {score.protocol} protocol are not computed yet")
     if score.manifest["overrides"]:
         changed = ", ".join(f"{key}={value}" for key, value in score.manifest["overrides"].items())
         notes.append(f"{where}: settings of this benchmark: {changed}")
+    if warning := sweep_warning(score.manifest):
+        notes.append(f"{where}: WARNING: {warning}")
+    if score.scores is not None:
+        for name, done in score.scores.notes(score.protocol).items():
+            notes.append(f"{where}: {name}, by the protocol's rule: {'; '.join(done)}")
     if score.errors:
-        notes.append(f"{where}: INCOMPLETE, {len(score.errors)} of {len(score.sequences)} sequences are left out")
-    return notes + [f"{where}: FAILED {sequence.name}: {sequence.error}" for sequence in score.errors]
-
-
-def _overlaps(sequence: Sequence, predicted: np.ndarray) -> np.ndarray:
-    height, width = read_image(sequence.frames[0]).shape[:2]
-    return got10k_overlaps(sequence.boxes, predicted, sequence.cover, width, height)
+        counts = f"{len(score.errors)} of {len(score.sequences)} sequences failed"
+        without = "" if score.server else f": the {score.protocol} protocol gives no score for the set"
+        notes.append(f"{where}: INCOMPLETE, {counts}{without}")
+    return notes + [f"{where}: FAILED {name}: {reason}" for name, reason in score.errors.items()]

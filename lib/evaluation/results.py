@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,10 +21,12 @@ import torch
 
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
+from lib.evaluation.claims import holding
 from lib.runtime.checkpoint import file_sha256
 from lib.runtime.files import replacing
 
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
+LEGACY_INT = "legacy_int"
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +50,23 @@ class Track:
     network_seconds: np.ndarray
 
 
+class NotedFailure(NamedTuple):
+    """Why a sequence has no result, and ``moment``, by the clock of the file system, when that was noted."""
+
+    reason: str
+    traceback: str
+    moment: float
+
+
 @dataclass(frozen=True)
 class ResultsFolder:
     """The results of one checkpoint with one choice of settings on one benchmark; made by ``open_results``.
 
     ``<sequence>.txt`` holds a box a frame (x,y,w,h in pixels, the first as given), beside it ``_scores.txt``,
     ``_time.txt`` (seconds end to end) and ``_network_time.txt``. The box file is written last: where it is complete,
-    the sequence is finished. ``failures.log`` keeps the tracebacks of those that failed.
+    the sequence is finished. ``failures.log`` keeps the tracebacks of those that failed, ``<sequence>.failed`` the last
+    failure of one that is not finished yet. Whoever writes a sequence holds the claim on it
+    (``lib.evaluation.claims``).
     """
 
     path: Path
@@ -93,18 +108,58 @@ class ResultsFolder:
             return False
         return True
 
+    def write_legacy_int(self, sequence: Sequence) -> None:
+        """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: cut to integers towards 0, between
+        tabs, as pytracking and OSTrack write them (``lib/test/evaluation/running.py``), for tools that read those.
+
+        Scores of these differ from those of the boxes: nothing here reads them. Raises ``ResultsError`` as ``boxes``
+        and ``write``, and for a box that is no number, of which there is no integer.
+        """
+        file = self.path / LEGACY_INT / f"{sequence.name}.txt"
+        boxes = self.boxes(sequence)
+        if not np.isfinite(boxes).all():
+            frame = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0]) + 1
+            raise ResultsError(f"{file}: the box of frame {frame} is no number, so it has no integers to write")
+        _make_folder(file.parent)
+        _write_whole(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
+
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Keep plain types under a name in this folder; ``ResultsError`` when the disk refuses."""
-        _write_whole(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        with holding(self.path, name):
+            _write_whole(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
-    def note_failure(self, name: str, reason: str, traceback: str) -> None:
-        """Append what went wrong with a sequence to ``failures.log``."""
+    def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
+        """Append what went wrong with a sequence to ``failures.log``, and keep it for ``failure``, there with the part
+        of the traceback that is to be ``shown`` at the end of a run."""
         file = self.path / "failures.log"
         try:
-            with file.open("a", encoding="utf-8") as stream:
+            with holding(self.path, file.name), file.open("a", encoding="utf-8") as stream:
                 stream.write(f"{_now()} {name}: {reason}\n{traceback}\n\n")
         except OSError as error:
             raise _refused(file, error) from error
+        _write_whole(self._failed(name), json.dumps({"reason": reason, "traceback": shown}) + "\n")
+
+    def failure(self, name: str) -> NotedFailure | None:
+        """The last failure of a sequence, if it was not finished since."""
+        file = self._failed(name)
+        try:
+            with file.open(encoding="utf-8") as stream:
+                content, moment = json.load(stream), os.fstat(stream.fileno()).st_mtime
+            return NotedFailure(str(content["reason"]), str(content["traceback"]), moment)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResultsError(f"{file}: cannot be read ({error}); remove it and run again") from error
+
+    def forget_failure(self, name: str) -> None:
+        """A sequence is finished, so that its last failure counts no more."""
+        try:
+            self._failed(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(self._failed(name), error) from error
+
+    def _failed(self, name: str) -> Path:
+        return self.path / f"{name}.failed"
 
     def _file(self, sequence: Sequence, suffix: str = "") -> Path:
         return self.path / f"{sequence.name}{suffix}.txt"
@@ -119,19 +174,21 @@ def open_results(
     device: str,
     label: str | None = None,
     overrides: dict[str, Any] | None = None,
+    sweep: str = "",
 ) -> ResultsFolder:
     """Make or reopen ``<output>/<experiment>/results/<benchmark>/<label>-<8 hex digits>/`` and note this run in it.
 
     The digits are of the checkpoint's content and the resolved ``settings``, so another checkpoint or other settings
     get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
     ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state. Both are plain
-    types, as JSON has them. Raises ``ResultsError`` where the checkpoint cannot be read or the folder not be used.
+    types, as JSON has them. ``sweep`` is what was swept if this run is part of that; the manifest keeps every one, as
+    nobody forgets the scores seen. Raises ``ResultsError`` where the checkpoint cannot be read or the folder not be
+    used.
     """
     sha256 = _sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
     folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
     file = folder / "manifest.json"
-    earlier = _read_manifest(file) if file.exists() else None
     description = {
         "format": 1,
         "experiment": experiment,
@@ -143,12 +200,25 @@ def open_results(
         "overrides": overrides or {},
     }
     source = json.loads(json.dumps(description, allow_nan=False))  # as it will be read back: lists for tuples
-    if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
-        raise ResultsError(f"{file}: is of another checkpoint or other settings; move its folder away and run again")
-    runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device)]
     _make_folder(folder)
-    _write_whole(file, json.dumps({**source, "runs": runs}, indent=2, allow_nan=False) + "\n")
+    with holding(folder, file.name):
+        earlier = _read_manifest(file) if file.exists() else None
+        if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
+            raise ResultsError(
+                f"{file}: is of another checkpoint or other settings; move its folder away and run again"
+            )
+        runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device)]
+        sweeps = list(dict.fromkeys([*(earlier or {}).get("sweeps", []), *([sweep] if sweep else [])]))
+        _write_whole(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
     return ResultsFolder(folder)
+
+
+def sweep_warning(manifest: Mapping[str, Any]) -> str:
+    """What every report of these results has to say where their settings were swept on the test set itself; else ""."""
+    sweeps = manifest.get("sweeps", [])
+    if not sweeps or not find_benchmark(manifest["benchmark"]).test_set:
+        return ""
+    return f"settings chosen on the test set: swept {'; '.join(sweeps)}"
 
 
 def read_rows(file: Path, columns: int) -> np.ndarray:
@@ -157,17 +227,39 @@ def read_rows(file: Path, columns: int) -> np.ndarray:
     Raises ``ResultsError`` for a missing file and for a line that holds anything else.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ResultsError(f"{file}: cannot be read ({error}); track the sequence again") from error
+    return parse_rows(text, columns, file)
+
+
+def parse_rows(text: str, columns: int | None, source: str | Path) -> np.ndarray:
+    """Lines of numbers between commas, tabs or blanks, of a file that ``source`` names: float64 ``[N, columns]``.
+
+    ``columns`` None takes as many as the first line has. NaN and infinities are numbers; empty lines at the end are
+    nothing. Raises ``ResultsError`` for the first line that holds anything else.
+    """
+    lines = text.rstrip().split("\n") if text.strip() else []
+    words = [line.split(",") if "," in line else line.split() for line in lines]
+    if columns is None:
+        columns = len(_numbers(lines[0]) or []) or 1 if lines else 0
+    if "_" not in text and {len(row) for row in words} <= {columns}:
+        try:
+            return np.array([float(word) for row in words for word in row]).reshape(-1, columns)
+        except ValueError:
+            pass  # commas and blanks in one line, or no number: told apart below, line by line
     rows = [_numbers(line) for line in lines]
     for number, row in enumerate(rows, start=1):
         if row is None or len(row) != columns:
-            raise ResultsError(f"{file}: line {number} is {lines[number - 1][:60]!r}, not {columns} numbers")
+            wanted = f"{columns} number{'s' * (columns > 1)}"
+            raise ResultsError(f"{source}: line {number} is {lines[number - 1].rstrip()[:60]!r}, not {wanted}")
     return np.array(rows, dtype=np.float64).reshape(-1, columns)
 
 
 def _numbers(line: str) -> list[float] | None:
+    """The numbers of a line, None if there is anything else; Python's own 1_000 is no number in a file."""
+    if "_" in line:
+        return None
     try:
         return [float(word) for word in re.split(r"\s*[,\s]\s*", line.strip())]
     except ValueError:
@@ -210,6 +302,8 @@ def _run_description(checkpoint: Path | None, device: str) -> dict[str, Any]:
             "torch": torch.__version__,
             "numpy": np.__version__,
             "opencv": cv2.__version__,
+            "tracking-lib": version("tracking-lib"),
+            **({"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()} if on_cuda else {}),
         },
     }
 

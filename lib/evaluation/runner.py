@@ -1,54 +1,32 @@
-"""Tracks the sequences of a benchmark, in this process or in several, and loses no more than the one that fails."""
+"""Tracks the sequences of a benchmark, together with other commands that were started on the same, and loses no more
+than the one that fails."""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import signal
-import traceback
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from time import perf_counter
-from typing import Literal, NamedTuple
+from itertools import count
+from time import perf_counter, sleep
+from types import MappingProxyType
 
-import cv2
 import numpy as np
-import torch
-from tqdm import tqdm
 
-from lib.data.images import read_image
 from lib.data.types import Sequence
-from lib.evaluation.baselines import FrameTracker
+from lib.evaluation.attempt import Failure, attempt, is_sound
+from lib.evaluation.claims import Claim, Claims
+from lib.evaluation.progress import RunProgress
+from lib.evaluation.queue import SequenceStatus, WorkQueue
 from lib.evaluation.results import ResultsFolder, Track
+from lib.evaluation.workers import Outcome, RunError, TrackerFactory, Workers
 
-PATIENCE_SECONDS = 30
+LOOK_SECONDS = 1.0  # between two looks at what other commands are doing
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 logger = logging.getLogger(__name__)
-
-TrackerFactory = Callable[[int], FrameTracker]
-
-
-class RunError(ValueError):
-    """A run that cannot go on because one of its processes could not build the tracker."""
-
-
-class Failure(NamedTuple):
-    """Why a sequence, or a process, gave no result: one line, and the whole traceback for the log."""
-
-    reason: str
-    traceback: str
-
-
-class SequenceStatus(NamedTuple):
-    """What became of one sequence: tracked now, kept from an earlier run of the same kind, or failed for ``reason``."""
-
-    name: str
-    status: Literal["tracked", "kept", "failed"]
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,200 +57,143 @@ class RunSummary:
     @property
     def failed(self) -> tuple[SequenceStatus, ...]:
         """The sequences without a result; a program that has any exits non-zero."""
-        return tuple(status for status in self.sequences if status.status == "failed")
+        return self._with("failed")
+
+    @property
+    def elsewhere(self) -> tuple[SequenceStatus, ...]:
+        """The sequences that other commands are tracking: the last of them to finish computes the score."""
+        return self._with("elsewhere")
 
     def text(self) -> str:
-        """A few lines for the terminal: counts, speeds, and each failure."""
+        """Some lines for the terminal: counts, speeds, what others are tracking, and each failure."""
         counts = Counter(status.status for status in self.sequences)
-        lines = [f"sequences: {counts['tracked']} tracked, {counts['kept']} kept, {counts['failed']} failed"]
+        others = f", {counts['elsewhere']} in the hands of other commands" if self.elsewhere else ""
+        lines = [f"sequences: {counts['tracked']} tracked, {counts['kept']} kept, {counts['failed']} failed{others}"]
         if self.end_to_end:
             together = self.end_to_end.frames / self.wall_seconds
             lines.append(f"end to end: {_speed_text(self.end_to_end)}")
             if self.network:
                 lines.append(f"network:    {_speed_text(self.network)}")
             lines.append(f"{self.processes} process(es) together, start included: {together:.1f} frames/s")
+        lines += [f"elsewhere {status.name}: {status.reason}" for status in self.elsewhere]
         lines += [f"FAILED {status.name}: {status.reason}" for status in self.failed]
+        together_failed: dict[str, list[str]] = {}
+        for status in self.failed:
+            together_failed.setdefault(status.traceback, []).append(status.name)
+        for traceback, names in together_failed.items():
+            if traceback:
+                lines += [f"of {', '.join(names)}:", *(f"    {line}" for line in traceback.splitlines())]
         return "\n".join(lines)
+
+    def _with(self, word: str) -> tuple[SequenceStatus, ...]:
+        return tuple(status for status in self.sequences if status.status == word)
 
 
 def run_benchmark(
-    sequences: list[Sequence], make_tracker: TrackerFactory, folder: ResultsFolder, processes: int = 1
+    sequences: list[Sequence],
+    make_tracker: TrackerFactory,
+    folder: ResultsFolder,
+    processes: int = 0,
+    unreadable: Mapping[str, str] = NOTHING,
+    wait: bool = False,
 ) -> RunSummary:
     """Track every sequence that is not finished in ``folder``, and write each there as soon as it is done.
 
-    ``make_tracker(number)`` is called once in each process (numbered from 0, so that processes can share out devices),
-    and must be picklable for more than one. A sequence that raises, or whose process dies, is reported in the summary,
-    its traceback in the folder; the others go on. Raises what ``make_tracker`` raises if it fails (``RunError`` with
-    several processes) and ``ResultsError`` if results cannot be written. After Ctrl-C, which passes through as
-    ``KeyboardInterrupt``, the finished sequences are on disk.
+    Commands that run at once on the same folder, on one machine or on many, share the sequences: each is tracked by one
+    of them. When none is left to take, this one ends and says which are still in the hands of others; with ``wait`` it
+    waits until nobody has any. So it does after a failure, as launchers (torchrun, ``srun -K``) stop all commands when
+    one ends badly.
+
+    ``processes`` is how many track at a time; 0 does it in this process, where an error that kills it ends the run.
+    ``make_tracker(number)`` is called once in each process and must be picklable for any but 0. The numbers are 0, 1,
+    2 ... over all commands of this machine in this folder, so that processes can share out its devices. A sequence that
+    raises, or whose process dies, is reported in the summary, its traceback in the folder; the others go on.
+    ``unreadable`` are sequences that failed already when they were read: name and reason.
+
+    Raises what ``make_tracker`` raises if it fails (``RunError`` with several processes), ``ResultsError`` or
+    ``ClaimError`` if results cannot be written. After Ctrl-C, which passes through as ``KeyboardInterrupt``, the
+    finished sequences are on disk, the others free for any command, and no process is left.
     """
     started = perf_counter()
-    kept = {sequence.name for sequence in sequences if folder.is_finished(sequence)}
-    waiting = [sequence for sequence in sequences if sequence.name not in kept]
-    processes = max(1, min(processes, len(waiting)))
-    statuses = {name: SequenceStatus(name, "kept") for name in kept}
-    tracks = []
-    several = processes > 1
-    run = _track_in_processes(waiting, make_tracker, processes) if several else _track_here(waiting, make_tracker)
-    hidden = None if waiting else True  # None: on a terminal only
-    bar = tqdm(total=sum(map(len, waiting)), unit="frame", smoothing=0, dynamic_ncols=True, disable=hidden)
-    with bar, closing(run) as outcomes:
-        bar.set_postfix_str(f"{len(kept)}/{len(sequences)} sequences")
-        for sequence, outcome in outcomes:
-            if isinstance(outcome, Failure):
-                logger.error("sequence %s failed: %s", sequence.name, outcome.reason)
-                folder.note_failure(sequence.name, *outcome)
-                statuses[sequence.name] = SequenceStatus(sequence.name, "failed", outcome.reason)
-            else:
-                folder.write(sequence, outcome)
-                tracks.append(outcome)
-                statuses[sequence.name] = SequenceStatus(sequence.name, "tracked")
-            bar.set_postfix_str(f"{len(statuses)}/{len(sequences)} sequences", refresh=False)
-            bar.update(len(sequence))
+    tracks: list[Track] = []
+    told = False
+    failed = [SequenceStatus(name, "failed", reason) for name, reason in unreadable.items()]
+    for status in failed:
+        folder.note_failure(status.name, status.reason, "the sequence cannot be read")
+    with Claims(folder.path) as claims:
+        # Long ones first: at the end no process should be left alone with one.
+        queue = WorkQueue(sorted(sequences, key=len, reverse=True) if processes else sequences, folder, claims)
+        waiting = queue.open
+        processes = min(processes, len(waiting))
+        numbers = _numbers(claims, max(1, processes)) if waiting else []
+        with RunProgress(sum(map(len, waiting)), len(sequences) + len(failed), len(queue.statuses)) as progress:
+
+            def show(frames: int) -> None:
+                """So many frames of sequences that are not settled yet are done."""
+                progress.show(queue.settled_frames + frames, queue.settled)
+
+            while True:
+                if processes:
+                    run = _track_in_processes(queue.take, make_tracker, numbers, show)
+                else:
+                    run = _track_here(queue.take, make_tracker, numbers, show)
+                with closing(run) as outcomes:
+                    for sequence, outcome in outcomes:
+                        if queue.settle(sequence, outcome).status == "tracked":
+                            tracks.append(outcome)
+                show(0)
+                some_failed = any(status.status == "failed" for status in queue.statuses.values())
+                if not queue.open or not (wait or some_failed):
+                    break
+                if not told:
+                    names = ", ".join(sequence.name for sequence in queue.open)
+                    logger.info("waiting for the sequences in the hands of other commands: %s", names)
+                    told = True
+                sleep(LOOK_SECONDS)
     return RunSummary(
-        sequences=tuple(statuses[sequence.name] for sequence in sequences),
-        processes=processes,
+        sequences=(*(queue.statuses[sequence.name] for sequence in sequences), *failed),
+        processes=max(1, processes),
         wall_seconds=perf_counter() - started,
         end_to_end=_speed([track.seconds for track in tracks]),
         network=_speed([track.network_seconds for track in tracks]),
     )
 
 
-def track_sequence(tracker: FrameTracker, sequence: Sequence) -> Track:
-    """Follow the target of a sequence from its first box on; raises what the tracker or an unreadable image raises."""
-    if not sequence.frames:
-        raise ValueError(f"sequence {sequence.name} has no frames")
-    rows = []
-    for number, path in enumerate(sequence.frames):
-        started = perf_counter()
-        image = read_image(path)
-        if number == 0:
-            tracker.init(image, sequence.boxes[0])
-            box, score = np.array(sequence.boxes[0], dtype=np.float64), 1.0
-        else:
-            box, score = tracker.update(image)
-        rows.append((*box, score, perf_counter() - started, tracker.network_seconds))
-    table = np.array(rows, dtype=np.float64)
-    return Track(boxes=table[:, :4], scores=table[:, 4], seconds=table[:, 5], network_seconds=table[:, 6])
+def _numbers(claims: Claims, wanted: int) -> list[int]:
+    """The lowest numbers that no process of this machine has."""
+    numbers = []
+    for number in count():
+        if len(numbers) == wanted:
+            return numbers
+        if isinstance(claims.take(f"process-{number}-of-{socket.gethostname()}"), Claim):
+            numbers.append(number)
+    raise AssertionError("count() has no end")
 
 
-Outcome = tuple[Sequence, Track | Failure]
+Take = Callable[[], Sequence | None]
+Show = Callable[[int], None]
 
 
-def _track_here(sequences: list[Sequence], make_tracker: TrackerFactory) -> Iterator[Outcome]:
-    if not sequences:
-        return
-    tracker = make_tracker(0)
-    for sequence in sequences:
-        yield sequence, _attempt(tracker, sequence)
+def _track_here(take: Take, make_tracker: TrackerFactory, numbers: list[int], show: Show) -> Iterator[Outcome]:
+    tracker = None
+    while (sequence := take()) is not None:
+        tracker = tracker or make_tracker(numbers[0])
+        outcome = attempt(tracker, sequence, show)
+        yield sequence, outcome
+        if isinstance(outcome, Failure) and not is_sound():
+            raise RunError(
+                f"sequence {sequence.name} left the GPU in a state in which this process cannot go on "
+                f"({outcome.reason}); track in processes of their own"
+            )
 
 
-def _attempt(tracker: FrameTracker, sequence: Sequence) -> Track | Failure:
-    try:
-        return track_sequence(tracker, sequence)
-    except Exception as error:
-        return _failure(error)
-
-
-def _failure(error: Exception) -> Failure:
-    line = " ".join(str(error).split()) or "no message"
-    reason = line if isinstance(error, ValueError) else f"{type(error).__name__}: {line}"
-    return Failure(reason, "".join(traceback.format_exception(error)).rstrip())
-
-
-class _Worker:
-    """A process with its own tracker, which is handed one sequence at a time through a pipe.
-
-    ``sequence`` is the one it works on; None while it builds its tracker.
-    """
-
-    def __init__(self, number: int, make_tracker: TrackerFactory, threads: int) -> None:
-        self.number = number
-        self.sequence: Sequence | None = None
-        self.alive = True
-        context = multiprocessing.get_context("spawn")
-        self.connection, far_end = context.Pipe()
-        self._process = context.Process(target=_work, args=(far_end, number, make_tracker, threads), daemon=True)
-        # Ctrl-C reaches the whole process group, but the parent alone decides: a worker is born with it blocked.
-        resource_tracker.ensure_running()  # it would lift the block if it started within
-        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-        far_end.close()
-
-    def hand(self, sequence: Sequence) -> None:
-        """Give the worker its next sequence. If it has just died, reading its answer will tell."""
-        self.sequence = sequence
-        with suppress(OSError):
-            self.connection.send(sequence)
-
-    def answer(self) -> Track | Failure | None:
-        """What came through the pipe: a result, or None for a tracker that has been built. A death is a ``Failure``."""
-        try:
-            return self.connection.recv()
-        except (EOFError, OSError):
-            self.alive = False
-            self._process.join(PATIENCE_SECONDS)
-            reason = f"its process died with exit code {self._process.exitcode} (-9 is often a lack of memory)"
-            return Failure(reason, "the process ended without a traceback")
-
-    def stop(self) -> None:
-        """End the process, whatever it is doing."""
-        self.connection.close()
-        self._process.terminate()
-        self._process.join(PATIENCE_SECONDS)
-
-
-def _track_in_processes(sequences: list[Sequence], make_tracker: TrackerFactory, processes: int) -> Iterator[Outcome]:
-    """Outcomes as they come. A worker that dies is replaced if sequences are still waiting."""
-    waiting = deque(sequences)
-    threads = max(1, torch.get_num_threads() // processes)
-    workers: dict[Connection, _Worker] = {}
-
-    def start(number: int) -> None:
-        worker = _Worker(number, make_tracker, threads)
-        workers[worker.connection] = worker
-
-    try:
-        for number in range(processes):
-            start(number)
-        while workers:
-            for connection in wait(list(workers)):
-                worker = workers[connection]
-                answer = worker.answer()
-                if worker.sequence is not None:
-                    yield worker.sequence, answer
-                elif isinstance(answer, Failure):
-                    error = RunError(f"process {worker.number} could not build its tracker: {answer.reason}")
-                    error.add_note(answer.traceback)
-                    raise error
-                if worker.alive and waiting:
-                    worker.hand(waiting.popleft())
-                    continue
-                del workers[connection]
-                worker.stop()
-                if waiting:
-                    start(worker.number)
-    finally:
-        for worker in workers.values():
-            worker.stop()
-
-
-def _work(connection: Connection, number: int, make_tracker: TrackerFactory, threads: int) -> None:
-    """The worker's side: build the tracker once, then answer each sequence until the pipe closes."""
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
-    try:
-        tracker = make_tracker(number)
-    except Exception as error:
-        connection.send(_failure(error))
-        return
-    connection.send(None)
-    with suppress(EOFError):
-        while True:
-            connection.send(_attempt(tracker, connection.recv()))
+def _track_in_processes(take: Take, make_tracker: TrackerFactory, numbers: list[int], show: Show) -> Iterator[Outcome]:
+    workers = Workers(make_tracker, numbers)
+    with closing(workers.run(take)) as outcomes:
+        for outcome in outcomes:
+            if outcome is not None:
+                yield outcome
+            show(workers.frames)
 
 
 def _speed(seconds: list[np.ndarray]) -> Speed | None:

@@ -20,6 +20,7 @@ from lib.data.synthetic import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.baselines import ForeignTemplateTracker, StaticTracker
 from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.results import ResultsFolder
 from lib.evaluation.runner import TrackerFactory
@@ -29,12 +30,13 @@ from lib.experiment.testing import results_folder, track_and_score
 from lib.geometry.crop import crop_window, cut
 from lib.models.base import normalise
 from lib.runtime.files import write_text
-from lib.visualization.curves import plot_success, plot_training
+from lib.visualization.curves import plot_training
 from lib.visualization.division import draw_division
+from lib.visualization.plots import Line, plot_curves
 from lib.visualization.sheet import write_png
 from lib.visualization.video import write_overlay
 
-BENCHMARK = "got10k_val"
+BENCHMARK, PROTOCOL = "got10k_val", "got10k"
 TRAINED, FIRST_BOX, UNTRAINED, WRONG_TEMPLATE = "trained", "first_box", "untrained", "wrong_template"
 TITLES = {
     TRAINED: "grm_tiny, trained",
@@ -94,10 +96,10 @@ def run_quickstart(
     with _clocked(seconds, "drawing"):
         shares = _draw(experiment, checkpoint, sequences, tested, output)
 
-    scores = {label: score.as_dict()["overall"] for label, score in tested.items()}
+    scores = {label: score.values for label, score in tested.items()}
     summary = {"scores": scores, "share_of_a_tokens": shares, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
-    failures = [f"FAILED {label}: {error.name}: {error.error}" for label, s in tested.items() for error in s.errors]
+    failures = [f"FAILED {label}: {name}: {why}" for label, s in tested.items() for name, why in s.errors.items()]
     return QuickstartEnd("\n".join([_text(tested, shares, seconds, output), *failures]), int(bool(failures)))
 
 
@@ -153,8 +155,13 @@ def _draw(
     """Pictures into ``reports``; returns the share of A tokens in each block that divides, over the test sequences."""
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png")
-    curves = {TITLES[label]: np.array(score.overall.success_curve) for label, score in scores.items() if score.overall}
-    plot_success(curves, reports / "success.png")
+    lines = [
+        Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], score.curves.success, score.values["AO"])
+        for label, score in scores.items()
+        if score.curves
+    ]
+    if lines:
+        plot_curves("success", lines, BENCHMARK, PROTOCOL, "AO", reports / "success")
     shown = _median_sequence(sequences, scores[TRAINED])
     tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
     tracks = {"ground truth": shown.boxes, "grm_tiny": tracked}
@@ -166,7 +173,7 @@ def _draw(
 
 def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequence:
     """The sequence to look at: half of those that could be scored went better, half worse."""
-    ranked = sorted((entry.scores.ao, entry.name) for entry in score.sequences if entry.scores)
+    ranked = sorted((scores["AO"], name) for name, scores in score.by_sequence().items() if np.isfinite(scores["AO"]))
     if not ranked:
         raise ValueError(f"{score.folder}: no sequence could be scored; its score.json says why")
     name = ranked[len(ranked) // 2][1]
@@ -192,11 +199,10 @@ def _divisions(
 
 
 def _text(scores: dict[str, BenchmarkScore], shares: list[float], seconds: dict[str, float], output: Path) -> str:
-    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (protocol got10k)"]
+    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k)"]
     for label, title in TITLES.items():
-        overall = scores[label].overall
-        numbers = (overall.ao, overall.sr50, overall.sr75) if overall else (float("nan"),) * 3
-        lines.append(f"{title:<48} " + " ".join(f"{number:6.3f}" for number in numbers))
+        numbers = [100 * scores[label].values.get(name, float("nan")) for name in ("AO", "SR0.5", "SR0.75")]
+        lines.append(f"{title:<48} " + " ".join(f"{number:6.1f}" for number in numbers))
     lines.append("share of A tokens by block: " + ", ".join(f"{share:.2f}" for share in shares))
     lines.append(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores")
     reports = output / "reports"

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, where it is treated like Ctrl-C."""
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Inside the block SIGTERM, a scheduler's word for Ctrl-C, raises ``Terminated``. Main thread only."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    earlier = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 class StopRequested(Exception):

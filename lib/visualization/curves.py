@@ -1,9 +1,8 @@
-"""Plots: how a training went, read from its log, and success curves of several trackers."""
+"""Plots of how a training went, read from its log."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +67,6 @@ def plot_training(log: Path, picture: Path) -> None:
     for axes in (loss, terms):
         axes.set_yscale("log")
     iou.set_ylim(0, 1)
-    _save(figure, picture)
-
-
-def plot_success(curves: Mapping[str, np.ndarray], picture: Path) -> None:
-    """Success curves on one plot, as a PNG: under each label the share of frames (0 to 1) whose overlap exceeds each of
-    the thresholds, which run evenly from 0 to 1. The legend gives each curve's mean."""
-    figure = Figure(figsize=(6, 5.5), layout="constrained")
-    axes = figure.subplots()
-    for label, curve in curves.items():
-        axes.plot(np.linspace(0, 1, len(curve)), curve, label=f"{label}: {np.mean(curve):.3f}")
-    axes.set(title="success", xlabel="overlap threshold", ylabel="share of frames", xlim=(0, 1), ylim=(0, 1))
-    axes.grid(alpha=0.3)
-    figure.legend(title="mean of the curve", loc="outside lower center")
     _save(figure, picture)
 
 

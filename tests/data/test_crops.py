@@ -219,7 +219,7 @@ UNFIT = {
         settings(jitter=JitterConfig(center=4.5, scale=0.5)),
         r"reaches 5\.\d sqrt\(w \* h\) .* jitter 12\.\d",
     ),
-    "size": (settings(), settings(search=LARGER), "made for smaller crops: 20 pixels for .*, not 25"),
+    "size": (settings(), settings(search=LARGER), "made for smaller crops: 18 pixels for .*, not 22"),
     "every": (settings(every=3), settings(every=4), "holds one frame in 3, but one in 4 is drawn"),
     "every frame": (settings(every=3), settings(), "holds one frame in 3, but one in 1 is drawn"),
 }

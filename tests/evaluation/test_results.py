@@ -85,7 +85,7 @@ def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Pa
     assert manifest["protocol"] == "got10k"
     assert [run["checkpoint"] for run in manifest["runs"]] == [str(checkpoint)] * 2
     assert manifest["runs"][0]["device"] == "cpu"
-    assert set(manifest["runs"][0]["versions"]) == {"python", "torch", "numpy", "opencv"}
+    assert set(manifest["runs"][0]["versions"]) == {"python", "torch", "numpy", "opencv", "tracking-lib"}
 
 
 def test_a_folder_of_other_settings_is_never_reused(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import torch
 from lib.config.paths import Paths
 from lib.data.datasets.registry import read_dataset
 from lib.data.types import Sequence
-from lib.evaluation.metrics import Got10kScores
-from lib.evaluation.report import BenchmarkScore, SequenceScore
+from lib.evaluation.protocols import Curves
+from lib.evaluation.report import BenchmarkScore
+from lib.evaluation.scoring import SequenceScores, SetScores
 from lib.experiment import quickstart
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
@@ -54,10 +55,13 @@ def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path:
 
 
 def test_the_sequence_to_look_at_is_the_median():
-    def scored(name: str, ao: float | None) -> SequenceScore:
-        return SequenceScore(name, None if ao is None else Got10kScores(ao, 0, 0, np.zeros(101), 1))
+    def scored(name: str, ao: float | None) -> SequenceScores:
+        overlaps = np.array([] if ao is None else [ao])
+        return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlaps=overlaps)})
 
-    entries = (scored("best", 0.9), scored("lost", None), scored("worst", 0.1), scored("middle", 0.5))
-    score = BenchmarkScore("got10k_val", "got10k", "", Path("x"), {}, None, entries)
-    sequences = [Sequence(name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for name, _, _ in entries]
+    entries = (scored("best", 0.9), scored("hidden", None), scored("worst", 0.1), scored("middle", 0.5))
+    names = tuple(entry.name for entry in entries)
+    scores = SetScores("x", "got10k_val", entries, {"got10k": None})
+    score = BenchmarkScore("got10k_val", "got10k", "", Path("x"), {}, names, {}, scores)
+    sequences = [Sequence(name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for name in names]
     assert quickstart._median_sequence(sequences, score).name == "middle"

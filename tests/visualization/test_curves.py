@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lib.visualization.curves as curves
-from lib.visualization.curves import LogError, plot_success, plot_training, read_log
+from lib.visualization.curves import LogError, plot_training, read_log
 
 
 def record(step: int, **changes: object) -> str:
@@ -75,11 +75,3 @@ def test_a_log_that_says_nothing_is_named(tmp_path: Path, text: str | None, mess
     with pytest.raises(LogError, match=f"log.jsonl: .*{message}"):
         plot_training(log, tmp_path / "training.png")
     assert not (tmp_path / "training.png").exists()
-
-
-def test_success_curves_share_a_plot_and_name_their_means(tmp_path: Path, drawn: list):
-    plot_success({"tracker": np.array([1.0, 0.8, 0.0]), "first box": np.zeros(21)}, tmp_path / "success.png")
-    shown = lines(drawn[0].axes[0])
-    assert shown["tracker: 0.600"].tolist() == [[0, 1], [0.5, 0.8], [1, 0]]
-    assert shown["first box: 0.000"].shape == (21, 2)
-    assert cv2.imread(str(tmp_path / "success.png")) is not None

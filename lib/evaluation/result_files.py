@@ -1,0 +1,253 @@
+"""Which files below a folder or in a zip hold the boxes of which sequence, in the layouts of the tools of the field."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol
+
+from lib.evaluation.benchmarks import BENCHMARKS
+from lib.evaluation.results import LEGACY_INT
+from lib.evaluation.sequence_names import known_names, sequence_name, shares_name
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+# Depth and number of entries that are looked at below a folder: of ours, some 100 trackers on every benchmark.
+DEPTH = 8
+ENTRIES = 1_000_000
+_TIMES = "times"  # beside the boxes, in the got10k toolkit
+OURS = "tracking-lib"
+# Folders that name a dataset, not a tracker; letters and digits alone, in small letters.
+_DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in BENCHMARKS} | {
+    "got10k", "lasotext", "lasotextension", "nfs30", "otb100", "otb2015", "otbtb100", "tcolor128", "uav123", "results",
+    "trackingresults", "rawresults", "vot2018", "vot2020", "vot2022",
+}  # fmt: skip
+_SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
+# What pytracking, OSTrack and this package write beside <sequence>.txt.
+_SIDE = re.compile(
+    r"(.+)_(?:time|network_time|scores|all_boxes|all_scores|object_presence_scores|confidence)", re.DOTALL
+)
+
+
+class Tree(Protocol):
+    """Files by their names below one place, ``/`` between folders; an ``Archive`` is one too."""
+
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+
+    def read(self, name: str) -> bytes:
+        """The content of one; ``ValueError`` if it cannot be read."""
+
+
+class Folder:
+    """The texts, manifests and zips below a folder, in natural order of folders, as far as ``DEPTH`` and ``ENTRIES``
+    go; ``whole`` says whether they went far enough."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.whole = True
+        self._names = tuple(self._walk())
+
+    def names(self) -> tuple[str, ...]:
+        """The files' names."""
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        """The content of a file; ``ValueError`` if it cannot be read."""
+        file = self.path / name
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
+
+    def _walk(self) -> Iterator[str]:
+        left, seen, waiting = ENTRIES, set(), [""]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                entries = sorted(os.scandir(self.path / folder), key=lambda entry: entry.name)
+            except OSError as error:
+                if not folder:
+                    raise ValueError(f"{self.path}: cannot be listed ({error.strerror}); correct the path") from error
+                logger.warning(
+                    "%s: cannot be listed (%s); results in it are not found", self.path / folder, error.strerror
+                )
+                continue
+            folders = []
+            for entry in entries:
+                left -= 1
+                if left < 0:
+                    self.whole = False
+                    return
+                name = f"{folder}{entry.name}"
+                if entry.name.startswith(".") or entry.name in _SKIPPED:
+                    continue
+                if entry.is_dir():
+                    place = os.path.realpath(entry.path)  # links to folders are followed, each folder once
+                    if place in seen:
+                        continue
+                    seen.add(place)
+                    if name.count("/") + 1 < DEPTH:
+                        folders.append(f"{name}/")
+                    else:
+                        self.whole = False
+                elif entry.name == MANIFEST or entry.name.lower().endswith((".txt", ".zip")):
+                    yield name
+            waiting += reversed(folders)
+
+
+class BoxFile(NamedTuple):
+    """A file of boxes: its name in the tree, the sequence as it spells it, which of the tracker's repetitions, and the
+    file of times that goes with it, or ""."""
+
+    name: str
+    written: str
+    repetition: int = 1
+    times: str = ""
+
+
+@dataclass(eq=False)
+class FoundSet:
+    """The results of one tracker in one folder (``root``, "" is the tree's own) of a tree.
+
+    ``files`` are the box files by sequence: more than one of a repetition is for the reader to refuse. ``manifest`` is
+    that of our own results, else None; ``damage`` says what is wrong with it.
+    """
+
+    root: str
+    files: dict[str, list[BoxFile]] = field(default_factory=dict)
+    manifest: Mapping[str, Any] | None = None
+    damage: str = ""
+
+    def names(self, benchmark: str) -> tuple[str, ...]:
+        """The benchmark's sequences among them, in its order; all by name where it has no list."""
+        known = known_names(benchmark) if self.manifest is None else None
+        return tuple(sorted(self.files) if known is None else (name for name in known if name in self.files))
+
+
+def find_sets(tree: Tree, benchmark: str, where: Path) -> list[FoundSet]:
+    """The result sets in a tree at ``where`` that have a sequence of the benchmark, by root.
+
+    Boxes lie in ``<sequence>.txt``, or in ``<sequence>/<sequence>_001.txt`` with further repetitions beside it. Ours
+    are told by their manifest, and come whatever benchmark it states.
+    """
+    names = [name for name in tree.names() if not _is_skipped(name)]
+    ours = {_folder_of(name): name for name in names if name.rpartition("/")[2] == MANIFEST}
+    sets: dict[str, FoundSet] = {}
+    for root, name in ours.items():
+        found = _with_manifest(tree, root, name, where)
+        if found is not None:
+            sets[root] = found
+    own, inside = set(sets), {}
+    texts = [name for name in names if name.lower().endswith(".txt")]
+    present = {name[: -len(".txt")]: name for name in texts}
+    for name in texts:
+        path = name[: -len(".txt")]
+        folder, stem = _folder_of(path), path.rpartition("/")[2]
+        if folder in own:
+            if not _is_side_file(path, present):
+                sets[folder].files.setdefault(stem, []).append(BoxFile(name, stem, 1, _times(folder, stem, present)))
+            continue
+        if folder not in inside:
+            inside[folder] = any(folder.startswith(f"{root}/") or not root for root in own)
+        if inside[folder] or folder.rpartition("/")[2] == _TIMES:
+            continue
+        repeated = re.fullmatch(r"(.+)_(\d{3})", stem, re.DOTALL)
+        if repeated and folder.rpartition("/")[2] == repeated[1]:
+            root, written, repetition = _folder_of(folder), repeated[1], int(repeated[2])
+        elif _is_side_file(path, present):
+            continue
+        else:
+            root, written, repetition = folder, stem, 1
+        file = BoxFile(name, written, repetition, _times(folder, written, present))
+        sequence = sequence_name(written, benchmark) or written
+        sets.setdefault(root, FoundSet(root)).files.setdefault(sequence, []).append(file)
+    for found in sets.values():
+        _drop_shared(found, benchmark)
+    return [sets[root] for root in sorted(sets) if sets[root].manifest is not None or sets[root].names(benchmark)]
+
+
+def folder_label(source: Path) -> str:
+    """The last folder that does not name a dataset."""
+    names = [name.removesuffix(".zip") for name in reversed(source.absolute().parts)]
+    return next((name for name in names if re.sub(r"[^a-z0-9]", "", name.lower()) not in _DATASETS), names[0])
+
+
+def producer_of(found: FoundSet, benchmark: str, tree: Tree, place: Path) -> str:
+    """Whose form the files have, as far as their places and the first of them tell."""
+    if found.manifest is not None:
+        return OURS
+    zipped = place.suffix.lower() == ".zip"
+    names = found.names(benchmark)
+    files = found.files[names[0]]
+    if PurePosixPath(files[0].name).parent.name == files[0].written and files[0].name.endswith("_001.txt"):
+        count = max(file.repetition for name in names for file in found.files[name])
+        who = "GOT-10k archive" if zipped else "got10k toolkit"
+        return f"{who} ({count} repetitions)" if count > 1 else who
+    if zipped and benchmark == "trackingnet":
+        return "TrackingNet archive"
+    if any(f"/{_TIMES}/" in f"/{file.times}" for name in names for file in found.files[name]):
+        return "got10k toolkit"
+    return _writer(tree.read(files[0].name)) + (", zipped" if zipped else "")
+
+
+def _writer(content: bytes) -> str:
+    """Who parts numbers like that: what comes to all trackers of a family from the code they share."""
+    line = content[:200].decode("utf-8", errors="replace").partition("\n")[0]
+    whole = not re.search(r"[.eEnN]", line)
+    if "\t" in line:
+        return "pytracking, OSTrack (tabs, integers)" if whole else "pytracking's family (tabs)"
+    if "," in line:
+        return "GRM (commas, integers)" if whole else "pysot, got10k toolkit (commas)"
+    return "unknown (blanks)"
+
+
+def _with_manifest(tree: Tree, root: str, name: str, where: Path) -> FoundSet | None:
+    """Our own results; None if the manifest is of another program."""
+    try:
+        content = json.loads(tree.read(name))
+    except ValueError as error:
+        return FoundSet(root, manifest={}, damage=f"{where / name}: cannot be read ({error}); mend it or move it away")
+    if not isinstance(content, dict) or "checkpoint_sha256" not in content or "benchmark" not in content:
+        return None
+    return FoundSet(root, manifest=content)
+
+
+def _is_side_file(path: str, present: Mapping[str, str]) -> bool:
+    """Whether a tool wrote it beside a box file: that one is there, or the folder bears the sequence's name."""
+    side = _SIDE.fullmatch(path)
+    if side is None:
+        return False
+    folder, _, written = side[1].rpartition("/")
+    return side[1] in present or folder.rpartition("/")[2] == written
+
+
+def _times(folder: str, written: str, present: Mapping[str, str]) -> str:
+    """The file of the times of a sequence whose boxes lie in the folder, or ""."""
+    for place in (folder, f"{folder}/{_TIMES}".lstrip("/")):
+        path = f"{place}/{written}_time".lstrip("/")
+        if path in present:
+            return present[path]
+    return ""
+
+
+def _drop_shared(found: FoundSet, benchmark: str) -> None:
+    """Where a folder holds two benchmarks' sequences of one name, keep those that are spelled as this one's."""
+    for sequence, files in found.files.items():
+        own = [file for file in files if not shares_name(file.written, benchmark)]
+        if own:
+            found.files[sequence] = own
+
+
+def _is_skipped(name: str) -> bool:
+    return any(part.startswith(".") or part in _SKIPPED for part in name.split("/"))
+
+
+def _folder_of(name: str) -> str:
+    return name.rpartition("/")[0]

@@ -1,0 +1,199 @@
+"""Tables of scores as text, Markdown, LaTeX and CSV: fractions go in, percent come out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the endings of their files
+NONE = "-"
+# A bracket that opens a row would be read as an argument of the row before, so it stands in braces.
+_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "]": "{]}"} | {
+    character: "\\" + character for character in "&%$#_{}"
+}
+
+
+class Cell(NamedTuple):
+    """A score in fractions: None where there is none; ``deviation`` over runs and the ends of a confidence interval
+    where they are known."""
+
+    value: float | None
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Column(NamedTuple):
+    """``group`` stands above columns side by side that share it: the benchmark and its protocol."""
+
+    group: str
+    name: str
+
+
+class Row(NamedTuple):
+    """A label and a cell for each column."""
+
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """``name`` is for a file, ``title`` stands above with the ``warnings``, ``below`` what else must be known.
+
+    ``corner`` is what the labels are. ``best`` is ``column`` or ``row``: where the best score is looked for, which
+    LaTeX and Markdown set in bold; empty for nowhere. ``signed`` gives differences a plus.
+    """
+
+    name: str
+    title: str
+    corner: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    below: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    best: str = ""
+    signed: bool = False
+
+
+def render(table: Table, form: str, digits: int = 1) -> str:
+    """The table in one of ``FORMATS``, with a line's end; percent with ``digits`` decimals."""
+    return {"text": _text, "markdown": _markdown, "latex": _latex, "csv": _csv}[form](table, digits)
+
+
+def percent(value: float | None, digits: int, signed: bool = False) -> str:
+    """A fraction in percent, ``-`` for None, ``nan`` for what is no number."""
+    if value is None:
+        return NONE
+    return "nan" if math.isnan(value) else f"{100 * value:{'+' if signed else ''}.{digits}f}"
+
+
+def _words(cell: Cell, digits: int, signed: bool) -> str:
+    """``66.1 ± 0.3 [64.2, 68.0]``, of which a cell has what it knows."""
+    text = percent(cell.value, digits, signed)
+    if cell.deviation is not None:
+        text += f" ± {percent(cell.deviation, digits)}"
+    if cell.low is not None:
+        text += f" [{percent(cell.low, digits, signed)}, {percent(cell.high, digits, signed)}]"
+    return text
+
+
+def _text(table: Table, digits: int) -> str:
+    names = [table.corner, *(column.name for column in table.columns)]
+    body = [[row.label, *(_words(cell, digits, table.signed) for cell in row.cells)] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(names, *body, strict=True)]
+    groups = [(group, len(list(columns))) for group, columns in groupby(column.group for column in table.columns)]
+    above, place = [" " * widths[0]], 1
+    for group, count in groups:
+        span = slice(place, place + count)
+        missing = max(len(group) - (sum(widths[span]) + 2 * (count - 1)), 0)
+        for number in range(count):
+            widths[place + number] += missing * (number + 1) // count - missing * number // count
+        above.append(group.ljust(sum(widths[span]) + 2 * (count - 1)))
+        place += count
+    lines = [*(f"WARNING: {warning}" for warning in table.warnings), table.title]
+    if any(group for group, _ in groups):
+        lines.append("  ".join(above).rstrip())
+    for first, *rest in (names, *body):
+        cells = (word.rjust(width) for word, width in zip(rest, widths[1:], strict=True))
+        lines.append("  ".join((first.ljust(widths[0]), *cells)).rstrip())
+    return "\n".join([*lines, *table.below]) + "\n"
+
+
+def _markdown(table: Table, digits: int) -> str:
+    bold = _best(table, digits)
+    names = (": ".join(filter(None, column)) for column in table.columns)
+    lines = [_markdown_row([table.corner, *names]), "|:--" + "|--:" * len(table.columns) + "|"]
+    for number, row in enumerate(table.rows):
+        words = [_words(cell, digits, table.signed) for cell in row.cells]
+        words = [f"**{word}**" if (number, place) in bold else word for place, word in enumerate(words)]
+        lines.append(_markdown_row([row.label, *words]))
+    above = [*(f"**Warning: {_no_markup(warning)}**\n" for warning in table.warnings), f"{_no_markup(table.title)}\n"]
+    below = ["", *(f"- {_no_markup(line.strip())}" for line in table.below)] if table.below else []
+    return "\n".join([*above, *lines, *below]) + "\n"
+
+
+def _markdown_row(words: Sequence[str]) -> str:
+    return "| " + " | ".join(word.replace("|", r"\|") for word in words) + " |"
+
+
+def _no_markup(line: str) -> str:
+    return re.sub(r"([*_<>|`])", r"\\\1", line)
+
+
+def _latex(table: Table, digits: int) -> str:
+    bold = _best(table, digits)
+    lines = [*(f"% WARNING: {warning}" for warning in table.warnings), f"% {table.title}"]
+    lines += [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
+    spans, rules, place = [], [], 2
+    for group, columns in groupby(column.group for column in table.columns):
+        count = len(list(columns))
+        spans.append(rf"\multicolumn{{{count}}}{{c}}{{{_escaped(group)}}}")
+        rules.append(rf"\cmidrule(lr){{{place}-{place + count - 1}}}")
+        place += count
+    lines += [" & ".join(["", *spans]).lstrip() + r" \\", " ".join(rules)]
+    lines += [" & ".join(map(_escaped, [table.corner, *(column.name for column in table.columns)])) + r" \\"]
+    lines.append(r"\midrule")
+    for number, row in enumerate(table.rows):
+        words = [_latex_number(_words(cell, digits, table.signed)) for cell in row.cells]
+        words = [rf"\textbf{{{word}}}" if (number, place) in bold else word for place, word in enumerate(words)]
+        lines.append(" & ".join([_escaped(row.label), *words]) + r" \\")
+    lines.append(r"\bottomrule")
+    width = 1 + len(table.columns)
+    lines += [rf"\multicolumn{{{width}}}{{l}}{{{_escaped(warning)}}} \\" for warning in table.warnings]
+    return "\n".join([*lines, r"\end{tabular}", *(f"% {line.strip()}" for line in table.below)]) + "\n"
+
+
+def _escaped(word: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in word)
+
+
+def _latex_number(word: str) -> str:
+    if word == NONE:
+        return "--"
+    return _escaped(word).replace("±", r"$\pm$").replace("-", "$-$")
+
+
+def _csv(table: Table, digits: int) -> str:
+    """A column for each number; deviations and intervals have columns of their own where any cell has them."""
+    parts = [
+        [part for part in Cell._fields if part == "value" or any(getattr(cell, part) is not None for cell in cells)]
+        for cells in zip(*(row.cells for row in table.rows), strict=True)
+    ] or [["value"]] * len(table.columns)
+    names = [table.corner]
+    for column, kept in zip(table.columns, parts, strict=True):
+        name = ": ".join(filter(None, column))
+        names += [name if part == "value" else f"{name} {part}" for part in kept]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    stream.writelines(f"# WARNING: {warning}\n" for warning in table.warnings)
+    writer.writerow(names)
+    for row in table.rows:
+        numbers = (getattr(cell, part) for cell, kept in zip(row.cells, parts, strict=True) for part in kept)
+        writer.writerow([row.label, *("" if number is None else percent(number, digits) for number in numbers)])
+    return stream.getvalue()
+
+
+def _best(table: Table, digits: int) -> set[tuple[int, int]]:
+    """The rows and columns of the highest scores as printed, of two at least."""
+    known = {
+        (number, place): round(100 * cell.value, digits)
+        for number, row in enumerate(table.rows)
+        for place, cell in enumerate(row.cells)
+        if cell.value is not None and not math.isnan(cell.value)
+    }
+    if not table.best:
+        return set()
+    axis = 1 if table.best == "column" else 0
+    best = set()
+    for line in {key[axis] for key in known}:
+        rivals = {key: value for key, value in known.items() if key[axis] == line}
+        if len(rivals) > 1:
+            best |= {key for key, value in rivals.items() if value == max(rivals.values())}
+    return best

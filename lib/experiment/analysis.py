@@ -1,0 +1,228 @@
+"""Comparing the results of trackers on benchmarks: what `tracking/analysis_results.py` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lib.config.paths import Paths
+from lib.data.types import Sequence
+from lib.evaluation.analysis import as_plain, choose_protocols, compare, score_names
+from lib.evaluation.attributes import Attributes, known_attributes, read_attributes
+from lib.evaluation.benchmarks import find_benchmark, read_benchmark
+from lib.evaluation.bootstrap import Bootstrap, with_intervals
+from lib.evaluation.comparison import Comparison
+from lib.evaluation.figures import write_figures
+from lib.evaluation.layout import attribute_tables, difference_tables, score_tables, sequence_tables
+from lib.evaluation.page import write_page
+from lib.evaluation.raw_results import ResultSet, find_result_sets, open_result_set
+from lib.evaluation.remarks import is_complete, remarks
+from lib.evaluation.tables import FORMATS, Table, render
+from lib.runtime.files import write_text
+
+JSON = "json"
+PLACE = "{dataset}"  # in a path, stands for the benchmark's name
+
+
+class RequestError(ValueError):
+    """What was asked for cannot be: an unknown name, or options that do not go together."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compare and what to make of it.
+
+    ``trackers`` are ``WHAT`` or ``LABEL=WHAT``: a folder or zip of results (``{dataset}`` in it stands for the
+    benchmark), or what our output folder is searched for. What stands under one label is one tracker, whose runs are
+    reported as mean and deviation; without a label each result set is a tracker of its own.
+
+    ``protocols`` and ``scores`` are the benchmarks' own and all unless given. ``attribute_files`` are ``FILE`` or
+    ``DATASET=FILE``. ``pair`` are two labels whose sequences are listed by difference. The report is returned in
+    ``form``; ``out`` is a folder that gets every table in every format, ``page`` an HTML file.
+    """
+
+    datasets: tuple[str, ...]
+    trackers: tuple[str, ...]
+    protocols: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    form: str = "text"
+    digits: int = 1
+    out: Path | None = None
+    plots: bool = False
+    page: Path | None = None
+    per_attribute: bool = False
+    attribute_files: tuple[str, ...] = ()
+    pair: tuple[str, str] | None = None
+    bootstrap: Bootstrap | None = None
+
+
+def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
+    """The report, and whether every tracker has every result and every protocol could score it.
+
+    Raises ``RequestError`` for what cannot be asked for, other ``ValueError`` and ``OSError`` for what cannot be read
+    or written.
+    """
+    files = _attribute_files(request)
+    _check(request)
+    comparisons, missing = [], []
+    for benchmark in dict.fromkeys(request.datasets):
+        comparison, lines = _compare(paths, benchmark, request, files.get(benchmark))
+        missing += lines
+        if comparison is not None:
+            comparisons.append(comparison)
+    if not comparisons:
+        raise ValueError("\n".join(missing))
+    _check_names(comparisons, request)
+    if request.bootstrap:
+        comparisons = [with_intervals(comparison, request.bootstrap) for comparison in comparisons]
+    complete = not missing and all(map(is_complete, comparisons))
+    report = _report(comparisons, missing, request)
+    if request.out:
+        _write(comparisons, missing, request)
+    if request.page:
+        write_page(comparisons, request.page)
+    return report, complete
+
+
+def _check(request: Request) -> None:
+    """Refuse at once what needs no data to be refused."""
+    try:
+        for benchmark in request.datasets:
+            choose_protocols(benchmark, request.protocols, ())
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    if request.plots and request.out is None:
+        raise RequestError("--plots: name the folder for the pictures with --out FOLDER")
+
+
+def _attribute_files(request: Request) -> dict[str, Path]:
+    """The user's files by benchmark."""
+    files: dict[str, Path] = {}
+    for word in request.attribute_files:
+        benchmark, equals, file = word.partition("=")
+        if Path(word).exists() or not equals:
+            if len(set(request.datasets)) > 1:
+                raise RequestError(f"--attributes {word}: say of which dataset it is: --attributes DATASET={word}")
+            benchmark, file = request.datasets[0], word
+        if benchmark not in request.datasets:
+            raise RequestError(
+                f"--attributes {word}: {benchmark} is none of the datasets {', '.join(request.datasets)}"
+            )
+        files[benchmark] = Path(file)
+    return files
+
+
+def _check_names(comparisons: Many[Comparison], request: Request) -> None:
+    """Labels and scores can be told only when the results are read."""
+    known = dict.fromkeys(
+        name for each in comparisons for protocol in each.protocols for name in score_names(each, protocol)
+    )
+    for name in request.scores:
+        if known and name not in known:
+            raise RequestError(f"--scores: no score {name!r} by these protocols; there are {', '.join(known)}")
+    labels = {entry.label for comparison in comparisons for entry in comparison.entries}
+    for label in request.pair or ():
+        if label not in labels:
+            raise RequestError(f"--per-sequence: no tracker {label!r}; there are {', '.join(sorted(labels))}")
+    if request.per_attribute and not any(comparison.attributes for comparison in comparisons):
+        names = ", ".join(comparison.benchmark for comparison in comparisons)
+        raise RequestError(f"--per-attribute: no attributes are known of {names}; bring a file with --attributes")
+
+
+def _compare(
+    paths: Paths, benchmark: str, request: Request, attributes: Path | None
+) -> tuple[Comparison | None, list[str]]:
+    """A benchmark's comparison, None without any results, and what is missing, a line each."""
+    groups, missing = _find_groups(paths.output, benchmark, request.trackers)
+    if not groups:
+        return None, missing
+    root = paths.dataset_root(find_benchmark(benchmark).dataset)
+    sequences = tuple(read_benchmark(benchmark, root, paths.cache))
+    protocols = choose_protocols(benchmark, request.protocols, sequences)
+    known = _attributes(benchmark, sequences, attributes)
+    return compare(benchmark, sequences, groups, protocols, known, missing), missing
+
+
+def _attributes(benchmark: str, sequences: Many[Sequence], file: Path | None) -> Attributes:
+    names = [sequence.name for sequence in sequences]
+    return read_attributes(file, benchmark, names) if file else known_attributes(benchmark, names)
+
+
+def _find_groups(
+    output: Path, benchmark: str, trackers: Many[str]
+) -> tuple[list[tuple[str, list[ResultSet]]], list[str]]:
+    """Trackers with their result sets on a benchmark, by label, and a line for each that has none."""
+    groups: dict[str, list[ResultSet]] = {}
+    missing = []
+    for word in trackers:
+        label, what = _label_and_place(word)
+        place = what.replace(PLACE, benchmark)
+        try:
+            if label and Path(place).exists():
+                found = [open_result_set(Path(place), benchmark)]
+            else:
+                found = find_result_sets(output, benchmark, [place])
+        except ValueError as error:
+            missing.append(f"{benchmark}: no results of {label or what}: {error}")
+            continue
+        for result in found:
+            groups.setdefault(label or result.label, []).extend(result.repetitions())
+    return list(groups.items()), missing
+
+
+def _label_and_place(word: str) -> tuple[str, str]:
+    """An empty label where none is given; a path with ``=`` in it that exists is a path."""
+    label, equals, what = word.partition("=")
+    return (label, what) if equals and not Path(word).exists() else ("", word)
+
+
+def _report(comparisons: Many[Comparison], missing: Many[str], request: Request) -> str:
+    """What is printed: warnings stand once, above all, and remarks once, below the scores."""
+    if request.form == JSON:
+        return _json(comparisons, missing, request)
+    tables = score_tables(comparisons, request.scores, request.bootstrap)
+    below = [line for comparison in comparisons for line in remarks(comparison, comparison.protocols)]
+    warnings = dict.fromkeys(warning for comparison in comparisons for warning in comparison.warnings)
+    shown = [replace(table, below=(), warnings=()) for table in (*tables, *_other_tables(comparisons, request))]
+    shown[len(tables) - 1] = replace(shown[len(tables) - 1], below=tuple(below))
+    shown[0] = replace(shown[0], warnings=tuple(warnings))
+    return "\n".join(render(table, request.form, request.digits) for table in shown).rstrip("\n")
+
+
+def _other_tables(comparisons: Many[Comparison], request: Request) -> list[Table]:
+    tables: list[Table] = []
+    if request.bootstrap and len({entry.label for each in comparisons for entry in each.entries}) > 1:
+        against = request.pair[1] if request.pair else None
+        tables += difference_tables(comparisons, request.bootstrap, request.scores, against)
+    for comparison in comparisons:
+        if request.per_attribute and comparison.attributes:
+            tables += attribute_tables(comparison, request.scores)
+        if request.pair and {entry.label for entry in comparison.entries} >= set(request.pair):
+            tables += sequence_tables(comparison, *request.pair, request.scores)
+    return tables
+
+
+def _json(comparisons: Many[Comparison], missing: Many[str], request: Request) -> str:
+    bootstrap = request.bootstrap
+    content = {
+        "format": 1,
+        "unit": "fractions",
+        "bootstrap": bootstrap and bootstrap._asdict(),
+        "missing": list(missing),
+        "benchmarks": [as_plain(comparison) for comparison in comparisons],
+    }
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def _write(comparisons: Many[Comparison], missing: Many[str], request: Request) -> None:
+    """Every table in every format, ``analysis.json`` and the pictures."""
+    tables = score_tables(comparisons, request.scores, request.bootstrap)
+    for table in (*tables, *_other_tables(comparisons, request)):
+        for form, ending in FORMATS.items():
+            write_text(request.out / f"{table.name}.{ending}", render(table, form, request.digits))
+    write_text(request.out / "analysis.json", _json(comparisons, missing, request) + "\n")
+    if request.plots:
+        for comparison in comparisons:
+            write_figures(comparison, request.out, request.per_attribute)

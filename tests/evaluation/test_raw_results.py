@@ -1,0 +1,575 @@
+"""Results in the form of every tool, written in miniature, come back as the same boxes; what is wrong is said in a line."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.data.types import Sequence
+from lib.evaluation.protocols import PROTOCOLS, Annotation, MetricError
+from lib.evaluation.raw_results import ResultSet, find_result_sets, open_result_set
+from lib.evaluation.results import Track, open_results
+from lib.evaluation.scoring import MissingResultError, score_set
+
+FRAMES = 4
+GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)
+
+
+def boxes_of(name: str, seed: int = 0) -> np.ndarray:
+    """Boxes with three decimals, as the got10k toolkit keeps them, some of them outside the image."""
+    generator = np.random.default_rng([seed, *name.encode()])
+    return generator.normal((100, 80, 40, 30), (90, 70, 5, 5), (FRAMES, 4)).round(3)
+
+
+def annotation(name: str, benchmark: str = "uav") -> Annotation:
+    return Annotation(name, benchmark, boxes_of(name))
+
+
+def write(file: Path, rows: np.ndarray, layout: str, delimiter: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savetxt(file, rows, fmt=layout, delimiter=delimiter)
+
+
+def as_integers(boxes: np.ndarray) -> np.ndarray:
+    return boxes.astype(int)
+
+
+def write_times(file: Path, columns: int = 1, layout: str = "%f") -> np.ndarray:
+    times = np.random.default_rng(columns).uniform(0.01, 0.1, (FRAMES, columns)).round(6)
+    write(file, times, layout, ",")
+    return times
+
+
+def pack(folder: Path, file: Path) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            archive.write(path, path.relative_to(folder).as_posix())
+    return file
+
+
+def message_of(call: Callable[..., object], *words: object) -> str:
+    with pytest.raises(ValueError) as caught:
+        call(*words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def check(results: ResultSet, names: list[str], kept: Callable[[np.ndarray], np.ndarray] = np.asarray) -> None:
+    """All of ``names`` are found, and their boxes are those written."""
+    assert sorted(results.names()) == sorted(names)
+    for name in names:
+        read = results.boxes(annotation(name))
+        assert read.dtype == np.float64
+        np.testing.assert_array_equal(read, kept(boxes_of(name)))
+
+
+# Every tool's form
+
+
+UAV = ["uav_bike1", "uav_bird1_1", "uav_uav1_2"]
+
+
+@pytest.mark.parametrize(("delimiter", "producer"), [("\t", "pytracking, OSTrack"), (",", "GRM")])
+def test_integers_of_pytracking_ostrack_and_grm(tmp_path: Path, delimiter: str, producer: str) -> None:
+    """All benchmarks lie in one folder, times beside the boxes."""
+    folder = tmp_path / "grm" / "vitb_256_ep300"
+    for name in (*UAV, "nfs_Gymnastics", "airplane-1", "otb_Basketball"):
+        write(folder / f"{name}.txt", as_integers(boxes_of(name)), "%d", delimiter)
+        times = write_times(folder / f"{name}_time.txt")
+        write(folder / f"{name}_all_scores.txt", times, "%f", delimiter)
+    results = open_result_set(folder, "uav")
+    check(results, UAV, as_integers)
+    assert results.names() == tuple(UAV)
+    assert results.label == "vitb_256_ep300"
+    assert results.source == folder
+    assert results.manifest is None
+    assert results.producer.startswith(producer)
+    assert results.mean_seconds() == pytest.approx(times[1:].mean())
+    np.testing.assert_array_equal(results.seconds("uav_bike1"), times[:, 0])
+    for benchmark, name in (("nfs", "nfs_Gymnastics"), ("lasot", "airplane-1"), ("otb", "Basketball")):
+        assert open_result_set(folder, benchmark).names() == (name,)
+
+
+@pytest.mark.parametrize("benchmark", ["trackingnet", "got10k_test"])
+def test_the_subfolders_of_ostrack_and_grm(tmp_path: Path, benchmark: str) -> None:
+    """Their trackingnet and got10k lie a folder deeper than the rest."""
+    names = {"trackingnet": ["-Dz7OIf54b0_0", "0-6LB4FqxoE_0"], "got10k_test": ["GOT-10k_Test_000001"]}
+    folder = tmp_path / "vitb_256_ep300"
+    write(folder / "airplane-1.txt", boxes_of("airplane-1"), "%d", ",")
+    for kind, members in names.items():
+        for name in members:
+            write(folder / kind.removesuffix("_test") / f"{name}.txt", as_integers(boxes_of(name)), "%d", ",")
+            write_times(folder / kind.removesuffix("_test") / f"{name}_time.txt")
+    results = open_result_set(folder, benchmark)
+    check(results, names[benchmark], as_integers)
+    assert results.label == "vitb_256_ep300"
+    assert results.mean_seconds() is not None
+
+
+def test_runs_of_pytracking_are_sets_of_their_own(tmp_path: Path) -> None:
+    for run in range(3):
+        write(tmp_path / "output/dimp/dimp50" / f"dimp50_{run:03d}" / "uav_bike1.txt", boxes_of("x", run), "%f", "\t")
+    runs = find_result_sets(tmp_path / "output", "uav", ["dimp50"])
+    assert [run.label for run in runs] == ["dimp50_000", "dimp50_001", "dimp50_002"]
+    for number, run in enumerate(runs):
+        np.testing.assert_array_equal(run.boxes(annotation("uav_bike1")), boxes_of("x", number))
+    assert "results of uav lie in several folders" not in message_of(open_result_set, tmp_path / "output", "uav")
+    assert "uav_bike1 has two results" in message_of(open_result_set, tmp_path / "output", "uav")
+
+
+def test_got10k_toolkit_with_repetitions(tmp_path: Path) -> None:
+    folder, names = tmp_path / "GOT-10k" / "SiamFC", ["GOT-10k_Val_000001", "GOT-10k_Val_000002"]
+    for name in names:
+        for run in range(3):
+            boxes = boxes_of(name, run)
+            write(folder / name / f"{name}_{run + 1:03d}.txt", boxes, "%.3f", ",")
+        times = write_times(folder / name / f"{name}_time.txt", columns=3, layout="%.8f")
+    results = open_result_set(folder, "got10k_val")
+    check(results, names)
+    assert (results.label, results.producer) == ("SiamFC", "got10k toolkit (3 repetitions)")
+    runs = results.repetitions()
+    assert [run.label for run in runs] == ["SiamFC_001", "SiamFC_002", "SiamFC_003"]
+    for number, run in enumerate(runs):
+        np.testing.assert_array_equal(run.boxes(annotation(names[1])), boxes_of(names[1], number))
+        np.testing.assert_array_equal(run.seconds(names[1]), times[:, number])
+        assert run.mean_seconds() == pytest.approx(times[1:, number].mean())
+    (folder / names[0] / f"{names[0]}_002.txt").unlink()
+    with pytest.raises(MissingResultError, match=f"no result of {names[0]}, repetition 2"):
+        runs[1].boxes(annotation(names[0]))
+    np.testing.assert_array_equal(runs[2].boxes(annotation(names[0])), boxes_of(names[0], 2))
+
+
+def test_the_mean_over_repetitions_is_the_toolkits_pooled_ao(tmp_path: Path) -> None:
+    """got10k.py, report(): the overlaps of all repetitions together."""
+    truth = [annotation(name, "got10k_val") for name in ("GOT-10k_Val_000001", "GOT-10k_Val_000002")]
+    truth = [one._replace(boxes=np.abs(one.boxes), cover=np.full(FRAMES, 8), image_size=(400, 400)) for one in truth]
+    for one in truth:
+        for run in range(3):
+            boxes = one.boxes + np.random.default_rng(run).normal(0, 8, (FRAMES, 4))
+            write(tmp_path / one.name / f"{one.name}_{run + 1:03d}.txt", boxes, "%.3f", ",")
+    runs = open_result_set(tmp_path, "got10k_val").repetitions()
+    protocol = PROTOCOLS["got10k"]
+    curves = [protocol.score(one, run.boxes(one)) for run in runs for one in truth]
+    scores = [score_set(run.label, "got10k_val", truth, run.boxes, ["got10k"]).values("got10k")["AO"] for run in runs]
+    assert len(set(scores)) == 3
+    assert np.mean(scores) == pytest.approx(protocol.values(protocol.join(curves))["AO"], abs=1e-12)
+
+
+def test_got10k_toolkit_on_other_sets(tmp_path: Path) -> None:
+    folder = tmp_path / "UAV123" / "SiamFC"
+    for name in UAV:
+        written = name.removeprefix("uav_")
+        write(folder / f"{written}.txt", boxes_of(name), "%.3f", ",")
+        times = write_times(folder / "times" / f"{written}_time.txt", layout="%.8f")
+    results = open_result_set(folder, "uav")
+    check(results, UAV)
+    assert results.producer == "got10k toolkit"
+    assert results.mean_seconds() == pytest.approx(times[1:].mean())
+
+
+def test_pysot_writes_floats_as_str_does(tmp_path: Path) -> None:
+    """Shortest decimals and exponents; no times."""
+    written = {"uav_bike1": [[0.1, 1e-07, 1 / 3, 123456.789012345], [2e16, -3.5, 4.0, 5.0]]}
+    file = tmp_path / "results" / "UAV123" / "transt" / "bike1.txt"
+    file.parent.mkdir(parents=True)
+    file.write_text("".join(",".join(str(value) for value in row) + "\n" for row in written["uav_bike1"]))
+    assert "1e-07" in file.read_text()
+    results = open_result_set(tmp_path / "results", "uav")
+    np.testing.assert_array_equal(results.boxes(annotation("uav_bike1")), written["uav_bike1"])
+    assert (results.label, results.producer) == ("transt", "pysot, got10k toolkit (commas)")
+    assert results.mean_seconds() is None
+    assert results.seconds("uav_bike1") is results.seconds("no such") is None
+
+
+def test_archives_made_for_the_servers(tmp_path: Path) -> None:
+    names = ["GOT-10k_Test_000001", "GOT-10k_Test_000180"]
+    for name in names:
+        write(tmp_path / "got" / name / f"{name}_001.txt", as_integers(boxes_of(name)), "%d", ",")
+        times = write_times(tmp_path / "got" / name / f"{name}_time.txt")
+    results = open_result_set(pack(tmp_path / "got", tmp_path / "grm_got10k.zip"), "got10k_test")
+    check(results, names, as_integers)
+    assert (results.label, results.producer) == ("grm_got10k", "GOT-10k archive")
+    assert results.mean_seconds() == pytest.approx(times[1:].mean())
+    names = ["-Dz7OIf54b0_0", "0-6LB4FqxoE_0"]
+    for name in names:
+        write(tmp_path / "net" / f"{name}.txt", boxes_of(name).round(2), "%.2f", ",")
+    results = open_result_set(pack(tmp_path / "net", tmp_path / "grm_net.zip"), "trackingnet")
+    check(results, names, lambda boxes: boxes.round(2))
+    assert (results.label, results.producer) == ("grm_net", "TrackingNet archive")
+
+
+@pytest.fixture
+def raw_zip(tmp_path: Path) -> Path:
+    """As GRM's authors publish raw results: a folder in a zip, in it the benchmarks together."""
+    for model in ("vitb_256_ep300", "vitl_320_ep300"):
+        for name in (*UAV, "airplane-1"):
+            boxes = as_integers(boxes_of(name, len(model) * model.count("l")))
+            write(tmp_path / "made" / "GRM_raw_results" / model / f"{name}.txt", boxes, "%d", ",")
+    (tmp_path / "made" / "__MACOSX").mkdir()
+    (tmp_path / "made" / "__MACOSX" / "._uav_bike1.txt").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "output").mkdir()
+    return pack(tmp_path / "made", tmp_path / "output" / "GRM_raw_results.zip")
+
+
+def test_a_zip_of_raw_results_with_nested_folders(raw_zip: Path) -> None:
+    message = message_of(open_result_set, raw_zip, "uav")
+    assert "uav_bike1 has two results" in message
+    inner = f"{raw_zip}/GRM_raw_results/vitb_256_ep300"
+    assert f"name one of the folders with results: {inner}, " in message
+    results = open_result_set(Path(inner), "uav")
+    check(results, UAV, as_integers)
+    assert results.source == Path(inner)
+    assert (results.label, results.producer) == ("vitb_256_ep300", "GRM (commas, integers), zipped")
+    assert "no result of a sequence of uav" in message_of(open_result_set, raw_zip / "no such", "uav")
+
+
+def test_a_zip_is_found_and_scored_packed_and_unpacked(raw_zip: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = raw_zip.parent
+    packed = find_result_sets(output, "uav", ["GRM_raw_results"])
+    assert [one.label for one in packed] == ["vitb_256_ep300", "vitl_320_ep300"]
+    check(packed[0], UAV, as_integers)
+    with zipfile.ZipFile(raw_zip) as archive:
+        archive.extractall(output)
+    with caplog.at_level("INFO"):
+        unpacked = find_result_sets(output, "uav", ["GRM_raw_results"])
+    assert "GRM_raw_results.zip: not looked into, as it is unpacked beside" in caplog.text
+    assert [one.source for one in unpacked] == [output / "GRM_raw_results" / one.label for one in packed]
+    truth = [annotation(name)._replace(boxes=np.abs(boxes_of(name)) + 1) for name in UAV]
+    for one, other in zip(packed, unpacked, strict=True):
+        values = [score_set("", "uav", truth, each.boxes).values("lasot") for each in (one, other)]
+        assert values[0] == values[1]
+        assert values[0]["AUC"] > 0
+
+
+# Ours
+
+
+def write_ours(output: Path, make_sequence: Callable[..., Sequence], experiment: str = "grm_toy", **words: object):
+    """Two sequences by our own runner's writer, and a third that lies beside nothing."""
+    words = {"label": "last", "settings": {}} | words
+    benchmark = words.pop("benchmark", "own")
+    folder = open_results(output, experiment, benchmark, None, words["settings"], "cpu", words["label"])
+    for name in ("lap", "lap_time"):
+        sequence = Sequence(name, "own", ("x",) * FRAMES, boxes_of(name), np.ones(FRAMES, bool))
+        generator = np.random.default_rng(0)
+        boxes = boxes_of(name) + generator.random((FRAMES, 4)) / 3
+        boxes[0] = sequence.boxes[0]
+        folder.write(sequence, Track(boxes, *generator.random((3, FRAMES))))
+    return folder
+
+
+def test_ours_come_back_bit_for_bit_with_their_manifest(tmp_path: Path, make_sequence) -> None:
+    folder = write_ours(tmp_path, make_sequence)
+    results = open_result_set(folder.path, "own")
+    assert (results.label, results.producer) == ("grm_toy/last", "tracking-lib")
+    assert results.manifest == folder.manifest()
+    sequence = Sequence("lap", "own", ("x",) * FRAMES, boxes_of("lap"), np.ones(FRAMES, bool))
+    folder.write_legacy_int(sequence)
+    assert "lap" in results.names()
+    np.testing.assert_array_equal(results.boxes(annotation("lap", "own")), folder.boxes(sequence))
+    seconds = results.seconds("lap")
+    np.testing.assert_array_equal(seconds, np.random.default_rng(0).random((FRAMES + 3, FRAMES))[FRAMES + 1])
+    with pytest.raises(MissingResultError):
+        results.boxes(annotation("absent", "own"))
+    other = annotation("lap", "own")._replace(boxes=boxes_of("lap") + 1)
+    assert "begins elsewhere" in message_of(results.boxes, other)
+    assert "holds results on own, not lasot" in message_of(open_result_set, folder.path, "lasot")
+
+
+def test_a_zip_of_ours_keeps_its_manifest(tmp_path: Path, make_sequence) -> None:
+    folder = write_ours(tmp_path / "output", make_sequence)
+    results = open_result_set(pack(folder.path, tmp_path / "ours.zip"), "own", label="mine")
+    assert results.manifest == folder.manifest()
+    assert results.label == "mine"
+    np.testing.assert_array_equal(
+        results.boxes(annotation("lap")), open_result_set(folder.path, "own").boxes(annotation("lap"))
+    )
+
+
+def test_a_damaged_manifest_is_named(tmp_path: Path, make_sequence) -> None:
+    folder = write_ours(tmp_path, make_sequence)
+    (folder.path / "manifest.json").write_text("{")
+    for call in (
+        lambda: open_result_set(folder.path, "own"),
+        lambda: find_result_sets(tmp_path, "own", ["grm_toy"]),
+    ):
+        assert message_of(call).startswith(f"{folder.path / 'manifest.json'}: cannot be read")
+    (folder.path / "manifest.json").write_text(json.dumps({"another": "program"}))
+    assert open_result_set(folder.path, "own").manifest is None
+
+
+# Names of sequences
+
+
+SPELLINGS = [
+    ("uav", "bike1", "uav_bike1"),
+    ("uav", "uav_bike1", "uav_bike1"),
+    ("uav", "uav2", "uav_uav2"),
+    ("uav", "uav_uav2", "uav_uav2"),
+    ("uav20l", "uav_uav1", "uav1"),
+    ("nfs", "Gymnastics", "nfs_Gymnastics"),
+    ("otb", "otb_Jogging_1", "Jogging_1"),
+    ("otb", "Jogging.1", "Jogging_1"),
+    ("otb", "Jogging-1", "Jogging_1"),
+    ("otb", "Human4", "Human4_2"),
+    ("otb", "otb_Human4_2", "Human4_2"),
+    ("tc128", "Yo-yos_ce3", "tpl_Yo_yos_ce3"),
+    ("tc128", "Basketball", "tpl_Basketball"),
+]
+
+
+@pytest.mark.parametrize(("benchmark", "written", "name"), SPELLINGS)
+def test_a_sequence_is_found_as_other_tools_spell_it(tmp_path: Path, benchmark: str, written: str, name: str) -> None:
+    write(tmp_path / f"{written}.txt", boxes_of(name), "%.3f", ",")
+    write(tmp_path / f"{written}_time.txt", boxes_of(name)[:, :1], "%.3f", ",")
+    results = open_result_set(tmp_path, benchmark)
+    check(results, [name])
+    assert results.seconds(name) is not None
+
+
+def test_two_spellings_of_one_sequence_are_an_error_of_that_sequence(tmp_path: Path) -> None:
+    for written in ("Jogging_1", "Jogging-1", "Jogging_2"):
+        write(tmp_path / f"{written}.txt", boxes_of("Jogging"), "%.3f", ",")
+    results = open_result_set(tmp_path, "otb")
+    message = message_of(results.boxes, annotation("Jogging_1"))
+    assert re.search(r"Jogging_1 has two results, .*/Jogging-1.txt and .*/Jogging_1.txt", message)
+    assert len(results.boxes(annotation("Jogging_2"))) == FRAMES
+    scores = score_set("x", "otb", [annotation("Jogging_1", "otb"), annotation("Jogging_2", "otb")], results.boxes)
+    assert scores.errors("got10k-otb") == {"Jogging_1": message}
+
+
+def test_otbs_sequences_beside_those_of_tc128_are_not_taken_for_them(tmp_path: Path) -> None:
+    for written in ("Basketball", "tpl_Basketball", "tpl_Yo_yos_ce3"):
+        write(tmp_path / f"{written}.txt", boxes_of(written), "%.3f", "\t")
+    check(open_result_set(tmp_path, "tc128"), ["tpl_Basketball", "tpl_Yo_yos_ce3"])
+    check(open_result_set(tmp_path, "otb"), ["Basketball"])
+
+
+def test_the_same_sequence_in_a_nested_folder_is_an_error(tmp_path: Path) -> None:
+    for folder in (tmp_path / "raw" / "grm", tmp_path / "raw" / "grm" / "old"):
+        write(folder / "bike1.txt", boxes_of("x"), "%.3f", ",")
+    both = f"uav_bike1 has two results, {tmp_path}/raw/grm/bike1.txt and {tmp_path}/raw/grm/old/bike1.txt"
+    assert both in message_of(open_result_set, tmp_path / "raw" / "grm", "uav")
+    assert both in message_of(find_result_sets, tmp_path, "uav", ["grm"])
+    assert find_result_sets(tmp_path, "uav", ["old"])[0].label == "old"
+
+
+# Bad input
+
+
+CONTENTS = {
+    "empty": (b"", "is empty"),
+    "blank lines alone": (b"\n \n", "is empty"),
+    "five columns": (b"1,2,3,4\n1,2,3,4,5\n", "line 2 is '1,2,3,4,5', not 4 numbers"),
+    "three columns": (b"1,2,3\n", "line 1 is '1,2,3', not 4 numbers"),
+    "a missing number": (b"1,2,,4\n", "line 1 is '1,2,,4'"),
+    "a missing number that another line makes up for": (b"1 2 3\n1 2 3 4 5\n", "line 1 is '1 2 3'"),
+    "a polygon": (b"1,2,3,4,5,6,7,8\n", "line 1 is '1,2,3,4,5,6,7,8'"),
+    "text": (b"1,2,3,4\n\nx,y,w,h\n", "line 2 is ''"),
+    "a header": (b"x,y,w,h\n1,2,3,4\n", "line 1 is 'x,y,w,h'"),
+    "an underscore": (b"1_0,2,3,4\n", "line 1 is '1_0,2,3,4'"),
+    "cut short": (b"1,2,3,4\n1,2,", "line 2 is '1,2,'"),
+    "bytes": (b"\xff\xfe1\x002\x00", "is no text"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_a_file_of_something_else_is_named_with_its_line(tmp_path: Path, kind: str) -> None:
+    content, reason = CONTENTS[kind]
+    (tmp_path / "bike1.txt").write_bytes(content)
+    write(tmp_path / "boat1.txt", boxes_of("x"), "%.3f", ",")
+    for place in (tmp_path, pack(tmp_path, tmp_path / "raw.zip")):
+        results = open_result_set(place, "uav")
+        message = message_of(results.boxes, annotation("uav_bike1"))
+        assert message.startswith(f"{place / 'bike1.txt'}: ")
+        assert reason in message
+        assert len(results.boxes(annotation("uav_boat1"))) == FRAMES
+
+
+READABLE = {
+    "tabs and blanks": b"1\t2\t3\t4\n5 6  7 8\n",
+    "comma and blank": b"1, 2, 3, 4\n5, 6, 7, 8\n",
+    "commas, tabs and blanks in a line": b"1,2\t3 4\n5 ,6 , 7\t8\n",
+    "exponents": b"1e0,2E+0,30e-1,+4.\n5,6,7,.8e1\n",
+    "Windows' lines and its mark": b"\xef\xbb\xbf1,2,3,4\r\n5,6,7,8\r\n",
+    "no end of the last line": b"1,2,3,4\n5,6,7,8",
+    "empty lines at the end": b"1,2,3,4\n5,6,7,8\n\n\n",
+}
+
+
+@pytest.mark.parametrize("kind", READABLE)
+def test_numbers_may_be_parted_in_many_ways(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "bike1.txt").write_bytes(READABLE[kind])
+    boxes = open_result_set(tmp_path, "uav").boxes(annotation("uav_bike1"))
+    np.testing.assert_array_equal(boxes, [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+def test_what_is_no_box_is_kept_for_the_protocols(tmp_path: Path) -> None:
+    """NaN, negative and zero sizes; too few rows or too many."""
+    (tmp_path / "bike1.txt").write_text("nan,1,-3,0\n" * 7)
+    (tmp_path / "boat1.txt").write_text("1,2,3,4\n")
+    results = open_result_set(tmp_path, "uav")
+    np.testing.assert_array_equal(results.boxes(annotation("uav_bike1")), [[np.nan, 1, -3, 0]] * 7)
+    assert len(results.boxes(annotation("uav_boat1"))) == 1
+
+
+def test_damaged_times_take_the_speed_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("bike1", "boat1"):
+        write(tmp_path / f"{name}.txt", boxes_of("x"), "%.3f", ",")
+        write_times(tmp_path / f"{name}_time.txt")
+    (tmp_path / "boat1_time.txt").write_text("0.1\nfast\n")
+    results = open_result_set(tmp_path, "uav")
+    assert results.mean_seconds() is None
+    assert "boat1_time.txt: line 2 is 'fast', not 1 number" in caplog.text
+    assert len(results.boxes(annotation("uav_boat1"))) == FRAMES
+    (tmp_path / "boat1_time.txt").write_text("9\nnan\n0\n-1\n2\n")
+    (tmp_path / "bike1_time.txt").write_text("")
+    assert results.mean_seconds() == 2
+
+
+def test_places_without_results_are_named(tmp_path: Path) -> None:
+    assert "no such folder or zip" in message_of(open_result_set, tmp_path / "absent", "uav")
+    assert "did you mean 'uav'" in message_of(open_result_set, tmp_path, "uavv")
+    assert "in it; no texts" in message_of(open_result_set, tmp_path, "uav")
+    write(tmp_path / "airplane-1.txt", boxes_of("x"), "%d", ",")
+    message = message_of(open_result_set, tmp_path, "uav")
+    assert "no result of a sequence of uav" in message
+    assert "files there are named airplane-1.txt" in message
+    (tmp_path / "no.zip").write_text("no zip")
+    assert "not a whole zip archive" in message_of(open_result_set, tmp_path / "no.zip", "uav")
+
+
+def test_a_hostile_zip_is_not_read(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        archive.writestr("bike1.txt", "1,2,3,4\n")
+        archive.writestr("../boat1.txt", "1,2,3,4\n")
+    for call in (open_result_set, lambda path, name: find_result_sets(path.parent, name, ["raw"])):
+        assert "'../boat1.txt' leads out of its folder" in message_of(call, tmp_path / "raw.zip", "uav")
+    write(tmp_path / "good" / "bike1.txt", boxes_of("x"), "%d", ",")
+    assert len(find_result_sets(tmp_path, "uav", ["good"])) == 1  # nobody asked for the other
+
+
+# Finding
+
+
+@pytest.fixture
+def output(tmp_path: Path, make_sequence) -> Path:
+    """Ours in three folders, raw results of two trackers, and what else lies in an output folder."""
+    folder = tmp_path / "output"
+    for experiment, label, value in (("grm_toy", "last", 1), ("grm_toy", "last", 2), ("ostrack_toy", "epoch_1", 1)):
+        write_ours(folder, make_sequence, experiment, label=label, settings={"value": value})
+    write_ours(folder, make_sequence, "ostrack_toy", benchmark="lasot")
+    for place in ("raw/GRM/vitb", "raw/TransT/vitb", "raw/TransT/got10k/n2"):
+        write(folder / place / "lap.txt", boxes_of("lap"), "%d", ",")
+    (folder / "grm_toy" / "checkpoints").mkdir()
+    (folder / "grm_toy" / "checkpoints" / "notes.txt").write_text("no boxes")
+    return folder
+
+
+WANTED = {
+    "grm_toy": ["grm_toy/last-", "grm_toy/last-"],
+    "ostrack_toy/epoch_1": ["ostrack_toy/epoch_1"],
+    "*_toy/epoch_[0-9]": ["ostrack_toy/epoch_1"],
+    "GRM": ["vitb"],
+    "raw/GRM": ["vitb"],
+    "GRM/vitb": ["vitb"],
+    "raw/*/vitb": ["GRM/vitb", "TransT/vitb"],
+    "vit?": ["GRM/vitb", "TransT/vitb"],
+    "n2": ["n2"],
+    "epoch_1-*": ["ostrack_toy/epoch_1"],
+}
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_results_are_found_by_the_names_of_their_folders(output: Path, name: str) -> None:
+    found = find_result_sets(output, "own", [name])
+    assert len(found) == len(WANTED[name])
+    assert all(one.label.startswith(label) for one, label in zip(found, WANTED[name], strict=True))
+    assert len({one.label for one in found}) == len(found)
+
+
+def test_results_are_found_by_path_and_come_once_in_the_order_of_the_names(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = next((output / "ostrack_toy" / "results" / "own").iterdir())
+    for name in (str(ours), str(output / "ostrack_toy"), "output/ostrack_toy", "output/ostr*_toy", ours.name):
+        monkeypatch.chdir(tmp_path)
+        assert [one.source.resolve() for one in find_result_sets(output, "own", [name])] == [ours], name
+    found = find_result_sets(output, "own", ["TransT/vitb", "raw", "raw/GRM"])
+    assert [one.label for one in found] == ["TransT/vitb", "GRM/vitb", "n2"]
+    outside = tmp_path / "elsewhere" / "SiamFC"
+    write(outside / "lap.txt", boxes_of("lap"), "%.3f", ",")
+    assert [one.label for one in find_result_sets(output, "own", [str(outside)])] == ["SiamFC"]
+    packed = pack(outside.parent, tmp_path / "outside.zip")
+    for place in (packed, packed / "SiamFC"):
+        assert [one.label for one in find_result_sets(output, "own", [str(place)])] == ["SiamFC"]
+
+
+def test_a_name_that_nothing_bears_is_told_with_the_nearest(output: Path, tmp_path: Path) -> None:
+    message = message_of(find_result_sets, output, "own", ["GRM", "grm_tou"])
+    assert message.startswith("grm_tou: no results on own bear that name")
+    assert "nearest: grm_toy/results/own/last-" in message
+    assert "there: " in message_of(find_result_sets, output, "own", ["%%%"])
+    message = message_of(find_result_sets, output, "uav", ["grm_toy"])
+    assert "there are no results on uav" in message
+    assert "tracking/test.py --dataset uav" in message
+    assert "no results on uav" in message_of(find_result_sets, tmp_path / "no output", "uav", ["grm_toy"])
+
+
+def test_a_link_that_leads_back_is_followed_once(output: Path) -> None:
+    (output / "raw" / "again").symlink_to(output)
+    (output / "raw" / "broken").symlink_to(output / "absent")
+    assert [one.label for one in find_result_sets(output, "own", ["GRM"])] == ["vitb"]
+
+
+def test_a_search_has_an_end_and_says_so(
+    output: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("lib.evaluation.result_files.ENTRIES", 8)
+    with pytest.raises(ValueError, match="TransT"):
+        find_result_sets(output, "own", ["TransT"])
+    assert "holds too much to look at all of it" in caplog.text
+    assert [one.label for one in find_result_sets(output, "own", [str(output / "raw" / "TransT" / "vitb")])] == ["vitb"]
+
+
+# Truncation
+
+
+@pytest.mark.parametrize("protocol", ["ostrack", "grm"])
+@pytest.mark.parametrize("benchmark", ["lasot", "uav", "otb"])
+def test_truncated_boxes_score_as_recorded(tmp_path: Path, protocol: str, benchmark: str) -> None:
+    """The same boxes through the field's own writer, read again; percent of float32 toolkits."""
+    scores, written = GOLDEN[f"pt_int.{protocol}.{benchmark}.scores"], 0
+    truths, changed = [], 0
+    for row, name in enumerate(GOLDEN["names"].tolist()):
+        absent = (GOLDEN[f"seq.{name}.full_occlusion"] | GOLDEN[f"seq.{name}.out_of_view"]).astype(bool)
+        boxes = GOLDEN[f"seq.{name}.gt"]
+        flags = absent if benchmark == "lasot" else None
+        truth = Annotation(name, "own" if benchmark == "own" else benchmark, boxes, flags)
+        predicted = GOLDEN[f"seq.{name}.pred"]
+        if np.isnan(predicted).any():
+            continue  # of which there is no integer; recorded as refused or not by chance of the platform
+        write(tmp_path / f"{name}.txt", predicted.astype(int), "%d", "\t")
+        write(tmp_path / "uav_bike1.txt", predicted.astype(int), "%d", "\t")
+        read = open_result_set(tmp_path, "uav").boxes(truth._replace(name="uav_bike1"))
+        np.testing.assert_array_equal(read, predicted.astype(int))
+        try:
+            curves = PROTOCOLS[protocol].score(truth, read)
+        except MetricError:
+            assert np.isnan(scores[row]).all(), name
+            continue
+        values = PROTOCOLS[protocol].values(curves)
+        ours = [100 * values[key] for key in ("AUC", "OP50", "OP75", "P", "Pnorm")]
+        np.testing.assert_allclose(ours, scores[row][:5], rtol=0, atol=1e-4, err_msg=name)
+        floats = PROTOCOLS[protocol].score(truth, predicted)
+        changed += PROTOCOLS[protocol].values(floats)["AUC"] != values["AUC"]
+        truths.append(curves)
+        written += 1
+    assert written >= 10
+    assert changed >= 5

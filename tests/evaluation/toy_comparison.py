@@ -1,0 +1,75 @@
+"""A small comparison of three trackers on images of its own, with names that try to break out of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lib.data.types import Sequence
+from lib.evaluation.comparison import Comparison, Entry, Run
+from lib.evaluation.protocols import Annotation
+from lib.evaluation.scoring import MissingResultError, annotation_of, score_set
+
+FRAMES, WIDTH, HEIGHT = 12, 96, 64
+EVIL = "</script><img src=x onerror=\"document.title='broken'\"><!--"
+PROTOCOLS = ("pytracking", "got10k", "trackingnet")
+MANIFEST = {"overrides": {"model.division.threshold": 0.4}, "checkpoint_sha256": "ab" * 32, "settings": {"name": EVIL}}
+
+
+def make_sequence(folder: Path, name: str, x: float) -> Sequence:
+    """A square of 20 x 16 px that moves right by 2 px a frame, on images in ``folder``."""
+    boxes = np.array([[x + 2 * i, 20, 20, 16] for i in range(FRAMES)], dtype=np.float64)
+    frames = tuple(folder / f"{x}_{i + 1:04d}.png" for i in range(FRAMES))
+    for file, box in zip(frames, boxes.astype(int), strict=True):
+        image = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
+        image[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = 210
+        cv2.imwrite(str(file), image)
+    return Sequence(name, "toy", frames, boxes, np.ones(FRAMES, bool), cover=np.full(FRAMES, 8))
+
+
+def drifting(speed: float, lost: dict[str, int] | None = None) -> Callable[[Annotation], np.ndarray]:
+    """Boxes that fall behind by ``speed`` px a frame, more on later sequences; from frame ``lost[name]`` on (from 0)
+    they are far away."""
+
+    def boxes(annotation: Annotation) -> np.ndarray:
+        found = annotation.boxes.copy()
+        found[:, 0] -= speed * (1 + found[0, 0] / 10) * np.arange(len(found))
+        if annotation.name in (lost or {}):
+            found[lost[annotation.name] :, :2] += 300
+        return found
+
+    return boxes
+
+
+def incomplete(annotation: Annotation) -> np.ndarray:
+    """The first box repeated, with no result of ``second`` and one row too few of ``third``."""
+    if annotation.name == "second":
+        raise MissingResultError("raw/second.txt: there is no such file; track the sequence")
+    rows = len(annotation.boxes) - (annotation.name == "third")
+    return np.repeat(annotation.boxes[:1], rows, axis=0)
+
+
+def toy_comparison(folder: Path, protocols: tuple[str, ...] = PROTOCOLS, benchmark: str = "got10k_val") -> Comparison:
+    """Six sequences; ``ours`` of two runs, one of an evil name that loses a sequence in frame 5 (from 0), ``first box``
+    that lacks results. Folders are made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("first", "second", "third", EVIL, "item 2", "item 10")
+    sequences = tuple(make_sequence(folder, name, 4.0 * number) for number, name in enumerate(names))
+    annotations = [annotation_of(sequence, benchmark) for sequence in sequences]
+
+    def run(label: str, boxes: Callable[[Annotation], np.ndarray], manifest: dict | None = None) -> Run:
+        scores = score_set(label, benchmark, annotations, boxes, protocols)
+        return Run(scores, f"output/{label}", "a toy", manifest, 0.02 if manifest else None, boxes)
+
+    intervals = {protocol: {"AUC": (0.25, 0.75), "AO": (0.125, 0.5)} for protocol in protocols}
+    entries = (
+        Entry("first box", (run("first_box", incomplete),)),
+        Entry("ours", (run("seed_0", drifting(0.4), MANIFEST), run("seed_1", drifting(0.5), MANIFEST)), intervals),
+        Entry(EVIL, (run("evil", drifting(0.1, {"third": 5})),)),
+    )
+    attributes = {"FM": frozenset({"first", EVIL, "item 2"}), "OCC": frozenset({"second", "third"})}
+    words = {"FM": "Fast Motion", "OCC": EVIL}
+    return Comparison(benchmark, protocols, sequences, entries, attributes, words, (f"swept on a test set {EVIL}",))

@@ -1,0 +1,86 @@
+"""Compare trackers on benchmarks, from our results and from others' raw results:
+python tracking/analysis_results.py --dataset lasot uav --tracker grm_vitb OSTrack=path/to/raw [--protocol all]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lib.config.paths import load_paths
+from lib.evaluation.bootstrap import Bootstrap
+from lib.evaluation.tables import FORMATS
+from lib.experiment.analysis import JSON, Request, RequestError, analyse
+from lib.runtime.logs import set_up_logging
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--dataset", nargs="+", required=True, help="benchmarks: lasot uav otb nfs got10k_val ...")
+    parser.add_argument(
+        "--tracker", nargs="+", action="extend", required=True, metavar="[LABEL=]WHAT",
+        help="what to look for in the output folder, or a folder or zip of raw results ({dataset} in it stands for the "
+        "benchmark); what has the same LABEL (seeds, epochs) is one tracker with mean and deviation",
+    )  # fmt: skip
+    parser.add_argument(
+        "--protocol", nargs="+", default=[], help="protocols, or all; each benchmark's own unless given"
+    )
+    parser.add_argument("--scores", nargs="+", default=[], help="only these: AUC P Pnorm OP50 OP75 AO SR0.5 SR0.75")
+    parser.add_argument("--format", default="text", choices=(*FORMATS, JSON), help="of what is printed")
+    parser.add_argument("--digits", type=int, default=1, help="decimals of percent")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write every table here, in every format")
+    parser.add_argument("--plots", action="store_true", help="curves and radar plots as PDF and PNG in --out")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page with everything")
+    parser.add_argument("--per-attribute", action="store_true", help="scores over the sequences with each attribute")
+    parser.add_argument(
+        "--attributes", action="append", default=[], metavar="[DATASET=]FILE",
+        help="a file of attributes of your own (docs/analysis.md)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--per-sequence", nargs=2, metavar=("LABEL", "LABEL"), help="sequences by the difference of two trackers"
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, nargs="?", const=Bootstrap().times, metavar="N",
+        help="95 %% confidence intervals over sequences, of N drawn sets (1000)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=Bootstrap().seed, help="of the bootstrap")
+    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    arguments = parser.parse_args()
+    if arguments.bootstrap is not None and arguments.bootstrap < 1:
+        parser.error("--bootstrap must be 1 or more")
+    if not 0 <= arguments.digits <= 6:
+        parser.error("--digits must be 0 to 6")
+    return arguments
+
+
+def main() -> int:
+    """0 if everything was scored, 1 if a result is missing or a protocol could not score one, 2 for a wrong request."""
+    arguments = parse_arguments()
+    set_up_logging()
+    request = Request(
+        datasets=tuple(arguments.dataset),
+        trackers=tuple(arguments.tracker),
+        protocols=tuple(arguments.protocol),
+        scores=tuple(arguments.scores),
+        form=arguments.format,
+        digits=arguments.digits,
+        out=arguments.out,
+        plots=arguments.plots,
+        page=arguments.html,
+        per_attribute=arguments.per_attribute,
+        attribute_files=tuple(arguments.attributes),
+        pair=tuple(arguments.per_sequence) if arguments.per_sequence else None,
+        bootstrap=Bootstrap(arguments.bootstrap, arguments.seed) if arguments.bootstrap else None,
+    )
+    try:
+        report, complete = analyse(load_paths(arguments.paths), request)
+    except (ValueError, OSError) as error:
+        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        return 2 if isinstance(error, RequestError) else 1
+    print(report)
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
