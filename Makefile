@@ -1,11 +1,13 @@
 # make quickstart   install, make a small synthetic set, train and test grm_tiny on it
 # make test         install, run the quick tests on the CPU;  make test-all  adds the slow ones
+# make toolkits     install the toolkits of others (got10k, VOT) that some tests run our trackers under
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TOOLKITS := $(VENV)-vot/.installed
 
-.PHONY: install quickstart test test-all clean
+.PHONY: install toolkits quickstart test test-all clean
 
 install: $(INSTALLED)
 
@@ -14,6 +16,14 @@ $(INSTALLED): requirements.txt setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+toolkits: $(TOOLKITS)
+
+$(TOOLKITS): $(INSTALLED) tests/requirements-toolkits.txt tests/requirements-vot.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements-toolkits.txt
+	$(PYTHON) -m venv $(VENV)-vot
+	$(VENV)-vot/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements-vot.txt
 	touch $@
 
 quickstart: install
@@ -28,4 +38,4 @@ test-all: install
 	$(BIN)/python -m pytest -q
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV)-vot build *.egg-info

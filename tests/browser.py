@@ -63,7 +63,11 @@ class Browser:
 
     def texts(self, css: str, inside: str | None = None) -> list[str]:
         """What is to be read in each of them."""
-        return [self._ask("GET", f"/session/{self._session}/element/{each}/text") for each in self.find(css, inside)]
+        return [self.text(element) for element in self.find(css, inside)]
+
+    def text(self, element: str) -> str:
+        """What is to be read in it."""
+        return self._ask("GET", f"/session/{self._session}/element/{element}/text")
 
     def click(self, element: str) -> None:
         """With the mouse, where the element is; one that is covered or not shown is refused."""
@@ -76,6 +80,10 @@ class Browser:
     def run(self, script: str) -> Any:
         """What the body of a function in JavaScript returns, in plain types."""
         return self._command("/execute/sync", {"script": script, "args": []})
+
+    def resize(self, width: int, height: int) -> None:
+        """The window's size, in pixels."""
+        self._command("/window/rect", {"width": width, "height": height})
 
     def console(self) -> list[str]:
         """Errors and warnings since the last call: of scripts, of the security policy, of what did not load."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from lib.data.profiling import profile_index, profile_samples
 from lib.data.sampling import MIN_FRAMES
 from lib.data.simulation import TRACKINGNET_VIDEOS
+from lib.data.textures import JPEG_QUALITY
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -20,6 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="that the straightforward way is measured for")
     parser.add_argument("--sequences", type=int, default=12, help="synthetic videos that are made")
     parser.add_argument("--frames", type=int, default=30, help=f"frames of each, {MIN_FRAMES} or more")
+    parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="of the JPEGs: the higher, the larger")
     parser.add_argument(
         "--index", type=int, nargs="?", const=TRACKINGNET_VIDEOS, metavar="VIDEOS",
         help=f"measure the index of a simulated TrackingNet instead, of {TRACKINGNET_VIDEOS} videos if no other number",
@@ -29,6 +31,8 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.seconds <= 0 or arguments.sequences < 1 or arguments.frames < MIN_FRAMES:
         parser.error(f"--seconds must be above 0, --sequences 1 or more and --frames {MIN_FRAMES} or more")
+    if not 1 <= arguments.quality <= 100:
+        parser.error("--quality must be from 1 to 100")
     if arguments.index is not None and arguments.index < 1:
         parser.error("--index must be 1 or more")
     return arguments
@@ -42,7 +46,11 @@ def main() -> int:
             report = profile_index(arguments.folder, videos=arguments.index)
         else:
             report = profile_samples(
-                arguments.folder, seconds=arguments.seconds, sequences=arguments.sequences, frames=arguments.frames
+                arguments.folder,
+                seconds=arguments.seconds,
+                sequences=arguments.sequences,
+                frames=arguments.frames,
+                quality=arguments.quality,
             )
         print(report.text())
         if arguments.json:

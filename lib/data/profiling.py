@@ -242,17 +242,22 @@ class ProfileReport:
 
 
 def profile_samples(
-    folder: Path | None = None, *, seconds: float = 10.0, sequences: int = 12, frames: int = 30
+    folder: Path | None = None,
+    *,
+    seconds: float = 10.0,
+    sequences: int = 12,
+    frames: int = 30,
+    quality: int = JPEG_QUALITY,
 ) -> ProfileReport:
     """Measure every store with every decoder that is installed, beside the straightforward way.
 
-    ``sequences`` videos of ``frames`` frames (at least 20) are written below ``folder`` (None: where the system keeps
-    temporary files) and removed afterwards. All contestants make the same pairs in turn, in rounds; those of the
-    straightforward way take about ``seconds`` in all.
+    ``sequences`` videos of ``frames`` frames (at least 20), JPEGs of ``quality``, are written below ``folder`` (None:
+    where the system keeps temporary files) and removed afterwards. All contestants make the same pairs in turn, in
+    rounds; those of the straightforward way take about ``seconds`` in all.
     """
     report = ProfileReport(describe_machine())
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
-        stores = _write_stores(Path(temporary), sequences, frames)
+        stores = _write_stores(Path(temporary), sequences, frames, quality)
         report.frames = stores.sizes
         report.rows = _race(stores, seconds)
         report.scaling = [
@@ -312,16 +317,16 @@ class _Stores(NamedTuple):
         return Pairs(config, [Pool(index, crops=crops)], TEMPLATE.crop, SEARCH.crop, SEED)
 
 
-def _write_stores(folder: Path, sequences: int, frames: int) -> _Stores:
+def _write_stores(folder: Path, sequences: int, frames: int, quality: int) -> _Stores:
     roots = {"folder": folder / "got10k", "lmdb": folder / "packed"}
     cache, crops = folder / "cache", folder / "crops"
-    size = write_textures(roots["folder"], sequences, frames)
+    size = write_textures(roots["folder"], sequences, frames, quality=quality)
     pack_dataset(DATASET, [SPLIT], roots["folder"], roots["lmdb"])
     summary = write_crops(DATASET, SPLIT, roots["folder"], cache, crops, CropSettings(TEMPLATE, SEARCH))
     sizes = {
         "width": WIDTH,
         "height": HEIGHT,
-        "jpeg_quality": JPEG_QUALITY,
+        "jpeg_quality": quality,
         "sequences": sequences,
         "frames": sequences * frames,
         "bytes_per_frame": size // (sequences * frames),

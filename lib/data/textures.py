@@ -24,7 +24,7 @@ _GRAIN = 1.3, 3.5  # standard deviation, grey levels, of some sequence
 _MARGIN = 128  # pixels by which a backdrop is larger than a frame, for the camera's way
 
 
-def write_textures(root: Path, sequences: int, frames: int, seed: int = 0) -> int:
+def write_textures(root: Path, sequences: int, frames: int, seed: int = 0, quality: int = JPEG_QUALITY) -> int:
     """Write ``train/`` of a GOT-10k with that many sequences of that many frames; the bytes of all images.
 
     Each sequence is a texture before another one, both moving; its target is never hidden and does not change its size.
@@ -39,7 +39,7 @@ def write_textures(root: Path, sequences: int, frames: int, seed: int = 0) -> in
         folder.mkdir(parents=True)
         boxes = []
         for number, (image, box) in enumerate(_render(rng, grain, side * aspect, side / aspect, frames), start=1):
-            _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+            _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
             (folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
             boxes.append(box)
             size += len(code)

@@ -18,14 +18,14 @@ def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = Fal
     """Success, precision and normalised precision, as far as the protocols have them, and a radar plot of the scores by
     attribute, each as PDF and PNG; ``by_attribute`` adds the success of each attribute's sequences.
 
-    Trackers without a set score by a protocol are not in its plots. The files that were written.
+    Of trackers without a set score by a protocol the plots say so. The files that were written.
     """
     files: list[Path] = []
     for protocol in comparison.protocols:
         stem = folder / f"{comparison.benchmark}_{protocol}"
         for kind in CURVES:
             lines = _lines(comparison, protocol, kind)
-            if lines:
+            if _any_drawn(lines):
                 name = _score_of(comparison, protocol, kind)
                 files += plot_curves(kind, lines, comparison.benchmark, protocol, name, _named(stem, kind))
         if len(comparison.attributes) >= MIN_RADAR:
@@ -40,10 +40,13 @@ def _lines(comparison: Comparison, protocol: str, kind: str) -> list[Line]:
     name = _score_of(comparison, protocol, kind)
     curves = [(entry, entry.curve(protocol, kind)) for entry in comparison.entries]
     return [
-        Line(entry.label, thresholds, curve, entry.values(protocol)[name].mean)
+        Line(entry.label, thresholds, curve, None if curve is None else entry.values(protocol)[name].mean)
         for entry, curve in curves
-        if curve is not None
     ]
+
+
+def _any_drawn(lines: list[Line]) -> bool:
+    return any(line.shares is not None for line in lines)
 
 
 def _score_of(comparison: Comparison, protocol: str, kind: str) -> str:
@@ -71,18 +74,17 @@ def _success_by_attribute(comparison: Comparison, protocol: str, stem: Path) -> 
     name = _score_of(comparison, protocol, "success")
     for short, names in comparison.attributes.items():
         lines = [_part_line(entry, protocol, names, name) for entry in comparison.entries]
-        lines = [line for line in lines if line is not None]
-        if lines:
+        if _any_drawn(lines):
             words = f"{comparison.attribute_names[short]} ({len(names)} sequences)"
             place = _named(stem, f"success_{_as_file(short)}")
             files += plot_curves("success", lines, comparison.benchmark, protocol, name, place, words)
     return files
 
 
-def _part_line(entry: Entry, protocol: str, names: frozenset[str], score: str) -> Line | None:
+def _part_line(entry: Entry, protocol: str, names: frozenset[str], score: str) -> Line:
     parts = [run.scores.part(protocol, names) for run in entry.runs]
     if any(part is None for part in parts):
-        return None
+        return Line(entry.label, PROTOCOLS[protocol].thresholds[0], None, None)
     shares = np.mean([part.success for part in parts], axis=0)
     return Line(
         entry.label, PROTOCOLS[protocol].thresholds[0], shares, attribute_values(entry, protocol, names)[score].mean

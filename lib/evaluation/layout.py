@@ -48,7 +48,9 @@ def score_tables(
     """
     tables = []
     for part in _parts(comparisons):
-        columns = list(_columns(part, scores)) or [_Score(*part[0], "no score")]
+        columns = list(_columns(part, scores))
+        if not columns:
+            continue
         rows = [
             Row(label + _runs_in_words(part, label), tuple(column.cell(column.entry(label)) for column in columns))
             for label in _labels(comparisons)
@@ -83,6 +85,8 @@ def difference_tables(
     tables = []
     for part in _parts(comparisons):
         columns = list(_columns(part, scores))
+        if not columns:
+            continue
         intervals = {
             (label, comparison.benchmark): difference_intervals(
                 find_entry(comparison, label), find_entry(comparison, base), protocol, bootstrap
@@ -171,10 +175,14 @@ def _parts(comparisons: Many[Comparison]) -> list[Part]:
 
 
 def _columns(part: Part, scores: Many[str]) -> Iterator[_Score]:
+    """Those of a benchmark without any scored sequence are one of dashes."""
     for comparison, protocol in part:
-        for name in score_names(comparison, protocol):
+        known = score_names(comparison, protocol)
+        for name in known:
             if not scores or name in scores:
                 yield _Score(comparison, protocol, name)
+        if not known:
+            yield _Score(comparison, protocol, "no score")
 
 
 def _single_columns(comparison: Comparison, scores: Many[str]) -> Iterator[_Score]:

@@ -33,7 +33,7 @@ TITLE = "Trackers compared"
 WORST, BEST = 4, 2  # sequences that are listed for a tracker, by the protocol that is looked at
 PICTURED = 8  # sequences with pictures for a tracker, over all protocols: they are most of the page's bytes
 WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
-DECIMALS = 6  # of fractions: a ten-thousandth of a percent point
+DECIMALS = 10  # of fractions: what is printed must not be rounded twice
 
 
 def write_page(comparisons: Sequence[Comparison], file: Path) -> None:
@@ -103,7 +103,7 @@ def _view(comparison: Comparison, protocol: str) -> dict[str, Any]:
     by_sequence = [_sequence_values(entry, protocol) for entry in entries]
     names = list(dict.fromkeys(name for rows in by_sequence for row in rows for name in row))
     headline = names[0] if names else None
-    parts = [[_part(entry, protocol, names_) for names_ in comparison.attributes.values()] for entry in entries]
+    parts = [[_part(entry, protocol, having) for having in comparison.attributes.values()] for entry in entries]
     return {
         "names": names,
         "headline": headline,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ import numpy as np
 from lib.evaluation.archives import Archive, open_archive
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.protocols import Annotation
-from lib.evaluation.result_files import BoxFile, Folder, FoundSet, Tree, find_sets, folder_label, producer_of
+from lib.evaluation.result_files import DEPTH, BoxFile, Folder, FoundSet, Tree, find_sets, folder_label, producer_of
 from lib.evaluation.results import parse_rows
 from lib.evaluation.scoring import MissingResultError
 
@@ -71,12 +72,13 @@ class ResultSet:
     def seconds(self, name: str) -> np.ndarray | None:
         """Seconds of each frame of a sequence, float64 ``[M]``, the first for taking the template; None if nobody kept
         them. ``ValueError`` for a file that is damaged."""
-        if name not in self._found.files:
+        try:
+            times = self._file(name).times
+        except MissingResultError:
             return None
-        times = self._file(name).times
         if not times:
             return None
-        columns = self._rows(times, None)
+        columns = self._rows(times, None if self.manifest is None else 1)
         # One column a repetition in the got10k toolkit; a single one where a tool kept but one.
         return columns[:, min(self.repetition, columns.shape[1]) - 1] if columns.size else None
 
@@ -184,9 +186,10 @@ def find_result_sets(output: Path, benchmark: str, wanted: Many[str]) -> list[Re
         for candidate in matching:
             if candidate.damage:
                 raise ValueError(candidate.damage)
-            chosen.setdefault((candidate.place, candidate.found.root), candidate)
+            chosen.setdefault(candidate.key, candidate)
     _refuse_nested(list(chosen.values()), benchmark)
-    return _with_distinct_labels([candidate.open(benchmark) for candidate in chosen.values()])
+    labels = _distinct_labels([*candidates, *chosen.values()])
+    return [candidate.open(benchmark, labels[key]) for key, candidate in chosen.items()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +221,14 @@ class _Candidate:
         """Where the results lie."""
         return self.place / self.found.root if self.found else self.place
 
-    def open(self, benchmark: str) -> ResultSet:
+    @property
+    def key(self) -> tuple[Path, str]:
+        """What tells these results from all others."""
+        return self.place, self.found.root if self.found else ""
+
+    def open(self, benchmark: str, label: str) -> ResultSet:
         """The results."""
-        return _result_set(self.found, benchmark, self.tree, self.place, None)
+        return _result_set(self.found, benchmark, self.tree, self.place, label)
 
 
 def _candidates(folder: Path, benchmark: str) -> list[_Candidate]:
@@ -309,10 +317,8 @@ def _result_set(found: FoundSet, benchmark: str, tree: Tree, place: Path, label:
     if found.damage:
         raise ValueError(found.damage)
     source = place / found.root
-    if label is None and found.manifest is not None:
-        label = f"{found.manifest.get('experiment')}/{found.manifest.get('label')}"
     return ResultSet(
-        label=label or folder_label(source),
+        label=label or _own_label(found, source),
         benchmark=benchmark,
         source=source,
         producer=producer_of(found, benchmark, tree, place),
@@ -321,6 +327,12 @@ def _result_set(found: FoundSet, benchmark: str, tree: Tree, place: Path, label:
         _place=place,
         _found=found,
     )
+
+
+def _own_label(found: FoundSet, source: Path) -> str:
+    if found.manifest is None:
+        return folder_label(source)
+    return f"{found.manifest.get('experiment')}/{found.manifest.get('label')}"
 
 
 def _same_sequence(found: list[FoundSet], benchmark: str) -> tuple[str, str, str] | None:
@@ -350,20 +362,21 @@ def _refuse_nested(chosen: list[_Candidate], benchmark: str) -> None:
                 )
 
 
-def _with_distinct_labels(sets: list[ResultSet]) -> list[ResultSet]:
-    """Labels with as many folders before them as tell them apart; ours with the digits of their settings."""
-    labels = [one.label for one in sets]
-    for depth in range(1, 6):
-        same = [number for number, label in enumerate(labels) if labels.count(label) > 1]
-        if not same:
-            break
-        for number in same:
-            one = sets[number]
-            if one.manifest is not None and depth == 1:
-                labels[number] = f"{one.manifest.get('experiment')}/{one.source.name}"
+def _distinct_labels(candidates: Iterable[_Candidate]) -> dict[tuple[Path, str], str]:
+    """Labels by ``_Candidate.key`` with as many folders before them as tell them apart; ours with the digits of their
+    settings. They hang on what lies there, not on what was asked for, so a report of some has the labels of all."""
+    readable = {one.key: one for one in candidates if one.found and not one.damage}
+    labels = {key: _own_label(one.found, one.source) for key, one in readable.items()}
+    for depth in range(1, DEPTH):
+        times = Counter(labels.values())
+        for key, one in readable.items():
+            if times[labels[key]] == 1:
+                continue
+            if one.found.manifest is not None and depth == 1:
+                labels[key] = f"{one.found.manifest.get('experiment')}/{one.source.name}"
             else:
-                labels[number] = "/".join(one.source.parts[-1 - depth :])
-    return [replace(one, label=label) for one, label in zip(sets, labels, strict=True)]
+                labels[key] = "/".join(one.source.parts[-1 - depth :])
+    return labels
 
 
 def _nothing(name: str, output: Path, benchmark: str, candidates: list[_Candidate]) -> str:

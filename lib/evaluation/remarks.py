@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 
 from lib.evaluation.comparison import Comparison, Entry, Run
 
@@ -40,20 +39,24 @@ def _label(entry: Entry, run: Run) -> str:
 
 
 def _errors(run: Run, protocols: Sequence[str]) -> list[str]:
-    """Lines by reason: the sequences and protocols that share it."""
-    total = len(run.scores.sequences)
-    found: dict[str, dict[tuple[str, ...], list[str]]] = {}
+    """Lines by reason: the sequences and protocols that share it, but for numbers in it."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    reasons: dict[str, str] = {}
+    differ: set[str] = set()
     for protocol in protocols:
         named: dict[str, list[str]] = {}
-        for name, reason in run.scores.errors(protocol).items():
-            named.setdefault(_without(name, reason), []).append(name)
-        for reason, names in named.items():
-            found.setdefault(reason, {}).setdefault(tuple(names), []).append(protocol)
+        for name, text in run.scores.errors(protocol).items():
+            reason = _without(name, text)
+            kind = re.sub(r"\d+", "#", reason)
+            if reasons.setdefault(kind, reason) != reason:
+                differ.add(kind)
+            named.setdefault(kind, []).append(name)
+        for kind, names in named.items():
+            found.setdefault((kind, tuple(names)), []).append(protocol)
     return [
-        f"NO SET SCORE by protocol {', '.join(those)}: {len(names)} of {total} sequences could not be scored: "
-        f"{_listed(names, SHOWN_ERRORS)}: {reason}"
-        for reason, groups in found.items()
-        for names, those in groups.items()
+        f"NO SET SCORE by protocol {', '.join(those)}: {len(names)} of {len(run.scores.sequences)} sequences could not "
+        f"be scored: {_listed(names, SHOWN_ERRORS)}: {reasons[kind]}{' (the first; others alike)' * (kind in differ)}"
+        for (kind, names), those in found.items()
     ]
 
 
@@ -61,14 +64,12 @@ def _notes(run: Run, protocols: Sequence[str]) -> list[str]:
     """Lines by what was done to rows: how many rows of which sequences, and the protocols that did the same."""
     found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
     for protocol in protocols:
-        done = sorted(
-            (what, name, rows)
-            for name, notes in run.scores.notes(protocol).items()
-            for rows, what in map(_rows_and_words, notes)
-        )
-        for what, group in groupby(done, key=lambda item: item[0]):
-            _, names, rows = zip(*group, strict=True)
-            found.setdefault((what, sum(rows), names), []).append(protocol)
+        done: dict[str, dict[str, int]] = {}
+        for name, notes in run.scores.notes(protocol).items():
+            for rows, what in map(_rows_and_words, notes):
+                done.setdefault(what, {})[name] = rows
+        for what, rows in done.items():
+            found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
     return [
         f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
         f"sequence(s): {_listed(names, SHOWN_NOTES)}"

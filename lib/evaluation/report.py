@@ -91,8 +91,8 @@ def score_benchmark(
     """Score the results of ``sequences`` in ``folder`` by every protocol in one pass.
 
     A sequence without a complete result, or that a protocol refuses, is that protocol's error, and the protocol then
-    gives no score for the set. ``unreadable`` are sequences of the set whose annotations cannot be read, and why. Where
-    a server holds the ground truth, results are only checked to be complete.
+    gives no score for the set. ``unreadable`` are sequences of the set that could not be read or tracked, and why.
+    Where a server holds the ground truth, results are only checked to be complete.
     """
     entry = find_benchmark(benchmark)
     boxes, missing = {}, dict(unreadable)

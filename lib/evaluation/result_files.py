@@ -30,9 +30,9 @@ _DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in BENCHMARKS} | {
 }  # fmt: skip
 _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
 # What pytracking, OSTrack and this package write beside <sequence>.txt.
-_SIDE = re.compile(
-    r"(.+)_(?:time|network_time|scores|all_boxes|all_scores|object_presence_scores|confidence)", re.DOTALL
-)
+_SIDE = (
+    "_time", "_network_time", "_scores", "_all_boxes", "_all_scores", "_object_presence_scores", "_confidence",
+)  # fmt: skip
 
 
 class Tree(Protocol):
@@ -138,7 +138,7 @@ def find_sets(tree: Tree, benchmark: str, where: Path) -> list[FoundSet]:
     are told by their manifest, and come whatever benchmark it states.
     """
     names = [name for name in tree.names() if not _is_skipped(name)]
-    ours = {_folder_of(name): name for name in names if name.rpartition("/")[2] == MANIFEST}
+    ours = {_folder_of(name): name for name in names if _last(name) == MANIFEST}
     sets: dict[str, FoundSet] = {}
     for root, name in ours.items():
         found = _with_manifest(tree, root, name, where)
@@ -148,29 +148,31 @@ def find_sets(tree: Tree, benchmark: str, where: Path) -> list[FoundSet]:
     texts = [name for name in names if name.lower().endswith(".txt")]
     present = {name[: -len(".txt")]: name for name in texts}
     for name in texts:
-        path = name[: -len(".txt")]
-        folder, stem = _folder_of(path), path.rpartition("/")[2]
-        if folder in own:
-            if not _is_side_file(path, present):
-                sets[folder].files.setdefault(stem, []).append(BoxFile(name, stem, 1, _times(folder, stem, present)))
-            continue
+        folder = _folder_of(name)
         if folder not in inside:
-            inside[folder] = any(folder.startswith(f"{root}/") or not root for root in own)
-        if inside[folder] or folder.rpartition("/")[2] == _TIMES:
+            inside[folder] = any(folder.startswith(f"{root}/") or (folder and not root) for root in own)
+        if inside[folder]:
             continue
-        repeated = re.fullmatch(r"(.+)_(\d{3})", stem, re.DOTALL)
-        if repeated and folder.rpartition("/")[2] == repeated[1]:
-            root, written, repetition = _folder_of(folder), repeated[1], int(repeated[2])
-        elif _is_side_file(path, present):
-            continue
-        else:
-            root, written, repetition = folder, stem, 1
-        file = BoxFile(name, written, repetition, _times(folder, written, present))
-        sequence = sequence_name(written, benchmark) or written
-        sets.setdefault(root, FoundSet(root)).files.setdefault(sequence, []).append(file)
+        root, file = _box_file(name, present)
+        if file is not None:
+            sequence = file.written if root in own else sequence_name(file.written, benchmark) or file.written
+            sets.setdefault(root, FoundSet(root)).files.setdefault(sequence, []).append(file)
     for found in sets.values():
         _drop_shared(found, benchmark)
     return [sets[root] for root in sorted(sets) if sets[root].manifest is not None or sets[root].names(benchmark)]
+
+
+def _box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | None]:
+    """What a text holds by its name, and the folder of the results it belongs to; None for what lies beside boxes."""
+    path = name[: -len(".txt")]
+    folder, _, written = path.rpartition("/")
+    root, repetition = folder, 1
+    repeated = re.fullmatch(r"(.+)_(\d{3})", written, re.DOTALL)
+    if repeated and _last(folder) == repeated[1]:
+        root, written, repetition = _folder_of(folder), repeated[1], int(repeated[2])
+    elif _last(folder) == _TIMES or _is_side_file(path, present):
+        return root, None
+    return root, BoxFile(name, written, repetition, _times(folder, written, present))
 
 
 def folder_label(source: Path) -> str:
@@ -194,7 +196,11 @@ def producer_of(found: FoundSet, benchmark: str, tree: Tree, place: Path) -> str
         return "TrackingNet archive"
     if any(f"/{_TIMES}/" in f"/{file.times}" for name in names for file in found.files[name]):
         return "got10k toolkit"
-    return _writer(tree.read(files[0].name)) + (", zipped" if zipped else "")
+    try:
+        content = tree.read(files[0].name)
+    except ValueError:
+        content = b""  # whoever asks for this sequence's boxes is told
+    return _writer(content) + (", zipped" if zipped else "")
 
 
 def _writer(content: bytes) -> str:
@@ -205,7 +211,7 @@ def _writer(content: bytes) -> str:
         return "pytracking, OSTrack (tabs, integers)" if whole else "pytracking's family (tabs)"
     if "," in line:
         return "GRM (commas, integers)" if whole else "pysot, got10k toolkit (commas)"
-    return "unknown (blanks)"
+    return "unknown (blanks)" if line else "unknown"
 
 
 def _with_manifest(tree: Tree, root: str, name: str, where: Path) -> FoundSet | None:
@@ -221,11 +227,8 @@ def _with_manifest(tree: Tree, root: str, name: str, where: Path) -> FoundSet | 
 
 def _is_side_file(path: str, present: Mapping[str, str]) -> bool:
     """Whether a tool wrote it beside a box file: that one is there, or the folder bears the sequence's name."""
-    side = _SIDE.fullmatch(path)
-    if side is None:
-        return False
-    folder, _, written = side[1].rpartition("/")
-    return side[1] in present or folder.rpartition("/")[2] == written
+    bases = [path.removesuffix(suffix) for suffix in _SIDE if path.endswith(suffix)]
+    return any(base in present or _last(base) == _last(_folder_of(base)) for base in bases)
 
 
 def _times(folder: str, written: str, present: Mapping[str, str]) -> str:
@@ -247,6 +250,10 @@ def _drop_shared(found: FoundSet, benchmark: str) -> None:
 
 def _is_skipped(name: str) -> bool:
     return any(part.startswith(".") or part in _SKIPPED for part in name.split("/"))
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _folder_of(name: str) -> str:

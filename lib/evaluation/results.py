@@ -239,15 +239,18 @@ def parse_rows(text: str, columns: int | None, source: str | Path) -> np.ndarray
     ``columns`` None takes as many as the first line has. NaN and infinities are numbers; empty lines at the end are
     nothing. Raises ``ResultsError`` for the first line that holds anything else.
     """
-    lines = text.rstrip().split("\n") if text.strip() else []
-    words = [line.split(",") if "," in line else line.split() for line in lines]
+    if not text.strip():
+        return np.empty((0, columns or 1))
+    lines = text.rstrip().split("\n")
     if columns is None:
-        columns = len(_numbers(lines[0]) or []) or 1 if lines else 0
-    if "_" not in text and {len(row) for row in words} <= {columns}:
-        try:
-            return np.array([float(word) for row in words for word in row]).reshape(-1, columns)
-        except ValueError:
-            pass  # commas and blanks in one line, or no number: told apart below, line by line
+        columns = len(_numbers(lines[0]) or "1")
+    try:
+        numbers = np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
+    except ValueError:
+        pass  # not the same signs between all, or no number: told apart below, line by line
+    else:
+        if numbers.shape == (len(lines), columns):  # an empty line would be left out
+            return numbers
     rows = [_numbers(line) for line in lines]
     for number, row in enumerate(rows, start=1):
         if row is None or len(row) != columns:

@@ -106,7 +106,8 @@ def check_files(
 
     Strict, as the servers are without a word: GOT-10k's gives no score for blanks between numbers (got-10k/toolkit,
     issue 21); TrackingNet's takes boxes of zeros where the name of a second file ends like a video's (metrics.py of
-    its devkit); a NaN makes GOT-10k's mean NaN. A box without a size is a miss to both, the tracker's own: a warning.
+    its devkit); a NaN makes GOT-10k's mean NaN. A box without a size has no overlap by either, which is the
+    tracker's own doing: a warning.
     """
     layout = LAYOUTS[benchmark]
     findings = list(found)
@@ -201,7 +202,7 @@ def _check_boxes(file: str, boxes: np.ndarray, wanted: Expected) -> Iterator[Fin
     without_size = np.flatnonzero((boxes[:, 2:] <= 0).any(axis=1))
     if len(without_size):
         first = without_size[0]
-        detail = f"{len(without_size)}, line {first + 1} the first; the server counts them as misses"
+        detail = f"{len(without_size)}, line {first + 1} the first; they overlap with nothing"
         yield Finding("box without a size", file, detail, fatal=False)
     if wanted.first is not None and np.abs(boxes[0] - wanted.first).max() > FIRST_BOX_TOLERANCE:
         stated, given = (",".join(f"{number:g}" for number in box) for box in (boxes[0], wanted.first))

@@ -1,5 +1,4 @@
-"""Processes that track sequences, each with its own network; one that dies or hangs loses its sequence and is replaced.
-"""
+"""Processes that track sequences, each with its own network; one that dies or hangs is replaced and loses its own."""
 
 from __future__ import annotations
 
@@ -60,8 +59,8 @@ class Workers:
     def run(self, take: Callable[[], Sequence | None]) -> Iterator[Outcome | None]:
         """Outcomes as they come, None at least every ``TICK_SECONDS``, until ``take`` gives None and all are done.
 
-        Raises ``RunError`` where a tracker cannot be built; but a worker that replaces another is then done without,
-        as long as others are left.
+        Raises ``RunError`` where a tracker cannot be built because of a user's mistake, which all would share. A worker
+        that dies before it has one, or cannot replace another, is done without as long as others are left.
         """
         spare: list[Sequence] = []
 
@@ -80,7 +79,7 @@ class Workers:
                         if worker.building:
                             if isinstance(answer, Failure):
                                 self._end(worker)
-                                if not (worker.replaces and self._workers):
+                                if not self._workers or (answer.explained and not worker.replaces):
                                     raise _cannot_build(worker, answer)
                                 logger.error("%s; the others go on without it", _cannot_build(worker, answer))
                                 spare.append(worker.sequence)
@@ -196,7 +195,8 @@ class _Worker:
         if not self.building and self.sequence.frames:
             what += f" at frame {self.frame + 1} of {len(self.sequence)} ({self.sequence.frames[self.frame]})"
         text = self._fatal.read_text(errors="replace").strip() if self._fatal.exists() else ""
-        return Failure(what, text or "the process ended without a traceback")
+        explained = not (text or self.building)  # nothing more is known
+        return Failure(what, text or "the process ended without a traceback", explained)
 
 
 def _cannot_build(worker: _Worker, failure: Failure) -> RunError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,11 +136,12 @@ def _compare(
     paths: Paths, benchmark: str, request: Request, attributes: Path | None
 ) -> tuple[Comparison | None, list[str]]:
     """A benchmark's comparison, None without any results, and what is missing, a line each."""
-    groups, missing = _find_groups(paths.output, benchmark, request.trackers)
-    if not groups:
-        return None, missing
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
     sequences = tuple(read_benchmark(benchmark, root, paths.cache))
+    names = {sequence.name for sequence in sequences}
+    groups, missing = _find_groups(paths.output, benchmark, request.trackers, names)
+    if not groups:
+        return None, missing
     protocols = choose_protocols(benchmark, request.protocols, sequences)
     known = _attributes(benchmark, sequences, attributes)
     return compare(benchmark, sequences, groups, protocols, known, missing), missing
@@ -151,25 +153,62 @@ def _attributes(benchmark: str, sequences: Many[Sequence], file: Path | None) ->
 
 
 def _find_groups(
-    output: Path, benchmark: str, trackers: Many[str]
+    output: Path, benchmark: str, trackers: Many[str], names: Container[str]
 ) -> tuple[list[tuple[str, list[ResultSet]]], list[str]]:
-    """Trackers with their result sets on a benchmark, by label, and a line for each that has none."""
-    groups: dict[str, list[ResultSet]] = {}
-    missing = []
-    for word in trackers:
-        label, what = _label_and_place(word)
-        place = what.replace(PLACE, benchmark)
-        try:
-            if label and Path(place).exists():
-                found = [open_result_set(Path(place), benchmark)]
-            else:
-                found = find_result_sets(output, benchmark, [place])
-        except ValueError as error:
-            missing.append(f"{benchmark}: no results of {label or what}: {error}")
-            continue
+    """Trackers with their result sets on a benchmark, by label, and a line for each that has none.
+
+    Those without a label are looked for together, so that theirs are distinct, and stand where the first of them does.
+    """
+    words = [_label_and_place(word.replace(PLACE, benchmark)) for word in trackers]
+    unnamed, missing = _find_together(output, benchmark, [place for label, place in words if not label], names)
+    taken = {result.label for result in unnamed} & {label for label, _ in words}
+    if taken:
+        name = sorted(taken)[0]
+        raise RequestError(f"--tracker: two trackers are called {name}; give one of them another label: LABEL={name}")
+    groups: dict[str, dict[tuple[Path, int], ResultSet]] = {}
+    for label, place in words:
+        found, unnamed = (unnamed, []) if not label else ([], unnamed)
+        if label:
+            try:
+                found = _find_labelled(output, benchmark, place, names)
+            except ValueError as error:
+                missing.append(f"{benchmark}: no results of {label}: {error}")
         for result in found:
-            groups.setdefault(label or result.label, []).extend(result.repetitions())
-    return list(groups.items()), missing
+            runs = groups.setdefault(label or result.label, {})
+            runs |= {(each.source, each.repetition): each for each in result.repetitions()}
+    return [(label, list(runs.values())) for label, runs in groups.items()], missing
+
+
+def _find_labelled(output: Path, benchmark: str, place: str, names: Container[str]) -> list[ResultSet]:
+    """Of a path one result set, so that others below it do not become its runs; of a name all that bear it."""
+    if Path(place).exists():
+        return [open_result_set(Path(place), benchmark)]
+    return _find(output, benchmark, [place], names)
+
+
+def _find_together(
+    output: Path, benchmark: str, places: Many[str], names: Container[str]
+) -> tuple[list[ResultSet], list[str]]:
+    """The result sets that are there, with distinct labels, and a line for each place without any."""
+    there, missing = [], []
+    for place in places:
+        try:
+            _find(output, benchmark, [place], names)
+        except ValueError as error:
+            missing.append(f"{benchmark}: no results of {place}: {error}")
+        else:
+            there.append(place)
+    return _find(output, benchmark, there, names) if there else [], missing
+
+
+def _find(output: Path, benchmark: str, places: Many[str], names: Container[str]) -> list[ResultSet]:
+    """Result sets with any sequence of the benchmark: where the package has no list of its ``names``, any text of boxes
+    might be of it."""
+    found = find_result_sets(output, benchmark, places)
+    own = [result for result in found if any(name in names for name in result.names())]
+    if not own:
+        raise ValueError(f"{', '.join(places)}: holds results of other sequences than those of {benchmark}")
+    return own
 
 
 def _label_and_place(word: str) -> tuple[str, str]:

@@ -134,7 +134,9 @@ def track_and_score(
     summary = run_benchmark(sequences, make_tracker, folder, processes, unreadable, wait)
     if summary.elsewhere:
         return summary, None
-    score = score_benchmark(benchmark, sequences, folder, unreadable)
+    failed = {status.name: status.reason for status in summary.failed}
+    finished = [sequence for sequence in sequences if sequence.name not in failed]
+    score = score_benchmark(benchmark, finished, folder, failed)
     folder.write_json("score.json", score.as_dict())
     return summary, score
 

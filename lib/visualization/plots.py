@@ -31,11 +31,11 @@ FONT = 8  # points, in the legend
 
 class Line(NamedTuple):
     """A tracker's curve: shares of frames (0 to 1) at ``thresholds``, both ``[T]``, and the score that its protocol
-    reads off it, a fraction, or None where there is none."""
+    reads off it, a fraction. Both are None of a tracker without a curve, which the legend says."""
 
     label: str
     thresholds: np.ndarray
-    shares: np.ndarray
+    shares: np.ndarray | None
     score: float | None
 
 
@@ -48,13 +48,14 @@ def plot_curves(
     alone are counted, if any. A line looks the same in every plot whose labels have the same order. Writes
     ``<stem>.pdf`` and ``<stem>.png`` and returns their paths; folders are made.
     """
-    assert lines, "a curve at least"
+    assert any(line.shares is not None for line in lines), "a curve at least"
     name, axis = KINDS[kind]
     figure = _figure([line.label for line in lines])
     axes = figure.subplots()
     handles = [
-        axes.plot(line.thresholds, line.shares, **_style(number, len(line.thresholds)))[0]
+        axes.plot(*points, **_style(number, len(line.thresholds)))[0]
         for number, line in enumerate(lines)
+        for points in [([], []) if line.shares is None else (line.thresholds, line.shares)]
     ]
     longest = max(line.thresholds[-1] for line in lines)
     axes.set(xlabel=axis, ylabel="share of frames", xlim=(0, longest), ylim=(0, 1))
@@ -109,7 +110,7 @@ def _round_span(percent: Sequence[float]) -> tuple[int, int]:
 
 def _figure(labels: Sequence[str]) -> Figure:
     """Room for square axes and, on their right, for the legend."""
-    words = max(len(label) for label in labels) + len(" [100.0]")
+    words = max(len(label) for label in labels) + len(" [no score]")
     return Figure(figsize=(5.4 + FONT * 0.0082 * words, max(4.6, 1 + FONT * 0.021 * len(labels))), layout="constrained")
 
 
@@ -134,7 +135,7 @@ def _legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str], sc
     """The best first, those without a score last; a label is taken as it is, an underscore or ``$`` in it too."""
     known = [score if score is not None and np.isfinite(score) else None for score in scores]
     order = sorted(range(len(labels)), key=lambda number: np.inf if known[number] is None else -known[number])
-    words = [labels[n] if known[n] is None else f"{labels[n]} [{100 * known[n]:.1f}]" for n in order]
+    words = [f"{labels[n]} [{'no score' if known[n] is None else format(100 * known[n], '.1f')}]" for n in order]
     legend = figure.legend(
         [handles[n] for n in order], words, loc="outside right upper", fontsize=FONT, handlelength=4, frameon=False
     )

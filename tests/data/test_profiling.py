@@ -192,3 +192,10 @@ def test_the_machine():
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         profiling.profile_index(Path(tmp_path / "nowhere"), videos=1)
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_is_one_line(tmp_path):
+    failing = profiling._process(profiling._open_index, tmp_path / "nowhere", tmp_path / "cache")
+    with pytest.raises(ValueError, match="a process that was measured has failed"), failing as connection:
+        connection.recv()

@@ -16,7 +16,7 @@ def test_sequences_in_got10ks_layout(tmp_path):
     frames = [frame for sequence in sequences for frame in sequence.frames]
     lengths = [frame.stat().st_size for frame in frames]
     assert sum(lengths) == size
-    assert min(lengths) > 100_000 and max(lengths) < 200_000
+    assert min(lengths) > 80_000 and max(lengths) < 130_000
     assert all(sequence.visible.all() for sequence in sequences)
     boxes = np.stack([sequence.boxes for sequence in sequences])
     assert (boxes[..., :2] >= 0).all() and (boxes[..., :2] + boxes[..., 2:] <= (WIDTH, HEIGHT)).all()

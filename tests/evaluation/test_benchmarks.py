@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
 import pytest
 
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, read_benchmark
+from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, read_benchmark, read_what_is_readable
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -46,3 +49,24 @@ def test_an_unknown_benchmark_gets_the_nearest_name() -> None:
         find_benchmark("got10k_vall")
     with pytest.raises(ValueError, match="unknown benchmark 'zebra'; known are: lasot, lasot_ext"):
         find_benchmark("zebra")
+
+
+def test_what_is_damaged_does_not_take_the_rest_with_it(toy_got10k, tmp_path) -> None:
+    root = tmp_path / "got10k"
+    shutil.copytree(toy_got10k, root)
+    whole = read_benchmark("got10k_val", root, tmp_path)
+    readable = read_what_is_readable("got10k_val", root, tmp_path)
+    assert ([sequence.name for sequence in readable.sequences], readable.unreadable) == (
+        [sequence.name for sequence in whole], {},
+    )  # fmt: skip
+    (root / "val" / whole[0].name / "groundtruth.txt").unlink()
+    with pytest.raises(ValueError) as caught:
+        read_benchmark("got10k_val", root, tmp_path)
+    readable = read_what_is_readable("got10k_val", root, tmp_path)
+    assert readable.unreadable == {whole[0].name: str(caught.value)}
+    [sequence] = readable.sequences
+    assert sequence.name == whole[1].name
+    assert np.array_equal(sequence.boxes, whole[1].boxes) and list(sequence.frames) == list(whole[1].frames)
+    (root / "val" / "list.txt").unlink()
+    with pytest.raises(ValueError, match=r"list\.txt"):
+        read_what_is_readable("got10k_val", root, tmp_path)

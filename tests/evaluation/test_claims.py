@@ -181,6 +181,7 @@ def test_never_two_at_once_though_some_die(tmp_path: Path) -> None:
                     inside += 1
                     most = max(most, inside)
                 mine += 1
+                time.sleep(0.0002)
                 with lock:
                     inside -= 1
                     turns += 1
@@ -203,9 +204,9 @@ def test_a_block_waits_for_the_one_that_holds_its_name(tmp_path: Path, monkeypat
             assert not claims.holds(claim)
         claims.take("manifest.json")
         monkeypatch.setattr(module, "STALE_SECONDS", -60.1)
-        with pytest.raises(ClaimError, match=f"manifest.json.claim: held by process {os.getpid()} on "):
-            with holding(tmp_path, "manifest.json"):
-                pytest.fail("two at once")
+        held = pytest.raises(ClaimError, match=f"manifest.json.claim: held by process {os.getpid()} on ")
+        with held, holding(tmp_path, "manifest.json"):
+            pytest.fail("two at once")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

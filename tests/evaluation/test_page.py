@@ -30,16 +30,18 @@ class Reader(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.inside: dict[str, str] = {}
+        self._open = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self._open = dict(attrs).get("id") or tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
 
     def handle_data(self, data: str) -> None:
-        tag, attributes = self.tags[-1] if self.tags else ("", {})
-        if tag in ("script", "style"):
-            key = attributes.get("id") or tag
-            self.inside[key] = self.inside.get(key, "") + data
+        self.inside[self._open] = self.inside.get(self._open, "") + data
 
 
 def no_constant(word: str) -> None:
@@ -204,13 +206,13 @@ def test_frames_without_target_or_annotation_are_passed_over(comparison: Compari
         return found
 
     sequence = replace(comparison.sequences[0], boxes=boxes, absent=absent)
-    shown = page._worst_picture(Run(None, "raw", "a toy", boxes=answer), sequence, "uav")
+    shown = page._worst_picture(replace(comparison.entries[0].runs[0], boxes=answer), sequence, "uav")
     assert (shown["frame"], shown["overlap"], shown["predicted"]) == (8, 0, None)
 
 
 def test_a_set_with_first_boxes_only_has_first_frames_only(comparison: Comparison) -> None:
     sequence = replace(comparison.sequences[0], boxes=comparison.sequences[0].boxes[:1], cover=None)
-    run = Run(None, "raw", "a toy", boxes=lambda annotation: np.ones((FRAMES, 4)))
+    run = replace(comparison.entries[0].runs[0], boxes=lambda annotation: np.ones((FRAMES, 4)))
     assert page._worst_picture(run, sequence, "got10k_test") is None
 
 

@@ -190,3 +190,9 @@ def test_what_a_rule_did_to_the_rows_is_said(protocol: str, name: str) -> None:
     curves = PROTOCOLS[protocol].score(annotation(name, "otb"), predicted(name))
     assert any(NOTES[protocol, name] in note for note in curves.notes)
     assert PROTOCOLS[protocol].score(annotation("good", "otb"), predicted("good")).notes == ()
+
+
+def test_a_set_of_empty_curves_has_scores_of_zero_by_lasots_protocol() -> None:
+    empty = Curves(np.zeros(21), np.zeros(51), np.zeros(51))
+    joined = PROTOCOLS["lasot"].join([empty, empty])
+    assert joined.success.shape == (21,) and set(PROTOCOLS["lasot"].values(joined).values()) == {0.0}

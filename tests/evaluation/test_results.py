@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.results import ResultsError, ResultsFolder, Track, open_results, read_rows
+from lib.evaluation.results import ResultsError, ResultsFolder, Track, open_results, parse_rows, read_rows
 
 MakeSequence = Callable[..., Sequence]
 
@@ -137,6 +137,59 @@ def test_rows_may_be_separated_as_other_code_does(tmp_path: Path, separator: str
     rows = [[1, 2.5, -3, 4e1], [5, 6, float("nan"), 8]]
     (tmp_path / "rows.txt").write_text("\n".join(separator.join(map(str, row)) for row in rows))
     np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt", columns=4), rows)
+
+
+def test_lines_read_at_once_and_one_by_one_are_the_same_numbers() -> None:
+    """A comma and a blank in one line of the file make all of it be read the slow way."""
+    rows = np.random.default_rng(0).normal(0, 1e3, (50, 4)).astype(np.float32)
+    rows[3, 1], rows[7, 2] = np.nan, -np.inf
+    text = "".join(",".join(repr(float(value)) for value in row) + "\n" for row in rows)
+    whole = parse_rows(text, 4, "a.txt")
+    assert whole.dtype == np.float64
+    np.testing.assert_array_equal(whole, rows)
+    np.testing.assert_array_equal(parse_rows(text + "1,2 3,4\n", 4, "a.txt"), [*rows, [1, 2, 3, 4]])
+    np.testing.assert_array_equal(parse_rows(text, None, "a.txt"), rows)
+
+
+@pytest.mark.parametrize(("text", "columns", "reason"), [
+    ("1,2,3,4\n1,2,3\n", 4, "line 2 is '1,2,3', not 4 numbers"),
+    ("1 2 3\n1 2 3 4 5\n", 4, "line 1 is '1 2 3', not 4 numbers"),
+    ("1,,2 3,4\n", 4, "line 1"),
+    ("1\n2,3\n", None, "line 2 is '2,3', not 1 number"),
+    ("time\n", None, "line 1 is 'time', not 1 number"),
+    ("1_000\n", 1, "line 1"),
+    ("0x10\n", 1, "line 1"),
+])  # fmt: skip
+def test_the_first_line_that_is_something_else_is_named(text: str, columns: int | None, reason: str) -> None:
+    with pytest.raises(ResultsError, match=f"a.txt: {reason}"):
+        parse_rows(text, columns, "a.txt")
+
+
+def test_integers_are_written_on_request_beside_the_floats(tmp_path: Path, make_sequence: MakeSequence) -> None:
+    sequence, folder = make_sequence("a", first=(10.9, 12.1, 16, 14)), open_toy(tmp_path, None)
+    track = track_of(sequence)
+    track.boxes[1] = (-0.9, -7.5, 1e7 + 0.9, 0.5)
+    folder.write(sequence, track)
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    folder.write_legacy_int(sequence)
+    written = (folder.path / "legacy_int" / "a.txt").read_text()
+    assert written.splitlines()[:2] == ["10\t12\t16\t14", "0\t-7\t10000000\t0"]
+    theirs = tmp_path / "theirs.txt"  # pytracking's and OSTrack's own call
+    np.savetxt(theirs, np.array(track.boxes).astype(int), delimiter="\t", fmt="%d")
+    assert theirs.read_text() == written
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()} == before
+
+
+def test_a_box_that_is_no_number_has_no_integers(tmp_path: Path, make_sequence: MakeSequence) -> None:
+    sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
+    with pytest.raises(ResultsError, match=r"a\.txt: cannot be read"):
+        folder.write_legacy_int(sequence)
+    track = track_of(sequence)
+    track.boxes[2, 1] = np.nan
+    folder.write(sequence, track)
+    with pytest.raises(ResultsError, match="legacy_int/a.txt: the box of frame 3 is no number"):
+        folder.write_legacy_int(sequence)
+    assert not (folder.path / "legacy_int").exists()
 
 
 def test_a_full_disk_is_one_line_and_keeps_the_earlier_result(

@@ -100,7 +100,7 @@ def words(tmp_path) -> dict:
     weights = tmp_path / "some.pth"
     save_checkpoint(weights, {"model": build_model(load_experiment(file)).state_dict()})
     return {
-        "benchmark": "got10k_val", "config": str(file), "checkpoints": [weights], "names": ["GOT-10k_Val_000001"], "processes": 1,
+        "benchmark": "got10k_val", "config": str(file), "checkpoints": [weights], "names": ["GOT-10k_Val_000001"],
     }  # fmt: skip
 
 

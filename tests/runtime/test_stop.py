@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lib.runtime.stop import StopRequested, StopSignals
+from lib.runtime.stop import StopRequested, StopSignals, Terminated, terminated_like_interrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -31,3 +31,11 @@ def test_only_a_person_asking_twice_ends_the_process_at_once(sent, code):
         f"    for name in '{sent}'.split(): signal.raise_signal(signal.Signals['SIG' + name])\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == code
+
+
+def test_a_schedulers_signal_interrupts_like_ctrl_c():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as caught, terminated_like_interrupted():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.type is Terminated
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from toy_experiment import write_experiment
 
 from lib.data.images import read_image
+from lib.evaluation.claims import Claims
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.runtime.checkpoint import save_checkpoint
@@ -57,6 +59,26 @@ def test_a_trained_run_is_tested_and_scored_the_same_by_one_process_and_by_two(t
     assert "2 process(es) together" in ended.out
     second = results(toy.output / "toy")["epoch_0002"]
     assert all(np.array_equal(boxes(second, name), boxes(folder, name)) for name in (FIRST, SECOND))
+
+
+@pytest.mark.slow
+def test_several_commands_at_once_share_the_sequences_and_one_scores(trained, start):
+    """As by srun: the same command several times at the same moment, on results that are not there yet."""
+    toy, _ = trained
+    words = ["--config", toy.file, *DATASET, "test.tracker.window=none"]
+    commands = [start("test.py", *words) for _ in range(3)]
+    ended = [(*command.communicate(timeout=300), command.returncode) for command in commands]
+    assert [code for *_, code in ended] == [0, 0, 0], ended
+    tracked = [int(re.search(r"^sequences: (\d) tracked", out, re.M)[1]) for out, _, _ in ended]
+    assert sum(tracked) == 2
+    for out, _, _ in ended:
+        assert ("no score yet" in out) != ("  2/2\n" in out)
+    assert any("  2/2\n" in out for out, _, _ in ended)
+    folders = (toy.output / "toy" / "results" / "got10k_val").iterdir()
+    [folder] = [path for path in folders if len(json.loads((path / "manifest.json").read_text())["runs"]) == 3]
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", "score.json"} | {
+        f"{name}{suffix}.txt" for name in (FIRST, SECOND) for suffix in ("", "_scores", "_time", "_network_time")
+    }
 
 
 # In this process
@@ -165,6 +187,29 @@ def test_a_checkpoint_alone_is_tested_with_its_own_configuration(call, toy, chec
     assert manifest["settings"]["model"]["division"]["threshold"] == 0.3
 
 
+def test_a_setting_is_swept(call, toy, checkpoint):
+    words = ["--config", toy.file, *DATASET, *HERE, "--sequence", FIRST]
+    ended = call("test.py", *words, "--sweep", "model.division.threshold=0.4:0.6:0.2")
+    assert ended.code == 0
+    assert "\nsweep of model.division.threshold=0.4:0.6:0.2 on got10k_val, protocol got10k (%)\n" in ended.out
+    assert (toy.output / "toy" / "reports" / "sweep-got10k_val-model.division.threshold.json").exists()
+    error = error_of(call("test.py", "--config", toy.file, "--dataset", "lasot", "--sweep", "test.tracker.window=none"))
+    assert error.startswith("--sweep test.tracker.window=none: lasot is a test set, ")
+
+
+def test_integers_are_written_beside_the_floats_on_request(call, toy, checkpoint):
+    words = ["--config", toy.file, *DATASET, *HERE]
+    assert call("test.py", *words, "--sequence", FIRST).code == 0
+    folder = only(toy.output / "toy")
+    assert not (folder / "legacy_int").exists()
+    assert call("test.py", *words, "--legacy-int").code == 0
+    assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", *words).out
+    for name in (FIRST, SECOND):
+        written = np.loadtxt(folder / "legacy_int" / f"{name}.txt", delimiter="\t", dtype=int)
+        assert np.array_equal(written, boxes(folder, name).astype(int))
+        assert (boxes(folder, name) % 1).any()
+
+
 def test_ctrl_c_keeps_what_is_finished(call, toy, checkpoint, monkeypatch):
     calls = iter(range(100))
 
@@ -226,11 +271,62 @@ def error_of(ended) -> str:
     return line.removeprefix("error: ")
 
 
-def test_a_sequence_without_images_is_named(call, toy, checkpoint, damaged):
-    for image in (damaged / FIRST).glob("*.jpg"):
+def no_images(folder: Path) -> None:
+    for image in folder.glob("*.jpg"):
         image.unlink()
+
+
+def cut_labels(folder: Path) -> None:
+    file = folder / "cover.label"
+    file.write_text("\n".join(file.read_text().splitlines()[:5]) + "\n")
+
+
+@pytest.mark.parametrize(("damage", "reason"), [
+    (no_images, "{folder}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"),
+    (cut_labels, "{folder}/cover.label: 5 rows, but its sequence needs 20; unpack the sequence again"),
+])  # fmt: skip
+def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint, damaged, damage, reason):
+    damage(damaged / FIRST)
+    reason = reason.format(folder=damaged / FIRST)
+    ended = call("test.py", "--config", toy.file, *DATASET, *HERE)
+    assert ended.code == 1
+    assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
+    assert f"FAILED {FIRST}: {reason}\n" in ended.out
+    assert "INCOMPLETE, 1 of 2 sequences failed: the got10k protocol gives no score for the set" in ended.out
+    assert "Traceback" not in ended.out + ended.err
+    score = json.loads((only(toy.output / "toy") / "score.json").read_text())
+    assert score["errors"] == {FIRST: reason}
+    assert set(map(str, score["scores"].values())) == {"{}"}
+    # By itself it fails, the other does not.
+    assert call("test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", FIRST).code == 1
+    ended = call("test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", SECOND)
+    assert ended.code == 0
+    assert "sequences: 0 tracked, 1 kept, 0 failed\n" in ended.out
+
+
+def test_a_set_of_which_nothing_can_be_read_is_one_line(call, toy, checkpoint, damaged):
+    for name in (FIRST, SECOND):
+        no_images(damaged / name)
     error = error_of(call("test.py", "--config", toy.file, *DATASET, *HERE))
     assert error == f"{damaged / FIRST}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
+
+
+def test_sequences_in_the_hands_of_another_command_are_left_to_it_and_the_score_with_them(call, toy, checkpoint):
+    words = ["test.py", "--config", toy.file, *DATASET, *HERE]
+    assert call(*words, "--sequence", SECOND).code == 0
+    folder = only(toy.output / "toy")
+    (folder / "score.json").unlink()
+    with Claims(folder) as other:
+        other.take(FIRST)
+        ended = call(*words, "--legacy-int")
+    assert ended.code == 0
+    assert "sequences: 0 tracked, 1 kept, 0 failed, 1 in the hands of other commands\n" in ended.out
+    assert f"elsewhere {FIRST}: process {os.getpid()} on " in ended.out
+    assert ended.out.endswith("no score yet: the command that finishes the last sequence computes it\n")
+    assert not (folder / "score.json").exists()
+    assert [file.name for file in (folder / "legacy_int").iterdir()] == [f"{SECOND}.txt"]
+    assert "1 tracked, 1 kept, 0 failed\n" in call(*words).out
+    assert (folder / "score.json").exists()
 
 
 def test_a_dataset_without_its_list_is_named(call, toy, checkpoint, damaged):
@@ -300,6 +396,7 @@ def test_results_that_cannot_be_written_are_one_line(call, toy, checkpoint):
     "--dataset got10k_val",
     "--config grm_tiny --dataset got10k_val --processes -1",
     "--config grm_tiny --dataset got10k_val --process 2",
+    "--config grm_tiny --dataset lasot --on-test-set",
 ])  # fmt: skip
 def test_wrong_arguments_are_exit_code_2(call, words):
     assert call("test.py", *words.split()).code == 2

@@ -26,7 +26,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list]:
 
 
 def line(label: str, score: float | None, thresholds: np.ndarray = THRESHOLDS) -> Line:
-    return Line(label, thresholds, 1 - thresholds / thresholds[-1] * (1 - (score or 0)), score)
+    return Line(label, thresholds, None if score is None else 1 - thresholds / thresholds[-1] * (1 - score), score)
 
 
 def legend(figure) -> list[str]:
@@ -45,8 +45,9 @@ def test_curves_are_drawn_as_given_the_best_first_in_the_legend(kind: str, drawn
     plot_curves(kind, lines, "uav", "got10k-otb", "AUC", Path("unused"), "Fast Motion, 28 sequences")
     axes = drawn[0].axes[0]
     for given, shown in zip(lines, axes.get_lines(), strict=True):
-        assert shown.get_xydata().tolist() == np.column_stack([thresholds, given.shares]).tolist()
-    assert legend(drawn[0]) == ["high [70.0]", "low [43.2]", "none"]
+        points = [] if given.shares is None else np.column_stack([thresholds, given.shares]).tolist()
+        assert shown.get_xydata().tolist() == points
+    assert legend(drawn[0]) == ["high [70.0]", "low [43.2]", "none [no score]"]
     handles = drawn[0].legends[0].get_lines()
     colours = [shown.get_color() for shown in axes.get_lines()]
     assert [handle.get_color() for handle in handles] == [colours[2], colours[0], colours[1]]
@@ -57,7 +58,7 @@ def test_curves_are_drawn_as_given_the_best_first_in_the_legend(kind: str, drawn
 
 def test_a_score_that_is_no_number_stands_last_without_one(drawn: list) -> None:
     plot_curves("success", [line("nan", np.nan), line("low", 0.1)], "got10k_val", "got10k", "AO", Path("unused"))
-    assert legend(drawn[0]) == ["low [10.0]", "nan"]
+    assert legend(drawn[0]) == ["low [10.0]", "nan [no score]"]
 
 
 def test_labels_are_words_not_formulas(drawn: list) -> None:

@@ -19,7 +19,13 @@ function fill(element, properties, children) {
 }
 const make = (tag, properties = {}, ...children) => fill(document.createElement(tag), properties, children);
 const shape = (tag, properties = {}, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
-const percent = (value) => (100 * value).toFixed(1);
+// One decimal. An exact tie goes to the even digit, as in the tables that Python prints: of .25 and .75, toFixed would
+// round the first one up.
+function percent(value) {
+  const exact = 100 * value;
+  return (Math.abs(exact) % 1 === 0.25 ? exact - 0.01 * Math.sign(exact) : exact).toFixed(1);
+}
+const words = (...chosen) => chosen.filter(Boolean).join(" ") || null;
 const isNumber = (value) => typeof value === "number";
 
 // What a cell shows of a score: its mean, the deviation over runs, and the interval below.
@@ -36,13 +42,12 @@ function table(caption, columns, rows, order) {
   const body = make("tbody");
   const heads = columns.map((column, number) => {
     const button = make("button", { type: "button", onclick: () => turn(number) }, column.name);
-    const classes = [column.number ? "number" : "", column.label ? "label" : ""].filter(Boolean).join(" ") || null;
-    return make("th", { scope: "col", class: classes }, button);
+    return make("th", { scope: "col", class: words(column.number && "number", column.label && "label") }, button);
   });
   const lines = rows.map((cells) => ({
     cells,
     element: make("tr", {}, ...cells.map((cell, number) => {
-      const classes = [cell.number ? "number" : "", cell.wide ? "words" : "", cell.best ? "best" : ""].filter(Boolean).join(" ") || null;
+      const classes = words(cell.number && "number", cell.wide && "words", cell.best && "best");
       const small = cell.small ? make("small", {}, cell.small) : null;
       const title = isNumber(cell.value) && cell.number ? String(cell.value) : null;
       const properties = number === 0 ? { scope: "row" } : { class: classes, title };
@@ -89,40 +94,44 @@ function curveFigure(kind, curve, trackers, scores, protocol) {
   const end = curve.thresholds[curve.thresholds.length - 1];
   const x = (value) => left + (value / end) * width;
   const y = (value) => top + (1 - value) * height;
-  const svg = shape("svg", { viewBox: "0 0 396 300", role: "img", "aria-label": `${name} curves by protocol ${protocol}` });
+  const spoken = `${name} curves by protocol ${protocol}`;
+  const svg = shape("svg", { viewBox: "0 0 396 300", role: "img", "aria-label": spoken });
   for (let step = 0; step <= 5; step += 1) {
     const share = step / 5;
+    const [over, up] = [x(share * end), y(share)];
     svg.append(
-      shape("path", { class: "grid", d: `M${left} ${y(share)}H${left + width}M${x(share * end)} ${top}V${top + height}` }),
-      shape("text", { x: left - 5, y: y(share) + 4, "text-anchor": "end" }, share.toFixed(1)),
-      shape("text", { x: x(share * end), y: top + height + 15, "text-anchor": "middle" }, String(+(share * end).toFixed(2))),
+      shape("path", { class: "grid", d: `M${left} ${up}H${left + width}M${over} ${top}V${top + height}` }),
+      shape("text", { x: left - 5, y: up + 4, "text-anchor": "end" }, share.toFixed(1)),
+      shape("text", { x: over, y: top + height + 15, "text-anchor": "middle" }, String(+(share * end).toFixed(2))),
     );
   }
   svg.append(shape("text", { x: left + width / 2, y: top + height + 32, "text-anchor": "middle" }, axis));
-  const known = [];
+  const known = [];  // trackers without a curve are in the key too, which says so
   curve.lines.forEach((shares, number) => {
+    known.push([number, shares ? scores[number][curve.score] : null]);
     if (!shares) return;
     const points = shares.map((share, place) => `${x(curve.thresholds[place]).toFixed(2)} ${y(share).toFixed(2)}`);
-    const path = shape("path", { class: "line", d: "M" + points.join("L") }, shape("title", {}, trackers[number].label));
+    const title = shape("title", {}, trackers[number].label);
+    const path = shape("path", { class: "line", d: "M" + points.join("L") }, title);
     svg.append(styled(path, number));
-    known.push([number, scores[number][curve.score]]);
   });
   known.sort((a, b) => (b[1]?.mean ?? -1) - (a[1]?.mean ?? -1));
   const key = known.map(([number, score]) => {
     const sample = styled(shape("path", { class: "line", d: "M0 6H40" }), number);
-    const text = isNumber(score?.mean) ? `${trackers[number].label} [${percent(score.mean)}]` : trackers[number].label;
-    return make("li", {}, shape("svg", { viewBox: "0 0 40 12", "aria-hidden": "true" }, sample), text);
+    const text = isNumber(score?.mean) ? percent(score.mean) : "no score";
+    const look = shape("svg", { viewBox: "0 0 40 12", "aria-hidden": "true" }, sample);
+    return make("li", {}, look, `${trackers[number].label} [${text}]`);
   });
   const caption = `${name}, share of frames; [${curve.score}] in percent by protocol ${protocol}`;
   return make("figure", {}, make("figcaption", {}, caption), svg, make("ul", { class: "key" }, ...key));
 }
 
-const sameBox = (kind, box) => shape("rect", { class: kind, x: box[0], y: box[1], width: box[2], height: box[3] });
+const boxShape = (kind, box) => shape("rect", { class: kind, x: box[0], y: box[1], width: box[2], height: box[3] });
 
 function pictureFigure(picture, words) {
   if (picture.missing) return make("div", { class: "none" }, "no picture: " + picture.missing);
   const [width, height] = picture.size;
-  const boxes = ["truth", "predicted"].filter((kind) => picture[kind]).map((kind) => sameBox(kind, picture[kind]));
+  const boxes = ["truth", "predicted"].filter((kind) => picture[kind]).map((kind) => boxShape(kind, picture[kind]));
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words },
     shape("image", { href: picture.jpeg, width, height, preserveAspectRatio: "none" }), ...boxes);
   return make("figure", {}, svg, make("figcaption", {}, words));
@@ -156,16 +165,18 @@ function scoreTable(comparison, view, protocol, order) {
   const best = Object.fromEntries(view.names.map((name) =>
     [name, Math.max(...view.scores.map((row) => row[name]?.mean).filter(isNumber))]));
   const columns = [{ name: "tracker" }, { name: "protocol" }, ...view.names.map((name) => ({ name, number: true })),
-    { name: "sequences scored", number: true }, { name: "frames/s", number: true }, { name: "settings" }];
+    { name: "sequences scored", number: true, label: true }, { name: "frames/s", number: true }, { name: "settings" }];
   const rows = comparison.trackers.map((tracker, number) => {
     const refused = Object.keys(view.errors[number]).length;
     const scored = comparison.sequences.length - refused;
     const speed = framesPerSecond(tracker);
+    const runs = tracker.runs.length > 1 ? `${tracker.runs.length} runs` : null;
+    const hint = refused ? "errors below" : null;
     return [
-      { text: tracker.label, value: tracker.label, small: tracker.runs.length > 1 ? `${tracker.runs.length} runs` : null },
+      { text: tracker.label, value: tracker.label, small: runs },
       { text: protocol, value: protocol },
       ...view.names.map((name) => scoreCell(view.scores[number][name], best[name])),
-      { text: `${scored}/${comparison.sequences.length}`, value: scored, number: true, small: refused ? "errors below" : null },
+      { text: `${scored}/${comparison.sequences.length}`, value: scored, number: true, small: hint },
       { text: speed === null ? "–" : speed.toFixed(1), value: speed, number: true },
       { text: settingsOf(tracker), value: settingsOf(tracker), wide: true },
     ];
@@ -178,7 +189,7 @@ function scoreTable(comparison, view, protocol, order) {
 }
 
 // Rows are sequences or attributes; with two trackers the difference is a column, with more the widest one.
-function rowTable(what, comparison, names, words, values, scoreName, protocol, order) {
+function rowTable(what, comparison, names, details, values, scoreName, protocol, order) {
   const labels = comparison.trackers.map((tracker) => tracker.label);
   const gap = labels.length < 2 ? null : labels.length === 2 ? "first − second" : "widest gap";
   const columns = [{ name: what }, ...labels.map((name) => ({ name, number: true, label: true }))];
@@ -188,7 +199,7 @@ function rowTable(what, comparison, names, words, values, scoreName, protocol, o
     const known = cells.filter(isNumber);
     const whole = known.length === cells.length;
     const difference = cells.length === 2 ? cells[0] - cells[1] : Math.max(...known) - Math.min(...known);
-    return [{ text: name, value: name, small: words?.[row] }, ...cells.map(plainCell),
+    return [{ text: name, value: name, small: details?.[row] }, ...cells.map(plainCell),
       ...(gap ? [plainCell(whole ? difference : null)] : [])];
   });
   return table(`${scoreName} in percent by protocol ${protocol}, by ${what}`, columns, rows, order);
@@ -209,14 +220,16 @@ function troubles(comparison, view, protocol) {
 }
 
 function sequenceCards(comparison, view, protocol) {
-  const parts = comparison.trackers.flatMap((tracker, number) => [["worst", "Worst"], ["best", "Best"]].map(([key, word]) => {
+  const group = (tracker, number, key, word) => {
     const names = view.extremes[number][key];
     if (!names.length) return null;
     const of = view.sequences[view.headline][number];
     const cards = names.map((name) =>
       card(comparison, number, name, of[comparison.sequences.indexOf(name)], view.headline, protocol));
     return make("div", {}, make("h4", {}, `${word} of ${tracker.label}`), make("div", { class: "cards" }, ...cards));
-  })).filter((part) => part);
+  };
+  const parts = comparison.trackers.flatMap((tracker, number) =>
+    [group(tracker, number, "worst", "Worst"), group(tracker, number, "best", "Best")]).filter((part) => part);
   if (!parts.length) return [];
   const legend = make("p", { class: "faint" }, make("span", { class: "swatch" }), " ground truth ",
     make("span", { class: "swatch dashed" }), " predicted");
@@ -253,24 +266,29 @@ function benchmark(comparison, place) {
         curveFigure(kind, curve, comparison.trackers, view.scores, protocol))));
     }
     if (wanted && comparison.attributes.length) {
-      const words = comparison.attributes.map((entry) => `${entry.words}, ${entry.count} sequences`);
-      parts.push(make("h3", {}, "Attributes"), rowTable("attribute", comparison,
-        comparison.attributes.map((entry) => entry.name), words, view.attributes[wanted], wanted, protocol, orders.attributes));
+      const details = comparison.attributes.map((entry) => `${entry.words}, ${entry.count} sequences`);
+      const names = comparison.attributes.map((entry) => entry.name);
+      parts.push(make("h3", {}, "Attributes"), rowTable("attribute", comparison, names, details,
+        view.attributes[wanted], wanted, protocol, orders.attributes));
     }
     if (wanted) {
       parts.push(make("h3", {}, "Sequences"), rowTable("sequence", comparison, comparison.sequences, null,
         view.sequences[wanted], wanted, protocol, orders.sequences));
     }
-    parts.push(...sequenceCards(comparison, view, protocol), ...troubles(comparison, view, protocol), ...runDetails(comparison));
-    content.replaceChildren(...parts);
+    parts.push(...sequenceCards(comparison, view, protocol), ...troubles(comparison, view, protocol));
+    content.replaceChildren(...parts, ...runDetails(comparison));
   }
   draw();
   const bar = make("div", { class: "bar" }, make("h2", {}, comparison.benchmark),
     make("label", {}, "protocol ", protocolSelect), make("label", {}, "score by sequence ", scoreSelect),
     make("span", { class: "faint" }, `${comparison.sequences.length} sequences`));
-  return make("section", { class: "benchmark", id: `benchmark-${place}`, "aria-label": comparison.benchmark }, bar, content);
+  const properties = { class: "benchmark", id: `benchmark-${place}`, "aria-label": comparison.benchmark };
+  return make("section", properties, bar, content);
 }
 
+window.addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details")) part.open = true;
+});
 const warnings = pageData.flatMap((comparison) =>
   comparison.warnings.map((text) => make("p", { class: "warning", role: "note" }, `${comparison.benchmark}: ${text}`)));
 const links = pageData.map((comparison, place) => make("a", { href: `#benchmark-${place}` }, comparison.benchmark));

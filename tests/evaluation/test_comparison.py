@@ -1,0 +1,41 @@
+"""Runs of one tracker are reported as mean and sample deviation; one without a score leaves none."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+import pytest
+
+from lib.evaluation.comparison import CURVES, Entry, Run, Spread, spread
+from tests.evaluation.toy_sets import noisy, scored, sequences
+
+
+def entry(*scores) -> Entry:
+    return Entry("toy", tuple(Run(each, "/results", "a toy") for each in scores))
+
+
+def test_one_run_has_no_deviation_and_several_have_the_sample_deviation():
+    runs = [scored(sequences(3), noisy(0.2, seed)) for seed in range(3)]
+    assert entry(runs[0]).values("lasot")["AUC"] == Spread(runs[0].values("lasot")["AUC"], None)
+    values = [run.values("lasot")["AUC"] for run in runs]
+    assert len(set(values)) == 3
+    mean, deviation = entry(*runs).values("lasot")["AUC"]
+    assert mean == pytest.approx(statistics.mean(values))
+    assert deviation == pytest.approx(statistics.stdev(values))
+
+
+def test_a_run_without_a_set_score_leaves_the_tracker_without():
+    whole, cut = scored(sequences(3), noisy(0.2)), scored(sequences(3), lambda each: each.boxes[:-1])
+    assert cut.values("lasot") == {}
+    assert entry(whole, cut).values("lasot") == {}
+    assert entry(whole, cut).curve("lasot", "success") is None
+    assert spread([]) == {}
+
+
+@pytest.mark.parametrize("kind", CURVES)
+def test_the_curve_of_several_runs_is_their_mean(kind):
+    runs = [scored(sequences(3), noisy(0.2, seed)) for seed in range(2)]
+    expected = (getattr(runs[0].overall["lasot"], kind) + getattr(runs[1].overall["lasot"], kind)) / 2
+    assert np.allclose(entry(*runs).curve("lasot", kind), expected, rtol=0, atol=1e-15)
+    assert (entry(*runs).curve("got10k", kind) is None) == (kind != "success")

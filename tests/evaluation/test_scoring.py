@@ -1,0 +1,133 @@
+"""A set's scores are those of its sequences put together; what cannot be scored is an error, of its protocol alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lib.evaluation.protocols import PROTOCOLS, Annotation
+from lib.evaluation.scoring import MissingResultError, annotation_of, score_set
+from tests.evaluation.toy_sets import noisy, scored, sequence, sequences
+
+NAMES = tuple(PROTOCOLS)
+
+
+def instead(boxes, changed):
+    """``boxes``, but what ``changed`` gives or raises for the sequences that it names."""
+
+    def found(annotation: Annotation) -> np.ndarray:
+        return changed[annotation.name](annotation) if annotation.name in changed else boxes(annotation)
+
+    return found
+
+
+def missing(annotation: Annotation) -> np.ndarray:
+    raise MissingResultError(f"/raw/{annotation.name}.txt: no such file")
+
+
+def damaged(annotation: Annotation) -> np.ndarray:
+    raise ValueError(f"/raw/{annotation.name}.txt: line 3 is 'x'")
+
+
+@pytest.mark.parametrize("protocol", NAMES)
+def test_a_set_is_its_sequences_put_together_by_the_protocol(protocol):
+    videos = sequences(4)
+    scores = scored(videos, noisy(0.2), "got10k_val")
+    alone = [
+        PROTOCOLS[protocol].score(annotation_of(video, "got10k_val"), noisy(0.2)(annotation_of(video, "got10k_val")))
+        for video in videos
+    ]
+    expected = PROTOCOLS[protocol].values(PROTOCOLS[protocol].join(alone))
+    assert scores.values(protocol) == expected
+    assert all(0 < value <= 1 for value in expected.values())
+    assert scores.errors(protocol) == {}
+
+
+@pytest.mark.parametrize("protocol", NAMES)
+def test_a_part_scores_as_a_set_of_its_own(protocol):
+    videos = sequences(5)
+    part = scored(videos, noisy(0.3)).part(protocol, {"video1", "video3", "another"})
+    own = scored((videos[1], videos[3]), noisy(0.3))
+    assert PROTOCOLS[protocol].values(part) == own.values(protocol)
+    assert scored(videos, noisy(0.3)).part(protocol, {"another"}) is None
+
+
+def test_all_protocols_need_the_boxes_once():
+    read = []
+
+    def boxes(annotation):
+        read.append(annotation.name)
+        return noisy(0.1)(annotation)
+
+    scored(sequences(3), boxes)
+    assert read == ["video0", "video1", "video2"]
+
+
+def test_only_trackingnet_scores_a_sequence_without_a_result_and_says_so():
+    scores = scored(sequences(3), instead(noisy(0.1), {"video1": missing}))
+    for protocol in NAMES:
+        if protocol != "trackingnet":
+            assert scores.values(protocol) == {}
+            assert scores.errors(protocol) == {"video1": "/raw/video1.txt: no such file"}
+            assert scores.part(protocol, {"video0", "video2"}) is not None
+    assert scores.notes("trackingnet") == {"video1": ("no result, taken as boxes of zeros",)}
+    assert scores.errors("trackingnet") == {}
+    zeros = scored(sequences(3), instead(noisy(0.1), {"video1": lambda annotation: 0 * annotation.boxes}))
+    assert scores.values("trackingnet") == zeros.values("trackingnet")
+    assert [entry.missing for entry in scores.sequences] == ["", "/raw/video1.txt: no such file", ""]
+
+
+def test_a_damaged_result_is_an_error_of_every_protocol():
+    scores = scored(sequences(2), instead(noisy(0.1), {"video1": damaged}))
+    for protocol in NAMES:
+        assert scores.errors(protocol) == {"video1": "/raw/video1.txt: line 3 is 'x'"}
+        assert scores.values(protocol) == {}
+
+
+def test_what_one_protocol_refuses_another_scores():
+    one_short = {"video0": lambda annotation: noisy(0.1)(annotation)[:-1]}
+    scores = scored(sequences(2), instead(noisy(0.1), one_short))
+    assert scores.errors("pysot") == {"video0": "29 predicted boxes for 30 annotated frames"}
+    assert scores.values("pysot") == {}
+    assert scores.values("pytracking").keys() == {"AUC", "OP50", "OP75", "P", "Pnorm"}
+    assert scores.notes("pytracking") == {"video0": ("1 missing row(s) taken as boxes of zeros",)}
+    assert scores.sequences[0].values("pysot") == {}
+
+
+def test_a_set_without_sequences_has_no_score():
+    assert scored((), noisy(0.1)).values("lasot") == {}
+
+
+def test_an_annotation_has_the_images_size_from_the_datasets_words_or_the_first_image(tmp_path: Path):
+    video = sequence("a")
+    assert annotation_of(video, "got10k_val").image_size == (320, 240)
+    file = tmp_path / "1.png"
+    cv2.imwrite(str(file), np.zeros((50, 70, 3), np.uint8))
+    assert annotation_of(replace(video, meta={}, frames=(file,)), "got10k_val").image_size == (70, 50)
+    assert annotation_of(replace(video, meta={}), "got10k_val").image_size is None  # there is no such image
+    assert annotation_of(replace(video, cover=None, meta={}, frames=()), "lasot").image_size is None
+
+
+@pytest.mark.slow
+def test_a_simulated_lasot_test_set_is_scored_at_full_size():
+    """280 sequences with 685,360 frames in all, of which each alone gives the same as in the pass over all."""
+    frames = np.full(280, 685_360 // 280)
+    frames[: 685_360 - frames.sum()] += 1
+    random = np.random.default_rng(0)
+    annotations = []
+    for number, count in enumerate(frames):
+        boxes = np.concatenate([random.uniform(50, 500, (count, 2)), random.uniform(20, 90, (count, 2))], axis=1)
+        annotations.append(Annotation(f"video{number}", "lasot", boxes, random.random(count) < 0.03))
+    assert sum(len(annotation.boxes) for annotation in annotations) == 685_360
+    protocols = tuple(name for name in NAMES if name != "got10k")
+    boxes = {annotation.name: noisy(0.2)(annotation) for annotation in annotations}
+    scores = score_set("toy", "lasot", annotations, lambda annotation: boxes[annotation.name], protocols)
+    for protocol in protocols:
+        alone = [PROTOCOLS[protocol].score(annotation, boxes[annotation.name]) for annotation in annotations]
+        for entry, curves in zip(scores.sequences, alone, strict=True):
+            assert np.array_equal(entry.curves[protocol].success, curves.success)
+        assert scores.values(protocol) == PROTOCOLS[protocol].values(PROTOCOLS[protocol].join(alone))

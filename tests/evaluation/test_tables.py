@@ -1,0 +1,120 @@
+"""Tables in every format: the same numbers, aligned, escaped, the best in bold."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+
+import pytest
+
+from lib.evaluation.tables import FORMATS, Cell, Column, Row, Table, percent, render
+
+TABLE = Table(
+    "scores",
+    "Scores in percent",
+    "tracker",
+    (Column("lasot, protocol lasot", "AUC"), Column("lasot, protocol lasot", "P"), Column("uav, protocol grm", "AUC")),
+    (
+        Row("grm_vitb", (Cell(0.66123), Cell(0.7, 0.0123), Cell(None))),
+        Row("100% & #1", (Cell(0.64), Cell(0.7004, None, 0.65, 0.75), Cell(math.nan))),
+    ),
+    ("lasot, grm_vitb: a remark",),
+    best="column",
+)
+
+
+def test_text_is_aligned_and_has_everything():
+    assert render(TABLE, "text") == (
+        "Scores in percent\n"
+        "           lasot, protocol lasot    uav, protocol grm\n"
+        "tracker     AUC                  P                AUC\n"
+        "grm_vitb   66.1         70.0 ± 1.2                  -\n"
+        "100% & #1  64.0  70.0 [65.0, 75.0]                nan\n"
+        "lasot, grm_vitb: a remark\n"
+    )
+
+
+def test_a_long_group_widens_its_columns_evenly():
+    columns = tuple(Column("a group of a very long name", name) for name in ("A", "B", "C"))
+    text = render(Table("t", "T", "x", columns, (Row("r", (Cell(0.1), Cell(0.2), Cell(0.3))),)), "text")
+    assert text.splitlines() == [
+        "T",
+        "   a group of a very long name",
+        "x        A         B         C",
+        "r     10.0      20.0      30.0",
+    ]
+
+
+def test_markdown():
+    assert render(TABLE, "markdown", digits=2) == (
+        "Scores in percent\n\n"
+        "| tracker | lasot, protocol lasot: AUC | lasot, protocol lasot: P | uav, protocol grm: AUC |\n"
+        "|:--|--:|--:|--:|\n"
+        "| grm_vitb | **66.12** | 70.00 ± 1.23 | - |\n"
+        "| 100% & #1 | 64.00 | **70.04 [65.00, 75.00]** | nan |\n"
+        "\n- lasot, grm\\_vitb: a remark\n"
+    )
+    assert r"a\|b" in render(replace(TABLE, rows=(Row("a|b", TABLE.rows[0].cells),)), "markdown")
+
+
+def test_latex_is_booktabs_and_escaped_and_the_best_is_bold_also_in_a_tie_as_printed():
+    lines = render(replace(TABLE, rows=(*TABLE.rows, Row("[a_b]\\", (Cell(-0.01),) * 3))), "latex").splitlines()
+    assert lines == [
+        "% Scores in percent",
+        r"\begin{tabular}{lrrr}",
+        r"\toprule",
+        r"& \multicolumn{2}{c}{lasot, protocol lasot} & \multicolumn{1}{c}{uav, protocol grm} \\",
+        r"\cmidrule(lr){2-3} \cmidrule(lr){4-4}",
+        r"tracker & AUC & P & AUC \\",
+        r"\midrule",
+        r"grm\_vitb & \textbf{66.1} & \textbf{70.0 $\pm$ 1.2} & -- \\",
+        r"100\% \& \#1 & 64.0 & \textbf{70.0 {[}65.0, 75.0{]}} & nan \\",
+        r"{[}a\_b{]}\textbackslash{} & $-$1.0 & $-$1.0 & $-$1.0 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        "% lasot, grm_vitb: a remark",
+    ]
+
+
+def test_csv_has_a_column_for_each_number():
+    [names, first, second] = csv.reader(io.StringIO(render(TABLE, "csv", digits=3)))
+    assert names == [
+        "tracker", "lasot, protocol lasot: AUC", "lasot, protocol lasot: P", "lasot, protocol lasot: P deviation",
+        "lasot, protocol lasot: P low", "lasot, protocol lasot: P high", "uav, protocol grm: AUC",
+    ]  # fmt: skip
+    assert first == ["grm_vitb", "66.123", "70.000", "1.230", "", "", ""]
+    assert second == ["100% & #1", "64.000", "70.040", "", "65.000", "75.000", "nan"]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_warnings_stand_in_every_format(form):
+    warned = render(replace(TABLE, warnings=("swept on the test set",)), form)
+    assert "swept on the test set" in warned
+    assert "swept" not in render(TABLE, form)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_table_without_rows_can_be_written(form):
+    assert "AUC" in render(replace(TABLE, rows=()), form)
+
+
+def test_the_best_of_a_row_and_of_nothing():
+    table = replace(TABLE, best="row", rows=(Row("r", (Cell(0.1), Cell(0.3), Cell(0.2))),))
+    assert "| r | 10.0 | **30.0** | 20.0 |" in render(table, "markdown")
+    assert "**" not in render(replace(table, best="column"), "markdown")  # one row is no contest
+    assert "**" not in render(replace(TABLE, best=""), "markdown")
+
+
+@pytest.mark.parametrize(("value", "signed", "text"), [
+    (0.12345, False, "12.35"), (0.12345, True, "+12.35"), (-0.5, True, "-50.00"), (None, True, "-"),
+    (math.nan, True, "nan"), (0.0, False, "0.00"), (1.0, False, "100.00"),
+])  # fmt: skip
+def test_percent(value, signed, text):
+    assert percent(value, 2, signed) == text
+
+
+def test_differences_have_a_sign():
+    table = replace(TABLE, signed=True, rows=(Row("r", (Cell(0.012, None, -0.01, 0.03), Cell(-0.1), Cell(0.0))),))
+    assert "+1.2 [-1.0, +3.0]" in render(table, "text") and "-10.0" in render(table, "text")

@@ -1,0 +1,80 @@
+"""Sequences without images, and boxes near theirs, for tests of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.data.types import Sequence
+from lib.evaluation.protocols import PROTOCOLS, Annotation
+from lib.evaluation.scoring import Boxes, SetScores, annotation_of, score_set
+
+
+def sequence(name: str, frames: int = 30, seed: int = 0, dataset: str = "toy", covered: bool = True) -> Sequence:
+    """A target of about 40 x 30 px that strolls through an image of 320 x 240 px, which nobody needs to read."""
+    random = np.random.default_rng(seed)
+    boxes = np.concatenate([random.uniform(40, 160, 2), random.uniform(30, 40, 2)]) + np.zeros((frames, 4))
+    boxes[:, :2] += np.cumsum(random.normal(size=(frames, 2)), axis=0)
+    return Sequence(
+        name,
+        dataset,
+        tuple(Path(f"/nowhere/{name}/{number}.jpg") for number in range(frames)),
+        boxes,
+        np.ones(frames, bool),
+        cover=np.full(frames, 8) if covered else None,
+        meta={"resolution": "(320, 240)"},
+    )
+
+
+def sequences(count: int, prefix: str = "video", frames: int = 30, covered: bool = True) -> tuple[Sequence, ...]:
+    """Several, of different lengths."""
+    return tuple(sequence(f"{prefix}{number}", frames + 3 * number, number, covered=covered) for number in range(count))
+
+
+def noisy(level: float, seed: int = 0) -> Boxes:
+    """Boxes that are off by about ``level`` of the target's size, more in some sequences; the first as given."""
+
+    def boxes(annotation: Annotation) -> np.ndarray:
+        random = np.random.default_rng([seed, *annotation.name.encode()])
+        size = annotation.boxes[:, 2:].mean()
+        off = random.normal(size=annotation.boxes.shape) * level * size * random.uniform(0.3, 2)
+        off[0] = 0
+        off[:, 2:] /= 4
+        return annotation.boxes + off
+
+    return boxes
+
+
+def scored(
+    videos: tuple[Sequence, ...],
+    boxes: Boxes,
+    benchmark: str = "otb",
+    protocols: tuple[str, ...] = tuple(PROTOCOLS),
+    label: str = "toy",
+) -> SetScores:
+    """The scores of these boxes."""
+    return score_set(label, benchmark, [annotation_of(video, benchmark) for video in videos], boxes, protocols)
+
+
+@dataclass(frozen=True)
+class ToyResults:
+    """What a comparison asks of a result set."""
+
+    label: str
+    boxes: Callable[[Annotation], np.ndarray]
+    manifest: dict[str, Any] | None = None
+    benchmark: str = "otb"
+    producer: str = "a toy"
+
+    @property
+    def source(self) -> Path:
+        """A path by its label."""
+        return Path("/results") / self.label
+
+    def mean_seconds(self) -> float | None:
+        """As if it had been measured."""
+        return 0.02
