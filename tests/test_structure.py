@@ -84,14 +84,14 @@ def test_modules_and_public_definitions_say_what_they_are(path):
 
 def test_every_module_of_lib_has_a_test_file_or_is_reached_by_one():
     """Tests mirror lib: each module is imported by some test of its own package's folder."""
+    tests = {package: list((ROOT / "tests" / package).rglob("test_*.py")) for package in FLOORS}
+    imported = {package: {name for test in files for name in imports(test)} for package, files in tests.items()}
     missing = []
     for path in MODULES:
-        relative = path.relative_to(ROOT).with_suffix("")
+        parts = path.relative_to(ROOT).with_suffix("").parts
         if path.name == "__init__.py":
             continue
-        folder = ROOT / "tests" / relative.parts[1]
-        name = ".".join(relative.parts)
-        imported = {module for test in folder.rglob("test_*.py") for module in imports(test)}
-        if name not in imported and not any(f"test_{relative.name}" in test.name for test in folder.rglob("*.py")):
-            missing.append(name)
+        named = any(f"test_{parts[-1]}" in test.name for test in tests[parts[1]])
+        if not named and ".".join(parts) not in imported[parts[1]]:
+            missing.append(".".join(parts))
     assert missing == []

@@ -19,7 +19,8 @@ from lib.evaluation.results import Track
 class Failure(NamedTuple):
     """Why a sequence, or a process, gave no result: one line, and the whole traceback for the log.
 
-    ``explained`` says that the line is enough: the data or the settings are wrong, not the program, or no more is known.
+    ``explained`` says that the line is enough: the data or the settings are wrong, not the program, or nothing more is
+    known.
     """
 
     reason: str

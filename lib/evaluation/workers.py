@@ -75,6 +75,8 @@ class Workers:
                 while self._workers:
                     answering = wait(list(self._workers), TICK_SECONDS)
                     for worker in [w for c, w in self._workers.items() if c in answering or w.hangs()]:
+                        if worker.connection not in self._workers:
+                            continue  # another has just taken its sequence
                         answer = worker.answer() if worker.connection in answering else worker.give_up()
                         if worker.building:
                             if isinstance(answer, Failure):
@@ -88,6 +90,8 @@ class Workers:
                             continue
                         yield worker.sequence, answer
                         following = draw()
+                        if following is None and worker.usable:
+                            following = self._relieve()
                         if following is not None and worker.usable:
                             worker.track(following)
                             continue
@@ -103,6 +107,14 @@ class Workers:
         worker = _Worker(number, sequence, self._make_tracker, self._threads, folder, replaces)
         self._workers[worker.connection] = worker  # before it starts: Ctrl-C may come at any moment
         worker.start()
+
+    def _relieve(self) -> Sequence | None:
+        """The sequence of a worker that is not ready to begin with it, and is not needed then."""
+        worker = next((worker for worker in self._workers.values() if worker.building), None)
+        if worker is None:
+            return None
+        self._end(worker)
+        return worker.sequence
 
     def _end(self, worker: _Worker) -> None:
         del self._workers[worker.connection]
