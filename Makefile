@@ -29,13 +29,16 @@ $(TOOLKITS): $(INSTALLED) tests/requirements-toolkits.txt tests/requirements-vot
 quickstart: install
 	$(BIN)/python tracking/quickstart.py
 
+# Two files at a time, a thread each: torch's threads would stand in each other's way.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
 test: install
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: install
 	$(BIN)/python -m ruff check .
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 clean:
 	rm -rf $(VENV) $(VENV)-vot build *.egg-info

@@ -35,6 +35,6 @@ setup(
         "jpeg4py": ["jpeg4py>=0.1.4"],
         "turbojpeg": ["turbojpeg>=0.0.2"],
         "gui": ["opencv-python>=4.8"],
-        "dev": ["pytest>=8", "ruff>=0.6"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],
     },
 )
