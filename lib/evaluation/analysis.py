@@ -15,7 +15,7 @@ from lib.evaluation.comparison import CURVES, Comparison, Entry, Run, Spread, sp
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.raw_results import ResultSet
 from lib.evaluation.results import sweep_warning
-from lib.evaluation.scoring import SequenceScores, annotation_of, score_set
+from lib.evaluation.scoring import SequenceScores, annotation_of, has_first_box_only, score_set
 
 ALL = "all"
 Groups = Many[tuple[str, Many[ResultSet]]]
@@ -67,7 +67,11 @@ def compare(
     ``groups`` are the trackers: a label and its result sets, one or several whose mean and deviation are reported.
     Result sets without a result, or with a damaged one, have errors, see ``score_set``.
     """
-    sequences = tuple(sequences)
+    first_only = sum(map(has_first_box_only, sequences))
+    if first_only:
+        left_out = f"{first_only} of {len(sequences)} sequences have their first frame annotated only and are left out"
+        warnings = (*warnings, f"{benchmark}: {left_out}")
+    sequences = tuple(sequence for sequence in sequences if not has_first_box_only(sequence))
     annotations = [annotation_of(sequence, benchmark) for sequence in sequences]
     entries = []
     for label, results in groups:

@@ -16,7 +16,7 @@ from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.protocols import Annotation, Curves
 from lib.evaluation.results import ResultsFolder, sweep_warning
-from lib.evaluation.scoring import SetScores, annotation_of, score_set
+from lib.evaluation.scoring import SetScores, annotation_of, has_first_box_only, score_set
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,8 @@ class BenchmarkScore:
     """One results folder scored by every protocol; ``protocol`` is the benchmark's own, whose numbers are shown.
 
     Where ``server`` scores, ``scores`` is None and results are only checked to be complete. ``missing`` says of each
-    sequence without a complete result why it has none.
+    sequence without a complete result why it has none. Of ``first_box_only`` nothing but the first frame is annotated:
+    they are tracked, not scored.
     """
 
     benchmark: str
@@ -35,6 +36,7 @@ class BenchmarkScore:
     sequences: tuple[str, ...]
     missing: Mapping[str, str]
     scores: SetScores | None
+    first_box_only: tuple[str, ...] = ()
 
     @property
     def values(self) -> dict[str, float]:
@@ -49,7 +51,10 @@ class BenchmarkScore:
     @property
     def errors(self) -> dict[str, str]:
         """The sequences without a score by the benchmark's protocol, and why; a program that has any exits non-zero."""
-        return self.scores.errors(self.protocol) if self.scores else dict(self.missing)
+        if self.scores is None:
+            return dict(self.missing)
+        unscored = {name: why for name, why in self.missing.items() if name in self.first_box_only}
+        return unscored | self.scores.errors(self.protocol)
 
     def by_sequence(self) -> dict[str, dict[str, float]]:
         """The scores of each sequence that the benchmark's protocol could score, in fractions."""
@@ -109,11 +114,12 @@ def score_benchmark(
 
     scores = None
     if not entry.server:
-        annotations = (annotation_of(sequence, benchmark) for sequence in sequences)
+        annotations = [annotation_of(item, benchmark) for item in sequences if not has_first_box_only(item)]
         scores = score_set(folder.path.name, benchmark, annotations, find_boxes, unreadable=unreadable)
+    first_only = () if entry.server else tuple(item.name for item in sequences if has_first_box_only(item))
     names = (*(sequence.name for sequence in sequences), *unreadable)
     return BenchmarkScore(
-        benchmark, entry.protocol, entry.server, folder.path, folder.manifest(), names, missing, scores
+        benchmark, entry.protocol, entry.server, folder.path, folder.manifest(), names, missing, scores, first_only
     )
 
 
@@ -150,6 +156,9 @@ def _notes(score: BenchmarkScore) -> list[str]:
     if score.scores is not None:
         for name, done in score.scores.notes(score.protocol).items():
             notes.append(f"{where}: {name}, by the protocol's rule: {'; '.join(done)}")
+    if score.first_box_only:
+        counts = f"{len(score.first_box_only)} of {len(score.sequences)} sequences"
+        notes.append(f"{where}: {counts} have their first frame annotated only: they are tracked, not scored")
     if score.errors:
         counts = f"{len(score.errors)} of {len(score.sequences)} sequences failed"
         without = "" if score.server else f": the {score.protocol} protocol gives no score for the set"

@@ -69,6 +69,11 @@ class SetScores:
         return {name: notes for name, notes in scored if notes}
 
 
+def has_first_box_only(sequence: Sequence) -> bool:
+    """Whether nothing but the first frame is annotated: such a sequence can be tracked, but not scored."""
+    return len(sequence.boxes) == 1 < len(sequence)
+
+
 def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
     """What the protocols may know of a sequence; the image's size, which GOT-10k's alone asks for, where it has covers.
 

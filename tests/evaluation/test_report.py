@@ -114,3 +114,18 @@ def test_json_holds_every_protocols_numbers_the_manifest_and_the_errors(
     assert content["manifest"] == folder.manifest()
     assert content["sequences"]["s2"]["scores"]["lasot"] == score.scores.sequences[2].values("lasot")
     assert "settings of this benchmark: model.division.threshold=0.4" in table([score])
+
+
+def test_a_sequence_with_its_first_frame_annotated_only_is_tracked_and_not_scored(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    """Else it would be scored on the one frame in which the box was given: as perfect."""
+    folder = open_toy(tmp_path, "own")
+    given = replace(sequences[1], boxes=sequences[1].boxes[:1], visible=sequences[1].visible[:1], cover=None)
+    run_benchmark([sequences[0], given], lambda number: StaticTracker(), folder)
+    score = score_benchmark("own", [sequences[0], given], folder)
+    assert score.values == score_benchmark("own", sequences[:1], folder).values
+    assert not score.errors
+    assert "1 of 2 sequences have their first frame annotated only: they are tracked, not scored" in table([score])
+    alone = score_benchmark("own", [given, replace(given, name="missing")], folder)
+    assert alone.values == {} and list(alone.errors) == ["missing"]
