@@ -462,12 +462,12 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[Connectio
 
 
 def _begin(connection: Connection, target: Callable[..., None], *arguments: Any) -> None:
-    """Runs the target, unless the main process was interrupted while it started this one."""
+    """Runs the target, unless the main process was interrupted while it started this one; ends when that has gone."""
     try:
         connection.recv()
-    except EOFError:
+        target(connection, *arguments)
+    except (EOFError, ConnectionError):
         return
-    target(connection, *arguments)
 
 
 def _serve(connection: Connection, contestant: Contestant, stores: _Stores) -> None:

@@ -57,7 +57,7 @@ def test_a_signal_reaches_the_processes_and_is_waited_for(tmp_path, number):
             assert launcher.poll() is None
             time.sleep(0.1)
         launcher.send_signal(number)
-        errors = launcher.communicate()[1]
+        errors = launcher.communicate(timeout=240)[1]
     assert launcher.returncode == 128 + number, errors
     assert "Traceback" not in errors
     assert len(list(tmp_path.glob("saved*"))) == 2
