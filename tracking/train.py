@@ -19,7 +19,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--config", required=True, help="name in experiments/ or path of a YAML file")
     parser.add_argument("--name", help="name of the output folder, if it should not be the experiment's")
-    parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, started through torchrun")
+    parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, which this program starts")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overfit", action="store_true", help="train on the first batch alone, as a smoke run")
     parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
@@ -28,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.nproc < 1:
         parser.error("--nproc must be 1 or more")
     if arguments.nproc > 1 and "WORLD_SIZE" in os.environ:
-        parser.error("--nproc starts torchrun itself; leave it out under torchrun")
+        parser.error("--nproc starts the processes itself; leave it out under torchrun")
     return arguments
 
 

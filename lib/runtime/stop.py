@@ -41,7 +41,7 @@ class StopSignals:
     """Inside the block the two signals only set ``received``; whoever works looks there and stops when it suits.
 
     A second signal leaves the process at once, with nothing but the kernel's tidying, if either of the two is a SIGINT:
-    a person is waiting. SIGTERM alone may come twice, from a scheduler and from torchrun, and means one stop. Main
+    a person is waiting. SIGTERM alone may come twice, from a scheduler and from a launcher, and means one stop. Main
     thread only.
     """
 

@@ -249,7 +249,7 @@ def test_nproc_under_torchrun_is_a_wrong_argument(call, monkeypatch):
 
 
 @pytest.mark.parametrize("given", [["--nproc", "2"], ["--nproc=2"]])
-def test_torchrun_gets_the_other_arguments(call, toy, monkeypatch, given):
+def test_the_processes_get_the_other_arguments(call, toy, monkeypatch, given):
     commands: list[tuple[int, list[str]]] = []
 
     def note(processes: int, command: list[str]) -> int:
