@@ -15,7 +15,7 @@ TREE: dict[str, Any] = {
         "pretrained": "none",
         "backbone": {"width": 32, "depth": 2, "heads": 2, "patch": 16, "drop_path": 0.1},
         "division": {"hidden": 16},
-        "head": {"channels": 16},
+        "head": {"kind": "center", "channels": 16},
     },
     "template": {"size": 32, "factor": 2.0},
     "search": {"size": 64, "factor": 3.0},

@@ -21,7 +21,7 @@ from lib.data.sampling import Pool
 from lib.evaluation.runner import TrackerFactory
 from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree
 from lib.inference.tracker import Tracker
-from lib.losses.center import CenterObjective
+from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
 from lib.models.pretrained import find_initial, load_initial, load_released
 from lib.models.registry import MODELS
@@ -135,6 +135,12 @@ def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[Sourc
     return Pairs(experiment.data, pools, experiment.template, experiment.search, experiment.seed)
 
 
+def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
+    """``model`` with the objective of its head."""
+    objective = OBJECTIVES[experiment.model.head.kind](experiment.objective)
+    return Actor(model, objective, experiment.train.precision)
+
+
 def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
     """Everything a run needs, its output under ``paths.output / experiment.name``."""
     check_files(experiment, paths)
@@ -146,7 +152,7 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
         report = load_initial(model, experiment.model.pretrained, paths.pretrained_models)
         logger.info("%s: %s", experiment.model.pretrained, report)
     return Trainer(
-        Actor(model, CenterObjective(experiment.objective), experiment.train.precision),
+        build_actor(experiment, model),
         train_pairs,
         val_pairs,
         experiment.train,

@@ -18,7 +18,7 @@ from lib.data.pairs import DataConfig
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
 from lib.inference.tracker import TrackerConfig
-from lib.losses.center import CenterObjectiveConfig
+from lib.losses.objective import ObjectiveConfig
 from lib.models.registry import ModelConfig
 from lib.training.trainer import TrainConfig
 
@@ -43,6 +43,7 @@ PER_DATASET_KEYS = (
     "model.division.ratio",
     "model.division.softmax",
     "test.tracker.window",
+    "test.tracker.penalty",
 )
 
 
@@ -58,21 +59,21 @@ class ExperimentConfig(Section):
     template: CropConfig
     search: CropConfig
     data: DataConfig
-    objective: CenterObjectiveConfig = CenterObjectiveConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
     train: TrainConfig
     test: TestingConfig = TestingConfig()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> ExperimentConfig:
         problems = []
-        patch = self.model.backbone.patch
+        cell, cell_key = self.model.cell()
         for crop in ("template", "search"):
             size = getattr(self, crop).size
-            if size % patch:
-                lower = size - size % patch
+            if size % cell:
+                lower = size - size % cell
                 problems.append(
-                    f"{crop}.size: {size} is not a multiple of model.backbone.patch {patch}; "
-                    f"the nearest are {lower or patch} and {lower + patch}"
+                    f"{crop}.size: {size} is not a multiple of {cell_key} {cell}; "
+                    f"the nearest are {lower or cell} and {lower + cell}"
                 )
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(

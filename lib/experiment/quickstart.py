@@ -193,7 +193,7 @@ def _divisions(
         crop = cut(read_image(sequence.frames[frame]), window, experiment.search.size)
         with torch.inference_mode():
             pixels = normalise(torch.from_numpy(crop).permute(2, 0, 1)[None])
-            decisions.append(tracker.model.locate(tracker.state, pixels).interacts[0].numpy())
+            decisions.append(tracker.model.locate(tracker.state, pixels).extras["interacts"][0].numpy())
         crops.append(crop)
     return crops, np.stack(decisions)
 

@@ -218,6 +218,14 @@ def box_to_crop(box_xywh: Box, reference_box_xywh: Box, resize_factor: float, si
     return np.concatenate((center - np.float32(0.5) * extent, extent)) / np.float32(size)
 
 
+def truncated_box(box_xywh: Box, resize_factor: float, size: int) -> np.ndarray:
+    """The box in the crop that was cut around it, its corner cut off to whole crop pixels towards 0: float32 ``[4]``
+    xywh in fractions of the crop. What SimTrack's tracker tells its network (lib/test/tracker/simtrack.py)."""
+    extent = np.asarray(box_xywh, dtype=np.float32)[2:] * np.float32(resize_factor)
+    corner = np.trunc(np.float32(size / 2) - extent / 2)
+    return np.concatenate((corner, extent)) / np.float32(size)
+
+
 def box_from_crop(prediction_cxcywh: Box, previous_box_xywh: Box, resize_factor: float, size: int) -> np.ndarray:
     """A predicted box, cxcywh in fractions of the crop cut around ``previous_box_xywh``, in image pixels: float64 xywh.
 

@@ -17,6 +17,12 @@ def hann_window(n: int) -> Tensor:
     return line[:, None] * line
 
 
+def hann_window_to_zero(n: int) -> Tensor:
+    """The window of SiamFC's line and TransT, which is 0 at the border: float32 ``[n, n]``."""
+    line = torch.hann_window(n, periodic=False, dtype=torch.float64)
+    return (line[:, None] * line).float()
+
+
 def center_heatmap(boxes_xywh: Tensor, n: int) -> Tensor:
     """The score map a centre head should give: float32 ``[B, n, n]``, for boxes ``[B, 4]`` in fractions of the crop.
 

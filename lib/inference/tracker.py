@@ -14,21 +14,38 @@ from torch import Tensor
 
 from lib.config.schema import Section
 from lib.data.types import TrackResult
-from lib.geometry.boxes import clip_box
-from lib.geometry.crop import CropConfig, Value, Window, box_from_crop, box_to_crop, crop_window, cut, padding_value
-from lib.geometry.grids import hann_window
+from lib.geometry.boxes import clip_box, clip_center
+from lib.geometry.crop import (
+    CropConfig,
+    Value,
+    Window,
+    box_from_crop,
+    box_to_crop,
+    crop_window,
+    cut,
+    padding_value,
+    truncated_box,
+)
+from lib.geometry.grids import hann_window, hann_window_to_zero
 from lib.models.base import Prediction, TrackingModel, normalise
 
 
 class TrackerConfig(Section):
     """How candidate boxes become one box.
 
-    * ``window``: "multiply" weighs the scores with a Hann window before the best is taken, "none" does not.
-    * ``clip_margin``: pixels of the box that stay inside the image.
+    * ``window``: "multiply" weighs the scores with a Hann window before the best is taken (OSTrack, GRM), "blend" takes
+      ``1 - penalty`` of the scores and ``penalty`` of a Hann window that is 0 at the border (TransT), "none" does not.
+    * ``clip``: what keeps the box at the image. "margin": ``clip_margin`` pixels of it stay inside (OSTrack's
+      lineage); "center": its centre stays inside, and its sides between ``clip_margin`` and the image's (TransT).
+    * ``template_box``: the target's box in the template crop, as the network is told it. "label": centred like the
+      labels of training; "truncated": its corner cut to whole crop pixels, as SimTrack's published tracker does.
     """
 
-    window: Literal["multiply", "none"] = "multiply"
+    window: Literal["multiply", "blend", "none"] = "multiply"
+    penalty: float = Field(default=0.49, ge=0, le=1)
+    clip: Literal["margin", "center"] = "margin"
     clip_margin: int = Field(default=10, ge=1)
+    template_box: Literal["label", "truncated"] = "label"
 
 
 class Tracker:
@@ -68,7 +85,10 @@ class Tracker:
         box = _checked_box(box, image.shape)
         window = crop_window(box, self._template.factor, self._template.context)
         size = self._template.size
-        crop_box = torch.as_tensor(box_to_crop(box, box, size / window.side, size), dtype=torch.float32)
+        if self._config.template_box == "label":
+            crop_box = torch.as_tensor(box_to_crop(box, box, size / window.side, size), dtype=torch.float32)
+        else:
+            crop_box = torch.as_tensor(truncated_box(box, size / window.side, size), dtype=torch.float32)
         pixels = self._pixels(image, window, size, padding_value(image, self._template.fill))
         started = self._now()
         self.state = self.model.encode_template(pixels, crop_box[None].to(self.device))
@@ -96,7 +116,8 @@ class Tracker:
         box = box_from_crop(crop_box, self.box, size / window.side, size)
         if not (np.isfinite(box).all() and math.isfinite(score)):
             raise ValueError("the network answered a box or score that is not finite: its weights are no good")
-        self.box = clip_box(box, image.shape[0], image.shape[1], self._config.clip_margin)
+        clip = clip_box if self._config.clip == "margin" else clip_center
+        self.box = clip(box, image.shape[0], image.shape[1], self._config.clip_margin)
         return TrackResult(self.box.copy(), score)
 
     def _pixels(self, image: np.ndarray, window: Window, size: int, padding: Value) -> Tensor:
@@ -106,16 +127,21 @@ class Tracker:
     def _choose(self, prediction: Prediction) -> tuple[np.ndarray, float]:
         """The best candidate: its box, cxcywh in fractions of the crop, and its score before the window."""
         scores = prediction.scores[0]
-        best = int((scores * self._window(len(scores)) if self._config.window == "multiply" else scores).argmax())
+        best = int(self._weighed(scores).argmax())
         return prediction.boxes[0, best].float().cpu().numpy(), float(scores[best])
 
-    def _window(self, candidates: int) -> Tensor:
-        """The Hann window over a square grid of ``candidates`` cells, flat, row by row."""
-        if self._hann is None or len(self._hann) != candidates:
-            cells = math.isqrt(candidates)
-            assert cells * cells == candidates, f"{candidates} candidates are no square grid"
-            self._hann = hann_window(cells).flatten().to(self.device)
-        return self._hann
+    def _weighed(self, scores: Tensor) -> Tensor:
+        """The scores ``[N]`` of the cells of a square grid, row by row, in favour of the middle."""
+        if self._config.window == "none":
+            return scores
+        if self._hann is None or len(self._hann) != len(scores):
+            cells = math.isqrt(len(scores))
+            assert cells * cells == len(scores), f"{len(scores)} candidates are no square grid"
+            shape = hann_window if self._config.window == "multiply" else hann_window_to_zero
+            self._hann = shape(cells).flatten().to(self.device)
+        if self._config.window == "multiply":
+            return scores * self._hann
+        return (1 - self._config.penalty) * scores + self._config.penalty * self._hann
 
     def _now(self) -> float:
         """Seconds, after the device has done what it was given."""

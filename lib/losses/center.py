@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional
 
-from lib.config.schema import Section
 from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
 from lib.geometry.grids import center_heatmap
+from lib.losses.objective import ObjectiveConfig, ObjectiveResult
 from lib.losses.terms import focal_loss, giou_loss
 from lib.models.base import CenterPrediction
-
-
-class CenterObjectiveConfig(Section):
-    """Weights of the three terms; GRM's and OSTrack's values by default."""
-
-    giou: NonNegativeFloat = 2.0
-    l1: NonNegativeFloat = 5.0
-    focal: NonNegativeFloat = 1.0
-
-
-class ObjectiveResult(NamedTuple):
-    """What an objective says of one group, float32 scalars all: the weighted ``total`` to differentiate, the unweighted
-    ``terms`` by name, and ``monitors`` that are only logged (no gradient)."""
-
-    total: Tensor
-    terms: dict[str, Tensor]
-    monitors: dict[str, Tensor]
 
 
 class CenterObjective:
@@ -41,7 +21,7 @@ class CenterObjective:
     have a GIoU here (see ``giou_loss``), where the published code drops the term of the batch.
     """
 
-    def __init__(self, config: CenterObjectiveConfig) -> None:
+    def __init__(self, config: ObjectiveConfig) -> None:
         self.weights = {"giou": config.giou, "l1": config.l1, "focal": config.focal}
 
     def __call__(self, prediction: CenterPrediction, search_box: Tensor) -> ObjectiveResult:

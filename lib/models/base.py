@@ -8,12 +8,18 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lib.config.schema import Section
+
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class Prediction(NamedTuple):
-    """N candidate boxes a sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the crop, ``scores`` ``[B, N]``."""
+    """N candidate boxes a sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the crop, ``scores`` ``[B, N]``.
+
+    The predictions of the three heads begin with these fields. ``extras``, their last, holds by name what the network
+    decided on its way; each family says what that is.
+    """
 
     boxes: Tensor
     scores: Tensor
@@ -21,22 +27,43 @@ class Prediction(NamedTuple):
 
 class CenterPrediction(NamedTuple):
     """A ``Prediction`` of a centre head on an F x F grid, N = F * F in row-major order, with the maps that training
-    supervises, and what the token division decided.
-
-    * ``score_map`` ``[B, 1, F, F]`` in (0, 1); ``size_map`` ``[B, 2, F, F]`` w, h in fractions; ``offset_map``
-      ``[B, 2, F, F]`` x, y in cells.
-    * ``interacts``: float ``[B, blocks, Nx]``, 1 where a search token meets the template too (kind A), 0 where it stays
-      among search tokens (kind S), for each block that divides; ``[B, 0, Nx]`` in a model that never divides.
-    * ``division_log_probs``: ``[B, blocks, Nx, 2]`` log-probabilities of (S, A).
-    """
+    supervises: ``score_map`` ``[B, 1, F, F]`` in (0, 1); ``size_map`` ``[B, 2, F, F]`` w, h in fractions;
+    ``offset_map`` ``[B, 2, F, F]`` x, y in cells."""
 
     boxes: Tensor
     scores: Tensor
     score_map: Tensor
     size_map: Tensor
     offset_map: Tensor
-    interacts: Tensor
-    division_log_probs: Tensor
+    extras: dict[str, Tensor]
+
+
+class CornerPrediction(NamedTuple):
+    """A ``Prediction`` of a corner head, N = 1: the expectation of two maps over the cells of an F x F grid.
+
+    ``top_left`` and ``bottom_right`` ``[B, F, F]`` are the maps before the softmax. The score is the product of the two
+    corners' largest probabilities, which nothing is trained on and no published tracker reports.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    top_left: Tensor
+    bottom_right: Tensor
+    extras: dict[str, Tensor]
+
+
+class PointPrediction(NamedTuple):
+    """A ``Prediction`` of an MLP head: every cell of an F x F grid says, for itself, whether it lies on the target and
+    where the box is; N = F * F, row-major. ``logits`` ``[B, N, 2]``, target first and background second, as TransT has
+    them; the scores are their softmax's first entry."""
+
+    boxes: Tensor
+    scores: Tensor
+    logits: Tensor
+    extras: dict[str, Tensor]
+
+
+HeadPrediction = CenterPrediction | CornerPrediction | PointPrediction
 
 
 def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
@@ -52,8 +79,26 @@ def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
     return (pixels - mean) / std
 
 
+class FamilyConfig(Section):
+    """What every family's configuration has: ``pretrained``, initial weights by file or by a library's name, or
+    ``none`` (see ``lib.models.initial``)."""
+
+    pretrained: str
+
+    @abstractmethod
+    def cell(self) -> tuple[int, str]:
+        """Pixels of a crop along one cell of the network's grid, of which the crops' sizes must be multiples, and the
+        key that says so."""
+
+
 class TrackingModel(nn.Module):
-    """A network that is shown a target once and then finds it in crops. It remembers nothing between calls."""
+    """A network that is shown a target once and then finds it in crops. It remembers nothing between calls.
+
+    ``epoch`` is the number of the training epoch, from 0, for what a schedule changes while training; it is passed on
+    by the actor, in training and validation, and None stands for the trained network.
+    """
+
+    family: str
 
     @abstractmethod
     def encode_template(self, template: Tensor, box: Tensor) -> Any:
@@ -63,13 +108,17 @@ class TrackingModel(nn.Module):
         """
 
     @abstractmethod
-    def locate(self, state: Any, search: Tensor) -> Prediction:
+    def locate(self, state: Any, search: Tensor, epoch: int | None = None) -> Prediction:
         """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalised."""
 
     @abstractmethod
     def parameter_groups(self) -> dict[str, list[str]]:
         """Every trainable parameter's name, once, under the group name that ``train.lr_factors`` may scale."""
 
-    def forward(self, template: Tensor, box: Tensor, search: Tensor) -> Prediction:
+    def monitors(self, prediction: Prediction) -> dict[str, Tensor]:
+        """What is worth logging of a prediction beside the loss, scalars or vectors by name."""
+        return {}
+
+    def forward(self, template: Tensor, box: Tensor, search: Tensor, epoch: int | None = None) -> Prediction:
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
-        return self.locate(self.encode_template(template, box), search)
+        return self.locate(self.encode_template(template, box), search, epoch)

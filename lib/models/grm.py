@@ -3,33 +3,41 @@ decides, token by token and block by block, which search tokens meet the templat
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from torch import Tensor
 
-from lib.config.schema import Section
 from lib.geometry.grids import template_mask
-from lib.models.backbones.vit import DividingViT, ViTConfig
-from lib.models.base import CenterPrediction, TrackingModel
-from lib.models.heads.center import CenterHead, CenterHeadConfig, decode_boxes
+from lib.models.backbones.dividing import DividingViT
+from lib.models.backbones.vit import ViTConfig
+from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.division import DivisionConfig
 
 
-class GRMConfig(Section):
-    """The network. ``pretrained`` names a file of initial weights in the pretrained_models folder, or is ``none``."""
+class GRMConfig(FamilyConfig):
+    """The network."""
 
     name: Literal["grm"]
-    pretrained: str
     backbone: ViTConfig = ViTConfig()
     division: DivisionConfig = DivisionConfig()
-    head: CenterHeadConfig = CenterHeadConfig()
+    head: HeadConfig = HeadConfig(kind="center")
+
+    def cell(self) -> tuple[int, str]:
+        """See ``FamilyConfig``."""
+        return self.backbone.patch, "model.backbone.patch"
 
 
 class GRM(TrackingModel):
-    """Template and search tokens in one ViT, then a centre head on the search tokens.
+    """Template and search tokens in one ViT, then a head on the search tokens.
 
     The state of a target is its patch tokens ``[B, Nz, C]`` and the mask of its box ``[B, Nz]``: from the first block
-    on the template's features depend on the search region, so nothing more can be kept.
+    on the template's features depend on the search region, so nothing more can be kept. ``extras`` of a prediction are
+
+    * ``interacts``: float ``[B, blocks, Nx]``, 1 where a search token meets the template too (kind A), 0 where it stays
+      among search tokens (kind S), for each block that divides; ``[B, 0, Nx]`` in a model that never divides.
+    * ``division_log_probs``: ``[B, blocks, Nx, 2]`` log-probabilities of (S, A).
     """
 
     family = "grm"
@@ -39,27 +47,22 @@ class GRM(TrackingModel):
         patch = config.backbone.patch
         self.template_grid, self.search_grid = template_size // patch, search_size // patch
         self.backbone = DividingViT(config.backbone, config.division, self.template_grid, self.search_grid)
-        self.box_head = CenterHead(config.backbone.width, config.head)
+        self.box_head = build_head(config.head, config.backbone.width, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
         """See ``TrackingModel``."""
         return self.backbone.embed_template(template), template_mask(box, self.template_grid)
 
-    def locate(self, state: tuple[Tensor, Tensor], search: Tensor) -> CenterPrediction:
-        """See ``TrackingModel``; one box and score for every cell of the search grid, row-major."""
+    def locate(self, state: tuple[Tensor, Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
+        """See ``TrackingModel``."""
         tokens, interacts, log_probs = self.backbone(*state, search)
         search_tokens = tokens[:, -(self.search_grid**2) :]
         features = search_tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
-        maps = self.box_head(features)
-        return CenterPrediction(
-            boxes=decode_boxes(maps),
-            scores=maps.score.flatten(1),
-            score_map=maps.score,
-            size_map=maps.size,
-            offset_map=maps.offset,
-            interacts=interacts,
-            division_log_probs=log_probs,
-        )
+        return self.box_head(features)._replace(extras={"interacts": interacts, "division_log_probs": log_probs})
+
+    def monitors(self, prediction: HeadPrediction) -> dict[str, Tensor]:
+        """``share_a`` ``[blocks]``: the share of A tokens in each block that divides."""
+        return {"share_a": prediction.extras["interacts"].float().mean(dim=(0, 2))}
 
     def parameter_groups(self) -> dict[str, list[str]]:
         """``backbone``, ``division`` (the predictors in it) and ``head``: the published optimiser's three groups."""
@@ -68,3 +71,15 @@ class GRM(TrackingModel):
             inside = "division" if ".divide_predict." in name else "backbone"
             groups[inside if name.startswith("backbone.") else "head"].append(name)
         return groups
+
+
+def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
+    """GRM's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network, and a one- or
+    two-stream network, which owns no ``divide_predict``, has no use for the predictors."""
+    divides = any(".divide_predict." in name for name in owned)
+    unused = {"backbone.cls_token", "backbone.pos_embed"}
+    return {
+        name: value
+        for name, value in weights.items()
+        if name not in unused and (divides or ".divide_predict." not in name)
+    }

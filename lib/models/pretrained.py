@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isqrt
 from pathlib import Path
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from lib.models.base import TrackingModel
+from lib.models.registry import RELEASED
 from lib.runtime.checkpoint import CheckpointError, load_weights, read_checkpoint
 
 Weights = dict[str, Tensor]
@@ -55,41 +54,6 @@ INITIAL_WEIGHTS = {
 }
 
 
-def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> Weights:
-    """GRM's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network, and a one- or
-    two-stream network, which owns no ``divide_predict``, has no use for the predictors."""
-    divides = any(".divide_predict." in name for name in owned)
-    unused = {"backbone.cls_token", "backbone.pos_embed"}
-    return {
-        name: value
-        for name, value in weights.items()
-        if name not in unused and (divides or ".divide_predict." not in name)
-    }
-
-
-RELEASED: dict[str, Callable[[Mapping[str, Tensor], frozenset[str]], Weights]] = {"grm": grm_from_released}
-
-
-def vit_from_image_weights(weights: Mapping[str, Tensor], template_grid: int, search_grid: int) -> Weights:
-    """Weights of an image ViT in timm's names (MAE, DeiT, distilled DeiT) as our backbone's.
-
-    The position table loses its class and distillation tokens, and is resized bicubically to the template's and the
-    search region's grids, as the published code does (Little-Podi/GRM lib/models/grm/base_backbone.py).
-    """
-    renamed = {
-        f"backbone.{name}": value
-        for name, value in weights.items()
-        if name.startswith(("patch_embed.", "blocks.", "norm."))
-    }
-    table = weights["pos_embed"]
-    side = isqrt(table.shape[1])
-    image = table[:, -(side**2) :].transpose(1, 2).unflatten(2, (side, side))
-    for key, grid in (("backbone.pos_embed_z", template_grid), ("backbone.pos_embed_x", search_grid)):
-        resized = F.interpolate(image, size=(grid, grid), mode="bicubic", align_corners=False)
-        renamed[key] = resized.flatten(2).transpose(1, 2)
-    return renamed
-
-
 def load_released(model: TrackingModel, state_dict: Mapping[str, Tensor]) -> LoadReport:
     """Load a published network's ``state_dict`` (its own names) into ``model``, strictly.
 
@@ -125,7 +89,7 @@ def load_initial(model: TrackingModel, file: str, folder: Path) -> LoadReport:
     image_weights = content.get("model", content)
     if not isinstance(image_weights, dict) or "pos_embed" not in image_weights:
         raise CheckpointError(f"model.pretrained: {path} holds no image transformer (no key pos_embed)")
-    weights = vit_from_image_weights(image_weights, model.template_grid, model.search_grid)
+    weights = {f"backbone.{name}": value for name, value in model.backbone.from_image_weights(image_weights).items()}
     fresh = {
         name: value
         for name, value in model.state_dict().items()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.data.types import Batch
-from lib.losses.center import CenterObjective
+from lib.losses.registry import Objective
 from lib.models.base import TrackingModel, normalise
 
 Precision = Literal["fp32", "bf16"]
@@ -16,7 +16,7 @@ Precision = Literal["fp32", "bf16"]
 
 class GroupResult(NamedTuple):
     """``loss``: the scalar to differentiate. ``values``: what is logged of the group, detached, by name: the terms and
-    monitors of the objective, and ``share_a`` ``[blocks]``, the share of A tokens in each block that divides."""
+    monitors of the objective, and the model's own monitors."""
 
     loss: Tensor
     values: dict[str, Tensor]
@@ -28,19 +28,18 @@ class Actor(nn.Module):
     Under ``bf16`` the model runs in autocast, what must stay float32 sees to it itself; the objective runs outside.
     """
 
-    def __init__(self, model: TrackingModel, objective: CenterObjective, precision: Precision = "fp32") -> None:
+    def __init__(self, model: TrackingModel, objective: Objective, precision: Precision = "fp32") -> None:
         super().__init__()
         self.model = model
         self.objective = objective
         self.precision = precision
 
-    def forward(self, batch: Batch) -> GroupResult:
-        """``batch`` lies on the device of the model."""
+    def forward(self, batch: Batch, epoch: int | None = None) -> GroupResult:
+        """``batch`` lies on the device of the model; ``epoch``, from 0, is passed on to it."""
         template = normalise(batch.template, batch.template_gain)
         search = normalise(batch.search, batch.search_gain)
         with torch.autocast(search.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            prediction = self.model(template, batch.template_box, search)
+            prediction = self.model(template, batch.template_box, search, epoch)
         result = self.objective(prediction, batch.search_box)
-        values = {"loss": result.total, **result.terms, **result.monitors}
-        values["share_a"] = prediction.interacts.float().mean(dim=(0, 2))
+        values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}
         return GroupResult(result.total, {name: value.detach() for name, value in values.items()})

@@ -29,15 +29,15 @@ class Replicas:
             self._shared = DistributedDataParallel(_Shared(actor), broadcast_buffers=False)
             self._settle_buckets()
 
-    def add_gradient(self, batch: Batch, share: float, last: bool) -> GroupResult:
+    def add_gradient(self, batch: Batch, epoch: int, share: float, last: bool) -> GroupResult:
         """Adds ``share`` times the gradient of the group's loss; after the ``last`` group of a step, the gradients are
         the mean over processes of what each has added."""
         if self._shared is None:
-            result = self._actor(batch)
+            result = self._actor(batch, epoch)
             (result.loss * share).backward()
             return result
         with nullcontext() if last else self._shared.no_sync():
-            result = self._shared(batch)
+            result = self._shared(batch, epoch)
             (result.loss * share).backward()
         return result
 
@@ -66,7 +66,7 @@ class _Shared(nn.Module):
         super().__init__()
         self.actor = actor
 
-    def forward(self, batch: Batch | None) -> GroupResult | Tensor:
+    def forward(self, batch: Batch | None, epoch: int | None = None) -> GroupResult | Tensor:
         if batch is not None:
-            return self.actor(batch)
+            return self.actor(batch, epoch)
         return torch.stack([parameter.sum() for parameter in self.parameters() if parameter.requires_grad]).sum()

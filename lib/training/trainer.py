@@ -170,7 +170,10 @@ class Trainer:
             seed_network(self.seed, batch.numbers[0])
             with running_statistics(self.actor, update=self.process.is_main and group == 0):
                 result = self._replicas.add_gradient(
-                    batch, share=1 / self.layout.local_groups, last=group == self.layout.local_groups - 1
+                    batch,
+                    self.epoch,
+                    share=1 / self.layout.local_groups,
+                    last=group == self.layout.local_groups - 1,
                 )
             groups.append((batch, result.loss))
             values.append(result.values)
@@ -207,7 +210,7 @@ class Trainer:
         for _ in range(0, self.val_groups, world):  # the same number of times in every process
             batch = supply.take()
             if batch is not None:
-                meter.add(self.actor(batch).values)
+                meter.add(self.actor(batch, self.epoch).values)
                 draws.add(batch)
         self._progress.validated(self.step, self.epoch + 1, meter.read(self.process))
         self._tell_draws("validation", draws)

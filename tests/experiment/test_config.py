@@ -218,7 +218,7 @@ def test_the_name_is_the_files_the_trees_or_the_runs(tmp_path):
     assert load_config(file, ["name=other"]).name == "other"
     assert load_config(file, ["name=other"], run="third").name == "third"
     assert load_config(write_experiment(tmp_path / "named.yaml", name="said")).name == "said"
-    with pytest.raises(ConfigError, match="command line: name: got \"../away\""):
+    with pytest.raises(ConfigError, match='command line: name: got "../away"'):
         load_config(file, run="../away")
 
 
@@ -260,8 +260,8 @@ def test_all_wrong_fields_are_told_at_once_each_at_its_key(tmp_path):
     assert lines == [
         f"{file}: data.max_gap: got 1; should be greater than or equal to 2",
         f"{file}: model.division.treshold: got 0.5; unknown key; did you mean threshold?",
-        f"{file}: train.epochs: got \"many\"; should be a valid integer",
-        "command line: objective.l1: got \"x\"; should be a valid number",
+        f'{file}: train.epochs: got "many"; should be a valid integer',
+        'command line: objective.l1: got "x"; should be a valid number',
     ]
 
 
@@ -296,7 +296,7 @@ def test_a_value_that_a_benchmark_cannot_take_is_told_for_each(tmp_path):
     place = f"{tmp_path / 'toy.yaml'}: test.per_dataset"
     assert str(error.value).splitlines() == [
         f"{place}.otb: model.division.threshold: got 7; should be less than or equal to 1",
-        f"{place}.uav: model.division.threshold: got \"high\"; should be a valid number",
+        f'{place}.uav: model.division.threshold: got "high"; should be a valid number',
     ]
 
 

@@ -67,8 +67,8 @@ def test_the_walk_finds_every_section():
     assert sections(Outer) == {Outer, Inner}
     names = {section.__name__ for section in sections(ExperimentConfig)}
     assert names >= {
-        "ExperimentConfig", "GRMConfig", "ViTConfig", "DivisionConfig", "CenterHeadConfig", "CropConfig", "DataConfig",
-        "SourceConfig", "JitterConfig", "CenterObjectiveConfig", "TrainConfig", "OptimizerConfig", "TestingConfig",
+        "ExperimentConfig", "GRMConfig", "ViTConfig", "DivisionConfig", "HeadConfig", "CropConfig", "DataConfig",
+        "SourceConfig", "JitterConfig", "ObjectiveConfig", "TrainConfig", "OptimizerConfig", "TestingConfig",
         "StepScheduleConfig", "CosineScheduleConfig", "TrackerConfig",
     }  # fmt: skip
 

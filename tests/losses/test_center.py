@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.losses.center import CenterObjective
+from lib.losses.objective import ObjectiveConfig
 from lib.models.base import CenterPrediction
 
 RECORDED = np.load(Path(__file__).parents[1] / "reference" / "targets.golden.npz", allow_pickle=False)
 BOXES = torch.from_numpy(RECORDED["actor.gt_xywh"])
-OBJECTIVE = CenterObjective(CenterObjectiveConfig())
+OBJECTIVE = CenterObjective(ObjectiveConfig())
 
 
 def prediction_of(score_map: Tensor, picked_cxcywh: Tensor) -> CenterPrediction:
@@ -22,9 +23,7 @@ def prediction_of(score_map: Tensor, picked_cxcywh: Tensor) -> CenterPrediction:
     best = score_map.flatten(1).argmax(dim=1)
     boxes = cells.scatter(1, best[:, None, None].expand(-1, 1, 4), picked_cxcywh)
     maps = torch.zeros(batch, 2, n, n)
-    nothing = torch.zeros(batch, 0, n * n)
-    scores = score_map.flatten(1)
-    return CenterPrediction(boxes, scores, score_map, maps, maps, nothing, nothing[..., None].expand(-1, -1, -1, 2))
+    return CenterPrediction(boxes, score_map.flatten(1), score_map, maps, maps, extras={})
 
 
 def recorded_case(n: int) -> tuple[Tensor, Tensor]:
@@ -59,7 +58,7 @@ def test_gradients_equal_the_recorded(n: int) -> None:
 
 def test_the_weights_are_those_of_the_configuration() -> None:
     prediction = prediction_of(*recorded_case(16))
-    result = CenterObjective(CenterObjectiveConfig(giou=0.5, l1=3.0, focal=0.25))(prediction, BOXES)
+    result = CenterObjective(ObjectiveConfig(giou=0.5, l1=3.0, focal=0.25))(prediction, BOXES)
     terms = result.terms
     torch.testing.assert_close(result.total, 0.5 * terms["giou"] + 3 * terms["l1"] + 0.25 * terms["focal"])
 

@@ -48,7 +48,7 @@ class Doubling(TrackingModel):
     def encode_template(self, template, box):
         return template.mean() + box.sum()
 
-    def locate(self, state, search):
+    def locate(self, state, search, epoch=None):
         return Prediction(boxes=search + state, scores=search)
 
     def parameter_groups(self):

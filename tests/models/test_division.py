@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib.models.backbones.vit import Attention, ViTConfig
+from lib.models.backbones.dividing import DividingAttention
+from lib.models.backbones.vit import ViTConfig
 from lib.models.layers.division import (
     DivisionConfig,
     choose_interacts,
@@ -86,7 +87,7 @@ def test_gradient_through_relaxed_decisions_equals_finite_differences():
     assert gradient.abs().max() > 1e-2
 
 
-def predictor_gradient(attention: Attention, tokens: torch.Tensor) -> float:
+def predictor_gradient(attention: DividingAttention, tokens: torch.Tensor) -> float:
     attention.zero_grad()
     attended, interacts, _ = attention(tokens, torch.ones(2, 4, dtype=torch.bool))
     assert 0 < interacts.mean() < 1
@@ -97,17 +98,17 @@ def predictor_gradient(attention: Attention, tokens: torch.Tensor) -> float:
 
 def test_predictor_learns_through_the_decisions_only(monkeypatch):
     torch.manual_seed(0)
-    attention = Attention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
+    attention = DividingAttention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
     tokens = torch.randn(2, 20, 16)
     assert predictor_gradient(attention, tokens) > 1e-6
     detached = lambda log_probs: draw_interacts(log_probs).detach()  # noqa: E731
-    monkeypatch.setattr("lib.models.backbones.vit.draw_interacts", detached)
+    monkeypatch.setattr("lib.models.backbones.dividing.draw_interacts", detached)
     assert predictor_gradient(attention, tokens) == 0
 
 
 def test_division_stays_in_float32_under_bfloat16():
     """Same float32 prediction, same draw, with and without autocast; decisions and probabilities are float32."""
-    attention = Attention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
+    attention = DividingAttention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
     with torch.autocast("cpu", torch.bfloat16):
         attended, interacts, prediction = attention(torch.randn(2, 20, 16), torch.ones(2, 4, dtype=torch.bool))
     assert (attended.dtype, interacts.dtype, prediction.dtype) == (torch.bfloat16, torch.float32, torch.float32)

@@ -9,11 +9,11 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 from lib.models.backbones.vit import ViTConfig
 from lib.models.grm import GRM, GRMConfig
-from lib.models.heads.center import CenterHeadConfig
+from lib.models.heads.config import HeadConfig
 from lib.models.layers.division import DivisionConfig
 from lib.models.pretrained import load_released
 
-TINY = {"backbone": ViTConfig(width=32, depth=3, heads=2, patch=8), "head": CenterHeadConfig(channels=16)}
+TINY = {"backbone": ViTConfig(width=32, depth=3, heads=2, patch=8), "head": HeadConfig(kind="center", channels=16)}
 VIT_LARGE = ViTConfig(width=1024, depth=24, heads=16)
 
 
@@ -46,9 +46,9 @@ def recorded(name: str, config: GRMConfig, search_size: int, case: str, toleranc
         difference = np.abs(golden[f"{key}_{case}"].astype(np.float64) - ours.double().numpy()).max()
         assert difference <= bound * tolerance, f"{key}_{case}: {difference:.2e} > {bound * tolerance:.0e}"
 
-    decisions = prediction.interacts.transpose(0, 1)
+    decisions = prediction.extras["interacts"].transpose(0, 1)
     if f"logp_{case}" in golden:
-        compare("logp", prediction.division_log_probs.transpose(0, 1), 3e-5)
+        compare("logp", prediction.extras["division_log_probs"].transpose(0, 1), 3e-5)
         compare("size_map", prediction.size_map, 5e-6)
         compare("offset_map", prediction.offset_map, 2e-5)
         log_probs = golden[f"logp_{case}"].astype(np.float64)
@@ -105,9 +105,9 @@ def test_one_stream_is_adaptive_with_every_token_meeting_the_template():
     load_released(one_stream, adaptive.state_dict())
     expected, ours = adaptive(*inputs()), one_stream(*inputs())
     torch.testing.assert_close(ours.boxes, expected.boxes, atol=1e-5, rtol=1e-5)
-    assert expected.interacts.shape == (2, 2, 64)
-    assert expected.interacts.all()
-    assert ours.interacts.shape == (2, 0, 64)
+    assert expected.extras["interacts"].shape == (2, 2, 64)
+    assert expected.extras["interacts"].all()
+    assert ours.extras["interacts"].shape == (2, 0, 64)
 
 
 def test_two_stream_is_adaptive_with_every_token_kept_apart():
@@ -115,7 +115,7 @@ def test_two_stream_is_adaptive_with_every_token_kept_apart():
     load_released(two_stream, adaptive.state_dict())
     expected, ours = adaptive(*inputs()), two_stream(*inputs())
     torch.testing.assert_close(ours.boxes, expected.boxes, atol=1e-5, rtol=1e-5)
-    assert not ours.interacts.any()
+    assert not ours.extras["interacts"].any()
 
 
 def test_published_and_exact_softmax_agree_on_small_weights_and_share_the_parameters():

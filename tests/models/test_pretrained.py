@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from lib.models.backbones.vit import ViTConfig
 from lib.models.grm import GRM, GRMConfig
-from lib.models.heads.center import CenterHeadConfig
+from lib.models.heads.config import HeadConfig
 from lib.models.layers.division import DivisionConfig
 from lib.models.pretrained import load_initial, load_released
 from lib.runtime.checkpoint import CheckpointError
@@ -20,7 +20,7 @@ def tiny(relation: str = "adaptive", width: int = 16) -> GRM:
         pretrained="none",
         backbone=ViTConfig(width=width, depth=2, heads=2, patch=8),
         division=DivisionConfig(relation=relation, hidden=8),
-        head=CenterHeadConfig(channels=16),
+        head=HeadConfig(kind="center", channels=16),
     )
     return GRM(config, template_size=16, search_size=32)
 

@@ -17,7 +17,7 @@ TINY = {
         "pretrained": "none",
         "backbone": {"width": 32, "depth": 2, "heads": 2, "patch": 8},
         "division": {"hidden": 16},
-        "head": {"channels": 16},
+        "head": {"kind": "center", "channels": 16},
     },
 }
 

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 from lib.data.types import Sample
-from lib.losses.center import CenterObjective, CenterObjectiveConfig
-from lib.models.base import CenterPrediction, TrackingModel
-from lib.models.heads.center import CenterHead, CenterHeadConfig, decode_boxes
+from lib.losses.center import CenterObjective
+from lib.losses.objective import ObjectiveConfig
+from lib.models.base import TrackingModel
+from lib.models.heads.center import CenterHead
 from lib.runtime.process import Process, start_process, stop_process
 from lib.training.actor import Actor
 from lib.training.trainer import TrainConfig, Trainer, TrainingEnd
@@ -67,7 +68,7 @@ class ToyTracker(TrackingModel):
         super().__init__()
         self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
         self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)
-        self.head = CenterHead(width, CenterHeadConfig(channels=16))
+        self.head = CenterHead(width, 16)
         for name, parameter in self.head.named_parameters():
             # Before BatchNorm a bias has a gradient of rounding only, and Adam makes whole steps of it.
             parameter.requires_grad_(not name.endswith(".0.bias"))
@@ -75,7 +76,7 @@ class ToyTracker(TrackingModel):
     def encode_template(self, template, box):
         return self.template(template).amax(dim=(2, 3)) * box[:, 2:3]
 
-    def locate(self, state, search):
+    def locate(self, state, search, epoch=None):
         features = self.search(search)
         tokens = features.flatten(2).transpose(1, 2)
         log_probs = self.divide(tokens).log_softmax(-1)
@@ -85,11 +86,11 @@ class ToyTracker(TrackingModel):
             kinds = log_probs.argmax(-1).float()
         mixed = nn.functional.dropout(self.mix(state), 0.2, self.training)
         tokens = tokens + kinds[..., None] * mixed[:, None]
-        maps = self.head(tokens.transpose(1, 2).reshape(features.shape))
-        return CenterPrediction(
-            decode_boxes(maps), maps.score.flatten(1), maps.score, maps.size, maps.offset, kinds[:, None],
-            log_probs[:, None],
-        )  # fmt: skip
+        prediction = self.head(tokens.transpose(1, 2).reshape(features.shape))
+        return prediction._replace(extras={"interacts": kinds[:, None]})
+
+    def monitors(self, prediction):
+        return {"share_a": prediction.extras["interacts"].mean(dim=(0, 2))}
 
     def parameter_groups(self):
         names = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
@@ -116,7 +117,7 @@ def build_trainer(
     config = TrainConfig.model_validate_json(json.dumps(tree))
     numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
     process = process or Process(0, 1, 0, torch.device("cpu"))
-    actor = Actor(model, CenterObjective(CenterObjectiveConfig()), config.precision)
+    actor = Actor(model, CenterObjective(ObjectiveConfig()), config.precision)
     pairs = ToyPairs(3, poisoned, unreadable)
     experiment = {"seed": 5, "train": tree, "data": numbers, "test": {"threshold": 0.5}}
     return Trainer(

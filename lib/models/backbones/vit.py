@@ -1,35 +1,33 @@
-"""The vision transformer over template and search tokens together, with GRM's division in all blocks but the first."""
+"""The vision transformer's parts that every ViT family shares, and the form that GRM and OSTrack have in common:
+template and search tokens in one sequence, without a class token."""
 
 from __future__ import annotations
 
-from functools import partial
+import math
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from timm.layers import DropPath, Mlp, PatchEmbed, build_sincos2d_pos_embed, trunc_normal_
+from timm.layers import DropPath, Mlp, QuickGELU, build_sincos2d_pos_embed
 from torch import Tensor, nn
 
 from lib.config.schema import Section
-from lib.models.layers.division import (
-    DivisionConfig,
-    DivisionPredictor,
-    choose_interacts,
-    draw_interacts,
-    target_representation,
-)
-from lib.models.layers.relation import exact_attention, published_attention
 
 # Of the sine and cosine positions a network starts from: at MAE's 10000 the cells of so small a grid are nearly alike.
 POSITION_TEMPERATURE = 20.0
 
 
 class ViTConfig(Section):
-    """Sizes of the transformer. ViT-B is 768 / 12 / 12, ViT-L 1024 / 24 / 16, both with patches of 16 pixels.
+    """Sizes of the transformer. ViT-B is 768 / 12 / 12, ViT-L 1024 / 24 / 16, with patches of 16 pixels (32, 14).
 
-    ``drop_path`` grows linearly from 0 in the first block to this in the last.
+    * ``style``: "timm" (MAE, DeiT, DINOv2, ...): exact GELU, LayerNorm eps 1e-6; "clip": QuickGELU, eps 1e-5, a
+      LayerNorm before the first block, and no bias in the patch projection.
+    * ``drop_path`` grows linearly from 0 in the first block to this in the last.
     """
 
+    style: Literal["timm", "clip"] = "timm"
     width: int = Field(default=768, ge=4, multiple_of=4)
     depth: int = Field(default=12, ge=1)
     heads: int = Field(default=12, ge=1)
@@ -43,124 +41,144 @@ class ViTConfig(Section):
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         return self
 
+    def norm(self) -> nn.LayerNorm:
+        """A fresh LayerNorm over the tokens' width, in the style's eps."""
+        return nn.LayerNorm(self.width, eps=1e-6 if self.style == "timm" else 1e-5)
+
+
+class PatchEmbed(nn.Module):
+    """An image as tokens: a linear projection of each patch, row-major."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, config.width, config.patch, config.patch, bias=config.style == "timm")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` -> ``[B, H / patch * W / patch, C]``."""
+        return self.proj(images).flatten(2).transpose(1, 2)
+
 
 class Attention(nn.Module):
-    """Self-attention over all tokens; a block that divides asks first which search tokens meet the template."""
+    """Multi-head self-attention in timm's layout (one projection to q, k and v)."""
 
-    def __init__(self, config: ViTConfig, division: DivisionConfig, divides: bool) -> None:
+    def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.division = division
-        self.divides = divides and division.relation != "one_stream"
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.proj = nn.Linear(config.width, config.width)
-        if divides and division.relation == "adaptive":
-            self.divide_predict = DivisionPredictor(config.width, division.hidden)
 
-    def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Normed tokens ``[B, N, C]`` -> attended ones, decisions ``[B, Nx]``, log-probabilities ``[B, Nx, 2]``."""
-        batch, count, width = tokens.shape
+    def split(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values ``[B, heads, N, D]`` of normed tokens ``[B, N, C]``."""
+        batch, count, _ = tokens.shape
         q, k, v = self.qkv(tokens).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        interacts, log_probs = self.divide(tokens, template_mask) if self.divides else (None, None)
-        if interacts is None:
-            attended = F.scaled_dot_product_attention(q, k, v)
-        elif self.training or self.division.softmax == "published":
-            attended = published_attention(q, k, v, interacts)
-        else:
-            attended = exact_attention(q, k, v, interacts)
-        return self.proj(attended.transpose(1, 2).reshape(batch, count, width)), interacts, log_probs
+        return q, k, v
 
-    def divide(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Decisions and log-probabilities of this block; all tokens stay apart, unasked, in a two-stream network."""
-        template, search = tokens.split([template_mask.shape[1], tokens.shape[1] - template_mask.shape[1]], dim=1)
-        if self.division.relation == "two_stream":
-            return search.new_zeros(search.shape[:2], dtype=torch.float32), None
-        target = target_representation(template, template_mask, self.division.target)
-        log_probs = self.divide_predict(search, target)
-        return (draw_interacts(log_probs) if self.training else choose_interacts(log_probs, self.division)), log_probs
+    def join(self, attended: Tensor) -> Tensor:
+        """The output projection of ``[B, heads, N, D]``: ``[B, N, C]``."""
+        return self.proj(attended.transpose(1, 2).flatten(2))
+
+    def forward(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Attention of all tokens ``[B, N, C]`` to all, or to those that the bool mask ``[N, N]`` allows."""
+        return self.join(F.scaled_dot_product_attention(*self.split(tokens), attn_mask=allowed))
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block in timm's layout."""
+    """Pre-norm transformer block in timm's layout, number ``index`` of ``config.depth``. ``attn`` replaces the plain
+    attention in families that decide who attends to whom."""
 
-    def __init__(self, config: ViTConfig, division: DivisionConfig, index: int) -> None:
+    def __init__(self, config: ViTConfig, index: int, attn: nn.Module | None = None) -> None:
         super().__init__()
         rate = config.drop_path * index / max(config.depth - 1, 1)
-        self.norm1 = nn.LayerNorm(config.width, eps=1e-6)
-        self.attn = Attention(config, division, divides=index > 0)
-        self.norm2 = nn.LayerNorm(config.width, eps=1e-6)
-        self.mlp = Mlp(config.width, int(config.width * config.mlp_ratio))
+        self.norm1 = config.norm()
+        self.attn = attn or Attention(config)
+        self.norm2 = config.norm()
+        activation = nn.GELU if config.style == "timm" else QuickGELU
+        self.mlp = Mlp(config.width, int(config.width * config.mlp_ratio), act_layer=activation)
         self.drop_path = DropPath(rate) if rate > 0 else nn.Identity()
 
-    def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Tokens ``[B, N, C]`` -> tokens, and what the attention decided."""
-        attended, interacts, log_probs = self.attn(self.norm1(tokens), template_mask)
-        tokens = tokens + self.drop_path(attended)
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens))), interacts, log_probs
+    def add_mlp(self, tokens: Tensor) -> Tensor:
+        """The block's second half: tokens ``[B, N, C]`` plus the MLP of them."""
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+
+    def forward(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """Tokens ``[B, N, C]`` -> tokens; see ``Attention`` for ``allowed``. Not for blocks with another attention."""
+        return self.add_mlp(tokens + self.drop_path(self.attn(self.norm1(tokens), allowed)))
 
 
-class DividingViT(nn.Module):
+class JointViT(nn.Module):
     """ViT whose tokens are the template's then the search region's, without a class token.
 
-    Names of parameters are the published ones. ``template_grid`` and ``search_grid`` are the sides in patches.
+    Names of parameters are those that OSTrack and GRM published. ``template_grid`` and ``search_grid`` are the sides in
+    patches. Subclasses give ``blocks`` and run them; ``initialise`` is theirs to call when all layers are made.
     """
 
-    def __init__(self, config: ViTConfig, division: DivisionConfig, template_grid: int, search_grid: int) -> None:
+    def __init__(self, config: ViTConfig, template_grid: int, search_grid: int) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbed(
-            img_size=None, patch_size=config.patch, embed_dim=config.width, strict_img_size=False
-        )
+        self.patch_embed = PatchEmbed(config)
         self.pos_embed_z = nn.Parameter(torch.zeros(1, template_grid**2, config.width))
         self.pos_embed_x = nn.Parameter(torch.zeros(1, search_grid**2, config.width))
-        self.blocks = nn.ModuleList([Block(config, division, index) for index in range(config.depth)])
-        self.norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.apply(_initialise)
-        # The template stands beside the search region, so that no two tokens start at the same place.
-        places = build_sincos2d_pos_embed(
-            [search_grid + template_grid, search_grid], dim=config.width, temperature=POSITION_TEMPERATURE
-        ).unflatten(0, (search_grid + template_grid, search_grid))
-        self.pos_embed_x.data[0] = places[:search_grid].flatten(0, 1)
-        self.pos_embed_z.data[0] = places[search_grid:, :template_grid].flatten(0, 1)
+        # Without a norm there the attribute is a module all the same, so that forward() has one path.
+        self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
+        self.norm = config.norm()
+        places = side_by_side_positions(config.width, template_grid, search_grid)
+        self.pos_embed_z.data[0], self.pos_embed_x.data[0] = places
+
+    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this backbone takes of an image ViT's weights in timm's names, under its own names.
+
+        The position table loses its class and distillation tokens and is resized bicubically to both grids, as the
+        published code does (Little-Podi/GRM lib/models/grm/base_backbone.py).
+        """
+        owned = self.state_dict()
+        taken = {name: value for name, value in weights.items() if name in owned}
+        for name in ("pos_embed_z", "pos_embed_x"):
+            taken[name] = resize_positions(image_positions(weights["pos_embed"]), math.isqrt(owned[name].shape[1]))
+        return taken
 
     def embed_template(self, template: Tensor) -> Tensor:
         """``[B, 3, Hz, Wz]`` -> tokens ``[B, Nz, C]``, row-major, with positions."""
         return self.patch_embed(template) + self.pos_embed_z
 
-    def forward(self, template: Tensor, template_mask: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Template tokens ``[B, Nz, C]``, mask of the target's box ``[B, Nz]`` and search crop ``[B, 3, Hx, Wx]`` ->
-
-        normed tokens ``[B, Nz + Nx, C]``, decisions ``[B, blocks, Nx]`` and log-probabilities ``[B, blocks, Nx, 2]``
-        of the blocks that divide (blocks is 0 where none does, or, for the probabilities, where none is asked).
-        """
-        tokens = torch.cat([template, self.patch_embed(search) + self.pos_embed_x], dim=1)
-        search_tokens = tokens.shape[1] - template.shape[1]
-        decisions, log_probs = [], []
-        for block in self.blocks:
-            tokens, block_decisions, block_log_probs = block(tokens, template_mask)
-            decisions += [block_decisions] if block_decisions is not None else []
-            log_probs += [block_log_probs] if block_log_probs is not None else []
-        empty = partial(tokens.new_zeros, dtype=torch.float32)
-        return (
-            self.norm(tokens),
-            torch.stack(decisions, dim=1) if decisions else empty((len(tokens), 0, search_tokens)),
-            torch.stack(log_probs, dim=1) if log_probs else empty((len(tokens), 0, search_tokens, 2)),
-        )
+    def embed(self, template: Tensor, search: Tensor) -> Tensor:
+        """Template tokens ``[B, Nz, C]`` and search crop ``[B, 3, Hx, Wx]`` -> tokens ``[B, Nz + Nx, C]``."""
+        return self.norm_pre(torch.cat([template, self.patch_embed(search) + self.pos_embed_x], dim=1))
 
 
-def _initialise(module: nn.Module) -> None:
-    """What a network without pretrained weights starts from.
+def image_positions(table: Tensor) -> Tensor:
+    """A position table ``[1, P + n * n, C]`` without its P first tokens (class, distillation): ``[1, n * n, C]``."""
+    side = math.isqrt(table.shape[1])
+    return table[:, table.shape[1] - side**2 :]
 
-    Linear layers and the patch projection take MAE's Xavier rule, GRM's predictors the published truncated normal 0.02.
-    Keys start equal to queries (Trockman & Kolter, "Mimetic Initialization of Self-Attention Layers", 2023): tokens
-    attend to what resembles them from the first step, and a small network learns to match in hundreds of steps.
+
+def resize_positions(table: Tensor, grid: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
+    """A square position table ``[1, n * n, C]`` for a square of ``grid`` cells: ``[1, grid * grid, C]``, row-major."""
+    side = math.isqrt(table.shape[1])
+    if side == grid:
+        return table
+    image = table.transpose(1, 2).unflatten(2, (side, side))
+    return F.interpolate(image, size=(grid, grid), mode=mode, align_corners=False).flatten(2).transpose(1, 2)
+
+
+def side_by_side_positions(width: int, template_grid: int, search_grid: int) -> tuple[Tensor, Tensor]:
+    """Sine and cosine positions ``[Nz, C]`` and ``[Nx, C]`` to start from without pretrained ones. The template stands
+    beside the search region, so that no two tokens start at the same place."""
+    places = build_sincos2d_pos_embed(
+        [search_grid + template_grid, search_grid], dim=width, temperature=POSITION_TEMPERATURE
+    ).unflatten(0, (search_grid + template_grid, search_grid))
+    return places[search_grid:, :template_grid].flatten(0, 1), places[:search_grid].flatten(0, 1)
+
+
+def initialise(module: nn.Module) -> None:
+    """What a transformer without pretrained weights starts from; for ``nn.Module.apply``.
+
+    Linear layers and the patch projection take MAE's Xavier rule. Keys start equal to queries (Trockman & Kolter,
+    "Mimetic Initialization of Self-Attention Layers", 2023): tokens attend to what resembles them from the first step,
+    and a small network learns to match in hundreds of steps.
     """
-    if isinstance(module, DivisionPredictor):
-        for layer in module:
-            if isinstance(layer, nn.Linear):
-                trunc_normal_(layer.weight, std=0.02)
-    elif isinstance(module, (nn.Linear, nn.Conv2d)):
+    if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.xavier_uniform_(module.weight.view(module.weight.shape[0], -1))
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, Attention):
         query, key, _ = module.qkv.weight.data.chunk(3)
         key.copy_(query)

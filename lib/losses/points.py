@@ -1,0 +1,57 @@
+"""The objective of networks with an MLP head: cross-entropy of every cell, GIoU and L1 of the cells on the target."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+from torch.nn import functional
+
+from lib.geometry.boxes import cxcywh_to_xyxy, generalized_iou, iou, xywh_to_cxcywh, xywh_to_xyxy
+from lib.losses.objective import ObjectiveConfig, ObjectiveResult
+from lib.models.base import PointPrediction
+
+
+def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
+    """Which cells of an n x n grid are positives: bool ``[B, n * n]``, row-major, for boxes ``[B, 4]`` in fractions.
+
+    TransT's rule (ltr/models/loss/matcher.py): along each axis the cells from ceil(n * min) up to, not including,
+    ceil(n * max), at least one: a cell counts by its upper left corner. The published code does not clamp the numbers,
+    so a box that begins a cell or more left of or above the crop becomes a slice with a negative start: usually no
+    positives, or those of the opposite side. Kept, since the released weights were trained so.
+    """
+    raise NotImplementedError
+
+
+class PointObjective:
+    """Loss of a ``PointPrediction``, as TransT publishes it (ltr/models/tracking/transt.py), in float32.
+
+    All denominators are of the batch given: the cross-entropy is a mean weighted by class (background counts
+    ``background``), GIoU and L1 (summed over the four coordinates) are divided by the number of positives, at least 1.
+    The true box is compared as it is, not clamped. Monitors: ``iou``, mean over positives, and ``accuracy``, the share
+    of positives that are taken for the target.
+    """
+
+    def __init__(self, config: ObjectiveConfig) -> None:
+        self.weights = {"classification": config.classification, "giou": config.giou, "l1": config.l1}
+        self.background = config.background
+
+    def __call__(self, prediction: PointPrediction, search_box: Tensor) -> ObjectiveResult:
+        """``search_box`` ``[B, 4]``: the true boxes, xywh in fractions of the search crop."""
+        logits, target = prediction.logits.float(), search_box.float()
+        positive = cells_on_target(target, math.isqrt(logits.shape[1]))
+        count = positive.sum().clamp(min=1)
+        classes = functional.cross_entropy(
+            logits.flatten(0, 1), (~positive).long().flatten(), weight=logits.new_tensor([1.0, self.background])
+        )
+        boxes, owner = prediction.boxes.float()[positive], positive.nonzero()[:, 0]
+        predicted, true = cxcywh_to_xyxy(boxes), xywh_to_xyxy(target)[owner]
+        terms = {
+            "classification": classes,
+            "giou": (1 - generalized_iou(predicted, true)).sum() / count,
+            "l1": (boxes - xywh_to_cxcywh(target)[owner]).abs().sum() / count,
+        }
+        total = sum(weight * terms[name] for name, weight in self.weights.items())
+        hits = (logits.argmax(dim=-1) == 0) & positive
+        monitors = {"iou": iou(predicted.detach(), true)[0].sum() / count, "accuracy": hits.sum() / count}
+        return ObjectiveResult(total, terms, monitors)

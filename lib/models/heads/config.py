@@ -1,0 +1,37 @@
+"""The choice of a head: the same three serve every family whose network ends in features on a grid."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from lib.config.schema import Section
+from lib.models.heads.center import CenterHead
+from lib.models.heads.corner import CornerHead
+from lib.models.heads.mlp import MLPHead
+
+HeadKind = Literal["center", "corner", "mlp"]
+
+
+class HeadConfig(Section):
+    """How boxes are read off the search features.
+
+    * ``kind``: "center" (OSTrack, GRM), a score, a size and an offset for each cell; "corner" (STARK, SimTrack), two
+      corners as expectations over the cells; "mlp" (TransT), a class and a box from each cell's vector alone.
+    * ``channels``: of the first of four 3x3 layers, each further one having half (center, corner); of the two hidden
+      layers (mlp).
+    """
+
+    kind: HeadKind
+    channels: int = Field(default=256, ge=8, multiple_of=8)
+
+
+def build_head(config: HeadConfig, width: int, grid: int) -> nn.Module:
+    """The head for features ``[B, width, grid, grid]``; called with them it gives a prediction with empty extras."""
+    if config.kind == "center":
+        return CenterHead(width, config.channels)
+    if config.kind == "corner":
+        return CornerHead(width, config.channels, grid)
+    return MLPHead(width, config.channels)

@@ -1,0 +1,38 @@
+"""The MLP head: each cell of the search grid says from its own vector whether it is the target's, and the box."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lib.models.base import PointPrediction
+
+
+class MLPHead(nn.Module):
+    """Two perceptrons with two hidden layers, one for classes and one for boxes (TransT's head); published names.
+
+    Boxes are cxcywh in fractions of the crop, not relative to the cell. Runs in float32 also under autocast.
+    """
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.class_embed = _Perceptron(width, channels, 2)
+        self.bbox_embed = _Perceptron(width, channels, 4)
+
+    def forward(self, features: Tensor) -> PointPrediction:
+        """``features`` ``[B, C, F, F]``."""
+        with torch.autocast(features.device.type, enabled=False):
+            vectors = features.float().flatten(2).transpose(1, 2)
+            logits, boxes = self.class_embed(vectors), self.bbox_embed(vectors).sigmoid()
+            return PointPrediction(boxes, logits.softmax(dim=-1)[..., 0], logits, extras={})
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, width: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)])
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            vectors = layer(vectors).relu()
+        return self.layers[-1](vectors)

@@ -1,0 +1,38 @@
+"""OSTrack"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from torch import Tensor
+
+from lib.models.backbones.vit import ViTConfig
+from lib.models.base import FamilyConfig, TrackingModel
+from lib.models.heads.config import HeadConfig
+
+
+class OSTrackConfig(FamilyConfig):
+    """The network."""
+
+    name: Literal["ostrack"]
+    backbone: ViTConfig = ViTConfig()
+    head: HeadConfig = HeadConfig(kind="center")
+
+    def cell(self) -> tuple[int, str]:
+        """See ``FamilyConfig``."""
+        return self.backbone.patch, "model.backbone.patch"
+
+
+class OSTrack(TrackingModel):
+    """To be written."""
+
+    family = "ostrack"
+
+    def __init__(self, config: OSTrackConfig, template_size: int, search_size: int) -> None:
+        raise NotImplementedError
+
+
+def ostrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
+    """To be written."""
+    raise NotImplementedError
