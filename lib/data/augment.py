@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from pydantic import NonNegativeFloat
@@ -31,10 +33,19 @@ def jitter_box(
     (-1/2, 1/2) * center, in units of the new size: sqrt(w * h) (``_get_jittered_box`` of GRM, OSTrack and SimTrack), or
     (w + h) / 2 for the context "perimeter" (that of TransT).
     """
-    size = box_xywh[2:] * np.exp(rng.standard_normal(2) * config.scale)
-    unit = np.sqrt(size.prod()) if context == "area" else 0.5 * size.sum()
-    move = unit * config.center * (rng.random(2) - 0.5)
-    return np.concatenate((box_xywh[:2] + 0.5 * box_xywh[2:] + move - 0.5 * size, size))
+    # In plain floats, which take a third of the time of arrays of two.
+    x, y, width, height = box_xywh.tolist()
+    wider, higher = np.exp(rng.standard_normal(2) * config.scale).tolist()
+    new_width, new_height = width * wider, height * higher
+    unit = math.sqrt(new_width * new_height) if context == "area" else 0.5 * (new_width + new_height)
+    right, down = rng.random(2).tolist()
+    reach = unit * config.center
+    return np.array((
+        x + 0.5 * width + reach * (right - 0.5) - 0.5 * new_width,
+        y + 0.5 * height + reach * (down - 0.5) - 0.5 * new_height,
+        new_width,
+        new_height,
+    ))  # fmt: skip
 
 
 def to_grayscale(image: np.ndarray) -> np.ndarray:

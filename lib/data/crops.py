@@ -19,10 +19,11 @@ import numpy as np
 
 from lib.data.augment import JitterConfig, to_grayscale
 from lib.data.columns import Columns, DamagedFileError, open_columns
-from lib.data.images import DECODERS, ImageError, open_image
+from lib.data.images import DECODERS, EncodedImage, ImageError, find_decoder
 from lib.data.index import SequenceIndex
+from lib.data.jpeg import JpegHeader
 from lib.data.reach import SHAPES, Reach, Role
-from lib.data.segments import SEGMENT, count_segments, pick_segments
+from lib.data.segments import SEGMENT, UNIT, count_segments, pick_segments
 from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
 
 logger = logging.getLogger(__name__)
@@ -130,23 +131,27 @@ class CropStore:
         # A pixel more: colours are smoothed between neighbours, which is wrong at the sides of what is decoded.
         first_column, first_row = max(0, left - 1) // width, max(0, top - 1) // height
         end_column, end_row = min(columns, right // width + 1), min(rows, bottom // height + 1)
-        path = self.folder / part_name(record.part)
-        place = f"{path}: the record at byte {record.offset}"
-        data = self._read(path, record)
+        data = self._read(record)
+        place = _Place(self.folder, record)
         try:
             part = pick_segments(data, columns, rows, (first_column, first_row, end_column, end_row))
         except ValueError as error:
             raise ImageError(f"{place} is damaged; make the crop store again") from error
-        return open_image(_Bytes(place, part), self._decoder).pixels(), first_column * width, first_row * height
+        header = JpegHeader((end_row - first_row) * height, (end_column - first_column) * width, UNIT)
+        pixels = EncodedImage(place, part, self._decoder, header).pixels()
+        return pixels, first_column * width, first_row * height
 
-    def _read(self, path: Path, record: Record) -> bytes:
+    def _read(self, record: Record) -> bytes:
         try:
             if record.part not in self._files:
+                path = self.folder / part_name(record.part)
                 self._files[record.part] = open(path, "rb", buffering=0)  # noqa: SIM115 (kept open)
             data = os.pread(self._files[record.part].fileno(), record.length, record.offset)
         except OSError as error:
+            path = self.folder / part_name(record.part)
             raise ImageError(f"{path}: cannot read from the crop store ({error.strerror})") from error
         if len(data) != record.length:
+            path = self.folder / part_name(record.part)
             raise ImageError(f"{path}: the crop store was cut short; make it again")
         return data
 
@@ -323,7 +328,7 @@ def open_crops(
         decoder = (
             "simplejpeg"  # of small pictures, decoded whole, it makes a tenth more than the fastest for large ones
         )
-    store = CropStore(folder, columns, fills, decoder)
+    store = CropStore(folder, columns, fills, find_decoder(decoder))
     logger.info("%s %s: crops of %d frames from %s", dataset, split, len(store), folder)
     return store
 
@@ -402,14 +407,11 @@ def part_name(part: int) -> str:
     return f"{part:03d}.crops"
 
 
-class _Bytes(NamedTuple):
-    """A location whose bytes are at hand."""
+class _Place(NamedTuple):
+    """Where a record lies, for messages: a path is made when one is told."""
 
-    text: str
-    data: bytes
-
-    def read_bytes(self) -> bytes:
-        return self.data
+    folder: Path
+    record: Record
 
     def __str__(self) -> str:
-        return self.text
+        return f"{self.folder / part_name(self.record.part)}: the record at byte {self.record.offset}"

@@ -30,15 +30,15 @@ class ImageError(ValueError):
 
 
 class EncodedImage:
-    """An image file's bytes, decoded where and when pixels are asked for. Made by ``open_image``.
+    """An image file's bytes, decoded where and when pixels are asked for. Made by ``open_image``, or by who knows the
+    bytes to be a plain JPEG and its ``header``; ``location`` is for messages, ``decoder`` one of ``DECODERS``.
 
     Whatever the decoder, the same files are damaged and the pixels are the same: all of them are libjpeg-turbo for a
     plain JPEG, and what a decoder does not take or warns of (PNG, four colours, turned by EXIF, scratched) is OpenCV's.
     """
 
-    def __init__(self, location: Location, data: bytes, decoder: str) -> None:
-        self._location, self._data = location, data
-        self._header = read_header(data)
+    def __init__(self, location: object, data: bytes, decoder: str, header: JpegHeader | None) -> None:
+        self._location, self._data, self._header = location, data, header
         self._decoder = DECODERS[decoder]
         self._whole: dict[int, np.ndarray] = {}
 
@@ -59,7 +59,7 @@ class EncodedImage:
         The result may be a part of a larger array that other calls get too: not to be written into. Raises
         ``ImageError``.
         """
-        height, width = (-(-side // shrink) for side in self.shape)
+        height, width = self._size(shrink)
         left, top, right, bottom = region or (0, 0, *reversed(self.shape))
         assert left % shrink == top % shrink == 0, (region, shrink)
         left, top, right, bottom = left // shrink, top // shrink, -(-right // shrink), -(-bottom // shrink)
@@ -69,6 +69,10 @@ class EncodedImage:
             if part is not None:
                 return part
         return self._decoded(shrink)[top:bottom, left:right]
+
+    def _size(self, shrink: int) -> tuple[int, int]:
+        height, width = self.shape
+        return -(-height // shrink), -(-width // shrink)
 
     def _decoded(self, shrink: int) -> np.ndarray:
         """The whole picture; kept, since a decoder that knows no regions is asked again for another."""
@@ -89,7 +93,7 @@ class EncodedImage:
             image = cv2.imdecode(np.frombuffer(self._data, np.uint8), SHRINKS[shrink]) if self._data else None
         except cv2.error:  # too large, by its header
             image = None
-        if image is None:
+        if image is None or (self._header is not None and image.shape[:2] != self._size(shrink)):
             raise ImageError(f"{self._location}: no image, or a damaged one; copy or unpack it again")
         self._whole[shrink] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
         return self._whole[shrink]
@@ -108,7 +112,7 @@ def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
         raise ImageError(f"{location}: cannot read the image ({error.strerror or error})") from error
     if data.startswith(START) and is_truncated(data):
         raise ImageError(f"{location}: the image is truncated; copy or unpack it again")
-    return EncodedImage(location, data, name)
+    return EncodedImage(location, data, name, read_header(data))
 
 
 def read_image(location: Location) -> np.ndarray:

@@ -16,8 +16,18 @@ from lib.config.schema import Section
 from lib.data.augment import JitterConfig, jitter_box, mirror_box
 from lib.data.datasets.registry import check_dataset
 from lib.data.images import ImageError, check_decoder, open_image
-from lib.data.sampling import MIN_FRAMES, MIN_VISIBLE, Pairing, Pool, Positions, draw_frames, draw_sequence, drawable
-from lib.data.types import Sample, Sequence
+from lib.data.sampling import (
+    MIN_FRAMES,
+    MIN_VISIBLE,
+    Pairing,
+    Pool,
+    Positions,
+    draw_frames,
+    draw_sequence,
+    drawable,
+    share_bounds,
+)
+from lib.data.types import FrameFiles, Sample, Sequence
 from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_window, is_empty
 
@@ -123,8 +133,7 @@ class Pairs:
     ) -> None:
         check_decoder(config.decoder)
         self.config, self.seed = config, seed
-        weights = np.array([pool.weight for pool in pools])
-        self._shares = weights / weights.sum()
+        self._bounds = share_bounds([pool.weight for pool in pools])
         self._pools = pools
         self._positions = [_drawable(pool) for pool in pools]
         self._roles = (
@@ -142,11 +151,13 @@ class Pairs:
         damaged: list[str] = []
         empty: list[str] = []
         while True:
-            pool, sequence = draw_sequence(self._pools, self._positions, self._shares, rng)
+            pool, sequence = draw_sequence(self._pools, self._positions, self._bounds, rng)
             frames = draw_frames(sequence, self.config.pairing, self.config.max_gap, rng, pool.every)
             try:
                 sample = self._build(number, pool, sequence, frames, rng)
-                return replace(sample, redrawn=(*damaged, *empty), damaged=tuple(damaged))
+                if damaged or empty:
+                    sample = replace(sample, redrawn=(*damaged, *empty), damaged=tuple(damaged))
+                return sample
             except ImageError as error:
                 logger.warning("%s; sample %d is drawn again", error, number)
                 damaged.append(str(error))
@@ -285,5 +296,8 @@ def _drawable(pool: Pool) -> Positions:
 
 
 def _source(sequence: Sequence, frames: tuple[int, int]) -> str:
-    template, search = (sequence.frames[frame].name for frame in frames)
+    names = sequence.frames
+    template, search = (
+        names.file_name(frame) if isinstance(names, FrameFiles) else names[frame].name for frame in frames
+    )
     return f"{sequence.dataset} {sequence.name} {template} -> {search}"

@@ -87,16 +87,23 @@ def drawable(pool: Pool) -> Positions:
     return Positions(np.where(sequences.image_sets, counts > 0, videos))
 
 
-def draw_sequence(
-    pools: list[Pool], positions: list[abc.Sequence[int]], shares: np.ndarray, rng: np.random.Generator
-) -> tuple[Pool, Sequence]:
-    """A pool by its share (shares sum to 1), then one of its sequences, each equally likely whatever its length.
+def share_bounds(weights: abc.Sequence[float] | np.ndarray) -> np.ndarray:
+    """Where in [0, 1] the share of each pool ends, float64 ``[n]``; the weights need not sum to 1."""
+    shares = np.asarray(weights, dtype=np.float64)
+    bounds = (shares / shares.sum()).cumsum()
+    return bounds / bounds[-1]
 
-    ``positions`` are what ``drawable`` says of each pool; none is empty.
+
+def draw_sequence(
+    pools: list[Pool], positions: list[abc.Sequence[int]], bounds: np.ndarray, rng: np.random.Generator
+) -> tuple[Pool, Sequence]:
+    """A pool by its share, then one of its sequences, each equally likely whatever its length.
+
+    ``bounds`` are what ``share_bounds`` says of the pools' weights, ``positions`` what ``drawable`` says of each pool;
+    none is empty.
     """
     # As rng.choice(len(pools), p=shares), which takes ten times as long to check its arguments.
-    bounds = shares.cumsum()
-    number = int((bounds / bounds[-1]).searchsorted(rng.random(), side="right"))
+    number = int(bounds.searchsorted(rng.random(), side="right"))
     choices = positions[number]
     return pools[number], pools[number].sequences[int(choices[rng.integers(len(choices))])]
 

@@ -50,6 +50,10 @@ class FrameFiles(abc.Sequence):
             return FrameFiles(self.folder, self.names[index])
         return self.folder / str(self.names[index])
 
+    def file_name(self, index: int) -> str:
+        """The last part of a frame's path, which need not be made for it."""
+        return str(self.names[index]).rpartition("/")[2]
+
 
 @dataclass(frozen=True, eq=False)
 class Sequence:

@@ -8,7 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.data.sampling import Pool, Positions, can_be_drawn, draw_frames, draw_sequence, drawable, visible_frames
+from lib.data.sampling import (
+    Pool,
+    Positions,
+    can_be_drawn,
+    draw_frames,
+    draw_sequence,
+    drawable,
+    share_bounds,
+    visible_frames,
+)
 from lib.data.types import Sequence
 
 
@@ -182,7 +191,7 @@ def test_an_index_answers_as_its_sequences_do_without_making_them(every):
         np.testing.assert_array_equal(drawable(pool), expected)
     assert index.made == []
     rng = np.random.default_rng(0)
-    drawn = [draw_sequence([Pool(index)], [np.array(expected)], np.ones(1), rng)[1] for _ in range(20)]
+    drawn = [draw_sequence([Pool(index)], [np.array(expected)], share_bounds([3]), rng)[1] for _ in range(20)]
     assert [sequences[number] for number in index.made] == drawn
     assert set(index.made) <= set(expected)
 
@@ -206,7 +215,7 @@ def test_pools_by_share_and_sequences_alike(kolmogorov_p):
     ]
     positions = [drawable(pool) for pool in pools]
     rng = np.random.default_rng(3)
-    drawn = [draw_sequence(pools, positions, np.array([0.8, 0.2]), rng) for _ in range(4000)]
+    drawn = [draw_sequence(pools, positions, share_bounds([0.8, 0.2]), rng) for _ in range(4000)]
     assert all(any(item is sequence for item in pool.sequences) for pool, sequence in drawn)
     shares = np.array([0.4, 0.8, 1.0, 0.0])
     places = np.array(["abc".index(sequence.name) for _, sequence in drawn])
@@ -219,5 +228,5 @@ def test_a_pool_is_drawn_as_numpy_chooses():
     ours, numpys = np.random.default_rng(8), np.random.default_rng(8)
     for _ in range(300):
         expected = numpys.choice(5, p=shares)
-        assert draw_sequence(pools, positions, shares, ours)[0] is pools[expected]
+        assert draw_sequence(pools, positions, share_bounds(shares), ours)[0] is pools[expected]
         numpys.integers(1)
