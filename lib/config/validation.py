@@ -18,6 +18,8 @@ from lib.config.tree import COMMAND_LINE
 
 _Section = TypeVar("_Section", bound=Section)
 _SHOWN = 80
+# The keys by which a section is chosen out of a union.
+_CHOOSERS = ("name", "kind")
 _TYPES = {
     bool: "true or false",
     int: "an integer",
@@ -87,9 +89,11 @@ def _complaint(section_class: type[Section], details: ErrorDetails) -> tuple[tup
         return key, got, f"unknown key; {_suggestion(key[-1], list(holder.model_fields))}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         names = [name for member in _members(expected) for name in _names(member)]
-        tag = value.get("name")
-        got = "missing; " if tag is None else f"got {_shown(tag)}; "
-        return (*key, "name"), got, _suggestion(str(tag), names)
+        chooser = context["discriminator"].strip("'")
+        tag = value.get(chooser)
+        if tag is None:
+            return (*key, chooser), "missing; ", f"should be one of {', '.join(names)}"
+        return (*key, chooser), f"got {_shown(tag)}; ", _suggestion(str(tag), names)
     if kind in ("value_error", "assertion_error"):
         # A check of a whole section names its fields itself; showing all their values would bury that.
         return key, "" if isinstance(value, dict) else got, str(context["error"])
@@ -145,14 +149,15 @@ def _members(annotation: Any) -> list[Any]:
 
 
 def _names(annotation: Any) -> tuple[str, ...]:
-    """The values of ``name`` by which a section is chosen out of a union."""
-    field = annotation.model_fields.get("name") if _is_section(annotation) else None
-    return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+    """The values of ``name`` or ``kind`` by which a section is chosen out of a union."""
+    fields = [annotation.model_fields.get(chooser) for chooser in _CHOOSERS] if _is_section(annotation) else []
+    literals = [field.annotation for field in fields if field and get_origin(field.annotation) is Literal]
+    return tuple(value for literal in literals for value in get_args(literal))
 
 
 def _is_labelled(member: Any, label: str) -> bool:
-    """Whether pydantic's label means this member of a union: its ``name``, or a text that holds the type's own name,
-    such as ``function-after[check(), Corner]``."""
+    """Whether pydantic's label means this member of a union: its name or kind, or a text that holds the type's own
+    name, such as ``function-after[check(), Corner]``."""
     return label in _names(member) or getattr(member, "__name__", None) in re.findall(r"\w+", label)
 
 

@@ -39,7 +39,18 @@ class Source(Section):
     weight: float = Field(default=1.0, gt=0)
 
 
+class Steps(Section):
+    kind: Literal["step"]
+    drop: int = 3
+
+
+class Waves(Section):
+    kind: Literal["cosine"] = "cosine"
+    warmup: float = 0.0
+
+
 class Experiment(Section):
+    schedule: Annotated[Steps | Waves, Field(discriminator="kind")] = Waves()
     model: Annotated[Adaptive | Stream, Field(discriminator="name")]
     data: tuple[Source, ...]
     steps: int = 10
@@ -130,6 +141,9 @@ def test_a_dumped_section_validates_to_itself():
         ({"per_dataset": {"lasot": {"model.x": "a"}}}, 'per_dataset.lasot.model.x: got "a"; should be a valid number'),
         ({"either": 3}, "either: got 3; should be a mapping"),
         ({"per_dataset": []}, "per_dataset: got []; should be a mapping"),
+        ({"schedule": {"kind": "step", "drap": 1}}, "schedule.drap: got 1; unknown key; did you mean drop?"),
+        ({"schedule": {"kind": "steps"}}, 'schedule.kind: got "steps"; did you mean step?'),
+        ({"schedule": {"drop": 1}}, "schedule.kind: missing; should be one of step, cosine"),
         ({"size": [1]}, "size.1: missing; should be an integer"),
         ({"even": 3}, "even: got 3; should be even"),
         ({"Step": 3}, "Step: got 3; unknown key; did you mean steps?"),
