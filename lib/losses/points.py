@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +21,15 @@ def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
     so a box that begins a cell or more left of or above the crop becomes a slice with a negative start: usually no
     positives, or those of the opposite side. Kept, since the released weights were trained so.
     """
-    raise NotImplementedError
+    # In float64, as published: in float32 the product may step over a whole number.
+    edges = (n * xywh_to_xyxy(boxes_xywh.double())).ceil()
+    start, stop = edges.split(2, dim=1)
+    stop = stop + (stop == start)
+    # What numpy's slices make of their ends: a negative one counts from the far side.
+    start, stop = ((end + n * (end < 0)).clamp(0, n) for end in (start, stop))
+    cells = torch.arange(n, device=boxes_xywh.device)
+    columns, rows = ((cells >= start[:, axis, None]) & (cells < stop[:, axis, None]) for axis in (0, 1))
+    return (rows[:, :, None] & columns[:, None, :]).flatten(1)
 
 
 class PointObjective:

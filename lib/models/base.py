@@ -90,6 +90,10 @@ class FamilyConfig(Section):
         """Pixels of a crop along one cell of the network's grid, of which the crops' sizes must be multiples, and the
         key that says so."""
 
+    def misfits(self, template_size: int, search_size: int) -> list[str]:
+        """What else of the network does not fit crops of these sizes, each as ``key: what is wrong and the remedy``."""
+        return []
+
 
 class TrackingModel(nn.Module):
     """A network that is shown a target once and then finds it in crops. It remembers nothing between calls.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from torch.nn.utils import clip_grad_norm_
 from lib.config.schema import ConfigError, Section
 from lib.config.yaml12 import to_yaml
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
-from lib.runtime.checkpoint import CheckpointError, load_weights, read_training_checkpoint
+from lib.models.released import load_file
+from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.files import write_text
 from lib.runtime.process import Process
 from lib.runtime.seeds import seed_network
@@ -38,10 +40,12 @@ class TrainConfig(Section):
     """How a network is trained.
 
     * ``global_batch``: pairs in one optimiser step; ``group_batch``: pairs that BatchNorm statistics and loss
-      denominators belong to. Gradients are averaged over groups, then clipped to the norm ``clip_norm``.
+      denominators belong to. Gradients are averaged over groups, then clipped to the norm ``clip_norm``, or taken as
+      they are where it is null (TransT).
     * ``checkpoint_minutes``: time between checkpoints inside an epoch; ``keep``: how many of the epochs' stay.
     * ``validate_every``: epochs between validations, if there are held-out pairs; the last epoch always has one.
-    * ``init_from``: a training checkpoint whose weights a new run starts from (fine-tuning; resuming needs no key).
+    * ``init_from``: a checkpoint, ours or a released one, whose weights a new run starts from (fine-tuning; resuming
+      needs no key).
     * ``log_every``: steps between lines of the log.
     """
 
@@ -50,7 +54,7 @@ class TrainConfig(Section):
     group_batch: PositiveInt
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
-    clip_norm: PositiveFloat
+    clip_norm: PositiveFloat | None
     precision: Precision = "fp32"
     checkpoint_minutes: PositiveFloat = 20.0
     keep: PositiveInt = 3
@@ -177,7 +181,7 @@ class Trainer:
                 )
             groups.append((batch, result.loss))
             values.append(result.values)
-        norm = clip_grad_norm_(self.actor.parameters(), self.config.clip_norm)
+        norm = clip_grad_norm_(self.actor.parameters(), self.config.clip_norm or math.inf)  # inf multiplies by 1
         check_finite(self.process, self.step, groups, norm)
         factor = rate_factor(self.config.schedule, self.step, self.steps_per_epoch, self.config.epochs)
         set_rates(self.optimizer, factor)
@@ -244,7 +248,7 @@ class Trainer:
         elif self.config.init_from is not None:
             path = Path(self.config.init_from)
             try:
-                load_weights(self.actor.model, read_training_checkpoint(path)["model"], path)
+                load_file(self.actor.model, path)
             except CheckpointError as error:
                 raise CheckpointError(f"train.init_from: {error}") from error
             logger.info("weights from %s", path)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from lib.runtime.files import replacing
 
-TERMS = ("giou", "l1", "focal")
+# Of all objectives (lib/losses); each log has those of its own.
+TERMS = ("giou", "l1", "focal", "classification")
 SMOOTHING = 50  # points of a smoothed curve: each is a mean over its share of the steps
 
 
@@ -55,7 +56,7 @@ def plot_training(log: Path, picture: Path) -> None:
         if validation:
             axes.plot(*_points(validation, key), "o-", color="C1", markersize=4, label="held-out pairs")
         axes.legend()
-    for number, key in enumerate(TERMS):
+    for number, key in enumerate(term for term in TERMS if term in train[0]):
         _line(terms, train, key, key, f"C{number}")
     terms.legend()
     for group in train[0]["lr"]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
-from lib.models.base import CenterPrediction, Prediction, TrackingModel, normalise
+from lib.models.base import HeadPrediction, Prediction, TrackingModel, normalise
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -49,7 +51,7 @@ class Doubling(TrackingModel):
         return template.mean() + box.sum()
 
     def locate(self, state, search, epoch=None):
-        return Prediction(boxes=search + state, scores=search)
+        return Prediction(boxes=search + state, scores=search * (1 if epoch is None else epoch))
 
     def parameter_groups(self):
         return {}
@@ -60,7 +62,11 @@ def test_forward_is_both_halves_in_turn():
     prediction = model(2 * ones, 3 * ones, ones)
     assert torch.equal(prediction.boxes, ones + 14)
     assert torch.equal(prediction.scores, ones)
+    assert torch.equal(model(2 * ones, 3 * ones, ones, epoch=7).scores, 7 * ones)
+    assert model.monitors(prediction) == {}
 
 
-def test_a_centre_prediction_can_be_read_as_a_prediction():
-    assert CenterPrediction._fields[:2] == Prediction._fields
+@pytest.mark.parametrize("kind", get_args(HeadPrediction))
+def test_what_any_head_predicts_can_be_read_as_a_prediction(kind):
+    assert kind._fields[:2] == Prediction._fields
+    assert kind._fields[-1] == "extras"

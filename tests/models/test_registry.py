@@ -1,85 +1,275 @@
-"""What holds for every family of networks, at a tiny size."""
+"""What holds for every family of networks, and for every family with every head."""
 
 from __future__ import annotations
 
-from typing import get_args
+import re
+from typing import Any, get_args
 
 import pytest
 import torch
+from families import FAMILIES_AND_HEADS, LATE, QUICK_SCHEDULES, TWINS, fresh, inputs, stack, tiny, true_boxes
+from reference_weights import key_table
+from torch import Tensor
 
-from lib.models.base import TrackingModel
-from lib.models.pretrained import RELEASED
-from lib.models.registry import MODELS, ModelConfig
+from lib.experiment.config import ExperimentConfig, load_config
+from lib.losses.registry import OBJECTIVES
+from lib.models.base import CenterPrediction, CornerPrediction, HeadPrediction, PointPrediction, TrackingModel
+from lib.models.registry import MODELS, RELEASED, ModelConfig
+from lib.models.released import load_released
+from lib.runtime.checkpoint import CheckpointError
 
-TINY = {
-    "grm": {
-        "name": "grm",
-        "pretrained": "none",
-        "backbone": {"width": 32, "depth": 2, "heads": 2, "patch": 8},
-        "division": {"hidden": 16},
-        "head": {"kind": "center", "channels": 16},
-    },
-}
-
-
-def configurations() -> tuple[type, ...]:
-    """The configuration classes of all families."""
-    return get_args(ModelConfig) or (ModelConfig,)
+PREDICTIONS = {"center": CenterPrediction, "corner": CornerPrediction, "mlp": PointPrediction}
+with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
 
 
-def build(name: str) -> TrackingModel:
-    torch.manual_seed(0)
-    [config] = [family for family in configurations() if name in get_args(family.model_fields["name"].annotation)]
-    return MODELS[name](config(**TINY[name]), 32, 64).eval()
+def compare(prediction: HeadPrediction, expected: HeadPrediction, rtol: float, atol: float) -> None:
+    assert type(prediction) is type(expected)
+    for ours, theirs in zip(prediction[:-1], expected[:-1], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=rtol, atol=atol)
 
 
-def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    template, search = (torch.randn(batch, 3, size, size, generator=generator) for size in (32, 64))
-    return template, torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(batch, 4), search
+# Names
 
 
-def test_every_configuration_names_a_family_and_every_family_is_tried_here():
-    named = [name for family in configurations() for name in get_args(family.model_fields["name"].annotation)]
-    assert sorted(named) == sorted(MODELS) == sorted(TINY)
+def test_every_configuration_names_a_family_and_every_family_has_a_twin():
+    configurations = get_args(get_args(ModelConfig)[0])
+    named = [name for family in configurations for name in get_args(family.model_fields["name"].annotation)]
+    assert sorted(named) == sorted(MODELS) == sorted(TWINS) == sorted(RELEASED)
     assert len(set(named)) == len(named)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_a_family_says_its_name_and_knows_its_released_weights(name):
-    assert build(name).family == name
-    assert name in RELEASED
+@pytest.mark.parametrize("family", MODELS)
+def test_a_family_says_its_name(family):
+    experiment = tiny(family)
+    assert experiment.model.name == fresh(experiment).family == family
 
 
-@pytest.mark.parametrize("name", MODELS)
+# Forward
+
+
+@with_any_head
 @torch.inference_mode()
-def test_boxes_and_scores_of_every_candidate(name):
-    prediction = build(name)(*inputs(2))
-    batch, candidates, four = prediction.boxes.shape
-    assert (batch, four) == (2, 4)
+def test_boxes_and_scores_of_every_candidate(family, head):
+    experiment = tiny(family, head)
+    prediction = fresh(experiment)(*inputs(experiment, 2))
+    assert type(prediction) is PREDICTIONS[head]
+    candidates = 1 if head == "corner" else (experiment.search.size // experiment.model.cell()[0]) ** 2
+    assert prediction.boxes.shape == (2, candidates, 4)
     assert prediction.scores.shape == (2, candidates)
-    assert all(torch.isfinite(part).all() for part in prediction)
-    assert (prediction.boxes[..., 2:] > 0).all()
+    assert all(torch.isfinite(part).all() for part in (*prediction[:-1], *prediction.extras.values()))
+    assert all(len(part) == 2 for part in prediction.extras.values()), "extras have a leading batch axis"
+    assert (prediction.scores > 0).all()
+    assert (prediction.scores < 1).all()
+    if head != "corner":
+        assert (prediction.boxes[..., 2:] > 0).all()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@with_any_head
 @torch.inference_mode()
-def test_states_of_several_targets_can_be_stacked(name):
+def test_the_answer_depends_on_template_and_search_region(family, head):
+    experiment = tiny(family, head)
+    model = fresh(experiment)
+    template, box, search = inputs(experiment, 2)
+    usual = model(template, box, search)
+    for changed in (model(template.flip(0), box, search), model(template, box, search.flip(0))):
+        differences = [
+            (ours - theirs).abs().max() / theirs.std() for ours, theirs in zip(changed[2:-1], usual[2:-1], strict=True)
+        ]
+        assert max(differences) > 0.01, "of the maps' own spread"
+
+
+@with_any_head
+@torch.inference_mode()
+def test_states_of_several_targets_can_be_stacked(family, head):
     """The state is a tensor or a tuple of tensors with a leading batch axis, and no sample sees another."""
-    model = build(name)
-    template, box, search = inputs(3)
+    experiment = tiny(family, head)
+    model = fresh(experiment)
+    template, box, search = inputs(experiment, 3)
+    together = model(template, box, search)
     states = [model.encode_template(template[i : i + 1], box[i : i + 1]) for i in range(3)]
-    if isinstance(states[0], torch.Tensor):
-        stacked = torch.cat(states)
-    else:
-        stacked = tuple(torch.cat(parts) for parts in zip(*states, strict=True))
-    torch.testing.assert_close(model.locate(stacked, search), model(template, box, search))
-    one, all_three = model.locate(states[1], search[1:2]), model(template, box, search)
-    torch.testing.assert_close(one.boxes[0], all_three.boxes[1], rtol=1e-4, atol=1e-5)
+    compare(model.locate(stack(states), search), together, rtol=1e-4, atol=1e-5)
+    alone = model.locate(states[1], search[1:2])
+    compare(alone, type(together)(*(part[1:2] for part in together[:-1]), extras={}), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_every_parameter_stands_in_one_group(name):
-    model = build(name)
+@with_any_head
+@torch.inference_mode()
+def test_forward_is_encoding_and_locating_and_remembers_nothing(family, head):
+    experiment = tiny(family, head)
+    model = fresh(experiment)
+    template, box, search = inputs(experiment, 2)
+    first, state = model(template, box, search), model.encode_template(template, box)
+    model(template.flip(0) + 1, box / 2, search.flip(0), epoch=0)
+    for prediction in (model.locate(state, search), model(template, box, search)):
+        compare(prediction, first, rtol=0, atol=0)
+
+
+@with_any_head
+@torch.inference_mode()
+def test_the_last_epoch_is_the_trained_network(family, head):
+    """``epoch`` None, as trackers ask, is where a schedule ends; an epoch within it is another network, or the same."""
+    experiment = tiny(family, head)
+    model = fresh(experiment)
+    trained = model(*inputs(experiment, 2))
+    compare(model(*inputs(experiment, 2), epoch=LATE), trained, rtol=0, atol=0)
+    first = model(*inputs(experiment, 2), epoch=0)
+    assert torch.equal(first.boxes, trained.boxes) == (family not in QUICK_SCHEDULES)
+
+
+@pytest.mark.parametrize("family", MODELS)
+@torch.inference_mode()
+def test_weights_of_the_same_seed_are_the_same_and_all_are_saved(family):
+    """Whatever a network computes from, but for what follows from its configuration, stands in its ``state_dict``."""
+    experiment = tiny(family)
+    model, other = fresh(experiment), MODELS[family](experiment.model, experiment.template.size, experiment.search.size)
+    other.load_state_dict(model.state_dict())
+    compare(other.eval()(*inputs(experiment, 2)), model(*inputs(experiment, 2)), rtol=0, atol=0)
+
+
+@with_any_head
+def test_heads_stay_float32_under_bfloat16(family, head):
+    experiment = tiny(family, head)
+    model = fresh(experiment).train()
+    torch.manual_seed(3)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model(*inputs(experiment, 4), epoch=LATE)
+    assert {part.dtype for part in mixed[:-1]} == {torch.float32}
+    result = OBJECTIVES[head](experiment.objective)(mixed, true_boxes(4))
+    result.total.backward()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert {gradient.dtype for gradient in gradients} == {torch.float32}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", MODELS)
+def test_the_network_exports(family):
+    """Predictions and states are trees of tensors that torch.export understands, in both halves."""
+    experiment = tiny(family)
+    model = fresh(experiment)
+    template, box, search = inputs(experiment, 2)
+    with torch.inference_mode():
+        expected = model(template, box, search)
+    whole = torch.export.export(model, (template, box, search))
+    compare(whole.module()(template, box, search), expected, rtol=1e-4, atol=1e-5)
+
+
+# Training
+
+
+@with_any_head
+def test_every_parameter_stands_in_one_group(family, head):
+    model = fresh(tiny(family, head))
     grouped = [parameter for group in model.parameter_groups().values() for parameter in group]
-    assert sorted(grouped) == sorted(key for key, parameter in model.named_parameters() if parameter.requires_grad)
+    assert sorted(grouped) == sorted(name for name, _ in model.named_parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def trained_on(model: TrackingModel, experiment: ExperimentConfig) -> dict[str, Any]:
+    """Loss of one batch in training mode, always with the same noise, and all that is logged of it."""
+    torch.manual_seed(4)
+    prediction = model(*inputs(experiment, 4), epoch=LATE)
+    result = OBJECTIVES[experiment.model.head.kind](experiment.objective)(prediction, true_boxes(4))
+    return {"total": result.total, **result.terms, **result.monitors, **model.monitors(prediction)}
+
+
+@with_any_head
+def test_the_loss_of_a_batch_falls_along_its_gradient(family, head):
+    """By what the gradient promises of a step so short, a ten-thousandth of the loss, but for its curvature."""
+    experiment = tiny(family, head)
+    model = fresh(experiment).train()
+    parameters = list(model.parameters())
+    values = trained_on(model, experiment)
+    assert all(torch.isfinite(value).all() for value in values.values())
+    before = values["total"]
+    gradients = torch.autograd.grad(before, parameters)
+    length = 1e-4 * before / sum(gradient.square().sum() for gradient in gradients)
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter -= length * gradient
+        fall = (before - trained_on(model, experiment)["total"]) / (1e-4 * before)
+    assert 0.9 < fall < 1.1
+
+
+# Released weights
+
+# The experiment whose network each published table of names is of.
+TABLES = {
+    "grm_vitb_256": "grm_vitb",
+    "grm_vitl_320": "grm_vitl_320",
+    "ostrack_vitb_256": "ostrack_vitb_256",
+    "ostrack_vitb_256_ce": "ostrack_vitb_256_ce",
+    "ostrack_vitb_384_ce": "ostrack_vitb_384_ce",
+    "simtrack_b16": "simtrack_b16",
+    "transt": "transt",
+}
+
+
+# Published, but of no use to the network itself.
+NEVER_USED = {
+    "grm": {"backbone.cls_token", "backbone.pos_embed"},
+    "ostrack": {"backbone.cls_token", "backbone.pos_embed"},
+    "simtrack": {"backbone.visual.proj"},
+}
+
+
+# A network without memory takes no values, of which torch warns.
+without_values = pytest.mark.filterwarnings("ignore:for .*copying from a non-meta parameter:UserWarning")
+
+
+def on_no_device(experiment: ExperimentConfig) -> TrackingModel:
+    """The network without memory for its weights: only names and shapes."""
+    with torch.device("meta"):
+        return MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+
+
+def released(table: str) -> dict[str, Tensor]:
+    """The published checkpoint with room for values that nobody writes or reads."""
+    return {
+        name: torch.empty(entry["shape"], dtype=getattr(torch, entry["dtype"]))
+        for name, entry in key_table(table).items()
+    }
+
+
+@without_values
+@pytest.mark.parametrize("table", TABLES)
+def test_the_released_names_are_all_there_and_nothing_else_is(table):
+    model, weights = on_no_device(load_config(TABLES[table])), released(table)
+    report = load_released(model, weights)
+    assert sorted(report.taken) == sorted(model.state_dict())
+    assert set(report.dropped) == NEVER_USED.get(model.family, set())
+    counts = [
+        sum(value.numel() for name, value in values.items() if name not in report.dropped)
+        for values in (weights, model.state_dict())
+    ]
+    assert counts[0] == counts[1], "each published number has one place"
+
+
+@without_values
+@pytest.mark.parametrize("table", TABLES)
+def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(table):
+    """One name after the other, renamed or not: here every twentieth."""
+    model, weights = on_no_device(load_config(TABLES[table])), released(table)
+    owned, rename = frozenset(model.state_dict()), RELEASED[model.family]
+    used = [name for name in weights if name not in NEVER_USED.get(model.family, set())]
+    for published in used[::20]:
+        without = {name: value for name, value in weights.items() if name != published}
+        [ours] = rename(weights, owned).keys() - rename(without, owned).keys()
+        with pytest.raises(CheckpointError, match=re.escape(f"(1 missing: {ours})")):
+            load_released(model, without)
+        reshaped = {**weights, published: torch.empty((*weights[published].shape, 2))}
+        with pytest.raises(CheckpointError, match=re.escape(f"(1 of another shape: {ours} (")):
+            load_released(model, reshaped)
+        renamed = {**without, f"{published}.stranger": weights[published]}
+        with pytest.raises(CheckpointError, match=re.escape(f"(1 missing: {ours}; 1 unexpected: ")) as error:
+            load_released(model, renamed)
+        assert "stranger" in str(error.value)
+
+
+@with_any_head
+def test_weights_under_our_names_load_with_any_head(family, head):
+    experiment = tiny(family, head)
+    model, other = fresh(experiment), MODELS[family](experiment.model, experiment.template.size, experiment.search.size)
+    report = load_released(other, model.state_dict())
+    assert set(report.taken) == set(model.state_dict())
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import signal
+
 import pytest
 import torch
 
@@ -38,3 +41,47 @@ def test_bf16_computes_the_network_in_bf16_and_the_loss_in_float32(toy, batch):
     assert {loss.dtype for loss in losses.values()} == {torch.float32}
     assert losses["bf16"] != losses["fp32"]
     assert losses["bf16"].item() == pytest.approx(losses["fp32"].item(), rel=0.05)
+
+
+def record_epochs(model) -> list:
+    """The epochs that the network is told from here on, in training and in eval mode."""
+    told, locate = [], model.locate
+
+    def recording(state, search, epoch=None):
+        told.append((model.training, epoch))
+        return locate(state, search, epoch)
+
+    model.locate = recording
+    return told
+
+
+def test_the_epoch_reaches_the_network(toy, batch):
+    model = toy.ToyTracker().eval()
+    told, actor = record_epochs(model), Actor(model, CenterObjective(ObjectiveConfig()))
+    actor(batch, 3)
+    actor(batch)
+    assert told == [(False, 3), (False, None)]
+
+
+def test_a_run_tells_the_epoch_in_training_and_validation_and_after_a_resume(toy, tmp_path):
+    """Two epochs of 3 steps of 6 groups, each with 4 groups of held-out pairs; stopped in the second one's first."""
+    trainer = toy.build_trainer(tmp_path, stop_at=(signal.SIGTERM, 22))
+    told = record_epochs(trainer.actor.model)
+    assert not trainer.run().finished
+    assert told == [(True, 0)] * 18 + [(False, 0)] * 4 + [(True, 1)]
+    trainer = toy.build_trainer(tmp_path)
+    told = record_epochs(trainer.actor.model)
+    assert trainer.run().finished
+    assert told == [(True, 1)] * 18 + [(False, 1)] * 4
+
+
+def test_the_networks_own_monitors_are_logged_beside_the_objectives(toy, tmp_path):
+    toy.train(tmp_path)
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    for kind in ("train", "validation"):
+        logged = [record for record in records if record["kind"] == kind]
+        assert logged
+        for record in logged:
+            assert record.keys() >= {"loss", "giou", "l1", "focal", "iou", "inverted"}
+            assert len(record["share_a"]) == 1
+            assert 0 < record["share_a"][0] < 1

@@ -303,3 +303,18 @@ def test_bf16_trains(toy, tmp_path):
 def test_numbers_that_do_not_fit(toy, tmp_path, arguments, message):
     with pytest.raises(ConfigError, match=message):
         toy.build_trainer(tmp_path, **arguments)
+
+
+def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(toy, tmp_path):
+    """As with a norm that no gradient reaches, to the bit; what is not finite is still noticed."""
+    step = {"epochs": 1, "global_batch": 4, "data": {"samples_per_epoch": 4, "val_samples": 2}}
+    left = {norm: toy.train(tmp_path / str(norm), clip_norm=norm, **step)[1] for norm in (None, 1e30, 0.1)}
+    assert left[None] == left[1e30] != left[0.1]
+    with pytest.raises(NonFiniteError, match="step 0: loss nan"):
+        toy.train(tmp_path / "loss", clip_norm=None, poisoned=3, **step)
+    trainer = toy.build_trainer(tmp_path / "gradient", clip_norm=None, **step)
+    trainer.actor.model.mix.weight.register_hook(lambda gradient: gradient * float("inf"))
+    before = trainer.actor.model.divide.weight.clone()
+    with pytest.raises(NonFiniteError, match="step 0: gradient norm (nan|inf) though every loss is finite"):
+        trainer.run()
+    assert torch.equal(trainer.actor.model.divide.weight, before)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import lib.visualization.curves as curves
+from lib.losses.objective import ObjectiveConfig
 from lib.visualization.curves import LogError, plot_training, read_log
 
 
@@ -46,6 +47,23 @@ def test_the_panels_show_what_the_log_says(tmp_path: Path, drawn: list):
     assert np.allclose(lines(rate)["backbone"], np.column_stack([steps, 1e-5 * steps]))
     assert list(lines(rate)) == ["backbone", "head"]
     assert cv2.imread(str(tmp_path / "reports" / "training.png")) is not None
+
+
+def test_each_log_shows_the_terms_it_has(tmp_path: Path, drawn: list):
+    """A corner head has no third term, an MLP head its own."""
+    for third, expected in ((None, ["giou", "l1"]), ("classification", ["giou", "l1", "classification"])):
+        lines_of_log = [json.loads(record(step)) for step in (1, 2)]
+        for line in lines_of_log:
+            line.pop("focal")
+            if third:
+                line[third] = 3.0
+        (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines_of_log))
+        plot_training(tmp_path / "log.jsonl", tmp_path / "training.png")
+        assert list(lines(drawn[-1].axes[1])) == expected
+
+
+def test_no_term_of_an_objective_is_left_out():
+    assert set(curves.TERMS) == set(ObjectiveConfig.model_fields) - {"background"}
 
 
 def test_many_steps_are_smoothed_by_means_of_spans(tmp_path: Path, drawn: list):

@@ -162,10 +162,12 @@ def resize_positions(table: Tensor, grid: int, mode: Literal["bicubic", "bilinea
 def side_by_side_positions(width: int, template_grid: int, search_grid: int) -> tuple[Tensor, Tensor]:
     """Sine and cosine positions ``[Nz, C]`` and ``[Nx, C]`` to start from without pretrained ones. The template stands
     beside the search region, so that no two tokens start at the same place."""
+    height = max(search_grid, template_grid)
     places = build_sincos2d_pos_embed(
-        [search_grid + template_grid, search_grid], dim=width, temperature=POSITION_TEMPERATURE
-    ).unflatten(0, (search_grid + template_grid, search_grid))
-    return places[search_grid:, :template_grid].flatten(0, 1), places[:search_grid].flatten(0, 1)
+        [search_grid + template_grid, height], dim=width, temperature=POSITION_TEMPERATURE
+    ).unflatten(0, (search_grid + template_grid, height))
+    template, search = places[search_grid:, :template_grid], places[:search_grid, :search_grid]
+    return template.flatten(0, 1), search.flatten(0, 1)
 
 
 def initialise(module: nn.Module) -> None:

@@ -1,0 +1,78 @@
+"""A small experiment of every family for tests that hold over all of them: its tiny twin, with any of the heads."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from lib.experiment.config import ExperimentConfig, load_config
+from lib.models.base import TrackingModel
+from lib.models.heads.config import HeadKind
+from lib.models.registry import MODELS
+
+# Twins keep every path of the large networks; experiments/<name>.yaml.
+TWINS = {
+    "grm": "grm_tiny",
+    "ostrack": "ostrack_tiny",
+    "simtrack": "simtrack_tiny",
+    "stark_sv": "stark_tiny",
+    "transt": "transt_tiny",
+}
+# An epoch in which every schedule inside a network has come to its end, as OSTrack's elimination.
+LATE = 1000
+# What brings such schedules into a training of two epochs.
+QUICK_SCHEDULES = {"ostrack": ("model.elimination.schedule.start=0", "model.elimination.schedule.length=2")}
+HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
+FAMILIES_AND_HEADS = [(family, head) for family in MODELS for head in HEADS]
+
+
+def tiny(family: str, head: HeadKind | None = None, *overrides: str) -> ExperimentConfig:
+    """The family's twin, with ``head`` in place of its published one, and overrides (``train.epochs=2``)."""
+    chosen = () if head is None else (f"model.head.kind={head}",)
+    return load_config(TWINS[family], (*chosen, *overrides))
+
+
+def fresh(experiment: ExperimentConfig) -> TrackingModel:
+    """The experiment's network in eval mode, always with the same weights.
+
+    As in ``build_model``; here BatchNorm's statistics are not those it starts with, so that they matter, and vectors
+    (biases, norms) are not at the 0 and 1 they start from, behind which much can hide.
+    """
+    torch.manual_seed(0)
+    model = MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.1)
+                module.running_var.uniform_(0.8, 1.2)
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) / 20)
+    return model.eval()
+
+
+def inputs(experiment: ExperimentConfig, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Template crops, boxes in them and search crops, of noise."""
+    generator = torch.Generator().manual_seed(1)
+    template, search = (
+        torch.randn(batch, 3, size, size, generator=generator)
+        for size in (experiment.template.size, experiment.search.size)
+    )
+    size = torch.rand(batch, 2, generator=generator) * 0.3 + 0.3
+    return template, torch.cat([0.5 - size / 2, size], dim=1), search
+
+
+def true_boxes(batch: int) -> Tensor:
+    """Boxes ``[batch, 4]``, xywh, well within the search crop."""
+    generator = torch.Generator().manual_seed(2)
+    size = torch.rand(batch, 2, generator=generator) * 0.2 + 0.2
+    return torch.cat([torch.rand(batch, 2, generator=generator) * (0.9 - size), size], dim=1)
+
+
+def stack(states: list[Any]) -> Any:
+    """States of single targets as the state of all: a tensor, or a tuple of tensors, with a leading batch axis."""
+    if isinstance(states[0], Tensor):
+        return torch.cat(states)
+    return tuple(torch.cat(parts) for parts in zip(*states, strict=True))
