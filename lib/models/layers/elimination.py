@@ -1,0 +1,124 @@
+"""OSTrack's candidate elimination: which search tokens the template attends to least, and the network without them.
+
+From early blocks on, most of the search region is known to be background. A block that eliminates ranks the search
+tokens by the attention they get from the template and goes on with the first of them (OSTrack paper, Sec. 3.3).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from lib.config.schema import Section
+from lib.geometry.grids import template_mask
+
+TemplateRange = Literal["all", "center_point", "center_rect", "box"]
+
+
+class KeepScheduleConfig(Section):
+    """How training comes to the final keep rate. Epochs are counted from 1, as the published settings count them.
+
+    All tokens are kept up to and including epoch ``start``; then the rate falls along half a cosine, and the final one
+    is reached at epoch ``start + length`` (CE_START_EPOCH and CE_WARM_EPOCH of botaoye/OSTrack).
+    """
+
+    start: int = Field(default=20, ge=0)
+    length: int = Field(default=80, ge=1)
+
+
+class EliminationConfig(Section):
+    """Candidate elimination (OSTrack paper, Sec. 3.3).
+
+    * ``blocks``: those that eliminate, counted from 0.
+    * ``keep``: the share of the search tokens still there that each of them keeps.
+    * ``template``: the template tokens whose attention ranks the search tokens: "all" of them; the cell in the middle
+      ("center_point"), of an even grid the upper left one of the four there; all of these four ("center_rect"; of an
+      odd grid the one cell); or the cells that the target's box touches ("box").
+    * ``schedule``: of the keep rate while training.
+    """
+
+    blocks: tuple[int, ...] = Field(default=(3, 6, 9), min_length=1)
+    keep: float = Field(default=0.7, gt=0, le=1)
+    template: TemplateRange = "center_point"
+    schedule: KeepScheduleConfig = KeepScheduleConfig()
+
+    @field_validator("blocks")
+    @classmethod
+    def _ascending(cls, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        if blocks[0] < 0 or list(blocks) != sorted(set(blocks)):
+            raise ValueError(f"blocks {list(blocks)} should be ascending numbers of blocks, from 0, each once")
+        return blocks
+
+
+def keep_rate(config: EliminationConfig, epoch: int | None) -> float:
+    """The share of search tokens that each eliminating block keeps in ``epoch``, counted from 0; None is the trained
+    network. Source: adjust_keep_rate in lib/utils/ce_utils.py of botaoye/OSTrack, whose epochs begin with 1."""
+    if epoch is None:
+        return config.keep
+    progress = (epoch + 1 - config.schedule.start) / config.schedule.length
+    if progress <= 0:
+        return 1.0
+    return config.keep + (1 - config.keep) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def ranking_rows(kind: TemplateRange, grid: int) -> Tensor:
+    """Numbers ``[K]`` of the template tokens, on a grid of that side, whose attention has to be computed."""
+    cells = torch.arange(grid**2).unflatten(0, (grid, grid))
+    first, end = (grid - 1) // 2, grid // 2 + 1
+    if kind == "center_point":
+        return cells[first : first + 1, first : first + 1].flatten()
+    return cells[first:end, first:end].flatten() if kind == "center_rect" else cells.flatten()
+
+
+def ranking_weights(kind: TemplateRange, boxes_xywh: Tensor, grid: int) -> Tensor:
+    """What each of the K ranking tokens counts, ``[B, K]`` with sums of 1: for "box" those off the target nothing.
+
+    ``boxes_xywh`` ``[B, 4]`` is the target in fractions of the template crop.
+    """
+    if kind == "box":
+        covered = template_mask(boxes_xywh, grid).float()
+        return covered / covered.sum(dim=1, keepdim=True).clamp(min=1)
+    count = len(ranking_rows(kind, grid))
+    return boxes_xywh.new_full((len(boxes_xywh), count), 1 / count, dtype=torch.float32)
+
+
+@torch.no_grad()
+def rank_candidates(q: Tensor, k: Tensor, rows: Tensor, weights: Tensor, template_tokens: int) -> Tensor:
+    """How much of the template's attention each search token gets: float32 ``[B, n]``, without a gradient.
+
+    ``q, k`` ``[B, heads, Nz + n, D]`` are those of the block's own attention, template first; ``rows`` ``[K]`` and
+    ``weights`` ``[B, K]`` say which template tokens ask. Only their rows of the attention matrix are computed: softmax
+    over all keys, mean over the heads. Runs in float32 also under autocast, for bfloat16 knows too few values to rank.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        logits = q[:, :, rows].float() @ k.float().transpose(-2, -1) * q.shape[-1] ** -0.5
+        attention = logits.softmax(dim=-1).mean(dim=1)[..., template_tokens:]
+        return (weights[:, None] @ attention).squeeze(1)
+
+
+def eliminate(tokens: Tensor, places: Tensor, ranks: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The template tokens and the ``count`` search tokens of highest rank, in the order of their ranks.
+
+    ``tokens`` ``[B, Nz + n, C]``; ``places`` ``[B, n]``, where on the search grid each search token stands; ``ranks``
+    ``[B, n]``. Returns tokens ``[B, Nz + count, C]`` and their places ``[B, count]``.
+    """
+    template, search = tokens.split([tokens.shape[1] - places.shape[1], places.shape[1]], dim=1)
+    # Stable, so that equal ranks (in an untrained network, of flat padding) are decided alike everywhere.
+    kept = ranks.argsort(dim=1, descending=True, stable=True)[:, :count]
+    search = search.gather(1, kept[:, :, None].expand(-1, -1, search.shape[2]))
+    return torch.cat([template, search], dim=1), places.gather(1, kept)
+
+
+def restore(search: Tensor, places: Tensor, count: int) -> Tensor:
+    """Search tokens ``[B, n, C]`` back at their ``places`` ``[B, n]`` among ``count``, row-major; zeros elsewhere."""
+    empty = search.new_zeros(search.shape[0], count, search.shape[2])
+    return empty.scatter(1, places[:, :, None].expand(-1, -1, search.shape[2]), search)
+
+
+def present(places: Tensor, count: int) -> Tensor:
+    """Which of ``count`` places are among ``places`` ``[B, n]``: bool ``[B, count]``."""
+    return torch.zeros(len(places), count, dtype=torch.bool, device=places.device).scatter(1, places, True)

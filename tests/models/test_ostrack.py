@@ -1,0 +1,198 @@
+"""OSTrack against the recorded outputs of the public code, and what every variant of it promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from reference_weights import REFERENCE, filled_state_dict, image_tensor
+
+from lib.models.backbones.vit import ViTConfig
+from lib.models.base import CenterPrediction, CornerPrediction, PointPrediction
+from lib.models.heads.config import HeadConfig
+from lib.models.layers.elimination import EliminationConfig, KeepScheduleConfig
+from lib.models.ostrack import OSTrack, OSTrackConfig, ostrack_from_released
+from lib.models.released import load_released
+from lib.runtime.checkpoint import CheckpointError
+
+BACKBONE = ViTConfig(width=32, depth=3, heads=2, patch=8)
+ELIMINATION = EliminationConfig(blocks=(1, 2), schedule=KeepScheduleConfig(start=2, length=4))
+HEADS = {"center": CenterPrediction, "corner": CornerPrediction, "mlp": PointPrediction}
+
+
+def tiny(elimination: EliminationConfig | None = ELIMINATION, head: str = "center") -> OSTrack:
+    torch.manual_seed(0)
+    heads = HeadConfig(kind=head, channels=16)
+    config = OSTrackConfig(name="ostrack", pretrained="none", backbone=BACKBONE, elimination=elimination, head=heads)
+    return OSTrack(config, template_size=32, search_size=64)
+
+
+def inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    template, search = (torch.randn(batch, 3, size, size, generator=generator) for size in (32, 64))
+    return template, torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(batch, 4), search
+
+
+# The public code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "template_size", "search_size"), [
+    ("ostrack_vitb_256", 128, 256),
+    ("ostrack_vitb_256_ce", 128, 256),
+    ("ostrack_vitb_384_ce", 192, 384),
+])  # fmt: skip
+def test_equals_the_recorded_outputs_removed_tokens_included(name, template_size, search_size):
+    golden = np.load(REFERENCE / f"{name}.golden.npz")
+    seed, stages = int(golden["seed"]), len(golden["ce_loc"])
+    elimination = None
+    if stages:
+        elimination = EliminationConfig(blocks=tuple(golden["ce_loc"].tolist()), keep=float(golden["ce_keep_ratio"][0]))
+    config = OSTrackConfig(name="ostrack", pretrained="none", elimination=elimination)
+    model = OSTrack(config, template_size, search_size).eval()
+    load_released(model, filled_state_dict(name, seed))
+    if stages:
+        [rows] = {tuple(mask.nonzero()[0]) for mask in golden["ce_template_mask"]}
+        assert tuple(model.backbone.rows.tolist()) == rows
+    template = image_tensor((2, 3, template_size, template_size), "template", seed)
+    search = image_tensor((2, 3, search_size, search_size), "search", seed)
+    seen: list[torch.Tensor] = []
+    model.backbone.register_forward_hook(lambda module, arguments, output: seen.append(output[0]))
+    with torch.inference_mode():
+        prediction = model(template, torch.tensor([[0.25, 0.25, 0.5, 0.5]] * 2), search)
+
+    best = prediction.scores.argmax(dim=1)
+    ours = {
+        "feat": (seen[0][..., : golden["feat"].shape[2]], 1e-5),
+        "score_map": (prediction.score_map, 5e-6),
+        "size_map": (prediction.size_map, 5e-6),
+        "offset_map": (prediction.offset_map, 2e-5),
+        "pred_boxes": (prediction.boxes[torch.arange(2), best][:, None], 5e-6),
+    }
+    for key, (value, bound) in ours.items():
+        difference = np.abs(golden[key].astype(np.float64) - value.double().numpy()).max()
+        assert difference <= bound, f"{key}: {difference:.2e} > {bound:.0e}"
+    removed = prediction.extras["removed"]
+    assert removed.shape == (2, stages, (search_size // 16) ** 2)
+    for stage in range(stages):
+        for sample in range(2):
+            expected = sorted(golden[f"removed_{stage}"][sample].tolist())
+            assert removed[sample, stage].nonzero()[:, 0].tolist() == expected
+
+
+# Elimination
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_keeping_all_is_the_network_without_elimination(head):
+    plain = tiny(None, head).eval()
+    expected = plain(*inputs())
+    assert expected.extras["removed"].shape == (2, 0, 64)
+    assert plain.monitors(expected) == {}
+    everything = tiny(ELIMINATION.model_copy(update={"keep": 1.0}), head).eval()
+    scheduled = tiny(ELIMINATION, head).eval()
+    for model, epoch in ((everything, None), (scheduled, 0)):
+        model.load_state_dict(plain.state_dict())
+        ours = model(*inputs(), epoch)
+        assert torch.equal(ours.boxes, expected.boxes)
+        assert torch.equal(ours.scores, expected.scores)
+        assert ours.extras["removed"].shape == (2, 2, 64)
+        assert not ours.extras["removed"].any()
+        assert model.monitors(ours)["share_kept"] == 1
+
+
+def test_the_epoch_decides_how_many_tokens_are_left_and_nothing_is_remembered():
+    model = tiny().train()
+    shares = {epoch: float(model.monitors(model(*inputs(), epoch))["share_kept"]) for epoch in (None, 5, 3, 2, 1, 0)}
+    # 64 -> 45 -> 32 at the final rate 0.7, of which epochs 2 to 6, counted from 1, are on the way.
+    assert shares[None] == shares[5] == 32 / 64
+    assert shares[None] < shares[3] < shares[2] < shares[1] == shares[0] == 1
+
+
+def test_a_sample_loses_its_own_tokens():
+    model = tiny().eval()
+    template, box, search = inputs(3)
+    together = model(template, box, search).extras["removed"]
+    for sample in range(3):
+        one = slice(sample, sample + 1)
+        assert torch.equal(model(template[one], box[one], search[one]).extras["removed"], together[one])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_only_the_range_of_the_box_looks_at_the_box():
+    template, box, search = inputs()
+    other = torch.tensor([[0.0, 0.0, 0.2, 0.2]]).expand(2, 4)
+    for kind in ("all", "center_point", "center_rect", "box"):
+        model = tiny(ELIMINATION.model_copy(update={"template": kind})).eval()
+        same = torch.equal(model(template, box, search).boxes, model(template, other, search).boxes)
+        assert same == (kind != "box")
+
+
+def test_blocks_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match=r"elimination\.blocks \[3, 6, 9\] goes beyond the last block, 2"):
+        OSTrackConfig(name="ostrack", pretrained="none", backbone=BACKBONE, elimination=EliminationConfig())
+
+
+# What every variant promises
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
+def test_every_parameter_gets_a_gradient_and_stands_in_one_group(head, elimination):
+    model = tiny(elimination, head).train()
+    prediction = model(*inputs(8))
+    assert isinstance(prediction, HEADS[head])
+    parts = [part for part in prediction if isinstance(part, torch.Tensor) and part.requires_grad]
+    sum((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in parts).backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+    assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
+    groups = model.parameter_groups()
+    assert sorted(groups) == ["backbone", "head"]
+    assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in model.named_parameters())
+    assert all(name.startswith("backbone.") for name in groups["backbone"])
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_predictions_stay_float32_under_bfloat16(head):
+    model = tiny(head=head).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = model(*inputs())
+    assert {part.dtype for part in prediction if isinstance(part, torch.Tensor)} == {torch.float32}
+    assert prediction.extras["removed"].any(dim=1).sum() == 2 * (64 - 32)
+
+
+@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
+def test_forward_is_encoding_and_locating_and_remembers_nothing(elimination):
+    model = tiny(elimination).eval()
+    template, box, search = inputs()
+    first = model(template, box, search)
+    state = model.encode_template(template, box)
+    model(search[:, :, :32, :32], box, template.repeat(1, 1, 2, 2), epoch=2)
+    again = model.locate(state, search)
+    assert torch.equal(first.boxes, again.boxes)
+    assert torch.equal(first.extras["removed"], again.extras["removed"])
+    assert all(len(part) == 2 for part in state)
+
+
+@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
+def test_network_exports(elimination):
+    model = tiny(elimination).eval()
+    program = torch.export.export(model, inputs())
+    ours, exported = model(*inputs()), program.module()(*inputs())
+    torch.testing.assert_close(exported.boxes, ours.boxes)
+    assert torch.equal(exported.extras["removed"], ours.extras["removed"])
+
+
+@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
+def test_released_names_are_ours_but_for_two_that_nothing_uses(elimination):
+    """One file serves both: elimination has no parameters."""
+    model = tiny(elimination)
+    unused = {"backbone.cls_token": torch.zeros(1, 1, 32), "backbone.pos_embed": torch.zeros(1, 17, 32)}
+    weights = unused | {name: torch.randn(value.shape) for name, value in tiny(None).state_dict().items()}
+    owned = frozenset(model.state_dict())
+    assert ostrack_from_released(weights, owned).keys() == owned
+    report = load_released(model, weights)
+    assert set(report.dropped) == set(unused)
+    assert all(torch.equal(value, weights[name].to(value.dtype)) for name, value in model.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"1 unexpected: backbone\.blocks\.0\.attn\.stranger"):
+        load_released(model, weights | {"backbone.blocks.0.attn.stranger": torch.zeros(1)})
