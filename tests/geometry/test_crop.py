@@ -26,6 +26,7 @@ from lib.geometry.crop import (
     is_empty,
     padding_mask,
     padding_value,
+    truncated_box,
 )
 
 RECORDED = np.load(Path(__file__).parents[1] / "reference" / "crop.golden.npz", allow_pickle=False)
@@ -398,3 +399,22 @@ def test_a_crop_of_fewer_pixels_shows_each_place_where_it_was(shrink: int) -> No
         np.testing.assert_array_equal(found[:, beyond[1]], 9)
         checked += deep[0].sum() * deep[1].sum()
     assert checked > 500
+
+
+def test_the_box_that_simtrack_is_told_is_the_recorded_one() -> None:
+    recorded = np.load(Path(__file__).parents[1] / "reference" / "simtrack_tracker.golden.npz", allow_pickle=False)
+    for box, factor, expected in zip(
+        recorded["init_box"], recorded["template_factor"], recorded["template_anno"], strict=True
+    ):
+        found = truncated_box(box, factor, 112)
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_truncated_box_begins_at_whole_pixels_towards_0_and_keeps_its_size() -> None:
+    """The label's corner lies half a pixel further left and up. A box wider than the crop begins left of it, where
+    towards 0 is to the right."""
+    for box, corner in (((3, 4, 20.4, 30.8), (45, 40)), ((3, 4, 130.6, 111.8), (-9, 0))):
+        found, label = truncated_box(box, 1, 112) * 112, box_to_crop(box, box, 1, 112) * 112
+        np.testing.assert_allclose(found, [*corner, *box[2:]], rtol=1e-6, atol=1e-5)
+        np.testing.assert_allclose(np.trunc(label[:2] + 0.5), corner)

@@ -1,0 +1,66 @@
+"""A vision transformer as it was trained on images, class token and position table of the image's size included: what
+SimTrack's serial and STARK-SV's Siamese backbone have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from timm.layers import build_sincos2d_pos_embed
+from torch import Tensor, nn
+
+from lib.models.backbones.vit import (
+    POSITION_TEMPERATURE,
+    Block,
+    PatchEmbed,
+    ViTConfig,
+    image_positions,
+    initialise,
+    resize_positions,
+)
+
+# The side in pixels of the images that CLIP, MAE, DeiT, MoCo v3 and SLIP were trained on.
+IMAGE_SIZE = 224
+
+
+class ImageViT(nn.Module):
+    """Layers and position table under timm's names; subclasses say what passes through them.
+
+    The table keeps the size it has for an image and is resized to the crops in every pass (bilinear), as SimTrack's
+    published code does. ``norm`` is for every token; CLIP itself norms the class token alone.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.patch = config.patch
+        self.patch_embed = PatchEmbed(config)
+        image_grid = IMAGE_SIZE // config.patch
+        places = build_sincos2d_pos_embed([image_grid, image_grid], config.width, POSITION_TEMPERATURE)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.pos_embed = nn.Parameter(torch.cat([torch.zeros(1, config.width), places])[None])
+        # Without a norm there the attribute is a module all the same, so that forward() has one path.
+        self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
+        self.norm = config.norm()
+        self.apply(initialise)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Square crops ``[B, 3, H, H]`` -> class token and patches with their positions, ``[B, 1 + N, C]``."""
+        patches = self.patch_embed(images) + self.image_positions(images.shape[-1] // self.patch)
+        class_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(images), -1, -1)
+        return torch.cat([class_token, patches], dim=1)
+
+    def image_positions(self, grid: int) -> Tensor:
+        """The patches' part of the position table for a square of ``grid`` cells: ``[1, grid * grid, C]``."""
+        return resize_positions(self.pos_embed[:, 1:], grid, mode="bilinear")
+
+    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this backbone takes of an image ViT's weights in timm's names: all but a classifier, and the first
+        ``depth`` blocks (Sim-B/16* goes without the last four). A position table of another size is resized; of its
+        first rows only the class token's is kept."""
+        owned = self.state_dict()
+        taken = {name: value for name, value in weights.items() if name in owned}
+        table, grid = weights["pos_embed"], math.isqrt(owned["pos_embed"].shape[1] - 1)
+        taken["pos_embed"] = torch.cat([table[:, :1], resize_positions(image_positions(table), grid, "bilinear")], 1)
+        return taken

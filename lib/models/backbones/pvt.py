@@ -1,0 +1,175 @@
+"""Pyramid Vision Transformer as SimTrack's backbone (its paper's Table 7): exemplar and search region go through the
+stages as one sequence, and each block reduces the keys of either image on its own grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from timm.models.twins import Block, PatchEmbed, PosConv
+from torch import Tensor, nn
+
+from lib.config.schema import Section
+from lib.models.backbones.vit import initialise
+
+# Pixels along a token of the first stage.
+PATCH = 4
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class PVTConfig(Section):
+    """Sizes of the network; PVT-Medium without its fourth stage by default.
+
+    The lists have an entry a stage; each stage after the first halves the grid, so that three stages end at the stride
+    of 16 that SimTrack's head reads (the paper's 8.9 G multiply-adds a frame agree with three). ``reductions``: so many
+    cells of the search region, in each direction, have one key (PVT's R); the exemplar's keys stand twice as dense.
+    ``drop_path`` grows linearly from 0 in the first block to this in the last.
+    """
+
+    kind: Literal["pvt"] = "pvt"
+    widths: tuple[Count, ...] = Field(default=(64, 128, 320), min_length=1)
+    depths: tuple[Count, ...] = Field(default=(3, 4, 18), min_length=1)
+    heads: tuple[Count, ...] = Field(default=(1, 2, 5), min_length=1)
+    mlp_ratios: tuple[Count, ...] = Field(default=(8, 8, 4), min_length=1)
+    reductions: tuple[Count, ...] = Field(default=(8, 4, 2), min_length=1)
+    drop_path: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> PVTConfig:
+        lists = (self.widths, self.depths, self.heads, self.mlp_ratios, self.reductions)
+        if len({len(entries) for entries in lists}) > 1:
+            raise ValueError("widths, depths, heads, mlp_ratios and reductions must have an entry for each stage")
+        for width, heads, reduction in zip(self.widths, self.heads, self.reductions, strict=True):
+            if width % heads:
+                raise ValueError(f"heads: {heads} does not divide its stage's width {width}")
+            if reduction > 1 and reduction % 2:
+                raise ValueError(f"reductions: {reduction} is odd, but the exemplar's is half of it")
+        return self
+
+    def cell(self) -> tuple[int, str]:
+        """Pixels of a crop along one cell of the last stage's grid, and the key that says so."""
+        return PATCH * 2 ** (len(self.depths) - 1), "model.backbone.depths"
+
+    def build(self, template_size: int, search_size: int) -> PVT:
+        """The network, for square crops of any size."""
+        return PVT(self)
+
+
+class SerialBlock(Block):
+    """timm's block with spatial reduction attention, over the tokens of one or several images: all attend to all keys,
+    and keys are reduced image by image."""
+
+    def forward(self, tokens: Tensor, counts: list[int]) -> Tensor:
+        """Tokens ``[B, N, C]`` of square images of ``counts`` tokens each, exemplar before search -> tokens."""
+        tokens = tokens + self.drop_path1(self._attend(self.norm1(tokens), counts))
+        return tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
+
+    def _attend(self, tokens: Tensor, counts: list[int]) -> Tensor:
+        attn = self.attn
+        query = attn.q(tokens).unflatten(2, (attn.num_heads, -1)).transpose(1, 2)
+        if attn.sr is not None:
+            *exemplars, search = tokens.split(counts, dim=1)
+            tokens = attn.norm(torch.cat([*map(self._reduce_half, exemplars), self._reduce(search)], dim=1))
+        keys, values = attn.kv(tokens).unflatten(2, (2, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, keys, values)
+        return attn.proj(attended.transpose(1, 2).flatten(2))
+
+    def _reduce(self, tokens: Tensor) -> Tensor:
+        """A key for every R x R tokens: ``[B, N, C]`` -> ``[B, N / R^2, C]``."""
+        return self.attn.sr(as_map(tokens)).flatten(2).transpose(1, 2)
+
+    def _reduce_half(self, tokens: Tensor) -> Tensor:
+        """A key for every R/2 x R/2 tokens. The pretrained kernel of R x R tokens stays and moves by R/2, so that no
+        weight is new; R/2 rows and columns of zeros around the image, shared out to both sides, round it off."""
+        ratio = self.attn.sr_ratio
+        before, after = ratio // 4, ratio // 2 - ratio // 4
+        padded = F.pad(as_map(tokens), (before, after, before, after))
+        reduced = F.conv2d(padded, self.attn.sr.weight, self.attn.sr.bias, stride=ratio // 2)
+        return reduced.flatten(2).transpose(1, 2)
+
+
+class PVT(nn.Module):
+    """SimTrack's serialised network on PVT's stages, in the names of timm's ``twins_pcpvt_base``.
+
+    timm has PVT-Medium with conditional positions only (PCPVT-B: the same stages, widths, heads and reductions; a
+    depth-wise convolution after the first block of each stage in place of the table of positions, Chu et al., "Twins",
+    2021). It needs nothing of Eq. 7, and the foveal window, whose tokens stand on no grid, has no place here.
+
+    The tokens are normed at the end without a learned scale and shift: the image network has its norm after the fourth
+    stage only, and a linear layer follows in SimTrack, which can learn both.
+    """
+
+    def __init__(self, config: PVTConfig) -> None:
+        super().__init__()
+        self.width = config.widths[-1]
+        depth = sum(config.depths)
+        rates = (config.drop_path * block / max(depth - 1, 1) for block in range(depth))
+        self.patch_embeds, self.blocks, self.pos_block = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for index, width in enumerate(config.widths):
+            patch, before = (2, config.widths[index - 1]) if index else (PATCH, 3)
+            # timm's layer wants an image size, and does not use it.
+            self.patch_embeds.append(PatchEmbed(patch, patch, before, width))
+            self.blocks.append(
+                nn.ModuleList(
+                    SerialBlock(
+                        width,
+                        config.heads[index],
+                        config.mlp_ratios[index],
+                        drop_path=next(rates),
+                        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+                        sr_ratio=config.reductions[index],
+                        ws=1,
+                    )
+                    for _ in range(config.depths[index])
+                )
+            )
+            self.pos_block.append(PosConv(width, width))
+        self.norm = nn.LayerNorm(self.width, elementwise_affine=False)
+        self.apply(initialise)
+
+    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this backbone takes of an image PCPVT's weights in timm's names: all but the fourth stage and what
+        follows it."""
+        owned = self.state_dict()
+        return {name: value for name, value in weights.items() if name in owned}
+
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
+        """State of the exemplar ``[B, 3, Hz, Wz]``: its tokens before the first block, ``[B, N, C]``; from there on
+        they depend on the search region. ``box`` decides nothing."""
+        return (self.embed(template),)
+
+    def forward(self, state: tuple[Tensor], search: Tensor) -> tuple[Tensor, Tensor]:
+        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the exemplar's ``[B, Nz, C]``, both row-major."""
+        exemplar_tokens, search_tokens = self.run(*state, self.embed(search))
+        return search_tokens, exemplar_tokens
+
+    def embed(self, image: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` -> the first stage's tokens ``[B, H / 4 * W / 4, C]``."""
+        return self.patch_embeds[0](image)[0]
+
+    def run(self, *images: Tensor) -> tuple[Tensor, ...]:
+        """What ``embed`` gave of square images, exemplar before search -> each image's final tokens. One image alone is
+        the plain image network."""
+        for index, (blocks, positions) in enumerate(zip(self.blocks, self.pos_block, strict=True)):
+            if index:
+                images = tuple(self.patch_embeds[index](as_map(image))[0] for image in images)
+            counts = [image.shape[1] for image in images]
+            tokens = blocks[0](torch.cat(images, dim=1), counts)
+            placed = [positions(part, as_map(part).shape[2:]) for part in tokens.split(counts, dim=1)]
+            tokens = torch.cat(placed, dim=1)
+            for block in blocks[1:]:
+                tokens = block(tokens, counts)
+            images = tokens.split(counts, dim=1)
+        return tuple(self.norm(image) for image in images)
+
+
+def as_map(tokens: Tensor) -> Tensor:
+    """Row-major tokens of a square image ``[B, n * n, C]`` as ``[B, C, n, n]``."""
+    side = math.isqrt(tokens.shape[1])
+    return tokens.transpose(1, 2).unflatten(2, (side, side))

@@ -1,0 +1,189 @@
+"""Swin Transformer as SimTrack's backbone (its paper's Table 7): the exemplar goes through the network by itself, once
+a video, and every window of the search region sees the exemplar beside itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from timm.layers import PatchEmbed, resize_rel_pos_bias_table
+from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock, window_partition, window_reverse
+from torch import Tensor, nn
+
+from lib.config.schema import Section
+from lib.models.backbones.vit import initialise
+
+# Pixels along a token of the first stage.
+PATCH = 4
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class SwinConfig(Section):
+    """Sizes of the network; Swin-B without its fourth stage by default.
+
+    ``depths`` and ``heads`` have an entry a stage; each stage after the first doubles the width and halves the grid, so
+    that three stages end at the stride of 16 that SimTrack's head reads (a fourth would leave it 7 x 7 cells at 224
+    pixels; the paper's 15.0 G multiply-adds a frame agree with three). ``window`` is the side of the windows in tokens.
+    ``drop_path`` grows linearly from 0 in the first block to this in the last.
+    """
+
+    kind: Literal["swin"] = "swin"
+    width: int = Field(default=128, ge=8)
+    depths: tuple[Count, ...] = Field(default=(2, 2, 18), min_length=1)
+    heads: tuple[Count, ...] = Field(default=(4, 8, 16), min_length=1)
+    window: int = Field(default=7, ge=2)
+    drop_path: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> SwinConfig:
+        if len(self.depths) != len(self.heads):
+            raise ValueError(f"depths {self.depths} and heads {self.heads} must have an entry for each stage")
+        for stage, heads in enumerate(self.heads):
+            if (self.width * 2**stage) % heads:
+                raise ValueError(f"heads: {heads} does not divide its stage's width {self.width * 2**stage}")
+        return self
+
+    def cell(self) -> tuple[int, str]:
+        """Pixels of a crop along one cell of the last stage's grid, and the key that says so."""
+        return PATCH * 2 ** (len(self.depths) - 1), "model.backbone.depths"
+
+    def build(self, template_size: int, search_size: int) -> Swin:
+        """The network for crops of these sizes."""
+        return Swin(self, search_size)
+
+
+class MeetingBlock(SwinTransformerBlock):
+    """timm's block, whose windows can see an exemplar beside themselves.
+
+    The exemplar is pooled to the size of a window, so that both halves of what a search token attends to count as many
+    keys. The relative position bias is the window's own; keys of the exemplar have none, as the place of a search token
+    says nothing about where on the exemplar its like would be.
+    """
+
+    def exemplar_keys(self, tokens: Tensor) -> Tensor:
+        """What search windows see of exemplar tokens ``[B, H, W, C]`` as they enter this block: keys and values
+        ``[B, 2, heads, M, D]``, M a window's tokens, or H * W if the exemplar is smaller than a window."""
+        height, width = (min(side, window) for side, window in zip(tokens.shape[1:3], self.window_size, strict=True))
+        pooled = F.adaptive_avg_pool2d(self.norm1(tokens).permute(0, 3, 1, 2), (height, width)).flatten(2)
+        qkv = self.attn.qkv(pooled.transpose(1, 2)).unflatten(2, (3, self.attn.num_heads, -1))
+        return qkv[:, :, 1:].permute(0, 2, 3, 1, 4)
+
+    def forward(self, tokens: Tensor, exemplar: Tensor | None = None) -> Tensor:
+        """Tokens ``[B, H, W, C]`` -> tokens, each attending to its window and to what ``exemplar_keys`` gave, if
+        anything did. Windows are shifted as in timm, so never where one holds the whole image."""
+        tokens = tokens + self.drop_path1(self._attend(self.norm1(tokens), exemplar))
+        return tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
+
+    def _attend(self, tokens: Tensor, exemplar: Tensor | None) -> Tensor:
+        batch, rows, columns, _ = tokens.shape
+        window, heads = self.window_size, self.attn.num_heads
+        shift = self.shift_size if rows > window[0] or columns > window[1] else (0, 0)
+        # Zeros fill up the last windows and are attended to, as in timm: at 112 and 224 pixels there are none.
+        padding = (0, 0, 0, -columns % window[1], 0, -rows % window[0])
+        shifted = F.pad(torch.roll(tokens, (-shift[0], -shift[1]), dims=(1, 2)), padding)
+        windows = window_partition(shifted, window).flatten(1, 2).unflatten(0, (batch, -1))
+        count = windows.shape[1]
+        qkv = self.attn.qkv(windows).unflatten(3, (3, heads, -1)).permute(3, 0, 1, 4, 2, 5)
+        query, keys = qkv[0], qkv[1:]
+        bias = self.attn.relative_position_bias_table[self.attn.relative_position_index].permute(2, 0, 1)
+        bias = bias.expand(count, -1, -1, -1)
+        if any(shift):
+            # -100 between tokens that only the shift brought side by side. timm keeps the mask of the search grid.
+            kept = (rows, columns) == self.input_resolution
+            bias = bias + (self.attn_mask if kept else self.get_attn_mask(shifted))[:, None]
+        if exemplar is not None:
+            beside = exemplar.transpose(0, 1)[:, :, None].expand(-1, -1, count, -1, -1, -1)
+            keys = torch.cat([keys, beside], dim=4)
+            bias = F.pad(bias, (0, beside.shape[4]))
+        # Windows count as heads, so that the bias, which samples share, is not copied for each.
+        attended = F.scaled_dot_product_attention(
+            query.flatten(1, 2), keys[0].flatten(1, 2), keys[1].flatten(1, 2), attn_mask=bias.flatten(0, 1)[None]
+        )
+        attended = self.attn.proj(attended.unflatten(1, (count, heads)).transpose(2, 3).flatten(3))
+        merged = window_reverse(attended.flatten(0, 1), window, *shifted.shape[1:3])
+        return torch.roll(merged[:, :rows, :columns], shift, dims=(1, 2))
+
+
+class Stage(nn.Module):
+    """``downsample``, which halves the grid (not in the first stage), then ``blocks``; timm's names. ``grid`` is the
+    side of the search region's tokens in it, ``rates`` gives each block's drop path."""
+
+    def __init__(self, config: SwinConfig, index: int, grid: int, rates: Iterator[float]) -> None:
+        super().__init__()
+        width = config.width * 2**index
+        self.downsample = PatchMerging(width // 2, width) if index else nn.Identity()
+        self.blocks = nn.ModuleList(
+            MeetingBlock(
+                width,
+                input_resolution=(grid, grid),
+                num_heads=config.heads[index],
+                window_size=config.window,
+                shift_size=config.window // 2 if block % 2 else 0,
+                drop_path=next(rates),
+            )
+            for block in range(config.depths[index])
+        )
+
+
+class Swin(nn.Module):
+    """SimTrack's serialised network on Swin's stages, in timm's names (``swin_base_patch4_window7_224``).
+
+    The paper drops the exemplar's attention to the search region here, so all of the exemplar's part is the state: what
+    each block shows of it to the search region, and its final tokens. It has no place for the foveal window, whose
+    tokens stand on no grid, and positions are relative, so Eq. 7 has nothing to replace.
+
+    The tokens are normed at the end without a learned scale and shift: the image network has its norm after the fourth
+    stage only, and a linear layer follows in SimTrack, which can learn both.
+    """
+
+    def __init__(self, config: SwinConfig, search_size: int) -> None:
+        super().__init__()
+        self.width = config.width * 2 ** (len(config.depths) - 1)
+        self.patch_embed = PatchEmbed(
+            None, PATCH, 3, config.width, norm_layer=nn.LayerNorm, output_fmt="NHWC", strict_img_size=False
+        )
+        depth = sum(config.depths)
+        rates = (config.drop_path * block / max(depth - 1, 1) for block in range(depth))
+        self.layers = nn.ModuleList(
+            Stage(config, index, search_size // PATCH // 2**index, rates) for index in range(len(config.depths))
+        )
+        self.norm = nn.LayerNorm(self.width, elementwise_affine=False)
+        self.apply(initialise)
+
+    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this backbone takes of an image Swin's weights in timm's names: all but the fourth stage and what
+        follows it. Tables of relative positions are resized to the window."""
+        taken = {}
+        for name, owned in self.state_dict().items():
+            if name in weights:
+                taken[name] = weights[name]
+                if name.endswith("relative_position_bias_table"):
+                    window = (math.isqrt(len(owned)) + 1) // 2
+                    taken[name] = resize_rel_pos_bias_table(weights[name], (window, window), tuple(owned.shape))
+        return taken
+
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
+        """State of the exemplar ``[B, 3, Hz, Wz]``: for each block the keys and values that the search region meets
+        there, ``[B, 2, heads, M, D]``, then the final tokens ``[B, Nz, C]``, row-major. ``box`` decides nothing."""
+        tokens, state = self.patch_embed(template), []
+        for stage in self.layers:
+            tokens = stage.downsample(tokens)
+            for block in stage.blocks:
+                state.append(block.exemplar_keys(tokens))
+                tokens = block(tokens)
+        return *state, self.norm(tokens).flatten(1, 2)
+
+    def forward(self, state: tuple[Tensor, ...], search: Tensor) -> tuple[Tensor, Tensor]:
+        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the exemplar's ``[B, Nz, C]``, both row-major."""
+        *shown, exemplar_tokens = state
+        tokens, keys = self.patch_embed(search), iter(shown)
+        for stage in self.layers:
+            tokens = stage.downsample(tokens)
+            for block in stage.blocks:
+                tokens = block(tokens, next(keys))
+        return self.norm(tokens).flatten(1, 2), exemplar_tokens

@@ -1,0 +1,268 @@
+"""SimTrack against the recorded outputs of the public code, and what every variant of it promises."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter
+from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_table
+from torch import Tensor
+
+from lib.geometry.boxes import cxcywh_to_xyxy
+from lib.models.clip_names import clip_as_timm
+from lib.models.layers.exemplar_position import covered_share
+from lib.models.layers.foveal import foveal_window
+from lib.models.released import load_released
+from lib.models.simtrack import SearchDecoder, SimTrack, SimTrackConfig
+from lib.runtime.checkpoint import CheckpointError
+
+GOLDEN = np.load(REFERENCE / "simtrack_b16.golden.npz", allow_pickle=False)
+TINY = {
+    "name": "simtrack",
+    "pretrained": "none",
+    "backbone": {"kind": "vit", "width": 32, "depth": 2, "heads": 2, "patch": 8, "foveal": 16},
+    "bottleneck": 16,
+    "head": {"kind": "corner", "channels": 16},
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "published": {},
+    "timm style": {"backbone": {"style": "timm"}},
+    "no foveal window": {"backbone": {"foveal": 0}},
+    "no Eq. 7": {"backbone": {"exemplar_position": "image"}},
+    "half of the blocks": {"backbone": {"interact_every": 2}},
+    "one way": {"backbone": {"one_way": True}},
+    "decoder": {"decoder_layers": 2},
+}
+
+
+def tiny(**changes: Any) -> SimTrack:
+    torch.manual_seed(0)
+    backbone = TINY["backbone"] | changes.pop("backbone", {})
+    return SimTrack(TypeAdapter(SimTrackConfig).validate_python(TINY | changes | {"backbone": backbone}), 40, 64)
+
+
+def inputs(batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    template, search = (torch.randn(batch, 3, size, size, generator=generator) for size in (40, 64))
+    return template, torch.tensor([[0.2, 0.3, 0.5, 0.4]]).expand(batch, 4), search
+
+
+# The published network
+
+
+@functools.cache
+def published() -> SimTrack:
+    model = SimTrack(SimTrackConfig(name="simtrack", pretrained="none"), 112, 224).eval()
+    load_released(model, filled_state_dict("simtrack_b16", seed=0))
+    return model
+
+
+def images() -> tuple[Tensor, Tensor]:
+    return image_tensor((2, 3, 112, 112), "template", 0), image_tensor((2, 3, 224, 224), "search", 0)
+
+
+def compare(key: str, ours: Tensor, bound: float) -> None:
+    difference = np.abs(GOLDEN[key].astype(np.float64) - ours.double().numpy()).max()
+    assert difference <= bound, f"{key}: {difference:.2e} > {bound:.0e}"
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_boxes_and_maps_equal_the_recorded_ones():
+    template, search = images()
+    box = torch.from_numpy(GOLDEN["template_anno"])
+    prediction = published()(template, box, search)
+    compare("pred_boxes", prediction.boxes[:, 0], 2e-6)
+    compare("corners_xyxy", cxcywh_to_xyxy(prediction.boxes[:, 0]), 2e-6)
+    for ours, theirs in ((prediction.top_left, "tl"), (prediction.bottom_right, "br")):
+        compare(f"score_{theirs}", ours, 1e-4)
+        compare(f"prob_{theirs}", ours.flatten(1).softmax(dim=1).view_as(ours), 2e-6)
+    peaks = [torch.from_numpy(GOLDEN[f"prob_{corner}"]).flatten(1).amax(dim=1) for corner in ("tl", "br")]
+    torch.testing.assert_close(prediction.scores[:, 0], peaks[0] * peaks[1], rtol=1e-4, atol=0)
+    compare("pred_boxes_anno_swapped", published()(template, box.flip(0), search).boxes[:, 0], 2e-6)
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_what_the_exemplar_becomes_equals_the_recorded_steps():
+    backbone, (template, _) = published().backbone, images()
+    box = torch.from_numpy(GOLDEN["template_anno"])
+    share = covered_share(box, 7)
+    compare("ratio", share, 1e-6)
+    centres = (torch.arange(7) + 0.5) / 7
+    rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+    described = torch.stack([(share + 1) / 2, columns.expand_as(share), rows.expand_as(share)], dim=-1)
+    compare("pos_fc_in", described.flatten(1, 2), 1e-6)
+    positions = backbone.pos_fc(box, 7)
+    compare("template_pos", positions[..., :32], 2e-6)
+    moments = torch.stack([positions.mean(dim=(1, 2)), positions.std(dim=(1, 2), unbiased=False)], dim=1)
+    compare("template_pos_stats", moments, 1e-6)
+    middle = backbone.patch_embed(foveal_window(template, 16, 4))
+    compare("foveal_patch", middle[..., :16], 1e-5)
+    (state,) = backbone.encode_template(template, box)
+    compare("foveal_pos", (state[:, 49:] - middle)[..., :32], 1e-5)
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_tokens_equal_the_recorded_ones():
+    """The published order is exemplar, class, search, foveal; ours has the foveal tokens second."""
+    model, (template, search) = published(), images()
+    backbone = model.backbone
+    state = backbone.encode_template(template, torch.from_numpy(GOLDEN["template_anno"]))
+    tokens = torch.cat([state[0], backbone.embed(search)], dim=1)
+    order = torch.cat([torch.arange(49), torch.arange(65, 262), torch.arange(49, 65)])
+    index = torch.from_numpy(GOLDEN["tokens_in_index"])
+    compare("tokens_in", tokens[:, order][:, index, :16], 1e-5)
+    compare("tokens_in_ln", backbone.norm_pre(tokens)[:, order][:, index, :16], 1e-5)
+    region, exemplar = backbone(state, search)
+    # Numbers 49, the class token, is not given out.
+    index, kept = torch.from_numpy(GOLDEN["backbone_index"]), GOLDEN["backbone_index"] != 49
+    given = torch.cat([exemplar, exemplar[:, :1], region], dim=1)[:, index[torch.from_numpy(kept)]]
+    assert np.abs(GOLDEN["backbone_slice"][:, kept] - given[..., :16].numpy()).max() < 1e-4
+    narrow = model.bottleneck(given)[..., :16].numpy()
+    assert np.abs(GOLDEN["bottleneck_slice"][:, kept] - narrow).max() < 1e-4
+    features = model.bottleneck(region).transpose(1, 2).unflatten(2, (14, 14))
+    compare("search_feat_slice", features[:, :8, 5:8, 5:8], 1e-4)
+
+
+def test_the_published_key_table_is_ours_but_for_clips_projection():
+    """Every name of the table loads under ours and shape by shape, and nothing of ours is missing in it."""
+    with torch.device("meta"):
+        model = SimTrack(SimTrackConfig(name="simtrack", pretrained="none"), 112, 224)
+        table = {name: torch.empty(entry["shape"]) for name, entry in key_table("simtrack_b16").items()}
+    ours = {name: value.shape for name, value in model.state_dict().items()}
+    weights = clip_as_timm({name.removeprefix("backbone.visual."): value for name, value in table.items()})
+    assert len(weights) == len(table) - 1 == len(ours)
+    renamed = {
+        name if name.startswith(("box_head.", "bottleneck.", "backbone.pos_fc.")) else f"backbone.{name}": value.shape
+        for name, value in weights.items()
+    }
+    assert renamed == ours
+
+
+def test_released_names_load_strictly():
+    """Blocks that the network does not have are an error, as is a missing name."""
+    model = tiny()
+    visual = {"conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token"}
+    visual |= {"positional_embedding": "pos_embed"}
+    weights: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        name = name.removeprefix("backbone.") if name.startswith("backbone.") and "pos_fc" not in name else name
+        for theirs, ours in {
+            "ln_pre.": "norm_pre.", "ln_post.": "norm.", "transformer.resblocks.": "blocks.",
+        }.items():  # fmt: skip
+            name = "backbone.visual." + theirs + name.removeprefix(ours) if name.startswith(ours) else name
+        for theirs, ours in {
+            ".ln_1.": ".norm1.", ".ln_2.": ".norm2.", ".attn.in_proj_": ".attn.qkv.", ".attn.out_proj.": ".attn.proj.",
+            ".mlp.c_fc.": ".mlp.fc1.", ".mlp.c_proj.": ".mlp.fc2.",
+        }.items():  # fmt: skip
+            name = name.replace(ours, theirs)
+        for theirs, ours in visual.items():
+            name = f"backbone.visual.{theirs}" if name == ours else name
+        weights[name] = torch.randn_like(value) if value.is_floating_point() else value
+    weights["backbone.visual.class_embedding"] = weights["backbone.visual.class_embedding"][0, 0]
+    weights["backbone.visual.positional_embedding"] = weights["backbone.visual.positional_embedding"][0]
+    projection = {"backbone.visual.proj": torch.randn(32, 4)}
+    load_released(model, weights | projection)
+    block = model.state_dict()["backbone.blocks.1.attn.qkv.weight"]
+    assert torch.equal(block, weights["backbone.visual.transformer.resblocks.1.attn.in_proj_weight"])
+    assert torch.equal(model.backbone.cls_token[0, 0], weights["backbone.visual.class_embedding"])
+    with pytest.raises(CheckpointError, match="backbone.blocks.2.norm1.weight"):
+        load_released(model, weights | {"backbone.visual.transformer.resblocks.2.ln_1.weight": torch.randn(32)})
+    del weights["bottleneck.bias"]
+    with pytest.raises(CheckpointError, match="bottleneck.bias"):
+        load_released(model, weights)
+
+
+# Every variant
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_parameter_gets_a_gradient_and_stands_in_one_group(name):
+    model = tiny(**VARIANTS[name]).train()
+    maps = model(*inputs(6))
+    # Key biases shift all logits of a row alike and biases before BatchNorm are taken off again: no gradient in theory.
+    sum((maps[i] * torch.linspace(-1, 1, maps[i].numel()).view_as(maps[i])).sum() for i in (2, 3)).backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+    assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
+    groups = model.parameter_groups()
+    assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in model.named_parameters())
+    assert bool(groups["position"]) == (VARIANTS[name].get("backbone", {}).get("exemplar_position") != "image")
+    assert all(parameter.startswith("backbone.") for parameter in groups["backbone"] + groups["position"])
+    assert {"bottleneck.weight", "bottleneck.bias"} <= set(groups["head"])
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@torch.inference_mode()
+def test_forward_is_encoding_and_locating_and_remembers_nothing(name):
+    model = tiny(**VARIANTS[name]).eval()
+    template, box, search = inputs()
+    first = model(template, box, search)
+    state = model.encode_template(template, box)
+    model(template.flip(-1), box / 2, search.flip(-2))
+    for one, other in zip(first, model.locate(state, search), strict=True):
+        assert one == other == {} if isinstance(one, dict) else torch.equal(one, other)
+    assert all(len(part) == 2 for part in state)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@torch.inference_mode()
+def test_the_answer_depends_on_the_template_and_on_the_box_through_eq_7(name):
+    model = tiny(**VARIANTS[name]).eval()
+    template, box, search = inputs()
+    maps = model(template, box, search).top_left
+    assert not torch.equal(maps, model(template.flip(-1), box, search).top_left)
+    assert torch.equal(maps, model(template, box / 2, search).top_left) == (name == "no Eq. 7")
+
+
+@pytest.mark.parametrize(("patch", "template", "search"), [(32, 128, 320), (16, 112, 224), (14, 84, 224)])
+def test_the_heads_grid_is_the_backbones(patch, template, search):
+    """The repository's head is made for cells of 16 pixels, whatever the patches."""
+    backbone = {"patch": patch, "foveal": 42 if patch == 14 else 64}
+    config = TINY | {"backbone": TINY["backbone"] | backbone}
+    model = SimTrack(TypeAdapter(SimTrackConfig).validate_python(config), template, search).eval()
+    grid = search // patch
+    assert torch.equal(model.box_head.places, torch.arange(grid) / grid)
+    with torch.inference_mode():
+        images = torch.zeros(1, 3, template, template), torch.zeros(1, 3, search, search)
+        prediction = model(images[0], torch.tensor([[0.25, 0.25, 0.5, 0.5]]), images[1])
+    assert prediction.top_left.shape == (1, grid, grid)
+
+
+def test_maps_stay_float32_under_bfloat16():
+    model = tiny().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        prediction = model(*inputs())
+    assert {part.dtype for part in prediction if isinstance(part, Tensor)} == {torch.float32}
+
+
+def test_network_exports():
+    """The prediction and the state are trees of tensors that torch.export understands."""
+    model = tiny().eval()
+    program = torch.export.export(model, inputs())
+    torch.testing.assert_close(program.module()(*inputs()).boxes, model(*inputs()).boxes)
+
+
+# The decoder
+
+
+@torch.inference_mode()
+def test_decoder_asks_with_search_tokens_about_exemplar_tokens():
+    """Without its layers only the norm is left; exemplar tokens are a set with places, search tokens keep theirs."""
+    torch.manual_seed(0)
+    decoder = SearchDecoder(16, 2).eval()
+    search, exemplar = torch.randn(2, 9, 16), torch.randn(2, 4, 16)
+    found = decoder(search, exemplar, 3, 2)
+    assert found.shape == search.shape
+    assert not torch.allclose(found, decoder(search, exemplar.flip(1), 3, 2), atol=1e-4)
+    assert not torch.allclose(found, decoder(search, exemplar * 2, 3, 2), atol=1e-4)
+    for layer in decoder.layers:
+        layer.multihead_attn.out_proj.weight.zero_()
+    assert torch.equal(decoder(search, exemplar, 3, 2), decoder(search, exemplar * 2, 3, 2))
+    decoder.layers = torch.nn.ModuleList()
+    assert torch.equal(decoder(search, exemplar, 3, 2), decoder.norm(search))
