@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.geometry.grids import center_heatmap, hann_window, template_mask
+from lib.geometry.grids import center_heatmap, hann_window, hann_window_to_zero, template_mask
 
 RECORDED = np.load(Path(__file__).parents[1] / "reference" / "targets.golden.npz", allow_pickle=False)
 
@@ -75,3 +75,19 @@ def test_template_mask_equals_two_slices_on_random_boxes() -> None:
     expected = np.stack([slice_mask(box, 8) for box in given.numpy()])
     assert 0 < expected.mean() < 1
     np.testing.assert_array_equal(template_mask(given, 8).numpy(), expected)
+
+
+@pytest.mark.parametrize("n", [1, 2, 16, 31, 32])
+def test_hann_window_to_zero_is_numpys_and_falls_to_zero_at_the_border(n: int) -> None:
+    window = hann_window_to_zero(n)
+    assert window.dtype == torch.float32
+    np.testing.assert_allclose(window.numpy(), np.outer(np.hanning(n), np.hanning(n)), rtol=0, atol=1e-7)
+    if n > 1:
+        assert not window[0].any() and not window[:, -1].any()
+    if n > 2:
+        torch.testing.assert_close(window[1:-1, 1:-1], hann_window(n - 2))
+
+
+def test_hann_window_to_zero_equals_the_recorded_row() -> None:
+    tracker = np.load(Path(__file__).parents[1] / "reference" / "transt_tracker.golden.npz", allow_pickle=False)
+    np.testing.assert_allclose(hann_window_to_zero(32)[15].numpy(), tracker["window_row15"], rtol=0, atol=1e-7)

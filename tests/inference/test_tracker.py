@@ -16,7 +16,7 @@ from lib.inference.tracker import Tracker, TrackerConfig
 from lib.models.base import Prediction, TrackingModel, normalise
 from lib.models.grm import GRM, GRMConfig
 from lib.models.layers.division import DivisionConfig
-from lib.models.pretrained import load_released
+from lib.models.released import load_released
 from tests.reference_weights import filled_state_dict
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -262,3 +262,49 @@ def test_grm_tracks_as_recorded(dataset: str) -> None:
         tracker.init(frames[0], recorded[0])
         found = [tracker.update(frame).box for frame in frames[1:]]
         np.testing.assert_allclose(found, recorded[1:], rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.49, 1.0])
+def test_a_blended_window_takes_its_share_of_every_score(penalty: float) -> None:
+    """Where a multiplied window can only lower a score, a blended one lifts the middle's; the result keeps the
+    network's own."""
+    generator = torch.Generator().manual_seed(4)
+    n = 6
+    window = np.outer(np.hanning(n), np.hanning(n)).ravel()
+    choices = set()
+    for _ in range(20):
+        scores = torch.rand(n * n, generator=generator)
+        boxes = torch.full((n * n, 4), 0.4)
+        boxes[:, 2] = 0.3 + torch.arange(n * n) / 100
+        tracker = tracker_of(FixedModel(boxes, scores), TrackerConfig(window="blend", penalty=penalty))
+        tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+        result = tracker.update(painted((60, 40, 20, 24)))
+        best = int(((1 - penalty) * scores.double().numpy() + penalty * window).argmax())
+        assert result.score == float(scores[best])
+        side = crop_window((60, 40, 20, 24), SEARCH.factor).side
+        assert result.box[2] == pytest.approx(float(boxes[best, 2]) * side, rel=1e-5)
+        choices.add((best == int(scores.argmax()), best == int(window.argmax())))
+    assert ({liked for liked, _ in choices} == {True}) == (penalty == 0)
+    assert ({middle for _, middle in choices} == {True}) == (penalty == 1)
+
+
+@pytest.mark.parametrize("window", ["multiply", "blend", "none"])
+def test_one_candidate_is_taken_whatever_the_window(window: str) -> None:
+    """A corner head has one: there is nothing to choose."""
+    model = FixedModel(torch.tensor([[0.5, 0.5, 0.25, 0.2]]), torch.tensor([0.3]))
+    tracker = tracker_of(model, TrackerConfig(window=window))
+    tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+    assert tracker.update(painted((60, 40, 20, 24))).score == pytest.approx(0.3)
+
+
+def test_a_box_that_leaves_keeps_its_centre_in_the_image() -> None:
+    """With ``clip: center``; the sides lie between the margin and the image's."""
+    for said, expected in (((-1.0, 3.0, 0.3, 0.02), (0, 120, None, 10)), ((0.5, -3.0, 9.0, 9.0), (None, 0, 160, 120))):
+        model = FixedModel(torch.tensor([said]), torch.tensor([0.5]))
+        tracker = tracker_of(model, TrackerConfig(clip="center"))
+        tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
+        side = crop_window((60, 40, 20, 24), SEARCH.factor).side
+        x, y, width, height = tracker.update(painted((60, 40, 20, 24))).box
+        free = (60 + 20 / 2 + (said[0] - 0.5) * side, None, said[2] * side, None)
+        wanted = [value if value is not None else place for value, place in zip(expected, free, strict=True)]
+        np.testing.assert_allclose([x + width / 2, y + height / 2, width, height], wanted, atol=1e-3)

@@ -1,0 +1,68 @@
+"""The first three stages of a ResNet at stride 8, TransT's backbone, under torchvision's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck
+
+from lib.config.schema import Section
+
+# Pixels of the image along one cell: the stem quarters it, the second stage halves it, the third no longer does.
+STRIDE = 8
+
+
+class ResNetConfig(Section):
+    """Sizes of the network; ResNet-50 by default. ``width``: channels of the stem, of which the stages give 4, 8 and 16
+    times as many; ``blocks``: bottleneck blocks in each stage."""
+
+    width: PositiveInt = 64
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(default=(3, 4, 6))
+
+
+class ResNet(nn.Module):
+    """Stem and three stages of torchvision's bottleneck blocks, which have the stride on the 3x3 convolution.
+
+    The third stage keeps the resolution of the second. Only its first block's 3x3 convolution is dilated, by 2, as in
+    the published code (ltr/models/backbone/resnet.py); the paper speaks of the stage's, and torchvision's
+    ``replace_stride_with_dilation`` would dilate all but the first. BatchNorm is trained, not frozen. Fresh weights
+    are torchvision's.
+    """
+
+    def __init__(self, config: ResNetConfig) -> None:
+        super().__init__()
+        width, (first, second, third) = config.width, config.blocks
+        self.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = _stage(width, width, first, stride=1, dilation=1)
+        self.layer2 = _stage(4 * width, 2 * width, second, stride=2, dilation=1)
+        self.layer3 = _stage(8 * width, 4 * width, third, stride=1, dilation=2)
+        self.channels = 16 * width
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this backbone takes of an ImageNet ResNet's weights in torchvision's names: all but ``layer4`` and
+        ``fc``. Older files lack BatchNorm's counters of batches, which nothing reads; those keep their fresh zeros."""
+        own = self.state_dict()
+        taken = {name: value for name, value in weights.items() if name in own}
+        counters = {name: value for name, value in own.items() if name.endswith(".num_batches_tracked")}
+        return counters | taken
+
+    def forward(self, images: Tensor) -> Tensor:
+        """``[B, 3, H, W]`` -> features ``[B, 16 * width, H / 8, W / 8]``."""
+        features = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        return self.layer3(self.layer2(self.layer1(features)))
+
+
+def _stage(inputs: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
+    """Blocks of ``width`` channels inside and 4 * ``width`` at the end; stride and dilation are the first one's."""
+    outputs = width * Bottleneck.expansion
+    shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    first = Bottleneck(inputs, width, stride, shortcut, dilation=dilation)
+    return nn.Sequential(first, *(Bottleneck(outputs, width) for _ in range(blocks - 1)))
