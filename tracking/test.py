@@ -23,7 +23,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sequence", action="append", default=[], help="only this sequence (may be repeated)")
     parser.add_argument(
         "--checkpoint", type=Path, action="append", default=[],
-        help="weights (may be repeated); without it, the run's last.pth",
+        help="weights, of a run or as their authors released them (may be repeated); without it, the run's last.pth",
     )  # fmt: skip
     parser.add_argument("--sweep", metavar="KEY=VALUES", help="test each value: key=start:stop:step or key=a,b,c")
     parser.add_argument("--on-test-set", action="store_true", help="allow --sweep on a test set; reports will say so")

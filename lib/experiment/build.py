@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,10 +23,12 @@ from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_t
 from lib.inference.tracker import Tracker
 from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
-from lib.models.pretrained import find_initial, load_initial, load_released
+from lib.models.initial import check_initial, load_initial
 from lib.models.registry import MODELS
-from lib.runtime.checkpoint import CheckpointError, load_weights, read_checkpoint
+from lib.models.released import NO_TABLE, LoadReport, load_file
+from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.process import Process
+from lib.runtime.unpickling import is_plain_tree, read_inert
 from lib.training.actor import Actor
 from lib.training.trainer import Trainer
 
@@ -64,26 +66,22 @@ def build_tracker(
     return Tracker(model, experiment.template, experiment.search, experiment.test.tracker, device)
 
 
-def load_checkpoint_weights(model: TrackingModel, path: Path) -> None:
-    """The weights of a checkpoint of ours (``model``), or of a published one of plain types (``net``), strictly."""
-    content = read_checkpoint(path)
-    kind = next((key for key in ("model", "net") if isinstance(content.get(key), dict)), None)
-    if kind is None:
-        raise CheckpointError(f"{path}: holds no weights (neither 'model' nor 'net'); is it a checkpoint?")
-    if kind == "model":
-        load_weights(model, content["model"], path)
-        return
-    try:
-        logger.info("%s: %s", path, load_released(model, content["net"]))
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+def load_checkpoint_weights(model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE) -> LoadReport:
+    """The weights of a checkpoint of ours, or of one as its authors released it, strictly and without executing
+    anything in it; ``table`` renames them first. See ``lib.models.released.load_file``."""
+    report = load_file(model, path, table)
+    if report.dropped or table:
+        logger.info("%s: %s", path, report)
+    return report
 
 
 def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
     """The configuration a checkpoint of ours was trained with, so that it can be tested without its YAML."""
-    content = read_checkpoint(path)
-    if not isinstance(content.get("experiment"), dict):
+    content = read_inert(path)
+    if not isinstance(content, dict) or not isinstance(content.get("experiment"), dict):
         raise CheckpointError(f"{path}: holds no configuration; name it with --config")
+    if not is_plain_tree(content["experiment"]):
+        raise CheckpointError(f"{path}: its configuration is not of plain types; name one with --config")
     return from_tree(content["experiment"], str(path), overrides, run)
 
 
@@ -96,7 +94,8 @@ def tracker_factory(
 
 def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
     """Raise ``ConfigError`` naming everything that training would miss: datasets without a reader or a folder, crop
-    stores, the decoder's library, initial weights. Reads nothing, so it is asked before processes start."""
+    stores, the decoder's library, initial weights. Reads nothing and asks no server, so it is asked before processes
+    start."""
     problems = []
     for source in {source.name: source for source in (*experiment.data.train, *experiment.data.val)}.values():
         try:
@@ -115,7 +114,7 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
         problems.append(f"data.decoder: {error}")
     if experiment.model.pretrained != "none":
         try:
-            find_initial(experiment.model.pretrained, paths.pretrained_models)
+            check_initial(experiment.model.pretrained, paths.pretrained_models)
         except CheckpointError as error:
             problems.append(str(error))
     if problems:

@@ -73,7 +73,7 @@ def read_training_checkpoint(path: Path) -> dict[str, Any]:
     if content.get("format") != FORMAT or missing:
         raise CheckpointError(
             f"{path}: not a training checkpoint of this project (format {content.get('format')!r}, expected {FORMAT}; "
-            f"lacks {', '.join(missing) or 'nothing'}); foreign weights must be converted first"
+            f"lacks {', '.join(missing) or 'nothing'})"
         )
     return content
 

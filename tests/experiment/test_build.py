@@ -30,7 +30,7 @@ from lib.experiment.build import (
 )
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
-from lib.models.pretrained import load_released
+from lib.models.released import load_released
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.process import Process
 
@@ -163,6 +163,9 @@ def test_a_released_checkpoint_is_taken_through_its_names(toy, tmp_path):
     assert equal(tracker.model, expected)
     with pytest.raises(CheckpointError, match="GRM_ep0300.pth.tar: holds no configuration; name it with --config"):
         experiment_of_checkpoint(tmp_path / "GRM_ep0300.pth.tar")
+    torch.save({"model": released, "experiment": to_tree(toy) | {"seed": np.int64(3)}}, tmp_path / "odd.pth")
+    with pytest.raises(CheckpointError, match="odd.pth: its configuration is not of plain types"):
+        experiment_of_checkpoint(tmp_path / "odd.pth")
 
 
 @pytest.mark.parametrize("key", ["model", "net"])
@@ -212,8 +215,12 @@ def test_a_checkpoint_is_never_executed(toy, tmp_path, by_torch):
         torch.save(content, tmp_path / "harmful.pth")
     else:
         (tmp_path / "harmful.pth").write_bytes(pickle.dumps(content, protocol=2))
-    with pytest.raises(CheckpointError, match="harmful.pth: not a whole checkpoint of tensors and plain types"):
-        build_tracker(toy, tmp_path / "harmful.pth")
+    if by_torch:
+        tracker = build_tracker(toy, tmp_path / "harmful.pth")
+        assert all(torch.equal(value, content["model"][name]) for name, value in tracker.model.state_dict().items())
+    else:
+        with pytest.raises(CheckpointError, match="harmful.pth: not a whole checkpoint"):
+            build_tracker(toy, tmp_path / "harmful.pth")
     assert not (tmp_path / "executed").exists()
     with suppress(RuntimeError):  # the bare pickle is no torch file, but it is unpickled to find that out
         torch.load(tmp_path / "harmful.pth", weights_only=False)
@@ -242,6 +249,13 @@ def test_a_folder_that_is_not_there_is_named(toy, tmp_path):
     paths = Paths(data={"got10k": tmp_path / "gone"}, output=tmp_path, pretrained_models=tmp_path)
     with pytest.raises(ConfigError, match=f"^data.got10k: no such folder: {tmp_path / 'gone'}; "):
         check_files(toy, paths)
+
+
+@pytest.mark.parametrize("name", ["timm:vit_base_patch16_224.may", "torchvision:ResNet50", "mine.pth"])
+def test_initial_weights_that_nobody_has_are_named(toy, toy_got10k, tmp_path, name):
+    wanted = toy.model_copy(update={"model": toy.model.model_copy(update={"pretrained": name})})
+    with pytest.raises(ConfigError, match="^model.pretrained: "):
+        check_files(wanted, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
 
 
 def test_nothing_is_missing_where_the_data_lie_and_no_weights_are_wanted(toy, toy_got10k, tmp_path):

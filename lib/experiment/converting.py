@@ -1,0 +1,63 @@
+"""Released checkpoints rewritten in our plain form: what `tracking/convert_checkpoint.py` does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lib.experiment.build import build_model, experiment_of_checkpoint, load_checkpoint_weights, load_experiment
+from lib.experiment.config import ExperimentConfig, to_tree
+from lib.models.released import NO_TABLE, find_weights, read_table
+from lib.runtime.checkpoint import CheckpointError, file_sha256, save_checkpoint
+from lib.runtime.unpickling import read_inert
+
+
+def convert_checkpoint(
+    file: Path,
+    config: str | None,
+    out: Path,
+    overrides: Iterable[str] = (),
+    table: Path | None = None,
+    force: bool = False,
+) -> str:
+    """Write the weights of ``file`` under our names to ``out``, with the experiment's configuration, so that
+    `tracking/test.py --checkpoint OUT` needs no other word; what was done, to print.
+
+    Without ``config`` the file must be a checkpoint of ours. The names are turned by ``table`` first, see
+    ``lib.models.released.read_table``. ``out`` is plain: it loads with ``torch.load(weights_only=True)``. It names the
+    file it is from under ``source``. Raises ``ValueError`` for a file that does not fit or, without ``force``, for an
+    ``out`` that is there already.
+    """
+    if out.exists() and (not force or out.samefile(file)):
+        raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
+    experiment = _experiment(file, config, overrides)
+    model = build_model(experiment)
+    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    source = {"file": file.name, "sha256": file_sha256(file)}
+    save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
+    return f"{file}: {report}\n{out}: written, for {experiment.name}"
+
+
+def list_names(file: Path, config: str | None, overrides: Iterable[str] = ()) -> str:
+    """The names, shapes and types of the weights in ``file``, and with ``config`` those of its network, as one needs
+    them to write a table of names."""
+    parts = [f"{file}:", *_lines(find_weights(read_inert(file), file))]
+    if config:
+        experiment = load_experiment(config, overrides)
+        parts += [f"{experiment.name}:", *_lines(build_model(experiment).state_dict())]
+    return "\n".join(parts)
+
+
+def _experiment(file: Path, config: str | None, overrides: Iterable[str]) -> ExperimentConfig:
+    return load_experiment(config, overrides) if config else experiment_of_checkpoint(file, overrides)
+
+
+def _lines(weights: Mapping[str, Any]) -> list[str]:
+    return [
+        f"  {name}  {'x'.join(map(str, value.shape)) or 'scalar'}  {str(value.dtype).removeprefix('torch.')}"
+        if hasattr(value, "shape")
+        else f"  {name}  no tensor"
+        for name, value in weights.items()
+    ]

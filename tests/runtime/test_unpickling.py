@@ -1,0 +1,540 @@
+"""Files of any origin are read as data: what torch wrote comes back, and nothing that a file asks for is done."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import types
+import warnings
+import zipfile
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lib.runtime import unpickling
+from lib.runtime.checkpoint import CheckpointError
+from lib.runtime.unpickling import Foreign, StoredTensor, is_plain_tree, load_tensors, read_inert
+
+FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
+
+
+def save(path: Path, content, zipped: bool = True) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    return path
+
+
+def write(path: Path, pickled: bytes, zipped: bool = True, records: dict[str, bytes] | None = None) -> Path:
+    """A torch file around any pickle, in either format, without storages but ``records``."""
+    if zipped:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", pickled)
+            archive.writestr("archive/version", "3\n")
+            for name, data in (records or {}).items():
+                archive.writestr(f"archive/data/{name}", data)
+    else:
+        head = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}]
+        path.write_bytes(b"".join([*(pickle.dumps(part, 2) for part in head), pickled, pickle.dumps([], 2)]))
+    return path
+
+
+def naively(path: Path) -> None:
+    """What a reader that trusts the file would do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.load(path, weights_only=False)
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(CheckpointError) as error:
+        read_inert(path)
+    message = str(error.value)
+    assert message.startswith(f"{path}: not a whole checkpoint")
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+# What torch writes
+
+
+DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, *(torch.int64, torch.int32, torch.int16)]
+DTYPES += [torch.int8, torch.uint8, torch.bool]
+
+
+@FORMATS
+def test_tensors_of_every_type_and_layout_come_back(tmp_path, zipped):
+    base = torch.randn(6, 5)
+    tensors = {str(dtype): (torch.randn(3, 4) * 9).to(dtype) for dtype in DTYPES}
+    tensors |= {"turned": base.T, "slice": base[1:5:2, 2:], "scalar": torch.tensor(3.5), "empty": torch.zeros(0, 4)}
+    tensors |= {"parameter": nn.Parameter(torch.randn(2)), "whole": base}
+    loaded = load_tensors(read_inert(save(tmp_path / "file.pth", tensors, zipped)), "file")
+    expected = torch.load(tmp_path / "file.pth", weights_only=True)
+    assert loaded.keys() == expected.keys()
+    for name, value in loaded.items():
+        assert value.dtype == expected[name].dtype
+        assert torch.equal(value, expected[name])
+    assert loaded["turned"].data_ptr() == loaded["whole"].data_ptr(), "shared storage stays shared"
+
+
+@FORMATS
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_plain_types_come_back(tmp_path, zipped, protocol):
+    content = {
+        "none": None, "flags": (True, False), "numbers": [1, -1, 255, 70000, 2**40, -(2**80), 0.1], "": {},
+        "text": "Größe", "bytes": b"\x00\xff", "set": {1, 2}, "frozen": frozenset("ab"), "complex": 1 + 2j,
+        3: {"nested": [[], ()]}, (1, "a"): torch.Size([2, 3]),
+        "ordered": collections.OrderedDict(a=1, b=2),
+    }  # fmt: skip
+    shared = [1]
+    content["twice"] = [shared, shared]
+    torch.save(content, tmp_path / "x.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    read = read_inert(tmp_path / "x.pth")
+    assert read == content
+    assert read["twice"][0] is read["twice"][1]
+
+
+def test_the_attributes_of_a_state_dict_are_left_out(tmp_path):
+    state = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).state_dict()
+    assert state._metadata
+    loaded = load_tensors(read_inert(save(tmp_path / "net.pth", state)), "net")
+    assert type(loaded) is dict
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
+
+
+def test_numbers_are_read_when_they_are_asked_for(tmp_path):
+    path = save(tmp_path / "a.pth", {"net": {"a": torch.ones(3)}, "optimizer": {"b": torch.zeros(1000)}})
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(2000)) + 7] ^= 1
+    path.write_bytes(content)
+    read = read_inert(path)
+    assert isinstance(read["optimizer"]["b"], StoredTensor)
+    assert torch.equal(load_tensors(read["net"], path)["a"], torch.ones(3))
+    with pytest.raises(CheckpointError, match="a.pth: not a whole checkpoint .*CRC"):
+        load_tensors(read["optimizer"], path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*TorchScript archive")
+def test_the_tensors_of_a_torchscript_archive_are_read_without_its_code(tmp_path):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.visual = nn.Sequential(nn.Conv2d(3, 4, 2), nn.BatchNorm2d(4))
+            self.scale = nn.Parameter(torch.tensor(2.5))
+
+        def forward(self, image):
+            return self.visual(image) * self.scale
+
+    network = Net().half()
+    torch.jit.script(network).save(tmp_path / "net.pt")
+    with pytest.raises(RuntimeError, match="TorchScript"):
+        torch.load(tmp_path / "net.pt", weights_only=True)
+    loaded = load_tensors(read_inert(tmp_path / "net.pt"), "net")
+    assert loaded.keys() == network.state_dict().keys()
+    for name, value in network.state_dict().items():
+        assert loaded[name].dtype == value.dtype
+        assert torch.equal(loaded[name], value)
+
+
+# Stand-ins
+
+
+class Stranger:
+    """An object of a class that is gone when the file is read, with everything that pickling knows of."""
+
+
+class StrangeDict(dict):
+    pass
+
+
+class StrangeList(list):
+    pass
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+
+class Reduced:
+    def __init__(self, *arguments, **named):
+        self.arguments, self.named = arguments, named
+
+    def __reduce__(self):
+        return functools.partial(Reduced, word=1), (1, 2), {"state": 3}
+
+
+class NewWithKeywords:
+    def __new__(cls, *, word):
+        return super().__new__(cls)
+
+    def __getnewargs_ex__(self):
+        return (), {"word": 1}
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Classes as of a module ``others.settings``, which is gone after ``forget()``."""
+    module = types.ModuleType("others.settings")
+    for kind in (Stranger, StrangeDict, StrangeList, Slotted, Reduced, NewWithKeywords):
+        monkeypatch.setattr(kind, "__module__", "others.settings")
+        setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "others", types.ModuleType("others"))
+    monkeypatch.setitem(sys.modules, "others.settings", module)
+
+    def forget():
+        monkeypatch.delitem(sys.modules, "others.settings")
+        monkeypatch.delitem(sys.modules, "others")
+
+    return forget
+
+
+@FORMATS
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_unknown_classes_become_stand_ins(tmp_path, zipped, protocol, elsewhere):
+    stranger, mapping, listing, slotted = Stranger(), StrangeDict(a=1), StrangeList([1, 2]), Slotted()
+    stranger.lr, stranger.inner, mapping.extra, slotted.value = 0.1, Stranger(), 5, 7
+    content = {
+        "net": {"weight": torch.arange(4.0)},
+        "settings": stranger,
+        "mapping": mapping,
+        "list": listing,
+        "slots": slotted,
+        "reduced": Reduced(),
+        "keywords": NewWithKeywords(word=1),
+        "class": Stranger,
+        "args": Namespace(lr=3),
+        "stats": [np.float64(0.5), np.arange(3), np.array(["a", None], dtype=object)],
+    }
+    torch.save(content, tmp_path / "x.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    elsewhere()
+    with pytest.raises((ImportError, AttributeError)):
+        naively(tmp_path / "x.pth")
+    read = read_inert(tmp_path / "x.pth")
+    assert torch.equal(load_tensors(read["net"], "x")["weight"], torch.arange(4.0))
+    assert repr(read["settings"]) == "<others.settings.Stranger>"
+    assert read["settings"].state["lr"] == 0.1
+    assert type(read["settings"].state["inner"]) is Foreign
+    assert (read["mapping"].entries, read["mapping"].state) == ({"a": 1}, {"extra": 5})
+    assert read["list"].items == [1, 2]
+    assert read["slots"].state == (None, {"value": 7})
+    assert (read["reduced"].arguments, read["reduced"].state) == ((1, 2), {"state": 3})
+    assert (read["class"].name, read["class"].arguments) == ("others.settings.Stranger", None)
+    assert (read["args"].name, read["args"].state) == ("argparse.Namespace", {"lr": 3})
+    assert all(type(value) is Foreign and value.name.startswith("numpy.") for value in read["stats"])
+
+
+def test_a_plain_tree_is_told_from_one_that_would_not_end(tmp_path):
+    tree = {"seed": 1, "model": {"sizes": [1, 2.5, None], "name": "grm", "on": True}}
+    assert is_plain_tree(tree)
+    circle: list = []
+    circle.append(circle)
+    laughs: list = [0]
+    for _ in range(49):
+        laughs = [laughs, laughs]
+    deep: list = []
+    for _ in range(60):
+        deep = [deep]
+    for part in (Foreign("x"), torch.zeros(1), (1, 2), {1: 2}, b"x", circle, laughs, deep):
+        assert not is_plain_tree(tree | {"part": part})
+
+
+def test_what_is_no_tensor_is_named_where_weights_are_wanted(tmp_path):
+    read = read_inert(save(tmp_path / "x.pth", {"weight": torch.zeros(1), "bias": np.zeros(2), "step": 3}))
+    with pytest.raises(CheckpointError, match=r"x: 2 of its weights are no tensors \(bias, step\)"):
+        load_tensors(read, "x")
+
+
+# Files that want something done
+
+
+class Asks:
+    """Pickled as a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def nested(function, *arguments):
+    """A call of a method, as a file would write it that knows of builtins alone."""
+    return Asks(functools.partial(function, *arguments))
+
+
+COMMANDS = {
+    "builtins.eval": lambda mark: Asks(eval, f"open({mark!r}, 'w')"),
+    "builtins.exec": lambda mark: Asks(exec, f"open({mark!r}, 'w')"),
+    "posix.system": lambda mark: Asks(os.system, f"touch {mark}"),
+    "posix.mkdir": lambda mark: Asks(os.mkdir, mark),
+    "subprocess.Popen": lambda mark: Asks(subprocess.check_call, ["touch", mark]),
+    "io.open": lambda mark: Asks(io.open, mark, "w"),
+    "functools.partial": lambda mark: nested(os.mkdir, mark),
+    "torch.save": lambda mark: Asks(torch.save, 1, mark),
+    "builtins.map in a list": lambda mark: Asks(list, Asks(map, os.mkdir, [mark])),
+}
+
+
+@FORMATS
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_of_a_file_is_executed(tmp_path, zipped, command):
+    mark = tmp_path / "executed"
+    content = {"net": {"weight": torch.arange(3.0)}, "settings": [COMMANDS[command](str(mark))]}
+    path = save(tmp_path / "bad.pth", content, zipped)
+    read = read_inert(path)
+    assert torch.equal(load_tensors(read["net"], path)["weight"], torch.arange(3.0))
+    assert repr(read["settings"]) != ""
+    assert not mark.exists()
+    naively(path)
+    assert mark.exists(), "the file is harmless, so this proves nothing"
+
+
+def text(words: str) -> bytes:
+    return b"X" + struct.pack("<I", len(words)) + words.encode()
+
+
+def hostile(mark: str) -> dict[str, bytes]:
+    """Pickles by hand, with every instruction that finds or calls something; each makes a folder if it is followed."""
+    path = text(mark)
+    return {
+        "GLOBAL, REDUCE": b"cos\nmkdir\n" + path + b"\x85R.",
+        "STACK_GLOBAL": b"\x80\x04" + b"\x8c\x02os\x8c\x05mkdir\x93" + path + b"\x85R.",
+        "a name with dots": b"\x80\x04\x8c\x07pathlib\x8c\x0aPath.mkdir\x93cpathlib\nPath\n" + path + b"\x85R\x85R.",
+        "INST": b"(" + path + b"ios\nmkdir\n.",
+        "OBJ": b"(cos\nmkdir\n" + path + b"o.",
+        "a class of ours that acts when it is made": b"cmaker\nMaker\n" + path + b"\x85\x81.",
+        "the same with keywords": b"\x80\x04cmaker\nMaker\n" + path + b"\x85}\x92.",
+        "__setstate__": b"cmaker\nOnState\n)\x81" + path + b"b.",
+        "__setitem__": b"cmaker\nOnItem\n)\x81" + path + b"Ns.",
+        "append": b"cmaker\nOnItem\n)\x81" + path + b"a.",
+        "attributes by slots": b"cmaker\nOnState\n)\x81(N}X\x04\x00\x00\x00path" + path + b"stb.",
+        "copyreg": b"ccopyreg\n__newobj__\ncmaker\nMaker\n" + path + b"\x86R.",
+        "__hash__ of a key": b"}cmaker\nOnHash\n" + path + b"\x85RNs.",
+        "operator.methodcaller": b"coperator\nmethodcaller\n" + text("mkdir") + path
+        + b"\x86Rcbuiltins\n__import__\n" + text("os") + b"\x85R\x85R.",
+        "a call of what a call gave": b"coperator\nattrgetter\n" + text("mkdir") + b"\x85Rcpathlib\nPath\n" + path
+        + b"\x85R\x85R)R.",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def maker(monkeypatch):
+    """A module ``maker`` that is installed here, and whose classes act on whatever is done with them."""
+
+    class Maker(str):
+        def __new__(cls, *arguments, **named):
+            os.mkdir(arguments[-1])
+            return super().__new__(cls)
+
+    class OnState:
+        def __setstate__(self, state):
+            os.mkdir(state if isinstance(state, str) else state[1]["path"])
+
+    class OnItem:
+        def __setitem__(self, key, value):
+            os.mkdir(key)
+
+        append = os.mkdir
+
+    class OnHash:
+        def __init__(self, path):
+            self.path = path
+
+        def __hash__(self):
+            os.mkdir(self.path)
+            return 0
+
+    module = types.ModuleType("maker")
+    for kind in (Maker, OnState, OnItem, OnHash):
+        setattr(module, kind.__name__, kind)
+    monkeypatch.setitem(sys.modules, "maker", module)
+
+
+@FORMATS
+@pytest.mark.parametrize("attack", hostile(""))
+def test_no_instruction_reaches_what_it_names(tmp_path, zipped, attack, maker):
+    mark = tmp_path / "executed"
+    pickled = hostile(str(mark))[attack]
+    path = write(tmp_path / "bad.pth", pickled, zipped)
+    read = read_inert(path)
+    assert isinstance(read, (Foreign, dict))
+    assert not mark.exists()
+    pickle.loads(pickled)
+    assert mark.exists(), "the pickle is harmless, so this proves nothing"
+
+
+REFUSED = {
+    "an extension's number": b"\x82\x01.",
+    "a persistent id in text": b"P1\n.",
+    "a persistent id that is no storage": text("file") + text("/etc/passwd") + b"\x86Q.",
+    "a storage of no known type": b"(" + text("storage") + b"cos\nsystem\n" + text("0") + text("cpu") + b"K\x01tQ.",
+    "a storage that is two": b"((" + b"".join(
+        text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + count + b"tQ("
+        for count in (b"K\x01", b"K\x02")) + b"0t.",
+    "a number called": b"K\x01)R.",
+    "text called": text("os.system") + text("true") + b"\x85R.",
+    "a number as a class": b"K\x01)\x81.",
+    "a number with attributes": b"K\x01}b.",
+    "a function with attributes": b"ctorch._utils\n_rebuild_tensor_v2\n}b.",
+    "a name that is no text": b"\x80\x04K\x01K\x02\x93.",
+    "a list that is filled as a dictionary": b"]K\x01K\x02s.",
+    "a tensor without storage": b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00)))Nt)R.",
+    "bytes of a number": b"c_codecs\nencode\nK\x01" + text("latin1") + b"\x86R.",
+    "a key that is a list": b"}]K\x01s.",
+    "a buffer from outside": b"\x97.",
+    "nothing on the stack": b".",
+    "two values": b"K\x01K\x02.",
+    "no end": b"K\x01",
+    "a mark that was never set": b"t.",
+    "a value from below the mark": b"K\x01(\x85t.",
+    "an unknown place of the memo": b"h\x07.",
+    "an unknown instruction": b"\xff.",
+    "half a character": b"X\x02\x00\x00\x00\xc3\x28.",
+    "text beyond the end": b"X\xff\xff\xff\xff.",
+    "a number of a million digits": b"L" + b"9" * 10**6 + b"L\n.",
+}  # fmt: skip
+
+
+@FORMATS
+@pytest.mark.parametrize("fault", REFUSED)
+def test_what_torch_does_not_write_is_refused_in_one_line(tmp_path, zipped, fault):
+    refused(write(tmp_path / "odd.pth", REFUSED[fault], zipped))
+
+
+def stored(shape: bytes, stride: bytes, offset: bytes = b"K\x00") -> bytes:
+    """A pickle of ``{"w": tensor}`` in a storage of 4 floats."""
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x04tQ"
+    return b"}" + text("w") + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + offset + shape + stride + b"\x89}tRs."
+
+
+FLOATS = {"0": torch.arange(4.0).numpy().tobytes()}
+
+
+def test_a_tensor_written_by_hand(tmp_path):
+    path = write(tmp_path / "x.pth", stored(b"K\x03\x85", b"K\x01\x85", b"K\x01"), records=FLOATS)
+    assert torch.equal(load_tensors(read_inert(path), "x")["w"], torch.tensor([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "stride", "offset"),
+    [
+        (b"K\x05\x85", b"K\x01\x85", b"K\x00"),
+        (b"K\x04\x85", b"K\x01\x85", b"K\x01"),
+        (b"K\x02\x85", b"J\xff\xff\xff\x7f\x85", b"K\x00"),
+        (b"J\xff\xff\xff\x7f\x85", b"K\x00\x85", b"K\x00"),  # one number many times over
+        (b"K\x02\x85", b"J\xff\xff\xff\xff\x85", b"K\x01"),  # backwards
+        (b"J\xff\xff\xff\xff\x85", b"K\x01\x85", b"K\x00"),
+        (b"K\x02K\x02\x86", b"K\x01\x85", b"K\x00"),
+        (b"K\x02\x85", b"K\x01\x85", b"\x8a\x0a" + b"\xff" * 9 + b"\x7f"),
+        (b"(" + b"K\x01" * 100 + b"t", b"(" + b"K\x01" * 100 + b"t", b"K\x00"),
+    ],
+)  # fmt: skip
+def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, shape, stride, offset):
+    path = write(tmp_path / "x.pth", stored(shape, stride, offset), records=FLOATS)
+    with pytest.raises(CheckpointError, match="x.pth: not a whole checkpoint") as error:
+        load_tensors(read_inert(path), path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("records", [{}, {"0": b"\x00" * 15}])
+def test_a_storage_that_is_missing_or_short_is_refused(tmp_path, records):
+    path = write(tmp_path / "x.pth", stored(b"K\x04\x85", b"K\x01\x85"), records=records)
+    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
+        load_tensors(read_inert(path), path)
+
+
+@FORMATS
+def test_bombs_are_refused_or_harmless(tmp_path, zipped, monkeypatch):
+    deep = 20_000  # the stack of calls ends far before
+    assert isinstance(read_inert(write(tmp_path / "a.pth", b"]" * deep + b"a" * (deep - 1) + b".", zipped)), list)
+    assert isinstance(read_inert(write(tmp_path / "b.pth", b")" + b"\x85" * deep + b".", zipped)), tuple)
+    assert "no plain values" in refused(write(tmp_path / "c.pth", b"})" + b"\x85" * deep + b"Ns.", zipped))
+    # A list of two references to a list of two references ...: printing or comparing it would never end.
+    laughs = b"]q\x00" + b"".join(b"]q%c(h%ch%ce" % (n, n - 1, n - 1) for n in range(1, 90))
+    assert isinstance(read_inert(write(tmp_path / "d.pth", laughs + b"0" * 89 + b".", zipped)), list)
+    encoded = laughs + b"0" * 90 + b"c_codecs\nencode\nhY" + text("latin1") + b"\x86R."
+    assert "bytes that are no text" in refused(write(tmp_path / "e.pth", encoded, zipped))
+    assert read_inert(write(tmp_path / "f.pth", b"Nr\xff\xff\xff\xff.", zipped)) is None  # a far place of the memo
+    monkeypatch.setattr(unpickling, "LONGEST_PICKLE", 1000)
+    assert "longer than" in refused(write(tmp_path / "g.pth", b"N0" * 510 + b"N.", zipped))
+    assert read_inert(write(tmp_path / "h.pth", b"N0" * 490 + b"N.", zipped)) is None
+
+
+def test_a_compressed_archive_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"N0" * 10**6 + b"N.")
+    assert "compressed" in refused(tmp_path / "x.pth")
+
+
+@FORMATS
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.9, 0.999])
+def test_a_file_cut_short_is_refused(tmp_path, zipped, share):
+    path = save(tmp_path / "x.pth", {"net": {"weight": torch.randn(500)}, "text": "a" * 500}, zipped)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    refused(path)
+
+
+@FORMATS
+def test_any_changed_byte_gives_one_line_or_a_tree(tmp_path, zipped):
+    """Whatever happens to the instructions, the reader's answer is a value or its own error."""
+    content = {"net": {"w": torch.arange(6.0).reshape(2, 3)}, "args": Namespace(a=[1, {2}], b=(None, 2.5, "x"))}
+    path = save(tmp_path / "x.pth", content, zipped)
+    with zipfile.ZipFile(path) if zipped else open(path, "rb") as file:
+        whole = file.read("x/data.pkl") if zipped else file.read()
+    generator = np.random.default_rng(0)
+    answers = {True: 0, False: 0}
+    for _ in range(100):
+        changed = bytearray(whole)
+        for place in generator.integers(0, len(whole), generator.integers(1, 4)):
+            changed[place] = generator.integers(0, 256)
+        if zipped:
+            write(path, bytes(changed), records={"0": FLOATS["0"] * 2})
+        else:
+            path.write_bytes(changed)
+        try:
+            read = read_inert(path)
+            if isinstance(read, dict) and isinstance(read.get("net"), dict):
+                load_tensors(read["net"], path)
+            answers[True] += 1
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+            answers[False] += 1
+    assert min(answers.values()) > 5
+
+
+def test_what_is_no_torch_file_is_refused(tmp_path):
+    for name, content in {
+        "text.pth": b"version https://git-lfs.github.com/spec/v1\n",
+        "page.pth": b"<!DOCTYPE html><html>",
+        "pickle.pth": pickle.dumps({"net": {}}, 2),
+        "empty.pth": b"",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        refused(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("a/b.txt", "c")
+    assert "data.pkl" in refused(tmp_path / "other.zip")
+    with pytest.raises(CheckpointError, match="absent.pth: no such checkpoint"):
+        read_inert(tmp_path / "absent.pth")
+
+
+def test_another_byte_order_is_refused(tmp_path):
+    path = save(tmp_path / "x.pth", {"w": torch.ones(2)})
+    path.write_bytes(path.read_bytes().replace(b"little", b"bigger"))
+    refused(path)  # by its checksum; and with that mended
+    with zipfile.ZipFile(tmp_path / "y.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", b"N.")
+        archive.writestr("archive/byteorder", "big")
+    assert "byte order" in refused(tmp_path / "y.pth")
+    head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": False}, {}, []]
+    (tmp_path / "z.pth").write_bytes(b"".join(pickle.dumps(part, 2) for part in head))
+    assert "byte order" in refused(tmp_path / "z.pth")

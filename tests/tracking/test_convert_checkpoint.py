@@ -1,0 +1,110 @@
+"""convert_checkpoint.py, and test.py on files as their authors released them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from released_files import published_weights, write_released
+
+from lib.experiment.build import build_model, load_experiment
+
+DATASET = ["--dataset", "got10k_val", "--processes", "0", "--sequence", "GOT-10k_Val_000001"]
+
+
+class Harmful:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.fixture
+def released(toy, tmp_path) -> Path:
+    weights = published_weights(build_model(load_experiment(toy.file)))
+    harm = Harmful(tmp_path / "executed")
+    return write_released(tmp_path / "GRM_ep0300.pth.tar", "grm", weights, zipped=True, extra=harm)
+
+
+def boxes(toy, name: str, run: str = "toy") -> np.ndarray:
+    [folder] = (toy.output / run / "results" / "got10k_val").glob(f"{name}-*")
+    return np.loadtxt(folder / "GOT-10k_Val_000001.txt", delimiter=",")
+
+
+def test_a_released_file_and_what_it_is_converted_to_track_alike(call, toy, tmp_path, released):
+    ended = call("test.py", "--config", toy.file, *DATASET, "--checkpoint", released)
+    assert ended.code == 0, ended.err
+    out = tmp_path / "plain.pth"
+    ended = call("convert_checkpoint.py", released, "--config", toy.file, "--out", out)
+    assert ended.code == 0, ended.err
+    assert "2 not used (backbone.cls_token, backbone.pos_embed)" in ended.out
+    assert f"{out}: written, for toy\n" in ended.out
+    toy.file.unlink()
+    ended = call("test.py", *DATASET, "--checkpoint", out)
+    assert ended.code == 0, ended.err
+    assert np.array_equal(boxes(toy, "plain"), boxes(toy, "GRM_ep0300"))
+    assert not (tmp_path / "executed").exists()
+    with pytest.raises((ImportError, AttributeError)):
+        torch.load(released, weights_only=False)
+    assert (tmp_path / "executed").exists(), "the file was harmless, so this proves nothing"
+
+
+def test_a_table_of_names_and_the_list_it_is_written_from(call, toy, tmp_path, released):
+    (tmp_path / "names.yaml").write_text("box_head.: box_head.\nbackbone.: backbone.\nelsewhere.: nowhere.\n")
+    words = [released, "--config", toy.file, "--out", tmp_path / "plain.pth", "--rename", tmp_path / "names.yaml"]
+    ended = call("convert_checkpoint.py", *words)
+    assert ended.code == 0, ended.err
+    assert "1 lines of the table for nothing (elsewhere.)" in ended.out
+    ended = call("convert_checkpoint.py", *words)
+    assert (ended.code, ended.errors) == (
+        1,
+        [f"error: {tmp_path / 'plain.pth'}: is there already; name another file, or add --force to replace one"],
+    )
+    assert call("convert_checkpoint.py", *words, "--force").code == 0
+    ended = call("convert_checkpoint.py", released, "--list", "--config", toy.file)
+    assert ended.code == 0
+    assert ended.out.count("  box_head.conv5_ctr.bias  1  float32\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "one of the arguments --out --list is required"),
+        (["--list", "--force"], "--rename and --force go with --out"),
+        (["--list", "--out", "x"], "not allowed with argument"),
+    ],
+)
+def test_words_that_do_not_go_together(call, released, words, error):
+    ended = call("convert_checkpoint.py", released, *words)
+    assert ended.code == 2
+    assert error in ended.err
+
+
+def test_what_does_not_fit_is_one_line(call, toy, tmp_path, released):
+    (tmp_path / "page.pth").write_text("<html>")
+    for file, words in (
+        (tmp_path / "page.pth", "not a whole checkpoint"),
+        (tmp_path / "absent.pth", "no such checkpoint"),
+    ):
+        ended = call("convert_checkpoint.py", file, "--config", toy.file, "--out", tmp_path / "out.pth")
+        assert ended.code == 1
+        [line] = ended.errors
+        assert line.startswith(f"error: {file}: {words}")
+    ended = call(
+        "convert_checkpoint.py", released, "--config", toy.file, "--out", tmp_path / "o.pth", "model.backbone.depth=3"
+    )
+    assert ended.code == 1
+    assert "missing: backbone.blocks.2." in ended.errors[0]
+
+
+@pytest.mark.slow
+def test_the_program_runs_for_real(run, toy, tmp_path, released):
+    ended = run("convert_checkpoint.py", released, "--config", toy.file, "--out", tmp_path / "plain.pth")
+    assert ended.code == 0, ended.err
+    assert (tmp_path / "plain.pth").exists()

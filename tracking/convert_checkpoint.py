@@ -1,0 +1,61 @@
+"""Write a released checkpoint, as its authors published it, in this project's plain form, or list what is in it.
+
+python tracking/convert_checkpoint.py GRM_ep0300.pth.tar --config grm_vitb --out grm_vitb.pth
+python tracking/convert_checkpoint.py simtrack.pth --config simtrack_b16 --rename names.yaml --out simtrack_b16.pth
+python tracking/convert_checkpoint.py simtrack.pth --config simtrack_b16 --list
+
+Nothing in the file is executed. docs/checkpoints.md says more, also of the table of names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from lib.experiment.converting import convert_checkpoint, list_names
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", type=Path, help="checkpoint to read")
+    parser.add_argument("--config", help="experiment whose network it is of; without it, the checkpoint's own")
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--out", type=Path, metavar="FILE", help="checkpoint to write")
+    task.add_argument("--list", action="store_true", help="print names and shapes in the file, and of the network")
+    parser.add_argument("--rename", type=Path, metavar="YAML", help="table of names, a line `theirs: ours` each")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
+    arguments = parser.parse_intermixed_args()
+    if arguments.list and (arguments.rename or arguments.force):
+        parser.error("--rename and --force go with --out")
+    return arguments
+
+
+def main() -> int:
+    """0, or 1 if the file does not fit or nothing was written."""
+    arguments = parse_arguments()
+    try:
+        if arguments.list:
+            text = list_names(arguments.file, arguments.config, arguments.overrides)
+        else:
+            text = convert_checkpoint(
+                arguments.file,
+                arguments.config,
+                arguments.out,
+                arguments.overrides,
+                table=arguments.rename,
+                force=arguments.force,
+            )
+    except (ValueError, OSError) as error:
+        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        return 1
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
