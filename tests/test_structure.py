@@ -16,6 +16,7 @@ FLOORS = {
     "models": 2,
     "losses": 3,
     "inference": 3,
+    "export": 3,
     "visualization": 3,
     "training": 4,
     "evaluation": 4,

@@ -1,0 +1,99 @@
+"""profile_model.py: what it counts, measures and prints; how fast anything is, is no matter here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+
+import pytest
+
+from lib.experiment.build import build_model
+from lib.experiment.config import load_config
+from lib.experiment.profiling import experiment_names
+
+TWINS = [name for name in experiment_names() if name.endswith("_tiny")]
+QUICK = ["--frames", 2, "--warmup", 1, "--threads", 1]
+
+
+def test_there_is_a_twin_of_every_family():
+    assert len({load_config(name).model.name for name in TWINS}) == len(TWINS) == 5
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_tiny_twin_is_counted_and_timed(call, tmp_path, name):
+    file = tmp_path / "new" / "profile.json"
+    ended = call("profile_model.py", "--config", name, *QUICK, "--json", file)
+    assert ended.code == 0, ended.err
+    content = json.loads(file.read_text())
+    (row,) = content["rows"]
+    experiment = load_config(name)
+    assert row["cost"]["parameters"] == sum(value.numel() for value in build_model(experiment).parameters())
+    assert (row["template"], row["search"]) == (experiment.template.size, experiment.search.size)
+    for spread in row["times"].values():
+        assert 0 < spread["median"] <= spread["p95"]
+    assert row["times"]["network"]["median"] < row["times"]["whole"]["median"]
+    assert content["settings"]["threads"] == 1 and content["machine"]["torch"]
+    counted, timed = re.findall(rf"^{name} .*$", ended.out, re.M)
+    assert counted.split()[1:3] == [f"{row['template']}/{row['search']}", f"{row['cost']['parameters'] / 1e6:.2f}"]
+    assert timed.split()[2:4] == [f"{value:.2f}" for value in row["times"]["network"].values()]
+
+
+def test_counting_alone_makes_no_large_network(call):
+    """Of several experiments, with an override for all."""
+    plain = call("profile_model.py", "--config", "grm_tiny", "--config", "grm_vitl_320", "--frames", 0)
+    words = ["model.division.relation=one_stream", "--frames", 0]
+    changed = call("profile_model.py", "--config", "grm_tiny", "--config", "grm_vitl_320", *words)
+    for ended in (plain, changed):
+        assert ended.code == 0 and "Milliseconds" not in ended.out
+    assert re.search(r"^grm_vitl_320 +128/320 +331\.62 ", plain.out, re.M)
+    assert "overrides: model.division.relation=one_stream" in changed.out
+    rows = [re.search(r"^grm_vitl_320 .*$", ended.out, re.M)[0].split() for ended in (plain, changed)]
+    assert float(rows[0][2]) > float(rows[1][2]) and float(rows[0][4]) > float(rows[1][4])
+    assert rows[0][-1] == rows[1][-1]  # attention
+
+
+def test_bf16_is_said(call):
+    ended = call("profile_model.py", "--config", "grm_tiny", *QUICK, "--precision", "bf16", "--device", "cpu")
+    assert ended.code == 0 and "Milliseconds on cpu (1 thread), bf16" in ended.out
+
+
+@pytest.mark.parametrize("words", ["--frames -1", "--warmup -1", "--threads 0", "--precision fp8", "--frame 3"])
+def test_wrong_arguments_are_exit_code_2(call, words):
+    assert call("profile_model.py", *words.split()).code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--config grm_tny", "did you mean grm_tiny?"),
+        ("--config grm_tiny model.depth=3", "model.depth"),
+        ("--config grm_tiny --device cuda:99", "cuda:99"),
+    ],
+)
+def test_a_mistake_is_one_line(call, words, said):
+    ended = call("profile_model.py", *words.split())
+    assert (ended.code, ended.out) == (1, "")
+    assert len(ended.errors) == 1 and said in ended.errors[0] and ended.errors[0].startswith("error: ")
+
+
+@pytest.mark.slow
+def test_it_runs_for_real(run, tmp_path):
+    ended = run("profile_model.py", "--config", "grm_tiny", *QUICK)
+    assert ended.code == 0, ended.err
+    assert ended.errors == [] and len(re.findall("^grm_tiny ", ended.out, re.M)) == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_one_line(start, tmp_path):
+    file = tmp_path / "profile.json"
+    with start(
+        "profile_model.py", "--config", "grm_tiny", "--frames", 10**7, "--device", "cpu", "--json", file
+    ) as process:
+        assert process.stderr.readline().endswith("grm_tiny: 10000000 frames on cpu\n")
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines() == ["stopped; nothing was written"]
+    assert not file.exists()
