@@ -1,0 +1,173 @@
+"""The transformer's layers against PyTorch's own and against attention written out; padding; how it begins."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.config.schema import ConfigError
+from lib.config.validation import validate
+from lib.models.layers.encoder_decoder import (
+    Decoder,
+    DecoderLayer,
+    Encoder,
+    EncoderDecoder,
+    EncoderLayer,
+    TransformerConfig,
+)
+
+WIDTH, HEADS, FFN = 16, 2, 24
+SIZES = (WIDTH, HEADS, FFN, 0.1)
+SMALL = TransformerConfig(width=WIDTH, heads=HEADS, ffn=FFN, encoder=2, decoder=3)
+PADDING = torch.tensor([[False] * 7, [False] * 4 + [True] * 3])
+
+
+def tokens(count: int, seed: int) -> Tensor:
+    return torch.randn(2, count, WIDTH, generator=torch.Generator().manual_seed(seed))
+
+
+def randomised(module: nn.Module) -> nn.Module:
+    """In eval mode, with biases and norms away from 0 and 1."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, mean=float(parameter.ndim == 1), std=0.3)
+    return module.eval()
+
+
+@pytest.mark.parametrize("padding", [None, PADDING])
+def test_without_positions_the_encoder_layer_is_pytorchs(padding):
+    ours = randomised(EncoderLayer(*SIZES))
+    theirs = nn.TransformerEncoderLayer(WIDTH, HEADS, FFN, 0.1, batch_first=True).eval()
+    theirs.load_state_dict(ours.state_dict())
+    expected = theirs(tokens(7, 1), src_key_padding_mask=padding)
+    answer = ours(tokens(7, 1), torch.zeros(1, 7, WIDTH), padding)
+    shown = torch.ones(2, 7, dtype=torch.bool) if padding is None else ~padding
+    torch.testing.assert_close(answer[shown], expected[shown])
+
+
+@pytest.mark.parametrize("padding", [None, PADDING])
+def test_without_positions_the_decoder_layer_is_pytorchs(padding):
+    ours = randomised(DecoderLayer(*SIZES))
+    theirs = nn.TransformerDecoderLayer(WIDTH, HEADS, FFN, 0.1, batch_first=True).eval()
+    theirs.load_state_dict(ours.state_dict())
+    expected = theirs(tokens(3, 1), tokens(7, 2), memory_key_padding_mask=padding)
+    answer = ours(tokens(3, 1), torch.zeros(1, 3, WIDTH), tokens(7, 2), torch.zeros(1, 7, WIDTH), padding)
+    torch.testing.assert_close(answer, expected)
+
+
+def written_out(attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Attention from its definition, one head after the other."""
+    parts = zip(attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True)
+    q, k, v = (F.linear(x, *part) for x, part in zip((queries, keys, values), parts, strict=True))
+    heads = []
+    for one in range(HEADS):
+        span = slice(one * WIDTH // HEADS, (one + 1) * WIDTH // HEADS)
+        weights = (q[..., span] @ k[..., span].transpose(1, 2) / (WIDTH // HEADS) ** 0.5).softmax(dim=-1)
+        heads.append(weights @ v[..., span])
+    return attention.out_proj(torch.cat(heads, dim=-1))
+
+
+def test_positions_go_to_queries_and_keys_and_not_to_values():
+    encoder, decoder = randomised(EncoderLayer(*SIZES)), randomised(DecoderLayer(*SIZES))
+    memory, places, queries, query_places = tokens(7, 1), tokens(7, 2), tokens(3, 3), tokens(3, 4)
+
+    def perceive(layer: nn.Module, x: Tensor) -> Tensor:
+        return layer.linear2(layer.linear1(x).relu())
+
+    x = encoder.norm1(memory + written_out(encoder.self_attn, memory + places, memory + places, memory))
+    expected = encoder.norm2(x + perceive(encoder, x))
+    torch.testing.assert_close(encoder(memory, places), expected)
+
+    placed = queries + query_places
+    x = decoder.norm1(queries + written_out(decoder.self_attn, placed, placed, queries))
+    x = decoder.norm2(x + written_out(decoder.multihead_attn, x + query_places, memory + places, memory))
+    expected = decoder.norm3(x + perceive(decoder, x))
+    torch.testing.assert_close(decoder(queries, query_places, memory, places), expected)
+
+
+def test_stacks_run_their_layers_in_turn_and_the_decoder_norms_at_the_end():
+    encoder, decoder = randomised(Encoder(*SIZES, 2)), randomised(Decoder(*SIZES, 2))
+    memory, places, queries, query_places = tokens(7, 1), tokens(7, 2), tokens(3, 3), tokens(3, 4)
+    first, second = encoder.layers
+    expected = second(first(memory, places, PADDING), places, PADDING)
+    torch.testing.assert_close(encoder(memory, places, PADDING), expected)
+    first, second = decoder.layers
+    once = first(queries, query_places, memory, places, PADDING)
+    expected = decoder.norm(second(once, query_places, memory, places, PADDING))
+    torch.testing.assert_close(decoder(queries, query_places, memory, places, PADDING), expected)
+
+
+def test_padding_is_as_if_it_were_not_there():
+    model = randomised(EncoderDecoder(SMALL))
+    inputs, places, queries = tokens(7, 1), tokens(7, 2)[:1], tokens(1, 3)[0]
+    memory, decoded = model(inputs, places, queries, PADDING)
+    short_memory, short_decoded = model(inputs[1:, :4], places[:, :4], queries)
+    torch.testing.assert_close(memory[1:, :4], short_memory)
+    torch.testing.assert_close(decoded[1:], short_decoded)
+
+
+def test_queries_start_from_zero():
+    model = randomised(EncoderDecoder(SMALL))
+    inputs, places, queries = tokens(7, 1), tokens(7, 2), tokens(3, 3)[0]
+    memory, decoded = model(inputs, places, queries)
+    torch.testing.assert_close(memory, model.encoder(inputs, places))
+    expected = model.decoder(torch.zeros(2, 3, WIDTH), queries.expand(2, -1, -1), memory, places)
+    torch.testing.assert_close(decoded, expected)
+
+
+def test_the_order_of_tokens_is_told_by_positions_alone():
+    model = randomised(EncoderDecoder(SMALL))
+    inputs, places, queries = tokens(7, 1), tokens(7, 2), tokens(3, 3)[0]
+    order = torch.randperm(7, generator=torch.Generator().manual_seed(4))
+    memory, decoded = model(inputs, places, queries)
+    shuffled_memory, shuffled_decoded = model(inputs[:, order], places[:, order], queries)
+    torch.testing.assert_close(shuffled_memory, memory[:, order])
+    torch.testing.assert_close(shuffled_decoded, decoded)
+
+
+def test_fresh_matrices_are_xaviers():
+    torch.manual_seed(0)
+    for name, parameter in EncoderDecoder(TransformerConfig(width=64, heads=4, ffn=96)).named_parameters():
+        if parameter.ndim > 1:
+            bound = (6 / sum(parameter.shape)) ** 0.5
+            assert 0.98 * bound < parameter.abs().max() <= bound, name
+
+
+def test_a_lone_query_leaves_no_gradient_to_how_it_attends_to_itself():
+    """Why the first decoder layer's packed projection never learns: see ``StarkSV``."""
+    model = randomised(EncoderDecoder(SMALL)).train()
+    _, decoded = model(tokens(7, 1), tokens(7, 2), tokens(1, 3)[0], PADDING)
+    (decoded * tokens(1, 5)).sum().backward()
+    zero = [name for name, parameter in model.named_parameters() if not parameter.grad.any()]
+    assert zero == ["decoder.layers.0.self_attn.in_proj_weight"]
+    for number, layer in enumerate(model.decoder.layers):
+        query, key, value = layer.self_attn.in_proj_weight.grad.chunk(3)
+        assert not query.any() and not key.any()
+        assert bool(value.any()) == (number > 0)
+
+
+def test_attention_weights_are_never_formed(monkeypatch):
+    calls, fused = [], F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *given: calls.append(given) or fused(*given))
+    model = EncoderDecoder(SMALL)
+    for mode in (True, False):
+        model.train(mode)(tokens(7, 1), tokens(7, 2), tokens(1, 3)[0], PADDING)
+        assert len(calls) == SMALL.encoder + 2 * SMALL.decoder
+        calls.clear()
+
+
+def test_dropout_is_on_in_training_alone():
+    model = EncoderDecoder(SMALL)
+    inputs, places, queries = tokens(7, 1), tokens(7, 2), tokens(1, 3)[0]
+    for mode in (True, False):
+        model.train(mode)
+        torch.manual_seed(0)
+        first = model(inputs, places, queries)[1]
+        assert torch.equal(first, model(inputs, places, queries)[1]) != mode
+
+
+def test_heads_must_divide_the_width():
+    with pytest.raises(ConfigError, match="width 64 is not a multiple of heads 6"):
+        validate(TransformerConfig, {"width": 64, "heads": 6}, "test")

@@ -1,0 +1,352 @@
+"""STARK-SV against the recorded outputs of the public STARK-S head, its backbone against timm's, and what it keeps."""
+
+from __future__ import annotations
+
+import copy
+import functools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_table
+from timm.layers import QuickGELU
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from lib.geometry.boxes import xyxy_to_cxcywh
+from lib.models.backbones.siamese import SiameseViT
+from lib.models.backbones.vit import ViTConfig
+from lib.models.base import CenterPrediction, CornerPrediction, PointPrediction
+from lib.models.heads.branches import run_branch
+from lib.models.heads.config import HeadConfig
+from lib.models.layers.encoder_decoder import TransformerConfig
+from lib.models.released import load_released
+from lib.models.stark import StarkSV, StarkSVConfig, stark_sv_from_released
+from lib.runtime.checkpoint import CheckpointError
+
+
+def tiny(kind: str = "corner", pretrained: str = "none", layers: int = 2) -> StarkSV:
+    """Template 32, search 64: grids of 2 and 4 cells. Biases and norms are not at 0 and 1."""
+    torch.manual_seed(0)
+    config = StarkSVConfig(
+        name="stark_sv",
+        pretrained=pretrained,
+        backbone=ViTConfig(style="clip", width=32, depth=layers, heads=2, patch=16, drop_path=0.0),
+        transformer=TransformerConfig(width=16, heads=2, ffn=24, encoder=layers, decoder=layers),
+        head=HeadConfig(kind=kind, channels=16),
+    )
+    model = StarkSV(config, template_size=32, search_size=64)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) / 20)
+    return model.eval()
+
+
+def crops(batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    template, search = (torch.randn(batch, 3, size, size, generator=generator) for size in (32, 64))
+    return template, torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(batch, 4), search
+
+
+# Neck and head against the recorded numbers
+
+
+@functools.cache
+def recorded_network() -> StarkSV:
+    """STARK-S's neck and head with the rule's weights, for 768 channels; the ViT before them is not called."""
+    config = StarkSVConfig(name="stark_sv", pretrained="none", backbone=ViTConfig(style="clip", depth=1, drop_path=0))
+    model = StarkSV(config, 112, 224).eval()
+    inside = {name: value for name, value in model.state_dict().items() if name.startswith("backbone.")}
+    load_released(model, {**inside, **filled_state_dict("stark_s_head", 0)})
+    return model  # shared by the tests of this file, which leave it as it is
+
+
+def recorded_inputs(golden: np.lib.npyio.NpzFile) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
+    """Features of both images as tokens, and their padding on the grid, taken from the pixels' by nearest."""
+    features, padding = [], []
+    for name, size, grid in (("template", 112, 7), ("search", 224, 14)):
+        features.append(image_tensor((2, 768, grid, grid), f"{name}_feat", 0).flatten(2).transpose(1, 2))
+        pixels = torch.from_numpy(np.unpackbits(golden[f"mask_{name}"]).reshape(2, 1, size, size))
+        padding.append(F.interpolate(pixels.float(), size=(grid, grid), mode="nearest").squeeze(1).bool())
+    assert np.array_equal(torch.cat([mask.flatten(1) for mask in padding], dim=1), golden["mask_tokens"])
+    return features, (padding[0], padding[1])
+
+
+def boxes_of(maps: list[Tensor]) -> Tensor:
+    """Boxes ``[B, 4]`` from corner maps ``[B, F, F]``: the mean place of a cell's upper left corner."""
+    corners = []
+    for logits in maps:
+        side = logits.shape[-1]
+        rows, columns = torch.meshgrid(*[torch.arange(side, dtype=logits.dtype) / side] * 2, indexing="ij")
+        weights = logits.flatten(1).softmax(dim=1)
+        corners.append(torch.stack([weights @ columns.flatten(), weights @ rows.flatten()], dim=1))
+    return xyxy_to_cxcywh(torch.cat(corners, dim=1))
+
+
+@torch.inference_mode()
+def test_neck_and_head_equal_the_recorded_outputs():
+    """In float64, so that the sums' order, which moves float32 maps (up to 56 here) by 2e-4 and boxes by 4e-6, is no
+    part of the comparison; then in float32, as it runs."""
+    golden = np.load(REFERENCE / "stark_s_head.golden.npz")
+    model = recorded_network()
+    features, padding = recorded_inputs(golden)
+    memory32, query32 = model.fuse(*map(model.project, features), padding)
+    prediction = model.predict(memory32, query32)
+
+    model = copy.deepcopy(model).double()
+    memory, query = model.fuse(*(model.project(tokens.double()) for tokens in features), padding)
+    found = memory[:, 49:]
+    attention = found @ query.transpose(1, 2)
+    modulated = (found * attention).transpose(1, 2).unflatten(2, (14, 14))
+    maps = [run_branch(model.box_head, branch, modulated).squeeze(1) for branch in ("tl", "br")]
+    boxes = boxes_of(maps)
+    for key, ours, bound in (
+        ("hs", query.squeeze(1), 5e-6),
+        ("memory_slice", memory[:, ::16, :16], 5e-6),
+        ("attention", attention.view(2, 14, 14), 1e-4),
+        ("score_tl", maps[0], 1e-4),
+        ("score_br", maps[1], 1e-4),
+        ("pred_boxes", boxes, 2e-6),
+    ):
+        difference = np.abs(golden[key] - ours.numpy()).max()
+        assert difference <= bound, f"{key}: {difference:.1e} > {bound:.0e}"
+
+    for ours, exact, bound in (
+        (prediction.extras["attention"], attention.view(2, 14, 14), 2e-4),
+        (prediction.top_left, maps[0], 1e-3),
+        (prediction.bottom_right, maps[1], 1e-3),
+        (prediction.boxes.squeeze(1), boxes, 2e-5),
+    ):
+        torch.testing.assert_close(ours.double(), exact, atol=bound, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_recorded_padding_matters():
+    golden = np.load(REFERENCE / "stark_s_head.golden.npz")
+    model = recorded_network()
+    features, padding = recorded_inputs(golden)
+    tokens = [model.project(part) for part in features]
+    marked, unmarked = (model.predict(*model.fuse(*tokens, mask)).boxes for mask in (padding, None))
+    torch.testing.assert_close(marked[0], unmarked[0], atol=2e-5, rtol=0)
+    assert (marked[1] - unmarked[1]).abs().max() > 1e-3
+
+
+def test_the_published_table_is_that_of_neck_and_head():
+    published = {key: tuple(entry["shape"]) for key, entry in key_table("stark_s_head").items()}
+    config = StarkSVConfig(name="stark_sv", pretrained="none")
+    with torch.device("meta"):
+        model = StarkSV(config, 112, 224)
+    ours = {key: tuple(value.shape) for key, value in model.state_dict().items() if not key.startswith("backbone.")}
+    assert ours == published
+
+
+# Loading
+
+
+def in_clips_names(name: str, value: Tensor) -> tuple[str, Tensor]:
+    whole = {
+        "cls_token": "class_embedding",
+        "pos_embed": "positional_embedding",
+        "patch_embed.proj.weight": "conv1.weight",
+    }
+    if name in whole:
+        return whole[name], value.flatten(0, value.ndim - 2).squeeze(0) if name.endswith(
+            ("token", "pos_embed")
+        ) else value
+    for ours, theirs in (
+        ("norm_pre.", "ln_pre."),
+        ("blocks.", "transformer.resblocks."),
+        (".norm1.", ".ln_1."),
+        (".norm2.", ".ln_2."),
+        (".qkv.", ".in_proj_"),
+        (".attn.proj.", ".attn.out_proj."),
+        (".fc1.", ".c_fc."),
+        (".fc2.", ".c_proj."),
+    ):
+        name = name.replace(ours, theirs)
+    return ("ln_post." + name.removeprefix("norm.") if name.startswith("norm.") else name), value
+
+
+def test_a_network_with_clips_names_loads_strictly():
+    source, target = tiny(), tiny()
+    weights = {}
+    for name, value in source.state_dict().items():
+        if name.startswith("backbone."):
+            theirs, value = in_clips_names(name.removeprefix("backbone."), value)
+            name = f"backbone.visual.{theirs}"
+        weights[name] = value
+    assert sum(name.startswith("backbone.visual.") for name in weights) == len(source.backbone.state_dict())
+    with torch.no_grad():
+        for parameter in target.parameters():
+            parameter.zero_()
+    report = load_released(target, {**weights, "backbone.visual.proj": torch.zeros(32, 8)})
+    for name, value in source.state_dict().items():
+        assert torch.equal(target.state_dict()[name], value), name
+    assert set(report.taken) == set(source.state_dict())
+    with pytest.raises(CheckpointError, match="box_head.conv6"):
+        load_released(target, {**weights, "box_head.conv6.weight": torch.zeros(1)})
+
+
+def test_names_that_are_ours_stay():
+    weights = tiny().state_dict()
+    assert stark_sv_from_released(weights, frozenset(weights)) == weights
+
+
+# The backbone
+
+
+@pytest.mark.parametrize("style", ["clip", "timm"])
+def test_the_backbone_is_timms_vision_transformer_with_every_token_normed(style):
+    torch.manual_seed(0)
+    clip = style == "clip"
+    ours = SiameseViT(ViTConfig(style=style, width=32, depth=2, heads=2, patch=32, drop_path=0.0)).eval()
+    for parameter in ours.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    theirs = VisionTransformer(
+        patch_size=32,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        num_classes=0,
+        pre_norm=clip,
+        act_layer=QuickGELU if clip else torch.nn.GELU,
+        norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-5 if clip else 1e-6),
+        global_pool="",
+    ).eval()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 3, 224, 224)
+    torch.testing.assert_close(ours(images), theirs.forward_features(images)[:, 1:], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [64, 224, 320])
+def test_positions_are_resized_to_the_image_and_the_class_token_keeps_its_own(size):
+    backbone = SiameseViT(ViTConfig(style="clip", width=32, depth=1, heads=2, patch=32, drop_path=0.0))
+    torch.nn.init.normal_(backbone.cls_token)
+    seen = []
+    backbone.norm_pre.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    images = torch.randn(1, 3, size, size)
+    assert backbone(images).shape == (1, (size // 32) ** 2, 32)
+    torch.testing.assert_close(seen[0][:, :1], backbone.cls_token + backbone.pos_embed[:, :1])
+    table = backbone.pos_embed[0, 1:].T.reshape(1, 32, 7, 7)
+    places = F.interpolate(table, size=(size // 32, size // 32), mode="bilinear", align_corners=False)
+    expected = (backbone.patch_embed.proj(images) + places).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(seen[0][:, 1:], expected)
+
+
+def test_weights_of_an_image_network_are_taken_but_for_classifier_and_further_blocks():
+    config = ViTConfig(style="timm", width=32, depth=3, heads=2, patch=32, drop_path=0.0)
+    torch.manual_seed(0)
+    image_network = SiameseViT(config).state_dict()
+    torch.nn.init.normal_(image_network["pos_embed"])
+    ours = SiameseViT(config.model_copy(update={"depth": 2}))
+    taken = ours.from_image_weights({**image_network, "head.weight": torch.zeros(10, 32)})
+    assert set(taken) == set(ours.state_dict())
+    assert all(torch.equal(value, image_network[name]) for name, value in taken.items())
+
+
+def test_a_position_table_of_another_size_or_with_a_distillation_token_is_made_to_fit():
+    backbone = SiameseViT(ViTConfig(style="timm", width=32, depth=1, heads=2, patch=32, drop_path=0.0))
+    first, places = torch.randn(1, 2, 32), torch.randn(1, 14 * 14, 32)
+    taken = backbone.from_image_weights({"pos_embed": torch.cat([first, places], dim=1)})["pos_embed"]
+    assert torch.equal(taken[:, 0], first[:, 0])
+    image = places.transpose(1, 2).reshape(1, 32, 14, 14)
+    resized = F.interpolate(image, size=(7, 7), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(taken[:, 1:], resized.flatten(2).transpose(1, 2))
+
+
+# The family
+
+
+@pytest.mark.parametrize(
+    ("kind", "prediction", "count"),
+    [("corner", CornerPrediction, 1), ("center", CenterPrediction, 16), ("mlp", PointPrediction, 16)],
+)
+def test_every_head_reads_the_modulated_search_features(kind, prediction, count):
+    model = tiny(kind)
+    answer = model(*crops())
+    assert isinstance(answer, prediction)
+    assert answer.boxes.shape == (2, count, 4)
+    template, _, search = crops()
+    memory, query = model.fuse(*(model.project(model.backbone(images)) for images in (template, search)))
+    assert memory.shape == (2, 4 + 16, 16)
+    found = memory[:, 4:]
+    attention = torch.einsum("bnc,bc->bn", found, query[:, 0])
+    torch.testing.assert_close(answer.extras["attention"], attention.view(2, 4, 4))
+    features = torch.einsum("bnc,bn->bcn", found, attention).view(2, 16, 4, 4)
+    torch.testing.assert_close(answer.boxes, model.box_head(features).boxes)
+
+
+def test_the_template_is_seen_once_and_alone():
+    model = tiny()
+    template, box, search = crops()
+    state = model.encode_template(template, box)
+    assert state.shape == (2, 4, 16)
+    runs = []
+    model.backbone.register_forward_hook(lambda module, given, answer: runs.append(given[0].shape[-1]))
+    first, second = model.locate(state, search), model.locate(state, search.flip(0))
+    assert runs == [64, 64]
+    torch.testing.assert_close(first.boxes, model(template, box, search).boxes)
+    assert not torch.allclose(first.boxes, second.boxes)
+
+
+def test_no_padding_is_padding_that_marks_nothing():
+    model = tiny()
+    template, search = torch.randn(2, 4, 16), torch.randn(2, 16, 16)
+    nothing = (torch.zeros(2, 2, 2, dtype=torch.bool), torch.zeros(2, 4, 4, dtype=torch.bool))
+    for one, other in zip(model.fuse(template, search), model.fuse(template, search, nothing), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_what_lies_in_padding_changes_nothing_elsewhere():
+    model = tiny()
+    template, search = torch.randn(1, 4, 16), torch.randn(1, 16, 16)
+    padding = (torch.zeros(1, 2, 2, dtype=torch.bool), torch.zeros(1, 4, 4, dtype=torch.bool))
+    padding[0][:, :, 0] = padding[1][:, 3] = True
+    outside = torch.cat([mask.flatten(1) for mask in padding], dim=1)
+    memory, query = model.fuse(template, search, padding)
+    other_template = template.masked_fill(outside[:, :4, None], 9.0)
+    other_search = search.masked_fill(outside[:, 4:, None], -9.0)
+    other_memory, other_query = model.fuse(other_template, other_search, padding)
+    torch.testing.assert_close(query, other_query)
+    torch.testing.assert_close(memory[~outside], other_memory[~outside])
+    assert not torch.allclose(memory[outside], other_memory[outside])
+
+
+def test_one_parameter_alone_gets_no_gradient_and_each_stands_in_one_group():
+    model = tiny().train()
+    prediction = model(*crops(6))
+    maps = (prediction.top_left, prediction.bottom_right)
+    sum((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in maps).backward()
+    zero = [name for name, parameter in model.named_parameters() if not parameter.grad.any()]
+    assert zero == ["transformer.decoder.layers.0.self_attn.in_proj_weight"]
+    groups = model.parameter_groups()
+    assert list(groups) == ["backbone", "head"]
+    assert groups["backbone"] == [f"backbone.{name}" for name, _ in model.backbone.named_parameters()]
+    assert sorted(groups["backbone"] + groups["head"]) == sorted(name for name, _ in model.named_parameters())
+
+
+def test_memory_and_maps_stay_float32_under_bfloat16():
+    model = tiny()
+    template, box, search = crops()
+    with torch.autocast("cpu", torch.bfloat16):
+        state = model.encode_template(template, box)
+        memory, query = model.fuse(state, model.project(model.backbone(search)))
+        prediction = model.locate(state, search)
+    parts = (state, memory, query, *prediction[:-1], *prediction.extras.values())
+    assert {part.dtype for part in parts} == {torch.float32}
+
+
+def test_the_network_exports():
+    model = tiny(layers=1)
+    program = torch.export.export(model, crops())
+    torch.testing.assert_close(program.module()(*crops()).boxes, model(*crops()).boxes)
+
+
+def test_a_network_from_nothing_begins_by_likeness_and_one_from_an_image_network_as_published():
+    for pretrained, alike in (("none", True), ("ViT-B-16.pt", False)):
+        for layer in tiny(pretrained=pretrained).transformer.encoder.layers:
+            query, key, value = layer.self_attn.in_proj_weight.chunk(3)
+            assert torch.equal(query, key) == alike
+            assert not torch.equal(query, value)
