@@ -1,4 +1,4 @@
-"""Train grm_tiny on a synthetic set and test it beside three baselines: python tracking/quickstart.py [--seed 1]"""
+"""Train a tiny network on a synthetic set, test it beside three baselines: python tracking/quickstart.py [--seed 1]"""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ TRAIN = Path(__file__).with_name("train.py")
 def parse_arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--config", default="grm_tiny", help="a family's tiny twin, such as transt_tiny (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=42, help="of weights, samples and noise; the set stays the same")
     parser.add_argument("--data", type=Path, help="folder in GOT-10k's layout instead of the synthetic set")
-    parser.add_argument("--name", help="name of the output folder (default: quickstart_SEED)")
+    parser.add_argument("--name", help="name of the output folder (default: quickstart_CONFIG_SEED)")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, help="for writing, testing and (two at most) training"
     )
@@ -47,7 +50,8 @@ def main() -> int:
         end = run_quickstart(
             paths,
             data=arguments.data,
-            run=arguments.name or f"quickstart_{arguments.seed}",
+            config=arguments.config,
+            run=arguments.name or f"quickstart_{Path(arguments.config).stem}_{arguments.seed}",
             overrides=(*arguments.overrides, f"seed={arguments.seed}"),
             processes=arguments.processes,
             train=partial(train, min(arguments.processes, 2)),

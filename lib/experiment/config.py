@@ -75,6 +75,7 @@ class ExperimentConfig(Section):
                     f"{crop}.size: {size} is not a multiple of {cell_key} {cell}; "
                     f"the nearest are {lower or cell} and {lower + cell}"
                 )
+        problems += self.model.misfits(self.template.size, self.search.size)
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(
                 f"data.samples_per_epoch: {self.data.samples_per_epoch} is less than one step of "

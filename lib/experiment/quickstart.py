@@ -1,4 +1,4 @@
-"""The first run of a newcomer: a synthetic set, `grm_tiny` trained on it, tested beside three baselines, and drawn."""
+"""The first run of a newcomer: a synthetic set, a tiny network trained on it, tested beside three baselines, drawn."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from lib.visualization.video import write_overlay
 BENCHMARK, PROTOCOL = "got10k_val", "got10k"
 TRAINED, FIRST_BOX, UNTRAINED, WRONG_TEMPLATE = "trained", "first_box", "untrained", "wrong_template"
 TITLES = {
-    TRAINED: "grm_tiny, trained",
+    TRAINED: "the trained network",
     FIRST_BOX: "the first box repeated",
     UNTRAINED: "the untrained network",
     WRONG_TEMPLATE: "trained, but shown another sequence's template",
 }
-# Division is looked at on this frame of each test sequence, with the window around the true box.
+# GRM's division is looked at on this frame of each test sequence, with the window around the true box.
 DIVISION_FRAME = 10
 
 
@@ -58,6 +58,7 @@ class QuickstartEnd(NamedTuple):
 def run_quickstart(
     paths: Paths,
     data: Path | None,
+    config: str,
     run: str,
     overrides: tuple[str, ...],
     processes: int,
@@ -65,14 +66,15 @@ def run_quickstart(
 ) -> QuickstartEnd:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
-    ``data`` is a folder in GOT-10k's layout to take instead of the set. ``train`` runs the training program with
-    the arguments and environment variables it is given, and returns its exit code. What is finished from an earlier
-    call of the same ``run`` is kept. Raises ``ValueError`` as its parts do.
+    ``config`` names an experiment that trains on GOT-10k alone, such as a family's tiny twin. ``data`` is a folder in
+    GOT-10k's layout to take instead of the set. ``train`` runs the training program with the arguments and environment
+    variables it is given, and returns its exit code. What is finished from an earlier call of the same ``run`` is kept.
+    Raises ``ValueError`` as its parts do.
     """
     if data is None:
         data = paths.output / "synthetic"
         write_synthetic(data, processes=processes)
-    experiment = load_experiment("grm_tiny", overrides, run)
+    experiment = load_experiment(config, overrides, run)
     output = paths.output / run
     seconds: dict[str, float] = {}
 
@@ -83,7 +85,7 @@ def run_quickstart(
         "TRACKING_CACHE": str(paths.cache),
     }
     with _clocked(seconds, "training"):
-        code = train(["--config", "grm_tiny", "--name", run, "--device", "cpu", *overrides], places)
+        code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], places)
     if code:
         return QuickstartEnd("the training did not end; the same command goes on from its last checkpoint", code)
 
@@ -97,7 +99,8 @@ def run_quickstart(
         shares = _draw(experiment, checkpoint, sequences, tested, output)
 
     scores = {label: score.values for label, score in tested.items()}
-    summary = {"scores": scores, "share_of_a_tokens": shares, "seconds": seconds}
+    division = {} if shares is None else {"share_of_a_tokens": shares}
+    summary = {"config": config, "scores": scores, **division, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
     failures = [f"FAILED {label}: {name}: {why}" for label, s in tested.items() for name, why in s.errors.items()]
     return QuickstartEnd("\n".join([_text(tested, shares, seconds, output), *failures]), int(bool(failures)))
@@ -151,8 +154,9 @@ def _draw(
     sequences: list[Sequence],
     scores: dict[str, BenchmarkScore],
     output: Path,
-) -> list[float]:
-    """Pictures into ``reports``; returns the share of A tokens in each block that divides, over the test sequences."""
+) -> list[float] | None:
+    """Pictures into ``reports``; returns the share of A tokens in each block that divides, over the test sequences, or
+    None of a network that does not divide its tokens as GRM does."""
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png")
     lines = [
@@ -164,9 +168,12 @@ def _draw(
         plot_curves("success", lines, BENCHMARK, PROTOCOL, "AO", reports / "success")
     shown = _median_sequence(sequences, scores[TRAINED])
     tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
-    tracks = {"ground truth": shown.boxes, "grm_tiny": tracked}
+    tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
-    crops, interacts = _divisions(experiment, checkpoint, sequences)
+    divided = _divisions(experiment, checkpoint, sequences)
+    if divided is None:
+        return None
+    crops, interacts = divided
     write_png(reports / "division.png", draw_division(crops[0], interacts[0]))
     return interacts.mean(axis=(0, 2)).tolist()
 
@@ -182,34 +189,41 @@ def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequen
 
 def _divisions(
     experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
-) -> tuple[list[np.ndarray], np.ndarray]:
-    """Search crops of one frame a sequence, and their decisions ``[sequences, blocks, tokens]``."""
-    tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
+) -> tuple[list[np.ndarray], np.ndarray] | None:
+    """Search crops of one frame a sequence, and their decisions ``[sequences, blocks, tokens]``; None where no block
+    divides."""
+    tracker, search = build_tracker(experiment, checkpoint, dataset=BENCHMARK), experiment.search
     crops, decisions = [], []
     for sequence in sequences:
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
         frame = min(DIVISION_FRAME, len(sequence) - 1)
-        window = crop_window(sequence.boxes[frame], experiment.search.factor)
-        crop = cut(read_image(sequence.frames[frame]), window, experiment.search.size)
+        image, window = read_image(sequence.frames[frame]), crop_window(sequence.boxes[frame], search.factor)
+        crop = cut(image, window, search.size)
         with torch.inference_mode():
             pixels = normalise(torch.from_numpy(crop).permute(2, 0, 1)[None])
-            decisions.append(tracker.model.locate(tracker.state, pixels).extras["interacts"][0].numpy())
+            extras = tracker.model.locate(tracker.state, pixels).extras
+        if "interacts" not in extras or not extras["interacts"].shape[1]:
+            return None
+        decisions.append(extras["interacts"][0].numpy())
         crops.append(crop)
     return crops, np.stack(decisions)
 
 
-def _text(scores: dict[str, BenchmarkScore], shares: list[float], seconds: dict[str, float], output: Path) -> str:
+def _text(
+    scores: dict[str, BenchmarkScore], shares: list[float] | None, seconds: dict[str, float], output: Path
+) -> str:
     lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k)"]
     for label, title in TITLES.items():
         numbers = [100 * scores[label].values.get(name, float("nan")) for name in ("AO", "SR0.5", "SR0.75")]
         lines.append(f"{title:<48} " + " ".join(f"{number:6.1f}" for number in numbers))
-    lines.append("share of A tokens by block: " + ", ".join(f"{share:.2f}" for share in shares))
+    if shares is not None:
+        lines.append("share of A tokens by block: " + ", ".join(f"{share:.2f}" for share in shares))
     lines.append(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores")
     reports = output / "reports"
     lines += [
         f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
         f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
-        f"division:      {reports / 'division.png'}",
+        *([] if shares is None else [f"division:      {reports / 'division.png'}"]),
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
     ]
     return "\n".join(lines)

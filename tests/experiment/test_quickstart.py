@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from lib.config.paths import Paths
@@ -23,6 +24,7 @@ def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path:
     end = quickstart.run_quickstart(
         Paths(output=tmp_path, cache=tmp_path / "cache"),
         toy_got10k,
+        "transt_tiny",
         "quick",
         ("seed=3",),
         1,
@@ -31,6 +33,7 @@ def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path:
     assert end.exit_code == 130
     words, variables = asked[0]
     assert words[-1] == "seed=3"
+    assert words[words.index("--config") + 1] == "transt_tiny"
     assert words[words.index("--name") + 1] == "quick"
     assert variables == {
         "TRACKING_DATA_GOT10K": str(toy_got10k),
@@ -52,6 +55,15 @@ def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path:
     assert interacts.mean(axis=(0, 2)).tolist() == [1, 0, 1]
     assert len(crops) == len(sequences)
     assert all(crop.shape == (128, 128, 3) and crop.dtype == np.uint8 for crop in crops)
+
+
+@pytest.mark.parametrize("words", [("ostrack_tiny",), ("grm_tiny", "model.division.relation=one_stream")])
+def test_a_network_that_divides_nothing_has_no_division_to_draw(tmp_path: Path, toy_got10k: Path, words):
+    experiment = load_experiment(words[0], words[1:])
+    model = build_model(experiment)
+    torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
+    sequences = read_dataset("got10k", "official_val", toy_got10k)
+    assert quickstart._divisions(experiment, tmp_path / "weights.pth", sequences) is None
 
 
 def test_the_sequence_to_look_at_is_the_median():

@@ -35,6 +35,22 @@ def test_the_quickstart_leaves_scores_pictures_and_a_log(run, toy_got10k: Path, 
     assert json.loads((output / "reports" / "quickstart.json").read_text())["scores"] == summary["scores"]
 
 
+@pytest.mark.slow
+def test_the_quickstart_of_another_family_draws_what_it_has(run, toy_got10k: Path, environment: dict[str, str]):
+    """TransT has another head, crop and window, and nothing to divide."""
+    ended = run("quickstart.py", "--config", "transt_tiny", "--data", toy_got10k, "--processes", "1", *TOY)
+    assert ended.code == 0, ended.err
+    reports = Path(environment["TRACKING_OUTPUT"]) / "quickstart_transt_tiny_42" / "reports"
+    assert {"training.png", "success.png", "overlay.mp4", "overlay.png", "quickstart.json"} <= {
+        file.name for file in reports.iterdir()
+    }
+    assert "division" not in ended.out
+    assert not (reports / "division.png").exists()
+    summary = json.loads((reports / "quickstart.json").read_text())
+    assert summary.keys() == {"config", "scores", "seconds"}
+    assert summary["config"] == "transt_tiny"
+
+
 @pytest.mark.parametrize("words", [("--seed", "x"), ("--processes", "0"), ("--unknown",)])
 def test_wrong_arguments_are_exit_code_2(call, words: tuple[str, ...]):
     assert call("quickstart.py", *words).code == 2
