@@ -9,13 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lib.models.backbones.siamese import SiameseViT
-from lib.models.backbones.vit import ViTConfig
+from lib.models.backbones.siamese import SiameseViT, SiameseViTConfig
 from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import EncoderDecoder, TransformerConfig
-from lib.models.layers.fusion import begin_by_likeness
 from lib.models.layers.positions import full_grid, sine_positions
 
 _PUBLISHED_BACKBONE = "backbone.visual."
@@ -25,7 +23,7 @@ class StarkSVConfig(FamilyConfig):
     """The network."""
 
     name: Literal["stark_sv"]
-    backbone: ViTConfig = ViTConfig(style="clip", drop_path=0.0)
+    backbone: SiameseViTConfig = SiameseViTConfig()
     transformer: TransformerConfig = TransformerConfig()
     head: HeadConfig = HeadConfig(kind="corner")
 
@@ -59,8 +57,6 @@ class StarkSV(TrackingModel):
         device = self.bottleneck.weight.device
         positions = [full_grid(side, width, device) for side in (self.template_grid, self.search_grid)]
         self.register_buffer("positions", torch.cat(positions, dim=1), persistent=False)
-        if config.pretrained == "none":
-            self.transformer.encoder.apply(begin_by_likeness)
 
     def encode_template(self, template: Tensor, box: Tensor) -> Tensor:
         """See ``TrackingModel``; the box is of no use to this family."""
@@ -83,8 +79,8 @@ class StarkSV(TrackingModel):
         ``[B, 1, C]``.
 
         ``padding``: bool ``[B, F, F]`` of the template's grid and of the search region's, True for cells outside the
-        picture, as STARK marks them; they are then neither attended to nor counted in the positions. Every grid must
-        have a cell inside. Trackers and training here do not mark them.
+        picture, as STARK marks them; they are then neither attended to nor counted in the positions. Some cell must be
+        inside. Trackers and training here do not mark them.
         """
         tokens = torch.cat([template, search], dim=1)
         positions, outside = self.positions, None

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import Field
 from torch import Tensor
 
 from lib.models.backbones.image import ImageViT
+from lib.models.backbones.vit import ViTConfig
+
+
+class SiameseViTConfig(ViTConfig):
+    """The transformer of STARK-SV B/16 by default."""
+
+    style: Literal["timm", "clip"] = "clip"
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
 
 
 class SiameseViT(ImageViT):
