@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.experiment.profiling import profile_models
+from lib.experiment.costs import profile_models
 from lib.runtime.logs import set_up_logging
 
 

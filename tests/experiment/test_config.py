@@ -414,6 +414,8 @@ def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
         "exclusiveMaximum": lambda bound: value < bound,
         "multipleOf": lambda divisor: value % divisor == 0,
         "minItems": lambda count: len(value) >= count,
+        "maxItems": lambda count: len(value) <= count,
+        "prefixItems": lambda inner: all(accepts(*pair, root) for pair in zip(inner, value, strict=False)),
         "items": lambda inner: all(accepts(inner, item, root) for item in value),
         "properties": lambda inner: all(accepts(inner[key], value[key], root) for key in inner.keys() & value.keys()),
         "additionalProperties": lambda inner: all(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lib.experiment.config import load_config
-from lib.experiment.profiling import count_experiment, experiment_names
+from lib.experiment.costs import count_experiment, experiment_names
 from lib.export.cost import Cost
 
 DOCS = Path(__file__).parents[2] / "docs"

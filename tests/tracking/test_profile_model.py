@@ -11,7 +11,7 @@ import pytest
 
 from lib.experiment.build import build_model
 from lib.experiment.config import load_config
-from lib.experiment.profiling import experiment_names
+from lib.experiment.costs import experiment_names
 
 TWINS = [name for name in experiment_names() if name.endswith("_tiny")]
 QUICK = ["--frames", 2, "--warmup", 1, "--threads", 1]

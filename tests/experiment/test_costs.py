@@ -14,7 +14,7 @@ from toy_experiment import write_experiment
 from lib.config.schema import ConfigError
 from lib.experiment.build import build_model
 from lib.experiment.config import load_config
-from lib.experiment.profiling import (
+from lib.experiment.costs import (
     ModelReport,
     Row,
     Spread,
