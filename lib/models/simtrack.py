@@ -15,7 +15,7 @@ from lib.models.backbones.swin import SwinConfig
 from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
-from lib.models.layers.encoder_decoder import DecoderLayer
+from lib.models.layers.encoder_decoder import Decoder
 from lib.models.layers.positions import full_grid
 
 BackboneConfig = Annotated[SerialViTConfig | SwinConfig | PVTConfig, Field(discriminator="kind")]
@@ -72,7 +72,7 @@ class SimTrack(TrackingModel):
         self.template_grid, self.search_grid = template_size // cell, search_size // cell
         self.backbone = config.backbone.build(template_size, search_size)
         self.bottleneck = nn.Linear(self.backbone.width, config.bottleneck)
-        self.decoder = SearchDecoder(config.bottleneck, config.decoder_layers) if config.decoder_layers else None
+        self.decoder = _search_decoder(config.bottleneck, config.decoder_layers) if config.decoder_layers else None
         self.box_head = build_head(config.head, config.bottleneck, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
@@ -84,7 +84,9 @@ class SimTrack(TrackingModel):
         search_tokens, exemplar_tokens = self.backbone(state, search)
         tokens = self.bottleneck(search_tokens)
         if self.decoder is not None:
-            tokens = self.decoder(tokens, self.bottleneck(exemplar_tokens), self.search_grid, self.template_grid)
+            grids = (self.search_grid, self.template_grid)
+            search_places, places = (full_grid(grid, tokens.shape[-1], tokens.device) for grid in grids)
+            tokens = self.decoder(tokens, search_places, self.bottleneck(exemplar_tokens), places)
         features = tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
         return self.box_head(features)
 
@@ -98,26 +100,13 @@ class SimTrack(TrackingModel):
         return groups
 
 
-class SearchDecoder(nn.Module):
-    """``layers`` of STARK's decoder for tokens of ``width`` channels, and a norm after the last, as it has one."""
-
-    def __init__(self, width: int, layers: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(DecoderLayer(width, 8, 8 * width, dropout=0.1) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                nn.init.xavier_uniform_(parameter)
-
-    def forward(self, search: Tensor, exemplar: Tensor, search_grid: int, template_grid: int) -> Tensor:
-        """Search tokens ``[B, Nx, C]`` that have looked at exemplar tokens ``[B, Nz, C]``; the grids are their
-        sides."""
-        search_places, places = (
-            full_grid(grid, search.shape[-1], search.device) for grid in (search_grid, template_grid)
-        )
-        for layer in self.layers:
-            search = layer(search, search_places, exemplar, places)
-        return self.norm(search)
+def _search_decoder(width: int, layers: int) -> Decoder:
+    """STARK's decoder for tokens of ``width`` channels, its matrices starting from Xavier's rule as STARK's do."""
+    decoder = Decoder(width, heads=8, ffn=8 * width, dropout=0.1, depth=layers)
+    for parameter in decoder.parameters():
+        if parameter.ndim > 1:
+            nn.init.xavier_uniform_(parameter)
+    return decoder
 
 
 def simtrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:

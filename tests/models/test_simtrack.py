@@ -16,8 +16,9 @@ from lib.geometry.boxes import cxcywh_to_xyxy
 from lib.models.clip_names import clip_as_timm
 from lib.models.layers.exemplar_position import covered_share
 from lib.models.layers.foveal import foveal_window
+from lib.models.layers.positions import full_grid
 from lib.models.released import load_released
-from lib.models.simtrack import SearchDecoder, SimTrack, SimTrackConfig
+from lib.models.simtrack import SimTrack, SimTrackConfig
 from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "simtrack_b16.golden.npz", allow_pickle=False)
@@ -253,16 +254,18 @@ def test_network_exports():
 
 @torch.inference_mode()
 def test_decoder_asks_with_search_tokens_about_exemplar_tokens():
-    """Without its layers only the norm is left; exemplar tokens are a set with places, search tokens keep theirs."""
-    torch.manual_seed(0)
-    decoder = SearchDecoder(16, 2).eval()
-    search, exemplar = torch.randn(2, 9, 16), torch.randn(2, 4, 16)
-    found = decoder(search, exemplar, 3, 2)
-    assert found.shape == search.shape
-    assert not torch.allclose(found, decoder(search, exemplar.flip(1), 3, 2), atol=1e-4)
-    assert not torch.allclose(found, decoder(search, exemplar * 2, 3, 2), atol=1e-4)
-    for layer in decoder.layers:
-        layer.multihead_attn.out_proj.weight.zero_()
-    assert torch.equal(decoder(search, exemplar, 3, 2), decoder(search, exemplar * 2, 3, 2))
-    decoder.layers = torch.nn.ModuleList()
-    assert torch.equal(decoder(search, exemplar, 3, 2), decoder.norm(search))
+    """It is given both kinds of tokens behind the bottleneck and the places of their grids; the head gets its answer."""
+    model = tiny(decoder_layers=2).eval()
+    template, box, search = inputs()
+    state = model.encode_template(template, box)
+    search_tokens, exemplar_tokens = (model.bottleneck(tokens) for tokens in model.backbone(state, search))
+    seen = {}
+    model.decoder.register_forward_hook(lambda _, given, answer: seen.update(given=given, answer=answer))
+    model.box_head.register_forward_pre_hook(lambda _, given: seen.update(head=given[0]))
+    model.locate(state, search)
+    grid, template_grid = model.search_grid, model.template_grid
+    places = [full_grid(side, search_tokens.shape[-1], search.device) for side in (grid, template_grid)]
+    for ours, expected in zip(seen["given"], (search_tokens, places[0], exemplar_tokens, places[1]), strict=True):
+        assert torch.equal(ours, expected)
+    assert torch.equal(seen["head"].flatten(2).transpose(1, 2), seen["answer"])
+    assert not torch.equal(seen["answer"], search_tokens)
