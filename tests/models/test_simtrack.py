@@ -254,7 +254,7 @@ def test_network_exports():
 
 @torch.inference_mode()
 def test_decoder_asks_with_search_tokens_about_exemplar_tokens():
-    """It is given both kinds of tokens behind the bottleneck and the places of their grids; the head gets its answer."""
+    """It gets both kinds of tokens behind the bottleneck and the places of their grids; the head gets its answer."""
     model = tiny(decoder_layers=2).eval()
     template, box, search = inputs()
     state = model.encode_template(template, box)
