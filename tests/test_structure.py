@@ -16,10 +16,10 @@ FLOORS = {
     "models": 2,
     "losses": 3,
     "inference": 3,
-    "export": 3,
     "visualization": 3,
     "training": 4,
     "evaluation": 4,
+    "export": 4,
     "experiment": 5,
 }
 MODULES = sorted((ROOT / "lib").rglob("*.py"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -143,10 +143,3 @@ class Batch:
     def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return replace(self, **{name: change(v) for name, v in values.items() if isinstance(v, torch.Tensor)})
-
-
-class TrackResult(NamedTuple):
-    """What a tracker says of a frame: ``box`` float64 ``[4]`` xywh in image pixels, and its score, higher is surer."""
-
-    box: np.ndarray
-    score: float

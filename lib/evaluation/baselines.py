@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from lib.data.images import read_image
-from lib.data.types import Sequence, TrackResult
+from lib.data.types import Sequence
+from lib.inference.tracker import TrackResult
 
 
 class FrameTracker(Protocol):

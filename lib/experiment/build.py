@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -18,14 +17,17 @@ from lib.data.index import open_dataset
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.reach import Role
 from lib.data.sampling import Pool
-from lib.evaluation.runner import TrackerFactory
 from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree
+from lib.inference.eager import TorchNetwork
+from lib.inference.engine import Engine, TemplateOf
+from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
 from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
 from lib.models.initial import check_initial, load_initial
 from lib.models.registry import MODELS
 from lib.models.released import NO_TABLE, LoadReport, load_file
+from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.process import Process
 from lib.runtime.unpickling import is_plain_tree, read_inert
@@ -33,6 +35,8 @@ from lib.training.actor import Actor
 from lib.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
+
+EngineFactory = Callable[[int], Engine]
 
 
 def load_experiment(name: str | Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
@@ -48,22 +52,44 @@ def build_model(experiment: ExperimentConfig) -> TrackingModel:
     return model.eval()
 
 
-def build_tracker(
+def build_network(
     experiment: ExperimentConfig,
     checkpoint: str | Path | None = None,
     device: str = "cpu",
     dataset: str | None = None,
-) -> Tracker:
-    """A tracker with the weights of ``checkpoint`` (fresh ones without), and the test-time values of a benchmark.
+    compiled: bool = False,
+    captured: bool = False,
+) -> TorchNetwork:
+    """The network with the weights of ``checkpoint`` (fresh ones without), ready to find targets.
 
-    ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` says what differs there. Raises
-    ``CheckpointError`` for a checkpoint that cannot be read or is of another network.
+    ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` holds the values that differ there.
+    For ``compiled`` and ``captured`` see ``TorchNetwork``. Raises ``CheckpointError`` for a checkpoint that cannot be
+    read or is of another network.
     """
+    keep_large_buffers()
     experiment = experiment.for_benchmark(dataset)
     model = build_model(experiment)
     if checkpoint is not None:
         load_checkpoint_weights(model, Path(checkpoint))
-    return Tracker(model, experiment.template, experiment.search, experiment.test.tracker, device)
+    settings = TrackSettings(template=experiment.template, search=experiment.search, tracker=experiment.test.tracker)
+    return TorchNetwork(model, settings, device, experiment.test.precision, compiled, captured, experiment.name)
+
+
+def build_tracker(
+    experiment: ExperimentConfig | None = None,
+    checkpoint: str | Path | None = None,
+    device: str = "cpu",
+    dataset: str | None = None,
+    network: str | Path | None = None,
+) -> Tracker:
+    """A tracker of one target, with the network of ``build_network`` or the exported one in the folder ``network``."""
+    if (experiment is None) == (network is None):
+        raise ValueError("a tracker is built from an experiment or from the folder of an exported network: name one")
+    if network is not None:
+        from lib.export.exported import open_network
+
+        return Tracker(open_network(Path(network)))
+    return Tracker(build_network(experiment, checkpoint, device, dataset))
 
 
 def load_checkpoint_weights(model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE) -> LoadReport:
@@ -85,11 +111,26 @@ def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str
     return from_tree(content["experiment"], str(path), overrides, run)
 
 
-def tracker_factory(
-    experiment: ExperimentConfig, checkpoint: Path | None, device: str, dataset: str | None
-) -> TrackerFactory:
-    """What each process of a run calls to build its tracker; process n takes the n-th GPU, in turn, under ``cuda``."""
-    return partial(_build_numbered_tracker, experiment, checkpoint, device, dataset)
+def engine_factory(
+    experiment: ExperimentConfig,
+    checkpoint: Path | None,
+    device: str,
+    dataset: str | None,
+    batch: int | None = None,
+    template_of: TemplateOf | None = None,
+    compiled: bool = False,
+    captured: bool = False,
+) -> EngineFactory:
+    """Called with the most rows that are needed, it builds a network and its engine.
+
+    ``batch`` None takes what suits the device. For ``template_of`` see ``Engine``, for the rest ``build_network``.
+    """
+
+    def make(most: int) -> Engine:
+        network = build_network(experiment, checkpoint, device, dataset, compiled, captured)
+        return Engine(network, min(batch or network.suggested_batch, most), template_of=template_of)
+
+    return make
 
 
 def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
@@ -142,6 +183,7 @@ def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
 
 def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
     """Everything a run needs, its output under ``paths.output / experiment.name``."""
+    keep_large_buffers()
     check_files(experiment, paths)
     data = experiment.data
     train_pairs = build_pairs(experiment, paths, data.train)
@@ -196,11 +238,3 @@ def _crops_folder(experiment: ExperimentConfig, paths: Paths, source: SourceConf
         )
     folder = paths.crops[source.name] / source.split if source.name in paths.crops else None
     return folder if source in experiment.data.train or (folder is not None and folder.exists()) else None
-
-
-def _build_numbered_tracker(
-    experiment: ExperimentConfig, checkpoint: Path | None, device: str, dataset: str | None, number: int
-) -> Tracker:
-    if device == "cuda":
-        device = f"cuda:{number % max(torch.cuda.device_count(), 1)}"
-    return build_tracker(experiment, checkpoint, device, dataset)

@@ -17,7 +17,7 @@ from lib.config.yaml12 import read_yaml
 from lib.data.pairs import DataConfig
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
-from lib.inference.tracker import TrackerConfig
+from lib.inference.settings import Precision, TrackerConfig
 from lib.losses.objective import ObjectiveConfig
 from lib.models.registry import ModelConfig
 from lib.training.trainer import TrainConfig
@@ -28,13 +28,16 @@ Value = str | int | float | bool | None
 
 
 class TestingConfig(Section):
-    """Test time: the tracker's settings, and values that differ by benchmark.
+    """Test time: the tracker's settings, the network's precision, and values that differ by benchmark.
+
+    ``precision``: "bf16" and "fp16" run the network in autocast; heads stay in float32.
 
     ``per_dataset`` maps a benchmark's name to dotted keys and their values. Only settings that leave the weights alone
     may stand there; they are listed in ``PER_DATASET_KEYS``.
     """
 
     tracker: TrackerConfig = TrackerConfig()
+    precision: Precision = "fp32"
     per_dataset: dict[str, dict[str, Value]] = Field(default_factory=dict)
 
 

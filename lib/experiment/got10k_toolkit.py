@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence as Many
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 from PIL import Image
 
 from lib.data.images import read_image
-from lib.evaluation.baselines import FrameTracker
+from lib.inference.tracker import Tracker, follow
 
 
 class Got10kTracker:
@@ -24,7 +23,7 @@ class Got10kTracker:
     times. Boxes are xywh in pixels, as the toolkit reads them from the annotations: it shifts none.
     """
 
-    def __init__(self, tracker: FrameTracker, name: str, is_deterministic: bool = True) -> None:
+    def __init__(self, tracker: Tracker, name: str, is_deterministic: bool = True) -> None:
         self.name = name
         self.is_deterministic = is_deterministic
         self._tracker = tracker
@@ -44,17 +43,11 @@ class Got10kTracker:
         Images are read as in our runs, turned by their EXIF data; the toolkit's own loop does not turn them.
         """
         boxes, seconds = np.zeros((len(img_files), 4)), np.zeros(len(img_files))
-        for number, file in enumerate(img_files):
-            image = read_image(Path(file))
-            started = perf_counter()
-            if number == 0:
-                self.init(image, box)
-                boxes[0] = box
-            else:
-                boxes[number] = self.update(image)
-            seconds[number] = perf_counter() - started
+        images = (read_image(Path(file)) for file in img_files)
+        for step in follow(images, [box], self._tracker.network):
+            boxes[step.number], seconds[step.number] = step.results[0].box, step.seconds
             if visualize:
-                _show(image, boxes[number])
+                _show(step.image, boxes[step.number])
         return boxes, seconds
 
     forward_test = track

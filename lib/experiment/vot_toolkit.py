@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lib.data.images import read_image
-from lib.evaluation.baselines import FrameTracker
 from lib.experiment.build import (
     build_model,
     build_tracker,
@@ -27,12 +26,11 @@ from lib.experiment.build import (
     load_experiment,
 )
 from lib.experiment.config import ExperimentConfig, find_experiment
+from lib.inference.tracker import Tracker
 from lib.runtime.process import find_device
 
 if TYPE_CHECKING:
     from trax import Region
-
-    from lib.inference.tracker import Tracker
 
 # vot/tracker/__init__.py of vot-toolkit 0.9.0: a section of trackers.ini with another name is passed over.
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
@@ -99,7 +97,7 @@ def trackers_ini(choice: TrackerChoice, program: Path, identifier: str | None = 
     return "\n".join([f"[{section}]", *lines, ""])
 
 
-def serve(tracker: FrameTracker, name: str) -> None:
+def serve(tracker: Tracker, name: str) -> None:
     """Answer the toolkit over the standard streams until it ends the session; it may start any number of targets.
 
     A target is given as a rectangle, polygon or mask and answered as a rectangle, with the network's score as

@@ -1,172 +1,156 @@
-"""One tracked video: the template once, then a window, the network and a box for every frame."""
+"""One video: its targets' templates once, then look, find and place for every frame."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence as Boxlike
+from collections import abc
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from pydantic import Field
-from torch import Tensor
 
-from lib.config.schema import Section
-from lib.data.types import TrackResult
-from lib.geometry.boxes import clip_box, clip_center
-from lib.geometry.crop import (
-    CropConfig,
-    Value,
-    Window,
-    box_from_crop,
-    box_to_crop,
-    crop_window,
-    cut,
-    padding_value,
-    truncated_box,
-)
-from lib.geometry.grids import hann_window, hann_window_to_zero
-from lib.models.base import Prediction, TrackingModel, normalise
+from lib.geometry.crop import Window
+from lib.inference.network import Found, Network
+from lib.inference.target import Boxlike, Image, Target, View, begin, look, place
 
 
-class TrackerConfig(Section):
-    """How candidate boxes become one box.
+@dataclass(frozen=True, eq=False)
+class TrackResult:
+    """What a tracker finds in a frame; it unpacks as ``box, score``.
 
-    * ``window``: "multiply" weighs the scores with a Hann window before the best is taken (OSTrack, GRM), "blend" takes
-      ``1 - penalty`` of the scores and ``penalty`` of a Hann window that is 0 at the border (TransT), "none" does not.
-    * ``clip``: what keeps the box at the image. "margin": ``clip_margin`` pixels of it stay inside (OSTrack's
-      lineage); "center": its centre stays inside, and its sides between ``clip_margin`` and the image's (TransT).
-    * ``template_box``: the target's box in the template crop, as the network is told it. "label": centred like the
-      labels of training; "truncated": its corner cut to whole crop pixels, as SimTrack's published tracker does.
+    ``box`` float64 ``[4]`` xywh in image pixels; ``score``, higher is surer, before the Hann window. ``view`` is the
+    crop that the network saw; ``found`` its answers to the whole batch, of which ``row`` is this target's. A tracker
+    without a network (``lib.evaluation.baselines``) has neither.
     """
 
-    window: Literal["multiply", "blend", "none"] = "multiply"
-    penalty: float = Field(default=0.49, ge=0, le=1)
-    clip: Literal["margin", "center"] = "margin"
-    clip_margin: int = Field(default=10, ge=1)
-    template_box: Literal["label", "truncated"] = "label"
+    box: np.ndarray
+    score: float
+    view: View | None = None
+    found: Found | None = None
+    row: int = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.box, self.score))
+
+    @property
+    def window(self) -> Window | None:
+        """The square of image pixels that the crop shows."""
+        return self.view.window if self.view else None
+
+    @property
+    def crop(self) -> np.ndarray | None:
+        """The search crop, uint8 RGB ``[S, S, 3]``."""
+        return self.view.pixels if self.view else None
+
+    @property
+    def prediction(self) -> Any:
+        """All candidates of the batch (``lib.models.base.Prediction``), None for an exported network."""
+        return self.found.prediction if self.found else None
 
 
 class Tracker:
-    """Follows one target with ``model``, which is moved to ``device`` and put into eval mode.
+    """Follows one target with ``network``.
 
     Between calls it keeps ``state`` (the encoded template), ``box`` (the last box, float64 ``[4]`` xywh in pixels) and
-    ``network_seconds`` (what the network alone took in the last call; crop and transfer to the device not counted).
-    A crop whose fill is "mean" shows the mean colour of the first frame outside every frame, as in TransT.
+    ``network_seconds``, the time of the network alone in the last call: transfer to its device, normalization,
+    network and choice of the best box.
     """
 
-    def __init__(
-        self,
-        model: TrackingModel,
-        template: CropConfig,
-        search: CropConfig,
-        config: TrackerConfig,
-        device: str | torch.device,
-    ) -> None:
-        self.model = model.to(device).eval()
-        self.device = torch.device(device)
+    def __init__(self, network: Network) -> None:
+        self.network = network
         self.state: Any = None
-        self.box: np.ndarray | None = None
         self.network_seconds = 0.0
-        self._template = template
-        self._search = search
-        self._config = config
-        self._search_padding: Value = 0
-        self._hann: Tensor | None = None
+        self._target: Target | None = None
 
-    @torch.inference_mode()
-    def init(self, image: np.ndarray, box: np.ndarray | Boxlike[float]) -> None:
+    @property
+    def box(self) -> np.ndarray | None:
+        """The target's last box; None before ``init``. Set it to look elsewhere in the next frame."""
+        return self._target.box if self._target else None
+
+    @box.setter
+    def box(self, box: np.ndarray) -> None:
+        assert self._target is not None, "a box is set before init()"
+        self._target = self._target._replace(box=np.array(box, dtype=np.float64))
+
+    def init(self, image: Image, box: Boxlike) -> None:
         """Take the target from ``image`` (RGB uint8 ``[H, W, 3]``) at ``box`` (xywh in pixels).
 
         Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image.
         """
-        _check_image(image)
-        box = _checked_box(box, image.shape)
-        window = crop_window(box, self._template.factor, self._template.context)
-        size = self._template.size
-        if self._config.template_box == "label":
-            crop_box = torch.as_tensor(box_to_crop(box, box, size / window.side, size), dtype=torch.float32)
-        else:
-            crop_box = torch.as_tensor(truncated_box(box, size / window.side, size), dtype=torch.float32)
-        pixels = self._pixels(image, window, size, padding_value(image, self._template.fill))
-        started = self._now()
-        self.state = self.model.encode_template(pixels, crop_box[None].to(self.device))
-        self.network_seconds = self._now() - started
-        self.box = box
-        self._search_padding = padding_value(image, self._search.fill)
+        (self._target,), self.state, self.network_seconds = _start(self.network, image, [box])
 
-    @torch.inference_mode()
-    def update(self, image: np.ndarray) -> TrackResult:
+    def update(self, image: Image) -> TrackResult:
         """The target's box in the next ``image`` (RGB uint8 ``[H, W, 3]``).
 
-        The score is the network's own for the chosen box, before the Hann window. Raises ``ValueError`` for another
-        kind of image and where the network answers NaN.
+        Raises ``ValueError`` for another kind of image and where the network answers NaN.
         """
-        assert self.box is not None, "update() before init()"
-        _check_image(image)
-        window = crop_window(self.box, self._search.factor, self._search.context)
-        size = self._search.size
-        pixels = self._pixels(image, window, size, self._search_padding)
-        started = self._now()
-        prediction = self.model.locate(self.state, pixels)
-        self.network_seconds = self._now() - started
-
-        crop_box, score = self._choose(prediction)
-        box = box_from_crop(crop_box, self.box, size / window.side, size)
-        if not (np.isfinite(box).all() and math.isfinite(score)):
-            raise ValueError("the network answered a box or score that is not finite: its weights are no good")
-        clip = clip_box if self._config.clip == "margin" else clip_center
-        self.box = clip(box, image.shape[0], image.shape[1], self._config.clip_margin)
-        return TrackResult(self.box.copy(), score)
-
-    def _pixels(self, image: np.ndarray, window: Window, size: int, padding: Value) -> Tensor:
-        crop = torch.from_numpy(cut(image, window, size, padding)).to(self.device)
-        return normalise(crop.permute(2, 0, 1)[None])
-
-    def _choose(self, prediction: Prediction) -> tuple[np.ndarray, float]:
-        """The best candidate: its box, cxcywh in fractions of the crop, and its score before the window."""
-        scores = prediction.scores[0]
-        best = int(self._weighed(scores).argmax())
-        return prediction.boxes[0, best].float().cpu().numpy(), float(scores[best])
-
-    def _weighed(self, scores: Tensor) -> Tensor:
-        """The scores ``[N]`` of the cells of a square grid, row by row, in favour of the middle."""
-        if self._config.window == "none":
-            return scores
-        if self._hann is None or len(self._hann) != len(scores):
-            cells = math.isqrt(len(scores))
-            assert cells * cells == len(scores), f"{len(scores)} candidates are no square grid"
-            shape = hann_window if self._config.window == "multiply" else hann_window_to_zero
-            self._hann = shape(cells).flatten().to(self.device)
-        if self._config.window == "multiply":
-            return scores * self._hann
-        return (1 - self._config.penalty) * scores + self._config.penalty * self._hann
-
-    def _now(self) -> float:
-        """Seconds, after the device has done what it was given."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return perf_counter()
+        assert self._target is not None, "update() before init()"
+        (result,), self.network_seconds = _advance(self.network, image, [self._target], self.state)
+        self._target = self._target._replace(box=result.box.copy())
+        return result
 
 
-def _check_image(image: np.ndarray) -> None:
-    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
-        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"an image is an RGB uint8 array [H, W, 3], not {found}")
-    if 0 in image.shape:
-        raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} pixels holds no target")
+class Step(NamedTuple):
+    """A tracked frame: its ``number``, from 0, the ``image`` and a result for each target. ``seconds`` passed from the
+    image to the results, ``network_seconds`` of them in the network. In the first frame the results are the given boxes
+    with score 1, and the network encodes the templates."""
+
+    number: int
+    image: np.ndarray
+    results: tuple[TrackResult, ...]
+    seconds: float
+    network_seconds: float
 
 
-def _checked_box(box: np.ndarray | Boxlike[float], image_shape: tuple[int, ...]) -> np.ndarray:
-    """``box`` as float64 ``[4]``, its own copy."""
-    checked = np.array(box, dtype=np.float64)
-    if checked.shape != (4,):
-        raise ValueError(f"a first box is four numbers x, y, w, h, not an array of shape {list(checked.shape)}")
-    x, y, w, h = checked
-    if not np.isfinite(checked).all() or w <= 0 or h <= 0:
-        raise ValueError(f"the first box {checked.tolist()} has no size; x, y, w, h must be finite, w and h above 0")
-    height, width = image_shape[:2]
-    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        raise ValueError(f"the first box {checked.tolist()} lies outside the image of {width} x {height} pixels")
-    return checked
+def follow(frames: Iterable[np.ndarray], boxes: abc.Sequence[Boxlike], network: Network) -> Iterator[Step]:
+    """Follow several targets through one video, as one batch: a step for each of ``frames`` (RGB uint8 ``[H, W, 3]``).
+
+    ``boxes`` are the targets in the first frame, xywh in pixels; at most ``network.batch`` of them. Raises as
+    ``Tracker`` does, and ``ValueError`` for no target or too many.
+    """
+    if len(boxes) == 0 or (network.batch is not None and len(boxes) > network.batch):
+        most = "name one or more" if network.batch is None else f"this network takes 1 to {network.batch} at once"
+        raise ValueError(f"{len(boxes)} targets in a video; {most}")
+    targets: list[Target] = []
+    state: tuple[Any, ...] = ()
+    for number, image in enumerate(frames):
+        started = perf_counter()
+        if number == 0:
+            targets, state, network_seconds = _start(network, image, boxes)
+            results = [TrackResult(target.box.copy(), 1.0) for target in targets]
+        else:
+            results, network_seconds = _advance(network, image, targets, state)
+            targets = [
+                target._replace(box=result.box.copy()) for target, result in zip(targets, results, strict=True)
+            ]
+        yield Step(number, image, tuple(results), perf_counter() - started, network_seconds)
+
+
+def _start(
+    network: Network, image: Image, boxes: abc.Sequence[Boxlike]
+) -> tuple[list[Target], tuple[Any, ...], float]:
+    """Targets at these boxes of an image, the network's state of them, and the seconds it took for that."""
+    firsts = [begin(image, box, network.settings) for box in boxes]
+    crops, crop_boxes = np.stack([first.view.pixels for first in firsts]), np.stack([first.box for first in firsts])
+    started = perf_counter()
+    state = network.encode(crops, crop_boxes)
+    return [first.target for first in firsts], state, perf_counter() - started
+
+
+def _advance(
+    network: Network, image: Image, targets: abc.Sequence[Target], state: tuple[Any, ...]
+) -> tuple[list[TrackResult], float]:
+    """The targets in the next image, and the seconds of the network."""
+    settings = network.settings
+    views = [look(image, target, settings.search) for target in targets]
+    crops = np.stack([view.pixels for view in views]) if len(views) > 1 else views[0].pixels[None]
+    started = perf_counter()
+    found = network.find(state, crops)
+    seconds = perf_counter() - started
+    results = []
+    for row, view in enumerate(views):
+        score = float(found.scores[row])
+        box = place(found.boxes[row], score, view, settings.tracker)
+        results.append(TrackResult(box, score, view, found, row))
+    return results, seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -105,14 +105,14 @@ class TrackingModel(nn.Module):
     family: str
 
     @abstractmethod
-    def encode_template(self, template: Tensor, box: Tensor) -> Any:
-        """State of the target: a tensor or a tuple of tensors with a leading batch axis.
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
+        """State of the target: a tuple of tensors with a leading batch axis.
 
         ``template`` ``[B, 3, Hz, Wz]`` normalised; ``box`` ``[B, 4]`` xywh in fractions of the template crop.
         """
 
     @abstractmethod
-    def locate(self, state: Any, search: Tensor, epoch: int | None = None) -> Prediction:
+    def locate(self, state: tuple[Tensor, ...], search: Tensor, epoch: int | None = None) -> Prediction:
         """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalised."""
 
     @abstractmethod

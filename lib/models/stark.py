@@ -35,8 +35,8 @@ class StarkSVConfig(FamilyConfig):
 class StarkSV(TrackingModel):
     """A Siamese ViT, a transformer with one query on the tokens of both images, and a head on the search region's.
 
-    The state of a target is its projected tokens ``[B, Nz, C]``. ``extras`` of a prediction hold ``attention``
-    ``[B, F, F]``: the dot product of the decoded query with each search token, without a softmax.
+    The state of a target is one tensor, its projected tokens ``[B, Nz, C]``. ``extras`` of a prediction hold
+    ``attention`` ``[B, F, F]``: the dot product of the decoded query with each search token, without a softmax.
 
     Parts of the public network never learn and are kept as it has them: the softmax over the one query is 1, so that
     no gradient reaches how it attends to itself (``transformer.decoder.layers.*.self_attn.in_proj_*``, rows of queries
@@ -58,19 +58,19 @@ class StarkSV(TrackingModel):
         positions = [full_grid(side, width, device) for side in (self.template_grid, self.search_grid)]
         self.register_buffer("positions", torch.cat(positions, dim=1), persistent=False)
 
-    def encode_template(self, template: Tensor, box: Tensor) -> Tensor:
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
         """See ``TrackingModel``; the box is of no use to this family."""
-        return self.project(self.backbone(template))
+        return (self.project(self.backbone(template)),)
 
-    def locate(self, state: Tensor, search: Tensor, epoch: int | None = None) -> HeadPrediction:
+    def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
         """See ``TrackingModel``."""
-        return self.predict(*self.fuse(state, self.project(self.backbone(search))))
+        return self.predict(*self.fuse(*state, self.project(self.backbone(search))))
 
     def project(self, tokens: Tensor) -> Tensor:
         """Backbone tokens ``[B, N, width]`` through the 1x1 convolution: ``[B, N, C]``, not in bfloat16 under autocast
         either, since the transformer adds to them layer after layer."""
         projected = self.bottleneck(tokens.transpose(1, 2)[..., None]).squeeze(-1).transpose(1, 2)
-        return projected.to(self.bottleneck.weight.dtype)
+        return projected.to(self.query_embed.weight.dtype)
 
     def fuse(
         self, template: Tensor, search: Tensor, padding: tuple[Tensor, Tensor] | None = None

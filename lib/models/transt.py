@@ -30,8 +30,8 @@ class TransTConfig(FamilyConfig):
 class TransT(TrackingModel):
     """Features of both crops from the same backbone and projection, fused, then a head on the search tokens.
 
-    The state of a target is what the fusion network keeps of the template's tokens, ``[B, Nz, C]``: the backbone sees
-    the template once a video. The box of the target in the template is not used.
+    The state of a target is one tensor, what the fusion network keeps of the template's tokens, ``[B, Nz, C]``: the
+    backbone sees the template once a video. The box of the target in the template is not used.
 
     The template passes the backbone before the search region does; in the published code it comes second. That decides
     nothing but the order in which BatchNorm's running statistics take in the two crops of a group.
@@ -49,13 +49,13 @@ class TransT(TrackingModel):
         if config.pretrained == "none":
             self.fusion.apply(begin_by_likeness)
 
-    def encode_template(self, template: Tensor, box: Tensor) -> Tensor:
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
         """See ``TrackingModel``."""
-        return self.fusion.remember(self._embed(template))
+        return (self.fusion.remember(self._embed(template)),)
 
-    def locate(self, state: Tensor, search: Tensor, epoch: int | None = None) -> HeadPrediction:
+    def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
         """See ``TrackingModel``. ``extras`` is empty."""
-        fused = self.fusion(state, self._embed(search))
+        fused = self.fusion(*state, self._embed(search))
         return self.box_head(fused.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
 
     def _embed(self, images: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lib.data.images import read_image
-from lib.data.types import Sequence, TrackResult
+from lib.data.types import Sequence
+from lib.inference.tracker import TrackResult
 from lib.evaluation.baselines import ForeignTemplateTracker, StaticTracker
 
 MakeSequence = Callable[..., Sequence]

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.data.types import Sequence, TrackResult
+from lib.data.types import Sequence
+from lib.inference.tracker import TrackResult
 from lib.evaluation.baselines import StaticTracker
 from lib.evaluation.claims import Claims
 from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows

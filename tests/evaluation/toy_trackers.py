@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.types import TrackResult
+from lib.inference.tracker import TrackResult
 from lib.evaluation.baselines import FrameTracker
 
 

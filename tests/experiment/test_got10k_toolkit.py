@@ -12,7 +12,8 @@ from PIL import Image
 from toy_experiment import write_experiment
 
 from lib.data.images import read_image
-from lib.data.types import Sequence, TrackResult
+from lib.data.types import Sequence
+from lib.inference.tracker import TrackResult
 from lib.evaluation.attempt import track_sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.results import open_results

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from lib.geometry.boxes import clip_box
+from lib.geometry.clip import clip_box
 from lib.geometry.crop import (
     CropConfig,
     Value,

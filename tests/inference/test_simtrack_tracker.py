@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.geometry.boxes import clip_box
+from lib.geometry.clip import clip_box
 from lib.geometry.crop import CropConfig, box_to_crop, crop_window, cut
 from lib.inference.tracker import Tracker, TrackerConfig
 from lib.models.released import load_released

@@ -1,0 +1,222 @@
+"""A network of this project's own, run by PyTorch behind the interface of ``lib.inference.network``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib.geometry.grids import hann_window, hann_window_to_zero
+from lib.inference.network import Found
+from lib.inference.settings import Precision, TrackerConfig, TrackSettings
+from lib.models.base import IMAGE_MEAN, IMAGE_STD, Prediction, TrackingModel
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SMALL = 20_000_000  # parameters
+
+
+class NormalizedCrops(nn.Module):
+    """Crops uint8 ``[B, S, S, 3]`` -> network input ``[B, 3, S, S]`` float32: ``lib.models.base.normalise`` to the bit,
+    in half of its time, since the bytes are put in planes first and nothing is allocated twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        planes = crops.permute(0, 3, 1, 2).contiguous().float()
+        return planes.div_(255).sub_(self.mean).div_(self.std)
+
+
+class EncodeGraph(nn.Module):
+    """Template crops uint8 ``[B, S, S, 3]`` and boxes ``[B, 4]`` -> the leaves of the model's state."""
+
+    def __init__(self, model: TrackingModel) -> None:
+        super().__init__()
+        self.model, self.normalize = model, NormalizedCrops()
+
+    def forward(self, crops: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
+        return self.model.encode_template(self.normalize(crops), boxes)
+
+
+class FindGraph(nn.Module):
+    """Search crops uint8 ``[B, S, S, 3]`` and the leaves of a state -> the best candidates, float32 ``[B, 6]`` (box
+    cxcywh, score before the window, the candidate's number), and the prediction they are chosen from.
+
+    ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle.
+    """
+
+    def __init__(self, model: TrackingModel, config: TrackerConfig) -> None:
+        super().__init__()
+        self.model, self.normalize, self.config = model, NormalizedCrops(), config
+        self.register_buffer("window", torch.empty(0), persistent=False)
+
+    def forward(self, crops: Tensor, *state: Tensor) -> tuple[Tensor, Prediction]:
+        prediction = self.model.locate(state, self.normalize(crops))
+        scores = prediction.scores.float()
+        best = self._weighed(scores).argmax(dim=1)
+        rows = best[:, None]
+        boxes = prediction.boxes.gather(1, rows[:, :, None].expand(-1, -1, 4)).squeeze(1)
+        return torch.cat([boxes.float(), scores.gather(1, rows), rows.float()], dim=1), prediction
+
+    def _weighed(self, scores: Tensor) -> Tensor:
+        if self.config.window == "none":
+            return scores
+        if self.window.shape != scores.shape[1:]:
+            self.window = self._make_window(scores.shape[1]).to(scores.device)
+        if self.config.window == "multiply":
+            return scores * self.window
+        return (1 - self.config.penalty) * scores + self.config.penalty * self.window
+
+    def _make_window(self, candidates: int) -> Tensor:
+        cells = math.isqrt(candidates)
+        assert cells * cells == candidates, f"{candidates} candidates are no square grid"
+        shape = hann_window if self.config.window == "multiply" else hann_window_to_zero
+        return shape(cells).flatten()
+
+
+class TorchNetwork:
+    """``model`` on ``device`` in eval mode, behind ``lib.inference.network.Network``; the model is the network's own.
+
+    * ``precision``: "bf16" and "fp16" run in autocast, as training does. Weights that autocast would cast anew in each
+      call are cast once; the results are the same to the bit.
+    * ``compiled``: ``torch.compile`` of ``find``, for each number of rows that a state has; the first call of each
+      takes minutes for a large network.
+    * ``captured``: on CUDA, ``find`` is recorded as a graph for each number of rows and replayed.
+    """
+
+    batch = None
+
+    def __init__(
+        self,
+        model: TrackingModel,
+        settings: TrackSettings,
+        device: str | torch.device = "cpu",
+        precision: Precision = "fp32",
+        compiled: bool = False,
+        captured: bool = False,
+        name: str = "",
+    ) -> None:
+        self._place = torch.device(device)
+        if precision == "bf16" and self._place.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+            raise ValueError(f"test.precision: bf16, which {torch.cuda.get_device_name(self._place)} lacks; set fp16")
+        if captured and self._place.type != "cuda":
+            raise ValueError(f"a graph is captured on CUDA, not on {self._place}; leave --capture out")
+        self.model = model.to(self._place).eval()
+        self.settings, self.name, self.device, self.precision = settings, name, str(self._place), precision
+        if precision != "fp32":
+            cast_weights(self.model, DTYPES[precision])
+        self.encode_graph = EncodeGraph(self.model).to(self._place).eval()
+        self.find_graph = FindGraph(self.model, settings.tracker).to(self._place).eval()
+        self._fixed = compiled or captured
+        self._find: Callable[..., tuple[Tensor, Prediction]] = self.find_graph
+        if compiled:
+            options = {"freezing": True} if self._place.type == "cpu" else {}
+            self._find = torch.compile(self.find_graph, dynamic=False, options=options)
+        if captured:
+            self._find = CapturedGraphs(self._find)
+
+    @property
+    def suggested_batch(self) -> int:
+        """A GPU needs many crops to be busy; on a CPU only small networks gain from a batch (docs/speed.md)."""
+        if self._place.type != "cpu":
+            return 32
+        return 8 if sum(parameter.numel() for parameter in self.model.parameters()) < SMALL else 1
+
+    @torch.inference_mode()
+    def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[Tensor, ...]:
+        """See ``Network``."""
+        with self._autocast():
+            return self.encode_graph(self._send(crops), self._send(boxes.astype(np.float32)))
+
+    @torch.inference_mode()
+    def find(self, state: tuple[Tensor, ...], crops: np.ndarray) -> Found:
+        """See ``Network``."""
+        rows, slots = crops.shape[0], state[0].shape[0]
+        if rows < slots and self._fixed:
+            crops = np.concatenate([crops, np.zeros((slots - rows, *crops.shape[1:]), dtype=crops.dtype)])
+        elif rows < slots:
+            state = tuple(leaf[:rows] for leaf in state)
+        with self._autocast():
+            best, prediction = self._find(self._send(crops), *state)
+        answers = best[:rows].cpu().numpy()
+        return Found(answers[:, :4], answers[:, 4], answers[:, 5].astype(np.int64), prediction)
+
+    @torch.inference_mode()
+    def blank(self, state: tuple[Tensor, ...], slots: int) -> tuple[Tensor, ...]:
+        """See ``Network``."""
+        return tuple(leaf.new_zeros((slots, *leaf.shape[1:])) for leaf in state)
+
+    @torch.inference_mode()
+    def put(self, states: tuple[Tensor, ...], slot: int, state: tuple[Tensor, ...]) -> None:
+        """See ``Network``."""
+        for leaf, row in zip(states, state, strict=True):
+            leaf[slot] = row[0]
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self._place.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+    def _send(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(self._place)
+
+
+def cast_weights(model: TrackingModel, dtype: torch.dtype) -> None:
+    """Cast the weights of linear layers, convolutions and attentions once, as autocast does in every call.
+
+    Heads stay float32, as they leave autocast.
+    """
+    for name, module in model.named_modules():
+        if name.partition(".")[0] == "box_head":
+            continue
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.MultiheadAttention)):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)
+
+
+class _Captured(NamedTuple):
+    """A recorded graph with the tensors that it reads and writes."""
+
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, Prediction]
+
+
+class CapturedGraphs:
+    """``function`` of CUDA tensors as a CUDA graph for each number of rows of its first argument.
+
+    The outputs are overwritten by the next call with as many rows.
+    """
+
+    WARM_UP = 3  # calls before a capture: libraries choose and allocate in their first ones
+
+    def __init__(self, function: Callable[..., tuple[Tensor, Prediction]]) -> None:
+        self._function = function
+        self._graphs: dict[int, _Captured] = {}
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, Prediction]:
+        rows = inputs[0].shape[0]
+        if rows not in self._graphs:
+            self._graphs[rows] = self._capture(tuple(tensor.clone() for tensor in inputs))
+        captured = self._graphs[rows]
+        for own, given in zip(captured.inputs, inputs, strict=True):
+            own.copy_(given)
+        captured.graph.replay()
+        return captured.outputs
+
+    def _capture(self, inputs: tuple[Tensor, ...]) -> _Captured:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(self.WARM_UP):
+                self._function(*inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outputs = self._function(*inputs)
+        return _Captured(graph, inputs, outputs)

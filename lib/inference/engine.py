@@ -1,0 +1,229 @@
+"""Many sequences at once: look, find and place for a batch of targets, each in its own video.
+
+A batch has a row for each target. A row whose sequence is finished gets the next sequence at once. There are two
+batches: while the network works on one, threads read, decode and cut the next frames of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from lib.data.images import open_image
+from lib.inference.network import Network
+from lib.inference.target import FirstView, Target, View, begin, look, place
+from lib.inference.tracks import Failure, Track, failure_of
+from lib.runtime.cores import usable_cores
+
+if TYPE_CHECKING:
+    from lib.data.source import Location
+    from lib.data.types import Sequence
+
+Outcome = tuple["Sequence", Track | Failure]
+Take = Callable[[], "Sequence | None"]
+# The frame and the box, xywh in pixels, from which a sequence's template is cut.
+TemplateOf = Callable[["Sequence"], tuple["Location", np.ndarray]]
+
+BATCHES = 2  # in turn
+MOST_THREADS = 16
+
+
+class Engine:
+    """Tracks sequences with ``network``, ``slots`` in a batch (the network's own number where its batch is fixed).
+
+    ``threads`` look at frames while the network works; without a number, as many as the process has cores.
+    ``template_of`` shows the network another target than the sequence's own, which a baseline does. With one slot
+    boxes and scores equal those of ``Tracker`` to the bit; in larger batches the sums of matrix products may be ordered
+    otherwise, see docs/testing.md for the measured bound.
+    """
+
+    def __init__(
+        self, network: Network, slots: int = 1, threads: int | None = None, template_of: TemplateOf | None = None
+    ) -> None:
+        assert slots > 0, slots
+        self.network = network
+        self.slots = network.batch or slots
+        self._threads = threads or min(usable_cores(), MOST_THREADS)
+        self._template_of = template_of
+
+    def run(self, take: Take, show: Callable[[int], None] = lambda frames: None) -> Iterator[Outcome]:
+        """Each sequence that ``take`` gives, with its track or the reason why there is none, in the order they end.
+
+        ``take`` is asked whenever a row is free, until it gives None. ``show`` is called with the number of frames done
+        of the sequences that have not ended. What a frame or a first box raises ends that sequence; what the network
+        raises ends the run.
+        """
+        exhausted = False
+        with _one_thread_a_crop(), ThreadPoolExecutor(self._threads, "look") as pool:
+            clock = _Clock()
+            batches = [_Batch(self.network, self.slots, pool, clock) for _ in range(BATCHES)]
+            try:
+                while True:
+                    while not exhausted and len(batch := min(batches, key=len)) < self.slots:
+                        sequence = take()
+                        exhausted = sequence is None
+                        if sequence is not None:
+                            outcome = batch.begin(sequence, self._template_of)
+                            if outcome is not None:
+                                yield sequence, outcome
+                    if not any(map(len, batches)):
+                        return
+                    for batch in batches:
+                        yield from batch.step()
+                    show(sum(batch.frames for batch in batches))
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_a_crop() -> Iterator[None]:
+    """OpenCV's own threads would compete with those that look."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+class _Clock:
+    """Shares the time that passes among the frames that are tracked in it."""
+
+    def __init__(self) -> None:
+        self._last = perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last call."""
+        now = perf_counter()
+        seconds, self._last = now - self._last, now
+        return seconds
+
+
+class _Row:
+    """A sequence that is being tracked; its lists have a value for each frame that is done."""
+
+    def __init__(self, sequence: Sequence, target: Target, seconds: float, network_seconds: float) -> None:
+        self.sequence, self.target = sequence, target
+        self.boxes = [np.array(sequence.boxes[0], dtype=np.float64)]
+        self.scores, self.seconds, self.network_seconds = [1.0], [seconds], [network_seconds]
+        self.view: Future[View]
+
+    def append(self, box: np.ndarray, score: float, seconds: float, network_seconds: float) -> None:
+        """Take the result of the next frame."""
+        self.target = self.target._replace(box=box)
+        self.boxes.append(box)
+        self.scores.append(score)
+        self.seconds.append(seconds)
+        self.network_seconds.append(network_seconds)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all frames are done."""
+        return len(self.boxes) == len(self.sequence)
+
+    def track(self) -> Track:
+        """All results."""
+        columns = (np.array(values) for values in (self.scores, self.seconds, self.network_seconds))
+        return Track(np.stack(self.boxes), *columns)
+
+
+class _Batch:
+    """Targets in one batch: row i of ``_rows`` has row i of the state. The place of one that ends goes to the last."""
+
+    def __init__(self, network: Network, slots: int, pool: ThreadPoolExecutor, clock: _Clock) -> None:
+        self._network, self._slots, self._pool, self._clock = network, slots, pool, clock
+        size = network.settings.search.size
+        self._crops = np.zeros((slots, size, size, 3), dtype=np.uint8)
+        self._state: tuple[Any, ...] = ()
+        self._rows: list[_Row] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def frames(self) -> int:
+        """How many frames of its sequences are done."""
+        return sum(len(row.boxes) for row in self._rows)
+
+    def begin(self, sequence: Sequence, template_of: TemplateOf | None) -> Track | Failure | None:
+        """Give a row to a sequence; its outcome if there is nothing to track."""
+        started = perf_counter()
+        try:
+            if not len(sequence):
+                raise ValueError(f"sequence {sequence.name} has no frames")
+            first = self._first_view(sequence.frames[0], sequence.boxes[0])
+            shown = first if template_of is None else self._first_view(*template_of(sequence))
+        except Exception as error:  # of this sequence alone, which is reported with its traceback
+            return failure_of(error)
+        encoding = perf_counter()
+        state = self._network.encode(shown.view.pixels[None], shown.box[None])
+        ended = perf_counter()
+        self._clock.lap()
+        row = _Row(sequence, first.target, ended - started, ended - encoding)
+        if row.ended:
+            return row.track()
+        if not self._state:
+            self._state = self._network.blank(state, self._slots)
+        self._network.put(self._state, len(self._rows), state)
+        self._rows.append(row)
+        self._look(row)
+        return None
+
+    def step(self) -> Iterator[Outcome]:
+        """Find every target in its next frame; yields the sequences that end with it, each with its outcome."""
+        outcomes: list[Outcome] = []
+        views: dict[_Row, View] = {}
+        for row in list(self._rows):
+            try:
+                views[row] = row.view.result()
+            except Exception as error:  # of this sequence alone, which is reported with its traceback
+                outcomes.append((row.sequence, failure_of(error)))
+                self._remove(row)
+        if views:
+            outcomes += self._find([views[row] for row in self._rows])
+        yield from outcomes
+
+    def _find(self, views: list[View]) -> list[Outcome]:
+        """The network's answers for the views of all rows; the next looks are begun, and rows that ended are free."""
+        rows, config = list(self._rows), self._network.settings.tracker
+        for number, view in enumerate(views):
+            self._crops[number] = view.pixels
+        started = perf_counter()
+        found = self._network.find(self._state, self._crops[: len(rows)])
+        network_share = (perf_counter() - started) / len(rows)
+        share = self._clock.lap() / len(rows)
+        outcomes: list[Outcome] = []
+        for row, view, found_box, score in zip(rows, views, found.boxes, found.scores.tolist(), strict=True):
+            try:
+                row.append(place(found_box, score, view, config), score, share, network_share)
+            except ValueError as error:  # the network gave NaN
+                outcomes.append((row.sequence, failure_of(error)))
+            else:
+                if not row.ended:
+                    self._look(row)
+                    continue
+                outcomes.append((row.sequence, row.track()))
+            self._remove(row)
+        return outcomes
+
+    def _first_view(self, frame: Location, box: np.ndarray) -> FirstView:
+        return begin(open_image(frame), box, self._network.settings)
+
+    def _look(self, row: _Row) -> None:
+        frame = row.sequence.frames[len(row.boxes)]
+        search = self._network.settings.search
+        row.view = self._pool.submit(lambda target: look(open_image(frame), target, search), row.target)
+
+    def _remove(self, row: _Row) -> None:
+        """Free a row; the last one moves to its place."""
+        number, last = self._rows.index(row), len(self._rows) - 1
+        self._rows[number] = self._rows[last]
+        self._rows.pop()
+        if number < last:
+            self._network.put(self._state, number, tuple(leaf[last : last + 1] for leaf in self._state))

@@ -1,0 +1,137 @@
+"""Look and place: the way from an image and a target to a crop, and from a box in the crop back to the target.
+
+Both are numpy and may run in any thread. Between them lies *find*, the network (``lib.inference.network``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import abc
+from typing import NamedTuple
+
+import numpy as np
+
+from lib.data.images import EncodedImage
+from lib.geometry.clip import clip_box, clip_center
+from lib.geometry.crop import (
+    CropConfig,
+    Value,
+    Window,
+    box_from_crop,
+    box_to_crop,
+    crop_window,
+    cut,
+    fit,
+    inside,
+    padding_value,
+    truncated_box,
+)
+from lib.inference.settings import TrackerConfig, TrackSettings
+
+# Pixels RGB uint8 [H, W, 3], or the bytes of an image file, of which only the region that a crop shows is decoded.
+Image = np.ndarray | EncodedImage
+Boxlike = np.ndarray | abc.Sequence[float]
+
+
+class Target(NamedTuple):
+    """Where a target was last seen: ``box`` float64 ``[4]`` xywh in image pixels. ``padding`` is what its search crops
+    show outside the image (with fill "mean" the mean color of the first frame, in every frame, as in TransT)."""
+
+    box: np.ndarray
+    padding: Value
+
+
+class View(NamedTuple):
+    """A crop: ``pixels`` uint8 RGB ``[S, S, 3]`` of ``window``, which lies around ``box`` (xywh in image pixels) in an
+    image of ``height`` and ``width``."""
+
+    pixels: np.ndarray
+    window: Window
+    box: np.ndarray
+    height: int
+    width: int
+
+
+class FirstView(NamedTuple):
+    """The first frame of a target: the template's ``view`` and the target's ``box`` in it, float32 ``[4]`` xywh in
+    fractions of the crop."""
+
+    target: Target
+    view: View
+    box: np.ndarray
+
+
+def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
+    """The target at ``box`` (xywh in pixels) of ``image``, and its template crop.
+
+    Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image, and
+    ``lib.data.images.ImageError`` for a damaged image.
+    """
+    _check_image(image)
+    checked = _checked_box(box, image.shape)
+    crop = settings.template
+    view = look(image, Target(checked, _padding(image, crop)), crop)
+    in_crop = box_to_crop if settings.tracker.template_box == "label" else _truncated
+    crop_box = in_crop(checked, checked, crop.size / view.window.side, crop.size)
+    return FirstView(Target(checked, _padding(image, settings.search)), view, crop_box)
+
+
+def look(image: Image, target: Target, crop: CropConfig) -> View:
+    """The crop around the target's last box. Raises as ``begin`` does."""
+    _check_image(image)
+    window = crop_window(target.box, crop.factor, crop.context)
+    height, width = image.shape[:2]
+    if isinstance(image, np.ndarray):
+        pixels = cut(image, window, crop.size, target.padding)
+    else:
+        region = left, top, right, bottom = inside(window, image.shape)
+        shown = image.pixels(region) if left < right and top < bottom else np.empty((0, 0, 3), dtype=np.uint8)
+        pixels = fit(shown, window, image.shape, crop.size, target.padding)
+    return View(pixels, window, target.box, height, width)
+
+
+def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig) -> np.ndarray:
+    """The target's new box, float64 ``[4]`` xywh in image pixels, kept at the image as ``config`` says.
+
+    ``found_box`` is cxcywh in fractions of the crop. Raises ``ValueError`` for a box or score that is not finite.
+    """
+    size = view.pixels.shape[0]
+    box = box_from_crop(found_box, view.box, size / view.window.side, size)
+    if not (np.isfinite(box).all() and math.isfinite(score)):
+        raise ValueError("the network answered a box or score that is not finite: its weights are no good")
+    clip = clip_box if config.clip == "margin" else clip_center
+    return clip(box, view.height, view.width, config.clip_margin)
+
+
+def _padding(image: Image, crop: CropConfig) -> Value:
+    if crop.fill == "zero":
+        return 0
+    return padding_value(image if isinstance(image, np.ndarray) else image.pixels(), crop.fill)
+
+
+def _truncated(box: np.ndarray, _reference: np.ndarray, resize_factor: float, size: int) -> np.ndarray:
+    return truncated_box(box, resize_factor, size)
+
+
+def _check_image(image: Image) -> None:
+    if isinstance(image, EncodedImage):
+        return
+    if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
+        found = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"an image is an RGB uint8 array [H, W, 3], not {found}")
+    if 0 in image.shape:
+        raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} pixels holds no target")
+
+
+def _checked_box(box: Boxlike, image_shape: abc.Sequence[int]) -> np.ndarray:
+    """``box`` as float64 ``[4]``, its own copy."""
+    checked = np.array(box, dtype=np.float64)
+    if checked.shape != (4,):
+        raise ValueError(f"a first box is four numbers x, y, w, h, not an array of shape {list(checked.shape)}")
+    x, y, w, h = checked
+    if not np.isfinite(checked).all() or w <= 0 or h <= 0:
+        raise ValueError(f"the first box {checked.tolist()} has no size; x, y, w, h must be finite, w and h above 0")
+    height, width = image_shape[:2]
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        raise ValueError(f"the first box {checked.tolist()} lies outside the image of {width} x {height} pixels")
+    return checked
