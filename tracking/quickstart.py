@@ -54,6 +54,7 @@ def main() -> int:
             run=arguments.name or f"quickstart_{Path(arguments.config).stem}_{arguments.seed}",
             overrides=(*arguments.overrides, f"seed={arguments.seed}"),
             processes=arguments.processes,
+            command=[__file__, *sys.argv[1:]],
             train=partial(train, min(arguments.processes, 2)),
         )
     except (ValueError, OSError) as error:

@@ -7,6 +7,7 @@ import errno
 import functools
 import json
 import logging
+import math
 import os
 import socket
 import threading
@@ -40,16 +41,9 @@ class Death(NamedTuple):
     beat: float
 
 
-class Claim(NamedTuple):
-    """A name that this process holds. ``deaths`` are of those whom it was taken over from, the earliest first."""
-
-    name: str
-    token: str
-    deaths: tuple[Death, ...]
-
-
 class Holder(NamedTuple):
-    """Who has a claim, ``alive`` or not: a process, and its last sign of life."""
+    """Who has a claim, ``alive`` or not, with its last sign of life, and whom it was taken over from, the earliest
+    first."""
 
     process: str
     token: str
@@ -73,7 +67,7 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._held: dict[str, Claim] = {}
+        self._tokens: dict[str, str] = {}
         self._stop = threading.Event()
         self._beats = threading.Thread(target=self._keep_beating, name="claims", daemon=True)
 
@@ -84,48 +78,46 @@ class Claims:
         self._stop.set()
         if self._beats.ident:
             self._beats.join()
-        for claim in list(self._held.values()):
-            self.release(claim)
+        for name in list(self._tokens):
+            self.release(name)
 
-    def take(self, name: str, after_deaths: bool = True) -> Claim | Holder:
-        """Claim a name, or say who has it; does not wait. Without ``after_deaths`` a name that a dead process has is
-        left to it. ``ClaimError`` where the folder cannot be written."""
+    def take(self, name: str, dead_by: float = math.inf) -> Holder | tuple[Death, ...]:
+        """Claim a name: the deaths of those who had it before; or, without waiting, who has it.
+
+        What a dead process has is taken over if its last sign of life was before ``dead_by``. Raises ``ClaimError``
+        where the folder cannot be written.
+        """
         deaths: tuple[Death, ...] = ()
         while not self._create(name, deaths):
-            holder = self.holder(name)
+            holder = _read(self._path(name))
             if holder is None:
                 continue
-            if holder.alive or not after_deaths:
+            if holder.alive or holder.beat > dead_by:
                 return holder
             if self._remove(name, holder):
                 deaths = (*holder.deaths, Death(holder.process, holder.beat))
         if not self._beats.ident:
             self._beats.start()
-        return self._held[name]
+        return deaths
 
-    def holder(self, name: str) -> Holder | None:
-        """Who has a name; None if it is free."""
-        return _read(self._path(name))
-
-    def release(self, claim: Claim) -> None:
+    def release(self, name: str) -> None:
         """Give a claim back. One that was taken over meanwhile is its new holder's to remove."""
-        holder = self.holder(claim.name)
-        if holder is not None and holder.token == claim.token:
-            self._path(claim.name).unlink(missing_ok=True)
-        del self._held[claim.name]
+        holder, token = _read(self._path(name)), self._tokens.pop(name)
+        if holder is not None and holder.token == token:
+            self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         return self.folder / (name + SUFFIX)
 
     def _create(self, name: str, deaths: tuple[Death, ...]) -> bool:
-        path, claim = self._path(name), Claim(name, uuid4().hex, deaths)
+        path, token = self._path(name), uuid4().hex
         since = datetime.now(UTC).isoformat(timespec="seconds")
         content = {
             "process": f"process {os.getpid()} on {socket.gethostname()} since {since}",
             "pid": os.getpid(),
             "started": _started(os.getpid()),
             "place": _place(),
-            "token": claim.token,
+            "token": token,
             "deaths": deaths,
         }
         try:
@@ -137,7 +129,7 @@ class Claims:
             raise ClaimError(
                 f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
             ) from error
-        self._held[name] = claim
+        self._tokens[name] = token
         return True
 
     def _remove(self, name: str, left: Holder) -> bool:
@@ -157,7 +149,7 @@ class Claims:
 
     def _keep_beating(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
-            for name in list(self._held):
+            for name in list(self._tokens):
                 try:
                     os.utime(self._path(name))
                 except OSError as error:
@@ -175,6 +167,11 @@ def holding(folder: Path, name: str) -> Iterator[None]:
                 raise ClaimError(f"{folder / (name + SUFFIX)}: held by {holder}; end that process, or remove the file")
             time.sleep(0.02)
         yield
+
+
+def find_holder(folder: Path, name: str) -> Holder | None:
+    """Who has a name in a folder; None if it is free."""
+    return _read(folder / (name + SUFFIX))
 
 
 def _read(path: Path) -> Holder | None:

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Mapping
 from types import FrameType
 
+from lib.runtime.cores import usable_cores
+
 logger = logging.getLogger(__name__)
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds that processes have to end in before they are killed: after a signal, in which they save a checkpoint of
 # some 4 GB, and after another of them has failed, when all they may do is wait for it.
 AFTER_SIGNAL, AFTER_FAILURE = 120.0, 30.0
 LOOK_EVERY = 0.1
-REPLACE_ME = 75  # EX_TEMPFAIL of sysexits.h: the exit code by which a process asks to be replaced
 _LAUNCHER = "TRACKING_LAUNCHER"  # the variable in which a process finds the number of its launcher
 
 
@@ -50,7 +51,7 @@ def launch(processes: int, command: list[str]) -> int:
 
 def launch_apart(processes: int, command: list[str], variables: Mapping[str, str], look: Callable[[], None]) -> int:
     """As ``launch``, for processes that work each by itself: one that ends leaves the others alone, and one that was
-    killed by a signal or ends with ``REPLACE_ME`` is replaced, 2 * ``processes`` times in all.
+    killed by a signal is replaced, 2 * ``processes`` times in all.
 
     They find ``variables`` instead of those by which to meet. ``look`` is called every tenth of a second. Returns 130
     or 143 after a signal, otherwise 0, however they ended.
@@ -104,8 +105,7 @@ class _Launcher:
         self._received.append(number)
 
     def _start(self, rank: int) -> subprocess.Popen[bytes]:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // self._processes)))
+        threads = os.environ.get("OMP_NUM_THREADS", str(max(1, usable_cores() // self._processes)))
         numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": self._processes, "LOCAL_WORLD_SIZE": self._processes}
         variables = {name: str(value) for name, value in (numbers | {_LAUNCHER: os.getpid()}).items()}
         environment = {**os.environ, **variables, "OMP_NUM_THREADS": threads, **self._variables}
@@ -144,7 +144,7 @@ class _Launcher:
 
     def _replaced(self, rank: int, code: int | None) -> int | None:
         """Start a process anew that has to be, if there are replacements left; its exit code, None while it runs."""
-        if code is None or not (code < 0 or code == REPLACE_ME) or not self._replacements:
+        if code is None or code >= 0 or not self._replacements:
             return code
         self._replacements -= 1
         logger.error("process %d %s; another takes its place", rank, _ending(code))
@@ -159,7 +159,5 @@ class _Launcher:
 
 
 def _ending(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
     hint = " (often a lack of memory)" if code == -signal.SIGKILL else ""
     return f"was killed by {signal.Signals(-code).name}{hint}"

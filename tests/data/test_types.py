@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib.data.types import Batch, FrameFiles
+from lib.data.batch import Batch
+from lib.data.types import FrameFiles
 
 
 def test_frame_files_are_like_a_tuple_of_paths():

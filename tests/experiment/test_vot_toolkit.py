@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lib.evaluation.attempt import track_sequence
 from toy_experiment import write_experiment
 
 from lib.data.datasets.regions import region_box
-from lib.evaluation.attempt import track_sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.experiment.build import build_model, build_tracker, load_experiment
 from lib.experiment.config import to_tree
