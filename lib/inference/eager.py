@@ -49,7 +49,8 @@ class FindGraph(nn.Module):
     """Search crops uint8 ``[B, S, S, 3]`` and the leaves of a state -> the best candidates, float32 ``[B, 6]`` (box
     cxcywh, score before the window, the candidate's number), and the prediction they are chosen from.
 
-    ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle.
+    ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle. It
+    is made in the first call.
     """
 
     def __init__(self, model: TrackingModel, config: TrackerConfig) -> None:
@@ -114,7 +115,7 @@ class TorchNetwork:
             cast_weights(self.model, DTYPES[precision])
         self.encode_graph = EncodeGraph(self.model).to(self._place).eval()
         self.find_graph = FindGraph(self.model, settings.tracker).to(self._place).eval()
-        self._fixed = compiled or captured
+        self._fixed, self._prepared = compiled or captured, False
         self._find: Callable[..., tuple[Tensor, Prediction]] = self.find_graph
         if compiled:
             options = {"freezing": True} if self._place.type == "cpu" else {}
@@ -144,7 +145,11 @@ class TorchNetwork:
         elif rows < slots:
             state = tuple(leaf[:rows] for leaf in state)
         with self._autocast():
-            best, prediction = self._find(self._send(crops), *state)
+            inputs = self._send(crops), *state
+            if self._fixed and not self._prepared:
+                self.find_graph(*inputs)  # makes its window, which a compiled or captured graph takes as constant
+                self._prepared = True
+            best, prediction = self._find(*inputs)
         answers = best[:rows].cpu().numpy()
         return Found(answers[:, :4], answers[:, 4], answers[:, 5].astype(np.int64), prediction)
 
