@@ -20,10 +20,11 @@ from typing import NamedTuple, Self
 from uuid import uuid4
 
 SUFFIX = ".claim"
-# A claim of another machine counts as left after so long without a sign of life; network file systems may show a sign
-# a minute late (acregmax of nfs(5)), and clocks differ.
+# A claim counts as left after so long without a sign of life; network file systems may show a sign a minute late
+# (acregmax of nfs(5)), and clocks differ.
 STALE_SECONDS = 300.0
 BEAT_SECONDS = 20.0
+PATIENCE_SECONDS = STALE_SECONDS + 60
 _GONE = (errno.ENOENT, errno.ESTALE)  # the second is NFS's, for a file that was removed while it was open
 
 logger = logging.getLogger(__name__)
@@ -59,10 +60,11 @@ class Claims:
     """The claims of this process in a folder; at the end of a ``with`` block all that it still holds are released.
 
     A claim on ``name`` is the file ``<name>.claim``, made with O_EXCL, which NFS (version 3 on) grants to one alone. It
-    says who has it, and its time of change is renewed as long as the holder lives. One whose process is gone (on this
-    machine) or that was not renewed for ``STALE_SECONDS`` (on another) is moved aside, looked at once more and removed,
-    and the name claimed anew. Two can still come to hold one name: after a sleep of minutes, or where three meet while
-    a claim is aside. Then a sequence is tracked twice, which is harmless: a result is written whole, and is the same.
+    holds who has it, and its time of change is renewed as long as the holder lives. One whose process is gone (which
+    only its own machine can see) or that was not renewed for ``STALE_SECONDS`` is moved aside, looked at once more and
+    removed, and the name claimed anew. Two can still come to hold one name: after a sleep of minutes, or where three
+    meet while a claim is aside. Then a sequence is tracked twice, which is harmless: a result is written whole, and is
+    the same.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -160,7 +162,7 @@ class Claims:
 @contextmanager
 def holding(folder: Path, name: str) -> Iterator[None]:
     """Hold a name for the length of the block, after whoever has it now: for files that several processes change."""
-    until = time.monotonic() + STALE_SECONDS + 60
+    until = time.monotonic() + PATIENCE_SECONDS
     with Claims(folder) as claims:
         while isinstance(holder := claims.take(name), Holder):
             if time.monotonic() > until:
@@ -193,11 +195,7 @@ def _read(path: Path) -> Holder | None:
         pid, started, place = int(content["pid"]), content["started"], content["place"]
     except (ValueError, KeyError, TypeError):
         return Holder("an unknown process", f"{changed.st_mtime_ns:x}", beat, (), alive)
-    if place == _place():
-        now = _started(pid)
-        if now is None or (now and started):
-            alive = now == started
-    return Holder(process, token, beat, deaths, alive)
+    return Holder(process, token, beat, deaths, alive and not (place == _place() and _has_ended(pid, started)))
 
 
 @functools.cache
@@ -212,17 +210,22 @@ def _place() -> str:
     return " ".join(parts)
 
 
-def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks since its own start (field 22 of proc(5)'s stat), so that another
-    one that got its number is told apart; empty where that cannot be known, None if there is no such process."""
+def _has_ended(pid: int, started: str) -> bool:
+    """Whether a process of this machine has ended, even if another one has its number now."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
-        return None
+        return True
     except PermissionError:
         pass  # another user's
+    return bool(started) and _started(pid) not in (started, "")
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks since its own start (field 22 of proc(5)'s stat); empty where that
+    cannot be known. A zombie, which has ended, has no start."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    return None if fields[0] in "ZX" else fields[19]  # a zombie has ended, whoever should have asked for its code
+    return "none" if fields[0] in "ZX" else fields[19]

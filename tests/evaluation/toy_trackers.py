@@ -75,8 +75,9 @@ class ToyEngine:
                 rows.append((box, score))
                 if len(rows) == len(sequence):
                     del running[sequence]
+                    boxes, scores = (np.array(column) for column in zip(*rows, strict=True))
                     times = np.full(len(rows), 0.002)
-                    yield sequence, Track(np.stack([b for b, _ in rows]), np.array([s for _, s in rows]), times, times / 2)
+                    yield sequence, Track(boxes, scores, times, times / 2)
             show(sum(map(len, running.values())))
 
 
@@ -95,7 +96,7 @@ def accident(kind: int, alone: bool) -> None:
     elif kind == 8 or (kind == 10 and not alone):
         raise RuntimeError("two\nlines")
     elif kind == 9:
-        time.sleep(0.3)
+        time.sleep(0.1)
 
 
 def main() -> int:
