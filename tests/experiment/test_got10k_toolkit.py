@@ -13,7 +13,6 @@ from toy_experiment import write_experiment
 
 from lib.data.images import read_image
 from lib.data.types import Sequence
-from lib.inference.tracker import TrackResult
 from lib.evaluation.attempt import track_sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.results import open_results
@@ -21,7 +20,7 @@ from lib.evaluation.runner import run_benchmark
 from lib.evaluation.scoring import annotation_of, score_set
 from lib.experiment.build import build_tracker, load_experiment
 from lib.experiment.got10k_toolkit import Got10kTracker
-from lib.inference.tracker import Tracker
+from lib.inference.tracker import Tracker, TrackResult
 
 
 class BrightnessTracker:
