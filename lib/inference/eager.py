@@ -179,7 +179,8 @@ class TorchNetwork:
 def cast_weights(model: TrackingModel, dtype: torch.dtype) -> None:
     """Cast the weights of linear layers, convolutions and attentions once, as autocast does in every call.
 
-    Heads stay float32, as they leave autocast.
+    Heads stay float32, as they leave autocast. Convolutions get their weights channels-last, the order in which
+    reduced precisions are computed: otherwise each call turns its input and its output around.
     """
     for name, module in model.named_modules():
         if name.partition(".")[0] == "box_head":
@@ -187,6 +188,8 @@ def cast_weights(model: TrackingModel, dtype: torch.dtype) -> None:
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.MultiheadAttention)):
             for parameter in module.parameters(recurse=False):
                 parameter.data = parameter.data.to(dtype)
+            if isinstance(module, nn.Conv2d):
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
 
 class _Captured(NamedTuple):
