@@ -10,6 +10,7 @@ from families import FAMILIES_AND_HEADS, TWINS, fresh, tiny
 
 from lib.geometry.grids import hann_window
 from lib.inference.eager import NormalizedCrops, TorchNetwork
+from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
 from lib.models.base import normalise
 
@@ -40,6 +41,7 @@ def test_find_is_the_model_and_the_best_of_its_candidates(family, head):
     template, search = crops(experiment.template.size, 3), crops(experiment.search.size, 3, seed=1)
     state = network.encode(template, boxes(3))
     found = network.find(state, search)
+    assert isinstance(found, Found) and found.boxes.dtype == found.scores.dtype == np.float32
     model = fresh(experiment)
     own = model.encode_template(planes(template), torch.from_numpy(boxes(3)))
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(state, own, strict=True))

@@ -68,7 +68,7 @@ class ToyTracker(TrackingModel):
         super().__init__()
         self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
         self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)
-        self.head = CenterHead(width, 16)
+        self.head = CenterHead(width, 16, 4)
         for name, parameter in self.head.named_parameters():
             # Before BatchNorm a bias has a gradient of rounding only, and Adam makes whole steps of it.
             parameter.requires_grad_(not name.endswith(".0.bias"))
