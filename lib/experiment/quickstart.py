@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from lib.config.paths import Paths
 from lib.data.images import read_image
@@ -28,8 +27,6 @@ from lib.experiment.build import build_tracker, engine_factory, load_experiment
 from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import track_and_score
 from lib.experiment.trained import results_folder
-from lib.geometry.crop import crop_window, cut
-from lib.models.base import normalise
 from lib.runtime.files import write_text
 from lib.visualization.curves import plot_training
 from lib.visualization.division import draw_division
@@ -183,20 +180,18 @@ def _divisions(
 ) -> tuple[list[np.ndarray], np.ndarray] | None:
     """Search crops of one frame a sequence, and their decisions ``[sequences, blocks, tokens]``; None where no block
     divides."""
-    tracker, search = build_tracker(experiment, checkpoint, dataset=BENCHMARK), experiment.search
+    tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
     crops, decisions = [], []
     for sequence in sequences:
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
         frame = min(DIVISION_FRAME, len(sequence) - 1)
-        image, window = read_image(sequence.frames[frame]), crop_window(sequence.boxes[frame], search.factor)
-        crop = cut(image, window, search.size)
-        with torch.inference_mode():
-            pixels = normalise(torch.from_numpy(crop).permute(2, 0, 1)[None])
-            extras = tracker.model.locate(tracker.state, pixels).extras
+        tracker.box = sequence.boxes[frame]
+        result = tracker.update(read_image(sequence.frames[frame]))
+        extras = result.prediction.extras
         if "interacts" not in extras or not extras["interacts"].shape[1]:
             return None
         decisions.append(extras["interacts"][0].numpy())
-        crops.append(crop)
+        crops.append(result.crop)
     return crops, np.stack(decisions)
 
 

@@ -12,7 +12,6 @@ from lib.config.paths import Paths
 from lib.evaluation.baselines import StaticEngine
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.runner import Trial
-from lib.evaluation.runner import Trial
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import track_and_score
