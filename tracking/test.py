@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.config.paths import load_paths
+from lib.runtime.launch import has_launcher
 from lib.runtime.logs import set_up_logging
 from lib.runtime.stop import Terminated, terminated_like_interrupted
 
@@ -56,6 +57,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error("--on-test-set goes with --sweep")
     if arguments.processes < 1:
         parser.error("--processes must be 1 or more")
+    if arguments.processes > 1 and "WORLD_SIZE" in os.environ and not has_launcher():
+        parser.error("--processes starts the processes itself; leave it out under torchrun")
     if arguments.batch is not None and arguments.batch < 1:
         parser.error("--batch must be 1 or more")
     return arguments
@@ -95,7 +98,8 @@ def main() -> int:
     """0 if every sequence was tracked and scored, or is left to other commands, 1 if any was not or after an error,
     130 after Ctrl-C, 143 after SIGTERM."""
     arguments = parse_arguments()
-    set_up_logging(rank=int(os.environ.get("RANK", "0")))
+    part = has_launcher()  # a process that only tracks, and for which its launcher speaks
+    set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=part)
     try:
         with terminated_like_interrupted():
             evaluation = evaluate(arguments)
@@ -103,9 +107,10 @@ def main() -> int:
         print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
-        print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
+        if not part:
+            print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
-    if evaluation is None:  # a process of a run, whose starter reports
+    if evaluation is None:
         return 0
     print(evaluation.text)
     return 0 if evaluation.complete else 1

@@ -113,9 +113,10 @@ def run_trials(
     for trial in trials:
         for name, reason in trial.unreadable.items():
             trial.folder.note_failure(name, reason, "the sequence cannot be read")
-    waiting = [(trial.folder, it) for trial in trials for it in trial.folder.unfinished(trial.sequences)]
+    unfinished = [trial.folder.unfinished(trial.sequences) for trial in trials]
+    waiting = [(trial.folder, it) for trial, open_ in zip(trials, unfinished, strict=True) for it in open_]
     total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
-    processes = max(1, min(processes, len(waiting)))
+    processes = max(1, min(processes, max(map(len, unfinished))))
     frames = sum(len(sequence) for _, sequence in waiting)
     with TemporaryDirectory() as place, RunProgress(frames, total, total - len(waiting)) as progress:
         run = _Run(began, processes * _count_tasks(), str(Path(place) / "tracked"))

@@ -59,6 +59,11 @@ def launch_apart(processes: int, command: list[str], variables: Mapping[str, str
     return _Launcher(processes, command, variables, replacements=2 * processes, look=look).run()
 
 
+def has_launcher() -> bool:
+    """Whether one of the above started this process."""
+    return _LAUNCHER in os.environ
+
+
 def end_with_launcher() -> None:
     """Has this process, which one of the above started, ended (as by SIGTERM, later by force) if the launcher is killed
     and cannot do it."""
