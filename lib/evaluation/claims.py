@@ -128,9 +128,7 @@ class Claims:
         except FileExistsError:
             return False
         except OSError as error:
-            raise ClaimError(
-                f"{path}: cannot be written ({error.strerror}); mend that and run the same command again"
-            ) from error
+            raise _refused(path, error) from error
         self._tokens[name] = token
         return True
 
@@ -139,14 +137,16 @@ class Claims:
         path, aside = self._path(name), self.folder / f".{name}-{uuid4().hex}{SUFFIX}"
         try:
             os.rename(path, aside)
-        except FileNotFoundError:
-            return False
-        found = _read(aside)
-        was_left = found is not None and found.token == left.token
-        if not was_left:
-            with suppress(FileExistsError):  # a third has claimed the name meanwhile
-                os.link(aside, path)
-        aside.unlink()
+            found = _read(aside)
+            was_left = found is not None and found.token == left.token
+            if not was_left:
+                with suppress(FileExistsError):  # a third has claimed the name meanwhile
+                    os.link(aside, path)
+            aside.unlink()
+        except OSError as error:
+            if error.errno in _GONE:
+                return False
+            raise _refused(path, error) from error
         return was_left
 
     def _keep_beating(self) -> None:
@@ -186,7 +186,7 @@ def _read(path: Path) -> Holder | None:
     except OSError as error:
         if error.errno in _GONE:
             return None
-        raise ClaimError(f"{path}: cannot be read ({error.strerror}); remove the file") from error
+        raise _refused(path, error) from error
     beat = changed.st_mtime
     alive = time.time() - beat < STALE_SECONDS
     try:
@@ -229,3 +229,7 @@ def _started(pid: int) -> str:
     except OSError:
         return ""
     return "none" if fields[0] in "ZX" else fields[19]
+
+
+def _refused(path: Path, error: OSError) -> ClaimError:
+    return ClaimError(f"{path}: cannot be read or written ({error.strerror}); mend that and run the same command again")

@@ -20,7 +20,7 @@ import pytest
 from lib.data.types import Sequence
 from lib.evaluation import runner as module
 from lib.evaluation.baselines import StaticEngine
-from lib.evaluation.claims import Claims
+from lib.evaluation.claims import ClaimError, Claims
 from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
 from lib.evaluation.runner import Trial, run_trials
 from lib.evaluation.summary import RunSummary
@@ -224,6 +224,22 @@ def test_a_network_that_cannot_be_built_is_its_own_error(folder: ResultsFolder, 
     assert leftovers(folder) == []
 
 
+def test_an_error_of_the_folder_is_no_failure_of_a_sequence(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Disturbed(ToyEngine):
+        def run(self, take, show) -> Iterator:
+            monkeypatch.setattr(Claims, "_create", refuse)
+            return super().run(take, show)
+
+    def refuse(self: Claims, *_words: object) -> bool:
+        raise ClaimError("no room")
+
+    with pytest.raises(ClaimError, match="no room"):
+        run(sequences, Disturbed(tmp_path, slots=2), folder)
+    assert folder.failure("s3") is None
+
+
 @pytest.mark.parametrize(("variables", "shares"), [
     ({}, BATCHES),
     ({"WORLD_SIZE": "1"}, BATCHES),
@@ -239,6 +255,22 @@ def test_a_command_among_others_leaves_them_some(
         monkeypatch.setenv(name, value)
     run([make_sequence(f"s{i:02}", frames=1) for i in range(25)], ToyEngine(tmp_path), folder)
     assert begun(tmp_path)[0][0] == f"rows={-(-25 // shares)}"
+
+
+def test_a_look_at_the_folder_shows_each_result_once(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, int]] = []
+    progress = module.RunProgress(18, 4, 0)
+    monkeypatch.setattr(progress, "show", lambda frames: shown.append((progress._settled, progress._finished)))
+    look = module._Look([(folder, sequence) for sequence in sequences], progress)
+    look()
+    assert shown == [], "not so soon"
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+    for tracked in ([], sequences[1:3], sequences[1:3], sequences):
+        run(tracked, ToyEngine(tmp_path), folder)
+        look()
+    assert shown == [(0, 0), (9, 2), (9, 2), (18, 4)]
 
 
 # Beside others, which are here claims in the folder
