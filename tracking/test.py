@@ -77,7 +77,7 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
         "legacy_int": arguments.legacy_int,
     }
     if arguments.network:
-        from lib.experiment.testing import evaluate_networks
+        from lib.experiment.exported import evaluate_networks
 
         return evaluate_networks(**words, networks=arguments.network, run=arguments.name)
     from lib.experiment.sweep import parse_sweep

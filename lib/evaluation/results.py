@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import cv2
@@ -176,7 +177,8 @@ def open_results(
     label: str | None = None,
     overrides: dict[str, Any] | None = None,
     sweep: str = "",
-    packages: abc.Sequence[str] = ("torch",),
+    hardware: str = "",
+    versions: Mapping[str, str | None] = MappingProxyType({}),
     note: bool = True,
 ) -> ResultsFolder:
     """Make or reopen ``<output>/<experiment>/results/<benchmark>/<label>-<8 hex digits>/`` and note this run in it.
@@ -185,9 +187,9 @@ def open_results(
     get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
     ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state. Both are plain
     types, as JSON has them. ``sweep`` is what was swept if this run is part of that; the manifest keeps every one, as
-    nobody forgets the scores seen. ``packages`` are those that run the network, whose versions the manifest keeps.
-    Without ``note`` the run is one that the manifest has already. Raises ``ResultsError`` where the checkpoint cannot
-    be read or the folder not be used.
+    nobody forgets the scores seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of what runs the
+    network. Without ``note`` the run is one that the manifest has already. Raises ``ResultsError`` where the checkpoint
+    cannot be read or the folder not be used.
     """
     sha256 = _sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
@@ -213,7 +215,7 @@ def open_results(
             )
         if earlier and not note:
             return ResultsFolder(folder)
-        runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device, packages)]
+        runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device, hardware, versions)]
         sweeps = list(dict.fromkeys([*(earlier or {}).get("sweeps", []), *([sweep] if sweep else [])]))
         _write_whole(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
     return ResultsFolder(folder)
@@ -299,25 +301,22 @@ def _digest(checkpoint_sha256: str | None, settings: dict[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
-def _run_description(checkpoint: Path | None, device: str, packages: abc.Sequence[str]) -> dict[str, Any]:
-    description = {
+def _run_description(
+    checkpoint: Path | None, device: str, hardware: str, versions: Mapping[str, str | None]
+) -> dict[str, Any]:
+    return {
         "started": _now(),
         "checkpoint": str(checkpoint) if checkpoint else None,
         "device": device,
-        "hardware": platform.machine(),
+        "hardware": hardware or platform.machine(),
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
             "opencv": cv2.__version__,
-            **{package: version(package) for package in (*packages, "tracking-lib")},
+            "tracking-lib": version("tracking-lib"),
+            **versions,
         },
     }
-    if device.startswith("cuda") and "torch" in packages:
-        import torch  # not above: results of an exported network are written and read without it
-
-        description["hardware"] = torch.cuda.get_device_name(device)
-        description["versions"] |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
-    return description
 
 
 def _now() -> str:

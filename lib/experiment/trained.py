@@ -18,7 +18,7 @@ from lib.experiment.build import (
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.experiment.sweep import Sweep, Tested, check_sweep, sweep_table, write_sweep
 from lib.experiment.testing import Evaluation, evaluate, read_chosen
-from lib.runtime.process import device_in_turn
+from lib.runtime.process import describe_device, device_in_turn
 
 
 def evaluate_checkpoints(
@@ -92,6 +92,7 @@ def results_folder(
     settings = {section: resolved[section] for section in ("model", "template", "search", "test")}
     if checkpoint is None:
         settings["seed"] = experiment.seed
+    hardware, versions = describe_device(device)
     return open_results(
         paths.output,
         experiment.name,
@@ -102,6 +103,8 @@ def results_folder(
         label=label,
         overrides=dict(experiment.test.per_dataset.get(benchmark, {})),
         sweep=sweep,
+        hardware=hardware,
+        versions=versions,
         note=not is_part_of_run(),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -88,11 +89,13 @@ def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Pa
     assert manifest["protocol"] == "got10k"
     assert [run["checkpoint"] for run in manifest["runs"]] == [str(checkpoint)] * 2
     assert manifest["runs"][0]["device"] == "cpu"
-    assert set(manifest["runs"][0]["versions"]) == {"python", "torch", "numpy", "opencv", "tracking-lib"}
+    assert set(manifest["runs"][0]["versions"]) == {"python", "numpy", "opencv", "tracking-lib"}
+    assert manifest["runs"][0]["hardware"] == platform.machine()
     assert open_results(tmp_path, "grm_toy", "got10k_val", checkpoint, settings, "cpu", note=False) == folder
     assert folder.manifest() == manifest
-    exported = open_results(tmp_path, "grm_toy", "got10k_val", None, {}, "cpu", packages=("pydantic",), note=False)
-    assert set(exported.manifest()["runs"][0]["versions"]) == {"python", "pydantic", "numpy", "opencv", "tracking-lib"}
+    words = {"hardware": "a large one", "versions": {"torch": "2"}}
+    [run] = open_results(tmp_path, "grm_toy", "got10k_val", None, {}, "cuda:1", note=False, **words).manifest()["runs"]
+    assert (run["device"], run["hardware"], run["versions"]["torch"]) == ("cuda:1", "a large one", "2")
 
 
 def test_a_folder_of_other_settings_is_never_reused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib.runtime.process import device_in_turn, start_process, stop_process
+from lib.runtime.process import describe_device, device_in_turn, start_process, stop_process
 
 
 def test_alone_without_torchrun(monkeypatch):
@@ -51,3 +51,10 @@ def test_processes_that_work_apart_take_the_gpus_in_turn(monkeypatch, variables,
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert device_in_turn(device) == place
+
+
+def test_a_device_is_described_with_what_it_uses(monkeypatch):
+    assert describe_device("cpu") == ("", {"torch": torch.__version__})
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the one of {device}")
+    hardware, versions = describe_device("cuda:1")
+    assert (hardware, set(versions)) == ("the one of cuda:1", {"torch", "cuda", "cudnn"})
