@@ -147,7 +147,7 @@ class ResultsFolder:
         file = self._failed(name)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-            return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content["moment"]))
+            return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:

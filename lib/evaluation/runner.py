@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import chain
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from time import monotonic, perf_counter, sleep, time
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -74,12 +73,12 @@ class Report(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """What the processes of a run share: when it began (seconds since 1970), how many they are, and a file in which
-    they note what they have tracked."""
+    """What the processes of a run share: when it began (seconds since 1970), how many they are, and an open file in
+    which they note what they have tracked."""
 
     began: float
     processes: int
-    notes: str
+    notes: int
 
 
 def is_part_of_run() -> bool:
@@ -118,13 +117,14 @@ def run_trials(
     total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
     processes = max(1, min(processes, max(map(len, unfinished))))
     frames = sum(len(sequence) for _, sequence in waiting)
-    with TemporaryDirectory() as place, RunProgress(frames, total, total - len(waiting)) as progress:
-        run = _Run(began, processes * _count_tasks(), str(Path(place) / "tracked"))
+    with TemporaryFile() as notes, RunProgress(frames, total, total - len(waiting)) as progress:
+        run = _Run(began, processes * _count_tasks(), notes.fileno())
         if processes == 1:
             _track(trials, run, progress, wait)
         else:
+            assert command, "processes need a command"
             look = _Look(waiting, progress)
-            code = launch_apart(processes, list(command), {_RUN: json.dumps(run)}, look)
+            code = launch_apart(processes, list(command), {_RUN: json.dumps(run)}, [run.notes], look)
             if code:
                 raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         summaries = [_summarize(trial, run) for trial in trials]
@@ -181,7 +181,8 @@ class _Part:
 
     def __init__(self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress) -> None:
         self._trial, self._folder, self._run, self._claims, self._progress = trial, trial.folder, run, claims, progress
-        self.open = sorted(trial.sequences, key=len, reverse=True)
+        unfinished = (sequence for sequence in trial.sequences if not trial.folder.is_finished(sequence))
+        self.open = sorted(unfinished, key=len, reverse=True)
         self.failed = bool(trial.unreadable)
         self._running: list[Sequence] = []
         self._suspects: list[Sequence] = []
@@ -250,8 +251,7 @@ class _Part:
         else:
             self._folder.write(sequence, outcome)
             self._folder.forget_failure(sequence.name)
-            with open(self._run.notes, "a", encoding="utf-8") as file:
-                file.write(f"{self._folder.path / sequence.name}\n")
+            os.write(self._run.notes, f"{self._folder.path / sequence.name}\n".encode())
         self._running.remove(sequence)
         self._let_go(sequence)
 
@@ -283,9 +283,8 @@ class _Part:
 
 def _summarize(trial: Trial, run: _Run) -> RunSummary:
     """What became of a trial's sequences, by its folder; those are tracked now that this run's processes have noted."""
-    folder, notes = trial.folder, Path(run.notes)
-    noted = set(notes.read_text(encoding="utf-8").splitlines()) if notes.exists() else set()
-    statuses, tracked = [], []
+    folder, statuses, tracked = trial.folder, [], []
+    noted = set(os.pread(run.notes, os.fstat(run.notes).st_size, 0).decode().splitlines())
     for sequence in trial.sequences:
         if not folder.is_finished(sequence):
             statuses.append(_status(folder, sequence.name, run.began))
@@ -307,4 +306,4 @@ def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
         return SequenceStatus(name, "elsewhere", str(holder))
     if noted and noted.moment > began:
         return SequenceStatus(name, "failed", noted.reason, noted.traceback)
-    return SequenceStatus(name, "failed", "every process that had it has ended; the same command goes on with it")
+    return SequenceStatus(name, "failed", "no process is left that could track it; the same command goes on with it")

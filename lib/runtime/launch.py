@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import abc
 from collections.abc import Callable, Mapping
 from types import FrameType
 
@@ -49,14 +50,16 @@ def launch(processes: int, command: list[str]) -> int:
     return _Launcher(processes, command, meeting).run()
 
 
-def launch_apart(processes: int, command: list[str], variables: Mapping[str, str], look: Callable[[], None]) -> int:
+def launch_apart(
+    processes: int, command: list[str], variables: Mapping[str, str], files: list[int], look: Callable[[], None]
+) -> int:
     """As ``launch``, for processes that work each by itself: one that ends leaves the others alone, and one that was
     killed by a signal is replaced, 2 * ``processes`` times in all.
 
-    They find ``variables`` instead of those by which to meet. ``look`` is called every tenth of a second. Returns 130
-    or 143 after a signal, otherwise 0, however they ended.
+    They find ``variables`` instead of those by which to meet, and the open ``files`` under the same numbers. ``look``
+    is called every tenth of a second. Returns 130 or 143 after a signal, otherwise 0, however they ended.
     """
-    return _Launcher(processes, command, variables, replacements=2 * processes, look=look).run()
+    return _Launcher(processes, command, variables, files, look, replacements=2 * processes).run()
 
 
 def has_launcher() -> bool:
@@ -85,10 +88,12 @@ class _Launcher:
         processes: int,
         command: list[str],
         variables: Mapping[str, str],
-        replacements: int | None = None,
+        files: abc.Sequence[int] = (),
         look: Callable[[], None] = lambda: None,
+        replacements: int | None = None,
     ) -> None:
-        self._processes, self._command, self._variables, self._look = processes, command, variables, look
+        self._processes, self._command, self._variables = processes, command, variables
+        self._files, self._look = files, look
         self._replacements = replacements  # None: the first that fails takes the others with it
         self._children: list[subprocess.Popen[bytes]] = []
         self._received: list[int] = []
@@ -115,7 +120,9 @@ class _Launcher:
         variables = {name: str(value) for name, value in (numbers | {_LAUNCHER: os.getpid()}).items()}
         environment = {**os.environ, **variables, "OMP_NUM_THREADS": threads, **self._variables}
         # A session of its own: Ctrl-C in a terminal reaches the launcher alone, and the process once, through it.
-        return subprocess.Popen([sys.executable, *self._command], env=environment, start_new_session=True)
+        return subprocess.Popen(
+            [sys.executable, *self._command], env=environment, start_new_session=True, pass_fds=self._files
+        )
 
     def _wait(self) -> int:
         """Until all have ended; the exit code."""

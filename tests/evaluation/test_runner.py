@@ -113,6 +113,7 @@ def test_what_is_finished_is_kept_and_what_is_damaged_is_tracked_again(
     written = (folder.path / "s0.txt").stat().st_mtime_ns
     assert statuses(run(sequences, ToyEngine(tmp_path), folder)) == ["kept", "tracked", "kept", "tracked"]
     assert [message for message in caplog.messages if "again" in message][0].startswith("tracking s1 again: ")
+    assert begun(tmp_path)[0][-3:] == ["rows=1", "s3", "s1"], "of the two that were open"
     assert (folder.path / "s1.txt").read_bytes() == whole
     assert (folder.path / "s0.txt").stat().st_mtime_ns == written
 
@@ -182,7 +183,7 @@ def test_a_gpu_that_cannot_be_used_any_more_ends_the_process(
 
     monkeypatch.setattr(os, "abort", aborted)
     trial = Trial([make_sequence(name, first=(10, 12, 16, 10)) for name in "ab"], ToyEngine(tmp_path, 2), folder)
-    words = module._Run(time.time(), 1, str(tmp_path / "notes")), module.RunProgress(0, 0, 0), False
+    words = module._Run(time.time(), 1, -1), module.RunProgress(0, 0, 0), False
     with pytest.raises(SystemExit if part else RuntimeError, match="aborted" if part else "two\nlines"):
         module._track([trial], *words)
 
