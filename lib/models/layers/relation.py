@@ -4,11 +4,12 @@ With kinds T (template), S (search, kept apart) and A (search, meets both), toke
 ``kind_i == kind_j or A in (kind_i, kind_j)``: everything is allowed but T with S and S with T. Tokens stand template
 first. The decisions are ``interacts`` ``[B, Nx]``, 1 for A and 0 for S.
 
-Both forms of attention give the decisions a gradient. With the mask m of 0 and 1, e_ij = exp(a_ij - max_j a_ij),
-s_i = eps + sum_j e_ij m_ij, g_i the gradient of output i, p_ij = g_i . v_j and D_i the mean of p_ij under the weights of
-row i, it is dL/dm_ij = e_ij (p_ij - D_i) / s_i. A decision meets the mask in its row and its column, where the
-template's tokens are; so only the blocks template x search and search x template matter to it. No matrix of all
-pairs of tokens is kept for the backward pass: it is computed again, a few samples at a time.
+Both forms of attention give the decisions a gradient. With logits a, the mask m of 0 and 1, e_ij = exp(a_ij - max_j
+a_ij), s_i = eps + sum_j e_ij m_ij, g_i the gradient of output i, p_ij = g_i . v_j and D_i the mean of p_ij under the
+weights of row i, the mask's gradient is e_ij (p_ij - D_i) / s_i. A decision gets that of its row and its column of the
+mask, summed over the template's tokens; so only the blocks template x search and search x template matter to it.
+
+No matrix of all pairs of tokens is kept for the backward pass: it is computed again, a few samples at a time.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from torch.autograd.function import once_differentiable
 
 # Little-Podi/GRM lib/models/grm/vit.py, softmax_with_policy.
 PUBLISHED_EPS = 1e-6
-# Of one matrix of all pairs of tokens in the samples that are computed together, where gradients are wanted. On the CPU
-# a matrix should stay in the caches: ViT-B takes 1.6 times as long with its 8 samples at once. A GPU wants much at once.
+# Where gradients are wanted, so many samples are computed together that a matrix of all their pairs of tokens has this
+# size. On a CPU it should stay in the caches; a GPU wants large operations (its value is not measured).
 CPU_CHUNK_BYTES = 8 * 2**20
 GPU_CHUNK_BYTES = 256 * 2**20
 
@@ -133,7 +134,7 @@ def _published_gradients(
     floor = PUBLISHED_EPS / q.shape[2] / sums  # that the weights of all keys of a row have besides
     if need_q or need_k or need_interacts:
         of_mask = (gradient @ v.transpose(-2, -1)).to(shares.dtype).mul_(shares)
-        # From the same p as its entries, not from the rounded outputs: so a row's gradients cancel as well as autograd's.
+        # From this very p, not from the outputs, which bfloat16 has rounded: a row's gradients must cancel.
         mean = torch.mul(of_mask, mask, out=spare).sum(dim=-1, keepdim=True)
         mean += floor * (gradient.to(floor.dtype) @ v.to(floor.dtype).sum(dim=2)[..., None])
         of_mask.addcmul_(shares, mean, value=-1)
