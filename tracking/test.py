@@ -41,6 +41,8 @@ def parse_arguments() -> argparse.Namespace:
         help="processes that share the sequences, with those of other commands on the same; 1: within the program",
     )  # fmt: skip
     parser.add_argument("--batch", type=int, help="sequences in a batch (default: what suits the network and device)")
+    parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
+    parser.add_argument("--capture", action="store_true", help="run the network as a captured graph (CUDA)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (processes take GPUs in turn) or cuda:N")
     parser.add_argument(
         "--legacy-int", action="store_true",
@@ -51,8 +53,12 @@ def parse_arguments() -> argparse.Namespace:
     arguments = parser.parse_intermixed_args()
     if not (arguments.config or arguments.checkpoint or arguments.network):
         parser.error("name --config, --checkpoint, both, or --network")
-    if arguments.network and (arguments.config or arguments.checkpoint or arguments.sweep or arguments.overrides):
-        parser.error("--network has its settings with it; leave out --config, --checkpoint, --sweep and overrides")
+    alone = ("config", "checkpoint", "sweep", "overrides", "compile", "capture")
+    if arguments.network and any(getattr(arguments, name) for name in alone):
+        parser.error(
+            "--network has its settings with it; leave out --config, --checkpoint, --sweep, --compile, --capture and "
+            "overrides"
+        )
     if arguments.on_test_set and not arguments.sweep:
         parser.error("--on-test-set goes with --sweep")
     if arguments.processes < 1:
@@ -89,6 +95,8 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
         checkpoints=arguments.checkpoint,
         overrides=arguments.overrides,
         run=arguments.name,
+        compiled=arguments.compile,
+        captured=arguments.capture,
         sweep=parse_sweep(arguments.sweep) if arguments.sweep else None,
         on_test_set=arguments.on_test_set,
     )

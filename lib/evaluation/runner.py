@@ -20,14 +20,13 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from lib.data.types import Sequence
-from lib.evaluation.claims import ClaimError, Claims, Death, Holder, find_holder
+from lib.evaluation.claims import Claims, Death, Holder, find_holder
 from lib.evaluation.progress import RunProgress
-from lib.evaluation.results import ResultsError, ResultsFolder
+from lib.evaluation.results import ResultsFolder
 from lib.evaluation.summary import RunSummary, SequenceStatus, measure_speed
 from lib.inference.engine import BATCHES, Outcome, Take
-from lib.inference.tracks import Failure, Track, failure_of
+from lib.inference.tracks import Failure, Track
 from lib.runtime.launch import end_with_launcher, launch_apart
-from lib.runtime.soundness import is_sound
 from lib.runtime.stop import Terminated
 
 LOOK_SECONDS = 1.0  # between two looks at what others are doing
@@ -175,8 +174,8 @@ def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: 
 class _Part:
     """One process's part in a trial: the sequences that it claims, the longest first, and what becomes of them.
 
-    ``open`` are those that nobody has finished and this process has not claimed. A sequence on which a process died, or
-    that was in a batch whose network raised, is tracked alone: the next time there is no doubt which one it was.
+    ``open`` are those that nobody has finished and this process has not claimed. A sequence on which a process died is
+    tracked alone: if that process dies too, there is no doubt which sequence it was.
     """
 
     def __init__(self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress) -> None:
@@ -185,7 +184,6 @@ class _Part:
         self.open = sorted(unfinished, key=len, reverse=True)
         self.failed = bool(trial.unreadable)
         self._running: list[Sequence] = []
-        self._suspects: list[Sequence] = []
         self._alone = False
 
     def track(self) -> None:
@@ -194,7 +192,7 @@ class _Part:
         while (first := self._take()) is not None:
             engine = engine or self._trial.make_engine(self._rows())
             sequences = chain([first], iter(self._take, None))
-            with closing(self._outcomes(engine, partial(next, sequences, None))) as outcomes:
+            with closing(engine.run(partial(next, sequences, None), self._progress.show)) as outcomes:
                 for sequence, outcome in outcomes:
                     self._settle(sequence, outcome)
 
@@ -207,10 +205,6 @@ class _Part:
         """A sequence for this process to track; None if there is none now."""
         if self._running and self._alone:
             return None
-        self._alone = bool(self._suspects)
-        if self._suspects:
-            self._running.append(self._suspects.pop())
-            return self._running[-1]
         for sequence in list(self.open):
             taken = self._claims.take(sequence.name, self._run.began if self._running else math.inf)
             if isinstance(taken, Holder):
@@ -223,26 +217,6 @@ class _Part:
                 return sequence
             self._let_go(sequence)
         return None
-
-    def _outcomes(self, engine: SequenceEngine, take: Take) -> Iterator[Outcome]:
-        """What the engine gives. Where its network raises, that is the failure of the one sequence that it tracked;
-        of several, each is tried alone."""
-        try:
-            yield from engine.run(take, self._progress.show)
-        except (ClaimError, ResultsError):  # of the folder, in ``take``
-            raise
-        except Exception as error:
-            failure, running = failure_of(error), list(self._running)
-            if len(running) == 1:
-                yield running[0], failure
-            if not is_sound():
-                logger.error("%s: only another process can use this GPU again", failure.reason)
-                if is_part_of_run():
-                    os.abort()  # so that it is replaced; its claims tell the next process what it tracked
-                raise
-            if self._running:
-                logger.error("%d sequences at once: %s; each is tried alone", len(running), failure.reason)
-                self._suspects, self._running = running, []
 
     def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
         """Keep what became of a sequence, and let go of it; ``ResultsError`` if the disk refuses."""

@@ -121,7 +121,7 @@ def _trials(
     """The trained network and its baselines, by label."""
 
     def trial(label: str, make_engine: Callable[[int], SequenceEngine], weights: Path | None = None) -> Trial:
-        return Trial(sequences, make_engine, results_folder(paths, experiment, BENCHMARK, weights, "cpu", label))
+        return Trial(sequences, make_engine, results_folder(paths, experiment, BENCHMARK, weights, "cpu", label=label))
 
     foreign = foreign_templates(sequences)
     return {

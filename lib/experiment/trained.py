@@ -33,6 +33,8 @@ def evaluate_checkpoints(
     command: Many[str] = (),
     device: str = "auto",
     batch: int | None = None,
+    compiled: bool = False,
+    captured: bool = False,
     sweep: Sweep | None = None,
     on_test_set: bool = False,
     legacy_int: bool = False,
@@ -40,10 +42,10 @@ def evaluate_checkpoints(
     """Track a benchmark's sequences with each checkpoint and score them.
 
     Without ``checkpoints`` the run's ``last.pth`` is taken; without ``config`` each checkpoint's own configuration.
-    ``names`` restricts the sequences. ``batch`` is the most sequences in a batch, None what suits the device. With a
-    ``sweep`` each checkpoint is tested with each of its values, on a test set only if ``on_test_set``; it waits for
-    sequences that other commands are tracking. For the rest see ``evaluate``. Raises ``ValueError`` for what cannot be
-    read or does not fit.
+    ``names`` restricts the sequences. ``batch`` is the most sequences in a batch, None what suits the device; for
+    ``compiled`` and ``captured`` see ``lib.inference.eager.TorchNetwork``. With a ``sweep`` each checkpoint is tested
+    with each of its values, on a test set only if ``on_test_set``; it waits for sequences that other commands are
+    tracking. For the rest see ``evaluate``. Raises ``ValueError`` for what cannot be read or does not fit.
     """
     if sweep:
         check_sweep(sweep, benchmark, overrides, on_test_set)
@@ -61,8 +63,8 @@ def evaluate_checkpoints(
     trials = [
         Trial(
             readable.sequences,
-            engine_factory(experiment, checkpoint, device, benchmark, batch),
-            results_folder(paths, experiment, benchmark, checkpoint, device, sweep=sweep.text if sweep else ""),
+            engine_factory(experiment, checkpoint, device, benchmark, batch, compiled=compiled, captured=captured),
+            results_folder(paths, experiment, benchmark, checkpoint, device, batch, sweep=sweep.text if sweep else ""),
             readable.unreadable,
         )
         for checkpoint, _, experiment in cases
@@ -83,13 +85,19 @@ def results_folder(
     benchmark: str,
     checkpoint: Path | None,
     device: str,
+    batch: int | None = None,
     label: str | None = None,
     sweep: str = "",
 ) -> ResultsFolder:
-    """Where the results of a checkpoint under this experiment's settings for the benchmark lie."""
+    """Where the results of a checkpoint under this experiment's settings for the benchmark lie.
+
+    In reduced precision the ``batch`` belongs to the settings: there it can move boxes by pixels (docs/testing.md).
+    """
     resolved = to_tree(experiment.for_benchmark(benchmark))
     # What decides a tracked box: not the data or the recipe that the weights came from.
     settings = {section: resolved[section] for section in ("model", "template", "search", "test")}
+    if experiment.test.precision != "fp32":
+        settings["batch"] = batch
     if checkpoint is None:
         settings["seed"] = experiment.seed
     hardware, versions = describe_device(device)

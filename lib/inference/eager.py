@@ -153,8 +153,11 @@ class TorchNetwork:
             crops = np.concatenate([crops, np.zeros((slots - rows, *crops.shape[1:]), dtype=crops.dtype)])
         elif rows < slots:
             state = tuple(leaf[:rows] for leaf in state)
-        with self._autocast():
-            best, prediction = self._find(self._send(crops), *state)
+        try:
+            with self._autocast():
+                best, prediction = self._find(self._send(crops), *state)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(f"{self.device}: no memory for {rows} targets at once; take a smaller --batch") from error
         answers = best[:rows].cpu().numpy()
         return Found(answers[:, :4], answers[:, 4], answers[:, 5].astype(np.int64), prediction)
 

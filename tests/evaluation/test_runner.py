@@ -155,37 +155,15 @@ def test_what_could_not_be_read_is_among_the_failures(
     assert " s9: s9: no images" in (folder.path / "failures.log").read_text()
 
 
-def test_what_the_network_raises_is_the_failure_of_the_one_sequence_at_fault(
+def test_what_the_network_raises_ends_the_run_and_the_rest_is_free(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], make_sequence: MakeSequence
 ) -> None:
-    """The others of its batch are tried again, each alone, and those to come in a batch as before."""
-    culprit, victim = (make_sequence(name, frames=9, first=(10, 12, 16, 8 + 2 * i)) for i, name in enumerate("cv"))
-    summary = run([*sequences, culprit, victim], ToyEngine(tmp_path, slots=3), folder)
-    assert statuses(summary) == ["tracked"] * 4 + ["failed", "tracked"]
-    assert summary.failed[0].reason == "RuntimeError: two lines"
-    assert "in accident" in summary.failed[0].traceback
-    [[_, *names]] = begun(tmp_path)
-    assert sorted(names[:3]) == sorted(names[3:6]) == ["c", "s3", "v"]
-    assert names[6:] == ["s2", "s1", "s0"]
+    culprit = make_sequence("c", frames=9, first=(10, 12, 16, 8))
+    run(sequences[:2], ToyEngine(tmp_path), folder)
+    with pytest.raises(RuntimeError, match="two\nlines"):
+        run([*sequences, culprit], ToyEngine(tmp_path, slots=3), folder)
     assert leftovers(folder) == []
-
-
-@pytest.mark.parametrize("part", [False, True])
-def test_a_gpu_that_cannot_be_used_any_more_ends_the_process(
-    tmp_path: Path, folder: ResultsFolder, make_sequence: MakeSequence, monkeypatch: pytest.MonkeyPatch, part: bool
-) -> None:
-    monkeypatch.setattr(module, "is_sound", lambda: False)
-    monkeypatch.setattr(module, "is_part_of_run", lambda: part)
-
-    def aborted() -> None:
-        assert len(list(folder.path.glob("*.claim"))) == 2, "they show what it was tracking"
-        raise SystemExit("aborted")
-
-    monkeypatch.setattr(os, "abort", aborted)
-    trial = Trial([make_sequence(name, first=(10, 12, 16, 10)) for name in "ab"], ToyEngine(tmp_path, 2), folder)
-    words = module._Run(time.time(), 1, -1), module.RunProgress(0, 0, 0), False
-    with pytest.raises(SystemExit if part else RuntimeError, match="aborted" if part else "two\nlines"):
-        module._track([trial], *words)
+    assert statuses(run(sequences, ToyEngine(tmp_path), folder)) == ["kept", "kept", "tracked", "tracked"]
 
 
 def test_ctrl_c_keeps_what_is_finished(

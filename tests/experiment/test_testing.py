@@ -57,6 +57,15 @@ def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, ch
     assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
 
 
+def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
+    def folders(*overrides: str) -> set[Path]:
+        experiment = load_experiment(file, overrides)
+        return {results_folder(paths, experiment, BENCHMARK, checkpoint, "cpu", batch).path for batch in (None, 1, 8)}
+
+    assert len(folders()) == 1
+    assert len(folders("test.precision=bf16")) == len(folders("test.precision=fp16")) == 3
+
+
 def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
     sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache)
     experiment: ExperimentConfig = load_experiment(file)
