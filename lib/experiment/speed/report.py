@@ -50,12 +50,12 @@ class ModelReport:
         """Write ``to_json`` to a file; ``OSError`` names it."""
         write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
 
-    def text(self) -> str:
-        """The tables for a terminal, those that have a line."""
+    def text(self, counts: bool = True) -> str:
+        """The tables for a terminal, those that have a line; without ``counts`` not that of costs."""
         lines = ["; ".join(f"{name} {value}" for name, value in self.machine.items())]
         lines += ["overrides: " + " ".join(self.overrides)] if self.overrides else []
         lines += [_settings_line(self.settings)] if self.settings else []
-        for title, head, lines_of in _TABLES:
+        for title, head, lines_of in _TABLES if counts else _TABLES[1:]:
             body = [line for row in self.rows for line in lines_of(row)]
             lines += ["", *title, *columns(head, body)] if body else []
         return "\n".join(lines)
@@ -128,7 +128,7 @@ def _training(row: Row) -> Lines:
     ]
 
 
-# Lines above a table, its head, and its lines for a row.
+# Lines above a table, its head, and its lines for a row; costs first.
 _TABLES: tuple[tuple[list[str], list[str], abc.Callable[[Row], Lines]], ...] = (
     (
         [
