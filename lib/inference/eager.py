@@ -173,7 +173,9 @@ class TorchNetwork:
             leaf[slot] = row[0]
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self._place.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+        # Weights that a capture finds in autocast's cache would be gone when the graph is replayed.
+        options = {"enabled": self.precision != "fp32", "cache_enabled": False}
+        return torch.autocast(self._place.type, DTYPES[self.precision], **options)
 
     def _send(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._place)
