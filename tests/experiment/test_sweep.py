@@ -149,7 +149,11 @@ def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
 def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     sweep = parse_sweep(f"{KEY}=0.3,0.6")
     evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
-    monkeypatch.setattr("lib.inference.eager.TorchNetwork.find", None)
+
+    def refuse(*_arguments):
+        raise ValueError("not finite")
+
+    monkeypatch.setattr("lib.inference.engine.place", refuse)
     report, _, complete = evaluate_checkpoints(paths, **words, sweep=sweep)
     assert not complete
     lines = report[report.index("\nsweep of ") :].splitlines()[1:]

@@ -11,7 +11,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from lib.data.types import Batch
+from lib.data.batch import Batch
 from lib.experiment.build import build_actor, build_model
 from lib.experiment.config import ExperimentConfig
 from lib.runtime.seeds import seed_network
