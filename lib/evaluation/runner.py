@@ -24,7 +24,7 @@ from lib.evaluation.claims import Claims, Death, Holder, find_holder
 from lib.evaluation.progress import RunProgress
 from lib.evaluation.results import ResultsFolder
 from lib.evaluation.summary import RunSummary, SequenceStatus, measure_speed
-from lib.inference.engine import BATCHES, Outcome, Take
+from lib.inference.engine import Outcome, Take
 from lib.inference.tracks import Failure, Track
 from lib.runtime.launch import end_with_launcher, launch_apart
 from lib.runtime.stop import Terminated
@@ -47,8 +47,8 @@ class SequenceEngine(Protocol):
 class Trial(NamedTuple):
     """A tracker, the sequences it is run over, and where its results go.
 
-    ``make_engine(rows)`` builds the tracker, for batches of so many rows at most, in each process that has something to
-    track. ``unreadable`` are sequences that failed already when they were read: name and reason.
+    ``make_engine(most)`` builds the tracker, for so many sequences at once at most, in each process that has something
+    to track. ``unreadable`` are sequences that failed already when they were read: name and reason.
     """
 
     sequences: abc.Sequence[Sequence]
@@ -190,15 +190,15 @@ class _Part:
         """Track until there is nothing left to take."""
         engine = None
         while (first := self._take()) is not None:
-            engine = engine or self._trial.make_engine(self._rows())
+            engine = engine or self._trial.make_engine(self._most())
             sequences = chain([first], iter(self._take, None))
             with closing(engine.run(partial(next, sequences, None), self._progress.show)) as outcomes:
                 for sequence, outcome in outcomes:
                     self._settle(sequence, outcome)
 
-    def _rows(self) -> int:
-        """The rows of a batch with which this process leaves the others of the run some sequences."""
-        shares = BATCHES * (2 * self._run.processes if self._run.processes > 1 else 1)
+    def _most(self) -> int:
+        """How many sequences at once leave the other processes of the run some."""
+        shares = 2 * self._run.processes if self._run.processes > 1 else 1
         return -(-(len(self.open) + 1) // shares)
 
     def _take(self) -> Sequence | None:

@@ -121,14 +121,20 @@ def engine_factory(
     compiled: bool = False,
     captured: bool = False,
 ) -> EngineFactory:
-    """Called with the most rows that are needed, it builds a network and its engine.
+    """Called with the most sequences that are to be tracked at once, it builds a network and its engine.
 
-    ``batch`` None takes what suits the device. For ``template_of`` see ``Engine``, for the rest ``build_network``.
+    On a CPU the engine has each batch computed by one core; a compiled network takes all of them for one batch.
+    ``batch`` None takes what suits the network and its device. For ``template_of`` see ``Engine``, for the rest
+    ``build_network``.
     """
 
     def make(most: int) -> Engine:
         network = build_network(experiment, checkpoint, device, dataset, compiled, captured)
-        return Engine(network, min(batch or network.suggested_batch, most), template_of=template_of)
+        finders = 1
+        if network.device == "cpu" and not compiled:
+            finders = torch.get_num_threads()
+            torch.set_num_threads(1)
+        return Engine(network, batch or network.suggested_batch, finders, most, template_of=template_of)
 
     return make
 

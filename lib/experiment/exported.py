@@ -63,6 +63,6 @@ def evaluate_networks(
     return evaluate(benchmark, trials, networks, processes, command, legacy_int=legacy_int)
 
 
-def _make_engine(folder: Path, batch: int | None, rows: int) -> Engine:
+def _make_engine(folder: Path, batch: int | None, most: int) -> Engine:
     network = open_network(folder)
-    return Engine(network, min(batch or network.suggested_batch, rows))
+    return Engine(network, batch or network.suggested_batch, most=most)

@@ -126,7 +126,7 @@ def _trials(
     foreign = foreign_templates(sequences)
     return {
         TRAINED: trial(TRAINED, engine_factory(experiment, checkpoint, "cpu", BENCHMARK), checkpoint),
-        FIRST_BOX: trial(FIRST_BOX, lambda _rows: StaticEngine()),
+        FIRST_BOX: trial(FIRST_BOX, lambda _most: StaticEngine()),
         UNTRAINED: trial(UNTRAINED, engine_factory(experiment, None, "cpu", BENCHMARK)),
         WRONG_TEMPLATE: trial(
             WRONG_TEMPLATE,

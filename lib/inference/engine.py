@@ -1,22 +1,23 @@
-"""Many sequences at once: look, find and place for a batch of targets, each in its own video.
+"""Many sequences at once: look, find and place for batches of targets, each in its own video.
 
-A batch has a row for each target. A row whose sequence is finished gets the next sequence at once. There are two
-batches: while the network works on one, threads read, decode and cut the next frames of the other.
+A batch has a row for each target. A row whose sequence is finished gets the next sequence at once. There is one batch
+more than the network works on at a time, so that threads can read, decode and cut the next frames of one batch while
+the network works on the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from lib.data.images import open_image
-from lib.inference.network import Network
+from lib.inference.network import Found, Network
 from lib.inference.target import FirstView, Target, View, begin, look, place
 from lib.inference.tracks import Failure, Track, failure_of
 from lib.runtime.cores import usable_cores
@@ -30,24 +31,35 @@ Take = Callable[[], "Sequence | None"]
 # The frame and the box, xywh in pixels, from which a sequence's template is cut.
 TemplateOf = Callable[["Sequence"], tuple["Location", np.ndarray]]
 
-BATCHES = 2  # in turn
 MOST_THREADS = 16
 
 
 class Engine:
     """Tracks sequences with ``network``, ``slots`` in a batch (the network's own number where its batch is fixed).
 
-    ``threads`` look at frames while the network works; without a number, as many as the process has cores.
-    ``template_of`` shows the network another target than the sequence's own, which a baseline does. With one slot
-    boxes and scores equal those of ``Tracker`` to the bit; in larger batches the sums of matrix products may be ordered
-    otherwise, see docs/testing.md for the measured bound.
+    ``finders`` batches pass the network at a time, each in a thread of its own. A GPU is busy with one; on a CPU, as
+    many as there are cores, each on one core, do more together than one on all cores. ``most`` is the number of
+    sequences that are to be tracked at once; batches have no more slots than that takes. ``threads`` look at frames;
+    without a number, as many as the process has cores. ``template_of`` shows the network another target than the
+    sequence's own, which a baseline does. With one slot boxes and scores equal those of
+    ``Tracker`` to the bit; in larger batches the sums of matrix products may be ordered otherwise, see docs/testing.md
+    for the measured bound.
     """
 
     def __init__(
-        self, network: Network, slots: int = 1, threads: int | None = None, template_of: TemplateOf | None = None
+        self,
+        network: Network,
+        slots: int = 1,
+        finders: int = 1,
+        most: int | None = None,
+        threads: int | None = None,
+        template_of: TemplateOf | None = None,
     ) -> None:
-        assert slots > 0, slots
+        assert slots > 0 and finders > 0, (slots, finders)
         self.network = network
+        self.finders = finders
+        if most is not None:
+            slots = max(1, min(slots, -(-most // (finders + 1))))
         self.slots = network.batch or slots
         self._threads = threads or min(usable_cores(), MOST_THREADS)
         self._template_of = template_of
@@ -59,26 +71,38 @@ class Engine:
         of the sequences that have not ended. What a frame or a first box raises ends that sequence; what the network
         raises ends the run.
         """
-        exhausted = False
-        with _one_thread_a_crop(), ThreadPoolExecutor(self._threads, "look") as pool:
+        with (
+            _one_thread_a_crop(),
+            ThreadPoolExecutor(self._threads, "look") as looking,
+            ThreadPoolExecutor(self.finders, "find") as finding,
+        ):
             clock = _Clock()
-            batches = [_Batch(self.network, self.slots, pool, clock) for _ in range(BATCHES)]
+            batches = [_Batch(self, looking, finding, clock) for _ in range(self.finders + 1)]
+            exhausted = False
             try:
-                while True:
-                    while not exhausted and len(batch := min(batches, key=len)) < self.slots:
-                        sequence = take()
-                        exhausted = sequence is None
-                        if sequence is not None:
-                            outcome = batch.begin(sequence, self._template_of)
-                            if outcome is not None:
-                                yield sequence, outcome
-                    if not any(map(len, batches)):
-                        return
+                while not exhausted and len(emptiest := min(batches, key=len)) < self.slots:
+                    exhausted = yield from self._begin(emptiest, take)
+                for batch in batches:
+                    batch.start()
+                while any(map(len, batches)):
                     for batch in batches:
-                        yield from batch.step()
-                    show(sum(batch.frames for batch in batches))
+                        yield from batch.finish()
+                        while not exhausted and len(batch) < self.slots:
+                            exhausted = yield from self._begin(batch, take)
+                        batch.start()
+                        show(sum(batch.frames for batch in batches))
             finally:
-                pool.shutdown(cancel_futures=True)
+                for pool in (looking, finding):
+                    pool.shutdown(cancel_futures=True)
+
+    def _begin(self, batch: _Batch, take: Take) -> Generator[Outcome, None, bool]:
+        """Give the next sequence to a batch that the network is not working on; True if there is none."""
+        sequence = take()
+        if sequence is not None:
+            outcome = batch.begin(sequence, self._template_of)
+            if outcome is not None:
+                yield sequence, outcome
+        return sequence is None
 
 
 @contextmanager
@@ -133,15 +157,28 @@ class _Row:
         return Track(np.stack(self.boxes), *columns)
 
 
-class _Batch:
-    """Targets in one batch: row i of ``_rows`` has row i of the state. The place of one that ends goes to the last."""
+class _Found(NamedTuple):
+    """For each row of a batch its view, or why it has none, the network's answers, and the seconds they took."""
 
-    def __init__(self, network: Network, slots: int, pool: ThreadPoolExecutor, clock: _Clock) -> None:
-        self._network, self._slots, self._pool, self._clock = network, slots, pool, clock
-        size = network.settings.search.size
-        self._crops = np.zeros((slots, size, size, 3), dtype=np.uint8)
+    views: list[View | Exception]
+    found: Found
+    seconds: float
+
+
+class _Batch:
+    """Targets in one batch: row i of ``_rows`` has row i of the state. The place of one that ends goes to the last.
+
+    Between ``start`` and ``finish`` a thread works on it, and nothing of it changes.
+    """
+
+    def __init__(self, engine: Engine, looking: Executor, finding: Executor, clock: _Clock) -> None:
+        self._network, self._slots, self._finders = engine.network, engine.slots, engine.finders
+        self._looking, self._finding, self._clock = looking, finding, clock
+        size = self._network.settings.search.size
+        self._crops = np.zeros((self._slots, size, size, 3), dtype=np.uint8)
         self._state: tuple[Any, ...] = ()
         self._rows: list[_Row] = []
+        self._found: Future[_Found] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -175,34 +212,25 @@ class _Batch:
         self._look(row)
         return None
 
-    def step(self) -> Iterator[Outcome]:
-        """Find every target in its next frame; yields the sequences that end with it, each with its outcome."""
-        outcomes: list[Outcome] = []
-        views: dict[_Row, View] = {}
-        for row in list(self._rows):
-            try:
-                views[row] = row.view.result()
-            except Exception as error:  # of this sequence alone, which is reported with its traceback
-                outcomes.append((row.sequence, failure_of(error)))
-                self._remove(row)
-        if views:
-            outcomes += self._find([views[row] for row in self._rows])
-        yield from outcomes
+    def start(self) -> None:
+        """Have every target found in its next frame, in a thread."""
+        self._found = self._finding.submit(self._find) if self._rows else None
 
-    def _find(self, views: list[View]) -> list[Outcome]:
-        """The network's answers for the views of all rows; the next looks are begun, and rows that ended are free."""
-        rows, config = list(self._rows), self._network.settings.tracker
-        for number, view in enumerate(views):
-            self._crops[number] = view.pixels
-        started = perf_counter()
-        found = self._network.find(self._state, self._crops[: len(rows)])
-        network_share = (perf_counter() - started) / len(rows)
-        share = self._clock.lap() / len(rows)
+    def finish(self) -> Iterator[Outcome]:
+        """Wait until every target is found; yields the sequences that end with it, each with its outcome."""
+        if self._found is None:
+            return
+        views, found, seconds = self._found.result()
+        share, network_share = (time / len(self._rows) for time in (self._clock.lap(), seconds / self._finders))
+        config = self._network.settings.tracker
         outcomes: list[Outcome] = []
-        for row, view, found_box, score in zip(rows, views, found.boxes, found.scores.tolist(), strict=True):
+        answers = zip(list(self._rows), views, found.boxes, found.scores.tolist(), strict=True)
+        for row, view, found_box, score in answers:
             try:
+                if isinstance(view, Exception):
+                    raise view
                 row.append(place(found_box, score, view, config), score, share, network_share)
-            except ValueError as error:  # the network gave NaN
+            except Exception as error:  # of this sequence alone, which is reported with its traceback
                 outcomes.append((row.sequence, failure_of(error)))
             else:
                 if not row.ended:
@@ -210,7 +238,21 @@ class _Batch:
                     continue
                 outcomes.append((row.sequence, row.track()))
             self._remove(row)
-        return outcomes
+        yield from outcomes
+
+    def _find(self) -> _Found:
+        """The network's answers for all rows. A row without a view has an error instead, and an answer for nothing."""
+        views: list[View | Exception] = []
+        for number, row in enumerate(self._rows):
+            try:
+                view = row.view.result()
+                self._crops[number] = view.pixels
+            except Exception as error:  # raised again where the outcomes are made
+                view = error
+            views.append(view)
+        started = perf_counter()
+        found = self._network.find(self._state, self._crops[: len(self._rows)])
+        return _Found(views, found, perf_counter() - started)
 
     def _first_view(self, frame: Location, box: np.ndarray) -> FirstView:
         return begin(open_image(frame), box, self._network.settings)
@@ -218,7 +260,7 @@ class _Batch:
     def _look(self, row: _Row) -> None:
         frame = row.sequence.frames[len(row.boxes)]
         search = self._network.settings.search
-        row.view = self._pool.submit(lambda target: look(open_image(frame), target, search), row.target)
+        row.view = self._looking.submit(lambda target: look(open_image(frame), target, search), row.target)
 
     def _remove(self, row: _Row) -> None:
         """Free a row; the last one moves to its place."""

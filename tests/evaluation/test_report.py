@@ -33,7 +33,7 @@ def open_toy(output: Path, benchmark: str = "got10k_val", overrides: dict[str, A
 
 
 def track(sequences: list[Sequence], folder: ResultsFolder) -> None:
-    run_trials([Trial(sequences, lambda rows: StaticEngine(), folder)])
+    run_trials([Trial(sequences, lambda most: StaticEngine(), folder)])
 
 
 def first_box(sequence: Sequence) -> np.ndarray:

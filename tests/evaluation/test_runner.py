@@ -24,7 +24,6 @@ from lib.evaluation.claims import ClaimError, Claims
 from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
 from lib.evaluation.runner import Trial, run_trials
 from lib.evaluation.summary import RunSummary
-from lib.inference.engine import BATCHES
 from tests.evaluation.test_claims import forge
 from tests.evaluation.toy_trackers import ToyEngine
 
@@ -75,7 +74,7 @@ def test_every_sequence_is_tracked_by_one_engine_the_longest_first(
 ) -> None:
     summary = run(sequences, ToyEngine(tmp_path, slots), folder)
     assert statuses(summary) == ["tracked"] * 4
-    assert begun(tmp_path) == [["rows=2", "s3", "s2", "s1", "s0"]]
+    assert begun(tmp_path) == [["most=4", "s3", "s2", "s1", "s0"]]
     for sequence in sequences:
         boxes = folder.boxes(sequence)
         np.testing.assert_array_equal(boxes[0], sequence.boxes[0])
@@ -98,7 +97,7 @@ def test_speeds_are_of_the_frames_after_the_first(
 
 
 def test_what_reads_no_image_has_no_speed(folder: ResultsFolder, sequences: list[Sequence]) -> None:
-    report = run_trials([Trial(sequences, lambda rows: StaticEngine(), folder)])
+    report = run_trials([Trial(sequences, lambda most: StaticEngine(), folder)])
     assert report.summaries[0].text() == "sequences: 4 tracked, 0 kept, 0 failed"
     assert report.text() == ""
     np.testing.assert_array_equal(folder.boxes(sequences[3]), np.repeat(sequences[3].boxes[:1], 6, axis=0))
@@ -113,14 +112,14 @@ def test_what_is_finished_is_kept_and_what_is_damaged_is_tracked_again(
     written = (folder.path / "s0.txt").stat().st_mtime_ns
     assert statuses(run(sequences, ToyEngine(tmp_path), folder)) == ["kept", "tracked", "kept", "tracked"]
     assert [message for message in caplog.messages if "again" in message][0].startswith("tracking s1 again: ")
-    assert begun(tmp_path)[0][-3:] == ["rows=1", "s3", "s1"], "of the two that were open"
+    assert begun(tmp_path)[0][-3:] == ["most=2", "s3", "s1"], "of the two that were open"
     assert (folder.path / "s1.txt").read_bytes() == whole
     assert (folder.path / "s0.txt").stat().st_mtime_ns == written
 
 
 def test_when_all_is_finished_no_network_is_built(folder: ResultsFolder, sequences: list[Sequence]) -> None:
-    run(sequences, lambda rows: StaticEngine(), folder)
-    report = run_trials([Trial(sequences, lambda rows: pytest.fail("built"), folder)], processes=3)
+    run(sequences, lambda most: StaticEngine(), folder)
+    report = run_trials([Trial(sequences, lambda most: pytest.fail("built"), folder)], processes=3)
     assert report.summaries[0].text() == "sequences: 0 tracked, 4 kept, 0 failed"
     assert report.summaries[0].end_to_end is None
 
@@ -220,10 +219,10 @@ def test_an_error_of_the_folder_is_no_failure_of_a_sequence(
 
 
 @pytest.mark.parametrize(("variables", "shares"), [
-    ({}, BATCHES),
-    ({"WORLD_SIZE": "1"}, BATCHES),
-    ({"WORLD_SIZE": "3"}, 2 * 3 * BATCHES),
-    ({"SLURM_NTASKS": "2"}, 2 * 2 * BATCHES),
+    ({}, 1),
+    ({"WORLD_SIZE": "1"}, 1),
+    ({"WORLD_SIZE": "3"}, 2 * 3),
+    ({"SLURM_NTASKS": "2"}, 2 * 2),
 ])  # fmt: skip
 def test_a_command_among_others_leaves_them_some(
     tmp_path: Path, folder: ResultsFolder, make_sequence: MakeSequence, monkeypatch, variables, shares
@@ -233,7 +232,7 @@ def test_a_command_among_others_leaves_them_some(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     run([make_sequence(f"s{i:02}", frames=1) for i in range(25)], ToyEngine(tmp_path), folder)
-    assert begun(tmp_path)[0][0] == f"rows={-(-25 // shares)}"
+    assert begun(tmp_path)[0][0] == f"most={-(-25 // shares)}"
 
 
 def test_a_look_at_the_folder_shows_each_result_once(
@@ -325,7 +324,7 @@ def test_a_sequence_on_which_a_process_died_is_tracked_alone_and_on_which_two_di
     quick = replace(sequences[0], name="quick")
     summary = run([*sequences, quick], ToyEngine(tmp_path, slots=5), folder)
     assert statuses(summary) == ["failed", "tracked", "tracked", "tracked", "tracked"]
-    assert begun(tmp_path) == [["rows=3", "s3", "s1", "quick", "s2"]]
+    assert begun(tmp_path) == [["most=5", "s3", "s1", "quick", "s2"]]
     reason = summary.failed[0].reason
     assert reason.startswith("2 processes died while they tracked it: process 3 on node2; process ")
     assert summary.failed[0].traceback == ""
@@ -463,7 +462,7 @@ def test_a_command_that_is_killed_leaves_nothing_that_the_next_one_would_wait_fo
     command.communicate(timeout=30)
     await_(lambda: all(map(is_gone, processes(tmp_path))))
     assert len(list(folder.path.glob("*.claim"))) == (1 if count == 1 else 0)
-    summary = run([quick, *endless], lambda rows: StaticEngine(), folder)
+    summary = run([quick, *endless], lambda most: StaticEngine(), folder)
     assert statuses(summary) == ["kept", "tracked", "tracked"]
     assert leftovers(folder) == []
 

@@ -37,14 +37,14 @@ class ToyEngine:
     * 9: takes a moment;
     * 10: raises, unless the sequence is alone.
 
-    In ``folder`` each process leaves a file with the rows it was built for and the sequences that it began.
+    In ``folder`` each process leaves a file with the most sequences it was built for and those that it began.
     """
 
     folder: Path
     slots: int = 1
 
-    def __call__(self, rows: int) -> ToyEngine:
-        self.note(f"rows={rows}")
+    def __call__(self, most: int) -> ToyEngine:
+        self.note(f"most={most}")
         return self
 
     def note(self, word: str) -> None:

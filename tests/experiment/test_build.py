@@ -121,10 +121,13 @@ def test_the_tracker_takes_the_values_of_its_benchmark(toy):
         build_tracker(toy, dataset="lasott")
 
 
-def test_an_engine_has_the_rows_that_are_needed_and_no_more_than_suit_the_network(toy):
-    make = engine_factory(toy, None, "cpu", "lasot")
-    assert [make(most).slots for most in (1, 3, 50)] == [1, 3, 8]
-    assert [engine_factory(toy, None, "cpu", "lasot", batch)(50).slots for batch in (1, 16)] == [1, 16]
+def test_an_engine_has_the_slots_that_are_needed_and_no_more_than_suit_the_network(toy):
+    make, threads = engine_factory(toy, None, "cpu", "lasot"), torch.get_num_threads()
+    engines = [make(most) for most in (1, 500)]
+    assert [engine.slots for engine in engines] == [1, 8] and engines[0].finders == threads
+    assert [engine_factory(toy, None, "cpu", "lasot", batch)(500).slots for batch in (1, 16)] == [1, 16]
+    assert torch.get_num_threads() == 1, "each finder has a core"
+    torch.set_num_threads(threads)
     network = make(1).network
     assert equal(network.model, build_tracker(toy, dataset="lasot").network.model)
     assert network.settings.tracker.window == "none"

