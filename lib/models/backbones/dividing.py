@@ -90,8 +90,8 @@ class DividingViT(JointViT):
         empty = partial(tokens.new_zeros, dtype=torch.float32)
         return (
             self.norm(tokens),
-            torch.stack(decisions, dim=1) if decisions else empty((len(tokens), 0, search_tokens)),
-            torch.stack(log_probs, dim=1) if log_probs else empty((len(tokens), 0, search_tokens, 2)),
+            torch.stack(decisions, dim=1) if decisions else empty((tokens.shape[0], 0, search_tokens)),
+            torch.stack(log_probs, dim=1) if log_probs else empty((tokens.shape[0], 0, search_tokens, 2)),
         )
 
 
