@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -71,8 +71,6 @@ def true_boxes(batch: int) -> Tensor:
     return torch.cat([torch.rand(batch, 2, generator=generator) * (0.9 - size), size], dim=1)
 
 
-def stack(states: list[Any]) -> Any:
-    """States of single targets as the state of all: a tensor, or a tuple of tensors, with a leading batch axis."""
-    if isinstance(states[0], Tensor):
-        return torch.cat(states)
+def stack(states: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """States of single targets as the state of all: a tuple of tensors with a leading batch axis."""
     return tuple(torch.cat(parts) for parts in zip(*states, strict=True))

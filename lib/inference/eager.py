@@ -50,6 +50,7 @@ class FindGraph(nn.Module):
     cxcywh, score before the window, the candidate's number), and the prediction they are chosen from.
 
     ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle.
+    It is made in the first call.
     """
 
     def __init__(self, model: TrackingModel, config: TrackerConfig) -> None:
@@ -58,12 +59,20 @@ class FindGraph(nn.Module):
         self.register_buffer("window", torch.empty(0), persistent=False)
 
     def forward(self, crops: Tensor, *state: Tensor) -> tuple[Tensor, Prediction]:
-        prediction = self.model.locate(state, self.normalize(crops))
+        prediction = self.predict(crops, *state)
+        return self.choose(prediction), prediction
+
+    def predict(self, crops: Tensor, *state: Tensor) -> Prediction:
+        """All candidates."""
+        return self.model.locate(state, self.normalize(crops))
+
+    def choose(self, prediction: Prediction) -> Tensor:
+        """The best candidates, float32 ``[B, 6]``."""
         scores = prediction.scores.float()
         best = self._weighed(scores).argmax(dim=1)
         rows = best[:, None]
         boxes = prediction.boxes.gather(1, rows[:, :, None].expand(-1, -1, 4)).squeeze(1)
-        return torch.cat([boxes.float(), scores.gather(1, rows), rows.float()], dim=1), prediction
+        return torch.cat([boxes.float(), scores.gather(1, rows), rows.float()], dim=1)
 
     def _weighed(self, scores: Tensor) -> Tensor:
         if self.config.window == "none":
@@ -117,8 +126,9 @@ class TorchNetwork:
         self._fixed = compiled or captured
         self._find: Callable[..., tuple[Tensor, Prediction]] = self.find_graph
         if compiled:
+            # The choice stays eager: of torch 2.12's compiled argmax over a softmax some answers are wrong on the CPU.
             options = {"freezing": True} if self._place.type == "cpu" else {}
-            self._find = torch.compile(self.find_graph, dynamic=False, options=options)
+            self.find_graph.predict = torch.compile(self.find_graph.predict, dynamic=False, options=options)
         if captured:
             self._find = CapturedGraphs(self._find)
 
@@ -169,7 +179,8 @@ class TorchNetwork:
 def cast_weights(model: TrackingModel, dtype: torch.dtype) -> None:
     """Cast the weights of linear layers, convolutions and attentions once, as autocast does in every call.
 
-    Heads stay float32, as they leave autocast.
+    Heads stay float32, as they leave autocast. Convolutions get their weights channels-last, the order in which
+    reduced precisions are computed: otherwise each call turns its input and its output around.
     """
     for name, module in model.named_modules():
         if name.partition(".")[0] == "box_head":
@@ -177,6 +188,8 @@ def cast_weights(model: TrackingModel, dtype: torch.dtype) -> None:
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.MultiheadAttention)):
             for parameter in module.parameters(recurse=False):
                 parameter.data = parameter.data.to(dtype)
+            if isinstance(module, nn.Conv2d):
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
 
 class _Captured(NamedTuple):

@@ -65,11 +65,12 @@ class Tracker:
 
     @property
     def box(self) -> np.ndarray | None:
-        """The target's last box; None before ``init``. Set it to look elsewhere in the next frame."""
+        """The target's last box; None before ``init``."""
         return self._target.box if self._target else None
 
     @box.setter
     def box(self, box: np.ndarray) -> None:
+        """Look around another box in the next frame."""
         assert self._target is not None, "a box is set before init()"
         self._target = self._target._replace(box=np.array(box, dtype=np.float64))
 

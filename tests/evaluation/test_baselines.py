@@ -10,8 +10,8 @@ import pytest
 
 from lib.data.images import read_image
 from lib.data.types import Sequence
-from lib.inference.tracker import TrackResult
 from lib.evaluation.baselines import ForeignTemplateTracker, StaticTracker
+from lib.inference.tracker import TrackResult
 
 MakeSequence = Callable[..., Sequence]
 

@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.inference.tracker import TrackResult
 from lib.evaluation.baselines import StaticTracker
 from lib.evaluation.claims import Claims
 from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
 from lib.evaluation.runner import run_benchmark
 from lib.evaluation.workers import RunError
+from lib.inference.tracker import TrackResult
 from tests.evaluation.test_claims import forge
 from tests.evaluation.toy_trackers import AccidentFactory, CountedFactory, DriftingTracker
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.inference.tracker import TrackResult
 from lib.evaluation.baselines import FrameTracker
+from lib.inference.tracker import TrackResult
 
 
 class DriftingTracker:

@@ -19,14 +19,15 @@ from lib.config.schema import ConfigError
 from lib.data.images import DECODERS, find_decoder
 from lib.experiment.build import (
     build_model,
+    build_network,
     build_pairs,
     build_tracker,
     build_trainer,
     check_files,
+    engine_factory,
     experiment_of_checkpoint,
     load_checkpoint_weights,
     load_experiment,
-    tracker_factory,
 )
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
@@ -114,25 +115,30 @@ def test_the_tracker_tracks(toy):
 def test_the_tracker_takes_the_values_of_its_benchmark(toy):
     for dataset, threshold, window in ((None, 0.0, "multiply"), ("otb", 0.0, "multiply"), ("lasot", 0.4, "none")):
         tracker = build_tracker(toy, dataset=dataset)
-        assert {block.attn.division.threshold for block in tracker.model.backbone.blocks} == {threshold}
-        assert tracker._config.window == window
+        assert {block.attn.division.threshold for block in tracker.network.model.backbone.blocks} == {threshold}
+        assert tracker.network.settings.tracker.window == window
     with pytest.raises(ConfigError, match=r"unknown benchmark 'lasott'; did you mean lasot\?"):
         build_tracker(toy, dataset="lasott")
 
 
-def test_processes_without_gpu_numbers_build_the_same_tracker(toy):
-    make_tracker = pickle.loads(pickle.dumps(tracker_factory(toy, None, "cpu", "lasot")))
-    assert equal(make_tracker(0).model, make_tracker(3).model)
+def test_an_engine_has_the_rows_that_are_needed_and_no_more_than_suit_the_network(toy):
+    make = engine_factory(toy, None, "cpu", "lasot")
+    assert [make(most).slots for most in (1, 3, 50)] == [1, 3, 8]
+    assert [engine_factory(toy, None, "cpu", "lasot", batch)(50).slots for batch in (1, 16)] == [1, 16]
+    network = make(1).network
+    assert equal(network.model, build_tracker(toy, dataset="lasot").network.model)
+    assert network.settings.tracker.window == "none"
 
 
-def test_processes_take_the_gpus_in_turn(toy, monkeypatch):
-    devices = []
-    monkeypatch.setattr("lib.experiment.build.build_tracker", lambda *arguments: devices.append(arguments[2]))
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    for device in ("cuda", "cuda:1", "cpu"):
-        for number in range(3):
-            tracker_factory(toy, None, device, None)(number)
-    assert devices == ["cuda:0", "cuda:1", "cuda:0", *["cuda:1"] * 3, *["cpu"] * 3]
+def test_the_networks_precision_is_the_experiments(toy, tmp_path):
+    bf16 = load_experiment(write_experiment(tmp_path / "bf16.yaml", test={"precision": "bf16"}))
+    assert build_network(toy).precision == "fp32" and build_network(bf16).precision == "bf16"
+
+
+def test_a_tracker_has_one_source(toy, tmp_path):
+    for choice in ({}, {"experiment": toy, "network": tmp_path}):
+        with pytest.raises(ValueError, match="name one"):
+            build_tracker(**choice)
 
 
 # Checkpoints
@@ -146,8 +152,8 @@ def test_a_checkpoint_of_ours_gives_weights_and_experiment(toy, tmp_path):
     weights = other_weights(toy)
     save_checkpoint(tmp_path / "ours.pth", {"model": weights, "experiment": to_tree(toy)})
     tracker = build_tracker(toy, checkpoint=tmp_path / "ours.pth", device="cpu", dataset="lasot")
-    assert all(torch.equal(value, weights[name]) for name, value in tracker.model.state_dict().items())
-    assert equal(build_tracker(toy, str(tmp_path / "ours.pth")).model, tracker.model)
+    assert all(torch.equal(value, weights[name]) for name, value in tracker.network.model.state_dict().items())
+    assert equal(build_tracker(toy, str(tmp_path / "ours.pth")).network.model, tracker.network.model)
     assert experiment_of_checkpoint(tmp_path / "ours.pth") == toy
     changed = experiment_of_checkpoint(tmp_path / "ours.pth", ["model.division.threshold=0.5"], "run")
     assert (changed.name, changed.for_benchmark("lasot").model.division.threshold) == ("run", 0.5)
@@ -160,7 +166,7 @@ def test_a_released_checkpoint_is_taken_through_its_names(toy, tmp_path):
     tracker = build_tracker(toy, tmp_path / "GRM_ep0300.pth.tar")
     expected = build_model(toy)
     load_released(expected, released)
-    assert equal(tracker.model, expected)
+    assert equal(tracker.network.model, expected)
     with pytest.raises(CheckpointError, match="GRM_ep0300.pth.tar: holds no configuration; name it with --config"):
         experiment_of_checkpoint(tmp_path / "GRM_ep0300.pth.tar")
     torch.save({"model": released, "experiment": to_tree(toy) | {"seed": np.int64(3)}}, tmp_path / "odd.pth")
@@ -217,7 +223,8 @@ def test_a_checkpoint_is_never_executed(toy, tmp_path, by_torch):
         (tmp_path / "harmful.pth").write_bytes(pickle.dumps(content, protocol=2))
     if by_torch:
         tracker = build_tracker(toy, tmp_path / "harmful.pth")
-        assert all(torch.equal(value, content["model"][name]) for name, value in tracker.model.state_dict().items())
+        loaded = tracker.network.model.state_dict()
+        assert all(torch.equal(value, content["model"][name]) for name, value in loaded.items())
     else:
         with pytest.raises(CheckpointError, match="harmful.pth: not a whole checkpoint"):
             build_tracker(toy, tmp_path / "harmful.pth")

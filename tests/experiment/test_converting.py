@@ -37,7 +37,7 @@ def test_what_is_written_is_plain_and_needs_no_other_file(tmp_path, family):
     load_released(expected, weights)
     tracker = build_tracker(experiment, tmp_path / "new" / "plain.pth")
     for name, value in expected.state_dict().items():
-        assert torch.equal(tracker.model.state_dict()[name], value)
+        assert torch.equal(tracker.network.model.state_dict()[name], value)
         assert torch.equal(plain["model"][name], value)
 
 

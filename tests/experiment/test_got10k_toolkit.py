@@ -13,28 +13,14 @@ from toy_experiment import write_experiment
 
 from lib.data.images import read_image
 from lib.data.types import Sequence
-from lib.inference.tracker import TrackResult
-from lib.evaluation.attempt import track_sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.results import open_results
 from lib.evaluation.runner import run_benchmark
 from lib.evaluation.scoring import annotation_of, score_set
 from lib.experiment.build import build_tracker, load_experiment
 from lib.experiment.got10k_toolkit import Got10kTracker
+from lib.inference.engine import Engine
 from lib.inference.tracker import Tracker
-
-
-class BrightnessTracker:
-    """Moves the first box by each image's mean, so that its answer depends on both."""
-
-    network_seconds = 0.0
-
-    def init(self, image: np.ndarray, box: np.ndarray) -> None:
-        self.box = np.array(box)
-
-    def update(self, image: np.ndarray) -> TrackResult:
-        self.box = self.box + image.mean() / 1000
-        return TrackResult(self.box, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +53,12 @@ def network(tmp_path: Path) -> Tracker:
 
 
 @pytest.mark.parametrize("method", ["track", "forward_test"])
-def test_a_sequence_is_tracked_as_by_our_runner(sequences, method):
-    sequence = sequences[0]
-    tracker = Got10kTracker(BrightnessTracker(), "brightness")
+def test_a_sequence_is_tracked_as_by_our_engine(network, sequences, method):
+    sequence, tracker = sequences[0], Got10kTracker(network, "toy")
     boxes, seconds = getattr(tracker, method)([str(path) for path in sequence.frames], sequence.boxes[0])
-    expected = track_sequence(BrightnessTracker(), sequence).boxes
-    assert np.array_equal(boxes, expected)
+    remaining = iter([sequence])
+    [(_, expected)] = Engine(network.network).run(lambda: next(remaining, None))
+    assert np.array_equal(boxes, expected.boxes)
     assert not np.array_equal(boxes[0], boxes[-1])
     assert seconds.shape == (len(sequence),) and (seconds > 0).all()
 
@@ -104,7 +90,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
     experiment.run(Got10kTracker(network, "toy"))
 
     folder = open_results(tmp_path, "toy", "got10k_val", None, {}, "cpu")
-    run_benchmark(sequences, lambda number: network, folder)
+    run_benchmark(sequences, lambda most: Engine(network.network), folder)
     written = tmp_path / "results" / "GOT-10k" / "toy"
     theirs = {}
     for sequence in sequences:
@@ -130,16 +116,16 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
     assert exact.values("got10k")["AO"] == pytest.approx(values["AO"], abs=1e-4)
 
 
-def test_a_tracker_that_is_not_deterministic_is_run_three_times(experiments, root, tmp_path):
+def test_a_tracker_that_is_not_deterministic_is_run_three_times(experiments, network, root, tmp_path):
     experiment = experiments.ExperimentGOT10k(str(root), subset="val", result_dir=str(tmp_path))
-    experiment.run(Got10kTracker(BrightnessTracker(), "brightness", is_deterministic=False))
-    assert len(list(tmp_path.glob("GOT-10k/brightness/GOT-10k_Val_000001/*_00?.txt"))) == 3
+    experiment.run(Got10kTracker(network, "toy", is_deterministic=False))
+    assert len(list(tmp_path.glob("GOT-10k/toy/GOT-10k_Val_000001/*_00?.txt"))) == 3
 
 
-def test_the_toolkits_window_shows_our_box(experiments, sequences):
+def test_the_toolkits_window_shows_our_box(experiments, network, sequences):
     viz = pytest.importorskip("got10k.utils.viz")
     sequence = sequences[0]
-    tracker = Got10kTracker(BrightnessTracker(), "brightness")
+    tracker = Got10kTracker(network, "toy")
     boxes, _ = tracker.track([str(path) for path in sequence.frames[:2]], sequence.boxes[0], visualize=True)
     (patch,) = viz.patch_dict[1]
     assert [*patch.get_xy(), patch.get_width(), patch.get_height()] == pytest.approx(boxes[1].tolist())

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from eager_networks import tracker_of
 
 from lib.geometry.clip import clip_box
 from lib.geometry.crop import CropConfig, box_to_crop, crop_window, cut
-from lib.inference.tracker import Tracker, TrackerConfig
+from lib.inference.settings import TrackerConfig
 from lib.models.released import load_released
 from lib.models.simtrack import SimTrack, SimTrackConfig
 from tests.reference_weights import filled_state_dict
@@ -62,7 +63,7 @@ def test_clipped_boxes():
 def test_simtrack_tracks_as_recorded(frames):
     model = SimTrack(SimTrackConfig(name="simtrack", pretrained="none"), TEMPLATE.size, SEARCH.size)
     load_released(model, filled_state_dict("simtrack_b16", seed=0))
-    tracker = Tracker(model, TEMPLATE, SEARCH, TrackerConfig(window="none", template_box="truncated"), "cpu")
+    tracker = tracker_of(model, TEMPLATE, SEARCH, TrackerConfig(window="none", template_box="truncated"))
     for case, box in enumerate(RECORDED["init_box"]):
         tracker.init(frames[0], box.tolist())
         found = [tracker.update(image).box for image in frames[1:]]

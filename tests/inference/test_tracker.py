@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from eager_networks import tracker_of as tracker_with
 from torch import Tensor
 
 from lib.geometry.crop import CropConfig, crop_window, cut
-from lib.inference.tracker import Tracker, TrackerConfig
+from lib.inference.settings import TrackerConfig
+from lib.inference.tracker import Tracker
 from lib.models.base import Prediction, TrackingModel, normalise
 from lib.models.grm import GRM, GRMConfig
 from lib.models.layers.division import DivisionConfig
@@ -60,10 +62,10 @@ class FixedModel(TrackingModel):
         self.prediction = Prediction(boxes[None], scores[None])
         self.seconds = seconds
 
-    def encode_template(self, template: Tensor, box: Tensor) -> Tensor:
-        return box
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
+        return (box,)
 
-    def locate(self, state: Tensor, search: Tensor) -> Prediction:
+    def locate(self, state: tuple[Tensor], search: Tensor) -> Prediction:
         time.sleep(self.seconds)
         return self.prediction
 
@@ -72,7 +74,7 @@ class FixedModel(TrackingModel):
 
 
 def tracker_of(model: TrackingModel, config: TrackerConfig | None = None) -> Tracker:
-    return Tracker(model, TEMPLATE, SEARCH, config or TrackerConfig(), "cpu")
+    return tracker_with(model, TEMPLATE, SEARCH, config)
 
 
 def painted(box: tuple[int, int, int, int], height: int = 120, width: int = 160) -> np.ndarray:
@@ -121,7 +123,7 @@ def test_context_and_fill_are_those_of_each_crop_and_the_mean_is_the_first_frame
     }
     for template, search in (("template", "search"), ("search", "template")):
         model = SpotModel()
-        tracker = Tracker(model, crops[template], crops[search], TrackerConfig(), "cpu")
+        tracker = tracker_with(model, crops[template], crops[search])
         tracker.init(first, box)
         tracker.update(later)
         for seen, frame, crop in ((model.seen[0], first, crops[template]), (model.seen[2], later, crops[search])):
@@ -257,7 +259,7 @@ def test_grm_tracks_as_recorded(dataset: str) -> None:
     model = GRM(GRMConfig(name="grm", pretrained="none", division=division), template_size=128, search_size=256)
     load_released(model, filled_state_dict("grm_vitb_256", seed=1))
     sizes = CropConfig(size=128, factor=2.0), CropConfig(size=256, factor=4.0)
-    tracker = Tracker(model, *sizes, TrackerConfig(), "cpu")
+    tracker = tracker_with(model, *sizes)
     for recorded in golden[f"boxes_{dataset}"]:
         tracker.init(frames[0], recorded[0])
         found = [tracker.update(frame).box for frame in frames[1:]]

@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
+from eager_networks import tracker_of as tracker_with
 from torch import Tensor
 
 from lib.experiment.config import load_config
@@ -38,7 +39,7 @@ def test_the_frames_are_those_recorded() -> None:
 
 def tracker_of(model: TrackingModel) -> Tracker:
     """As the experiment says: the file holds what the published tracker does."""
-    return Tracker(model, EXPERIMENT.template, EXPERIMENT.search, EXPERIMENT.test.tracker, "cpu")
+    return tracker_with(model, EXPERIMENT.template, EXPERIMENT.search, EXPERIMENT.test.tracker)
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +83,10 @@ class MadeUp(TrackingModel):
         super().__init__()
         self.prediction = PointPrediction(boxes[None], logits.softmax(dim=-1)[None, :, 0], logits[None], {})
 
-    def encode_template(self, template: Tensor, box: Tensor) -> Tensor:
-        return box
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
+        return (box,)
 
-    def locate(self, state: Tensor, search: Tensor, epoch: int | None = None) -> PointPrediction:
+    def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> PointPrediction:
         return self.prediction
 
     def parameter_groups(self) -> dict[str, list[str]]:
@@ -116,7 +117,7 @@ def test_the_recorded_choice_needs_the_penalty() -> None:
         made_up = image_tensor((1, 6, 32, 32), f"post:{case}", seed=0)[0].flatten(1).T
         logits = 3 * made_up[:, :2]
         model = MadeUp(logits, made_up[:, 2:].sigmoid())
-        tracker = Tracker(model, EXPERIMENT.template, EXPERIMENT.search, plain, "cpu")
+        tracker = tracker_with(model, EXPERIMENT.template, EXPERIMENT.search, plain)
         tracker.init(FRAMES[0], GOLDEN[f"{case}.init_bbox"])
         score = tracker.update(FRAMES[1]).score
         assert score == float(model.prediction.scores.max())

@@ -48,10 +48,10 @@ class Doubling(TrackingModel):
     """A network without weights, to see what is passed on."""
 
     def encode_template(self, template, box):
-        return template.mean() + box.sum()
+        return (template.mean() + box.sum(),)
 
     def locate(self, state, search, epoch=None):
-        return Prediction(boxes=search + state, scores=search * (1 if epoch is None else epoch))
+        return Prediction(boxes=search + state[0], scores=search * (1 if epoch is None else epoch))
 
     def parameter_groups(self):
         return {}

@@ -81,7 +81,7 @@ def test_the_answer_depends_on_template_and_search_region(family, head):
 @with_any_head
 @torch.inference_mode()
 def test_states_of_several_targets_can_be_stacked(family, head):
-    """The state is a tensor or a tuple of tensors with a leading batch axis, and no sample sees another."""
+    """The state is a tuple of tensors with a leading batch axis, and no sample sees another."""
     experiment = tiny(family, head)
     model = fresh(experiment)
     template, box, search = inputs(experiment, 3)

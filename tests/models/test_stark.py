@@ -280,11 +280,11 @@ def test_every_head_reads_the_modulated_search_features(kind, prediction, count)
 def test_the_template_is_seen_once_and_alone():
     model = tiny()
     template, box, search = crops()
-    state = model.encode_template(template, box)
+    (state,) = model.encode_template(template, box)
     assert state.shape == (2, 4, 16)
     runs = []
     model.backbone.register_forward_hook(lambda module, given, answer: runs.append(given[0].shape[-1]))
-    first, second = model.locate(state, search), model.locate(state, search.flip(0))
+    first, second = (model.locate((state,), crops) for crops in (search, search.flip(0)))
     assert runs == [64, 64]
     torch.testing.assert_close(first.boxes, model(template, box, search).boxes)
     assert not torch.allclose(first.boxes, second.boxes)
@@ -330,9 +330,9 @@ def test_memory_and_maps_stay_float32_under_bfloat16():
     model = tiny()
     template, box, search = crops()
     with torch.autocast("cpu", torch.bfloat16):
-        state = model.encode_template(template, box)
+        (state,) = model.encode_template(template, box)
         memory, query = model.fuse(state, model.project(model.backbone(search)))
-        prediction = model.locate(state, search)
+        prediction = model.locate((state,), search)
     parts = (state, memory, query, *prediction[:-1], *prediction.extras.values())
     assert {part.dtype for part in parts} == {torch.float32}
 

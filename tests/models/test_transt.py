@@ -210,11 +210,11 @@ def test_the_templates_features_are_computed_once_and_nothing_is_remembered(fusi
     whole = model(template, box, search)
     shapes = []
     model.backbone.register_forward_hook(lambda module, given, answer: shapes.append(tuple(given[0].shape[2:])))
-    state = model.encode_template(template, box)
+    (state,) = model.encode_template(template, box)
     assert state.shape == (2, 4, 16)
     before = state.clone()
     for crop in (search, -search, search):
-        prediction = model.locate(state, crop, epoch=3)
+        prediction = model.locate((state,), crop, epoch=3)
     assert shapes == [(16, 16)] + [(32, 32)] * 3
     assert torch.equal(state, before)
     for ours, expected in zip(prediction[:3], whole[:3], strict=True):
@@ -228,7 +228,7 @@ def test_the_cells_of_a_prediction_are_the_cells_of_the_search_features():
     seen = {}
     model.box_head.register_forward_pre_hook(lambda module, given: seen.update(features=given[0]))
     prediction = model(template, box, search)
-    fused = model.fusion(model.encode_template(template, box), model._embed(search))
+    fused = model.fusion(*model.encode_template(template, box), model._embed(search))
     row, column = 2, 3
     torch.testing.assert_close(seen["features"][:, :, row, column], fused[:, row * 4 + column])
     alone = model.box_head(seen["features"][:, :, row : row + 1, column : column + 1])

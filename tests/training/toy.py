@@ -68,13 +68,13 @@ class ToyTracker(TrackingModel):
         super().__init__()
         self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
         self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)
-        self.head = CenterHead(width, 16)
+        self.head = CenterHead(width, 16, 4)
         for name, parameter in self.head.named_parameters():
             # Before BatchNorm a bias has a gradient of rounding only, and Adam makes whole steps of it.
             parameter.requires_grad_(not name.endswith(".0.bias"))
 
     def encode_template(self, template, box):
-        return self.template(template).amax(dim=(2, 3)) * box[:, 2:3]
+        return (self.template(template).amax(dim=(2, 3)) * box[:, 2:3],)
 
     def locate(self, state, search, epoch=None):
         features = self.search(search)
@@ -84,7 +84,7 @@ class ToyTracker(TrackingModel):
             kinds = nn.functional.gumbel_softmax(log_probs, hard=True)[..., 1]
         else:
             kinds = log_probs.argmax(-1).float()
-        mixed = nn.functional.dropout(self.mix(state), 0.2, self.training)
+        mixed = nn.functional.dropout(self.mix(*state), 0.2, self.training)
         tokens = tokens + kinds[..., None] * mixed[:, None]
         prediction = self.head(tokens.transpose(1, 2).reshape(features.shape))
         return prediction._replace(extras={"interacts": kinds[:, None]})

@@ -18,13 +18,15 @@ class CenterHead(nn.Module):
     Runs in float32 also under autocast.
     """
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
         for branch, outputs in (("ctr", 1), ("size", 2), ("offset", 2)):
             add_branch(self, branch, width, channels, outputs)
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
+        line = torch.arange(grid, dtype=torch.float32)
+        self.register_buffer("cells", torch.stack(torch.meshgrid(line, line, indexing="xy")), persistent=False)
 
     def forward(self, features: Tensor) -> CenterPrediction:
         """``features`` ``[B, C, F, F]``."""
@@ -33,16 +35,14 @@ class CenterHead(nn.Module):
             score = run_branch(self, "ctr", features).sigmoid().clamp(SCORE_MARGIN, 1 - SCORE_MARGIN)
             size = run_branch(self, "size", features).sigmoid().clamp(SCORE_MARGIN, 1 - SCORE_MARGIN)
             offset = run_branch(self, "offset", features)
-        return CenterPrediction(decode_boxes(size, offset), score.flatten(1), score, size, offset, extras={})
+        boxes = decode_boxes(size, offset, self.cells)
+        return CenterPrediction(boxes, score.flatten(1), score, size, offset, extras={})
 
 
-def decode_boxes(size: Tensor, offset: Tensor) -> Tensor:
+def decode_boxes(size: Tensor, offset: Tensor, cells: Tensor) -> Tensor:
     """The box of every cell, ``[B, F * F, 4]`` cxcywh in fractions of the crop, row-major, from the two maps.
 
-    Cell (x, y) says ((x + offset_x) / F, (y + offset_y) / F, w, h).
+    Cell (x, y) says ((x + offset_x) / F, (y + offset_y) / F, w, h); ``cells`` ``[2, F, F]`` are the cells' x and y.
     """
-    grid = size.shape[-1]
-    cells = torch.arange(grid, device=offset.device, dtype=offset.dtype)
-    rows, columns = torch.meshgrid(cells, cells, indexing="ij")
-    centres = (offset + torch.stack([columns, rows])) / grid
-    return torch.cat([centres, size], dim=1).flatten(2).transpose(1, 2)
+    centers = (offset + cells) / size.shape[-1]
+    return torch.cat([centers, size], dim=1).flatten(2).transpose(1, 2)

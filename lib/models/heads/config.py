@@ -31,7 +31,7 @@ class HeadConfig(Section):
 def build_head(config: HeadConfig, width: int, grid: int) -> nn.Module:
     """The head for features ``[B, width, grid, grid]``; called with them it gives a prediction with empty extras."""
     if config.kind == "center":
-        return CenterHead(width, config.channels)
+        return CenterHead(width, config.channels, grid)
     if config.kind == "corner":
         return CornerHead(width, config.channels, grid)
     return MLPHead(width, config.channels)

@@ -1,0 +1,201 @@
+"""Many sequences at once: equal to one at a time, whatever ends when and whatever fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+import pytest
+from eager_networks import network_of
+from families import FAMILIES_AND_HEADS, TWINS, fresh, tiny
+
+from lib.data.images import read_image
+from lib.data.types import Sequence
+from lib.evaluation.benchmarks import read_benchmark
+from lib.inference.eager import TorchNetwork
+from lib.inference.engine import Engine
+from lib.inference.tracker import Tracker, follow
+from lib.inference.tracks import Failure, Track
+
+# In pixels of the image: what a batch may move a box by on the CPU in float32, over a whole sequence.
+BATCH_BOUND = 1e-3
+
+
+def network(family: str = "grm", *overrides: str, head: str | None = None) -> TorchNetwork:
+    experiment = tiny(family, head, *overrides)
+    return network_of(fresh(experiment), experiment.template, experiment.search, experiment.test.tracker)
+
+
+@pytest.fixture(scope="module")
+def sequences(toy_got10k: Path, cache: Path) -> list[Sequence]:
+    """Six sequences of different lengths and first boxes, cut from two."""
+    whole = list(read_benchmark("got10k_val", toy_got10k, cache))
+    parts = [(first, end) for end in (20, 9, 14) for first in (0, 3)]
+    return [
+        replace(
+            whole[number % 2],
+            name=f"part{number}",
+            frames=whole[number % 2].frames[first:end],
+            boxes=whole[number % 2].boxes[first:end],
+            visible=whole[number % 2].visible[first:end],
+        )
+        for number, (first, end) in enumerate(parts)
+    ]
+
+
+def run(engine: Engine, sequences: Iterable[Sequence], **options) -> dict[str, Track | Failure]:
+    remaining = iter(sequences)
+    return {sequence.name: outcome for sequence, outcome in engine.run(lambda: next(remaining, None), **options)}
+
+
+def alone(net: TorchNetwork, sequence: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    tracker = Tracker(net)
+    tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
+    results = [tracker.update(read_image(frame)) for frame in sequence.frames[1:]]
+    boxes = np.stack([sequence.boxes[0], *(result.box for result in results)])
+    return boxes, np.array([1.0, *(result.score for result in results)])
+
+
+@pytest.mark.parametrize("family", TWINS)
+def test_one_slot_equals_a_tracker_to_the_bit(family, sequences):
+    net = network(family)
+    tracks = run(Engine(net, slots=1, threads=2), sequences[:3])
+    for sequence in sequences[:3]:
+        boxes, scores = alone(net, sequence)
+        assert np.array_equal(tracks[sequence.name].boxes, boxes)
+        assert np.array_equal(tracks[sequence.name].scores, scores)
+
+
+@pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
+def test_a_batch_equals_a_tracker_within_the_bound(family, head, sequences):
+    """Also while sequences end at different frames and others take their rows."""
+    net = network(family, head=head)
+    tracks = run(Engine(net, slots=2, threads=2), sequences)
+    assert sorted(tracks) == sorted(sequence.name for sequence in sequences)
+    for sequence in sequences:
+        boxes, scores = alone(net, sequence)
+        np.testing.assert_allclose(tracks[sequence.name].boxes, boxes, rtol=0, atol=BATCH_BOUND)
+        np.testing.assert_allclose(tracks[sequence.name].scores, scores, rtol=0, atol=1e-4)
+
+
+def test_several_targets_of_a_video_equal_as_many_trackers(sequences):
+    net, sequence = network(), sequences[0]
+    boxes = [sequence.boxes[0], sequence.boxes[0] + [8, 4, 0, 0], sequence.boxes[0] + [-6, 2, 5, 3]]
+    frames = [read_image(frame) for frame in sequence.frames[:8]]
+    steps = list(follow(iter(frames), boxes, net))
+    assert [step.number for step in steps] == list(range(8))
+    for row, box in enumerate(boxes):
+        tracker = Tracker(net)
+        tracker.init(frames[0], box)
+        assert np.array_equal(steps[0].results[row].box, box)
+        for step, frame in zip(steps[1:], frames[1:], strict=True):
+            np.testing.assert_allclose(step.results[row].box, tracker.update(frame).box, rtol=0, atol=BATCH_BOUND)
+            assert step.image is frame
+            assert step.results[row].prediction.boxes.shape[0] == len(boxes)
+    with pytest.raises(ValueError, match="0 targets"):
+        next(follow(iter(frames), [], net))
+
+
+def test_rows_are_refilled_at_once_and_take_is_not_asked_again_after_none(sequences):
+    asked, batches = [], []
+    net = network()
+    found = net.find
+    remaining = iter(sequences)
+
+    def take():
+        asked.append(next(remaining, None))
+        return asked[-1]
+
+    def find(state, crops):
+        batches.append(len(crops))
+        return found(state, crops)
+
+    net.find = find
+    frames = []
+    outcomes = list(Engine(net, slots=2, threads=2).run(take, frames.append))
+    assert len(outcomes) == len(sequences)
+    assert asked == [*sequences, None]
+    # Four rows in two batches: the first four sequences begin, and a row is empty only after the last was given away.
+    assert batches[: 2 * 5] == [2] * 10
+    assert sum(batches) == sum(len(sequence) - 1 for sequence in sequences)
+    assert len(batches) < sum(batches) and max(frames) <= sum(map(len, sequences))
+
+
+def test_what_fails_costs_its_own_sequence(sequences, tmp_path):
+    torn = tmp_path / "torn.jpg"
+    torn.write_bytes(Path(sequences[1].frames[4]).read_bytes()[:-300])
+    damaged = replace(sequences[1], frames=(*sequences[1].frames[:4], torn, *sequences[1].frames[5:]))
+    missing = replace(sequences[2], frames=(tmp_path / "absent.jpg", *sequences[2].frames[1:]))
+    boxless = replace(sequences[3], boxes=np.full_like(sequences[3].boxes, np.nan))
+    empty = replace(sequences[4], frames=())
+    net = network()
+    outcomes = run(Engine(net, slots=2), [sequences[0], damaged, missing, boxless, empty, sequences[5]])
+    for sequence, words in ((damaged, "torn.jpg"), (missing, "absent.jpg"), (boxless, "no size"), (empty, "no frames")):
+        failure = outcomes[sequence.name]
+        assert isinstance(failure, Failure) and words in failure.reason and failure.explained
+        assert "Traceback" in failure.traceback
+    for sequence in (sequences[0], sequences[5]):
+        assert np.abs(outcomes[sequence.name].boxes - alone(net, sequence)[0]).max() <= BATCH_BOUND
+
+
+def test_a_network_that_answers_nan_costs_the_sequence_it_answers(sequences):
+    net = network()
+    found = net.find
+
+    def poisoned(state, crops):
+        answer = found(state, crops)
+        answer.boxes[0] = np.nan
+        return answer
+
+    net.find = poisoned
+    outcomes = run(Engine(net, slots=2), sequences[:4])
+    assert {type(outcome) for outcome in outcomes.values()} == {Failure}
+    assert all("not finite" in outcome.reason for outcome in outcomes.values())
+
+
+def test_what_the_network_raises_ends_the_run_and_no_thread_stays(sequences):
+    net = network()
+
+    def broken(state, crops):
+        raise RuntimeError("out of memory")
+
+    net.find = broken
+    before = cv2.getNumThreads()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        run(Engine(net, slots=2), sequences)
+    assert cv2.getNumThreads() == before
+
+
+def test_a_sequence_of_one_frame_is_its_box(sequences):
+    single = replace(sequences[0], frames=sequences[0].frames[:1], boxes=sequences[0].boxes[:1])
+    track = run(Engine(network(), slots=2), [single])[single.name]
+    assert np.array_equal(track.boxes, single.boxes) and track.scores.tolist() == [1.0]
+
+
+def test_another_template_can_be_shown(sequences):
+    """As a baseline does: the box is the sequence's own, what is looked for is not."""
+    net, (own, other) = network(), sequences[:2]
+    foreign = run(Engine(net, slots=1, template_of=lambda _: (other.frames[0], other.boxes[0])), [own])[own.name]
+    tracker = Tracker(net)
+    tracker.init(read_image(other.frames[0]), other.boxes[0])
+    state = tracker.state
+    tracker.init(read_image(own.frames[0]), own.boxes[0])
+    tracker.state = state
+    expected = [tracker.update(read_image(frame)).box for frame in own.frames[1:]]
+    assert np.array_equal(foreign.boxes, np.stack([own.boxes[0], *expected]))
+    assert not np.array_equal(foreign.boxes, alone(net, own)[0])
+
+
+def test_shares_of_time_add_up_to_no_more_than_passed(sequences):
+    started = perf_counter()
+    tracks = run(Engine(network(), slots=2), sequences).values()
+    passed = perf_counter() - started
+    assert sum(track.seconds.sum() for track in tracks) <= passed
+    for track in tracks:
+        assert track.seconds.shape == track.network_seconds.shape == track.scores.shape
+        assert (track.network_seconds > 0).all()
+        assert (track.network_seconds[1:] <= track.seconds[1:]).all()
