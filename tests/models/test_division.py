@@ -66,25 +66,22 @@ def test_gumbel_draw_is_hard_and_follows_the_probabilities():
 
 
 def test_gradient_through_relaxed_decisions_equals_finite_differences():
-    """With soft decisions the loss is smooth in the logits, and autograd must equal its difference quotients."""
+    """With soft decisions the outputs are smooth in the logits."""
     q, k, v = (torch.randn(1, 2, 7, 3, dtype=torch.float64) for _ in range(3))
-    weight = torch.randn(1, 2, 7, 3, dtype=torch.float64)
-
-    def loss(logits: torch.Tensor) -> torch.Tensor:
-        # The published form computes in float32, so the quotient's step is wide and its tolerance loose.
-        return (published_attention(q, k, v, logits.softmax(dim=-1)[..., 1]) * weight).sum()
-
     logits = torch.randn(1, 4, 2, dtype=torch.float64, requires_grad=True)
-    gradient = torch.autograd.grad(loss(logits), logits)[0]
-    step, quotient = 1e-3, torch.empty_like(gradient)
-    for index in range(logits.numel()):
-        shift = torch.zeros(logits.numel(), dtype=torch.float64)
-        shift[index] = step
-        shift = shift.view_as(logits)
-        with torch.no_grad():
-            quotient.view(-1)[index] = (loss(logits + shift) - loss(logits - shift)) / (2 * step)
-    torch.testing.assert_close(gradient, quotient, atol=1e-3, rtol=1e-2)
-    assert gradient.abs().max() > 1e-2
+
+    def attended(logits: torch.Tensor) -> torch.Tensor:
+        return published_attention(q, k, v, logits.softmax(dim=-1)[..., 1])
+
+    assert torch.autograd.gradcheck(attended, logits)
+    assert torch.autograd.grad(attended(logits).square().sum(), logits)[0].abs().max() > 1e-2
+
+
+def dividing(**division: str) -> DividingAttention:
+    torch.manual_seed(0)
+    return DividingAttention(
+        ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8, **division), divides=True
+    ).train()
 
 
 def predictor_gradient(attention: DividingAttention, tokens: torch.Tensor) -> float:
@@ -96,9 +93,9 @@ def predictor_gradient(attention: DividingAttention, tokens: torch.Tensor) -> fl
     return max(0.0 if gradient is None else float(gradient.abs().max()) for gradient in gradients)
 
 
-def test_predictor_learns_through_the_decisions_only(monkeypatch):
-    torch.manual_seed(0)
-    attention = DividingAttention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
+@pytest.mark.parametrize("form", ["exact", "published"])
+def test_predictor_learns_through_the_decisions_only(form, monkeypatch):
+    attention = dividing(train_softmax=form)
     tokens = torch.randn(2, 20, 16)
     assert predictor_gradient(attention, tokens) > 1e-6
     detached = lambda log_probs: draw_interacts(log_probs).detach()  # noqa: E731
@@ -106,9 +103,24 @@ def test_predictor_learns_through_the_decisions_only(monkeypatch):
     assert predictor_gradient(attention, tokens) == 0
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_training_and_evaluation_each_have_their_form_of_the_softmax(training):
+    """Large tokens make large gaps, where the two forms differ; of all four settings only this pass's counts."""
+    tokens, attended = 30 * torch.randn(2, 20, 16, generator=torch.Generator().manual_seed(0)), {}
+    for train_softmax in ("exact", "published"):
+        for softmax in ("exact", "published"):
+            attention = dividing(train_softmax=train_softmax, softmax=softmax).train(training)
+            torch.manual_seed(1)
+            attended[train_softmax, softmax] = attention(tokens, torch.ones(2, 4, dtype=torch.bool))[0]
+    same, other = [("exact", "published"), ("published", "exact")][:: 1 if training else -1]
+    assert torch.equal(attended["exact", "exact"], attended[same])
+    assert torch.equal(attended["published", "published"], attended[other])
+    assert (attended[same] - attended[other]).abs().max() > 1e-2
+
+
 def test_division_stays_in_float32_under_bfloat16():
     """Same float32 prediction, same draw, with and without autocast; decisions and probabilities are float32."""
-    attention = DividingAttention(ViTConfig(width=16, depth=2, heads=2), DivisionConfig(hidden=8), divides=True).train()
+    attention = dividing()
     with torch.autocast("cpu", torch.bfloat16):
         attended, interacts, prediction = attention(torch.randn(2, 20, 16), torch.ones(2, 4, dtype=torch.bool))
     assert (attended.dtype, interacts.dtype, prediction.dtype) == (torch.bfloat16, torch.float32, torch.float32)

@@ -37,10 +37,10 @@ class DividingAttention(Attention):
         interacts, log_probs = self.divide(tokens, template_mask) if self.divides else (None, None)
         if interacts is None:
             attended = F.scaled_dot_product_attention(q, k, v)
-        elif self.training or self.division.softmax == "published":
-            attended = published_attention(q, k, v, interacts)
         else:
-            attended = exact_attention(q, k, v, interacts)
+            softmax = self.division.train_softmax if self.training else self.division.softmax
+            attend = published_attention if softmax == "published" else exact_attention
+            attended = attend(q, k, v, interacts)
         return self.join(attended), interacts, log_probs
 
     def divide(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lib.config.schema import Section
 
 TargetKind = Literal["allmax", "allavg", "roimax", "roiavg"]
+Softmax = Literal["exact", "published"]
 
 
 class DivisionConfig(Section):
@@ -25,8 +26,8 @@ class DivisionConfig(Section):
     * ``threshold``: at test time a token stays apart iff its probability of staying apart is at least this; 0 takes
       the likelier kind. ``ratio``: instead, exactly ``int(ratio * N)`` tokens meet the template, the likeliest ones;
       null turns it off.
-    * ``softmax``: masked attention in evaluation, see ``lib.models.layers.relation``. Training takes the published
-      form always, since the decisions get their gradient through it.
+    * ``softmax``, ``train_softmax``: the form of masked attention in evaluation and in training, see
+      ``lib.models.layers.relation``.
     """
 
     relation: Literal["adaptive", "one_stream", "two_stream"] = "adaptive"
@@ -34,7 +35,8 @@ class DivisionConfig(Section):
     hidden: int = Field(default=384, ge=2, multiple_of=2)
     threshold: float = Field(default=0.0, ge=0.0, le=1.0)
     ratio: float | None = Field(default=None, ge=0.0, le=1.0)
-    softmax: Literal["exact", "published"] = "exact"
+    softmax: Softmax = "exact"
+    train_softmax: Softmax = "published"
 
     @model_validator(mode="after")
     def _one_test_rule(self) -> DivisionConfig:

@@ -3,16 +3,31 @@
 With kinds T (template), S (search, kept apart) and A (search, meets both), token i may attend to token j iff
 ``kind_i == kind_j or A in (kind_i, kind_j)``: everything is allowed but T with S and S with T. Tokens stand template
 first. The decisions are ``interacts`` ``[B, Nx]``, 1 for A and 0 for S.
+
+Both forms of attention give the decisions a gradient. With logits a, the mask m of 0 and 1, e_ij = exp(a_ij - max_j
+a_ij), s_i = eps + sum_j e_ij m_ij, g_i the gradient of output i, p_ij = g_i . v_j and D_i the mean of p_ij under the
+weights of row i, the mask's gradient is e_ij (p_ij - D_i) / s_i. A decision gets that of its row and its column of the
+mask, summed over the template's tokens; so only the blocks template x search and search x template matter to it.
+
+No matrix of all pairs of tokens is kept for the backward pass: it is computed again, a few samples at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Little-Podi/GRM lib/models/grm/vit.py, softmax_with_policy.
 PUBLISHED_EPS = 1e-6
+# Where gradients are wanted, so many samples are computed together that a matrix of all their pairs of tokens has this
+# size. On a CPU it should stay in the caches; a GPU wants large operations (its value is not measured).
+CPU_CHUNK_BYTES = 8 * 2**20
+GPU_CHUNK_BYTES = 256 * 2**20
 
 
 def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
@@ -30,24 +45,188 @@ def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
 
 
 def exact_attention(q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
-    """Attention over the allowed keys alone. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1. No gradient
-    reaches ``interacts`` through the boolean mask, so this is for evaluation."""
+    """Attention over the allowed keys alone. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1.
+
+    No gradient reaches ``interacts`` through a boolean mask; they get the module's formula, with the published eps.
+    Without it the gradient would grow without bound where a masked key lies far above the allowed ones.
+    """
+    q, k, v = _as_autocast(q, k, v)
     allowed = relation_mask(interacts, q.shape[2] - interacts.shape[1]).bool()
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=allowed[:, None])
+    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed[:, None])
+    if torch.is_grad_enabled() and interacts.requires_grad:
+        attended = _ExactDecisions.apply(attended, q.detach(), k.detach(), v.detach(), interacts)
+    return attended
 
 
 def published_attention(q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
-    """Attention in the multiplicative form that GRM's weights were trained with; the gradient reaches ``interacts``.
+    """Attention in the multiplicative form that GRM's weights were trained with. ``q, k, v`` ``[B, heads, N, D]``.
 
     The weight of key j is ``(exp(a_j - max_a) * mask_j + eps / N) / (sum + eps)``, with the maximum over all keys,
     masked ones too, and in float32. So where every allowed key lies far below a masked one, eps takes part of the
     weight from it: with one allowed key eps is 2 % of the sum at a gap of 10 in the logits and more than half at 14.
     With GRM's 320 tokens and gaps up to 5 the form equals ``exact_attention`` within 1e-5.
+
+    The backward pass keeps q, k, v and the sums. It runs once: there is no second derivative. Where several keys of a
+    row have its maximum, each gets an equal share of the maximum's gradient, as ``Tensor.amax`` has it.
     """
-    tokens = q.shape[2]
-    logits = (q @ k.transpose(-2, -1)).float() * q.shape[-1] ** -0.5
-    with torch.autocast(q.device.type, enabled=False):
-        mask = relation_mask(interacts.float(), tokens - interacts.shape[1])[:, None]
-        weights = (logits - logits.amax(dim=-1, keepdim=True)).exp() * mask
-        weights = (weights + PUBLISHED_EPS / tokens) / (weights.sum(dim=-1, keepdim=True) + PUBLISHED_EPS)
+    q, k, v = _as_autocast(q, k, v)
+    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (q, k, v, interacts))
+    if wanted and not torch.compiler.is_exporting():
+        return _Published.apply(q, k, v, interacts)
+    weights, _ = _published_weights(q, k, _mask(interacts, q))
     return weights.to(v.dtype) @ v
+
+
+class _Published(torch.autograd.Function):
+    """``published_attention`` with a backward pass that computes the matrices of all pairs again."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
+        batch, heads, tokens, width = v.shape
+        # Tokens first, as the projection that follows wants them.
+        attended = v.new_empty(batch, tokens, heads, width).transpose(1, 2)
+        sums = q.new_empty(batch, heads, tokens, 1, dtype=_precise(q))
+        for chunk in _chunks(q):
+            weights, sums[chunk] = _published_weights(q[chunk], k[chunk], _mask(interacts[chunk], q))
+            attended[chunk] = weights.to(v.dtype) @ v[chunk]
+        ctx.save_for_backward(q, k, v, interacts, sums)
+        return attended
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        saved, needed = ctx.saved_tensors, ctx.needs_input_grad
+        results = [torch.empty_like(saved[place]) if needs else None for place, needs in enumerate(needed)]
+        for chunk in _chunks(saved[0]):
+            found = _published_gradients(*(tensor[chunk] for tensor in saved), gradient[chunk], needed)
+            for result, part in zip(results, found, strict=True):
+                if result is not None:
+                    result[chunk] = part
+        return tuple(results)
+
+
+def _published_weights(q: Tensor, k: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The published weights ``[B, heads, N, N]`` and what they were divided by ``[B, heads, N, 1]``, in one buffer."""
+    logits = _logits(q, k)
+    weights = logits.sub_(logits.amax(dim=-1, keepdim=True)).exp_().mul_(mask)
+    sums = weights.sum(dim=-1, keepdim=True).add_(PUBLISHED_EPS)
+    return weights.add_(PUBLISHED_EPS / q.shape[2]).div_(sums), sums
+
+
+def _published_gradients(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    interacts: Tensor,
+    sums: Tensor,
+    gradient: Tensor,
+    needed: tuple[bool, bool, bool, bool],
+) -> tuple[Tensor | None, ...]:
+    """The gradients of q, k, v and interacts, None for those that are not ``needed``."""
+    need_q, need_k, need_v, need_interacts = needed
+    of_q = of_k = of_v = of_interacts = None
+    mask = _mask(interacts, q)
+    shifted = _logits(q, k)
+    shifted.sub_(shifted.amax(dim=-1, keepdim=True))
+    spare = torch.empty_like(shifted)
+    largest = torch.eq(shifted, 0, out=torch.empty_like(shifted)) if need_q or need_k else None
+    shares = shifted.exp_().div_(sums)  # of all keys, masked ones too
+    floor = PUBLISHED_EPS / q.shape[2] / sums  # that the weights of all keys of a row have besides
+    if need_q or need_k or need_interacts:
+        of_mask = (gradient @ v.transpose(-2, -1)).to(shares.dtype).mul_(shares)
+        # From this very p, not from the outputs, which bfloat16 has rounded: a row's gradients must cancel.
+        mean = torch.mul(of_mask, mask, out=spare).sum(dim=-1, keepdim=True)
+        mean += floor * (gradient.to(floor.dtype) @ v.to(floor.dtype).sum(dim=2)[..., None])
+        of_mask.addcmul_(shares, mean, value=-1)
+        if need_interacts:
+            of_interacts = _of_decisions(*_across(of_mask, q.shape[2] - interacts.shape[1]))
+        if need_q or need_k:
+            of_logits = of_mask.mul_(mask)
+            of_maximum = of_logits.sum(dim=-1, keepdim=True)
+            of_logits.addcmul_(largest, of_maximum / largest.sum(dim=-1, keepdim=True), value=-1)
+            of_logits = of_logits.mul_(q.shape[-1] ** -0.5).to(q.dtype)
+            of_q = of_logits @ k if need_q else None
+            of_k = of_logits.transpose(-2, -1) @ q if need_k else None
+    if need_v:
+        weights = torch.mul(shares, mask, out=spare).to(gradient.dtype)
+        of_v = weights.transpose(-2, -1) @ gradient
+        of_v += (floor * gradient).sum(dim=2, keepdim=True)
+    return of_q, of_k, of_v, of_interacts
+
+
+class _ExactDecisions(torch.autograd.Function):
+    """``exact_attention``'s outputs, passed on, and in the backward pass the gradient of the decisions behind them."""
+
+    @staticmethod
+    def forward(ctx: Any, attended: Tensor, q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
+        ctx.save_for_backward(attended, q, k, v, interacts)
+        return attended.view_as(attended)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        of_interacts = torch.empty_like(saved[-1])
+        for chunk in _chunks(gradient):
+            of_interacts[chunk] = _exact_decisions_gradient(*(tensor[chunk] for tensor in saved), gradient[chunk])
+        return gradient, None, None, None, of_interacts
+
+
+def _exact_decisions_gradient(
+    attended: Tensor, q: Tensor, k: Tensor, v: Tensor, interacts: Tensor, gradient: Tensor
+) -> Tensor:
+    template_tokens = q.shape[2] - interacts.shape[1]
+    shifted = _logits(q, k)
+    shares = shifted.sub_(shifted.amax(dim=-1, keepdim=True)).exp_()
+    shares.div_((shares * _mask(interacts, q)).sum(dim=-1, keepdim=True).add_(PUBLISHED_EPS))
+    mean = (gradient.to(shares.dtype) * attended).sum(dim=-1, keepdim=True)
+    sizes = [template_tokens, interacts.shape[1]]
+    (g_template, g_search), (v_template, v_search) = gradient.split(sizes, dim=2), v.split(sizes, dim=2)
+    mean_template, mean_search = mean.split(sizes, dim=2)
+    template_search, search_template = _across(shares, template_tokens)
+    return _of_decisions(
+        template_search.mul_((g_template @ v_search.transpose(-2, -1)) - mean_template),
+        search_template.mul_((g_search @ v_template.transpose(-2, -1)) - mean_search),
+    )
+
+
+def _across(pairs: Tensor, template_tokens: int) -> tuple[Tensor, Tensor]:
+    """The blocks template x search and search x template of ``[B, heads, N, N]``."""
+    return pairs[:, :, :template_tokens, template_tokens:], pairs[:, :, template_tokens:, :template_tokens]
+
+
+def _of_decisions(template_search: Tensor, search_template: Tensor) -> Tensor:
+    """The decisions' gradient ``[B, Nx]`` from those of the mask's two blocks."""
+    return template_search.sum(dim=(1, 2)) + search_template.sum(dim=(1, 3))
+
+
+def _logits(q: Tensor, k: Tensor) -> Tensor:
+    """A fresh ``[B, heads, N, N]`` in at least float32; the product itself is in the precision of ``q``."""
+    return (q @ k.transpose(-2, -1)).to(_precise(q)).mul_(q.shape[-1] ** -0.5)
+
+
+def _mask(interacts: Tensor, q: Tensor) -> Tensor:
+    """``relation_mask`` for the attention of ``q``, for all heads: ``[B, 1, N, N]``."""
+    return relation_mask(interacts.to(_precise(q)), q.shape[2] - interacts.shape[1])[:, None]
+
+
+def _precise(q: Tensor) -> torch.dtype:
+    return torch.promote_types(q.dtype, torch.float32)
+
+
+def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in the type in which autocast, if it is on, would multiply them; it does not reach into a backward
+    pass, so all types are chosen here."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(device)) for tensor in tensors)
+
+
+def _chunks(q: Tensor) -> Iterator[slice]:
+    """The batch of ``q`` ``[B, heads, N, D]`` in slices that are computed one after the other."""
+    batch, heads, tokens, _ = q.shape
+    limit = CPU_CHUNK_BYTES if q.device.type == "cpu" else GPU_CHUNK_BYTES
+    samples = max(1, limit // (heads * tokens**2 * _precise(q).itemsize))
+    for first in range(0, batch, samples):
+        yield slice(first, first + samples)
