@@ -37,9 +37,9 @@ class ExportedNetwork:
         self.name = f"{record.origin.experiment} ({record.runtime} {record.precision})"
         load = _load_onnx if record.runtime == "onnx" else _load_openvino
         threads = threads or usable_cores()
-        # A target is encoded once a video: always in full precision.
-        self._encode = load(folder / FILES[record.runtime]["encode"], "fp32", threads)
-        self._find = load(folder / FILES[record.runtime]["find"], record.precision, threads)
+        files = {half: folder / name for half, name in FILES[record.runtime].items()}
+        self._find = load(files["find"], record.precision, threads)
+        self._encode = load(files["encode"], "fp32", threads)  # once a video, always in full precision
 
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, ...]:
         """See ``Network``."""

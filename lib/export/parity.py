@@ -16,7 +16,7 @@ from lib.geometry.crop import padding_value
 from lib.inference.network import Found, Network
 from lib.inference.settings import TrackSettings
 from lib.inference.target import Target, begin, look
-from lib.inference.tracker import follow
+from lib.inference.tracker import TrackResult, follow
 
 PIXELS = 0.05  # the largest difference of a box in fp32
 SAME_CELL, OVERLAP = 0.98, 0.97  # share of the sequence's crops, and median IoU there, in reduced precisions
@@ -116,8 +116,8 @@ class ParityReport:
         return sorted({row.batch for row in self.rows})
 
     def _check_exact(self, rows: Many[Row]) -> None:
-        worst = max(rows, key=lambda row: np.nan_to_num(row.pixels, nan=np.inf))
-        if not worst.pixels <= PIXELS:
+        worst = max(rows, key=lambda row: row.pixels)
+        if worst.pixels > PIXELS:
             raise ParityError(
                 f"{self.name}: refused, its box differs from eager's by {worst.pixels:.3g} pixels on {_place(worst)} "
                 f"(cell {worst.cell}, eager {worst.expected}); {PIXELS:g} are allowed"
@@ -132,8 +132,8 @@ class ParityReport:
                 f"are needed; first on {_place(first)}: cell {first.cell}, eager {first.expected}, "
                 f"{first.pixels:.3g} pixels apart"
             )
-        if not median >= OVERLAP:
-            worst = min(rows, key=lambda row: np.nan_to_num(row.overlap, nan=-1))
+        if median < OVERLAP:
+            worst = min(rows, key=lambda row: row.overlap)
             raise ParityError(
                 f"{self.name}: refused, its boxes overlap with eager's by {median:.3f} in the median of the tracked "
                 f"sequence, {OVERLAP:g} are needed; least on {_place(worst)}: {worst.overlap:.3f}, "
@@ -152,17 +152,26 @@ class _Case(NamedTuple):
 
 def compare(eager: Network, exported: Network, precision: ExportPrecision) -> ParityReport:
     """Both networks on the same crops: those of a sequence as ``eager`` tracks it, others of two scenes, black and
-    noise; one crop at a time and, if ``exported`` takes more, in its batches, whose rows are of different targets."""
+    noise; one crop at a time and, if ``exported`` takes more, in its batches, whose rows are of different targets.
+
+    Raises ``ParityError`` where ``exported`` answers NaN or infinity.
+    """
     size = eager.settings.search.size
-    views, track = _tracked(eager)
-    cases = [_Case(f"frame {number} of the sequence", 0, view, True) for number, view in enumerate(views, start=1)]
-    cases += _others(eager.settings)
-    expected = _answers(eager, cases, 1)
+    track = _tracked(eager)
+    sequence = [
+        _Case(f"frame {number} of the sequence", 0, result.crop, True) for number, result in enumerate(track, start=1)
+    ]
+    others = _others(eager.settings)
+    expected = _joined([*(result.found for result in track), _answers(eager, others, 1)])
     rows: list[Row] = []
     for batch in sorted({1, exported.batch or 1}):
+        cases = [*sequence, *others]
         rows += _rows(cases, batch, _answers(exported, cases, batch), expected, size)
-    _, own = _tracked(exported)
-    return ParityReport(exported.name, precision, size, tuple(rows), tuple(overlaps(track, own).tolist()))
+    for row in rows:
+        if not np.isfinite([row.pixels, row.score]).all():
+            raise ParityError(f"{exported.name}: refused, its answer on {_place(row)} is not finite")
+    free = overlaps(*(np.stack([result.box for result in results]) for results in (track, _tracked(exported))))
+    return ParityReport(exported.name, precision, size, tuple(rows), tuple(free.tolist()))
 
 
 def overlaps(boxes_xywh: np.ndarray, others_xywh: np.ndarray) -> np.ndarray:
@@ -179,11 +188,10 @@ def _scene(seed: int) -> tuple[Frame, ...]:
     return tuple(render(np.random.default_rng(seed), PATTERNS["val"], FRAMES + 1, _WIDTH, _HEIGHT))
 
 
-def _tracked(network: Network) -> tuple[list[np.ndarray], np.ndarray]:
-    """The crops of the sequence as ``network`` tracks it, and its boxes, xywh in pixels of the image."""
+def _tracked(network: Network) -> list[TrackResult]:
+    """The sequence as ``network`` tracks it, without its first frame."""
     scene = _scene(_SCENES[0])
-    results = [step.results[0] for step in follow((frame.image for frame in scene), [scene[0].box], network)][1:]
-    return [result.crop for result in results], np.stack([result.box for result in results])
+    return [step.results[0] for step in follow((frame.image for frame in scene), [scene[0].box], network)][1:]
 
 
 def _others(settings: TrackSettings) -> list[_Case]:
@@ -215,8 +223,12 @@ def _answers(network: Network, cases: Many[_Case], batch: int) -> Found:
         for number, case in enumerate(part):
             network.put(rows, number, states[case.target])
         parts.append(network.find(rows, np.stack([case.pixels for case in part])))
-    columns = (np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True))
-    return Found(*columns)
+    return _joined(parts)
+
+
+def _joined(parts: Many[Found]) -> Found:
+    """All rows of these answers, without predictions."""
+    return Found(*(np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True)))
 
 
 def _rows(cases: Many[_Case], batch: int, answers: Found, expected: Found, size: int) -> list[Row]:
