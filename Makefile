@@ -1,5 +1,6 @@
 # make quickstart   install, make a small synthetic set, train and test grm_tiny on it
 # make test         install, run the quick tests on the CPU;  make test-all  adds the slow ones
+# make gpu          check this project on CUDA and measure how fast it is there;  make speed  measures it on the CPU
 # make toolkits     install the toolkits of others (got10k, VOT) that some tests run our trackers under
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLKITS := $(VENV)-vot/.installed
 
-.PHONY: install toolkits quickstart test test-all clean
+.PHONY: install toolkits quickstart test test-all gpu speed clean
 
 install: $(INSTALLED)
 
@@ -34,11 +35,14 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test: install
 	$(BIN)/python -m ruff check .
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-all: install
 	$(BIN)/python -m ruff check .
-	$(PYTEST)
+	$(PYTEST) -m "not gpu"
+
+gpu speed: install
+	$(BIN)/python tracking/measure_speed.py $(if $(filter gpu,$@),gpu,cpu)
 
 clean:
 	rm -rf $(VENV) $(VENV)-vot build *.egg-info

@@ -15,7 +15,7 @@ import numpy as np
 from lib.runtime.allocator import keep_large_buffers
 
 if TYPE_CHECKING:
-    from lib.data.types import Sample
+    from lib.data.batch import Sample
 
 ROUNDS, PICTURES, BYTES = 20, 2, 1280 * 720 * 3
 PAGES = ROUNDS * PICTURES * BYTES // resource.getpagesize()  # if each picture is mapped anew
@@ -45,7 +45,7 @@ class FaultPairs:
         """A sample of zeros."""
         import torch  # not above: the program must start fast
 
-        from lib.data.types import Sample
+        from lib.data.batch import Sample
 
         image, box = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(4)
         return Sample(number, image, box, 1.0, image, box, 1.0, str(count_faults()))

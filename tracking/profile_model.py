@@ -1,5 +1,5 @@
-"""Count what networks cost and time them, alone and end to end:
-python tracking/profile_model.py --config grm_vitb [--config ...] [--frames 0] [section.key=value ...]"""
+"""Count what networks cost and time them in several forms, alone and end to end:
+python tracking/profile_model.py --config grm_vitb [--config ...] [--forms eager:fp32,eager:bf16] [a.key=value ...]"""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.experiment.costs import profile_models
+from lib.experiment.speed.forms import EAGER, parse_forms
+from lib.experiment.speed.profile import Measurements, profile_models
 from lib.runtime.logs import set_up_logging
 
 
@@ -16,23 +17,34 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        "--config", action="append", default=[], metavar="NAME",
-        help="name in experiments/ or path (may be repeated); without it, every experiment",
-    )  # fmt: skip
-    parser.add_argument("--frames", type=int, default=50, help="that are timed; 0: only count")
-    parser.add_argument("--warmup", type=int, default=5, help="frames before those that are timed")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32", help="of the network")
-    parser.add_argument("--threads", type=int, help="of the processor; without it, as many as torch takes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to this file, too")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
-    arguments = parser.parse_intermixed_args()
-    if arguments.frames < 0 or arguments.warmup < 0:
-        parser.error("--frames and --warmup must be 0 or more")
-    if arguments.threads is not None and arguments.threads < 1:
-        parser.error("--threads must be 1 or more")
-    return arguments
+
+    def number(text: str, least: int = 0) -> int:
+        if int(text) < least:
+            raise ValueError
+        return int(text)
+
+    def count(text: str) -> int:
+        return number(text, 1)
+
+    def counts(text: str) -> tuple[int, ...]:
+        return tuple(map(count, text.split(",")))
+
+    add = parser.add_argument
+    add("--config", action="append", default=[], metavar="NAME", help="in experiments/ or path (may be repeated); all")
+    add("--forms", default=":".join(EAGER), help="of the network, in turns: kind:precision,...")
+    add("--network", type=Path, action="append", default=[], metavar="FOLDER", help="exported network (repeatable)")
+    add("--batch", type=counts, default=(1,), metavar="N,N", help="targets at once")
+    add("--frames", type=number, default=50, help="that are timed; 0: none")
+    add("--warmup", type=number, default=5, help="batches before those that are timed")
+    add("--engine", type=counts, default=(), metavar="N,N", help="slots of the engine, which reads JPEG files")
+    add("--engine-frames", type=count, default=800, help="in one run of the engine")
+    add("--engine-threads", type=count, help="of the engine, beside those of the network")
+    add("--training", type=number, default=0, metavar="N", help="pairs of a training step that is timed; 0: none")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    add("--threads", type=count, help="of the processor; without it, as many as torch takes")
+    add("--json", type=Path, metavar="FILE", help="write what was measured to this file, too")
+    add("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
+    return parser.parse_intermixed_args()
 
 
 def main() -> int:
@@ -40,15 +52,19 @@ def main() -> int:
     arguments = parse_arguments()
     set_up_logging()
     try:
-        report = profile_models(
-            arguments.config,
-            arguments.overrides,
-            device=arguments.device,
+        wanted = Measurements(
+            forms=parse_forms(arguments.forms),
+            folders=tuple(arguments.network),
+            batches=arguments.batch,
             frames=arguments.frames,
             warmup=arguments.warmup,
-            precision=arguments.precision,
+            engine=arguments.engine,
+            engine_frames=arguments.engine_frames,
+            engine_threads=arguments.engine_threads,
+            training=arguments.training,
             threads=arguments.threads,
         )
+        report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
         print(report.text())
         if arguments.json:
             report.write(arguments.json)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lib.config.paths import load_paths
 from lib.experiment.quickstart import run_quickstart
-from lib.runtime.launch import launch
+from lib.runtime.launch import has_launcher, launch
 from lib.runtime.logs import set_up_logging
+from lib.runtime.stop import Terminated, terminated_like_interrupted
 
 TRAIN = Path(__file__).with_name("train.py")
 
@@ -44,25 +45,29 @@ def train(processes: int, words: list[str], variables: dict[str, str]) -> int:
 def main() -> int:
     """0 if all went well, 130 or 143 if stopped, 1 after an error."""
     arguments = parse_arguments()
-    set_up_logging()
+    part = has_launcher()  # a process that only tracks, and for which its launcher speaks
+    set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=part)
     try:
-        paths = load_paths()
-        end = run_quickstart(
-            paths,
-            data=arguments.data,
-            config=arguments.config,
-            run=arguments.name or f"quickstart_{Path(arguments.config).stem}_{arguments.seed}",
-            overrides=(*arguments.overrides, f"seed={arguments.seed}"),
-            processes=arguments.processes,
-            train=partial(train, min(arguments.processes, 2)),
-        )
+        with terminated_like_interrupted():
+            end = run_quickstart(
+                load_paths(),
+                data=arguments.data,
+                config=arguments.config,
+                run=arguments.name or f"quickstart_{Path(arguments.config).stem}_{arguments.seed}",
+                overrides=(*arguments.overrides, f"seed={arguments.seed}"),
+                processes=arguments.processes,
+                command=[__file__, *sys.argv[1:]],
+                train=partial(train, min(arguments.processes, 2)),
+            )
     except (ValueError, OSError) as error:
         print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, and the same command goes on with the rest", file=sys.stderr)
-        return 130
-    print(end.text)
+    except KeyboardInterrupt as stop:
+        if not part:
+            print("stopped; what is finished is kept, and the same command goes on with the rest", file=sys.stderr)
+        return 143 if isinstance(stop, Terminated) else 130
+    if not part:
+        print(end.text)
     return end.exit_code
 
 

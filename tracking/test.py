@@ -1,17 +1,22 @@
 """Test trackers on a benchmark and score them:
-python tracking/test.py --config grm_vitb --dataset got10k_val [--checkpoint FILE ...] [section.key=value ...]"""
+python tracking/test.py --config grm_vitb --dataset got10k_val [--checkpoint FILE ...] [section.key=value ...]
+python tracking/test.py --network FOLDER --dataset got10k_val"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lib.config.paths import load_paths
-from lib.experiment.sweep import parse_sweep
-from lib.experiment.testing import evaluate_checkpoints
+from lib.runtime.launch import has_launcher
 from lib.runtime.logs import set_up_logging
 from lib.runtime.stop import Terminated, terminated_like_interrupted
+
+if TYPE_CHECKING:
+    from lib.experiment.testing import Evaluation
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -25,12 +30,19 @@ def parse_arguments() -> argparse.Namespace:
         "--checkpoint", type=Path, action="append", default=[],
         help="weights, of a run or as their authors released them (may be repeated); without it, the run's last.pth",
     )  # fmt: skip
+    parser.add_argument(
+        "--network", type=Path, action="append", default=[],
+        help="folder of an exported network instead of an experiment (may be repeated); it runs without torch",
+    )  # fmt: skip
     parser.add_argument("--sweep", metavar="KEY=VALUES", help="test each value: key=start:stop:step or key=a,b,c")
     parser.add_argument("--on-test-set", action="store_true", help="allow --sweep on a test set; reports will say so")
     parser.add_argument(
         "--processes", type=int, default=1,
-        help="processes that share the sequences, with those of other commands on the same; 0: within the program",
+        help="processes that share the sequences, with those of other commands on the same; 1: within the program",
     )  # fmt: skip
+    parser.add_argument("--batch", type=int, help="sequences in a batch (default: what suits the network and device)")
+    parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
+    parser.add_argument("--capture", action="store_true", help="run the network as a captured graph (CUDA)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (processes take GPUs in turn) or cuda:N")
     parser.add_argument(
         "--legacy-int", action="store_true",
@@ -39,44 +51,77 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
-    if not arguments.config and not arguments.checkpoint:
-        parser.error("name --config, --checkpoint, or both")
+    if not (arguments.config or arguments.checkpoint or arguments.network):
+        parser.error("name --config, --checkpoint, both, or --network")
+    alone = ("config", "checkpoint", "sweep", "overrides", "compile", "capture")
+    if arguments.network and any(getattr(arguments, name) for name in alone):
+        parser.error(
+            "--network has its settings with it; leave out --config, --checkpoint, --sweep, --compile, --capture and "
+            "overrides"
+        )
     if arguments.on_test_set and not arguments.sweep:
         parser.error("--on-test-set goes with --sweep")
-    if arguments.processes < 0:
-        parser.error("--processes must be 0 or more")
+    if arguments.processes < 1:
+        parser.error("--processes must be 1 or more")
+    if arguments.processes > 1 and "WORLD_SIZE" in os.environ and not has_launcher():
+        parser.error("--processes starts the processes itself; leave it out under torchrun")
+    if arguments.batch is not None and arguments.batch < 1:
+        parser.error("--batch must be 1 or more")
     return arguments
+
+
+def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
+    """Track and score; what is imported here takes seconds, or is there only with torch."""
+    words = {
+        "paths": load_paths(arguments.paths),
+        "benchmark": arguments.dataset,
+        "names": arguments.sequence,
+        "processes": arguments.processes,
+        "command": [__file__, *sys.argv[1:]],
+        "batch": arguments.batch,
+        "device": arguments.device,
+        "legacy_int": arguments.legacy_int,
+    }
+    if arguments.network:
+        from lib.experiment.exported import evaluate_networks
+
+        return evaluate_networks(**words, networks=arguments.network, run=arguments.name)
+    from lib.experiment.sweep import parse_sweep
+    from lib.experiment.trained import evaluate_checkpoints
+
+    return evaluate_checkpoints(
+        **words,
+        config=arguments.config,
+        checkpoints=arguments.checkpoint,
+        overrides=arguments.overrides,
+        run=arguments.name,
+        compiled=arguments.compile,
+        captured=arguments.capture,
+        sweep=parse_sweep(arguments.sweep) if arguments.sweep else None,
+        on_test_set=arguments.on_test_set,
+    )
 
 
 def main() -> int:
     """0 if every sequence was tracked and scored, or is left to other commands, 1 if any was not or after an error,
     130 after Ctrl-C, 143 after SIGTERM."""
     arguments = parse_arguments()
-    set_up_logging()
+    part = has_launcher()  # a process that only tracks, and for which its launcher speaks
+    set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=part)
     try:
         with terminated_like_interrupted():
-            report, complete = evaluate_checkpoints(
-                load_paths(arguments.paths),
-                benchmark=arguments.dataset,
-                config=arguments.config,
-                checkpoints=arguments.checkpoint,
-                overrides=arguments.overrides,
-                run=arguments.name,
-                names=arguments.sequence,
-                processes=arguments.processes,
-                device=arguments.device,
-                sweep=parse_sweep(arguments.sweep) if arguments.sweep else None,
-                on_test_set=arguments.on_test_set,
-                legacy_int=arguments.legacy_int,
-            )
+            evaluation = evaluate(arguments)
     except (ValueError, OSError) as error:
         print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
-        print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
+        if not part:
+            print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
-    print(report)
-    return 0 if complete else 1
+    if evaluation is None:
+        return 0
+    print(evaluation.text)
+    return 0 if evaluation.complete else 1
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from lib.data.batch import Batch, Sample
 from lib.data.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
-from lib.data.types import Batch, Sample
 from lib.runtime.allocator import keep_large_buffers
 
 # macOS has no sigwaitinfo; there any SIGTERM ends a worker.

@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from lib.config.schema import Section
 from lib.data.augment import JitterConfig, jitter_box, mirror_box
+from lib.data.batch import Sample
 from lib.data.datasets.registry import check_dataset
 from lib.data.images import ImageError, check_decoder, open_image
 from lib.data.sampling import (
@@ -27,7 +28,7 @@ from lib.data.sampling import (
     drawable,
     share_bounds,
 )
-from lib.data.types import FrameFiles, Sample, Sequence
+from lib.data.types import FrameFiles, Sequence
 from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_window, is_empty
 

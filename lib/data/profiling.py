@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections import abc
 from collections.abc import Callable, Iterator
-from collections.abc import Sequence as Names
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -44,6 +43,7 @@ from lib.data.textures import HEIGHT, JPEG_QUALITY, WIDTH, write_textures
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.runtime.allocator import keep_large_buffers
+from lib.runtime.columns import columns
 from lib.runtime.files import write_text
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
@@ -195,7 +195,7 @@ class ProfileReport:
         lines = ["; ".join(f"{name} {value}" for name, value in self.machine.items())]
         if self.rows:
             lines += ["", _describe_frames(self.frames), ""]
-            lines += _table(
+            lines += columns(
                 ["store", "decoder", "pairs/s", "ms/pair", "ratio", "by CPU time", *STAGES],
                 [
                     [
@@ -214,7 +214,7 @@ class ProfileReport:
             lines += [f"the crop store did not have {median(missed):.2%} of the crops"] if missed else []
         if self.scaling:
             lines += [""]
-            lines += _table(
+            lines += columns(
                 ["pairs/s", "1 process", "2 processes", "ratio", "by CPU time", "loader, 1 worker", "2 workers"],
                 [
                     [
@@ -625,16 +625,3 @@ def _describe_frames(frames: dict[str, Any]) -> str:
 def _percentages(row: Row) -> list[str]:
     shares = {stage: f"{share:.0%}" for stage, share in row.shares.items()}
     return list((shares | {"reading": "-"} if row.store == STRAIGHTFORWARD else shares).values())
-
-
-def _table(head: Names[str], rows: list[list[str]]) -> list[str]:
-    """Columns side by side, those that hold words to the left."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    words = [any(cell[0].isalpha() for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            f"{cell:<{width}}" if word else f"{cell:>{width}}"
-            for cell, width, word in zip(row, widths, words, strict=True)
-        ).rstrip()
-        for row in (head, *rows)
-    ]

@@ -1,4 +1,4 @@
-"""Claims on disk: how commands on any number of machines agree who does what, without a server and without a lock that
+"""Claims on disk: how processes on any number of machines agree who does what, without a server and without a lock that
 a crash would leave for ever."""
 
 from __future__ import annotations
@@ -7,25 +7,25 @@ import errno
 import functools
 import json
 import logging
+import math
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Self
 from uuid import uuid4
 
 SUFFIX = ".claim"
-# A claim of another machine counts as left after so long without a sign of life; network file systems may show a sign
-# a minute late (acregmax of nfs(5)).
+# A claim counts as left after so long without a sign of life; network file systems may show a sign a minute late
+# (acregmax of nfs(5)), and clocks differ.
 STALE_SECONDS = 300.0
 BEAT_SECONDS = 20.0
-_GONE = (errno.ENOENT, errno.ESTALE)  # the second is how NFS says that a file was removed while it was open
-_HELD: set[str] = set()  # tokens of this process: a claim that bears its number but none of these was left by a slip
+PATIENCE_SECONDS = STALE_SECONDS + 60
+_GONE = (errno.ENOENT, errno.ESTALE)  # the second is NFS's, for a file that was removed while it was open
 
 logger = logging.getLogger(__name__)
 
@@ -34,153 +34,93 @@ class ClaimError(ValueError):
     """A folder in which nothing can be claimed; the message names the file and the remedy in one line."""
 
 
-class Holder(NamedTuple):
-    """Who holds, or held, a claim: process ``pid`` of ``host`` since a moment (ISO 8601, UTC). ``beat`` is the last
-    sign of life, ``silent`` how many seconds ago that was."""
+class Death(NamedTuple):
+    """A process that ended, or fell silent, without releasing a claim; ``beat`` is its last sign of life, in seconds
+    since 1970."""
 
-    host: str
-    pid: int
-    since: str
+    process: str
     beat: float
-    silent: float
+
+
+class Holder(NamedTuple):
+    """Who has a claim, ``alive`` or not, with its last sign of life, and whom it was taken over from, the earliest
+    first."""
+
+    process: str
+    token: str
+    beat: float
+    deaths: tuple[Death, ...]
+    alive: bool
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since} (last sign {self.silent:.0f} s ago)"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A name that this process holds. ``left`` are those whom it was taken over from, the earliest first: they ended,
-    or fell silent, without releasing it."""
-
-    name: str
-    path: Path
-    token: str
-    left: tuple[_Found, ...]
-
-
-class _Found(NamedTuple):
-    """A claim as it is read from its file."""
-
-    path: Path
-    token: str
-    place: str
-    started: str
-    holder: Holder
+        return f"{self.process} (last sign {max(0.0, time.time() - self.beat):.0f} s ago)"
 
 
 class Claims:
     """The claims of this process in a folder; at the end of a ``with`` block all that it still holds are released.
 
     A claim on ``name`` is the file ``<name>.claim``, made with O_EXCL, which NFS (version 3 on) grants to one alone. It
-    says who holds it, and its time of change is renewed as long as the holder lives. One whose process is gone (on
-    this machine) or that was not renewed for ``STALE_SECONDS`` (on another) is taken over: not removed, which two might
-    do, the later one removing the other's new claim, but followed by ``<name>.claim.<its token>``, made with O_EXCL
-    too. Whoever holds the last of such a chain holds the name, and removes the chain from its beginning.
+    holds who has it, and its time of change is renewed as long as the holder lives. One whose process is gone (which
+    only its own machine can see) or that was not renewed for ``STALE_SECONDS`` is moved aside, looked at once more and
+    removed, and the name claimed anew. Two can still come to hold one name: after a sleep of minutes, or where three
+    meet while a claim is aside. Then a sequence is tracked twice, which is harmless: a result is written whole, and is
+    the same.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self._held: dict[str, Claim] = {}
+        self._tokens: dict[str, str] = {}
         self._stop = threading.Event()
-        self._beats: threading.Thread | None = None
+        self._beats = threading.Thread(target=self._keep_beating, name="claims", daemon=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stop.set()
-        if self._beats:
+        if self._beats.ident:
             self._beats.join()
-        for claim in list(self._held.values()):
-            self.release(claim)
+        for name in list(self._tokens):
+            self.release(name)
 
-    def take(self, name: str) -> Claim | Holder:
-        """Claim a name, or say who holds it; does not wait. ``ClaimError`` where the folder cannot be written."""
-        while True:
-            claim = self._try(name)
-            if claim is not None:
-                return claim
+    def take(self, name: str, dead_by: float = math.inf) -> Holder | tuple[Death, ...]:
+        """Claim a name: the deaths of those who had it before; or, without waiting, who has it.
 
-    def names(self) -> set[str]:
-        """The names that are claimed, by anyone alive or not."""
-        try:
-            return {entry.removesuffix(SUFFIX) for entry in os.listdir(self.folder) if entry.endswith(SUFFIX)}
-        except OSError as error:
-            raise _refused(self.folder, error) from error
+        What a dead process has is taken over if its last sign of life was before ``dead_by``. Raises ``ClaimError``
+        where the folder cannot be written.
+        """
+        deaths: tuple[Death, ...] = ()
+        while not self._create(name, deaths):
+            holder = _read(self._path(name))
+            if holder is None:
+                continue
+            if holder.alive or holder.beat > dead_by:
+                return holder
+            if self._remove(name, holder):
+                deaths = (*holder.deaths, Death(holder.process, holder.beat))
+        if not self._beats.ident:
+            self._beats.start()
+        return deaths
 
-    def holds(self, claim: Claim) -> bool:
-        """Whether a claim is still this process's: after a long sleep it may have been taken over."""
-        found = self._read(claim.path)
-        return (
-            found is not None
-            and found.token == claim.token
-            and self._leads_from(claim)
-            and not _follower(claim.name, self.folder, claim.token).exists()
-        )
-
-    def release(self, claim: Claim) -> None:
+    def release(self, name: str) -> None:
         """Give a claim back. One that was taken over meanwhile is its new holder's to remove."""
-        try:
-            if self.holds(claim):
-                for path in (*(found.path for found in claim.left), claim.path):
-                    path.unlink(missing_ok=True)
-        except OSError as error:
-            raise _refused(claim.path, error) from error
-        finally:
-            self._held.pop(claim.token, None)
-            _HELD.discard(claim.token)
+        holder, token = _read(self._path(name)), self._tokens.pop(name)
+        if holder is not None and holder.token == token:
+            self._path(name).unlink(missing_ok=True)
 
-    def now(self) -> float:
-        """The time by the clock of the folder's file system, to compare with times of change."""
-        stamp, read = self._clock
-        return stamp + time.monotonic() - read
+    def _path(self, name: str) -> Path:
+        return self.folder / (name + SUFFIX)
 
-    @functools.cached_property
-    def _clock(self) -> tuple[float, float]:
-        """A time of change and when it was read, by the monotonic clock."""
-        probe = self.folder / f".clock-{uuid4().hex}"
-        try:
-            probe.touch()
-            stamp = probe.stat().st_mtime
-            probe.unlink()
-        except OSError as error:
-            raise _refused(probe, error) from error
-        return stamp, time.monotonic()
-
-    def _try(self, name: str) -> Claim | Holder | None:
-        """One attempt; None if the chain of claims changed meanwhile."""
-        left: list[_Found] = []
-        path = self.folder / (name + SUFFIX)
-        while True:
-            token = uuid4().hex
-            _HELD.add(token)
-            if self._create(path, token):
-                claim = Claim(name, path, token, tuple(left))
-                if not self._leads_from(claim):  # whoever had taken it over has released it all meanwhile
-                    path.unlink(missing_ok=True)
-                    _HELD.discard(token)
-                    return None
-                self._held[token] = claim
-                self._beat()
-                return claim
-            _HELD.discard(token)
-            found = self._read(path)
-            if found is None:
-                return None
-            if self._lives(found):
-                return found.holder
-            left.append(found)
-            path = _follower(name, self.folder, found.token)
-
-    def _create(self, path: Path, token: str) -> bool:
+    def _create(self, name: str, deaths: tuple[Death, ...]) -> bool:
+        path, token = self._path(name), uuid4().hex
+        since = datetime.now(UTC).isoformat(timespec="seconds")
         content = {
-            "token": token,
-            "host": socket.gethostname(),
+            "process": f"process {os.getpid()} on {socket.gethostname()} since {since}",
             "pid": os.getpid(),
-            "place": _place(),
             "started": _started(os.getpid()),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "place": _place(),
+            "token": token,
+            "deaths": deaths,
         }
         try:
             with open(path, "x", encoding="utf-8") as file:
@@ -189,76 +129,73 @@ class Claims:
             return False
         except OSError as error:
             raise _refused(path, error) from error
+        self._tokens[name] = token
         return True
 
-    def _read(self, path: Path) -> _Found | None:
-        """A claim, None if it is not there. One that is empty (its holder is just writing it, or died doing so) bears
-        no name but the time it was made."""
+    def _remove(self, name: str, left: Holder) -> bool:
+        """Remove a claim that was left; False if another has removed it already."""
+        path, aside = self._path(name), self.folder / f".{name}-{uuid4().hex}{SUFFIX}"
         try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                beat = os.fstat(file.fileno())
-                text = file.read()
+            os.rename(path, aside)
+            found = _read(aside)
+            was_left = found is not None and found.token == left.token
+            if not was_left:
+                with suppress(FileExistsError):  # a third has claimed the name meanwhile
+                    os.link(aside, path)
+            aside.unlink()
         except OSError as error:
             if error.errno in _GONE:
-                return None
-            raise _refused(path, error) from error
-        try:
-            content = json.loads(text)
-            values = [str(content[key]) for key in ("token", "place", "started", "host")]
-            pid, since = int(content["pid"]), str(content["since"])
-        except (ValueError, KeyError, TypeError):
-            values, pid, since = [f"{beat.st_mtime_ns:x}", "", "", "an unknown machine"], 0, "an unknown time"
-        token, place, started, host = values
-        holder = Holder(host, pid, since, beat.st_mtime, max(0.0, self.now() - beat.st_mtime))
-        return _Found(path, token, place, started, holder)
-
-    def _lives(self, found: _Found) -> bool:
-        if found.place == _place() and found.holder.pid > 0:
-            if found.holder.pid == os.getpid():
-                return found.token in _HELD
-            started = _started(found.holder.pid)
-            if started is None:
                 return False
-            if started and found.started:
-                return started == found.started  # another process may have got the number since
-        return found.holder.silent < STALE_SECONDS
-
-    def _leads_from(self, claim: Claim) -> bool:
-        """Whether the chain that a claim ends still begins where it began; it is always removed from there."""
-        if not claim.left:
-            return True
-        first = self._read(claim.left[0].path)
-        return first is not None and first.token == claim.left[0].token
-
-    def _beat(self) -> None:
-        if self._beats is None:
-            self._beats = threading.Thread(target=self._keep_beating, name="claims", daemon=True)
-            self._beats.start()
+            raise _refused(path, error) from error
+        return was_left
 
     def _keep_beating(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
-            for claim in list(self._held.values()):
+            for name in list(self._tokens):
                 try:
-                    os.utime(claim.path)  # without a time of our own: the file system's clock counts
+                    os.utime(self._path(name))
                 except OSError as error:
                     if error.errno not in _GONE:
-                        logger.warning("%s: cannot be renewed (%s)", claim.path, error.strerror)
+                        logger.warning("%s: cannot be renewed (%s)", self._path(name), error.strerror)
 
 
 @contextmanager
 def holding(folder: Path, name: str) -> Iterator[None]:
-    """Hold a name for the length of the block, after whoever has it now: for files that several commands change."""
-    until = time.monotonic() + STALE_SECONDS + 60
+    """Hold a name for the length of the block, after whoever has it now: for files that several processes change."""
+    until = time.monotonic() + PATIENCE_SECONDS
     with Claims(folder) as claims:
-        while isinstance(found := claims.take(name), Holder):
+        while isinstance(holder := claims.take(name), Holder):
             if time.monotonic() > until:
-                raise ClaimError(f"{folder / (name + SUFFIX)}: held by {found}; end that process, or remove the file")
+                raise ClaimError(f"{folder / (name + SUFFIX)}: held by {holder}; end that process, or remove the file")
             time.sleep(0.02)
         yield
 
 
-def _follower(name: str, folder: Path, token: str) -> Path:
-    return folder / f"{name}{SUFFIX}.{token}"
+def find_holder(folder: Path, name: str) -> Holder | None:
+    """Who has a name in a folder; None if it is free."""
+    return _read(folder / (name + SUFFIX))
+
+
+def _read(path: Path) -> Holder | None:
+    """A claim, None if it is not there. One that is empty (its holder is just writing it, or died doing so) tells
+    nothing but when it was made."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            changed = os.fstat(file.fileno())
+            text = file.read()
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        raise _refused(path, error) from error
+    beat = changed.st_mtime
+    alive = time.time() - beat < STALE_SECONDS
+    try:
+        content = json.loads(text)
+        process, token, deaths = content["process"], content["token"], tuple(Death(*it) for it in content["deaths"])
+        pid, started, place = int(content["pid"]), content["started"], content["place"]
+    except (ValueError, KeyError, TypeError):
+        return Holder("an unknown process", f"{changed.st_mtime_ns:x}", beat, (), alive)
+    return Holder(process, token, beat, deaths, alive and not (place == _place() and _has_ended(pid, started)))
 
 
 @functools.cache
@@ -273,21 +210,26 @@ def _place() -> str:
     return " ".join(parts)
 
 
-def _started(pid: int) -> str | None:
-    """When a process started, in the kernel's ticks since its own start (field 22 of proc(5)'s stat); empty where that
-    cannot be known, None if there is no such process."""
+def _has_ended(pid: int, started: str) -> bool:
+    """Whether a process of this machine has ended, even if another one has its number now."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
-        return None
+        return True
     except PermissionError:
         pass  # another user's
+    return bool(started) and _started(pid) not in (started, "")
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks since its own start (field 22 of proc(5)'s stat); empty where that
+    cannot be known. A zombie, which has ended, has no start."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
-    return None if fields[0] in "ZX" else fields[19]  # a zombie has ended, whoever should have asked for its code
+    return "none" if fields[0] in "ZX" else fields[19]
 
 
 def _refused(path: Path, error: OSError) -> ClaimError:
-    return ClaimError(f"{path}: cannot be written ({error.strerror}); mend that and run the same command again")
+    return ClaimError(f"{path}: cannot be read or written ({error.strerror}); mend that and run the same command again")

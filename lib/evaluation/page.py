@@ -18,7 +18,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from lib.data.images import ImageError, open_image
 from lib.data.types import Sequence as Video
@@ -26,7 +25,6 @@ from lib.evaluation.bootstrap import LEVEL
 from lib.evaluation.comparison import CURVES, Comparison, Entry, Run, Spread, spread
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.scoring import annotation_of
-from lib.geometry.boxes import iou, xywh_to_xyxy
 from lib.runtime.files import write_text
 
 TITLE = "Trackers compared"
@@ -224,8 +222,10 @@ def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     )
     both = annotated & answered
     overlaps = np.where(annotated, 0.0, np.inf)
-    corners = (xywh_to_xyxy(torch.from_numpy(boxes[both].astype(np.float64))) for boxes in (truth, predicted))
-    overlaps[both] = iou(*corners)[0].numpy()
+    a, b = truth[both].astype(np.float64), predicted[both].astype(np.float64)
+    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=1)
+    overlaps[both] = shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
     return overlaps
 
 

@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 
 class RunProgress:
     """Follows ``frames`` frames of ``sequences`` sequences, of which ``kept`` were finished before; the speed counts
-    from the first frame on, so that the building of trackers does not enter it."""
+    from the first frame on, so that the building of networks does not enter it. Shows nothing of 0 frames."""
 
     def __init__(self, frames: int, sequences: int, kept: int) -> None:
         self._frames, self._sequences = frames, sequences
-        self._done, self._finished = 0, kept
+        self._settled, self._finished, self._done = 0, kept, 0
         self._began: float | None = None
         self._said = monotonic()
         self._terminal = sys.stderr.isatty()
@@ -34,17 +34,22 @@ class RunProgress:
     def __exit__(self, *_error: object) -> None:
         self._bar.close()
 
-    def show(self, frames: int, sequences: int) -> None:
-        """So many frames and sequences are done, those in the hands of other commands and those kept included."""
-        if frames == self._done and sequences == self._finished:
+    def settle(self, frames: int) -> None:
+        """A sequence of so many frames is done with; ``show`` will show it."""
+        self._settled += frames
+        self._finished += 1
+
+    def show(self, frames: int) -> None:
+        """So many frames are done of sequences that are not settled yet."""
+        done = self._settled + frames
+        if not self._frames or done == self._done:
             return
         if self._began is None:
             self._began = monotonic()
             self._bar.unpause()
-        if sequences != self._finished:
-            self._bar.set_postfix_str(f"{sequences}/{self._sequences} sequences", refresh=False)
-        self._bar.update(frames - self._done)
-        self._done, self._finished = frames, sequences
+        self._bar.set_postfix_str(f"{self._finished}/{self._sequences} sequences", refresh=False)
+        self._bar.update(done - self._done)
+        self._done = done
         if not self._terminal and monotonic() - self._said > LINE_SECONDS:
             self._said = monotonic()
             logger.info(self._line())
@@ -53,6 +58,6 @@ class RunProgress:
         rate = self._done / max(monotonic() - self._began, 1e-9)
         left = tqdm.format_interval((self._frames - self._done) / rate) if rate else "?"
         return (
-            f"{self._done} of {self._frames} frames ({self._done / max(self._frames, 1):.0%}), "
+            f"{self._done} of {self._frames} frames ({self._done / self._frames:.0%}), "
             f"{self._finished} of {self._sequences} sequences, {rate:.1f} frames/s, {left} left"
         )

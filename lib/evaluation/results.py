@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
 import re
+import time
+from collections import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import torch
 
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.claims import holding
-from lib.runtime.checkpoint import file_sha256
-from lib.runtime.files import replacing
+from lib.inference.tracks import Track
+from lib.runtime.files import file_sha256, replacing
 
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
 LEGACY_INT = "legacy_int"
@@ -35,23 +36,8 @@ class ResultsError(ValueError):
     """Results that cannot be read, written or told apart; the message names the file and the remedy in one line."""
 
 
-@dataclass(frozen=True, eq=False)
-class Track:
-    """A tracked sequence of N frames, the first included.
-
-    ``boxes`` float64 ``[N, 4]`` xywh in pixels, the first as given; ``scores`` ``[N]``, the first 1;
-    ``seconds`` ``[N]`` end to end (reading, cropping, network, box), the first for taking the template;
-    ``network_seconds`` ``[N]`` of the network alone.
-    """
-
-    boxes: np.ndarray
-    scores: np.ndarray
-    seconds: np.ndarray
-    network_seconds: np.ndarray
-
-
 class NotedFailure(NamedTuple):
-    """Why a sequence has no result, and ``moment``, by the clock of the file system, when that was noted."""
+    """Why a sequence has no result, and the ``moment`` when that was noted, in seconds since 1970."""
 
     reason: str
     traceback: str
@@ -97,16 +83,32 @@ class ResultsFolder:
             raise ResultsError(f"{file}: begins elsewhere than the sequence's first box; track the sequence again")
         return boxes
 
+    def seconds(self, sequence: Sequence, network: bool = False) -> np.ndarray:
+        """The seconds of each frame, float64 ``[N]``: end to end, or of the ``network`` alone."""
+        return read_rows(self._file(sequence, "_network_time" if network else "_time"), columns=1)[:, 0]
+
     def is_finished(self, sequence: Sequence) -> bool:
-        """Whether the sequence has a complete box file; one that is not is logged, and should be tracked again."""
+        """Whether the sequence has a complete box file."""
         if not self._file(sequence).exists():
             return False
         try:
             self.boxes(sequence)
-        except ResultsError as error:
-            logger.warning("tracking %s again: %s", sequence.name, error)
+        except ResultsError:  # ``unfinished`` logs it
             return False
         return True
+
+    def unfinished(self, sequences: abc.Sequence[Sequence]) -> list[Sequence]:
+        """The sequences that have no complete box file; what is wrong with a damaged one is logged."""
+        found = []
+        for sequence in sequences:
+            try:
+                if self._file(sequence).exists():
+                    self.boxes(sequence)
+                    continue
+            except ResultsError as error:
+                logger.warning("tracking %s again: %s", sequence.name, error)
+            found.append(sequence)
+        return found
 
     def write_legacy_int(self, sequence: Sequence) -> None:
         """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: cut to integers towards 0, between
@@ -137,15 +139,15 @@ class ResultsFolder:
                 stream.write(f"{_now()} {name}: {reason}\n{traceback}\n\n")
         except OSError as error:
             raise _refused(file, error) from error
-        _write_whole(self._failed(name), json.dumps({"reason": reason, "traceback": shown}) + "\n")
+        content = {"reason": reason, "traceback": shown, "moment": time.time()}
+        _write_whole(self._failed(name), json.dumps(content) + "\n")
 
     def failure(self, name: str) -> NotedFailure | None:
         """The last failure of a sequence, if it was not finished since."""
         file = self._failed(name)
         try:
-            with file.open(encoding="utf-8") as stream:
-                content, moment = json.load(stream), os.fstat(stream.fileno()).st_mtime
-            return NotedFailure(str(content["reason"]), str(content["traceback"]), moment)
+            content = json.loads(file.read_text(encoding="utf-8"))
+            return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -175,6 +177,9 @@ def open_results(
     label: str | None = None,
     overrides: dict[str, Any] | None = None,
     sweep: str = "",
+    hardware: str = "",
+    versions: Mapping[str, str | None] = MappingProxyType({}),
+    note: bool = True,
 ) -> ResultsFolder:
     """Make or reopen ``<output>/<experiment>/results/<benchmark>/<label>-<8 hex digits>/`` and note this run in it.
 
@@ -182,8 +187,9 @@ def open_results(
     get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
     ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state. Both are plain
     types, as JSON has them. ``sweep`` is what was swept if this run is part of that; the manifest keeps every one, as
-    nobody forgets the scores seen. Raises ``ResultsError`` where the checkpoint cannot be read or the folder not be
-    used.
+    nobody forgets the scores seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of what runs the
+    network. Without ``note`` the run is one that the manifest has already. Raises ``ResultsError`` where the checkpoint
+    cannot be read or the folder not be used.
     """
     sha256 = _sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
@@ -207,7 +213,9 @@ def open_results(
             raise ResultsError(
                 f"{file}: is of another checkpoint or other settings; move its folder away and run again"
             )
-        runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device)]
+        if earlier and not note:
+            return ResultsFolder(folder)
+        runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device, hardware, versions)]
         sweeps = list(dict.fromkeys([*(earlier or {}).get("sweeps", []), *([sweep] if sweep else [])]))
         _write_whole(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
     return ResultsFolder(folder)
@@ -293,20 +301,20 @@ def _digest(checkpoint_sha256: str | None, settings: dict[str, Any]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
-def _run_description(checkpoint: Path | None, device: str) -> dict[str, Any]:
-    on_cuda = device.startswith("cuda")
+def _run_description(
+    checkpoint: Path | None, device: str, hardware: str, versions: Mapping[str, str | None]
+) -> dict[str, Any]:
     return {
         "started": _now(),
         "checkpoint": str(checkpoint) if checkpoint else None,
         "device": device,
-        "hardware": torch.cuda.get_device_name(device) if on_cuda else platform.machine(),
+        "hardware": hardware or platform.machine(),
         "versions": {
             "python": platform.python_version(),
-            "torch": torch.__version__,
             "numpy": np.__version__,
             "opencv": cv2.__version__,
             "tracking-lib": version("tracking-lib"),
-            **({"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()} if on_cuda else {}),
+            **versions,
         },
     }
 

@@ -1,211 +1,283 @@
-"""Tracks the sequences of a benchmark, together with other commands that were started on the same, and loses no more
-than the one that fails."""
+"""Runs trackers over the sequences of a benchmark, in one process or several, together with other commands that were
+started on the same. A process that dies loses the sequences it held, and others take them over."""
 
 from __future__ import annotations
 
+import faulthandler
+import json
 import logging
-import socket
-from collections import Counter
+import math
+import os
+import signal
+from collections import abc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from itertools import count
-from time import perf_counter, sleep
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import chain
+from tempfile import TemporaryFile
+from time import monotonic, perf_counter, sleep, time
 from types import MappingProxyType
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from lib.data.types import Sequence
-from lib.evaluation.attempt import Failure, attempt, is_sound
-from lib.evaluation.claims import Claim, Claims
+from lib.evaluation.claims import Claims, Death, Holder, find_holder
 from lib.evaluation.progress import RunProgress
-from lib.evaluation.queue import SequenceStatus, WorkQueue
-from lib.evaluation.results import ResultsFolder, Track
-from lib.evaluation.workers import Outcome, RunError, TrackerFactory, Workers
+from lib.evaluation.results import ResultsFolder
+from lib.evaluation.summary import RunSummary, SequenceStatus, measure_speed
+from lib.inference.engine import BATCHES, Outcome, Take
+from lib.inference.tracks import Failure, Track
+from lib.runtime.launch import end_with_launcher, launch_apart
+from lib.runtime.stop import Terminated
 
-LOOK_SECONDS = 1.0  # between two looks at what other commands are doing
+LOOK_SECONDS = 1.0  # between two looks at what others are doing
+MOST_DEATHS = 2  # a sequence on which so many processes died since the run began is not given to another
 NOTHING: Mapping[str, str] = MappingProxyType({})
+_RUN = "TRACKING_RUN"  # the variable by which a process knows the run that it is part of
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Times of tracked frames, each sequence's first excluded: ``fps`` of one process, milliseconds a frame."""
+class SequenceEngine(Protocol):
+    """What tracks sequences: ``lib.inference.engine.Engine``, or a baseline."""
 
-    frames: int
-    fps: float
-    median_ms: float
-    p95_ms: float
+    def run(self, take: Take, show: Callable[[int], None]) -> Iterator[Outcome]:
+        """Track what ``take`` gives until it gives None; ``show`` the number of frames done of what has not ended."""
 
 
-@dataclass(frozen=True)
-class RunSummary:
-    """What ``run_benchmark`` did.
+class Trial(NamedTuple):
+    """A tracker, the sequences it is run over, and where its results go.
 
-    The speeds are of the sequences tracked now: ``end_to_end`` is reading, cropping, network and box, None if nothing
-    was tracked; ``network`` the network alone, None if there is none. ``wall_seconds`` is the whole run, with the
-    building of trackers.
+    ``make_engine(rows)`` builds the tracker, for batches of so many rows at most, in each process that has something to
+    track. ``unreadable`` are sequences that failed already when they were read: name and reason.
     """
 
-    sequences: tuple[SequenceStatus, ...]
+    sequences: abc.Sequence[Sequence]
+    make_engine: Callable[[int], SequenceEngine]
+    folder: ResultsFolder
+    unreadable: Mapping[str, str] = NOTHING
+
+
+class Report(NamedTuple):
+    """What came of a run: a summary for each trial, how many processes tracked, and the seconds they took together."""
+
+    summaries: list[RunSummary]
     processes: int
-    wall_seconds: float
-    end_to_end: Speed | None
-    network: Speed | None
-
-    @property
-    def failed(self) -> tuple[SequenceStatus, ...]:
-        """The sequences without a result; a program that has any exits non-zero."""
-        return self._with("failed")
-
-    @property
-    def elsewhere(self) -> tuple[SequenceStatus, ...]:
-        """The sequences that other commands are tracking: the last of them to finish computes the score."""
-        return self._with("elsewhere")
+    seconds: float
 
     def text(self) -> str:
-        """Some lines for the terminal: counts, speeds, what others are tracking, and each failure."""
-        counts = Counter(status.status for status in self.sequences)
-        others = f", {counts['elsewhere']} in the hands of other commands" if self.elsewhere else ""
-        lines = [f"sequences: {counts['tracked']} tracked, {counts['kept']} kept, {counts['failed']} failed{others}"]
-        if self.end_to_end:
-            together = self.end_to_end.frames / self.wall_seconds
-            lines.append(f"end to end: {_speed_text(self.end_to_end)}")
-            if self.network:
-                lines.append(f"network:    {_speed_text(self.network)}")
-            lines.append(f"{self.processes} process(es) together, start included: {together:.1f} frames/s")
-        lines += [f"elsewhere {status.name}: {status.reason}" for status in self.elsewhere]
-        lines += [f"FAILED {status.name}: {status.reason}" for status in self.failed]
-        together_failed: dict[str, list[str]] = {}
-        for status in self.failed:
-            together_failed.setdefault(status.traceback, []).append(status.name)
-        for traceback, names in together_failed.items():
-            if traceback:
-                lines += [f"of {', '.join(names)}:", *(f"    {line}" for line in traceback.splitlines())]
-        return "\n".join(lines)
-
-    def _with(self, word: str) -> tuple[SequenceStatus, ...]:
-        return tuple(status for status in self.sequences if status.status == word)
+        """A line with the speed of all processes together; empty if nothing was tracked."""
+        frames = sum(summary.end_to_end.frames for summary in self.summaries if summary.end_to_end)
+        speed = f"{frames / self.seconds:.1f} frames/s"
+        return f"{self.processes} process(es) together, start included: {speed}" if frames else ""
 
 
-def run_benchmark(
-    sequences: list[Sequence],
-    make_tracker: TrackerFactory,
-    folder: ResultsFolder,
-    processes: int = 0,
-    unreadable: Mapping[str, str] = NOTHING,
-    wait: bool = False,
-) -> RunSummary:
-    """Track every sequence that is not finished in ``folder``, and write each there as soon as it is done.
+class _Run(NamedTuple):
+    """What the processes of a run share: when it began (seconds since 1970), how many they are, and an open file in
+    which they note what they have tracked."""
 
-    Commands that run at once on the same folder, on one machine or on many, share the sequences: each is tracked by one
-    of them. When none is left to take, this one ends and says which are still in the hands of others; with ``wait`` it
-    waits until nobody has any. So it does after a failure, as launchers (torchrun, ``srun -K``) stop all commands when
-    one ends badly.
+    began: float
+    processes: int
+    notes: int
 
-    ``processes`` is how many track at a time; 0 does it in this process, where an error that kills it ends the run.
-    ``make_tracker(number)`` is called once in each process and must be picklable for any but 0. The numbers are 0, 1,
-    2 ... over all commands of this machine in this folder, so that processes can share out its devices. A sequence that
-    raises, or whose process dies, is reported in the summary, its traceback in the folder; the others go on.
-    ``unreadable`` are sequences that failed already when they were read: name and reason.
 
-    Raises what ``make_tracker`` raises if it fails (``RunError`` with several processes), ``ResultsError`` or
-    ``ClaimError`` if results cannot be written. After Ctrl-C, which passes through as ``KeyboardInterrupt``, the
-    finished sequences are on disk, the others free for any command, and no process is left.
+def is_part_of_run() -> bool:
+    """Whether this process was started by ``run_trials`` of another one, to track and nothing else."""
+    return _RUN in os.environ
+
+
+def run_trials(
+    trials: abc.Sequence[Trial], processes: int = 1, command: abc.Sequence[str] = (), wait: bool = False
+) -> Report | None:
+    """Track every sequence that is not finished in its trial's folder, and write each there as soon as it is done.
+
+    With several ``processes`` the ``command`` (a Python file and its arguments), which must be the one that led here,
+    is started as many times; in those processes this function tracks, prints nothing and returns None. Commands that
+    run at once on the same folder, on one machine or on many, share the sequences: each is tracked by one process. When
+    none is left to take, this one returns and reports those that are in the hands of others; with ``wait`` it waits
+    until nobody has any. So it does after a failure, as launchers (torchrun, ``srun -K``) stop all commands when one
+    ends badly.
+
+    A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises what
+    ``make_engine`` raises in this process, ``ResultsError`` or ``ClaimError`` if results cannot be written. After
+    Ctrl-C (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others free for
+    any command, and no process is left.
     """
-    started = perf_counter()
-    tracks: list[Track] = []
-    told = False
-    failed = [SequenceStatus(name, "failed", reason) for name, reason in unreadable.items()]
-    for status in failed:
-        folder.note_failure(status.name, status.reason, "the sequence cannot be read")
-    with Claims(folder.path) as claims:
-        # Long ones first: at the end no process should be left alone with one.
-        queue = WorkQueue(sorted(sequences, key=len, reverse=True) if processes else sequences, folder, claims)
-        waiting = queue.open
-        processes = min(processes, len(waiting))
-        numbers = _numbers(claims, max(1, processes)) if waiting else []
-        with RunProgress(sum(map(len, waiting)), len(sequences) + len(failed), len(queue.statuses)) as progress:
-
-            def show(frames: int) -> None:
-                """So many frames of sequences that are not settled yet are done."""
-                progress.show(queue.settled_frames + frames, queue.settled)
-
-            while True:
-                if processes:
-                    run = _track_in_processes(queue.take, make_tracker, numbers, show)
-                else:
-                    run = _track_here(queue.take, make_tracker, numbers, show)
-                with closing(run) as outcomes:
-                    for sequence, outcome in outcomes:
-                        if queue.settle(sequence, outcome).status == "tracked":
-                            tracks.append(outcome)
-                show(0)
-                some_failed = any(status.status == "failed" for status in queue.statuses.values())
-                if not queue.open or not (wait or some_failed):
-                    break
-                if not told:
-                    names = ", ".join(sequence.name for sequence in queue.open)
-                    logger.info("waiting for the sequences in the hands of other commands: %s", names)
-                    told = True
-                sleep(LOOK_SECONDS)
-    return RunSummary(
-        sequences=(*(queue.statuses[sequence.name] for sequence in sequences), *failed),
-        processes=max(1, processes),
-        wall_seconds=perf_counter() - started,
-        end_to_end=_speed([track.seconds for track in tracks]),
-        network=_speed([track.network_seconds for track in tracks]),
-    )
-
-
-def _numbers(claims: Claims, wanted: int) -> list[int]:
-    """The lowest numbers that no process of this machine has."""
-    numbers = []
-    for number in count():
-        if len(numbers) == wanted:
-            return numbers
-        if isinstance(claims.take(f"process-{number}-of-{socket.gethostname()}"), Claim):
-            numbers.append(number)
-    raise AssertionError("count() has no end")
-
-
-Take = Callable[[], Sequence | None]
-Show = Callable[[int], None]
-
-
-def _track_here(take: Take, make_tracker: TrackerFactory, numbers: list[int], show: Show) -> Iterator[Outcome]:
-    tracker = None
-    while (sequence := take()) is not None:
-        tracker = tracker or make_tracker(numbers[0])
-        outcome = attempt(tracker, sequence, show)
-        yield sequence, outcome
-        if isinstance(outcome, Failure) and not is_sound():
-            raise RunError(
-                f"sequence {sequence.name} left the GPU in a state in which this process cannot go on "
-                f"({outcome.reason}); track in processes of their own"
-            )
-
-
-def _track_in_processes(take: Take, make_tracker: TrackerFactory, numbers: list[int], show: Show) -> Iterator[Outcome]:
-    workers = Workers(make_tracker, numbers)
-    with closing(workers.run(take)) as outcomes:
-        for outcome in outcomes:
-            if outcome is not None:
-                yield outcome
-            show(workers.frames)
-
-
-def _speed(seconds: list[np.ndarray]) -> Speed | None:
-    """Over the frames after each sequence's first; None if they took no time."""
-    tracked = np.concatenate([column[1:] for column in seconds]) if seconds else np.empty(0)
-    total = float(tracked.sum())
-    if total == 0:
+    if is_part_of_run():
+        end_with_launcher()
+        faulthandler.enable()
+        _track(trials, _Run(*json.loads(os.environ[_RUN])), RunProgress(0, 0, 0), wait)
         return None
-    median, p95 = np.percentile(tracked, (50, 95)) * 1000
-    return Speed(len(tracked), len(tracked) / total, float(median), float(p95))
+    started, began = perf_counter(), time()
+    for trial in trials:
+        for name, reason in trial.unreadable.items():
+            trial.folder.note_failure(name, reason, "the sequence cannot be read")
+    unfinished = [trial.folder.unfinished(trial.sequences) for trial in trials]
+    waiting = [(trial.folder, it) for trial, open_ in zip(trials, unfinished, strict=True) for it in open_]
+    total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
+    processes = max(1, min(processes, max(map(len, unfinished))))
+    frames = sum(len(sequence) for _, sequence in waiting)
+    with TemporaryFile() as notes, RunProgress(frames, total, total - len(waiting)) as progress:
+        run = _Run(began, processes * _count_tasks(), notes.fileno())
+        if processes == 1:
+            _track(trials, run, progress, wait)
+        else:
+            assert command, "processes need a command"
+            look = _Look(waiting, progress)
+            code = launch_apart(processes, list(command), {_RUN: json.dumps(run)}, [run.notes], look)
+            if code:
+                raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
+        summaries = [_summarize(trial, run) for trial in trials]
+    return Report(summaries, processes, perf_counter() - started)
 
 
-def _speed_text(speed: Speed) -> str:
-    times = f"median {speed.median_ms:.1f} ms, p95 {speed.p95_ms:.1f} ms"
-    return f"{speed.fps:.1f} frames/s, {times} ({speed.frames} frames)"
+def _count_tasks() -> int:
+    """How many commands torchrun or srun has started together with this one, itself included."""
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+
+
+class _Look:
+    """Called often, looks now and then for the results of ``waiting`` sequences in their folders, to show them."""
+
+    def __init__(self, waiting: list[tuple[ResultsFolder, Sequence]], progress: RunProgress) -> None:
+        self._waiting, self._progress, self._last = waiting, progress, monotonic()
+
+    def __call__(self) -> None:
+        if monotonic() - self._last < LOOK_SECONDS:
+            return
+        left = []
+        for folder, sequence in self._waiting:
+            if folder.is_finished(sequence):
+                self._progress.settle(len(sequence))
+            else:
+                left.append((folder, sequence))
+        self._progress.show(0)
+        self._waiting, self._last = left, monotonic()
+
+
+def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
+    """Track in this process until nothing is left to take, or nobody has anything."""
+    with ExitStack() as stack:
+        parts = [_Part(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in trials]
+        told = False
+        while True:
+            for part in parts:
+                part.track()
+            open_ = [sequence.name for part in parts for sequence in part.open]
+            if not open_ or not (wait or any(part.failed for part in parts)):
+                return
+            if not told:
+                logger.info("waiting for the sequences in other hands: %s", ", ".join(open_))
+                told = True
+            sleep(LOOK_SECONDS)
+
+
+class _Part:
+    """One process's part in a trial: the sequences that it claims, the longest first, and what becomes of them.
+
+    ``open`` are those that nobody has finished and this process has not claimed. A sequence on which a process died is
+    tracked alone: if that process dies too, there is no doubt which sequence it was.
+    """
+
+    def __init__(self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress) -> None:
+        self._trial, self._folder, self._run, self._claims, self._progress = trial, trial.folder, run, claims, progress
+        unfinished = (sequence for sequence in trial.sequences if not trial.folder.is_finished(sequence))
+        self.open = sorted(unfinished, key=len, reverse=True)
+        self.failed = bool(trial.unreadable)
+        self._running: list[Sequence] = []
+        self._alone = False
+
+    def track(self) -> None:
+        """Track until there is nothing left to take."""
+        engine = None
+        while (first := self._take()) is not None:
+            engine = engine or self._trial.make_engine(self._rows())
+            sequences = chain([first], iter(self._take, None))
+            with closing(engine.run(partial(next, sequences, None), self._progress.show)) as outcomes:
+                for sequence, outcome in outcomes:
+                    self._settle(sequence, outcome)
+
+    def _rows(self) -> int:
+        """The rows of a batch with which this process leaves the others of the run some sequences."""
+        shares = BATCHES * (2 * self._run.processes if self._run.processes > 1 else 1)
+        return -(-(len(self.open) + 1) // shares)
+
+    def _take(self) -> Sequence | None:
+        """A sequence for this process to track; None if there is none now."""
+        if self._running and self._alone:
+            return None
+        for sequence in list(self.open):
+            taken = self._claims.take(sequence.name, self._run.began if self._running else math.inf)
+            if isinstance(taken, Holder):
+                continue
+            self.open.remove(sequence)
+            deaths = [death for death in taken if death.beat > self._run.began]
+            if not self._is_decided(sequence, deaths):
+                self._alone = bool(deaths)
+                self._running.append(sequence)
+                return sequence
+            self._let_go(sequence)
+        return None
+
+    def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
+        """Keep what became of a sequence, and let go of it; ``ResultsError`` if the disk refuses."""
+        if isinstance(outcome, Failure):
+            self._fail(sequence, outcome)
+        else:
+            self._folder.write(sequence, outcome)
+            self._folder.forget_failure(sequence.name)
+            os.write(self._run.notes, f"{self._folder.path / sequence.name}\n".encode())
+        self._running.remove(sequence)
+        self._let_go(sequence)
+
+    def _let_go(self, sequence: Sequence) -> None:
+        self._claims.release(sequence.name)
+        self._progress.settle(len(sequence))
+
+    def _is_decided(self, sequence: Sequence, deaths: list[Death]) -> bool:
+        """Whether others have finished or failed a sequence since the run began, which a further death would be."""
+        if self._folder.is_finished(sequence):
+            return True
+        noted = self._folder.failure(sequence.name)
+        if noted and noted.moment > self._run.began:
+            self.failed = True
+            return True
+        if len(deaths) < MOST_DEATHS:
+            return False
+        ended = "; ".join(death.process for death in deaths)
+        reason = f"{len(deaths)} processes died while they tracked it: {ended}"
+        self._fail(sequence, Failure(reason, "the processes ended without a traceback", explained=True))
+        return True
+
+    def _fail(self, sequence: Sequence, failure: Failure) -> None:
+        logger.error("sequence %s failed: %s", sequence.name, failure.reason)
+        shown = "" if failure.explained else failure.traceback
+        self._folder.note_failure(sequence.name, failure.reason, failure.traceback, shown)
+        self.failed = True
+
+
+def _summarize(trial: Trial, run: _Run) -> RunSummary:
+    """What became of a trial's sequences, by its folder; those are tracked now that this run's processes have noted."""
+    folder, statuses, tracked = trial.folder, [], []
+    noted = set(os.pread(run.notes, os.fstat(run.notes).st_size, 0).decode().splitlines())
+    for sequence in trial.sequences:
+        if not folder.is_finished(sequence):
+            statuses.append(_status(folder, sequence.name, run.began))
+        elif str(folder.path / sequence.name) in noted:
+            tracked.append(sequence)
+            statuses.append(SequenceStatus(sequence.name, "tracked"))
+        else:
+            statuses.append(SequenceStatus(sequence.name, "kept"))
+    statuses += [SequenceStatus(name, "failed", reason) for name, reason in trial.unreadable.items()]
+    end_to_end = measure_speed(folder.seconds(sequence) for sequence in tracked)
+    network = measure_speed(folder.seconds(sequence, network=True) for sequence in tracked)
+    return RunSummary(tuple(statuses), end_to_end, network)
+
+
+def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
+    """Of a sequence without a result."""
+    holder, noted = find_holder(folder.path, name), folder.failure(name)
+    if holder is not None and holder.alive:
+        return SequenceStatus(name, "elsewhere", str(holder))
+    if noted and noted.moment > began:
+        return SequenceStatus(name, "failed", noted.reason, noted.traceback)
+    return SequenceStatus(name, "failed", "no process is left that could track it; the same command goes on with it")

@@ -9,7 +9,8 @@ from typing import Any
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_checkpoint_weights, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
-from lib.runtime.checkpoint import CheckpointError, file_sha256, save_checkpoint
+from lib.runtime.checkpoint import CheckpointError, save_checkpoint
+from lib.runtime.files import file_sha256
 from lib.runtime.unpickling import read_inert
 
 

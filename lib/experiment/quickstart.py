@@ -5,30 +5,28 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from collections.abc import Sequence as Many
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from lib.config.paths import Paths
 from lib.data.images import read_image
 from lib.data.synthetic import write_synthetic
 from lib.data.types import Sequence
-from lib.evaluation.baselines import ForeignTemplateTracker, StaticTracker
+from lib.evaluation.baselines import StaticEngine, foreign_templates
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.results import ResultsFolder
-from lib.evaluation.runner import TrackerFactory
-from lib.experiment.build import build_tracker, load_experiment, tracker_factory
+from lib.evaluation.runner import SequenceEngine, Trial, is_part_of_run
+from lib.experiment.build import build_tracker, engine_factory, load_experiment
 from lib.experiment.config import ExperimentConfig
-from lib.experiment.testing import results_folder, track_and_score
-from lib.geometry.crop import crop_window, cut
-from lib.models.base import normalise
+from lib.experiment.testing import track_and_score
+from lib.experiment.trained import results_folder
 from lib.runtime.files import write_text
 from lib.visualization.curves import plot_training
 from lib.visualization.division import draw_division
@@ -62,14 +60,16 @@ def run_quickstart(
     run: str,
     overrides: tuple[str, ...],
     processes: int,
+    command: Many[str],
     train: Callable[[list[str], dict[str, str]], int],
 ) -> QuickstartEnd:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
     ``config`` names an experiment that trains on GOT-10k alone, such as a family's tiny twin. ``data`` is a folder in
     GOT-10k's layout to take instead of the set. ``train`` runs the training program with the arguments and environment
-    variables it is given, and returns its exit code. What is finished from an earlier call of the same ``run`` is kept.
-    Raises ``ValueError`` as its parts do.
+    variables it is given, and returns its exit code; ``command`` is the one that led here, with which ``processes``
+    are started to track. What is finished from an earlier call of the same ``run`` is kept. Raises ``ValueError`` as
+    its parts do.
     """
     if data is None:
         data = paths.output / "synthetic"
@@ -84,17 +84,19 @@ def run_quickstart(
         "TRACKING_OUTPUT": str(paths.output),
         "TRACKING_CACHE": str(paths.cache),
     }
-    with _clocked(seconds, "training"):
-        code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], places)
-    if code:
-        return QuickstartEnd("the training did not end; the same command goes on from its last checkpoint", code)
+    if not is_part_of_run():  # a process that only tracks, which was started after the training
+        with _clocked(seconds, "training"):
+            code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], places)
+        if code:
+            return QuickstartEnd("the training did not end; the same command goes on from its last checkpoint", code)
 
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
-        tested = {
-            label: _test(paths, experiment, label, make_tracker, weights, sequences, processes)
-            for label, (make_tracker, weights) in _trackers(experiment, checkpoint, sequences).items()
-        }
+        trials = _trials(paths, experiment, checkpoint, sequences)
+        tracked = track_and_score(BENCHMARK, list(trials.values()), processes, command)
+    if tracked is None:
+        return QuickstartEnd("", 0)
+    tested = dict(zip(trials, tracked[1], strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
         shares = _draw(experiment, checkpoint, sequences, tested, output)
 
@@ -113,39 +115,25 @@ def _clocked(seconds: dict[str, float], name: str):
     seconds[name] = perf_counter() - started
 
 
-def _trackers(
-    experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
-) -> dict[str, tuple[TrackerFactory, Path | None]]:
-    """A factory for each tracker, and the checkpoint its results depend on."""
-    trained = tracker_factory(experiment, checkpoint, "cpu", BENCHMARK)
+def _trials(
+    paths: Paths, experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
+) -> dict[str, Trial]:
+    """The trained network and its baselines, by label."""
+
+    def trial(label: str, make_engine: Callable[[int], SequenceEngine], weights: Path | None = None) -> Trial:
+        return Trial(sequences, make_engine, results_folder(paths, experiment, BENCHMARK, weights, "cpu", label=label))
+
+    foreign = foreign_templates(sequences)
     return {
-        TRAINED: (trained, checkpoint),
-        FIRST_BOX: (_static, None),
-        UNTRAINED: (tracker_factory(experiment, None, "cpu", BENCHMARK), None),
-        WRONG_TEMPLATE: (partial(_foreign, trained, sequences), checkpoint),
+        TRAINED: trial(TRAINED, engine_factory(experiment, checkpoint, "cpu", BENCHMARK), checkpoint),
+        FIRST_BOX: trial(FIRST_BOX, lambda _rows: StaticEngine()),
+        UNTRAINED: trial(UNTRAINED, engine_factory(experiment, None, "cpu", BENCHMARK)),
+        WRONG_TEMPLATE: trial(
+            WRONG_TEMPLATE,
+            engine_factory(experiment, checkpoint, "cpu", BENCHMARK, template_of=foreign),
+            checkpoint,
+        ),
     }
-
-
-def _static(_number: int) -> StaticTracker:
-    return StaticTracker()
-
-
-def _foreign(make_tracker: TrackerFactory, sequences: list[Sequence], number: int) -> ForeignTemplateTracker:
-    return ForeignTemplateTracker(make_tracker(number), sequences)
-
-
-def _test(
-    paths: Paths,
-    experiment: ExperimentConfig,
-    label: str,
-    make_tracker: TrackerFactory,
-    checkpoint: Path | None,
-    sequences: list[Sequence],
-    processes: int,
-) -> BenchmarkScore:
-    """A tracker's score; a sequence it failed on is an error of the score, since it has no result."""
-    folder = results_folder(paths, experiment, BENCHMARK, checkpoint, "cpu", label)
-    return track_and_score(BENCHMARK, sequences, make_tracker, folder, processes)[1]
 
 
 def _draw(
@@ -192,20 +180,18 @@ def _divisions(
 ) -> tuple[list[np.ndarray], np.ndarray] | None:
     """Search crops of one frame a sequence, and their decisions ``[sequences, blocks, tokens]``; None where no block
     divides."""
-    tracker, search = build_tracker(experiment, checkpoint, dataset=BENCHMARK), experiment.search
+    tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
     crops, decisions = [], []
     for sequence in sequences:
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
         frame = min(DIVISION_FRAME, len(sequence) - 1)
-        image, window = read_image(sequence.frames[frame]), crop_window(sequence.boxes[frame], search.factor)
-        crop = cut(image, window, search.size)
-        with torch.inference_mode():
-            pixels = normalise(torch.from_numpy(crop).permute(2, 0, 1)[None])
-            extras = tracker.model.locate(tracker.state, pixels).extras
+        tracker.box = sequence.boxes[frame]
+        result = tracker.update(read_image(sequence.frames[frame]))
+        extras = result.prediction.extras
         if "interacts" not in extras or not extras["interacts"].shape[1]:
             return None
         decisions.append(extras["interacts"][0].numpy())
-        crops.append(crop)
+        crops.append(result.crop)
     return crops, np.stack(decisions)
 
 

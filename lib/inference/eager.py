@@ -153,8 +153,11 @@ class TorchNetwork:
             crops = np.concatenate([crops, np.zeros((slots - rows, *crops.shape[1:]), dtype=crops.dtype)])
         elif rows < slots:
             state = tuple(leaf[:rows] for leaf in state)
-        with self._autocast():
-            best, prediction = self._find(self._send(crops), *state)
+        try:
+            with self._autocast():
+                best, prediction = self._find(self._send(crops), *state)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(f"{self.device}: no memory for {rows} targets at once; take a smaller --batch") from error
         answers = best[:rows].cpu().numpy()
         return Found(answers[:, :4], answers[:, 4], answers[:, 5].astype(np.int64), prediction)
 
@@ -170,7 +173,9 @@ class TorchNetwork:
             leaf[slot] = row[0]
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self._place.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+        # Weights that a capture finds in autocast's cache would be gone when the graph is replayed.
+        options = {"enabled": self.precision != "fp32", "cache_enabled": False}
+        return torch.autocast(self._place.type, DTYPES[self.precision], **options)
 
     def _send(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self._place)

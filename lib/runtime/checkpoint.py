@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,12 +94,6 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path 
     if report:
         raise CheckpointError(f"{source}: of another model than the configuration's ({report})")
     module.load_state_dict(weights)
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal digest of the file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _few(names: list[str]) -> str:

@@ -1,7 +1,9 @@
-"""Writing a file so that its name holds, whatever happens meanwhile, the earlier content or the whole new one."""
+"""Writing a file so that its name holds, whatever happens meanwhile, the earlier content or the whole new one; and the
+digest by which a file is known."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,3 +43,9 @@ def write_text(path: Path, text: str) -> None:
             file.write(text.encode())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal digest of the file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

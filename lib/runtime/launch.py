@@ -1,4 +1,4 @@
-"""Starting a program once a device on this machine, as torchrun would, and saying afterwards how it ended."""
+"""Starting a program several times on this machine, as torchrun would, and saying afterwards how it ended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import abc
+from collections.abc import Callable, Mapping
 from types import FrameType
 
-from torch.distributed import TCPStore
+from lib.runtime.cores import usable_cores
 
 logger = logging.getLogger(__name__)
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -18,10 +21,12 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # some 4 GB, and after another of them has failed, when all they may do is wait for it.
 AFTER_SIGNAL, AFTER_FAILURE = 120.0, 30.0
 LOOK_EVERY = 0.1
+_LAUNCHER = "TRACKING_LAUNCHER"  # the variable in which a process finds the number of its launcher
 
 
 def launch(processes: int, command: list[str]) -> int:
-    """Runs ``command`` (a Python file and its arguments) in ``processes`` processes on this machine; the exit code.
+    """Runs ``command`` (a Python file and its arguments) in ``processes`` processes on this machine, which compute
+    together; the exit code.
 
     The processes find the variables that torchrun sets (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, ...).
     SIGINT and SIGTERM (and SIGHUP, as SIGTERM) are passed on to them and waited for, and give 130 and 143; a second
@@ -31,75 +36,140 @@ def launch(processes: int, command: list[str]) -> int:
     It is not torchrun itself, because torchrun raises its signals' exception wherever the program happens to be, and
     within ``Popen.poll`` that leaves a lock held for which it then waits for ever; a handler here only takes a note.
     """
-    received: list[int] = []
+    from torch.distributed import TCPStore  # not above: launch_apart serves programs that run without torch
 
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    # An ignored signal (``nohup``) stays ignored.
-    handled = [number for number in HANDLED if signal.getsignal(number) is not signal.SIG_IGN]
-    earlier = {number: signal.signal(number, note) for number in handled}
     # The launcher keeps the store through which the processes find each other, so no other program can take the port.
+    # The last two variables have them meet there, as under torchrun, instead of opening one in rank 0.
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    children: list[subprocess.Popen[bytes]] = []
-    try:
-        for rank in range(processes):
-            # A session of its own: Ctrl-C in a terminal reaches the launcher alone, and the process once, through it.
-            child = subprocess.Popen(
-                [sys.executable, *command], env=_environment(rank, processes, store.port), start_new_session=True
-            )
-            children.append(child)
-        return _wait(children, received)
-    finally:
-        _send(children, signal.SIGKILL)
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-
-
-def _environment(rank: int, processes: int, port: int) -> dict[str, str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores // processes)))
-    numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
-    # The last two have the processes meet at the launcher's store, as under torchrun, instead of opening one in rank 0.
-    meeting = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
-    return {
-        **os.environ,
-        **{name: str(value) for name, value in numbers.items()},
-        **{"OMP_NUM_THREADS": threads, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
-        **meeting,
+    meeting = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
     }
+    return _Launcher(processes, command, meeting).run()
 
 
-def _wait(children: list[subprocess.Popen[bytes]], received: list[int]) -> int:
-    """Until all have ended; what ``launch`` returns."""
-    passed_on, failure, deadline = 0, 0, float("inf")
-    while True:
-        codes = [child.poll() for child in children]
-        if not failure and any(codes):
-            rank = next(rank for rank, code in enumerate(codes) if code)
-            failure = codes[rank] if codes[rank] > 0 else 1
-            if not received:
-                if codes[rank] < 0:
-                    logger.error("process %d was killed by %s", rank, signal.Signals(-codes[rank]).name)
-                _send(children, signal.SIGTERM)
-                deadline = time.monotonic() + AFTER_FAILURE
-        if None not in codes:
-            return 128 + received[0] if received else failure
-        while passed_on < len(received):
-            number = received[passed_on]
-            _send(children, signal.SIGTERM if number == signal.SIGHUP else number)
-            if not passed_on:
-                deadline = time.monotonic() + AFTER_SIGNAL
-            elif signal.SIGINT in received[: passed_on + 1]:
-                deadline = 0.0
-            passed_on += 1
-        if time.monotonic() > deadline:
-            _send(children, signal.SIGKILL)
-        time.sleep(LOOK_EVERY)
+def launch_apart(
+    processes: int, command: list[str], variables: Mapping[str, str], files: list[int], look: Callable[[], None]
+) -> int:
+    """As ``launch``, for processes that work each by itself: one that ends leaves the others alone, and one that was
+    killed by a signal is replaced, 2 * ``processes`` times in all.
+
+    They find ``variables`` instead of those by which to meet, and the open ``files`` under the same numbers. ``look``
+    is called every tenth of a second. Returns 130 or 143 after a signal, otherwise 0, however they ended.
+    """
+    return _Launcher(processes, command, variables, files, look, replacements=2 * processes).run()
 
 
-def _send(children: list[subprocess.Popen[bytes]], number: int) -> None:
-    """To each process that runs, and to the data workers that it started: its session is one group."""
-    for child in children:
-        if child.poll() is None:
-            os.killpg(child.pid, number)
+def has_launcher() -> bool:
+    """Whether one of the above started this process."""
+    return _LAUNCHER in os.environ
+
+
+def end_with_launcher() -> None:
+    """Has this process, which one of the above started, ended (as by SIGTERM, later by force) if the launcher is killed
+    and cannot do it."""
+    launcher = int(os.environ[_LAUNCHER])
+
+    def watch() -> None:
+        while os.getppid() == launcher:
+            time.sleep(LOOK_EVERY)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(AFTER_FAILURE)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="launcher", daemon=True).start()
+
+
+class _Launcher:
+    def __init__(
+        self,
+        processes: int,
+        command: list[str],
+        variables: Mapping[str, str],
+        files: abc.Sequence[int] = (),
+        look: Callable[[], None] = lambda: None,
+        replacements: int | None = None,
+    ) -> None:
+        self._processes, self._command, self._variables = processes, command, variables
+        self._files, self._look = files, look
+        self._replacements = replacements  # None: the first that fails takes the others with it
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._received: list[int] = []
+
+    def run(self) -> int:
+        # An ignored signal (``nohup``) stays ignored.
+        handled = [number for number in HANDLED if signal.getsignal(number) is not signal.SIG_IGN]
+        earlier = {number: signal.signal(number, self._note) for number in handled}
+        try:
+            for rank in range(self._processes):
+                self._children.append(self._start(rank))
+            return self._wait()
+        finally:
+            self._send(signal.SIGKILL)
+            for number, handler in earlier.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(number)
+
+    def _start(self, rank: int) -> subprocess.Popen[bytes]:
+        threads = os.environ.get("OMP_NUM_THREADS", str(max(1, usable_cores() // self._processes)))
+        numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": self._processes, "LOCAL_WORLD_SIZE": self._processes}
+        variables = {name: str(value) for name, value in (numbers | {_LAUNCHER: os.getpid()}).items()}
+        environment = {**os.environ, **variables, "OMP_NUM_THREADS": threads, **self._variables}
+        # A session of its own: Ctrl-C in a terminal reaches the launcher alone, and the process once, through it.
+        return subprocess.Popen(
+            [sys.executable, *self._command], env=environment, start_new_session=True, pass_fds=self._files
+        )
+
+    def _wait(self) -> int:
+        """Until all have ended; the exit code."""
+        passed_on, failure, deadline = 0, 0, float("inf")
+        while True:
+            self._look()
+            codes = [child.poll() for child in self._children]
+            if self._replacements is None and not failure and any(codes):
+                rank = next(rank for rank, code in enumerate(codes) if code)
+                failure = codes[rank] if codes[rank] > 0 else 1
+                if not self._received:
+                    if codes[rank] < 0:
+                        logger.error("process %d %s", rank, _ending(codes[rank]))
+                    self._send(signal.SIGTERM)
+                    deadline = time.monotonic() + AFTER_FAILURE
+            elif self._replacements and not self._received:
+                codes = [self._replaced(rank, code) for rank, code in enumerate(codes)]
+            if None not in codes:
+                return 128 + self._received[0] if self._received else failure
+            while passed_on < len(self._received):
+                number = self._received[passed_on]
+                self._send(signal.SIGTERM if number == signal.SIGHUP else number)
+                if not passed_on:
+                    deadline = time.monotonic() + AFTER_SIGNAL
+                elif signal.SIGINT in self._received[: passed_on + 1]:
+                    deadline = 0.0
+                passed_on += 1
+            if time.monotonic() > deadline:
+                self._send(signal.SIGKILL)
+            time.sleep(LOOK_EVERY)
+
+    def _replaced(self, rank: int, code: int | None) -> int | None:
+        """Start a process anew that has to be, if there are replacements left; its exit code, None while it runs."""
+        if code is None or code >= 0 or not self._replacements:
+            return code
+        self._replacements -= 1
+        logger.error("process %d %s; another takes its place", rank, _ending(code))
+        self._children[rank] = self._start(rank)
+        return None
+
+    def _send(self, number: int) -> None:
+        """To each process that runs, and to the data workers that it started: its session is one group."""
+        for child in self._children:
+            if child.poll() is None:
+                os.killpg(child.pid, number)
+
+
+def _ending(code: int) -> str:
+    hint = " (often a lack of memory)" if code == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-code).name}{hint}"

@@ -25,8 +25,9 @@ class _AboveBar(logging.Handler):
             self.handleError(record)
 
 
-def set_up_logging(file: Path | None = None, rank: int = 0) -> None:
-    """Sends this project's messages to stderr, and to ``file`` if given. Processes other than rank 0 only warn.
+def set_up_logging(file: Path | None = None, rank: int = 0, quiet: bool = False) -> None:
+    """Sends this project's messages to stderr, and to ``file`` if given. Processes other than rank 0 only warn, and so
+    does that one if it is to be ``quiet``, as another process speaks for all.
 
     Calling it again replaces what an earlier call set up.
     """
@@ -38,11 +39,11 @@ def set_up_logging(file: Path | None = None, rank: int = 0) -> None:
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
-    prefix = f"[process {rank}] " if rank else ""
+    prefix = f"[process {rank}] " if rank or quiet else ""
     for handler in handlers:
         handler.setFormatter(logging.Formatter(f"%(asctime)s {prefix}%(levelname)s %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
-    root.setLevel(logging.WARNING if rank else logging.INFO)
+    root.setLevel(logging.WARNING if rank or quiet else logging.INFO)
     root.propagate = False
 
 

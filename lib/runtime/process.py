@@ -115,3 +115,21 @@ def find_device(device: str, local_rank: int = 0) -> torch.device:
             "use cpu, or no more processes than GPUs"
         )
     return place
+
+
+def device_in_turn(device: str) -> str:
+    """The device of that name for one of several processes that work apart: those of a machine take its GPUs in turn.
+
+    Raises ValueError as ``find_device`` does.
+    """
+    number = int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+    return str(find_device(device, number % max(1, torch.cuda.device_count())))
+
+
+def describe_device(device: str) -> tuple[str, dict[str, str | None]]:
+    """The name of a GPU (empty for the CPU), and the versions of torch and of what it uses there."""
+    versions: dict[str, str | None] = {"torch": torch.__version__}
+    if not device.startswith("cuda"):
+        return "", versions
+    cudnn = str(torch.backends.cudnn.version())
+    return torch.cuda.get_device_name(device), versions | {"cuda": torch.version.cuda, "cudnn": cudnn}

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lib.data.types import Batch
+from lib.data.batch import Batch
 from lib.losses.registry import Objective
 from lib.models.base import TrackingModel, normalise
 

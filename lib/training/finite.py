@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lib.data.types import Batch
+from lib.data.batch import Batch
 from lib.runtime.process import Process
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from lib.data.types import Batch
+from lib.data.batch import Batch
 from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
 

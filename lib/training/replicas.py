@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lib.data.types import Batch
+from lib.data.batch import Batch
 from lib.runtime.process import Process
 from lib.training.actor import Actor, GroupResult
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lib.data.batch import Batch
 from lib.data.loader import build_loader
 from lib.data.pairs import Pairs
-from lib.data.types import Batch
 from lib.runtime.process import LostProcessError, Process
 from lib.runtime.stop import StopRequested, StopSignals
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from lib.data.augment import JitterConfig
+from lib.data.batch import Batch
 from lib.data.images import ImageError
 from lib.data.loader import build_loader, collate
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.data.types import Batch
 from lib.geometry.crop import CropConfig
 
 

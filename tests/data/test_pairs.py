@@ -18,10 +18,11 @@ import lib.data.pairs
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.augment import JitterConfig, mirror_box, to_grayscale
+from lib.data.batch import Sample
 from lib.data.images import DECODERS, EncodedImage, ImageError, open_image
 from lib.data.pairs import MAX_DAMAGED, MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
 from lib.data.sampling import Pool, draw_frames
-from lib.data.types import Sample, Sequence
+from lib.data.types import Sequence
 from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Window, box_from_crop
 

@@ -1,4 +1,4 @@
-"""Frames as a tuple of paths that is not kept in memory; a batch on its way to the device."""
+"""Frames as a tuple of paths that is not kept in memory."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import pickle
 from pathlib import Path
 
 import pytest
-import torch
 
-from lib.data.types import Batch, FrameFiles
+from lib.data.types import FrameFiles
 
 
 def test_frame_files_are_like_a_tuple_of_paths():
@@ -19,24 +18,3 @@ def test_frame_files_are_like_a_tuple_of_paths():
     assert tuple(pickle.loads(pickle.dumps(frames))) == paths
     with pytest.raises(IndexError):
         frames[3]
-
-
-def batch() -> Batch:
-    images, boxes, gains = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.rand(2, 4), torch.ones(2)
-    return Batch((5, 6), images, boxes, gains, images + 1, boxes + 1, gains + 1, ("a", "b"), ("c",), 3)
-
-
-def test_a_batch_moves_all_its_tensors_and_keeps_the_rest():
-    moved = batch().to("meta")
-    tensors = [value for value in vars(moved).values() if isinstance(value, torch.Tensor)]
-    assert len(tensors) == 6 and all(tensor.device.type == "meta" for tensor in tensors)
-    assert (moved.numbers, moved.sources, moved.redrawn, moved.missed) == ((5, 6), ("a", "b"), ("c",), 3)
-    assert len(moved) == 2
-
-
-def test_a_batch_pins_all_its_tensors(monkeypatch):
-    pinned = []
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor.clone())
-    whole = batch()
-    torch.testing.assert_close(whole.pin_memory().search_box, whole.search_box)
-    assert len(pinned) == 6

@@ -8,8 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 
-from lib.evaluation.protocols import PROTOCOLS, Annotation, Curves, MetricError
+from lib.evaluation.protocols import (
+    NORMALISED_51_TORCH,
+    OVERLAP_21_TORCH,
+    PROTOCOLS,
+    Annotation,
+    Curves,
+    MetricError,
+)
 
 GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)
 NAMES = GOLDEN["names"].tolist()
@@ -215,3 +223,14 @@ def test_a_set_of_empty_curves_has_scores_of_zero_by_lasots_protocol() -> None:
     empty = Curves(np.zeros(21), np.zeros(51), np.zeros(51))
     joined = PROTOCOLS["lasot"].join([empty, empty])
     assert joined.success.shape == (21,) and set(PROTOCOLS["lasot"].values(joined).values()) == {0.0}
+
+
+@pytest.mark.parametrize(("thresholds", "end", "step"), [
+    (OVERLAP_21_TORCH, 1.05, 0.05),
+    (NORMALISED_51_TORCH, 0.51, 0.01),
+])  # fmt: skip
+def test_thresholds_that_torch_counts_are_equal_to_the_bit(thresholds, end, step) -> None:
+    counted = torch.arange(0, end, step, dtype=torch.float64).numpy()
+    if "AVX" in torch.backends.cpu.get_cpu_capability():
+        np.testing.assert_array_equal(thresholds, counted)
+    np.testing.assert_array_max_ulp(thresholds, counted, maxulp=1)

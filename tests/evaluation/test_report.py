@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.baselines import StaticTracker
+from lib.evaluation.baselines import StaticEngine
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.report import score_benchmark, table
 from lib.evaluation.results import ResultsFolder, open_results
-from lib.evaluation.runner import run_benchmark
+from lib.evaluation.runner import Trial, run_trials
 from lib.evaluation.scoring import annotation_of
 
 LOCAL = [name for name, entry in BENCHMARKS.items() if not entry.server]
@@ -32,6 +32,10 @@ def open_toy(output: Path, benchmark: str = "got10k_val", overrides: dict[str, A
     return open_results(output, "toy", benchmark, None, {}, "cpu", label="toy", overrides=overrides)
 
 
+def track(sequences: list[Sequence], folder: ResultsFolder) -> None:
+    run_trials([Trial(sequences, lambda rows: StaticEngine(), folder)])
+
+
 def first_box(sequence: Sequence) -> np.ndarray:
     return np.repeat(sequence.boxes[:1], len(sequence), axis=0)
 
@@ -39,7 +43,7 @@ def first_box(sequence: Sequence) -> np.ndarray:
 @pytest.mark.parametrize("benchmark", LOCAL)
 def test_scores_are_the_benchmarks_protocols_own(tmp_path: Path, sequences: list[Sequence], benchmark: str) -> None:
     folder = open_toy(tmp_path, benchmark)
-    run_benchmark(sequences, lambda number: StaticTracker(), folder)
+    track(sequences, folder)
     score = score_benchmark(benchmark, sequences, folder)
     protocol = PROTOCOLS[BENCHMARKS[benchmark].protocol]
     curves = [protocol.score(annotation_of(sequence, benchmark), first_box(sequence)) for sequence in sequences]
@@ -54,7 +58,7 @@ def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
     tmp_path: Path, sequences: list[Sequence]
 ) -> None:
     folder = open_toy(tmp_path, "otb")
-    run_benchmark(sequences[:2], lambda number: StaticTracker(), folder)
+    track(sequences[:2], folder)
     spoilt = replace(sequences[1], boxes=sequences[1].boxes.copy())
     spoilt.boxes[2] = np.nan
     score = score_benchmark("otb", [sequences[0], spoilt, sequences[2]], folder)
@@ -76,7 +80,7 @@ def test_a_sequence_that_is_never_visible_counts_no_frame_and_is_no_error(
     tmp_path: Path, sequences: list[Sequence]
 ) -> None:
     folder = open_toy(tmp_path)
-    run_benchmark(sequences[:2], lambda number: StaticTracker(), folder)
+    track(sequences[:2], folder)
     hidden = replace(sequences[1], cover=np.zeros(len(sequences[1]), int))
     score = score_benchmark("got10k_val", [sequences[0], hidden], folder)
     assert not score.errors
@@ -91,7 +95,7 @@ def test_the_servers_benchmark_is_only_checked_to_be_complete(
 ) -> None:
     folder = open_toy(tmp_path, benchmark)
     first_only = [replace(s, boxes=s.boxes[:1], visible=s.visible[:1], cover=None) for s in sequences]
-    run_benchmark(first_only[:2], lambda number: StaticTracker(), folder)
+    track(first_only[:2], folder)
     score = score_benchmark(benchmark, first_only, folder)
     assert score.scores is None and score.values == {}
     assert list(score.errors) == ["s2"]
@@ -105,7 +109,7 @@ def test_json_holds_every_protocols_numbers_the_manifest_and_the_errors(
     tmp_path: Path, sequences: list[Sequence]
 ) -> None:
     folder = open_toy(tmp_path, overrides={"model.division.threshold": 0.4})
-    run_benchmark(sequences, lambda number: StaticTracker(), folder)
+    track(sequences, folder)
     score = score_benchmark("got10k_val", sequences, folder)
     content = json.loads(json.dumps(score.as_dict(), allow_nan=False))
     assert content["scores"] == {name: score.scores.values(name) for name in PROTOCOLS}
@@ -122,7 +126,7 @@ def test_a_sequence_with_its_first_frame_annotated_only_is_tracked_and_not_score
     """Else it would be scored on the one frame in which the box was given: as perfect."""
     folder = open_toy(tmp_path, "own")
     given = replace(sequences[1], boxes=sequences[1].boxes[:1], visible=sequences[1].visible[:1], cover=None)
-    run_benchmark([sequences[0], given], lambda number: StaticTracker(), folder)
+    track([sequences[0], given], folder)
     score = score_benchmark("own", [sequences[0], given], folder)
     assert score.values == score_benchmark("own", sequences[:1], folder).values
     assert not score.errors

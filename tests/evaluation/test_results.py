@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.results import ResultsError, ResultsFolder, Track, open_results, parse_rows, read_rows
+from lib.evaluation.results import ResultsError, ResultsFolder, open_results, parse_rows, read_rows
+from lib.inference.tracks import Track
 
 MakeSequence = Callable[..., Sequence]
 
@@ -47,6 +49,8 @@ def test_what_is_written_is_read_back_exactly(tmp_path: Path, make_sequence: Mak
     columns = {"scores": written.scores, "time": written.seconds, "network_time": written.network_seconds}
     for suffix, column in columns.items():
         np.testing.assert_array_equal(read_rows(folder.path / f"a_{suffix}.txt", columns=1)[:, 0], column)
+    np.testing.assert_array_equal(folder.seconds(sequence), written.seconds)
+    np.testing.assert_array_equal(folder.seconds(sequence, network=True), written.network_seconds)
 
 
 def test_another_checkpoint_or_setting_gets_another_folder(tmp_path: Path) -> None:
@@ -85,7 +89,13 @@ def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Pa
     assert manifest["protocol"] == "got10k"
     assert [run["checkpoint"] for run in manifest["runs"]] == [str(checkpoint)] * 2
     assert manifest["runs"][0]["device"] == "cpu"
-    assert set(manifest["runs"][0]["versions"]) == {"python", "torch", "numpy", "opencv", "tracking-lib"}
+    assert set(manifest["runs"][0]["versions"]) == {"python", "numpy", "opencv", "tracking-lib"}
+    assert manifest["runs"][0]["hardware"] == platform.machine()
+    assert open_results(tmp_path, "grm_toy", "got10k_val", checkpoint, settings, "cpu", note=False) == folder
+    assert folder.manifest() == manifest
+    words = {"hardware": "a large one", "versions": {"torch": "2"}}
+    [run] = open_results(tmp_path, "grm_toy", "got10k_val", None, {}, "cuda:1", note=False, **words).manifest()["runs"]
+    assert (run["device"], run["hardware"], run["versions"]["torch"]) == ("cuda:1", "a large one", "2")
 
 
 def test_a_folder_of_other_settings_is_never_reused(tmp_path: Path) -> None:

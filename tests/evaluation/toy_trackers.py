@@ -1,111 +1,119 @@
-"""Trackers that processes can be started with."""
+"""An engine without a network, whose sequences may have accidents, and a command that runs it."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import pickle
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lib.evaluation.baselines import FrameTracker
-from lib.inference.tracker import TrackResult
-
-
-class DriftingTracker:
-    """Moves the first box by the image's mean, so that its answer depends on both; ends its process at x = 66,
-    takes its time where x is above 70, and at x = 68 waits until another process was refused its tracker."""
-
-    network_seconds = 0.001
-    folder: Path
-
-    def init(self, image: np.ndarray, box: np.ndarray) -> None:
-        if box[0] == 66:
-            os._exit(7)
-        while box[0] == 68 and not list(self.folder.glob("refused-*")):
-            time.sleep(0.05)
-        self.box = np.array(box)
-
-    def update(self, image: np.ndarray) -> TrackResult:
-        if self.box[0] > 70:
-            time.sleep(60)
-        self.box = self.box + image.mean() / 1000
-        return TrackResult(self.box, float(image.mean()))
+from lib.data.images import read_image
+from lib.data.types import Sequence
+from lib.evaluation.runner import run_trials
+from lib.inference.engine import Outcome, Take
+from lib.inference.tracks import Track, failure_of
+from lib.runtime.stop import Terminated, terminated_like_interrupted
 
 
 @dataclass(frozen=True)
-class CountedFactory:
-    """Builds a ``DriftingTracker`` and leaves a file for each; raises where the number is ``refuses``, and with
-    ``once`` for a number that it had before; its process is killed where the number is ``dies``."""
+class ToyEngine:
+    """Moves the first box by the image's mean, so that its answer depends on both, for ``slots`` sequences at a time.
 
-    folder: Path
-    refuses: int | None = None
-    once: bool = False
-    dies: int | None = None
-
-    def __call__(self, number: int) -> FrameTracker:
-        if number == self.refuses:
-            raise ValueError("weights.pth: no such checkpoint")
-        if number == self.dies:
-            (self.folder / f"refused-{number}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.once and list(self.folder.glob(f"built-{number}-*")):
-            (self.folder / f"refused-{number}").touch()
-            raise ValueError("out of luck")
-        (self.folder / f"built-{number}-{os.getpid()}").touch()
-        tracker = DriftingTracker()
-        tracker.folder = self.folder
-        return tracker
-
-
-class AccidentTracker(DriftingTracker):
-    """As its parent, but at the third frame of a sequence whose first box has this height, it
+    At the third frame of a sequence whose first box has this height, it
 
     * 3: is killed without warning, as by a system short of memory;
     * 4: reads where there is no memory;
-    * 6: asks Python to exit;
-    * 7: hangs;
-    * 8: raises;
-    * 9: takes a moment.
+    * 5: yields a failure, as of an image that cannot be read;
+    * 6: yields a failure that is not explained;
+    * 7: takes its time;
+    * 8: raises, as the network does;
+    * 9: takes a moment;
+    * 10: raises, unless the sequence is alone.
+
+    In ``folder`` each process leaves a file with the rows it was built for and the sequences that it began.
     """
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self.folder, self.number = folder, number
-
-    def init(self, image: np.ndarray, box: np.ndarray) -> None:
-        super().init(image, box)
-        self.frame = 1
-        with (self.folder / f"process-{os.getpid()}").open("a") as file:
-            file.write(f"{self.number} {box[0]:.0f}\n")
-
-    def update(self, image: np.ndarray) -> TrackResult:
-        self.frame += 1
-        accident = int(self.box[3]) if self.frame == 3 else 0
-        if accident == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif accident == 4:
-            ctypes.string_at(0)
-        elif accident == 6:
-            sys.exit("enough")
-        elif accident == 7:
-            time.sleep(60)
-        elif accident == 8:
-            raise RuntimeError("two\nlines")
-        elif accident == 9:
-            time.sleep(0.3)
-        return super().update(image)
-
-
-@dataclass(frozen=True)
-class AccidentFactory:
-    """Builds an ``AccidentTracker``; each leaves in a file of its process which number it has and which sequences, by
-    the x of their first box, it began."""
-
     folder: Path
+    slots: int = 1
 
-    def __call__(self, number: int) -> FrameTracker:
-        return AccidentTracker(self.folder, number)
+    def __call__(self, rows: int) -> ToyEngine:
+        self.note(f"rows={rows}")
+        return self
+
+    def note(self, word: str) -> None:
+        """Leave a word in the file of this process."""
+        with (self.folder / f"process-{os.getpid()}").open("a") as file:
+            file.write(f"{word}\n")
+
+    def run(self, take: Take, show: Callable[[int], None]) -> Iterator[Outcome]:
+        """As ``Engine.run``."""
+        running: dict[Sequence, list[tuple[np.ndarray, float]]] = {}
+        while True:
+            while len(running) < self.slots and (sequence := take()) is not None:
+                self.note(sequence.name)
+                running[sequence] = []
+            if not running:
+                return
+            for sequence in list(running):
+                rows = running[sequence]
+                try:
+                    mean = float(read_image(sequence.frames[len(rows)]).mean())
+                    if len(rows) == 2:
+                        accident(int(sequence.boxes[0, 3]), alone=len(running) == 1)
+                except (ValueError, KeyError) as error:
+                    del running[sequence]
+                    yield sequence, failure_of(error)
+                    continue
+                box, score = (rows[-1][0] + mean / 1000, mean) if rows else (np.array(sequence.boxes[0]), 1.0)
+                rows.append((box, score))
+                if len(rows) == len(sequence):
+                    del running[sequence]
+                    boxes, scores = (np.array(column) for column in zip(*rows, strict=True))
+                    times = np.full(len(rows), 0.002)
+                    yield sequence, Track(boxes, scores, times, times / 2)
+            show(sum(map(len, running.values())))
+
+
+def accident(kind: int, alone: bool) -> None:
+    """What happens to a sequence whose first box has this height."""
+    if kind == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == 4:
+        ctypes.string_at(0)
+    elif kind == 5:
+        raise ValueError("no image; unpack it again")
+    elif kind == 6:
+        raise KeyError("two\nlines")
+    elif kind == 7:
+        time.sleep(60)
+    elif kind == 8 or (kind == 10 and not alone):
+        raise RuntimeError("two\nlines")
+    elif kind == 9:
+        time.sleep(0.1)
+
+
+def main() -> int:
+    """``toy_trackers.py JOB``: ``run_trials`` with the pickled words of the file JOB."""
+    words = pickle.loads(Path(sys.argv[1]).read_bytes())
+    try:
+        with terminated_like_interrupted():
+            report = run_trials(**words, command=[__file__, *sys.argv[1:]])
+    except KeyboardInterrupt as stop:
+        return 143 if isinstance(stop, Terminated) else 130
+    if report is not None:
+        print("\n".join(summary.text() for summary in report.summaries), report.text(), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    # The pickled engine is of this module by its name as tests import it.
+    from tests.evaluation.toy_trackers import main as imported
+
+    sys.exit(imported())

@@ -14,7 +14,8 @@ from lib.experiment.build import build_model, build_tracker, experiment_of_check
 from lib.experiment.config import to_tree
 from lib.experiment.converting import convert_checkpoint, list_names
 from lib.models.released import load_released
-from lib.runtime.checkpoint import CheckpointError, file_sha256
+from lib.runtime.checkpoint import CheckpointError
+from lib.runtime.files import file_sha256
 
 
 @pytest.mark.parametrize("family", TABLES)

@@ -15,7 +15,7 @@ from lib.data.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.results import open_results
-from lib.evaluation.runner import run_benchmark
+from lib.evaluation.runner import Trial, run_trials
 from lib.evaluation.scoring import annotation_of, score_set
 from lib.experiment.build import build_tracker, load_experiment
 from lib.experiment.got10k_toolkit import Got10kTracker
@@ -90,7 +90,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
     experiment.run(Got10kTracker(network, "toy"))
 
     folder = open_results(tmp_path, "toy", "got10k_val", None, {}, "cpu")
-    run_benchmark(sequences, lambda most: Engine(network.network), folder)
+    run_trials([Trial(sequences, lambda rows: Engine(network.network), folder)])
     written = tmp_path / "results" / "GOT-10k" / "toy"
     theirs = {}
     for sequence in sequences:

@@ -16,7 +16,7 @@ from lib.evaluation.results import sweep_warning
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import PER_DATASET_KEYS
 from lib.experiment.sweep import check_sweep, parse_sweep
-from lib.experiment.testing import evaluate_checkpoints
+from lib.experiment.trained import evaluate_checkpoints
 from lib.runtime.checkpoint import save_checkpoint
 
 KEY = "model.division.threshold"
@@ -111,7 +111,7 @@ def manifests(paths: Paths) -> dict[float, dict]:
 
 
 def test_every_value_has_a_folder_a_line_and_scores(paths, words):
-    report, complete = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3:0.6:0.3"))
+    report, _, complete = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3:0.6:0.3"))
     assert complete
     assert sorted(manifests(paths)) == [0.3, 0.6]
     lines = report[report.index("\nsweep of ") :].splitlines()[1:]
@@ -139,7 +139,7 @@ def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
     experiment = load_experiment(words["config"], ["seed=9"])
     save_checkpoint(other, {"model": build_model(experiment).state_dict()})
     words["checkpoints"].append(other)
-    report, _ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
+    report, *_ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
     rows = [line.split() for line in report[report.index("\nsweep of ") :].splitlines()[3:7]]
     assert [(row[0], row[-1].partition("-")[0]) for row in rows] == [
         ("0.3", "some"), ("0.3", "other"), ("0.6", "some"), ("0.6", "other"),
@@ -149,8 +149,12 @@ def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
 def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     sweep = parse_sweep(f"{KEY}=0.3,0.6")
     evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
-    monkeypatch.setattr("lib.inference.tracker.Tracker.update", None)
-    report, complete = evaluate_checkpoints(paths, **words, sweep=sweep)
+
+    def refuse(*_arguments):
+        raise ValueError("not finite")
+
+    monkeypatch.setattr("lib.inference.engine.place", refuse)
+    report, _, complete = evaluate_checkpoints(paths, **words, sweep=sweep)
     assert not complete
     lines = report[report.index("\nsweep of ") :].splitlines()[1:]
     assert lines[2].split()[:4] == ["0.3", "-", "-", "-"]
@@ -159,16 +163,16 @@ def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     assert kept["tested"][0]["scores"]["got10k"] == {}
     assert list(kept["tested"][0]["errors"]) == words["names"]
     shutil.rmtree(paths.output)
-    report, _ = evaluate_checkpoints(paths, **words, sweep=sweep)
+    report, *_ = evaluate_checkpoints(paths, **words, sweep=sweep)
     assert "highest" not in report
 
 
 def test_a_sweep_takes_up_what_is_there(paths, words):
     evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
-    report, _ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
+    report, *_ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
     assert report.count("sequences: 1 tracked, 0 kept, 0 failed") == 1
     assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 1
-    report, _ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
+    report, *_ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
     assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 2
 
 
@@ -194,7 +198,7 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
         evaluate_checkpoints(paths, **words, sweep=sweep)
     assert list(manifests(paths)) == [0.3]
 
-    report, _ = evaluate_checkpoints(paths, **words, sweep=sweep, on_test_set=True)
+    report, *_ = evaluate_checkpoints(paths, **words, sweep=sweep, on_test_set=True)
     assert report.count(f": WARNING: {WARNING}\n") == 2, "one of each folder"
     assert f"\nWARNING: {WARNING}\nkept in " in report
     assert {value: sweep_warning(manifest) for value, manifest in manifests(paths).items()} == {
@@ -204,12 +208,12 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
     assert json.loads(file.read_text())["warning"] == WARNING
 
     # Whoever tests the best value by itself afterwards has seen all of them.
-    report, _ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
+    report, *_ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
     assert f": WARNING: {WARNING}" in report
     score = json.loads(next(paths.output.glob("toy/results/got10k_val/*/score.json")).read_text())
     assert score["manifest"]["sweeps"] == [sweep.text]
     # A value outside the sweep has not been chosen by it.
-    report, _ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.5"])
+    report, *_ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.5"])
     assert "WARNING" not in report
 
 

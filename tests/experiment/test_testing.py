@@ -9,11 +9,13 @@ import pytest
 from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
-from lib.evaluation.baselines import StaticTracker
+from lib.evaluation.baselines import StaticEngine
 from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.runner import Trial
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig
-from lib.experiment.testing import evaluate_checkpoints, results_folder, track_and_score
+from lib.experiment.testing import track_and_score
+from lib.experiment.trained import evaluate_checkpoints, results_folder
 from lib.runtime.checkpoint import save_checkpoint
 
 BENCHMARK = "got10k_val"
@@ -55,13 +57,22 @@ def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, ch
     assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
 
 
+def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
+    def folders(*overrides: str) -> set[Path]:
+        experiment = load_experiment(file, overrides)
+        return {results_folder(paths, experiment, BENCHMARK, checkpoint, "cpu", batch).path for batch in (None, 1, 8)}
+
+    assert len(folders()) == 1
+    assert len(folders("test.precision=bf16")) == len(folders("test.precision=fp16")) == 3
+
+
 def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
     sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache)
     experiment: ExperimentConfig = load_experiment(file)
     folder = results_folder(paths, experiment, BENCHMARK, None, "cpu", label="first_box")
     assert folder.path.name.startswith("first_box-")
-    summary, score = track_and_score(BENCHMARK, sequences, lambda _number: StaticTracker(), folder, processes=0)
-    assert [status.status for status in summary.sequences] == ["tracked", "tracked"]
+    report, [score] = track_and_score(BENCHMARK, [Trial(sequences, lambda rows: StaticEngine(), folder)])
+    assert [status.status for status in report.summaries[0].sequences] == ["tracked", "tracked"]
     kept = json.loads((folder.path / "score.json").read_text())
     assert kept == json.loads(json.dumps(score.as_dict()))
     assert 0 < kept["scores"]["got10k"]["AO"] < 1
@@ -69,10 +80,11 @@ def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
 
 def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
     words = {"benchmark": BENCHMARK, "config": str(file), "checkpoints": [checkpoint]}
-    report, complete = evaluate_checkpoints(paths, **words)
+    report, scores, complete = evaluate_checkpoints(paths, **words)
     assert complete
+    assert len(scores) == 1
     assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
     assert report.splitlines()[-1].split()[-1] == "2/2"
-    report, complete = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
+    report, _, complete = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
     assert complete
     assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report

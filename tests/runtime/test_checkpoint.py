@@ -12,7 +12,6 @@ from torch import nn
 
 from lib.runtime.checkpoint import (
     CheckpointError,
-    file_sha256,
     load_weights,
     read_checkpoint,
     read_training_checkpoint,
@@ -149,8 +148,3 @@ def test_weights_of_another_model_are_reported():
     assert torch.equal(model.weight, before)
     load_weights(model, {"weight": torch.zeros(3, 2), "bias": torch.ones(3)}, Path("own.pth"))
     assert model.weight.sum() == 0
-
-
-def test_sha256(tmp_path):
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

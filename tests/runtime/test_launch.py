@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +91,80 @@ def wait_for(launcher: subprocess.Popen, folder, name: str) -> None:
     while len(list(folder.glob(f"{name}*"))) < 2:
         assert launcher.poll() is None
         time.sleep(0.1)
+
+
+# Processes that work apart
+
+APART = """
+import os, signal, sys, time
+from pathlib import Path
+from lib.runtime.launch import end_with_launcher, has_launcher
+rank, folder, what = int(os.environ["RANK"]), Path(sys.argv[1]), sys.argv[2]
+assert has_launcher() and os.environ["WORLD_SIZE"] == "2" and os.environ["OMP_NUM_THREADS"]
+assert os.environ["GIVEN"] == "word" and "MASTER_PORT" not in os.environ
+end_with_launcher()
+(folder / f"started{rank}-{os.getpid()}").touch()
+if rank == 1 and (what == "killed" or what == "once" and len(list(folder.glob("started1-*"))) == 1):
+    os.kill(os.getpid(), signal.SIGKILL)
+if rank == 1 and what == "failed":
+    sys.exit(5)
+time.sleep(60 if what == "wait" else 1)
+os.write(int(os.environ["FILE"]), b"ended\\n")
+"""
+LAUNCHER = """
+import logging, sys, tempfile
+sys.modules["torch"] = None
+from lib.runtime.launch import launch_apart
+logging.basicConfig()
+looks = []
+with tempfile.TemporaryFile() as file:
+    variables = {"GIVEN": "word", "FILE": str(file.fileno())}
+    code = launch_apart(2, sys.argv[1:], variables, [file.fileno()], lambda: looks.append(1))
+    file.seek(0)
+    print(len(looks), len(file.readlines()))
+sys.exit(code)
+"""
+
+
+def start_apart(tmp_path, what: str) -> subprocess.Popen:
+    (tmp_path / "program.py").write_text(APART)
+    command = [sys.executable, "-c", LAUNCHER, str(tmp_path / "program.py"), str(tmp_path), what]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "starts", "ended"), [("0", 1, 2), ("failed", 1, 1), ("once", 2, 2), ("killed", 5, 1)])
+def test_one_that_is_killed_is_replaced_some_times_and_leaves_the_others_alone(tmp_path, what, starts, ended):
+    with start_apart(tmp_path, what) as launcher:
+        out, errors = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0, errors
+    assert len(list(tmp_path.glob("started0-*"))) == 1
+    assert len(list(tmp_path.glob("started1-*"))) == starts
+    line = "process 1 was killed by SIGKILL (often a lack of memory); another takes its place"
+    assert errors.count(line) == starts - 1
+    looks, lines = map(int, out.split())
+    assert looks >= 5
+    assert lines == ended
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_its_launcher_or_is_replaced_after_a_signal(tmp_path, number):
+    with start_apart(tmp_path, "wait") as launcher:
+        wait_for(launcher, tmp_path, "started")
+        launcher.send_signal(number)
+        launcher.communicate(timeout=20)
+    assert launcher.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert len(list(tmp_path.glob("started*"))) == 2
+    until = time.monotonic() + 20
+    processes = [int(path.name.partition("-")[2]) for path in tmp_path.glob("started*")]
+    while any(is_alive(process) for process in processes):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False

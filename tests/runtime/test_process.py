@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib.runtime.process import start_process, stop_process
+from lib.runtime.process import describe_device, device_in_turn, start_process, stop_process
 
 
 def test_alone_without_torchrun(monkeypatch):
@@ -34,3 +34,27 @@ def test_devices_that_are_not_there(monkeypatch):
         start_process("cuda:3")
     with pytest.raises(ValueError, match="'gpu' is none that torch knows"):
         start_process("gpu")
+
+
+@pytest.mark.parametrize(("variables", "device", "place"), [
+    ({}, "cuda", "cuda:0"),
+    ({"LOCAL_RANK": "5", "SLURM_LOCALID": "0"}, "cuda", "cuda:1"),
+    ({"SLURM_LOCALID": "2"}, "auto", "cuda:0"),
+    ({"LOCAL_RANK": "5"}, "cuda:0", "cuda:0"),
+    ({"LOCAL_RANK": "5"}, "cpu", "cpu"),
+])  # fmt: skip
+def test_processes_that_work_apart_take_the_gpus_in_turn(monkeypatch, variables, device, place):
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device_in_turn(device) == place
+
+
+def test_a_device_is_described_with_what_it_uses(monkeypatch):
+    assert describe_device("cpu") == ("", {"torch": torch.__version__})
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the one of {device}")
+    hardware, versions = describe_device("cuda:1")
+    assert (hardware, set(versions)) == ("the one of cuda:1", {"torch", "cuda", "cudnn"})

@@ -12,7 +12,7 @@ from released_files import published_weights, write_released
 
 from lib.experiment.build import build_model, load_experiment
 
-DATASET = ["--dataset", "got10k_val", "--processes", "0", "--sequence", "GOT-10k_Val_000001"]
+DATASET = ["--dataset", "got10k_val", "--sequence", "GOT-10k_Val_000001"]
 
 
 class Harmful:

@@ -1,4 +1,4 @@
-"""profile_model.py: what it counts, measures and prints; how fast anything is, is no matter here."""
+"""profile_model.py: what it counts, measures and prints; how fast anything is, does not matter here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lib.experiment.config import load_config
 from lib.experiment.costs import experiment_names
 
 TWINS = [name for name in experiment_names() if name.endswith("_tiny")]
-QUICK = ["--frames", 2, "--warmup", 1, "--threads", 1]
+QUICK = ["--frames", 2, "--warmup", 1, "--threads", 1, "--device", "cpu"]
 
 
 def test_there_is_a_twin_of_every_family():
@@ -24,20 +24,26 @@ def test_there_is_a_twin_of_every_family():
 @pytest.mark.parametrize("name", TWINS)
 def test_a_tiny_twin_is_counted_and_timed(call, tmp_path, name):
     file = tmp_path / "new" / "profile.json"
-    ended = call("profile_model.py", "--config", name, *QUICK, "--json", file)
+    words = ["--forms", "eager:fp32,eager:bf16", "--batch", "1,2", "--training", 2]
+    ended = call("profile_model.py", "--config", name, *QUICK, *words, "--json", file)
     assert ended.code == 0, ended.err
     content = json.loads(file.read_text())
     (row,) = content["rows"]
     experiment = load_config(name)
     assert row["cost"]["parameters"] == sum(value.numel() for value in build_model(experiment).parameters())
     assert (row["template"], row["search"]) == (experiment.template.size, experiment.search.size)
-    for spread in row["times"].values():
-        assert 0 < spread["median"] <= spread["p95"]
-    assert row["times"]["network"]["median"] < row["times"]["whole"]["median"]
+    forms = [("eager fp32", 1), ("eager fp32", 2), ("eager bf16", 1), ("eager bf16", 2)]
+    assert [(times["form"], times["batch"]) for times in row["frames"]] == forms
+    for times in row["frames"]:
+        for spread in (times[name] for name in ("template", "find", "whole", "processor")):
+            assert 0 < spread["median"] <= spread["p95"]
+        assert times["find"]["median"] < times["whole"]["median"]
     assert content["settings"]["threads"] == 1 and content["machine"]["torch"]
-    counted, timed = re.findall(rf"^{name} .*$", ended.out, re.M)
-    assert counted.split()[1:3] == [f"{row['template']}/{row['search']}", f"{row['cost']['parameters'] / 1e6:.2f}"]
-    assert timed.split()[2:4] == [f"{value:.2f}" for value in row["times"]["network"].values()]
+    lines = [line.split() for line in re.findall(rf"^{name} .*$", ended.out, re.M)]
+    counted, first, *_ = lines
+    assert len(lines) == 1 + 4 + 2 + 2  # counts, forms, two clocks for the parts of a frame, two precisions of training
+    assert counted[1:3] == [f"{row['template']}/{row['search']}", f"{row['cost']['parameters'] / 1e6:.2f}"]
+    assert first[5] == f"{row['frames'][0]['find']['median']:.2f}"
 
 
 def test_counting_alone_makes_no_large_network(call):
@@ -46,7 +52,7 @@ def test_counting_alone_makes_no_large_network(call):
     words = ["model.division.relation=one_stream", "--frames", 0]
     changed = call("profile_model.py", "--config", "grm_tiny", "--config", "grm_vitl_320", *words)
     for ended in (plain, changed):
-        assert ended.code == 0 and "Milliseconds" not in ended.out
+        assert ended.code == 0 and "timed" not in ended.out
     assert re.search(r"^grm_vitl_320 +128/320 +331\.62 ", plain.out, re.M)
     assert "overrides: model.division.relation=one_stream" in changed.out
     rows = [re.search(r"^grm_vitl_320 .*$", ended.out, re.M)[0].split() for ended in (plain, changed)]
@@ -54,12 +60,10 @@ def test_counting_alone_makes_no_large_network(call):
     assert rows[0][-1] == rows[1][-1]  # attention
 
 
-def test_bf16_is_said(call):
-    ended = call("profile_model.py", "--config", "grm_tiny", *QUICK, "--precision", "bf16", "--device", "cpu")
-    assert ended.code == 0 and "Milliseconds on cpu (1 thread), bf16" in ended.out
-
-
-@pytest.mark.parametrize("words", ["--frames -1", "--warmup -1", "--threads 0", "--precision fp8", "--frame 3"])
+@pytest.mark.parametrize(
+    "words",
+    ["--frames -1", "--warmup -1", "--threads 0", "--batch 1,x", "--engine 0,8", "--training -2", "--frame 3"],
+)
 def test_wrong_arguments_are_exit_code_2(call, words):
     assert call("profile_model.py", *words.split()).code == 2
 
@@ -70,6 +74,8 @@ def test_wrong_arguments_are_exit_code_2(call, words):
         ("--config grm_tny", "did you mean grm_tiny?"),
         ("--config grm_tiny model.depth=3", "model.depth"),
         ("--config grm_tiny --device cuda:99", "cuda:99"),
+        ("--config grm_tiny --forms eager:fp8", "eager:fp8"),
+        ("--config grm_tiny --forms captured:fp32 --device cpu", "captured on CUDA"),
     ],
 )
 def test_a_mistake_is_one_line(call, words, said):
@@ -79,10 +85,10 @@ def test_a_mistake_is_one_line(call, words, said):
 
 
 @pytest.mark.slow
-def test_it_runs_for_real(run, tmp_path):
-    ended = run("profile_model.py", "--config", "grm_tiny", *QUICK)
+def test_it_runs_for_real(run):
+    ended = run("profile_model.py", "--config", "grm_tiny", *QUICK, "--engine", "1,2", "--engine-frames", 1)
     assert ended.code == 0, ended.err
-    assert ended.errors == [] and len(re.findall("^grm_tiny ", ended.out, re.M)) == 2
+    assert ended.errors == [] and len(re.findall("^grm_tiny ", ended.out, re.M)) == 1 + 1 + 2 + 3
 
 
 @pytest.mark.slow

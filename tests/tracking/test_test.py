@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 from toy_experiment import write_experiment
 
-from lib.data.images import read_image
 from lib.evaluation.claims import Claims
+from lib.evaluation.results import ResultsFolder
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.runtime.checkpoint import save_checkpoint
 
 FIRST, SECOND = "GOT-10k_Val_000001", "GOT-10k_Val_000002"
 DATASET = ["--dataset", "got10k_val"]
-HERE = ["--processes", "0"]  # in the program's own process: another takes seconds to start
 
 
 def results(run: Path) -> dict[str, Path]:
@@ -112,14 +111,14 @@ def only(run: Path) -> Path:
 
 
 def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, checkpoint):
-    ended = call("test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", SECOND)
+    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND)
     assert ended.code == 0
     assert "sequences: 1 tracked, 0 kept, 0 failed\n" in ended.out
     folder = only(toy.output / "toy")
     assert not (folder / f"{FIRST}.txt").exists()
     before = (folder / f"{SECOND}_time.txt").read_bytes()
-    assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET, *HERE).out
-    assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET, *HERE).out
+    assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
+    assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
     assert only(toy.output / "toy") == folder
     assert (folder / f"{SECOND}_time.txt").read_bytes() == before
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -129,7 +128,7 @@ def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, chec
 
 
 def test_the_first_box_is_the_given_one_and_all_are_floats(call, toy, checkpoint, toy_got10k):
-    assert call("test.py", "--config", toy.file, *DATASET, *HERE).code == 0
+    assert call("test.py", "--config", toy.file, *DATASET).code == 0
     tracked = boxes(only(toy.output / "toy"), FIRST)
     given = np.loadtxt(toy_got10k / "val" / FIRST / "groundtruth.txt", delimiter=",")
     assert tracked.shape == given.shape
@@ -138,7 +137,7 @@ def test_the_first_box_is_the_given_one_and_all_are_floats(call, toy, checkpoint
 
 
 def test_other_settings_and_other_weights_have_folders_of_their_own(call, toy, checkpoint):
-    words = ["test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", FIRST]
+    words = ["test.py", "--config", toy.file, *DATASET, "--sequence", FIRST]
     for override in ("seed=7", "test.tracker.window=none", "model.division.threshold=0.3"):
         assert "1 tracked, 0 kept" in call(*words, override).out
     assert "0 tracked, 1 kept" in call(*words, "train.epochs=9").out  # the boxes do not depend on it
@@ -150,7 +149,7 @@ def test_other_settings_and_other_weights_have_folders_of_their_own(call, toy, c
 def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
     other = checkpoint.with_name("epoch_0001.pth")
     save(other, load_experiment(toy.file, ["seed=8"]))
-    ended = call("test.py", "--config", toy.file, *DATASET, *HERE, "--checkpoint", checkpoint, "--checkpoint", other)
+    ended = call("test.py", "--config", toy.file, *DATASET, "--checkpoint", checkpoint, "--checkpoint", other)
     assert ended.code == 0
     assert ended.out.count("sequences: 2 tracked, 0 kept, 0 failed\n") == 2
     folders = results(toy.output / "toy")
@@ -163,7 +162,7 @@ def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
 
 def test_a_benchmarks_own_values_are_used_and_stated(call, toy, checkpoint):
     write_experiment(toy.file, test={"per_dataset": {"got10k_val": {"model.division.threshold": 0.3}}})
-    ended = call("test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", FIRST)
+    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", FIRST)
     folder = only(toy.output / "toy")
     assert f"got10k_val {folder.name}: settings of this benchmark: model.division.threshold=0.3\n" in ended.out
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -172,23 +171,23 @@ def test_a_benchmarks_own_values_are_used_and_stated(call, toy, checkpoint):
 
 
 def test_a_checkpoint_alone_is_tested_with_its_own_configuration(call, toy, checkpoint):
-    assert call("test.py", "--config", toy.file, *DATASET, *HERE).code == 0
+    assert call("test.py", "--config", toy.file, *DATASET).code == 0
     folder = only(toy.output / "toy")
     alone = shutil.move(checkpoint, toy.output / "alone.pth")
     toy.file.unlink()
-    ended = call("test.py", "--checkpoint", alone, *DATASET, *HERE)
+    ended = call("test.py", "--checkpoint", alone, *DATASET)
     assert ended.code == 0
     other = results(toy.output / "toy")["alone"]
     assert np.array_equal(boxes(other, FIRST), boxes(folder, FIRST))
-    assert "0 tracked, 2 kept" in call("test.py", "--checkpoint", alone, *DATASET, *HERE).out
+    assert "0 tracked, 2 kept" in call("test.py", "--checkpoint", alone, *DATASET).out
     words = ["--name", "renamed", "model.division.threshold=0.3"]
-    assert "2 tracked, 0 kept" in call("test.py", "--checkpoint", alone, *DATASET, *HERE, *words).out
+    assert "2 tracked, 0 kept" in call("test.py", "--checkpoint", alone, *DATASET, *words).out
     manifest = json.loads((only(toy.output / "renamed") / "manifest.json").read_text())
     assert manifest["settings"]["model"]["division"]["threshold"] == 0.3
 
 
 def test_a_setting_is_swept(call, toy, checkpoint):
-    words = ["--config", toy.file, *DATASET, *HERE, "--sequence", FIRST]
+    words = ["--config", toy.file, *DATASET, "--sequence", FIRST]
     ended = call("test.py", *words, "--sweep", "model.division.threshold=0.4:0.6:0.2")
     assert ended.code == 0
     assert "\nsweep of model.division.threshold=0.4:0.6:0.2 on got10k_val, protocol got10k (%)\n" in ended.out
@@ -198,7 +197,7 @@ def test_a_setting_is_swept(call, toy, checkpoint):
 
 
 def test_integers_are_written_beside_the_floats_on_request(call, toy, checkpoint):
-    words = ["--config", toy.file, *DATASET, *HERE]
+    words = ["--config", toy.file, *DATASET]
     assert call("test.py", *words, "--sequence", FIRST).code == 0
     folder = only(toy.output / "toy")
     assert not (folder / "legacy_int").exists()
@@ -211,19 +210,20 @@ def test_integers_are_written_beside_the_floats_on_request(call, toy, checkpoint
 
 
 def test_ctrl_c_keeps_what_is_finished(call, toy, checkpoint, monkeypatch):
-    calls = iter(range(100))
+    write, written = ResultsFolder.write, []
 
-    def interrupted(path: Path) -> np.ndarray:
-        if next(calls) == 30:
+    def interrupted(*words) -> None:
+        if written:
             raise KeyboardInterrupt
-        return read_image(path)
+        written.append(words)
+        write(*words)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lib.evaluation.attempt.read_image", interrupted)
-        ended = call("test.py", "--config", toy.file, *DATASET, *HERE)
+        patch.setattr(ResultsFolder, "write", interrupted)
+        ended = call("test.py", "--config", toy.file, *DATASET)
     assert ended.code == 130
     assert ended.errors == ["stopped; finished sequences are kept, and the same command goes on with the rest"]
-    assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET, *HERE).out
+    assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
 
 
 # Mistakes and damage
@@ -232,7 +232,7 @@ def test_ctrl_c_keeps_what_is_finished(call, toy, checkpoint, monkeypatch):
 def test_an_unreadable_image_is_listed_and_the_other_sequences_are_tracked(call, toy, checkpoint, damaged):
     image = damaged / FIRST / "00000007.jpg"
     image.write_bytes(b"no picture")
-    ended = call("test.py", "--config", toy.file, *DATASET, *HERE)
+    ended = call("test.py", "--config", toy.file, *DATASET)
     assert ended.code == 1
     assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
     assert re.search(rf"^FAILED {FIRST}: .*{re.escape(str(image))}", ended.out, re.M)
@@ -249,7 +249,7 @@ def test_a_first_box_that_holds_no_target_is_listed(call, toy, checkpoint, damag
     file = damaged / SECOND / "groundtruth.txt"
     rows = file.read_text().splitlines()
     file.write_text("\n".join([box, *rows[1:]]) + "\n")
-    ended = call("test.py", "--config", toy.file, *DATASET, *HERE)
+    ended = call("test.py", "--config", toy.file, *DATASET)
     assert ended.code == 1
     assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
     assert re.search(rf"^FAILED {SECOND}: the first box .*{reason}", ended.out, re.M)
@@ -259,7 +259,7 @@ def test_a_later_box_without_size_is_no_error(call, toy, checkpoint, damaged):
     file = damaged / SECOND / "groundtruth.txt"
     rows = file.read_text().splitlines()
     file.write_text("\n".join([rows[0], "0,0,0,0", *rows[2:]]) + "\n")
-    assert call("test.py", "--config", toy.file, *DATASET, *HERE).code == 0
+    assert call("test.py", "--config", toy.file, *DATASET).code == 0
 
 
 def error_of(ended) -> str:
@@ -288,7 +288,7 @@ def cut_labels(folder: Path) -> None:
 def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint, damaged, damage, reason):
     damage(damaged / FIRST)
     reason = reason.format(folder=damaged / FIRST)
-    ended = call("test.py", "--config", toy.file, *DATASET, *HERE)
+    ended = call("test.py", "--config", toy.file, *DATASET)
     assert ended.code == 1
     assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
     assert f"FAILED {FIRST}: {reason}\n" in ended.out
@@ -298,8 +298,8 @@ def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint
     assert score["errors"] == {FIRST: reason}
     assert set(map(str, score["scores"].values())) == {"{}"}
     # By itself it fails, the other does not.
-    assert call("test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", FIRST).code == 1
-    ended = call("test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", SECOND)
+    assert call("test.py", "--config", toy.file, *DATASET, "--sequence", FIRST).code == 1
+    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND)
     assert ended.code == 0
     assert "sequences: 0 tracked, 1 kept, 0 failed\n" in ended.out
 
@@ -307,12 +307,12 @@ def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint
 def test_a_set_of_which_nothing_can_be_read_is_one_line(call, toy, checkpoint, damaged):
     for name in (FIRST, SECOND):
         no_images(damaged / name)
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, *HERE))
+    error = error_of(call("test.py", "--config", toy.file, *DATASET))
     assert error == f"{damaged / FIRST}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
 
 
 def test_sequences_in_the_hands_of_another_command_are_left_to_it_and_the_score_with_them(call, toy, checkpoint):
-    words = ["test.py", "--config", toy.file, *DATASET, *HERE]
+    words = ["test.py", "--config", toy.file, *DATASET]
     assert call(*words, "--sequence", SECOND).code == 0
     folder = only(toy.output / "toy")
     (folder / "score.json").unlink()
@@ -331,12 +331,12 @@ def test_sequences_in_the_hands_of_another_command_are_left_to_it_and_the_score_
 
 def test_a_dataset_without_its_list_is_named(call, toy, checkpoint, damaged):
     (damaged / "list.txt").unlink()
-    assert error_of(call("test.py", "--config", toy.file, *DATASET, *HERE)).startswith(f"{damaged / 'list.txt'}: ")
+    assert error_of(call("test.py", "--config", toy.file, *DATASET)).startswith(f"{damaged / 'list.txt'}: ")
 
 
 def test_a_dataset_that_is_not_set_is_named(call, toy, checkpoint, monkeypatch):
     monkeypatch.delenv("TRACKING_DATA_GOT10K")
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, *HERE))
+    error = error_of(call("test.py", "--config", toy.file, *DATASET))
     assert error.startswith("data.got10k: not set; set data.got10k in ")
 
 
@@ -346,15 +346,15 @@ def test_a_benchmark_that_is_unknown(call, toy):
 
 
 def test_a_sequence_that_is_not_there(call, toy, checkpoint):
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, *HERE, "--sequence", "GOT-10k_Val_000003"))
+    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--sequence", "GOT-10k_Val_000003"))
     assert error.startswith("--sequence: got10k_val has no sequence GOT-10k_Val_000003; did you mean GOT-10k_Val_")
 
 
 def test_a_run_that_was_not_trained(call, toy):
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, *HERE))
+    error = error_of(call("test.py", "--config", toy.file, *DATASET))
     last = toy.output / "toy" / "checkpoints" / "last.pth"
     assert error == f"{last}: no such checkpoint; train the experiment first, or name another with --checkpoint"
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, *HERE, "--checkpoint", "gone.pth"))
+    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--checkpoint", "gone.pth"))
     assert error == "gone.pth: no such checkpoint"
 
 
@@ -363,7 +363,7 @@ def test_a_truncated_checkpoint_is_told_before_the_sound_one_is_tested(call, toy
     cut.write_bytes(checkpoint.read_bytes()[:5000])
     for config in ([], ["--config", toy.file]):
         words = ["--checkpoint", checkpoint, "--checkpoint", cut]
-        error = error_of(call("test.py", *config, *words, *DATASET, *HERE))
+        error = error_of(call("test.py", *config, *words, *DATASET))
         assert error.startswith(f"{cut}: not a whole checkpoint")
     assert not (toy.output / "toy" / "results").exists()
 
@@ -376,25 +376,25 @@ def test_a_checkpoint_of_another_model_is_named(call, toy, checkpoint):
 
 def test_a_wrong_override_is_named(call, toy, checkpoint):
     for config in (["--config", toy.file], ["--checkpoint", checkpoint]):
-        error = error_of(call("test.py", *config, *DATASET, *HERE, "model.division.treshold=0.3"))
+        error = error_of(call("test.py", *config, *DATASET, "model.division.treshold=0.3"))
         assert error.startswith("command line: model.division.treshold: got 0.3; unknown key; did you mean threshold?")
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:77"])
 def test_a_device_that_is_not_there(call, toy, checkpoint, device):
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, *HERE, "--device", device))
+    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--device", device))
     assert error.startswith(f"device {device!r} ")
 
 
 def test_results_that_cannot_be_written_are_one_line(call, toy, checkpoint):
     (toy.output / "toy" / "results").write_text("a file")
-    assert str(toy.output / "toy" / "results") in error_of(call("test.py", "--config", toy.file, *DATASET, *HERE))
+    assert str(toy.output / "toy" / "results") in error_of(call("test.py", "--config", toy.file, *DATASET))
 
 
 @pytest.mark.parametrize("words", [
     "--config grm_tiny",
     "--dataset got10k_val",
-    "--config grm_tiny --dataset got10k_val --processes -1",
+    "--config grm_tiny --dataset got10k_val --processes 0",
     "--config grm_tiny --dataset got10k_val --process 2",
     "--config grm_tiny --dataset lasot --on-test-set",
 ])  # fmt: skip

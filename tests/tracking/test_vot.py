@@ -121,8 +121,6 @@ def test_the_toolkit_runs_the_tracker_that_its_ini_names_and_its_results_are_our
         "beside_vot",
         "--device",
         "cpu",
-        "--processes",
-        "0",
     )
     ended = run("test.py", "--paths", tmp_path / "paths.yaml", *ours)
     assert ended.code == 0, ended.err

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.data.types import Sample
+from lib.data.batch import Sample
 from lib.losses.center import CenterObjective
 from lib.losses.objective import ObjectiveConfig
 from lib.models.base import TrackingModel

@@ -1,0 +1,68 @@
+"""Testing exported networks on a benchmark. Without torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence as Many
+from functools import partial
+from pathlib import Path
+
+from lib.config.paths import Paths
+from lib.evaluation.results import open_results
+from lib.evaluation.runner import Trial, is_part_of_run
+from lib.experiment.testing import Evaluation, evaluate, read_chosen
+from lib.export.exported import open_network
+from lib.inference.engine import Engine
+
+DESCRIPTION = "network.json"
+RUNTIMES = ("onnxruntime", "openvino")
+
+
+def evaluate_networks(
+    paths: Paths,
+    benchmark: str,
+    networks: Many[Path],
+    run: str | None = None,
+    names: Many[str] = (),
+    processes: int = 1,
+    command: Many[str] = (),
+    device: str = "auto",
+    batch: int | None = None,
+    legacy_int: bool = False,
+) -> Evaluation | None:
+    """Track a benchmark's sequences with each exported network, named by its folder, and score them.
+
+    Results lie under the experiment that the network is of, or under ``run``. ``names`` restricts the sequences.
+    ``batch`` is the most sequences in a batch, None what suits the network. For the rest see ``evaluate``. Raises
+    ``ValueError`` for what cannot be read or does not fit.
+    """
+    if device not in ("auto", "cpu"):
+        raise ValueError(f"--device {device}: exported networks run on the CPU; leave it out")
+    readable = read_chosen(paths, benchmark, names)
+    trials = []
+    for folder in networks:
+        network = open_network(folder)
+        if batch is not None and network.batch not in (None, batch):
+            raise ValueError(
+                f"--batch {batch}: {folder} was exported for batches of {network.batch}; leave --batch out, or export "
+                f"it with --batch {batch}"
+            )
+        results = open_results(
+            paths.output,
+            run or network.name,
+            benchmark,
+            folder / DESCRIPTION,
+            network.settings.model_dump(mode="json"),
+            network.device,
+            label=folder.absolute().name,
+            versions={name: sys.modules[name].__version__ for name in RUNTIMES if name in sys.modules},
+            note=not is_part_of_run(),
+        )
+        make_engine = partial(_make_engine, folder, batch)
+        trials.append(Trial(readable.sequences, make_engine, results, readable.unreadable))
+    return evaluate(benchmark, trials, networks, processes, command, legacy_int=legacy_int)
+
+
+def _make_engine(folder: Path, batch: int | None, rows: int) -> Engine:
+    network = open_network(folder)
+    return Engine(network, min(batch or network.suggested_batch, rows))

@@ -1,0 +1,13 @@
+"""Tables for a terminal."""
+
+from __future__ import annotations
+
+from lib.runtime.columns import columns
+
+
+def test_words_stand_left_and_numbers_right():
+    assert columns(["name", "ms", "", "note"], [["a", "1.25", "-", ""], ["longer", "10", "2", "x"]]) == [
+        "name      ms     note",
+        "a       1.25  -",
+        "longer    10  2  x",
+    ]
