@@ -80,20 +80,21 @@ def needs_bf16() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("runtime", "precision", "apart"), [("openvino", "bf16", 0.02), ("onnx", "int8", 0.02), ("onnx", "fp16", 0.002)]
+    ("runtime", "precision", "overlap"), [("openvino", "bf16", 0.99), ("onnx", "int8", 0.99), ("onnx", "fp16", 0.999)]
 )
 @pytest.mark.parametrize("family", ["grm", "ostrack"])
-def test_reduced_precisions_are_reduced_and_within_their_bounds(runtime, precision, apart, family, tmp_path):
+def test_reduced_precisions_are_reduced_and_within_their_bounds(runtime, precision, overlap, family, tmp_path):
     if precision == "bf16":
         needs_bf16()
     network = network_of(twin(family, *DECISIVE))
     report = export_network(network, tmp_path / "folder", runtime, precision, 2, ORIGIN, threads=1)
     summary = report.summary()
     assert summary.same_cell == 1
-    assert 1e-4 < summary.pixels / report.size < apart
+    assert summary.median_overlap > overlap
+    assert summary.pixels > 1e-3
     assert open_network(tmp_path / "folder", threads=1).record.parity == summary
     if runtime == "onnx":
-        whole = sum(parameter.numel() for parameter in network.model.backbone.parameters()) * 4
+        whole = sum(parameter.numel() for parameter in network.model.parameters()) * 4
         assert (tmp_path / "folder" / "find.onnx").stat().st_size < 0.8 * whole
 
 
