@@ -58,10 +58,11 @@ def _gaussian_radius(sizes: Tensor) -> Tensor:
 def template_mask(boxes_xywh: Tensor, n: int) -> Tensor:
     """Which cells of the template crop the target covers: bool ``[B, n * n]``, row-major, from fractions ``[B, 4]``.
 
-    GRM's rule: rows int(y * n) up to, not including, int(y * n + h * n + 1), columns alike.
+    GRM's rule: rows int(y * n) up to, not including, int(y * n + h * n + 1), columns alike. Below 0, where int() and
+    floor() differ, there are no cells.
     """
     boxes = boxes_xywh.float() * n
-    first, end = boxes[:, :2].trunc()[:, None], (boxes[:, :2] + boxes[:, 2:] + 1).trunc()[:, None]
+    first, end = boxes[:, :2].floor()[:, None], (boxes[:, :2] + boxes[:, 2:] + 1).floor()[:, None]
     cells = torch.arange(n, device=boxes.device)[:, None]
     covered = (cells >= first) & (cells < end)
     return (covered[:, :, None, 1] & covered[:, None, :, 0]).flatten(1)

@@ -61,7 +61,7 @@ class OSTrack(TrackingModel):
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
         """See ``TrackingModel``."""
-        weights = box.new_zeros(len(box), 0)
+        weights = box.new_zeros(box.shape[0], 0)
         if self.elimination:
             weights = ranking_weights(self.elimination.template, box, self.template_grid)
         return self.backbone.embed_template(template), weights

@@ -14,6 +14,7 @@ from lib.models.layers.elimination import (
     KeepScheduleConfig,
     eliminate,
     keep_rate,
+    order_of,
     present,
     rank_candidates,
     ranking_rows,
@@ -135,6 +136,12 @@ def test_no_more_than_the_rows_that_rank_are_computed(kind, rows):
 
 
 # Removal
+
+
+def test_the_order_is_that_of_a_stable_sort():
+    ranks = torch.randint(0, 6, (4, 30)).float() / 8  # many are equal
+    expected = ranks.argsort(dim=1, descending=True, stable=True)
+    assert torch.equal(order_of(ranks).argsort(dim=1), expected)
 
 
 def test_the_best_go_on_in_the_order_of_their_ranks_and_return_to_their_places():

@@ -62,7 +62,7 @@ class EliminatingViT(JointViT):
         tokens = self.embed(template, search)
         template_tokens = template.shape[1]
         search_tokens = tokens.shape[1] - template_tokens
-        places = torch.arange(search_tokens, device=tokens.device).expand(len(tokens), -1)
+        places = torch.arange(search_tokens, device=tokens.device).expand(tokens.shape[0], -1)
         removed = []
         for block in self.blocks:
             if isinstance(block, EliminatingBlock):
@@ -76,5 +76,5 @@ class EliminatingViT(JointViT):
             left = restore(tokens[:, template_tokens:], places, search_tokens)
             tokens = torch.cat([tokens[:, :template_tokens], left], dim=1)
         if not removed:
-            return tokens, places.new_zeros((len(tokens), 0, search_tokens), dtype=torch.bool)
+            return tokens, places.new_zeros((tokens.shape[0], 0, search_tokens), dtype=torch.bool)
         return tokens, torch.stack(removed, dim=1)

@@ -48,7 +48,7 @@ class ImageViT(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Square crops ``[B, 3, H, H]`` -> class token and patches with their positions, ``[B, 1 + N, C]``."""
         patches = self.patch_embed(images) + self.image_positions(images.shape[-1] // self.patch)
-        class_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(images), -1, -1)
+        class_token = (self.cls_token + self.pos_embed[:, :1]).expand(images.shape[0], -1, -1)
         return torch.cat([class_token, patches], dim=1)
 
     def image_positions(self, grid: int) -> Tensor:

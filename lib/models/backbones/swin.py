@@ -104,7 +104,8 @@ class MeetingBlock(SwinTransformerBlock):
         attended = F.scaled_dot_product_attention(
             query.flatten(1, 2), keys[0].flatten(1, 2), keys[1].flatten(1, 2), attn_mask=bias.flatten(0, 1)[None]
         )
-        attended = self.attn.proj(attended.unflatten(1, (count, heads)).transpose(2, 3).flatten(3))
+        # A flattened transpose would bind exported programs to the strides that this processor's attention gives.
+        attended = self.attn.proj(torch.cat(attended.unflatten(1, (count, heads)).unbind(2), dim=-1))
         merged = window_reverse(attended.flatten(0, 1), window, *shifted.shape[1:3])
         return torch.roll(merged[:, :rows, :columns], shift, dims=(1, 2))
 

@@ -21,7 +21,8 @@ class CornerHead(nn.Module):
         super().__init__()
         for branch in ("tl", "br"):
             add_branch(self, branch, width, channels, 1)
-        places = torch.arange(grid, dtype=torch.float32) / grid
+        line = torch.arange(grid, dtype=torch.float32) / grid
+        places = torch.stack([line.repeat(grid), line.repeat_interleave(grid)], dim=1)
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, features: Tensor) -> CornerPrediction:
@@ -35,6 +36,4 @@ class CornerHead(nn.Module):
     def _expect(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``[B, F, F]`` -> expected x, y ``[B, 2]`` in fractions of the crop, and its peak ``[B]``."""
         probabilities = logits.flatten(1).softmax(dim=1)
-        grid = probabilities.unflatten(1, logits.shape[1:])
-        x, y = (grid.sum(dim=axis) @ self.places for axis in (1, 2))
-        return torch.stack([x, y], dim=-1), probabilities.amax(dim=1)
+        return probabilities @ self.places, probabilities.amax(dim=1)

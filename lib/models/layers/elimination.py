@@ -83,7 +83,7 @@ def ranking_weights(kind: TemplateRange, boxes_xywh: Tensor, grid: int) -> Tenso
         covered = template_mask(boxes_xywh, grid).float()
         return covered / covered.sum(dim=1, keepdim=True).clamp(min=1)
     count = len(ranking_rows(kind, grid))
-    return boxes_xywh.new_full((len(boxes_xywh), count), 1 / count, dtype=torch.float32)
+    return boxes_xywh.new_full((boxes_xywh.shape[0], count), 1 / count, dtype=torch.float32)
 
 
 @torch.no_grad()
@@ -107,10 +107,21 @@ def eliminate(tokens: Tensor, places: Tensor, ranks: Tensor, count: int) -> tupl
     ``[B, n]``. Returns tokens ``[B, Nz + count, C]`` and their places ``[B, count]``.
     """
     template, search = tokens.split([tokens.shape[1] - places.shape[1], places.shape[1]], dim=1)
-    # Stable, so that equal ranks (in an untrained network, of flat padding) are decided alike everywhere.
-    kept = ranks.argsort(dim=1, descending=True, stable=True)[:, :count]
+    kept = order_of(ranks).topk(count, dim=1, largest=False).indices
     search = search.gather(1, kept[:, :, None].expand(-1, -1, search.shape[2]))
     return torch.cat([template, search], dim=1), places.gather(1, kept)
+
+
+def order_of(ranks: Tensor) -> Tensor:
+    """Each rank's number in descending order, from 0: int64 ``[B, n]`` of ``[B, n]``. Of equal ones (in an untrained
+    network, of flat padding) the first comes first.
+
+    A stable sort by comparisons, so that equal ranks are decided alike on every device and in every exported form: ONNX
+    and OpenVINO have no stable sort, and torch's ``topk`` takes any of equal values.
+    """
+    mine, others = ranks[:, :, None], ranks[:, None, :]
+    earlier = torch.ones(ranks.shape[1], ranks.shape[1], dtype=torch.bool, device=ranks.device).tril(-1)
+    return ((others > mine) | ((others == mine) & earlier)).sum(dim=2)
 
 
 def restore(search: Tensor, places: Tensor, count: int) -> Tensor:
@@ -121,4 +132,4 @@ def restore(search: Tensor, places: Tensor, count: int) -> Tensor:
 
 def present(places: Tensor, count: int) -> Tensor:
     """Which of ``count`` places are among ``places`` ``[B, n]``: bool ``[B, count]``."""
-    return torch.zeros(len(places), count, dtype=torch.bool, device=places.device).scatter(1, places, True)
+    return torch.zeros(places.shape[0], count, dtype=torch.bool, device=places.device).scatter(1, places, True)

@@ -143,7 +143,7 @@ class EncoderDecoder(nn.Module):
         """Tokens ``[B, N, C]`` with positions ``[B or 1, N, C]``, and the queries' positions ``[M, C]`` -> the memory
         ``[B, N, C]`` and the decoded queries ``[B, M, C]``. ``padding`` as in ``EncoderLayer``."""
         memory = self.encoder(tokens, positions, padding)
-        start = torch.zeros_like(queries).expand(len(tokens), -1, -1)
+        start = torch.zeros_like(queries).expand(tokens.shape[0], -1, -1)
         return memory, self.decoder(start, queries[None], memory, positions, padding)
 
 

@@ -204,7 +204,7 @@ def correlate(search: Tensor, template: Tensor, search_grid: int, template_grid:
     before, after = template_grid // 2, (template_grid - 1) // 2
     padded = F.pad(maps, (before, after, before, after))
     found = F.conv2d(padded, kernels.transpose(0, 1), groups=kernels.shape[1]) / template_grid**2
-    return found.reshape(len(search), -1, search_grid**2).transpose(1, 2)
+    return found.reshape(search.shape[0], -1, search_grid**2).transpose(1, 2)
 
 
 def begin_by_likeness(module: nn.Module) -> None:

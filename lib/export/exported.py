@@ -1,0 +1,123 @@
+"""An exported network behind the interface of ``lib.inference.network``: ONNX Runtime or OpenVINO on the processor,
+without PyTorch and without the code of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, read_record
+from lib.inference.network import Found
+from lib.runtime.cores import usable_cores
+
+Run = Callable[..., list[np.ndarray]]
+
+
+def open_network(folder: str | Path, threads: int | None = None) -> ExportedNetwork:
+    """The exported network in ``folder``, on ``threads`` of the processor (as many as the process has cores).
+
+    Raises ``ExportError`` for a folder of another format or with a damaged file, where the runtime's library is
+    missing, and on a processor that lacks the network's precision.
+    """
+    folder = Path(folder)
+    return ExportedNetwork(folder, read_record(folder), threads)
+
+
+class ExportedNetwork:
+    """``encode`` and ``find`` of the files in ``folder`` that ``record`` describes; see ``open_network``."""
+
+    device = "cpu"
+
+    def __init__(self, folder: Path, record: ExportRecord, threads: int | None = None) -> None:
+        self.folder, self.record, self.settings = folder, record, record.settings
+        self.batch = self.suggested_batch = record.batch
+        self.name = f"{record.origin.experiment} ({record.runtime} {record.precision})"
+        load = _load_onnx if record.runtime == "onnx" else _load_openvino
+        threads = threads or usable_cores()
+        files = {half: folder / name for half, name in FILES[record.runtime].items()}
+        self._find = load(files["find"], record.precision, threads)
+        self._encode = load(files["encode"], "fp32", threads)  # once a video, always in full precision
+
+    def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, ...]:
+        """See ``Network``."""
+        boxes = np.asarray(boxes, dtype=np.float32)
+        rows = [self._encode(crops[row : row + 1], boxes[row : row + 1]) for row in range(crops.shape[0])]
+        return tuple(np.concatenate(leaves) for leaves in zip(*rows, strict=True))
+
+    def find(self, state: tuple[np.ndarray, ...], crops: np.ndarray) -> Found:
+        """See ``Network``. Raises ``ExportError`` for more crops than the network was exported for."""
+        rows = crops.shape[0]
+        if rows > self.batch:
+            raise ExportError(
+                f"{self.folder}: {rows} crops in a batch, but it was exported for {self.batch}; "
+                f"export it again with --batch {rows}"
+            )
+        (best,) = self._find(*(self._full(array) for array in (crops, *state)))
+        best = best[:rows]
+        return Found(best[:, :4], best[:, 4], best[:, 5].astype(np.int64))
+
+    def blank(self, state: tuple[np.ndarray, ...], slots: int) -> tuple[np.ndarray, ...]:
+        """See ``Network``."""
+        return tuple(np.zeros((slots, *leaf.shape[1:]), dtype=leaf.dtype) for leaf in state)
+
+    def put(self, states: tuple[np.ndarray, ...], slot: int, state: tuple[np.ndarray, ...]) -> None:
+        """See ``Network``."""
+        for leaf, row in zip(states, state, strict=True):
+            leaf[slot] = row[0]
+
+    def _full(self, array: np.ndarray) -> np.ndarray:
+        """As many rows as the network takes: further ones are cut off, missing ones are zeros."""
+        missing = self.batch - array.shape[0]
+        if missing <= 0:
+            return array[: self.batch]
+        return np.concatenate([array, np.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
+
+
+def _load_onnx(file: Path, _precision: ExportPrecision, threads: int) -> Run:
+    """The file's function of arrays; types of numbers are in the file."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ExportError(f"{file}: needs ONNX Runtime, which is not installed; pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors; warnings are about constants that it folds
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+def _load_openvino(file: Path, precision: ExportPrecision, threads: int) -> Run:
+    """The file's function of arrays, computed in ``precision``, which is a property of the device."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise ExportError(f"{file}: needs OpenVINO, which is not installed; pip install openvino") from error
+    core = openvino.Core()
+    check_openvino_precision(core, precision, file)
+    properties: dict[str, Any] = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+    }
+    request = core.compile_model(file, "CPU", properties).create_infer_request()
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        answers = request.infer(list(arrays), share_inputs=True)
+        return [answers[number] for number in range(len(answers))]
+
+    return run
+
+
+def check_openvino_precision(core: Any, precision: ExportPrecision, subject: Path | str) -> None:
+    """Raise ``ExportError`` if the processor lacks bf16: OpenVINO would quietly compute in fp32."""
+    has = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision == "bf16" and "BF16" not in has:
+        raise ExportError(
+            f"{subject}: bf16, which this processor lacks ({', '.join(has)}); "
+            "export with --precision fp32, or with --format onnx --precision int8"
+        )

@@ -1,0 +1,175 @@
+"""Writing a network as a folder that ONNX Runtime or OpenVINO runs."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from lib.export.exported import ExportedNetwork
+from lib.export.parity import ParityReport, compare
+from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Leaf, Origin, Runtime, digest
+from lib.inference.eager import EncodeGraph, FindGraph, TorchNetwork
+from lib.runtime.files import write_text
+
+PARITY = "parity.json"
+# Of ONNX: the first with all that the networks need, and the newest that PyTorch's exporter writes by itself.
+OPSET = 20
+NEEDED: dict[Runtime, tuple[str, ...]] = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
+_REFUSED: dict[tuple[Runtime, ExportPrecision], str] = {
+    ("onnx", "bf16"): "ONNX Runtime has no bf16 on processors; take --format openvino, or --precision int8",
+    ("openvino", "fp16"): "on processors it takes longer than fp32; take --precision bf16",
+    ("openvino", "int8"): "it takes longer than bf16 and than ONNX Runtime's int8; take --precision bf16, or "
+    "--format onnx",
+}
+
+
+class _BestOf(nn.Module):
+    """``FindGraph`` without the prediction beside its answer."""
+
+    def __init__(self, find: FindGraph) -> None:
+        super().__init__()
+        self.find = find
+
+    def forward(self, crops: Tensor, *state: Tensor) -> Tensor:
+        return self.find(crops, *state)[0]
+
+
+def check_form(runtime: Runtime, precision: ExportPrecision) -> None:
+    """Raise ``ExportError`` for a precision that makes no sense with a runtime, and for missing libraries."""
+    if (runtime, precision) in _REFUSED:
+        raise ExportError(f"--format {runtime} --precision {precision}: {_REFUSED[runtime, precision]}")
+    missing = [name for name in NEEDED[runtime] if find_spec(name) is None]
+    if missing:
+        raise ExportError(f"--format {runtime}: {', '.join(missing)} not installed; pip install {' '.join(missing)}")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ``ExportError`` unless ``folder`` is absent or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportError(f"{folder}: is there already and not empty; remove it, or name another with --out")
+
+
+def export_network(
+    network: TorchNetwork,
+    folder: Path,
+    runtime: Runtime,
+    precision: ExportPrecision,
+    batch: int,
+    origin: Origin,
+    threads: int | None = None,
+) -> ParityReport:
+    """Write ``network``, which runs in fp32 on the processor, to ``folder`` for ``batch`` crops at a time.
+
+    The exported form is compared with ``network`` first, see ``lib.export.parity``. It is written beside ``folder``
+    and renamed at the end: after an error, ``ParityError`` included, there is no folder. Raises ``ExportError`` for a
+    form that makes no sense and a folder that is not empty.
+    """
+    assert network.precision == "fp32" and network.device == "cpu", (network.precision, network.device)
+    assert batch > 0, batch
+    check_form(runtime, precision)
+    check_folder(folder)
+    unfinished = folder.absolute().with_name(f".{folder.absolute().name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        state = _write(network, unfinished, runtime, precision, batch)
+        names = {name: digest(unfinished / name) for name in sorted(path.name for path in unfinished.iterdir())}
+        record = ExportRecord(
+            runtime=runtime,
+            precision=precision,
+            batch=batch,
+            settings=network.settings,
+            state=tuple(Leaf(shape=tuple(leaf.shape[1:]), dtype=str(leaf.numpy().dtype)) for leaf in state),
+            origin=origin.model_copy(update={"versions": _versions(runtime)}),
+            files=names,
+        )
+        report = compare(network, ExportedNetwork(unfinished, record, threads), precision)
+        report.check()
+        write_text(unfinished / PARITY, report.json())
+        record.model_copy(update={"parity": report.summary()}).write(unfinished)
+        unfinished.replace(folder)
+    except BaseException:
+        shutil.rmtree(unfinished)
+        raise
+    return report
+
+
+def programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram, ExportedProgram, tuple[Tensor, ...]]:
+    """``encode`` of one target and ``find`` in ``batch`` crops as programs of ``torch.export``, and a state."""
+    encode = EncodeGraph(network.model).eval()
+    find = _BestOf(FindGraph(network.model, network.settings.tracker)).eval()
+    template, search = (
+        torch.zeros(rows, crop.size, crop.size, 3, dtype=torch.uint8)
+        for rows, crop in ((1, network.settings.template), (batch, network.settings.search))
+    )
+    box = torch.tensor([[0.25, 0.25, 0.5, 0.5]])
+    with torch.no_grad():
+        state = tuple(leaf.contiguous() for leaf in encode(template, box))
+        rows = tuple(leaf.expand(batch, *leaf.shape[1:]).contiguous() for leaf in state)
+        find(search, *rows)  # makes the window, which a program could not keep
+        return torch.export.export(encode, (template, box)), torch.export.export(find, (search, *rows)), state
+
+
+def _write(
+    network: TorchNetwork, folder: Path, runtime: Runtime, precision: ExportPrecision, batch: int
+) -> tuple[Tensor, ...]:
+    """Both halves in ``folder``; a state of one target."""
+    with _quiet():
+        encode, find, state = programs(network, batch)
+        leaves = [f"state{number}" for number in range(len(state))]
+        files = {half: folder / name for half, name in FILES[runtime].items()}
+        if runtime == "openvino":
+            _write_openvino(encode, files["encode"])
+            _write_openvino(find, files["find"])
+        else:
+            _write_onnx(encode, files["encode"], ["crops", "boxes"], leaves)
+            _write_onnx(find, files["find"], ["crops", *leaves], ["best"])
+            if precision != "fp32":
+                from lib.export.reduced import halve, quantize
+
+                reduce = halve if precision == "fp16" else quantize
+                reduce(files["find"], folder / "reduced.onnx")
+                (folder / "reduced.onnx").replace(files["find"])
+    return state
+
+
+def _write_onnx(program: ExportedProgram, file: Path, inputs: list[str], outputs: list[str]) -> None:
+    written = torch.onnx.export(
+        program, dynamo=True, verbose=False, opset_version=OPSET, input_names=inputs, output_names=outputs
+    )
+    written.save(file)
+
+
+def _write_openvino(program: ExportedProgram, file: Path) -> None:
+    """Weights stay float32: OpenVINO turns them into the precision that it computes in."""
+    import openvino
+
+    openvino.save_model(openvino.convert_model(program), file, compress_to_fp16=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' warnings, which are about their own code and about constants that they fold."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _versions(runtime: Runtime) -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in ("torch", *NEEDED[runtime])}

@@ -1,0 +1,122 @@
+"""What lies in the folder of an exported network: its files, and the record that says what they are and from where."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from lib.config.schema import ConfigError, Section
+from lib.config.validation import validate
+from lib.inference.settings import TrackSettings
+from lib.runtime.files import write_text
+
+FORMAT = 1
+RECORD = "network.json"
+
+Runtime = Literal["onnx", "openvino"]
+ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
+
+# The file of each half of a network; OpenVINO has its weights in a second one.
+FILES: dict[Runtime, dict[str, str]] = {
+    "onnx": {"encode": "encode.onnx", "find": "find.onnx"},
+    "openvino": {"encode": "encode.xml", "find": "find.xml"},
+}
+
+
+class ExportError(ValueError):
+    """An export that cannot be made, or an exported network that cannot be used; one line with the remedy."""
+
+
+class Leaf(Section):
+    """One array of a state: its shape without the batch axis, and numpy's name of its type."""
+
+    shape: tuple[NonNegativeInt, ...]
+    dtype: str
+
+
+class Origin(Section):
+    """Where an exported network comes from: the experiment's name, the weights' file by its sha256 (None for fresh
+    weights), the benchmark whose test-time values it has, its resolved model section, and versions of libraries."""
+
+    experiment: str
+    checkpoint_sha256: str | None = None
+    dataset: str | None = None
+    model: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class ParitySummary(Section):
+    """How near to eager fp32 the exported form was when it was made; see ``lib.export.parity``.
+
+    ``pixels``: the largest difference of a box in pixels of the search crop, of the crops where both chose the same
+    cell; ``score``: of a score. Of the crops of the tracked sequence: ``same_cell``, the share with the same best cell,
+    and ``median_overlap`` of the boxes there. ``free_overlap``: the mean of both forms' own tracks.
+    """
+
+    pixels: float
+    score: float
+    same_cell: float
+    median_overlap: float
+    free_overlap: float
+
+
+class ExportRecord(Section):
+    """``network.json``: what the files are (each by its sha256), and all that a tracker needs beside them.
+
+    ``batch`` is the number of crops that ``find`` takes; ``encode`` takes one. ``state`` are the leaves between them.
+    """
+
+    format: Literal[1] = FORMAT
+    runtime: Runtime
+    precision: ExportPrecision
+    batch: PositiveInt
+    settings: TrackSettings
+    state: tuple[Leaf, ...]
+    origin: Origin
+    files: dict[str, str]
+    parity: ParitySummary | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write it into ``folder``."""
+        write_text(folder / RECORD, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
+
+
+def read_record(folder: Path) -> ExportRecord:
+    """The record of a folder whose files are as they were written.
+
+    Raises ``ExportError`` for a folder that holds no exported network, one of another format, or a damaged one.
+    """
+    path = folder / RECORD
+    again = "export it again with tracking/export_model.py"
+    if not path.is_file():
+        raise ExportError(f"{folder}: holds no exported network ({RECORD} is missing); {again}")
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ExportError(f"{path}: damaged ({error}); {again}") from error
+    found = tree.get("format") if isinstance(tree, dict) else None
+    if found != FORMAT:
+        raise ExportError(
+            f"{folder}: an exported network of format {found}, where this version reads {FORMAT}; {again}"
+        )
+    try:
+        record = validate(ExportRecord, tree, str(path))
+    except ConfigError as error:
+        raise ExportError(f"{str(error).splitlines()[0]}; {again}") from error
+    for name, expected in record.files.items():
+        file = folder / name
+        if not file.is_file():
+            raise ExportError(f"{file}: missing; {again}")
+        if digest(file) != expected:
+            raise ExportError(f"{file}: not as it was written (its sha256 differs from {RECORD}'s); {again}")
+    return record
+
+
+def digest(file: Path) -> str:
+    """Hexadecimal sha256 of the file's bytes."""
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -1,0 +1,75 @@
+"""ONNX graphs in reduced precision: the products of a network's body; heads, norms and softmax stay float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+# The module that no reduced precision enters, in training and here.
+HEAD = "box_head"
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_PRODUCTS = ("MatMul", "Gemm", "Conv")
+
+
+def in_head(node: onnx.NodeProto) -> bool:
+    """Whether a node comes from the network's head, by the names of modules that PyTorch's exporter leaves on it."""
+    return any(HEAD in entry.value for entry in node.metadata_props if entry.key == _SCOPES)
+
+
+def quantize(source: Path, target: Path) -> None:
+    """Write a copy of an ONNX file whose matrix products with weights are of 8 bits: weights by output channel, tokens
+    by a scale that each call measures anew. Convolutions stay float32.
+
+    Weights use 7 of their bits: processors without VNNI would overflow otherwise (ONNX Runtime's documentation of
+    ``reduce_range``), and it costs no time.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(source)
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=["MatMul"],
+        nodes_to_exclude=[node.name for node in model.graph.node if in_head(node)],
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+    )
+
+
+def halve(source: Path, target: Path) -> None:
+    """Write a copy of an ONNX file whose matrix products and convolutions are of float16, as in autocast: what enters
+    them is cast, and what leaves them is cast back. Types are explicit, as strongly typed engines need them."""
+    model = onnx.load(source)
+    graph = model.graph
+    weights = {weight.name: weight for weight in graph.initializer}
+    cast: set[str] = set()
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        nodes.append(node)
+        if node.op_type not in _PRODUCTS or in_head(node):
+            continue
+        nodes.pop()
+        for number, name in enumerate(node.input):
+            half = f"{name}_fp16"
+            if name and half not in cast:
+                cast.add(half)
+                if name in weights:
+                    values = numpy_helper.to_array(weights[name]).astype(np.float16)
+                    graph.initializer.append(numpy_helper.from_array(values, half))
+                else:
+                    nodes.append(helper.make_node("Cast", [name], [half], name=half, to=TensorProto.FLOAT16))
+            node.input[number] = half if name else name
+        output = node.output[0]
+        node.output[0] = f"{output}_of_fp16"
+        nodes += [node, helper.make_node("Cast", [node.output[0]], [output], name=output, to=TensorProto.FLOAT)]
+    used = {name for node in nodes for name in node.input}
+    kept = [weight for weight in graph.initializer if weight.name in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+    onnx.checker.check_model(model)
+    onnx.save(model, target)

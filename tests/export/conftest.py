@@ -1,0 +1,35 @@
+"""A toy network and its exports, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lib.export.exporting import export_network
+from lib.export.record import Origin, Runtime
+from lib.inference.eager import TorchNetwork
+from tests.export.toy_exports import toy_network
+
+BATCH = 3
+
+
+@pytest.fixture(scope="session")
+def network(tmp_path_factory: pytest.TempPathFactory) -> TorchNetwork:
+    """The eager one."""
+    return toy_network(tmp_path_factory.mktemp("eager"))
+
+
+@pytest.fixture(scope="session")
+def exports(network: TorchNetwork, tmp_path_factory: pytest.TempPathFactory) -> dict[Runtime, Path]:
+    """Its fp32 export for each runtime, for ``BATCH`` crops; tests leave the folders as they are."""
+    root = tmp_path_factory.mktemp("exports")
+    for runtime in ("onnx", "openvino"):
+        export_network(network, root / runtime, runtime, "fp32", BATCH, Origin(experiment="toy"), threads=1)
+    return {"onnx": root / "onnx", "openvino": root / "openvino"}
+
+
+@pytest.fixture(params=["onnx", "openvino"])
+def exported(request: pytest.FixtureRequest, exports: dict[Runtime, Path]) -> Path:
+    """The folder of one runtime, then of the other."""
+    return exports[request.param]

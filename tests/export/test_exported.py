@@ -1,0 +1,115 @@
+"""An exported network answers as the eager one does, without torch, and says in one line where it cannot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lib.data.scene import PATTERNS, render
+from lib.experiment.build import build_tracker
+from lib.export.exported import ExportedNetwork, check_openvino_precision, open_network
+from lib.export.record import ExportError, read_record
+from lib.inference.tracker import Tracker
+
+ROOT = Path(__file__).parents[2]
+FRAMES = 12
+
+TRACK = """
+import sys
+sys.modules["torch"] = None  # an import of it fails
+import numpy as np
+from lib.export.exported import open_network
+from lib.inference.tracker import follow
+data = np.load(sys.argv[2])
+steps = follow(data["images"], data["boxes"], open_network(sys.argv[1], threads=1))
+np.save(sys.argv[3], np.stack([[result.box for result in step.results] for step in steps]))
+"""
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return list(render(np.random.default_rng(1), PATTERNS["val"], FRAMES, 160, 120))
+
+
+def crops_of(network, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Template crops, boxes in them and search crops of noise."""
+    rng = np.random.default_rng(rows)
+    sizes = network.settings.template.size, network.settings.search.size
+    template, search = (rng.integers(0, 256, (rows, size, size, 3), dtype=np.uint8) for size in sizes)
+    return template, rng.uniform(0.2, 0.4, (rows, 4)).astype(np.float32), search
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_rows_are_found_one_by_one_however_many_there_are(network, exported, rows):
+    ours = open_network(exported, threads=1)
+    template, boxes, search = crops_of(network, rows)
+    state = ours.encode(template, boxes)
+    for leaf, expected in zip(state, network.encode(template, boxes), strict=True):
+        np.testing.assert_allclose(leaf, expected.numpy(), atol=1e-5)
+    found, expected = ours.find(state, search), network.find(network.encode(template, boxes), search)
+    np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-5)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
+    assert found.cells.tolist() == expected.cells.tolist()
+    # Rows of a larger state, as an engine keeps them; those beyond the crops decide nothing.
+    larger = ours.blank(state, 3)
+    for row in range(rows):
+        ours.put(larger, row, tuple(leaf[row : row + 1] for leaf in state))
+    assert np.array_equal(ours.find(larger, search).boxes, found.boxes)
+
+
+def test_a_batch_beyond_the_export_is_refused(network, exported):
+    ours = open_network(exported, threads=1)
+    template, boxes, search = crops_of(network, 4)
+    with pytest.raises(ExportError, match="4 crops in a batch, but it was exported for 3; .* --batch 4"):
+        ours.find(ours.encode(template, boxes), search)
+
+
+def test_a_tracker_is_built_from_the_folder(network, exported, scene):
+    trackers = Tracker(network), build_tracker(network=exported)
+    for tracker in trackers:
+        tracker.init(scene[0].image, scene[0].box)
+    for frame in scene[1:]:
+        expected, found = (tracker.update(frame.image) for tracker in trackers)
+        np.testing.assert_allclose(found.box, expected.box, atol=0.01)
+        assert found.score == pytest.approx(expected.score, abs=1e-5)
+
+
+def test_it_tracks_without_torch(network, exported, scene, tmp_path):
+    boxes = np.stack([scene[0].box, scene[0].box + [5, 5, 0, 0]])
+    images = np.stack([frame.image for frame in scene])
+    np.savez(tmp_path / "video.npz", images=images, boxes=boxes)
+    words = [sys.executable, "-c", TRACK, exported, tmp_path / "video.npz", tmp_path / "found.npy"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(list(map(str, words)), capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    found = np.load(tmp_path / "found.npy")
+    for target, box in enumerate(boxes):
+        tracker = Tracker(network)
+        tracker.init(scene[0].image, box)
+        expected = np.stack([box, *(tracker.update(frame.image).box for frame in scene[1:])])
+        np.testing.assert_allclose(found[:, target], expected, atol=0.01)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_missing_library_is_named_with_its_remedy(exports, monkeypatch, runtime):
+    library = "onnxruntime" if runtime == "onnx" else "openvino"
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ExportError, match=f"which is not installed; pip install {library}$"):
+        open_network(exports[runtime])
+
+
+def test_a_processor_without_bf16_is_refused(exports, monkeypatch):
+    import openvino
+
+    core = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
+    check_openvino_precision(core, "fp32", "folder")
+    monkeypatch.setattr(openvino, "Core", lambda: core)
+    record = read_record(exports["openvino"]).model_copy(update={"precision": "bf16"})
+    with pytest.raises(ExportError, match=r"bf16, which this processor lacks \(FP32, INT8\); export with --precision"):
+        ExportedNetwork(exports["openvino"], record)

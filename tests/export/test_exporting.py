@@ -1,0 +1,146 @@
+"""Exports that are made, equal to eager, and those that are refused or fail and leave nothing behind."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from families import TWINS
+
+from lib.export import exporting
+from lib.export.exported import check_openvino_precision, open_network
+from lib.export.exporting import check_folder, check_form, export_network, programs
+from lib.export.parity import ParityError
+from lib.export.record import ExportError, Origin
+from tests.export.toy_exports import DECISIVE, PYRAMIDS, network_of, toy_network, twin
+
+ORIGIN = Origin(experiment="toy")
+# Every family, and every way in which one can compute otherwise.
+VARIANTS = [
+    *((name,) for name in (*TWINS, *PYRAMIDS)),
+    ("ostrack", "model.elimination=null"),
+    ("ostrack", "model.elimination.template=box"),
+    ("grm", "model.division.softmax=published"),
+    ("grm", "model.division.ratio=0.4"),
+    ("grm", "model.division.relation=one_stream"),
+    ("grm", "model.division.relation=two_stream"),
+    ("grm", "model.head.kind=corner"),
+    ("simtrack", "model.decoder_layers=1"),
+    ("transt", "model.fusion.cross_feature=false"),
+    ("transt", "model.fusion.ego_context=false"),
+    ("transt", "model.fusion.kind=transformer"),
+]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [pytest.param(each, id=" ".join(each), marks=[pytest.mark.slow] * (each != ("grm",))) for each in VARIANTS],
+)
+@torch.no_grad()
+def test_programs_equal_eager_to_the_bit_and_can_be_saved(variant):
+    network = network_of(twin(*variant))
+    encode, find, _ = programs(network, 2)
+    generator = torch.Generator().manual_seed(3)
+    template, search = (
+        torch.randint(0, 256, (rows, size, size, 3), dtype=torch.uint8, generator=generator)
+        for rows, size in ((1, network.settings.template.size), (2, network.settings.search.size))
+    )
+    box = torch.tensor([[0.3, 0.2, 0.4, 0.5]])
+    state = network.encode(template.numpy(), box.numpy())
+    for leaf, expected in zip(encode.module()(template, box), state, strict=True):
+        assert torch.equal(leaf, expected)
+    rows = tuple(torch.cat([leaf, leaf]) for leaf in state)
+    found = network.find(rows, search.numpy())
+    saved = io.BytesIO()
+    torch.export.save(find, saved)
+    saved.seek(0)
+    best = torch.export.load(saved).module()(search, *(leaf.clone() for leaf in rows)).numpy()
+    assert np.array_equal(best, np.column_stack([found.boxes, found.scores, found.cells]).astype(np.float32))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS, ids=" ".join)
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_every_network_is_exported_within_the_bounds_of_fp32(variant, runtime, tmp_path):
+    report = export_network(network_of(twin(*variant)), tmp_path / "folder", runtime, "fp32", 3, ORIGIN, threads=1)
+    assert report.summary().same_cell == 1
+    assert report.summary().pixels < 0.01
+
+
+def needs_bf16() -> None:
+    import openvino
+
+    try:
+        check_openvino_precision(openvino.Core(), "bf16", "this test")
+    except ExportError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runtime", "precision", "overlap"), [("openvino", "bf16", 0.99), ("onnx", "int8", 0.99), ("onnx", "fp16", 0.999)]
+)
+@pytest.mark.parametrize("family", ["grm", "ostrack"])
+def test_reduced_precisions_are_reduced_and_within_their_bounds(runtime, precision, overlap, family, tmp_path):
+    if precision == "bf16":
+        needs_bf16()
+    network = network_of(twin(family, *DECISIVE))
+    report = export_network(network, tmp_path / "folder", runtime, precision, 2, ORIGIN, threads=1)
+    summary = report.summary()
+    assert summary.same_cell == 1
+    assert summary.median_overlap > overlap
+    assert summary.pixels > 1e-3
+    assert open_network(tmp_path / "folder", threads=1).record.parity == summary
+    if runtime == "onnx":
+        whole = sum(parameter.numel() for parameter in network.model.parameters()) * 4
+        assert (tmp_path / "folder" / "find.onnx").stat().st_size < 0.8 * whole
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "remedy"),
+    [("onnx", "bf16", "--format openvino"), ("openvino", "fp16", "bf16"), ("openvino", "int8", "--format onnx")],
+)
+def test_forms_that_make_no_sense_are_refused(runtime, precision, remedy):
+    with pytest.raises(ExportError, match=f"--format {runtime} --precision {precision}: .*{remedy}"):
+        check_form(runtime, precision)
+
+
+def test_libraries_that_are_missing_are_named_before_anything_is_done(monkeypatch):
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None if name.startswith("onnx") else name)
+    check_form("openvino", "fp32")
+    with pytest.raises(
+        ExportError, match="onnx, onnxscript, onnxruntime not installed; pip install onnx onnx"
+    ):
+        check_form("onnx", "fp32")
+
+
+def test_a_folder_that_is_not_empty_stays_as_it_is(network, tmp_path):
+    (tmp_path / "mine").mkdir()
+    check_folder(tmp_path / "mine")
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match="is there already and not empty; remove it, or name another with --out"):
+        export_network(network, tmp_path / "mine", "openvino", "fp32", 1, ORIGIN)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes.txt"]
+
+
+def test_a_network_that_answers_otherwise_leaves_no_folder(network, tmp_path, monkeypatch):
+    other = toy_network(tmp_path, seed=1)
+    monkeypatch.setattr(exporting, "programs", lambda _, batch: programs(other, batch))
+    (tmp_path / "here").mkdir()
+    with pytest.raises(
+        ParityError, match="refused, its box differs from eager's by .* pixels on "
+    ):
+        export_network(network, tmp_path / "here" / "folder", "openvino", "fp32", 1, ORIGIN, threads=1)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_an_export_that_is_stopped_leaves_no_folder(network, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "_write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_network(network, tmp_path / "folder", "openvino", "fp32", 1, ORIGIN)
+    assert list(tmp_path.iterdir()) == []
