@@ -18,6 +18,7 @@ from lib.data.pairs import Pairs, SourceConfig
 from lib.data.reach import Role
 from lib.data.sampling import Pool
 from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree
+from lib.export.exported import open_network
 from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
@@ -86,8 +87,6 @@ def build_tracker(
     if (experiment is None) == (network is None):
         raise ValueError("a tracker is built from an experiment or from the folder of an exported network: name one")
     if network is not None:
-        from lib.export.exported import open_network
-
         return Tracker(open_network(Path(network)))
     return Tracker(build_network(experiment, checkpoint, device, dataset))
 

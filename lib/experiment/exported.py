@@ -13,6 +13,7 @@ from lib.evaluation.runner import Trial, is_part_of_run
 from lib.experiment.testing import Evaluation, evaluate, read_chosen
 from lib.export.exported import open_network
 from lib.inference.engine import Engine
+from lib.runtime.cores import usable_cores
 
 DESCRIPTION = "network.json"
 RUNTIMES = ("onnxruntime", "openvino")
@@ -49,7 +50,7 @@ def evaluate_networks(
             )
         results = open_results(
             paths.output,
-            run or network.name,
+            run or network.record.origin.experiment,
             benchmark,
             folder / DESCRIPTION,
             network.settings.model_dump(mode="json"),
@@ -58,11 +59,11 @@ def evaluate_networks(
             versions={name: sys.modules[name].__version__ for name in RUNTIMES if name in sys.modules},
             note=not is_part_of_run(),
         )
-        make_engine = partial(_make_engine, folder, batch)
+        make_engine = partial(_make_engine, folder)
         trials.append(Trial(readable.sequences, make_engine, results, readable.unreadable))
     return evaluate(benchmark, trials, networks, processes, command, legacy_int=legacy_int)
 
 
-def _make_engine(folder: Path, batch: int | None, most: int) -> Engine:
-    network = open_network(folder)
-    return Engine(network, batch or network.suggested_batch, most=most)
+def _make_engine(folder: Path, most: int) -> Engine:
+    cores = usable_cores()
+    return Engine(open_network(folder, cores, streams=cores), finders=cores, most=most)

@@ -3,6 +3,7 @@ without PyTorch and without the code of the network."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,23 @@ import numpy as np
 
 from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, read_record
 from lib.inference.network import Found
+from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.cores import usable_cores
 
 Run = Callable[..., list[np.ndarray]]
 
 
-def open_network(folder: str | Path, threads: int | None = None) -> ExportedNetwork:
+def open_network(folder: str | Path, threads: int | None = None, streams: int = 1) -> ExportedNetwork:
     """The exported network in ``folder``, on ``threads`` of the processor (as many as the process has cores).
+
+    With several ``streams`` as many threads of the caller may call ``find`` at once; they share the processor's.
 
     Raises ``ExportError`` for a folder of another format or with a damaged file, where the runtime's library is
     missing, and on a processor that lacks the network's precision.
     """
+    keep_large_buffers()
     folder = Path(folder)
-    return ExportedNetwork(folder, read_record(folder), threads)
+    return ExportedNetwork(folder, read_record(folder), threads, streams)
 
 
 class ExportedNetwork:
@@ -31,15 +36,15 @@ class ExportedNetwork:
 
     device = "cpu"
 
-    def __init__(self, folder: Path, record: ExportRecord, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, record: ExportRecord, threads: int | None = None, streams: int = 1) -> None:
         self.folder, self.record, self.settings = folder, record, record.settings
         self.batch = self.suggested_batch = record.batch
         self.name = f"{record.origin.experiment} ({record.runtime} {record.precision})"
         load = _load_onnx if record.runtime == "onnx" else _load_openvino
         threads = threads or usable_cores()
         files = {half: folder / name for half, name in FILES[record.runtime].items()}
-        self._find = load(files["find"], record.precision, threads)
-        self._encode = load(files["encode"], "fp32", threads)  # once a video, always in full precision
+        self._find = load(files["find"], record.precision, threads, streams)
+        self._encode = load(files["encode"], "fp32", threads, 1)  # once a video, always in full precision
 
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, ...]:
         """See ``Network``."""
@@ -76,21 +81,21 @@ class ExportedNetwork:
         return np.concatenate([array, np.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
 
 
-def _load_onnx(file: Path, _precision: ExportPrecision, threads: int) -> Run:
+def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: int) -> Run:
     """The file's function of arrays; types of numbers are in the file."""
     try:
         import onnxruntime
     except ImportError as error:
         raise ExportError(f"{file}: needs ONNX Runtime, which is not installed; pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads // streams), 1
     options.log_severity_level = 3  # errors; warnings are about constants that it folds
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 
 
-def _load_openvino(file: Path, precision: ExportPrecision, threads: int) -> Run:
+def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams: int) -> Run:
     """The file's function of arrays, computed in ``precision``, which is a property of the device."""
     try:
         import openvino
@@ -100,14 +105,17 @@ def _load_openvino(file: Path, precision: ExportPrecision, threads: int) -> Run:
     check_openvino_precision(core, precision, file)
     properties: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
     }
-    request = core.compile_model(file, "CPU", properties).create_infer_request()
+    model = core.compile_model(file, "CPU", properties)
+    own = threading.local()  # a request serves one thread at a time
 
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
-        answers = request.infer(list(arrays), share_inputs=True)
+        if not hasattr(own, "request"):
+            own.request = model.create_infer_request()
+        answers = own.request.infer(list(arrays), share_inputs=True)
         return [answers[number] for number in range(len(answers))]
 
     return run
