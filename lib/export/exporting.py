@@ -83,7 +83,17 @@ def export_network(
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        record = write_network(network, unfinished, runtime, precision, batch, origin)
+        state = _write(network, unfinished, runtime, precision, batch)
+        names = {name: digest(unfinished / name) for name in sorted(path.name for path in unfinished.iterdir())}
+        record = ExportRecord(
+            runtime=runtime,
+            precision=precision,
+            batch=batch,
+            settings=network.settings,
+            state=tuple(Leaf(shape=tuple(leaf.shape[1:]), dtype=str(leaf.numpy().dtype)) for leaf in state),
+            origin=origin.model_copy(update={"versions": _versions(runtime)}),
+            files=names,
+        )
         report = compare(network, ExportedNetwork(unfinished, record, threads), precision)
         report.check()
         write_text(unfinished / PARITY, report.json())
@@ -93,23 +103,6 @@ def export_network(
         shutil.rmtree(unfinished)
         raise
     return report
-
-
-def write_network(
-    network: TorchNetwork, folder: Path, runtime: Runtime, precision: ExportPrecision, batch: int, origin: Origin
-) -> ExportRecord:
-    """The files of ``network`` in ``folder``, compared with nothing, and their record, which is not written."""
-    check_form(runtime, precision)
-    state = _write(network, folder, runtime, precision, batch)
-    return ExportRecord(
-        runtime=runtime,
-        precision=precision,
-        batch=batch,
-        settings=network.settings,
-        state=tuple(Leaf(shape=tuple(leaf.shape[1:]), dtype=str(leaf.numpy().dtype)) for leaf in state),
-        origin=origin.model_copy(update={"versions": _versions(runtime)}),
-        files={name: digest(folder / name) for name in sorted(path.name for path in folder.iterdir())},
-    )
 
 
 def programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram, ExportedProgram, tuple[Tensor, ...]]:
