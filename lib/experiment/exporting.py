@@ -10,7 +10,7 @@ from lib.experiment.build import build_network, experiment_of_checkpoint, load_e
 from lib.experiment.config import to_tree
 from lib.export.exporting import check_folder, check_form, export_network
 from lib.export.record import ExportPrecision, Origin, Runtime
-from lib.runtime.checkpoint import file_sha256
+from lib.runtime.files import file_sha256
 
 
 def export_checkpoint(

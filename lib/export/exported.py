@@ -39,7 +39,7 @@ class ExportedNetwork:
     def __init__(self, folder: Path, record: ExportRecord, threads: int | None = None, streams: int = 1) -> None:
         self.folder, self.record, self.settings = folder, record, record.settings
         self.batch = self.suggested_batch = record.batch
-        self.name = f"{record.origin.experiment} ({record.runtime} {record.precision})"
+        self.name = record.origin.experiment
         load = _load_onnx if record.runtime == "onnx" else _load_openvino
         threads = threads or usable_cores()
         files = {half: folder / name for half, name in FILES[record.runtime].items()}

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from lib.export.exported import ExportedNetwork
+from lib.export.exported import open_network
 from lib.export.parity import ParityReport, compare
-from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Leaf, Origin, Runtime, digest
+from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Leaf, Origin, Runtime
 from lib.inference.eager import EncodeGraph, FindGraph, TorchNetwork
-from lib.runtime.files import write_text
+from lib.runtime.files import file_sha256, write_text
 
 PARITY = "parity.json"
 # Of ONNX: the first with all that the networks need, and the newest that PyTorch's exporter writes by itself.
@@ -75,26 +75,15 @@ def export_network(
     and renamed at the end: after an error, ``ParityError`` included, there is no folder. Raises ``ExportError`` for a
     form that makes no sense and a folder that is not empty.
     """
-    assert network.precision == "fp32" and network.device == "cpu", (network.precision, network.device)
-    assert batch > 0, batch
     check_form(runtime, precision)
     check_folder(folder)
     unfinished = folder.absolute().with_name(f".{folder.absolute().name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        state = _write(network, unfinished, runtime, precision, batch)
-        names = {name: digest(unfinished / name) for name in sorted(path.name for path in unfinished.iterdir())}
-        record = ExportRecord(
-            runtime=runtime,
-            precision=precision,
-            batch=batch,
-            settings=network.settings,
-            state=tuple(Leaf(shape=tuple(leaf.shape[1:]), dtype=str(leaf.numpy().dtype)) for leaf in state),
-            origin=origin.model_copy(update={"versions": _versions(runtime)}),
-            files=names,
-        )
-        report = compare(network, ExportedNetwork(unfinished, record, threads), precision)
+        record = write_network(network, unfinished, runtime, precision, batch, origin)
+        exported = open_network(unfinished, threads)
+        report = compare(network, exported, precision, f"{network.name} ({runtime} {precision})")
         report.check()
         write_text(unfinished / PARITY, report.json())
         record.model_copy(update={"parity": report.summary()}).write(unfinished)
@@ -103,6 +92,30 @@ def export_network(
         shutil.rmtree(unfinished)
         raise
     return report
+
+
+def write_network(
+    network: TorchNetwork, folder: Path, runtime: Runtime, precision: ExportPrecision, batch: int, origin: Origin
+) -> ExportRecord:
+    """Write ``network``, which runs in fp32 on the processor, into ``folder`` without comparing; the record of it.
+
+    ``lib.export.exported.open_network`` opens the folder. Raises ``ExportError`` as ``check_form`` does.
+    """
+    assert network.precision == "fp32" and network.device == "cpu", (network.precision, network.device)
+    assert batch > 0, batch
+    check_form(runtime, precision)
+    state = _write(network, folder, runtime, precision, batch)
+    record = ExportRecord(
+        runtime=runtime,
+        precision=precision,
+        batch=batch,
+        settings=network.settings,
+        state=tuple(Leaf(shape=tuple(leaf.shape[1:]), dtype=str(leaf.numpy().dtype)) for leaf in state),
+        origin=origin.model_copy(update={"versions": _versions(runtime)}),
+        files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
+    )
+    record.write(folder)
+    return record
 
 
 def programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram, ExportedProgram, tuple[Tensor, ...]]:

@@ -150,11 +150,11 @@ class _Case(NamedTuple):
     tracked: bool
 
 
-def compare(eager: Network, exported: Network, precision: ExportPrecision) -> ParityReport:
+def compare(eager: Network, exported: Network, precision: ExportPrecision, name: str) -> ParityReport:
     """Both networks on the same crops: those of a sequence as ``eager`` tracks it, others of two scenes, black and
     noise; one crop at a time and, if ``exported`` takes more, in its batches, whose rows are of different targets.
 
-    Raises ``ParityError`` where ``exported`` answers NaN or infinity.
+    ``name`` is the exported form's in messages. Raises ``ParityError`` where ``exported`` answers NaN or infinity.
     """
     size = eager.settings.search.size
     track = _tracked(eager)
@@ -169,9 +169,9 @@ def compare(eager: Network, exported: Network, precision: ExportPrecision) -> Pa
         rows += _rows(cases, batch, _answers(exported, cases, batch), expected, size)
     for row in rows:
         if not np.isfinite([row.pixels, row.score]).all():
-            raise ParityError(f"{exported.name}: refused, its answer on {_place(row)} is not finite")
+            raise ParityError(f"{name}: refused, its answer on {_place(row)} is not finite")
     free = overlaps(*(np.stack([result.box for result in results]) for results in (track, _tracked(exported))))
-    return ParityReport(exported.name, precision, size, tuple(rows), tuple(free.tolist()))
+    return ParityReport(name, precision, size, tuple(rows), tuple(free.tolist()))
 
 
 def overlaps(boxes_xywh: np.ndarray, others_xywh: np.ndarray) -> np.ndarray:

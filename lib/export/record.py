@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from lib.config.schema import ConfigError, Section
 from lib.config.validation import validate
 from lib.inference.settings import TrackSettings
-from lib.runtime.files import write_text
+from lib.runtime.files import file_sha256, write_text
 
 FORMAT = 1
 RECORD = "network.json"
@@ -111,12 +110,6 @@ def read_record(folder: Path) -> ExportRecord:
         file = folder / name
         if not file.is_file():
             raise ExportError(f"{file}: missing; {again}")
-        if digest(file) != expected:
+        if file_sha256(file) != expected:
             raise ExportError(f"{file}: not as it was written (its sha256 differs from {RECORD}'s); {again}")
     return record
-
-
-def digest(file: Path) -> str:
-    """Hexadecimal sha256 of the file's bytes."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

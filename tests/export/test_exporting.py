@@ -110,9 +110,7 @@ def test_forms_that_make_no_sense_are_refused(runtime, precision, remedy):
 def test_libraries_that_are_missing_are_named_before_anything_is_done(monkeypatch):
     monkeypatch.setattr(exporting, "find_spec", lambda name: None if name.startswith("onnx") else name)
     check_form("openvino", "fp32")
-    with pytest.raises(
-        ExportError, match="onnx, onnxscript, onnxruntime not installed; pip install onnx onnx"
-    ):
+    with pytest.raises(ExportError, match="onnx, onnxscript, onnxruntime not installed; pip install onnx onnx"):
         check_form("onnx", "fp32")
 
 
@@ -129,9 +127,7 @@ def test_a_network_that_answers_otherwise_leaves_no_folder(network, tmp_path, mo
     other = toy_network(tmp_path, seed=1)
     monkeypatch.setattr(exporting, "programs", lambda _, batch: programs(other, batch))
     (tmp_path / "here").mkdir()
-    with pytest.raises(
-        ParityError, match="refused, its box differs from eager's by .* pixels on "
-    ):
+    with pytest.raises(ParityError, match="refused, its box differs from eager's by .* pixels on "):
         export_network(network, tmp_path / "here" / "folder", "openvino", "fp32", 1, ORIGIN, threads=1)
     assert list((tmp_path / "here").iterdir()) == []
 

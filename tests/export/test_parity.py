@@ -87,7 +87,7 @@ class Wrapped:
 def test_every_kind_of_crop_is_compared_in_both_batches(tmp_path):
     network = toy_network(tmp_path)
     same = Wrapped(network, 5, lambda found, crops: found)
-    made = compare(network, same, "fp32")
+    made = compare(network, same, "fp32", "toy")
     assert same.sizes == {1, 5, (FRAMES + 22) % 5}
     assert max(row.pixels for row in made.rows) < 1e-4
     assert {(row.batch, row.tracked) for row in made.rows} == {(1, True), (1, False), (5, True), (5, False)}
@@ -104,7 +104,7 @@ def test_a_row_that_is_wrong_in_a_batch_alone_is_found(tmp_path):
         found.boxes[1:, 0] += 0.01
         return found
 
-    made = compare(network, Wrapped(network, 4, change), "fp32")
+    made = compare(network, Wrapped(network, 4, change), "fp32", "toy")
     with pytest.raises(ParityError, match="by 0.64 pixels on .*, in a batch of 4"):
         made.check()
 
@@ -117,4 +117,4 @@ def test_an_answer_that_is_not_finite_is_refused(tmp_path):
         return found
 
     with pytest.raises(ParityError, match="its answer on black, with the target of scene A, in a batch of 1 is not fi"):
-        compare(network, Wrapped(network, 1, change), "bf16")
+        compare(network, Wrapped(network, 1, change), "bf16", "toy")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lib.export.exported import open_network
-from lib.export.record import FORMAT, RECORD, ExportError, digest, read_record
+from lib.export.record import FORMAT, RECORD, ExportError, read_record
 
 
 @pytest.fixture
@@ -54,7 +54,6 @@ def test_a_damaged_record_is_refused(copy, content):
 
 
 def test_a_damaged_or_missing_file_is_refused(copy):
-    assert digest(copy / "find.bin") == read_record(copy).files["find.bin"]
     content = bytearray((copy / "find.bin").read_bytes())
     content[100] ^= 1
     (copy / "find.bin").write_bytes(content)

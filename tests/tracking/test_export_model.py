@@ -1,0 +1,54 @@
+"""export_model.py, run for real."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lib.data.scene import PATTERNS, render
+from lib.experiment.build import build_model, build_network, build_tracker, load_experiment
+from lib.export.record import read_record
+from lib.inference.tracker import Tracker
+
+
+@pytest.fixture
+def checkpoint(toy, tmp_path):
+    """The toy's network without training, as its authors would release it."""
+    torch.save({"net": build_model(load_experiment(toy.file)).state_dict()}, tmp_path / "toy.pth")
+    return tmp_path / "toy.pth"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_checkpoint_becomes_a_folder_that_tracks_alike(call, toy, checkpoint, runtime):
+    words = ["--config", toy.file, "--checkpoint", checkpoint, "--format", runtime, "--batch", 2]
+    ended = call("export_model.py", *words)
+    assert ended.code == 0, ended.err
+    folder = toy.output / "toy" / "exported" / f"{runtime}_fp32_2"
+    assert f"{folder}: written, for batches of 2" in ended.out
+    assert "batch 2, tracked sequence" in ended.out
+    assert "Warning" not in ended.err
+    record = read_record(folder)
+    assert record.origin.checkpoint_sha256 is not None and record.origin.model["name"] == "grm"
+    scene = list(render(np.random.default_rng(1), PATTERNS["val"], 5, 160, 120))
+    eager = Tracker(build_network(load_experiment(toy.file), checkpoint))
+    trackers = eager, build_tracker(network=folder)
+    for tracker in trackers:
+        tracker.init(scene[0].image, scene[0].box)
+    for frame in scene[1:]:
+        boxes = [tracker.update(frame.image).box for tracker in trackers]
+        np.testing.assert_allclose(*boxes, atol=0.01)
+    ended = call("export_model.py", *words)
+    assert ended.code == 1
+    assert ended.err.startswith(f"error: {folder}: is there already and not empty; ")
+
+
+def test_a_mistake_is_one_line(call, toy, checkpoint):
+    words = ["--config", toy.file, "--checkpoint", checkpoint, "--format", "onnx", "--precision", "bf16"]
+    ended = call("export_model.py", *words)
+    assert ended.code == 1
+    assert ended.err == (
+        "error: --format onnx --precision bf16: ONNX Runtime has no bf16 on processors; "
+        "take --format openvino, or --precision int8\n"
+    )
