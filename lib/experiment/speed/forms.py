@@ -11,7 +11,7 @@ import torch
 
 from lib.experiment.build import build_network
 from lib.experiment.config import ExperimentConfig
-from lib.export.exported import ExportedNetwork, open_network
+from lib.export.exported import open_network
 from lib.export.exporting import check_form, write_network
 from lib.export.record import ExportPrecision, Origin, Runtime
 from lib.inference.eager import TorchNetwork
@@ -54,12 +54,13 @@ def open_forms(
     threads: int | None,
     temporary: Path,
     batches: abc.Sequence[int],
+    streams: int = 1,
 ) -> list[tuple[str, Network, int]]:
     """Each form's label and network for each number of targets at once; PyTorch's networks take any number.
 
-    Weights are fresh ones. Forms are exported into folders of ``temporary``, without a comparison, and exported
-    networks are run by as many ``threads`` as are given; on the processor, whatever the ``device``. Raises
-    ``ValueError`` for a folder whose network is another experiment's or is made for none of ``batches``.
+    Weights are fresh ones. Forms are exported into folders of ``temporary``, without a comparison; for ``threads`` and
+    ``streams`` of exported networks, which run on the processor whatever the ``device``, see ``lib.export.exported``.
+    Raises ``ValueError`` for a folder whose network is another experiment's or is made for none of ``batches``.
     """
     opened: list[tuple[str, Network, int]] = []
     for form in forms:
@@ -69,9 +70,12 @@ def open_forms(
             continue
         check_form(*form)
         source = _build(experiment, EAGER, "cpu")
-        opened += [(str(form), _export(source, form, batch, threads, temporary), batch) for batch in batches]
+        for batch in batches:
+            folder = Path(mkdtemp(dir=temporary))
+            write_network(source, folder, *form, batch, Origin(experiment=source.name))
+            opened.append((str(form), open_network(folder, threads, streams), batch))
     for folder in folders:
-        exported = open_network(folder, threads)
+        exported = open_network(folder, threads, streams)
         if exported.record.origin.experiment != experiment.name:
             raise ValueError(f"{folder}: is of {exported.record.origin.experiment}, not of {experiment.name}")
         if exported.batch not in batches:
@@ -88,9 +92,3 @@ def _build(experiment: ExperimentConfig, form: Form, device: str) -> TorchNetwor
         compiled=form.kind == "compiled",
         captured=form.kind == "captured",
     )
-
-
-def _export(source: TorchNetwork, form: Form, batch: int, threads: int | None, temporary: Path) -> ExportedNetwork:
-    folder = Path(mkdtemp(dir=temporary))
-    record = write_network(source, folder, *form, batch, Origin(experiment=source.name))
-    return ExportedNetwork(folder, record, threads)

@@ -97,7 +97,7 @@ def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measure
                 row.steps.extend(time_step(network, wanted.frames, wanted.warmup))
         if wanted.engine:
             logger.info("%s: the engine with %s slots", experiment.name, ", ".join(map(str, wanted.engine)))
-            networks = opened(wanted.engine)
+            networks = opened(wanted.engine, streams=torch.get_num_threads())
             row.engine.extend(time_engine(networks, wanted.engine_frames, wanted.engine_threads, folder))
         if wanted.training:
             logger.info("%s: training steps of %d pairs", experiment.name, wanted.training)

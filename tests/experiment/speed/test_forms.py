@@ -71,7 +71,6 @@ def test_exported_forms_have_the_same_weights(experiment, exported, tmp_path):
 @pytest.mark.slow
 def test_an_exported_network_fits_its_experiment_and_batch(experiment, exported, tmp_path):
     network = exported[0][1]
-    network.record.write(network.folder)
     folders = (network.folder,)
     opened = open_forms(experiment, (EAGER,), folders, CPU, 1, tmp_path, (1, 2))
     assert [(label, batch) for label, _, batch in opened[1:]] == [("eager fp32", 2), (network.folder.name, 2)]
