@@ -235,6 +235,6 @@ class CapturedGraphs:
                 self._function(*inputs)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may allocate
             outputs = self._function(*inputs)
         return _Captured(graph, inputs, outputs)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import abc
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from tempfile import mkdtemp
+from typing import NamedTuple, get_args
 
 import torch
 
 from lib.experiment.build import build_network
 from lib.experiment.config import ExperimentConfig
+from lib.export.exported import open_network
+from lib.export.exporting import check_form, write_network
+from lib.export.record import ExportPrecision, Origin, Runtime
+from lib.inference.eager import TorchNetwork
 from lib.inference.network import Network
 from lib.inference.settings import Precision
 
-ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
-
-_OF_TORCH, _EXPORTED = ("eager", "compiled", "captured"), ("onnx", "openvino")
-_PRECISIONS = dict.fromkeys(_OF_TORCH, get_args(Precision)) | dict.fromkeys(_EXPORTED, get_args(ExportPrecision))
+_OF_TORCH, _EXPORTED = ("eager", "compiled", "captured"), get_args(Runtime)
 
 
 class Form(NamedTuple):
@@ -35,11 +37,12 @@ EAGER = Form("eager", "fp32")
 def parse_forms(text: str) -> tuple[Form, ...]:
     """The forms that a list names: ``eager:fp32,compiled:bf16``; ``ValueError`` for one that there is not."""
     forms = tuple(Form(*entry.partition(":")[::2]) for entry in text.split(","))
-    for form in forms:
-        if form.kind not in _PRECISIONS:
-            raise ValueError(f"form {form.kind!r}: it is {', '.join(_PRECISIONS)}, with a precision: eager:bf16")
-        if form.precision not in _PRECISIONS[form.kind]:
-            raise ValueError(f"form {form.kind}:{form.precision}: a precision is {', '.join(_PRECISIONS[form.kind])}")
+    for kind, precision in forms:
+        if kind not in (*_OF_TORCH, *_EXPORTED):
+            raise ValueError(f"form {kind!r}: it is {', '.join((*_OF_TORCH, *_EXPORTED))}, and a precision: eager:bf16")
+        known = get_args(Precision if kind in _OF_TORCH else ExportPrecision)
+        if precision not in known:
+            raise ValueError(f"form {kind}:{precision}: a precision is {', '.join(known)}")
     return forms
 
 
@@ -47,25 +50,45 @@ def open_forms(
     experiment: ExperimentConfig,
     forms: abc.Sequence[Form],
     folders: abc.Sequence[Path],
-    batches: abc.Sequence[int],
     device: torch.device,
+    threads: int | None,
+    temporary: Path,
+    batches: abc.Sequence[int],
+    streams: int = 1,
 ) -> list[tuple[str, Network, int]]:
-    """Each form's label and network for each number of targets at once, with fresh weights; PyTorch's take any number.
+    """Each form's label and network for each number of targets at once; PyTorch's networks take any number.
 
-    Raises ``ValueError`` for a folder whose network was not made from the experiment or takes none of ``batches``.
+    Weights are fresh ones. Forms are exported into folders of ``temporary``, without a comparison; for ``threads`` and
+    ``streams`` of exported networks, which run on the processor whatever the ``device``, see ``lib.export.exported``.
+    Raises ``ValueError`` for a folder whose network is another experiment's or is made for none of ``batches``.
     """
     opened: list[tuple[str, Network, int]] = []
     for form in forms:
-        network = _build(experiment, form, device)
-        opened += [(str(form), network, batch) for batch in batches]
+        if form.kind in _OF_TORCH:
+            network = _build(experiment, form, str(device))
+            opened += [(str(form), network, batch) for batch in batches]
+            continue
+        check_form(*form)
+        source = _build(experiment, EAGER, "cpu")
+        for batch in batches:
+            folder = Path(mkdtemp(dir=temporary))
+            write_network(source, folder, *form, batch, Origin(experiment=source.name))
+            opened.append((str(form), open_network(folder, threads, streams), batch))
+    for folder in folders:
+        exported = open_network(folder, threads, streams)
+        if exported.record.origin.experiment != experiment.name:
+            raise ValueError(f"{folder}: is of {exported.record.origin.experiment}, not of {experiment.name}")
+        if exported.batch not in batches:
+            raise ValueError(f"{folder}: is made for {exported.batch} targets at once; give --batch {exported.batch}")
+        opened.append((folder.name, exported, exported.batch))
     return opened
 
 
-def _build(experiment: ExperimentConfig, form: Form, device: torch.device) -> Network:
+def _build(experiment: ExperimentConfig, form: Form, device: str) -> TorchNetwork:
     testing = experiment.test.model_copy(update={"precision": form.precision})
     return build_network(
         experiment.model_copy(update={"test": testing}),
-        device=str(device),
+        device=device,
         compiled=form.kind == "compiled",
         captured=form.kind == "captured",
     )

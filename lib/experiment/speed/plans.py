@@ -47,7 +47,7 @@ class Plan(NamedTuple):
 
 _LARGE = ("grm_vitb", "ostrack_vitb_256_ce", "simtrack_b16", "transt", "stark_sv_b16")
 _TWINS = ("grm_tiny", "ostrack_tiny", "simtrack_tiny", "stark_tiny", "transt_tiny")
-_EXPORTED = "onnx:fp32,onnx:int8,openvino:fp32,openvino:bf16,openvino:int8"
+_EXPORTED = "onnx:fp32,onnx:int8,openvino:fp32,openvino:bf16"
 
 PLANS = {
     "gpu": Plan(

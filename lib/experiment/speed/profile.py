@@ -8,6 +8,7 @@ from collections import abc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +88,16 @@ def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measure
     row = Row(experiment.name, experiment.template.size, experiment.search.size, count_experiment(experiment))
     with tempfile.TemporaryDirectory(prefix="profile_") as temporary:
         folder = Path(temporary)
+        opened = partial(open_forms, experiment, wanted.forms, wanted.folders, device, wanted.threads, folder)
         if wanted.frames:
             logger.info("%s: %d frames on %s", experiment.name, wanted.frames, device)
-            networks = open_forms(experiment, wanted.forms, wanted.folders, wanted.batches, device)
+            networks = opened(wanted.batches)
             row.frames.extend(time_frames([Lane(*entry) for entry in networks], wanted.frames, wanted.warmup))
             for network in [network for form, network, _ in networks if form == str(EAGER)][:1]:
                 row.steps.extend(time_step(network, wanted.frames, wanted.warmup))
         if wanted.engine:
             logger.info("%s: the engine with %s slots", experiment.name, ", ".join(map(str, wanted.engine)))
-            networks = open_forms(experiment, wanted.forms, wanted.folders, wanted.engine, device)
+            networks = opened(wanted.engine, streams=torch.get_num_threads())
             row.engine.extend(time_engine(networks, wanted.engine_frames, wanted.engine_threads, folder))
         if wanted.training:
             logger.info("%s: training steps of %d pairs", experiment.name, wanted.training)

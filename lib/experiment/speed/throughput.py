@@ -60,7 +60,8 @@ def time_engine(
 ) -> list[Throughput]:
     """The engine with each network in turn, given as form, network and slots, on files of 1280 x 720 that are written
     into ``folder``; before them a tracker with the first. A run has about ``frames`` frames, ``LEAST`` a sequence or
-    more, and all rows are taken until its end. ``threads`` are the engine's."""
+    more, and all rows are taken until its end. ``threads`` look at frames. On a CPU each of torch's threads computes a
+    batch by itself, as ``lib.experiment.build.engine_factory`` has it."""
     size = write_textures(folder / "textures", 1, _FILES)
     files = sorted(folder.glob("textures/train/*/*.jpg"))
     box = np.array([(WIDTH - TARGET[0]) / 2, (HEIGHT - TARGET[1]) / 2, *TARGET])
@@ -71,13 +72,13 @@ def time_engine(
         boxes, visible = np.tile(box, (length, 1)), np.ones(length, dtype=bool)
         return [Sequence(f"{number}", "textures", paths, boxes, visible) for number in range(count)]
 
-    lanes = [(Still(network, box), slots) for _, network, slots in networks]
+    lanes = [(form, Still(network, box), slots) for form, network, slots in networks]
     rates: list[list[float]] = [[] for _ in range(1 + len(lanes))]
     cores = torch.get_num_threads()
     for _ in range(_ROUNDS):
-        rates[0].append(_track_one(lanes[0][0], sequences(1)[0]))
-        for own, (network, slots) in zip(rates[1:], lanes, strict=True):
-            finders = cores if network.device == "cpu" else 1
+        rates[0].append(_track_one(lanes[0][1], sequences(1)[0]))
+        for own, (form, network, slots) in zip(rates[1:], lanes, strict=True):
+            finders = cores if network.device == "cpu" and not form.startswith("compiled") else 1
             engine = Engine(network, slots, finders, threads=threads)
             torch.set_num_threads(1 if finders > 1 else cores)
             own.append(_track_many(engine, sequences((finders + 1) * slots)))
