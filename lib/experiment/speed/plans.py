@@ -173,17 +173,26 @@ def run_plan(plan: Plan, device: str, output: Path) -> PlanReport:
         for name in part.experiments:
             if monotonic() - begun > 60 * plan.minutes:
                 report.left_out.append(f"{part.title}, {name}: {plan.minutes:g} minutes have passed")
-                continue
-            try:
-                _add(report.parts, part.title, profile_models([name], [], device, wanted))
-            except Exception as error:  # of this experiment alone, after minutes of others
-                logger.exception("%s, %s", part.title, name)
-                report.failed.append(f"{part.title}, {name}: {type(error).__name__}: {error}")
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            else:
+                _measure(part.title, name, device, wanted, report)
             write_text(output / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
             write_text(output / "report.txt", report.text() + "\n")
     return report
+
+
+def _measure(title: str, name: str, device: str, wanted: Measurements, report: PlanReport) -> None:
+    try:
+        measured = profile_models([name], [], device, wanted)
+    except Exception as error:  # of this experiment alone, after minutes of others
+        logger.exception("%s, %s", title, name)
+        report.failed.append(f"{title}, {name}: {type(error).__name__}: {error}")
+    else:
+        if title in report.parts:
+            report.parts[title].rows += measured.rows
+        else:
+            report.parts[title] = measured
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _is_here(form: Form, part: Part, report: PlanReport) -> bool:
@@ -193,13 +202,6 @@ def _is_here(form: Form, part: Part, report: PlanReport) -> bool:
         report.left_out.append(f"{part.title}, {form}: {error}")
         return False
     return True
-
-
-def _add(parts: dict[str, ModelReport], title: str, report: ModelReport) -> None:
-    if title in parts:
-        parts[title].rows += report.rows
-    else:
-        parts[title] = report
 
 
 def _test(device: str, report: PlanReport) -> None:
