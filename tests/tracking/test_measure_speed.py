@@ -27,7 +27,8 @@ def test_every_step_at_toy_size(run, tmp_path, plan):
     ended = run("measure_speed.py", plan, "--toy", "--output", tmp_path)
     assert ended.code == 0, ended.out + ended.err
     content = json.loads((tmp_path / "report.json").read_text())
-    assert content["failed"] == content["left_out"] == []
+    assert content["failed"] == []
+    assert all("bf16" in line for line in content["left_out"])  # which a processor may lack
     assert list(content["parts"]) == [part.title for part in PLANS[plan].parts]
     assert ended.out.startswith((tmp_path / "report.txt").read_text()[:-1]) or PLANS[plan].tested
     if PLANS[plan].tested:

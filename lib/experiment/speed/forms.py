@@ -11,7 +11,7 @@ import torch
 
 from lib.experiment.build import build_network
 from lib.experiment.config import ExperimentConfig
-from lib.export.exported import open_network
+from lib.export.exported import check_openvino_precision, open_network
 from lib.export.exporting import check_form, write_network
 from lib.export.record import ExportPrecision, Origin, Runtime
 from lib.inference.eager import TorchNetwork
@@ -46,6 +46,16 @@ def parse_forms(text: str) -> tuple[Form, ...]:
     return forms
 
 
+def check_here(form: Form) -> None:
+    """Raise ``ValueError`` for an exported form that this machine cannot make or run."""
+    if form.kind in _EXPORTED:
+        check_form(*form)
+    if form.kind == "openvino":
+        import openvino
+
+        check_openvino_precision(openvino.Core(), form.precision, form)
+
+
 def open_forms(
     experiment: ExperimentConfig,
     forms: abc.Sequence[Form],
@@ -68,7 +78,7 @@ def open_forms(
             network = _build(experiment, form, str(device))
             opened += [(str(form), network, batch) for batch in batches]
             continue
-        check_form(*form)
+        check_here(form)
         source = _build(experiment, EAGER, "cpu")
         for batch in batches:
             folder = Path(mkdtemp(dir=temporary))

@@ -8,7 +8,7 @@ import pytest
 
 from lib.experiment.config import load_config
 from lib.experiment.speed import plans
-from lib.experiment.speed.forms import EAGER
+from lib.experiment.speed.forms import EAGER, Form, parse_forms
 from lib.experiment.speed.plans import PLANS, Part, Plan, read_outcomes, run_plan, toy
 from lib.experiment.speed.profile import Measurements
 
@@ -44,8 +44,20 @@ def test_rows_of_a_part_stand_in_one_table_and_what_is_late_is_left_out(tmp_path
     monkeypatch.setattr(plans, "monotonic", lambda: next(clock))
     report = run_plan(Plan((Part("All", ("grm_tiny", "transt_tiny", "stark_tiny"), COUNT),), 1, False), "cpu", tmp_path)
     assert [row.experiment for row in report.parts["All"].rows] == ["grm_tiny", "transt_tiny"]
-    assert report.left_out == ["All, stark_tiny"] and not report.failed
-    assert report.text().endswith("left out, for lack of time: All, stark_tiny")
+    assert report.left_out == ["All, stark_tiny: 1 minutes have passed"] and not report.failed
+    assert (tmp_path / "report.txt").read_text().endswith("left out: All, stark_tiny: 1 minutes have passed\n")
+
+
+def test_forms_that_this_machine_lacks_are_left_out(tmp_path, monkeypatch):
+    def check(form: Form) -> None:
+        if form.precision == "bf16":
+            raise ValueError("no bf16 here")
+
+    monkeypatch.setattr(plans, "check_here", check)
+    wanted = Measurements(parse_forms("eager:bf16,eager:fp32"), frames=1, warmup=0)
+    report = run_plan(Plan((Part("All", ("grm_tiny",), wanted),), 9, False), "cpu", tmp_path)
+    assert [times.form for times in report.parts["All"].rows[0].frames] == ["eager fp32"]
+    assert report.left_out == ["All, eager bf16: no bf16 here"] and not report.failed
 
 
 def test_checks_are_run_and_counted(tmp_path, monkeypatch):
