@@ -33,6 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="default: exported/<format>_<precision>_<batch> in the output folder"
     )
+    parser.add_argument("--score", metavar="NAME", help="benchmark to test both forms on in the end")
     parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
@@ -46,7 +47,7 @@ def main() -> int:
     arguments = parse_arguments()
     set_up_logging()
     try:
-        text = export_checkpoint(
+        texts = export_checkpoint(
             load_paths(arguments.paths),
             config=arguments.config,
             checkpoint=arguments.checkpoint,
@@ -55,15 +56,17 @@ def main() -> int:
             batch=arguments.batch,
             dataset=arguments.dataset,
             out=arguments.out,
+            score=arguments.score,
             overrides=arguments.overrides,
         )
+        for text in texts:
+            print(text, flush=True)
     except (ValueError, OSError) as error:
         print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
+        print("stopped; an export that was not whole is removed", file=sys.stderr)
         return 130
-    print(text)
     return 0
 
 

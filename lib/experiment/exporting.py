@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lib.config.paths import Paths
+from lib.config.schema import ConfigError
 from lib.experiment.build import build_network, experiment_of_checkpoint, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.config import ExperimentConfig, to_tree
+from lib.experiment.exported import evaluate_networks
+from lib.experiment.testing import read_chosen
+from lib.experiment.trained import evaluate_checkpoints
 from lib.export.exporting import check_folder, check_form, export_network
 from lib.export.record import ExportPrecision, Origin, Runtime
 from lib.runtime.files import file_sha256
@@ -22,23 +26,27 @@ def export_checkpoint(
     batch: int = 1,
     dataset: str | None = None,
     out: Path | None = None,
+    score: str | None = None,
     overrides: Iterable[str] = (),
-) -> str:
-    """Write the network of ``checkpoint`` for ``runtime``; the parity report and where it lies, to print.
+) -> Iterator[str]:
+    """Write the network of ``checkpoint`` for ``runtime``; gives texts to print, each when it is known.
 
     Without ``config`` the checkpoint's own configuration holds; ``dataset`` is a benchmark whose test-time values are
-    taken; ``out`` is by default ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. Raises
-    ``ExportError`` where the network cannot be exported so, and where the exported one answers otherwise than eager.
+    taken; ``out`` is by default ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both
+    forms are tested on that benchmark in the end. Raises ``ExportError`` where the network cannot be exported so, and
+    where the exported one answers otherwise than eager; ``ValueError`` for a benchmark that is not there and, in the
+    end, for one that not all was tracked of.
     """
     check_form(runtime, precision)
+    # Eager, to compare with, runs in fp32, whatever precision it is tested in.
+    overrides = (*overrides, "test.precision=fp32")
     experiment = load_experiment(config, overrides) if config else experiment_of_checkpoint(checkpoint, overrides)
-    baked = experiment.for_benchmark(dataset)
     folder = out or paths.output / experiment.name / "exported" / f"{runtime}_{precision}_{batch}"
     check_folder(folder)
-    # Eager, to compare with, runs in fp32, whatever precision it is tested in.
-    network = build_network(
-        baked.model_copy(update={"test": baked.test.model_copy(update={"precision": "fp32"})}), checkpoint
-    )
+    if score:
+        _check_score(paths, experiment, dataset, score)
+    baked = experiment.for_benchmark(dataset)
+    network = build_network(baked, checkpoint)
     origin = Origin(
         experiment=experiment.name,
         checkpoint_sha256=file_sha256(checkpoint),
@@ -46,4 +54,22 @@ def export_checkpoint(
         model=to_tree(baked)["model"],
     )
     report = export_network(network, folder, runtime, precision, batch, origin)
-    return f"{report.text()}\n{folder}: written, for batches of {batch}"
+    yield f"{report.text()}\n{folder}: written, for batches of {batch}"
+    if score:
+        evaluations = (
+            evaluate_checkpoints(paths, score, config, [checkpoint], overrides, device="cpu"),
+            evaluate_networks(paths, score, [folder]),
+        )
+        for evaluation in evaluations:
+            assert evaluation is not None, "the processes of a launcher track, and this is none of them"
+            yield evaluation.text
+        if not all(evaluation.complete for evaluation in evaluations):
+            raise ValueError(f"--score {score}: not every sequence was tracked")
+
+
+def _check_score(paths: Paths, experiment: ExperimentConfig, dataset: str | None, score: str) -> None:
+    """Raise ``ValueError`` for a benchmark that cannot be read, or with values that the exported network lacks."""
+    read_chosen(paths, score, ())
+    if score != dataset and experiment.test.per_dataset.get(score):
+        keys = ", ".join(experiment.test.per_dataset[score])
+        raise ConfigError(f"--score {score}: there the network has values of its own ({keys}); add --dataset {score}")

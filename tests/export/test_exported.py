@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,6 +62,19 @@ def test_rows_are_found_one_by_one_however_many_there_are(network, exported, row
     for row in range(rows):
         ours.put(larger, row, tuple(leaf[row : row + 1] for leaf in state))
     assert np.array_equal(ours.find(larger, search).boxes, found.boxes)
+
+
+def test_several_streams_find_at_once(network, exported):
+    ours = open_network(exported, threads=2, streams=2)
+    template, boxes, search = crops_of(network, 3)
+    state = ours.encode(template, boxes)
+    expected = ours.find(state, search)
+    crops = [np.ascontiguousarray(np.roll(search, turn, axis=2)) for turn in range(20)]
+    alone = [ours.find(state, each).boxes for each in crops]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(lambda each: ours.find(state, each).boxes, crops))
+    np.testing.assert_array_equal(together, alone)
+    assert not np.array_equal(alone[1], expected.boxes)
 
 
 def test_a_batch_beyond_the_export_is_refused(network, exported):

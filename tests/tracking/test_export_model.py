@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -23,12 +25,15 @@ def checkpoint(toy, tmp_path):
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_a_checkpoint_becomes_a_folder_that_tracks_alike(call, toy, checkpoint, runtime):
     words = ["--config", toy.file, "--checkpoint", checkpoint, "--format", runtime, "--batch", 2]
-    ended = call("export_model.py", *words)
+    ended = call("export_model.py", *words, "--score", "got10k_val")
     assert ended.code == 0, ended.err
     folder = toy.output / "toy" / "exported" / f"{runtime}_fp32_2"
     assert f"{folder}: written, for batches of 2" in ended.out
     assert "batch 2, tracked sequence" in ended.out
     assert "Warning" not in ended.err
+    # Both forms are scored, and alike.
+    eager, exported = (json.loads(file.read_text())["scores"] for file in (toy.output / "toy").rglob("score.json"))
+    assert exported["got10k"] == pytest.approx(eager["got10k"], abs=0.01)
     record = read_record(folder)
     assert record.origin.checkpoint_sha256 is not None and record.origin.model["name"] == "grm"
     scene = list(render(np.random.default_rng(1), PATTERNS["val"], 5, 160, 120))
