@@ -3,6 +3,7 @@ without PyTorch and without the code of the network."""
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -98,18 +99,17 @@ def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: i
 def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams: int) -> Run:
     """The file's function of arrays, computed in ``precision``, which is a property of the device."""
     try:
-        import openvino
+        import openvino  # noqa: F401 - asked for here, where the file can be named
     except ImportError as error:
         raise ExportError(f"{file}: needs OpenVINO, which is not installed; pip install openvino") from error
-    core = openvino.Core()
-    check_openvino_precision(core, precision, file)
+    check_openvino_precision(precision, file)
     properties: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": streams,
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
     }
-    model = core.compile_model(file, "CPU", properties)
+    model = openvino_core().compile_model(file, "CPU", properties)
     own = threading.local()  # a request serves one thread at a time
 
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
@@ -121,9 +121,21 @@ def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams
     return run
 
 
-def check_openvino_precision(core: Any, precision: ExportPrecision, subject: Path | str) -> None:
+@functools.cache
+def openvino_core() -> Any:
+    """OpenVINO's core, one for the life of the process.
+
+    On processors with AMX its plugin gives the thread that loads it a larger stack for signals, and unmaps it when the
+    core ends, maybe in another thread: the next signal would then crash the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
+def check_openvino_precision(precision: ExportPrecision, subject: Path | str) -> None:
     """Raise ``ExportError`` if the processor lacks bf16: OpenVINO would quietly compute in fp32."""
-    has = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    has = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and "BF16" not in has:
         raise ExportError(
             f"{subject}: bf16, which this processor lacks ({', '.join(has)}); "

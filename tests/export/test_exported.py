@@ -14,6 +14,7 @@ import pytest
 
 from lib.data.scene import PATTERNS, render
 from lib.experiment.build import build_tracker
+from lib.export import exported as module
 from lib.export.exported import ExportedNetwork, check_openvino_precision, open_network
 from lib.export.record import ExportError, read_record
 from lib.inference.tracker import Tracker
@@ -119,11 +120,9 @@ def test_a_missing_library_is_named_with_its_remedy(exports, monkeypatch, runtim
 
 
 def test_a_processor_without_bf16_is_refused(exports, monkeypatch):
-    import openvino
-
     core = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
-    check_openvino_precision(core, "fp32", "folder")
-    monkeypatch.setattr(openvino, "Core", lambda: core)
+    monkeypatch.setattr(module, "openvino_core", lambda: core)
+    check_openvino_precision("fp32", "folder")
     record = read_record(exports["openvino"]).model_copy(update={"precision": "bf16"})
     with pytest.raises(ExportError, match=r"bf16, which this processor lacks \(FP32, INT8\); export with --precision"):
         ExportedNetwork(exports["openvino"], record)

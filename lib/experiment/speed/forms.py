@@ -51,9 +51,8 @@ def check_here(form: Form) -> None:
     if form.kind in _EXPORTED:
         check_form(*form)
     if form.kind == "openvino":
-        import openvino
 
-        check_openvino_precision(openvino.Core(), form.precision, form)
+        check_openvino_precision(form.precision, form)
 
 
 def open_forms(
