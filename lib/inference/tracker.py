@@ -20,8 +20,8 @@ class TrackResult:
     """What a tracker finds in a frame; it unpacks as ``box, score``.
 
     ``box`` float64 ``[4]`` xywh in image pixels; ``score``, higher is surer, before the Hann window. ``view`` is the
-    crop that the network saw; ``found`` its answers to the whole batch, of which ``row`` is this target's. A tracker
-    without a network (``lib.evaluation.baselines``) has neither.
+    crop that the network saw; ``found`` its answers to the whole batch, of which ``row`` is this target's. The first
+    frame of ``follow`` has neither.
     """
 
     box: np.ndarray
