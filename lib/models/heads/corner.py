@@ -36,4 +36,5 @@ class CornerHead(nn.Module):
     def _expect(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``[B, F, F]`` -> expected x, y ``[B, 2]`` in fractions of the crop, and its peak ``[B]``."""
         probabilities = logits.flatten(1).softmax(dim=1)
+        # One product with all places: row and column sums times a line are wrong in batches of OpenVINO 2026.4.
         return probabilities @ self.places, probabilities.amax(dim=1)
