@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from xml.etree import ElementTree
 
 import torch
 from torch import Tensor, nn
@@ -145,6 +146,8 @@ def _write(
         if runtime == "openvino":
             _write_openvino(encode, files["encode"])
             _write_openvino(find, files["find"])
+            if precision == "bf16":
+                _keep_head(files["find"])
         else:
             _write_onnx(encode, files["encode"], ["crops", "boxes"], leaves)
             _write_onnx(find, files["find"], ["crops", *leaves], ["best"])
@@ -168,7 +171,30 @@ def _write_openvino(program: ExportedProgram, file: Path) -> None:
     """Weights stay float32: OpenVINO turns them into the precision that it computes in."""
     import openvino
 
-    openvino.save_model(openvino.convert_model(program), file, compress_to_fp16=False)
+    model = openvino.convert_model(program)
+    given, _ = program.example_inputs
+    model.reshape({number: openvino.PartialShape(list(array.shape)) for number, array in enumerate(given)})
+    openvino.save_model(model, file, compress_to_fp16=False)
+
+
+def _keep_head(file: Path) -> None:
+    """Mark what follows the last LayerNorm of a written OpenVINO model, the head in every family, to be computed in
+    float32. Layers are in the order in which they are computed; ``precise`` is the mark that OpenVINO reads there.
+
+    It brings the corners of SimTrack's twin from 0.22 to 0.03 pixels of eager's. OpenVINO 2026.4 heeds it for
+    convolutions; the linear layers of an MLP head lose it when they are turned into its own kind of layer.
+    """
+    tree = ElementTree.parse(file)
+    layers = list(tree.getroot().find("layers"))
+    norms = [number for number, layer in enumerate(layers) if layer.get("type") == "MVN"]
+    assert norms, f"{file}: has no LayerNorm after which its head would begin"
+    for layer in layers[norms[-1] + 1 :]:
+        if layer.get("type") != "Result":
+            marks = layer.find("rt_info")
+            if marks is None:
+                marks = ElementTree.SubElement(layer, "rt_info")
+            ElementTree.SubElement(marks, "attribute", name="precise", version="0")
+    tree.write(file, encoding="utf-8", xml_declaration=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from families import TWINS
 
 from lib.export import exporting
 from lib.export.exported import check_openvino_precision, open_network
-from lib.export.exporting import check_folder, check_form, export_network, programs
+from lib.export.exporting import check_folder, check_form, export_network, programs, write_network
 from lib.export.parity import ParityError
 from lib.export.record import ExportError, Origin
 from tests.export.toy_exports import DECISIVE, PYRAMIDS, network_of, toy_network, twin
@@ -95,6 +95,21 @@ def test_reduced_precisions_are_reduced_and_within_their_bounds(runtime, precisi
     if runtime == "onnx":
         whole = sum(parameter.numel() for parameter in network.model.parameters()) * 4
         assert (tmp_path / "folder" / "find.onnx").stat().st_size < 0.8 * whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["grm", "ostrack", "simtrack", "stark_sv", "swin", "pvt"])
+def test_openvino_computes_the_heads_of_convolutions_in_fp32(name, tmp_path):
+    import openvino
+
+    needs_bf16()
+    write_network(network_of(twin(name)), tmp_path, "openvino", "bf16", 2, ORIGIN)
+    model = openvino.Core().compile_model(tmp_path / "find.xml", "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+    layers = [layer.get_rt_info() for layer in model.get_runtime_model().get_ordered_ops()]
+    kinds = ("Convolution", "FullyConnected", "MatMul")
+    products = [layer["runtimePrecision"].astype(str) for layer in layers if layer["layerType"].astype(str) in kinds]
+    assert products.count("f32") >= 4, products
+    assert products.count("bf16") >= 8, products
 
 
 @pytest.mark.parametrize(
