@@ -264,12 +264,14 @@ def test_processes_find_the_same(root, monkeypatch):
 
 
 INTERRUPTED = """
+import sys
 import time
 from pathlib import Path
 from lib.data import checking
 
 def slow(frames, quick):
-    print("opening", flush=True)
+    sys.stdout.write("opening\\n")  # in one piece: two processes share the pipe
+    sys.stdout.flush()
     time.sleep(0.2)
     return [(72, 96)] * len(frames)
 

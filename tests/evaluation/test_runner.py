@@ -472,13 +472,13 @@ def test_two_commands_give_what_one_gives_and_track_nothing_twice(
     tmp_path: Path, folder: ResultsFolder, alone: ResultsFolder, make_sequence: MakeSequence, start: Start
 ) -> None:
     sequences = [make_sequence(f"s{i:02d}", first=(10 + i, 12, 16, 9)) for i in range(20)]
-    failing = make_sequence("failing", first=(50, 12, 16, 8))
+    failing = make_sequence("failing", first=(50, 12, 16, 6))
     run(sequences, ToyEngine(alone.path), alone)
     # Without waiting, the one that finds nothing left to take may end before the other's last sequence has failed.
     commands = [start([*sequences, failing], ToyEngine(tmp_path), folder, wait=True) for _ in range(2)]
     outputs = [command.communicate(timeout=120) for command in commands]
     for out, err in outputs:
-        assert "FAILED failing: RuntimeError: two lines" in out, err
+        assert "FAILED failing: KeyError: 'two\\nlines'" in out, err
         assert "Traceback" not in err
     names = [words[1:] for words in begun(tmp_path)]
     assert all(names) and len(names) == 2  # both had some

@@ -34,8 +34,7 @@ class ToyEngine:
     * 6: yields a failure that is not explained;
     * 7: takes its time;
     * 8: raises, as the network does;
-    * 9: takes a moment;
-    * 10: raises, unless the sequence is alone.
+    * 9: takes a moment.
 
     In ``folder`` each process leaves a file with the most sequences it was built for and those that it began.
     """
@@ -66,7 +65,7 @@ class ToyEngine:
                 try:
                     mean = float(read_image(sequence.frames[len(rows)]).mean())
                     if len(rows) == 2:
-                        accident(int(sequence.boxes[0, 3]), alone=len(running) == 1)
+                        accident(int(sequence.boxes[0, 3]))
                 except (ValueError, KeyError) as error:
                     del running[sequence]
                     yield sequence, failure_of(error)
@@ -81,7 +80,7 @@ class ToyEngine:
             show(sum(map(len, running.values())))
 
 
-def accident(kind: int, alone: bool) -> None:
+def accident(kind: int) -> None:
     """What happens to a sequence whose first box has this height."""
     if kind == 3:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -93,7 +92,7 @@ def accident(kind: int, alone: bool) -> None:
         raise KeyError("two\nlines")
     elif kind == 7:
         time.sleep(60)
-    elif kind == 8 or (kind == 10 and not alone):
+    elif kind == 8:
         raise RuntimeError("two\nlines")
     elif kind == 9:
         time.sleep(0.1)

@@ -94,7 +94,8 @@ def test_stages_equal_the_recorded(outputs):
             )
         for stage in ("layer0", "encoder"):
             recorded = GOLDEN[f"{which}{stage}_{name}_slice"]
-            assert differs(found[f"{stage}_{name}"][0, :: step * step, :16], recorded) <= 1e-4
+            # Values up to 4; the order of float32's sums moves them by 1.5e-4 from one kind of processor to another.
+            assert differs(found[f"{stage}_{name}"][0, :: step * step, :16], recorded) <= 3e-4
     assert differs(found["fused"][0, ::64, :16], GOLDEN[f"{which}fused_slice"]) <= 1e-4
     assert list(found["fused"].shape) == GOLDEN[f"{which}fused_shape"].tolist()
 
