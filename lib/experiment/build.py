@@ -30,6 +30,7 @@ from lib.models.registry import MODELS
 from lib.models.released import NO_TABLE, LoadReport, load_file
 from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
+from lib.runtime.cores import usable_cores
 from lib.runtime.process import Process
 from lib.runtime.unpickling import is_plain_tree, read_inert
 from lib.training.actor import Actor
@@ -131,7 +132,7 @@ def engine_factory(
         network = build_network(experiment, checkpoint, device, dataset, compiled, captured)
         finders = 1
         if network.device == "cpu" and not compiled:
-            finders = torch.get_num_threads()
+            finders = usable_cores()
             torch.set_num_threads(1)
         return Engine(network, batch or network.suggested_batch, finders, most, template_of=template_of)
 

@@ -127,7 +127,7 @@ def _last_checkpoint(run: Path) -> Path:
 def _checked_experiment(
     config: str | None, checkpoint: Path, overrides: Many[str], run: str | None
 ) -> ExperimentConfig:
-    """The experiment to test a checkpoint with, of which the checkpoint's weights are."""
+    """The experiment to test a checkpoint with; raises unless the checkpoint's weights fit it."""
     if config:
         experiment = load_experiment(config, overrides, run)
     else:

@@ -51,7 +51,6 @@ def check_here(form: Form) -> None:
     if form.kind in _EXPORTED:
         check_form(*form)
     if form.kind == "openvino":
-
         check_openvino_precision(form.precision, form)
 
 

@@ -29,7 +29,7 @@ _TESTS_AT_ONCE, _TESTS_SECONDS = 4, 200
 
 
 class Part(NamedTuple):
-    """A table of a plan: what is measured of which experiments."""
+    """A table of a plan: the experiments and the measurements of each."""
 
     title: str
     experiments: tuple[str, ...]

@@ -51,7 +51,7 @@ class ModelReport:
         write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
 
     def text(self, counts: bool = True) -> str:
-        """The tables for a terminal, those that have a line; without ``counts`` not that of costs."""
+        """The tables for a terminal; empty ones are left out, and without ``counts`` the table of costs too."""
         lines = ["; ".join(f"{name} {value}" for name, value in self.machine.items())]
         lines += ["overrides: " + " ".join(self.overrides)] if self.overrides else []
         lines += [_settings_line(self.settings)] if self.settings else []
