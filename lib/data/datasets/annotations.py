@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.data.datasets.texts import parse_rows, parse_values
 from lib.data.source import Source
 from lib.data.types import FrameFiles, NumberedNames
 
 LISTS = "lists"
-# So much of a wrong text is shown: a file that is no text may be one long line.
-_SHOWN = 60
+UNPACK = "unpack the sequence again"
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
@@ -25,38 +25,28 @@ def read_names(source: Source, key: str) -> list[str]:
     return [line.strip() for line in source.text(key).splitlines() if line.strip()]
 
 
-def read_numbers(
-    source: Source, key: str, rows: int | None, columns: int, remedy: str = "unpack the sequence again"
-) -> np.ndarray:
-    """float64 ``[rows, columns]`` of a text file, one row a line, separated by commas, blanks or tabs.
+def read_numbers(source: Source, key: str, rows: int | None, columns: int, remedy: str = UNPACK) -> np.ndarray:
+    """float64 ``[rows, columns]`` of a text file, one row a line, as ``lib.data.datasets.texts`` reads numbers.
 
     ``rows`` None takes as many as there are, at least one. Raises ``ValueError`` naming file, line and ``remedy``.
-    Parsed by hand: numpy's readers are no faster for a few hundred rows and do not say which line is wrong.
     """
-    lines = source.text(key).rstrip().split("\n")
-    try:
-        table = [list(map(float, line.replace(",", " ").split())) for line in lines]
-        whole = set(map(len, table)) == {columns}
-    except ValueError:
-        whole = False
-    if not whole:
-        raise _wrong_line(source, key, lines, columns, remedy)
+    table = parse_rows(source.text(key), columns, source.location(key), remedy)
+    if len(table) == 0:
+        raise ValueError(f"{source.location(key)}: is empty; {remedy}")
     if rows is not None and len(table) != rows:
         raise ValueError(f"{source.location(key)}: {len(table)} rows, but its sequence needs {rows}; {remedy}")
-    return np.array(table, dtype=np.float64)
+    return table
 
 
 def read_flags(source: Source, key: str, count: int) -> np.ndarray:
     """bool ``[count]`` of a file of 0 and 1, on one line or one a line, with commas, blanks or tabs between."""
-    words = source.text(key).replace(",", " ").split()
-    if any(word not in ("0", "1") for word in words):
-        wrong = next(word for word in words if word not in ("0", "1"))[:_SHOWN]
-        raise ValueError(f"{source.location(key)}: holds {wrong!r}, not only 0 and 1; unpack the sequence again")
-    if len(words) != count:
-        raise ValueError(
-            f"{source.location(key)}: {len(words)} flags, but its sequence needs {count}; unpack the sequence again"
-        )
-    return np.array([word == "1" for word in words])
+    values = parse_values(source.text(key), source.location(key), UNPACK)
+    wrong = values[~np.isin(values, (0, 1))]
+    if len(wrong):
+        raise ValueError(f"{source.location(key)}: holds {wrong[0]:g}, not only 0 and 1; {UNPACK}")
+    if len(values) != count:
+        raise ValueError(f"{source.location(key)}: {len(values)} flags, but its sequence needs {count}; {UNPACK}")
+    return values == 1
 
 
 def has_area(boxes: np.ndarray) -> np.ndarray:
@@ -117,20 +107,6 @@ def package_list(name: str) -> str:
 def stem(name: str) -> str:
     """A file's name without its last suffix."""
     return PurePosixPath(name).stem
-
-
-def _wrong_line(source: Source, key: str, lines: Names[str], columns: int, remedy: str) -> ValueError:
-    """What to say of the first line that is not ``columns`` numbers."""
-    number, line = next((n, line) for n, line in enumerate(lines, start=1) if not _is_row(line, columns))
-    wanted = "a number" if columns == 1 else f"{columns} numbers"
-    return ValueError(f"{source.location(key)}: line {number} is {line.strip()[:_SHOWN]!r}, not {wanted}; {remedy}")
-
-
-def _is_row(line: str, columns: int) -> bool:
-    try:
-        return len([float(word) for word in line.replace(",", " ").split()]) == columns
-    except ValueError:
-        return False
 
 
 class Listed(NamedTuple):

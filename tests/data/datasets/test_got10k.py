@@ -107,6 +107,9 @@ def damage(root, kind: str) -> str:
     if kind == "label short":
         (folder / "cover.label").write_text("8\n8\n")
         return rf"{FIRST}/cover\.label: 2 rows, but its sequence needs 3"
+    if kind == "label of no cover":
+        (folder / "cover.label").write_text("8\nnan\n8\n")
+        return rf"{FIRST}/cover\.label: holds more than 0 to 8; unpack"
     if kind == "label missing":
         (folder / "absence.label").unlink()
         return rf"{FIRST}/absence\.label: No such file"
@@ -118,7 +121,7 @@ def damage(root, kind: str) -> str:
 @pytest.mark.parametrize(
     "kind",
     ["no root", "no list", "empty list", "no folder", "no images", "image missing", "label short", "label missing",
-     "text", "too few", "too many", "gap"],
+     "label of no cover", "text", "too few", "too many", "gap"],
 )  # fmt: skip
 def test_a_broken_copy_is_one_line_that_names_the_file(write_got10k, kind):
     root = write_got10k("train", [3])

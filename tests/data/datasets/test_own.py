@@ -172,7 +172,7 @@ def test_several_videos_beside_one_groundtruth(tmp_path):
     ("1,2,3,4\n1,2,3,4\n", r"groundtruth\.txt: 2 rows for 4 frames; write one for each frame, or the first"),
     ("x,y,w,h\n1,2,3,4\n", r"groundtruth\.txt: line 1 is 'x,y,w,h', not 4 numbers; a line is x,y,w,h"),
     ("1,2,3,4\n1,2,3\n", r"groundtruth\.txt: line 2 is '1,2,3', not 4 numbers; a line is x,y,w,h"),
-    ("", r"groundtruth\.txt: line 1 is '', not 4 numbers; a line is x,y,w,h"),
+    ("", r"groundtruth\.txt: is empty; a line is x,y,w,h"),
 ])  # fmt: skip
 def test_wrong_rows(tmp_path, text, message):
     write_sequence(tmp_path / "car")
