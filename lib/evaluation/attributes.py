@@ -83,7 +83,7 @@ def _by_attribute(
 def _read(file: Path | Traversable) -> tuple[dict[str, str], dict[str, list[str]]]:
     """The two tables of a file, checked."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_bytes())
     except OSError as error:
         raise ValueError(f"{file}: the attributes cannot be read ({error.strerror})") from error
     except ValueError as error:

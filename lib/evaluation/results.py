@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import platform
-import re
 import time
 from collections import abc
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from lib.data.datasets.texts import decode_text, parse_rows
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.claims import holding
@@ -28,6 +28,7 @@ from lib.runtime.files import file_sha256, replacing
 
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
 LEGACY_INT = "legacy_int"
+_AGAIN = "track the sequence again"
 
 logger = logging.getLogger(__name__)
 
@@ -230,51 +231,18 @@ def sweep_warning(manifest: Mapping[str, Any]) -> str:
 
 
 def read_rows(file: Path, columns: int) -> np.ndarray:
-    """A text file of numbers, ``columns`` a line, between commas, tabs or blanks: float64 ``[N, columns]``.
+    """A text file of numbers that was written here, ``columns`` a line: float64 ``[N, columns]``.
 
-    Raises ``ResultsError`` for a missing file and for a line that holds anything else.
+    Raises ``ResultsError`` for a missing file, for a line that holds anything else, and for a last line without an end.
     """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{file}: cannot be read ({error}); track the sequence again") from error
-    return parse_rows(text, columns, file)
-
-
-def parse_rows(text: str, columns: int | None, source: str | Path) -> np.ndarray:
-    """Lines of numbers between commas, tabs or blanks, of a file that ``source`` names: float64 ``[N, columns]``.
-
-    ``columns`` None takes as many as the first line has. NaN and infinities are numbers; empty lines at the end are
-    nothing. Raises ``ResultsError`` for the first line that holds anything else.
-    """
-    if not text.strip():
-        return np.empty((0, columns or 1))
-    lines = text.rstrip().split("\n")
-    if columns is None:
-        columns = len(_numbers(lines[0]) or "1")
+        data = file.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"{file}: cannot be read ({error.strerror}); {_AGAIN}") from error
     try:
-        numbers = np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
-    except ValueError:
-        pass  # not the same signs between all, or no number: told apart below, line by line
-    else:
-        if numbers.shape == (len(lines), columns):  # an empty line would be left out
-            return numbers
-    rows = [_numbers(line) for line in lines]
-    for number, row in enumerate(rows, start=1):
-        if row is None or len(row) != columns:
-            wanted = f"{columns} number{'s' * (columns > 1)}"
-            raise ResultsError(f"{source}: line {number} is {lines[number - 1].rstrip()[:60]!r}, not {wanted}")
-    return np.array(rows, dtype=np.float64).reshape(-1, columns)
-
-
-def _numbers(line: str) -> list[float] | None:
-    """The numbers of a line, None if there is anything else; Python's own 1_000 is no number in a file."""
-    if "_" in line:
-        return None
-    try:
-        return [float(word) for word in re.split(r"\s*[,\s]\s*", line.strip())]
-    except ValueError:
-        return None
+        return parse_rows(decode_text(data, file), columns, file, _AGAIN, ended=True)
+    except ValueError as error:
+        raise ResultsError(str(error)) from error
 
 
 def _rows(values: np.ndarray) -> str:

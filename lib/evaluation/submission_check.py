@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.data.datasets.texts import is_cut
+
 FIRST_BOX_TOLERANCE = 1.0  # pixels: results that others truncated to integers are the given box still
 _REPETITIONS = 15  # VOT's number, the most that any toolkit runs; GOT-10k's runs 3
 _SHOWN = 3  # examples a kind of finding
@@ -187,6 +189,8 @@ def _read_table(file: str, data: bytes, columns: range) -> tuple[np.ndarray | No
         if len(row) not in columns or len(row) != len(rows[0]):
             wanted = " or ".join(map(str, columns)) if len(columns) < 3 else f"{columns[0]} to {columns[-1]}"
             return None, [Finding("wrong columns", file, f"line {number} has {len(row)} numbers, not {wanted}")]
+    if is_cut(text):
+        return None, [Finding("line cut short", file, f"line {len(lines)} is {lines[-1][:60]!r}, the end of the file")]
     return np.array(rows), []
 
 

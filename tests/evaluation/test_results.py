@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.results import ResultsError, ResultsFolder, open_results, parse_rows, read_rows
+from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
 from lib.inference.tracks import Track
 
 MakeSequence = Callable[..., Sequence]
@@ -111,7 +111,7 @@ def test_a_folder_of_other_settings_is_never_reused(tmp_path: Path) -> None:
             open_toy(tmp_path, None, threshold=0.0)
 
 
-@pytest.mark.parametrize("damage", ["shorter", "longer", "torn", "empty", "letters", "binary"])
+@pytest.mark.parametrize("damage", ["shorter", "longer", "torn", "in a number", "no end", "empty", "letters", "binary"])
 def test_a_damaged_box_file_is_not_finished(tmp_path: Path, make_sequence: MakeSequence, damage: str) -> None:
     sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
     folder.write(sequence, track_of(sequence))
@@ -121,6 +121,8 @@ def test_a_damaged_box_file_is_not_finished(tmp_path: Path, make_sequence: MakeS
         "shorter": "".join(lines[:3]),
         "longer": "".join([*lines, lines[0]]),
         "torn": "".join(lines)[:-30],
+        "in a number": "".join(lines)[:-3],
+        "no end": "".join(lines)[:-1],
         "empty": "",
         "letters": "".join(lines[:3]) + "a,b,c,d\n",
         "binary": b"\xff\xfe\x00",
@@ -140,39 +142,6 @@ def test_results_of_other_data_under_the_same_name_are_not_finished(
     other = replace(sequence, boxes=sequence.boxes + [0, 0.5, 0, 0])
     assert folder.is_finished(sequence)
     assert not folder.is_finished(other)
-
-
-@pytest.mark.parametrize("separator", [",", "\t", " ", ", ", "   "])
-def test_rows_may_be_separated_as_other_code_does(tmp_path: Path, separator: str) -> None:
-    rows = [[1, 2.5, -3, 4e1], [5, 6, float("nan"), 8]]
-    (tmp_path / "rows.txt").write_text("\n".join(separator.join(map(str, row)) for row in rows))
-    np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt", columns=4), rows)
-
-
-def test_lines_read_at_once_and_one_by_one_are_the_same_numbers() -> None:
-    """A comma and a blank in one line of the file make all of it be read the slow way."""
-    rows = np.random.default_rng(0).normal(0, 1e3, (50, 4)).astype(np.float32)
-    rows[3, 1], rows[7, 2] = np.nan, -np.inf
-    text = "".join(",".join(repr(float(value)) for value in row) + "\n" for row in rows)
-    whole = parse_rows(text, 4, "a.txt")
-    assert whole.dtype == np.float64
-    np.testing.assert_array_equal(whole, rows)
-    np.testing.assert_array_equal(parse_rows(text + "1,2 3,4\n", 4, "a.txt"), [*rows, [1, 2, 3, 4]])
-    np.testing.assert_array_equal(parse_rows(text, None, "a.txt"), rows)
-
-
-@pytest.mark.parametrize(("text", "columns", "reason"), [
-    ("1,2,3,4\n1,2,3\n", 4, "line 2 is '1,2,3', not 4 numbers"),
-    ("1 2 3\n1 2 3 4 5\n", 4, "line 1 is '1 2 3', not 4 numbers"),
-    ("1,,2 3,4\n", 4, "line 1"),
-    ("1\n2,3\n", None, "line 2 is '2,3', not 1 number"),
-    ("time\n", None, "line 1 is 'time', not 1 number"),
-    ("1_000\n", 1, "line 1"),
-    ("0x10\n", 1, "line 1"),
-])  # fmt: skip
-def test_the_first_line_that_is_something_else_is_named(text: str, columns: int | None, reason: str) -> None:
-    with pytest.raises(ResultsError, match=f"a.txt: {reason}"):
-        parse_rows(text, columns, "a.txt")
 
 
 def test_integers_are_written_on_request_beside_the_floats(tmp_path: Path, make_sequence: MakeSequence) -> None:

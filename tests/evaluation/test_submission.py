@@ -350,6 +350,7 @@ def test_repetitions_of_got10k(tmp_path):
     (GOT, lambda text: text.replace("23.314", "1,1"), "wrong columns", "line 2 has 5 numbers, not 4"),
     (GOT, lambda text: text + "1,2,3,4\n", "wrong number of rows", "4 for 3 frames"),
     (VIDEO, lambda text: text[: text.index("\n")], "wrong number of rows", "1 for 3 frames"),
+    (GOT, lambda text: text[:-2], "line cut short", "line 3 is '"),
     (TIMES, lambda text: text + text, "wrong number of rows", "6 times for 3 frames"),
     (TIMES, lambda text: text.replace("0.1", "0.1,0.1"), "wrong columns", "line 1 has 2 numbers, not 1"),
     (TIMES, lambda text: text.replace("0.1", "-0.1", 1), "negative time", "line 1"),
