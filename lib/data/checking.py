@@ -42,12 +42,17 @@ KINDS = {
     "no_area": "boxes without area, though the target is not said to be absent",
     "no_number": "boxes with a number missing, though the target is visible",
     "outside": "boxes wholly outside the image, though the target is visible",
+    "fractions": "boxes no larger than a pixel in all of a sequence, as fractions of the image are; pixels are wanted",
+    "corners": "boxes that look like x1,y1,x2,y2 in all of a sequence; x,y,w,h is wanted",
 }
 # Of these a sequence is part of what its folder holds (a range of frames, the frames or images that show an object), so
 # an image without a row is in order.
 PARTS_OF_FOLDERS = ("coco", "imagenet_vid", "nfs", "otb", "tc128", "uav", "vot18", "vot20", "vot22")
 
 EXAMPLES = 3
+# In so many frames, evenly over a sequence, places and sizes are compared (``_are_corners``): between two of them a
+# target moves by more than its box is rounded by.
+_PARTS = 9
 # Images that a process is handed at a time: worth the handing over, and few enough to spread one long video.
 PIECE = 64
 
@@ -354,6 +359,27 @@ def _degenerate(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape])
         height[row], width[row] = shapes.get(row, (np.inf, np.inf))
     x, y, w, h = boxes.T
     yield "outside", area & visible & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
+    shown = boxes[area]
+    # An object of a pixel is no rarity among images; there the place has to be a fraction too.
+    fractions = len(shown) > 0 and (shown[:, 0 if sequence.image_set else 2 :] <= 1).all()
+    yield "fractions", area & fractions
+    yield "corners", area & _are_corners(shown, np.stack((width, height), axis=1)[area])
+
+
+def _are_corners(boxes: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether rows ``[N, 4]`` in images of width and height ``sizes`` [N, 2] look like x1,y1,x2,y2 rather than x,y,w,h.
+
+    All of them are corners of a box within the image, and either most reach out of it by more than a pixel as x,y,w,h,
+    or what would be the size changes with the place, more than twice as much as the size between the corners does.
+    """
+    start, end = boxes[:, :2], boxes[:, 2:]
+    if len(boxes) == 0 or not ((end > start) & (end <= sizes + 1)).all():
+        return False
+    if (start + end > sizes + 1).any(axis=1).mean() > 0.5:
+        return True
+    parts = np.linspace(0, len(boxes) - 1, min(len(boxes), _PARTS)).astype(int)
+    of_end, of_size = (np.abs(np.diff(values[parts], axis=0)).sum() for values in (end, end - start))
+    return len(parts) > 2 and of_end > len(parts) and of_end > 2 * of_size
 
 
 class _Folders:
