@@ -62,8 +62,26 @@ def parse_rows(text: str, columns: int | None, source: object, remedy: str, ende
     Raises ``ValueError`` naming source, line and ``remedy`` for the first line that is anything else (see
     ``parse_numbers``), and for a last line that was cut short (see ``is_cut``, also for ``ended``).
     """
+    lines = text_lines(text)
+    table = _read_at_once(lines) if lines and text.isascii() else None
+    if table is None or table.shape != (len(lines), columns or table.shape[1]):
+        table = _read_by_line(lines, columns, source, remedy)
+    if is_cut(text, ended):
+        raise line_error(source, len(lines), lines[-1], "cut short", remedy)
+    return table
+
+
+def _read_at_once(lines: list[str]) -> np.ndarray | None:
+    """The numbers of lines that have the same sign between all, several times as fast; None if there are others."""
+    try:
+        return np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
+    except ValueError:
+        return None
+
+
+def _read_by_line(lines: list[str], columns: int | None, source: object, remedy: str) -> np.ndarray:
     rows = []
-    for number, line in enumerate(text_lines(text), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             row = parse_numbers(line)
         except ValueError:
@@ -73,8 +91,6 @@ def parse_rows(text: str, columns: int | None, source: object, remedy: str, ende
             wanted = "a number" if columns == 1 else f"{columns} numbers"
             raise line_error(source, number, line, f"not {wanted}", remedy)
         rows.append(row)
-    if rows and is_cut(text, ended):
-        raise line_error(source, len(rows), text_lines(text)[-1], "cut short", remedy)
     return np.array(rows, dtype=np.float64).reshape(-1, columns or 1)
 
 

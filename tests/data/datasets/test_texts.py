@@ -25,11 +25,14 @@ def test_ways_to_write_the_same_row(line):
     assert parse_numbers(line) == [20, 12, 24, 18]
 
 
-@pytest.mark.parametrize("line", [
+REFUSED = [
     "20,,12,24,18", ",20,12,24,18", "20,12,24,18,,", "20,12,24,,", ",", "", " ", "2_4,1,2,3", "20;12;24;18", "1,2,3,4e",
     "20,12,24,-", "20,12,24,.", "\u0662\u0664", "\uff12,1", "20\u00a012", "x", "'20'", "20,12,\x0024,18", "1.5.2",
     "1,5 2,,0", "0x10",
-])  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", REFUSED)
 def test_what_is_no_row_of_numbers(line):
     with pytest.raises(ValueError):
         parse_numbers(line)
@@ -37,6 +40,15 @@ def test_what_is_no_row_of_numbers(line):
 
 def test_what_is_not_finite_is_a_number():
     np.testing.assert_array_equal(parse_numbers("nan,NaN,-inf,Infinity"), [np.nan, np.nan, -np.inf, np.inf])
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_rows_are_refused_by_the_same_rule(line):
+    """A table is read at once where that is possible, by a reader that must take nothing more."""
+    for text in (line, f"1,2,3,4\n{line}\n1,2,3,4\n", f"1 2 3 4\n{line}\n1 2 3 4\n", f"1\n{line}\n1\n"):
+        if text.strip():
+            with pytest.raises(ValueError, match="a.txt: line"):
+                parse_rows(text, None, "a.txt", "")
 
 
 def test_one_number():
@@ -58,6 +70,7 @@ def test_rows_are_those_that_numpy_reads(separator, end, mark):
     assert table.dtype == np.float64
     np.testing.assert_array_equal(table, rows)
     np.testing.assert_array_equal(table, np.loadtxt(lines, delimiter=separator.strip() or None))
+    np.testing.assert_array_equal(parse_rows("\n".join([*lines, "1,2 3,4,"]), 4, "a.txt", ""), [*rows, [1, 2, 3, 4]])
     np.testing.assert_array_equal(parse_values("\n".join(lines), "a.txt", ""), rows.ravel())
 
 
