@@ -95,7 +95,10 @@ def _read_by_line(lines: list[str], columns: int | None, source: object, remedy:
 
 
 def parse_values(text: str, source: object, remedy: str) -> np.ndarray:
-    """float64 ``[N]``: all numbers of a text, any number of them on a line; raises as ``parse_rows`` does."""
+    """float64 ``[N]``: all numbers of a text, any number of them on a line.
+
+    Raises ``ValueError`` naming source, line and ``remedy`` for the first line that is anything else.
+    """
     values: list[float] = []
     for number, line in enumerate(text_lines(text), start=1):
         try:
@@ -106,10 +109,11 @@ def parse_values(text: str, source: object, remedy: str) -> np.ndarray:
 
 
 def is_cut(text: str, ended: bool = False) -> bool:
-    """Whether the last line of a text lost its end, as far as that can be known: it has no line end, and
+    """Whether the last line of a text of numbers was cut, as far as that can be known: it has no line end, and
 
     * its writer ends every line, or there are fewer lines than there must be, as the caller knows (``ended``);
     * or it has fewer words than the line before;
+    * or its last number ends in its point, or is the beginning of the one above (1 below 18, not 18 below 18.5);
     * or its last number has fewer decimals than all numbers before, which are equal in that.
     """
     lines = text_lines(text)
@@ -118,8 +122,12 @@ def is_cut(text: str, ended: bool = False) -> bool:
     words = [line.replace(",", " ").split() for line in lines]
     if ended or len(words[-1]) < len(words[-2:][0]):
         return True
-    *decimals, last = (len(word.partition(".")[2]) for row in words for word in row)
-    return len(decimals) >= _FIXED and len(set(decimals)) == 1 and last < decimals[0]
+    *before, (whole, point, decimals) = (word.partition(".") for row in words for word in row)
+    above = words[-2:][0][-1].partition(".")[0]
+    if (point and not decimals) or (whole and whole != above and above.startswith(whole)):
+        return True
+    places = {len(word[2]) for word in before}
+    return len(before) >= _FIXED and len(places) == 1 and len(decimals) < places.pop()
 
 
 def line_error(source: object, number: int, line: str, wrong: str, remedy: str) -> ValueError:

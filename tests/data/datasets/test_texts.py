@@ -86,6 +86,7 @@ def test_rows_are_those_that_numpy_reads(separator, end, mark):
     ("1,2,3,4\n" * 3 + "1,2,3,", 4, "line 4 is '1,2,3,', not 4 numbers"),
     ("x" * 10_000, 1, f"line 1 is '{'x' * 60}', not a number"),
     ("1.0,2.0,3.0,4.0\n1.0,2.0,3.0,4", 4, "line 2 is '1.0,2.0,3.0,4', cut short"),
+    ("20,12,24,18\n" * 3 + "20,12,24,1", 4, "line 4 is '20,12,24,1', cut short"),
 ])  # fmt: skip
 def test_the_first_line_that_is_something_else_is_named(text, columns, wrong):
     with pytest.raises(ValueError) as caught:
@@ -142,6 +143,13 @@ def test_a_file_of_a_fixed_format_is_never_cut_unseen(places):
     ("1,2,3.5,4.5", False, False),
     ("230.44,153.02,61.31,45.8", False, False),  # one row, whose last number may end in a 0 that is not written
     ("1.5,2,3,4\n5,6,7,8", False, False),
+    ("20,12,24,18\n23,14,24,1", False, True),
+    ("20,12,24,18.25\n23,14,24,1", False, True),
+    ("20,12,24,18.25\n23,14,24,18.", False, True),
+    ("20,12,24,18.25\n23,14,24,18", False, False),
+    ("20,12,24,18\n23,14,24,18", False, False),
+    ("20,12,24,18\n23,14,24,.5", False, False),
+    ("20,12,24,18\n23,14,24,9", False, False),
 ])  # fmt: skip
 def test_a_last_line_without_an_end_was_cut_as_far_as_that_is_known(text, ended, cut):
     assert is_cut(text, ended) == cut
