@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +21,9 @@ from lib.data.libturbojpeg import Region
 if TYPE_CHECKING:
     from lib.data.source import Location
 
-# By Pillow's names: what OpenCV reads, whatever the file's suffix is, without the JPEGs.
-_FORMATS = ("PNG", "BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "SUN")
+_PNG = b"\x89PNG\r\n\x1a\n"
+# By Pillow's names: what OpenCV reads beside JPEG and PNG, whatever the file's suffix is.
+_FORMATS = ("BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "SUN")
 # What an image may have: its three colours take 400 MB, and a frame of an 8K video has a quarter of it.
 MAX_PIXELS = 2**27
 SHRINKS = {
@@ -139,6 +141,9 @@ def _describe(data: bytes) -> tuple[int, int | float]:
     can be read."""
     if data.startswith(START):
         bits, height, width = read_frame(data) or (8, 0, 0)
+        return bits, height * width
+    if data.startswith(_PNG) and len(data) > 24:
+        width, height, bits = struct.unpack_from(">IIB", data, len(_PNG) + 8)
         return bits, height * width
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:

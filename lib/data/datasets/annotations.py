@@ -77,7 +77,7 @@ def list_frames(source: Source, key: str, first: int | None = None) -> FrameFile
             f"{source.location(key)}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
         )
     row = shorten(names)  # nearly always, and of millions of names it spares most of the work
-    if not isinstance(row, NumberedNames) or row.first != (row.first if first is None else first):
+    if not isinstance(row, NumberedNames) or (first is not None and row.first > first):
         row = order_frames(names, source.location(key), first)
     return FrameFiles(source.location(key), row)
 

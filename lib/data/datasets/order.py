@@ -49,8 +49,8 @@ def order_frames(names: Names[str], folder: object, first: int | None = None) ->
     (1.jpg and 1.png, 1.jpg and 01.jpg), or first in a text (left_1.jpg and right_1.jpg), or all numbers have a minus.
 
     Raises ``LostFrameError`` where a number is left out. Frames are numbered by a step, the smallest between two of
-    them; if ``first`` is given, by 1 from there on. Whole numbers that are no multiples of a step apart are times, as
-    decimals are: they show no loss.
+    them; if ``first`` is given, by 1 from there or from a smaller number on. Whole numbers that are no multiples of a
+    step apart are times, as decimals are: they show no loss.
     """
     keys = {name: natural_order(PurePosixPath(name).stem) for name in names}
     ordered = sorted(names, key=lambda name: (keys[name], name))
@@ -86,7 +86,7 @@ def _ambiguous(folder: object, one: str, other: str) -> ValueError:
 def _refuse_lost(folder: object, names: Names[str], numbers: Names[int], first: int | None) -> None:
     """``LostFrameError`` for the first number that is left out of a row."""
     remedy = "copy or unpack the sequence again, or number the images in a row if none is lost"
-    if first is not None and numbers[0] != first:
+    if first is not None and numbers[0] > first:
         raise LostFrameError(f"{folder}: the first frame is {names[0]}, not number {first}; {remedy}", shorten(names))
     steps = [after - before for before, after in pairwise(numbers)]
     step = min(steps, default=1) if first is None else 1

@@ -127,7 +127,7 @@ def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameF
         head, tail = re.split(r"%(?:0\d+)?d", pattern)
         shape = re.compile(f"{re.escape(head)}([0-9]+){re.escape(tail)}")
         there = ((name, shape.fullmatch(name)) for name in source.names(folder_key))
-        names = [name for name, match in there if match and pattern % int(match[1]) == name]
+        names = [name for name, match in there if match and int(match[1]) > 0 and pattern % int(match[1]) == name]
         if names:
             order_frames(names, source.location(folder_key), first=1)
         count = len(names)
