@@ -37,7 +37,7 @@ KINDS = {
     "annotation": "sequences whose annotations or frames cannot be read",
     "rows": "sequences whose rows do not match their frames",
     "missing": "images that are missing",
-    "short": "sequences that lack frames by the header of their video, or by the numbers of their images",
+    "short": "sequences that lack frames",
     "unreadable": "images that cannot be read",
     "unnamed": "images that no row names",
     "size": "images of another size than their sequence's first",
