@@ -109,8 +109,8 @@ def _remove_abandoned(parent: Path) -> None:
     for folder in parent.glob(".*"):
         try:
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # another process has just finished or removed it, or it is no folder of ours
+        except OSError:
+            continue  # another process has just finished or removed it, or it is no folder, or not this user's
         try:
             locked = _lock(handle, wait=False)
             here = locked and folder.name.startswith(f".{socket.gethostname()}-")

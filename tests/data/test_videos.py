@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -156,6 +160,17 @@ def test_the_faster_of_two_processes_wins(tmp_path, monkeypatch):
     monkeypatch.setattr(videos, "_write_frames", slow)
     frames, _ = unpack_video(file, stamp(file), cache)
     assert len(frames) == 5 and list((cache / "videos").iterdir()) == [frames.folder]
+
+
+def test_a_disk_without_locks_is_cleaned_by_silence_alone(tmp_path, monkeypatch):
+    file, videos_folder = tmp_path / "car.avi", tmp_path / "cache" / "videos"
+    write_video(file)
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks available")))
+    for name in ("old", "new"):
+        (videos_folder / f".{socket.gethostname()}-{name}").mkdir(parents=True)
+    os.utime(videos_folder / f".{socket.gethostname()}-old", (0, time.time() - 400))
+    assert len(unpack_video(file, stamp(file), tmp_path / "cache")[0]) == 5
+    assert [path.name for path in videos_folder.glob(".*")] == [f".{socket.gethostname()}-new"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all"])

@@ -14,7 +14,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 # A sign counts where no letter or digit is before it. Of three or more numbers with points between them, such as a
 # date, each counts for itself; of two, the second is the first one's fraction.
-_NUMBER = re.compile(r"((?:(?<![^\W_])[+-])?(?:(?<![0-9][.,])[0-9]+[.,][0-9]+(?![.,]?[0-9])|[0-9]+))")
+_NUMBER = re.compile(r"((?:(?<![^\W_])[+-])?(?:(?<!\d[.,])\d+[.,]\d+(?![.,]?\d)|\d+))")
 
 Key = tuple[str | Decimal, ...]
 

@@ -24,6 +24,7 @@ from lib.data.types import NumberedNames
     ["frame 1.JPG", "frame 2.png", "frame 3.webp", "frame 4.jpeg"],
     ["0001_blurred.jpg", "0002.jpg", "0003_b7.jpg"],
     ["cam1_9.jpg", "cam1_10.jpg"],
+        ["٩.jpg", "١٠.jpg", "١١.jpg"],
     ["9_1403636579.jpg", "10_1403636620.jpg"],
     ["a.jpg", "b.jpg", "c.jpg"],
     ["x1a.jpg", "x1b.jpg"],
