@@ -30,6 +30,7 @@ setup(
         "tqdm>=4.66",
         "matplotlib>=3.8",
         "simplejpeg>=1.7",
+        "pillow>=10.3",
     ],
     extras_require={
         "jpeg4py": ["jpeg4py>=0.1.4"],

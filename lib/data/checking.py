@@ -21,21 +21,23 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.data.datasets.annotations import IMAGE_SUFFIXES, has_area
+from lib.data.datasets.annotations import has_area
 from lib.data.datasets.entry import Entry
+from lib.data.datasets.order import is_image
 from lib.data.datasets.registry import find_dataset
 from lib.data.images import ImageError, open_image
 from lib.data.source import Location, Source, Stamp, open_source
-from lib.data.types import FrameFiles, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, Sequence
 from lib.runtime.files import write_text
 
 KINDS = {
     "split": "splits that cannot be listed",
     "sequences": "sequences too few or too many",
     "names": "sequences of a name that another bears",
-    "annotation": "sequences whose annotations cannot be read",
+    "annotation": "sequences whose annotations or frames cannot be read",
     "rows": "sequences whose rows do not match their frames",
     "missing": "images that are missing",
+    "short": "sequences that lack frames",
     "unreadable": "images that cannot be read",
     "unnamed": "images that no row names",
     "size": "images of another size than their sequence's first",
@@ -319,6 +321,8 @@ def _content(sequence: Sequence) -> tuple:
 def _check_sequence(sequence: Sequence, results: list[Shape | Problem]) -> Iterator[Problem]:
     """The problems of one sequence; ``results`` are those of its frames."""
     frames, boxes = sequence.frames, np.asarray(sequence.boxes)
+    if SHORTFALL in sequence.meta:
+        yield Problem("short", sequence.name, 1, sequence.meta[SHORTFALL])
     for kind in ("missing", "unreadable"):
         failed = [result for result in results if isinstance(result, Problem) and result.kind == kind]
         if failed:
@@ -397,7 +401,7 @@ class _Folders:
         folder = frames.folder
         if folder not in self._left:
             self._first[folder] = sequence.name
-            self._left[folder] = {name for name in _names(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES}
+            self._left[folder] = {name for name in _names(folder) if is_image(name)}
         self._left[folder].difference_update(map(str, frames.names))
 
     def unnamed(self) -> Iterator[Problem]:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from lib.data.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
 from lib.data.datasets.registry import find_dataset
 from lib.data.source import Source, Stamp, open_source
-from lib.data.types import FrameFiles, NumberedNames, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
 
     They are kept in ``cache / indices``; as long as the files that were read (and the listings, and what was looked for
     in vain) have their size and time of change, and the package its readers and lists, nothing is read again. What is
-    damaged is made anew. Raises ``ValueError`` for data that cannot be read, and for a cache that cannot be written.
+    damaged is made anew. What sequences lack of their frames is logged each time. Raises ``ValueError`` for data that
+    cannot be read, and for a cache that cannot be written.
     """
     root, cache = Path(root).absolute(), Path(cache).absolute()
     source = open_source(root, cache)
@@ -72,6 +73,10 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
         name, split, len(index), index.lengths.sum(), done, time.monotonic() - start, path,
         sum(array.nbytes for array in columns.arrays.values()) / 1e6,
     )  # fmt: skip
+    # Asked of the letters first: an index may hold a million sequences.
+    if SHORTFALL.encode() in columns.arrays["meta.letters"].tobytes():
+        for shortfall in filter(None, (sequence.meta.get(SHORTFALL) for sequence in index)):
+            logger.warning("%s", shortfall)
     return index
 
 

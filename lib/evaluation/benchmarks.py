@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lib.data.datasets.registry import find_dataset
 from lib.data.index import open_dataset
 from lib.data.source import open_source
-from lib.data.types import Sequence
+from lib.data.types import SHORTFALL, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -90,10 +90,14 @@ def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
         sequences, unreadable = [], {}
         for entry in find_dataset(benchmark.dataset).entries(open_source(root, cache), benchmark.split):
             try:
-                sequences.append(entry.read())
+                sequence = entry.read()
             except ValueError as reason:
                 unreadable[entry.name] = str(reason)
                 logger.error("sequence %s cannot be read: %s", entry.name, reason)
+                continue
+            sequences.append(sequence)
+            if SHORTFALL in sequence.meta:
+                logger.warning("%s", sequence.meta[SHORTFALL])
         if not sequences or not unreadable:
             raise error
         return Readable(sequences, unreadable)

@@ -45,10 +45,12 @@ LAYOUTS = {"got10k_test": Layout(folders=True), "trackingnet": Layout(folders=Fa
 
 class Expected(NamedTuple):
     """What is known of a sequence without its ground truth: how many frames it has and its first box, float64 ``[4]``
-    xywh in pixels. None where the dataset is not on this disk."""
+    xywh in pixels. None where the dataset is not on this disk, or has a ``fault`` there: why the sequence cannot be
+    read."""
 
     frames: int | None = None
     first: np.ndarray | None = None
+    fault: str = ""
 
 
 class Finding(NamedTuple):
@@ -119,6 +121,8 @@ def check_files(
         findings.append(Finding("nested folder", nested, "the server looks at the root; zip what is in the folder"))
     known, rows = set(), 0
     for name, wanted in expected.items():
+        if wanted.fault:
+            findings.append(Finding("faulty sequence", name, wanted.fault))
         boxes_file, time_file = layout.boxes_file(name), layout.time_file(name)
         repetitions = layout.repetitions(name, files)
         own = [boxes_file, *repetitions, *([time_file] if time_file else [])]

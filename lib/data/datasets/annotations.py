@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.data.datasets.order import is_image, order_frames, shorten
 from lib.data.datasets.texts import parse_rows, parse_values
 from lib.data.source import Source
 from lib.data.types import FrameFiles, NumberedNames
 
 LISTS = "lists"
 UNPACK = "unpack the sequence again"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+_NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+")
 
 
 def read_names(source: Source, key: str) -> list[str]:
@@ -54,40 +55,26 @@ def has_area(boxes: np.ndarray) -> np.ndarray:
     return np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
 
 
-def list_frames(source: Source, key: str, suffixes: Names[str] = (".jpg",)) -> FrameFiles:
+def list_frames(source: Source, key: str, first: int | None = None) -> FrameFiles:
     """The image files of a folder whose names are numbers, in their order; other files are no frames.
 
-    Raises ``ValueError`` naming the folder if it is missing or has none.
+    Raises ``ValueError`` naming the folder if it is missing or has none, and for a frame that is lost or there twice
+    (``order_frames``).
     """
-    numbered = []
-    for name in source.names(key):
-        stem, dot, suffix = name.rpartition(".")
-        if dot + suffix in suffixes and stem.isdecimal():
-            numbered.append((int(stem), name))
-    if not numbered:
+    names = [name for name in source.names(key) if _NUMBERED.fullmatch(name) and is_image(name)]
+    if not names:
         raise ValueError(
-            f"{source.location(key)}: no images (<number>{suffixes[0]}) in the sequence's folder; "
-            "unpack the sequence again"
+            f"{source.location(key)}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
         )
-    return FrameFiles(source.location(key), shorten([name for _, name in sorted(numbered)]))
+    row = shorten(names)  # nearly always, and of millions of names it spares most of the work
+    if not isinstance(row, NumberedNames) or (first is not None and row.first > first):
+        row = order_frames(names, source.location(key), first)
+    return FrameFiles(source.location(key), row)
 
 
 def numbered_frames(source: Source, key: str, pattern: str, first: int, count: int) -> FrameFiles:
     """``count`` images of a folder named by a pattern (``%08d.jpg``); the disk is not asked whether they are there."""
     return FrameFiles(source.location(key), NumberedNames(pattern, first, count))
-
-
-def shorten(names: list[str]) -> Names[str]:
-    """The same names, as ``NumberedNames`` if a pattern gives them."""
-    match = re.fullmatch(r"(.*?)(\d+)(\D*)", names[0]) if names else None
-    if match is None:
-        return names
-    head, digits, tail = (part.replace("%", "%%") for part in match.groups())
-    for pattern in (f"{head}%0{len(digits)}d{tail}", f"{head}%d{tail}"):
-        numbered = NumberedNames(pattern, int(digits), len(names))
-        if list(numbered) == names:
-            return numbered
-    return names
 
 
 def find_folder(source: Source, keys: Names[str]) -> str:
@@ -143,8 +130,3 @@ def package_table(name: str) -> list[Listed]:
         )
         for entry in json.loads(package_list(name))
     ]
-
-
-def natural_order(name: str) -> list[str | int]:
-    """What to sort names by so that their numbers are compared as numbers: 9.jpg before 10.jpg."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]

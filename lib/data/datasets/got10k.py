@@ -53,7 +53,7 @@ def _rows(names: list[str], split: str, source: Source) -> list[str]:
 
 
 def _read_sequence(source: Source, key: str, name: str, first_box_only: bool) -> Sequence:
-    frames = list_frames(source, key)
+    frames = list_frames(source, key, first=1 if first_box_only else None)
     boxes = read_numbers(source, f"{key}/groundtruth.txt", 1 if first_box_only else len(frames), 4)
     visible, cover, absent = has_area(boxes), None, None
     if not first_box_only:

@@ -54,7 +54,7 @@ def _read_repacked(source: Source, listed: Listed) -> Sequence:
 
 def _read_released(source: Source, listed: Listed) -> Sequence:
     name = listed.name.removeprefix("nfs_")
-    frames = list_frames(source, f"{name}/30/{name}")
+    frames = list_frames(source, f"{name}/30/{name}", first=listed.first)
     boxes = _fit(source, f"{name}/30/{name}.txt", len(frames))
     if len(boxes) < len(frames):
         frames = frames[: len(boxes)]

@@ -13,16 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.datasets.annotations import (
-    UNPACK,
-    has_area,
-    natural_order,
-    numbered_frames,
-    package_list,
-    read_names,
-    stem,
-)
+from lib.data.datasets.annotations import UNPACK, has_area, numbered_frames, package_list, read_names, stem
 from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.regions import UNKNOWN, region_box
 from lib.data.datasets.texts import is_cut, line_error, parse_values, text_lines
 from lib.data.source import Source
@@ -117,7 +110,7 @@ def _read_properties(source: Source, key: str) -> dict[str, str]:
 
 
 def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameFiles:
-    """The images of the first channel there is: ``length`` of them, or as many as follow each other from number 1."""
+    """The images of the first channel there is: ``length`` of them, or all that there are from number 1 on."""
     channel = next((properties[f"channels.{c}"] for c in CHANNELS if f"channels.{c}" in properties), "")
     if not channel:
         channel = "color/" if source.is_folder(f"{key}/color") else ""
@@ -132,9 +125,13 @@ def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameF
     if length.isdecimal():
         count = int(length)
     else:
-        names, count = set(source.names(folder_key)), 0
-        while pattern % (count + 1) in names:
-            count += 1
+        head, tail = re.split(r"%(?:0\d+)?d", pattern)
+        shape = re.compile(f"{re.escape(head)}([0-9]+){re.escape(tail)}")
+        there = ((name, shape.fullmatch(name)) for name in source.names(folder_key))
+        names = [name for name, match in there if match and int(match[1]) > 0 and pattern % int(match[1]) == name]
+        if names:
+            order_frames(names, source.location(folder_key), first=1)
+        count = len(names)
     if count == 0:
         raise ValueError(f"{source.location(folder_key)}: no images ({pattern % 1} ...); {UNPACK}")
     return numbered_frames(source, folder_key, pattern, 1, count)

@@ -12,7 +12,6 @@ from lib.data.datasets.annotations import (
     read_flags,
     read_names,
     read_numbers,
-    shorten,
     stem,
 )
 from lib.data.source import Source
@@ -102,20 +101,25 @@ def test_names_without_empty_lines(tmp_path):
 
 
 def test_frames_are_numbers_in_their_order(tmp_path):
-    for name in ("10.jpg", "9.jpg", "2.png", "._9.jpg", "x.jpg", "3.txt"):
+    for name in ("10.jpg", "9.jpg", "11.png", "._9.jpg", "x.jpg", "3.txt"):
         (tmp_path / name).touch()
-    assert [frame.name for frame in list_frames(Source(tmp_path), "")] == ["9.jpg", "10.jpg"]
-    assert [frame.name for frame in list_frames(Source(tmp_path), "", (".jpg", ".png"))] == ["2.png", "9.jpg", "10.jpg"]
+    assert [frame.name for frame in list_frames(Source(tmp_path), "")] == ["9.jpg", "10.jpg", "11.png"]
+    assert len(list_frames(Source(tmp_path), "", first=9)) == 3
+    with pytest.raises(ValueError, match=f"^{tmp_path}: the first frame is 9.jpg, not number 1;"):
+        list_frames(Source(tmp_path), "", first=1)
 
 
-@pytest.mark.parametrize("pattern", ["%08d.jpg", "%d.jpg", "img_%05d.png", "100%%_%03d.jpg"])
-@pytest.mark.parametrize("first", [0, 8, 99])
-def test_a_pattern_stands_for_names_in_a_row(pattern, first):
-    names = [pattern % number for number in range(first, first + 5)]
-    short = shorten(names)
-    assert isinstance(short, NumberedNames) and list(short) == names
-    for other in (names[::2], names[::-1], [*names, "last.jpg"], ["a", "b"], []):
-        assert shorten(other) is other
+@pytest.mark.parametrize(("name", "message"), [
+    ("00000002.png", "00000002.jpg and 00000002.png are one frame twice"),
+    ("00000006.jpg", "00000006.jpg follows 00000004.jpg: 1 frame"),
+])  # fmt: skip
+def test_frames_that_are_lost_or_there_twice(tmp_path, name, message):
+    for number in range(1, 5):
+        (tmp_path / f"{number:08d}.jpg").touch()
+    assert isinstance(list_frames(Source(tmp_path), "", first=1).names, NumberedNames)
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=f"^{tmp_path}: {message}"):
+        list_frames(Source(tmp_path), "")
 
 
 def test_a_folder_is_found_in_order(tmp_path):

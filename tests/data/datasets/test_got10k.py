@@ -60,6 +60,17 @@ def test_the_test_split_has_one_box(write_got10k):
     np.testing.assert_array_equal(sequence.visible, [True])
 
 
+@pytest.mark.parametrize(("number", "message"), [
+    (1, r"Test_000001: the first frame is 00000002\.jpg, not number 1;"),
+    (3, r"Test_000001: 00000004\.jpg follows 00000002\.jpg: 1 frame\(s\) of it are lost;"),
+])  # fmt: skip
+def test_a_lost_frame_of_the_test_split(write_got10k, number, message):
+    root = write_got10k("test", [5], first_box_only=True)
+    (root / "test" / "GOT-10k_Test_000001" / f"{number:08d}.jpg").unlink()
+    with pytest.raises(ValueError, match=message):
+        read_got10k(root, "test")
+
+
 def test_rows_of_the_published_splits(tmp_path, monkeypatch):
     monkeypatch.setattr(got10k, "_read_sequence", lambda source, key, name, first_box_only: int(name))
     (tmp_path / "train").mkdir()

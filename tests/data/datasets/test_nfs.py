@@ -68,6 +68,15 @@ def test_released(tmp_path, caplog, rows, step, said):
     assert said in caplog.text and ("car_jumping.txt" in caplog.text) == bool(said)
 
 
+@pytest.mark.parametrize(
+    ("number", "message"), [(1, "the first frame is 00002.jpg, not number 1"), (9, "00010.jpg follows")]
+)
+def test_a_lost_frame_of_the_release_is_no_row_too_many(tmp_path, number, message):
+    write_released(tmp_path, FRAMES)
+    (tmp_path / "car_jumping" / "30" / "car_jumping" / f"{number:05d}.jpg").unlink()
+    refused("nfs", "nfs30", tmp_path, f"30/car_jumping: {message}", "nfs_car_jumping")
+
+
 def test_broken_copies(tmp_path):
     refused("nfs", "nfs30", tmp_path, "Gymnastics/30/Gymnastics: No such file")
     write_released(tmp_path, FRAMES - 2)

@@ -56,6 +56,17 @@ def test_images_beside_the_boxes(tmp_path):
     assert len(read_one("vot18", "vot2018", tmp_path, "ants1")) == 6
 
 
+def test_a_lost_frame_does_not_end_a_sequence_whose_length_is_not_stated(tmp_path):
+    folder = write_vot(tmp_path)
+    (folder / "color" / "00000000.jpg").touch()  # frames count from 1
+    assert len(read_one("vot18", "vot2018", tmp_path, "ants1")) == 6
+    write_boxes(folder / "groundtruth.txt", moving_boxes(1))
+    (folder / "color" / "00000004.jpg").unlink()
+    refused("vot18", "vot2018", tmp_path, r"ants1/color: 00000005\.jpg follows 00000003\.jpg: 1 frame")
+    (folder / "color" / "00000001.jpg").unlink()
+    refused("vot18", "vot2018", tmp_path, r"ants1/color: the first frame is 00000002\.jpg, not number 1")
+
+
 @pytest.mark.parametrize(("channel", "folder", "pattern"), [
     ("channels.color=color/%08d.jpg", "color", "%08d.jpg"),
     ("channels.color=rgb\\%06d.png", "rgb", "%06d.png"),
@@ -143,7 +154,8 @@ def damage(root: Path, kind: str) -> str:
         (folder / "groundtruth.txt").unlink()
         return r"ants1/groundtruth\.txt: No such file"
     if kind == "no images":
-        (folder / "color" / "00000001.jpg").unlink()
+        for image in (folder / "color").iterdir():
+            image.unlink()
         return r"ants1/color: no images \(00000001\.jpg \.\.\.\)"
     if kind == "image missing":
         (folder / "color" / "00000006.jpg").unlink()
