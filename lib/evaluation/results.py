@@ -26,7 +26,7 @@ from lib.evaluation.claims import holding
 from lib.inference.tracks import Track
 from lib.runtime.files import file_sha256, replacing
 
-CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
+CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
 LEGACY_INT = "legacy_int"
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,11 @@ class ResultsFolder:
     def manifest(self) -> dict[str, Any]:
         """What ``manifest.json`` says: where these results come from and how they were made."""
         return _read_manifest(self.path / "manifest.json")
+
+    def checksum(self) -> str | None:
+        """Of the checkpoint that these results are of: "sha256 ...", None without one."""
+        sha256 = self.manifest()["checkpoint_sha256"]
+        return f"sha256 {sha256}" if sha256 else None
 
     def write(self, sequence: Sequence, track: Track) -> None:
         """Keep a tracked sequence; ``ResultsError`` when the disk refuses, and an earlier result stays as it was."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lib.runtime.file_kinds import short
-from lib.runtime.files import replacing
-from lib.runtime.unpickling import CheckpointError, load_plain, read_inert
+from lib.runtime.files import file_sha256, replacing
+from lib.runtime.unpickling import CheckpointError, check_file, load_plain, read_inert
 
 FORMAT = 1
 TRAINING_KEYS = {
@@ -34,6 +34,12 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             f"{path}: cannot be saved ({cause.strerror}); make room or rights there, then run the same command again "
             "to go on from the last checkpoint saved"
         ) from error
+
+
+def checksum_of(path: Path) -> str:
+    """The checksum of a file as ``read_inert`` compares it, "sha256 ..."; CheckpointError if there is no file."""
+    check_file(path)
+    return f"sha256 {file_sha256(path)}"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

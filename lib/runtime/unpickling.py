@@ -145,6 +145,14 @@ class StoredTensor:
         return self.storage.numbers.as_strided(self.shape, self.stride, self.offset)
 
 
+def check_file(path: Path) -> None:
+    """Raises CheckpointError unless there is a file."""
+    if path.is_dir():
+        raise CheckpointError(f"{path}: a folder; name a checkpoint in it")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+
+
 def read_inert(path: Path, checksum: str | None = None) -> Any:
     """The content of a torch file: of the zip format, of the one before torch 1.6, or of a TorchScript archive, whose
     content is its tensors by name, as that of a safetensors file is. Tensors are ``StoredTensor`` (of a safetensors
@@ -154,10 +162,7 @@ def read_inert(path: Path, checksum: str | None = None) -> Any:
     open file that tensors are read from later. Raises CheckpointError for a file that is missing, damaged, of another
     checksum or no checkpoint, or that has instructions which torch does not write.
     """
-    if path.is_dir():
-        raise CheckpointError(f"{path}: a folder; name a checkpoint in it")
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
+    check_file(path)
     try:
         with ExitStack() as until_read:
             file = until_read.enter_context(open(path, "rb"))
@@ -266,7 +271,9 @@ def _compare(file: BinaryIO, checksum: str) -> None:
     algorithm, digits = checksum.split()
     found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(digits):
-        raise CheckpointError(f"its {algorithm} is {found} and should begin with {digits}")
+        raise CheckpointError(
+            f"its {algorithm} is {found} and should begin with {digits}: damaged, or replaced by another file"
+        )
 
 
 def _read(file: BinaryIO, size: int) -> Any:
