@@ -25,6 +25,7 @@ from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.claims import holding
 from lib.inference.tracks import Track
 from lib.runtime.files import file_sha256, replacing
+from lib.runtime.json_text import parse_json
 
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
 LEGACY_INT = "legacy_int"
@@ -151,7 +152,7 @@ class ResultsFolder:
         """The last failure of a sequence, if it was not finished since."""
         file = self._failed(name)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = parse_json(file.read_text(encoding="utf-8"))
             return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
         except FileNotFoundError:
             return None
@@ -330,7 +331,7 @@ def _now() -> str:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):
