@@ -62,10 +62,10 @@ def evaluate_checkpoints(
     ]
     trials = []
     for checkpoint, _, experiment in cases:
-        words = {"sweep": sweep.text} if sweep else {}
-        results = results_folder(paths, experiment, benchmark, checkpoint, device, batch, **words)
-        words = {"compiled": compiled, "captured": captured, "checksum": results.checksum()}
-        engine = engine_factory(experiment, checkpoint, device, benchmark, batch, **words)
+        swept = sweep.text if sweep else ""
+        results = results_folder(paths, experiment, benchmark, checkpoint, device, batch, sweep=swept)
+        form = {"compiled": compiled, "captured": captured}
+        engine = engine_factory(experiment, checkpoint, device, benchmark, batch, **form, checksum=results.checksum())
         trials.append(Trial(readable.sequences, engine, results, readable.unreadable))
     sources = [checkpoint for checkpoint, _, _ in cases]
     evaluation = evaluate(benchmark, trials, sources, processes, command, sweep is not None, legacy_int)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import pickle
 import weakref
 import zipfile
@@ -168,7 +169,7 @@ def read_inert(path: Path, checksum: str | None = None) -> Any:
             file = until_read.enter_context(open(path, "rb"))
             if checksum is not None:
                 _compare(file, checksum)
-            content = _read(file, path.stat().st_size)
+            content = _read(file, os.fstat(file.fileno()).st_size)
             until_read.pop_all()  # what tensors are read from closes it
     except PermissionError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error

@@ -16,6 +16,7 @@ import pytest
 from lib.data.types import Sequence
 from lib.evaluation.results import ResultsError, ResultsFolder, open_results, parse_rows, read_rows
 from lib.inference.tracks import Track
+from lib.runtime.checkpoint import checksum_of
 
 MakeSequence = Callable[..., Sequence]
 
