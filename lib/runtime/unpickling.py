@@ -389,6 +389,8 @@ def _named_tensors(module: Any) -> dict[str, StoredTensor]:
     waiting = [("", module)]
     while waiting:
         prefix, part = waiting.pop()
+        if len(prefix) > LONGEST_NAME:
+            raise ValueError("its modules are nested too deeply")
         attributes = part.state if isinstance(part, Foreign) else None
         if not isinstance(attributes, dict) or id(part) in seen:
             continue
@@ -473,15 +475,16 @@ class _Unpickler(pickle._Unpickler):
         # Python 3 names its builtins as Python 2 did in the pickles that torch writes.
         return Foreign(f"{module}.{name}".replace("__builtin__.", "builtins.", 1))
 
-    def persistent_load(self, told: Any) -> Any:
+    def persistent_load(self, description: Any) -> Any:
         """What torch keeps outside of the pickle: a storage; or the class of a module beside its source text, which
         the format before torch 1.6 has."""
-        kind = told[0] if type(told) is tuple and 2 <= len(told) <= MOST_ARGUMENTS else None
+        known = type(description) is tuple and 2 <= len(description) <= MOST_ARGUMENTS
+        kind = description[0] if known else None
         if kind == "module":
-            return told[1]
+            return description[1]
         if kind != "storage":
             raise ValueError("its pickle refers to something outside that is no storage")
-        _, of_type, key, _, count, *view = told
+        _, of_type, key, _, count, *view = description
         name = of_type.name if isinstance(of_type, Foreign) else ""
         dtype = _DTYPES.get(name.rpartition(".")[2])
         if dtype is None or type(key) is not str or type(count) is not int or count < 0 or any(view):
@@ -494,6 +497,8 @@ class _Unpickler(pickle._Unpickler):
     def reduce(self) -> None:
         """REDUCE and NEWOBJ: the arguments lie on what would be called."""
         arguments = self.stack.pop()
+        if type(arguments) is not tuple:
+            raise ValueError(f"its pickle calls something with a {type(arguments).__name__}")
         self._instantiate(self.stack.pop(), arguments)
 
     def new_object_with_keywords(self) -> None:
@@ -503,7 +508,7 @@ class _Unpickler(pickle._Unpickler):
 
     def _instantiate(self, function: Any, arguments: Any) -> None:
         """Puts what a call gives on the stack: a value of a plain type, or a stand-in."""
-        if not isinstance(function, Foreign) or not isinstance(arguments, (tuple, list)):
+        if not isinstance(function, Foreign):
             raise ValueError(f"its pickle calls a {type(function).__name__}")
         plain = _PLAIN.get(function.name) if function.arguments is None else None
         if plain is None:

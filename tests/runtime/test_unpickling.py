@@ -383,6 +383,7 @@ REFUSED = {
         text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + count + b"tQ("
         for count in (b"K\x01", b"K\x02")) + b"0t.",
     "a number called": b"K\x01)R.",
+    "a class called with a list": b"cx\ny\n]R.",
     "text called": text("os.system") + text("true") + b"\x85R.",
     "a number as a class": b"K\x01)\x81.",
     "a number with attributes": b"K\x01}b.",
