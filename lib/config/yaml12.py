@@ -28,6 +28,7 @@ _PLAIN = {
 }
 _BASES = {"0o": 8, "0x": 16}
 _SHOWN = 200
+MOST_LEVELS = 50
 LONGEST = 200_000  # characters and values of a file, each use of an anchor written out
 
 
@@ -159,6 +160,8 @@ class _Reading:
             raise _Problem(line, "", f"longer than {LONGEST} characters with its anchors written out; use fewer")
         if any(node is parent for parent in parents):
             raise _Problem(line, key, "the anchor stands inside itself; write the values out")
+        if len(parents) == MOST_LEVELS:
+            raise _Problem(line, "", "nested too deeply")
         inside = (*parents, node)
         if isinstance(node, MappingNode) and node.tag == _TAG + "map":
             return self.mapping(node, key, inside)

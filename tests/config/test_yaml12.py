@@ -114,6 +114,7 @@ def test_an_anchor_is_copied_and_a_merge_key_is_a_key(read):
         ("a: 1\n---\nb: 2\n", 2, "", "expected a single document"),
         ("a: 0\nb: \x01\n", 2, "", "special characters are not allowed"),
         ("a: " + 500 * "[", 1, "", "nested too deeply"),
+        ("a: 0\nb: " + 50 * "[" + 50 * "]", 2, "", "nested too deeply"),
         ("a: " + 9000 * "{b: ", 1, "", "nested too deeply"),
         ("- " * 2000, 1, "", "nested too deeply"),
         ("a: 0\n" + 200_000 * "#", 1, "", "longer than 200000 characters"),
@@ -128,6 +129,10 @@ def test_what_is_wrong_is_named_with_file_line_and_key(read, tmp_path, text, lin
     assert message.startswith(f"{tmp_path / 'x.yaml'}:{line}: " + (f"{key}: " if key else ""))
     assert reason in message
     assert "\n" not in message
+
+
+def test_depth_that_a_configuration_may_have(read):
+    assert read("b: " + 49 * "[" + 49 * "]")["b"] == read_value(49 * "[" + 49 * "]", "b", "")
 
 
 @pytest.mark.parametrize("leaf", ["[]", "x", "{k: 1}", '"' + 500 * "x" + '"'])
