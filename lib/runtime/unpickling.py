@@ -273,7 +273,8 @@ def _compare(file: BinaryIO, checksum: str) -> None:
     found = hashlib.file_digest(file, algorithm).hexdigest()
     if not found.startswith(digits):
         raise CheckpointError(
-            f"its {algorithm} is {found} and should begin with {digits}: damaged, or replaced by another file"
+            f"its {algorithm} is {found} and should begin with {digits}: it is damaged, or another file "
+            "took its place; get it again, or name another"
         )
 
 

@@ -68,7 +68,7 @@ def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoi
         return results
 
     monkeypatch.setattr(trained, "results_folder", replacing)
-    with pytest.raises(CheckpointError, match="some.pth: its sha256 is .* replaced by another file"):
+    with pytest.raises(CheckpointError, match="some.pth: its sha256 is .* another file took its place"):
         evaluate_checkpoints(paths, BENCHMARK, str(file), [checkpoint])
 
 
