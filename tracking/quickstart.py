@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from lib.config.paths import load_paths
+from lib.config.paths import load_paths, user_path
 from lib.experiment.quickstart import run_quickstart
 from lib.runtime.launch import has_launcher, launch
 from lib.runtime.logs import set_up_logging
@@ -24,7 +24,7 @@ def parse_arguments() -> argparse.Namespace:
         "--config", default="grm_tiny", help="a family's tiny twin, such as transt_tiny (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=42, help="of weights, samples and noise; the set stays the same")
-    parser.add_argument("--data", type=Path, help="folder in GOT-10k's layout instead of the synthetic set")
+    parser.add_argument("--data", type=user_path, help="folder in GOT-10k's layout instead of the synthetic set")
     parser.add_argument("--name", help="name of the output folder (default: quickstart_CONFIG_SEED)")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, help="for writing, testing and (two at most) training"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
-from lib.config.paths import load_paths
+from lib.config.paths import load_paths, user_path
 from lib.experiment.build import build_trainer, check_files, load_experiment
 from lib.runtime.launch import launch
 from lib.runtime.logs import set_up_logging
@@ -22,7 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, which this program starts")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overfit", action="store_true", help="train on the first batch alone, as a smoke run")
-    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
     if arguments.nproc < 1:

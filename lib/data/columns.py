@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lib.runtime.json_text import parse_json
+
 FORMAT = 1
 _MAGIC = b"TRKCOLS\n"
 # Magic, format, length of the header, its crc. The header (JSON) says where each array lies, and the crc of each.
@@ -130,7 +132,10 @@ def open_columns(path: Path, check: bool = True) -> Columns:
         header = file.read(length)
         if zlib.crc32(header) != header_sum:
             raise DamagedFileError(f"{path}: its header is damaged")
-        content = json.loads(header)
+        try:
+            content = parse_json(header)
+        except ValueError as error:
+            raise DamagedFileError(f"{path}: its header is damaged ({error})") from error
         first, size = _aligned(_START.size + length), os.fstat(file.fileno()).st_size
         if size != first + content["size"]:
             raise DamagedFileError(f"{path}: has {size} bytes, not {first + content['size']}")

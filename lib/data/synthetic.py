@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.data.scene import PATTERNS, render
+from lib.runtime.json_text import parse_json
 
 STAMP = "synthetic.json"
 JPEG_QUALITY = 88
@@ -100,8 +101,8 @@ def _mapper(processes: int) -> Iterator:
 
 def _read_stamp(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / STAMP).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return parse_json((folder / STAMP).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

@@ -25,8 +25,9 @@ from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.claims import holding
 from lib.inference.tracks import Track
 from lib.runtime.files import file_sha256, replacing
+from lib.runtime.json_text import parse_json
 
-CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
+CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
 LEGACY_INT = "legacy_int"
 _AGAIN = "track the sequence again"
 
@@ -61,6 +62,11 @@ class ResultsFolder:
     def manifest(self) -> dict[str, Any]:
         """What ``manifest.json`` says: where these results come from and how they were made."""
         return _read_manifest(self.path / "manifest.json")
+
+    def checksum(self) -> str | None:
+        """Of the checkpoint that these results are of: "sha256 ...", None without one."""
+        sha256 = self.manifest()["checkpoint_sha256"]
+        return f"sha256 {sha256}" if sha256 else None
 
     def write(self, sequence: Sequence, track: Track) -> None:
         """Keep a tracked sequence; ``ResultsError`` when the disk refuses, and an earlier result stays as it was."""
@@ -147,7 +153,7 @@ class ResultsFolder:
         """The last failure of a sequence, if it was not finished since."""
         file = self._failed(name)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = parse_json(file.read_text(encoding="utf-8"))
             return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
         except FileNotFoundError:
             return None
@@ -293,7 +299,7 @@ def _now() -> str:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):

@@ -9,8 +9,7 @@ from typing import Any
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_checkpoint_weights, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
-from lib.runtime.checkpoint import CheckpointError, save_checkpoint
-from lib.runtime.files import file_sha256
+from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
 from lib.runtime.unpickling import read_inert
 
 
@@ -34,11 +33,12 @@ def convert_checkpoint(
         raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
     experiment = _experiment(file, config, overrides)
     model = build_model(experiment)
-    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
+    checksum = checksum_of(file)
+    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE, checksum)
     out.parent.mkdir(parents=True, exist_ok=True)
-    source = {"file": file.name, "sha256": file_sha256(file)}
+    source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
     save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
-    return f"{file}: {report}\n{out}: written, for {experiment.name}"
+    return f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}"
 
 
 def list_names(file: Path, config: str | None, overrides: Iterable[str] = ()) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lib.runtime.files import replacing
+from lib.runtime.json_text import parse_json
 
 
 class _AboveBar(logging.Handler):
@@ -79,8 +80,8 @@ def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
+        record = parse_json(line)
+    except ValueError:
         return None
     return record if isinstance(record, dict) and line.endswith("\n") else None
 
