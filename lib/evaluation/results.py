@@ -153,7 +153,7 @@ class ResultsFolder:
         """The last failure of a sequence, if it was not finished since."""
         file = self._failed(name)
         try:
-            content = parse_json(file.read_text(encoding="utf-8"))
+            content = parse_json(file.read_bytes())
             return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
         except FileNotFoundError:
             return None
@@ -299,7 +299,7 @@ def _now() -> str:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = parse_json(file.read_text(encoding="utf-8"))
+        manifest = parse_json(file.read_bytes())
     except (OSError, ValueError) as error:
         raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):

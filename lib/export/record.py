@@ -95,7 +95,7 @@ def read_record(folder: Path) -> ExportRecord:
     if not path.is_file():
         raise ExportError(f"{folder}: holds no exported network ({RECORD} is missing); {again}")
     try:
-        tree = parse_json(path.read_text(encoding="utf-8"))
+        tree = parse_json(path.read_bytes())
     except ValueError as error:
         raise ExportError(f"{path}: damaged ({error}); {again}") from error
     found = tree.get("format") if isinstance(tree, dict) else None
