@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lib.data.types import Sequence
@@ -89,7 +90,7 @@ def compare(
         entries.append(Entry(label, tuple(runs)))
         swept = (sweep_warning(run.manifest) for run in runs if run.manifest)
         warnings = (*warnings, *(f"{benchmark}, {label}: {warning}" for warning in swept if warning))
-    return Comparison(
+    found = Comparison(
         benchmark,
         tuple(protocols),
         sequences,
@@ -98,6 +99,10 @@ def compare(
         attributes.names,
         (*warnings, *attributes.remarks),
     )
+    if found.part:
+        warning = f"{benchmark}: PART, {found.part}: not the whole set"
+        found = replace(found, warnings=(warning, *found.warnings))
+    return found
 
 
 def score_names(comparison: Comparison, protocol: str) -> list[str]:
@@ -143,6 +148,7 @@ def as_plain(comparison: Comparison) -> dict[str, Any]:
     thing left out, are what their boxes give again."""
     return {
         "benchmark": comparison.benchmark,
+        "part": comparison.part,
         "protocols": list(comparison.protocols),
         "warnings": list(comparison.warnings),
         "sequences": {sequence.name: len(sequence) for sequence in comparison.sequences},

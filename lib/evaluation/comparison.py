@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lib.data.types import Sequence
+from lib.evaluation.benchmarks import named_part, part_in_words
 from lib.evaluation.scoring import Boxes, SetScores
 
 # The curves a protocol may have, in the order of its thresholds, and the score it reads off each: that of the name it
@@ -89,3 +90,13 @@ class Comparison:
     attributes: Mapping[str, frozenset[str]]
     attribute_names: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """``2 of 70 sequences`` where these are fewer than the benchmark has; empty of the whole."""
+        return part_in_words(self.benchmark, len(self.sequences))
+
+    @property
+    def title(self) -> str:
+        """The benchmark, or which part of it, for the head of every table and picture."""
+        return named_part(self.benchmark, self.part)

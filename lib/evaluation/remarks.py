@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lib.evaluation.comparison import Comparison, Entry, Run
+from lib.evaluation.scoring import SetScores
 
 SHOWN_ERRORS = 20  # names in a line; the others are counted, and JSON has them all
 SHOWN_NOTES = 5
@@ -23,8 +24,26 @@ def remarks(comparison: Comparison, protocols: Sequence[str]) -> list[str]:
             if changed:
                 settings = ", ".join(f"{key}={value}" for key, value in changed.items())
                 lines.append(f"{who}: settings of this benchmark: {settings}")
-            lines += [f"{who}: {line}" for line in (*_errors(run, protocols), *_notes(run, protocols))]
+            lines += [f"{who}: {line}" for line in (*_errors(run, protocols), *notes_in_words(run.scores, protocols))]
     return lines
+
+
+def notes_in_words(scores: SetScores, protocols: Sequence[str]) -> list[str]:
+    """What the protocols' own rules did: a line for each kind, with how many rows or frames of which sequences, and the
+    protocols that did the same."""
+    found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
+    for protocol in protocols:
+        done: dict[str, dict[str, int]] = {}
+        for name, notes in scores.notes(protocol).items():
+            for rows, what in map(_rows_and_words, notes):
+                done.setdefault(what, {})[name] = rows
+        for what, rows in done.items():
+            found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
+    return [
+        f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
+        f"sequence(s): {_listed(names, SHOWN_NOTES)}"
+        for (what, rows, names), those in found.items()
+    ]
 
 
 def is_complete(comparison: Comparison) -> bool:
@@ -57,23 +76,6 @@ def _errors(run: Run, protocols: Sequence[str]) -> list[str]:
         f"NO SET SCORE by protocol {', '.join(those)}: {len(names)} of {len(run.scores.sequences)} sequences could not "
         f"be scored: {_listed(names, SHOWN_ERRORS)}: {reasons[kind]}{' (the first; others alike)' * (kind in differ)}"
         for (kind, names), those in found.items()
-    ]
-
-
-def _notes(run: Run, protocols: Sequence[str]) -> list[str]:
-    """Lines by what was done to rows: how many rows of which sequences, and the protocols that did the same."""
-    found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
-    for protocol in protocols:
-        done: dict[str, dict[str, int]] = {}
-        for name, notes in run.scores.notes(protocol).items():
-            for rows, what in map(_rows_and_words, notes):
-                done.setdefault(what, {})[name] = rows
-        for what, rows in done.items():
-            found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
-    return [
-        f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
-        f"sequence(s): {_listed(names, SHOWN_NOTES)}"
-        for (what, rows, names), those in found.items()
     ]
 
 

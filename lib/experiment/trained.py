@@ -66,6 +66,7 @@ def evaluate_checkpoints(
             engine_factory(experiment, checkpoint, device, benchmark, batch, compiled=compiled, captured=captured),
             results_folder(paths, experiment, benchmark, checkpoint, device, batch, sweep=sweep.text if sweep else ""),
             readable.unreadable,
+            readable.left_out,
         )
         for checkpoint, _, experiment in cases
     ]
