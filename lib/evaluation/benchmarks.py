@@ -55,9 +55,8 @@ BENCHMARKS = {
     "vot18": Benchmark("vot18", "vot2018", "pytracking"),
     "vot20": Benchmark("vot20", "vot2020", "pytracking"),
     "vot22": Benchmark("vot22", "vot2022", "pytracking"),
-    # By this protocol every box with a size counts, wherever in the image it lies, and frames without one do not.
-    # Whether it is a test set, only its owner can say.
-    "own": Benchmark("own", "all", "grm", test_set=False),
+    # Whether it is one, only its owner can say.
+    "own": Benchmark("own", "all", "pytracking", test_set=False),
 }
 
 

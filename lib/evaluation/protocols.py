@@ -103,8 +103,9 @@ def lasot(annotation: Annotation, predicted: np.ndarray) -> Curves:
 
 
 def pytracking(annotation: Annotation, predicted: np.ndarray) -> Curves:
-    """visionml/pytracking, ``pytracking/analysis``: an annotation is valid if all its values are above 0."""
-    return _pytracking_family(annotation, predicted, all_above_zero=True, valid_only=False)
+    """visionml/pytracking, ``pytracking/analysis``: an annotation is valid if all its values are above 0. Of own data,
+    which no toolkit knows, it is valid if its width and height are above 0."""
+    return _pytracking_family(annotation, predicted, all_above_zero=annotation.dataset != "own", valid_only=False)
 
 
 def ostrack(annotation: Annotation, predicted: np.ndarray) -> Curves:
