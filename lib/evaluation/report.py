@@ -150,7 +150,7 @@ def table(scores: list[BenchmarkScore]) -> str:
     rows = [("benchmark", "results", "protocol", "scores (%)", "sequences")]
     for score in scores:
         scored = len(score.sequences) - len(score.errors)
-        complete = f"{scored}/{len(score.sequences)}{f', part: {score.part}' if score.part else ''}"
+        complete = f"{scored}/{len(score.sequences)}{f' (part: {score.part})' if score.part else ''}"
         rows.append((score.benchmark, score.folder.name, score.protocol, values_text(score.values), complete))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
