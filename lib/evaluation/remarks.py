@@ -41,9 +41,16 @@ def notes_in_words(scores: SetScores, protocols: Sequence[str]) -> list[str]:
             found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
     return [
         f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
-        f"sequence(s): {_listed(names, SHOWN_NOTES)}"
+        f"sequence(s): {listed(names, SHOWN_NOTES)}"
         for (what, rows, names), those in found.items()
     ]
+
+
+def listed(names: Iterable[str], shown: int) -> str:
+    """The first ``shown`` names, and how many more."""
+    names = list(names)
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest
 
 
 def is_complete(comparison: Comparison) -> bool:
@@ -74,7 +81,7 @@ def _errors(run: Run, protocols: Sequence[str]) -> list[str]:
             found.setdefault((kind, tuple(names)), []).append(protocol)
     return [
         f"NO SET SCORE by protocol {', '.join(those)}: {len(names)} of {len(run.scores.sequences)} sequences could not "
-        f"be scored: {_listed(names, SHOWN_ERRORS)}: {reasons[kind]}{' (the first; others alike)' * (kind in differ)}"
+        f"be scored: {listed(names, SHOWN_ERRORS)}: {reasons[kind]}{' (the first; others alike)' * (kind in differ)}"
         for (kind, names), those in found.items()
     ]
 
@@ -87,9 +94,3 @@ def _rows_and_words(note: str) -> tuple[int, str]:
 def _without(name: str, reason: str) -> str:
     """The reason without the sequence's name, so that the same one of several sequences stands once."""
     return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<sequence>", reason)
-
-
-def _listed(names: Iterable[str], shown: int) -> str:
-    names = list(names)
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest

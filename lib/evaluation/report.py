@@ -15,7 +15,7 @@ import numpy as np
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, part_in_words
 from lib.evaluation.protocols import Annotation, Curves
-from lib.evaluation.remarks import notes_in_words
+from lib.evaluation.remarks import SHOWN_NOTES, listed, notes_in_words
 from lib.evaluation.results import ResultsFolder, sweep_warning
 from lib.evaluation.scoring import SetScores, annotation_of, has_first_box_only, score_set
 
@@ -182,8 +182,8 @@ def _notes(score: BenchmarkScore) -> list[str]:
         counts = f"{len(score.first_box_only)} of {len(score.sequences)} sequences"
         notes.append(f"{where}: {counts} have their first frame annotated only: they are tracked, not scored")
     if score.part:
-        kept = "; score.json, of the whole set, is left alone" if score.others else ""
-        notes.append(f"{where}: PART, {score.part}: not the whole set{kept}")
+        without = f", without {listed(score.others, SHOWN_NOTES)}; score.json is left alone" if score.others else ""
+        notes.append(f"{where}: PART, {score.part}: not the whole set{without}")
     if score.errors:
         counts = f"{len(score.errors)} of {len(score.sequences)} sequences failed"
         without = "" if score.server else f": the {score.protocol} protocol gives no score for the set"

@@ -94,7 +94,7 @@ def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
     assert complete
     assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report
     assert report.splitlines()[-2].endswith(" 1/1 (part: 1 of 180 sequences)")
-    note = "PART, 1 of 180 sequences: not the whole set; score.json, of the whole set, is left alone"
+    note = "PART, 1 of 180 sequences: not the whole set, without GOT-10k_Val_000001; score.json is left alone"
     assert report.splitlines()[-1].endswith(f": {note}")
     assert score.others == ("GOT-10k_Val_000001",) and file.read_bytes() == before
     evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002", "GOT-10k_Val_000001"])
