@@ -132,6 +132,16 @@ def test_sequences_of_own_data_are_the_whole_set():
     assert (found.part, found.title, found.warnings) == ("", "own", ())
 
 
+def test_a_sequence_that_is_gone_since_it_was_tracked_makes_the_rest_a_part():
+    found = (*(video.name for video in VIDEOS), "gone")
+    ours, others = (results("a", manifest=manifest, found=found) for manifest in ({"benchmark": "own"}, None))
+    assert comparison(("a", [ours]), benchmark="own").title == "part of own (5 of 6 sequences)"
+    one_line = replace(VIDEOS[0], name="gone", boxes=VIDEOS[0].boxes[:1])
+    assert compare("own", (*VIDEOS, one_line), [("a", [ours])], ("pytracking",), NONE).title == "own"
+    # A folder of others may hold texts of anything.
+    assert comparison(("a", [others]), benchmark="own").title == "own"
+
+
 def test_a_part_by_attribute_is_a_set_of_its_own_and_several_runs_are_averaged():
     found = comparison(("a", [results("x", seed=1), results("y", seed=2)]))
     part = (VIDEOS[0], VIDEOS[3])
