@@ -132,6 +132,7 @@ def _pytracking_family(annotation: Annotation, predicted: np.ndarray, all_above_
     if unknown.any() and not uav:
         if not annotation.nan_is_absent:
             raise MetricError("the annotation has a box that is not a number")
+        boxes = np.where(unknown[:, None], np.nan, boxes)
         notes.add(unknown.sum(), _NO_NUMBER)
     empty = (predicted[:, 2:] == 0).any(axis=1)
     if empty[len(boxes) :].any():

@@ -131,7 +131,7 @@ def test_own_data_score_the_same_wherever_the_target_is(box):
     assert moved.notes(protocol) == {}
 
 
-@pytest.mark.parametrize("box", [(np.nan,) * 4, (None, None, np.nan, np.nan), (5, 5, 0, 9), (0, 0, -1, 2)])
+@pytest.mark.parametrize("box", [(np.nan,) * 4, (np.nan,), (None, None, np.nan), (5, 5, 0, 9), (0, 0, -1, 2)])
 def test_a_frame_of_own_data_without_a_box_has_one_meaning_however_it_is_written(box):
     protocol = BENCHMARKS["own"].protocol
     written, zeros = (
