@@ -111,7 +111,7 @@ def only(run: Path) -> Path:
 
 
 def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, checkpoint):
-    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND)
+    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND, "--processes", "0")
     assert ended.code == 0
     assert "sequences: 1 tracked, 0 kept, 0 failed\n" in ended.out
     folder = only(toy.output / "toy")
@@ -395,7 +395,7 @@ def test_results_that_cannot_be_written_are_one_line(call, toy, checkpoint):
 @pytest.mark.parametrize("words", [
     "--config grm_tiny",
     "--dataset got10k_val",
-    "--config grm_tiny --dataset got10k_val --processes 0",
+    "--config grm_tiny --dataset got10k_val --processes -1",
     "--config grm_tiny --dataset got10k_val --process 2",
     "--config grm_tiny --dataset lasot --on-test-set",
 ])  # fmt: skip
