@@ -37,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--on-test-set", action="store_true", help="allow --sweep on a test set; reports will say so")
     parser.add_argument(
         "--processes", type=int, default=1,
-        help="processes that share the sequences, with those of other commands on the same; 1: within the program",
+        help="processes that share the sequences, with those of other commands on the same; 0 or 1: within the program",
     )  # fmt: skip
     parser.add_argument("--batch", type=int, help="sequences in a batch (default: what suits the network and device)")
     parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
@@ -60,8 +60,8 @@ def parse_arguments() -> argparse.Namespace:
         )
     if arguments.on_test_set and not arguments.sweep:
         parser.error("--on-test-set goes with --sweep")
-    if arguments.processes < 1:
-        parser.error("--processes must be 1 or more")
+    if arguments.processes < 0:
+        parser.error("--processes must be 0 or more")
     if arguments.processes > 1 and "WORLD_SIZE" in os.environ and not has_launcher():
         parser.error("--processes starts the processes itself; leave it out under torchrun")
     if arguments.batch is not None and arguments.batch < 1:

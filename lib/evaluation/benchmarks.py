@@ -30,6 +30,11 @@ class Benchmark(NamedTuple):
     server: str = ""
     test_set: bool = True
 
+    @property
+    def expected(self) -> int | None:
+        """How many sequences the set has; None of own data, which alone tell."""
+        return find_dataset(self.dataset).expected.get(self.split)
+
 
 BENCHMARKS = {
     "lasot": Benchmark("lasot", "test", "lasot"),
@@ -64,6 +69,18 @@ def find_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
+def part_in_words(benchmark: str, count: int, known: int = 0) -> str:
+    """``2 of 70 sequences`` where ``count`` of them are fewer than the benchmark has, or than the ``known`` ones that
+    it has at least; empty of a whole set."""
+    expected = max(find_benchmark(benchmark).expected or 0, known)
+    return f"{count} of {expected} sequences" if count < expected else ""
+
+
+def named_part(benchmark: str, part: str) -> str:
+    """How reports name the set of their numbers, by ``part_in_words``."""
+    return f"part of {benchmark} ({part})" if part else benchmark
+
+
 def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]:
     """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``."""
     benchmark = find_benchmark(name)
@@ -71,10 +88,12 @@ def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]
 
 
 class Readable(NamedTuple):
-    """The sequences of a benchmark that can be read, in its order, and by name why the others cannot."""
+    """The sequences of a benchmark that can be read, in its order, and by name why the others cannot. ``left_out`` are
+    the names of sequences that were not asked for."""
 
     sequences: abc.Sequence[Sequence]
     unreadable: abc.Mapping[str, str]
+    left_out: abc.Sequence[str] = ()
 
 
 def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:

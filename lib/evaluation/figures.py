@@ -27,7 +27,7 @@ def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = Fal
             lines = _lines(comparison, protocol, kind)
             if _any_drawn(lines):
                 name = _score_of(comparison, protocol, kind)
-                files += plot_curves(kind, lines, comparison.benchmark, protocol, name, _named(stem, kind))
+                files += plot_curves(kind, lines, comparison.title, protocol, name, _named(stem, kind))
         if len(comparison.attributes) >= MIN_RADAR:
             files += _radar(comparison, protocol, _named(stem, "attributes"))
         if by_attribute:
@@ -66,7 +66,7 @@ def _radar(comparison: Comparison, protocol: str, stem: Path) -> tuple[Path, ...
         overall[entry.label] = whole[name].mean if name in whole else None
     if not name or all(value is None for row in rows.values() for value in row):
         return ()
-    return plot_radar(rows, list(comparison.attributes), overall, comparison.benchmark, protocol, name, stem)
+    return plot_radar(rows, list(comparison.attributes), overall, comparison.title, protocol, name, stem)
 
 
 def _success_by_attribute(comparison: Comparison, protocol: str, stem: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def _success_by_attribute(comparison: Comparison, protocol: str, stem: Path) -> 
         if _any_drawn(lines):
             words = f"{comparison.attribute_names[short]} ({len(names)} sequences)"
             place = _named(stem, f"success_{_as_file(short)}")
-            files += plot_curves("success", lines, comparison.benchmark, protocol, name, place, words)
+            files += plot_curves("success", lines, comparison.title, protocol, name, place, words)
     return files
 
 

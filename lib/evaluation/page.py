@@ -72,6 +72,7 @@ def _benchmark(comparison: Comparison) -> dict[str, Any]:
     views = {protocol: _view(comparison, protocol) for protocol in comparison.protocols}
     return {
         "benchmark": comparison.benchmark,
+        "title": comparison.title,
         "warnings": list(comparison.warnings),
         "protocols": list(comparison.protocols),
         "level": LEVEL,

@@ -8,7 +8,7 @@ import logging
 import platform
 import time
 from collections import abc
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -116,6 +116,11 @@ class ResultsFolder:
                 logger.warning("tracking %s again: %s", sequence.name, error)
             found.append(sequence)
         return found
+
+    def others(self, names: Container[str]) -> list[str]:
+        """The sequences with boxes in this folder that are none of these ``names``, sorted."""
+        texts = (file for file in sorted(self.path.glob("*.txt")) if file.stem not in names)
+        return [file.stem for file in texts if _begins_with_box(file)]
 
     def write_legacy_int(self, sequence: Sequence) -> None:
         """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: cut to integers towards 0, between
@@ -249,6 +254,12 @@ def read_rows(file: Path, columns: int) -> np.ndarray:
         return parse_rows(decode_text(data, file), columns, file, _AGAIN, ended=True)
     except ValueError as error:
         raise ResultsError(str(error)) from error
+
+
+def _begins_with_box(file: Path) -> bool:
+    """Whether a text of ours is one of boxes: times and scores are one number a line."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return stream.readline().count(",") == 3
 
 
 def _rows(values: np.ndarray) -> str:

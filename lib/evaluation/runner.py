@@ -48,13 +48,15 @@ class Trial(NamedTuple):
     """A tracker, the sequences it is run over, and where its results go.
 
     ``make_engine(most)`` builds the tracker, for so many sequences at once at most, in each process that has something
-    to track. ``unreadable`` are sequences that failed already when they were read: name and reason.
+    to track. ``unreadable`` are sequences that failed already when they were read: name and reason. ``left_out`` are
+    names of further sequences of the set, which were not asked for.
     """
 
     sequences: abc.Sequence[Sequence]
     make_engine: Callable[[int], SequenceEngine]
     folder: ResultsFolder
     unreadable: Mapping[str, str] = NOTHING
+    left_out: abc.Sequence[str] = ()
 
 
 class Report(NamedTuple):

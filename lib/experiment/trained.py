@@ -66,7 +66,7 @@ def evaluate_checkpoints(
         results = results_folder(paths, experiment, benchmark, checkpoint, device, batch, sweep=swept)
         form = {"compiled": compiled, "captured": captured}
         engine = engine_factory(experiment, checkpoint, device, benchmark, batch, **form, checksum=results.checksum())
-        trials.append(Trial(readable.sequences, engine, results, readable.unreadable))
+        trials.append(Trial(readable.sequences, engine, results, readable.unreadable, readable.left_out))
     sources = [checkpoint for checkpoint, _, _ in cases]
     evaluation = evaluate(benchmark, trials, sources, processes, command, sweep is not None, legacy_int)
     if evaluation is None or sweep is None:

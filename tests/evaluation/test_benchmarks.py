@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, read_benchmark, read_what_is_readable
+from lib.evaluation.benchmarks import (
+    BENCHMARKS,
+    find_benchmark,
+    named_part,
+    part_in_words,
+    read_benchmark,
+    read_what_is_readable,
+)
+from lib.evaluation.sequence_names import known_names
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -37,6 +45,22 @@ def test_the_names_of_the_field_and_their_protocols() -> None:
         "pytracking": {"otb", "uav20l", "itb", "tc128", "tc128ce", "dtb70", "vot18", "vot20", "vot22", "own"},
     }
     assert {name for name, benchmark in BENCHMARKS.items() if benchmark.server} == {"got10k_test", "trackingnet"}
+
+
+def test_every_benchmark_knows_how_many_sequences_it_has() -> None:
+    expected = {name: benchmark.expected for name, benchmark in BENCHMARKS.items()}
+    assert [name for name, count in expected.items() if count is None] == ["own"]
+    listed = {name: names for name in BENCHMARKS if (names := known_names(name))}
+    assert {name: expected[name] for name in listed} == {name: len(names) for name, names in listed.items()}
+    assert {name: expected[name] for name in expected.keys() - listed.keys()} == {"own": None, "dtb70": 70, "itb": 180}
+
+
+def test_fewer_sequences_than_a_benchmark_has_are_a_part_of_it() -> None:
+    assert part_in_words("dtb70", 2) == "2 of 70 sequences" and part_in_words("dtb70", 70) == ""
+    assert part_in_words("own", 2) == "" and part_in_words("own", 2, 3) == "2 of 3 sequences"
+    assert part_in_words("dtb70", 70, 71) == "70 of 71 sequences"
+    assert named_part("dtb70", "2 of 70 sequences") == "part of dtb70 (2 of 70 sequences)"
+    assert named_part("dtb70", "") == "dtb70"
 
 
 def test_two_benchmarks_of_one_dataset_share_its_root() -> None:

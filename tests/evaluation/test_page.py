@@ -113,6 +113,12 @@ def test_curves_are_those_of_the_set_with_the_score_that_is_read_off(comparison:
     assert [view["curves"]["success"]["lines"][0] is None for view in views.values()] == [True, True, False]
 
 
+def test_a_part_of_a_benchmark_is_called_one(comparison: Comparison, tmp_path: Path) -> None:
+    assert data_of(comparison, tmp_path)["title"] == "part of got10k_val (6 of 180 sequences)"
+    own = replace(comparison, benchmark="own")
+    assert data_of(own, tmp_path)["title"] == "own"
+
+
 def test_what_a_protocol_could_not_score_or_changed_is_told_under_that_protocol(
     comparison: Comparison, tmp_path: Path
 ) -> None:

@@ -158,12 +158,17 @@ def test_names_and_settings_are_read_as_they_are_and_run_nothing(shown: Browser)
     assert any(EVIL.replace('"', '\\"') in text for text in shown.texts(f"{FIRST} pre"))
 
 
+def test_a_part_of_a_benchmark_is_called_one(shown: Browser) -> None:
+    assert shown.texts("h2") == ["part of got10k_val (6 of 180 sequences)", "part of nfs (6 of 100 sequences)"]
+    assert shown.texts("nav a") == shown.texts("h2")
+
+
 def test_errors_and_notes_stand_under_their_protocol(shown: Browser) -> None:
     summaries = shown.texts(f"{FIRST} summary")
     assert "first box: not scored by protocol pytracking (1)" in summaries
     choose(shown, "protocol", "trackingnet")
     summaries = shown.texts(f"{FIRST} summary")
-    assert "first box: rows changed by the rule of protocol trackingnet (2)" in summaries
+    assert "first box: changed by the rule of protocol trackingnet (2)" in summaries
     assert not any("not scored" in text for text in summaries)
 
 
