@@ -11,6 +11,7 @@ from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.files import file_sha256
+from lib.runtime.locks import only_writer
 from lib.runtime.unpickling import read_inert
 
 
@@ -30,14 +31,14 @@ def convert_checkpoint(
     file it is from under ``source``. Raises ``ValueError`` for a file that does not fit or, without ``force``, for an
     ``out`` that is there already.
     """
-    if out.exists() and (not force or out.samefile(file)):
-        raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
-    experiment = _experiment(file, config, overrides)
-    model = build_model(experiment)
-    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    source = {"file": file.name, "sha256": file_sha256(file)}
-    save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
+    with only_writer(out):
+        if out.exists() and (not force or out.samefile(file)):
+            raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
+        experiment = _experiment(file, config, overrides)
+        model = build_model(experiment)
+        report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
+        source = {"file": file.name, "sha256": file_sha256(file)}
+        save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
     return f"{file}: {report}\n{out}: written, for {experiment.name}"
 
 

@@ -20,6 +20,7 @@ from lib.data.cropping import write_crops
 from lib.data.crops import INDEX, CropSettings
 from lib.data.sampling import visible_frames
 from lib.geometry.crop import crop_window, inside
+from lib.runtime.locks import LockedError
 
 LENGTHS = [7, 4, 9, 5]
 
@@ -234,9 +235,7 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
 
     def meanwhile(*arguments) -> None:
         if not refused:
-            with pytest.raises(
-                ValueError, match="unfinished: another process is writing this crop store; wait"
-            ) as error:
+            with pytest.raises(LockedError, match=f"full: process {os.getpid()} on .* is writing it; wait") as error:
                 write(dataset)
             refused.append(error)
         original(*arguments)
