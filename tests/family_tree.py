@@ -14,12 +14,12 @@ _MARK = "TEST_FAMILY"
 
 @contextmanager
 def family() -> Iterator[tuple[dict[str, str], Family]]:
-    """An environment for a process to be started in, and what is known of it and of all that come from it; those that
-    are left at the end are killed."""
+    """A variable for the environment of a process, and what is known of it and of all that come from it; those that are
+    left at the end are killed."""
     mark = uuid4().hex
     members = Family(mark)
     try:
-        yield {**os.environ, _MARK: mark}, members
+        yield {_MARK: mark}, members
     finally:
         for process in members.alive():
             os.kill(process, 9)

@@ -13,12 +13,15 @@ from functools import wraps
 from lib.runtime.launch import end_with_launcher, has_launcher
 from lib.runtime.stop import Terminated
 
-_RIGHTS = "give this user the right to write there, or name another folder (output and cache in paths.yaml)"
+_ELSEWHERE = "name another folder (output and cache in paths.yaml)"
+_RIGHTS = f"give this user the right to write there, or {_ELSEWHERE}"
 _ROOM = "make room there, then run the same command again"
 _REMEDIES = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
+    errno.ENOTDIR: _ELSEWHERE,
+    errno.EEXIST: _ELSEWHERE,
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
 }

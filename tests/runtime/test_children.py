@@ -93,8 +93,8 @@ if __name__ == "__main__":
 def test_a_pool_ends_with_its_program_however_that_ends(tmp_path, number):
     program = tmp_path / "program.py"
     program.write_text(POOL)
-    with family() as (environment, members):
-        process = subprocess.Popen([sys.executable, program], env=environment, stdout=subprocess.PIPE)
+    with family() as (mark, members):
+        process = subprocess.Popen([sys.executable, program], env=os.environ | mark, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"started\n"
         members.await_count(4)  # and the tracker of semaphores
         time.sleep(0.3)
