@@ -72,6 +72,11 @@ class Loader:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
         try:
             return iter(self._loader)
+        except OSError as error:
+            raise WorkerError(
+                f"data workers cannot be started ({error.strerror or error}); is {SHARED_MEMORY} full, or are too many "
+                "processes or files open? data.workers=0 needs none of them"
+            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -33,11 +33,12 @@ def starting() -> Iterator[None]:
     a word. A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file
     that is opened would get its number, and with it what libraries write to that stream.
     """
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # The lowest free number is that of the stream, since those below are open by now.
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+            # It gets the lowest free number: that of the stream, since those below are open by now.
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # nohup and `&` ignore it
     if handled:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))

@@ -201,6 +201,21 @@ def test_full_shared_memory_is_one_line():
     assert multiprocessing.active_children() == []
 
 
+def test_workers_that_cannot_be_started_are_one_line(monkeypatch):
+    def refuse(_loader: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", refuse)
+    with pytest.raises(WorkerError, match="cannot be started .No space left on device.; .*data.workers=0"):
+        next(iter(build_loader(odd_pairs.SlowPairs(), [[0]], 1)))
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, set()) == set()
+
+
+def test_another_error_of_a_worker_keeps_its_traceback():
+    with pytest.raises(AttributeError, match="in DataLoader worker process 0"):
+        list(build_loader(None, [[0]], 1))
+
+
 def test_room_for_all_batches_at_once_is_asked_for_beforehand(monkeypatch, tmp_path):
     """Two for each worker, and those that the process uses; the batches below have 11,825,856 bytes each."""
     monkeypatch.setattr(loader, "SHARED_MEMORY", tmp_path)
