@@ -102,7 +102,8 @@ dist.all_reduce(torch.ones(1))
 mine = set()
 for process in (os.getpid(), os.getppid()):
     for file in Path(f"/proc/{process}/fd").iterdir():
-        mine.add(os.readlink(file))
+        if file.is_symlink():  # the listing's own is gone by now
+            mine.add(os.readlink(file))
 for kind in ("tcp", "tcp6"):
     for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]:
         fields = line.split()
