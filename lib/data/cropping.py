@@ -26,7 +26,7 @@ from lib.data.source import Location
 from lib.geometry.crop import Region, padding_value
 from lib.runtime.children import Pool
 from lib.runtime.files import replacing, write_text
-from lib.runtime.locks import only_writer
+from lib.runtime.locks import lock_of, only_writer
 
 SETTINGS = "settings.json"
 # As many files are open at most; a stopped write loses the parts that were being written.
@@ -100,7 +100,7 @@ def write_crops(
     folder = Path(target).absolute() / split
     unfinished = folder.with_name(f".{split}.unfinished")
     try:
-        with nullcontext() if folder.exists() else only_writer(folder):
+        with nullcontext() if folder.exists() and not lock_of(folder).exists() else only_writer(folder):
             if folder.exists():  # perhaps by now, by another process
                 return _describe(folder, _check_written(folder, about), written=False)
             _check_unfinished(unfinished, about)

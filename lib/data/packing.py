@@ -45,7 +45,7 @@ from lib.data.packed_store import (
 )
 from lib.data.source import Source
 from lib.runtime.children import KilledError, Pool
-from lib.runtime.locks import only_writer
+from lib.runtime.locks import lock_of, only_writer
 
 # Bytes of a transaction: what a kill loses at most, and what lies in memory.
 BATCH = 64 * 2**20
@@ -57,7 +57,6 @@ PROCESSES = 8
 # Lines and files that a message names, of how many there may be.
 NAMED = 5
 MAX_PROBLEMS = 20
-_LOCK = "packing.lock"
 
 
 @dataclass(frozen=True)
@@ -101,12 +100,12 @@ def pack_dataset(name: str, splits: Names[str], root: Path, target: Path) -> Pac
     started = Manifest(name, dict.fromkeys(splits, 0), str(source.root))
     _check_places(source.root, target)
     close_store(target)
-    if _is_complete(target, started):
+    if _is_complete(target, started) and not lock_of(target).exists():
         return _compare(target, source.root, start)
-    plan, counts = _plan(name, started.splits, source)
-    with only_writer(target, target / _LOCK):
+    with only_writer(target):
         if _is_complete(target, started):  # by now, by another process
             return _compare(target, source.root, start)
+        plan, counts = _plan(name, started.splits, source)
         with _naming_failure(target), closing(lmdb.open(str(target), map_size=ADDRESSES)) as environment:
             _put(environment, {MANIFEST: encode_manifest(replace(started, splits=counts))})
             _check_unchanged(environment, source.root, target)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from lib.data.scene import PATTERNS, render
 from lib.runtime.children import Pool
 from lib.runtime.files import write_text
-from lib.runtime.locks import only_writer
+from lib.runtime.locks import lock_of, only_writer
 
 STAMP = "synthetic.json"
 JPEG_QUALITY = 88
@@ -66,7 +66,7 @@ def write_synthetic(
     """
     wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
     root = root.absolute()
-    if _is_written(root, wanted):
+    if _is_written(root, wanted) and not lock_of(root).exists():
         return False
     with only_writer(root):
         if _is_written(root, wanted):  # by now, by another process

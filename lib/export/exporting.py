@@ -91,10 +91,11 @@ def export_network(
             report.check()
             write_text(unfinished / PARITY, report.json())
             record.model_copy(update={"parity": report.summary()}).write(unfinished)
-            unfinished.replace(folder)
         except BaseException:
             shutil.rmtree(unfinished)
             raise
+    # After the lock: a folder that is there is refused, so nobody would remove the lock of a process killed in between.
+    unfinished.replace(folder)
     return report
 
 

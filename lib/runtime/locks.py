@@ -32,7 +32,7 @@ def only_writer(target: Path, lock: Path | None = None, remedy: str = "wait for 
     share it, and so do machines where the network file system passes flock on: NFS does since Linux 2.6.12 unless it is
     mounted with ``local_lock``, Lustre with ``flock``. On a disk without flock a warning says that nothing is locked.
     """
-    lock = lock or target.with_name(f".{target.name}.lock")
+    lock = lock or lock_of(target)
     lock.parent.mkdir(parents=True, exist_ok=True)
     with _open_locked(target, lock, remedy) as file:
         try:
@@ -42,7 +42,13 @@ def only_writer(target: Path, lock: Path | None = None, remedy: str = "wait for 
             file.flush()
             yield
         finally:
-            lock.unlink(missing_ok=True)  # before it is released: whoever waits for this file looks once more
+            lock.unlink(missing_ok=True)  # before it is released: whoever opens it meanwhile looks once more
+
+
+def lock_of(target: Path) -> Path:
+    """The lock's file unless another is named. Where it is there though ``target`` is complete, its writer is about to
+    end or was killed in its last moment; the next writer removes it."""
+    return target.with_name(f".{target.name}.lock")
 
 
 def _open_locked(target: Path, lock: Path, remedy: str) -> TextIO:

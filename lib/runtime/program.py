@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 
-from lib.runtime.launch import end_with_launcher, has_launcher
 from lib.runtime.stop import Terminated
 
 _ELSEWHERE = "name another folder (output and cache in paths.yaml)"
@@ -58,6 +57,9 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[
     def decorate(main: Callable[[], int]) -> Callable[[], int]:
         @wraps(main)
         def run() -> int:
+            # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
+            from lib.runtime.launch import end_with_launcher, has_launcher
+
             if has_launcher():
                 end_with_launcher()
             try:

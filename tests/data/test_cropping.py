@@ -20,7 +20,7 @@ from lib.data.cropping import write_crops
 from lib.data.crops import INDEX, CropSettings
 from lib.data.sampling import visible_frames
 from lib.geometry.crop import crop_window, inside
-from lib.runtime.locks import LockedError
+from lib.runtime.locks import LockedError, lock_of
 
 LENGTHS = [7, 4, 9, 5]
 
@@ -242,6 +242,9 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
 
     monkeypatch.setattr(lib.data.cropping, "_write", meanwhile)
     assert write(dataset).written and refused
+    lock = lock_of(dataset / "crops" / "full")
+    lock.touch()  # as of a process that was killed in its last moment
+    assert not write(dataset).written and not lock.exists()
 
 
 def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):

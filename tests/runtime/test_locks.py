@@ -58,7 +58,7 @@ def test_a_killed_process_locks_nothing(tmp_path, holder):
 
 
 def test_an_error_in_the_block_releases_it(tmp_path):
-    lock = tmp_path / "made" / "packing.lock"
+    lock = tmp_path / "made" / ".lock"
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt), only_writer(tmp_path, lock):
             assert lock.is_file()
