@@ -31,15 +31,20 @@ def convert_checkpoint(
     file it is from under ``source``. Raises ``ValueError`` for a file that does not fit or, without ``force``, for an
     ``out`` that is there already.
     """
+    _check_out(out, file, force)
+    experiment = _experiment(file, config, overrides)
+    model = build_model(experiment)
+    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
+    source = {"file": file.name, "sha256": file_sha256(file)}
     with only_writer(out):
-        if out.exists() and (not force or out.samefile(file)):
-            raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
-        experiment = _experiment(file, config, overrides)
-        model = build_model(experiment)
-        report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
-        source = {"file": file.name, "sha256": file_sha256(file)}
+        _check_out(out, file, force)  # another process may have written it by now
         save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
     return f"{file}: {report}\n{out}: written, for {experiment.name}"
+
+
+def _check_out(out: Path, file: Path, force: bool) -> None:
+    if out.exists() and (not force or out.samefile(file)):
+        raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
 
 
 def list_names(file: Path, config: str | None, overrides: Iterable[str] = ()) -> str:
