@@ -11,6 +11,7 @@ from lib.config.paths import load_paths
 from lib.evaluation.bootstrap import Bootstrap
 from lib.evaluation.tables import FORMATS
 from lib.experiment.analysis import JSON, Request, RequestError, analyse
+from lib.runtime.escapes import show, show_error
 from lib.runtime.logs import set_up_logging
 
 
@@ -76,9 +77,9 @@ def main() -> int:
     try:
         report, complete = analyse(load_paths(arguments.paths), request)
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 2 if isinstance(error, RequestError) else 1
-    print(report)
+    show(report)
     return 0 if complete else 1
 
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from lib.experiment.converting import convert_checkpoint, list_names
+from lib.runtime.escapes import show, show_error
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -51,9 +52,9 @@ def main() -> int:
                 force=arguments.force,
             )
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
-    print(text)
+    show(text)
     return 0
 
 

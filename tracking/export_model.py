@@ -14,6 +14,7 @@ from typing import get_args
 from lib.config.paths import load_paths
 from lib.experiment.exporting import export_checkpoint
 from lib.export.record import ExportPrecision, Runtime
+from lib.runtime.escapes import show, show_error
 from lib.runtime.logs import set_up_logging
 
 
@@ -60,12 +61,12 @@ def main() -> int:
             overrides=arguments.overrides,
         )
         for text in texts:
-            print(text, flush=True)
+            show(text, flush=True)
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt:
-        print("stopped; an export that was not whole is removed", file=sys.stderr)
+        show("stopped; an export that was not whole is removed", sys.stderr)
         return 130
     return 0
 

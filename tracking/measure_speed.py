@@ -10,6 +10,7 @@ import torch
 
 from lib.config.paths import load_paths
 from lib.experiment.speed.plans import PLANS, run_plan, toy
+from lib.runtime.escapes import show, show_error
 from lib.runtime.logs import set_up_logging
 
 
@@ -30,18 +31,18 @@ def main() -> int:
     if arguments.toy:
         plan, device = toy(plan), "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        print("PyTorch sees no CUDA here, so there is nothing to check or to measure")
+        show("PyTorch sees no CUDA here, so there is nothing to check or to measure")
         return 0
     try:
         output = arguments.output or load_paths().output / "speed" / arguments.plan
         report = run_plan(plan, device, output)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the report holds what was measured", file=sys.stderr)
+        show("stopped; the report holds what was measured", sys.stderr)
         return 130
-    print(f"{report.text()}\nreport: {output}")
+    show(f"{report.text()}\nreport: {output}")
     return 1 if report.failed else 0
 
 

@@ -11,6 +11,7 @@ from lib.data.profiling import profile_index, profile_samples
 from lib.data.sampling import MIN_FRAMES
 from lib.data.simulation import TRACKINGNET_VIDEOS
 from lib.data.textures import JPEG_QUALITY
+from lib.runtime.escapes import show, show_error
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -52,14 +53,14 @@ def main() -> int:
                 frames=arguments.frames,
                 quality=arguments.quality,
             )
-        print(report.text())
+        show(report.text())
         if arguments.json:
             report.write(arguments.json)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt:
-        print("stopped; what was made for measuring is removed", file=sys.stderr)
+        show("stopped; what was made for measuring is removed", sys.stderr)
         return 130
     return 0
 

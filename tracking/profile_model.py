@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib.experiment.speed.forms import EAGER, parse_forms
 from lib.experiment.speed.profile import Measurements, profile_models
+from lib.runtime.escapes import show, show_error
 from lib.runtime.logs import set_up_logging
 
 
@@ -65,14 +66,14 @@ def main() -> int:
             threads=arguments.threads,
         )
         report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
-        print(report.text())
+        show(report.text())
         if arguments.json:
             report.write(arguments.json)
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
+        show("stopped; nothing was written", sys.stderr)
         return 130
     return 0
 

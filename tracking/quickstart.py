@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lib.config.paths import load_paths
 from lib.experiment.quickstart import run_quickstart
+from lib.runtime.escapes import show, show_error
 from lib.runtime.launch import has_launcher, launch
 from lib.runtime.logs import set_up_logging
 from lib.runtime.stop import Terminated, terminated_like_interrupted
@@ -60,14 +61,14 @@ def main() -> int:
                 train=partial(train, min(arguments.processes, 2)),
             )
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt as stop:
         if not part:
-            print("stopped; what is finished is kept, and the same command goes on with the rest", file=sys.stderr)
+            show("stopped; what is finished is kept, and the same command goes on with the rest", sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     if not part:
-        print(end.text)
+        show(end.text)
     return end.exit_code
 
 

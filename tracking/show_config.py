@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lib.config.yaml12 import to_yaml
 from lib.experiment.config import experiment_schema, load_config, to_tree
+from lib.runtime.escapes import show, show_error
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -36,9 +37,9 @@ def main() -> int:
             experiment = load_config(arguments.config, arguments.overrides)
             if arguments.dataset:
                 experiment = experiment.for_benchmark(arguments.dataset)
-            print(to_yaml(to_tree(experiment)), end="")
+            show(to_yaml(to_tree(experiment)), end="")
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     return 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from lib.config.paths import Paths, load_paths
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
+from lib.runtime.escapes import show, show_error
 from lib.runtime.logs import set_up_logging
 
 
@@ -41,10 +42,10 @@ def submit(arguments: argparse.Namespace, paths: Paths) -> int:
         check = check_submission(arguments.check, benchmark, expected)
     else:
         check = make_submission(find_results(paths.output, benchmark, arguments.tracker), expected, arguments.out)
-    print(check.text())
+    show(check.text())
     if arguments.out:
         server = BENCHMARKS[benchmark].server
-        print(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
+        show(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
     return 0 if check.good else 1
 
 
@@ -56,10 +57,10 @@ def main() -> int:
     try:
         return submit(arguments, load_paths(arguments.paths))
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt:
-        print("stopped; no archive was written", file=sys.stderr)
+        show("stopped; no archive was written", sys.stderr)
         return 130
 
 

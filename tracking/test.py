@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.config.paths import load_paths
+from lib.runtime.escapes import show, show_error
 from lib.runtime.launch import has_launcher
 from lib.runtime.logs import set_up_logging
 from lib.runtime.stop import Terminated, terminated_like_interrupted
@@ -112,15 +113,15 @@ def main() -> int:
         with terminated_like_interrupted():
             evaluation = evaluate(arguments)
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt as stop:
         if not part:
-            print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
+            show("stopped; finished sequences are kept, and the same command goes on with the rest", sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     if evaluation is None:
         return 0
-    print(evaluation.text)
+    show(evaluation.text)
     return 0 if evaluation.complete else 1
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lib.config.paths import load_paths
 from lib.experiment.build import build_trainer, check_files, load_experiment
+from lib.runtime.escapes import show, show_error
 from lib.runtime.launch import launch
 from lib.runtime.logs import set_up_logging
 from lib.runtime.process import start_process, stop_process
@@ -50,10 +51,10 @@ def main() -> int:
         finally:
             stop_process()
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt:
-        print("stopped before the first step", file=sys.stderr)
+        show("stopped before the first step", sys.stderr)
         return 130
     return outcome.exit_code
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
+from lib.runtime.escapes import show, show_error
 from lib.runtime.logs import set_up_logging
 
 
@@ -43,11 +44,11 @@ def main() -> int:
     )
     try:
         if arguments.print_ini:
-            print(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
+            show(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
         else:
             serve(choice.build(), choice.experiment.name)
     except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
+        show_error(error)
         return 1
     except KeyboardInterrupt:
         return 130

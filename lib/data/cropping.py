@@ -31,6 +31,7 @@ from lib.data.sampling import visible_frames
 from lib.data.segments import UNIT, encode_record
 from lib.data.source import Location
 from lib.geometry.crop import Region, padding_value
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing, write_text
 
 SETTINGS = "settings.json"
@@ -72,7 +73,7 @@ class CropSummary:
             lines.append(f"{len(self.unreadable)} unreadable images are left out:")
             lines += [f"  {problem}" for problem in self.unreadable[:_NAMED]]
             lines += ["  ..."] if len(self.unreadable) > _NAMED else []
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 class _Part(NamedTuple):
@@ -151,9 +152,8 @@ def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: 
     parts = _divide(counts)
     missing = [part for part in parts if _open_part(folder, part) is None]
     done = int(counts.sum()) - sum(int(counts[part.first : part.end].sum()) for part in missing)
-    bar = tqdm(
-        total=int(counts.sum()), initial=done, desc=f"{about['dataset']} {about['split']}", unit=" frames", disable=None
-    )
+    title = printable(f"{about['dataset']} {about['split']}")
+    bar = tqdm(total=int(counts.sum()), initial=done, desc=title, unit=" frames", disable=None)
     with bar, closing(_each(partial(_write_part, folder, index, settings), missing, processes)) as done_parts:
         for frames in done_parts:
             bar.update(frames)

@@ -47,6 +47,7 @@ from lib.data.packed_store import (
     record_key,
 )
 from lib.data.source import Source
+from lib.runtime.escapes import printable
 
 # Bytes of a transaction: what a kill loses at most, and what lies in memory.
 BATCH = 64 * 2**20
@@ -225,7 +226,7 @@ def _plan(name: str, splits: Iterable[str], source: _Questions) -> tuple[list[_F
         counts[split] = 0
         entries = tqdm(
             dataset.entries(source, split),
-            f"{name} {split}",
+            printable(f"{name} {split}"),
             dataset.expected.get(split),
             unit=" sequences",
             disable=None,
