@@ -32,6 +32,7 @@ from lib.data.packed_store import (
     Manifest,
     PackedEntry,
     check_batch,
+    check_name,
     close_store,
     count_records,
     encode_manifest,
@@ -171,6 +172,7 @@ def _check_places(root: Path, target: Path) -> None:
         raise ValueError(f"{root}: is packed already; name the folder of the dataset to pack it")
     if target.is_relative_to(root):
         raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
+    check_name(target)
 
 
 @contextmanager

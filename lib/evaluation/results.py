@@ -33,8 +33,7 @@ from lib.runtime.files import file_sha256, replacing
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
 MANIFEST = "manifest.json"
 LEGACY_INT = "legacy_int"
-# Bytes of a file's name beyond the sequence's: those of "_network_time.txt", and what a file has while it is written.
-_ADDED_BYTES = 56
+_LONGEST_END = "_network_time.txt.tmp"  # of a file's name, after the sequence's
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +70,11 @@ class ResultsFolder:
     def refused(self, names: abc.Sequence[str]) -> dict[str, str]:
         """Which of the set's names this disk keeps no results under, and why: names that are too long for it, and on a
         disk that takes ``Car`` and ``car`` for the same, those whose files would meet for that reason."""
-        most = os.pathconf(self.path, "PC_NAME_MAX") - _ADDED_BYTES
+        most = os.pathconf(self.path, "PC_NAME_MAX") - len(_LONGEST_END)
         found = {
             name: f"its name has {length} bytes, too many for files of results on this disk; {most} are the most"
             for name in names
-            if (length := len(os.fsencode(name))) > most and not os.path.exists(self.path / f"{name}.txt")
+            if (length := len(os.fsencode(name))) > most
         }
         if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk takes it for the manifest
             folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
