@@ -246,7 +246,7 @@ def _compare_names(split: _Split) -> Iterator[Problem]:
             if count > 1:
                 yield Problem("names", name, count - 1, f"{count} sequences bear this name")
     for one, other in find_meeting(counts.keys()):
-        yield Problem("names", one, 1, f"results of {other} would be written to the same files; rename one of them")
+        yield Problem("names", other, 1, f"its results would be written to the same files as those of {one}; rename it")
 
 
 def _read_split(split: _Split, images: _Images, seen: set[tuple], unnamed: bool) -> None:

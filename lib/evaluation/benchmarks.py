@@ -109,5 +109,5 @@ def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
 def _refuse_meeting(root: Path, names: list[str]) -> None:
     for one, other in find_meeting(names):
         raise ValueError(
-            f"{root}: results of the sequences {one} and {other} would be written to the same files; rename one of them"
+            f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
         )

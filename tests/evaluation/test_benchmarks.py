@@ -79,7 +79,7 @@ def test_sequences_whose_results_would_meet_are_refused_also_where_one_cannot_be
     for name in ("car", "car_time", "bus"):
         folder = tmp_path / "own" / name
         write_boxes(folder / "groundtruth.txt", write_frames(folder, "%04d.jpg", 1, 3))
-    refused = "own: results of the sequences car and car_time would be written to the same files; rename one of them"
+    refused = "own: results of the sequences car and car_time would be written to the same files; rename car_time"
     for read in (read_benchmark, read_what_is_readable):
         with pytest.raises(ValueError, match=refused):
             read("own", tmp_path / "own", tmp_path)
