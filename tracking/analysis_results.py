@@ -14,6 +14,7 @@ with starting():
     from lib.evaluation.bootstrap import Bootstrap
     from lib.evaluation.tables import FORMATS
     from lib.experiment.analysis import JSON, Request, RequestError, analyse
+    from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
 
@@ -82,7 +83,7 @@ def main() -> int:
     except RequestError as error:
         print_error(error)
         return 2
-    print(report)
+    show(report)
     return 0 if complete else 1
 
 

@@ -17,6 +17,7 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.experiment.converting import convert_checkpoint, list_names
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -53,7 +54,7 @@ def main() -> int:
             table=arguments.rename,
             force=arguments.force,
         )
-    print(text)
+    show(text)
     return 0
 
 

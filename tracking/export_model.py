@@ -17,6 +17,7 @@ with starting():
     from lib.config.paths import load_paths
     from lib.experiment.exporting import export_checkpoint
     from lib.export.record import ExportPrecision, Runtime
+    from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
 
@@ -63,7 +64,7 @@ def main() -> int:
         overrides=arguments.overrides,
     )
     for text in texts:
-        print(text, flush=True)
+        show(text, flush=True)
     return 0
 
 

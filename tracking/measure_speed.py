@@ -13,6 +13,7 @@ with starting():
 
     from lib.config.paths import load_paths
     from lib.experiment.speed.plans import PLANS, run_plan, toy
+    from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
 
@@ -34,11 +35,11 @@ def main() -> int:
     if arguments.toy:
         plan, device = toy(plan), "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        print("PyTorch sees no CUDA here, so there is nothing to check or to measure")
+        show("PyTorch sees no CUDA here, so there is nothing to check or to measure")
         return 0
     output = arguments.output or load_paths().output / "speed" / arguments.plan
     report = run_plan(plan, device, output)
-    print(f"{report.text()}\nreport: {output}")
+    show(f"{report.text()}\nreport: {output}")
     return 1 if report.failed else 0
 
 

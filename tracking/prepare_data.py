@@ -22,6 +22,7 @@ with starting():
     from lib.data.datasets.registry import check_dataset
     from lib.data.packing import pack_dataset, verify_packed
     from lib.data.synthetic import write_synthetic
+    from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
 
@@ -125,7 +126,7 @@ def _synthetic(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         processes=arguments.processes,
     )
-    print(f"{arguments.root}: {'written' if written else 'there already, left as it is'}")
+    show(f"{arguments.root}: {'written' if written else 'there already, left as it is'}")
     return 0
 
 
@@ -139,11 +140,11 @@ def _check(arguments: argparse.Namespace) -> int:
         processes=arguments.processes,
         quick=arguments.quick,
     )
-    print(report.text())
+    show(report.text())
     if arguments.json:
         report.write(arguments.json)
     if not report.complete:
-        print("stopped", file=sys.stderr)
+        show("stopped", sys.stderr)
         return 130
     return 0 if report.good else 1
 
@@ -151,12 +152,12 @@ def _check(arguments: argparse.Namespace) -> int:
 def _pack(arguments: argparse.Namespace) -> int:
     root, _ = _find(arguments)
     splits = arguments.split or find_splits(arguments.name, root)
-    print(pack_dataset(arguments.name, splits, root, arguments.out).text())
+    show(pack_dataset(arguments.name, splits, root, arguments.out).text())
     problems = verify_packed(arguments.out, root) if arguments.verify else []
     if problems:
         raise ValueError("\n".join(problems))
     if arguments.verify:
-        print(f"{arguments.out}: every file is as it is in {root}")
+        show(f"{arguments.out}: every file is as it is in {root}")
     return 0
 
 
@@ -177,7 +178,7 @@ def _crops(arguments: argparse.Namespace) -> int:
         every=arguments.every,
         processes=arguments.processes,
     )
-    print("\n".join(summary.text() for summary in summaries))
+    show("\n".join(summary.text() for summary in summaries))
     return 0
 
 

@@ -14,6 +14,7 @@ with starting():
     from lib.data.sampling import MIN_FRAMES
     from lib.data.simulation import TRACKINGNET_VIDEOS
     from lib.data.textures import JPEG_QUALITY
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -55,7 +56,7 @@ def main() -> int:
             frames=arguments.frames,
             quality=arguments.quality,
         )
-    print(report.text())
+    show(report.text())
     if arguments.json:
         report.write(arguments.json)
     return 0

@@ -12,6 +12,7 @@ from lib.runtime.program import program, starting
 with starting():
     from lib.experiment.speed.forms import EAGER, parse_forms
     from lib.experiment.speed.profile import Measurements, profile_models
+    from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
 
@@ -68,7 +69,7 @@ def main() -> int:
         threads=arguments.threads,
     )
     report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
-    print(report.text())
+    show(report.text())
     if arguments.json:
         report.write(arguments.json)
     return 0

@@ -14,6 +14,7 @@ from lib.runtime.program import program, starting
 with starting():
     from lib.config.paths import load_paths
     from lib.experiment.quickstart import run_quickstart
+    from lib.runtime.escapes import show
     from lib.runtime.launch import has_launcher, launch
     from lib.runtime.locks import only_writer
     from lib.runtime.logs import set_up_logging
@@ -68,7 +69,7 @@ def main() -> int:
             train=partial(train, min(arguments.processes, 2)),
         )
     if not part:
-        print(end.text)
+        show(end.text)
     return end.exit_code
 
 

@@ -13,6 +13,7 @@ from lib.runtime.program import program, starting
 with starting():
     from lib.config.yaml12 import to_yaml
     from lib.experiment.config import experiment_schema, load_config, to_tree
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,7 +40,7 @@ def main() -> int:
         experiment = load_config(arguments.config, arguments.overrides)
         if arguments.dataset:
             experiment = experiment.for_benchmark(arguments.dataset)
-        print(to_yaml(to_tree(experiment)), end="")
+        show(to_yaml(to_tree(experiment)), end="")
     return 0
 
 

@@ -17,6 +17,7 @@ with starting():
     from lib.config.paths import Paths, load_paths
     from lib.evaluation.benchmarks import BENCHMARKS
     from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
+    from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
 
@@ -44,10 +45,10 @@ def submit(arguments: argparse.Namespace, paths: Paths) -> int:
         check = check_submission(arguments.check, benchmark, expected)
     else:
         check = make_submission(find_results(paths.output, benchmark, arguments.tracker), expected, arguments.out)
-    print(check.text())
+    show(check.text())
     if arguments.out:
         server = BENCHMARKS[benchmark].server
-        print(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
+        show(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
     return 0 if check.good else 1
 
 

@@ -14,6 +14,7 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import load_paths
+    from lib.runtime.escapes import show
     from lib.runtime.launch import has_launcher
     from lib.runtime.logs import set_up_logging
     from lib.runtime.stop import terminated_like_interrupted
@@ -118,7 +119,7 @@ def main() -> int:
         evaluation = evaluate(arguments)
     if evaluation is None:
         return 0
-    print(evaluation.text)
+    show(evaluation.text)
     return 0 if evaluation.complete else 1
 
 

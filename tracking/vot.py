@@ -12,6 +12,7 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
+    from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
 
@@ -46,7 +47,7 @@ def main() -> int:
         arguments.checkpoint, arguments.config, arguments.dataset, arguments.device, tuple(arguments.overrides)
     )
     if arguments.print_ini:
-        print(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
+        show(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
     else:
         serve(choice.build(), choice.experiment.name)
     return 0

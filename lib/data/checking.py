@@ -21,15 +21,17 @@ from lib.data.datasets.annotations import IMAGE_SUFFIXES, has_area
 from lib.data.datasets.entry import Entry
 from lib.data.datasets.registry import find_dataset
 from lib.data.images import ImageError, open_image
+from lib.data.names import find_meeting
 from lib.data.source import Location, Source, Stamp, open_source
 from lib.data.types import FrameFiles, Sequence
 from lib.runtime.children import Pool
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import write_text
 
 KINDS = {
     "split": "splits that cannot be listed",
     "sequences": "sequences too few or too many",
-    "names": "sequences of a name that another bears",
+    "names": "sequences whose name another bears, or whose results would meet another's",
     "annotation": "sequences whose annotations cannot be read",
     "rows": "sequences whose rows do not match their frames",
     "missing": "images that are missing",
@@ -139,7 +141,7 @@ class CheckReport:
             lines.append("interrupted; this is what was found until then")
         elif self.good:
             lines.append("nothing is wrong" + ("; no image was decoded" if self.quick else ""))
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 def check_dataset_on_disk(
@@ -240,6 +242,8 @@ def _compare_names(split: _Split) -> Iterator[Problem]:
         for name, count in counts.items():
             if count > 1:
                 yield Problem("names", name, count - 1, f"{count} sequences bear this name")
+    for one, other in find_meeting(counts.keys()):
+        yield Problem("names", other, 1, f"its results would be written to the same files as those of {one}; rename it")
 
 
 def _read_split(split: _Split, pool: Pool, quick: bool, seen: set[tuple], unnamed: bool) -> None:
@@ -251,7 +255,7 @@ def _read_split(split: _Split, pool: Pool, quick: bool, seen: set[tuple], unname
     check, folders = split.check, _Folders()
     waiting: deque[tuple[Sequence, range]] = deque()
     results: dict[int, Shape | Problem] = {}
-    bar = tqdm(total=len(split.entries), desc=check.split, unit="sequence", smoothing=0, disable=None)
+    bar = tqdm(total=len(split.entries), desc=printable(check.split), unit="sequence", smoothing=0, disable=None)
 
     def frames() -> Iterator[Location]:
         shared: dict[str, int] = {}

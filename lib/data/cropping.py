@@ -25,6 +25,7 @@ from lib.data.segments import UNIT, encode_record
 from lib.data.source import Location
 from lib.geometry.crop import Region, padding_value
 from lib.runtime.children import Pool
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing, write_text
 from lib.runtime.locks import lock_of, only_writer
 
@@ -67,7 +68,7 @@ class CropSummary:
             lines.append(f"{len(self.unreadable)} unreadable images are left out:")
             lines += [f"  {problem}" for problem in self.unreadable[:_NAMED]]
             lines += ["  ..."] if len(self.unreadable) > _NAMED else []
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 class _Part(NamedTuple):
@@ -146,9 +147,8 @@ def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: 
     parts = _divide(counts)
     missing = [part for part in parts if _open_part(folder, part) is None]
     done = int(counts.sum()) - sum(int(counts[part.first : part.end].sum()) for part in missing)
-    bar = tqdm(
-        total=int(counts.sum()), initial=done, desc=f"{about['dataset']} {about['split']}", unit=" frames", disable=None
-    )
+    title = printable(f"{about['dataset']} {about['split']}")
+    bar = tqdm(total=int(counts.sum()), initial=done, desc=title, unit=" frames", disable=None)
     prepare = partial(cv2.setNumThreads, 1)
     with bar, Pool(processes if processes > 1 else 0, "wrote crops", prepare) as pool:
         for frames in pool.each(partial(_write_part, folder, index, settings), missing):

@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import lmdb
 
+from lib.runtime.files import is_utf8
+
 DATA = "data.mdb"
 FORMAT = 1
 FILE, FOLDER = "file", "folder"
@@ -158,6 +160,7 @@ def open_environment(target: Path) -> lmdb.Environment:
     for one cut short: reading on where the file has ended would kill the process.
     """
     file = target / DATA
+    check_name(target)
     try:
         size = file.stat().st_size
     except OSError as error:
@@ -175,6 +178,12 @@ def open_environment(target: Path) -> lmdb.Environment:
         environment.close()
         raise ValueError(f"{file}: cut short, {size} of {needed} bytes; copy or pack it again")
     return environment
+
+
+def check_name(target: Path) -> None:
+    """``ValueError`` for a folder that LMDB cannot open."""
+    if not is_utf8(target):
+        raise ValueError(f"{target}: LMDB opens no folder under a path that is no UTF-8; rename it, or name another")
 
 
 class Store:

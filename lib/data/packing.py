@@ -30,6 +30,7 @@ from lib.data.packed_store import (
     Manifest,
     PackedEntry,
     check_batch,
+    check_name,
     close_store,
     count_records,
     encode_manifest,
@@ -45,6 +46,7 @@ from lib.data.packed_store import (
 )
 from lib.data.source import Source
 from lib.runtime.children import KilledError, Pool
+from lib.runtime.escapes import printable
 from lib.runtime.locks import lock_of, only_writer
 
 # Bytes of a transaction: what a kill loses at most, and what lies in memory.
@@ -168,6 +170,7 @@ def _check_places(root: Path, target: Path) -> None:
         raise ValueError(f"{root}: is packed already; name the folder of the dataset to pack it")
     if target.is_relative_to(root):
         raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
+    check_name(target)
 
 
 def _is_complete(target: Path, started: Manifest) -> bool:
@@ -210,7 +213,7 @@ def _plan(name: str, splits: Iterable[str], source: _Questions) -> tuple[list[_F
         counts[split] = 0
         entries = tqdm(
             dataset.entries(source, split),
-            f"{name} {split}",
+            printable(f"{name} {split}"),
             dataset.expected.get(split),
             unit=" sequences",
             disable=None,

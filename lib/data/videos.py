@@ -13,6 +13,7 @@ import cv2
 
 from lib.data.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
+from lib.runtime.files import is_utf8
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 FOLDER = "videos"
@@ -46,6 +47,14 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> FrameFiles:
     return FrameFiles(folder, NumberedNames(PATTERN, 1, count))
 
 
+def open_video(video: Path) -> cv2.VideoCapture:
+    """A video to read, which has no frame if it is none; whatever bytes its name is made of."""
+    if is_utf8(video):
+        return cv2.VideoCapture(str(video))
+    with open(video, "rb") as file:  # which OpenCV opens once more, under another name
+        return cv2.VideoCapture(f"/proc/self/fd/{file.fileno()}")
+
+
 def _unpack(video: Path, folder: Path) -> None:
     unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     unfinished.mkdir(parents=True)
@@ -61,7 +70,7 @@ def _unpack(video: Path, folder: Path) -> None:
 
 
 def _write_frames(video: Path, folder: Path) -> None:
-    capture = cv2.VideoCapture(str(video))
+    capture = open_video(video)
     try:
         announced = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
         logger.info("%s: its frames (about %d) are unpacked, once, into %s", video, announced, folder.parent)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lib.data.datasets.registry import find_dataset
 from lib.data.index import open_dataset
+from lib.data.names import find_meeting
 from lib.data.source import open_source
 from lib.data.types import Sequence
 
@@ -65,9 +66,14 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]:
-    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``."""
+    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``.
+
+    Raises ``ValueError`` too for two whose results would have a file in common.
+    """
     benchmark = find_benchmark(name)
-    return open_dataset(benchmark.dataset, benchmark.split, root, cache)
+    sequences = open_dataset(benchmark.dataset, benchmark.split, root, cache)
+    _refuse_meeting(root, [sequence.name for sequence in sequences])
+    return sequences
 
 
 class Readable(NamedTuple):
@@ -96,4 +102,12 @@ def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
                 logger.error("sequence %s cannot be read: %s", entry.name, reason)
         if not sequences or not unreadable:
             raise error
+        _refuse_meeting(root, [*(sequence.name for sequence in sequences), *unreadable])
         return Readable(sequences, unreadable)
+
+
+def _refuse_meeting(root: Path, names: list[str]) -> None:
+    for one, other in find_meeting(names):
+        raise ValueError(
+            f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
+        )

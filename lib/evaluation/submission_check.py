@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.runtime.escapes import printable_lines
+
 FIRST_BOX_TOLERANCE = 1.0  # pixels: results that others truncated to integers are the given box still
 _REPETITIONS = 15  # VOT's number, the most that any toolkit runs; GOT-10k's runs 3
 _SHOWN = 3  # examples a kind of finding
@@ -92,7 +94,7 @@ class Check:
             )
         errors = sum(finding.fatal for finding in self.findings)
         lines.append(f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent")
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 def check_files(

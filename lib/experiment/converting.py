@@ -10,6 +10,7 @@ from lib.experiment.build import build_model, experiment_of_checkpoint, load_che
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
+from lib.runtime.escapes import printable_lines
 from lib.runtime.files import file_sha256
 from lib.runtime.locks import only_writer
 from lib.runtime.unpickling import read_inert
@@ -54,7 +55,7 @@ def list_names(file: Path, config: str | None, overrides: Iterable[str] = ()) ->
     if config:
         experiment = load_experiment(config, overrides)
         parts += [f"{experiment.name}:", *_lines(build_model(experiment).state_dict())]
-    return "\n".join(parts)
+    return printable_lines(parts)
 
 
 def _experiment(file: Path, config: str | None, overrides: Iterable[str]) -> ExperimentConfig:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from lib.data.images import read_image
+from lib.data.videos import open_video
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
@@ -47,7 +48,7 @@ def _numeric_order(path: Path) -> list[str | int]:
 
 
 def _video_frames(file: Path) -> Iterator[np.ndarray]:
-    video = cv2.VideoCapture(str(file))
+    video = open_video(file)
     found, frame = video.read()
     if not found:
         video.release()

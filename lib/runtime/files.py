@@ -66,6 +66,12 @@ def write_text(path: Path, text: str) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether the path's bytes on the disk are the UTF-8 of its letters, which OpenCV and LMDB open alone. At other
+    names OpenCV crashes."""
+    return os.fsencode(path) == str(path).encode("utf-8", "replace")
+
+
 def file_sha256(path: Path) -> str:
     """Hexadecimal digest of the file's bytes."""
     with open(path, "rb") as file:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 
+from lib.runtime.escapes import show
 from lib.runtime.stop import Terminated
 
 _ELSEWHERE = "name another folder (output and cache in paths.yaml)"
@@ -69,7 +70,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[
                 return 1
             except KeyboardInterrupt as stop:
                 if not has_launcher():
-                    print(stopped, file=sys.stderr)
+                    show(stopped, sys.stderr)
                 return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
         return run
@@ -79,7 +80,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[
 
 def print_error(error: ValueError | OSError) -> None:
     """Writes a mistake of the user's to stderr, a line for each fault."""
-    print("error: " + _describe(error).replace("\n", "\nerror: "), file=sys.stderr)
+    show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
 
 
 def _describe(error: ValueError | OSError) -> str:

@@ -312,6 +312,7 @@ def test_places_and_splits_that_cannot_be_packed(root, target, tmp_path):
     )
     assert "lies in the dataset's folder" in error_of(lambda: pack(root, root))
     assert "lies in the dataset's folder" in error_of(lambda: pack(root, root / "lmdb"))
+    assert "LMDB opens no folder under a path that is no UTF-8" in error_of(lambda: pack(root, tmp_path / "\udcd0"))
     assert "got10k has no split 'trian'" in error_of(
         lambda: pack_dataset("got10k", ["trian"], root, tmp_path / "again")
     )

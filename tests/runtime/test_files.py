@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from lib.runtime.files import file_sha256, replacing, write_text
+from lib.runtime.files import file_sha256, is_utf8, replacing, write_text
 
 
 def test_whole_content_takes_the_place_of_the_earlier(tmp_path):
@@ -77,3 +77,8 @@ def test_text_makes_its_folder_and_a_refusal_names_the_file(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_names_that_are_no_utf8_are_told_from_others(tmp_path):
+    assert is_utf8(tmp_path / "\u884c" / "a.mp4")
+    assert not is_utf8(tmp_path / "\udcd0" / "a.mp4")
