@@ -21,6 +21,7 @@ setup(
         "torch>=2.11",
         "torchvision>=0.26",
         "timm>=1.0.15",
+        "safetensors>=0.4",
         "numpy>=1.26",
         "opencv-python-headless>=4.8",
         "PyYAML>=6.0",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from lib.runtime.program import program, starting
 
 with starting():
     import torch
 
-    from lib.config.paths import load_paths
+    from lib.config.paths import load_paths, user_path
     from lib.experiment.speed.plans import PLANS, run_plan, toy
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
@@ -22,7 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("plan", choices=list(PLANS))
     parser.add_argument("--toy", action="store_true", help="the same steps at toy size on the CPU, as a trial")
-    parser.add_argument("--output", type=Path, help="folder of the report (default: speed/PLAN in the output folder)")
+    parser.add_argument("--output", type=user_path, help="folder of the report (default: output's speed/PLAN)")
     return parser.parse_args()
 
 

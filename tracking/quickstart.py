@@ -12,7 +12,7 @@ from pathlib import Path
 from lib.runtime.program import program, starting
 
 with starting():
-    from lib.config.paths import load_paths
+    from lib.config.paths import load_paths, user_path
     from lib.experiment.quickstart import run_quickstart
     from lib.runtime.escapes import show
     from lib.runtime.launch import has_launcher, launch
@@ -30,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
         "--config", default="grm_tiny", help="a family's tiny twin, such as transt_tiny (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=42, help="of weights, samples and noise; the set stays the same")
-    parser.add_argument("--data", type=Path, help="folder in GOT-10k's layout instead of the synthetic set")
+    parser.add_argument("--data", type=user_path, help="folder in GOT-10k's layout instead of the synthetic set")
     parser.add_argument("--name", help="name of the output folder (default: quickstart_CONFIG_SEED)")
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, help="for writing, testing and (two at most) training"

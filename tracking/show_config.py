@@ -6,11 +6,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 from lib.runtime.program import program, starting
 
 with starting():
+    from lib.config.paths import user_path
     from lib.config.yaml12 import to_yaml
     from lib.experiment.config import experiment_schema, load_config, to_tree
     from lib.runtime.escapes import show
@@ -21,7 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--config", help="name in experiments/ or path of a YAML file")
-    task.add_argument("--write-schema", type=Path, metavar="FILE", help="write the schema there")
+    task.add_argument("--write-schema", type=user_path, metavar="FILE", help="write the schema there")
     parser.add_argument("--dataset", help="benchmark whose test-time values to put in their places")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()

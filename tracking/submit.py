@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from lib.runtime.program import program, starting
 
 with starting():
-    from lib.config.paths import Paths, load_paths
+    from lib.config.paths import Paths, load_paths, user_path
     from lib.evaluation.benchmarks import BENCHMARKS
     from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
     from lib.runtime.escapes import show
@@ -28,9 +27,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("benchmark", help="got10k_test or trackingnet")
     parser.add_argument("--tracker", help="results: path of a folder or zip, or a name below the output folder")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="archive to write")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="archive to check instead of making one")
-    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("--out", type=user_path, metavar="FILE", help="archive to write")
+    parser.add_argument("--check", type=user_path, metavar="FILE", help="archive to check instead of making one")
+    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     arguments = parser.parse_args()
     if bool(arguments.check) == bool(arguments.tracker) or bool(arguments.tracker) != bool(arguments.out):
         parser.error("name --tracker and --out to make an archive, or --check alone")

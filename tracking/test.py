@@ -7,13 +7,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lib.runtime.program import program, starting
 
 with starting():
-    from lib.config.paths import load_paths
+    from lib.config.paths import load_paths, user_path
     from lib.runtime.escapes import show
     from lib.runtime.launch import has_launcher
     from lib.runtime.logs import set_up_logging
@@ -31,11 +30,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", required=True, help="benchmark: got10k_val, got10k_test ...")
     parser.add_argument("--sequence", action="append", default=[], help="only this sequence (may be repeated)")
     parser.add_argument(
-        "--checkpoint", type=Path, action="append", default=[],
+        "--checkpoint", type=user_path, action="append", default=[],
         help="weights, of a run or as their authors released them (may be repeated); without it, the run's last.pth",
     )  # fmt: skip
     parser.add_argument(
-        "--network", type=Path, action="append", default=[],
+        "--network", type=user_path, action="append", default=[],
         help="folder of an exported network instead of an experiment (may be repeated); it runs without torch",
     )  # fmt: skip
     parser.add_argument("--sweep", metavar="KEY=VALUES", help="test each value: key=start:stop:step or key=a,b,c")
@@ -52,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
         "--legacy-int", action="store_true",
         help="write boxes as truncated integers too, to <results>/legacy_int, for tools that read pytracking's files",
     )  # fmt: skip
-    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
     if not (arguments.config or arguments.checkpoint or arguments.network):

@@ -6,12 +6,11 @@ import argparse
 import os
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 from lib.runtime.program import program, starting
 
 with starting():
-    from lib.config.paths import load_paths
+    from lib.config.paths import load_paths, user_path
     from lib.experiment.build import build_trainer, check_files, check_workers, load_experiment, run_folder
     from lib.runtime.launch import launch
     from lib.runtime.locks import only_writer
@@ -27,7 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--nproc", type=int, default=1, help="processes on this machine, which this program starts")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--overfit", action="store_true", help="train on the first batch alone, as a smoke run")
-    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
     if arguments.nproc < 1:

@@ -11,6 +11,7 @@ from pathlib import Path
 from lib.runtime.program import program, starting
 
 with starting():
+    from lib.config.paths import user_path
     from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
@@ -21,7 +22,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights")
+    parser.add_argument("--checkpoint", type=user_path, required=True, help="weights")
     parser.add_argument("--config", help="name in experiments/ or path; without it, the checkpoint's own configuration")
     parser.add_argument(
         "--dataset", help="benchmark whose test-time values hold: vot18, vot20, vot22; without it, none"

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lib.runtime.files import replacing
+from lib.runtime.json_text import parse_json
 
 FORMAT = 1
 _MAGIC = b"TRKCOLS\n"
@@ -117,7 +118,10 @@ def open_columns(path: Path, check: bool = True) -> Columns:
         header = file.read(length)
         if zlib.crc32(header) != header_sum:
             raise DamagedFileError(f"{path}: its header is damaged")
-        content = json.loads(header)
+        try:
+            content = parse_json(header)
+        except ValueError as error:
+            raise DamagedFileError(f"{path}: its header is damaged ({error})") from error
         first, size = _aligned(_START.size + length), os.fstat(file.fileno()).st_size
         if size != first + content["size"]:
             raise DamagedFileError(f"{path}: has {size} bytes, not {first + content['size']}")

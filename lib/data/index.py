@@ -23,6 +23,7 @@ from lib.data.datasets.registry import find_dataset
 from lib.data.source import Source, Stamp, open_source
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 from lib.runtime.escapes import printable
+from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class SequenceIndex(abc.Sequence):
             bool(self.image_sets[index]),
             arrays["cover"][rows].astype(np.int64) if arrays["has_cover"][index] else None,
             arrays["absent"][rows] if arrays["has_absent"][index] else None,
-            json.loads(meta) if meta else {},
+            parse_json(meta) if meta else {},
         )
 
     def visible_counts(self, every: int = 1) -> np.ndarray:

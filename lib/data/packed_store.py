@@ -22,6 +22,7 @@ from typing import NamedTuple
 import lmdb
 
 from lib.runtime.files import is_utf8
+from lib.runtime.json_text import parse_json
 
 DATA = "data.mdb"
 FORMAT = 1
@@ -83,7 +84,10 @@ def read_manifest(transaction: lmdb.Transaction, target: Path) -> Manifest | Non
         raise ValueError(f"{target}: packed in format {int(number)}, not in this version's {FORMAT}; pack it again")
     if crc != b"%08x" % zlib.crc32(content):
         raise ValueError(f"{target}: its manifest is damaged; copy or pack it again")
-    return Manifest(**json.loads(content))
+    try:
+        return Manifest(**parse_json(content))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{target}: its manifest is damaged ({error}); copy or pack it again") from error
 
 
 class PackedEntry(NamedTuple):
@@ -109,7 +113,7 @@ def read_record(transaction: lmdb.Transaction, number: int, target: Path) -> tup
     """The files of the ``number``-th batch, and a digest of their record; ``ValueError`` if it is damaged."""
     stored = transaction.get(record_key(number)) or b""
     try:
-        entries = [PackedEntry(*entry) for entry in json.loads(zlib.decompress(stored))]
+        entries = [PackedEntry(*entry) for entry in parse_json(zlib.decompress(stored))]
     except (zlib.error, ValueError, TypeError) as error:
         raise ValueError(f"{target / DATA}: the record of batch {number} is damaged; copy or pack it again") from error
     return entries, hashlib.sha256(stored).digest()

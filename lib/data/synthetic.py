@@ -15,6 +15,7 @@ from tqdm import tqdm
 from lib.data.scene import PATTERNS, render
 from lib.runtime.children import Pool
 from lib.runtime.files import write_text
+from lib.runtime.json_text import parse_json
 from lib.runtime.locks import lock_of, only_writer
 
 STAMP = "synthetic.json"
@@ -102,8 +103,8 @@ def _write(root: Path, wanted: SyntheticSet, processes: int) -> None:
 
 def _read_stamp(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / STAMP).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return parse_json((folder / STAMP).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

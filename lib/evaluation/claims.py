@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from uuid import uuid4
 
+from lib.runtime.json_text import parse_json
+
 SUFFIX = ".claim"
 # A claim counts as left after so long without a sign of life; network file systems may show a sign a minute late
 # (acregmax of nfs(5)), and clocks differ.
@@ -191,7 +193,7 @@ def _read(path: Path) -> Holder | None:
     beat = changed.st_mtime
     alive = time.time() - beat < STALE_SECONDS
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         process, token, deaths = content["process"], content["token"], tuple(Death(*it) for it in content["deaths"])
         pid, started, place = int(content["pid"]), content["started"], content["place"]
     except (ValueError, KeyError, TypeError):

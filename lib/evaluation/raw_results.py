@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.config.paths import user_path
 from lib.evaluation.archives import Archive, open_archive
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.protocols import Annotation
@@ -281,7 +282,7 @@ def _at_path(name: str, output: Path, benchmark: str, candidates: list[_Candidat
 
 def _paths(name: str, output: Path) -> list[Path]:
     """What a path or pattern of paths names, from the current folder or else from the output folder."""
-    for path in (Path(name).expanduser(), output / name):
+    for path in (user_path(name), output / name):
         if glob.has_magic(name):
             found = [Path(one) for one in sorted(glob.glob(str(path)))]
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from lib.data.names import SIDE_FILES
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.results import LEGACY_INT, MANIFEST
 from lib.evaluation.sequence_names import known_names, sequence_name, shares_name
+from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ def _writer(content: bytes) -> str:
 def _with_manifest(tree: Tree, root: str, name: str, where: Path) -> FoundSet | None:
     """Our own results; None if the manifest is of another program."""
     try:
-        content = json.loads(tree.read(name))
+        content = parse_json(tree.read(name))
     except ValueError as error:
         return FoundSet(root, manifest={}, damage=f"{where / name}: cannot be read ({error}); mend it or move it away")
     if not isinstance(content, dict) or "checkpoint_sha256" not in content or "benchmark" not in content:

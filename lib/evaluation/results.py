@@ -29,8 +29,9 @@ from lib.evaluation.claims import holding
 from lib.inference.tracks import Track
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import file_sha256, replacing
+from lib.runtime.json_text import parse_json
 
-CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
+CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
 MANIFEST = "manifest.json"
 LEGACY_INT = "legacy_int"
 _LONGEST_END = "_network_time.txt.tmp"  # of a file's name, after the sequence's
@@ -82,6 +83,11 @@ class ResultsFolder:
             reason = "another's results would have the same files, as this disk takes A and a for one; rename it"
             found |= {name: reason for name, key in folded.items() if key in meeting}
         return found
+
+    def checksum(self) -> str | None:
+        """Of the checkpoint that these results are of: "sha256 ...", None without one."""
+        sha256 = self.manifest()["checkpoint_sha256"]
+        return f"sha256 {sha256}" if sha256 else None
 
     def write(self, sequence: Sequence, track: Track) -> None:
         """Keep a tracked sequence; ``ResultsError`` when the disk refuses, and an earlier result stays as it was."""
@@ -173,7 +179,7 @@ class ResultsFolder:
         """The last failure of a sequence, if it was not finished since."""
         file = self._failed(name)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = parse_json(file.read_text(encoding="utf-8"))
             return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
         except FileNotFoundError:
             return None
@@ -352,7 +358,7 @@ def _now() -> str:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = parse_json(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):

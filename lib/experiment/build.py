@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lib.config.paths import Paths
+from lib.config.paths import Paths, user_path
 from lib.config.schema import ConfigError
 from lib.data.crops import CropSettings, open_crops
 from lib.data.datasets.registry import find_dataset
@@ -62,18 +62,19 @@ def build_network(
     dataset: str | None = None,
     compiled: bool = False,
     captured: bool = False,
+    checksum: str | None = None,
 ) -> TorchNetwork:
     """The network with the weights of ``checkpoint`` (fresh ones without), ready to find targets.
 
     ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` holds the values that differ there.
-    For ``compiled`` and ``captured`` see ``TorchNetwork``. Raises ``CheckpointError`` for a checkpoint that cannot be
-    read or is of another network.
+    For ``compiled`` and ``captured`` see ``TorchNetwork``. ``checksum`` ("sha256 ...") is that of the checkpoint to be
+    read. Raises ``CheckpointError`` for one that cannot be read, has another checksum or is of another network.
     """
     keep_large_buffers()
     experiment = experiment.for_benchmark(dataset)
     model = build_model(experiment)
     if checkpoint is not None:
-        load_checkpoint_weights(model, Path(checkpoint))
+        load_checkpoint_weights(model, user_path(checkpoint), checksum=checksum)
     settings = TrackSettings(template=experiment.template, search=experiment.search, tracker=experiment.test.tracker)
     return TorchNetwork(model, settings, device, experiment.test.precision, compiled, captured, experiment.name)
 
@@ -89,14 +90,16 @@ def build_tracker(
     if (experiment is None) == (network is None):
         raise ValueError("a tracker is built from an experiment or from the folder of an exported network: name one")
     if network is not None:
-        return Tracker(open_network(Path(network)))
+        return Tracker(open_network(user_path(network)))
     return Tracker(build_network(experiment, checkpoint, device, dataset))
 
 
-def load_checkpoint_weights(model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE) -> LoadReport:
+def load_checkpoint_weights(
+    model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE, checksum: str | None = None
+) -> LoadReport:
     """The weights of a checkpoint of ours, or of one as its authors released it, strictly and without executing
     anything in it; ``table`` renames them first. See ``lib.models.released.load_file``."""
-    report = load_file(model, path, table)
+    report = load_file(model, path, table, checksum)
     if report.dropped or table:
         logger.info("%s: %s", path, report)
     return report
@@ -121,6 +124,7 @@ def engine_factory(
     template_of: TemplateOf | None = None,
     compiled: bool = False,
     captured: bool = False,
+    checksum: str | None = None,
 ) -> EngineFactory:
     """Called with the most sequences that are to be tracked at once, it builds a network and its engine.
 
@@ -130,7 +134,7 @@ def engine_factory(
     """
 
     def make(most: int) -> Engine:
-        network = build_network(experiment, checkpoint, device, dataset, compiled, captured)
+        network = build_network(experiment, checkpoint, device, dataset, compiled, captured, checksum)
         finders = 1
         if network.device == "cpu" and not compiled:
             finders = usable_cores()

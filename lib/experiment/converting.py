@@ -9,9 +9,8 @@ from typing import Any
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_checkpoint_weights, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
-from lib.runtime.checkpoint import CheckpointError, save_checkpoint
+from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
 from lib.runtime.escapes import printable_lines
-from lib.runtime.files import file_sha256
 from lib.runtime.locks import only_writer
 from lib.runtime.unpickling import read_inert
 
@@ -35,12 +34,13 @@ def convert_checkpoint(
     _check_out(out, file, force)
     experiment = _experiment(file, config, overrides)
     model = build_model(experiment)
-    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
-    source = {"file": file.name, "sha256": file_sha256(file)}
+    checksum = checksum_of(file)
+    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE, checksum)
+    source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
     with only_writer(out):
         _check_out(out, file, force)  # another process may have written it by now
         save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
-    return f"{file}: {report}\n{out}: written, for {experiment.name}"
+    return f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}"
 
 
 def _check_out(out: Path, file: Path, force: bool) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
+from lib.runtime.json_text import parse_json
 
 
 class _AboveBar(logging.Handler):
@@ -90,8 +91,8 @@ def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
+        record = parse_json(line)
+    except ValueError:
         return None
     return record if isinstance(record, dict) and line.endswith("\n") else None
 

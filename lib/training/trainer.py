@@ -14,6 +14,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from lib.config.paths import user_path
 from lib.config.schema import ConfigError, Section
 from lib.config.yaml12 import to_yaml
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
@@ -246,7 +247,7 @@ class Trainer:
                     *(state["processes"], self.process.world),
                 )
         elif self.config.init_from is not None:
-            path = Path(self.config.init_from)
+            path = user_path(self.config.init_from)
             try:
                 load_file(self.actor.model, path)
             except CheckpointError as error:

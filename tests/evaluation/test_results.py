@@ -16,6 +16,7 @@ import pytest
 from lib.data.types import Sequence
 from lib.evaluation.results import ResultsError, ResultsFolder, open_results, parse_rows, read_rows
 from lib.inference.tracks import Track
+from lib.runtime.checkpoint import checksum_of
 
 MakeSequence = Callable[..., Sequence]
 
@@ -72,6 +73,25 @@ def test_another_checkpoint_or_setting_gets_another_folder(tmp_path: Path) -> No
     assert labels == ("GRM_ep0300", "GRM_ep0300", "last", "no_checkpoint", "static")
     assert all(len(digest) == 8 and int(digest, 16) >= 0 for digest in digests)
     assert open_toy(tmp_path, twin, threshold=0.0).path.name == f"twin-{digests[0]}"
+
+
+def test_results_state_the_checksum_of_their_checkpoint(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, "w.safetensors", b"abc")
+    folder = open_toy(tmp_path, checkpoint)
+    assert folder.path.name.startswith("w-")
+    assert folder.checksum() == checksum_of(checkpoint)
+    assert open_toy(tmp_path, None).checksum() is None
+
+
+@pytest.mark.parametrize("levels", [500, 200_000])
+def test_a_manifest_nested_without_end_is_one_line(tmp_path: Path, levels: int) -> None:
+    folder = open_toy(tmp_path, None)
+    for text in ('{"runs": ' + "[" * levels + "]" * levels + "}", '{"a":' * levels):
+        (folder.path / "manifest.json").write_text(text)
+        for read in (folder.manifest, lambda: open_toy(tmp_path, None)):
+            with pytest.raises(ResultsError, match="manifest.json: cannot be read .*; move its folder away") as error:
+                read()
+            assert "\n" not in str(error.value)
 
 
 def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from lib.config.paths import Paths
 from lib.evaluation.baselines import StaticEngine
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.runner import Trial
+from lib.experiment import trained
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import track_and_score
 from lib.experiment.trained import evaluate_checkpoints, results_folder
-from lib.runtime.checkpoint import save_checkpoint
+from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 
 BENCHMARK = "got10k_val"
 
@@ -55,6 +56,20 @@ def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, ch
     assert folder("test.per_dataset.got10k_val={model.division.threshold: 0.4}") == folder(deciding[3])
     # Fresh weights follow from the seed.
     assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
+
+
+def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoint, monkeypatch):
+    """Its results would state the sha256 of the earlier one."""
+
+    def replacing(*words, **named):
+        results = results_folder(*words, **named)
+        model = build_model(load_experiment(file, ["seed=8"]))
+        save_checkpoint(checkpoint, {"model": model.state_dict()})
+        return results
+
+    monkeypatch.setattr(trained, "results_folder", replacing)
+    with pytest.raises(CheckpointError, match="some.pth: its sha256 is .* another file took its place"):
+        evaluate_checkpoints(paths, BENCHMARK, str(file), [checkpoint])
 
 
 def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):

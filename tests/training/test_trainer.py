@@ -272,7 +272,7 @@ def test_fine_tuning_takes_the_weights_only(toy, whole, tmp_path):
     assert left == toy.train(tmp_path / "unstopped", init_from=str(start))[1]
 
 
-def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path):
+def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path, monkeypatch):
     content = read_training_checkpoint(whole[0] / "checkpoints" / "last.pth")
     content["model"]["more.weight"] = content["model"].pop("mix.weight")
     torch.save(content, tmp_path / "other.pth")
@@ -280,6 +280,9 @@ def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path):
         toy.train(tmp_path / "run", init_from=str(tmp_path / "other.pth"))
     with pytest.raises(CheckpointError, match="absent.pth: no such checkpoint"):
         toy.train(tmp_path / "run", init_from="absent.pth")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match=f"^train.init_from: {tmp_path}/absent.pth: no such checkpoint"):
+        toy.train(tmp_path / "run", init_from="~/absent.pth")
 
 
 def test_bf16_trains(toy, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -14,6 +13,7 @@ from lib.data.datasets.annotations import find_folder, has_area
 from lib.data.datasets.entry import Entry, check_split
 from lib.data.source import Location, Source
 from lib.data.types import FrameFiles, Sequence
+from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def _parse(text: str, file: Location) -> dict[str, list[dict[str, Any]]]:
     """The parts of the file that are used, each a list of mappings; categories may be missing."""
     try:
         # Outlines are nine tenths of the file: dropped while it is parsed, they never lie in memory all at once.
-        content = json.loads(text, object_hook=_without_outline)
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = parse_json(text, object_hook=_without_outline)
+    except ValueError as error:
         raise ValueError(f"{file}: is no JSON ({error}); get the file again") from error
     parts = {}
     for name in ("images", "annotations", "categories"):
