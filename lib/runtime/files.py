@@ -22,7 +22,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     One left by a killed process is removed by the next write in the folder: nobody holds its lock.
     """
     _remove_abandoned(path.parent)
-    file = _open_temporary(path.parent)
+    file = _open_temporary(path)
     try:
         with file:
             yield file
@@ -39,9 +39,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.close(folder)
 
 
-def _open_temporary(folder: Path) -> BinaryIO:
+def _open_temporary(path: Path) -> BinaryIO:
+    """``OSError`` names the file that is to be written."""
     while True:
-        file = open(folder / f".{uuid4().hex[:12]}.tmp", "xb")  # noqa: SIM115 - the caller closes it
+        try:
+            file = open(path.with_name(f".{uuid4().hex[:12]}.tmp"), "xb")  # noqa: SIM115 - the caller closes it
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         with suppress(OSError):  # a disk without locks, where nothing abandoned is removed either
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.path.exists(file.name):

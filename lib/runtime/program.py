@@ -59,7 +59,8 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[
         @wraps(main)
         def run() -> int:
             # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
-            from lib.runtime.launch import end_with_launcher, has_launcher
+            with starting():
+                from lib.runtime.launch import end_with_launcher, has_launcher
 
             if has_launcher():
                 end_with_launcher()

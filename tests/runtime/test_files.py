@@ -42,6 +42,11 @@ def test_what_a_killed_process_left_is_removed_but_not_what_another_is_writing(t
     assert {file.name for file in tmp_path.iterdir()} == {"scores.txt", "notes.tmp"}
 
 
+def test_a_folder_that_is_not_there_is_named_with_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone/scores.txt"), replacing(tmp_path / "gone" / "scores.txt"):
+        raise AssertionError
+
+
 def test_the_longest_name_of_a_disk_can_be_written(tmp_path):
     write_text(tmp_path / ("a" * 255), "text")
     assert [len(file.name) for file in tmp_path.iterdir()] == [255]
