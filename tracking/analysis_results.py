@@ -6,11 +6,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lib.config.paths import load_paths, user_path
-from lib.evaluation.bootstrap import Bootstrap
-from lib.evaluation.tables import FORMATS
-from lib.experiment.analysis import JSON, Request, RequestError, analyse
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import print_error, program, starting
+
+with starting():
+    from lib.config.paths import load_paths, user_path
+    from lib.evaluation.bootstrap import Bootstrap
+    from lib.evaluation.tables import FORMATS
+    from lib.experiment.analysis import JSON, Request, RequestError, analyse
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -53,6 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0 if everything was scored, 1 if a result is missing or a protocol could not score one, 2 for a wrong request."""
     arguments = parse_arguments()
@@ -74,10 +79,10 @@ def main() -> int:
     )
     try:
         report, complete = analyse(load_paths(arguments.paths), request)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 2 if isinstance(error, RequestError) else 1
-    print(report)
+    except RequestError as error:
+        print_error(error)
+        return 2
+    show(report)
     return 0 if complete else 1
 
 

@@ -12,8 +12,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lib.config.paths import user_path
-from lib.experiment.converting import convert_checkpoint, list_names
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import user_path
+    from lib.experiment.converting import convert_checkpoint, list_names
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,25 +39,22 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0, or 1 if the file does not fit or nothing was written."""
     arguments = parse_arguments()
-    try:
-        if arguments.list:
-            text = list_names(arguments.file, arguments.config, arguments.overrides)
-        else:
-            text = convert_checkpoint(
-                arguments.file,
-                arguments.config,
-                arguments.out,
-                arguments.overrides,
-                table=arguments.rename,
-                force=arguments.force,
-            )
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    print(text)
+    if arguments.list:
+        text = list_names(arguments.file, arguments.config, arguments.overrides)
+    else:
+        text = convert_checkpoint(
+            arguments.file,
+            arguments.config,
+            arguments.out,
+            arguments.overrides,
+            table=arguments.rename,
+            force=arguments.force,
+        )
+    show(text)
     return 0
 
 

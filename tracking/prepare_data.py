@@ -14,12 +14,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lib.config.paths import Paths, load_paths, user_path
-from lib.data.checking import check_dataset_on_disk, find_splits
-from lib.data.datasets.registry import check_dataset
-from lib.data.packing import pack_dataset, verify_packed
-from lib.data.synthetic import write_synthetic
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import Paths, load_paths, user_path
+    from lib.data.checking import check_dataset_on_disk, find_splits
+    from lib.data.datasets.registry import check_dataset
+    from lib.data.packing import pack_dataset, verify_packed
+    from lib.data.synthetic import write_synthetic
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -122,7 +126,7 @@ def _synthetic(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         processes=arguments.processes,
     )
-    print(f"{arguments.root}: {'written' if written else 'there already, left as it is'}")
+    show(f"{arguments.root}: {'written' if written else 'there already, left as it is'}")
     return 0
 
 
@@ -136,11 +140,11 @@ def _check(arguments: argparse.Namespace) -> int:
         processes=arguments.processes,
         quick=arguments.quick,
     )
-    print(report.text())
+    show(report.text())
     if arguments.json:
         report.write(arguments.json)
     if not report.complete:
-        print("stopped", file=sys.stderr)
+        show("stopped", sys.stderr)
         return 130
     return 0 if report.good else 1
 
@@ -148,19 +152,20 @@ def _check(arguments: argparse.Namespace) -> int:
 def _pack(arguments: argparse.Namespace) -> int:
     root, _ = _find(arguments)
     splits = arguments.split or find_splits(arguments.name, root)
-    print(pack_dataset(arguments.name, splits, root, arguments.out).text())
+    show(pack_dataset(arguments.name, splits, root, arguments.out).text())
     problems = verify_packed(arguments.out, root) if arguments.verify else []
     if problems:
         raise ValueError("\n".join(problems))
     if arguments.verify:
-        print(f"{arguments.out}: every file is as it is in {root}")
+        show(f"{arguments.out}: every file is as it is in {root}")
     return 0
 
 
 def _crops(arguments: argparse.Namespace) -> int:
     # Here, since the networks that come with it take seconds to load, and no other task needs them.
-    from lib.experiment.build import load_experiment
-    from lib.experiment.preparing import make_crops
+    with starting():
+        from lib.experiment.build import load_experiment
+        from lib.experiment.preparing import make_crops
 
     root, paths = _find(arguments)
     summaries = make_crops(
@@ -173,22 +178,16 @@ def _crops(arguments: argparse.Namespace) -> int:
         every=arguments.every,
         processes=arguments.processes,
     )
-    print("\n".join(summary.text() for summary in summaries))
+    show("\n".join(summary.text() for summary in summaries))
     return 0
 
 
+@program("stopped; what was written so far is kept, and the same command goes on from there")
 def main() -> int:
     """0, or 1 if the task could not be done or a check found something wrong, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        return arguments.run(arguments)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; what was written so far is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
+    return arguments.run(arguments)
 
 
 if __name__ == "__main__":

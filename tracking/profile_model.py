@@ -6,10 +6,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lib.config.paths import user_path
-from lib.experiment.speed.forms import EAGER, parse_forms
-from lib.experiment.speed.profile import Measurements, profile_models
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import user_path
+    from lib.experiment.speed.forms import EAGER, parse_forms
+    from lib.experiment.speed.profile import Measurements, profile_models
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -47,33 +51,27 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_intermixed_args()
 
 
+@program("stopped; nothing was written")
 def main() -> int:
     """0 once all is measured, 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        wanted = Measurements(
-            forms=parse_forms(arguments.forms),
-            folders=tuple(arguments.network),
-            batches=arguments.batch,
-            frames=arguments.frames,
-            warmup=arguments.warmup,
-            engine=arguments.engine,
-            engine_frames=arguments.engine_frames,
-            engine_threads=arguments.engine_threads,
-            training=arguments.training,
-            threads=arguments.threads,
-        )
-        report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
-        print(report.text())
-        if arguments.json:
-            report.write(arguments.json)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
+    wanted = Measurements(
+        forms=parse_forms(arguments.forms),
+        folders=tuple(arguments.network),
+        batches=arguments.batch,
+        frames=arguments.frames,
+        warmup=arguments.warmup,
+        engine=arguments.engine,
+        engine_frames=arguments.engine_frames,
+        engine_threads=arguments.engine_threads,
+        training=arguments.training,
+        threads=arguments.threads,
+    )
+    report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
+    show(report.text())
+    if arguments.json:
+        report.write(arguments.json)
     return 0
 
 

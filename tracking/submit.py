@@ -10,10 +10,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lib.config.paths import Paths, load_paths, user_path
-from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import Paths, load_paths, user_path
+    from lib.evaluation.benchmarks import BENCHMARKS
+    from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -40,26 +44,20 @@ def submit(arguments: argparse.Namespace, paths: Paths) -> int:
         check = check_submission(arguments.check, benchmark, expected)
     else:
         check = make_submission(find_results(paths.output, benchmark, arguments.tracker), expected, arguments.out)
-    print(check.text())
+    show(check.text())
     if arguments.out:
         server = BENCHMARKS[benchmark].server
-        print(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
+        show(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
     return 0 if check.good else 1
 
 
+@program("stopped; no archive was written")
 def main() -> int:
     """0 if the archive was written, or the one checked is fit to be sent; 1 if not or after an error, 130 after
     Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        return submit(arguments, load_paths(arguments.paths))
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; no archive was written", file=sys.stderr)
-        return 130
+    return submit(arguments, load_paths(arguments.paths))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from lib.data.columns import Columns, DamagedFileError, Texts, TextsWriter, open
 from lib.data.datasets.registry import find_dataset
 from lib.data.source import Source, Stamp, open_source
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Sequence
+from lib.runtime.escapes import printable
 from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
@@ -204,7 +205,8 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
     boxes, visible, cover, absent = bytearray(), bytearray(), bytearray(), bytearray()
     frames, first, rows, image_set, has_cover, has_absent = [], [], [0], [], [], []
     entries = dataset.entries(source, split)
-    with tqdm(entries, f"{name} {split}", dataset.expected.get(split), unit=" sequences", disable=None) as progress:
+    title = printable(f"{name} {split}")
+    with tqdm(entries, title, dataset.expected.get(split), unit=" sequences", disable=None) as progress:
         for sequence in (entry.read() for entry in progress):
             numbered, listed = _split_names(sequence.frames)
             values = (

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shlex
-import signal
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 import lmdb
 
+from lib.runtime.files import is_utf8
 from lib.runtime.json_text import parse_json
 
 DATA = "data.mdb"
@@ -164,6 +164,7 @@ def open_environment(target: Path) -> lmdb.Environment:
     for one cut short: reading on where the file has ended would kill the process.
     """
     file = target / DATA
+    check_name(target)
     try:
         size = file.stat().st_size
     except OSError as error:
@@ -181,6 +182,12 @@ def open_environment(target: Path) -> lmdb.Environment:
         environment.close()
         raise ValueError(f"{file}: cut short, {size} of {needed} bytes; copy or pack it again")
     return environment
+
+
+def check_name(target: Path) -> None:
+    """``ValueError`` for a folder that LMDB cannot open."""
+    if not is_utf8(target):
+        raise ValueError(f"{target}: LMDB opens no folder under a path that is no UTF-8; rename it, or name another")
 
 
 class Store:
@@ -295,11 +302,6 @@ def _find_difference(entry: PackedEntry, data: bytes | None, root: Path | None) 
         except OSError as error:
             return f"cannot be compared with {file} ({error.strerror})"
     return None
-
-
-def leave_interrupts() -> None:
-    """A Ctrl-C reaches all processes of the group; the main one ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _identity(target: Path) -> tuple[int, ...] | None:

@@ -18,6 +18,7 @@ import cv2
 
 from lib.data.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
+from lib.runtime.files import is_utf8
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 # What is a video too, but is not taken for one.
@@ -69,11 +70,19 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
 
 def _announced(video: Path) -> int:
     """How many frames the header states, 0 if it does not."""
-    capture = cv2.VideoCapture(str(video))
+    capture = open_video(video)
     try:
         return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
     finally:
         capture.release()
+
+
+def open_video(video: Path) -> cv2.VideoCapture:
+    """A video to read, which has no frame if it is none; whatever bytes its name is made of."""
+    if is_utf8(video):
+        return cv2.VideoCapture(str(video))
+    with open(video, "rb") as file:  # which OpenCV opens once more, under another name
+        return cv2.VideoCapture(f"/proc/self/fd/{file.fileno()}")
 
 
 def _unpack(video: Path, folder: Path) -> None:
@@ -133,7 +142,7 @@ def _lock(handle: int, wait: bool) -> bool | None:
 
 def _write_frames(video: Path, folder: Path) -> None:
     announced = _announced(video)
-    capture = cv2.VideoCapture(str(video))
+    capture = open_video(video)
     try:
         logger.info("%s: its frames (about %d) are unpacked, once, into %s", video, announced, folder.parent)
         count = 0

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lib.data.datasets.registry import find_dataset
 from lib.data.index import open_dataset
+from lib.data.names import find_meeting
 from lib.data.source import open_source
 from lib.data.types import SHORTFALL, Sequence
 
@@ -82,9 +83,14 @@ def named_part(benchmark: str, part: str) -> str:
 
 
 def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]:
-    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``."""
+    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``.
+
+    Raises ``ValueError`` too for two whose results would have a file in common.
+    """
     benchmark = find_benchmark(name)
-    return open_dataset(benchmark.dataset, benchmark.split, root, cache)
+    sequences = open_dataset(benchmark.dataset, benchmark.split, root, cache)
+    _refuse_meeting(root, [sequence.name for sequence in sequences])
+    return sequences
 
 
 class Readable(NamedTuple):
@@ -119,4 +125,12 @@ def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
                 logger.warning("%s", sequence.meta[SHORTFALL])
         if not sequences or not unreadable:
             raise error
+        _refuse_meeting(root, [*(sequence.name for sequence in sequences), *unreadable])
         return Readable(sequences, unreadable)
+
+
+def _refuse_meeting(root: Path, names: list[str]) -> None:
+    for one, other in find_meeting(names):
+        raise ValueError(
+            f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
+        )

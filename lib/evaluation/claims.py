@@ -136,7 +136,7 @@ class Claims:
 
     def _remove(self, name: str, left: Holder) -> bool:
         """Remove a claim that was left; False if another has removed it already."""
-        path, aside = self._path(name), self.folder / f".{name}-{uuid4().hex}{SUFFIX}"
+        path, aside = self._path(name), self.folder / f".{uuid4().hex}{SUFFIX}"
         try:
             os.rename(path, aside)
             found = _read(aside)
@@ -164,6 +164,7 @@ class Claims:
 @contextmanager
 def holding(folder: Path, name: str) -> Iterator[None]:
     """Hold a name for the length of the block, after whoever has it now: for files that several processes change."""
+    name = f".{name}"  # a sequence may bear the file's name, and its claim lasts as long as it is tracked
     until = time.monotonic() + PATIENCE_SECONDS
     with Claims(folder) as claims:
         while isinstance(holder := claims.take(name), Holder):

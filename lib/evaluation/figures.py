@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -96,5 +97,7 @@ def _named(stem: Path, what: str) -> Path:
 
 
 def _as_file(short: str) -> str:
-    """A user's short name as part of a file's name."""
-    return "".join(character if character.isalnum() or character in "-_" else "_" for character in short)
+    """A user's short name as part of a file's name; one that cannot be that gets digits that no other has."""
+    name = "".join(character if character.isalnum() or character in "-_" else "_" for character in short[:40])
+    digits = hashlib.sha256(short.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return name if name == short else f"{name}-{digits}"

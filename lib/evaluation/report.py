@@ -18,6 +18,7 @@ from lib.evaluation.protocols import Annotation, Curves
 from lib.evaluation.remarks import SHOWN_NOTES, listed, notes_in_words
 from lib.evaluation.results import ResultsFolder, sweep_warning
 from lib.evaluation.scoring import SetScores, annotation_of, has_first_box_only, score_set
+from lib.runtime.escapes import printable_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,7 @@ def table(scores: list[BenchmarkScore]) -> str:
         rows.append((score.benchmark, score.folder.name, score.protocol, values_text(score.values), complete))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines + [note for score in scores for note in _notes(score)])
+    return printable_lines(lines + [note for score in scores for note in _notes(score)])
 
 
 def values_text(values: Mapping[str, float]) -> str:

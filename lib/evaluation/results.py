@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
 import time
+import unicodedata
 from collections import abc
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -20,16 +22,20 @@ import cv2
 import numpy as np
 
 from lib.data.datasets.texts import decode_text, parse_rows
+from lib.data.names import find_meeting
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.claims import holding
 from lib.inference.tracks import Track
+from lib.runtime.escapes import printable_lines
 from lib.runtime.files import file_sha256, replacing
 from lib.runtime.json_text import parse_json
 
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
+MANIFEST = "manifest.json"
 LEGACY_INT = "legacy_int"
 _AGAIN = "track the sequence again"
+_LONGEST_END = "_network_time.txt"  # of a file's name, after the sequence's
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +67,23 @@ class ResultsFolder:
 
     def manifest(self) -> dict[str, Any]:
         """What ``manifest.json`` says: where these results come from and how they were made."""
-        return _read_manifest(self.path / "manifest.json")
+        return _read_manifest(self.path / MANIFEST)
+
+    def refused(self, names: abc.Sequence[str]) -> dict[str, str]:
+        """Which of the set's names this disk keeps no results under, and why: names that are too long for it, and on a
+        disk that takes ``Car`` and ``car`` for the same, those whose files would meet for that reason."""
+        most = os.pathconf(self.path, "PC_NAME_MAX") - len(_LONGEST_END)
+        found = {
+            name: f"its name has {length} bytes, too many for files of results on this disk; {most} are the most"
+            for name in names
+            if (length := len(os.fsencode(name))) > most
+        }
+        if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk takes it for the manifest
+            folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
+            meeting = {key for pair in find_meeting(folded.values()) for key in pair}
+            reason = "another's results would have the same files, as this disk takes A and a for one; rename it"
+            found |= {name: reason for name, key in folded.items() if key in meeting}
+        return found
 
     def checksum(self) -> str | None:
         """Of the checkpoint that these results are of: "sha256 ...", None without one."""
@@ -145,14 +167,19 @@ class ResultsFolder:
     def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
         """Append what went wrong with a sequence to ``failures.log``, and keep it for ``failure``, there with the part
         of the traceback that is to be ``shown`` at the end of a run."""
-        file = self.path / "failures.log"
-        try:
-            with holding(self.path, file.name), file.open("a", encoding="utf-8") as stream:
-                stream.write(f"{_now()} {name}: {reason}\n{traceback}\n\n")
-        except OSError as error:
-            raise _refused(file, error) from error
+        self.log_failure(name, reason, traceback)
         content = {"reason": reason, "traceback": shown, "moment": time.time()}
         _write_whole(self._failed(name), json.dumps(content) + "\n")
+
+    def log_failure(self, name: str, reason: str, traceback: str) -> None:
+        """Append what went wrong with a sequence to ``failures.log`` alone."""
+        file = self.path / "failures.log"
+        lines = [f"{_now()} {name}: {reason}", *traceback.splitlines(), ""]
+        try:
+            with holding(self.path, file.name), file.open("a", encoding="utf-8") as stream:
+                stream.write(printable_lines(lines) + "\n")
+        except OSError as error:
+            raise _refused(file, error) from error
 
     def failure(self, name: str) -> NotedFailure | None:
         """The last failure of a sequence, if it was not finished since."""
@@ -206,7 +233,7 @@ def open_results(
     sha256 = _sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
     folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
-    file = folder / "manifest.json"
+    file = folder / MANIFEST
     description = {
         "format": 1,
         "experiment": experiment,

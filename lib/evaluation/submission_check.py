@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.data.datasets.texts import is_cut
+from lib.runtime.escapes import printable_lines
 
 FIRST_BOX_TOLERANCE = 1.0  # pixels: results that others truncated to integers are the given box still
 _REPETITIONS = 15  # VOT's number, the most that any toolkit runs; GOT-10k's runs 3
@@ -96,7 +97,7 @@ class Check:
             )
         errors = sum(finding.fatal for finding in self.findings)
         lines.append(f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent")
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 def check_files(

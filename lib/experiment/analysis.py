@@ -21,6 +21,7 @@ from lib.evaluation.page import write_page
 from lib.evaluation.raw_results import ResultSet, find_result_sets, open_result_set
 from lib.evaluation.remarks import is_complete, remarks
 from lib.evaluation.tables import FORMATS, Table, render
+from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 
 JSON = "json"
@@ -74,7 +75,7 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
         if comparison is not None:
             comparisons.append(comparison)
     if not comparisons:
-        raise ValueError("\n".join(missing))
+        raise ValueError(printable_lines(missing))
     _check_names(comparisons, request)
     if request.bootstrap:
         comparisons = [with_intervals(comparison, request.bootstrap) for comparison in comparisons]

@@ -16,6 +16,7 @@ from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, named_part
 from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.results import sweep_warning
 from lib.experiment.config import PER_DATASET_KEYS
+from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 
 MOST_VALUES = 1000  # each tracks the whole benchmark; more is a slip of the step
@@ -97,7 +98,7 @@ def sweep_table(sweep: Sweep, tested: Many[Tested]) -> str:
         number = f"{100 * best.score.values[name]:.2f}"
         lines.append(f"highest {name}: {number} with {sweep.key}={best.value} ({best.score.folder.name})")
     warning = sweep_warning(first.manifest)
-    return "\n".join([*lines, f"WARNING: {warning}"] if warning else lines)
+    return printable_lines([*lines, f"WARNING: {warning}"] if warning else lines)
 
 
 def write_sweep(sweep: Sweep, tested: Many[Tested], reports: Path) -> Path:

@@ -11,6 +11,7 @@ from lib.config.paths import Paths
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
 from lib.evaluation.report import BenchmarkScore, score_benchmark, table
 from lib.evaluation.runner import Report, Trial, run_trials
+from lib.runtime.escapes import printable
 
 
 class Evaluation(NamedTuple):
@@ -48,7 +49,7 @@ def evaluate(
             for sequence in trial.sequences:
                 if sequence.name in finished:
                     trial.folder.write_legacy_int(sequence)
-        texts.append(f"{source}\n{summary.text()}\nresults: {trial.folder.path}")
+        texts += [printable(str(source)), summary.text(), printable(f"results: {trial.folder.path}")]
         if score is None:
             texts.append("no score yet: the command that finishes the last sequence computes it")
     if text := report.text():

@@ -11,6 +11,7 @@ import numpy as np
 
 from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, order_frames
 from lib.data.images import read_image
+from lib.data.videos import open_video
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def _folder_frames(folder: Path) -> Iterator[np.ndarray]:
 
 
 def _video_frames(file: Path) -> Iterator[np.ndarray]:
-    video = cv2.VideoCapture(str(file))
+    video = open_video(file)
     found, frame = video.read()
     if not found:
         video.release()

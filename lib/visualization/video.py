@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from lib.data.images import read_image
+from lib.runtime.files import is_utf8
 from lib.visualization.boxes import draw_boxes
 from lib.visualization.sheet import tile, write_png
 
@@ -33,6 +34,8 @@ def write_video(path: Path, images: Iterable[np.ndarray], rate: float) -> None:
 
     Raises ``VideoError`` where this OpenCV has no encoder for it or the file cannot be written.
     """
+    if not is_utf8(path):
+        raise VideoError(f"{path}: OpenCV writes no file under a path that is no UTF-8; name another output folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     writer, size = None, None
     try:

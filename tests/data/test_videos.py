@@ -199,3 +199,19 @@ def test_a_video_cut_short_gives_what_it_has_and_it_is_said_each_time(tmp_path):
         assert shortfall.startswith(
             f"{file}: its header states 30 frames, {len(frames)} could be read; if it is damaged"
         )
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_video_whose_name_is_no_utf8(tmp_path, suffix):
+    """OpenCV crashes at such a name."""
+    write_video(tmp_path / "car.avi")
+    file = (tmp_path / "car.avi").rename(tmp_path / f"\udcd0\udcd0{suffix}")
+    assert len(unpack_video(file, stamp(file), tmp_path / "cache")[0]) == 5
+    file.write_text("no video")
+    with pytest.raises(ValueError, match="no frame can be read"):
+        unpack_video(file, stamp(file), tmp_path / "cache")
+
+
+def test_videos_are_opened_at_one_place():
+    sources = (Path(videos.__file__).parents[1]).rglob("*.py")
+    assert [source.name for source in sources if "VideoCapture(" in source.read_text()] == ["videos.py"]

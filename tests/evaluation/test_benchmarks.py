@@ -6,8 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from miniatures import write_boxes, write_frames
 
 from lib.data.datasets.registry import DATASETS, find_dataset
+from lib.data.names import find_meeting
 from lib.evaluation.benchmarks import (
     BENCHMARKS,
     find_benchmark,
@@ -94,3 +96,25 @@ def test_what_is_damaged_does_not_take_the_rest_with_it(toy_got10k, tmp_path) ->
     (root / "val" / "list.txt").unlink()
     with pytest.raises(ValueError, match=r"list\.txt"):
         read_what_is_readable("got10k_val", root, tmp_path)
+
+
+def test_sequences_whose_results_would_meet_are_refused_also_where_one_cannot_be_read(tmp_path) -> None:
+    for name in ("car", "car_time", "bus"):
+        folder = tmp_path / "own" / name
+        write_boxes(folder / "groundtruth.txt", write_frames(folder, "%04d.jpg", 1, 3))
+    refused = "own: results of the sequences car and car_time would be written to the same files; rename car_time"
+    for read in (read_benchmark, read_what_is_readable):
+        with pytest.raises(ValueError, match=refused):
+            read("own", tmp_path / "own", tmp_path)
+    (tmp_path / "own" / "bus" / "groundtruth.txt").write_text("damaged")
+    with pytest.raises(ValueError, match=refused):
+        read_what_is_readable("own", tmp_path / "own", tmp_path)
+    (tmp_path / "own" / "car_time").rename(tmp_path / "own" / "car_at_night")
+    readable = read_what_is_readable("own", tmp_path / "own", tmp_path)
+    assert [sequence.name for sequence in readable.sequences] == ["car", "car_at_night"]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_no_two_sequences_of_a_benchmark_meet_even_where_a_is_a_large_a(name: str) -> None:
+    known = known_names(name) or ()
+    assert list(find_meeting(one.casefold() for one in known)) == []

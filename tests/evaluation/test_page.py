@@ -153,6 +153,14 @@ def test_names_break_out_of_nothing(comparison: Comparison, tmp_path: Path) -> N
     assert not set("<>&") & set(reader.inside["data"])
 
 
+def test_characters_that_a_browser_would_obey_or_not_show_are_escapes(comparison: Comparison, tmp_path: Path) -> None:
+    name = "a\nb \x1b \u202e \udcd0"
+    first = replace(comparison.sequences[0], name=name)
+    changed = replace(comparison, sequences=(first, *comparison.sequences[1:]), warnings=(name,))
+    data = data_of(changed, tmp_path)
+    assert data["sequences"][0] == data["warnings"][0] == r"a\nb \x1b \u202e \udcd0"
+
+
 def test_the_page_stands_alone_and_says_so_to_the_browser(comparison: Comparison, tmp_path: Path) -> None:
     reader = written([comparison, comparison], tmp_path)
     text = (tmp_path / "page.html").read_text()

@@ -241,3 +241,37 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="paths.yaml"):
         open_toy(tmp_path / "file", None)
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_refused(
+    tmp_path: Path, make_sequence: MakeSequence
+) -> None:
+    folder = open_toy(tmp_path, None)
+    most = os.pathconf(tmp_path, "PC_NAME_MAX") - 21
+    wide = "\u884c" * (most // 3)  # three bytes each
+    names = ["a", "a" * most, "a" * (most + 1), wide, wide + "\u4eba", "a" * 5000]
+    assert list(folder.refused(names)) == [names[2], names[4], names[5]]
+    assert folder.refused(names)[names[2]].startswith(f"its name has {most + 1} bytes, too many for files of results")
+    sequence = make_sequence(names[1])
+    folder.write(sequence, track_of(sequence))  # the longest that is not refused can be kept
+    folder.note_failure(names[1], "a reason", "")
+    assert folder.is_finished(sequence) and folder.failure(names[1]).reason == "a reason"
+
+
+def test_names_that_differ_in_what_the_disk_does_not_tell_apart_are_refused(tmp_path: Path) -> None:
+    names = ["Car", "car", "bus", "BUS_time", "caf\u00e9", "cafe\u0301", "one"]
+    folder = open_toy(tmp_path, None)
+    assert folder.refused(names) == {}
+    (folder.path / "MANIFEST.JSON").touch()  # as if this disk did not tell it from the manifest
+    assert sorted(folder.refused(names)) == sorted(names[:-1])
+    assert folder.refused(names[::2]) == {}
+
+
+def test_a_failure_is_lines_of_its_own_whatever_the_name(tmp_path: Path) -> None:
+    folder = open_toy(tmp_path, None)
+    name = "a\nb\x1b\udcd0"
+    folder.note_failure(name, "a reason\nin two", "a\n\x1btraceback")
+    lines = (folder.path / "failures.log").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(" ", 1)[1] == r"a\nb\x1b\udcd0: a reason\nin two"
+    assert lines[1:] == ["a", r"\x1btraceback", ""]
+    assert folder.failure(name).reason == "a reason\nin two"

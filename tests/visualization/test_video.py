@@ -61,3 +61,9 @@ def test_a_video_that_cannot_be_written_is_one_clear_line(tmp_path: Path, monkey
     with pytest.raises(VideoError, match="a.unknown: cannot write the video.*mp4v") as raised:
         write_video(tmp_path / "a.unknown", [np.zeros((40, 40, 3), np.uint8)], 10)
     assert "\n" not in str(raised.value)
+
+
+def test_a_video_under_a_name_that_is_no_utf8_is_refused(tmp_path: Path):
+    """OpenCV would crash."""
+    with pytest.raises(VideoError, match="OpenCV writes no file under a path that is no UTF-8"):
+        write_video(tmp_path / "\udcd0" / "a.mp4", [np.zeros((48, 64, 3), np.uint8)], 10)

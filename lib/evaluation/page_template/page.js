@@ -1,6 +1,9 @@
 "use strict";
 // Draws the page out of the JSON beside it. Names of trackers and sequences become text nodes, never markup.
-const pageData = JSON.parse(document.getElementById("data").textContent);
+// A sequence may be named "constructor": objects of the data have no other keys than their own.
+const bare = (key, value) =>
+  typeof value === "object" && value && !Array.isArray(value) ? Object.setPrototypeOf(value, null) : value;
+const pageData = JSON.parse(document.getElementById("data").textContent, bare);
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = ["none", "7 3", "2 2", "7 2 2 2", "12 4", "4 2 1 2 1 2", "2 5"];
 const KINDS = {
