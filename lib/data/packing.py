@@ -32,7 +32,6 @@ from lib.data.packed_store import (
     Manifest,
     PackedEntry,
     check_batch,
-    check_name,
     close_store,
     count_records,
     encode_manifest,
@@ -49,6 +48,7 @@ from lib.data.packed_store import (
 )
 from lib.data.source import Source
 from lib.runtime.escapes import printable
+from lib.runtime.files import utf8_name
 
 # Bytes of a transaction: what a kill loses at most, and what lies in memory.
 BATCH = 64 * 2**20
@@ -110,7 +110,11 @@ def pack_dataset(name: str, splits: Names[str], root: Path, target: Path) -> Pac
     with _only_packer(target):
         if _is_complete(target, started):  # by now, by another process
             return _compare(target, source.root, start)
-        with _naming_failure(target), closing(lmdb.open(str(target), map_size=ADDRESSES)) as environment:
+        with (
+            _naming_failure(target),
+            utf8_name(target) as path,
+            closing(lmdb.open(path, map_size=ADDRESSES)) as environment,
+        ):
             _put(environment, {MANIFEST: encode_manifest(replace(started, splits=counts))})
             _check_unchanged(environment, source.root, target)
             written, written_size = _copy(environment, plan, source.root, target)
@@ -172,7 +176,6 @@ def _check_places(root: Path, target: Path) -> None:
         raise ValueError(f"{root}: is packed already; name the folder of the dataset to pack it")
     if target.is_relative_to(root):
         raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
-    check_name(target)
 
 
 @contextmanager
