@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from collections import abc
 from importlib.resources import files
@@ -51,6 +52,7 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
         "split": split,
         "root": str(root),
         "leads_to": os.path.realpath(root),
+        "encoding": sys.getfilesystemencoding(),  # of names: in another one the same files have other names
         "source": type(source).__name__,
         "readers": _readers(),
     }

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import lmdb
 
-from lib.runtime.files import is_utf8
+from lib.runtime.files import utf8_name
 from lib.runtime.json_text import parse_json
 
 DATA = "data.mdb"
@@ -164,7 +164,6 @@ def open_environment(target: Path) -> lmdb.Environment:
     for one cut short: reading on where the file has ended would kill the process.
     """
     file = target / DATA
-    check_name(target)
     try:
         size = file.stat().st_size
     except OSError as error:
@@ -173,7 +172,8 @@ def open_environment(target: Path) -> lmdb.Environment:
         # No locks: nobody writes into a complete store, and it may lie where readers may not write. With read-ahead:
         # without it, as the lineage opens it, an image outside the page cache is fetched page by page (200 kB: 3 ms
         # where 0.7 ms will do, measured on a virtual disk).
-        environment = lmdb.open(str(target), readonly=True, lock=False, create=False)
+        with utf8_name(target) as name:
+            environment = lmdb.open(name, readonly=True, lock=False, create=False)
     except lmdb.Error as error:
         reason = str(error).removeprefix(f"{target}: ") if size else "the file is empty"
         raise ValueError(f"{file}: cannot be opened as an LMDB ({reason}); copy or pack it again") from error
@@ -182,12 +182,6 @@ def open_environment(target: Path) -> lmdb.Environment:
         environment.close()
         raise ValueError(f"{file}: cut short, {size} of {needed} bytes; copy or pack it again")
     return environment
-
-
-def check_name(target: Path) -> None:
-    """``ValueError`` for a folder that LMDB cannot open."""
-    if not is_utf8(target):
-        raise ValueError(f"{target}: LMDB opens no folder under a path that is no UTF-8; rename it, or name another")
 
 
 class Store:

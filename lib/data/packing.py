@@ -30,7 +30,6 @@ from lib.data.packed_store import (
     Manifest,
     PackedEntry,
     check_batch,
-    check_name,
     close_store,
     count_records,
     encode_manifest,
@@ -47,6 +46,7 @@ from lib.data.packed_store import (
 from lib.data.source import Source
 from lib.runtime.children import KilledError, Pool
 from lib.runtime.escapes import printable
+from lib.runtime.files import utf8_name
 from lib.runtime.locks import lock_of, only_writer
 
 # Bytes of a transaction: what a kill loses at most, and what lies in memory.
@@ -108,7 +108,11 @@ def pack_dataset(name: str, splits: Names[str], root: Path, target: Path) -> Pac
         if _is_complete(target, started):  # by now, by another process
             return _compare(target, source.root, start)
         plan, counts = _plan(name, started.splits, source)
-        with _naming_failure(target), closing(lmdb.open(str(target), map_size=ADDRESSES)) as environment:
+        with (
+            _naming_failure(target),
+            utf8_name(target) as path,
+            closing(lmdb.open(path, map_size=ADDRESSES)) as environment,
+        ):
             _put(environment, {MANIFEST: encode_manifest(replace(started, splits=counts))})
             _check_unchanged(environment, source.root, target)
             written, written_size = _copy(environment, plan, source.root, target)
@@ -170,7 +174,6 @@ def _check_places(root: Path, target: Path) -> None:
         raise ValueError(f"{root}: is packed already; name the folder of the dataset to pack it")
     if target.is_relative_to(root):
         raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
-    check_name(target)
 
 
 def _is_complete(target: Path, started: Manifest) -> bool:

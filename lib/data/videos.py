@@ -18,7 +18,7 @@ import cv2
 
 from lib.data.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
-from lib.runtime.files import is_utf8
+from lib.runtime.files import utf8_name
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 # What is a video too, but is not taken for one.
@@ -79,10 +79,8 @@ def _announced(video: Path) -> int:
 
 def open_video(video: Path) -> cv2.VideoCapture:
     """A video to read, which has no frame if it is none; whatever bytes its name is made of."""
-    if is_utf8(video):
-        return cv2.VideoCapture(str(video))
-    with open(video, "rb") as file:  # which OpenCV opens once more, under another name
-        return cv2.VideoCapture(f"/proc/self/fd/{file.fileno()}")
+    with utf8_name(video) as name:
+        return cv2.VideoCapture(name)
 
 
 def _unpack(video: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from lib.evaluation.protocols import Annotation, Curves
 from lib.evaluation.remarks import SHOWN_NOTES, listed, notes_in_words
 from lib.evaluation.results import ResultsFolder, sweep_warning
 from lib.evaluation.scoring import SetScores, annotation_of, has_first_box_only, score_set
-from lib.runtime.escapes import printable_lines
+from lib.runtime.escapes import printable, printable_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +153,7 @@ def table(scores: list[BenchmarkScore]) -> str:
         scored = len(score.sequences) - len(score.errors)
         complete = f"{scored}/{len(score.sequences)}{f' (part: {score.part})' if score.part else ''}"
         rows.append((score.benchmark, score.folder.name, score.protocol, values_text(score.values), complete))
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return printable_lines(lines + [note for score in scores for note in _notes(score)])

@@ -70,10 +70,18 @@ def write_text(path: Path, text: str) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def is_utf8(path: Path) -> bool:
-    """Whether the path's bytes on the disk are the UTF-8 of its letters, which OpenCV and LMDB open alone. At other
-    names OpenCV crashes."""
-    return os.fsencode(path) == str(path).encode("utf-8", "replace")
+@contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """Within the block, a name in UTF-8 of a file or folder that is there: its path, or a descriptor's. At other names
+    OpenCV crashes; LMDB, ONNX Runtime and TensorBoard refuse them."""
+    if os.fsencode(path) == str(path).encode("utf-8", "replace"):
+        yield str(path)
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def file_sha256(path: Path) -> str:

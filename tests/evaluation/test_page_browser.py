@@ -173,11 +173,12 @@ def test_a_sequence_may_be_named_as_what_every_object_of_javascript_has(
     annotations = [annotation_of(sequence, "got10k_val") for sequence in sequences]
     run = Run(score_set("toy", "got10k_val", annotations, drifting(0.1), PROTOCOLS), "raw", "a toy")
     comparison = replace(comparisons[0], sequences=sequences, entries=(Entry("toy", (run,)),), attributes={})
-    write_page([comparison], tmp_path / "page.html")
-    window.open(tmp_path / "page.html")
+    file = tmp_path / "page.html"
+    write_page([comparison], file)
+    window.open(file)
     assert sorted(window.texts(f"{FIRST} .card strong")) == names
     assert window.texts(f"{FIRST} .card .none") == ["no picture kept"] * 3
-    assert window.console() == []
+    assert window.console() == [] and window.requests() == [file.as_uri()]
 
 
 def test_errors_and_notes_stand_under_their_protocol(shown: Browser) -> None:

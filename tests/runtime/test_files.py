@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from lib.runtime.files import file_sha256, is_utf8, replacing, write_text
+from lib.runtime.files import file_sha256, replacing, utf8_name, write_text
 
 
 def test_whole_content_takes_the_place_of_the_earlier(tmp_path):
@@ -84,6 +85,12 @@ def test_sha256(tmp_path):
     assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_names_that_are_no_utf8_are_told_from_others(tmp_path):
-    assert is_utf8(tmp_path / "\u884c" / "a.mp4")
-    assert not is_utf8(tmp_path / "\udcd0" / "a.mp4")
+@pytest.mark.parametrize("name", ["\u884c", "\udcd0"])
+def test_a_folder_has_a_name_in_utf8(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a").write_text("b")
+    with utf8_name(folder) as other:
+        assert other.encode() and Path(other, "a").read_text() == "b"
+    assert (other == str(folder)) == (name == "\u884c")
+    assert Path(other, "a").exists() == (name == "\u884c"), "its descriptor is closed"

@@ -60,6 +60,7 @@ def test_check_of_names_whose_results_would_meet(own, call):
     assert f"{name}_scores: its results would be written to the same files as those of {name}; rename it" in ended.out
 
 
+@pytest.mark.slow
 def test_analysis_in_every_format(own, call, tmp_path):
     for tracker, off in (("one", 1), ("two", 3)):
         for name in NAMES:
@@ -98,12 +99,12 @@ def test_analysis_in_every_format(own, call, tmp_path):
 def test_a_label_is_escaped_as_names_are(own, call, tmp_path):
     for name in NAMES:
         write_boxes(tmp_path / "raw" / f"{name}.txt", np.loadtxt(own / name / "groundtruth.txt", delimiter=","))
-    label = WILD.replace("=", "-")
+    label = WILD.replace("=", "@")
     ended = call(
         "analysis_results.py", "--dataset", "own", "--tracker", f"{label}={tmp_path / 'raw'}", "--format", "csv"
     )
     assert ended.code == 0, ended.err
-    assert [row[0] for row in csv.reader(ended.out.splitlines())] == ["tracker", f"'{SHOWN.replace('=', '-')}"]
+    assert [row[0] for row in csv.reader(ended.out.splitlines())] == ["tracker", f"'{SHOWN.replace('=', '@')}"]
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
