@@ -192,10 +192,10 @@ def _start_worker(_number: int) -> None:
     the main process's decision: it finishes its step, which needs the workers. So both are blocked, and of the SIGTERMs
     only the parent's counts.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)  # first, as threads inherit it
     end_with_parent()
     keep_large_buffers()
     cv2.setNumThreads(0)  # torch's loader has set torch to one thread already
-    signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
     if signal.SIGTERM in _MAIN_DECIDES:
         threading.Thread(target=_exit_for_parent, daemon=True).start()
 

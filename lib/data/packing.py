@@ -108,15 +108,13 @@ def pack_dataset(name: str, splits: Names[str], root: Path, target: Path) -> Pac
         if _is_complete(target, started):  # by now, by another process
             return _compare(target, source.root, start)
         plan, counts = _plan(name, started.splits, source)
-        with (
-            _naming_failure(target),
-            utf8_name(target) as path,
-            closing(lmdb.open(path, map_size=ADDRESSES)) as environment,
-        ):
-            _put(environment, {MANIFEST: encode_manifest(replace(started, splits=counts))})
-            _check_unchanged(environment, source.root, target)
-            written, written_size = _copy(environment, plan, source.root, target)
-            manifest = _finish(environment, replace(started, splits=counts), source, target)
+        with _naming_failure(target):
+            target.mkdir(parents=True, exist_ok=True)
+            with utf8_name(target) as path, closing(lmdb.open(path, map_size=ADDRESSES)) as environment:
+                _put(environment, {MANIFEST: encode_manifest(replace(started, splits=counts))})
+                _check_unchanged(environment, source.root, target)
+                written, written_size = _copy(environment, plan, source.root, target)
+                manifest = _finish(environment, replace(started, splits=counts), source, target)
     return _summary(target, manifest, written, written_size, start)
 
 
