@@ -7,12 +7,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.config.paths import load_paths
-from lib.evaluation.bootstrap import Bootstrap
-from lib.evaluation.tables import FORMATS
-from lib.experiment.analysis import JSON, Request, RequestError, analyse
-from lib.runtime.escapes import show, show_error
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import print_error, program, starting
+
+with starting():
+    from lib.config.paths import load_paths
+    from lib.evaluation.bootstrap import Bootstrap
+    from lib.evaluation.tables import FORMATS
+    from lib.experiment.analysis import JSON, Request, RequestError, analyse
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -55,6 +58,7 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0 if everything was scored, 1 if a result is missing or a protocol could not score one, 2 for a wrong request."""
     arguments = parse_arguments()
@@ -76,9 +80,9 @@ def main() -> int:
     )
     try:
         report, complete = analyse(load_paths(arguments.paths), request)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 2 if isinstance(error, RequestError) else 1
+    except RequestError as error:
+        print_error(error)
+        return 2
     show(report)
     return 0 if complete else 1
 

@@ -13,8 +13,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.experiment.converting import convert_checkpoint, list_names
-from lib.runtime.escapes import show, show_error
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.experiment.converting import convert_checkpoint, list_names
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -36,24 +39,21 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0, or 1 if the file does not fit or nothing was written."""
     arguments = parse_arguments()
-    try:
-        if arguments.list:
-            text = list_names(arguments.file, arguments.config, arguments.overrides)
-        else:
-            text = convert_checkpoint(
-                arguments.file,
-                arguments.config,
-                arguments.out,
-                arguments.overrides,
-                table=arguments.rename,
-                force=arguments.force,
-            )
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
+    if arguments.list:
+        text = list_names(arguments.file, arguments.config, arguments.overrides)
+    else:
+        text = convert_checkpoint(
+            arguments.file,
+            arguments.config,
+            arguments.out,
+            arguments.overrides,
+            table=arguments.rename,
+            force=arguments.force,
+        )
     show(text)
     return 0
 

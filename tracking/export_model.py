@@ -11,11 +11,14 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from lib.config.paths import load_paths
-from lib.experiment.exporting import export_checkpoint
-from lib.export.record import ExportPrecision, Runtime
-from lib.runtime.escapes import show, show_error
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import load_paths
+    from lib.experiment.exporting import export_checkpoint
+    from lib.export.record import ExportPrecision, Runtime
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -43,31 +46,25 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program("stopped; an export that was not whole is removed")
 def main() -> int:
     """0 once the folder is written, 1 if it was refused or after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        texts = export_checkpoint(
-            load_paths(arguments.paths),
-            config=arguments.config,
-            checkpoint=arguments.checkpoint,
-            runtime=arguments.format,
-            precision=arguments.precision,
-            batch=arguments.batch,
-            dataset=arguments.dataset,
-            out=arguments.out,
-            score=arguments.score,
-            overrides=arguments.overrides,
-        )
-        for text in texts:
-            show(text, flush=True)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        show("stopped; an export that was not whole is removed", sys.stderr)
-        return 130
+    texts = export_checkpoint(
+        load_paths(arguments.paths),
+        config=arguments.config,
+        checkpoint=arguments.checkpoint,
+        runtime=arguments.format,
+        precision=arguments.precision,
+        batch=arguments.batch,
+        dataset=arguments.dataset,
+        out=arguments.out,
+        score=arguments.score,
+        overrides=arguments.overrides,
+    )
+    for text in texts:
+        show(text, flush=True)
     return 0
 
 

@@ -6,12 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
+from lib.runtime.program import program, starting
 
-from lib.config.paths import load_paths
-from lib.experiment.speed.plans import PLANS, run_plan, toy
-from lib.runtime.escapes import show, show_error
-from lib.runtime.logs import set_up_logging
+with starting():
+    import torch
+
+    from lib.config.paths import load_paths
+    from lib.experiment.speed.plans import PLANS, run_plan, toy
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -23,6 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@program("stopped; the report holds what was measured")
 def main() -> int:
     """0 if all was measured, or there is no GPU to measure; 1 if a check or a measurement failed, 130 after Ctrl-C."""
     arguments = parse_arguments()
@@ -33,15 +37,8 @@ def main() -> int:
     if device == "cuda" and not torch.cuda.is_available():
         show("PyTorch sees no CUDA here, so there is nothing to check or to measure")
         return 0
-    try:
-        output = arguments.output or load_paths().output / "speed" / arguments.plan
-        report = run_plan(plan, device, output)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        show("stopped; the report holds what was measured", sys.stderr)
-        return 130
+    output = arguments.output or load_paths().output / "speed" / arguments.plan
+    report = run_plan(plan, device, output)
     show(f"{report.text()}\nreport: {output}")
     return 1 if report.failed else 0
 

@@ -14,13 +14,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lib.config.paths import Paths, load_paths
-from lib.data.checking import check_dataset_on_disk, find_splits
-from lib.data.datasets.registry import check_dataset
-from lib.data.packing import pack_dataset, verify_packed
-from lib.data.synthetic import write_synthetic
-from lib.runtime.escapes import show, show_error
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import Paths, load_paths
+    from lib.data.checking import check_dataset_on_disk, find_splits
+    from lib.data.datasets.registry import check_dataset
+    from lib.data.packing import pack_dataset, verify_packed
+    from lib.data.synthetic import write_synthetic
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -160,8 +163,9 @@ def _pack(arguments: argparse.Namespace) -> int:
 
 def _crops(arguments: argparse.Namespace) -> int:
     # Here, since the networks that come with it take seconds to load, and no other task needs them.
-    from lib.experiment.build import load_experiment
-    from lib.experiment.preparing import make_crops
+    with starting():
+        from lib.experiment.build import load_experiment
+        from lib.experiment.preparing import make_crops
 
     root, paths = _find(arguments)
     summaries = make_crops(
@@ -178,18 +182,12 @@ def _crops(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@program("stopped; what was written so far is kept, and the same command goes on from there")
 def main() -> int:
     """0, or 1 if the task could not be done or a check found something wrong, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        return arguments.run(arguments)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        show("stopped; what was written so far is kept, and the same command goes on from there", sys.stderr)
-        return 130
+    return arguments.run(arguments)
 
 
 if __name__ == "__main__":

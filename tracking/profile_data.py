@@ -7,11 +7,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.data.profiling import profile_index, profile_samples
-from lib.data.sampling import MIN_FRAMES
-from lib.data.simulation import TRACKINGNET_VIDEOS
-from lib.data.textures import JPEG_QUALITY
-from lib.runtime.escapes import show, show_error
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.data.profiling import profile_index, profile_samples
+    from lib.data.sampling import MIN_FRAMES
+    from lib.data.simulation import TRACKINGNET_VIDEOS
+    from lib.data.textures import JPEG_QUALITY
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,29 +42,23 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program("stopped; what was made for measuring is removed")
 def main() -> int:
     """0 once all is measured, whatever came out; 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
-    try:
-        if arguments.index:
-            report = profile_index(arguments.folder, videos=arguments.index)
-        else:
-            report = profile_samples(
-                arguments.folder,
-                seconds=arguments.seconds,
-                sequences=arguments.sequences,
-                frames=arguments.frames,
-                quality=arguments.quality,
-            )
-        show(report.text())
-        if arguments.json:
-            report.write(arguments.json)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        show("stopped; what was made for measuring is removed", sys.stderr)
-        return 130
+    if arguments.index:
+        report = profile_index(arguments.folder, videos=arguments.index)
+    else:
+        report = profile_samples(
+            arguments.folder,
+            seconds=arguments.seconds,
+            sequences=arguments.sequences,
+            frames=arguments.frames,
+            quality=arguments.quality,
+        )
+    show(report.text())
+    if arguments.json:
+        report.write(arguments.json)
     return 0
 
 

@@ -7,10 +7,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.experiment.speed.forms import EAGER, parse_forms
-from lib.experiment.speed.profile import Measurements, profile_models
-from lib.runtime.escapes import show, show_error
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.experiment.speed.forms import EAGER, parse_forms
+    from lib.experiment.speed.profile import Measurements, profile_models
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -48,33 +51,27 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_intermixed_args()
 
 
+@program("stopped; nothing was written")
 def main() -> int:
     """0 once all is measured, 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        wanted = Measurements(
-            forms=parse_forms(arguments.forms),
-            folders=tuple(arguments.network),
-            batches=arguments.batch,
-            frames=arguments.frames,
-            warmup=arguments.warmup,
-            engine=arguments.engine,
-            engine_frames=arguments.engine_frames,
-            engine_threads=arguments.engine_threads,
-            training=arguments.training,
-            threads=arguments.threads,
-        )
-        report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
-        show(report.text())
-        if arguments.json:
-            report.write(arguments.json)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        show("stopped; nothing was written", sys.stderr)
-        return 130
+    wanted = Measurements(
+        forms=parse_forms(arguments.forms),
+        folders=tuple(arguments.network),
+        batches=arguments.batch,
+        frames=arguments.frames,
+        warmup=arguments.warmup,
+        engine=arguments.engine,
+        engine_frames=arguments.engine_frames,
+        engine_threads=arguments.engine_threads,
+        training=arguments.training,
+        threads=arguments.threads,
+    )
+    report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
+    show(report.text())
+    if arguments.json:
+        report.write(arguments.json)
     return 0
 
 

@@ -8,9 +8,12 @@ import json
 import sys
 from pathlib import Path
 
-from lib.config.yaml12 import to_yaml
-from lib.experiment.config import experiment_schema, load_config, to_tree
-from lib.runtime.escapes import show, show_error
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.yaml12 import to_yaml
+    from lib.experiment.config import experiment_schema, load_config, to_tree
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -27,20 +30,17 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0, or 1 if the configuration is wrong or the file cannot be written."""
     arguments = parse_arguments()
-    try:
-        if arguments.write_schema:
-            arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
-        else:
-            experiment = load_config(arguments.config, arguments.overrides)
-            if arguments.dataset:
-                experiment = experiment.for_benchmark(arguments.dataset)
-            show(to_yaml(to_tree(experiment)), end="")
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
+    if arguments.write_schema:
+        arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
+    else:
+        experiment = load_config(arguments.config, arguments.overrides)
+        if arguments.dataset:
+            experiment = experiment.for_benchmark(arguments.dataset)
+        show(to_yaml(to_tree(experiment)), end="")
     return 0
 
 

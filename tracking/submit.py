@@ -11,11 +11,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.config.paths import Paths, load_paths
-from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
-from lib.runtime.escapes import show, show_error
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import Paths, load_paths
+    from lib.evaluation.benchmarks import BENCHMARKS
+    from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -49,19 +52,13 @@ def submit(arguments: argparse.Namespace, paths: Paths) -> int:
     return 0 if check.good else 1
 
 
+@program("stopped; no archive was written")
 def main() -> int:
     """0 if the archive was written, or the one checked is fit to be sent; 1 if not or after an error, 130 after
     Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        return submit(arguments, load_paths(arguments.paths))
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        show("stopped; no archive was written", sys.stderr)
-        return 130
+    return submit(arguments, load_paths(arguments.paths))
 
 
 if __name__ == "__main__":

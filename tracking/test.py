@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.config.paths import load_paths
-from lib.runtime.escapes import show, show_error
-from lib.runtime.launch import has_launcher
-from lib.runtime.logs import set_up_logging
-from lib.runtime.stop import Terminated, terminated_like_interrupted
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import load_paths
+    from lib.runtime.escapes import show
+    from lib.runtime.launch import has_launcher
+    from lib.runtime.logs import set_up_logging
+    from lib.runtime.stop import terminated_like_interrupted
 
 if TYPE_CHECKING:
     from lib.experiment.testing import Evaluation
@@ -84,11 +87,13 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
         "legacy_int": arguments.legacy_int,
     }
     if arguments.network:
-        from lib.experiment.exported import evaluate_networks
+        with starting():
+            from lib.experiment.exported import evaluate_networks
 
         return evaluate_networks(**words, networks=arguments.network, run=arguments.name)
-    from lib.experiment.sweep import parse_sweep
-    from lib.experiment.trained import evaluate_checkpoints
+    with starting():
+        from lib.experiment.sweep import parse_sweep
+        from lib.experiment.trained import evaluate_checkpoints
 
     return evaluate_checkpoints(
         **words,
@@ -103,22 +108,15 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
     )
 
 
+@program("stopped; finished sequences are kept, and the same command goes on with the rest")
 def main() -> int:
     """0 if every sequence was tracked and scored, or is left to other commands, 1 if any was not or after an error,
     130 after Ctrl-C, 143 after SIGTERM."""
     arguments = parse_arguments()
     part = has_launcher()  # a process that only tracks, and for which its launcher speaks
     set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=part)
-    try:
-        with terminated_like_interrupted():
-            evaluation = evaluate(arguments)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt as stop:
-        if not part:
-            show("stopped; finished sequences are kept, and the same command goes on with the rest", sys.stderr)
-        return 143 if isinstance(stop, Terminated) else 130
+    with terminated_like_interrupted():
+        evaluation = evaluate(arguments)
     if evaluation is None:
         return 0
     show(evaluation.text)

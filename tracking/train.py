@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
-from lib.config.paths import load_paths
-from lib.experiment.build import build_trainer, check_files, load_experiment
-from lib.runtime.escapes import show, show_error
-from lib.runtime.launch import launch
-from lib.runtime.logs import set_up_logging
-from lib.runtime.process import start_process, stop_process
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import load_paths
+    from lib.experiment.build import build_trainer, check_files, check_workers, load_experiment, run_folder
+    from lib.runtime.launch import launch
+    from lib.runtime.locks import only_writer
+    from lib.runtime.logs import set_up_logging
+    from lib.runtime.process import start_process, stop_process
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -33,30 +37,28 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program("stopped before the first step")
 def main() -> int:
     """0 if training ended, 130 or 143 if it was stopped, 1 after an error, told in a line for each fault."""
     arguments = parse_arguments()
-    set_up_logging(rank=int(os.environ.get("RANK", "0")))
-    try:
-        experiment = load_experiment(arguments.config, arguments.overrides, arguments.name)
-        paths = load_paths(arguments.paths)
-        check_files(experiment, paths)
-        if arguments.nproc > 1:
-            words = iter(sys.argv[1:])
-            passed = [word for word in words if not (word == "--nproc" and next(words)) and "--nproc=" not in word]
-            return launch(arguments.nproc, [__file__, *passed])
+    rank, world, local = (int(os.environ.get(name, 0)) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    set_up_logging(rank=rank)
+    experiment = load_experiment(arguments.config, arguments.overrides, arguments.name)
+    paths = load_paths(arguments.paths)
+    check_files(experiment, paths)
+    check_workers(experiment, world or arguments.nproc, local or arguments.nproc)
+    if arguments.nproc > 1:
+        words = iter(sys.argv[1:])
+        passed = [word for word in words if not (word == "--nproc" and next(words)) and "--nproc=" not in word]
+        return launch(arguments.nproc, [__file__, *passed])
+    folder = run_folder(experiment, paths, arguments.overfit)
+    remedy = "wait for it, end it, or give this run a folder of its own with --name"
+    with nullcontext() if rank else only_writer(folder, folder / ".lock", remedy):  # before a GPU is touched
         process = start_process(arguments.device)
         try:
-            outcome = build_trainer(experiment, paths, process, arguments.overfit).run()
+            return build_trainer(experiment, paths, process, arguments.overfit).run().exit_code
         finally:
             stop_process()
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        show("stopped before the first step", sys.stderr)
-        return 130
-    return outcome.exit_code
 
 
 if __name__ == "__main__":

@@ -8,9 +8,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
-from lib.runtime.escapes import show, show_error
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,6 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0 after a session that the toolkit ended, or when the section is printed; 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
@@ -42,16 +46,10 @@ def main() -> int:
     choice = TrackerChoice(
         arguments.checkpoint, arguments.config, arguments.dataset, arguments.device, tuple(arguments.overrides)
     )
-    try:
-        if arguments.print_ini:
-            show(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
-        else:
-            serve(choice.build(), choice.experiment.name)
-    except (ValueError, OSError) as error:
-        show_error(error)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    if arguments.print_ini:
+        show(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
+    else:
+        serve(choice.build(), choice.experiment.name)
     return 0
 
 

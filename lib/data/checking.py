@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import islice
-from multiprocessing import resource_tracker
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +24,7 @@ from lib.data.images import ImageError, open_image
 from lib.data.names import find_meeting
 from lib.data.source import Location, Source, Stamp, open_source
 from lib.data.types import FrameFiles, Sequence
+from lib.runtime.children import Pool
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import write_text
 
@@ -175,15 +172,15 @@ def check_dataset_on_disk(
     listed = [_list_split(name, split, source) for split in chosen or dataset.splits]
     report = CheckReport(name, Path(root), quick, [split.check for split in listed])
     seen: set[tuple] = set()
-    with _Images(processes, quick) as images:
-        try:
+    try:
+        with Pool(processes if processes > 1 else 0, "opened images", partial(cv2.setNumThreads, 1)) as pool:
             for split in listed:
                 if split.entries:
                     source.stamps.clear()
-                    _read_split(split, images, seen, unnamed=name not in PARTS_OF_FOLDERS)
+                    _read_split(split, pool, quick, seen, unnamed=name not in PARTS_OF_FOLDERS)
                     split.asked.update(source.stamps)
-        except KeyboardInterrupt:
-            report.complete = False
+    except KeyboardInterrupt:
+        report.complete = False
     for split in listed:
         if not chosen and (report.complete or not split.entries) and split.is_absent(source):
             split.check.absent = split.check.problems[0].detail
@@ -249,7 +246,7 @@ def _compare_names(split: _Split) -> Iterator[Problem]:
         yield Problem("names", other, 1, f"its results would be written to the same files as those of {one}; rename it")
 
 
-def _read_split(split: _Split, images: _Images, seen: set[tuple], unnamed: bool) -> None:
+def _read_split(split: _Split, pool: Pool, quick: bool, seen: set[tuple], unnamed: bool) -> None:
     """Fill the split's check, but for what ``seen`` says was looked at before.
 
     Annotations are read as images are asked for, a little ahead of those that are open. A sequence waits with the
@@ -294,8 +291,10 @@ def _read_split(split: _Split, images: _Images, seen: set[tuple], unnamed: bool)
             bar.set_postfix_str(f"{check.images} images", refresh=False)
             bar.update()
 
-    with bar, closing(images.open(frames())) as opened:
-        for place, result in enumerate(opened):
+    located = frames()
+    pieces = iter(lambda: list(islice(located, PIECE)), [])
+    with bar, closing(pool.each(partial(_open_piece, quick=quick), pieces)) as opened:
+        for place, result in enumerate(chain.from_iterable(opened)):
             results[place] = result
             check.images += 1
             finish(check.images)
@@ -390,54 +389,6 @@ def _names(folder: Path) -> list[str]:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except OSError:  # its images are reported as missing, each by its frame
         return []
-
-
-class _Images:
-    """Opens images, in this process or in several; Ctrl-C ends those only through this one."""
-
-    def __init__(self, processes: int, quick: bool) -> None:
-        self._processes, self._quick = processes, quick
-        self._executor: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> _Images:
-        if self._processes > 1:
-            # Not forked: torch's threads may hold locks.
-            context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self._processes, context, cv2.setNumThreads, (1,))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._executor:
-            self._executor.shutdown(cancel_futures=True)
-
-    def open(self, frames: Iterator[Location]) -> Iterator[Shape | Problem]:
-        """Height and width of every image in turn, or what is wrong with it; asks for a few pieces in advance."""
-        pieces = iter(lambda: list(islice(frames, PIECE)), [])
-        if self._executor is None:
-            for piece in pieces:
-                yield from _open_piece(piece, self._quick)
-            return
-        pending: deque[Future[list[Shape | Problem]]] = deque()
-        try:
-            for piece in pieces:
-                pending.append(self._submit(piece))
-                if len(pending) > 4 * self._processes:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        except BrokenProcessPool as error:
-            raise ValueError(
-                "a process that opened images was killed, for want of memory perhaps; try fewer"
-            ) from error
-
-    def _submit(self, piece: list[Location]) -> Future[list[Shape | Problem]]:
-        """Hands over a piece; a process that starts for it is born with Ctrl-C, which reaches the group, blocked."""
-        resource_tracker.ensure_running()  # it would lift the block if it started within
-        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return self._executor.submit(_open_piece, piece, self._quick)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _open_piece(frames: list[Location], quick: bool) -> list[Shape | Problem]:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shlex
-import signal
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
@@ -293,11 +292,6 @@ def _find_difference(entry: PackedEntry, data: bytes | None, root: Path | None) 
         except OSError as error:
             return f"cannot be compared with {file} ({error.strerror})"
     return None
-
-
-def leave_interrupts() -> None:
-    """A Ctrl-C reaches all processes of the group; the main one ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _identity(target: Path) -> tuple[int, ...] | None:

@@ -26,7 +26,7 @@ from lib.evaluation.results import ResultsFolder
 from lib.evaluation.summary import RunSummary, SequenceStatus, measure_speed
 from lib.inference.engine import Outcome, Take
 from lib.inference.tracks import Failure, Track
-from lib.runtime.launch import end_with_launcher, launch_apart
+from lib.runtime.launch import launch_apart
 from lib.runtime.stop import Terminated
 
 LOOK_SECONDS = 1.0  # between two looks at what others are doing
@@ -104,7 +104,6 @@ def run_trials(
     """
     trials = [_without_refused(trial) for trial in trials]
     if is_part_of_run():
-        end_with_launcher()
         faulthandler.enable()
         _track(trials, _Run(*json.loads(os.environ[_RUN])), RunProgress(0, 0, 0), wait)
         return None

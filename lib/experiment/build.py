@@ -14,6 +14,7 @@ from lib.data.crops import CropSettings, open_crops
 from lib.data.datasets.registry import find_dataset
 from lib.data.images import check_decoder
 from lib.data.index import open_dataset
+from lib.data.loader import check_shared_memory
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.reach import Role
 from lib.data.sampling import Pool
@@ -168,6 +169,16 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
         raise ConfigError("\n".join(problems))
 
 
+def check_workers(experiment: ExperimentConfig, world: int, local: int) -> None:
+    """Raise ``ValueError`` if the data workers of ``local`` of ``world`` processes, those on this machine, would lack
+    shared memory."""
+    data, train = experiment.data, experiment.train
+    held = max(1, train.global_batch // train.group_batch // world)  # a step keeps its batches until it ends
+    loaders = local * (2 if data.val else 1)  # the workers of training have theirs ready while a validation runs
+    sizes = experiment.template.size, experiment.search.size
+    check_shared_memory(*sizes, train.group_batch, data.workers, held, loaders)
+
+
 def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:
     """What a crop store must hold of a source's frames to train this experiment."""
     data = experiment.data
@@ -187,8 +198,13 @@ def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
     return Actor(model, objective, experiment.train.precision)
 
 
+def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False) -> Path:
+    """The output folder of a run; one with ``overfit`` has its own beside the real run's files."""
+    return paths.output / experiment.name / "overfit" if overfit else paths.output / experiment.name
+
+
 def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
-    """Everything a run needs, its output under ``paths.output / experiment.name``."""
+    """Everything a run needs, its output in ``run_folder``."""
     keep_large_buffers()
     check_files(experiment, paths)
     data = experiment.data
@@ -208,7 +224,7 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
         workers=data.workers,
         seed=experiment.seed,
         experiment=to_tree(experiment),
-        output=paths.output / experiment.name,
+        output=run_folder(experiment, paths, overfit),
         process=process,
         overfit=overfit,
     )

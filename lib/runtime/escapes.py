@@ -43,11 +43,6 @@ def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool =
     print(shown, end=end, file=stream, flush=flush)
 
 
-def show_error(error: Exception) -> None:
-    """Print what a program could not do to stderr, a line for each fault."""
-    show("error: " + str(error).replace("\n", "\nerror: "), sys.stderr)
-
-
 def for_latex(text: str) -> str:
     """The text as LaTeX sets it, letter by letter. A comment needs ``printable`` alone: it ends with its line."""
     return "".join(_LATEX.get(character, character) for character in printable(text))

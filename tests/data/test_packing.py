@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import resource
@@ -25,6 +24,7 @@ from lib.data.packed_store import DATA, MANIFEST, Manifest, close_store, encode_
 from lib.data.packing import pack_dataset, verify_packed
 from lib.data.source import open_source
 from lib.data.types import FrameFiles, NumberedNames, Sequence
+from lib.runtime.locks import lock_of, only_writer
 
 LENGTHS = [4, 3, 5]
 
@@ -361,10 +361,11 @@ def test_frames_that_sequences_share_are_packed_once(root, target, monkeypatch):
 
 def test_two_cannot_pack_at_once(root, target):
     target.mkdir()
-    with open(target / "packing.lock", "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert error_of(lambda: pack(root, target)).startswith(f"{target}: another process is packing into it;")
+    with only_writer(target):
+        assert error_of(lambda: pack(root, target)).startswith(f"{target}: process {os.getpid()} on ")
     assert pack(root, target).written > 0
+    lock_of(target).touch()  # as of a process that was killed in its last moment
+    assert pack(root, target).written == 0 and not lock_of(target).exists()
 
 
 def test_a_whole_store_verifies_and_does_not_need_its_lock(root, target, small_batches):
