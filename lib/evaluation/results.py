@@ -33,7 +33,7 @@ from lib.runtime.files import file_sha256, replacing
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
 MANIFEST = "manifest.json"
 LEGACY_INT = "legacy_int"
-_LONGEST_END = "_network_time.txt.tmp"  # of a file's name, after the sequence's
+_LONGEST_END = "_network_time.txt"  # of a file's name, after the sequence's
 
 logger = logging.getLogger(__name__)
 

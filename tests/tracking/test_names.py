@@ -120,7 +120,7 @@ def test_testing(own, call, tmp_path, processes):
     assert_clean(ended.err.replace("\r", ""))
     assert "sequences: 3 tracked, 0 kept, 1 failed" in ended.out
     assert (
-        "\u4e2d" * 80 + ": its name has 240 bytes, too many for files of results on this disk; 234 are the most"
+        "\u4e2d" * 80 + ": its name has 240 bytes, too many for files of results on this disk; 238 are the most"
         in ended.out
     )
     [folder] = (tmp_path / "output" / "toy" / "results" / "own").iterdir()
