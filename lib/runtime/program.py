@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 
-from lib.runtime.escapes import show
 from lib.runtime.stop import Terminated
 
 _ELSEWHERE = "name another folder (output and cache in paths.yaml)"
@@ -60,6 +59,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[
         def run() -> int:
             # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
             with starting():
+                from lib.runtime.escapes import show
                 from lib.runtime.launch import end_with_launcher, has_launcher
 
             if has_launcher():
@@ -81,6 +81,8 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[
 
 def print_error(error: ValueError | OSError) -> None:
     """Writes a mistake of the user's to stderr, a line for each fault."""
+    from lib.runtime.escapes import show  # not above, as in ``program``
+
     show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
 
 

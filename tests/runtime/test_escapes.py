@@ -9,7 +9,6 @@ import unicodedata
 import pytest
 
 from lib.runtime.escapes import for_csv, for_latex, for_markdown, printable, printable_lines, show
-from lib.runtime.program import print_error
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 GBK = "\u884c\u4eba".encode("gbk").decode("utf-8", "surrogateescape")  # a name on disk that is no UTF-8
@@ -47,11 +46,6 @@ def test_a_stream_that_was_closed_and_one_without_an_encoding(monkeypatch: pytes
     stream = io.StringIO()
     show("a", stream, end="")
     assert stream.getvalue() == "a"
-
-
-def test_an_error_has_a_line_for_each_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error(ValueError("one \x1b]0;title\x07\ntwo"))
-    assert capsys.readouterr() == ("", "error: one \\x1b]0;title\\x07\nerror: two\n")
 
 
 @pytest.mark.parametrize(("text", "expected"), [
