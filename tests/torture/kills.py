@@ -138,7 +138,7 @@ class Torture:
         """Runs number ``first``, ``first + 1`` ... of a job, until so many kills have struck."""
         reference = self._undisturbed(job)
         number, struck = first, 0
-        while struck < kills and number < first + kills:  # a kill may come too late for a run
+        while struck < kills and number < first + 2 * kills + 4:  # a kill may come too late for a run
             struck += self._kill_a_run(job, number, min(KILLS_OF_A_RUN, kills - struck), reference)
             number += 1
 
@@ -180,7 +180,8 @@ class Torture:
         return len(struck)
 
     def _compare(self, job: Job, found: dict[str, str], wanted: dict[str, str], where: str) -> bool:
-        for name in sorted(found.keys() - wanted.keys()):
+        extra = found.keys() - wanted.keys()
+        for name in sorted(name for name in extra if str(Path(name).parent) not in extra):
             self.table.fault(job.name, "claims" if name.endswith(".claim") else "files", f"{where} left {name}")
         differing = [name for name in wanted if found.get(name) != wanted[name]]
         if differing:
