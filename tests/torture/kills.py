@@ -52,7 +52,7 @@ class Job(NamedTuple):
 
 
 ALONE, CHILDREN = ("change", "main", "group"), ("main", "group", "child", "child")
-TRAIN = "train.py --config {sources}/toy.yaml data.samples_per_epoch=1200 train.checkpoint_minutes=0.005"
+TRAIN = "train.py --config {sources}/toy.yaml data.samples_per_epoch=600 train.checkpoint_minutes=0.02"
 TEST = "test.py --checkpoint {sources}/toy.pth --dataset got10k_val"
 SYNTHETIC = "prepare_data.py synthetic --root {place}/set --train 40 --val 4 --frames 24 --val-frames 24 --processes 2"
 CROPS = "prepare_data.py crops got10k --config {sources}/toy.yaml --out {place}/crops --processes 2"
@@ -143,7 +143,7 @@ class Torture:
             number += 1
 
     def _undisturbed(self, job: Job) -> Reference:
-        place = self._place(job, "undisturbed")
+        place = self._place()
         first, start = 0.0, time.monotonic()
         with self._start(job, place, Kill("change", SIGKILL, 0)) as process:
             while process.poll() is None:
@@ -157,7 +157,7 @@ class Torture:
     def _kill_a_run(self, job: Job, number: int, kills: int, reference: Reference) -> int:
         """Kill it, start it again and so on; the number of kills."""
         draws = random.Random(f"{self.seed} {job.name} {number}")
-        place = self._place(job, number)
+        place = self._place()
         where = f"--seed {self.seed} --only '{job.name}' --run {number}"
         code, struck = 1, list[Kill]()
         while code != 0 and len(struck) < kills:
@@ -255,9 +255,10 @@ class Torture:
                 (os.killpg if kill.victim == "group" else os.kill)(number, kill.signal)
         return bool(chosen)
 
-    def _place(self, job: Job, number: object) -> Path:
+    def _place(self) -> Path:
         """The folder of a run; its name marks the environment of all the run's processes."""
-        place = self.folder / f"{job.name.replace(', ', '-').replace(' ', '-')}-{number}-{uuid4().hex}"
+        # Short: the name of a socket, which processes make in their folder of temporary files, has 107 bytes at most.
+        place = self.folder / uuid4().hex[:12]
         (place / "tmp").mkdir(parents=True)
         return place
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
 
@@ -27,16 +29,18 @@ child.kill()
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the jobs read."""
-    return write_sources(tmp_path_factory.mktemp("torture") / "sources")
+def folder() -> Iterator[Path]:
+    """With a short name (see ``Torture._place``), in it what the jobs read."""
+    with tempfile.TemporaryDirectory(prefix="torture-") as name:
+        write_sources(Path(name, "sources"))
+        yield Path(name)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["train", "train, 2 processes", "test, 2 processes", "crops", "video"])
-def test_programs_that_are_killed_leave_nothing_and_go_on_to_equal_results(tmp_path, sources, name):
+def test_programs_that_are_killed_leave_nothing_and_go_on_to_equal_results(folder, name):
     [job] = [job for job in JOBS if job.name == name]
-    torture = Torture(tmp_path, sources, seed=0)
+    torture = Torture(folder, folder / "sources", seed=0)
     torture.run(job, 2)
     assert torture.table.faults == []
     assert torture.table.total("resumed equal") == torture.table.total("kills") > 0
