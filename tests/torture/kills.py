@@ -56,6 +56,7 @@ TRAIN = "train.py --config {sources}/toy.yaml data.samples_per_epoch=600 train.c
 TEST = "test.py --checkpoint {sources}/toy.pth --dataset got10k_val"
 SYNTHETIC = "prepare_data.py synthetic --root {place}/set --train 40 --val 4 --frames 24 --val-frames 24 --processes 2"
 CROPS = "prepare_data.py crops got10k --config {sources}/toy.yaml --out {place}/crops --processes 2"
+CHECK = "prepare_data.py check own --root {sources}/got10k/train --processes 2 --json {place}/found.json"
 PACK = "prepare_data.py pack got10k --root {sources}/large --split full --out {place}/packed --verify"
 JOBS = (
     Job("train", TRAIN, ALONE),
@@ -66,7 +67,7 @@ JOBS = (
     Job("pack", PACK, (*ALONE, "child")),
     Job("crops", CROPS, ("change", *CHILDREN)),
     Job("video", "prepare_data.py check own --processes 1 --json {place}/found.json", ALONE),
-    Job("check", "prepare_data.py check got10k --split full --processes 2 --json {place}/found.json", CHILDREN),
+    Job("check", CHECK, CHILDREN),
     Job("synthetic", SYNTHETIC, ("change", *CHILDREN)),
     Job("export", "export_model.py --checkpoint {sources}/toy.pth --format onnx --out {place}/exported", ALONE),
 )
