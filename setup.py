@@ -21,6 +21,7 @@ setup(
         "torch>=2.11",
         "torchvision>=0.26",
         "timm>=1.0.15",
+        "safetensors>=0.4",
         "numpy>=1.26",
         "opencv-python-headless>=4.8",
         "PyYAML>=6.0",
@@ -30,6 +31,7 @@ setup(
         "tqdm>=4.66",
         "matplotlib>=3.8",
         "simplejpeg>=1.7",
+        "pillow>=10.3",
     ],
     extras_require={
         "jpeg4py": ["jpeg4py>=0.1.4"],

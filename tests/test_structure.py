@@ -83,6 +83,28 @@ def test_modules_and_public_definitions_say_what_they_are(path):
     assert [node.name for node in public if not ast.get_docstring(node) and node.name not in overridden] == []
 
 
+@pytest.mark.parametrize("path", [*MODULES, *PROGRAMS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_all_that_is_printed_is_escaped(path):
+    """Names reach a terminal through ``lib.runtime.escapes.show`` alone."""
+    if path.name == "escapes.py":
+        return
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert "print" not in [ast.unparse(call) for call in calls]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.name)
+def test_programs_take_paths_as_users_write_them(path):
+    """``--checkpoint=~/a.pth`` reaches a program with its ``~``: ``user_path`` knows it, ``Path`` does not."""
+    types = [
+        keyword.value.id
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "type" and isinstance(keyword.value, ast.Name)
+    ]
+    assert "Path" not in types
+
+
 def test_every_module_of_lib_has_a_test_file_or_is_reached_by_one():
     """Tests mirror lib: each module is imported by some test of its own package's folder."""
     tests = {package: list((ROOT / "tests" / package).rglob("test_*.py")) for package in FLOORS}

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from lib.config.paths import load_paths
-from lib.evaluation.bootstrap import Bootstrap
-from lib.evaluation.tables import FORMATS
-from lib.experiment.analysis import JSON, Request, RequestError, analyse
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import print_error, program, starting
+
+with starting():
+    from lib.config.paths import load_paths, user_path
+    from lib.evaluation.bootstrap import Bootstrap
+    from lib.evaluation.tables import FORMATS
+    from lib.experiment.analysis import JSON, Request, RequestError, analyse
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,9 +32,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scores", nargs="+", default=[], help="only these: AUC P Pnorm OP50 OP75 AO SR0.5 SR0.75")
     parser.add_argument("--format", default="text", choices=(*FORMATS, JSON), help="of what is printed")
     parser.add_argument("--digits", type=int, default=1, help="decimals of percent")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write every table here, in every format")
+    parser.add_argument("--out", type=user_path, metavar="FOLDER", help="write every table here, in every format")
     parser.add_argument("--plots", action="store_true", help="curves and radar plots as PDF and PNG in --out")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one page with everything")
+    parser.add_argument("--html", type=user_path, metavar="FILE", help="write one page with everything")
     parser.add_argument("--per-attribute", action="store_true", help="scores over the sequences with each attribute")
     parser.add_argument(
         "--attributes", action="append", default=[], metavar="[DATASET=]FILE",
@@ -45,7 +48,7 @@ def parse_arguments() -> argparse.Namespace:
         help="95 %% confidence intervals over sequences, of N drawn sets (1000)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=Bootstrap().seed, help="of the bootstrap")
-    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     arguments = parser.parse_args()
     if arguments.bootstrap is not None and arguments.bootstrap < 1:
         parser.error("--bootstrap must be 1 or more")
@@ -54,6 +57,7 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0 if everything was scored, 1 if a result is missing or a protocol could not score one, 2 for a wrong request."""
     arguments = parse_arguments()
@@ -75,10 +79,10 @@ def main() -> int:
     )
     try:
         report, complete = analyse(load_paths(arguments.paths), request)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 2 if isinstance(error, RequestError) else 1
-    print(report)
+    except RequestError as error:
+        print_error(error)
+        return 2
+    show(report)
     return 0 if complete else 1
 
 

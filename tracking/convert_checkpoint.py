@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from lib.experiment.converting import convert_checkpoint, list_names
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import user_path
+    from lib.experiment.converting import convert_checkpoint, list_names
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -21,12 +25,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path, help="checkpoint to read")
+    parser.add_argument("file", type=user_path, help="checkpoint to read")
     parser.add_argument("--config", help="experiment whose network it is of; without it, the checkpoint's own")
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--out", type=Path, metavar="FILE", help="checkpoint to write")
+    task.add_argument("--out", type=user_path, metavar="FILE", help="checkpoint to write")
     task.add_argument("--list", action="store_true", help="print names and shapes in the file, and of the network")
-    parser.add_argument("--rename", type=Path, metavar="YAML", help="table of names, a line `theirs: ours` each")
+    parser.add_argument("--rename", type=user_path, metavar="YAML", help="table of names, a line `theirs: ours` each")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
@@ -35,25 +39,22 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0, or 1 if the file does not fit or nothing was written."""
     arguments = parse_arguments()
-    try:
-        if arguments.list:
-            text = list_names(arguments.file, arguments.config, arguments.overrides)
-        else:
-            text = convert_checkpoint(
-                arguments.file,
-                arguments.config,
-                arguments.out,
-                arguments.overrides,
-                table=arguments.rename,
-                force=arguments.force,
-            )
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    print(text)
+    if arguments.list:
+        text = list_names(arguments.file, arguments.config, arguments.overrides)
+    else:
+        text = convert_checkpoint(
+            arguments.file,
+            arguments.config,
+            arguments.out,
+            arguments.overrides,
+            table=arguments.rename,
+            force=arguments.force,
+        )
+    show(text)
     return 0
 
 

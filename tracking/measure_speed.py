@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-import torch
+from lib.runtime.program import program, starting
 
-from lib.config.paths import load_paths
-from lib.experiment.speed.plans import PLANS, run_plan, toy
-from lib.runtime.logs import set_up_logging
+with starting():
+    import torch
+
+    from lib.config.paths import load_paths, user_path
+    from lib.experiment.speed.plans import PLANS, run_plan, toy
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -18,10 +21,11 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("plan", choices=list(PLANS))
     parser.add_argument("--toy", action="store_true", help="the same steps at toy size on the CPU, as a trial")
-    parser.add_argument("--output", type=Path, help="folder of the report (default: speed/PLAN in the output folder)")
+    parser.add_argument("--output", type=user_path, help="folder of the report (default: output's speed/PLAN)")
     return parser.parse_args()
 
 
+@program("stopped; the report holds what was measured")
 def main() -> int:
     """0 if all was measured, or there is no GPU to measure; 1 if a check or a measurement failed, 130 after Ctrl-C."""
     arguments = parse_arguments()
@@ -30,18 +34,11 @@ def main() -> int:
     if arguments.toy:
         plan, device = toy(plan), "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        print("PyTorch sees no CUDA here, so there is nothing to check or to measure")
+        show("PyTorch sees no CUDA here, so there is nothing to check or to measure")
         return 0
-    try:
-        output = arguments.output or load_paths().output / "speed" / arguments.plan
-        report = run_plan(plan, device, output)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the report holds what was measured", file=sys.stderr)
-        return 130
-    print(f"{report.text()}\nreport: {output}")
+    output = arguments.output or load_paths().output / "speed" / arguments.plan
+    report = run_plan(plan, device, output)
+    show(f"{report.text()}\nreport: {output}")
     return 1 if report.failed else 0
 
 

@@ -14,12 +14,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lib.config.paths import Paths, load_paths
-from lib.data.checking import check_dataset_on_disk, find_splits
-from lib.data.datasets.registry import check_dataset
-from lib.data.packing import pack_dataset, verify_packed
-from lib.data.synthetic import write_synthetic
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import Paths, load_paths, user_path
+    from lib.data.checking import check_dataset_on_disk, find_splits
+    from lib.data.datasets.registry import check_dataset
+    from lib.data.packing import pack_dataset, verify_packed
+    from lib.data.synthetic import write_synthetic
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -41,7 +45,7 @@ def _add_synthetic(tasks: argparse._SubParsersAction) -> None:
     )
     task.formatter_class = argparse.ArgumentDefaultsHelpFormatter
     count = _at_least(1)
-    task.add_argument("--root", type=Path, required=True, help="folder to write, with train/ and val/ in it")
+    task.add_argument("--root", type=user_path, required=True, help="folder to write, with train/ and val/ in it")
     task.add_argument("--train", type=count, default=480, help="sequences of the train split")
     task.add_argument("--val", type=count, default=32, help="sequences of the val split")
     task.add_argument("--frames", type=count, default=24, help="frames of a train sequence")
@@ -54,7 +58,7 @@ def _add_check(tasks: argparse._SubParsersAction) -> None:
     task = _add_task(tasks, "check", _check, "read everything of a dataset and say what is wrong with it")
     _add_dataset(task)
     task.add_argument("--split", action="extend", nargs="+", help="only these splits; without it, all that are there")
-    task.add_argument("--json", type=Path, metavar="FILE", help="write all that was found to this file, too")
+    task.add_argument("--json", type=user_path, metavar="FILE", help="write all that was found to this file, too")
     task.add_argument("--quick", action="store_true", help="open the images, but decode none")
     task.add_argument("--processes", type=_at_least(1), default=os.cpu_count() or 1, help="processes that open images")
 
@@ -63,7 +67,7 @@ def _add_pack(tasks: argparse._SubParsersAction) -> None:
     task = _add_task(tasks, "pack", _pack, "copy all files that a dataset's splits need into one LMDB")
     _add_dataset(task)
     task.add_argument("--split", action="extend", nargs="+", help="only these splits; without it, all that are there")
-    task.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the LMDB")
+    task.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder for the LMDB")
     task.add_argument("--verify", action="store_true", help="compare the LMDB with the dataset afterwards")
 
 
@@ -71,7 +75,7 @@ def _add_crops(tasks: argparse._SubParsersAction) -> None:
     task = _add_task(tasks, "crops", _crops, "keep of each frame what training crops show, as small as they need it")
     _add_dataset(task)
     task.add_argument("--config", required=True, help="experiment (name in experiments/ or path) that is to be trained")
-    task.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for a crop store of each split")
+    task.add_argument("--out", type=user_path, required=True, metavar="DIR", help="folder for each split's crop store")
     task.add_argument("--split", help="only this split; without it, those of the dataset that the experiment trains on")
     task.add_argument("--every", type=_at_least(1), metavar="N", help="frame 0, N, 2 N ... and the last of each video")
     task.add_argument("--processes", type=_at_least(1), default=os.cpu_count() or 1, help="processes that write")
@@ -89,9 +93,9 @@ def _add_dataset(task: argparse.ArgumentParser) -> None:
     task.add_argument("name", help="dataset: got10k, lasot, trackingnet, coco ...")
     where = task.add_mutually_exclusive_group()
     where.add_argument(
-        "--paths", type=Path, metavar="FILE", help="file instead of paths.yaml, which says where it lies"
+        "--paths", type=user_path, metavar="FILE", help="file instead of paths.yaml, which says where it lies"
     )
-    where.add_argument("--root", type=Path, metavar="DIR", help="folder of the dataset, whatever paths.yaml says")
+    where.add_argument("--root", type=user_path, metavar="DIR", help="folder of the dataset, whatever paths.yaml says")
 
 
 def _at_least(bound: int) -> Callable[[str], int]:
@@ -122,7 +126,7 @@ def _synthetic(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         processes=arguments.processes,
     )
-    print(f"{arguments.root}: {'written' if written else 'there already, left as it is'}")
+    show(f"{arguments.root}: {'written' if written else 'there already, left as it is'}")
     return 0
 
 
@@ -136,11 +140,11 @@ def _check(arguments: argparse.Namespace) -> int:
         processes=arguments.processes,
         quick=arguments.quick,
     )
-    print(report.text())
+    show(report.text())
     if arguments.json:
         report.write(arguments.json)
     if not report.complete:
-        print("stopped", file=sys.stderr)
+        show("stopped", sys.stderr)
         return 130
     return 0 if report.good else 1
 
@@ -148,19 +152,20 @@ def _check(arguments: argparse.Namespace) -> int:
 def _pack(arguments: argparse.Namespace) -> int:
     root, _ = _find(arguments)
     splits = arguments.split or find_splits(arguments.name, root)
-    print(pack_dataset(arguments.name, splits, root, arguments.out).text())
+    show(pack_dataset(arguments.name, splits, root, arguments.out).text())
     problems = verify_packed(arguments.out, root) if arguments.verify else []
     if problems:
         raise ValueError("\n".join(problems))
     if arguments.verify:
-        print(f"{arguments.out}: every file is as it is in {root}")
+        show(f"{arguments.out}: every file is as it is in {root}")
     return 0
 
 
 def _crops(arguments: argparse.Namespace) -> int:
     # Here, since the networks that come with it take seconds to load, and no other task needs them.
-    from lib.experiment.build import load_experiment
-    from lib.experiment.preparing import make_crops
+    with starting():
+        from lib.experiment.build import load_experiment
+        from lib.experiment.preparing import make_crops
 
     root, paths = _find(arguments)
     summaries = make_crops(
@@ -173,22 +178,16 @@ def _crops(arguments: argparse.Namespace) -> int:
         every=arguments.every,
         processes=arguments.processes,
     )
-    print("\n".join(summary.text() for summary in summaries))
+    show("\n".join(summary.text() for summary in summaries))
     return 0
 
 
+@program("stopped; what was written so far is kept, and the same command goes on from there")
 def main() -> int:
     """0, or 1 if the task could not be done or a check found something wrong, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        return arguments.run(arguments)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; what was written so far is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
+    return arguments.run(arguments)
 
 
 if __name__ == "__main__":

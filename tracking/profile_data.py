@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from lib.data.profiling import profile_index, profile_samples
-from lib.data.sampling import MIN_FRAMES
-from lib.data.simulation import TRACKINGNET_VIDEOS
-from lib.data.textures import JPEG_QUALITY
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import user_path
+    from lib.data.profiling import profile_index, profile_samples
+    from lib.data.sampling import MIN_FRAMES
+    from lib.data.simulation import TRACKINGNET_VIDEOS
+    from lib.data.textures import JPEG_QUALITY
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -26,8 +30,8 @@ def parse_arguments() -> argparse.Namespace:
         "--index", type=int, nargs="?", const=TRACKINGNET_VIDEOS, metavar="VIDEOS",
         help=f"measure the index of a simulated TrackingNet instead, of {TRACKINGNET_VIDEOS} videos if no other number",
     )  # fmt: skip
-    parser.add_argument("--folder", type=Path, help="where to make the data, on the disk to measure")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to this file, too")
+    parser.add_argument("--folder", type=user_path, help="where to make the data, on the disk to measure")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write what was measured to this file, too")
     arguments = parser.parse_args()
     if arguments.seconds <= 0 or arguments.sequences < 1 or arguments.frames < MIN_FRAMES:
         parser.error(f"--seconds must be above 0, --sequences 1 or more and --frames {MIN_FRAMES} or more")
@@ -38,29 +42,23 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program("stopped; what was made for measuring is removed")
 def main() -> int:
     """0 once all is measured, whatever came out; 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
-    try:
-        if arguments.index:
-            report = profile_index(arguments.folder, videos=arguments.index)
-        else:
-            report = profile_samples(
-                arguments.folder,
-                seconds=arguments.seconds,
-                sequences=arguments.sequences,
-                frames=arguments.frames,
-                quality=arguments.quality,
-            )
-        print(report.text())
-        if arguments.json:
-            report.write(arguments.json)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; what was made for measuring is removed", file=sys.stderr)
-        return 130
+    if arguments.index:
+        report = profile_index(arguments.folder, videos=arguments.index)
+    else:
+        report = profile_samples(
+            arguments.folder,
+            seconds=arguments.seconds,
+            sequences=arguments.sequences,
+            frames=arguments.frames,
+            quality=arguments.quality,
+        )
+    show(report.text())
+    if arguments.json:
+        report.write(arguments.json)
     return 0
 
 

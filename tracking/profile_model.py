@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from lib.experiment.speed.forms import EAGER, parse_forms
-from lib.experiment.speed.profile import Measurements, profile_models
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import user_path
+    from lib.experiment.speed.forms import EAGER, parse_forms
+    from lib.experiment.speed.profile import Measurements, profile_models
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--config", action="append", default=[], metavar="NAME", help="in experiments/ or path (may be repeated); all")
     add("--forms", default=":".join(EAGER), help="of the network, in turns: kind:precision,...")
-    add("--network", type=Path, action="append", default=[], metavar="FOLDER", help="exported network (repeatable)")
+    add("--network", type=user_path, action="append", default=[], metavar="FOLDER", help="exported (repeatable)")
     add("--batch", type=counts, default=(1,), metavar="N,N", help="targets at once")
     add("--frames", type=number, default=50, help="that are timed; 0: none")
     add("--warmup", type=number, default=5, help="batches before those that are timed")
@@ -42,38 +46,32 @@ def parse_arguments() -> argparse.Namespace:
     add("--training", type=number, default=0, metavar="N", help="pairs of a training step that is timed; 0: none")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     add("--threads", type=count, help="of the processor; without it, as many as torch takes")
-    add("--json", type=Path, metavar="FILE", help="write what was measured to this file, too")
+    add("--json", type=user_path, metavar="FILE", help="write what was measured to this file, too")
     add("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     return parser.parse_intermixed_args()
 
 
+@program("stopped; nothing was written")
 def main() -> int:
     """0 once all is measured, 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        wanted = Measurements(
-            forms=parse_forms(arguments.forms),
-            folders=tuple(arguments.network),
-            batches=arguments.batch,
-            frames=arguments.frames,
-            warmup=arguments.warmup,
-            engine=arguments.engine,
-            engine_frames=arguments.engine_frames,
-            engine_threads=arguments.engine_threads,
-            training=arguments.training,
-            threads=arguments.threads,
-        )
-        report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
-        print(report.text())
-        if arguments.json:
-            report.write(arguments.json)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
+    wanted = Measurements(
+        forms=parse_forms(arguments.forms),
+        folders=tuple(arguments.network),
+        batches=arguments.batch,
+        frames=arguments.frames,
+        warmup=arguments.warmup,
+        engine=arguments.engine,
+        engine_frames=arguments.engine_frames,
+        engine_threads=arguments.engine_threads,
+        training=arguments.training,
+        threads=arguments.threads,
+    )
+    report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
+    show(report.text())
+    if arguments.json:
+        report.write(arguments.json)
     return 0
 
 

@@ -6,10 +6,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
-from lib.config.yaml12 import to_yaml
-from lib.experiment.config import experiment_schema, load_config, to_tree
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import user_path
+    from lib.config.yaml12 import to_yaml
+    from lib.experiment.config import experiment_schema, load_config, to_tree
+    from lib.runtime.escapes import show
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -17,7 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--config", help="name in experiments/ or path of a YAML file")
-    task.add_argument("--write-schema", type=Path, metavar="FILE", help="write the schema there")
+    task.add_argument("--write-schema", type=user_path, metavar="FILE", help="write the schema there")
     parser.add_argument("--dataset", help="benchmark whose test-time values to put in their places")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
@@ -26,20 +30,17 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0, or 1 if the configuration is wrong or the file cannot be written."""
     arguments = parse_arguments()
-    try:
-        if arguments.write_schema:
-            arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
-        else:
-            experiment = load_config(arguments.config, arguments.overrides)
-            if arguments.dataset:
-                experiment = experiment.for_benchmark(arguments.dataset)
-            print(to_yaml(to_tree(experiment)), end="")
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
+    if arguments.write_schema:
+        arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
+    else:
+        experiment = load_config(arguments.config, arguments.overrides)
+        if arguments.dataset:
+            experiment = experiment.for_benchmark(arguments.dataset)
+        show(to_yaml(to_tree(experiment)), end="")
     return 0
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from lib.config.paths import Paths, load_paths
-from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import Paths, load_paths, user_path
+    from lib.evaluation.benchmarks import BENCHMARKS
+    from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -24,9 +27,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("benchmark", help="got10k_test or trackingnet")
     parser.add_argument("--tracker", help="results: path of a folder or zip, or a name below the output folder")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="archive to write")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="archive to check instead of making one")
-    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("--out", type=user_path, metavar="FILE", help="archive to write")
+    parser.add_argument("--check", type=user_path, metavar="FILE", help="archive to check instead of making one")
+    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     arguments = parser.parse_args()
     if bool(arguments.check) == bool(arguments.tracker) or bool(arguments.tracker) != bool(arguments.out):
         parser.error("name --tracker and --out to make an archive, or --check alone")
@@ -41,26 +44,20 @@ def submit(arguments: argparse.Namespace, paths: Paths) -> int:
         check = check_submission(arguments.check, benchmark, expected)
     else:
         check = make_submission(find_results(paths.output, benchmark, arguments.tracker), expected, arguments.out)
-    print(check.text())
+    show(check.text())
     if arguments.out:
         server = BENCHMARKS[benchmark].server
-        print(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
+        show(f"{arguments.out}: written, for {server}" if check.good else f"{arguments.out}: not written")
     return 0 if check.good else 1
 
 
+@program("stopped; no archive was written")
 def main() -> int:
     """0 if the archive was written, or the one checked is fit to be sent; 1 if not or after an error, 130 after
     Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
-    try:
-        return submit(arguments, load_paths(arguments.paths))
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; no archive was written", file=sys.stderr)
-        return 130
+    return submit(arguments, load_paths(arguments.paths))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.config.paths import load_paths
-from lib.runtime.launch import has_launcher
-from lib.runtime.logs import set_up_logging
-from lib.runtime.stop import Terminated, terminated_like_interrupted
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import load_paths, user_path
+    from lib.runtime.escapes import show
+    from lib.runtime.launch import has_launcher
+    from lib.runtime.logs import set_up_logging
+    from lib.runtime.stop import terminated_like_interrupted
 
 if TYPE_CHECKING:
     from lib.experiment.testing import Evaluation
@@ -27,18 +30,18 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", required=True, help="benchmark: got10k_val, got10k_test ...")
     parser.add_argument("--sequence", action="append", default=[], help="only this sequence (may be repeated)")
     parser.add_argument(
-        "--checkpoint", type=Path, action="append", default=[],
+        "--checkpoint", type=user_path, action="append", default=[],
         help="weights, of a run or as their authors released them (may be repeated); without it, the run's last.pth",
     )  # fmt: skip
     parser.add_argument(
-        "--network", type=Path, action="append", default=[],
+        "--network", type=user_path, action="append", default=[],
         help="folder of an exported network instead of an experiment (may be repeated); it runs without torch",
     )  # fmt: skip
     parser.add_argument("--sweep", metavar="KEY=VALUES", help="test each value: key=start:stop:step or key=a,b,c")
     parser.add_argument("--on-test-set", action="store_true", help="allow --sweep on a test set; reports will say so")
     parser.add_argument(
         "--processes", type=int, default=1,
-        help="processes that share the sequences, with those of other commands on the same; 1: within the program",
+        help="processes that share the sequences, with those of other commands on the same; 0 or 1: within the program",
     )  # fmt: skip
     parser.add_argument("--batch", type=int, help="sequences in a batch (default: what suits the network and device)")
     parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
@@ -48,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
         "--legacy-int", action="store_true",
         help="write boxes as truncated integers too, to <results>/legacy_int, for tools that read pytracking's files",
     )  # fmt: skip
-    parser.add_argument("--paths", type=Path, help="file instead of paths.yaml")
+    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
     if not (arguments.config or arguments.checkpoint or arguments.network):
@@ -61,8 +64,8 @@ def parse_arguments() -> argparse.Namespace:
         )
     if arguments.on_test_set and not arguments.sweep:
         parser.error("--on-test-set goes with --sweep")
-    if arguments.processes < 1:
-        parser.error("--processes must be 1 or more")
+    if arguments.processes < 0:
+        parser.error("--processes must be 0 or more")
     if arguments.processes > 1 and "WORLD_SIZE" in os.environ and not has_launcher():
         parser.error("--processes starts the processes itself; leave it out under torchrun")
     if arguments.batch is not None and arguments.batch < 1:
@@ -83,11 +86,13 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
         "legacy_int": arguments.legacy_int,
     }
     if arguments.network:
-        from lib.experiment.exported import evaluate_networks
+        with starting():
+            from lib.experiment.exported import evaluate_networks
 
         return evaluate_networks(**words, networks=arguments.network, run=arguments.name)
-    from lib.experiment.sweep import parse_sweep
-    from lib.experiment.trained import evaluate_checkpoints
+    with starting():
+        from lib.experiment.sweep import parse_sweep
+        from lib.experiment.trained import evaluate_checkpoints
 
     return evaluate_checkpoints(
         **words,
@@ -102,25 +107,18 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
     )
 
 
+@program("stopped; finished sequences are kept, and the same command goes on with the rest")
 def main() -> int:
     """0 if every sequence was tracked and scored, or is left to other commands, 1 if any was not or after an error,
     130 after Ctrl-C, 143 after SIGTERM."""
     arguments = parse_arguments()
     part = has_launcher()  # a process that only tracks, and for which its launcher speaks
     set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=part)
-    try:
-        with terminated_like_interrupted():
-            evaluation = evaluate(arguments)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        if not part:
-            print("stopped; finished sequences are kept, and the same command goes on with the rest", file=sys.stderr)
-        return 143 if isinstance(stop, Terminated) else 130
+    with terminated_like_interrupted():
+        evaluation = evaluate(arguments)
     if evaluation is None:
         return 0
-    print(evaluation.text)
+    show(evaluation.text)
     return 0 if evaluation.complete else 1
 
 

@@ -8,8 +8,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
-from lib.runtime.logs import set_up_logging
+from lib.runtime.program import program, starting
+
+with starting():
+    from lib.config.paths import user_path
+    from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
+    from lib.runtime.escapes import show
+    from lib.runtime.logs import set_up_logging
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -17,7 +22,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="weights")
+    parser.add_argument("--checkpoint", type=user_path, required=True, help="weights")
     parser.add_argument("--config", help="name in experiments/ or path; without it, the checkpoint's own configuration")
     parser.add_argument(
         "--dataset", help="benchmark whose test-time values hold: vot18, vot20, vot22; without it, none"
@@ -34,6 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+@program()
 def main() -> int:
     """0 after a session that the toolkit ended, or when the section is printed; 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
@@ -41,16 +47,10 @@ def main() -> int:
     choice = TrackerChoice(
         arguments.checkpoint, arguments.config, arguments.dataset, arguments.device, tuple(arguments.overrides)
     )
-    try:
-        if arguments.print_ini:
-            print(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
-        else:
-            serve(choice.build(), choice.experiment.name)
-    except (ValueError, OSError) as error:
-        print("error: " + str(error).replace("\n", "\nerror: "), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    if arguments.print_ini:
+        show(trackers_ini(choice, Path(__file__), arguments.identifier), end="")
+    else:
+        serve(choice.build(), choice.experiment.name)
     return 0
 
 

@@ -48,6 +48,11 @@ class Paths(Section):
         return f"set data.{name} in {self._file} or the environment variable {_VARIABLE}DATA_{name.upper()}"
 
 
+def user_path(text: str | Path) -> Path:
+    """A path as a user writes it: ``~`` is the home folder, also where the shell leaves it (``--checkpoint=~/a``)."""
+    return Path(os.path.expanduser(text))
+
+
 def load_paths(file: Path | None = None) -> Paths:
     """The folders of this machine.
 
@@ -76,7 +81,7 @@ def load_paths(file: Path | None = None) -> Paths:
 
 
 def _absolute(path: Path | str, folder: Path) -> Path:
-    return folder / os.path.expanduser(path)
+    return folder / user_path(path)
 
 
 def _variable(name: str) -> Path | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lib.config.schema import ConfigError
-from lib.config.yaml12 import read_value
+from lib.config.yaml12 import MOST_LEVELS, read_value
 
 COMMAND_LINE = "command line"
 
@@ -33,8 +33,8 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
     for override in overrides:
         key, equals, text = override.partition("=")
         parts = key.strip().split(".")
-        if not equals or not all(parts):
-            raise ConfigError(f"{COMMAND_LINE}: {override!r}: not an override; should be section.key=value")
+        if not equals or not all(parts) or len(parts) > MOST_LEVELS:
+            raise ConfigError(f"{COMMAND_LINE}: {override[:200]!r}: not an override; should be section.key=value")
         _check_parents(tree, parts, override)
         change = read_value(text, key.strip(), COMMAND_LINE)
         for part in reversed(parts):

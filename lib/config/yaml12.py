@@ -27,6 +27,9 @@ _PLAIN = {
     "float": r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))",
 }
 _BASES = {"0o": 8, "0x": 16}
+_SHOWN = 200
+MOST_LEVELS = 50
+LONGEST = 200_000  # characters and values of a file, each use of an anchor written out
 
 
 class _CoreResolver(BaseResolver):
@@ -73,19 +76,27 @@ class _Problem(Exception):
     """What is wrong in a YAML text, on which line (from 1), at which dotted key ("" for none)."""
 
     def __init__(self, line: int, key: str, message: str):
-        super().__init__(message)
+        super().__init__(_short(message))
         self.line = line
-        self.key = key
+        self.key = _short(key)
+
+
+def _short(text: str) -> str:
+    """As it is shown: one line of reasonable length."""
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping.
 
     Raises ``ConfigError`` naming file, line and dotted key: not a mapping, a syntax error, a repeated or non-string
-    key, a number that is not finite, an anchor inside itself, a tag outside the core schema.
+    key, a number that is not finite, an anchor inside itself, anchors that multiply beyond ``LONGEST``, a tag outside
+    the core schema.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -109,7 +120,7 @@ def read_value(text: str, key: str, source: str) -> Any:
     try:
         return _parse(text, key)
     except _Problem as problem:
-        raise ConfigError(f"{source}: {problem.key or key}: got {text!r}; {problem}") from problem
+        raise ConfigError(f"{source}: {problem.key or key}: got {_short(repr(text))}; {problem}") from problem
 
 
 def to_yaml(tree: dict[str, Any]) -> str:
@@ -120,9 +131,11 @@ def to_yaml(tree: dict[str, Any]) -> str:
 
 
 def _parse(text: str, key: str) -> Any:
+    if len(text) > LONGEST:
+        raise _Problem(1, "", f"longer than {LONGEST} characters; is it a configuration?")
     try:
         node = _Loader(text).get_single_node()
-        return None if node is None else _value(node, key, ())
+        return None if node is None else _Reading().value(node, key, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = " ".join(filter(None, (error.context, error.problem)))
@@ -133,36 +146,47 @@ def _parse(text: str, key: str) -> Any:
         raise _Problem(1, "", "nested too deeply") from error
 
 
-def _value(node: Node, key: str, parents: tuple[Node, ...]) -> Any:
-    """The plain value of a node at a dotted key; every use of an anchor gets its own copy."""
-    line = node.start_mark.line + 1
-    if any(node is parent for parent in parents):
-        raise _Problem(line, key, "the anchor stands inside itself; write the values out")
-    inside = (*parents, node)
-    if isinstance(node, MappingNode) and node.tag == _TAG + "map":
-        return _mapping(node, key, inside)
-    if isinstance(node, SequenceNode) and node.tag == _TAG + "seq":
-        return [_value(item, _below(key, str(i)), inside) for i, item in enumerate(node.value)]
-    if isinstance(node, ScalarNode):
-        return _scalar(node, key)
-    raise _Problem(line, key, f"the tag {node.tag.replace(_TAG, '!!')} is not used here; remove it")
+class _Reading:
+    """From the nodes of one text to plain values; every use of an anchor gets its own copy."""
 
+    def __init__(self) -> None:
+        self.left = LONGEST
 
-def _mapping(node: MappingNode, key: str, parents: tuple[Node, ...]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    lines: dict[str, int] = {}
-    for name_node, value_node in node.value:
-        line = name_node.start_mark.line + 1
-        name = _value(name_node, key, parents)
-        if not isinstance(name, str):
-            shown = name_node.value if isinstance(name_node, ScalarNode) else "of several parts"
-            raise _Problem(line, key, f"the key {shown!r} is not a word; put it in quotes")
-        inner = _below(key, name)
-        if name in tree:
-            raise _Problem(line, inner, f"repeated key, first on line {lines[name]}; keep one")
-        lines[name] = line
-        tree[name] = _value(value_node, inner, parents)
-    return tree
+    def value(self, node: Node, key: str, parents: tuple[Node, ...]) -> Any:
+        """The plain value of a node at a dotted key."""
+        line = node.start_mark.line + 1
+        self.left -= 1 + (len(node.value) if isinstance(node, ScalarNode) else 0)
+        if self.left < 0:
+            raise _Problem(line, "", f"longer than {LONGEST} characters with its anchors written out; use fewer")
+        if any(node is parent for parent in parents):
+            raise _Problem(line, key, "the anchor stands inside itself; write the values out")
+        if len(parents) == MOST_LEVELS:
+            raise _Problem(line, "", "nested too deeply")
+        inside = (*parents, node)
+        if isinstance(node, MappingNode) and node.tag == _TAG + "map":
+            return self.mapping(node, key, inside)
+        if isinstance(node, SequenceNode) and node.tag == _TAG + "seq":
+            return [self.value(item, _below(key, str(i)), inside) for i, item in enumerate(node.value)]
+        if isinstance(node, ScalarNode):
+            return _scalar(node, key)
+        raise _Problem(line, key, f"the tag {node.tag.replace(_TAG, '!!')} is not used here; remove it")
+
+    def mapping(self, node: MappingNode, key: str, parents: tuple[Node, ...]) -> dict[str, Any]:
+        """The mapping of a node at a dotted key."""
+        tree: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for name_node, value_node in node.value:
+            line = name_node.start_mark.line + 1
+            name = self.value(name_node, key, parents)
+            if not isinstance(name, str):
+                shown = name_node.value if isinstance(name_node, ScalarNode) else "of several parts"
+                raise _Problem(line, key, f"the key {shown!r} is not a word; put it in quotes")
+            inner = _below(key, name)
+            if name in tree:
+                raise _Problem(line, inner, f"repeated key, first on line {lines[name]}; keep one")
+            lines[name] = line
+            tree[name] = self.value(value_node, inner, parents)
+        return tree
 
 
 def _scalar(node: ScalarNode, key: str) -> Any:

@@ -62,6 +62,10 @@ class Batch:
         """The batch in page-locked memory; torch's loader calls this by its name."""
         return self._with_tensors(torch.Tensor.pin_memory)
 
+    def shared(self) -> Batch:
+        """The batch with its tensors moved to memory that another process can map; ``RuntimeError`` if it is full."""
+        return self._with_tensors(torch.Tensor.share_memory_)
+
     def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return replace(self, **{name: change(v) for name, v in values.items() if isinstance(v, torch.Tensor)})

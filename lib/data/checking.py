@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import islice
-from multiprocessing import resource_tracker
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,33 +17,43 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.data.datasets.annotations import IMAGE_SUFFIXES, has_area
+from lib.data.datasets.annotations import has_area
 from lib.data.datasets.entry import Entry
+from lib.data.datasets.order import is_image
 from lib.data.datasets.registry import find_dataset
 from lib.data.images import ImageError, open_image
+from lib.data.names import find_meeting
 from lib.data.source import Location, Source, Stamp, open_source
-from lib.data.types import FrameFiles, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, Sequence
+from lib.runtime.children import Pool
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import write_text
 
 KINDS = {
     "split": "splits that cannot be listed",
     "sequences": "sequences too few or too many",
-    "names": "sequences of a name that another bears",
-    "annotation": "sequences whose annotations cannot be read",
+    "names": "sequences whose name another bears, or whose results would meet another's",
+    "annotation": "sequences whose annotations or frames cannot be read",
     "rows": "sequences whose rows do not match their frames",
     "missing": "images that are missing",
+    "short": "sequences that lack frames",
     "unreadable": "images that cannot be read",
     "unnamed": "images that no row names",
     "size": "images of another size than their sequence's first",
     "no_area": "boxes without area, though the target is not said to be absent",
     "no_number": "boxes with a number missing, though the target is visible",
     "outside": "boxes wholly outside the image, though the target is visible",
+    "fractions": "boxes no larger than a pixel in all of a sequence, as fractions of the image are; pixels are wanted",
+    "corners": "boxes that look like x1,y1,x2,y2 in all of a sequence; x,y,w,h is wanted",
 }
 # Of these a sequence is part of what its folder holds (a range of frames, the frames or images that show an object), so
 # an image without a row is in order.
 PARTS_OF_FOLDERS = ("coco", "imagenet_vid", "nfs", "otb", "tc128", "uav", "vot18", "vot20", "vot22")
 
 EXAMPLES = 3
+# In so many frames, evenly over a sequence, places and sizes are compared (``_are_corners``): between two of them a
+# target moves by more than its box is rounded by.
+_PARTS = 9
 # Images that a process is handed at a time: worth the handing over, and few enough to spread one long video.
 PIECE = 64
 
@@ -142,7 +148,7 @@ class CheckReport:
             lines.append("interrupted; this is what was found until then")
         elif self.good:
             lines.append("nothing is wrong" + ("; no image was decoded" if self.quick else ""))
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 def check_dataset_on_disk(
@@ -173,15 +179,15 @@ def check_dataset_on_disk(
     listed = [_list_split(name, split, source) for split in chosen or dataset.splits]
     report = CheckReport(name, Path(root), quick, [split.check for split in listed])
     seen: set[tuple] = set()
-    with _Images(processes, quick) as images:
-        try:
+    try:
+        with Pool(processes if processes > 1 else 0, "opened images", partial(cv2.setNumThreads, 1)) as pool:
             for split in listed:
                 if split.entries:
                     source.stamps.clear()
-                    _read_split(split, images, seen, unnamed=name not in PARTS_OF_FOLDERS)
+                    _read_split(split, pool, quick, seen, unnamed=name not in PARTS_OF_FOLDERS)
                     split.asked.update(source.stamps)
-        except KeyboardInterrupt:
-            report.complete = False
+    except KeyboardInterrupt:
+        report.complete = False
     for split in listed:
         if not chosen and (report.complete or not split.entries) and split.is_absent(source):
             split.check.absent = split.check.problems[0].detail
@@ -243,9 +249,11 @@ def _compare_names(split: _Split) -> Iterator[Problem]:
         for name, count in counts.items():
             if count > 1:
                 yield Problem("names", name, count - 1, f"{count} sequences bear this name")
+    for one, other in find_meeting(counts.keys()):
+        yield Problem("names", other, 1, f"its results would be written to the same files as those of {one}; rename it")
 
 
-def _read_split(split: _Split, images: _Images, seen: set[tuple], unnamed: bool) -> None:
+def _read_split(split: _Split, pool: Pool, quick: bool, seen: set[tuple], unnamed: bool) -> None:
     """Fill the split's check, but for what ``seen`` says was looked at before.
 
     Annotations are read as images are asked for, a little ahead of those that are open. A sequence waits with the
@@ -254,7 +262,7 @@ def _read_split(split: _Split, images: _Images, seen: set[tuple], unnamed: bool)
     check, folders = split.check, _Folders()
     waiting: deque[tuple[Sequence, range]] = deque()
     results: dict[int, Shape | Problem] = {}
-    bar = tqdm(total=len(split.entries), desc=check.split, unit="sequence", smoothing=0, disable=None)
+    bar = tqdm(total=len(split.entries), desc=printable(check.split), unit="sequence", smoothing=0, disable=None)
 
     def frames() -> Iterator[Location]:
         shared: dict[str, int] = {}
@@ -290,8 +298,10 @@ def _read_split(split: _Split, images: _Images, seen: set[tuple], unnamed: bool)
             bar.set_postfix_str(f"{check.images} images", refresh=False)
             bar.update()
 
-    with bar, closing(images.open(frames())) as opened:
-        for place, result in enumerate(opened):
+    located = frames()
+    pieces = iter(lambda: list(islice(located, PIECE)), [])
+    with bar, closing(pool.each(partial(_open_piece, quick=quick), pieces)) as opened:
+        for place, result in enumerate(chain.from_iterable(opened)):
             results[place] = result
             check.images += 1
             finish(check.images)
@@ -314,6 +324,8 @@ def _content(sequence: Sequence) -> tuple:
 def _check_sequence(sequence: Sequence, results: list[Shape | Problem]) -> Iterator[Problem]:
     """The problems of one sequence; ``results`` are those of its frames."""
     frames, boxes = sequence.frames, np.asarray(sequence.boxes)
+    if SHORTFALL in sequence.meta:
+        yield Problem("short", sequence.name, 1, sequence.meta[SHORTFALL])
     for kind in ("missing", "unreadable"):
         failed = [result for result in results if isinstance(result, Problem) and result.kind == kind]
         if failed:
@@ -354,6 +366,27 @@ def _degenerate(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape])
         height[row], width[row] = shapes.get(row, (np.inf, np.inf))
     x, y, w, h = boxes.T
     yield "outside", area & visible & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
+    shown = boxes[area]
+    # An object of a pixel is no rarity among images; there the place has to be a fraction too.
+    fractions = len(shown) > 0 and (shown[:, 0 if sequence.image_set else 2 :] <= 1).all()
+    yield "fractions", area & fractions
+    yield "corners", area & _are_corners(shown, np.stack((width, height), axis=1)[area])
+
+
+def _are_corners(boxes: np.ndarray, sizes: np.ndarray) -> bool:
+    """Whether rows ``[N, 4]`` in images of width and height ``sizes`` [N, 2] look like x1,y1,x2,y2 rather than x,y,w,h.
+
+    All of them are corners of a box within the image, and either most reach out of it by more than a pixel as x,y,w,h,
+    or what would be the size changes with the place, more than twice as much as the size between the corners does.
+    """
+    start, end = boxes[:, :2], boxes[:, 2:]
+    if len(boxes) == 0 or not ((end > start) & (end <= sizes + 1)).all():
+        return False
+    if (start + end > sizes + 1).any(axis=1).mean() > 0.5:
+        return True
+    parts = np.linspace(0, len(boxes) - 1, min(len(boxes), _PARTS)).astype(int)
+    of_end, of_size = (np.abs(np.diff(values[parts], axis=0)).sum() for values in (end, end - start))
+    return len(parts) > 2 and of_end > len(parts) and of_end > 2 * of_size
 
 
 class _Folders:
@@ -371,7 +404,7 @@ class _Folders:
         folder = frames.folder
         if folder not in self._left:
             self._first[folder] = sequence.name
-            self._left[folder] = {name for name in _names(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES}
+            self._left[folder] = {name for name in _names(folder) if is_image(name)}
         self._left[folder].difference_update(map(str, frames.names))
 
     def unnamed(self) -> Iterator[Problem]:
@@ -386,54 +419,6 @@ def _names(folder: Path) -> list[str]:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
     except OSError:  # its images are reported as missing, each by its frame
         return []
-
-
-class _Images:
-    """Opens images, in this process or in several; Ctrl-C ends those only through this one."""
-
-    def __init__(self, processes: int, quick: bool) -> None:
-        self._processes, self._quick = processes, quick
-        self._executor: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> _Images:
-        if self._processes > 1:
-            # Not forked: torch's threads may hold locks.
-            context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self._processes, context, cv2.setNumThreads, (1,))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._executor:
-            self._executor.shutdown(cancel_futures=True)
-
-    def open(self, frames: Iterator[Location]) -> Iterator[Shape | Problem]:
-        """Height and width of every image in turn, or what is wrong with it; asks for a few pieces in advance."""
-        pieces = iter(lambda: list(islice(frames, PIECE)), [])
-        if self._executor is None:
-            for piece in pieces:
-                yield from _open_piece(piece, self._quick)
-            return
-        pending: deque[Future[list[Shape | Problem]]] = deque()
-        try:
-            for piece in pieces:
-                pending.append(self._submit(piece))
-                if len(pending) > 4 * self._processes:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        except BrokenProcessPool as error:
-            raise ValueError(
-                "a process that opened images was killed, for want of memory perhaps; try fewer"
-            ) from error
-
-    def _submit(self, piece: list[Location]) -> Future[list[Shape | Problem]]:
-        """Hands over a piece; a process that starts for it is born with Ctrl-C, which reaches the group, blocked."""
-        resource_tracker.ensure_running()  # it would lift the block if it started within
-        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return self._executor.submit(_open_piece, piece, self._quick)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _open_piece(frames: list[Location], quick: bool) -> list[Shape | Problem]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import json
 import math
 import os
 import struct
-import time
-import uuid
 import zlib
 from collections import abc
 from collections.abc import Iterable
@@ -18,12 +14,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from lib.runtime.files import replacing
+from lib.runtime.json_text import parse_json
+
 FORMAT = 1
 _MAGIC = b"TRKCOLS\n"
 # Magic, format, length of the header, its crc. The header (JSON) says where each array lies, and the crc of each.
 _START = struct.Struct("<8sIII")
 _ALIGNMENT = 64
-_ABANDONED_AFTER = 3600  # seconds
 
 
 class DamagedFileError(ValueError):
@@ -95,22 +93,12 @@ def write_columns(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarra
         position = _aligned(position + array.nbytes)
     header = json.dumps({"about": about, "arrays": places, "size": position}).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    # Not lib.runtime.files.replacing: there, all who write a file share one temporary name.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(_START.pack(_MAGIC, FORMAT, len(header), zlib.crc32(header)) + header)
+    with replacing(path) as file:
+        file.write(_START.pack(_MAGIC, FORMAT, len(header), zlib.crc32(header)) + header)
+        _pad(file)
+        for array in arrays.values():
+            file.write(_bytes(array))
             _pad(file)
-            for array in arrays.values():
-                file.write(_bytes(array))
-                _pad(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def open_columns(path: Path, check: bool = True) -> Columns:
@@ -130,7 +118,10 @@ def open_columns(path: Path, check: bool = True) -> Columns:
         header = file.read(length)
         if zlib.crc32(header) != header_sum:
             raise DamagedFileError(f"{path}: its header is damaged")
-        content = json.loads(header)
+        try:
+            content = parse_json(header)
+        except ValueError as error:
+            raise DamagedFileError(f"{path}: its header is damaged ({error})") from error
         first, size = _aligned(_START.size + length), os.fstat(file.fileno()).st_size
         if size != first + content["size"]:
             raise DamagedFileError(f"{path}: has {size} bytes, not {first + content['size']}")
@@ -155,11 +146,3 @@ def _aligned(position: int) -> int:
 
 def _pad(file: BinaryIO) -> None:
     file.write(bytes(_aligned(file.tell()) - file.tell()))
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove what processes left that were killed while they wrote this file."""
-    for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - temporary.stat().st_mtime > _ABANDONED_AFTER:
-                temporary.unlink()

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +24,10 @@ from lib.data.sampling import visible_frames
 from lib.data.segments import UNIT, encode_record
 from lib.data.source import Location
 from lib.geometry.crop import Region, padding_value
+from lib.runtime.children import Pool
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing, write_text
+from lib.runtime.locks import lock_of, only_writer
 
 SETTINGS = "settings.json"
 # As many files are open at most; a stopped write loses the parts that were being written.
@@ -72,7 +68,7 @@ class CropSummary:
             lines.append(f"{len(self.unreadable)} unreadable images are left out:")
             lines += [f"  {problem}" for problem in self.unreadable[:_NAMED]]
             lines += ["  ..."] if len(self.unreadable) > _NAMED else []
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 class _Part(NamedTuple):
@@ -103,12 +99,12 @@ def write_crops(
         "settings": settings.as_tree(),
     }
     folder = Path(target).absolute() / split
-    if folder.exists():
-        return _describe(folder, _check_written(folder, about), written=False)
     unfinished = folder.with_name(f".{split}.unfinished")
-    _check_unfinished(unfinished, about)
     try:
-        with _alone(unfinished):
+        with nullcontext() if folder.exists() and not lock_of(folder).exists() else only_writer(folder):
+            if folder.exists():  # perhaps by now, by another process
+                return _describe(folder, _check_written(folder, about), written=False)
+            _check_unfinished(unfinished, about)
             _write(unfinished, about, index, settings, processes)
             unfinished.replace(folder)
     except OSError as error:
@@ -151,11 +147,11 @@ def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: 
     parts = _divide(counts)
     missing = [part for part in parts if _open_part(folder, part) is None]
     done = int(counts.sum()) - sum(int(counts[part.first : part.end].sum()) for part in missing)
-    bar = tqdm(
-        total=int(counts.sum()), initial=done, desc=f"{about['dataset']} {about['split']}", unit=" frames", disable=None
-    )
-    with bar, closing(_each(partial(_write_part, folder, index, settings), missing, processes)) as done_parts:
-        for frames in done_parts:
+    title = printable(f"{about['dataset']} {about['split']}")
+    bar = tqdm(total=int(counts.sum()), initial=done, desc=title, unit=" frames", disable=None)
+    prepare = partial(cv2.setNumThreads, 1)
+    with bar, Pool(processes if processes > 1 else 0, "wrote crops", prepare) as pool:
+        for frames in pool.each(partial(_write_part, folder, index, settings), missing):
             bar.update(frames)
     columns = [_open_part(folder, part) for part in parts]
     assert None not in columns, "a part is not as it was written"
@@ -173,53 +169,6 @@ def _divide(counts: np.ndarray) -> list[_Part]:
     ends = np.unique(np.searchsorted(frames, np.arange(wanted, counts.sum(), wanted)) + 1)
     bounds = [0, *(int(end) for end in ends if end < len(counts)), len(counts)]
     return [_Part(number, first, end) for number, (first, end) in enumerate(zip(bounds, bounds[1:], strict=False))]
-
-
-def _each(task: Callable[[_Part], int], parts: list[_Part], processes: int) -> Iterator[int]:
-    """What ``task`` returns for each part, in the order in which they get done. When it is closed, by Ctrl-C say, what
-    has not begun is dropped."""
-    if processes <= 1:
-        yield from map(task, parts)
-        return
-    # Not forked: a copy of this process could inherit locks of torch's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_start_worker) as pool:
-        # Born with Ctrl-C, which reaches the whole group, blocked: an import that it stops would say so at length.
-        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            futures = [pool.submit(task, part) for part in parts]
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise ValueError(
-                "a process that wrote crops was killed (is there too little memory?); start again, with fewer "
-                "processes, and the write goes on"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """One thread for the images; Ctrl-C ends the worker without a word, for the main process has one."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, lambda *_: os._exit(1))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """``ValueError`` while another process writes the same store."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise ValueError(f"{folder}: another process is writing this crop store; wait for it") from error
-    finally:
-        os.close(descriptor)
 
 
 def _part_index(folder: Path, part: _Part) -> Path:

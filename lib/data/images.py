@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import functools
+import io
+import math
+import struct
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from lib.data import libturbojpeg
-from lib.data.jpeg import START, JpegHeader, is_truncated, read_header
+from lib.data.jpeg import START, JpegHeader, is_truncated, read_frame, read_header
 from lib.data.libturbojpeg import Region
 
 if TYPE_CHECKING:
     from lib.data.source import Location
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+# By Pillow's names: what OpenCV reads beside JPEG and PNG, whatever the file's suffix is.
+_FORMATS = ("BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "SUN")
+# What an image may have: its three colours take 400 MB, and a frame of an 8K video has a quarter of it.
+MAX_PIXELS = 2**27
 SHRINKS = {
-    1: cv2.IMREAD_COLOR,
+    1: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
     2: cv2.IMREAD_REDUCED_COLOR_2,
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
@@ -95,6 +104,8 @@ class EncodedImage:
             image = None
         if image is None or (self._header is not None and image.shape[:2] != self._size(shrink)):
             raise ImageError(f"{self._location}: no image, or a damaged one; copy or unpack it again")
+        if image.dtype != np.uint8:
+            raise _too_deep(self._location, 8 * image.itemsize)
         self._whole[shrink] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
         return self._whole[shrink]
 
@@ -102,8 +113,9 @@ class EncodedImage:
 def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
     """Reads the file, and decodes nothing yet. ``decoder`` is one of ``DECODERS`` or ``auto``: the fastest there is.
 
-    Raises ``ImageError`` for a file that cannot be read, and for a JPEG that ends before its end mark: some versions of
-    OpenCV decode it and leave the rest grey. Raises ``ValueError`` as ``check_decoder`` does.
+    Raises ``ImageError`` for a file that cannot be read, for one of more than ``MAX_PIXELS``, for a JPEG of more than 8
+    bits, and for one that ends before its end mark: some versions of OpenCV decode it and leave the rest grey. Raises
+    ``ValueError`` as ``check_decoder`` does.
     """
     name = find_decoder(decoder)
     try:
@@ -112,7 +124,41 @@ def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
         raise ImageError(f"{location}: cannot read the image ({error.strerror or error})") from error
     if data.startswith(START) and is_truncated(data):
         raise ImageError(f"{location}: the image is truncated; copy or unpack it again")
-    return EncodedImage(location, data, name, read_header(data))
+    header = read_header(data)
+    bits, pixels = (8, header.height * header.width) if header else _describe(data)
+    if pixels > MAX_PIXELS:
+        raise ImageError(
+            f"{location}: its header states more than {MAX_PIXELS} pixels, the most that are read; make it smaller, or "
+            "copy it again"
+        )
+    if bits > 8:
+        raise _too_deep(location, bits)
+    return EncodedImage(location, data, name, header)
+
+
+def _describe(data: bytes) -> tuple[int, int | float]:
+    """Bits of a value (8 where only decoding shows more) and number of pixels by an image's header, 0 pixels where none
+    can be read."""
+    if data.startswith(START):
+        bits, height, width = read_frame(data) or (8, 0, 0)
+        return bits, height * width
+    if data.startswith(_PNG) and len(data) > 24:
+        width, height, bits = struct.unpack_from(">IIB", data, len(_PNG) + 8)
+        return bits, height * width
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return 8, image.height * image.width
+    except Image.DecompressionBombError:
+        return 8, math.inf
+    except Exception:  # Pillow has many for damage; OpenCV judges it
+        return 8, 0
+
+
+def _too_deep(location: object, bits: int) -> ImageError:
+    return ImageError(
+        f"{location}: has {bits} bits a value, and 8 are read; convert all frames of the sequence by one scale, such "
+        "as 255 / the largest value in it"
+    )
 
 
 def read_image(location: Location) -> np.ndarray:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import sys
 import time
 from collections import abc
 from importlib.resources import files
@@ -21,7 +22,9 @@ from tqdm import tqdm
 from lib.data.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
 from lib.data.datasets.registry import find_dataset
 from lib.data.source import Source, Stamp, open_source
-from lib.data.types import FrameFiles, NumberedNames, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Sequence
+from lib.runtime.escapes import printable
+from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +41,8 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
 
     They are kept in ``cache / indices``; as long as the files that were read (and the listings, and what was looked for
     in vain) have their size and time of change, and the package its readers and lists, nothing is read again. What is
-    damaged is made anew. Raises ``ValueError`` for data that cannot be read, and for a cache that cannot be written.
+    damaged is made anew. What sequences lack of their frames is logged each time. Raises ``ValueError`` for data that
+    cannot be read, and for a cache that cannot be written.
     """
     root, cache = Path(root).absolute(), Path(cache).absolute()
     source = open_source(root, cache)
@@ -48,6 +52,7 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
         "split": split,
         "root": str(root),
         "leads_to": os.path.realpath(root),
+        "encoding": sys.getfilesystemencoding(),  # of names: in another one the same files have other names
         "source": type(source).__name__,
         "readers": _readers(),
     }
@@ -72,6 +77,10 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
         name, split, len(index), index.lengths.sum(), done, time.monotonic() - start, path,
         sum(array.nbytes for array in columns.arrays.values()) / 1e6,
     )  # fmt: skip
+    # Asked of the letters first: an index may hold a million sequences.
+    if SHORTFALL.encode() in columns.arrays["meta.letters"].tobytes():
+        for shortfall in filter(None, (sequence.meta.get(SHORTFALL) for sequence in index)):
+            logger.warning("%s", shortfall)
     return index
 
 
@@ -114,7 +123,7 @@ class SequenceIndex(abc.Sequence):
             bool(self.image_sets[index]),
             arrays["cover"][rows].astype(np.int64) if arrays["has_cover"][index] else None,
             arrays["absent"][rows] if arrays["has_absent"][index] else None,
-            json.loads(meta) if meta else {},
+            parse_json(meta) if meta else {},
         )
 
     def visible_counts(self, every: int = 1) -> np.ndarray:
@@ -198,7 +207,8 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
     boxes, visible, cover, absent = bytearray(), bytearray(), bytearray(), bytearray()
     frames, first, rows, image_set, has_cover, has_absent = [], [], [0], [], [], []
     entries = dataset.entries(source, split)
-    with tqdm(entries, f"{name} {split}", dataset.expected.get(split), unit=" sequences", disable=None) as progress:
+    title = printable(f"{name} {split}")
+    with tqdm(entries, title, dataset.expected.get(split), unit=" sequences", disable=None) as progress:
         for sequence in (entry.read() for entry in progress):
             numbered, listed = _split_names(sequence.frames)
             values = (

@@ -11,7 +11,6 @@ _PLAIN_FRAMES = {0xC0, 0xC1}
 _OTHER_FRAMES = {0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _BARE = range(0xD0, 0xDA)
 _SCAN, _APP1 = 0xDA, 0xE1
-_MAX_PIXELS = 2**30  # what OpenCV refuses to decode: CV_IO_MAX_IMAGE_PIXELS
 # In an APP1 segment: "Exif", two zeros, then a TIFF header (Exif 2.3, sections 4.5.4 and 4.6).
 _TIFF, _ORIENTATION, _UPRIGHT = 6, 0x0112, 1
 
@@ -23,6 +22,21 @@ class JpegHeader(NamedTuple):
     height: int
     width: int
     unit: int
+
+
+def read_frame(data: bytes) -> tuple[int, int, int] | None:
+    """Bits of a value, height and width as the first frame of a JPEG states them, whatever its kind; None if it has
+    none. Bytes between segments are passed over, as libjpeg does."""
+    position = len(START)
+    while (position := data.find(b"\xff", position)) >= 0 and position + 9 <= len(data):
+        marker, length = struct.unpack_from(">BH", data, position + 1)
+        if marker in _PLAIN_FRAMES | _OTHER_FRAMES:
+            return struct.unpack_from(">BHH", data, position + 4)
+        if marker == 0xFF:
+            position += 1
+        else:
+            position += 2 if marker == 0 or marker in _BARE else 2 + length
+    return None
 
 
 def is_truncated(data: bytes) -> bool:
@@ -65,7 +79,7 @@ def _read_frame(segment: bytes) -> JpegHeader | None:
     if bits != 8 or components not in (1, 3) or len(segment) != 6 + 3 * components:
         return None
     factors = [byte >> 4 for byte in segment[7::3]]
-    if not 0 < height * width <= _MAX_PIXELS or 0 in factors:
+    if not height * width or 0 in factors:
         return None
     return JpegHeader(height, width, 8 * max(factors))
 

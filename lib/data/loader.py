@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Numbers
+from pathlib import Path
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from lib.data.batch import Batch, Sample
 from lib.data.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
 from lib.runtime.allocator import keep_large_buffers
+from lib.runtime.children import end_with_parent
 
 # macOS has no sigwaitinfo; there any SIGTERM ends a worker.
 _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}
@@ -26,6 +30,15 @@ _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo"
 # finds a lock of the interpreter held for ever. The server is a fresh process without any.
 _START_METHOD = "forkserver"
 
+# Where Linux keeps the memory in which batches come from workers; batches that torch asks of each worker in advance.
+SHARED_MEMORY = Path("/dev/shm")
+_AHEAD = 2
+_PAGE = 4096  # bytes; each tensor has pages of its own
+
+
+class WorkerError(ValueError):
+    """Workers that cannot hand over their batches; the message has the reason and the remedy."""
+
 
 class Loader:
     """Batches of numbered groups; iterate once for each pass over the groups. Built by ``build_loader``."""
@@ -34,12 +47,23 @@ class Loader:
         self._loader = loader
 
     def __iter__(self) -> Iterator[Batch]:
-        """Raises the ``ValueError`` of a sample that could not be drawn as it is, with no worker's traceback in it."""
-        # No name for the iterator: an error's traceback would keep it, and with it the workers, alive.
-        for item in self._start():
-            if isinstance(item, ValueError):
-                raise item
-            yield item
+        """Raises the ``ValueError`` of a sample that could not be drawn as it is, with no worker's traceback in it, and
+        ``WorkerError`` where a worker, or the server that workers are forked from, was killed."""
+        # No name for the iterator: an error's traceback would keep it, and with it the workers, alive. That is also why
+        # the error below is not raised where torch's is caught.
+        try:
+            for item in self._start():
+                if isinstance(item, ValueError):
+                    raise item
+                yield item
+            return
+        except (RuntimeError, EOFError, ConnectionError) as error:
+            if not self._loader.num_workers or not _tells_of_a_killed_worker(error):
+                raise
+        raise WorkerError(
+            "a data worker was killed (often a lack of memory); run the same command again, with fewer data.workers or "
+            "data.workers=0 if it happens again"
+        )
 
     def _start(self) -> Iterator[Batch | ValueError]:
         """Torch's iterator; it starts the workers and, the first time, the server they are forked from, which inherits
@@ -48,6 +72,11 @@ class Loader:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
         try:
             return iter(self._loader)
+        except OSError as error:
+            raise WorkerError(
+                f"data workers cannot be started ({error.strerror or error}); is {SHARED_MEMORY} full, or are too many "
+                "processes or files open? data.workers=0 needs none of them"
+            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
@@ -67,10 +96,34 @@ def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin
             pin_memory=pin_memory,
             worker_init_fn=_start_worker,
             multiprocessing_context=_START_METHOD if workers else None,
+            prefetch_factor=_AHEAD if workers else None,
             # Starting an iterator draws a number; from this generator it leaves torch's global one alone.
             generator=torch.Generator(),
         )
     )
+
+
+def check_shared_memory(template: int, search: int, group: int, workers: int, held: int, loaders: int = 1) -> None:
+    """Raises ``WorkerError`` unless ``SHARED_MEMORY`` has room for the batches that ``loaders`` on this machine have in
+    it at once: ``group`` pairs of crops of these sizes (pixels) in each, two for each worker, and ``held`` that the
+    process still uses.
+
+    Containers get 64 MB as a rule. Where there is no such folder (macOS) nothing is checked.
+    """
+    if not workers or not SHARED_MEMORY.is_dir():
+        return
+    # Images, boxes and gains of a batch: six tensors.
+    batch = group * (3 * (template**2 + search**2) + 2 * 16 + 2 * 4) + 6 * _PAGE
+    needed = loaders * (_AHEAD * workers + held) * batch
+    disk = os.statvfs(SHARED_MEMORY)
+    free, used = disk.f_bavail * disk.f_frsize, (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+    if free < needed:
+        size = math.ceil((used + needed) / 2**30)
+        raise WorkerError(
+            f"data.workers: {workers} need {_megabytes(needed)} of shared memory, for batches of {_megabytes(batch)}, "
+            f"but {_megabytes(free)} are free in {SHARED_MEMORY}; start the container with --shm-size={size}g, or set "
+            "data.workers=0 or fewer"
+        )
 
 
 def collate(samples: Numbers[Sample]) -> Batch:
@@ -98,13 +151,38 @@ class _Samples(Dataset):
 
     def __getitems__(self, numbers: Numbers[int]) -> Batch | ValueError:
         try:
-            return collate([self._pairs.sample(number) for number in numbers])
+            batch = collate([self._pairs.sample(number) for number in numbers])
         except (ImageError, EmptyCropError) as error:
             return error
+        if get_worker_info() is None:
+            return batch
+        # Here, not by the thread that sends the batch: an error of that one is printed, and the batch never comes.
+        try:
+            return batch.shared()
+        except RuntimeError:
+            size = sum(value.nbytes for value in vars(batch).values() if isinstance(value, torch.Tensor))
+            disk = os.statvfs(SHARED_MEMORY)
+            return WorkerError(
+                f"{SHARED_MEMORY}: no room for a batch of {_megabytes(size)}, "
+                f"{_megabytes(disk.f_bavail * disk.f_frsize)} are free; start the container with a larger --shm-size, "
+                "or set data.workers=0 or fewer"
+            )
 
 
 def _pass_on(item: Batch | ValueError) -> Batch | ValueError:
     return item
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+def _tells_of_a_killed_worker(error: Exception) -> bool:
+    """Whether it is what torch's loader raises in this process then; a worker's own error comes with its traceback as
+    text."""
+    if isinstance(error, RuntimeError):
+        return re.match(r"DataLoader worker \(pid|Pin memory thread exited", str(error)) is not None
+    return "in DataLoader worker process" not in str(error)
 
 
 def _start_worker(_number: int) -> None:
@@ -114,9 +192,10 @@ def _start_worker(_number: int) -> None:
     the main process's decision: it finishes its step, which needs the workers. So both are blocked, and of the SIGTERMs
     only the parent's counts.
     """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)  # first, as threads inherit it
+    end_with_parent()
     keep_large_buffers()
     cv2.setNumThreads(0)  # torch's loader has set torch to one thread already
-    signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
     if signal.SIGTERM in _MAIN_DECIDES:
         threading.Thread(target=_exit_for_parent, daemon=True).start()
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import os
 from pathlib import Path
 
+from lib.data.datasets.texts import decode_text
 from lib.data.packed_store import (
     DATA,
     FOLDER,
@@ -94,13 +94,13 @@ class PackedSource(Source):
         return location.key if isinstance(location, PackedFile) else str(location)
 
     def text(self, key: str) -> str:
-        """The content of a text file; bytes that are no UTF-8 are replaced, for whoever parses it to complain about."""
+        """The content of a text file, as the folder's ``text`` gave it."""
         self._note(key)
         with naming_damage(self.root):
             data = open_store(self.root).get(key)
         if data is None:
             raise self._not_packed(key)
-        return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="replace").read()
+        return decode_text(data, self.location(key), "replace")
 
     def names(self, key: str = "") -> list[str]:
         """The names of the files and folders in a folder, sorted as text."""

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shlex
-import signal
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lmdb
+
+from lib.runtime.files import utf8_name
+from lib.runtime.json_text import parse_json
 
 DATA = "data.mdb"
 FORMAT = 1
@@ -82,7 +84,10 @@ def read_manifest(transaction: lmdb.Transaction, target: Path) -> Manifest | Non
         raise ValueError(f"{target}: packed in format {int(number)}, not in this version's {FORMAT}; pack it again")
     if crc != b"%08x" % zlib.crc32(content):
         raise ValueError(f"{target}: its manifest is damaged; copy or pack it again")
-    return Manifest(**json.loads(content))
+    try:
+        return Manifest(**parse_json(content))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{target}: its manifest is damaged ({error}); copy or pack it again") from error
 
 
 class PackedEntry(NamedTuple):
@@ -108,7 +113,7 @@ def read_record(transaction: lmdb.Transaction, number: int, target: Path) -> tup
     """The files of the ``number``-th batch, and a digest of their record; ``ValueError`` if it is damaged."""
     stored = transaction.get(record_key(number)) or b""
     try:
-        entries = [PackedEntry(*entry) for entry in json.loads(zlib.decompress(stored))]
+        entries = [PackedEntry(*entry) for entry in parse_json(zlib.decompress(stored))]
     except (zlib.error, ValueError, TypeError) as error:
         raise ValueError(f"{target / DATA}: the record of batch {number} is damaged; copy or pack it again") from error
     return entries, hashlib.sha256(stored).digest()
@@ -167,7 +172,8 @@ def open_environment(target: Path) -> lmdb.Environment:
         # No locks: nobody writes into a complete store, and it may lie where readers may not write. With read-ahead:
         # without it, as the lineage opens it, an image outside the page cache is fetched page by page (200 kB: 3 ms
         # where 0.7 ms will do, measured on a virtual disk).
-        environment = lmdb.open(str(target), readonly=True, lock=False, create=False)
+        with utf8_name(target) as name:
+            environment = lmdb.open(name, readonly=True, lock=False, create=False)
     except lmdb.Error as error:
         reason = str(error).removeprefix(f"{target}: ") if size else "the file is empty"
         raise ValueError(f"{file}: cannot be opened as an LMDB ({reason}); copy or pack it again") from error
@@ -290,11 +296,6 @@ def _find_difference(entry: PackedEntry, data: bytes | None, root: Path | None) 
         except OSError as error:
             return f"cannot be compared with {file} ({error.strerror})"
     return None
-
-
-def leave_interrupts() -> None:
-    """A Ctrl-C reaches all processes of the group; the main one ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _identity(target: Path) -> tuple[int, ...] | None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
-import multiprocessing
 import os
 import time
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Names
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +37,6 @@ from lib.data.packed_store import (
     find_kind,
     find_names,
     inspect_store,
-    leave_interrupts,
     naming_damage,
     open_environment,
     read_manifest,
@@ -47,6 +44,10 @@ from lib.data.packed_store import (
     record_key,
 )
 from lib.data.source import Source
+from lib.runtime.children import KilledError, Pool
+from lib.runtime.escapes import printable
+from lib.runtime.files import utf8_name
+from lib.runtime.locks import lock_of, only_writer
 
 # Bytes of a transaction: what a kill loses at most, and what lies in memory.
 BATCH = 64 * 2**20
@@ -58,7 +59,6 @@ PROCESSES = 8
 # Lines and files that a message names, of how many there may be.
 NAMED = 5
 MAX_PROBLEMS = 20
-_LOCK = "packing.lock"
 
 
 @dataclass(frozen=True)
@@ -102,17 +102,19 @@ def pack_dataset(name: str, splits: Names[str], root: Path, target: Path) -> Pac
     started = Manifest(name, dict.fromkeys(splits, 0), str(source.root))
     _check_places(source.root, target)
     close_store(target)
-    if _is_complete(target, started):
+    if _is_complete(target, started) and not lock_of(target).exists():
         return _compare(target, source.root, start)
-    plan, counts = _plan(name, started.splits, source)
-    with _only_packer(target):
+    with only_writer(target):
         if _is_complete(target, started):  # by now, by another process
             return _compare(target, source.root, start)
-        with _naming_failure(target), closing(lmdb.open(str(target), map_size=ADDRESSES)) as environment:
-            _put(environment, {MANIFEST: encode_manifest(replace(started, splits=counts))})
-            _check_unchanged(environment, source.root, target)
-            written, written_size = _copy(environment, plan, source.root, target)
-            manifest = _finish(environment, replace(started, splits=counts), source, target)
+        plan, counts = _plan(name, started.splits, source)
+        with _naming_failure(target):
+            target.mkdir(parents=True, exist_ok=True)
+            with utf8_name(target) as path, closing(lmdb.open(path, map_size=ADDRESSES)) as environment:
+                _put(environment, {MANIFEST: encode_manifest(replace(started, splits=counts))})
+                _check_unchanged(environment, source.root, target)
+                written, written_size = _copy(environment, plan, source.root, target)
+                manifest = _finish(environment, replace(started, splits=counts), source, target)
     return _summary(target, manifest, written, written_size, start)
 
 
@@ -172,19 +174,6 @@ def _check_places(root: Path, target: Path) -> None:
         raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
 
 
-@contextmanager
-def _only_packer(target: Path) -> Iterator[None]:
-    """Keeps a second packer away; the lock goes with the process."""
-    target.mkdir(parents=True, exist_ok=True)
-    with open(target / _LOCK, "wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{target}: another process is packing into it; wait for it or stop it") from error
-        yield
-        (target / _LOCK).unlink()  # whoever has it open already finds the store complete
-
-
 def _is_complete(target: Path, started: Manifest) -> bool:
     """Whether all of it was packed before; ``ValueError`` if the target holds anything but that or a part of it."""
     if not (target / DATA).exists():
@@ -225,7 +214,7 @@ def _plan(name: str, splits: Iterable[str], source: _Questions) -> tuple[list[_F
         counts[split] = 0
         entries = tqdm(
             dataset.entries(source, split),
-            f"{name} {split}",
+            printable(f"{name} {split}"),
             dataset.expected.get(split),
             unit=" sequences",
             disable=None,
@@ -435,27 +424,23 @@ def verify_packed(target: Path, root: Path | None = None) -> list[str]:
     are also compared with the files of that folder. The store is read in other processes: a damaged one may kill them.
     """
     target = Path(os.path.realpath(target))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, PROCESSES), context, leave_interrupts) as executor:
-        try:
-            manifest, entries, records = executor.submit(inspect_store, target).result()
-            return _verify(target, root, executor, manifest, entries, records)
-        except ValueError as error:
-            return [str(error)]
-        except BrokenProcessPool:
-            return [f"{target / DATA}: damaged, reading it killed the process; copy or pack it again"]
-        finally:
-            executor.shutdown(cancel_futures=True)
+    try:
+        with Pool(min(os.cpu_count() or 1, PROCESSES), "read the store") as pool:
+            ((manifest, entries, records),) = pool.each(inspect_store, [target])
+            return _verify(target, root, pool, manifest, entries, records)
+    except KilledError:
+        return [f"{target / DATA}: damaged, reading it killed the process; copy or pack it again"]
+    except ValueError as error:
+        return [str(error)]
 
 
 def _verify(
-    target: Path, root: Path | None, executor: ProcessPoolExecutor, manifest: Manifest, entries: int, records: int
+    target: Path, root: Path | None, pool: Pool, manifest: Manifest, entries: int, records: int
 ) -> list[str]:
     """The problems, the first of them in words; ``entries`` and ``records`` are how many the store has."""
     problems, more, files, digests = [], 0, 0, hashlib.sha256()
-    checks = [executor.submit(check_batch, target, number, root) for number in range(records)]
-    for check in tqdm(checks, "verify", unit=" batches", disable=None):
-        found, count, digest = check.result()
+    checks = pool.each(partial(check_batch, target, root=root), range(records))
+    for found, count, digest in tqdm(checks, "verify", records, unit=" batches", disable=None):
         problems += found[: MAX_PROBLEMS - len(problems)]
         more += len(found)
         files += count

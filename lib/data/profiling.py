@@ -43,6 +43,7 @@ from lib.data.textures import HEIGHT, JPEG_QUALITY, WIDTH, write_textures
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.runtime.allocator import keep_large_buffers
+from lib.runtime.children import end_with_parent
 from lib.runtime.columns import columns
 from lib.runtime.files import write_text
 
@@ -463,6 +464,7 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[Connectio
 
 def _begin(connection: Connection, target: Callable[..., None], *arguments: Any) -> None:
     """Runs the target, unless the main process was interrupted while it started this one; ends when that has gone."""
+    end_with_parent()
     try:
         connection.recv()
         target(connection, *arguments)

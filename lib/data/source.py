@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from lib.data.datasets.texts import decode_text
+
 # What names a file or folder of a dataset: has ``/``, ``name``, ``read_bytes()`` and a text that leads a person to it.
 Location = Path
 
@@ -35,12 +37,14 @@ class Source:
         return "" if path == root else path.removeprefix(root.rstrip("/") + "/")
 
     def text(self, key: str) -> str:
-        """The content of a text file; bytes that are no UTF-8 are replaced, for whoever parses it to complain about."""
+        """The content of a text file, see ``decode_text``; bytes that are no UTF-8 are replaced, for whoever parses it
+        to complain about."""
         self._note(key)
         try:
-            return (self.root / key).read_text(encoding="utf-8", errors="replace")
+            data = (self.root / key).read_bytes()
         except OSError as error:
             raise self._unreadable(key, error) from error
+        return decode_text(data, self.location(key), "replace")
 
     def names(self, key: str = "") -> list[str]:
         """The names of the files and folders in a folder, sorted as text."""

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.data.scene import PATTERNS, render
+from lib.runtime.children import Pool
+from lib.runtime.files import write_text
+from lib.runtime.json_text import parse_json
+from lib.runtime.locks import lock_of, only_writer
 
 STAMP = "synthetic.json"
 JPEG_QUALITY = 88
@@ -62,46 +62,49 @@ def write_synthetic(
     nothing shows.
 
     Work goes on in a folder beside ``root`` that is renamed when complete, so a write that was cut short is continued
-    by the next, and ``root`` is never half a set. Raises ValueError where ``root`` holds anything else.
+    by the next, and ``root`` is never half a set. Raises ValueError where ``root`` holds anything else, and while
+    another process writes it.
     """
     wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        if _read_stamp(root) == asdict(wanted):
-            return False
-        raise ValueError(f"{root}: holds something other than the set asked for (see {STAMP}); name another folder")
     root = root.absolute()
+    if _is_written(root, wanted) and not lock_of(root).exists():
+        return False
+    with only_writer(root):
+        if _is_written(root, wanted):  # by now, by another process
+            return False
+        _write(root, wanted, processes)
+    return True
+
+
+def _is_written(root: Path, wanted: SyntheticSet) -> bool:
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    if _read_stamp(root) == asdict(wanted):
+        return True
+    raise ValueError(f"{root}: holds something other than the set asked for (see {STAMP}); name another folder")
+
+
+def _write(root: Path, wanted: SyntheticSet, processes: int) -> None:
     unfinished = root.with_name(f".{root.name}.unfinished")
     if _read_stamp(unfinished) != asdict(wanted):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        (unfinished / STAMP).write_text(json.dumps(asdict(wanted), indent=1) + "\n")
+        write_text(unfinished / STAMP, json.dumps(asdict(wanted), indent=1) + "\n")
     missing = [entry for entry in wanted.sequences() if not _folder(unfinished, *entry).exists()]
-    with _mapper(processes) as run:
-        write = partial(_write_sequence, unfinished, wanted)
-        for _ in tqdm(run(write, missing), total=len(missing), desc="synthetic sequences", disable=None):
+    with Pool(processes if processes > 1 else 0, "drew sequences", partial(cv2.setNumThreads, 1)) as pool:
+        drawn = pool.each(partial(_write_sequence, unfinished, wanted), missing)
+        for _ in tqdm(drawn, total=len(missing), desc="synthetic sequences", disable=None):
             pass
     for split in SPLITS:
         names = [_folder(unfinished, *entry).name for entry in wanted.sequences() if entry[0] == split]
         (unfinished / split / "list.txt").write_text("".join(f"{name}\n" for name in names))
     unfinished.replace(root)
-    return True
-
-
-@contextmanager
-def _mapper(processes: int) -> Iterator:
-    """``map``, or that of a pool whose workers start afresh: a forked one could inherit locks of torch's threads."""
-    if processes <= 1:
-        yield map
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield pool.map
 
 
 def _read_stamp(folder: Path) -> dict | None:
     try:
-        return json.loads((folder / STAMP).read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return parse_json((folder / STAMP).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

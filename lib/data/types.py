@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from lib.data.source import Location
 
 
+# The key of ``Sequence.meta`` under which a reader notes why it takes frames of the sequence to be lost.
+SHORTFALL = "shortfall"
+
+
 class NumberedNames(abc.Sequence):
     """File names that are numbers in a row: ``pattern % first``, ``pattern % (first + 1)``, ... ``count`` of them.
 

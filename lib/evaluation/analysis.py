@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from lib.data.types import Sequence
@@ -65,8 +66,10 @@ def compare(
     """Score result sets on ``sequences`` by ``protocols``, all of them in one reading of the boxes.
 
     ``groups`` are the trackers: a label and its result sets, one or several whose mean and deviation are reported.
-    Result sets without a result, or with a damaged one, have errors, see ``score_set``.
+    Result sets without a result, or with a damaged one, have errors, see ``score_set``. Sequences that our own results
+    have and ``sequences`` lack make these a part of the set.
     """
+    there, tracked = {sequence.name for sequence in sequences}, set()
     first_only = sum(map(has_first_box_only, sequences))
     if first_only:
         left_out = f"{first_only} of {len(sequences)} sequences have their first frame annotated only and are left out"
@@ -75,6 +78,7 @@ def compare(
     annotations = [annotation_of(sequence, benchmark) for sequence in sequences]
     entries = []
     for label, results in groups:
+        tracked.update(name for result in results if result.manifest is not None for name in result.names())
         runs = [
             Run(
                 score_set(result.label, benchmark, annotations, result.boxes, protocols),
@@ -89,7 +93,7 @@ def compare(
         entries.append(Entry(label, tuple(runs)))
         swept = (sweep_warning(run.manifest) for run in runs if run.manifest)
         warnings = (*warnings, *(f"{benchmark}, {label}: {warning}" for warning in swept if warning))
-    return Comparison(
+    found = Comparison(
         benchmark,
         tuple(protocols),
         sequences,
@@ -97,7 +101,12 @@ def compare(
         attributes.sequences,
         attributes.names,
         (*warnings, *attributes.remarks),
+        len(sequences) + len(tracked - there),
     )
+    if found.part:
+        warning = f"{benchmark}: PART, {found.part}: not the whole set"
+        found = replace(found, warnings=(warning, *found.warnings))
+    return found
 
 
 def score_names(comparison: Comparison, protocol: str) -> list[str]:
@@ -143,6 +152,7 @@ def as_plain(comparison: Comparison) -> dict[str, Any]:
     thing left out, are what their boxes give again."""
     return {
         "benchmark": comparison.benchmark,
+        "part": comparison.part,
         "protocols": list(comparison.protocols),
         "warnings": list(comparison.warnings),
         "sequences": {sequence.name: len(sequence) for sequence in comparison.sequences},

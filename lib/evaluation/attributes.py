@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.evaluation.sequence_names import sequence_name
+from lib.runtime.json_text import parse_json
 
 # From the tables of visionml/pytracking, pytracking/evaluation/dataset_attribute_specs. AVisT has five groups and the
 # scenarios they are made of; camouflage is one of each, of the same sequences.
@@ -83,7 +83,7 @@ def _by_attribute(
 def _read(file: Path | Traversable) -> tuple[dict[str, str], dict[str, list[str]]]:
     """The two tables of a file, checked."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(file.read_bytes())
     except OSError as error:
         raise ValueError(f"{file}: the attributes cannot be read ({error.strerror})") from error
     except ValueError as error:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from lib.data.datasets.registry import find_dataset
 from lib.data.index import open_dataset
+from lib.data.names import find_meeting
 from lib.data.source import open_source
-from lib.data.types import Sequence
+from lib.data.types import SHORTFALL, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,11 @@ class Benchmark(NamedTuple):
     protocol: str
     server: str = ""
     test_set: bool = True
+
+    @property
+    def expected(self) -> int | None:
+        """How many sequences the set has; None of own data, which alone tell."""
+        return find_dataset(self.dataset).expected.get(self.split)
 
 
 BENCHMARKS = {
@@ -64,17 +70,36 @@ def find_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
+def part_in_words(benchmark: str, count: int, known: int = 0) -> str:
+    """``2 of 70 sequences`` where ``count`` of them are fewer than the benchmark has, or than the ``known`` ones that
+    it has at least; empty of a whole set."""
+    expected = max(find_benchmark(benchmark).expected or 0, known)
+    return f"{count} of {expected} sequences" if count < expected else ""
+
+
+def named_part(benchmark: str, part: str) -> str:
+    """How reports name the set of their numbers, by ``part_in_words``."""
+    return f"part of {benchmark} ({part})" if part else benchmark
+
+
 def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]:
-    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``."""
+    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``.
+
+    Raises ``ValueError`` too for two whose results would have a file in common.
+    """
     benchmark = find_benchmark(name)
-    return open_dataset(benchmark.dataset, benchmark.split, root, cache)
+    sequences = open_dataset(benchmark.dataset, benchmark.split, root, cache)
+    _refuse_meeting(root, [sequence.name for sequence in sequences])
+    return sequences
 
 
 class Readable(NamedTuple):
-    """The sequences of a benchmark that can be read, in its order, and by name why the others cannot."""
+    """The sequences of a benchmark that can be read, in its order, and by name why the others cannot. ``left_out`` are
+    the names of sequences that were not asked for."""
 
     sequences: abc.Sequence[Sequence]
     unreadable: abc.Mapping[str, str]
+    left_out: abc.Sequence[str] = ()
 
 
 def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
@@ -90,10 +115,22 @@ def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
         sequences, unreadable = [], {}
         for entry in find_dataset(benchmark.dataset).entries(open_source(root, cache), benchmark.split):
             try:
-                sequences.append(entry.read())
+                sequence = entry.read()
             except ValueError as reason:
                 unreadable[entry.name] = str(reason)
                 logger.error("sequence %s cannot be read: %s", entry.name, reason)
+                continue
+            sequences.append(sequence)
+            if SHORTFALL in sequence.meta:
+                logger.warning("%s", sequence.meta[SHORTFALL])
         if not sequences or not unreadable:
             raise error
+        _refuse_meeting(root, [*(sequence.name for sequence in sequences), *unreadable])
         return Readable(sequences, unreadable)
+
+
+def _refuse_meeting(root: Path, names: list[str]) -> None:
+    for one, other in find_meeting(names):
+        raise ValueError(
+            f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
+        )

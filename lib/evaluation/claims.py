@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple, Self
 from uuid import uuid4
 
+from lib.runtime.json_text import parse_json
+
 SUFFIX = ".claim"
 # A claim counts as left after so long without a sign of life; network file systems may show a sign a minute late
 # (acregmax of nfs(5)), and clocks differ.
@@ -134,7 +136,7 @@ class Claims:
 
     def _remove(self, name: str, left: Holder) -> bool:
         """Remove a claim that was left; False if another has removed it already."""
-        path, aside = self._path(name), self.folder / f".{name}-{uuid4().hex}{SUFFIX}"
+        path, aside = self._path(name), self.folder / f".{uuid4().hex}{SUFFIX}"
         try:
             os.rename(path, aside)
             found = _read(aside)
@@ -162,6 +164,7 @@ class Claims:
 @contextmanager
 def holding(folder: Path, name: str) -> Iterator[None]:
     """Hold a name for the length of the block, after whoever has it now: for files that several processes change."""
+    name = f".{name}"  # a sequence may bear the file's name, and its claim lasts as long as it is tracked
     until = time.monotonic() + PATIENCE_SECONDS
     with Claims(folder) as claims:
         while isinstance(holder := claims.take(name), Holder):
@@ -190,7 +193,7 @@ def _read(path: Path) -> Holder | None:
     beat = changed.st_mtime
     alive = time.time() - beat < STALE_SECONDS
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         process, token, deaths = content["process"], content["token"], tuple(Death(*it) for it in content["deaths"])
         pid, started, place = int(content["pid"]), content["started"], content["place"]
     except (ValueError, KeyError, TypeError):

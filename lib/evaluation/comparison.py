@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lib.data.types import Sequence
+from lib.evaluation.benchmarks import named_part, part_in_words
 from lib.evaluation.scoring import Boxes, SetScores
 
 # The curves a protocol may have, in the order of its thresholds, and the score it reads off each: that of the name it
@@ -80,7 +81,8 @@ def spread(values: Iterable[Mapping[str, float]]) -> dict[str, Spread]:
 class Comparison:
     """Trackers on one benchmark. ``protocols`` are the ones asked for, the first is the benchmark's own unless the user
     chose; ``attributes`` are sequence names by attribute (short name), with ``attribute_names`` in words; empty where
-    none are known. ``warnings`` stand above every report (a sweep on a test set, say)."""
+    none are known. ``warnings`` stand above every report (a sweep on a test set, say). ``known`` is how many sequences
+    the set has at least, where results show that it had more than ``sequences``."""
 
     benchmark: str
     protocols: tuple[str, ...]
@@ -89,3 +91,14 @@ class Comparison:
     attributes: Mapping[str, frozenset[str]]
     attribute_names: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    known: int = 0
+
+    @property
+    def part(self) -> str:
+        """``2 of 70 sequences`` where these are fewer than the benchmark has; empty of the whole."""
+        return part_in_words(self.benchmark, len(self.sequences), self.known)
+
+    @property
+    def title(self) -> str:
+        """The benchmark, or which part of it, for the head of every table and picture."""
+        return named_part(self.benchmark, self.part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = Fal
             lines = _lines(comparison, protocol, kind)
             if _any_drawn(lines):
                 name = _score_of(comparison, protocol, kind)
-                files += plot_curves(kind, lines, comparison.benchmark, protocol, name, _named(stem, kind))
+                files += plot_curves(kind, lines, comparison.title, protocol, name, _named(stem, kind))
         if len(comparison.attributes) >= MIN_RADAR:
             files += _radar(comparison, protocol, _named(stem, "attributes"))
         if by_attribute:
@@ -66,7 +67,7 @@ def _radar(comparison: Comparison, protocol: str, stem: Path) -> tuple[Path, ...
         overall[entry.label] = whole[name].mean if name in whole else None
     if not name or all(value is None for row in rows.values() for value in row):
         return ()
-    return plot_radar(rows, list(comparison.attributes), overall, comparison.benchmark, protocol, name, stem)
+    return plot_radar(rows, list(comparison.attributes), overall, comparison.title, protocol, name, stem)
 
 
 def _success_by_attribute(comparison: Comparison, protocol: str, stem: Path) -> list[Path]:
@@ -77,7 +78,7 @@ def _success_by_attribute(comparison: Comparison, protocol: str, stem: Path) -> 
         if _any_drawn(lines):
             words = f"{comparison.attribute_names[short]} ({len(names)} sequences)"
             place = _named(stem, f"success_{_as_file(short)}")
-            files += plot_curves("success", lines, comparison.benchmark, protocol, name, place, words)
+            files += plot_curves("success", lines, comparison.title, protocol, name, place, words)
     return files
 
 
@@ -96,5 +97,7 @@ def _named(stem: Path, what: str) -> Path:
 
 
 def _as_file(short: str) -> str:
-    """A user's short name as part of a file's name."""
-    return "".join(character if character.isalnum() or character in "-_" else "_" for character in short)
+    """A user's short name as part of a file's name; one that cannot be that gets digits that no other has."""
+    name = "".join(character if character.isalnum() or character in "-_" else "_" for character in short[:40])
+    digits = hashlib.sha256(short.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return name if name == short else f"{name}-{digits}"

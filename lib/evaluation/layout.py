@@ -204,7 +204,7 @@ def _labels(comparisons: Many[Comparison]) -> list[str]:
 
 
 def _group(comparison: Comparison, protocol: str) -> str:
-    return f"{comparison.benchmark}, protocol {protocol}"
+    return f"{comparison.title}, protocol {protocol}"
 
 
 def _file_name(kind: str, part: Part) -> str:

@@ -25,6 +25,7 @@ from lib.evaluation.bootstrap import LEVEL
 from lib.evaluation.comparison import CURVES, Comparison, Entry, Run, Spread, spread
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.scoring import annotation_of
+from lib.runtime.escapes import printable
 from lib.runtime.files import write_text
 
 TITLE = "Trackers compared"
@@ -58,9 +59,17 @@ def _hash(text: str) -> str:
 
 
 def _as_script_text(data: Any) -> str:
-    """JSON that no HTML parser sees an end or a comment in, whatever names are in it."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    """JSON that no HTML parser sees an end or a comment in, whatever names are in it; they are ``printable``."""
+    text = json.dumps(_printable(data), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {printable(key): _printable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_printable(part) for part in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _benchmark(comparison: Comparison) -> dict[str, Any]:
@@ -72,6 +81,7 @@ def _benchmark(comparison: Comparison) -> dict[str, Any]:
     views = {protocol: _view(comparison, protocol) for protocol in comparison.protocols}
     return {
         "benchmark": comparison.benchmark,
+        "title": comparison.title,
         "warnings": list(comparison.warnings),
         "protocols": list(comparison.protocols),
         "level": LEVEL,

@@ -25,7 +25,8 @@ class Annotation(NamedTuple):
 
     ``dataset`` is the benchmark's name (``lasot``), on which some toolkits' rules depend. ``boxes`` float64 ``[N, 4]``.
     ``absent`` bool ``[N]`` and ``cover`` int ``[N]`` are None where the dataset has no such flags. ``image_size`` is
-    (width, height), which only GOT-10k's protocol asks for, or None.
+    (width, height), which only GOT-10k's protocol asks for, or None. ``nan_is_absent`` makes a frame whose box is no
+    number an absent one, where the toolkit itself refuses it or gives no score (docs/protocols.md).
     """
 
     name: str
@@ -34,12 +35,13 @@ class Annotation(NamedTuple):
     absent: np.ndarray | None = None
     cover: np.ndarray | None = None
     image_size: tuple[int, int] | None = None
+    nan_is_absent: bool = False
 
 
 class Curves(NamedTuple):
     """One sequence by one protocol: shares of frames at each of the protocol's thresholds; None where it has no such
     curve. ``overlaps`` are the frames that count, where the protocol pools those of a set. ``notes`` say in words what
-    the protocol's own rule did with rows that are missing, too many or no boxes."""
+    the protocol's own rule did with rows that are missing, too many or no boxes, and the frames it took as invalid."""
 
     success: np.ndarray
     precision: np.ndarray | None = None
@@ -90,6 +92,7 @@ def lasot(annotation: Annotation, predicted: np.ndarray) -> Curves:
         normalised = _length(centers / boxes[:, 2:] - answered / boxes[:, 2:])
     invalid = ~(boxes > 0).all(axis=1)
     overlap[invalid] = error[invalid] = normalised[invalid] = -1
+    notes.add((invalid & _has_size(boxes)).sum(), _AT_BORDER)
     frames = len(kept)
     return Curves(
         _shares_above(overlap, OVERLAP_21, frames),
@@ -100,8 +103,9 @@ def lasot(annotation: Annotation, predicted: np.ndarray) -> Curves:
 
 
 def pytracking(annotation: Annotation, predicted: np.ndarray) -> Curves:
-    """visionml/pytracking, ``pytracking/analysis``: an annotation is valid if all its values are above 0."""
-    return _pytracking_family(annotation, predicted, all_above_zero=True, valid_only=False)
+    """visionml/pytracking, ``pytracking/analysis``: an annotation is valid if all its values are above 0. Of own data,
+    which no toolkit knows, it is valid if its width and height are above 0."""
+    return _pytracking_family(annotation, predicted, all_above_zero=annotation.dataset != "own", valid_only=False)
 
 
 def ostrack(annotation: Annotation, predicted: np.ndarray) -> Curves:
@@ -126,7 +130,10 @@ def _pytracking_family(annotation: Annotation, predicted: np.ndarray, all_above_
         raise MetricError("a predicted box is not a number, or its width or height is below 0")
     unknown = np.isnan(boxes).any(axis=1)
     if unknown.any() and not uav:
-        raise MetricError("the annotation has a box that is not a number")
+        if not annotation.nan_is_absent:
+            raise MetricError("the annotation has a box that is not a number")
+        boxes = np.where(unknown[:, None], np.nan, boxes)
+        notes.add(unknown.sum(), _NO_NUMBER)
     empty = (predicted[:, 2:] == 0).any(axis=1)
     if empty[len(boxes) :].any():
         raise MetricError(f"a box without size in a row after the {len(boxes)} annotated ones")
@@ -140,7 +147,8 @@ def _pytracking_family(annotation: Annotation, predicted: np.ndarray, all_above_
     predicted = _previous_for(predicted[: len(boxes)], bad)
     predicted = _with_first(np.concatenate((predicted, np.zeros((max(missing, 0), 4)))), boxes)
     seen = ~_absent(annotation) if annotation.dataset in _FLAGGED else np.ones(len(boxes), dtype=bool)
-    valid = ((boxes > 0).all(axis=1) if all_above_zero else (boxes[:, 2:] > 0).all(axis=1)) & seen
+    valid = ((boxes > 0).all(axis=1) if all_above_zero else _has_size(boxes)) & seen
+    notes.add((_has_size(boxes) & seen & ~valid).sum(), _AT_BORDER)
     centers, answered = _center(boxes), _center(predicted)
     with np.errstate(invalid="ignore", divide="ignore"):
         overlap = _overlaps(boxes, predicted)
@@ -174,6 +182,10 @@ def got10k(annotation: Annotation, predicted: np.ndarray) -> Curves:
     if annotation.image_size is None:
         raise MetricError("GOT-10k's protocol needs the size of the images, which is not known")
     kept = np.flatnonzero(np.asarray(cover)[1:] > 0) + 1
+    if annotation.nan_is_absent:
+        unknown = np.isnan(boxes[kept]).any(axis=1)
+        notes.add(unknown.sum(), _NO_NUMBER)
+        kept = kept[~unknown]
     overlaps = _plain_overlaps(*(_clipped(rows[kept], *annotation.image_size) for rows in (boxes, predicted)))
     notes.add(np.isnan(overlaps).sum(), "overlap(s) that are not a number, so the AO is none either")
     success = _shares_above(overlaps, OVERLAP_101, max(len(overlaps), 1))
@@ -234,6 +246,7 @@ def pysot(annotation: Annotation, predicted: np.ndarray) -> Curves:
     """The pysot toolkit as TransT brings it: the first frame is taken as predicted, nothing is repaired, absent frames
     are misses, and a frame whose annotated centre is not above 0 is a hit of both precisions."""
     boxes = annotation.boxes
+    notes = _Notes()
     if len(boxes) != len(predicted):
         raise _wrong_count(boxes, predicted)
     kept, frames = ~_absent(annotation), len(boxes)
@@ -243,24 +256,33 @@ def pysot(annotation: Annotation, predicted: np.ndarray) -> Curves:
         centers, answered = _center(boxes), _center(predicted)
         error = _length(centers - answered)
         normalised = _length(centers / boxes[:, 2:] - answered / boxes[:, 2:])
-    overlap[~(boxes[:, 2:] > 0).all(axis=1)] = -1
+    overlap[~_has_size(boxes)] = -1
     placeless = ~(centers > 0).all(axis=1)
     error[placeless] = normalised[placeless] = -1
+    notes.add((placeless & _has_size(boxes)).sum(), "frame(s) taken as hits, as the annotated center is 0 or less")
     return Curves(
         _shares_above(overlap, OVERLAP_21, frames),
         _shares_within(error, PIXELS_51, frames),
         _shares_within(normalised, NORMALISED_51, frames),
+        notes=notes.all(),
     )
 
 
 # Benchmarks whose absence flags the public loaders of the pytracking family hand to the analysis.
 _FLAGGED = ("lasot", "lasot_extension_subset", "avist")
+# Notes that several protocols make.
+_AT_BORDER = "frame(s) taken as invalid, as the annotated x or y is 0 or less"
+_NO_NUMBER = "frame(s) taken as absent, as the annotation is no number"
 
 
 def _absent(annotation: Annotation) -> np.ndarray:
     if annotation.absent is None:
         return np.zeros(len(annotation.boxes), dtype=bool)
     return np.asarray(annotation.absent, dtype=bool)
+
+
+def _has_size(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] > 0).all(axis=1)
 
 
 def _wrong_count(boxes: np.ndarray, predicted: np.ndarray) -> MetricError:

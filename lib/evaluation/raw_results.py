@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from lib.config.paths import user_path
+from lib.data.datasets.texts import decode_text, parse_rows
 from lib.evaluation.archives import Archive, open_archive
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.protocols import Annotation
 from lib.evaluation.result_files import DEPTH, BoxFile, Folder, FoundSet, Tree, find_sets, folder_label, producer_of
-from lib.evaluation.results import parse_rows
 from lib.evaluation.scoring import MissingResultError
 
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5  # names in a message
+_REMEDY = "track the sequence again, or get the file again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +57,13 @@ class ResultSet:
 
         M may differ from the number of frames, and a value may be NaN or negative: what then is the protocols' to say.
         Raises ``MissingResultError`` if there is no file, and ``ValueError`` naming file and line for one that is empty
-        or holds anything but four numbers a line, for two files of one sequence, and for results of ours that begin
-        elsewhere than the sequence: those are of other data under the same name.
+        or holds anything but four numbers a line, for a last line that was cut short, for two files of one sequence,
+        and for results of ours that begin elsewhere than the sequence: those are of other data under the same name.
         """
         file = self._file(annotation.name)
-        boxes = self._rows(file.name, 4)
+        boxes = self._rows(file.name, 4, len(annotation.boxes))
         if len(boxes) == 0:
-            raise ValueError(f"{self._place / file.name}: is empty; track the sequence again, or get the file again")
+            raise ValueError(f"{self._place / file.name}: is empty; {_REMEDY}")
         given = annotation.boxes[:1]  # none of a sequence whose dataset is not on this disk
         if self.manifest is not None and len(given) and not np.array_equal(boxes[0], given[0]):
             raise ValueError(
@@ -120,13 +122,12 @@ class ResultSet:
             raise ValueError(f"{name} has two results, {one} and {other}; move one of them away")
         return chosen[0]
 
-    def _rows(self, name: str, columns: int | None) -> np.ndarray:
+    def _rows(self, name: str, columns: int | None, frames: int = 0) -> np.ndarray:
+        """The numbers of a file; ours end every line, others may leave out the end of the last of ``frames`` lines."""
         file = self._place / name
-        try:
-            text = self._tree.read(name).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file}: is no text ({error.reason} at byte {error.start})") from error
-        return parse_rows(text, columns, file)
+        text = decode_text(self._tree.read(name), file)
+        ended = self.manifest is not None or text.count("\n") + 1 < frames
+        return parse_rows(text, columns, file, _REMEDY, ended)
 
 
 def open_result_set(path: Path, benchmark: str, label: str | None = None) -> ResultSet:
@@ -281,7 +282,7 @@ def _at_path(name: str, output: Path, benchmark: str, candidates: list[_Candidat
 
 def _paths(name: str, output: Path) -> list[Path]:
     """What a path or pattern of paths names, from the current folder or else from the output folder."""
-    for path in (Path(name).expanduser(), output / name):
+    for path in (user_path(name), output / name):
         if glob.has_magic(name):
             found = [Path(one) for one in sorted(glob.glob(str(path)))]
         else:

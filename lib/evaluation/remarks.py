@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lib.evaluation.comparison import Comparison, Entry, Run
+from lib.evaluation.scoring import SetScores
 
 SHOWN_ERRORS = 20  # names in a line; the others are counted, and JSON has them all
 SHOWN_NOTES = 5
@@ -23,8 +24,33 @@ def remarks(comparison: Comparison, protocols: Sequence[str]) -> list[str]:
             if changed:
                 settings = ", ".join(f"{key}={value}" for key, value in changed.items())
                 lines.append(f"{who}: settings of this benchmark: {settings}")
-            lines += [f"{who}: {line}" for line in (*_errors(run, protocols), *_notes(run, protocols))]
+            lines += [f"{who}: {line}" for line in (*_errors(run, protocols), *notes_in_words(run.scores, protocols))]
     return lines
+
+
+def notes_in_words(scores: SetScores, protocols: Sequence[str]) -> list[str]:
+    """What the protocols' own rules did: a line for each kind, with how many rows or frames of which sequences, and the
+    protocols that did the same."""
+    found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
+    for protocol in protocols:
+        done: dict[str, dict[str, int]] = {}
+        for name, notes in scores.notes(protocol).items():
+            for rows, what in map(_rows_and_words, notes):
+                done.setdefault(what, {})[name] = rows
+        for what, rows in done.items():
+            found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
+    return [
+        f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
+        f"sequence(s): {listed(names, SHOWN_NOTES)}"
+        for (what, rows, names), those in found.items()
+    ]
+
+
+def listed(names: Iterable[str], shown: int) -> str:
+    """The first ``shown`` names, and how many more."""
+    names = list(names)
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest
 
 
 def is_complete(comparison: Comparison) -> bool:
@@ -55,25 +81,8 @@ def _errors(run: Run, protocols: Sequence[str]) -> list[str]:
             found.setdefault((kind, tuple(names)), []).append(protocol)
     return [
         f"NO SET SCORE by protocol {', '.join(those)}: {len(names)} of {len(run.scores.sequences)} sequences could not "
-        f"be scored: {_listed(names, SHOWN_ERRORS)}: {reasons[kind]}{' (the first; others alike)' * (kind in differ)}"
+        f"be scored: {listed(names, SHOWN_ERRORS)}: {reasons[kind]}{' (the first; others alike)' * (kind in differ)}"
         for (kind, names), those in found.items()
-    ]
-
-
-def _notes(run: Run, protocols: Sequence[str]) -> list[str]:
-    """Lines by what was done to rows: how many rows of which sequences, and the protocols that did the same."""
-    found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
-    for protocol in protocols:
-        done: dict[str, dict[str, int]] = {}
-        for name, notes in run.scores.notes(protocol).items():
-            for rows, what in map(_rows_and_words, notes):
-                done.setdefault(what, {})[name] = rows
-        for what, rows in done.items():
-            found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
-    return [
-        f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
-        f"sequence(s): {_listed(names, SHOWN_NOTES)}"
-        for (what, rows, names), those in found.items()
     ]
 
 
@@ -85,9 +94,3 @@ def _rows_and_words(note: str) -> tuple[int, str]:
 def _without(name: str, reason: str) -> str:
     """The reason without the sequence's name, so that the same one of several sequences stands once."""
     return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<sequence>", reason)
-
-
-def _listed(names: Iterable[str], shown: int) -> str:
-    names = list(names)
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest

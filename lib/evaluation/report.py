@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import find_benchmark
+from lib.evaluation.benchmarks import find_benchmark, part_in_words
 from lib.evaluation.protocols import Annotation, Curves
+from lib.evaluation.remarks import SHOWN_NOTES, listed, notes_in_words
 from lib.evaluation.results import ResultsFolder, sweep_warning
 from lib.evaluation.scoring import SetScores, annotation_of, has_first_box_only, score_set
+from lib.runtime.escapes import printable, printable_lines
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,8 @@ class BenchmarkScore:
 
     Where ``server`` scores, ``scores`` is None and results are only checked to be complete. ``missing`` says of each
     sequence without a complete result why it has none. Of ``first_box_only`` nothing but the first frame is annotated:
-    they are tracked, not scored.
+    they are tracked, not scored. ``others`` are sequences of the set that this score is without: they were not asked
+    for, or have a result in the folder and no data any more.
     """
 
     benchmark: str
@@ -37,10 +40,16 @@ class BenchmarkScore:
     missing: Mapping[str, str]
     scores: SetScores | None
     first_box_only: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def part(self) -> str:
+        """``2 of 70 sequences`` where these are fewer than the set has; empty of the whole."""
+        return part_in_words(self.benchmark, len(self.sequences), len(self.sequences) + len(self.others))
 
     @property
     def values(self) -> dict[str, float]:
-        """The benchmark's scores by name, in fractions; empty where a sequence has none, or where a server scores."""
+        """The scores by name, in fractions; empty where a sequence has none, or where a server scores."""
         return self.scores.values(self.protocol) if self.scores else {}
 
     @property
@@ -66,6 +75,7 @@ class BenchmarkScore:
         content = {
             "benchmark": self.benchmark,
             "protocol": self.protocol,
+            "part": self.part,
             "scored_by": self.server or "this program",
             "results": str(self.folder),
             "manifest": dict(self.manifest),
@@ -81,6 +91,7 @@ class BenchmarkScore:
                 entry.name: {
                     "scores": {name: _plain(entry.values(name)) for name in entry.curves},
                     "errors": dict(entry.errors),
+                    "notes": {name: list(curves.notes) for name, curves in entry.curves.items() if curves.notes},
                 }
                 for entry in self.scores.sequences
             },
@@ -92,12 +103,14 @@ def score_benchmark(
     sequences: Many[Sequence],
     folder: ResultsFolder,
     unreadable: Mapping[str, str] = MappingProxyType({}),
+    left_out: Many[str] = (),
 ) -> BenchmarkScore:
     """Score the results of ``sequences`` in ``folder`` by every protocol in one pass.
 
     A sequence without a complete result, or that a protocol refuses, is that protocol's error, and the protocol then
-    gives no score for the set. ``unreadable`` are sequences of the set that could not be read or tracked, and why.
-    Where a server holds the ground truth, results are only checked to be complete.
+    gives no score for the set. ``unreadable`` are sequences of the set that could not be read or tracked, and why;
+    ``left_out`` are those that were not asked for. Where a server holds the ground truth, results are only checked to
+    be complete.
     """
     entry = find_benchmark(benchmark)
     boxes, missing = {}, dict(unreadable)
@@ -118,8 +131,18 @@ def score_benchmark(
         scores = score_set(folder.path.name, benchmark, annotations, find_boxes, unreadable=unreadable)
     first_only = () if entry.server else tuple(item.name for item in sequences if has_first_box_only(item))
     names = (*(sequence.name for sequence in sequences), *unreadable)
+    others = tuple(dict.fromkeys([*left_out, *folder.others({*names, *left_out})]))
     return BenchmarkScore(
-        benchmark, entry.protocol, entry.server, folder.path, folder.manifest(), names, missing, scores, first_only
+        benchmark,
+        entry.protocol,
+        entry.server,
+        folder.path,
+        folder.manifest(),
+        names,
+        missing,
+        scores,
+        first_only,
+        others,
     )
 
 
@@ -127,11 +150,13 @@ def table(scores: list[BenchmarkScore]) -> str:
     """A line for each results folder, its protocol beside its numbers (percent); below, what else must be known."""
     rows = [("benchmark", "results", "protocol", "scores (%)", "sequences")]
     for score in scores:
-        complete = f"{len(score.sequences) - len(score.errors)}/{len(score.sequences)}"
+        scored = len(score.sequences) - len(score.errors)
+        complete = f"{scored}/{len(score.sequences)}{f' (part: {score.part})' if score.part else ''}"
         rows.append((score.benchmark, score.folder.name, score.protocol, values_text(score.values), complete))
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join(lines + [note for score in scores for note in _notes(score)])
+    return printable_lines(lines + [note for score in scores for note in _notes(score)])
 
 
 def values_text(values: Mapping[str, float]) -> str:
@@ -154,11 +179,13 @@ def _notes(score: BenchmarkScore) -> list[str]:
     if warning := sweep_warning(score.manifest):
         notes.append(f"{where}: WARNING: {warning}")
     if score.scores is not None:
-        for name, done in score.scores.notes(score.protocol).items():
-            notes.append(f"{where}: {name}, by the protocol's rule: {'; '.join(done)}")
+        notes += [f"{where}: {line}" for line in notes_in_words(score.scores, [score.protocol])]
     if score.first_box_only:
         counts = f"{len(score.first_box_only)} of {len(score.sequences)} sequences"
         notes.append(f"{where}: {counts} have their first frame annotated only: they are tracked, not scored")
+    if score.part:
+        without = f", without {listed(score.others, SHOWN_NOTES)}; score.json is left alone" if score.others else ""
+        notes.append(f"{where}: PART, {score.part}: not the whole set{without}")
     if score.errors:
         counts = f"{len(score.errors)} of {len(score.sequences)} sequences failed"
         without = "" if score.server else f": the {score.protocol} protocol gives no score for the set"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -11,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
+from lib.data.names import SIDE_FILES
 from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.results import LEGACY_INT
+from lib.evaluation.results import LEGACY_INT, MANIFEST
 from lib.evaluation.sequence_names import known_names, sequence_name, shares_name
+from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 # Depth and number of entries that are looked at below a folder: of ours, some 100 trackers on every benchmark.
 DEPTH = 8
 ENTRIES = 1_000_000
@@ -29,10 +29,6 @@ _DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in BENCHMARKS} | {
     "trackingresults", "rawresults", "vot2018", "vot2020", "vot2022",
 }  # fmt: skip
 _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
-# What pytracking, OSTrack and this package write beside <sequence>.txt.
-_SIDE = (
-    "_time", "_network_time", "_scores", "_all_boxes", "_all_scores", "_object_presence_scores", "_confidence",
-)  # fmt: skip
 
 
 class Tree(Protocol):
@@ -217,7 +213,7 @@ def _writer(content: bytes) -> str:
 def _with_manifest(tree: Tree, root: str, name: str, where: Path) -> FoundSet | None:
     """Our own results; None if the manifest is of another program."""
     try:
-        content = json.loads(tree.read(name))
+        content = parse_json(tree.read(name))
     except ValueError as error:
         return FoundSet(root, manifest={}, damage=f"{where / name}: cannot be read ({error}); mend it or move it away")
     if not isinstance(content, dict) or "checkpoint_sha256" not in content or "benchmark" not in content:
@@ -227,7 +223,7 @@ def _with_manifest(tree: Tree, root: str, name: str, where: Path) -> FoundSet | 
 
 def _is_side_file(path: str, present: Mapping[str, str]) -> bool:
     """Whether a tool wrote it beside a box file: that one is there, or the folder bears the sequence's name."""
-    bases = [path.removesuffix(suffix) for suffix in _SIDE if path.endswith(suffix)]
+    bases = [path.removesuffix(suffix) for suffix in SIDE_FILES if path.endswith(suffix)]
     return any(base in present or _last(base) == _last(_folder_of(base)) for base in bases)
 
 

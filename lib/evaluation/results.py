@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import platform
-import re
 import time
+import unicodedata
 from collections import abc
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,14 +21,21 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from lib.data.datasets.texts import decode_text, parse_rows
+from lib.data.names import find_meeting
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.claims import holding
 from lib.inference.tracks import Track
+from lib.runtime.escapes import printable_lines
 from lib.runtime.files import file_sha256, replacing
+from lib.runtime.json_text import parse_json
 
-CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt")
+CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
+MANIFEST = "manifest.json"
 LEGACY_INT = "legacy_int"
+_AGAIN = "track the sequence again"
+_LONGEST_END = "_network_time.txt"  # of a file's name, after the sequence's
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +67,28 @@ class ResultsFolder:
 
     def manifest(self) -> dict[str, Any]:
         """What ``manifest.json`` says: where these results come from and how they were made."""
-        return _read_manifest(self.path / "manifest.json")
+        return _read_manifest(self.path / MANIFEST)
+
+    def refused(self, names: abc.Sequence[str]) -> dict[str, str]:
+        """Which of the set's names this disk keeps no results under, and why: names that are too long for it, and on a
+        disk that takes ``Car`` and ``car`` for the same, those whose files would meet for that reason."""
+        most = os.pathconf(self.path, "PC_NAME_MAX") - len(_LONGEST_END)
+        found = {
+            name: f"its name has {length} bytes, too many for files of results on this disk; {most} are the most"
+            for name in names
+            if (length := len(os.fsencode(name))) > most
+        }
+        if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk takes it for the manifest
+            folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
+            meeting = {key for pair in find_meeting(folded.values()) for key in pair}
+            reason = "another's results would have the same files, as this disk takes A and a for one; rename it"
+            found |= {name: reason for name, key in folded.items() if key in meeting}
+        return found
+
+    def checksum(self) -> str | None:
+        """Of the checkpoint that these results are of: "sha256 ...", None without one."""
+        sha256 = self.manifest()["checkpoint_sha256"]
+        return f"sha256 {sha256}" if sha256 else None
 
     def write(self, sequence: Sequence, track: Track) -> None:
         """Keep a tracked sequence; ``ResultsError`` when the disk refuses, and an earlier result stays as it was."""
@@ -110,6 +139,11 @@ class ResultsFolder:
             found.append(sequence)
         return found
 
+    def others(self, names: Container[str]) -> list[str]:
+        """The sequences with boxes in this folder that are none of these ``names``, sorted."""
+        texts = (file for file in sorted(self.path.glob("*.txt")) if file.stem not in names)
+        return [file.stem for file in texts if _begins_with_box(file)]
+
     def write_legacy_int(self, sequence: Sequence) -> None:
         """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: cut to integers towards 0, between
         tabs, as pytracking and OSTrack write them (``lib/test/evaluation/running.py``), for tools that read those.
@@ -133,20 +167,25 @@ class ResultsFolder:
     def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
         """Append what went wrong with a sequence to ``failures.log``, and keep it for ``failure``, there with the part
         of the traceback that is to be ``shown`` at the end of a run."""
-        file = self.path / "failures.log"
-        try:
-            with holding(self.path, file.name), file.open("a", encoding="utf-8") as stream:
-                stream.write(f"{_now()} {name}: {reason}\n{traceback}\n\n")
-        except OSError as error:
-            raise _refused(file, error) from error
+        self.log_failure(name, reason, traceback)
         content = {"reason": reason, "traceback": shown, "moment": time.time()}
         _write_whole(self._failed(name), json.dumps(content) + "\n")
+
+    def log_failure(self, name: str, reason: str, traceback: str) -> None:
+        """Append what went wrong with a sequence to ``failures.log`` alone."""
+        file = self.path / "failures.log"
+        lines = [f"{_now()} {name}: {reason}", *traceback.splitlines(), ""]
+        try:
+            with holding(self.path, file.name), file.open("a", encoding="utf-8") as stream:
+                stream.write(printable_lines(lines) + "\n")
+        except OSError as error:
+            raise _refused(file, error) from error
 
     def failure(self, name: str) -> NotedFailure | None:
         """The last failure of a sequence, if it was not finished since."""
         file = self._failed(name)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = parse_json(file.read_bytes())
             return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
         except FileNotFoundError:
             return None
@@ -194,7 +233,7 @@ def open_results(
     sha256 = _sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
     folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
-    file = folder / "manifest.json"
+    file = folder / MANIFEST
     description = {
         "format": 1,
         "experiment": experiment,
@@ -230,51 +269,24 @@ def sweep_warning(manifest: Mapping[str, Any]) -> str:
 
 
 def read_rows(file: Path, columns: int) -> np.ndarray:
-    """A text file of numbers, ``columns`` a line, between commas, tabs or blanks: float64 ``[N, columns]``.
+    """A text file of numbers that was written here, ``columns`` a line: float64 ``[N, columns]``.
 
-    Raises ``ResultsError`` for a missing file and for a line that holds anything else.
+    Raises ``ResultsError`` for a missing file, for a line that holds anything else, and for a last line without an end.
     """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ResultsError(f"{file}: cannot be read ({error}); track the sequence again") from error
-    return parse_rows(text, columns, file)
-
-
-def parse_rows(text: str, columns: int | None, source: str | Path) -> np.ndarray:
-    """Lines of numbers between commas, tabs or blanks, of a file that ``source`` names: float64 ``[N, columns]``.
-
-    ``columns`` None takes as many as the first line has. NaN and infinities are numbers; empty lines at the end are
-    nothing. Raises ``ResultsError`` for the first line that holds anything else.
-    """
-    if not text.strip():
-        return np.empty((0, columns or 1))
-    lines = text.rstrip().split("\n")
-    if columns is None:
-        columns = len(_numbers(lines[0]) or "1")
+        data = file.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"{file}: cannot be read ({error.strerror}); {_AGAIN}") from error
     try:
-        numbers = np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
-    except ValueError:
-        pass  # not the same signs between all, or no number: told apart below, line by line
-    else:
-        if numbers.shape == (len(lines), columns):  # an empty line would be left out
-            return numbers
-    rows = [_numbers(line) for line in lines]
-    for number, row in enumerate(rows, start=1):
-        if row is None or len(row) != columns:
-            wanted = f"{columns} number{'s' * (columns > 1)}"
-            raise ResultsError(f"{source}: line {number} is {lines[number - 1].rstrip()[:60]!r}, not {wanted}")
-    return np.array(rows, dtype=np.float64).reshape(-1, columns)
+        return parse_rows(decode_text(data, file), columns, file, _AGAIN, ended=True)
+    except ValueError as error:
+        raise ResultsError(str(error)) from error
 
 
-def _numbers(line: str) -> list[float] | None:
-    """The numbers of a line, None if there is anything else; Python's own 1_000 is no number in a file."""
-    if "_" in line:
-        return None
-    try:
-        return [float(word) for word in re.split(r"\s*[,\s]\s*", line.strip())]
-    except ValueError:
-        return None
+def _begins_with_box(file: Path) -> bool:
+    """Whether a text of ours is one of boxes: times and scores are one number a line."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return stream.readline().count(",") == 3
 
 
 def _rows(values: np.ndarray) -> str:
@@ -325,7 +337,7 @@ def _now() -> str:
 
 def _read_manifest(file: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = parse_json(file.read_bytes())
     except (OSError, ValueError) as error:
         raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):

@@ -26,7 +26,7 @@ from lib.evaluation.results import ResultsFolder
 from lib.evaluation.summary import RunSummary, SequenceStatus, measure_speed
 from lib.inference.engine import Outcome, Take
 from lib.inference.tracks import Failure, Track
-from lib.runtime.launch import end_with_launcher, launch_apart
+from lib.runtime.launch import launch_apart
 from lib.runtime.stop import Terminated
 
 LOOK_SECONDS = 1.0  # between two looks at what others are doing
@@ -48,13 +48,15 @@ class Trial(NamedTuple):
     """A tracker, the sequences it is run over, and where its results go.
 
     ``make_engine(most)`` builds the tracker, for so many sequences at once at most, in each process that has something
-    to track. ``unreadable`` are sequences that failed already when they were read: name and reason.
+    to track. ``unreadable`` are sequences that failed already when they were read: name and reason. ``left_out`` are
+    names of further sequences of the set, which were not asked for.
     """
 
     sequences: abc.Sequence[Sequence]
     make_engine: Callable[[int], SequenceEngine]
     folder: ResultsFolder
     unreadable: Mapping[str, str] = NOTHING
+    left_out: abc.Sequence[str] = ()
 
 
 class Report(NamedTuple):
@@ -102,15 +104,15 @@ def run_trials(
     Ctrl-C (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others free for
     any command, and no process is left.
     """
+    trials = [_without_refused(trial) for trial in trials]
     if is_part_of_run():
-        end_with_launcher()
         faulthandler.enable()
         _track(trials, _Run(*json.loads(os.environ[_RUN])), RunProgress(0, 0, 0), wait)
         return None
     started, began = perf_counter(), time()
     for trial in trials:
         for name, reason in trial.unreadable.items():
-            trial.folder.note_failure(name, reason, "the sequence cannot be read")
+            trial.folder.log_failure(name, reason, "the sequence cannot be tracked")
     unfinished = [trial.folder.unfinished(trial.sequences) for trial in trials]
     waiting = [(trial.folder, it) for trial, open_ in zip(trials, unfinished, strict=True) for it in open_]
     total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
@@ -128,6 +130,15 @@ def run_trials(
                 raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         summaries = [_summarize(trial, run) for trial in trials]
     return Report(summaries, processes, perf_counter() - started)
+
+
+def _without_refused(trial: Trial) -> Trial:
+    """The trial with the sequences that its folder cannot keep among those that failed already."""
+    refused = trial.folder.refused([sequence.name for sequence in trial.sequences])
+    if not refused:
+        return trial
+    kept = [sequence for sequence in trial.sequences if sequence.name not in refused]
+    return trial._replace(sequences=kept, unreadable={**trial.unreadable, **refused})
 
 
 def _count_tasks() -> int:
@@ -225,7 +236,7 @@ class _Part:
         else:
             self._folder.write(sequence, outcome)
             self._folder.forget_failure(sequence.name)
-            os.write(self._run.notes, f"{self._folder.path / sequence.name}\n".encode())
+            os.write(self._run.notes, f"{_note(self._folder, sequence)}\n".encode())
         self._running.remove(sequence)
         self._let_go(sequence)
 
@@ -262,7 +273,7 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
     for sequence in trial.sequences:
         if not folder.is_finished(sequence):
             statuses.append(_status(folder, sequence.name, run.began))
-        elif str(folder.path / sequence.name) in noted:
+        elif _note(folder, sequence) in noted:
             tracked.append(sequence)
             statuses.append(SequenceStatus(sequence.name, "tracked"))
         else:
@@ -271,6 +282,11 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
     end_to_end = measure_speed(folder.seconds(sequence) for sequence in tracked)
     network = measure_speed(folder.seconds(sequence, network=True) for sequence in tracked)
     return RunSummary(tuple(statuses), end_to_end, network)
+
+
+def _note(folder: ResultsFolder, sequence: Sequence) -> str:
+    """What stands for a tracked sequence among the run's notes: one line of ASCII, whatever its name."""
+    return json.dumps([str(folder.path), sequence.name])
 
 
 def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:

@@ -12,6 +12,7 @@ import numpy as np
 
 from lib.data.images import ImageError, open_image
 from lib.data.types import Sequence
+from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.protocols import PROTOCOLS, Annotation, Curves, MetricError
 
 Boxes = Callable[[Annotation], np.ndarray]
@@ -96,9 +97,13 @@ def score_set(
 ) -> SetScores:
     """Score one tracker. ``find_boxes(annotation)`` gives its boxes, float64 ``[M, 4]`` xywh; ``MissingResultError``
     and other ``ValueError`` become that sequence's error under every protocol (see ``MissingResultError``), and so do
-    the reasons why the ``unreadable`` sequences of the set, by name, have no annotation."""
+    the reasons why the ``unreadable`` sequences of the set, by name, have no annotation.
+
+    By the benchmark's own protocol a frame whose annotation is no number is an absent frame. By another one that is
+    asked for it is whatever that one's toolkit makes of it, which may be a refusal."""
+    own = find_benchmark(benchmark).protocol
     sequences = (
-        *(_score_sequence(annotation, find_boxes, protocols) for annotation in annotations),
+        *(_score_sequence(annotation, find_boxes, protocols, own) for annotation in annotations),
         *(SequenceScores(name, {}, dict.fromkeys(protocols, reason)) for name, reason in unreadable.items()),
     )
     return SetScores(label, benchmark, sequences, {name: _joined(sequences, name) for name in protocols})
@@ -109,7 +114,7 @@ def _joined(sequences: Many[SequenceScores], protocol: str) -> Curves | None:
     return PROTOCOLS[protocol].join([entry.curves[protocol] for entry in sequences]) if whole else None
 
 
-def _score_sequence(annotation: Annotation, find_boxes: Boxes, protocols: Many[str]) -> SequenceScores:
+def _score_sequence(annotation: Annotation, find_boxes: Boxes, protocols: Many[str], own: str) -> SequenceScores:
     curves, errors = {}, {}
     try:
         boxes, absent = find_boxes(annotation), ""
@@ -122,7 +127,7 @@ def _score_sequence(annotation: Annotation, find_boxes: Boxes, protocols: Many[s
             errors[name] = absent
             continue
         try:
-            scored = PROTOCOLS[name].score(annotation, boxes)
+            scored = PROTOCOLS[name].score(annotation._replace(nan_is_absent=name == own), boxes)
             curves[name] = scored._replace(notes=("no result, taken as boxes of zeros",)) if absent else scored
         except MetricError as error:
             errors[name] = str(error)

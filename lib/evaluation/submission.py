@@ -12,7 +12,7 @@ from lib.config.paths import Paths
 from lib.data.datasets.annotations import package_list
 from lib.data.datasets.trackingnet import TEST_LIST
 from lib.evaluation.archives import ArchiveError, read_members
-from lib.evaluation.benchmarks import find_benchmark, read_benchmark
+from lib.evaluation.benchmarks import find_benchmark, read_what_is_readable
 from lib.evaluation.protocols import Annotation
 from lib.evaluation.raw_results import ResultSet, find_result_sets
 from lib.evaluation.scoring import MissingResultError
@@ -42,16 +42,18 @@ def official_names(benchmark: str) -> tuple[str, ...]:
 def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:
     """What is known of each sequence of the benchmark, from the dataset on this disk where it is there.
 
-    A dataset that is missing or cannot be read leaves the official names alone, which is logged.
+    A dataset that is missing or cannot be read leaves the official names alone, which is logged; a sequence that cannot
+    be read, such as one without one of its frames, has its ``fault``.
     """
     expected = dict.fromkeys(official_names(benchmark), Expected())
     try:
         root = paths.dataset_root(find_benchmark(benchmark).dataset)
-        sequences = read_benchmark(benchmark, root, paths.cache)
+        readable = read_what_is_readable(benchmark, root, paths.cache)
     except ValueError as error:
         logger.warning("rows cannot be held against frames: %s", error)
         return expected
-    known = {sequence.name: Expected(len(sequence), sequence.boxes[0]) for sequence in sequences}
+    known = {sequence.name: Expected(len(sequence), sequence.boxes[0]) for sequence in readable.sequences}
+    known |= {name: Expected(fault=fault) for name, fault in readable.unreadable.items()}
     return expected | {name: known[name] for name in expected if name in known}
 
 

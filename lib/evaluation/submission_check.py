@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.data.datasets.texts import is_cut
+from lib.runtime.escapes import printable_lines
+
 FIRST_BOX_TOLERANCE = 1.0  # pixels: results that others truncated to integers are the given box still
 _REPETITIONS = 15  # VOT's number, the most that any toolkit runs; GOT-10k's runs 3
 _SHOWN = 3  # examples a kind of finding
@@ -43,10 +46,12 @@ LAYOUTS = {"got10k_test": Layout(folders=True), "trackingnet": Layout(folders=Fa
 
 class Expected(NamedTuple):
     """What is known of a sequence without its ground truth: how many frames it has and its first box, float64 ``[4]``
-    xywh in pixels. None where the dataset is not on this disk."""
+    xywh in pixels. None where the dataset is not on this disk, or has a ``fault`` there: why the sequence cannot be
+    read."""
 
     frames: int | None = None
     first: np.ndarray | None = None
+    fault: str = ""
 
 
 class Finding(NamedTuple):
@@ -92,7 +97,7 @@ class Check:
             )
         errors = sum(finding.fatal for finding in self.findings)
         lines.append(f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent")
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 def check_files(
@@ -117,6 +122,8 @@ def check_files(
         findings.append(Finding("nested folder", nested, "the server looks at the root; zip what is in the folder"))
     known, rows = set(), 0
     for name, wanted in expected.items():
+        if wanted.fault:
+            findings.append(Finding("faulty sequence", name, wanted.fault))
         boxes_file, time_file = layout.boxes_file(name), layout.time_file(name)
         repetitions = layout.repetitions(name, files)
         own = [boxes_file, *repetitions, *([time_file] if time_file else [])]
@@ -187,6 +194,8 @@ def _read_table(file: str, data: bytes, columns: range) -> tuple[np.ndarray | No
         if len(row) not in columns or len(row) != len(rows[0]):
             wanted = " or ".join(map(str, columns)) if len(columns) < 3 else f"{columns[0]} to {columns[-1]}"
             return None, [Finding("wrong columns", file, f"line {number} has {len(row)} numbers, not {wanted}")]
+    if is_cut(text):
+        return None, [Finding("line cut short", file, f"line {len(lines)} is {lines[-1][:60]!r}, the end of the file")]
     return np.array(rows), []
 
 

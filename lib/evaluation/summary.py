@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from lib.runtime.escapes import printable_lines
+
 
 class SequenceStatus(NamedTuple):
     """What became of one sequence: tracked now, kept (finished before, or by another command meanwhile), failed for
@@ -74,7 +76,7 @@ class RunSummary:
         for traceback, names in together.items():
             if traceback:
                 lines += [f"of {', '.join(names)}:", *(f"    {line}" for line in traceback.splitlines())]
-        return "\n".join(lines)
+        return printable_lines(lines)
 
     def _having(self, word: str) -> tuple[SequenceStatus, ...]:
         return tuple(status for status in self.sequences if status.status == word)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
+from lib.runtime.escapes import for_csv, for_latex, for_markdown, printable
+
 FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the endings of their files
 NONE = "-"
-# A bracket that opens a row would be read as an argument of the row before, so it stands in braces.
-_LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "]": "{]}"} | {
-    character: "\\" + character for character in "&%$#_{}"
-}
 
 
 class Cell(NamedTuple):
@@ -85,10 +82,10 @@ def _words(cell: Cell, digits: int, signed: bool) -> str:
 
 
 def _text(table: Table, digits: int) -> str:
-    names = [table.corner, *(column.name for column in table.columns)]
-    body = [[row.label, *(_words(cell, digits, table.signed) for cell in row.cells)] for row in table.rows]
+    names = [printable(name) for name in (table.corner, *(column.name for column in table.columns))]
+    body = [[printable(row.label), *(_words(cell, digits, table.signed) for cell in row.cells)] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(names, *body, strict=True)]
-    groups = [(group, len(list(columns))) for group, columns in groupby(column.group for column in table.columns)]
+    groups = [(group, len(list(same))) for group, same in groupby(printable(column.group) for column in table.columns)]
     above, place = [" " * widths[0]], 1
     for group, count in groups:
         span = slice(place, place + count)
@@ -97,67 +94,60 @@ def _text(table: Table, digits: int) -> str:
             widths[place + number] += missing * (number + 1) // count - missing * number // count
         above.append(group.ljust(sum(widths[span]) + 2 * (count - 1)))
         place += count
-    lines = [*(f"WARNING: {warning}" for warning in table.warnings), table.title]
+    lines = [printable(line) for line in (*(f"WARNING: {warning}" for warning in table.warnings), table.title)]
     if any(group for group, _ in groups):
         lines.append("  ".join(above).rstrip())
     for first, *rest in (names, *body):
         cells = (word.rjust(width) for word, width in zip(rest, widths[1:], strict=True))
         lines.append("  ".join((first.ljust(widths[0]), *cells)).rstrip())
-    return "\n".join([*lines, *table.below]) + "\n"
+    return "\n".join([*lines, *map(printable, table.below)]) + "\n"
 
 
 def _markdown(table: Table, digits: int) -> str:
     bold = _best(table, digits)
-    names = (": ".join(filter(None, column)) for column in table.columns)
-    lines = [_markdown_row([table.corner, *names]), "|:--" + "|--:" * len(table.columns) + "|"]
+    names = (for_markdown(": ".join(filter(None, column))) for column in table.columns)
+    lines = [_markdown_row([for_markdown(table.corner), *names]), "|:--" + "|--:" * len(table.columns) + "|"]
     for number, row in enumerate(table.rows):
         words = [_words(cell, digits, table.signed) for cell in row.cells]
         words = [f"**{word}**" if (number, place) in bold else word for place, word in enumerate(words)]
-        lines.append(_markdown_row([row.label, *words]))
-    above = [*(f"**Warning: {_no_markup(warning)}**\n" for warning in table.warnings), f"{_no_markup(table.title)}\n"]
-    below = ["", *(f"- {_no_markup(line.strip())}" for line in table.below)] if table.below else []
+        lines.append(_markdown_row([for_markdown(row.label), *words]))
+    warnings = (f"**Warning: {for_markdown(warning)}**\n" for warning in table.warnings)
+    above = [*warnings, f"{for_markdown(table.title)}\n"]
+    below = ["", *(f"- {for_markdown(line.strip())}" for line in table.below)] if table.below else []
     return "\n".join([*above, *lines, *below]) + "\n"
 
 
 def _markdown_row(words: Sequence[str]) -> str:
-    return "| " + " | ".join(word.replace("|", r"\|") for word in words) + " |"
-
-
-def _no_markup(line: str) -> str:
-    return re.sub(r"([*_<>|`])", r"\\\1", line)
+    return "| " + " | ".join(words) + " |"
 
 
 def _latex(table: Table, digits: int) -> str:
     bold = _best(table, digits)
-    lines = [*(f"% WARNING: {warning}" for warning in table.warnings), f"% {table.title}"]
+    lines = [f"% {printable(line)}" for line in (*(f"WARNING: {text}" for text in table.warnings), table.title)]
     lines += [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
     spans, rules, place = [], [], 2
     for group, columns in groupby(column.group for column in table.columns):
         count = len(list(columns))
-        spans.append(rf"\multicolumn{{{count}}}{{c}}{{{_escaped(group)}}}")
+        spans.append(rf"\multicolumn{{{count}}}{{c}}{{{for_latex(group)}}}")
         rules.append(rf"\cmidrule(lr){{{place}-{place + count - 1}}}")
         place += count
     lines += [" & ".join(["", *spans]).lstrip() + r" \\", " ".join(rules)]
-    lines += [" & ".join(map(_escaped, [table.corner, *(column.name for column in table.columns)])) + r" \\"]
+    lines += [" & ".join(map(for_latex, [table.corner, *(column.name for column in table.columns)])) + r" \\"]
     lines.append(r"\midrule")
     for number, row in enumerate(table.rows):
         words = [_latex_number(_words(cell, digits, table.signed)) for cell in row.cells]
         words = [rf"\textbf{{{word}}}" if (number, place) in bold else word for place, word in enumerate(words)]
-        lines.append(" & ".join([_escaped(row.label), *words]) + r" \\")
+        lines.append(" & ".join([for_latex(row.label), *words]) + r" \\")
     lines.append(r"\bottomrule")
     width = 1 + len(table.columns)
-    lines += [rf"\multicolumn{{{width}}}{{l}}{{{_escaped(warning)}}} \\" for warning in table.warnings]
-    return "\n".join([*lines, r"\end{tabular}", *(f"% {line.strip()}" for line in table.below)]) + "\n"
-
-
-def _escaped(word: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in word)
+    lines += [rf"\multicolumn{{{width}}}{{l}}{{{for_latex(warning)}}} \\" for warning in table.warnings]
+    return "\n".join([*lines, r"\end{tabular}", *(f"% {printable(line.strip())}" for line in table.below)]) + "\n"
 
 
 def _latex_number(word: str) -> str:
     if word == NONE:
         return "--"
-    return _escaped(word).replace("±", r"$\pm$").replace("-", "$-$")
+    return for_latex(word).replace("±", r"$\pm$").replace("-", "$-$")
 
 
 def _csv(table: Table, digits: int) -> str:
@@ -166,17 +156,18 @@ def _csv(table: Table, digits: int) -> str:
         [part for part in Cell._fields if part == "value" or any(getattr(cell, part) is not None for cell in cells)]
         for cells in zip(*(row.cells for row in table.rows), strict=True)
     ] or [["value"]] * len(table.columns)
-    names = [table.corner]
+    names = [for_csv(table.corner)]
     for column, kept in zip(table.columns, parts, strict=True):
-        name = ": ".join(filter(None, column))
+        name = for_csv(": ".join(filter(None, column)))
         names += [name if part == "value" else f"{name} {part}" for part in kept]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    stream.writelines(f"# WARNING: {warning}\n" for warning in table.warnings)
+    writer.writerows([for_csv(f"# WARNING: {warning}")] for warning in table.warnings)
     writer.writerow(names)
     for row in table.rows:
         numbers = (getattr(cell, part) for cell, kept in zip(row.cells, parts, strict=True) for part in kept)
-        writer.writerow([row.label, *("" if number is None else percent(number, digits) for number in numbers)])
+        words = ("" if number is None else percent(number, digits) for number in numbers)
+        writer.writerow([for_csv(row.label), *words])
     return stream.getvalue()
 
 

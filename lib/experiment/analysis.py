@@ -8,7 +8,7 @@ from collections.abc import Sequence as Many
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lib.config.paths import Paths
+from lib.config.paths import Paths, user_path
 from lib.data.types import Sequence
 from lib.evaluation.analysis import as_plain, choose_protocols, compare, score_names
 from lib.evaluation.attributes import Attributes, known_attributes, read_attributes
@@ -21,6 +21,7 @@ from lib.evaluation.page import write_page
 from lib.evaluation.raw_results import ResultSet, find_result_sets, open_result_set
 from lib.evaluation.remarks import is_complete, remarks
 from lib.evaluation.tables import FORMATS, Table, render
+from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 
 JSON = "json"
@@ -74,7 +75,7 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
         if comparison is not None:
             comparisons.append(comparison)
     if not comparisons:
-        raise ValueError("\n".join(missing))
+        raise ValueError(printable_lines(missing))
     _check_names(comparisons, request)
     if request.bootstrap:
         comparisons = [with_intervals(comparison, request.bootstrap) for comparison in comparisons]
@@ -103,7 +104,7 @@ def _attribute_files(request: Request) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for word in request.attribute_files:
         benchmark, equals, file = word.partition("=")
-        if Path(word).exists() or not equals:
+        if user_path(word).exists() or not equals:
             if len(set(request.datasets)) > 1:
                 raise RequestError(f"--attributes {word}: say of which dataset it is: --attributes DATASET={word}")
             benchmark, file = request.datasets[0], word
@@ -111,7 +112,7 @@ def _attribute_files(request: Request) -> dict[str, Path]:
             raise RequestError(
                 f"--attributes {word}: {benchmark} is none of the datasets {', '.join(request.datasets)}"
             )
-        files[benchmark] = Path(file)
+        files[benchmark] = user_path(file)
     return files
 
 
@@ -181,8 +182,8 @@ def _find_groups(
 
 def _find_labelled(output: Path, benchmark: str, place: str, names: Container[str]) -> list[ResultSet]:
     """Of a path one result set, so that others below it do not become its runs; of a name all that bear it."""
-    if Path(place).exists():
-        return [open_result_set(Path(place), benchmark)]
+    if user_path(place).exists():
+        return [open_result_set(user_path(place), benchmark)]
     return _find(output, benchmark, [place], names)
 
 
@@ -214,7 +215,7 @@ def _find(output: Path, benchmark: str, places: Many[str], names: Container[str]
 def _label_and_place(word: str) -> tuple[str, str]:
     """An empty label where none is given; a path with ``=`` in it that exists is a path."""
     label, equals, what = word.partition("=")
-    return (label, what) if equals and not Path(word).exists() else ("", word)
+    return (label, what) if equals and not user_path(word).exists() else ("", word)
 
 
 def _report(comparisons: Many[Comparison], missing: Many[str], request: Request) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
-from lib.config.paths import Paths
+from lib.config.paths import Paths, user_path
 from lib.config.schema import ConfigError
 from lib.data.crops import CropSettings, open_crops
 from lib.data.datasets.registry import find_dataset
 from lib.data.images import check_decoder
 from lib.data.index import open_dataset
+from lib.data.loader import check_shared_memory
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.reach import Role
 from lib.data.sampling import Pool
@@ -61,18 +62,19 @@ def build_network(
     dataset: str | None = None,
     compiled: bool = False,
     captured: bool = False,
+    checksum: str | None = None,
 ) -> TorchNetwork:
     """The network with the weights of ``checkpoint`` (fresh ones without), ready to find targets.
 
     ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` holds the values that differ there.
-    For ``compiled`` and ``captured`` see ``TorchNetwork``. Raises ``CheckpointError`` for a checkpoint that cannot be
-    read or is of another network.
+    For ``compiled`` and ``captured`` see ``TorchNetwork``. ``checksum`` ("sha256 ...") is that of the checkpoint to be
+    read. Raises ``CheckpointError`` for one that cannot be read, has another checksum or is of another network.
     """
     keep_large_buffers()
     experiment = experiment.for_benchmark(dataset)
     model = build_model(experiment)
     if checkpoint is not None:
-        load_checkpoint_weights(model, Path(checkpoint))
+        load_checkpoint_weights(model, user_path(checkpoint), checksum=checksum)
     settings = TrackSettings(template=experiment.template, search=experiment.search, tracker=experiment.test.tracker)
     return TorchNetwork(model, settings, device, experiment.test.precision, compiled, captured, experiment.name)
 
@@ -88,14 +90,16 @@ def build_tracker(
     if (experiment is None) == (network is None):
         raise ValueError("a tracker is built from an experiment or from the folder of an exported network: name one")
     if network is not None:
-        return Tracker(open_network(Path(network)))
+        return Tracker(open_network(user_path(network)))
     return Tracker(build_network(experiment, checkpoint, device, dataset))
 
 
-def load_checkpoint_weights(model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE) -> LoadReport:
+def load_checkpoint_weights(
+    model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE, checksum: str | None = None
+) -> LoadReport:
     """The weights of a checkpoint of ours, or of one as its authors released it, strictly and without executing
     anything in it; ``table`` renames them first. See ``lib.models.released.load_file``."""
-    report = load_file(model, path, table)
+    report = load_file(model, path, table, checksum)
     if report.dropped or table:
         logger.info("%s: %s", path, report)
     return report
@@ -120,6 +124,7 @@ def engine_factory(
     template_of: TemplateOf | None = None,
     compiled: bool = False,
     captured: bool = False,
+    checksum: str | None = None,
 ) -> EngineFactory:
     """Called with the most sequences that are to be tracked at once, it builds a network and its engine.
 
@@ -129,7 +134,7 @@ def engine_factory(
     """
 
     def make(most: int) -> Engine:
-        network = build_network(experiment, checkpoint, device, dataset, compiled, captured)
+        network = build_network(experiment, checkpoint, device, dataset, compiled, captured, checksum)
         finders = 1
         if network.device == "cpu" and not compiled:
             finders = usable_cores()
@@ -168,6 +173,16 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
         raise ConfigError("\n".join(problems))
 
 
+def check_workers(experiment: ExperimentConfig, world: int, local: int) -> None:
+    """Raise ``ValueError`` if the data workers of ``local`` of ``world`` processes, those on this machine, would lack
+    shared memory."""
+    data, train = experiment.data, experiment.train
+    held = max(1, train.global_batch // train.group_batch // world)  # a step keeps its batches until it ends
+    loaders = local * (2 if data.val else 1)  # the workers of training have theirs ready while a validation runs
+    sizes = experiment.template.size, experiment.search.size
+    check_shared_memory(*sizes, train.group_batch, data.workers, held, loaders)
+
+
 def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:
     """What a crop store must hold of a source's frames to train this experiment."""
     data = experiment.data
@@ -187,8 +202,13 @@ def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
     return Actor(model, objective, experiment.train.precision)
 
 
+def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False) -> Path:
+    """The output folder of a run; one with ``overfit`` has its own beside the real run's files."""
+    return paths.output / experiment.name / "overfit" if overfit else paths.output / experiment.name
+
+
 def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
-    """Everything a run needs, its output under ``paths.output / experiment.name``."""
+    """Everything a run needs, its output in ``run_folder``."""
     keep_large_buffers()
     check_files(experiment, paths)
     data = experiment.data
@@ -208,7 +228,7 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
         workers=data.workers,
         seed=experiment.seed,
         experiment=to_tree(experiment),
-        output=paths.output / experiment.name,
+        output=run_folder(experiment, paths, overfit),
         process=process,
         overfit=overfit,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from lib.config.paths import REPOSITORY
+from lib.config.paths import REPOSITORY, user_path
 from lib.config.schema import ConfigError, Section
 from lib.config.tree import apply_overrides, merge
 from lib.config.validation import json_schema, validate
@@ -138,7 +138,7 @@ def load_config(name: str | Path, overrides: Iterable[str] = (), run: str | None
 
 def find_experiment(name: str | Path, beside: Path = EXPERIMENTS, asked_by: str = "--config") -> Path:
     """The file of an experiment by name or path; ``ConfigError`` with the nearest names if there is none."""
-    path = Path(name)
+    path = user_path(name)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         if path.is_file():
             return path

@@ -9,8 +9,9 @@ from typing import Any
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_checkpoint_weights, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
-from lib.runtime.checkpoint import CheckpointError, save_checkpoint
-from lib.runtime.files import file_sha256
+from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
+from lib.runtime.escapes import printable_lines
+from lib.runtime.locks import only_writer
 from lib.runtime.unpickling import read_inert
 
 
@@ -30,15 +31,21 @@ def convert_checkpoint(
     file it is from under ``source``. Raises ``ValueError`` for a file that does not fit or, without ``force``, for an
     ``out`` that is there already.
     """
-    if out.exists() and (not force or out.samefile(file)):
-        raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
+    _check_out(out, file, force)
     experiment = _experiment(file, config, overrides)
     model = build_model(experiment)
-    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    source = {"file": file.name, "sha256": file_sha256(file)}
-    save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
-    return f"{file}: {report}\n{out}: written, for {experiment.name}"
+    checksum = checksum_of(file)
+    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE, checksum)
+    source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
+    with only_writer(out):
+        _check_out(out, file, force)  # another process may have written it by now
+        save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
+    return f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}"
+
+
+def _check_out(out: Path, file: Path, force: bool) -> None:
+    if out.exists() and (not force or out.samefile(file)):
+        raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
 
 
 def list_names(file: Path, config: str | None, overrides: Iterable[str] = ()) -> str:
@@ -48,7 +55,7 @@ def list_names(file: Path, config: str | None, overrides: Iterable[str] = ()) ->
     if config:
         experiment = load_experiment(config, overrides)
         parts += [f"{experiment.name}:", *_lines(build_model(experiment).state_dict())]
-    return "\n".join(parts)
+    return printable_lines(parts)
 
 
 def _experiment(file: Path, config: str | None, overrides: Iterable[str]) -> ExperimentConfig:

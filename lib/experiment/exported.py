@@ -60,7 +60,7 @@ def evaluate_networks(
             note=not is_part_of_run(),
         )
         make_engine = partial(_make_engine, folder)
-        trials.append(Trial(readable.sequences, make_engine, results, readable.unreadable))
+        trials.append(Trial(readable.sequences, make_engine, results, readable.unreadable, readable.left_out))
     return evaluate(benchmark, trials, networks, processes, command, legacy_int=legacy_int)
 
 

@@ -14,7 +14,7 @@ from lib.experiment.testing import read_chosen
 from lib.experiment.trained import evaluate_checkpoints
 from lib.export.exporting import check_folder, check_form, export_network
 from lib.export.record import ExportPrecision, Origin, Runtime
-from lib.runtime.files import file_sha256
+from lib.runtime.checkpoint import checksum_of
 
 
 def export_checkpoint(
@@ -46,10 +46,11 @@ def export_checkpoint(
     if score:
         _check_score(paths, experiment, dataset, score)
     baked = experiment.for_benchmark(dataset)
-    network = build_network(baked, checkpoint)
+    checksum = checksum_of(checkpoint)
+    network = build_network(baked, checkpoint, checksum=checksum)
     origin = Origin(
         experiment=experiment.name,
-        checkpoint_sha256=file_sha256(checkpoint),
+        checkpoint_sha256=checksum.removeprefix("sha256 "),
         dataset=dataset,
         model=to_tree(baked)["model"],
     )

@@ -18,7 +18,7 @@ from lib.data.images import read_image
 from lib.data.synthetic import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.baselines import StaticEngine, foreign_templates
-from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.results import ResultsFolder
@@ -71,7 +71,8 @@ def run_quickstart(
     are started to track. What is finished from an earlier call of the same ``run`` is kept. Raises ``ValueError`` as
     its parts do.
     """
-    if data is None:
+    synthetic = data is None
+    if synthetic:
         data = paths.output / "synthetic"
         write_synthetic(data, processes=processes)
     experiment = load_experiment(config, overrides, run)
@@ -79,6 +80,8 @@ def run_quickstart(
     seconds: dict[str, float] = {}
 
     sequences = read_benchmark(BENCHMARK, data, paths.cache)
+    part = part_in_words(BENCHMARK, len(sequences))
+    named = f"synthetic set, {len(sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
     places = {
         "TRACKING_DATA_GOT10K": str(data),
         "TRACKING_OUTPUT": str(paths.output),
@@ -98,14 +101,14 @@ def run_quickstart(
         return QuickstartEnd("", 0)
     tested = dict(zip(trials, tracked[1], strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
-        shares = _draw(experiment, checkpoint, sequences, tested, output)
+        shares = _draw(experiment, checkpoint, sequences, tested, output, named)
 
     scores = {label: score.values for label, score in tested.items()}
     division = {} if shares is None else {"share_of_a_tokens": shares}
-    summary = {"config": config, "scores": scores, **division, "seconds": seconds}
+    summary = {"config": config, "set": named, "scores": scores, **division, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
     failures = [f"FAILED {label}: {name}: {why}" for label, s in tested.items() for name, why in s.errors.items()]
-    return QuickstartEnd("\n".join([_text(tested, shares, seconds, output), *failures]), int(bool(failures)))
+    return QuickstartEnd("\n".join([_text(tested, named, shares, seconds, output), *failures]), int(bool(failures)))
 
 
 @contextmanager
@@ -142,9 +145,10 @@ def _draw(
     sequences: list[Sequence],
     scores: dict[str, BenchmarkScore],
     output: Path,
+    named: str,
 ) -> list[float] | None:
-    """Pictures into ``reports``; returns the share of A tokens in each block that divides, over the test sequences, or
-    None of a network that does not divide its tokens as GRM does."""
+    """Pictures into ``reports``, under the set's name; returns the share of A tokens in each block that divides, over
+    the test sequences, or None of a network that does not divide its tokens as GRM does."""
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png")
     lines = [
@@ -153,7 +157,7 @@ def _draw(
         if score.curves
     ]
     if lines:
-        plot_curves("success", lines, BENCHMARK, PROTOCOL, "AO", reports / "success")
+        plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
     shown = _median_sequence(sequences, scores[TRAINED])
     tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
     tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
@@ -196,9 +200,9 @@ def _divisions(
 
 
 def _text(
-    scores: dict[str, BenchmarkScore], shares: list[float] | None, seconds: dict[str, float], output: Path
+    scores: dict[str, BenchmarkScore], named: str, shares: list[float] | None, seconds: dict[str, float], output: Path
 ) -> str:
-    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k)"]
+    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k, {named})"]
     for label, title in TITLES.items():
         numbers = [100 * scores[label].values.get(name, float("nan")) for name in ("AO", "SR0.5", "SR0.75")]
         lines.append(f"{title:<48} " + " ".join(f"{number:6.1f}" for number in numbers))

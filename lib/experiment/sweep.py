@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.yaml12 import read_value
-from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
+from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, named_part
 from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.results import sweep_warning
 from lib.experiment.config import PER_DATASET_KEYS
+from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 
 MOST_VALUES = 1000  # each tracks the whole benchmark; more is a slip of the step
@@ -88,7 +89,7 @@ def sweep_table(sweep: Sweep, tested: Many[Tested]) -> str:
         numbers = [f"{100 * case.score.values[name]:.2f}" if case.score.values else "-" for name in names]
         rows.append((case.value, *numbers, case.score.folder.name))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"sweep of {sweep.text} on {first.benchmark}, protocol {first.protocol} (%)"]
+    lines = [f"sweep of {sweep.text} on {named_part(first.benchmark, first.part)}, protocol {first.protocol} (%)"]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     scored = [case for case in tested if case.score.values]
     if scored:
@@ -97,16 +98,20 @@ def sweep_table(sweep: Sweep, tested: Many[Tested]) -> str:
         number = f"{100 * best.score.values[name]:.2f}"
         lines.append(f"highest {name}: {number} with {sweep.key}={best.value} ({best.score.folder.name})")
     warning = sweep_warning(first.manifest)
-    return "\n".join([*lines, f"WARNING: {warning}"] if warning else lines)
+    return printable_lines([*lines, f"WARNING: {warning}"] if warning else lines)
 
 
 def write_sweep(sweep: Sweep, tested: Many[Tested], reports: Path) -> Path:
-    """Keep the scores by every protocol for each value as JSON in ``reports``; the file's path."""
+    """Keep the scores by every protocol for each value as JSON in ``reports``; the file's path.
+
+    Scores without other sequences of the set lie in a file of their own, beside those of all.
+    """
     first = tested[0].score
     content = {
         "sweep": sweep.text,
         "setting": sweep.key,
         "benchmark": first.benchmark,
+        "part": first.part,
         "protocol": first.protocol,
         "warning": sweep_warning(first.manifest),
         "tested": [
@@ -120,7 +125,8 @@ def write_sweep(sweep: Sweep, tested: Many[Tested], reports: Path) -> Path:
             for case in tested
         ],
     }
-    file = reports / f"sweep-{first.benchmark}-{sweep.key}.json"
+    part = "-part" if any(case.score.others for case in tested) else ""
+    file = reports / f"sweep-{first.benchmark}-{sweep.key}{part}.json"
     write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return file
 

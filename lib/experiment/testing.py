@@ -11,6 +11,7 @@ from lib.config.paths import Paths
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
 from lib.evaluation.report import BenchmarkScore, score_benchmark, table
 from lib.evaluation.runner import Report, Trial, run_trials
+from lib.runtime.escapes import printable
 
 
 class Evaluation(NamedTuple):
@@ -48,7 +49,7 @@ def evaluate(
             for sequence in trial.sequences:
                 if sequence.name in finished:
                     trial.folder.write_legacy_int(sequence)
-        texts.append(f"{source}\n{summary.text()}\nresults: {trial.folder.path}")
+        texts += [printable(str(source)), summary.text(), printable(f"results: {trial.folder.path}")]
         if score is None:
             texts.append("no score yet: the command that finishes the last sequence computes it")
     if text := report.text():
@@ -64,6 +65,8 @@ def track_and_score(
 ) -> tuple[Report, list[BenchmarkScore | None]] | None:
     """Track what is not finished of each trial, score it all, and keep the score in its folder as ``score.json``.
 
+    A score that is without other sequences of the set (``BenchmarkScore.others``) is not kept.
+
     For ``processes``, ``command`` and ``wait`` see ``run_trials``; None where that gives None. A score is None where
     other commands still have sequences, which can only be without ``wait``; the last of them scores.
     """
@@ -76,8 +79,9 @@ def track_and_score(
         if not summary.elsewhere:
             failed = {status.name: status.reason for status in summary.failed}
             finished = [sequence for sequence in trial.sequences if sequence.name not in failed]
-            score = score_benchmark(benchmark, finished, trial.folder, failed)
-            trial.folder.write_json("score.json", score.as_dict())
+            score = score_benchmark(benchmark, finished, trial.folder, failed, trial.left_out)
+            if not score.others:
+                trial.folder.write_json("score.json", score.as_dict())
         scores.append(score)
     return report, scores
 
@@ -99,4 +103,5 @@ def read_chosen(paths: Paths, benchmark: str, names: Many[str]) -> Readable:
     return Readable(
         [known[name] for name in dict.fromkeys(names) if name in known],
         {name: reason for name, reason in readable.unreadable.items() if name in names},
+        [name for name in every if name not in names],
     )

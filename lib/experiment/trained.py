@@ -60,15 +60,13 @@ def evaluate_checkpoints(
         for value, extra in values
         for checkpoint in checkpoints
     ]
-    trials = [
-        Trial(
-            readable.sequences,
-            engine_factory(experiment, checkpoint, device, benchmark, batch, compiled=compiled, captured=captured),
-            results_folder(paths, experiment, benchmark, checkpoint, device, batch, sweep=sweep.text if sweep else ""),
-            readable.unreadable,
-        )
-        for checkpoint, _, experiment in cases
-    ]
+    trials = []
+    for checkpoint, _, experiment in cases:
+        swept = sweep.text if sweep else ""
+        results = results_folder(paths, experiment, benchmark, checkpoint, device, batch, sweep=swept)
+        form = {"compiled": compiled, "captured": captured}
+        engine = engine_factory(experiment, checkpoint, device, benchmark, batch, **form, checksum=results.checksum())
+        trials.append(Trial(readable.sequences, engine, results, readable.unreadable, readable.left_out))
     sources = [checkpoint for checkpoint, _, _ in cases]
     evaluation = evaluate(benchmark, trials, sources, processes, command, sweep is not None, legacy_int)
     if evaluation is None or sweep is None:

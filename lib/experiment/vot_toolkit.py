@@ -27,6 +27,7 @@ from lib.experiment.build import (
 )
 from lib.experiment.config import ExperimentConfig, find_experiment
 from lib.inference.tracker import Tracker
+from lib.runtime.escapes import printable
 from lib.runtime.process import find_device
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def trackers_ini(choice: TrackerChoice, program: Path, identifier: str | None = 
         raise ValueError(f"--identifier: got {identifier!r}; the toolkit allows letters, digits, _ and - alone")
     section = identifier or re.sub(r"[^A-Za-z0-9_-]", "_", name)
     command = shlex.join([sys.executable, str(program.absolute()), *choice.words()])
+    if printable(command) != command:
+        raise ValueError(f"{printable(command)}: has characters that trackers.ini cannot hold; rename what has them")
     values = {"label": name, "protocol": "trax", "command": command}
     lines = [f"{key} = {value.replace('%', '%%')}" for key, value in values.items()]
     return "\n".join([f"[{section}]", *lines, ""])

@@ -15,6 +15,7 @@ from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord,
 from lib.inference.network import Found
 from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.cores import usable_cores
+from lib.runtime.files import utf8_name
 
 Run = Callable[..., list[np.ndarray]]
 
@@ -91,7 +92,8 @@ def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: i
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads // streams), 1
     options.log_severity_level = 3  # errors; warnings are about constants that it folds
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    with utf8_name(file.parent) as folder:
+        session = onnxruntime.InferenceSession(f"{folder}/{file.name}", options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 

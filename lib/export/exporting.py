@@ -22,6 +22,7 @@ from lib.export.parity import ParityReport, compare
 from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Leaf, Origin, Runtime
 from lib.inference.eager import EncodeGraph, FindGraph, TorchNetwork
 from lib.runtime.files import file_sha256, write_text
+from lib.runtime.locks import only_writer
 
 PARITY = "parity.json"
 # Of ONNX: the first with all that the networks need, and the newest that PyTorch's exporter writes by itself.
@@ -74,24 +75,27 @@ def export_network(
 
     The exported form is compared with ``network`` first, see ``lib.export.parity``. It is written beside ``folder``
     and renamed at the end: after an error, ``ParityError`` included, there is no folder. Raises ``ExportError`` for a
-    form that makes no sense and a folder that is not empty.
+    form that makes no sense and a folder that is not empty, ``LockedError`` while another process writes it.
     """
     check_form(runtime, precision)
-    check_folder(folder)
-    unfinished = folder.absolute().with_name(f".{folder.absolute().name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        record = write_network(network, unfinished, runtime, precision, batch, origin)
-        exported = open_network(unfinished, threads)
-        report = compare(network, exported, precision, f"{network.name} ({runtime} {precision})")
-        report.check()
-        write_text(unfinished / PARITY, report.json())
-        record.model_copy(update={"parity": report.summary()}).write(unfinished)
-        unfinished.replace(folder)
-    except BaseException:
-        shutil.rmtree(unfinished)
-        raise
+    folder = folder.absolute()
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    with only_writer(folder):
+        check_folder(folder)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        try:
+            record = write_network(network, unfinished, runtime, precision, batch, origin)
+            exported = open_network(unfinished, threads)
+            report = compare(network, exported, precision, f"{network.name} ({runtime} {precision})")
+            report.check()
+            write_text(unfinished / PARITY, report.json())
+            record.model_copy(update={"parity": report.summary()}).write(unfinished)
+        except BaseException:
+            shutil.rmtree(unfinished)
+            raise
+    # After the lock: a folder that is there is refused, so nobody would remove the lock of a process killed in between.
+    unfinished.replace(folder)
     return report
 
 

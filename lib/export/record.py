@@ -12,6 +12,7 @@ from lib.config.schema import ConfigError, Section
 from lib.config.validation import validate
 from lib.inference.settings import TrackSettings
 from lib.runtime.files import file_sha256, write_text
+from lib.runtime.json_text import parse_json
 
 FORMAT = 1
 RECORD = "network.json"
@@ -94,7 +95,7 @@ def read_record(folder: Path) -> ExportRecord:
     if not path.is_file():
         raise ExportError(f"{folder}: holds no exported network ({RECORD} is missing); {again}")
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = parse_json(path.read_bytes())
     except ValueError as error:
         raise ExportError(f"{path}: damaged ({error}); {again}") from error
     found = tree.get("format") if isinstance(tree, dict) else None

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, order_frames
 from lib.data.images import read_image
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+from lib.data.videos import open_video
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +21,11 @@ class FrameError(ValueError):
 
 
 def read_frames(source: Path) -> Iterator[np.ndarray]:
-    """RGB uint8 ``[H, W, 3]`` frames of a folder of images (in numeric order: 9 before 10) or of a video file.
+    """RGB uint8 ``[H, W, 3]`` frames of a folder of images (in the order of ``order_frames``) or of a video file.
 
-    Raises ``FrameError`` at once if there is nothing to read, and ``lib.data.images.ImageError`` at a damaged image.
-    A video that ends before the length its header states is logged, since such headers are often estimates.
+    Raises ``FrameError`` at once if there is nothing to read, or one frame of a folder is missing or there twice, and
+    ``lib.data.images.ImageError`` at a damaged image. A video that ends before the length its header states is logged,
+    since such headers are often estimates.
     """
     if source.is_dir():
         return _folder_frames(source)
@@ -35,19 +35,18 @@ def read_frames(source: Path) -> Iterator[np.ndarray]:
 
 
 def _folder_frames(folder: Path) -> Iterator[np.ndarray]:
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    images = [path.name for path in folder.iterdir() if is_image(path.name)]
     if not images:
         raise FrameError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
-    return (read_image(path) for path in sorted(images, key=_numeric_order))
-
-
-def _numeric_order(path: Path) -> list[str | int]:
-    """Text and numbers of the name in turn, so that numbers are compared as numbers."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", path.name)]
+    try:
+        ordered = order_frames(images, folder)
+    except ValueError as error:
+        raise FrameError(str(error)) from error
+    return (read_image(folder / name) for name in ordered)
 
 
 def _video_frames(file: Path) -> Iterator[np.ndarray]:
-    video = cv2.VideoCapture(str(file))
+    video = open_video(file)
     found, frame = video.read()
     if not found:
         video.release()

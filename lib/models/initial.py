@@ -19,11 +19,12 @@ from timm.layers import QuickGELU, resample_patch_embed
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
+from lib.config.paths import user_path
 from lib.models.backbones.vit import image_positions
 from lib.models.base import TrackingModel
 from lib.models.clip_names import clip_as_timm
 from lib.models.released import LoadReport, find_weights
-from lib.runtime.checkpoint import CheckpointError, load_weights
+from lib.runtime.checkpoint import CheckpointError, check_not_quantized, load_weights
 from lib.runtime.unpickling import load_tensors, read_inert
 
 Weights = dict[str, Tensor]
@@ -31,12 +32,14 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """A published file of initial weights: where it comes from, and what is known of its checksum."""
+    """A published file of initial weights: where it comes from, and its checksum ("sha256 ...", "md5 ...", perhaps the
+    beginning alone) or ``UNKNOWN``."""
 
     url: str
     checksum: str
 
 
+UNKNOWN = "no checksum published"
 _META, _OPENAI = "https://dl.fbaipublicfiles.com/", "https://openaipublic.azureedge.net/clip/models/"
 # The sums and who states them: pretrained_models/README.md.
 INITIAL_WEIGHTS = {
@@ -46,8 +49,8 @@ INITIAL_WEIGHTS = {
         _META + "mae/pretrain/mae_pretrain_vit_large.pth": "md5 b8b06e...",
         _META + "deit/deit_base_patch16_224-b5f2ef4d.pth": "sha256 b5f2ef4d...",
         _META + "deit/deit_base_distilled_patch16_224-df68dfff.pth": "sha256 df68dfff...",
-        _META + "moco-v3/vit-b-300ep/vit-b-300ep.pth.tar": "no checksum published",
-        _META + "slip/slip_base_100ep.pt": "no checksum published",
+        _META + "moco-v3/vit-b-300ep/vit-b-300ep.pth.tar": UNKNOWN,
+        _META + "slip/slip_base_100ep.pt": UNKNOWN,
         _META + "dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth": (
             "sha256 0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"
         ),
@@ -95,7 +98,7 @@ def check_initial(name: str, folder: Path) -> None:
                 f"model.pretrained: {name}: torchvision has no such weights; the form is "
                 "torchvision:ResNet50_Weights.IMAGENET1K_V1"
             ) from error
-    elif not (folder / name).is_file():
+    elif not (folder / user_path(name)).is_file():
         known = INITIAL_WEIGHTS.get(name)
         origin = f"known files are {', '.join(INITIAL_WEIGHTS)}"
         if known:
@@ -107,15 +110,21 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
     """Initial weights of the model's backbone: the file ``folder / name``, ``timm:NAME`` or ``torchvision:NAME``.
 
     What an image network lacks by nature (head, division predictors) keeps its fresh values and is reported. Raises
-    ``CheckpointError`` for weights that are absent, damaged or of another network.
+    ``CheckpointError`` for weights that are absent, damaged, of another checksum than the published one, or of another
+    network.
     """
     check_initial(name, folder)
     library, colon, chosen = name.partition(":")
     try:
         if colon:
             found, outside = (_from_timm if library == "timm" else _from_torchvision)(chosen), []
+            checksum = f"left to {library}"
         else:
-            found, outside = image_network(load_tensors(find_weights(read_inert(folder / name), folder / name), name))
+            file, checksum = folder / user_path(name), _published_checksum(name)
+            content = read_inert(file, checksum)
+            found, outside = image_network(load_tensors(find_weights(content, file), name))
+            checksum = f"as published ({checksum})" if checksum else "unknown, none is published"
+        check_not_quantized({key: v for key, v in found.items() if v.dtype in (torch.int8, torch.uint8)}, name)
         found = as_timm(found)
         taken = _fitting(model.backbone, found)
     except CheckpointError as error:
@@ -128,7 +137,12 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
     weights = {f"backbone.{own_name}": value for own_name, value in taken.items()}
     load_weights(model, {**fresh, **weights}, f"model.pretrained: {name}")
     dropped = [image_name for image_name in found if image_name not in taken and image_name != "pos_embed"]
-    return LoadReport(tuple(weights), (*dropped, *outside), tuple(fresh))
+    return LoadReport(tuple(weights), (*dropped, *outside), tuple(fresh), checksum=checksum)
+
+
+def _published_checksum(name: str) -> str | None:
+    known = INITIAL_WEIGHTS.get(Path(name).name)
+    return known.checksum.rstrip(".") if known and known.checksum != UNKNOWN else None
 
 
 def image_network(weights: Mapping[str, Tensor]) -> tuple[Weights, list[str]]:

@@ -14,10 +14,14 @@ from lib.config.yaml12 import read_yaml
 from lib.models.base import TrackingModel
 from lib.models.registry import RELEASED
 from lib.runtime.checkpoint import CheckpointError, load_weights
-from lib.runtime.unpickling import StoredTensor, load_tensors, read_inert
+from lib.runtime.file_kinds import short
+from lib.runtime.unpickling import StoredTensor, is_tensor, load_tensors, read_inert
 
 # Under which key a file holds its weights: ours and DeiT's, the trackers' of the pytracking lineage, MoCo's and SLIP's.
 WRAPPERS = ("model", "net", "state_dict")
+# What torch puts into names, before all or in the middle: for a network, or a part of one, that was trained in
+# parallel, compiled, or computed again in the backward pass.
+ADDED = {"module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
 
 NO_TABLE: Mapping[str, str | None] = {}
 
@@ -26,13 +30,15 @@ NO_TABLE: Mapping[str, str | None] = {}
 class LoadReport:
     """What loading did. Names ``taken``, as the network has them; names of the file ``dropped``, which the network does
     not own; names ``initialised``, which the file lacks by nature and which keep their fresh values; with a table of
-    names, those of the file that no line of it is for (``unmatched``) and lines that were for nothing (``unused``)."""
+    names, those of the file that no line of it is for (``unmatched``) and lines that were for nothing (``unused``); of
+    initial weights, the state of the file's ``checksum``."""
 
     taken: tuple[str, ...]
     dropped: tuple[str, ...]
     initialised: tuple[str, ...] = ()
     unmatched: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    checksum: str = ""
 
     def __str__(self) -> str:
         parts = [f"{len(self.taken)} tensors taken"]
@@ -45,34 +51,40 @@ class LoadReport:
             if names:
                 shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
                 parts.append(f"{len(names)} {title} ({shown})")
-        return "; ".join(parts)
+        return "; ".join(parts + [f"checksum {self.checksum}"] * bool(self.checksum))
 
 
-def find_weights(content: Any, path: Path) -> dict[str, StoredTensor]:
+def find_weights(content: Any, path: Path) -> dict[str, StoredTensor | Tensor]:
     """The weights in what ``read_inert`` gave of a file, under the names that the network had: those below ``model``,
-    ``net`` or ``state_dict``, or the whole content; without the ``module.`` that torch's parallel training adds.
+    ``net`` or ``state_dict``, or the whole content; without what torch adds to names (``ADDED``), wherever it is.
 
-    Raises CheckpointError for a file without any.
+    Raises CheckpointError for a file without any, or with two of one name.
     """
     wrapped = content if isinstance(content, dict) else {}
     found = next((wrapped[key] for key in WRAPPERS if isinstance(wrapped.get(key), dict)), wrapped)
-    if not any(isinstance(value, StoredTensor) for value in found.values()):
+    if not any(is_tensor(value) for value in found.values()):
         raise CheckpointError(
             f"{path}: holds no weights (neither below {', '.join(map(repr, WRAPPERS))} nor at its top); is it a "
             "checkpoint?"
         )
-    if all(isinstance(name, str) and name.startswith("module.") for name in found):
-        return {name.removeprefix("module."): value for name, value in found.items()}
-    return found
+    result: dict[str, StoredTensor | Tensor] = {}
+    for name, value in found.items():
+        own = ".".join(part for part in str(name).split(".") if part not in ADDED)
+        if own in result:
+            raise CheckpointError(f"{path}: two of its weights are called {short(own)} without {', '.join(ADDED)}")
+        result[own] = value
+    return result
 
 
-def load_file(model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE) -> LoadReport:
+def load_file(
+    model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE, checksum: str | None = None
+) -> LoadReport:
     """Load the weights of a file into ``model``, strictly: one of ours, or one published for its family.
 
-    Nothing in the file is executed. ``table`` renames first, see ``renamed``. Raises ``CheckpointError`` that lists
-    every missing, unexpected and reshaped key; the model is then unchanged.
+    Nothing in the file is executed. ``table`` renames first, see ``renamed``. For ``checksum`` see ``read_inert``.
+    Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key; the model is then unchanged.
     """
-    content = read_inert(path)
+    content = read_inert(path, checksum)
     weights = load_tensors(find_weights(content, path), path)
     weights, unmatched, unused = renamed(weights, table)
     if not table and isinstance(content, dict) and isinstance(content.get("experiment"), dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lib.runtime.files import replacing
+from lib.runtime.file_kinds import short
+from lib.runtime.files import file_sha256, replacing
+from lib.runtime.unpickling import CheckpointError, check_file, load_plain, read_inert
 
 FORMAT = 1
-TRAINING_KEYS = ("experiment", "model", "optimizer", "step", "epoch", "seed", "processes")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be written, read or used; the message names the file and the remedy."""
+TRAINING_KEYS = {
+    **dict.fromkeys(("experiment", "model", "optimizer"), dict),
+    **dict.fromkeys(("step", "epoch", "seed", "processes"), int),
+}
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -36,30 +36,22 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
         ) from error
 
 
+def checksum_of(path: Path) -> str:
+    """The checksum of a file as ``read_inert`` compares it, "sha256 ..."; CheckpointError if there is no file."""
+    check_file(path)
+    return f"sha256 {file_sha256(path)}"
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The content of any torch file whose top is a dictionary of tensors and plain types, tensors on the CPU.
 
-    Raises CheckpointError for a file that is missing, cut short, changed since it was written, not torch's, or that
+    Raises CheckpointError for a file that is missing, cut short, changed since it was written, no checkpoint, or that
     holds pickled objects.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        if zipfile.is_zipfile(path):
-            # torch does not compare the checksums that it writes.
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged is not None:
-                raise zipfile.BadZipFile(f"checksum of {damaged} is wrong")
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make the reader raise nearly anything
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise CheckpointError(
-            f"{path}: not a whole checkpoint of tensors and plain types ({reason[0][:200]})"
-        ) from error
+    content = read_inert(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__} where a checkpoint is a dictionary")
-    return content
+    return load_plain(content, path)
 
 
 def read_training_checkpoint(path: Path) -> dict[str, Any]:
@@ -68,33 +60,50 @@ def read_training_checkpoint(path: Path) -> dict[str, Any]:
     Raises CheckpointError as ``read_checkpoint`` does, and for a torch file from elsewhere.
     """
     content = read_checkpoint(path)
-    missing = [key for key in TRAINING_KEYS if key not in content]
-    if content.get("format") != FORMAT or missing:
+    wrong = [key for key, kind in TRAINING_KEYS.items() if not isinstance(content.get(key), kind)]
+    if content.get("format") != FORMAT or wrong:
         raise CheckpointError(
-            f"{path}: not a training checkpoint of this project (format {content.get('format')!r}, expected {FORMAT}; "
-            f"lacks {', '.join(missing) or 'nothing'})"
+            f"{path}: not a training checkpoint of this project (format {short(repr(content.get('format')))}, expected "
+            f"{FORMAT}; lacks {', '.join(wrong) or 'nothing'})"
         )
     return content
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path | str) -> None:
-    """Loads ``weights`` strictly. Raises CheckpointError that reports what is missing, unexpected or reshaped in
-    ``source``, a file or a few words; the module is then as before."""
+    """Loads ``weights`` strictly. Raises CheckpointError that reports what is missing, unexpected, reshaped or
+    quantized in ``source``, a file or a few words; the module is then as before."""
     own = module.state_dict()
+    shared = [name for name in own if name in weights]
     faults = {
         "missing": [name for name in own if name not in weights],
         "unexpected": [name for name in weights if name not in own],
+        "no tensors": [name for name in shared if not isinstance(weights[name], Tensor)],
         "of another shape": [
             f"{name} {tuple(weights[name].shape)} where the model has {tuple(own[name].shape)}"
-            for name in own
-            if name in weights and weights[name].shape != own[name].shape
+            for name in shared
+            if isinstance(weights[name], Tensor) and weights[name].shape != own[name].shape
         ],
     }
     report = "; ".join(f"{len(names)} {kind}: {_few(names)}" for kind, names in faults.items() if names)
     if report:
         raise CheckpointError(f"{source}: of another model than the configuration's ({report})")
+    check_not_quantized({name: value for name, value in weights.items() if own[name].is_floating_point()}, source)
     module.load_state_dict(weights)
 
 
+def check_not_quantized(weights: Mapping[str, Tensor], source: Path | str) -> None:
+    """Raises CheckpointError if any of these weights, all of which should be floating point, are integers."""
+    integers = [
+        f"{name} {str(value.dtype).removeprefix('torch.')}"
+        for name, value in weights.items()
+        if not value.is_floating_point()
+    ]
+    if integers:
+        raise CheckpointError(
+            f"{source}: {len(integers)} of its weights are integers, as in a quantized network, whose scales are not "
+            f"read ({_few(integers)}); take its weights in floating point"
+        )
+
+
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return ", ".join(short(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")

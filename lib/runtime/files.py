@@ -3,36 +3,61 @@ digest by which a file is known."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write; at the end of the block it takes the place of ``path``, flushed to the disk.
 
-    It is written beside ``path`` under the name with ``.tmp`` added. If the block or the disk fails, that file is
-    removed and ``path`` is as before; one left by a killed process is overwritten by the next write.
+    It is written beside ``path`` as ``.<12 hex digits>.tmp``, a name that no other writer has, not even one of the same
+    ``path``; the last of those stays. If the block or the disk fails, that file is removed and ``path`` is as before.
+    One left by a killed process is removed by the next write in the folder: nobody holds its lock.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    _remove_abandoned(path.parent)
+    file = _open_temporary(path)
     try:
-        with open(temporary, "wb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            os.replace(file.name, path)  # before its lock is released with it
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        Path(file.name).unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _open_temporary(path: Path) -> BinaryIO:
+    """``OSError`` names the file that is to be written."""
+    while True:
+        try:
+            file = open(path.with_name(f".{uuid4().hex[:12]}.tmp"), "xb")  # noqa: SIM115 - the caller closes it
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        with suppress(OSError):  # a disk without locks, where nothing abandoned is removed either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.path.exists(file.name):
+            return file
+        file.close()  # another writer took it for abandoned before it was locked
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for left in folder.glob(f".{'[0-9a-f]' * 12}.tmp"):
+        with suppress(OSError), open(left, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -43,6 +68,20 @@ def write_text(path: Path, text: str) -> None:
             file.write(text.encode())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """Within the block, a name in UTF-8 of a file or folder that is there: its path, or a descriptor's. At other names
+    OpenCV crashes; LMDB, ONNX Runtime and TensorBoard refuse them."""
+    if os.fsencode(path) == str(path).encode("utf-8", "replace"):
+        yield str(path)
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def file_sha256(path: Path) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import abc
 from collections.abc import Callable, Mapping
 from types import FrameType
 
+from lib.runtime.children import end_when_closed
 from lib.runtime.cores import usable_cores
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # some 4 GB, and after another of them has failed, when all they may do is wait for it.
 AFTER_SIGNAL, AFTER_FAILURE = 120.0, 30.0
 LOOK_EVERY = 0.1
-_LAUNCHER = "TRACKING_LAUNCHER"  # the variable in which a process finds the number of its launcher
+_LAUNCHER = "TRACKING_LAUNCHER"  # the variable in which a process finds the pipe that closes with its launcher
 
 
 def launch(processes: int, command: list[str]) -> int:
@@ -35,13 +36,21 @@ def launch(processes: int, command: list[str]) -> int:
 
     It is not torchrun itself, because torchrun raises its signals' exception wherever the program happens to be, and
     within ``Popen.poll`` that leaves a lock held for which it then waits for ever; a handler here only takes a note.
+
+    The processes are on one machine, so the store through which they find each other and gloo's connections listen on
+    the loopback alone (gloo's elsewhere, if GLOO_SOCKET_IFNAME is set).
     """
     from torch.distributed import TCPStore  # not above: launch_apart serves programs that run without torch
 
-    # The launcher keeps the store through which the processes find each other, so no other program can take the port.
-    # The last two variables have them meet there, as under torchrun, instead of opening one in rank 0.
-    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    # The launcher keeps the store, so no other program can take the port. It gets a socket that listens already, for
+    # torch's own would listen on all interfaces. TORCHELASTIC_* have the processes meet there, as under torchrun,
+    # instead of opening a store in rank 0.
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     meeting = {
+        "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", loopback),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
         "TORCHELASTIC_USE_AGENT_STORE": "True",
@@ -68,18 +77,15 @@ def has_launcher() -> bool:
 
 
 def end_with_launcher() -> None:
-    """Has this process, which one of the above started, ended (as by SIGTERM, later by force) if the launcher is killed
-    and cannot do it."""
-    launcher = int(os.environ[_LAUNCHER])
+    """Has this process, which one of the above started, ended (as by SIGTERM, later by force) as soon as the launcher
+    has ended and cannot do it."""
 
-    def watch() -> None:
-        while os.getppid() == launcher:
-            time.sleep(LOOK_EVERY)
+    def end() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(AFTER_FAILURE)
         os._exit(1)
 
-    threading.Thread(target=watch, name="launcher", daemon=True).start()
+    end_when_closed(int(os.environ[_LAUNCHER]), end)
 
 
 class _Launcher:
@@ -97,6 +103,7 @@ class _Launcher:
         self._replacements = replacements  # None: the first that fails takes the others with it
         self._children: list[subprocess.Popen[bytes]] = []
         self._received: list[int] = []
+        self._watched, self._held = os.pipe()
 
     def run(self) -> int:
         # An ignored signal (``nohup``) stays ignored.
@@ -108,6 +115,8 @@ class _Launcher:
             return self._wait()
         finally:
             self._send(signal.SIGKILL)
+            os.close(self._watched)
+            os.close(self._held)
             for number, handler in earlier.items():
                 signal.signal(number, handler)
 
@@ -117,11 +126,14 @@ class _Launcher:
     def _start(self, rank: int) -> subprocess.Popen[bytes]:
         threads = os.environ.get("OMP_NUM_THREADS", str(max(1, usable_cores() // self._processes)))
         numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": self._processes, "LOCAL_WORLD_SIZE": self._processes}
-        variables = {name: str(value) for name, value in (numbers | {_LAUNCHER: os.getpid()}).items()}
+        variables = {name: str(value) for name, value in (numbers | {_LAUNCHER: self._watched}).items()}
         environment = {**os.environ, **variables, "OMP_NUM_THREADS": threads, **self._variables}
         # A session of its own: Ctrl-C in a terminal reaches the launcher alone, and the process once, through it.
         return subprocess.Popen(
-            [sys.executable, *self._command], env=environment, start_new_session=True, pass_fds=self._files
+            [sys.executable, *self._command],
+            env=environment,
+            start_new_session=True,
+            pass_fds=[*self._files, self._watched],
         )
 
     def _wait(self) -> int:

@@ -12,7 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
+from lib.runtime.json_text import parse_json
 
 
 class _AboveBar(logging.Handler):
@@ -23,6 +25,16 @@ class _AboveBar(logging.Handler):
             tqdm.write(self.format(record), file=sys.stderr)
         except OSError:
             self.handleError(record)
+
+
+class _Printable(logging.Formatter):
+    """A message is one line, whatever name is in it; a traceback below it has lines of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name that logging calls
+        return printable(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record).split("\n"))
 
 
 def set_up_logging(file: Path | None = None, rank: int = 0, quiet: bool = False) -> None:
@@ -41,7 +53,7 @@ def set_up_logging(file: Path | None = None, rank: int = 0, quiet: bool = False)
         handlers.append(logging.FileHandler(file, encoding="utf-8"))
     prefix = f"[process {rank}] " if rank or quiet else ""
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s {prefix}%(levelname)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_Printable(f"%(asctime)s {prefix}%(levelname)s %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
     root.setLevel(logging.WARNING if rank or quiet else logging.INFO)
     root.propagate = False
@@ -79,8 +91,8 @@ def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
+        record = parse_json(line)
+    except ValueError:
         return None
     return record if isinstance(record, dict) and line.endswith("\n") else None
 

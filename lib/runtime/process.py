@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +82,17 @@ def stop_process() -> None:
     """Leaves the processes joined by ``start_process``, if any; also when the program ends with an error."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextmanager
+def losing_others() -> Iterator[None]:
+    """For torch's own collectives: an error in the block that tells of a connection becomes LostProcessError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise LostProcessError from error
+        raise
 
 
 def _finish(work: dist.Work) -> None:

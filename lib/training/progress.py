@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from lib.data.batch import Batch
+from lib.runtime.files import utf8_name
 from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
 
@@ -118,7 +120,7 @@ class Progress:
         self._bar = tqdm(
             total=steps, initial=step, unit="step", dynamic_ncols=True, disable=None if process.is_main else True
         )
-        self._file, self._board = None, None
+        self._file, self._board, self._names = None, None, ExitStack()
         if process.is_main:
             path = output / "log.jsonl"
             cut_json_lines(
@@ -126,7 +128,9 @@ class Progress:
                 lambda line: line["step"] <= step and (_is_of_training(line) or line["epoch"] <= epoch),
             )
             self._file = JsonLines(path)
-            self._board = SummaryWriter(str(output / "tensorboard"), purge_step=step + 1)
+            (output / "tensorboard").mkdir(exist_ok=True)
+            folder = self._names.enter_context(utf8_name(output / "tensorboard"))
+            self._board = SummaryWriter(folder, purge_step=step + 1)
 
     def __enter__(self) -> Progress:
         return self
@@ -136,6 +140,7 @@ class Progress:
         if self._process.is_main:
             self._file.close()
             self._board.close()
+            self._names.close()
 
     def trained(
         self, step: int, epoch: int, groups: list[Mapping[str, Tensor]], rates: dict[str, float], seconds: float

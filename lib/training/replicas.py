@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lib.data.batch import Batch
-from lib.runtime.process import Process
+from lib.runtime.process import Process, losing_others
 from lib.training.actor import Actor, GroupResult
 
 
@@ -36,7 +36,7 @@ class Replicas:
             result = self._actor(batch, epoch)
             (result.loss * share).backward()
             return result
-        with nullcontext() if last else self._shared.no_sync():
+        with losing_others(), nullcontext() if last else self._shared.no_sync():
             result = self._shared(batch, epoch)
             (result.loss * share).backward()
         return result
@@ -44,8 +44,9 @@ class Replicas:
     def broadcast_buffers(self) -> None:
         """Gives rank 0's buffers, BatchNorm's running statistics above all, to every process."""
         if self._process.world > 1:
-            for buffer in self._actor.buffers():
-                dist.broadcast(buffer, 0)
+            with losing_others():
+                for buffer in self._actor.buffers():
+                    dist.broadcast(buffer, 0)
 
     def _settle_buckets(self) -> None:
         """Spends one backward pass without samples before the first step.

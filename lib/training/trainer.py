@@ -14,6 +14,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from lib.config.paths import user_path
 from lib.config.schema import ConfigError, Section
 from lib.config.yaml12 import to_yaml
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
@@ -80,9 +81,10 @@ class Trainer:
     """Trains the model of ``actor`` and leaves log, configuration and checkpoints under ``output``.
 
     ``experiment`` is the resolved configuration as a plain tree: it is written beside the run and into checkpoints, and
-    a run that goes on must have the same. ``overfit`` repeats the samples of the first step, always starts anew, and
-    has ``output/overfit`` for itself. Raises ConfigError if the batches, the samples and the number of processes do not
-    fit each other. Every process makes its own Trainer with equal arguments, but for ``process``.
+    a run that goes on must have the same. ``overfit`` repeats the samples of the first step and always starts anew.
+    Raises ConfigError if the batches, the samples and the number of processes do not fit each other. Every process
+    makes its own Trainer with equal arguments, but for ``process``. No other run may write ``output`` meanwhile
+    (``lib.runtime.locks``).
     """
 
     def __init__(
@@ -103,8 +105,7 @@ class Trainer:
     ) -> None:
         self.config, self.process, self.seed, self.workers = config, process, seed, workers
         self.train_pairs, self.val_pairs = train_pairs, None if overfit else val_pairs
-        self.experiment, self.overfit = experiment, overfit
-        self.output = output / "overfit" if overfit else output
+        self.experiment, self.overfit, self.output = experiment, overfit, output
         self.layout = Layout(config.global_batch, config.group_batch, process.world)
         self.steps_per_epoch, self.left_over = divmod(samples_per_epoch, config.global_batch)
         self.steps = self.steps_per_epoch * config.epochs
@@ -246,7 +247,7 @@ class Trainer:
                     *(state["processes"], self.process.world),
                 )
         elif self.config.init_from is not None:
-            path = Path(self.config.init_from)
+            path = user_path(self.config.init_from)
             try:
                 load_file(self.actor.model, path)
             except CheckpointError as error:

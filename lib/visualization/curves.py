@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lib.runtime.files import replacing
+from lib.runtime.json_text import parse_json
 
 # Of all objectives (lib/losses); each log has those of its own.
 TERMS = ("giou", "l1", "focal", "classification")
@@ -34,8 +34,8 @@ def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
     records: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
+            record = parse_json(line)
+        except ValueError as error:
             if number == len(lines):
                 continue
             raise LogError(f"{log}: line {number} is no JSON; remove it") from error

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
 
 # What each kind of curve is called, and the words under its axis.
@@ -93,7 +94,7 @@ def plot_radar(
     known = [100 * value for row in scores.values() for value in row if value is not None and np.isfinite(value)]
     low, high = _round_span(known)
     axes.set(ylim=(low, high), theta_offset=np.pi / 2, theta_direction=-1)
-    axes.set_thetagrids(np.degrees(angles[:-1]), attributes, fontsize=FONT, parse_math=False)
+    axes.set_thetagrids(np.degrees(angles[:-1]), list(map(printable, attributes)), fontsize=FONT, parse_math=False)
     axes.set_rgrids(np.arange(low, high + 1, 10), fontsize=FONT - 1, angle=180 / len(attributes))
     _title(axes, f"attributes, {benchmark}", f"{score} in percent by protocol {protocol}", f"the centre is {low}")
     _legend(figure, handles, list(scores), [overall[label] for label in scores])
@@ -110,7 +111,7 @@ def _round_span(percent: Sequence[float]) -> tuple[int, int]:
 
 def _figure(labels: Sequence[str]) -> Figure:
     """Room for square axes and, on their right, for the legend."""
-    words = max(len(label) for label in labels) + len(" [no score]")
+    words = max(len(printable(label)) for label in labels) + len(" [no score]")
     return Figure(figsize=(5.4 + FONT * 0.0082 * words, max(4.6, 1 + FONT * 0.021 * len(labels))), layout="constrained")
 
 
@@ -128,14 +129,15 @@ def _style(number: int, points: int) -> dict[str, Any]:
 
 
 def _title(axes: Axes, *lines: str) -> None:
-    axes.set_title("\n".join(line for line in lines if line), fontsize=FONT + 2, parse_math=False)
+    axes.set_title(printable_lines(line for line in lines if line), fontsize=FONT + 2, parse_math=False)
 
 
 def _legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str], scores: Sequence[float | None]) -> None:
-    """The best first, those without a score last; a label is taken as it is, an underscore or ``$`` in it too."""
+    """The best first, those without a score last; no underscore or ``$`` of a label is obeyed."""
     known = [score if score is not None and np.isfinite(score) else None for score in scores]
     order = sorted(range(len(labels)), key=lambda number: np.inf if known[number] is None else -known[number])
-    words = [f"{labels[n]} [{'no score' if known[n] is None else format(100 * known[n], '.1f')}]" for n in order]
+    numbers = ["no score" if score is None else f"{100 * score:.1f}" for score in known]
+    words = [f"{printable(labels[n])} [{numbers[n]}]" for n in order]
     legend = figure.legend(
         [handles[n] for n in order], words, loc="outside right upper", fontsize=FONT, handlelength=4, frameon=False
     )

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from lib.data.images import read_image
+from lib.runtime.files import utf8_name
 from lib.visualization.boxes import draw_boxes
 from lib.visualization.sheet import tile, write_png
 
@@ -33,13 +34,16 @@ def write_video(path: Path, images: Iterable[np.ndarray], rate: float) -> None:
 
     Raises ``VideoError`` where this OpenCV has no encoder for it or the file cannot be written.
     """
+    assert path.name.isascii(), path
     path.parent.mkdir(parents=True, exist_ok=True)
     writer, size = None, None
     try:
         for image in images:
             if writer is None:
                 size = image.shape
-                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, (size[1], size[0]))
+                with utf8_name(path.parent) as folder:
+                    name = f"{folder}/{path.name}"
+                    writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), rate, (size[1], size[0]))
                 if not writer.isOpened():
                     raise VideoError(
                         f"{path}: cannot write the video; is the folder writable, and has this OpenCV an mp4v encoder?"

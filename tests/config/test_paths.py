@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib.config import paths as paths_module
-from lib.config.paths import REPOSITORY, load_paths
+from lib.config.paths import REPOSITORY, load_paths, user_path
 from lib.config.schema import ConfigError
 
 EXAMPLE = REPOSITORY / "experiments" / "paths.example.yaml"
@@ -53,6 +53,14 @@ def test_relative_paths_count_from_their_file(file, monkeypatch, repository):
     }
     assert paths.output.resolve() == file.parent.parent / "runs"
     assert paths.pretrained_models == repository / "pretrained_models"
+
+
+def test_a_users_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    written = ("~/a.pth", "~", "a/~", "./~/a", "~nobody-of-that-name/a")
+    assert [str(user_path(text)) for text in written] == [
+        "/home/someone/a.pth", "/home/someone", "a/~", "~/a", "~nobody-of-that-name/a",
+    ]  # fmt: skip
 
 
 def test_an_explicit_file_goes_before_the_variable_before_the_repository(file, monkeypatch, repository, tmp_path):

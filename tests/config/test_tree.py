@@ -62,6 +62,12 @@ def test_a_malformed_override_is_named(override):
     assert str(caught.value) == f"command line: {override!r}: not an override; should be section.key=value"
 
 
+def test_an_override_of_endless_depth_is_one_short_line():
+    with pytest.raises(ConfigError, match="not an override") as caught:
+        apply_overrides(TREE, ["a." * 5000 + "b=1"])
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("override", "parent"),
     [("seed.x=1", "seed"), ("model.name.x.y=1", "model.name"), ("data.train.0=1", "data.train"), ("off.x=1", "off")],

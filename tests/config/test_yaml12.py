@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lib.config import yaml12
 from lib.config.schema import ConfigError
 from lib.config.yaml12 import read_value, read_yaml, to_yaml
 
@@ -113,6 +114,12 @@ def test_an_anchor_is_copied_and_a_merge_key_is_a_key(read):
         ("a: 1\n---\nb: 2\n", 2, "", "expected a single document"),
         ("a: 0\nb: \x01\n", 2, "", "special characters are not allowed"),
         ("a: " + 500 * "[", 1, "", "nested too deeply"),
+        ("a: 0\nb: " + 50 * "[" + 50 * "]", 2, "", "nested too deeply"),
+        ("a: " + 9000 * "{b: ", 1, "", "nested too deeply"),
+        ("- " * 2000, 1, "", "nested too deeply"),
+        ("a: 0\n" + 200_000 * "#", 1, "", "longer than 200000 characters"),
+        ('"' + 900 * "k" + '": .inf', 1, 200 * "k" + "...", ".inf is not a finite number"),
+        ('"a\\n\\e[31m": .inf', 1, r"a\n\x1b[31m", ".inf is not a finite number"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_line_and_key(read, tmp_path, text, line, key, reason):
@@ -122,6 +129,29 @@ def test_what_is_wrong_is_named_with_file_line_and_key(read, tmp_path, text, lin
     assert message.startswith(f"{tmp_path / 'x.yaml'}:{line}: " + (f"{key}: " if key else ""))
     assert reason in message
     assert "\n" not in message
+
+
+def test_depth_that_a_configuration_may_have(read):
+    assert read("b: " + 49 * "[" + 49 * "]")["b"] == read_value(49 * "[" + 49 * "]", "b", "")
+
+
+@pytest.mark.parametrize("leaf", ["[]", "x", "{k: 1}", '"' + 500 * "x" + '"'])
+def test_anchors_that_multiply_are_one_line(read, tmp_path, leaf, monkeypatch):
+    """Nine uses of each of nine: 400 million values in half a kilobyte."""
+    lines = [f"a0: &a0 {leaf}", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10))]
+    monkeypatch.setattr(yaml12, "LONGEST", 9000)
+    with pytest.raises(ConfigError, match=r"x.yaml:\d+: longer than \d+ characters with its anchors") as caught:
+        read("\n".join(lines))
+    assert "\n" not in str(caught.value)
+    chain = "\n".join(["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 1500))])
+    with pytest.raises(ConfigError, match="nested too deeply|longer than"):
+        read(chain)
+
+
+def test_the_message_of_a_long_override_is_short():
+    with pytest.raises(ConfigError) as caught:
+        read_value("[" * 10_000, "a.b", "command line")
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("text", ["- 1\n", "3\n", "word\n"])

@@ -123,6 +123,50 @@ def test_rows_of_an_absent_target_may_hold_anything(root, flags, value):
     assert check_dataset_on_disk("got10k", root).good
 
 
+ROWS = [(20 + 6 * row, 12 + 4 * row, 24, 18 + row) for row in range(4)]
+
+
+@pytest.mark.parametrize(("change", "kind"), [
+    (lambda x, y, w, h: (x / 96, y / 72, w / 96, h / 72), "fractions"),
+    (lambda x, y, w, h: (x, y, w / 96, h / 72), "fractions"),
+    (lambda x, y, w, h: (x, y, x + w, y + h), "corners"),
+    (lambda x, y, w, h: (60, 40, 60 + w, 54), "corners"),  # it stands still, but would reach out of the image
+])  # fmt: skip
+@pytest.mark.parametrize("absent", [None, 1])
+def test_boxes_in_another_form(root, change, kind, absent):
+    rows = [",".join(map(str, (0, 0, 0, 0) if row == absent else change(*ROWS[row]))) for row in range(4)]
+    folder = root / "train" / FIRST
+    (folder / "groundtruth.txt").write_text("\n".join(rows) + "\n")
+    if absent is not None:
+        replace_row(folder / "absence.label", absent, "1")
+    assert only(check_dataset_on_disk("got10k", root))[:3] == (kind, FIRST, 4 if absent is None else 3)
+
+
+@pytest.mark.parametrize("boxes", [
+    [(10, 10, 20 + 5 * row, 20 + 5 * row) for row in range(4)],  # it grows where it is
+    [(2 * row, 2 * row, 60, 50) for row in range(4)],  # it moves
+    [(5 + 4 * row, 5 + 4 * row, 40 + 2 * row, 40 + 2 * row) for row in range(4)],  # both
+    [(0, 0, 96, 72)] * 4,  # the whole image
+    [(40, 20, 41, 50), (40, 20, 42, 50), (40, 20, 58, 50), (40, 20, 58, 50)],  # two of four rows reach out of the image
+    [(20, 10, 1, 1), (20, 10, 1, 1), (20, 10, 3, 1), (20, 10, 1, 1)],  # not all are as small as a pixel
+])  # fmt: skip
+def test_boxes_of_pixels_that_might_be_another_form(root, boxes):
+    file = root / "train" / FIRST / "groundtruth.txt"
+    file.write_text("".join(",".join(map(str, box)) + "\n" for box in boxes))
+    assert check_dataset_on_disk("got10k", root).good
+
+
+def test_a_small_object_of_an_image_is_no_fraction(tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "coco", Dataset(list_coco, ("train2017",)))
+    file = write_coco(tmp_path, images=1) / "annotations" / "instances_train2017.json"
+    for bbox, good in (([20, 12, 0.5, 0.9], True), ([0.2, 0.2, 0.5, 0.9], False)):
+        content = json.loads(file.read_text())
+        content["annotations"][0]["bbox"] = bbox
+        file.write_text(json.dumps(content))
+        report = check_dataset_on_disk("coco", tmp_path)
+        assert report.good if good else only(report)[:3] == ("fractions", "101", 1)
+
+
 def test_boxes_may_reach_out_of_the_image(root):
     replace_row(root / "train" / FIRST / "groundtruth.txt", 0, "-5,-5,200,200")
     assert check_dataset_on_disk("got10k", root).good

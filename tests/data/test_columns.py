@@ -7,13 +7,11 @@ import pickle
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lib.data import columns
 from lib.data.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
 
 ARRAYS = {
@@ -126,16 +124,6 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
         write_columns(tmp_path / "x", {}, {})
     assert open_columns(tmp_path / "x").arrays.keys() == ARRAYS.keys()
     assert os.listdir(tmp_path) == ["x"]
-
-
-def test_what_a_killed_writer_left_is_removed_but_not_what_another_is_writing(tmp_path):
-    old, fresh, other = (tmp_path / name for name in (".x.a.tmp", ".x.b.tmp", ".y.a.tmp"))
-    for path in (old, fresh, other):
-        path.touch()
-    for path in (old, other):
-        os.utime(path, (time.time() - columns._ABANDONED_AFTER - 9,) * 2)
-    stored(tmp_path / "x")
-    assert sorted(os.listdir(tmp_path)) == [".x.b.tmp", ".y.a.tmp", "x"]
 
 
 _WRITE = """

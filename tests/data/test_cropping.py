@@ -20,6 +20,7 @@ from lib.data.cropping import write_crops
 from lib.data.crops import INDEX, CropSettings
 from lib.data.sampling import visible_frames
 from lib.geometry.crop import crop_window, inside
+from lib.runtime.locks import LockedError, lock_of
 
 LENGTHS = [7, 4, 9, 5]
 
@@ -112,7 +113,7 @@ def test_a_stopped_write_goes_on(dataset, monkeypatch, stop_at):
     with pytest.raises(ValueError, match="no complete crop store of got10k full; .*: MAKE IT$"):
         open_store(dataset, settings())
     # What a killed process leaves.
-    (unfinished / "003.crops.tmp").write_bytes(b"half")
+    (unfinished / ".0123456789ab.tmp").write_bytes(b"half")
     assert contents(write(dataset).folder) == whole
     assert len(made) < 25 + 9, "parts that were complete are made again"
     assert not unfinished.exists()
@@ -155,7 +156,7 @@ def test_a_killed_write_goes_on(dataset):
     process = subprocess.Popen([sys.executable, "-c", SLOW_WRITE, str(dataset)], env=environment)
     unfinished = dataset / "crops" / ".full.unfinished"
     end = time.monotonic() + 60
-    while not (unfinished / "001.crops.tmp").exists():
+    while not (unfinished / "000.index").exists() or not list(unfinished.glob(".*.tmp")):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.01)
     process.kill()
@@ -234,15 +235,16 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
 
     def meanwhile(*arguments) -> None:
         if not refused:
-            with pytest.raises(
-                ValueError, match="unfinished: another process is writing this crop store; wait"
-            ) as error:
+            with pytest.raises(LockedError, match=f"full: process {os.getpid()} on .* is writing it; wait") as error:
                 write(dataset)
             refused.append(error)
         original(*arguments)
 
     monkeypatch.setattr(lib.data.cropping, "_write", meanwhile)
     assert write(dataset).written and refused
+    lock = lock_of(dataset / "crops" / "full")
+    lock.touch()  # as of a process that was killed in its last moment
+    assert not write(dataset).written and not lock.exists()
 
 
 def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):

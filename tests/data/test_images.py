@@ -278,6 +278,72 @@ def test_what_is_no_image_is_named(tmp_path, name):
     assert name in str(error.value) and "\n" not in str(error.value)
 
 
+def tiff_header(width: int, height: int) -> bytes:
+    """A directory with what a grey picture must state: sizes, bits, compression, colours, strip."""
+    entries = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: width * height}
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    return struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + directory + bytes(4)
+
+
+def huge_jpeg(progressive: int, side: int = 30_000) -> bytes:
+    data = bytearray(jpeg(cv2.IMWRITE_JPEG_PROGRESSIVE, progressive))
+    frame = data.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+    return bytes(data)
+
+
+HUGE = {
+    "plain": huge_jpeg(0),
+    "progressive": huge_jpeg(1),
+    "a tile more": huge_jpeg(0, 11_586),
+    "png": png_header(30_000, 30_000),
+    "bmp": struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 30_000, 30_000, 1, 24, 0, 0, 0, 0, 0, 0),
+    "bmp of Pillow's first limit": struct.pack("<2sIHHIIiiHH24x", b"BM", 54, 0, 0, 54, 40, 12_000, -12_000, 1, 24),
+    "ppm": b"P6 30000 30000 255\n",
+    "tif": tiff_header(30_000, 30_000),
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_header_of_too_many_pixels_is_refused_before_any_is_made(kind, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(ImageError, match=r"^train.lmdb/a/00000001.jpg: its header states more than 134217728 pixels"):
+        open_image(Memory(HUGE[kind]))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("kind", ["12 bits", "16 bits", "colours", "floats"])
+def test_more_than_8_bits_a_value_are_refused_with_the_remedy(suffix, kind):
+    values = PICTURE.astype(np.uint16) * {"12 bits": 16}.get(kind, 257)
+    values = {"colours": values, "floats": PICTURE.astype(np.float32)}.get(kind, values[:, :, 0])
+    if kind == "floats" and suffix == ".png":
+        pytest.skip("a PNG has no floats")
+    data = cv2.imencode(suffix, values)[1].tobytes()
+    bits = 32 if kind == "floats" else 16
+    for ask in (lambda image: image.shape, lambda image: image.pixels(shrink=2)):
+        with pytest.raises(
+            ImageError, match=f"00000001.jpg: has {bits} bits a value, and 8 are read; convert all frames"
+        ):
+            ask(open_image(Memory(data)))
+
+
+def test_a_jpeg_of_12_bits_is_called_what_it_is():
+    data = bytearray(jpeg())
+    data[data.index(b"\xff\xc0") + 4] = 12
+    with pytest.raises(ImageError, match="has 12 bits a value, and 8 are read"):
+        open_image(Memory(bytes(data)))
+
+
+@pytest.mark.parametrize("bits", [1, 4, 8])
+def test_fewer_bits_and_palettes_are_read(bits):
+    grey = PICTURE[:, :, 0] >> (8 - bits)
+    picture = Image.fromarray(grey.astype(bool) if bits == 1 else grey).convert("1" if bits == 1 else "P")
+    file = io.BytesIO()
+    picture.save(file, "PNG", bits=bits)
+    np.testing.assert_array_equal(read_image(Memory(file.getvalue())), by_opencv(file.getvalue()))
+
+
 def test_a_store_that_fails_is_named():
     class Lost(Memory):
         def read_bytes(self) -> bytes:

@@ -296,6 +296,15 @@ def test_an_index_of_another_version_is_made_again(got10k, opened, monkeypatch, 
     assert "of another version of this package" in messages()
 
 
+def test_names_in_another_encoding_make_an_index_anew(got10k, opened, monkeypatch, messages):
+    """The same files have other names there."""
+    opened()
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "gbk")
+    opened()
+    opened()
+    assert messages().count("made again") == 1
+
+
 def test_the_readers_digest_covers_readers_and_lists(tmp_path, monkeypatch):
     package = tmp_path / "datasets"
     shutil.copytree(Path(index_module.__file__).parent / "datasets", package)

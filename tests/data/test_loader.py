@@ -7,17 +7,23 @@ import os
 import platform
 import signal
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import odd_pairs
 import page_faults
 import pytest
 import torch
+from family_tree import family
 
+from lib.data import loader
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
 from lib.data.images import ImageError
-from lib.data.loader import build_loader, collate
+from lib.data.loader import WorkerError, build_loader, check_shared_memory, collate
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.geometry.crop import CropConfig
@@ -146,3 +152,98 @@ def test_giving_up_early_ends_the_workers(pairs):
     for worker in workers:
         worker.join(10)
     assert multiprocessing.active_children() == []
+
+
+# Workers that die, parents that die, and too little room between them
+
+
+def ended_by(batches) -> str:
+    line = "^a data worker was killed .often a lack of memory.; .*data.workers=0"
+    with pytest.raises(WorkerError, match=line) as error:
+        list(batches)
+    return str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["worker", "server"])
+def test_a_killed_worker_or_fork_server_is_one_line_and_the_next_start_is_whole(victim, capfd):
+    groups = [[number] for number in range(1000)]
+    batches = iter(build_loader(odd_pairs.SlowPairs(), groups, 2))
+    next(batches)
+    worker = multiprocessing.active_children()[0].pid
+    parent = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(worker if victim == "worker" else parent, signal.SIGKILL)
+    assert "\n" not in ended_by(batches)
+    assert multiprocessing.active_children() == []
+    assert len(list(build_loader(odd_pairs.SlowPairs(), groups[:3], 2))) == 3
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_and_their_server_end_with_the_program_however_that_ends(number):
+    """Both leave SIGTERM to it, so it is they who have to see that it is gone."""
+    with family() as (mark, members):
+        command = [sys.executable, odd_pairs.__file__]
+        process = subprocess.Popen(command, env=os.environ | mark, stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"started\n"
+        assert len(members.alive()) == 5, "the program, two workers, their server, the tracker of semaphores"
+        process.send_signal(number)
+        process.wait(20)
+        members.await_end()
+
+
+def test_full_shared_memory_is_one_line():
+    """By the thread that sends batches its error would be printed, and the batch be waited for without end."""
+    line = "no room for a batch of 0.0 MB, .* MB are free; .*--shm-size.*data.workers=0"
+    with pytest.raises(WorkerError, match=line):
+        list(build_loader(odd_pairs.CrampedPairs(), [[0], [1]], 1))
+    assert multiprocessing.active_children() == []
+
+
+def test_workers_that_cannot_be_started_are_one_line(monkeypatch):
+    def refuse(_loader: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", refuse)
+    with pytest.raises(WorkerError, match="cannot be started .No space left on device.; .*data.workers=0"):
+        next(iter(build_loader(odd_pairs.SlowPairs(), [[0]], 1)))
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, set()) == set()
+
+
+def test_another_error_of_a_worker_keeps_its_traceback():
+    with pytest.raises(AttributeError, match="in DataLoader worker process 0"):
+        list(build_loader(None, [[0]], 1))
+
+
+def test_room_for_all_batches_at_once_is_asked_for_beforehand(monkeypatch, tmp_path):
+    """Two for each worker, and those that the process uses; the batches below have 11,825,856 bytes each."""
+    monkeypatch.setattr(loader, "SHARED_MEMORY", tmp_path)
+    shape = {"template": 128, "search": 256, "group": 48, "workers": 2, "held": 3}
+
+    def free(size: int) -> None:
+        disk = SimpleNamespace(f_frsize=4096, f_blocks=64 * 2**8, f_bfree=size // 4096, f_bavail=size // 4096)
+        monkeypatch.setattr(os, "statvfs", lambda folder: disk)
+
+    free(64 * 2**20)
+    with pytest.raises(WorkerError) as error:
+        check_shared_memory(**shape)
+    assert str(error.value) == (
+        f"data.workers: 2 need 82.8 MB of shared memory, for batches of 11.8 MB, but 67.1 MB are free in {tmp_path}; "
+        "start the container with --shm-size=1g, or set data.workers=0 or fewer"
+    )
+    check_shared_memory(**shape | {"workers": 1})
+    check_shared_memory(**shape | {"workers": 0, "held": 100})
+    with pytest.raises(WorkerError, match="need 118.2 MB"):
+        check_shared_memory(**shape | {"workers": 1}, loaders=2)
+    free(83_000_000)
+    check_shared_memory(**shape)
+    monkeypatch.setattr(loader, "SHARED_MEMORY", tmp_path / "not there")
+    free(0)
+    check_shared_memory(**shape)
+
+
+def test_the_size_that_is_asked_for_is_that_of_a_batch(pairs):
+    batch = collate([pairs.sample(number) for number in range(5)])
+    size = sum(value.nbytes for value in vars(batch).values() if isinstance(value, torch.Tensor))
+    assert size == 5 * (3 * (32**2 + 64**2) + 2 * 16 + 2 * 4)

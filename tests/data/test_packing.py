@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import resource
@@ -25,6 +24,7 @@ from lib.data.packed_store import DATA, MANIFEST, Manifest, close_store, encode_
 from lib.data.packing import pack_dataset, verify_packed
 from lib.data.source import open_source
 from lib.data.types import FrameFiles, NumberedNames, Sequence
+from lib.runtime.locks import lock_of, only_writer
 
 LENGTHS = [4, 3, 5]
 
@@ -322,6 +322,18 @@ def test_places_and_splits_that_cannot_be_packed(root, target, tmp_path):
     assert not (tmp_path / "again").exists()
 
 
+def test_a_store_under_a_name_that_is_no_utf8(root, tmp_path):
+    """LMDB refuses such a name."""
+    target = tmp_path / "\udcd0"
+    pack(root, target)
+    close_store(target)
+    target.rename(tmp_path / "lmdb")
+    assert verify_packed(tmp_path / "lmdb", root) == []
+    (tmp_path / "lmdb").rename(target)
+    assert pack(root, target).written == 0
+    close_store(target)
+
+
 def test_what_an_lmdb_cannot_hold_is_refused(root, target, tmp_path, monkeypatch):
     def fake(folder: Path, names: list[str]) -> Dataset:
         frames = FrameFiles(folder, names)
@@ -349,10 +361,11 @@ def test_frames_that_sequences_share_are_packed_once(root, target, monkeypatch):
 
 def test_two_cannot_pack_at_once(root, target):
     target.mkdir()
-    with open(target / "packing.lock", "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert error_of(lambda: pack(root, target)).startswith(f"{target}: another process is packing into it;")
+    with only_writer(target):
+        assert error_of(lambda: pack(root, target)).startswith(f"{target}: process {os.getpid()} on ")
     assert pack(root, target).written > 0
+    lock_of(target).touch()  # as of a process that was killed in its last moment
+    assert pack(root, target).written == 0 and not lock_of(target).exists()
 
 
 def test_a_whole_store_verifies_and_does_not_need_its_lock(root, target, small_batches):

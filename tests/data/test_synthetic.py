@@ -10,6 +10,7 @@ from lib.data.datasets.registry import read_dataset
 from lib.data.images import read_image
 from lib.data.scene import PATTERNS, render
 from lib.data.synthetic import write_synthetic
+from lib.runtime.locks import lock_of
 
 TINY = {"train": 2, "val": 1, "frames": 22, "val_frames": 6, "width": 96, "height": 72, "seed": 3}
 
@@ -70,6 +71,7 @@ def test_a_finished_set_is_left_as_it_is(tmp_path: Path):
     root = tmp_path / "set"
     write_synthetic(root, **TINY)
     (root / "train/list.txt").write_text("kept")
+    lock_of(root).touch()  # as of a process that was killed in its last moment
     assert not write_synthetic(root, **TINY)
     with pytest.raises(ValueError, match="set.*another folder"):
         write_synthetic(root, **TINY | {"seed": 4})

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import logging
 import os
 import re
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -36,7 +43,8 @@ def stamp(file: Path) -> tuple[int, int]:
 def test_frames_are_the_videos(tmp_path, caplog):
     shown = write_video(tmp_path / "car.avi")
     with caplog.at_level(logging.INFO, "lib"):
-        frames = unpack_video(tmp_path / "car.avi", stamp(tmp_path / "car.avi"), tmp_path / "cache")
+        frames, shortfall = unpack_video(tmp_path / "car.avi", stamp(tmp_path / "car.avi"), tmp_path / "cache")
+    assert shortfall == ""
     assert [frame.name for frame in frames] == [f"{number:08d}.jpg" for number in range(1, 6)]
     assert (
         re.fullmatch(r"car-[0-9a-f]{16}", frames.folder.name) and frames.folder.parent == tmp_path / "cache" / "videos"
@@ -49,16 +57,16 @@ def test_frames_are_the_videos(tmp_path, caplog):
 def test_a_video_is_unpacked_once_and_again_when_it_changes(tmp_path, monkeypatch):
     file, cache = tmp_path / "car.avi", tmp_path / "cache"
     write_video(file)
-    first = unpack_video(file, stamp(file), cache)
+    first, _ = unpack_video(file, stamp(file), cache)
     times = [os.stat(frame).st_mtime_ns for frame in first]
-    again = unpack_video(file, stamp(file), cache)
+    again, _ = unpack_video(file, stamp(file), cache)
     assert list(again) == list(first) and [os.stat(frame).st_mtime_ns for frame in again] == times
     write_video(file, count=7)
-    longer = unpack_video(file, stamp(file), cache)
+    longer, _ = unpack_video(file, stamp(file), cache)
     assert len(longer) == 7 and longer.folder != first.folder
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "car.avi").write_bytes(file.read_bytes())
-    assert unpack_video(tmp_path / "other" / "car.avi", stamp(file), cache).folder != longer.folder
+    assert unpack_video(tmp_path / "other" / "car.avi", stamp(file), cache)[0].folder != longer.folder
 
 
 def test_progress_is_said(tmp_path, caplog, monkeypatch):
@@ -90,10 +98,53 @@ def test_half_a_video_is_never_used(tmp_path, monkeypatch, error):
         message = str(caught.value)
         assert "cannot be kept in" in message and "(No space left on device)" in message and "TRACKING_CACHE" in message
     assert list((cache / "videos").iterdir()) == []
-    # A process that was killed leaves its folder behind, under another name.
-    left = cache / "videos" / f".{written[0].parent.name.rpartition('-')[0].lstrip('.')}-left"
-    left.mkdir()
-    assert len(unpack_video(file, stamp(file), cache)) == 5
+    assert len(unpack_video(file, stamp(file), cache)[0]) == 5
+
+
+KILLED = """
+import os
+import signal
+import sys
+from pathlib import Path
+from lib.data import videos
+
+def killed(video, folder):
+    (folder / "00000001.jpg").touch()
+    if sys.argv[3] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print(folder, flush=True)
+    signal.pause()
+
+videos._write_frames = killed
+videos.unpack_video(Path(sys.argv[1]), None, Path(sys.argv[2]))
+"""
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_works_on_is_not(tmp_path):
+    file, cache = tmp_path / "car.avi", tmp_path / "cache"
+    write_video(file)
+    command = [sys.executable, "-c", KILLED, str(file), str(cache)]
+    subprocess.run([*command, "kill"])
+    [left] = (cache / "videos").iterdir()
+    assert left.name.startswith(".")
+    with subprocess.Popen([*command, "work"], stdout=subprocess.PIPE, text=True) as other:
+        working = Path(other.stdout.readline().strip())
+        frames, _ = unpack_video(file, stamp(file), cache)
+        assert sorted((cache / "videos").iterdir()) == sorted([working, frames.folder])
+        other.kill()
+    unpack_video(file, stamp(file), cache)
+    assert list((cache / "videos").iterdir()) == [frames.folder]
+
+
+def test_what_another_machine_left_is_removed_when_it_has_been_silent(tmp_path):
+    file, videos_folder = tmp_path / "car.avi", tmp_path / "cache" / "videos"
+    write_video(file)
+    for name in (".elsewhere-1", ".elsewhere-2"):
+        (videos_folder / name).mkdir(parents=True)
+    (videos_folder / ".DS_Store").touch()
+    os.utime(videos_folder / ".elsewhere-1", (0, time.time() - 400))
+    unpack_video(file, stamp(file), tmp_path / "cache")
+    assert sorted(path.name for path in videos_folder.glob(".*")) == [".DS_Store", ".elsewhere-2"]
 
 
 def test_the_faster_of_two_processes_wins(tmp_path, monkeypatch):
@@ -107,8 +158,19 @@ def test_the_faster_of_two_processes_wins(tmp_path, monkeypatch):
         unpack_video(file, stamp(file), cache)  # the other process, meanwhile
 
     monkeypatch.setattr(videos, "_write_frames", slow)
-    frames = unpack_video(file, stamp(file), cache)
+    frames, _ = unpack_video(file, stamp(file), cache)
     assert len(frames) == 5 and list((cache / "videos").iterdir()) == [frames.folder]
+
+
+def test_a_disk_without_locks_is_cleaned_by_silence_alone(tmp_path, monkeypatch):
+    file, videos_folder = tmp_path / "car.avi", tmp_path / "cache" / "videos"
+    write_video(file)
+    monkeypatch.setattr(fcntl, "flock", Mock(side_effect=OSError(errno.ENOLCK, "No locks available")))
+    for name in ("old", "new"):
+        (videos_folder / f".{socket.gethostname()}-{name}").mkdir(parents=True)
+    os.utime(videos_folder / f".{socket.gethostname()}-old", (0, time.time() - 400))
+    assert len(unpack_video(file, stamp(file), tmp_path / "cache")[0]) == 5
+    assert [path.name for path in videos_folder.glob(".*")] == [f".{socket.gethostname()}-new"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all"])
@@ -127,10 +189,29 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
         unpack_video(tmp_path / "car.avi", None, tmp_path / "cache")
 
 
-def test_a_video_cut_short_gives_what_it_has_and_it_is_said(tmp_path, caplog):
+def test_a_video_cut_short_gives_what_it_has_and_it_is_said_each_time(tmp_path):
     file = tmp_path / "car.avi"
     write_video(file, count=30)
     file.write_bytes(file.read_bytes()[: stamp(file)[0] // 2])
-    frames = unpack_video(file, stamp(file), tmp_path / "cache")
-    assert 0 < len(frames) < 30
-    assert f"car.avi: its header states 30 frames, {len(frames)} could be read" in caplog.text
+    for _ in range(2):
+        frames, shortfall = unpack_video(file, stamp(file), tmp_path / "cache")
+        assert 0 < len(frames) < 30
+        assert shortfall.startswith(
+            f"{file}: its header states 30 frames, {len(frames)} could be read; if it is damaged"
+        )
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_a_video_whose_name_is_no_utf8(tmp_path, suffix):
+    """OpenCV crashes at such a name."""
+    write_video(tmp_path / "car.avi")
+    file = (tmp_path / "car.avi").rename(tmp_path / f"\udcd0\udcd0{suffix}")
+    assert len(unpack_video(file, stamp(file), tmp_path / "cache")[0]) == 5
+    file.write_text("no video")
+    with pytest.raises(ValueError, match="no frame can be read"):
+        unpack_video(file, stamp(file), tmp_path / "cache")
+
+
+def test_videos_are_opened_at_one_place():
+    sources = (Path(videos.__file__).parents[1]).rglob("*.py")
+    assert [source.name for source in sources if "VideoCapture(" in source.read_text()] == ["videos.py"]

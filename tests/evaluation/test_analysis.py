@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lib.data.datasets.registry import find_dataset
 from lib.evaluation.analysis import (
     as_plain,
     attribute_values,
@@ -26,7 +27,7 @@ from lib.evaluation.layout import attribute_tables, difference_tables, score_tab
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.remarks import is_complete, remarks
 from lib.evaluation.scoring import MissingResultError
-from lib.evaluation.tables import Cell
+from lib.evaluation.tables import FORMATS, Cell, render
 from tests.evaluation.toy_sets import ToyResults, noisy, scored, sequences
 
 VIDEOS = sequences(5)
@@ -105,9 +106,40 @@ def test_scores_are_those_of_each_result_set_which_is_read_once():
 def test_a_sweep_on_a_test_set_is_warned_of():
     manifest = {"benchmark": "otb", "sweeps": ["model.division.threshold=0:1:0.1"], "overrides": {}}
     found = comparison(("a", [results("a", manifest=manifest)]))
-    [warning] = found.warnings
+    _, warning = found.warnings
     assert warning.startswith("otb, a: settings chosen on the test set") and "model.division.threshold" in warning
     assert warning in score_tables([found])[0].warnings
+
+
+@pytest.mark.parametrize("form", [*FORMATS, "json"])
+def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
+    def report() -> str:
+        found = comparison()
+        if form == "json":
+            return json.dumps(as_plain(found))
+        tables = (*score_tables([found]), *attribute_tables(found), *sequence_tables(found, "a", "b"),
+                  *difference_tables([found], Bootstrap(5, 0)))  # fmt: skip
+        return min((render(table, form) for table in tables), key=lambda text: text.count("5 of 100 sequences"))
+
+    assert "PART, 5 of 100 sequences: not the whole set" in report()
+    assert report().count("5 of 100 sequences") > 1, "in the warning alone, and not beside the numbers"
+    monkeypatch.setitem(find_dataset("otb").expected, "otb100", 5)
+    assert "of 100 sequences" not in report() and "part of" not in report().lower()
+
+
+def test_sequences_of_own_data_are_the_whole_set():
+    found = comparison(benchmark="own")
+    assert (found.part, found.title, found.warnings) == ("", "own", ())
+
+
+def test_a_sequence_that_is_gone_since_it_was_tracked_makes_the_rest_a_part():
+    found = (*(video.name for video in VIDEOS), "gone")
+    ours, others = (results("a", manifest=manifest, found=found) for manifest in ({"benchmark": "own"}, None))
+    assert comparison(("a", [ours]), benchmark="own").title == "part of own (5 of 6 sequences)"
+    one_line = replace(VIDEOS[0], name="gone", boxes=VIDEOS[0].boxes[:1])
+    assert compare("own", (*VIDEOS, one_line), [("a", [ours])], ("pytracking",), NONE).title == "own"
+    # A folder of others may hold texts of anything.
+    assert comparison(("a", [others]), benchmark="own").title == "own"
 
 
 def test_a_part_by_attribute_is_a_set_of_its_own_and_several_runs_are_averaged():
@@ -125,7 +157,8 @@ def test_rows_are_trackers_and_columns_scores_under_benchmark_and_protocol():
     one, other = comparison(), comparison(benchmark="nfs", protocols=("grm",))
     [table] = score_tables([one, other])
     assert [row.label for row in table.rows] == ["a", "b"]
-    assert [column.group for column in table.columns] == ["otb, protocol pytracking"] * 5 + ["nfs, protocol grm"] * 5
+    groups = "part of otb (5 of 100 sequences), protocol pytracking", "part of nfs (5 of 100 sequences), protocol grm"
+    assert [column.group for column in table.columns] == [groups[0]] * 5 + [groups[1]] * 5
     assert [column.name for column in table.columns] == ["AUC", "OP50", "OP75", "P", "Pnorm"] * 2
     assert table.rows[1].cells[0].value == one.entries[1].values("pytracking")["AUC"].mean
     assert table.rows[1].cells[5].value == other.entries[1].values("grm")["AUC"].mean
@@ -147,7 +180,8 @@ def test_a_protocol_without_the_chosen_scores_has_no_table():
 def test_a_benchmark_of_which_nothing_was_scored_keeps_a_column():
     cut = replace(results("a"), boxes=lambda each: each.boxes[:-1])
     [table] = score_tables([comparison(), comparison(("a", [cut]), benchmark="lasot", protocols=("lasot",))])
-    assert table.columns[-1] == ("lasot, protocol lasot", "no score") and table.rows[0].cells[-1] == Cell(None)
+    assert table.columns[-1] == ("part of lasot (5 of 280 sequences), protocol lasot", "no score")
+    assert table.rows[0].cells[-1] == Cell(None)
 
 
 def test_several_runs_are_mean_and_deviation_with_their_number():

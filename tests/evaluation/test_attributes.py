@@ -72,6 +72,8 @@ def test_a_users_file(tmp_path):
     assert found.names == {"N": "Night", "D": "Day"}
     assert found.sequences == {"N": {"a", "b"}, "D": {"b"}}
     assert found.remarks == ()
+    file = write(tmp_path, "\ufeff" + json.dumps(OWN))
+    assert read_attributes(file, "own", ["a", "b"]) == found
 
 
 def test_a_users_file_with_others_spellings(tmp_path):

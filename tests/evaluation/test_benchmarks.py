@@ -6,9 +6,19 @@ import shutil
 
 import numpy as np
 import pytest
+from miniatures import write_boxes, write_frames
 
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, read_benchmark, read_what_is_readable
+from lib.data.names import find_meeting
+from lib.evaluation.benchmarks import (
+    BENCHMARKS,
+    find_benchmark,
+    named_part,
+    part_in_words,
+    read_benchmark,
+    read_what_is_readable,
+)
+from lib.evaluation.sequence_names import known_names
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -37,6 +47,22 @@ def test_the_names_of_the_field_and_their_protocols() -> None:
         "pytracking": {"otb", "uav20l", "itb", "tc128", "tc128ce", "dtb70", "vot18", "vot20", "vot22", "own"},
     }
     assert {name for name, benchmark in BENCHMARKS.items() if benchmark.server} == {"got10k_test", "trackingnet"}
+
+
+def test_every_benchmark_knows_how_many_sequences_it_has() -> None:
+    expected = {name: benchmark.expected for name, benchmark in BENCHMARKS.items()}
+    assert [name for name, count in expected.items() if count is None] == ["own"]
+    listed = {name: names for name in BENCHMARKS if (names := known_names(name))}
+    assert {name: expected[name] for name in listed} == {name: len(names) for name, names in listed.items()}
+    assert {name: expected[name] for name in expected.keys() - listed.keys()} == {"own": None, "dtb70": 70, "itb": 180}
+
+
+def test_fewer_sequences_than_a_benchmark_has_are_a_part_of_it() -> None:
+    assert part_in_words("dtb70", 2) == "2 of 70 sequences" and part_in_words("dtb70", 70) == ""
+    assert part_in_words("own", 2) == "" and part_in_words("own", 2, 3) == "2 of 3 sequences"
+    assert part_in_words("dtb70", 70, 71) == "70 of 71 sequences"
+    assert named_part("dtb70", "2 of 70 sequences") == "part of dtb70 (2 of 70 sequences)"
+    assert named_part("dtb70", "") == "dtb70"
 
 
 def test_two_benchmarks_of_one_dataset_share_its_root() -> None:
@@ -70,3 +96,25 @@ def test_what_is_damaged_does_not_take_the_rest_with_it(toy_got10k, tmp_path) ->
     (root / "val" / "list.txt").unlink()
     with pytest.raises(ValueError, match=r"list\.txt"):
         read_what_is_readable("got10k_val", root, tmp_path)
+
+
+def test_sequences_whose_results_would_meet_are_refused_also_where_one_cannot_be_read(tmp_path) -> None:
+    for name in ("car", "car_time", "bus"):
+        folder = tmp_path / "own" / name
+        write_boxes(folder / "groundtruth.txt", write_frames(folder, "%04d.jpg", 1, 3))
+    refused = "own: results of the sequences car and car_time would be written to the same files; rename car_time"
+    for read in (read_benchmark, read_what_is_readable):
+        with pytest.raises(ValueError, match=refused):
+            read("own", tmp_path / "own", tmp_path)
+    (tmp_path / "own" / "bus" / "groundtruth.txt").write_text("damaged")
+    with pytest.raises(ValueError, match=refused):
+        read_what_is_readable("own", tmp_path / "own", tmp_path)
+    (tmp_path / "own" / "car_time").rename(tmp_path / "own" / "car_at_night")
+    readable = read_what_is_readable("own", tmp_path / "own", tmp_path)
+    assert [sequence.name for sequence in readable.sequences] == ["car", "car_at_night"]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_no_two_sequences_of_a_benchmark_meet_even_where_a_is_a_large_a(name: str) -> None:
+    known = known_names(name) or ()
+    assert list(find_meeting(one.casefold() for one in known)) == []

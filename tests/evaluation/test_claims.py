@@ -207,15 +207,22 @@ def test_a_name_goes_on_from_one_to_the_next_though_some_die(tmp_path: Path, mon
 
 def test_a_block_waits_for_the_one_that_holds_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Claims(tmp_path) as claims:
-        claims.take("manifest.json")
-        threading.Timer(0.1, claims.release, ["manifest.json"]).start()
+        claims.take(".manifest.json")
+        threading.Timer(0.1, claims.release, [".manifest.json"]).start()
         with holding(tmp_path, "manifest.json"):
             assert claims._tokens == {}
-        claims.take("manifest.json")
+        claims.take(".manifest.json")
         monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.1)
         held = pytest.raises(ClaimError, match=f"manifest.json.claim: held by process {os.getpid()} on ")
         with held, holding(tmp_path, "manifest.json"):
             pytest.fail("two at once")
+
+
+def test_a_block_does_not_wait_for_a_sequence_that_is_named_as_the_file(tmp_path: Path) -> None:
+    with Claims(tmp_path) as claims:
+        claims.take("failures.log")
+        with holding(tmp_path, "failures.log"):
+            assert claims._tokens.keys() == {"failures.log"}
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

@@ -113,6 +113,12 @@ def test_curves_are_those_of_the_set_with_the_score_that_is_read_off(comparison:
     assert [view["curves"]["success"]["lines"][0] is None for view in views.values()] == [True, True, False]
 
 
+def test_a_part_of_a_benchmark_is_called_one(comparison: Comparison, tmp_path: Path) -> None:
+    assert data_of(comparison, tmp_path)["title"] == "part of got10k_val (6 of 180 sequences)"
+    own = replace(comparison, benchmark="own")
+    assert data_of(own, tmp_path)["title"] == "own"
+
+
 def test_what_a_protocol_could_not_score_or_changed_is_told_under_that_protocol(
     comparison: Comparison, tmp_path: Path
 ) -> None:
@@ -145,6 +151,14 @@ def test_names_break_out_of_nothing(comparison: Comparison, tmp_path: Path) -> N
     assert data["trackers"][2]["label"] == EVIL and data["sequences"][3] == EVIL
     assert data["warnings"] == [f"swept on a test set {EVIL}"]
     assert not set("<>&") & set(reader.inside["data"])
+
+
+def test_characters_that_a_browser_would_obey_or_not_show_are_escapes(comparison: Comparison, tmp_path: Path) -> None:
+    name = "a\nb \x1b \u202e \udcd0"
+    first = replace(comparison.sequences[0], name=name)
+    changed = replace(comparison, sequences=(first, *comparison.sequences[1:]), warnings=(name,))
+    data = data_of(changed, tmp_path)
+    assert data["sequences"][0] == data["warnings"][0] == r"a\nb \x1b \u202e \udcd0"
 
 
 def test_the_page_stands_alone_and_says_so_to_the_browser(comparison: Comparison, tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from browser import ENTER, Browser, missing_browser, open_browser
 
-from lib.evaluation.comparison import Comparison
+from lib.evaluation.comparison import Comparison, Entry, Run
 from lib.evaluation.page import write_page
-from tests.evaluation.toy_comparison import EVIL, PROTOCOLS, toy_comparison
+from lib.evaluation.scoring import annotation_of, score_set
+from tests.evaluation.toy_comparison import EVIL, PROTOCOLS, drifting, toy_comparison
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing_browser()), reason=missing_browser() or "there is one")]
 FIRST, SECOND = "#benchmark-0", "#benchmark-1"
@@ -158,12 +160,33 @@ def test_names_and_settings_are_read_as_they_are_and_run_nothing(shown: Browser)
     assert any(EVIL.replace('"', '\\"') in text for text in shown.texts(f"{FIRST} pre"))
 
 
+def test_a_part_of_a_benchmark_is_called_one(shown: Browser) -> None:
+    assert shown.texts("h2") == ["part of got10k_val (6 of 180 sequences)", "part of nfs (6 of 100 sequences)"]
+    assert shown.texts("nav a") == shown.texts("h2")
+
+
+def test_a_sequence_may_be_named_as_what_every_object_of_javascript_has(
+    window: Browser, comparisons: list[Comparison], tmp_path: Path
+) -> None:
+    names = ["__proto__", "constructor", "toString"]
+    sequences = tuple(replace(one, name=name) for one, name in zip(comparisons[0].sequences, names, strict=False))
+    annotations = [annotation_of(sequence, "got10k_val") for sequence in sequences]
+    run = Run(score_set("toy", "got10k_val", annotations, drifting(0.1), PROTOCOLS), "raw", "a toy")
+    comparison = replace(comparisons[0], sequences=sequences, entries=(Entry("toy", (run,)),), attributes={})
+    file = tmp_path / "page.html"
+    write_page([comparison], file)
+    window.open(file)
+    assert sorted(window.texts(f"{FIRST} .card strong")) == names
+    assert window.texts(f"{FIRST} .card .none") == ["no picture kept"] * 3
+    assert window.console() == [] and window.requests() == [file.as_uri()]
+
+
 def test_errors_and_notes_stand_under_their_protocol(shown: Browser) -> None:
     summaries = shown.texts(f"{FIRST} summary")
     assert "first box: not scored by protocol pytracking (1)" in summaries
     choose(shown, "protocol", "trackingnet")
     summaries = shown.texts(f"{FIRST} summary")
-    assert "first box: rows changed by the rule of protocol trackingnet (2)" in summaries
+    assert "first box: changed by the rule of protocol trackingnet (2)" in summaries
     assert not any("not scored" in text for text in summaries)
 
 

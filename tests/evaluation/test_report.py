@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lib.data.datasets.registry import find_dataset
 from lib.data.types import Sequence
 from lib.evaluation.baselines import StaticEngine
 from lib.evaluation.benchmarks import BENCHMARKS
@@ -51,7 +52,8 @@ def test_scores_are_the_benchmarks_protocols_own(tmp_path: Path, sequences: list
     assert list(score.by_sequence().values()) == [protocol.values(entry) for entry in curves]
     assert not score.errors
     numbers = [word for name, value in score.values.items() for word in (name, f"{100 * value:.2f}")]
-    assert table([score]).splitlines()[1].split() == [benchmark, folder.path.name, score.protocol, *numbers, "3/3"]
+    row = table([score]).splitlines()[1].split()
+    assert row[: len(numbers) + 4] == [benchmark, folder.path.name, score.protocol, *numbers, "3/3"]
 
 
 def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
@@ -59,9 +61,10 @@ def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
 ) -> None:
     folder = open_toy(tmp_path, "otb")
     track(sequences[:2], folder)
-    spoilt = replace(sequences[1], boxes=sequences[1].boxes.copy())
-    spoilt.boxes[2] = np.nan
-    score = score_benchmark("otb", [sequences[0], spoilt, sequences[2]], folder)
+    rows = folder.boxes(sequences[1])
+    rows[2] = np.nan
+    np.savetxt(folder.path / "s1.txt", rows, delimiter=",")
+    score = score_benchmark("otb", sequences, folder)
     assert score.values == {}
     assert list(score.errors) == ["s1", "s2"]
     assert list(score.by_sequence()) == ["s0"]
@@ -69,10 +72,10 @@ def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
     assert "s1" not in score.scores.errors("trackingnet")
     assert all("s2" in score.scores.errors(name) for name in PROTOCOLS)
     text = table([score, score_benchmark("otb", sequences[:1], folder)]).splitlines()
-    assert text[1].endswith("-           1/3") or text[1].split()[-2:] == ["-", "1/3"]
-    assert text[2].endswith("1/1")
+    assert text[1].split()[3:5] == ["-", "1/3"]
+    assert text[2].endswith("1/1 (part: 1 of 100 sequences)")
     assert any("INCOMPLETE, 2 of 3 sequences failed: the pytracking protocol gives no score" in line for line in text)
-    assert any("FAILED s1: the annotation has a box that is not a number" in line for line in text)
+    assert any("FAILED s1: a predicted box is not a number" in line for line in text)
     assert any("FAILED s2: " in line and "s2.txt" in line for line in text)
 
 
@@ -100,7 +103,8 @@ def test_the_servers_benchmark_is_only_checked_to_be_complete(
     assert score.scores is None and score.values == {}
     assert list(score.errors) == ["s2"]
     text = table([score])
-    assert text.splitlines()[1].split()[2:] == [BENCHMARKS[benchmark].protocol, "-", "2/3"]
+    assert text.splitlines()[1].split()[2:5] == [BENCHMARKS[benchmark].protocol, "-", "2/3"]
+    assert f"PART, 3 of {BENCHMARKS[benchmark].expected} sequences: not the whole set" in text
     assert f"{BENCHMARKS[benchmark].server} scores these results" in text
     assert score.as_dict()["scored_by"] == BENCHMARKS[benchmark].server
 
@@ -133,3 +137,48 @@ def test_a_sequence_with_its_first_frame_annotated_only_is_tracked_and_not_score
     assert "1 of 2 sequences have their first frame annotated only: they are tracked, not scored" in table([score])
     alone = score_benchmark("own", [given, replace(given, name="missing")], folder)
     assert alone.values == {} and list(alone.errors) == ["missing"]
+
+
+def test_a_part_of_a_benchmark_is_called_one_beside_its_number_and_below(
+    tmp_path: Path, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_toy(tmp_path, "dtb70")
+    track(sequences, folder)
+    score = score_benchmark("dtb70", sequences, folder)
+    assert (score.part, score.others, score.as_dict()["part"]) == ("3 of 70 sequences", (), "3 of 70 sequences")
+    _, row, note = table([score]).splitlines()
+    assert row.endswith("3/3 (part: 3 of 70 sequences)")
+    assert note == f"dtb70 {folder.path.name}: PART, 3 of 70 sequences: not the whole set"
+    monkeypatch.setitem(find_dataset("dtb70").expected, "test", 3)
+    whole = score_benchmark("dtb70", sequences, folder)
+    assert whole.values == score.values and whole.part == "" == whole.as_dict()["part"]
+    assert "part" not in table([whole]).lower()
+
+
+def test_own_data_are_whole_unless_sequences_are_left_out_or_gone(tmp_path: Path, sequences: list[Sequence]) -> None:
+    folder = open_toy(tmp_path, "own")
+    track(sequences, folder)
+    whole = score_benchmark("own", sequences, folder)
+    assert (whole.part, whole.others) == ("", ()) and "PART" not in table([whole])
+    chosen = score_benchmark("own", sequences[:1], folder, left_out=["s1", "s2"])
+    gone = score_benchmark("own", sequences[:1], folder, {"s2": "no such file"})
+    assert (chosen.part, chosen.others) == ("1 of 3 sequences", ("s1", "s2"))
+    assert (gone.part, gone.others) == ("2 of 3 sequences", ("s1",))
+    for score, others in ((chosen, "s1, s2"), (gone, "s1")):
+        note = f"PART, {score.part}: not the whole set, without {others}; score.json is left alone"
+        assert note in table([score])
+
+
+def test_frames_that_a_protocol_takes_as_invalid_are_counted_below_the_table_and_in_json(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    folder = open_toy(tmp_path, "otb")
+    at_border = [replace(each, boxes=each.boxes.copy()) for each in sequences]
+    at_border[0].boxes[1:3, 0] = 0
+    at_border[2].boxes[4, 1] = -2
+    track(at_border, folder)
+    score = score_benchmark("otb", at_border, folder)
+    what = "frame(s) taken as invalid, as the annotated x or y is 0 or less"
+    assert f"protocol pytracking, by its own rule: 3 {what}, in 2 sequence(s): s0, s2" in table([score])
+    kept = {name: entry["notes"] for name, entry in score.as_dict()["sequences"].items()}
+    assert [kept[name].get("pytracking") for name in ("s0", "s1", "s2")] == [[f"2 {what}"], None, [f"1 {what}"]]

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.results import ResultsError, ResultsFolder, open_results, parse_rows, read_rows
+from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
 from lib.inference.tracks import Track
+from lib.runtime.checkpoint import checksum_of
 
 MakeSequence = Callable[..., Sequence]
 
@@ -74,6 +75,25 @@ def test_another_checkpoint_or_setting_gets_another_folder(tmp_path: Path) -> No
     assert open_toy(tmp_path, twin, threshold=0.0).path.name == f"twin-{digests[0]}"
 
 
+def test_results_state_the_checksum_of_their_checkpoint(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(tmp_path, "w.safetensors", b"abc")
+    folder = open_toy(tmp_path, checkpoint)
+    assert folder.path.name.startswith("w-")
+    assert folder.checksum() == checksum_of(checkpoint)
+    assert open_toy(tmp_path, None).checksum() is None
+
+
+@pytest.mark.parametrize("levels", [500, 200_000])
+def test_a_manifest_nested_without_end_is_one_line(tmp_path: Path, levels: int) -> None:
+    folder = open_toy(tmp_path, None)
+    for text in ('{"runs": ' + "[" * levels + "]" * levels + "}", '{"a":' * levels):
+        (folder.path / "manifest.json").write_text(text)
+        for read in (folder.manifest, lambda: open_toy(tmp_path, None)):
+            with pytest.raises(ResultsError, match="manifest.json: cannot be read .*; move its folder away") as error:
+                read()
+            assert "\n" not in str(error.value)
+
+
 def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path, "last.pth", b"abc")
     settings = {"test": {"window": "none"}, "model": {"division": {"threshold": 0.4}}, "sizes": (1, 2)}
@@ -111,7 +131,7 @@ def test_a_folder_of_other_settings_is_never_reused(tmp_path: Path) -> None:
             open_toy(tmp_path, None, threshold=0.0)
 
 
-@pytest.mark.parametrize("damage", ["shorter", "longer", "torn", "empty", "letters", "binary"])
+@pytest.mark.parametrize("damage", ["shorter", "longer", "torn", "in a number", "no end", "empty", "letters", "binary"])
 def test_a_damaged_box_file_is_not_finished(tmp_path: Path, make_sequence: MakeSequence, damage: str) -> None:
     sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
     folder.write(sequence, track_of(sequence))
@@ -121,6 +141,8 @@ def test_a_damaged_box_file_is_not_finished(tmp_path: Path, make_sequence: MakeS
         "shorter": "".join(lines[:3]),
         "longer": "".join([*lines, lines[0]]),
         "torn": "".join(lines)[:-30],
+        "in a number": "".join(lines)[:-3],
+        "no end": "".join(lines)[:-1],
         "empty": "",
         "letters": "".join(lines[:3]) + "a,b,c,d\n",
         "binary": b"\xff\xfe\x00",
@@ -140,39 +162,6 @@ def test_results_of_other_data_under_the_same_name_are_not_finished(
     other = replace(sequence, boxes=sequence.boxes + [0, 0.5, 0, 0])
     assert folder.is_finished(sequence)
     assert not folder.is_finished(other)
-
-
-@pytest.mark.parametrize("separator", [",", "\t", " ", ", ", "   "])
-def test_rows_may_be_separated_as_other_code_does(tmp_path: Path, separator: str) -> None:
-    rows = [[1, 2.5, -3, 4e1], [5, 6, float("nan"), 8]]
-    (tmp_path / "rows.txt").write_text("\n".join(separator.join(map(str, row)) for row in rows))
-    np.testing.assert_array_equal(read_rows(tmp_path / "rows.txt", columns=4), rows)
-
-
-def test_lines_read_at_once_and_one_by_one_are_the_same_numbers() -> None:
-    """A comma and a blank in one line of the file make all of it be read the slow way."""
-    rows = np.random.default_rng(0).normal(0, 1e3, (50, 4)).astype(np.float32)
-    rows[3, 1], rows[7, 2] = np.nan, -np.inf
-    text = "".join(",".join(repr(float(value)) for value in row) + "\n" for row in rows)
-    whole = parse_rows(text, 4, "a.txt")
-    assert whole.dtype == np.float64
-    np.testing.assert_array_equal(whole, rows)
-    np.testing.assert_array_equal(parse_rows(text + "1,2 3,4\n", 4, "a.txt"), [*rows, [1, 2, 3, 4]])
-    np.testing.assert_array_equal(parse_rows(text, None, "a.txt"), rows)
-
-
-@pytest.mark.parametrize(("text", "columns", "reason"), [
-    ("1,2,3,4\n1,2,3\n", 4, "line 2 is '1,2,3', not 4 numbers"),
-    ("1 2 3\n1 2 3 4 5\n", 4, "line 1 is '1 2 3', not 4 numbers"),
-    ("1,,2 3,4\n", 4, "line 1"),
-    ("1\n2,3\n", None, "line 2 is '2,3', not 1 number"),
-    ("time\n", None, "line 1 is 'time', not 1 number"),
-    ("1_000\n", 1, "line 1"),
-    ("0x10\n", 1, "line 1"),
-])  # fmt: skip
-def test_the_first_line_that_is_something_else_is_named(text: str, columns: int | None, reason: str) -> None:
-    with pytest.raises(ResultsError, match=f"a.txt: {reason}"):
-        parse_rows(text, columns, "a.txt")
 
 
 def test_integers_are_written_on_request_beside_the_floats(tmp_path: Path, make_sequence: MakeSequence) -> None:
@@ -252,3 +241,35 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="paths.yaml"):
         open_toy(tmp_path / "file", None)
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_refused(tmp_path: Path, make_sequence: MakeSequence) -> None:
+    folder = open_toy(tmp_path, None)
+    most = os.pathconf(tmp_path, "PC_NAME_MAX") - len("_network_time.txt")
+    wide = "\u884c" * (most // 3)  # three bytes each
+    names = ["a", "a" * most, "a" * (most + 1), wide, wide + "\u4eba", "a" * 5000]
+    assert list(folder.refused(names)) == [names[2], names[4], names[5]]
+    assert folder.refused(names)[names[2]].startswith(f"its name has {most + 1} bytes, too many for files of results")
+    sequence = make_sequence(names[1])
+    folder.write(sequence, track_of(sequence))  # the longest that is not refused can be kept
+    folder.note_failure(names[1], "a reason", "")
+    assert folder.is_finished(sequence) and folder.failure(names[1]).reason == "a reason"
+
+
+def test_names_that_differ_in_what_the_disk_does_not_tell_apart_are_refused(tmp_path: Path) -> None:
+    names = ["Car", "car", "bus", "BUS_time", "caf\u00e9", "cafe\u0301", "one"]
+    folder = open_toy(tmp_path, None)
+    assert folder.refused(names) == {}
+    (folder.path / "MANIFEST.JSON").touch()  # as if this disk did not tell it from the manifest
+    assert sorted(folder.refused(names)) == sorted(names[:-1])
+    assert folder.refused(names[::2]) == {}
+
+
+def test_a_failure_is_lines_of_its_own_whatever_the_name(tmp_path: Path) -> None:
+    folder = open_toy(tmp_path, None)
+    name = "a\nb\x1b\udcd0"
+    folder.note_failure(name, "a reason\nin two", "a\n\x1btraceback")
+    lines = (folder.path / "failures.log").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(" ", 1)[1] == r"a\nb\x1b\udcd0: a reason\nin two"
+    assert lines[1:] == ["a", r"\x1btraceback", ""]
+    assert folder.failure(name).reason == "a reason\nin two"

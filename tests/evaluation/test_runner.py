@@ -68,6 +68,31 @@ def leftovers(folder: ResultsFolder) -> list[str]:
 # In this process
 
 
+def test_a_name_too_long_for_the_disk_costs_that_sequence_alone(
+    folder: ResultsFolder, sequences: list[Sequence]
+) -> None:
+    long = replace(sequences[1], name="s" * 250)
+    summary = run([sequences[0], long, *sequences[2:]], lambda most: StaticEngine(), folder)
+    assert statuses(summary) == ["tracked"] * 3 + ["failed"]
+    [failed] = summary.failed
+    assert failed.name == long.name and failed.reason.startswith("its name has 250 bytes, too many for files of")
+    assert "s" * 250 in (folder.path / "failures.log").read_text()
+    assert leftovers(folder) == [] and not list(folder.path.glob("*.failed"))
+
+
+def test_names_that_are_no_utf8_or_have_line_breaks_or_are_those_of_our_own_files(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], make_sequence: MakeSequence
+) -> None:
+    names = ["\udcd0\udcd0", "a\nb", "\x1b[31m", "manifest.json"]
+    renamed = [replace(sequence, name=name) for sequence, name in zip(sequences, names, strict=True)]
+    for status in ("tracked", "kept"):
+        assert statuses(run(renamed, lambda most: StaticEngine(), folder)) == [status] * 4
+    failing = make_sequence("failures.log", first=(10, 12, 16, 5))
+    text = run([failing], ToyEngine(tmp_path), folder, unreadable={"a\nb": "\x1b: no\nimages"}).text()
+    assert [line for line in text.splitlines() if "FAILED" in line][1:] == [r"FAILED a\nb: \x1b: no\nimages"]
+    assert leftovers(folder) == []
+
+
 @pytest.mark.parametrize("slots", [1, 3])
 def test_every_sequence_is_tracked_by_one_engine_the_longest_first(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], slots: int

@@ -109,6 +109,19 @@ def test_frames_and_first_boxes_come_from_the_disk(tmp_path):
     assert known["-Dz7OIf54b0_0"].frames == 4
 
 
+def test_a_lost_frame_keeps_a_submission_from_being_sent(tmp_path):
+    paths = Paths(data={"got10k": tmp_path / "got10k"}, cache=tmp_path / "cache")
+    write_got10k(tmp_path / "got10k", "test", [3, 5], first_box_only=True)
+    (tmp_path / "got10k" / "test" / SECOND / "00000003.jpg").unlink()
+    known = expected_sequences("got10k_test", paths)
+    assert (known[FIRST].frames, known[SECOND].frames) == (3, None)
+    files = {f"{SECOND}/{SECOND}_001.txt": b"1,2,3,4\n" * 4, f"{SECOND}/{SECOND}_time.txt": b"1\n" * 4}
+    check = check_files("got10k_test", "x", files, {SECOND: known[SECOND]})
+    [finding] = check.findings
+    assert not check.good and finding[:2] == ("faulty sequence", SECOND)
+    assert "00000004.jpg follows 00000002.jpg: 1 frame(s) of it are lost" in check.text()
+
+
 def test_without_the_dataset_the_names_alone_are_known_and_that_is_said(tmp_path, caplog):
     known = expected_sequences("trackingnet", Paths(cache=tmp_path))
     assert set(known) == set(official_names("trackingnet"))
@@ -350,6 +363,7 @@ def test_repetitions_of_got10k(tmp_path):
     (GOT, lambda text: text.replace("23.314", "1,1"), "wrong columns", "line 2 has 5 numbers, not 4"),
     (GOT, lambda text: text + "1,2,3,4\n", "wrong number of rows", "4 for 3 frames"),
     (VIDEO, lambda text: text[: text.index("\n")], "wrong number of rows", "1 for 3 frames"),
+    (GOT, lambda text: text[:-2], "line cut short", "line 3 is '"),
     (TIMES, lambda text: text + text, "wrong number of rows", "6 times for 3 frames"),
     (TIMES, lambda text: text.replace("0.1", "0.1,0.1"), "wrong columns", "line 1 has 2 numbers, not 1"),
     (TIMES, lambda text: text.replace("0.1", "-0.1", 1), "negative time", "line 1"),

@@ -52,8 +52,8 @@ def test_markdown():
         "Scores in percent\n\n"
         "| tracker | lasot, protocol lasot: AUC | lasot, protocol lasot: P | uav, protocol grm: AUC |\n"
         "|:--|--:|--:|--:|\n"
-        "| grm_vitb | **66.12** | 70.00 ± 1.23 | - |\n"
-        "| 100% & #1 | 64.00 | **70.04 [65.00, 75.00]** | nan |\n"
+        "| grm\\_vitb | **66.12** | 70.00 ± 1.23 | - |\n"
+        "| 100% &amp; #1 | 64.00 | **70.04 [65.00, 75.00]** | nan |\n"
         "\n- lasot, grm\\_vitb: a remark\n"
     )
     assert r"a\|b" in render(replace(TABLE, rows=(Row("a|b", TABLE.rows[0].cells),)), "markdown")
@@ -118,3 +118,39 @@ def test_percent(value, signed, text):
 def test_differences_have_a_sign():
     table = replace(TABLE, signed=True, rows=(Row("r", (Cell(0.012, None, -0.01, 0.03), Cell(-0.1), Cell(0.0))),))
     assert "+1.2 [-1.0, +3.0]" in render(table, "text") and "-10.0" in render(table, "text")
+
+
+EVIL = "=1+1\n\\input{evil}|<script>\x1b[2J\udcd0\u202e"
+
+
+def everywhere(name: str) -> Table:
+    """A table with a name in every place that takes one."""
+    cells = (Cell(-0.5), Cell(0.7))
+    columns = (Column(name, name), Column(name, "P"))
+    return Table("scores", name, name, columns, (Row(name, cells),), (name, name), (name,), best="column")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_name_adds_no_line_and_nothing_that_is_obeyed_in_any_format(form):
+    plain, text = render(everywhere("plain"), form), render(everywhere(EVIL), form)
+    assert len(text.splitlines()) == len(plain.splitlines())
+    assert text.encode() and all(line.isprintable() for line in text.split("\n"))
+    assert "x1b" in text
+
+
+def test_latex_takes_no_command_from_a_name():
+    live = [line for line in render(everywhere(EVIL), "latex").splitlines() if not line.startswith("% ")]
+    assert not any("\\input" in line or "|" in line for line in live)
+    assert sum("textbackslash{}input\\{evil\\}" in line for line in live) == 4
+
+
+def test_markdown_takes_no_html_from_a_name():
+    assert "<" not in render(everywhere(EVIL), "markdown")
+
+
+def test_no_cell_of_csv_is_a_formula_and_numbers_stay_numbers():
+    rows = list(csv.reader(io.StringIO(render(everywhere(EVIL), "csv"))))
+    assert [len(row) for row in rows] == [1, 3, 3]
+    assert rows[2][1:] == ["-50.0", "70.0"]
+    words = [*rows[0], *rows[1], rows[2][0]]
+    assert len(words) == 5 and not any(word[0] in "=+-@" for word in words)

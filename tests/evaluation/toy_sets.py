@@ -69,11 +69,16 @@ class ToyResults:
     manifest: dict[str, Any] | None = None
     benchmark: str = "otb"
     producer: str = "a toy"
+    found: tuple[str, ...] = ()
 
     @property
     def source(self) -> Path:
         """A path by its label."""
         return Path("/results") / self.label
+
+    def names(self) -> tuple[str, ...]:
+        """The sequences that there are results of."""
+        return self.found
 
     def mean_seconds(self) -> float | None:
         """As if it had been measured."""

@@ -19,7 +19,8 @@ from lib.data.types import Sequence
 from lib.evaluation.runner import run_trials
 from lib.inference.engine import Outcome, Take
 from lib.inference.tracks import Track, failure_of
-from lib.runtime.stop import Terminated, terminated_like_interrupted
+from lib.runtime.program import program
+from lib.runtime.stop import terminated_like_interrupted
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,12 @@ def accident(kind: int) -> None:
         time.sleep(0.1)
 
 
+@program()
 def main() -> int:
     """``toy_trackers.py JOB``: ``run_trials`` with the pickled words of the file JOB."""
     words = pickle.loads(Path(sys.argv[1]).read_bytes())
-    try:
-        with terminated_like_interrupted():
-            report = run_trials(**words, command=[__file__, *sys.argv[1:]])
-    except KeyboardInterrupt as stop:
-        return 143 if isinstance(stop, Terminated) else 130
+    with terminated_like_interrupted():
+        report = run_trials(**words, command=[__file__, *sys.argv[1:]])
     if report is not None:
         print("\n".join(summary.text() for summary in report.summaries), report.text(), sep="\n")
     return 0

@@ -177,9 +177,12 @@ def test_the_threshold_at_each_benchmark(name, benchmark):
 # Names, bases, overrides
 
 
-def test_a_name_a_path_and_a_slip():
+def test_a_name_a_path_and_a_slip(tmp_path, monkeypatch):
     assert load_config("grm_tiny") == load_config(EXPERIMENTS / "grm_tiny.yaml")
     assert find_experiment("grm_tiny") == EXPERIMENTS / "grm_tiny.yaml"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("base: grm_tiny\n")
+    assert find_experiment("~/mine.yaml") == tmp_path / "mine.yaml"
     with pytest.raises(ConfigError, match=r"^--config: grm_vit: no such experiment in .*; did you mean grm_vitb\?$"):
         load_config("grm_vit")
     with pytest.raises(ConfigError, match="^--config: zzz: no such experiment in .*; there are grm_tiny, grm_vitb, "):

@@ -26,6 +26,7 @@ def test_what_is_written_is_plain_and_needs_no_other_file(tmp_path, family):
     file = write_released(tmp_path / "released.pth.tar", family, weights, zipped=family != "transt")
     text = convert_checkpoint(file, str(tmp_path / "twin.yaml"), tmp_path / "new" / "plain.pth")
     assert text.startswith(f"{file}: {len(build_model(experiment).state_dict())} tensors taken")
+    assert f"\n{file}: sha256 {file_sha256(file)}\n" in text
     assert text.endswith(f"\n{tmp_path / 'new' / 'plain.pth'}: written, for {experiment.name}")
     (tmp_path / "twin.yaml").unlink()
     file_sum = file_sha256(file)
@@ -72,6 +73,9 @@ def test_nothing_is_written_of_a_file_that_does_not_fit(tmp_path, toy, released)
         convert_checkpoint(released, toy, tmp_path / "new" / "out.pth", ["model.backbone.width=48"])
     with pytest.raises(CheckpointError, match="released.pth.tar: holds no configuration; name it with --config"):
         convert_checkpoint(released, None, tmp_path / "new" / "out.pth")
+    with pytest.raises(CheckpointError, match="new: a folder; name a checkpoint in it"):
+        (tmp_path / "other" / "new").mkdir(parents=True)
+        convert_checkpoint(tmp_path / "other" / "new", toy, tmp_path / "new" / "out.pth")
     with pytest.raises(CheckpointError, match="absent.pth: no such checkpoint"):
         convert_checkpoint(tmp_path / "absent.pth", toy, tmp_path / "new" / "out.pth")
     assert not (tmp_path / "new").exists()

@@ -111,11 +111,13 @@ def manifests(paths: Paths) -> dict[float, dict]:
 
 
 def test_every_value_has_a_folder_a_line_and_scores(paths, words):
+    words["names"] = ()
     report, _, complete = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3:0.6:0.3"))
     assert complete
     assert sorted(manifests(paths)) == [0.3, 0.6]
     lines = report[report.index("\nsweep of ") :].splitlines()[1:]
-    assert lines[0] == f"sweep of {KEY}=0.3:0.6:0.3 on got10k_val, protocol got10k (%)"
+    part = "part of got10k_val (2 of 180 sequences)"
+    assert lines[0] == f"sweep of {KEY}=0.3:0.6:0.3 on {part}, protocol got10k (%)"
     assert lines[1].split() == ["value", "AO", "SR0.5", "SR0.75", "results"]
     assert [line.split()[0] for line in lines[2:4]] == ["0.3", "0.6"]
     file = Path(lines[5].removeprefix("kept in "))
@@ -132,6 +134,18 @@ def test_every_value_has_a_folder_a_line_and_scores(paths, words):
     # A validation set is there to be swept on.
     assert "WARNING" not in report
     assert kept["warning"] == ""
+
+
+def test_a_sweep_over_some_sequences_leaves_that_of_all_alone(paths, words):
+    sweep = parse_sweep(f"{KEY}=0.3,0.6")
+    evaluate_checkpoints(paths, **words | {"names": ()}, sweep=sweep)
+    kept = {file: file.read_bytes() for file in paths.output.rglob("*.json") if file.name != "manifest.json"}
+    assert len(kept) == 3, "a score of each value, and the sweep"
+    report, *_ = evaluate_checkpoints(paths, **words, sweep=sweep)
+    assert all(file.read_bytes() == content for file, content in kept.items())
+    assert f"\nsweep of {sweep.text} on part of got10k_val (1 of 180 sequences), protocol got10k (%)\n" in report
+    part = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json").read_text())
+    assert part["part"] == "1 of 180 sequences"
 
 
 def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
@@ -159,7 +173,7 @@ def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     lines = report[report.index("\nsweep of ") :].splitlines()[1:]
     assert lines[2].split()[:4] == ["0.3", "-", "-", "-"]
     assert f" with {KEY}=0.6 (some-" in lines[4]
-    kept = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}.json").read_text())
+    kept = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json").read_text())
     assert kept["tested"][0]["scores"]["got10k"] == {}
     assert list(kept["tested"][0]["errors"]) == words["names"]
     shutil.rmtree(paths.output)
@@ -204,14 +218,13 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
     assert {value: sweep_warning(manifest) for value, manifest in manifests(paths).items()} == {
         0.3: WARNING, 0.6: WARNING,
     }  # fmt: skip
-    file = paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}.json"
+    file = paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json"
     assert json.loads(file.read_text())["warning"] == WARNING
 
     # Whoever tests the best value by itself afterwards has seen all of them.
-    report, *_ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
+    report, [score], _ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
     assert f": WARNING: {WARNING}" in report
-    score = json.loads(next(paths.output.glob("toy/results/got10k_val/*/score.json")).read_text())
-    assert score["manifest"]["sweeps"] == [sweep.text]
+    assert score.as_dict()["manifest"]["sweeps"] == [sweep.text]
     # A value outside the sweep has not been chosen by it.
     report, *_ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.5"])
     assert "WARNING" not in report

@@ -11,12 +11,15 @@ from toy_experiment import write_experiment
 from lib.config.paths import Paths
 from lib.evaluation.baselines import StaticEngine
 from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.runner import Trial
+from lib.experiment import trained
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import track_and_score
 from lib.experiment.trained import evaluate_checkpoints, results_folder
-from lib.runtime.checkpoint import save_checkpoint
+from lib.runtime.checkpoint import CheckpointError, save_checkpoint
+from tests.evaluation.toy_sets import sequences
 
 BENCHMARK = "got10k_val"
 
@@ -57,6 +60,20 @@ def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, ch
     assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
 
 
+def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoint, monkeypatch):
+    """Its results would state the sha256 of the earlier one."""
+
+    def replacing(*words, **named):
+        results = results_folder(*words, **named)
+        model = build_model(load_experiment(file, ["seed=8"]))
+        save_checkpoint(checkpoint, {"model": model.state_dict()})
+        return results
+
+    monkeypatch.setattr(trained, "results_folder", replacing)
+    with pytest.raises(CheckpointError, match="some.pth: its sha256 is .* another file took its place"):
+        evaluate_checkpoints(paths, BENCHMARK, str(file), [checkpoint])
+
+
 def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
     def folders(*overrides: str) -> set[Path]:
         experiment = load_experiment(file, overrides)
@@ -75,6 +92,7 @@ def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
     assert [status.status for status in report.summaries[0].sequences] == ["tracked", "tracked"]
     kept = json.loads((folder.path / "score.json").read_text())
     assert kept == json.loads(json.dumps(score.as_dict()))
+    assert kept["part"] == "2 of 180 sequences"
     assert 0 < kept["scores"]["got10k"]["AO"] < 1
 
 
@@ -84,7 +102,36 @@ def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
     assert complete
     assert len(scores) == 1
     assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
-    assert report.splitlines()[-1].split()[-1] == "2/2"
-    report, _, complete = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
+    assert report.splitlines()[-2].endswith(" 2/2 (part: 2 of 180 sequences)")
+    [file] = paths.output.rglob("score.json")
+    before = file.read_bytes()
+    report, [score], complete = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
     assert complete
     assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report
+    assert report.splitlines()[-2].endswith(" 1/1 (part: 1 of 180 sequences)")
+    note = "PART, 1 of 180 sequences: not the whole set, without GOT-10k_Val_000001; score.json is left alone"
+    assert report.splitlines()[-1].endswith(f": {note}")
+    assert score.others == ("GOT-10k_Val_000001",) and file.read_bytes() == before
+    evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002", "GOT-10k_Val_000001"])
+    assert json.loads(file.read_text())["sequences"].keys() == {"GOT-10k_Val_000001", "GOT-10k_Val_000002"}
+
+
+def test_a_score_of_fewer_sequences_than_are_finished_is_not_kept(paths, file):
+    """Ways to have fewer: asking for some, a failure of all others before they were tracked, and data that are gone."""
+    videos = sequences(3)
+    folder = results_folder(paths, load_experiment(file), "own", None, "cpu", label="first_box")
+
+    def score(*chosen: int, **changed) -> tuple[BenchmarkScore, list[str] | None]:
+        trial = Trial([videos[number] for number in chosen], lambda most: StaticEngine(), folder, **changed)
+        _, [found] = track_and_score("own", [trial])
+        kept = folder.path / "score.json"
+        return found, sorted(json.loads(kept.read_text())["sequences"]) if kept.exists() else None
+
+    names = [video.name for video in videos]
+    found, kept = score(1, left_out=(names[0], names[2]))
+    assert (found.part, kept) == ("1 of 3 sequences", None)
+    assert score(0, 1, 2)[1] == names
+    for found, kept in (score(1, left_out=(names[0], names[2])), score(0, 1), score(0, left_out=names[1:2])):
+        assert found.part.endswith(" of 3 sequences") and kept == names
+    found, kept = score(0, 2, unreadable={names[1]: "no such file"})
+    assert (found.part, found.values, kept) == ("", {}, names)

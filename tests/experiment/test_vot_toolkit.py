@@ -104,6 +104,8 @@ def test_the_section_has_a_name_that_the_toolkit_takes(trax, tmp_path):
         ValueError, match=r"^--identifier: got 'a b'; the toolkit allows letters, digits, _ and - alone$"
     ):
         trackers_ini(choice, PROGRAM, "a b")
+    with pytest.raises(ValueError, match=r"a\\nb.* that trackers.ini cannot hold"):
+        trackers_ini(choice, Path("a\nb"))
 
 
 def test_what_would_stop_the_process_is_told_before_the_toolkit_starts_it(trax, tmp_path, checkpoint):

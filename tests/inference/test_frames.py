@@ -27,12 +27,27 @@ def write_video(file: Path, count: int) -> None:
 
 
 def test_a_folder_is_read_in_numeric_order_as_rgb(tmp_path: Path) -> None:
-    for i in (10, 9, 1, 2):
+    for i in (10, 9, 11, 8):
         cv2.imwrite(str(tmp_path / f"{i}.png"), shade(i))
+    (tmp_path / "._8.png").touch()
     (tmp_path / "groundtruth.txt").write_text("1,2,3,4\n")
     frames = list(read_frames(tmp_path))
-    for frame, i in zip(frames, (1, 2, 9, 10), strict=True):
+    for frame, i in zip(frames, (8, 9, 10, 11), strict=True):
         np.testing.assert_array_equal(frame, shade(i)[:, :, ::-1])
+
+
+@pytest.mark.parametrize(("name", "message"), [
+    ("3.jpg", "3.jpg and 3.png are one frame twice"),
+    ("6.png", "6.png follows 4.png: 1 frame"),
+    ("mask_1.png", "4.png or mask_1.png comes first is ambiguous"),
+])  # fmt: skip
+def test_a_folder_without_a_clear_order_is_an_error_before_the_first_frame(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    for file in ("1.png", "2.png", "3.png", "4.png", name):
+        (tmp_path / file).touch()
+    with pytest.raises(FrameError, match=f"^{tmp_path}: .*{message}"):
+        read_frames(tmp_path)
 
 
 def test_a_video_is_read_in_time_order_as_rgb(tmp_path: Path) -> None:

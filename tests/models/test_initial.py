@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import urllib.error
 from functools import partial
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from families import fresh, tiny
+from safetensors.torch import save_file
 from timm.models import VisionTransformer
 from torch import Tensor, nn
 
@@ -24,6 +26,8 @@ from lib.models.backbones.vit import Block, JointViT, ViTConfig
 from lib.models.base import TrackingModel
 from lib.models.initial import (
     INITIAL_WEIGHTS,
+    UNKNOWN,
+    InitialWeights,
     as_timm,
     check_initial,
     image_network,
@@ -191,11 +195,11 @@ class Clip(nn.Module):
 def test_clip_gives_the_same_tokens(tmp_path, form, small_images):
     network, images = randomised(Clip()), torch.randn(2, 3, 32, 32)
     if form == "TorchScript":
-        torch.jit.trace(network, images, check_trace=False).save(tmp_path / "ViT-B-16.pt")
+        torch.jit.trace(network, images, check_trace=False).save(tmp_path / "clip.pt")
     else:
-        saved(tmp_path, network.state_dict() if form == "state dict" else network.visual.state_dict(), "ViT-B-16.pt")
+        saved(tmp_path, network.state_dict() if form == "state dict" else network.visual.state_dict(), "clip.pt")
     model = Holder(SiameseViT(ViTConfig(style="clip", **SIZES))).eval()
-    report = load_initial(model, "ViT-B-16.pt", tmp_path)
+    report = load_initial(model, "clip.pt", tmp_path)
     torch.testing.assert_close(model.backbone(images), network(images)[:, 1:], atol=2e-5, rtol=1e-5)
     assert set(report.initialised) == {"box_head.weight", "box_head.bias"}
     text = {name for name in network.state_dict() if not name.startswith("visual.")}
@@ -308,7 +312,7 @@ def test_an_imagenet_resnet_fills_transts_backbone(tmp_path, monkeypatch):
     model = fresh(tiny("transt"))
     own = {name: torch.randn(value.shape) for name, value in model.backbone.state_dict().items()}
     whole = own | {"fc.weight": torch.zeros(3), "layer4.0.conv1.weight": torch.zeros(3)}
-    report = load_initial(model, saved(tmp_path, whole, "resnet50-0676ba61.pth"), tmp_path)
+    report = load_initial(model, saved(tmp_path, whole), tmp_path)
     assert report.dropped == ("fc.weight", "layer4.0.conv1.weight")
     assert all(torch.equal(value, own[name].to(value.dtype)) for name, value in model.backbone.state_dict().items())
     old = {name: value for name, value in whole.items() if not name.endswith("num_batches_tracked")}
@@ -466,6 +470,47 @@ def test_an_absent_file_says_where_it_comes_from(tmp_path, file):
         )
 
 
+@pytest.mark.parametrize("algorithm", ["sha256", "md5"])
+def test_a_file_of_the_table_is_compared_with_its_checksum(tmp_path, monkeypatch, algorithm):
+    name = saved(tmp_path, image_vit().state_dict(), "known.pth")
+    digest = hashlib.new(algorithm, (tmp_path / name).read_bytes()).hexdigest()
+    for checksum in (f"{algorithm} {digest}", f"{algorithm} {digest[:6]}..."):
+        monkeypatch.setitem(INITIAL_WEIGHTS, name, InitialWeights("https://a/known.pth", checksum))
+        assert f"checksum as published ({checksum.rstrip('.')})" in str(load_initial(holder(), name, tmp_path))
+    changed = bytearray((tmp_path / name).read_bytes())
+    changed[-1] ^= 1
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / name).write_bytes(changed)
+    for folder, given in ((tmp_path / "other", name), (tmp_path, f"other/{name}")):
+        with pytest.raises(CheckpointError, match=f"known.pth: its {algorithm} is .* should begin with {digest[:6]}:"):
+            load_initial(holder(), given, folder)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_checksum_that_nobody_publishes_is_unknown(tmp_path, monkeypatch, known):
+    name = saved(tmp_path, image_vit().state_dict())
+    if known:
+        monkeypatch.setitem(INITIAL_WEIGHTS, name, InitialWeights("https://a/weights.pth", UNKNOWN))
+    assert "checksum unknown, none is published" in str(load_initial(holder(), name, tmp_path))
+
+
+def test_safetensors_and_other_homes_of_a_file(tmp_path, monkeypatch):
+    weights = image_vit().state_dict()
+    (tmp_path / "home").mkdir()
+    save_file(weights, tmp_path / "home" / "w.safetensors")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    model = holder()
+    check_initial("~/w.safetensors", tmp_path)
+    load_initial(model, "~/w.safetensors", tmp_path)
+    assert equal_blocks(model, image_vit())
+
+
+def test_quantized_weights_are_refused(tmp_path):
+    weights = {name: value.to(torch.int8) for name, value in image_vit().state_dict().items()}
+    with pytest.raises(CheckpointError, match="of its weights are integers, as in a quantized network"):
+        load_initial(holder(), saved(tmp_path, weights), tmp_path)
+
+
 def test_the_table_for_readers_says_the_same():
     page = (REPOSITORY / "pretrained_models" / "README.md").read_text(encoding="utf-8")
     rows = {row[1].strip(" `"): row for row in (line.split("|") for line in page.splitlines()) if len(row) == 7}
@@ -561,7 +606,7 @@ def test_a_network_of_another_kind_is_refused(tmp_path, family):
 
 def test_files_without_weights_or_damaged_are_one_line(tmp_path):
     (tmp_path / "page.pth").write_text("<html>")
-    with pytest.raises(CheckpointError, match="model.pretrained: page.pth: .*not a whole checkpoint"):
+    with pytest.raises(CheckpointError, match="model.pretrained: page.pth: .*no checkpoint but a saved web page"):
         load_initial(holder(), "page.pth", tmp_path)
     with pytest.raises(CheckpointError, match="holds no weights"):
         load_initial(holder(), saved(tmp_path, {"epoch": 3}), tmp_path)

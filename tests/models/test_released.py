@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 import torch
 from families import fresh, tiny
 from reference_weights import filled_state_dict
 from released_files import TABLES, published_weights, write_released
+from safetensors.torch import save_file
 
 from lib.config.schema import ConfigError
 from lib.models.base import TrackingModel
 from lib.models.released import find_weights, load_file, load_released, read_table, renamed
-from lib.runtime.checkpoint import CheckpointError, save_checkpoint
+from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
 from lib.runtime.unpickling import read_inert
 
 FAMILIES = pytest.mark.parametrize("family", TABLES)
@@ -88,6 +90,65 @@ def test_every_wrapping_gives_the_same_weights(tmp_path, family, wrapper, prefix
     load_file(loaded, tmp_path / "x.pth")
     load_released(expected, weights)
     assert equal(loaded, expected)
+
+
+@pytest.mark.parametrize(
+    "worn",
+    [
+        "_orig_mod.{}",
+        "module._orig_mod.{}",
+        "_orig_mod.module.{}",
+        "module.module.{}",
+        "_fsdp_wrapped_module._checkpoint_wrapped_module.{}",
+    ],
+)
+def test_what_torch_adds_to_names_is_taken_off(tmp_path, worn, models):
+    own = {name: value + 1 for name, value in models["grm"].state_dict().items()}
+    save_checkpoint(tmp_path / "x.pth", {"net": {worn.format(name): value for name, value in own.items()}})
+    loaded = fresh(tiny("grm"))
+    load_file(loaded, tmp_path / "x.pth")
+    assert all(torch.equal(value, own[name]) for name, value in loaded.state_dict().items())
+
+
+def test_what_torch_adds_inside_names_is_taken_off(tmp_path, models):
+    """As of a network whose backbone alone is compiled and each of whose blocks is computed again."""
+    own = {name: value + 1 for name, value in models["grm"].state_dict().items()}
+    worn = {
+        re.sub(
+            r"blocks\.(\d+)\.",
+            r"blocks.\1._checkpoint_wrapped_module.",
+            name.replace("backbone.", "backbone._orig_mod."),
+        ): value
+        for name, value in own.items()
+    }
+    assert sum("blocks.0._checkpoint" in name for name in worn) > 3
+    save_checkpoint(tmp_path / "x.pth", worn)
+    loaded = fresh(tiny("grm"))
+    load_file(loaded, tmp_path / "x.pth")
+    assert all(torch.equal(value, own[name]) for name, value in loaded.state_dict().items())
+    save_checkpoint(tmp_path / "x.pth", {"module.a": torch.zeros(1), "a": torch.ones(1)})
+    with pytest.raises(CheckpointError, match="x.pth: two of its weights are called a without module, _orig_mod"):
+        load_file(loaded, tmp_path / "x.pth")
+
+
+@FAMILIES
+def test_safetensors_load_as_torch_files_do(tmp_path, family, models):
+    weights = published_weights(models[family])
+    save_file({f"_orig_mod.{name}": value.contiguous() for name, value in weights.items()}, tmp_path / "x.safetensors")
+    loaded, expected = fresh(tiny(family)), fresh(tiny(family))
+    load_file(loaded, tmp_path / "x.safetensors")
+    load_released(expected, weights)
+    assert equal(loaded, expected)
+
+
+def test_a_file_of_another_checksum_is_refused(tmp_path, models):
+    save_checkpoint(tmp_path / "x.pth", models["grm"].state_dict())
+    loaded, checksum = fresh(tiny("grm")), checksum_of(tmp_path / "x.pth")
+    load_file(loaded, tmp_path / "x.pth", checksum=checksum)
+    save_checkpoint(tmp_path / "x.pth", {name: value + 1 for name, value in models["grm"].state_dict().items()})
+    with pytest.raises(CheckpointError, match=f"x.pth: its sha256 is .* should begin with {checksum[7:]}"):
+        load_file(loaded, tmp_path / "x.pth", checksum=checksum)
+    assert equal(loaded, models["grm"])
 
 
 @FAMILIES

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import resource
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -70,7 +72,7 @@ def test_a_changed_byte_is_noticed(path):
     content[place + 2] ^= 1
     path.write_bytes(content)
     torch.load(path, weights_only=True)  # torch alone does not notice
-    with pytest.raises(CheckpointError, match="checksum") as error:
+    with pytest.raises(CheckpointError, match="CRC") as error:
         read_checkpoint(path)
     assert str(path) in one_line(error)
 
@@ -91,6 +93,38 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
         read_checkpoint(tmp_path / "bad.pth")
     assert "bad.pth" in one_line(error)
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"step": "7"}, {"model": [1]}, {"optimizer": None}, {"format": "1\n" * 999}, {"experiment": 3}]
+)
+def test_a_checkpoint_of_other_types_is_one_line(tmp_path, change):
+    save_checkpoint(tmp_path / "odd.pth", CONTENT | change)
+    with pytest.raises(CheckpointError, match="not a training checkpoint of this project") as error:
+        read_training_checkpoint(tmp_path / "odd.pth")
+    assert len(one_line(error)) < 400
+
+
+def test_a_key_of_many_levels_is_one_line(tmp_path):
+    """Hashing it would end the process."""
+    with zipfile.ZipFile(tmp_path / "deep.pth", "w") as archive:
+        archive.writestr("x/data.pkl", b"})" + b"\x85" * 300_000 + b"Ns.")
+    with pytest.raises(CheckpointError, match="deep.pth: not a whole checkpoint .*keys are no plain values") as error:
+        read_training_checkpoint(tmp_path / "deep.pth")
+    one_line(error)
+
+
+def test_a_changed_directory_loads_no_memory_that_was_never_written(path):
+    """torch takes an entry whose attributes say that it is a folder for one without bytes, and reads none."""
+    content = bytearray(path.read_bytes())
+    entries = [found.start() for found in re.finditer(b"PK\x01\x02", content)]
+    assert len(entries) > 4
+    for entry in entries:
+        for place in range(entry + 38, entry + 42):
+            changed = bytearray(content)
+            changed[place] ^= 0x10
+            path.write_bytes(changed)
+            assert same(read_training_checkpoint(path), CONTENT)
 
 
 def test_torch_files_from_elsewhere(tmp_path):
@@ -146,5 +180,29 @@ def test_weights_of_another_model_are_reported():
     for part in ("other.pth", "1 missing: bias", "1 unexpected: scale", "weight (4, 2) where the model has (3, 2)"):
         assert part in message
     assert torch.equal(model.weight, before)
+    with pytest.raises(CheckpointError, match="1 no tensors: bias"):
+        load_weights(model, {"weight": torch.zeros(3, 2), "bias": [0, 0, 0]}, Path("other.pth"))
     load_weights(model, {"weight": torch.zeros(3, 2), "bias": torch.ones(3)}, Path("own.pth"))
     assert model.weight.sum() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64, torch.bool])
+def test_integers_are_no_weights(dtype):
+    """torch would copy the whole numbers of a quantized network as if they were its weights."""
+    model = nn.Linear(2, 3)
+    before = model.weight.clone()
+    weights = {"weight": torch.ones(3, 2).to(dtype), "bias": torch.ones(3)}
+    with pytest.raises(CheckpointError, match="small.pth: 1 of its weights are integers.*weight u?(int|bool)") as error:
+        load_weights(model, weights, Path("small.pth"))
+    assert "take its weights in floating point" in one_line(error)
+    assert torch.equal(model.weight, before)
+
+
+def test_other_floating_point_and_counts_are_converted():
+    model = nn.BatchNorm1d(2)
+    weights = {
+        name: value.half() if value.is_floating_point() else value.int() for name, value in model.state_dict().items()
+    }
+    load_weights(model, weights | {"weight": torch.full((2,), 0.5, dtype=torch.float64)}, "a.pth")
+    assert torch.equal(model.weight, torch.full((2,), 0.5))
+    assert model.num_batches_tracked.dtype == torch.int64

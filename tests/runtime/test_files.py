@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from lib.runtime.files import file_sha256, replacing, write_text
+from lib.runtime.files import file_sha256, replacing, utf8_name, write_text
 
 
 def test_whole_content_takes_the_place_of_the_earlier(tmp_path):
@@ -25,12 +29,46 @@ def test_a_failure_leaves_the_earlier_file_alone(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]
 
 
-def test_what_a_killed_process_left_is_overwritten(tmp_path):
+def test_what_a_killed_process_left_is_removed_but_not_what_another_is_writing(tmp_path):
+    path, own = tmp_path / "scores.txt", tmp_path / "notes.tmp"
+    (tmp_path / ".0123456789ab.tmp").write_text("left over")
+    own.write_text("of the user")
+    with replacing(path) as first:
+        first.write(b"first")
+        with replacing(path) as second:
+            second.write(b"second")
+            assert len(list(tmp_path.glob(".*.tmp"))) == 2
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert {file.name for file in tmp_path.iterdir()} == {"scores.txt", "notes.tmp"}
+
+
+def test_a_folder_that_is_not_there_is_named_with_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone/scores.txt"), replacing(tmp_path / "gone" / "scores.txt"):
+        raise AssertionError
+
+
+def test_the_longest_name_of_a_disk_can_be_written(tmp_path):
+    write_text(tmp_path / ("a" * 255), "text")
+    assert [len(file.name) for file in tmp_path.iterdir()] == [255]
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from lib.runtime.files import replacing
+for _ in range(100):
+    with replacing(Path(sys.argv[1])) as file:
+        file.write(sys.argv[2].encode() * 10_000)
+"""
+
+
+def test_writers_at_once_each_leave_a_whole_file(tmp_path):
     path = tmp_path / "scores.txt"
-    (tmp_path / "scores.txt.tmp").write_text("left over, and longer than the new content")
-    with replacing(path) as file:
-        file.write(b"new")
-    assert path.read_text() == "new"
+    started = [subprocess.Popen([sys.executable, "-c", WRITE, path, letter]) for letter in "abc"]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    content = path.read_text()
+    assert len(content) == 10_000 and len(set(content)) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]
 
 
@@ -45,3 +83,14 @@ def test_text_makes_its_folder_and_a_refusal_names_the_file(tmp_path):
 def test_sha256(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert file_sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("name", ["\u884c", "\udcd0"])
+def test_a_folder_has_a_name_in_utf8(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a").write_text("b")
+    with utf8_name(folder) as other:
+        assert other.encode() and Path(other, "a").read_text() == "b"
+    assert (other == str(folder)) == (name == "\u884c")
+    assert Path(other, "a").exists() == (name == "\u884c"), "its descriptor is closed"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,12 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+from family_tree import family
 
 PROGRAM = """
 import os, signal, sys, time
 from pathlib import Path
+from lib.runtime.launch import end_with_launcher
 rank, folder, what = int(os.environ["RANK"]), Path(sys.argv[1]), sys.argv[2]
 assert os.environ["WORLD_SIZE"] == "2" and os.environ["OMP_NUM_THREADS"]
+end_with_launcher()
 if what in ("wait", "stubborn"):
     def stop(number, frame):
         (folder / f"told{rank}").touch()
@@ -31,14 +35,16 @@ if rank == 1:
 """
 
 
-def start(tmp_path, what: str, before: str = "pass") -> subprocess.Popen:
-    (tmp_path / "program.py").write_text(PROGRAM)
+def start(
+    tmp_path, what: str, before: str = "pass", mark: dict[str, str] | None = None, program: str = PROGRAM
+) -> subprocess.Popen:
+    (tmp_path / "program.py").write_text(program)
     launcher = (
         f"{before}\nimport sys, logging; from lib.runtime.launch import launch; logging.basicConfig()\n"
         "sys.exit(launch(2, sys.argv[1:]))"
     )
     command = [sys.executable, "-c", launcher, str(tmp_path / "program.py"), str(tmp_path), what]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | (mark or {}))
 
 
 @pytest.mark.slow
@@ -73,6 +79,49 @@ def test_a_second_interrupt_ends_them_at_once(tmp_path):
         errors = launcher.communicate(timeout=40)[1]
     assert launcher.returncode == 128 + signal.SIGINT, errors
     assert not list(tmp_path.glob("saved*"))
+
+
+@pytest.mark.slow
+def test_processes_whose_launcher_is_killed_save_and_end(tmp_path):
+    with family() as (mark, members), start(tmp_path, "wait", mark=mark) as launcher:
+        wait_for(launcher, tmp_path, "started")
+        assert len(members.alive()) == 3
+        launcher.kill()
+        launcher.communicate(timeout=20)
+        members.await_end()
+    assert len(list(tmp_path.glob("saved*"))) == 2
+
+
+LISTENERS = """
+import os, sys
+from pathlib import Path
+import torch
+import torch.distributed as dist
+dist.init_process_group("gloo")
+dist.all_reduce(torch.ones(1))
+mine = set()
+for process in (os.getpid(), os.getppid()):
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        if file.is_symlink():  # the listing's own is gone by now
+            mine.add(os.readlink(file))
+for kind in ("tcp", "tcp6"):
+    for line in Path(f"/proc/net/{kind}").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and f"socket:[{fields[9]}]" in mine:
+            Path(sys.argv[1], f"listens-{fields[1]}").touch()
+dist.barrier()
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="sockets are looked for where Linux lists them")
+def test_nothing_listens_beyond_the_loopback(tmp_path):
+    with start(tmp_path, "", program=LISTENERS) as launcher:
+        errors = launcher.communicate(timeout=60)[1]
+    assert launcher.returncode == 0, errors
+    addresses = [path.name.partition("-")[2].partition(":")[0] for path in tmp_path.glob("listens-*")]
+    assert addresses and set(addresses) == {"0100007F"}, "127.0.0.1, as the kernel writes it"
 
 
 @pytest.mark.slow

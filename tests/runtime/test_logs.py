@@ -52,3 +52,19 @@ def test_the_main_process_tells_and_the_others_only_warn(tmp_path, capsys, resto
     written = capsys.readouterr().err
     assert "hello" not in written
     assert "[process 2] WARNING careful" in written
+
+
+def test_a_message_is_one_line_whatever_name_is_in_it_and_a_traceback_keeps_its_lines(tmp_path, capsys, restored):
+    file = tmp_path / "messages.log"
+    set_up_logging(file)
+    logger = logging.getLogger("lib.somewhere")
+    logger.info("%s", "a\nb\x1b[2J\udcd0")
+    try:
+        raise ValueError("bad \x1b name")
+    except ValueError:
+        logger.exception("it failed")
+    written = capsys.readouterr().err
+    first, second, *rest = written.splitlines()
+    assert first.endswith(r"INFO a\nb\x1b[2J\udcd0") and second.endswith("ERROR it failed")
+    assert rest[0] == "Traceback (most recent call last):" and rest[-1] == r"ValueError: bad \x1b name"
+    assert file.read_text(encoding="utf-8") == written

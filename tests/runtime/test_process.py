@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib.runtime.process import describe_device, device_in_turn, start_process, stop_process
+from lib.runtime.process import (
+    LostProcessError,
+    describe_device,
+    device_in_turn,
+    losing_others,
+    start_process,
+    stop_process,
+)
 
 
 def test_alone_without_torchrun(monkeypatch):
@@ -58,3 +65,13 @@ def test_a_device_is_described_with_what_it_uses(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the one of {device}")
     hardware, versions = describe_device("cuda:1")
     assert (hardware, set(versions)) == ("the one of cuda:1", {"torch", "cuda", "cudnn"})
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("[../gloo/pair.cc:547] Connection closed"), torch.distributed.DistBackendError("nccl")]
+)
+def test_a_lost_connection_is_another_process_that_failed(error):
+    with pytest.raises(LostProcessError), losing_others():
+        raise error
+    with pytest.raises(RuntimeError, match="^of ours$"), losing_others():
+        raise RuntimeError("of ours")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import hashlib
 import io
 import os
 import pickle
@@ -19,11 +20,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from lib.runtime import unpickling
 from lib.runtime.checkpoint import CheckpointError
-from lib.runtime.unpickling import Foreign, StoredTensor, is_plain_tree, load_tensors, read_inert
+from lib.runtime.unpickling import Foreign, StoredTensor, is_plain_tree, load_plain, load_tensors, read_inert
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
 
@@ -381,6 +383,7 @@ REFUSED = {
         text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + count + b"tQ("
         for count in (b"K\x01", b"K\x02")) + b"0t.",
     "a number called": b"K\x01)R.",
+    "a class called with a list": b"cx\ny\n]R.",
     "text called": text("os.system") + text("true") + b"\x85R.",
     "a number as a class": b"K\x01)\x81.",
     "a number with attributes": b"K\x01}b.",
@@ -464,9 +467,24 @@ def test_bombs_are_refused_or_harmless(tmp_path, zipped, monkeypatch):
     encoded = laughs + b"0" * 90 + b"c_codecs\nencode\nhY" + text("latin1") + b"\x86R."
     assert "bytes that are no text" in refused(write(tmp_path / "e.pth", encoded, zipped))
     assert read_inert(write(tmp_path / "f.pth", b"Nr\xff\xff\xff\xff.", zipped)) is None  # a far place of the memo
+    # Hashing a key as deep as this would end the process.
+    for deep_key in (
+        b"})" + b"\x85" * 300_000 + b"Ns.",
+        b"}()" + b"\x85" * 300_000 + b"Nu.",
+        b"()" + b"\x85" * 300_000 + b"\x91.",
+    ):
+        assert "no plain values" in refused(write(tmp_path / "i.pth", deep_key, zipped))
+    foreign = b"}cx\ny\nq\x000" + b"h\x00" * 50_000 + b")" + b"R\x85" * 50_000 + b"0."
+    assert read_inert(write(tmp_path / "j.pth", foreign, zipped)) == {}
+    # A list of a hundred thousand numbers, copied by each of a thousand calls.
+    calls = b"](" + b"N" * 10**5 + b"eq\x00ctorch\nSize\nq\x01" + b"h\x01h\x00\x85R0" * 1000 + b"0."
+    assert "with too much" in refused(write(tmp_path / "k.pth", calls, zipped))
+    keys = b"}(" + b"".join(b"\x8a\x10" + (n * (2**61 - 1)).to_bytes(16, "little") + b"N" for n in range(1, 9)) + b"u."
+    assert "huge numbers" in refused(write(tmp_path / "l.pth", keys, zipped)), "all have the same hash"
+    assert "too long" in refused(write(tmp_path / "m.pth", b"c" + b"x" * 600 + b"\ny\n.", zipped))
     monkeypatch.setattr(unpickling, "LONGEST_PICKLE", 1000)
     assert "longer than" in refused(write(tmp_path / "g.pth", b"N0" * 510 + b"N.", zipped))
-    assert read_inert(write(tmp_path / "h.pth", b"N0" * 490 + b"N.", zipped)) is None
+    assert read_inert(write(tmp_path / "h.pth", b"N0" * 400 + b"N.", zipped)) is None
 
 
 def test_a_compressed_archive_is_refused(tmp_path):
@@ -513,18 +531,116 @@ def test_any_changed_byte_gives_one_line_or_a_tree(tmp_path, zipped):
 
 def test_what_is_no_torch_file_is_refused(tmp_path):
     for name, content in {
-        "text.pth": b"version https://git-lfs.github.com/spec/v1\n",
-        "page.pth": b"<!DOCTYPE html><html>",
         "pickle.pth": pickle.dumps({"net": {}}, 2),
         "empty.pth": b"",
+        "noise.pth": b"\xff\x01" * 9,
     }.items():
         (tmp_path / name).write_bytes(content)
         refused(tmp_path / name)
-    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
-        archive.writestr("a/b.txt", "c")
-    assert "data.pkl" in refused(tmp_path / "other.zip")
     with pytest.raises(CheckpointError, match="absent.pth: no such checkpoint"):
         read_inert(tmp_path / "absent.pth")
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}: a folder; name a checkpoint in it"):
+        read_inert(tmp_path)
+
+
+def test_a_file_of_another_kind_is_called_by_it(tmp_path):
+    """``tests/runtime/test_file_kinds.py`` has all the kinds."""
+    (tmp_path / "page.pth").write_bytes(b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>")
+    with pytest.raises(CheckpointError, match="page.pth: no checkpoint but a saved web page ..Google Drive - Quota ex"):
+        read_inert(tmp_path / "page.pth")
+    with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
+        archive.writestr("weights/net.pth", "c")
+    with pytest.raises(
+        CheckpointError, match="other.pth: no checkpoint but a zip archive around weights/net.pth; unzip"
+    ):
+        read_inert(tmp_path / "other.pth")
+
+
+def test_safetensors_are_read(tmp_path):
+    weights = {
+        "a": torch.randn(3, 2),
+        "half": torch.ones(2, dtype=torch.bfloat16),
+        "count": torch.tensor(3),
+        "none": torch.zeros(0),
+    }
+    save_file(weights, tmp_path / "w.safetensors", metadata={"format": "pt"})
+    loaded = load_tensors(read_inert(tmp_path / "w.safetensors"), "w")
+    assert loaded.keys() == weights.keys()
+    assert all(
+        torch.equal(value, weights[name]) and value.dtype == weights[name].dtype for name, value in loaded.items()
+    )
+    whole = (tmp_path / "w.safetensors").read_bytes()
+    for damaged in (whole[:-1], whole[:40], whole.replace(b"BF16", b"XF16")):
+        (tmp_path / "w.safetensors").write_bytes(damaged)
+        refused(tmp_path / "w.safetensors")
+
+
+@FORMATS
+def test_the_checksum_is_that_of_the_file_whose_numbers_are_read(tmp_path, zipped):
+    path, weights = tmp_path / "x.pth", {"w": torch.arange(9.0)}
+    whole = save(path, weights, zipped).read_bytes()
+    digests = hashlib.sha256(whole).hexdigest(), hashlib.md5(whole).hexdigest()
+    for checksum in (f"sha256 {digests[0]}", f"sha256 {digests[0][:8]}", f"md5 {digests[1][:6]}"):
+        content = read_inert(path, checksum)
+        os.replace(save(tmp_path / "new.pth", {"w": torch.zeros(9)}, zipped), path)
+        assert torch.equal(load_tensors(content, path)["w"], weights["w"]), "another file took its name meanwhile"
+        with pytest.raises(CheckpointError, match=f"x.pth: its {checksum.split()[0]} is .* and should begin with "):
+            read_inert(path, checksum)
+        path.write_bytes(whole)
+
+
+def test_a_flipped_byte_is_refused_or_harmless_wherever_it_is(tmp_path):
+    """Header, names, directory, pickle, numbers: either one line, or the numbers that were written, to the bit."""
+    content = {
+        "a": torch.randn(40),
+        "b": {"c": torch.arange(5), "d": [0.5, "text", (1, None)]},
+        "e": torch.ones(3).half(),
+    }
+    path = save(tmp_path / "x.pth", content)
+    whole = path.read_bytes()
+    answers = {True: 0, False: 0}
+    for place in range(0, len(whole), 7):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            read = load_plain(read_inert(path), path)
+        except CheckpointError as error:
+            assert "\n" not in str(error)
+            answers[False] += 1
+        else:
+            assert same(read, content), place
+            answers[True] += 1
+    assert min(answers.values()) > 20
+
+
+def same(one, other) -> bool:
+    """Whether trees are equal, tensors to the bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return type(one) is type(other) and one == other
+
+
+def test_a_checkpoint_of_ours_holds_nothing_but_tensors_and_plain_types(tmp_path):
+    deep: list = []
+    for _ in range(60):
+        deep = [deep]
+    laughs: list = [0]
+    for _ in range(40):
+        laughs = [laughs, laughs]
+    for part, reason in (
+        (Namespace(), "holds a pickled argparse.Namespace, not only tensors and plain types"),
+        ([Asks(os.getcwd)], "holds a pickled posix.getcwd, not"),
+        (deep, "nested too deeply"),
+        (laughs, "more than"),
+        ({(1, 2): 3}, "holds a pickled dict, not"),
+    ):
+        read = read_inert(save(tmp_path / "x.pth", {"w": torch.zeros(1), "part": part}))
+        with pytest.raises(CheckpointError, match=f"^x: .*{reason}") as error:
+            load_plain(read, "x")
+        assert "\n" not in str(error.value)
 
 
 def test_another_byte_order_is_refused(tmp_path):

@@ -17,6 +17,7 @@ from lib.evaluation.results import Track, open_results
 PROGRAM = "analysis_results.py"
 NAMES = ("GOT-10k_Val_000001", "GOT-10k_Val_000002")
 DATASET = ("--dataset", "got10k_val")
+PART = "part of got10k_val (2 of 180 sequences)"
 
 
 @pytest.fixture
@@ -58,12 +59,13 @@ def test_trackers_side_by_side_from_raw_results(call, output, raw):
     ended = call(PROGRAM, *DATASET, "--tracker", f"A={raw / 'perfect'}", raw / "static")
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
-    assert lines[0] == "Scores in percent"
-    assert lines[1].strip() == "got10k_val, protocol got10k"
-    assert lines[2].split() == ["tracker", "AO", "SR0.5", "SR0.75"]
-    assert lines[3].split() == ["A", "100.0", "100.0", "100.0"]
-    assert lines[4].split()[0] == "static" and float(lines[4].split()[1]) < 90
-    assert lines[5].startswith(f"got10k_val, A: results of {raw / 'perfect'} (")
+    assert lines[0] == "WARNING: got10k_val: PART, 2 of 180 sequences: not the whole set"
+    assert lines[1] == "Scores in percent"
+    assert lines[2].strip() == f"{PART}, protocol got10k"
+    assert lines[3].split() == ["tracker", "AO", "SR0.5", "SR0.75"]
+    assert lines[4].split() == ["A", "100.0", "100.0", "100.0"]
+    assert lines[5].split()[0] == "static" and float(lines[5].split()[1]) < 90
+    assert lines[6].startswith(f"got10k_val, A: results of {raw / 'perfect'} (")
 
 
 def test_our_own_results_are_found_by_name_and_their_settings_stated(call, output, raw, toy_got10k):
@@ -111,7 +113,7 @@ def test_all_protocols_and_the_sequences_that_one_of_them_refuses(call, output, 
     ended = call(PROGRAM, *DATASET, "--tracker", raw / "perfect", "--protocol", "all")
     assert ended.code == 1
     for protocol in PROTOCOLS:
-        assert f"got10k_val, protocol {protocol}\n" in ended.out
+        assert f"{PART}, protocol {protocol}\n" in ended.out
     assert (
         f"NO SET SCORE by protocol got10k, pysot: 1 of 2 sequences could not be scored: {NAMES[1]}: 21 predicted boxes "
         "for 20 annotated frames"
@@ -150,8 +152,8 @@ def test_formats_digits_and_scores(call, output, raw, form):
     assert f"{100 * scores['AO']['mean']:.3f}" in printed and f"{100 * scores['SR0.5']['mean']:.3f}" in printed
     assert "SR0.75" not in printed and "protocol got10k" in printed
     if form == "csv":
-        names, row = csv.reader(io.StringIO(printed))
-        assert names == ["tracker", "got10k_val, protocol got10k: AO", "got10k_val, protocol got10k: SR0.5"]
+        _, names, row = csv.reader(io.StringIO(printed))
+        assert names == ["tracker", f"{PART}, protocol got10k: AO", f"{PART}, protocol got10k: SR0.5"]
 
 
 def test_sequences_by_difference_with_intervals(call, output, raw):

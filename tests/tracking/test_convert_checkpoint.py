@@ -11,6 +11,7 @@ import torch
 from released_files import published_weights, write_released
 
 from lib.experiment.build import build_model, load_experiment
+from lib.runtime.checkpoint import checksum_of
 
 DATASET = ["--dataset", "got10k_val", "--sequence", "GOT-10k_Val_000001"]
 
@@ -43,6 +44,7 @@ def test_a_released_file_and_what_it_is_converted_to_track_alike(call, toy, tmp_
     out = tmp_path / "plain.pth"
     ended = call("convert_checkpoint.py", released, "--config", toy.file, "--out", out)
     assert ended.code == 0, ended.err
+    assert f"{released}: {checksum_of(released)}\n" in ended.out
     assert "2 not used (backbone.cls_token, backbone.pos_embed)" in ended.out
     assert f"{out}: written, for toy\n" in ended.out
     toy.file.unlink()
@@ -89,7 +91,7 @@ def test_words_that_do_not_go_together(call, released, words, error):
 def test_what_does_not_fit_is_one_line(call, toy, tmp_path, released):
     (tmp_path / "page.pth").write_text("<html>")
     for file, words in (
-        (tmp_path / "page.pth", "not a whole checkpoint"),
+        (tmp_path / "page.pth", "no checkpoint but a saved web page; open the address"),
         (tmp_path / "absent.pth", "no such checkpoint"),
     ):
         ended = call("convert_checkpoint.py", file, "--config", toy.file, "--out", tmp_path / "out.pth")

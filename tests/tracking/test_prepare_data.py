@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,77 @@ def readers(file: Path, group: int) -> list[int]:
     return found
 
 
+@contextlib.contextmanager
+def waiting_for(frame: Path, start, words: list) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A task of which a process waits for a frame, and the file whose closing ends that wait."""
+    frame.unlink()
+    os.mkfifo(frame)
+    end = os.open(frame, os.O_RDWR)
+    with start("prepare_data.py", *words) as process:
+        deadline = time.monotonic() + 60
+        while not readers(frame, process.pid):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        yield process, end
+
+
+def group(number: int) -> list[str]:
+    """The command lines of the processes of a group."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # one that has just ended
+            if os.getpgid(int(folder.name)) == number and (line := (folder / "cmdline").read_text()):
+                found.append(line)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["check", "crops"])
+def test_a_killed_task_leaves_no_process_and_can_go_on(start, run, toy, toy_got10k, tmp_path, task):
+    """While a process of its pool waits for a frame, for ever."""
+    root = tmp_path / "got10k"
+    shutil.copytree(toy_got10k, root)
+    words = [task, "got10k", "--root", root, "--split", "full", "--processes", 2]
+    words += ["--out", tmp_path / "out", "--config", toy.file] if task == "crops" else []
+    frame = root / "train" / "GOT-10k_Train_000002" / "00000015.jpg"
+    content = frame.read_bytes()
+    with waiting_for(frame, start, words) as (process, end):
+        assert len(group(process.pid)) >= 3
+        process.kill()
+        process.communicate()
+        await_no_process(process.pid)
+        os.close(end)
+    frame.unlink()
+    frame.write_bytes(content)
+    assert run("prepare_data.py", *words).code == (1 if task == "check" else 0)
+    assert [path for path in tmp_path.rglob(".*") if path.suffix in (".tmp", ".lock", ".unfinished")] == []
+
+
+@pytest.mark.slow
+def test_a_killed_synthetic_set_leaves_no_process_and_goes_on_and_two_are_refused(start, run, tmp_path):
+    words = ["synthetic", "--root", tmp_path / "set", "--train", 30, "--val", 1, "--processes", 2]
+    with start("prepare_data.py", *words) as process:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.rglob("*.partial")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        second = run("prepare_data.py", *words)
+        assert second.code == 1 and len(second.errors) == 1
+        assert f"{tmp_path / 'set'}: process {process.pid} on " in second.errors[0]
+        process.kill()
+        process.communicate()
+        await_no_process(process.pid)
+    assert run("prepare_data.py", *words).code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def await_no_process(number: int) -> None:
+    deadline = time.monotonic() + 20
+    while left := group(number):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["check", "pack", "crops"])
 def test_a_task_that_is_stopped_is_one_line_and_can_go_on(start, run, toy, toy_got10k, tmp_path, task):
@@ -196,14 +269,7 @@ def test_a_task_that_is_stopped_is_one_line_and_can_go_on(start, run, toy, toy_g
     words += ["--processes", 2] if task != "pack" else []
     frame = root / "train" / "GOT-10k_Train_000002" / "00000015.jpg"
     content = frame.read_bytes()
-    frame.unlink()
-    os.mkfifo(frame)
-    end = os.open(frame, os.O_RDWR)
-    with start("prepare_data.py", *words) as process:
-        deadline = time.monotonic() + 60
-        while not readers(frame, process.pid):
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
+    with waiting_for(frame, start, words) as (process, end):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.2)
         os.close(end)

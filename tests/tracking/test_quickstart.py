@@ -47,7 +47,9 @@ def test_the_quickstart_of_another_family_draws_what_it_has(run, toy_got10k: Pat
     assert "division" not in ended.out
     assert not (reports / "division.png").exists()
     summary = json.loads((reports / "quickstart.json").read_text())
-    assert summary.keys() == {"config", "scores", "seconds"}
+    assert summary.keys() == {"config", "set", "scores", "seconds"}
+    assert summary["set"] == "part of got10k_val (2 of 180 sequences)"
+    assert f"(percent, protocol got10k, {summary['set']})\n" in ended.out
     assert summary["config"] == "transt_tiny"
 
 

@@ -71,8 +71,8 @@ def test_several_commands_at_once_share_the_sequences_and_one_scores(trained, st
     tracked = [int(re.search(r"^sequences: (\d) tracked", out, re.M)[1]) for out, _, _ in ended]
     assert sum(tracked) == 2
     for out, _, _ in ended:
-        assert ("no score yet" in out) != ("  2/2\n" in out)
-    assert any("  2/2\n" in out for out, _, _ in ended)
+        assert ("no score yet" in out) != ("  2/2 (part: 2 of 180 sequences)\n" in out)
+    assert any("  2/2 (part: 2 of 180 sequences)\n" in out for out, _, _ in ended)
     folders = (toy.output / "toy" / "results" / "got10k_val").iterdir()
     [folder] = [path for path in folders if len(json.loads((path / "manifest.json").read_text())["runs"]) == 3]
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "score.json"} | {
@@ -111,11 +111,12 @@ def only(run: Path) -> Path:
 
 
 def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, checkpoint):
-    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND)
+    ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND, "--processes", "0")
     assert ended.code == 0
     assert "sequences: 1 tracked, 0 kept, 0 failed\n" in ended.out
     folder = only(toy.output / "toy")
     assert not (folder / f"{FIRST}.txt").exists()
+    assert not (folder / "score.json").exists()
     before = (folder / f"{SECOND}_time.txt").read_bytes()
     assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
     assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
@@ -155,7 +156,7 @@ def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
     folders = results(toy.output / "toy")
     assert list(folders) == ["epoch_0001", "last"]
     assert not np.array_equal(boxes(folders["last"], FIRST), boxes(folders["epoch_0001"], FIRST))
-    table = ended.out.splitlines()[-3:]
+    table = ended.out.splitlines()[-5:-2]
     assert table[0].split()[:2] == ["benchmark", "results"]
     assert [line.split()[1] for line in table[1:]] == [folders["last"].name, folders["epoch_0001"].name]
 
@@ -190,8 +191,9 @@ def test_a_setting_is_swept(call, toy, checkpoint):
     words = ["--config", toy.file, *DATASET, "--sequence", FIRST]
     ended = call("test.py", *words, "--sweep", "model.division.threshold=0.4:0.6:0.2")
     assert ended.code == 0
-    assert "\nsweep of model.division.threshold=0.4:0.6:0.2 on got10k_val, protocol got10k (%)\n" in ended.out
-    assert (toy.output / "toy" / "reports" / "sweep-got10k_val-model.division.threshold.json").exists()
+    part = "part of got10k_val (1 of 180 sequences)"
+    assert f"\nsweep of model.division.threshold=0.4:0.6:0.2 on {part}, protocol got10k (%)\n" in ended.out
+    assert (toy.output / "toy" / "reports" / "sweep-got10k_val-model.division.threshold-part.json").exists()
     error = error_of(call("test.py", "--config", toy.file, "--dataset", "lasot", "--sweep", "test.tracker.window=none"))
     assert error.startswith("--sweep test.tracker.window=none: lasot is a test set, ")
 
@@ -315,7 +317,6 @@ def test_sequences_in_the_hands_of_another_command_are_left_to_it_and_the_score_
     words = ["test.py", "--config", toy.file, *DATASET]
     assert call(*words, "--sequence", SECOND).code == 0
     folder = only(toy.output / "toy")
-    (folder / "score.json").unlink()
     with Claims(folder) as other:
         other.take(FIRST)
         ended = call(*words, "--legacy-int")
@@ -394,7 +395,7 @@ def test_results_that_cannot_be_written_are_one_line(call, toy, checkpoint):
 @pytest.mark.parametrize("words", [
     "--config grm_tiny",
     "--dataset got10k_val",
-    "--config grm_tiny --dataset got10k_val --processes 0",
+    "--config grm_tiny --dataset got10k_val --processes -1",
     "--config grm_tiny --dataset got10k_val --process 2",
     "--config grm_tiny --dataset lasot --on-test-set",
 ])  # fmt: skip

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from family_tree import family
 from toy_experiment import write_experiment
 
 from lib.config.yaml12 import read_yaml
+from lib.data import loader
 from lib.data.datasets.entry import Dataset
 from lib.experiment.config import load_config, to_tree
 from lib.runtime.checkpoint import read_checkpoint
@@ -105,6 +110,43 @@ def test_two_processes_by_nproc_or_by_torchrun(trained, run, environment):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("nproc", [1, 2])
+def test_a_run_has_its_folder_to_itself_and_a_killed_one_leaves_no_process(trained, run, environment, nproc):
+    toy, _ = trained
+    words = ["--config", toy.file, "--name", f"alone{nproc}", f"--nproc={nproc}", "train.epochs=1000", "data.workers=1"]
+    folder = toy.output / f"alone{nproc}"
+    command = [sys.executable, PROGRAM, *words]
+    with family() as (mark, members), subprocess.Popen(
+        command, env=environment | mark, stderr=subprocess.PIPE, text=True
+    ) as first:  # fmt: skip
+        wait_for_step(first, folder, 2)
+        second = run("train.py", *words, "train.optimizer.lr=1e-5")
+        assert second.code == 1
+        (line,) = [line for line in second.errors if not line.startswith("error: another process")]
+        assert re.match(f"error: {folder}: process [0-9]+ on {socket.gethostname()} since .* is writing it;", line)
+        assert "--name" in line and first.poll() is None
+        first.kill()
+        first.communicate()
+        members.await_end(40)
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as again:
+        step = log(folder)[-1]["step"]
+        wait_for_step(again, folder, step + 5)
+        again.terminate()
+        assert "Traceback" not in again.communicate()[1]
+    assert again.returncode == 143
+    assert list(folder.rglob(".*")) == []
+
+
+@pytest.mark.slow
+def test_without_stderr_a_run_trains_all_the_same(trained, environment):
+    toy, _ = trained
+    words = ["--config", toy.file, "--name", "mute", "data.workers=1", "data.samples_per_epoch=8"]
+    command = ["sh", "-c", 'exec "$0" "$@" 2>&-', *map(str, (sys.executable, PROGRAM, *words))]
+    assert subprocess.run(command, env=environment).returncode == 0
+    assert log(toy.output / "mute")[-1]["step"] == 4
+
+
+@pytest.mark.slow
 def test_a_mistake_is_told_without_a_traceback_by_the_program_itself(run, environment, tmp_path):
     ended = run("train.py", "--config", "grm_tiny", "train.epoch=3")
     assert (ended.code, ended.out) == (1, "")
@@ -112,6 +154,26 @@ def test_a_mistake_is_told_without_a_traceback_by_the_program_itself(run, enviro
 
 
 # In this process
+
+
+def test_workers_without_room_for_their_batches_are_refused_before_the_start(call, toy, monkeypatch, tmp_path):
+    monkeypatch.setattr(loader, "SHARED_MEMORY", tmp_path)
+    disk = SimpleNamespace(f_frsize=1, f_blocks=9, f_bfree=9, f_bavail=9)
+    monkeypatch.setattr(loader.os, "statvfs", lambda folder: disk)
+    ended = call("train.py", "--config", toy.file, "data.workers=1")
+    assert ended.code == 1
+    (line,) = ended.errors
+    for word in ("data.workers: 1 need ", "batches of 0.1 MB", "0.0 MB are free", "--shm-size=1g", "data.workers=0"):
+        assert word in line
+    assert not toy.output.exists()
+    assert call("train.py", "--config", toy.file).code == 0
+
+
+def test_an_output_folder_that_cannot_be_written_is_one_line_with_the_remedy(call, toy):
+    toy.output.write_text("no folder")
+    ended = call("train.py", "--config", toy.file)
+    assert (ended.code, len(ended.errors)) == (1, 1)
+    assert str(toy.output) in ended.errors[0] and "output and cache in paths.yaml" in ended.errors[0]
 
 
 def test_a_finished_run_says_so_and_changes_nothing(call, toy):

@@ -66,7 +66,7 @@ def test_a_damaged_file_is_named_with_the_older_one(checkpoints):
 
 def test_a_half_written_file_is_not_one(checkpoints):
     checkpoints.save_last(state(3, 0))
-    (checkpoints.folder / "epoch_0001.pth.tmp").write_bytes(b"half")
+    (checkpoints.folder / ".0123456789ab.tmp").write_bytes(b"half")
     (checkpoints.folder / "epoch_best.pth").write_bytes(b"whatever the user keeps")
     assert checkpoints.newest()[1]["step"] == 3
 

@@ -162,3 +162,14 @@ def test_going_on_keeps_what_was_drawn_up_to_there(tmp_path):
     ):
         with start(tmp_path, step=2, epoch=epoch):
             assert [(line["of"], line["step"]) for line in lines(tmp_path)] == kept
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path):
+    output = tmp_path / "\udcd0"
+    output.mkdir()
+    with start(output) as progress:
+        progress.trained(1, 1, [values(1.0)], {"head": 0.1}, 1.0)
+        progress.trained(2, 1, [values(3.0)], {"head": 0.1}, 1.0)
+    output.rename(tmp_path / "run")
+    board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.value for event in board.Scalars("train/loss")] == [2.0]

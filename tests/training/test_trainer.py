@@ -254,11 +254,10 @@ def test_overfit_repeats_the_first_step(toy, tmp_path):
         trainer.train_pairs.sample = lambda number, sample=sample, asked=asked: asked.append(number) or sample(number)
         assert trainer.run() == (True, 18, 0)
         assert asked == [*range(4)] * 18
-        records = lines(tmp_path / "overfit", "train")
+        records = lines(tmp_path, "train")
         assert [record["step"] for record in records] == [*range(2, 19, 2)]
         assert records[-1]["loss"] < 0.8 * records[0]["loss"]
-        assert lines(tmp_path / "overfit", "validation") == []
-    assert [path.name for path in tmp_path.iterdir()] == ["overfit"]
+        assert lines(tmp_path, "validation") == []
 
 
 def test_fine_tuning_takes_the_weights_only(toy, whole, tmp_path):
@@ -273,7 +272,7 @@ def test_fine_tuning_takes_the_weights_only(toy, whole, tmp_path):
     assert left == toy.train(tmp_path / "unstopped", init_from=str(start))[1]
 
 
-def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path):
+def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path, monkeypatch):
     content = read_training_checkpoint(whole[0] / "checkpoints" / "last.pth")
     content["model"]["more.weight"] = content["model"].pop("mix.weight")
     torch.save(content, tmp_path / "other.pth")
@@ -281,6 +280,9 @@ def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path):
         toy.train(tmp_path / "run", init_from=str(tmp_path / "other.pth"))
     with pytest.raises(CheckpointError, match="absent.pth: no such checkpoint"):
         toy.train(tmp_path / "run", init_from="absent.pth")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(CheckpointError, match=f"^train.init_from: {tmp_path}/absent.pth: no such checkpoint"):
+        toy.train(tmp_path / "run", init_from="~/absent.pth")
 
 
 def test_bf16_trains(toy, tmp_path):

@@ -69,6 +69,16 @@ def test_labels_are_words_not_formulas(drawn: list) -> None:
     assert legend(drawn[1]) == [f"{label} [50.0]" for label in labels]
 
 
+def test_no_character_of_a_name_is_obeyed(drawn: list) -> None:
+    name = "a\nb\x1b\udcd0 $x$"
+    shown = r"a\nb\x1b\udcd0 $x$"
+    plot_curves("success", [line(name, 0.5)], name, "grm", "AUC", Path("unused"), name)
+    plot_radar({name: [0.5, 0.4, 0.3]}, [name, "OV", "LR"], {name: 0.5}, "lasot", "grm", "AUC", Path("unused"))
+    assert legend(drawn[0]) == legend(drawn[1]) == [f"{shown} [50.0]"]
+    assert drawn[0].axes[0].get_title().splitlines()[:2] == [f"success, {shown}", shown]
+    assert drawn[1].axes[0].get_xticklabels()[0].get_text() == shown
+
+
 def test_forty_trackers_have_lines_of_their_own_that_stay_theirs_in_other_plots(drawn: list) -> None:
     lines = [line(f"tracker {number}", number / 50) for number in range(40)]
     plot_curves("success", lines, "lasot", "lasot", "AUC", Path("unused"))

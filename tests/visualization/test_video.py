@@ -61,3 +61,9 @@ def test_a_video_that_cannot_be_written_is_one_clear_line(tmp_path: Path, monkey
     with pytest.raises(VideoError, match="a.unknown: cannot write the video.*mp4v") as raised:
         write_video(tmp_path / "a.unknown", [np.zeros((40, 40, 3), np.uint8)], 10)
     assert "\n" not in str(raised.value)
+
+
+def test_a_video_is_written_into_a_folder_whose_name_is_no_utf8(tmp_path: Path):
+    write_video(tmp_path / "\udcd0" / "a.mp4", [np.zeros((48, 64, 3), np.uint8)] * 3, 10)
+    (tmp_path / "\udcd0" / "a.mp4").rename(tmp_path / "a.mp4")
+    assert len(read_video(tmp_path / "a.mp4")) == 3

@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lib.data.datasets.order import is_image, order_frames, shorten
+from lib.data.datasets.texts import parse_rows, parse_values
 from lib.data.source import Source
 from lib.data.types import FrameFiles, NumberedNames
 
 LISTS = "lists"
-# So much of a wrong text is shown: a file that is no text may be one long line.
-_SHOWN = 60
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+UNPACK = "unpack the sequence again"
+_NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+")
 
 
 def read_names(source: Source, key: str) -> list[str]:
@@ -25,38 +26,28 @@ def read_names(source: Source, key: str) -> list[str]:
     return [line.strip() for line in source.text(key).splitlines() if line.strip()]
 
 
-def read_numbers(
-    source: Source, key: str, rows: int | None, columns: int, remedy: str = "unpack the sequence again"
-) -> np.ndarray:
-    """float64 ``[rows, columns]`` of a text file, one row a line, separated by commas, blanks or tabs.
+def read_numbers(source: Source, key: str, rows: int | None, columns: int, remedy: str = UNPACK) -> np.ndarray:
+    """float64 ``[rows, columns]`` of a text file, one row a line, as ``lib.data.datasets.texts`` reads numbers.
 
     ``rows`` None takes as many as there are, at least one. Raises ``ValueError`` naming file, line and ``remedy``.
-    Parsed by hand: numpy's readers are no faster for a few hundred rows and do not say which line is wrong.
     """
-    lines = source.text(key).rstrip().split("\n")
-    try:
-        table = [list(map(float, line.replace(",", " ").split())) for line in lines]
-        whole = set(map(len, table)) == {columns}
-    except ValueError:
-        whole = False
-    if not whole:
-        raise _wrong_line(source, key, lines, columns, remedy)
+    table = parse_rows(source.text(key), columns, source.location(key), remedy)
+    if len(table) == 0:
+        raise ValueError(f"{source.location(key)}: is empty; {remedy}")
     if rows is not None and len(table) != rows:
         raise ValueError(f"{source.location(key)}: {len(table)} rows, but its sequence needs {rows}; {remedy}")
-    return np.array(table, dtype=np.float64)
+    return table
 
 
 def read_flags(source: Source, key: str, count: int) -> np.ndarray:
     """bool ``[count]`` of a file of 0 and 1, on one line or one a line, with commas, blanks or tabs between."""
-    words = source.text(key).replace(",", " ").split()
-    if any(word not in ("0", "1") for word in words):
-        wrong = next(word for word in words if word not in ("0", "1"))[:_SHOWN]
-        raise ValueError(f"{source.location(key)}: holds {wrong!r}, not only 0 and 1; unpack the sequence again")
-    if len(words) != count:
-        raise ValueError(
-            f"{source.location(key)}: {len(words)} flags, but its sequence needs {count}; unpack the sequence again"
-        )
-    return np.array([word == "1" for word in words])
+    values = parse_values(source.text(key), source.location(key), UNPACK)
+    wrong = values[~np.isin(values, (0, 1))]
+    if len(wrong):
+        raise ValueError(f"{source.location(key)}: holds {wrong[0]:g}, not only 0 and 1; {UNPACK}")
+    if len(values) != count:
+        raise ValueError(f"{source.location(key)}: {len(values)} flags, but its sequence needs {count}; {UNPACK}")
+    return values == 1
 
 
 def has_area(boxes: np.ndarray) -> np.ndarray:
@@ -64,40 +55,26 @@ def has_area(boxes: np.ndarray) -> np.ndarray:
     return np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
 
 
-def list_frames(source: Source, key: str, suffixes: Names[str] = (".jpg",)) -> FrameFiles:
+def list_frames(source: Source, key: str, first: int | None = None) -> FrameFiles:
     """The image files of a folder whose names are numbers, in their order; other files are no frames.
 
-    Raises ``ValueError`` naming the folder if it is missing or has none.
+    Raises ``ValueError`` naming the folder if it is missing or has none, and for a frame that is lost or there twice
+    (``order_frames``).
     """
-    numbered = []
-    for name in source.names(key):
-        stem, dot, suffix = name.rpartition(".")
-        if dot + suffix in suffixes and stem.isdecimal():
-            numbered.append((int(stem), name))
-    if not numbered:
+    names = [name for name in source.names(key) if _NUMBERED.fullmatch(name) and is_image(name)]
+    if not names:
         raise ValueError(
-            f"{source.location(key)}: no images (<number>{suffixes[0]}) in the sequence's folder; "
-            "unpack the sequence again"
+            f"{source.location(key)}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
         )
-    return FrameFiles(source.location(key), shorten([name for _, name in sorted(numbered)]))
+    row = shorten(names)  # nearly always, and of millions of names it spares most of the work
+    if not isinstance(row, NumberedNames) or (first is not None and row.first > first):
+        row = order_frames(names, source.location(key), first)
+    return FrameFiles(source.location(key), row)
 
 
 def numbered_frames(source: Source, key: str, pattern: str, first: int, count: int) -> FrameFiles:
     """``count`` images of a folder named by a pattern (``%08d.jpg``); the disk is not asked whether they are there."""
     return FrameFiles(source.location(key), NumberedNames(pattern, first, count))
-
-
-def shorten(names: list[str]) -> Names[str]:
-    """The same names, as ``NumberedNames`` if a pattern gives them."""
-    match = re.fullmatch(r"(.*?)(\d+)(\D*)", names[0]) if names else None
-    if match is None:
-        return names
-    head, digits, tail = (part.replace("%", "%%") for part in match.groups())
-    for pattern in (f"{head}%0{len(digits)}d{tail}", f"{head}%d{tail}"):
-        numbered = NumberedNames(pattern, int(digits), len(names))
-        if list(numbered) == names:
-            return numbered
-    return names
 
 
 def find_folder(source: Source, keys: Names[str]) -> str:
@@ -117,20 +94,6 @@ def package_list(name: str) -> str:
 def stem(name: str) -> str:
     """A file's name without its last suffix."""
     return PurePosixPath(name).stem
-
-
-def _wrong_line(source: Source, key: str, lines: Names[str], columns: int, remedy: str) -> ValueError:
-    """What to say of the first line that is not ``columns`` numbers."""
-    number, line = next((n, line) for n, line in enumerate(lines, start=1) if not _is_row(line, columns))
-    wanted = "a number" if columns == 1 else f"{columns} numbers"
-    return ValueError(f"{source.location(key)}: line {number} is {line.strip()[:_SHOWN]!r}, not {wanted}; {remedy}")
-
-
-def _is_row(line: str, columns: int) -> bool:
-    try:
-        return len([float(word) for word in line.replace(",", " ").split()]) == columns
-    except ValueError:
-        return False
 
 
 class Listed(NamedTuple):
@@ -167,8 +130,3 @@ def package_table(name: str) -> list[Listed]:
         )
         for entry in json.loads(package_list(name))
     ]
-
-
-def natural_order(name: str) -> list[str | int]:
-    """What to sort names by so that their numbers are compared as numbers: 9.jpg before 10.jpg."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from lib.data.datasets.annotations import find_folder, has_area
 from lib.data.datasets.entry import Entry, check_split
 from lib.data.source import Location, Source
 from lib.data.types import FrameFiles, Sequence
+from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ def _parse(text: str, file: Location) -> dict[str, list[dict[str, Any]]]:
     """The parts of the file that are used, each a list of mappings; categories may be missing."""
     try:
         # Outlines are nine tenths of the file: dropped while it is parsed, they never lie in memory all at once.
-        content = json.loads(text, object_hook=_without_outline)
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = parse_json(text, object_hook=_without_outline)
+    except ValueError as error:  # of a number of thousands of digits Python makes one too
         raise ValueError(f"{file}: is no JSON ({error}); get the file again") from error
     parts = {}
     for name in ("images", "annotations", "categories"):
@@ -70,6 +71,11 @@ def _without_outline(item: dict[str, Any]) -> dict[str, Any]:
     return item
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a float can hold it; JSON's integers have no bound."""
+    return type(value) in (int, float) and not abs(value) > sys.float_info.max
+
+
 def _identity(item: Mapping[str, Any], name: str) -> int | str | None:
     value = item.get(name)
     return value if isinstance(value, (int, str)) else None
@@ -82,7 +88,7 @@ def _read_object(
     if not isinstance(image, str):
         number = annotation.get("image_id")
         raise ValueError(f"{file}: annotation {name} is of image {number!r}, which is not listed; get the file again")
-    if not isinstance(bbox, list) or len(bbox) != 4 or any(type(value) not in (int, float) for value in bbox):
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
         raise ValueError(f"{file}: annotation {name} has bbox {bbox!r}, not 4 numbers; get the file again")
     boxes = np.array([bbox], dtype=np.float64)
     return Sequence(name, "coco", FrameFiles(folder, [image]), boxes, has_area(boxes), image_set=True, meta=meta)

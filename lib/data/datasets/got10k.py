@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import has_area, list_frames, package_list, read_names, read_numbers
+from lib.data.datasets.annotations import UNPACK, has_area, list_frames, package_list, read_names, read_numbers
 from lib.data.datasets.entry import Entry, check_split
 from lib.data.source import Source
 from lib.data.types import Sequence
@@ -17,6 +17,7 @@ FOLDERS = {"official_val": "val", "test": "test"}
 # got10k_train_split.txt too, but with all 9335 rows, which is "full" here.
 ROWS = ("vot_train", "vot_val", "train", "val")
 SPLITS = ("full", *ROWS, *FOLDERS)
+COVERS = range(9)  # eighths of the target that can be seen
 
 
 def list_got10k(source: Source, split: str) -> Iterator[Entry]:
@@ -52,12 +53,15 @@ def _rows(names: list[str], split: str, source: Source) -> list[str]:
 
 
 def _read_sequence(source: Source, key: str, name: str, first_box_only: bool) -> Sequence:
-    frames = list_frames(source, key)
+    frames = list_frames(source, key, first=1 if first_box_only else None)
     boxes = read_numbers(source, f"{key}/groundtruth.txt", 1 if first_box_only else len(frames), 4)
     visible, cover, absent = has_area(boxes), None, None
     if not first_box_only:
         absent = read_numbers(source, f"{key}/absence.label", len(frames), 1)[:, 0] != 0
-        cover = read_numbers(source, f"{key}/cover.label", len(frames), 1)[:, 0].astype(np.int64)
+        covers = read_numbers(source, f"{key}/cover.label", len(frames), 1)[:, 0]
+        if not np.isin(covers, COVERS).all():
+            raise ValueError(f"{source.location(key)}/cover.label: holds more than 0 to 8; {UNPACK}")
+        cover = covers.astype(np.int64)
         visible &= ~absent & (cover > 0)
     meta = _read_meta(source, f"{key}/meta_info.ini")
     return Sequence(name, "got10k", frames, boxes, visible, cover=cover, absent=absent, meta=meta)

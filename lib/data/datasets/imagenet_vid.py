@@ -13,6 +13,7 @@ import numpy as np
 
 from lib.data.datasets.annotations import find_folder, has_area, numbered_frames, stem
 from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.texts import parse_number
 from lib.data.source import Source
 from lib.data.types import Sequence
 
@@ -110,16 +111,21 @@ def _read_frame(source: Source, key: str, number: int) -> dict[str, _Object]:
         raise ValueError(f"{file}: is no XML ({error}); unpack the video again") from error
     found: dict[str, _Object] = {}
     for element in elements:
-        track, texts = element.findtext("trackid"), [element.findtext(f"bndbox/{corner}") for corner in _CORNERS]
+        track = _text(element, "trackid")
         try:
-            left, top, right, bottom = (float(text or "") for text in texts)
+            left, top, right, bottom = (parse_number(_text(element, f"bndbox/{corner}")) for corner in _CORNERS)
         except ValueError:
             track = None
         if not track:
             raise ValueError(f"{file}: an object has no trackid or no numbers in its bndbox; unpack the video again")
-        box, occluded = (left, top, right - left, bottom - top), element.findtext("occluded") != "0"
-        found.setdefault(track, _Object(number, box, occluded, element.findtext("name") or ""))
+        box, occluded = (left, top, right - left, bottom - top), _text(element, "occluded") != "0"
+        found.setdefault(track, _Object(number, box, occluded, _text(element, "name")))
     return found
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    """What stands in an element below, without the blanks and line breaks around it; "" where there is none."""
+    return (element.findtext(path) or "").strip()
 
 
 def _refuse(message: str) -> NoReturn:

@@ -8,8 +8,17 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import Listed, has_area, list_frames, numbered_frames, package_table, read_numbers
+from lib.data.datasets.annotations import (
+    UNPACK,
+    Listed,
+    has_area,
+    list_frames,
+    numbered_frames,
+    package_table,
+    read_numbers,
+)
 from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.texts import is_cut, line_error, parse_number, text_lines
 from lib.data.source import Source
 from lib.data.types import Sequence
 
@@ -45,7 +54,7 @@ def _read_repacked(source: Source, listed: Listed) -> Sequence:
 
 def _read_released(source: Source, listed: Listed) -> Sequence:
     name = listed.name.removeprefix("nfs_")
-    frames = list_frames(source, f"{name}/30/{name}")
+    frames = list_frames(source, f"{name}/30/{name}", first=listed.first)
     boxes = _fit(source, f"{name}/30/{name}.txt", len(frames))
     if len(boxes) < len(frames):
         frames = frames[: len(boxes)]
@@ -70,14 +79,17 @@ def _fit(source: Source, key: str, frames: int) -> np.ndarray:
 
 def _read_released_boxes(source: Source, key: str) -> np.ndarray:
     """float64 ``[rows, 4]`` xywh of a file of the release."""
-    corners = []
-    for number, line in enumerate(source.text(key).rstrip().split("\n"), start=1):
+    text, file, corners = source.text(key), source.location(key), []
+    lines = text_lines(text)
+    for number, line in enumerate(lines, start=1):
         try:
-            x1, y1, x2, y2 = (float(word) for word in line.split()[CORNERS])
+            x1, y1, x2, y2 = map(parse_number, line.split()[CORNERS])
         except ValueError as error:
-            raise ValueError(
-                f"{source.location(key)}: line {number} is {line.strip()!r}, not a number and four corners "
-                "(id x1 y1 x2 y2 ...); unpack the sequence again"
-            ) from error
+            wrong = "not a number and four corners (id x1 y1 x2 y2 ...)"
+            raise line_error(file, number, line, wrong, UNPACK) from error
         corners.append((x1, y1, x2 - x1, y2 - y1))
+    if is_cut(text):
+        raise line_error(file, len(lines), lines[-1], "cut short", UNPACK)
+    if not corners:
+        raise ValueError(f"{file}: is empty; {UNPACK}")
     return np.array(corners, dtype=np.float64)

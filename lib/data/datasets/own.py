@@ -8,16 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.data.datasets.annotations import has_area, natural_order, read_numbers, shorten, stem
+from lib.data.datasets.annotations import has_area, read_numbers, stem
 from lib.data.datasets.entry import Entry
+from lib.data.datasets.order import IMAGE_SUFFIXES, LostFrameError, is_image, natural_order, order_frames
 from lib.data.source import Source
-from lib.data.types import FrameFiles, Sequence
-from lib.data.videos import VIDEO_SUFFIXES, unpack_video
+from lib.data.types import SHORTFALL, FrameFiles, Sequence
+from lib.data.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
 
 ALL = "all"
 BOXES = "groundtruth.txt"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LAYOUT = f"a sequence is images, or a video, in one folder with {BOXES}, or video.mp4 beside video.txt"
+KNOWN = f"images are {', '.join(IMAGE_SUFFIXES)}, videos are {', '.join(VIDEO_SUFFIXES)}"
 
 
 class Place(NamedTuple):
@@ -56,16 +57,19 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
 def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[tuple[str, Place]]:
     """Names and places of the sequences in a folder, which is one itself, or holds some up to ``depth`` folders deeper.
 
-    A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: reading it will tell.
+    A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: reading it will tell. So is a file or
+    folder of another kind that a text of boxes with its name lies beside.
     """
     names = _names(source, folder)
-    whole = BOXES in names or any(name.lower().endswith(IMAGE_SUFFIXES) for name in names)
+    listed: set[str] = set()
+    whole = BOXES in names or any(map(is_image, names))
     if whole:
         yield prefix or source.location(folder).name, Place(folder, _below(folder, BOXES))
     for name in names:
         key = _below(folder, name)
-        if name.lower().endswith(VIDEO_SUFFIXES):
+        if _is_video(name):
             if not whole or _boxes_beside(name) in names:
+                listed.add(stem(name))
                 yield _joined(prefix, stem(name)), Place(folder, _below(folder, _boxes_beside(name)), key)
         elif not whole and source.is_folder(key):
             if depth == 0:
@@ -73,55 +77,90 @@ def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[tupl
                     f"{source.location(key)}: lies too deep, or is a link that leads back; sequences are <root>, "
                     "<root>/<sequence> or <root>/<split>/<sequence>"
                 )
-            yield from _find(source, key, _joined(prefix, name), depth - 1)
+            for found in _find(source, key, _joined(prefix, name), depth - 1):
+                listed.add(name)
+                yield found
         elif not whole and not source.exists(key):
             raise ValueError(f"{source.location(key)}: a link that leads nowhere, or to itself; remove it")
+    for name in names:
+        key, other = _below(folder, name), name.lower().endswith(OTHER_SUFFIXES)
+        text = _boxes_beside(name) if other else f"{name}.txt"
+        left_out = text in names and stem(text) not in listed and (other or not whole and source.is_folder(key))
+        if left_out and _is_boxes(source, _below(folder, text)):
+            yield _joined(prefix, stem(text)), Place(folder, _below(folder, text), key)
 
 
 def _read_sequence(source: Source, name: str, place: Place) -> Sequence:
     if not source.exists(place.boxes):
         raise ValueError(f"{source.location(place.boxes)}: no such file; {LAYOUT}")
-    frames = _open_video(source, place.video) if place.video else _open_folder(source, place.folder)
     boxes = read_numbers(source, place.boxes, None, 4, remedy="a line is x,y,w,h")
+    if place.video:
+        frames, shortfall = _open_video(source, place.video)
+    else:
+        frames, shortfall = _open_folder(source, place.folder, rows=len(boxes))
     if len(boxes) not in (1, len(frames)):
         raise ValueError(
             f"{source.location(place.boxes)}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or "
             "the first one's alone"
         )
-    return Sequence(name, "own", frames, boxes, has_area(boxes))
+    meta = {SHORTFALL: shortfall} if shortfall else {}
+    return Sequence(name, "own", frames, boxes, has_area(boxes), meta=meta)
 
 
-def _open_folder(source: Source, folder: str) -> FrameFiles:
-    """The images of a folder, or the frames of its only video."""
+def _open_folder(source: Source, folder: str, rows: int) -> tuple[FrameFiles, str]:
+    """The images of a folder, or the frames of its only video, and what they lack.
+
+    A number that is left out is an error, unless each image has its row: one who takes frames away takes their rows
+    too, and then it is worth a note.
+    """
     names = _names(source, folder)
-    images = [name for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
+    images = [name for name in names if is_image(name)]
     if images:
-        return FrameFiles(source.location(folder), shorten(images))
-    videos = [name for name in names if name.lower().endswith(VIDEO_SUFFIXES) and _boxes_beside(name) not in names]
+        try:
+            return FrameFiles(source.location(folder), order_frames(images, source.location(folder))), ""
+        except LostFrameError as error:
+            if rows == 1 or rows != len(images):
+                raise
+            return FrameFiles(source.location(folder), error.names), str(error)
+    videos = [name for name in names if _is_video(name) and _boxes_beside(name) not in names]
     if len(videos) == 1:
         return _open_video(source, _below(folder, videos[0]))
     raise ValueError(
-        f"{source.location(folder)}: {len(videos) or 'no image and no'} videos beside {BOXES}; {LAYOUT}; "
-        f"images are {', '.join(IMAGE_SUFFIXES)}, videos {', '.join(VIDEO_SUFFIXES)}"
+        f"{source.location(folder)}: {len(videos) or 'no image and no'} videos beside {BOXES}; {LAYOUT}; {KNOWN}"
     )
 
 
-def _open_video(source: Source, key: str) -> FrameFiles:
+def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
     video = source.location(key)
+    if not _is_video(key):
+        raise ValueError(f"{video}: boxes of its name lie beside it, but it is left out; {KNOWN}; rename or convert it")
     if source.cache is None or not isinstance(video, Path):
         raise ValueError(
             f"{video}: the frames of a video are unpacked into a cache, and there is none here; unpack them into a "
             "folder of images yourself"
         )
-    frames = unpack_video(video, source.stamp(key), source.cache)
+    frames, shortfall = unpack_video(video, source.stamp(key), source.cache)
     for needed in (key, source.key_of(frames.folder)):  # an index of these frames is good while both are there
         source.exists(needed)
-    return frames
+    return frames, shortfall
 
 
 def _names(source: Source, folder: str) -> list[str]:
     """What a folder holds, in natural order, without what systems leave there."""
     return sorted((n for n in source.names(folder) if not n.startswith((".", "__MACOSX"))), key=natural_order)
+
+
+def _is_video(name: str) -> bool:
+    return name.lower().endswith(VIDEO_SUFFIXES)
+
+
+def _is_boxes(source: Source, key: str) -> bool:
+    """Whether a text begins with four numbers, as boxes do and notes do not."""
+    words = source.text(key).removeprefix("\ufeff").partition("\n")[0].replace(",", " ").split()
+    try:
+        return len([float(word) for word in words]) == 4
+    except ValueError:
+        return False
 
 
 def _joined(prefix: str, name: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lib.data.datasets.texts import parse_numbers
+
 UNKNOWN = (np.nan,) * 4
 
 
@@ -15,13 +17,14 @@ def region_box(text: str) -> tuple[float, float, float, float]:
     * one number is a code (1 the tracker is started, 2 it failed, 0 unknown), and NaN anywhere means unknown as well;
     * ``m`` and whole numbers is a mask, see ``mask_box``.
 
-    Between numbers stand commas or, in copies of VOT2018, blanks. Raises ``ValueError`` for anything else.
+    Numbers are read as everywhere (``parse_numbers``), since copies of VOT2018 have blanks between them. Raises
+    ``ValueError`` for anything else.
     """
-    is_mask = text.startswith("m")
-    words = text.removeprefix("m").replace(",", " ").split()
-    if is_mask:
-        return mask_box([int(word) for word in words])
-    values = [float(word) for word in words]
+    values = parse_numbers(text.removeprefix("m"))
+    if text.startswith("m"):
+        if not all(map(float.is_integer, values)):
+            raise ValueError("a mask has whole numbers")
+        return mask_box(list(map(int, values)))
     if len(values) not in (1, 4) and (len(values) < 6 or len(values) % 2):
         raise ValueError(f"{len(values)} numbers are no region")
     if len(values) == 1 or not np.isfinite(values).all():

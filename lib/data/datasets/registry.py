@@ -69,7 +69,7 @@ DATASETS: dict[str, Dataset] = {
     "nfs": Dataset(list_nfs, NFS_SPLITS, {"nfs30": 100}),
     "avist": Dataset(list_avist, AVIST_SPLITS, {"test": 120}),
     "tnl2k": Dataset(list_tnl2k, TNL2K_SPLITS, {"test": 700, "train": 1300}),
-    "itb": Dataset(list_itb, ITB_SPLITS),
+    "itb": Dataset(list_itb, ITB_SPLITS, {"test": 180}),
     "tc128": Dataset(list_tc128, TC128_SPLITS, {"tc128": 129, "ce": 78}),
     "dtb70": Dataset(list_dtb70, DTB70_SPLITS, {"test": 70}),
     "vot18": Dataset(partial(list_vot, "vot18", "vot2018"), ("vot2018",), {"vot2018": 60}),

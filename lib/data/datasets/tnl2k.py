@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import IMAGE_SUFFIXES, has_area, package_list, read_numbers, shorten
+from lib.data.datasets.annotations import has_area, package_list, read_numbers
 from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.order import LostFrameError, is_image, order_frames
 from lib.data.source import Source
-from lib.data.types import FrameFiles, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, Sequence
 
 SPLITS = ("test", "train")
 
@@ -21,11 +22,11 @@ def list_tnl2k(source: Source, split: str) -> Iterator[Entry]:
 
     Their folders lie in ``TNL2K_<split>_subset`` or ``<split>`` if there is one, else in the root, all together or one
     folder deeper in parts. Folders that neither list names replace as many missing ones (logged), since copies spell
-    some names otherwise. Images are ``<sequence>/imgs/*`` by name, png or jpg; the first line of ``language.txt`` is
-    ``meta["language"]``. Nothing is absent: such flags exist only in the toolkit (where ``advSamp_monitor_bikeyellow``
-    has one more flag than boxes), and public trackers ignore them. ``monitor_manypeople`` is in both splits. The image
-    ``test_015_Sord_video_Q01_done/imgs/00000492.png`` is damaged in the published archive; OSTrack put a copy of the
-    one before in its place. Raises ``ValueError`` naming the file.
+    some names otherwise. Images are ``<sequence>/imgs/*`` in the order of their numbers, png or jpg; the first line of
+    ``language.txt`` is ``meta["language"]``. Nothing is absent: such flags exist only in the toolkit (where
+    ``advSamp_monitor_bikeyellow`` has one more flag than boxes), and public trackers ignore them.
+    ``monitor_manypeople`` is in both splits. The image ``test_015_Sord_video_Q01_done/imgs/00000492.png`` is damaged in
+    the published archive; OSTrack put a copy of the one before in its place. Raises ``ValueError`` naming the file.
     """
     check_split("tnl2k", split, SPLITS)
     lists = {name: package_list(f"tnl2k_{name}.txt").split() for name in SPLITS}
@@ -65,12 +66,17 @@ def _below(folder: str, name: str) -> str:
 
 
 def _read_sequence(source: Source, key: str, name: str) -> Sequence:
-    images = [image for image in source.names(f"{key}/imgs") if image.lower().endswith(IMAGE_SUFFIXES)]
+    images = [image for image in source.names(f"{key}/imgs") if is_image(image)]
     if not images:
         raise ValueError(f"{source.location(key)}/imgs: no images there; unpack the sequence again")
     boxes = read_numbers(source, f"{key}/groundtruth.txt", len(images), 4)
-    frames = FrameFiles(source.location(f"{key}/imgs"), shorten(images))
-    return Sequence(name, "tnl2k", frames, boxes, has_area(boxes), meta=_language(source, f"{key}/language.txt"))
+    folder, meta = source.location(f"{key}/imgs"), _language(source, f"{key}/language.txt")
+    try:
+        ordered = order_frames(images, folder)
+    except LostFrameError as error:
+        # Each image has its row, and whether the published numbers leave none out is not known.
+        ordered, meta[SHORTFALL] = error.names, str(error)
+    return Sequence(name, "tnl2k", FrameFiles(folder, ordered), boxes, has_area(boxes), meta=meta)
 
 
 def _language(source: Source, key: str) -> dict[str, str]:

@@ -52,7 +52,10 @@ def _read_video(source: Source, chunk: str, name: str, first_box_only: bool) -> 
     boxes = read_numbers(source, f"{chunk}/anno/{name}.txt", 1 if first_box_only else None, 4)
     folder = f"{chunk}/frames/{name}"
     # One listing a training video would be 30,132, so the rows count its frames.
-    frames = list_frames(source, folder) if first_box_only else numbered_frames(source, folder, "%d.jpg", 0, len(boxes))
+    if first_box_only:
+        frames = list_frames(source, folder, first=0)
+    else:
+        frames = numbered_frames(source, folder, "%d.jpg", 0, len(boxes))
     return Sequence(name, "trackingnet", frames, boxes, has_area(boxes))
 
 

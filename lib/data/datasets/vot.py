@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.datasets.annotations import has_area, natural_order, numbered_frames, package_list, read_names, stem
+from lib.data.datasets.annotations import UNPACK, has_area, numbered_frames, package_list, read_names, stem
 from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.regions import UNKNOWN, region_box
+from lib.data.datasets.texts import is_cut, line_error, parse_values, text_lines
 from lib.data.source import Source
 from lib.data.types import FrameFiles, Sequence
 
@@ -83,7 +85,7 @@ def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file
     boxes = _read_boxes(source, f"{key}/{boxes_file or properties.get('groundtruth', 'groundtruth.txt')}", len(frames))
     known = np.flatnonzero(np.isfinite(boxes).all(axis=1))
     if len(known) == 0:
-        raise ValueError(f"{source.location(key)}: no frame of {name} has a box; unpack the sequence again")
+        raise ValueError(f"{source.location(key)}: no frame of {name} has a box; {UNPACK}")
     first = int(known[0])
     if first:
         logger.info("%s: %s begins at frame %d, the first with a box", source.location(key), name, first)
@@ -108,7 +110,7 @@ def _read_properties(source: Source, key: str) -> dict[str, str]:
 
 
 def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameFiles:
-    """The images of the first channel there is: ``length`` of them, or as many as follow each other from number 1."""
+    """The images of the first channel there is: ``length`` of them, or all that there are from number 1 on."""
     channel = next((properties[f"channels.{c}"] for c in CHANNELS if f"channels.{c}" in properties), "")
     if not channel:
         channel = "color/" if source.is_folder(f"{key}/color") else ""
@@ -123,48 +125,49 @@ def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameF
     if length.isdecimal():
         count = int(length)
     else:
-        names, count = set(source.names(folder_key)), 0
-        while pattern % (count + 1) in names:
-            count += 1
+        head, tail = re.split(r"%(?:0\d+)?d", pattern)
+        shape = re.compile(f"{re.escape(head)}([0-9]+){re.escape(tail)}")
+        there = ((name, shape.fullmatch(name)) for name in source.names(folder_key))
+        names = [name for name, match in there if match and int(match[1]) > 0 and pattern % int(match[1]) == name]
+        if names:
+            order_frames(names, source.location(folder_key), first=1)
+        count = len(names)
     if count == 0:
-        raise ValueError(f"{source.location(folder_key)}: no images ({pattern % 1} ...); unpack the sequence again")
+        raise ValueError(f"{source.location(folder_key)}: no images ({pattern % 1} ...); {UNPACK}")
     return numbered_frames(source, folder_key, pattern, 1, count)
 
 
 def _read_boxes(source: Source, key: str, count: int) -> np.ndarray:
     """float64 ``[count, 4]`` xywh; NaN where the target's place is not known, and after the last row."""
-    lines = source.text(key).rstrip().split("\n")
+    text, file = source.text(key), source.location(key)
+    lines = text_lines(text)
     if len(lines) > count:
-        raise ValueError(
-            f"{source.location(key)}: {len(lines)} rows, but its sequence has {count} images; unpack the sequence again"
-        )
+        raise ValueError(f"{file}: {len(lines)} rows, but its sequence has {count} images; {UNPACK}")
     boxes = []
     for number, line in enumerate(lines, start=1):
         try:
             boxes.append(region_box(line.strip()))
         except ValueError as error:
-            raise ValueError(
-                f"{source.location(key)}: line {number} is {line.strip()[:60]!r}, not a box, polygon, mask or code "
-                f"({error}); unpack the sequence again"
-            ) from error
+            wrong = f"not a box, polygon, mask or code ({error})"
+            raise line_error(file, number, line, wrong, UNPACK) from error
+    # A part of a mask is a mask, and rows that are missing are frames without a box.
+    if is_cut(text, ended=len(lines) < count or lines[-1].startswith("m")):
+        raise line_error(file, len(lines), lines[-1], "cut short", UNPACK)
     return np.array(boxes + [UNKNOWN] * (count - len(boxes)), dtype=np.float64)
 
 
 def _read_flags(source: Source, key: str, file: str, count: int, first: int) -> _Rows:
     rows = _read_values(source, key, file, count, first)
     if not np.isin(rows.values, (0, 1)).all():
-        raise ValueError(f"{source.location(key)}/{file}: holds more than 0 and 1; unpack the sequence again")
+        raise ValueError(f"{source.location(key)}/{file}: holds more than 0 and 1; {UNPACK}")
     return _Rows(rows.name, rows.values != 0)
 
 
 def _read_values(source: Source, key: str, file: str, count: int, first: int) -> _Rows:
     """A number for each of ``count`` frames from ``first`` on."""
-    words = source.text(f"{key}/{file}").split()[first : first + count]
-    try:
-        values = [float(word) for word in words]
-    except ValueError as error:
-        raise ValueError(f"{source.location(key)}/{file}: {error}; unpack the sequence again") from error
-    return _Rows(stem(file), np.array(values + [0.0] * (count - len(values))))
+    file_key = f"{key}/{file}"
+    values = parse_values(source.text(file_key), source.location(file_key), UNPACK)[first : first + count]
+    return _Rows(stem(file), np.pad(values, (0, count - len(values))))
 
 
 def _ranges(flags: np.ndarray) -> str:

@@ -1,6 +1,9 @@
 "use strict";
 // Draws the page out of the JSON beside it. Names of trackers and sequences become text nodes, never markup.
-const pageData = JSON.parse(document.getElementById("data").textContent);
+// A sequence may be named "constructor": objects of the data have no other keys than their own.
+const bare = (key, value) =>
+  typeof value === "object" && value && !Array.isArray(value) ? Object.setPrototypeOf(value, null) : value;
+const pageData = JSON.parse(document.getElementById("data").textContent, bare);
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = ["none", "7 3", "2 2", "7 2 2 2", "12 4", "4 2 1 2 1 2", "2 5"];
 const KINDS = {
@@ -214,7 +217,7 @@ function listed(title, entries) {
 function troubles(comparison, view, protocol) {
   const parts = comparison.trackers.flatMap((tracker, number) => [
     listed(`${tracker.label}: not scored by protocol ${protocol}`, Object.entries(view.errors[number])),
-    listed(`${tracker.label}: rows changed by the rule of protocol ${protocol}`, Object.entries(view.notes[number])),
+    listed(`${tracker.label}: changed by the rule of protocol ${protocol}`, Object.entries(view.notes[number])),
   ]).filter((part) => part);
   return parts.length ? [make("h3", {}, "Errors and notes"), ...parts] : [];
 }
@@ -279,10 +282,10 @@ function benchmark(comparison, place) {
     content.replaceChildren(...parts, ...runDetails(comparison));
   }
   draw();
-  const bar = make("div", { class: "bar" }, make("h2", {}, comparison.benchmark),
+  const bar = make("div", { class: "bar" }, make("h2", {}, comparison.title),
     make("label", {}, "protocol ", protocolSelect), make("label", {}, "score by sequence ", scoreSelect),
     make("span", { class: "faint" }, `${comparison.sequences.length} sequences`));
-  const properties = { class: "benchmark", id: `benchmark-${place}`, "aria-label": comparison.benchmark };
+  const properties = { class: "benchmark", id: `benchmark-${place}`, "aria-label": comparison.title };
   return make("section", properties, bar, content);
 }
 
@@ -291,6 +294,6 @@ window.addEventListener("beforeprint", () => {
 });
 const warnings = pageData.flatMap((comparison) =>
   comparison.warnings.map((text) => make("p", { class: "warning", role: "note" }, `${comparison.benchmark}: ${text}`)));
-const links = pageData.map((comparison, place) => make("a", { href: `#benchmark-${place}` }, comparison.benchmark));
+const links = pageData.map((comparison, place) => make("a", { href: `#benchmark-${place}` }, comparison.title));
 document.getElementById("page").append(...warnings, ...(links.length > 1 ? [make("nav", {}, ...links)] : []),
   ...pageData.map(benchmark));

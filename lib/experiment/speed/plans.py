@@ -78,9 +78,9 @@ PLANS = {
     "cpu": Plan(
         (
             Part(
-                "Forms, one thread",
-                (*_LARGE, "ostrack_vitb_256"),
-                Measurements(parse_forms(f"eager:fp32,eager:bf16,{_EXPORTED}"), frames=20, warmup=2, threads=1),
+                "Engine",
+                ("grm_tiny",),
+                Measurements(parse_forms("eager:fp32,openvino:fp32"), frames=0, engine=(1, 8, 16), engine_frames=1600),
             ),
             Part(
                 "Batches, one thread",
@@ -89,18 +89,18 @@ PLANS = {
                     parse_forms("eager:fp32,eager:bf16,onnx:fp32,openvino:fp32"),
                     batches=(1, 8, 16), frames=160, threads=1,
                 ),
-            ),  # fmt: skip
+            ),
+            Part("Training, one thread", ("grm_vitb",), Measurements(frames=0, training=8, threads=1)),
             Part(
-                "Engine",
-                ("grm_tiny",),
-                Measurements(parse_forms("eager:fp32,openvino:fp32"), frames=0, engine=(1, 8, 16), engine_frames=1600),
+                "Forms, one thread",
+                (*_LARGE, "ostrack_vitb_256"),
+                Measurements(parse_forms(f"eager:fp32,eager:bf16,{_EXPORTED}"), frames=20, warmup=2, threads=1),
             ),
             Part(
                 "All threads",
-                _LARGE,
+                ("grm_vitb", "transt"),
                 Measurements(parse_forms("eager:fp32,eager:bf16,openvino:bf16"), frames=20, warmup=2),
             ),
-            Part("Training, one thread", ("grm_vitb",), Measurements(frames=0, training=8, threads=1)),
             Part(
                 "Compiled, one thread",
                 ("grm_vitb", "transt"),

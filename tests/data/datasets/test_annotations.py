@@ -12,7 +12,6 @@ from lib.data.datasets.annotations import (
     read_flags,
     read_names,
     read_numbers,
-    shorten,
     stem,
 )
 from lib.data.source import Source
@@ -41,7 +40,11 @@ def test_a_file_that_is_no_text_is_named(tmp_path):
         ("1\n2\n3\n", "line 1 is '1', not 2 numbers"),
         ("1,2\n3,4\n5,6x\n", "line 3 is '5,6x', not 2 numbers"),
         ("1,2\n\n5,6\n", "line 2 is '', not 2 numbers"),
-        ("\n\n", "line 1 is '', not 2 numbers"),
+        ("1,,2\n3,4\n", "line 1 is '1,,2', not 2 numbers"),
+        ("1,2_4\n3,4\n", "line 1 is '1,2_4', not 2 numbers"),
+        ("1,2\n3,4\n5,", "line 3 is '5,', not 2 numbers"),
+        ("1.25,2.50\n3.75,4.00\n5.25,6.50\n7.75,8.5", "line 4 is '7.75,8.5', cut short"),
+        ("\n\n", "is empty"),
         ("x" * 10_000, f"line 1 is '{'x' * 60}', not 2 numbers"),
     ],
 )
@@ -53,7 +56,7 @@ def test_the_first_wrong_line_is_named(tmp_path, text, line):
 
 
 def test_rows_are_counted(tmp_path):
-    (tmp_path / "a.txt").write_text("1,2\r\n3\t4\r\n\r\n")
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf1,2,\r\n3\t4\r\n\r\n")
     np.testing.assert_array_equal(read_numbers(Source(tmp_path), "a.txt", 2, 2), [[1, 2], [3, 4]])
     np.testing.assert_array_equal(read_numbers(Source(tmp_path), "a.txt", None, 2), [[1, 2], [3, 4]])
     with pytest.raises(ValueError, match=r"a\.txt: 2 rows, but its sequence needs 3; unpack"):
@@ -64,6 +67,19 @@ def test_rows_are_counted(tmp_path):
 def test_flags_on_one_line_and_one_a_line_are_the_same(tmp_path, text):
     (tmp_path / "a.txt").write_text(text)
     np.testing.assert_array_equal(read_flags(Source(tmp_path), "a.txt", 4), [False, True, True, False])
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("0,1,,1,0", "line 1 is '0,1,,1,0', not numbers; unpack"),
+    ("0\n1\n\n0\n", "line 3 is '', not numbers; unpack"),
+    ("0\n1\n2\n0\n", "holds 2, not only 0 and 1; unpack"),
+    ("0\n1\n0\n", "3 flags, but its sequence needs 4; unpack"),
+    ("", "0 flags, but its sequence needs 4; unpack"),
+])  # fmt: skip
+def test_other_flags_are_refused(tmp_path, text, message):
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(ValueError, match=rf"a\.txt: {message}"):
+        read_flags(Source(tmp_path), "a.txt", 4)
 
 
 def test_area_needs_numbers_and_both_sides():
@@ -80,25 +96,30 @@ def test_area_needs_numbers_and_both_sides():
 
 
 def test_names_without_empty_lines(tmp_path):
-    (tmp_path / "list.txt").write_text("a\r\n\n  b \nc")
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa\r\n\n  b \nc")
     assert read_names(Source(tmp_path), "list.txt") == ["a", "b", "c"]
 
 
 def test_frames_are_numbers_in_their_order(tmp_path):
-    for name in ("10.jpg", "9.jpg", "2.png", "._9.jpg", "x.jpg", "3.txt"):
+    for name in ("10.jpg", "9.jpg", "11.png", "._9.jpg", "x.jpg", "3.txt"):
         (tmp_path / name).touch()
-    assert [frame.name for frame in list_frames(Source(tmp_path), "")] == ["9.jpg", "10.jpg"]
-    assert [frame.name for frame in list_frames(Source(tmp_path), "", (".jpg", ".png"))] == ["2.png", "9.jpg", "10.jpg"]
+    assert [frame.name for frame in list_frames(Source(tmp_path), "")] == ["9.jpg", "10.jpg", "11.png"]
+    assert len(list_frames(Source(tmp_path), "", first=9)) == 3
+    with pytest.raises(ValueError, match=f"^{tmp_path}: the first frame is 9.jpg, not number 1;"):
+        list_frames(Source(tmp_path), "", first=1)
 
 
-@pytest.mark.parametrize("pattern", ["%08d.jpg", "%d.jpg", "img_%05d.png", "100%%_%03d.jpg"])
-@pytest.mark.parametrize("first", [0, 8, 99])
-def test_a_pattern_stands_for_names_in_a_row(pattern, first):
-    names = [pattern % number for number in range(first, first + 5)]
-    short = shorten(names)
-    assert isinstance(short, NumberedNames) and list(short) == names
-    for other in (names[::2], names[::-1], [*names, "last.jpg"], ["a", "b"], []):
-        assert shorten(other) is other
+@pytest.mark.parametrize(("name", "message"), [
+    ("00000002.png", "00000002.jpg and 00000002.png are one frame twice"),
+    ("00000006.jpg", "00000006.jpg follows 00000004.jpg: 1 frame"),
+])  # fmt: skip
+def test_frames_that_are_lost_or_there_twice(tmp_path, name, message):
+    for number in range(1, 5):
+        (tmp_path / f"{number:08d}.jpg").touch()
+    assert isinstance(list_frames(Source(tmp_path), "", first=1).names, NumberedNames)
+    (tmp_path / name).touch()
+    with pytest.raises(ValueError, match=f"^{tmp_path}: {message}"):
+        list_frames(Source(tmp_path), "")
 
 
 def test_a_folder_is_found_in_order(tmp_path):

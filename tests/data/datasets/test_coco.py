@@ -117,6 +117,7 @@ def test_images_are_not_asked_for_but_their_folder_is(tmp_path):
             lambda content: content["annotations"][0].update(bbox=[1, True, 3, 4]),
             r"bbox \[1, True, 3, 4\], not 4 numbers",
         ),
+        (lambda content: content["annotations"][0].update(bbox=[1, 2, 10**400, 4]), r"bbox \[1, 2, 1000*, 4\], not 4"),
     ],
 )
 def test_a_broken_annotation_hides_no_other(tmp_path, change, message):
@@ -156,6 +157,7 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path, change, message):
         ('{"images": [{"id": 1}, ', r"is no JSON \(.*\); get"),
         ("[1, 2]", "has no list 'images' of mappings"),
         ("[" * 100_000, r"is no JSON \(.*\); get"),
+        ("1" * 5_000, r"is no JSON \(.*\); get"),
         (None, "No such file or directory; check"),
     ],
 )

@@ -60,6 +60,17 @@ def test_the_test_split_has_one_box(write_got10k):
     np.testing.assert_array_equal(sequence.visible, [True])
 
 
+@pytest.mark.parametrize(("number", "message"), [
+    (1, r"Test_000001: the first frame is 00000002\.jpg, not number 1;"),
+    (3, r"Test_000001: 00000004\.jpg follows 00000002\.jpg: 1 frame\(s\) of it are lost;"),
+])  # fmt: skip
+def test_a_lost_frame_of_the_test_split(write_got10k, number, message):
+    root = write_got10k("test", [5], first_box_only=True)
+    (root / "test" / "GOT-10k_Test_000001" / f"{number:08d}.jpg").unlink()
+    with pytest.raises(ValueError, match=message):
+        read_got10k(root, "test")
+
+
 def test_rows_of_the_published_splits(tmp_path, monkeypatch):
     monkeypatch.setattr(got10k, "_read_sequence", lambda source, key, name, first_box_only: int(name))
     (tmp_path / "train").mkdir()
@@ -107,6 +118,9 @@ def damage(root, kind: str) -> str:
     if kind == "label short":
         (folder / "cover.label").write_text("8\n8\n")
         return rf"{FIRST}/cover\.label: 2 rows, but its sequence needs 3"
+    if kind == "label of no cover":
+        (folder / "cover.label").write_text("8\nnan\n8\n")
+        return rf"{FIRST}/cover\.label: holds more than 0 to 8; unpack"
     if kind == "label missing":
         (folder / "absence.label").unlink()
         return rf"{FIRST}/absence\.label: No such file"
@@ -118,7 +132,7 @@ def damage(root, kind: str) -> str:
 @pytest.mark.parametrize(
     "kind",
     ["no root", "no list", "empty list", "no folder", "no images", "image missing", "label short", "label missing",
-     "text", "too few", "too many", "gap"],
+     "label of no cover", "text", "too few", "too many", "gap"],
 )  # fmt: skip
 def test_a_broken_copy_is_one_line_that_names_the_file(write_got10k, kind):
     root = write_got10k("train", [3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def test_width_is_the_difference_of_the_corners(tmp_path):
         + "<ymin>5</ymin></bndbox><occluded>0</occluded></object></annotation>"
     )
     np.testing.assert_array_equal(read(tmp_path)[0].boxes, [[10, 5, 20, 4]])
+
+
+def test_blanks_around_values_are_no_part_of_them(tmp_path):
+    write_imagenet_vid(tmp_path, 2, {VIDEO: {"0": range(2)}})
+    (plain,) = read(tmp_path)
+    file = tmp_path / ANNOTATIONS / "000001.xml"
+    text = re.sub(r"<(\w+)>([^<>]+)</", r"<\1>\r\n\t \2 </", file.read_text())
+    file.write_text("\ufeff" + text)
+    (spaced,) = read(tmp_path)
+    assert (spaced.name, spaced.meta) == (plain.name, plain.meta)
+    np.testing.assert_array_equal(spaced.boxes, plain.boxes)
+    assert spaced.visible.all() and plain.visible.all()
 
 
 def test_of_two_objects_with_one_track_the_first_counts(tmp_path):
@@ -133,6 +146,9 @@ def damage(video: Path, kind: str) -> str:
     if kind == "text for a number":
         replace(file, ("<xmin>", "<xmin>ten"))
         return r"000001\.xml: an object has no trackid or no numbers in its bndbox; unpack"
+    if kind == "an underscore in a number":
+        replace(file, ("<xmin>", "<xmin>1_"))
+        return r"000001\.xml: an object has no trackid or no numbers in its bndbox; unpack"
     if kind == "no corner":
         replace(file, ("ymax", "top"))
         return r"000001\.xml: an object has no trackid or no numbers in its bndbox; unpack"
@@ -158,6 +174,7 @@ def damage(video: Path, kind: str) -> str:
         "cut short",
         "empty",
         "text for a number",
+        "an underscore in a number",
         "no corner",
         "no track",
         "a link to itself",

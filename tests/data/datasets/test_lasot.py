@@ -134,16 +134,16 @@ def damage(root: Path, kind: str) -> str:
         return r"zebra-1/groundtruth\.txt: line 2 is '1,two,3,4', not 4 numbers; unpack"
     if kind == "empty":
         (folder / "groundtruth.txt").write_text("")
-        return r"zebra-1/groundtruth\.txt: line 1 is '', not 4 numbers; unpack"
+        return r"zebra-1/groundtruth\.txt: is empty; unpack"
     if kind == "rows":
         (folder / "groundtruth.txt").write_text("1,2,3,4\n" * 4)
         return r"zebra-1/full_occlusion\.txt: 3 flags, but its sequence needs 4; unpack"
     if kind == "flag":
         (folder / "out_of_view.txt").write_text("0,2,0")
-        return r"zebra-1/out_of_view\.txt: holds '2', not only 0 and 1; unpack"
+        return r"zebra-1/out_of_view\.txt: holds 2, not only 0 and 1; unpack"
     if kind == "long flag":
         (folder / "out_of_view.txt").write_text("x" * 100_000)
-        return r"zebra-1/out_of_view\.txt: holds 'x{60}', not only 0 and 1; unpack"
+        return r"zebra-1/out_of_view\.txt: line 1 is 'x{60}', not numbers; unpack"
     if kind == "no flags":
         (folder / "full_occlusion.txt").unlink()
         return r"zebra-1/full_occlusion\.txt: No such file or directory; check"

@@ -68,11 +68,24 @@ def test_released(tmp_path, caplog, rows, step, said):
     assert said in caplog.text and ("car_jumping.txt" in caplog.text) == bool(said)
 
 
+@pytest.mark.parametrize(
+    ("number", "message"), [(1, "the first frame is 00002.jpg, not number 1"), (9, "00010.jpg follows")]
+)
+def test_a_lost_frame_of_the_release_is_no_row_too_many(tmp_path, number, message):
+    write_released(tmp_path, FRAMES)
+    (tmp_path / "car_jumping" / "30" / "car_jumping" / f"{number:05d}.jpg").unlink()
+    refused("nfs", "nfs30", tmp_path, f"30/car_jumping: {message}", "nfs_car_jumping")
+
+
 def test_broken_copies(tmp_path):
     refused("nfs", "nfs30", tmp_path, "Gymnastics/30/Gymnastics: No such file")
     write_released(tmp_path, FRAMES - 2)
     refused("nfs", "nfs30", tmp_path, "20 rows, but its sequence has 22 images", "nfs_car_jumping")
     (tmp_path / "car_jumping" / "30" / "car_jumping.txt").write_text("0 1 2 3 4 0\n0 1 2 x 4 1\n")
     refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: line 2 is '0 1 2 x 4 1', not a number and", "nfs_car_jumping")
+    (tmp_path / "car_jumping" / "30" / "car_jumping.txt").write_text("0 1 2 3 44 0\n0 1 2 3 4")
+    refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: line 2 is '0 1 2 3 4', cut short; unpack", "nfs_car_jumping")
+    (tmp_path / "car_jumping" / "30" / "car_jumping.txt").write_text("")
+    refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: is empty; unpack", "nfs_car_jumping")
     (tmp_path / "sequences").mkdir()
     refused("nfs", "nfs30", tmp_path, r"anno/nfs_Gymnastics\.txt: No such file")

@@ -10,6 +10,7 @@ import pytest
 from miniatures import jpeg, moving_boxes, write_boxes, write_frames
 from one_sequence import names_of, read_one, refused
 
+from lib.data.checking import CheckReport, Problem, check_dataset_on_disk
 from lib.data.datasets.own import list_own
 from lib.data.datasets.registry import read_dataset
 from lib.data.images import read_image
@@ -33,6 +34,12 @@ def write_video(file: Path, count: int = 4) -> np.ndarray:
         writer.write(cv2.imdecode(np.frombuffer(jpeg(number), np.uint8), cv2.IMREAD_COLOR))
     writer.release()
     return moving_boxes(count)
+
+
+def only_problem(report: CheckReport) -> Problem:
+    [problem] = report.splits[0].problems
+    assert not report.good and problem.detail in report.text()
+    return problem
 
 
 @pytest.mark.parametrize("separator", [",", "\t", " ", ", "])
@@ -168,11 +175,78 @@ def test_several_videos_beside_one_groundtruth(tmp_path):
     refused("own", "all", tmp_path, r"car: 2 videos beside groundtruth\.txt; .* or video\.mp4 beside video\.txt")
 
 
+def test_a_lost_frame_is_an_error_or_a_note(tmp_path, caplog):
+    """A note where each image that is there has its row."""
+    root, cache = tmp_path / "mine", tmp_path / "cache"
+    boxes = write_sequence(root / "car", 5)
+    (root / "car" / "0003.jpg").unlink()
+    for rows in (boxes, boxes[:1]):
+        write_boxes(root / "car" / "groundtruth.txt", rows)
+        refused("own", "all", root, r"car: 0004\.jpg follows 0002\.jpg: 1 frame\(s\) of it are lost; copy or unpack")
+    write_boxes(root / "car" / "groundtruth.txt", np.delete(boxes, 2, axis=0))
+    for _ in range(2):  # from the texts, and from the index
+        caplog.clear()
+        [sequence] = open_dataset("own", "all", root, cache)
+        assert [frame.name for frame in sequence.frames] == ["0001.jpg", "0002.jpg", "0004.jpg", "0005.jpg"]
+        assert caplog.text.count("0004.jpg follows 0002.jpg: 1 frame(s) of it are lost") == 1
+    assert only_problem(check_dataset_on_disk("own", root, cache=cache))[:2] == ("short", "car")
+
+
+def test_one_frame_in_two_formats_and_frames_of_two_videos(tmp_path):
+    write_sequence(tmp_path / "car")
+    (tmp_path / "car" / "0002.png").write_bytes((tmp_path / "car" / "0002.jpg").read_bytes())
+    refused("own", "all", tmp_path, r"car: 0002\.jpg and 0002\.png are one frame twice; remove one of them")
+    (tmp_path / "car" / "0002.png").rename(tmp_path / "car" / "preview.png")
+    refused("own", "all", tmp_path, r"car: whether 0004\.jpg or preview\.png comes first is ambiguous")
+
+
+def test_a_damaged_video_is_said_each_time_and_checked(tmp_path, caplog):
+    root, cache = tmp_path / "mine", tmp_path / "cache"
+    write_boxes(root / "clip.txt", write_video(root / "clip.avi", 30)[:1])
+    data = bytearray((root / "clip.avi").read_bytes())
+    frame = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xd8"][12]
+    data[frame : frame + 400] = bytes(400)
+    (root / "clip.avi").write_bytes(data)
+    for _ in range(2):
+        caplog.clear()
+        [sequence] = open_dataset("own", "all", root, cache)
+        said = f"clip.avi: its header states 30 frames, {len(sequence)} could be read"
+        assert len(sequence) < 30 and caplog.text.count(said) == 1
+        problem = only_problem(check_dataset_on_disk("own", root, cache=cache))
+        assert problem[:3] == ("short", "clip", 1) and said in problem.detail
+
+
+@pytest.mark.parametrize("name", ["clip.m4v", "clip.WMV", "clip"])
+def test_what_is_left_out_beside_its_boxes_is_named(tmp_path, name):
+    write_sequence(tmp_path / "car")
+    write_boxes(tmp_path / "clip.txt", moving_boxes(1))
+    if name == "clip":  # frames of a kind that is not read
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0001.heic").touch()
+    else:
+        (tmp_path / name).touch()
+    assert names_of("own", "all", tmp_path) == ["car", "clip"]
+    message = rf"{name}: boxes of its name lie beside it, but it is left out; images are \.jpg, .* videos are \.mp4, "
+    refused("own", "all", tmp_path, message, "clip")
+    (tmp_path / "clip.txt").write_text("notes on the clip\n")
+    assert names_of("own", "all", tmp_path) == ["car"]
+
+
+def test_texts_of_other_things_are_no_boxes_of_a_lost_video(tmp_path):
+    boxes = write_video(tmp_path / "clip.avi")
+    for name in ("clip.txt", "clip.json", "notes.md", "notes.txt", "car.txt"):
+        write_boxes(tmp_path / name, boxes)
+    write_sequence(tmp_path / "car")
+    write_boxes(tmp_path / "car" / "0001.txt", boxes[:1])  # labels of single images
+    (tmp_path / "clip.m4v").touch()  # whose video is there in another format
+    assert names_of("own", "all", tmp_path) == ["car", "clip"]
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ("1,2,3,4\n1,2,3,4\n", r"groundtruth\.txt: 2 rows for 4 frames; write one for each frame, or the first"),
     ("x,y,w,h\n1,2,3,4\n", r"groundtruth\.txt: line 1 is 'x,y,w,h', not 4 numbers; a line is x,y,w,h"),
     ("1,2,3,4\n1,2,3\n", r"groundtruth\.txt: line 2 is '1,2,3', not 4 numbers; a line is x,y,w,h"),
-    ("", r"groundtruth\.txt: line 1 is '', not 4 numbers; a line is x,y,w,h"),
+    ("", r"groundtruth\.txt: is empty; a line is x,y,w,h"),
 ])  # fmt: skip
 def test_wrong_rows(tmp_path, text, message):
     write_sequence(tmp_path / "car")

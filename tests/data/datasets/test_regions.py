@@ -26,7 +26,8 @@ def test_what_is_not_known_is_nan(text):
 
 
 @pytest.mark.parametrize("text", ["", "a", "1,2", "1,2,3", "1,2,3,4,5", "1,2,3,4,5,6,7", "m1,2,3", "m1,2,2,2,0.5",
-                                  "m1,2,2,2,0,5", "m1,2,2,2,5,-1"])  # fmt: skip
+                                  "m1,2,2,2,0,5", "m1,2,2,2,5,-1",
+                                  "20,,12,24,18", "1,2_4,3,4", "m1,2,2,2,,4", "m1,2,2,2,inf"])  # fmt: skip
 def test_anything_else_is_refused(text):
     with pytest.raises(ValueError):
         region_box(text)

@@ -11,6 +11,7 @@ from miniatures import write_boxes, write_frames
 from one_sequence import names_of, read_one, refused
 
 from lib.data.datasets.annotations import package_list
+from lib.data.types import SHORTFALL
 
 TEST, TRAIN = (package_list(f"tnl2k_{split}.txt").split() for split in ("test", "train"))
 NAME = TEST[0]
@@ -48,16 +49,14 @@ def test_a_sequence_is_found_in_any_copy(tmp_path, caplog, folder):
     assert "the test sequences of TNL2K lie in " in caplog.text
 
 
-def test_images_of_any_kind_are_taken_in_the_order_of_their_names(tmp_path):
+def test_images_of_any_kind_are_taken_in_the_order_of_their_numbers(tmp_path):
     write_tnl2k(tmp_path, "img_%d.JPG")
     images = tmp_path / NAME / "imgs"
     (images / "img_3.JPG").rename(images / "img_10.jpg")
     (images / "Thumbs.db").touch()
-    assert [f.name for f in read_one("tnl2k", "test", tmp_path, NAME).frames] == [
-        "img_1.JPG",
-        "img_10.jpg",
-        "img_2.JPG",
-    ]
+    sequence = read_one("tnl2k", "test", tmp_path, NAME)
+    assert [frame.name for frame in sequence.frames] == ["img_1.JPG", "img_2.JPG", "img_10.jpg"]
+    assert "img_10.jpg follows img_2.JPG: 7 frame(s) of it are lost" in sequence.meta[SHORTFALL]
 
 
 def test_a_sequence_may_lack_its_sentence(tmp_path):

@@ -58,6 +58,17 @@ def test_test_frames_are_in_numeric_order_with_one_box(tmp_path):
     np.testing.assert_array_equal(sequence.visible, [True])
 
 
+@pytest.mark.parametrize(("number", "message"), [
+    (0, r"frames/0-6LB4FqxoE_0: the first frame is 1\.jpg, not number 0;"),
+    (9, r"frames/0-6LB4FqxoE_0: 10\.jpg follows 8\.jpg: 1 frame\(s\) of it are lost;"),
+])  # fmt: skip
+def test_a_lost_frame_of_the_test_chunk(tmp_path, number, message):
+    write_trackingnet(tmp_path, {"TEST": {"0-6LB4FqxoE_0": 12}})
+    (tmp_path / "TEST" / "frames" / "0-6LB4FqxoE_0" / f"{number}.jpg").unlink()
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, "test")
+
+
 def test_videos_are_the_texts_sorted_by_name_chunk_by_chunk(tmp_path):
     write_trackingnet(tmp_path, {"TRAIN_10": {"a_0": 1}, "TRAIN_2": {"z_0": 1, "b_0": 1, "B_0": 1}})
     anno = tmp_path / "TRAIN_2" / "anno"

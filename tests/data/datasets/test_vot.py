@@ -37,7 +37,7 @@ def test_the_lists_are_the_published_ones(tmp_path, caplog, name, count):
 
 
 def test_the_list_there_decides_and_how_it_differs_is_said(tmp_path, caplog):
-    (tmp_path / "list.txt").write_text("my_video\nants1\n\n")
+    (tmp_path / "list.txt").write_text("\ufeffmy_video\nants1\n\n")
     assert names_of("vot18", "vot2018", tmp_path) == ["my_video", "ants1"]
     assert "list.txt: not the official vot2018 of 60 sequences: 59 are missing (ants3, bag, ball1, ...)" in caplog.text
     assert "1 are not of it (my_video)" in caplog.text
@@ -54,6 +54,17 @@ def test_the_old_layout(tmp_path):
 def test_images_beside_the_boxes(tmp_path):
     write_vot(tmp_path, folder=".")
     assert len(read_one("vot18", "vot2018", tmp_path, "ants1")) == 6
+
+
+def test_a_lost_frame_does_not_end_a_sequence_whose_length_is_not_stated(tmp_path):
+    folder = write_vot(tmp_path)
+    (folder / "color" / "00000000.jpg").touch()  # frames count from 1
+    assert len(read_one("vot18", "vot2018", tmp_path, "ants1")) == 6
+    write_boxes(folder / "groundtruth.txt", moving_boxes(1))
+    (folder / "color" / "00000004.jpg").unlink()
+    refused("vot18", "vot2018", tmp_path, r"ants1/color: 00000005\.jpg follows 00000003\.jpg: 1 frame")
+    (folder / "color" / "00000001.jpg").unlink()
+    refused("vot18", "vot2018", tmp_path, r"ants1/color: the first frame is 00000002\.jpg, not number 1")
 
 
 @pytest.mark.parametrize(("channel", "folder", "pattern"), [
@@ -83,11 +94,12 @@ def test_length_and_boxes_file_of_the_sequence_file(tmp_path):
     np.testing.assert_array_equal(sequence.visible, [True, True, True, False])
 
 
-@pytest.mark.parametrize("separator", [",", " "])
+@pytest.mark.parametrize("separator", [",", " ", "\t", ", "])
 def test_every_kind_of_region(tmp_path, separator):
     folder = write_vot(tmp_path)
     rows = ["1,2,3,4", "0,0,10,1,9,8,1,7", "0", "m5,6,4,2,1,2,2,2", "nan,nan,nan,nan", "1,2,3,0"]
-    (folder / "groundtruth.txt").write_text("\n".join(row.replace(",", separator) for row in rows) + "\n")
+    text = "\ufeff" + "\r\n".join(row.replace(",", separator) for row in rows)
+    (folder / "groundtruth.txt").write_text(text + "\n")
     sequence = read_one("vot20", "vot2020", tmp_path, "ants1")
     nan = [np.nan] * 4
     np.testing.assert_array_equal(sequence.boxes, [[1, 2, 3, 4], [0, 0, 10, 8], nan, [6, 6, 2, 2], nan, [1, 2, 3, 0]])
@@ -142,7 +154,8 @@ def damage(root: Path, kind: str) -> str:
         (folder / "groundtruth.txt").unlink()
         return r"ants1/groundtruth\.txt: No such file"
     if kind == "no images":
-        (folder / "color" / "00000001.jpg").unlink()
+        for image in (folder / "color").iterdir():
+            image.unlink()
         return r"ants1/color: no images \(00000001\.jpg \.\.\.\)"
     if kind == "image missing":
         (folder / "color" / "00000006.jpg").unlink()
@@ -155,7 +168,19 @@ def damage(root: Path, kind: str) -> str:
         return r"ants1/occlusion\.tag: holds more than 0 and 1"
     if kind == "value":
         (folder / "practical.value").write_text("0\nx\n")
-        return r"ants1/practical\.value: could not convert string to float: 'x'"
+        return r"ants1/practical\.value: line 2 is 'x', not numbers; unpack"
+    if kind == "cut mask":
+        (folder / "groundtruth.txt").write_text("1,2,3,4\n" * 5 + "m5,6,4,2,1,2,2")
+        return r"groundtruth\.txt: line 6 is 'm5,6,4,2,1,2,2', cut short; unpack"
+    if kind == "cut polygon":
+        (folder / "groundtruth.txt").write_text("1,2,3,2,3,4,1,4\n" * 5 + "1,2,3,2,3,4")
+        return r"groundtruth\.txt: line 6 is '1,2,3,2,3,4', cut short; unpack"
+    if kind == "cut rows":
+        (folder / "groundtruth.txt").write_text("1,2,3,44\n1,2,3,4")
+        return r"groundtruth\.txt: line 2 is '1,2,3,4', cut short; unpack"
+    if kind == "underscore":
+        (folder / "groundtruth.txt").write_text("m1,2,3,4,1_0\n")
+        return r"groundtruth\.txt: line 1 is 'm1,2,3,4,1_0', not a box"
     if kind == "unknown":
         (folder / "groundtruth.txt").write_text("0\nnan\n")
         return "ants1: no frame of ants1 has a box"
@@ -166,7 +191,7 @@ def damage(root: Path, kind: str) -> str:
 @pytest.mark.parametrize(
     "kind",
     ["no list", "empty list", "no folder", "no boxes", "no images", "image missing", "pattern", "flag", "value",
-     "unknown", "row"],
+     "cut mask", "cut polygon", "cut rows", "underscore", "unknown", "row"],
 )  # fmt: skip
 def test_broken_copies(tmp_path, kind):
     write_vot(tmp_path)

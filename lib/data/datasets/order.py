@@ -1,0 +1,114 @@
+"""The order of frames and sequences by the numbers in their names, and the frames that are lost by these numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence as Names
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+from lib.data.types import NumberedNames
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+# A sign counts where no letter or digit is before it. Of three or more numbers with points between them, such as a
+# date, each counts for itself; of two, the second is the first one's fraction.
+_NUMBER = re.compile(r"((?:(?<![^\W_])[+-])?(?:(?<!\d[.,])\d+[.,]\d+(?![.,]?\d)|\d+))")
+
+Key = tuple[str | Decimal, ...]
+
+
+class LostFrameError(ValueError):
+    """The numbers of a folder's images leave one out: a line that names the folder and the images around it, and the
+    ``names`` of those that are there in their order."""
+
+    def __init__(self, message: str, names: Names[str]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as an image's does, in small letters or capitals; hidden files are none."""
+    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+
+
+def natural_order(name: str) -> Key:
+    """What to sort names by so that their numbers are compared by value: 9 before 10, 2.25 before 2.5, -1 before 0.
+
+    The parts of the name, text and number in turn; the first and the last are texts.
+    """
+    parts = _NUMBER.split(name)
+    return tuple(Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts))
+
+
+def order_frames(names: Names[str], folder: object, first: int | None = None) -> Names[str]:
+    """The images of a folder, one a frame, in the order of the numbers in their names; names without numbers as text.
+
+    Raises ``ValueError`` naming the ``folder`` in one line where that order is ambiguous: two names differ in no number
+    (1.jpg and 1.png, 1.jpg and 01.jpg), or first in a text (left_1.jpg and right_1.jpg), or all numbers have a minus.
+
+    Raises ``LostFrameError`` where a number is left out. Frames are numbered by a step, the smallest between two of
+    them; if ``first`` is given, by 1 from there or from a smaller number on. Whole numbers that are no multiples of a
+    step apart are times, as decimals are: they show no loss.
+    """
+    keys = {name: natural_order(PurePosixPath(name).stem) for name in names}
+    ordered = sorted(names, key=lambda name: (keys[name], name))
+    numbered = len({key[1::2] for key in keys.values()}) > 1
+    for one, other in pairwise(ordered):
+        if keys[one] == keys[other]:
+            raise ValueError(f"{folder}: {one} and {other} are one frame twice; remove one of them")
+        if numbered and _place(keys[one], keys[other]) % 2 == 0:
+            raise _ambiguous(folder, one, other)
+    if not numbered and first is None:
+        return shorten(ordered)
+    place = _place(keys[ordered[0]], keys[ordered[-1]]) if numbered else 1
+    numbers = [keys[name][place] for name in ordered]
+    if all(number.is_signed() for number in numbers):
+        raise _ambiguous(folder, ordered[0], ordered[-1])
+    if all(number.as_tuple().exponent == 0 for number in numbers) and len(set(numbers)) == len(names):
+        _refuse_lost(folder, ordered, [int(number) for number in numbers], first)
+    return shorten(ordered)
+
+
+def _place(one: Key, other: Key) -> int:
+    """The first place where two keys differ, even for a text; 0 where one of them is only longer."""
+    return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+
+
+def _ambiguous(folder: object, one: str, other: str) -> ValueError:
+    return ValueError(
+        f"{folder}: whether {one} or {other} comes first is ambiguous; name the images by the numbers of their frames "
+        "(00000001.jpg), and put those of another video or kind into another folder"
+    )
+
+
+def _refuse_lost(folder: object, names: Names[str], numbers: Names[int], first: int | None) -> None:
+    """``LostFrameError`` for the first number that is left out of a row."""
+    remedy = "copy or unpack the sequence again, or number the images in a row if none is lost"
+    if first is not None and numbers[0] > first:
+        raise LostFrameError(f"{folder}: the first frame is {names[0]}, not number {first}; {remedy}", shorten(names))
+    steps = [after - before for before, after in pairwise(numbers)]
+    step = min(steps, default=1) if first is None else 1
+    if any(each % step for each in steps):
+        return
+    for place, each in enumerate(steps):
+        if each > step:
+            lost = (numbers[-1] - numbers[0]) // step + 1 - len(numbers)
+            raise LostFrameError(
+                f"{folder}: {names[place + 1]} follows {names[place]}: {lost} frame(s) of it are lost; {remedy}",
+                shorten(names),
+            )
+
+
+def shorten(names: list[str]) -> Names[str]:
+    """The same names, as ``NumberedNames`` if a pattern gives them."""
+    match = re.fullmatch(r"(.*?)(\d+)(\D*)", names[0]) if names else None
+    if match is None:
+        return names
+    head, digits, tail = (part.replace("%", "%%") for part in match.groups())
+    for pattern in (f"{head}%0{len(digits)}d{tail}", f"{head}%d{tail}"):
+        numbered = NumberedNames(pattern, int(digits), len(names))
+        if list(numbered) == names:
+            return numbered
+    return names

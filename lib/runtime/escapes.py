@@ -1,0 +1,65 @@
+"""Names and messages in what the project prints and writes: a character that a terminal, LaTeX, Markdown or a
+spreadsheet would obey, or that it cannot show, becomes an escape. No other module escapes text."""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import TextIO
+
+# A star or bracket that opens a row of a table would be read as an argument of the row before, so it gets braces.
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}",
+} | {character: "\\" + character for character in "&%$#_{}"}  # fmt: skip
+_MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")
+_FORMULA = tuple("=+-@")
+
+
+def printable(text: str) -> str:
+    """The text as one line. Control characters, line breaks, characters that turn the direction of writing and bytes
+    that are no UTF-8 (lone surrogates) become escapes as Python writes them: ``\\n``, ``\\x1b``, ``\\udcd0``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode("ascii") if _is_hidden(character) else character for character in text
+    )
+
+
+def printable_lines(lines: Iterable[str]) -> str:
+    """The lines, each as ``printable`` makes it, with line breaks between."""
+    return "\n".join(map(printable, lines))
+
+
+def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
+    """Print lines of text to ``stream`` (stdout unless given): each as ``printable`` makes it, with escapes for
+    characters that the stream's encoding lacks."""
+    stream = sys.stdout if stream is None else stream
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = printable_lines(text.split("\n")).encode(encoding, "backslashreplace").decode(encoding)
+    print(shown, end=end, file=stream, flush=flush)
+
+
+def for_latex(text: str) -> str:
+    """The text as LaTeX sets it, letter by letter. A comment needs ``printable`` alone: it ends with its line."""
+    return "".join(_LATEX.get(character, character) for character in printable(text))
+
+
+def for_markdown(text: str) -> str:
+    """The text without markup or HTML, in a table's cell too."""
+    return _MARKDOWN.sub(r"\\\1", html.escape(printable(text), quote=False))
+
+
+def for_csv(text: str) -> str:
+    """The text of a cell; one that a spreadsheet would compute as a formula gets an apostrophe before it."""
+    shown = printable(text)
+    # Spreadsheets skip blanks, and in some languages take the wide forms of these signs too.
+    return f"'{shown}" if unicodedata.normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
+
+
+def _is_hidden(character: str) -> bool:
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in ("Zl", "Zp")

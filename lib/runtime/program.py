@@ -1,0 +1,94 @@
+"""What every program does alike: begin without a traceback at Ctrl-C, and end with one clear line and a code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+
+from lib.runtime.stop import Terminated
+
+_ELSEWHERE = "name another folder (output and cache in paths.yaml)"
+_RIGHTS = f"give this user the right to write there, or {_ELSEWHERE}"
+_ROOM = "make room there, then run the same command again"
+_REMEDIES = {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.ENOTDIR: _ELSEWHERE,
+    errno.EEXIST: _ELSEWHERE,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+}
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """For the imports of a program, which take seconds: Ctrl-C within the block ends the process with 130 and without
+    a word. A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file
+    that is opened would get its number, and with it what libraries write to that stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # It gets the lowest free number: that of the stream, since those below are open by now.
+            null = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(null, True)
+            setattr(sys, name, open(null, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # nohup and `&` ignore it
+    if handled:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+    try:
+        yield
+    finally:
+        if handled:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[[], int]]:
+    """Decorates the ``main`` of a program, which returns its exit code. A ``ValueError`` or ``OSError`` becomes 1 and a
+    line for each fault; Ctrl-C becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the line ``stopped``. A
+    process that ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
+    """
+
+    def decorate(main: Callable[[], int]) -> Callable[[], int]:
+        @wraps(main)
+        def run() -> int:
+            # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
+            with starting():
+                from lib.runtime.escapes import show
+                from lib.runtime.launch import end_with_launcher, has_launcher
+
+            if has_launcher():
+                end_with_launcher()
+            try:
+                return main()
+            except (ValueError, OSError) as error:
+                print_error(error)
+                return 1
+            except KeyboardInterrupt as stop:
+                if not has_launcher():
+                    show(stopped, sys.stderr)
+                return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
+
+        return run
+
+    return decorate
+
+
+def print_error(error: ValueError | OSError) -> None:
+    """Writes a mistake of the user's to stderr, a line for each fault."""
+    from lib.runtime.escapes import show  # not above, as in ``program``
+
+    show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
+
+
+def _describe(error: ValueError | OSError) -> str:
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    remedy = f"; {_REMEDIES[error.errno]}" if error.errno in _REMEDIES else ""
+    return f"{place}{error.strerror}{remedy}"

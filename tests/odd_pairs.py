@@ -1,0 +1,43 @@
+"""Stand-ins for ``Pairs`` whose workers have an accident; imported by name, so that worker processes can unpickle them.
+
+Also a program: it takes batches of ``SlowPairs`` from two workers, and prints a line after the first.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+
+import torch
+
+from lib.data.batch import Sample
+from lib.data.loader import build_loader
+
+
+def blank(number: int) -> Sample:
+    image, box = torch.zeros(3, 64, 64, dtype=torch.uint8), torch.zeros(4)
+    return Sample(number, image, box, 1.0, image, box, 1.0, "blank")
+
+
+class SlowPairs:
+    """A tenth of a second for each sample."""
+
+    def sample(self, number: int) -> Sample:
+        """A sample of zeros."""
+        time.sleep(0.1)
+        return blank(number)
+
+
+class CrampedPairs:
+    """Where a sample is drawn, no file may become larger than 1000 bytes, in shared memory neither."""
+
+    def sample(self, number: int) -> Sample:
+        """A sample of zeros."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        return blank(number)
+
+
+if __name__ == "__main__":
+    for batch in build_loader(SlowPairs(), [[number] for number in range(10_000)], 2):
+        if batch.numbers == (0,):
+            print("started", flush=True)

@@ -1,0 +1,33 @@
+"""JSON of any origin: what is wrong with it is one line, however deep it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lib.runtime.json_text import MOST_LEVELS, parse_json
+
+
+def test_a_value_is_what_the_library_reads():
+    value = {"a": [1, 2.5, None, {"b": "x"}], "c": {}}
+    for text in (json.dumps(value), json.dumps(value).encode()):
+        assert parse_json(text) == value
+    assert parse_json('{"a": {"b": 1}}', object_hook=lambda item: sorted(item)) == ["a"]
+
+
+@pytest.mark.parametrize("levels", [MOST_LEVELS + 1, 900, 200_000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+def test_deep_nesting_is_one_line(levels, begin, end):
+    for text in (begin * levels + "1" + end * levels, begin * levels):
+        with pytest.raises(ValueError) as error:
+            parse_json(text)
+        assert "\n" not in str(error.value)
+    fits = MOST_LEVELS // len(end)
+    assert parse_json(begin * fits + "[]"[: 2 * (fits * len(end) < MOST_LEVELS)] + end * fits if begin == "[" else "1")
+
+
+@pytest.mark.parametrize("text", ["", "{", "nul", "[1,]", b"\xff"])
+def test_what_is_no_json_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        parse_json(text)
