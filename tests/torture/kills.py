@@ -248,9 +248,15 @@ class Torture:
             )  # fmt: skip
 
     def _strike(self, process: subprocess.Popen[bytes], place: Path, kill: Kill) -> bool:
-        """Whether there was a process to kill."""
-        others = [number for number, line in _processes(place).items() if number != process.pid and SPARED not in line]
-        chosen = sorted(others)[int(kill.share * len(others)) :][:1] if kill.victim == "child" else [process.pid]
+        """Whether there was a process to kill; the first child is waited for."""
+        chosen = [process.pid]
+        if kill.victim == "child":
+            chosen = []
+            while not chosen and process.poll() is None:
+                others = (number for number, line in _processes(place).items() if SPARED not in line)
+                chosen = sorted(number for number in others if number != process.pid)
+                time.sleep(0.02)
+            chosen = chosen[int(kill.share * len(chosen)) :][:1]
         for number in chosen:
             with suppress(ProcessLookupError):
                 (os.killpg if kill.victim == "group" else os.kill)(number, kill.signal)
