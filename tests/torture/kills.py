@@ -53,7 +53,8 @@ class Job(NamedTuple):
 
 ALONE, CHILDREN = ("change", "main", "group"), ("main", "group", "child", "child")
 TRAIN = "train.py --config {sources}/toy.yaml data.samples_per_epoch=600 train.checkpoint_minutes=0.02"
-TEST = "test.py --checkpoint {sources}/toy.pth --dataset got10k_val"
+# In batches of one, since boxes of larger ones depend on which sequences meet in a batch.
+TEST = "test.py --checkpoint {sources}/toy.pth --dataset got10k_val --batch 1"
 SYNTHETIC = "prepare_data.py synthetic --root {place}/set --train 40 --val 4 --frames 24 --val-frames 24 --processes 2"
 CROPS = "prepare_data.py crops got10k --config {sources}/toy.yaml --out {place}/crops --processes 2"
 CHECK = "prepare_data.py check own --root {sources}/got10k/train --processes 2 --json {place}/found.json"
