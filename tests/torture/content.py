@@ -12,7 +12,7 @@ import lmdb
 import torch
 
 # The content of these belongs to one run (seconds, process numbers); only their names are compared.
-OF_ONE_RUN = ("_time.txt", "manifest.json")
+OF_ONE_RUN = ("_time.txt", "manifest.json", "lock.mdb")
 # The names in it hold the moment and the process.
 SKIPPED = "tensorboard"
 
