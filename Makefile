@@ -1,5 +1,6 @@
 # make quickstart   install, make a small synthetic set, train and test grm_tiny on it
 # make test         install, run the quick tests on the CPU;  make test-all  adds the slow ones
+# make torture      kill programs at random moments and damage files, for 20 minutes; TORTURE="--seed 1" draws others
 # make gpu          check this project on CUDA and measure how fast it is there;  make speed  measures it on the CPU
 # make toolkits     install the toolkits of others (got10k, VOT) that some tests run our trackers under
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TOOLKITS := $(VENV)-vot/.installed
 
-.PHONY: install toolkits quickstart test test-all gpu speed clean
+.PHONY: install toolkits quickstart test test-all torture gpu speed clean
 
 install: $(INSTALLED)
 
@@ -40,6 +41,9 @@ test: install
 test-all: install
 	$(BIN)/python -m ruff check .
 	$(PYTEST) -m "not gpu"
+
+torture: install
+	PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
 
 gpu speed: install
 	$(BIN)/python tracking/measure_speed.py $(if $(filter gpu,$@),gpu,cpu)

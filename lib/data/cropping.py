@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -182,13 +183,14 @@ def _open_part(folder: Path, part: _Part) -> Columns | None:
         size = (folder / part_name(part.number)).stat().st_size
     except (DamagedFileError, OSError):
         return None
-    return columns if columns.about["part"] == list(part) and columns.about["size"] == size else None
+    whole = columns.about["part"] == list(part) and columns.about["size"] == size and "crcs" in columns.arrays
+    return columns if whole else None
 
 
 def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part: _Part) -> int:
     """Writes a part's records, then its index; the number of frames that it was to hold."""
     reaches = settings.reaches()
-    rows, frames, ends = [], [], []
+    rows, crcs, frames, ends = [], [], [], []
     unreadable = TextsWriter()
     asked = frame_bytes = offset = 0
     with replacing(folder / part_name(part.number)) as file:
@@ -208,11 +210,13 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
                 record, values = made
                 file.write(record)
                 rows.append((offset, len(record), part.number, *values))
+                crcs.append(zlib.crc32(record))
                 frames.append(frame)
                 offset += len(record)
             ends.append(len(rows))
     arrays = {
         "rows": np.array(rows, dtype=ROW).view(f"V{ROW.itemsize}"),
+        "crcs": np.array(crcs, dtype=np.uint32),
         "frames": np.array(frames, dtype=np.int32),
         "ends": np.array(ends, dtype=np.int64),
         **unreadable.texts().arrays("unreadable"),
@@ -278,6 +282,7 @@ def _merge(index: SequenceIndex, parts: list[_Part], columns: list[Columns]) -> 
         "end": end[order],
         "frames": np.concatenate([column.arrays["frames"] for column in columns]),
         "rows": np.concatenate([column.arrays["rows"] for column in columns]),
+        "crcs": np.concatenate([column.arrays["crcs"] for column in columns]),
         **unreadable.texts().arrays("unreadable"),
     }
 

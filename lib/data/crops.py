@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import weakref
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -103,6 +104,7 @@ class CropStore:
         arrays = columns.arrays
         self._names, self._first, self._end = arrays["names"], arrays["first"], arrays["end"]
         self._frames, self._rows = arrays["frames"], arrays["rows"].view(ROW)
+        self._crcs = arrays.get("crcs")  # stores of earlier versions have none
         self._files: dict[int, BinaryIO] = {}
         weakref.finalize(self, _close, self._files)
 
@@ -120,7 +122,8 @@ class CropStore:
         row = first + int(self._frames[first:end].searchsorted(np.int32(frame)))
         if row == end or self._frames[row] != frame:
             return None
-        return StoredCrop(self, Record(*self._rows[row].item()), self._fills[role])
+        crc = None if self._crcs is None else int(self._crcs[row])
+        return StoredCrop(self, Record(*self._rows[row].item(), crc), self._fills[role])
 
     def decode(self, record: Record, region: Region) -> tuple[np.ndarray, int, int]:
         """The segments of a record that hold a region, all in stored pixels: uint8 RGB ``[h, w, 3]``, with the column
@@ -153,6 +156,8 @@ class CropStore:
         if len(data) != record.length:
             path = self.folder / part_name(record.part)
             raise ImageError(f"{path}: the crop store was cut short; make it again")
+        if record.crc not in (None, zlib.crc32(data)):
+            raise ImageError(f"{_Place(self.folder, record)} is damaged; make the crop store again")
         return data
 
     def __reduce__(self) -> tuple:
@@ -160,7 +165,7 @@ class CropStore:
 
 
 class Record(NamedTuple):
-    """A row of the index, as ``ROW`` says."""
+    """A row of the index, as ``ROW`` says, and the crc of the record, None if it was not kept."""
 
     offset: int
     length: int
@@ -177,6 +182,7 @@ class Record(NamedTuple):
     green: int
     blue: int
     grey: int
+    crc: int | None
 
 
 class StoredCrop:

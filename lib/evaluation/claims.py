@@ -179,6 +179,14 @@ def find_holder(folder: Path, name: str) -> Holder | None:
     return _read(folder / (name + SUFFIX))
 
 
+def release_left(folder: Path, name: str) -> None:
+    """Remove the claim of a process that is gone, on a name that nobody needs to claim again."""
+    holder = find_holder(folder, name)
+    if holder is not None and not holder.alive:
+        with Claims(folder) as claims:
+            claims.take(name)
+
+
 def _read(path: Path) -> Holder | None:
     """A claim, None if it is not there. One that is empty (its holder is just writing it, or died doing so) tells
     nothing but when it was made."""

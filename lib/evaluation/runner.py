@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from lib.data.types import Sequence
-from lib.evaluation.claims import Claims, Death, Holder, find_holder
+from lib.evaluation.claims import Claims, Death, Holder, find_holder, release_left
 from lib.evaluation.progress import RunProgress
 from lib.evaluation.results import ResultsFolder
 from lib.evaluation.summary import RunSummary, SequenceStatus, measure_speed
@@ -277,6 +277,9 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
             tracked.append(sequence)
             statuses.append(SequenceStatus(sequence.name, "tracked"))
         else:
+            # Left by a process that was killed when it had just written the result.
+            folder.forget_failure(sequence.name)
+            release_left(folder.path, sequence.name)
             statuses.append(SequenceStatus(sequence.name, "kept"))
     statuses += [SequenceStatus(name, "failed", reason) for name, reason in trial.unreadable.items()]
     end_to_end = measure_speed(folder.seconds(sequence) for sequence in tracked)

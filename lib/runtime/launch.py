@@ -149,7 +149,8 @@ class _Launcher:
                     if codes[rank] < 0:
                         logger.error("process %d %s", rank, _ending(codes[rank]))
                     self._send(signal.SIGTERM)
-                    deadline = time.monotonic() + AFTER_FAILURE
+                # Also after a signal: one may wait for it in torch's rendezvous, where no handler runs.
+                deadline = min(deadline, time.monotonic() + AFTER_FAILURE)
             elif self._replacements and not self._received:
                 codes = [self._replaced(rank, code) for rank, code in enumerate(codes)]
             if None not in codes:
@@ -158,7 +159,7 @@ class _Launcher:
                 number = self._received[passed_on]
                 self._send(signal.SIGTERM if number == signal.SIGHUP else number)
                 if not passed_on:
-                    deadline = time.monotonic() + AFTER_SIGNAL
+                    deadline = min(deadline, time.monotonic() + AFTER_SIGNAL)
                 elif signal.SIGINT in self._received[: passed_on + 1]:
                     deadline = 0.0
                 passed_on += 1

@@ -7,6 +7,7 @@ import pickle
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,20 @@ def test_a_flipped_bit_is_noticed(tmp_path, place):
     path.write_bytes(data)
     with pytest.raises(DamagedFileError, match=f"{re.escape(str(path))}: .*{MESSAGES[place]}"):
         open_columns(path)
+
+
+def test_a_damaged_length_takes_no_memory(tmp_path):
+    path = tmp_path / "x"
+    stored(path)
+    data = bytearray(path.read_bytes())
+    data[15] = 0xFF  # 4 GB
+    path.write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(DamagedFileError, match="header is damaged"):
+        open_columns(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**7
 
 
 @pytest.mark.parametrize("keep", [0, 5, 19, 20, 100, -64, -1])

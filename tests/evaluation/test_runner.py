@@ -142,6 +142,19 @@ def test_what_is_finished_is_kept_and_what_is_damaged_is_tracked_again(
     assert (folder.path / "s0.txt").stat().st_mtime_ns == written
 
 
+def test_what_a_process_left_that_was_killed_right_after_it_had_written_a_result_is_removed(
+    folder: ResultsFolder, sequences: list[Sequence]
+) -> None:
+    run(sequences, lambda most: StaticEngine(), folder)
+    forge(folder.path, "s1")
+    folder.note_failure("s1", "an earlier one", "")
+    with Claims(folder.path) as claims:
+        claims.take("s2")
+        assert statuses(run(sequences, lambda most: StaticEngine(), folder)) == ["kept"] * 4
+        assert [file.name for file in folder.path.glob("*.claim")] == ["s2.claim"], "its process lives"
+    assert leftovers(folder) == [] and folder.failure("s1") is None
+
+
 def test_when_all_is_finished_no_network_is_built(folder: ResultsFolder, sequences: list[Sequence]) -> None:
     run(sequences, lambda most: StaticEngine(), folder)
     report = run_trials([Trial(sequences, lambda most: pytest.fail("built"), folder)], processes=3)

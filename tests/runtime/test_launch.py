@@ -81,6 +81,27 @@ def test_a_second_interrupt_ends_them_at_once(tmp_path):
     assert not list(tmp_path.glob("saved*"))
 
 
+DEAF = """
+import os, pathlib, signal, sys, time
+if os.environ["RANK"] == "1":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+else:
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+pathlib.Path(sys.argv[1], "started" + os.environ["RANK"]).touch()
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_waits_for_one_that_was_interrupted_is_not_waited_for(tmp_path):
+    before = "import lib.runtime.launch as module; module.AFTER_FAILURE = 0.5"
+    with start(tmp_path, "deaf", before, program=DEAF) as launcher:
+        wait_for(launcher, tmp_path, "started")
+        launcher.send_signal(signal.SIGINT)
+        launcher.communicate(timeout=20)
+    assert launcher.returncode == 128 + signal.SIGINT
+
+
 @pytest.mark.slow
 def test_processes_whose_launcher_is_killed_save_and_end(tmp_path):
     with family() as (mark, members), start(tmp_path, "wait", mark=mark) as launcher:
