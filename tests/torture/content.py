@@ -13,15 +13,18 @@ import torch
 
 # The content of these belongs to one run (seconds, process numbers); only their names are compared.
 OF_ONE_RUN = ("_time.txt", "manifest.json", "lock.mdb")
-# The names in it hold the moment and the process.
-SKIPPED = "tensorboard"
+# The names in TensorBoard's folder hold moment and process; in the folder of temporary files (Torture._place) libraries
+# leave theirs.
+SKIPPED = {"tensorboard", "tmp"}
 
 
 def snapshot(folder: Path) -> dict[str, str]:
     """The digest of every file below ``folder``, and "" for every folder, by relative path."""
     paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*"))}
     return {
-        str(name): _content(path) if path.is_file() else "" for name, path in paths.items() if SKIPPED not in name.parts
+        str(name): _content(path) if path.is_file() else ""
+        for name, path in paths.items()
+        if not SKIPPED & set(name.parts)
     }
 
 
