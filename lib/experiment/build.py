@@ -27,7 +27,7 @@ from lib.inference.tracker import Tracker
 from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
 from lib.models.initial import check_initial, load_initial
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
 from lib.models.released import NO_TABLE, LoadReport, load_file
 from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
@@ -51,7 +51,8 @@ def build_model(experiment: ExperimentConfig) -> TrackingModel:
     """The network in eval mode, with fresh weights that depend on ``experiment.seed`` alone; no file is read."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)  # torch.manual_seed would set the GPUs' too
-        model = MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+        family = FAMILIES[experiment.model.name]
+        model = family.build(experiment.model, experiment.template.size, experiment.search.size)
     return model.eval()
 
 

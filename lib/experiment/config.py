@@ -19,7 +19,7 @@ from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
 from lib.losses.objective import ObjectiveConfig
-from lib.models.registry import ModelConfig
+from lib.models.registry import FAMILIES, ModelConfig
 from lib.training.trainer import TrainConfig
 
 EXPERIMENTS = REPOSITORY / "experiments"
@@ -33,7 +33,7 @@ class TestingConfig(Section):
     ``precision``: "bf16" and "fp16" run the network in autocast; heads stay in float32.
 
     ``per_dataset`` maps a benchmark's name to dotted keys and their values. Only settings that leave the weights alone
-    may stand there; they are listed in ``PER_DATASET_KEYS``.
+    may stand there: those of ``per_dataset_keys``.
     """
 
     tracker: TrackerConfig = TrackerConfig()
@@ -41,13 +41,10 @@ class TestingConfig(Section):
     per_dataset: dict[str, dict[str, Value]] = Field(default_factory=dict)
 
 
-PER_DATASET_KEYS = (
-    "model.division.threshold",
-    "model.division.ratio",
-    "model.division.softmax",
-    "test.tracker.window",
-    "test.tracker.penalty",
-)
+def per_dataset_keys(families: Iterable[str] = FAMILIES) -> tuple[str, ...]:
+    """The dotted keys that may differ by benchmark and may be swept, for any of the ``families``."""
+    of_models = dict.fromkeys(f"model.{key}" for family in families for key in FAMILIES[family].test_time)
+    return (*of_models, "test.tracker.window", "test.tracker.penalty")
 
 
 class ExperimentConfig(Section):
@@ -88,9 +85,9 @@ class ExperimentConfig(Section):
             place = f"test.per_dataset.{benchmark}"
             unknown = _unknown_benchmark(benchmark)
             problems += [f"{place}: {unknown}"] if unknown else []
-            allowed = ", ".join(PER_DATASET_KEYS)
-            foreign = [key for key in values if key not in PER_DATASET_KEYS]
-            problems += [f"{place}: {key} may not differ by benchmark; may: {allowed}" for key in foreign]
+            allowed = per_dataset_keys([self.model.name])
+            foreign = [key for key in values if key not in allowed]
+            problems += [f"{place}: {key} may not differ by benchmark; may: {', '.join(allowed)}" for key in foreign]
         if not problems:  # otherwise the sections alone would be blamed again, once for each benchmark
             for benchmark in self.test.per_dataset:
                 try:

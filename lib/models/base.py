@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -99,10 +102,11 @@ class TrackingModel(nn.Module):
     """A network that is shown a target once and then finds it in crops. It remembers nothing between calls.
 
     ``epoch`` is the number of the training epoch, from 0, for what a schedule changes while training; it is passed on
-    by the actor, in training and validation, and None stands for the trained network.
+    by the actor, in training and validation, and None stands for the trained network. ``family`` is the record that the
+    network's class belongs to.
     """
 
-    family: str
+    family: Family
 
     @abstractmethod
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
@@ -115,9 +119,14 @@ class TrackingModel(nn.Module):
     def locate(self, state: tuple[Tensor, ...], search: Tensor, epoch: int | None = None) -> Prediction:
         """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalised."""
 
-    @abstractmethod
     def parameter_groups(self) -> dict[str, list[str]]:
-        """Every trainable parameter's name, once, under the group name that ``train.lr_factors`` may scale."""
+        """Every parameter's name, once, under the family's group that ``train.optimizer.lr_factors`` may scale."""
+        groups: dict[str, list[str]] = {group: [] for group in self.family.groups}
+        for name, _ in self.named_parameters():
+            group = next((group for group, pattern in self.family.groups.items() if re.match(pattern, name)), None)
+            assert group is not None, f"{self.family.name}: no optimizer group has a pattern for {name}"
+            groups[group].append(name)
+        return groups
 
     def monitors(self, prediction: Prediction) -> dict[str, Tensor]:
         """What is worth logging of a prediction beside the loss, scalars or vectors by name."""
@@ -126,3 +135,46 @@ class TrackingModel(nn.Module):
     def forward(self, template: Tensor, box: Tensor, search: Tensor, epoch: int | None = None) -> Prediction:
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
         return self.locate(self.encode_template(template, box), search, epoch)
+
+
+def under_our_names(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
+    """Weights of a family that was published under our names, or never."""
+    return dict(weights)
+
+
+@dataclass(frozen=True)
+class Family:
+    """All that other files need to know of a family of networks; each family's file ends with its record.
+
+    Patterns are regular expressions that must fit the beginning of a parameter's name.
+
+    * ``config``: the class of its section ``model``, whose field ``name`` is a literal, the family's name.
+    * ``build``: the class of the network, called with that configuration and the sizes in pixels of the template's and
+      the search region's crops. The record is its attribute ``family``.
+    * ``from_released``: weights under the names that were published, and the names that the network owns -> weights
+      under our names; the names are the same by default.
+    * ``groups``: the optimizer's parameter groups and the pattern of each, in the optimizer's order. The first pattern
+      that fits a name counts, and each parameter must have one. ``backbone`` and ``head``, the rest, by default.
+    * ``fresh``: patterns of names inside ``backbone`` that no image network has.
+    * ``test_time``: dotted keys below ``model`` that leave the weights alone, so that their values may differ by
+      benchmark and may be swept.
+    """
+
+    config: type[FamilyConfig]
+    build: type[TrackingModel]
+    from_released: Callable[[Mapping[str, Tensor], frozenset[str]], dict[str, Tensor]] = under_our_names
+    groups: Mapping[str, str] = field(default_factory=lambda: {"backbone": r"backbone\.", "head": ""})
+    fresh: tuple[str, ...] = ()
+    test_time: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.build.family = self
+
+    @property
+    def name(self) -> str:
+        """The value of ``model.name``."""
+        return get_args(self.config.model_fields["name"].annotation)[0]
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether weights of image networks lack the parameter or buffer ``name`` by nature."""
+        return not name.startswith("backbone.") or any(re.match(pattern, name) for pattern in self.fresh)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lib.geometry.grids import template_mask
 from lib.models.backbones.dividing import DividingViT
 from lib.models.backbones.vit import ViTConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.division import DivisionConfig
 
@@ -40,8 +40,6 @@ class GRM(TrackingModel):
     * ``division_log_probs``: ``[B, blocks, Nx, 2]`` log-probabilities of (S, A).
     """
 
-    family = "grm"
-
     def __init__(self, config: GRMConfig, template_size: int, search_size: int) -> None:
         super().__init__()
         patch = config.backbone.patch
@@ -64,14 +62,6 @@ class GRM(TrackingModel):
         """``share_a`` ``[blocks]``: the share of A tokens in each block that divides."""
         return {"share_a": prediction.extras["interacts"].float().mean(dim=(0, 2))}
 
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, ``division`` (the predictors in it) and ``head``: the published optimiser's three groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "division": [], "head": []}
-        for name, _ in self.named_parameters():
-            inside = "division" if ".divide_predict." in name else "backbone"
-            groups[inside if name.startswith("backbone.") else "head"].append(name)
-        return groups
-
 
 def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """GRM's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network, and a one- or
@@ -83,3 +73,14 @@ def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> d
         for name, value in weights.items()
         if name not in unused and (divides or ".divide_predict." not in name)
     }
+
+
+FAMILY = Family(
+    config=GRMConfig,
+    build=GRM,
+    from_released=grm_from_released,
+    # The published optimizer's three groups; the division's predictors lie in the backbone.
+    groups={"backbone": r"backbone\.(?!.*\.divide_predict\.)", "division": r"backbone\.", "head": ""},
+    fresh=(r"backbone\..*\.divide_predict\.",),
+    test_time=("division.threshold", "division.ratio", "division.softmax"),
+)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib.models.backbones.eliminating import EliminatingViT
 from lib.models.backbones.vit import ViTConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.elimination import EliminationConfig, keep_rate, ranking_weights
 
@@ -49,8 +49,6 @@ class OSTrack(TrackingModel):
       network that never eliminates, and nothing is True while the schedule keeps all.
     """
 
-    family = "ostrack"
-
     def __init__(self, config: OSTrackConfig, template_size: int, search_size: int) -> None:
         super().__init__()
         patch = config.backbone.patch
@@ -80,15 +78,11 @@ class OSTrack(TrackingModel):
             return {}
         return {"share_kept": 1 - prediction.extras["removed"].any(dim=1).float().mean()}
 
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone`` and ``head``: the published optimiser's two groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "head": []}
-        for name, _ in self.named_parameters():
-            groups["backbone" if name.startswith("backbone.") else "head"].append(name)
-        return groups
-
 
 def ostrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """OSTrack's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network."""
     unused = {"backbone.cls_token", "backbone.pos_embed"}
     return {name: value for name, value in weights.items() if name not in unused}
+
+
+FAMILY = Family(config=OSTrackConfig, build=OSTrack, from_released=ostrack_from_released)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lib.models.backbones.pvt import PVTConfig
 from lib.models.backbones.serial import SerialViTConfig
 from lib.models.backbones.swin import SwinConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import Decoder
@@ -64,8 +64,6 @@ class SimTrack(TrackingModel):
     fits B/16 alone. A prediction has no extras.
     """
 
-    family = "simtrack"
-
     def __init__(self, config: SimTrackConfig, template_size: int, search_size: int) -> None:
         super().__init__()
         cell, _ = config.cell()
@@ -90,15 +88,6 @@ class SimTrack(TrackingModel):
         features = tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
         return self.box_head(features)
 
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, what is pretrained; ``position``, the layers of Eq. 7 in it, which are not; ``head``, the rest.
-        The published optimiser's groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "position": [], "head": []}
-        for name, _ in self.named_parameters():
-            inside = "position" if name.startswith("backbone.pos_fc.") else "backbone"
-            groups[inside if name.startswith("backbone.") else "head"].append(name)
-        return groups
-
 
 def _search_decoder(width: int, layers: int) -> Decoder:
     """STARK's decoder for tokens of ``width`` channels, its matrices starting from Xavier's rule as STARK's do."""
@@ -120,3 +109,13 @@ def simtrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str])
     inside = {name.removeprefix(visual): value for name, value in weights.items() if name.startswith(visual)}
     beside = {name: value for name, value in weights.items() if not name.startswith(visual)}
     return {f"backbone.{name}": value for name, value in clip_as_timm(inside).items()} | beside
+
+
+FAMILY = Family(
+    config=SimTrackConfig,
+    build=SimTrack,
+    from_released=simtrack_from_released,
+    # The published optimizer's: what is pretrained; the layers of Eq. 7 in the backbone, which are not; the rest.
+    groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},
+    fresh=(r"backbone\.pos_fc\.",),
+)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.models.backbones.siamese import SiameseViT, SiameseViTConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import EncoderDecoder, TransformerConfig
@@ -42,8 +42,6 @@ class StarkSV(TrackingModel):
     no gradient reaches how it attends to itself (``transformer.decoder.layers.*.self_attn.in_proj_*``, rows of queries
     and keys); and in the first decoder layer the values it takes are zero, so that their weights get none either.
     """
-
-    family = "stark_sv"
 
     def __init__(self, config: StarkSVConfig, template_size: int, search_size: int) -> None:
         super().__init__()
@@ -100,13 +98,6 @@ class StarkSV(TrackingModel):
         features = (found * attention[..., None]).transpose(1, 2).unflatten(2, (side, side))
         return self.box_head(features)._replace(extras={"attention": attention.unflatten(1, (side, side))})
 
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, and ``head``, all else: the published optimiser's two groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "head": []}
-        for name, _ in self.named_parameters():
-            groups["backbone" if name.startswith("backbone.") else "head"].append(name)
-        return groups
-
 
 def stark_sv_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """No STARK-SV was released. Of neck and head the names of the public STARK-S are ours; a backbone under the names
@@ -118,3 +109,6 @@ def stark_sv_from_released(weights: Mapping[str, Tensor], owned: frozenset[str])
     }
     others = {name: value for name, value in weights.items() if not name.startswith(_PUBLISHED_BACKBONE)}
     return {**{f"backbone.{name}": value for name, value in clip_as_timm(visual).items()}, **others}
+
+
+FAMILY = Family(config=StarkSVConfig, build=StarkSV, from_released=stark_sv_from_released)

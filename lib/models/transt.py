@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from lib.models.backbones.resnet import STRIDE, ResNet, ResNetConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.fusion import FusionConfig, begin_by_likeness, build_fusion
 
@@ -37,8 +37,6 @@ class TransT(TrackingModel):
     nothing but the order in which BatchNorm's running statistics take in the two crops of a group.
     """
 
-    family = "transt"
-
     def __init__(self, config: TransTConfig, template_size: int, search_size: int) -> None:
         super().__init__()
         self.search_grid = search_size // STRIDE
@@ -61,15 +59,6 @@ class TransT(TrackingModel):
     def _embed(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` -> tokens ``[B, H / 8 * W / 8, C]``, row-major, without positions."""
         return self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
-
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, ``fusion`` (with the projection before it) and ``head``; the published optimiser tells the
-        backbone from the rest."""
-        groups: dict[str, list[str]] = {"backbone": [], "fusion": [], "head": []}
-        inside = {"backbone": "backbone", "input_proj": "fusion", "fusion": "fusion", "box_head": "head"}
-        for name, _ in self.named_parameters():
-            groups[inside[name.partition(".")[0]]].append(name)
-        return groups
 
 
 # Where the parts of the published fusion layers stand here; each layer has them for side 1, template, and 2, search.
@@ -111,3 +100,12 @@ def _renamed(name: str) -> str:
         fusion, layers, number, part, *rest = name.split(".")
         name = ".".join([fusion, layers, number, _IN_LAYER.get(part, part), *rest])
     return name
+
+
+FAMILY = Family(
+    config=TransTConfig,
+    build=TransT,
+    from_released=transt_from_released,
+    # The published optimizer knows the backbone and the rest; here the head has a rate of its own.
+    groups={"backbone": r"backbone\.", "fusion": r"(input_proj|fusion)\.", "head": ""},
+)

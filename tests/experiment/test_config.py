@@ -19,16 +19,16 @@ from lib.config.yaml12 import read_yaml, to_yaml
 from lib.data.pairs import SourceConfig
 from lib.experiment.config import (
     EXPERIMENTS,
-    PER_DATASET_KEYS,
     ExperimentConfig,
     experiment_schema,
     find_experiment,
     from_tree,
     load_config,
+    per_dataset_keys,
     to_tree,
 )
 from lib.models.base import TrackingModel
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
 
 FILES = sorted(path for path in EXPERIMENTS.glob("*.yaml") if not path.name.startswith("paths."))
 NAMES = [path.stem for path in FILES]
@@ -60,7 +60,7 @@ def test_a_file_opens_with_its_command_its_cost_and_what_to_expect(path):
 
 def build_without_memory(experiment: ExperimentConfig) -> TrackingModel:
     with torch.device("meta"):
-        return MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+        return FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
 
 
 def parameters(model: TrackingModel) -> int:
@@ -286,7 +286,7 @@ def test_errors_across_sections_are_told_together_once_the_fields_are_clean(tmp_
         place + "search.size: 250 is not a multiple of model.backbone.patch 16; the nearest are 240 and 256",
         place + "data.samples_per_epoch: 3 is less than one step of train.global_batch 4",
         place + "test.per_dataset.lasott: unknown benchmark 'lasott'; did you mean lasot?",
-        place + f"test.per_dataset.otb: train.epochs may not differ by benchmark; may: {', '.join(PER_DATASET_KEYS)}",
+        place + f"test.per_dataset.otb: train.epochs may not differ by benchmark; may: {', '.join(per_dataset_keys())}",
     ]
     with pytest.raises(ConfigError) as error:
         load_config(tmp_path / "toy.yaml", ["train.epochs=0"])

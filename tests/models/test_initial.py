@@ -23,7 +23,7 @@ from lib.experiment.config import EXPERIMENTS, load_config
 from lib.models.backbones.serial import SerialViT, SerialViTConfig
 from lib.models.backbones.siamese import SiameseViT
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
-from lib.models.base import TrackingModel
+from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.initial import (
     INITIAL_WEIGHTS,
     UNKNOWN,
@@ -59,13 +59,13 @@ class Plain(JointViT):
 class Holder(TrackingModel):
     """As much of a tracking model as loading initial weights looks at."""
 
-    family = "none"
-
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.box_head = nn.Linear(WIDTH, 2)
 
+
+Family(FamilyConfig, Holder)
 
 def holder(style: str = "timm", **changes) -> Holder:
     torch.manual_seed(1)

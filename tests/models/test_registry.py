@@ -14,7 +14,7 @@ from torch import Tensor
 from lib.experiment.config import ExperimentConfig, load_config
 from lib.losses.registry import OBJECTIVES
 from lib.models.base import CenterPrediction, CornerPrediction, HeadPrediction, PointPrediction, TrackingModel
-from lib.models.registry import MODELS, RELEASED, ModelConfig
+from lib.models.registry import FAMILIES, ModelConfig
 from lib.models.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
@@ -34,14 +34,14 @@ def compare(prediction: HeadPrediction, expected: HeadPrediction, rtol: float, a
 def test_every_configuration_names_a_family_and_every_family_has_a_twin():
     configurations = get_args(get_args(ModelConfig)[0])
     named = [name for family in configurations for name in get_args(family.model_fields["name"].annotation)]
-    assert sorted(named) == sorted(MODELS) == sorted(TWINS) == sorted(RELEASED)
+    assert sorted(named) == sorted(FAMILIES) == sorted(TWINS)
     assert len(set(named)) == len(named)
 
 
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_says_its_name(family):
     experiment = tiny(family)
-    assert experiment.model.name == fresh(experiment).family == family
+    assert experiment.model.name == fresh(experiment).family.name == family
 
 
 # Forward
@@ -116,12 +116,13 @@ def test_the_last_epoch_is_the_trained_network(family, head):
     assert torch.equal(first.boxes, trained.boxes) == (family not in QUICK_SCHEDULES)
 
 
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 @torch.inference_mode()
 def test_weights_of_the_same_seed_are_the_same_and_all_are_saved(family):
     """Whatever a network computes from, but for what follows from its configuration, stands in its ``state_dict``."""
     experiment = tiny(family)
-    model, other = fresh(experiment), MODELS[family](experiment.model, experiment.template.size, experiment.search.size)
+    model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)
+    other = FAMILIES[family].build(experiment.model, *sizes)
     other.load_state_dict(model.state_dict())
     compare(other.eval()(*inputs(experiment, 2)), model(*inputs(experiment, 2)), rtol=0, atol=0)
 
@@ -142,7 +143,7 @@ def test_heads_stay_float32_under_bfloat16(family, head):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_network_exports(family):
     """Predictions and states are trees of tensors that torch.export understands, in both halves."""
     experiment = tiny(family)
@@ -220,7 +221,7 @@ without_values = pytest.mark.filterwarnings("ignore:for .*copying from a non-met
 def on_no_device(experiment: ExperimentConfig) -> TrackingModel:
     """The network without memory for its weights: only names and shapes."""
     with torch.device("meta"):
-        return MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+        return FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
 
 
 def released(table: str) -> dict[str, Tensor]:
@@ -237,7 +238,7 @@ def test_the_released_names_are_all_there_and_nothing_else_is(table):
     model, weights = on_no_device(load_config(TABLES[table])), released(table)
     report = load_released(model, weights)
     assert sorted(report.taken) == sorted(model.state_dict())
-    assert set(report.dropped) == NEVER_USED.get(model.family, set())
+    assert set(report.dropped) == NEVER_USED.get(model.family.name, set())
     counts = [
         sum(value.numel() for name, value in values.items() if name not in report.dropped)
         for values in (weights, model.state_dict())
@@ -250,8 +251,8 @@ def test_the_released_names_are_all_there_and_nothing_else_is(table):
 def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(table):
     """One name after the other, renamed or not: here every twentieth."""
     model, weights = on_no_device(load_config(TABLES[table])), released(table)
-    owned, rename = frozenset(model.state_dict()), RELEASED[model.family]
-    used = [name for name in weights if name not in NEVER_USED.get(model.family, set())]
+    owned, rename = frozenset(model.state_dict()), model.family.from_released
+    used = [name for name in weights if name not in NEVER_USED.get(model.family.name, set())]
     for published in used[::20]:
         without = {name: value for name, value in weights.items() if name != published}
         [ours] = rename(weights, owned).keys() - rename(without, owned).keys()
@@ -269,7 +270,8 @@ def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(t
 @with_any_head
 def test_weights_under_our_names_load_with_any_head(family, head):
     experiment = tiny(family, head)
-    model, other = fresh(experiment), MODELS[family](experiment.model, experiment.template.size, experiment.search.size)
+    model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)
+    other = FAMILIES[family].build(experiment.model, *sizes)
     report = load_released(other, model.state_dict())
     assert set(report.taken) == set(model.state_dict())
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())
