@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -84,14 +84,15 @@ def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
 
 class FamilyConfig(Section):
     """What every family's configuration has: ``pretrained``, initial weights by file or by a library's name, or
-    ``none`` (see ``lib.models.initial``)."""
+    ``none`` (see ``lib.models.initial``); and, as each family types and orders them, ``name``, a ``backbone`` (a
+    ``BackboneConfig``) and a ``head``."""
 
     pretrained: str
 
-    @abstractmethod
-    def cell(self) -> tuple[int, str]:
-        """Pixels of a crop along one cell of the network's grid, of which the crops' sizes must be multiples, and the
-        key that says so."""
+    @property
+    def stride(self) -> int:
+        """Pixels of a crop along one cell of the network's grid."""
+        return self.backbone.stride
 
     def misfits(self, template_size: int, search_size: int) -> list[str]:
         """What else of the network does not fit crops of these sizes, each as ``key: what is wrong and the remedy``."""
@@ -124,7 +125,7 @@ class TrackingModel(nn.Module):
         groups: dict[str, list[str]] = {group: [] for group in self.family.groups}
         for name, _ in self.named_parameters():
             group = next((group for group, pattern in self.family.groups.items() if re.match(pattern, name)), None)
-            assert group is not None, f"{self.family.name}: no optimizer group has a pattern for {name}"
+            assert group is not None, f"{type(self).__name__}: no optimizer group has a pattern for {name}"
             groups[group].append(name)
         return groups
 
@@ -135,6 +136,15 @@ class TrackingModel(nn.Module):
     def forward(self, template: Tensor, box: Tensor, search: Tensor, epoch: int | None = None) -> Prediction:
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
         return self.locate(self.encode_template(template, box), search, epoch)
+
+
+class TokenMap(NamedTuple):
+    """A decision of a network over its search tokens, for pictures: ``chosen`` bool ``[B, stages, Nx]``, row-major on
+    the search grid, the names of the ``stages``, such as ``block 2``, and the ``meaning`` of True: these tokens ..."""
+
+    chosen: Tensor
+    stages: tuple[str, ...]
+    meaning: str
 
 
 def under_our_names(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
@@ -158,6 +168,8 @@ class Family:
     * ``fresh``: patterns of names inside ``backbone`` that no image network has.
     * ``test_time``: dotted keys below ``model`` that leave the weights alone, so that their values may differ by
       benchmark and may be swept.
+    * ``token_maps``: by name, what can be drawn of the network's decisions, from its configuration and a prediction's
+      ``extras``.
     """
 
     config: type[FamilyConfig]
@@ -166,6 +178,7 @@ class Family:
     groups: Mapping[str, str] = field(default_factory=lambda: {"backbone": r"backbone\.", "head": ""})
     fresh: tuple[str, ...] = ()
     test_time: tuple[str, ...] = ()
+    token_maps: Mapping[str, Callable[[Any, Mapping[str, Tensor]], TokenMap]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.build.family = self

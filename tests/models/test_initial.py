@@ -20,8 +20,6 @@ from torch import Tensor, nn
 
 from lib.config.paths import REPOSITORY
 from lib.experiment.config import EXPERIMENTS, load_config
-from lib.models.backbones.serial import SerialViT, SerialViTConfig
-from lib.models.backbones.siamese import SiameseViT
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.initial import (
@@ -36,6 +34,8 @@ from lib.models.initial import (
     resize_kernel,
     without_layer_scale,
 )
+from lib.models.simtrack import SerialViT, SerialViTConfig
+from lib.models.stark import SiameseViT
 from lib.runtime.checkpoint import CheckpointError
 
 WIDTH, DEPTH, HEADS, PATCH = 16, 2, 2, 8

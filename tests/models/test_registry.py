@@ -13,7 +13,15 @@ from torch import Tensor
 
 from lib.experiment.config import ExperimentConfig, load_config
 from lib.losses.registry import OBJECTIVES
-from lib.models.base import CenterPrediction, CornerPrediction, HeadPrediction, PointPrediction, TrackingModel
+from lib.models.base import (
+    CenterPrediction,
+    CornerPrediction,
+    Family,
+    FamilyConfig,
+    HeadPrediction,
+    PointPrediction,
+    TrackingModel,
+)
 from lib.models.registry import FAMILIES, ModelConfig
 from lib.models.released import load_released
 from lib.runtime.checkpoint import CheckpointError
@@ -44,6 +52,50 @@ def test_a_family_says_its_name(family):
     assert experiment.model.name == fresh(experiment).family.name == family
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_that_a_record_names_is_there(family):
+    """A pattern without a parameter, or a key without a field, is a slip."""
+    record, experiment = FAMILIES[family], tiny(family)
+    model = fresh(experiment)
+    assert isinstance(model, record.build)
+    assert all(model.parameter_groups().values())
+    for pattern in record.fresh:
+        assert any(re.match(pattern, name) for name in model.backbone.state_dict(prefix="backbone.")), pattern
+    for key in record.test_time:
+        section = experiment.model
+        for part in key.split("."):
+            assert part in type(section).model_fields, key
+            section = getattr(section, part)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_backbone_has_the_width_and_the_stride_that_it_says(family):
+    experiment = tiny(family)
+    backbone = fresh(experiment).backbone
+    assert experiment.model.stride == experiment.model.backbone.stride
+    assert any(value.shape[:1] == (backbone.width,) for value in backbone.state_dict().values())
+    assert callable(backbone.from_image_weights)
+
+
+def test_the_first_pattern_that_fits_decides_the_group_and_every_parameter_needs_one():
+    class Small(TrackingModel):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+            self.box_head = torch.nn.Linear(1, 1)
+
+    Family(FamilyConfig, Small, groups={"first": r"backbone\.0\.", "rest": r"backbone\.", "head": r"box", "none": ""})
+    assert Small().parameter_groups() == {
+        "first": ["backbone.0.weight", "backbone.0.bias"],
+        "rest": ["backbone.1.weight", "backbone.1.bias"],
+        "head": ["box_head.weight", "box_head.bias"],
+        "none": [],
+    }
+    Family(FamilyConfig, Small, groups={"backbone": r"backbone\."})
+    with pytest.raises(AssertionError, match=r"no optimizer group has a pattern for box_head\.weight"):
+        Small().parameter_groups()
+
+
 # Forward
 
 
@@ -53,7 +105,7 @@ def test_boxes_and_scores_of_every_candidate(family, head):
     experiment = tiny(family, head)
     prediction = fresh(experiment)(*inputs(experiment, 2))
     assert type(prediction) is PREDICTIONS[head]
-    candidates = 1 if head == "corner" else (experiment.search.size // experiment.model.cell()[0]) ** 2
+    candidates = 1 if head == "corner" else (experiment.search.size // experiment.model.stride) ** 2
     assert prediction.boxes.shape == (2, candidates, 4)
     assert prediction.scores.shape == (2, candidates)
     assert all(torch.isfinite(part).all() for part in (*prediction[:-1], *prediction.extras.values()))
@@ -135,7 +187,7 @@ def test_heads_stay_float32_under_bfloat16(family, head):
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model(*inputs(experiment, 4), epoch=LATE)
     assert {part.dtype for part in mixed[:-1]} == {torch.float32}
-    result = OBJECTIVES[head](experiment.objective)(mixed, true_boxes(4))
+    result = OBJECTIVES[head].build(experiment.objective)(mixed, true_boxes(4))
     result.total.backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -170,7 +222,7 @@ def trained_on(model: TrackingModel, experiment: ExperimentConfig) -> dict[str, 
     """Loss of one batch in training mode, always with the same noise, and all that is logged of it."""
     torch.manual_seed(4)
     prediction = model(*inputs(experiment, 4), epoch=LATE)
-    result = OBJECTIVES[experiment.model.head.kind](experiment.objective)(prediction, true_boxes(4))
+    result = OBJECTIVES[experiment.model.head.kind].build(experiment.objective)(prediction, true_boxes(4))
     return {"total": result.total, **result.terms, **result.monitors, **model.monitors(prediction)}
 
 
