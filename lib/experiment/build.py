@@ -24,6 +24,7 @@ from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
+from lib.losses.objective import Objective
 from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
 from lib.models.initial import check_initial, load_initial
@@ -199,8 +200,12 @@ def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[Sourc
 
 def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
     """``model`` with the objective of its head."""
-    objective = OBJECTIVES[experiment.model.head.kind](experiment.objective)
-    return Actor(model, objective, experiment.train.precision)
+    return Actor(model, build_objective(experiment), experiment.train.precision)
+
+
+def build_objective(experiment: ExperimentConfig) -> Objective:
+    """The objective of the model's head."""
+    return OBJECTIVES[experiment.model.head.kind].build(experiment.objective)
 
 
 def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False) -> Path:

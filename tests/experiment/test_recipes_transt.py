@@ -96,7 +96,7 @@ def test_each_row_of_the_papers_ablations_also_runs_without_the_window_penalty(n
 
 def test_a_crop_must_be_a_multiple_of_the_stride():
     with pytest.raises(
-        ConfigError, match="search.size: 250 is not a multiple of the stride of layer3, 8; .* 248 and 256"
+        ConfigError, match="search.size: 250 is not a multiple of model.backbone's stride 8; .* 248 and 256"
     ):
         load_config("transt", ["search.size=250"])
 
