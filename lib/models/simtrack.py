@@ -55,11 +55,11 @@ class SerialViTConfig(ViTConfig):
         return SerialViT(self, template_size, search_size)
 
 
-BackboneConfig = Annotated[SerialViTConfig | SwinConfig | PVTConfig, Field(discriminator="kind")]
+SerialBackbone = Annotated[SerialViTConfig | SwinConfig | PVTConfig, Field(discriminator="kind")]
 
 
 class SimTrackConfig(FamilyConfig):
-    """The network. A backbone's configuration has a ``kind`` beside what ``BackboneConfig`` says, and its module
+    """The network. A backbone's configuration has a ``kind`` beside what ``backbones.base`` says, and its module has
 
     * ``encode_template(template [B, 3, Hz, Wz], box [B, 4]) -> tuple``: what of the template does not depend on the
       search region, tensors with a leading batch axis,
@@ -71,7 +71,7 @@ class SimTrackConfig(FamilyConfig):
     """
 
     name: Literal["simtrack"]
-    backbone: BackboneConfig = SerialViTConfig()
+    backbone: SerialBackbone = SerialViTConfig()
     bottleneck: int = Field(default=256, ge=8, multiple_of=8)
     decoder_layers: int = Field(default=0, ge=0)
     head: HeadConfig = HeadConfig(kind="corner")

@@ -10,17 +10,13 @@ from lib.config.schema import Section
 
 
 class BackboneConfig(Section):
-    """A backbone's configuration. The module that it builds has
+    """A backbone's configuration. It has ``stride``, a field or a property: pixels of a crop along one cell of the
+    grid. The crops' sizes must be multiples of it. The module that it builds has
 
     * ``width``: channels of the tokens or features that it gives,
     * ``from_image_weights(weights) -> weights``: the part it takes of an image network's weights, in timm's names
       (torchvision's for a ResNet), under its own names.
     """
-
-    @property
-    @abstractmethod
-    def stride(self) -> int:
-        """Pixels of a crop along one cell of the grid; the crops' sizes must be multiples of it."""
 
     @abstractmethod
     def build(self, template_size: int, search_size: int) -> nn.Module:
