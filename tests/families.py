@@ -7,25 +7,19 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from lib.experiment.config import ExperimentConfig, load_config
+from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_config
 from lib.models.base import TrackingModel
 from lib.models.heads.config import HeadKind
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
 
-# Twins keep every path of the large networks; experiments/<name>.yaml.
-TWINS = {
-    "grm": "grm_tiny",
-    "ostrack": "ostrack_tiny",
-    "simtrack": "simtrack_tiny",
-    "stark_sv": "stark_tiny",
-    "transt": "transt_tiny",
-}
+# Twins keep every path of the large networks: experiments/<anything>_tiny.yaml, by the family that it names.
+TWINS = {load_config(path).model.name: path.stem for path in sorted(EXPERIMENTS.glob("*_tiny.yaml"))}
 # An epoch in which every schedule inside a network has come to its end, as OSTrack's elimination.
 LATE = 1000
 # What brings such schedules into a training of two epochs.
 QUICK_SCHEDULES = {"ostrack": ("model.elimination.schedule.start=0", "model.elimination.schedule.length=2")}
 HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
-FAMILIES_AND_HEADS = [(family, head) for family in MODELS for head in HEADS]
+FAMILIES_AND_HEADS = [(family, head) for family in FAMILIES for head in HEADS]
 
 
 def tiny(family: str, head: HeadKind | None = None, *overrides: str) -> ExperimentConfig:
@@ -41,7 +35,7 @@ def fresh(experiment: ExperimentConfig) -> TrackingModel:
     (biases, norms) are not at the 0 and 1 they start from, behind which much can hide.
     """
     torch.manual_seed(0)
-    model = MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+    model = FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):

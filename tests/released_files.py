@@ -16,7 +16,6 @@ from reference_weights import key_table
 from torch import Tensor
 
 from lib.models.base import TrackingModel
-from lib.models.registry import RELEASED
 
 # A published key table of each family; STARK-SV was never released.
 TABLES = {"grm": "grm_vitb_256", "ostrack": "ostrack_vitb_256", "simtrack": "simtrack_b16", "transt": "transt"}
@@ -26,9 +25,9 @@ def published_weights(model: TrackingModel) -> dict[str, Tensor]:
     """Random weights under the names that the model's family was published with, for a model of any size: the names of
     the published table of which the renaming makes names of ours, and those that it drops."""
     own = model.state_dict()
-    rename = RELEASED[model.family]
+    rename = model.family.from_released
     weights = {}
-    for name, entry in key_table(TABLES[model.family]).items():
+    for name, entry in key_table(TABLES[model.family.name]).items():
         meta = torch.empty(entry["shape"], device="meta")
         ours = rename({name: meta}, frozenset(own))
         if not ours:

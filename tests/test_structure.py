@@ -67,6 +67,15 @@ def test_modules_import_only_floors_below(path):
     assert [name for name in imports(path) if forbidden(package, name)] == []
 
 
+def test_a_family_is_known_to_the_registry_alone():
+    """Within lib and the programs; what two families share belongs in layers, backbones or heads."""
+    families = [path for path in MODULES if "\nFAMILY = Family(" in path.read_text(encoding="utf-8")]
+    named = {f"lib.models.{path.stem}" for path in families}
+    assert len(named) > 1
+    assert [path.name for path in (*MODULES, *PROGRAMS) if named & set(imports(path))] == []
+    assert [path.name for path in (*MODULES, *PROGRAMS) if "lib.models" in imports(path)] == ["registry.py"]
+
+
 @pytest.mark.parametrize("path", [*MODULES, *PROGRAMS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_modules_and_public_definitions_say_what_they_are(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -24,10 +24,11 @@ from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
+from lib.losses.objective import Objective
 from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
 from lib.models.initial import check_initial, load_initial
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
 from lib.models.released import NO_TABLE, LoadReport, load_file
 from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
@@ -51,7 +52,8 @@ def build_model(experiment: ExperimentConfig) -> TrackingModel:
     """The network in eval mode, with fresh weights that depend on ``experiment.seed`` alone; no file is read."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)  # torch.manual_seed would set the GPUs' too
-        model = MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+        family = FAMILIES[experiment.model.name]
+        model = family.build(experiment.model, experiment.template.size, experiment.search.size)
     return model.eval()
 
 
@@ -198,8 +200,12 @@ def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[Sourc
 
 def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
     """``model`` with the objective of its head."""
-    objective = OBJECTIVES[experiment.model.head.kind](experiment.objective)
-    return Actor(model, objective, experiment.train.precision)
+    return Actor(model, build_objective(experiment), experiment.train.precision)
+
+
+def build_objective(experiment: ExperimentConfig) -> Objective:
+    """The objective of the model's head."""
+    return OBJECTIVES[experiment.model.head.kind].build(experiment.objective)
 
 
 def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False) -> Path:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from lib.config.paths import REPOSITORY, user_path
 from lib.config.schema import ConfigError, Section
@@ -19,7 +19,8 @@ from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
 from lib.losses.objective import ObjectiveConfig
-from lib.models.registry import ModelConfig
+from lib.losses.registry import OBJECTIVES, AnyObjectiveConfig
+from lib.models.registry import FAMILIES, ModelConfig
 from lib.training.trainer import TrainConfig
 
 EXPERIMENTS = REPOSITORY / "experiments"
@@ -33,7 +34,7 @@ class TestingConfig(Section):
     ``precision``: "bf16" and "fp16" run the network in autocast; heads stay in float32.
 
     ``per_dataset`` maps a benchmark's name to dotted keys and their values. Only settings that leave the weights alone
-    may stand there; they are listed in ``PER_DATASET_KEYS``.
+    may stand there: those of ``per_dataset_keys``.
     """
 
     tracker: TrackerConfig = TrackerConfig()
@@ -41,13 +42,37 @@ class TestingConfig(Section):
     per_dataset: dict[str, dict[str, Value]] = Field(default_factory=dict)
 
 
-PER_DATASET_KEYS = (
-    "model.division.threshold",
-    "model.division.ratio",
-    "model.division.softmax",
-    "test.tracker.window",
-    "test.tracker.penalty",
-)
+def per_dataset_keys(families: Iterable[str] = FAMILIES) -> tuple[str, ...]:
+    """The dotted keys that may differ by benchmark and may be swept, for any of the ``families``."""
+    of_models = dict.fromkeys(f"model.{key}" for family in families for key in FAMILIES[family].test_time)
+    return (*of_models, "test.tracker.window", "test.tracker.penalty")
+
+
+# Resolved configurations of earlier versions hold, for every head, the keys of all heads; these are their defaults.
+_KEYS_OF_ALL_HEADS = {"focal": 1.0, "classification": 8.334, "background": 0.0625}
+
+
+def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
+    """The section ``objective`` as the model's head has it: a key that the head does not use is an error. Beside a
+    wrong model, whose head is not known, it may be that of any head."""
+    model = info.data.get("model")
+    kinds = [OBJECTIVES[model.head.kind]] if model is not None else OBJECTIVES.values()
+    errors = []
+    for section in dict.fromkeys(kind.config for kind in kinds):
+        try:
+            return section.model_validate(_keys_of_this_head(value, section))
+        except ValidationError as error:  # the places name the member of the union, as in errors of pydantic's unions
+            lines = [{**details, "loc": (section.__name__, *details["loc"])} for details in error.errors()]
+            errors.append(ValidationError.from_exception_data(section.__name__, lines))
+    raise min(errors, key=ValidationError.error_count)
+
+
+def _keys_of_this_head(value: Any, section: type[ObjectiveConfig]) -> Any:
+    """Without the keys that an earlier version resolved for other heads."""
+    if not isinstance(value, dict) or not value.keys() >= _KEYS_OF_ALL_HEADS.keys():
+        return value
+    unused = {key: default for key, default in _KEYS_OF_ALL_HEADS.items() if key not in section.model_fields}
+    return {key: given for key, given in value.items() if key not in unused or given != unused[key]}
 
 
 class ExperimentConfig(Section):
@@ -62,21 +87,21 @@ class ExperimentConfig(Section):
     template: CropConfig
     search: CropConfig
     data: DataConfig
-    objective: ObjectiveConfig = ObjectiveConfig()
+    objective: Annotated[AnyObjectiveConfig, BeforeValidator(_objective_of_head)] = Field(default_factory=dict)
     train: TrainConfig
     test: TestingConfig = TestingConfig()
 
     @model_validator(mode="after")
     def _sections_fit(self) -> ExperimentConfig:
         problems = []
-        cell, cell_key = self.model.cell()
+        stride = self.model.stride
         for crop in ("template", "search"):
             size = getattr(self, crop).size
-            if size % cell:
-                lower = size - size % cell
+            if size % stride:
+                lower = size - size % stride
                 problems.append(
-                    f"{crop}.size: {size} is not a multiple of {cell_key} {cell}; "
-                    f"the nearest are {lower or cell} and {lower + cell}"
+                    f"{crop}.size: {size} is not a multiple of model.backbone's stride {stride}; "
+                    f"the nearest are {lower or stride} and {lower + stride}"
                 )
         problems += self.model.misfits(self.template.size, self.search.size)
         if self.data.samples_per_epoch < self.train.global_batch:
@@ -88,9 +113,9 @@ class ExperimentConfig(Section):
             place = f"test.per_dataset.{benchmark}"
             unknown = _unknown_benchmark(benchmark)
             problems += [f"{place}: {unknown}"] if unknown else []
-            allowed = ", ".join(PER_DATASET_KEYS)
-            foreign = [key for key in values if key not in PER_DATASET_KEYS]
-            problems += [f"{place}: {key} may not differ by benchmark; may: {allowed}" for key in foreign]
+            allowed = per_dataset_keys([self.model.name])
+            foreign = [key for key in values if key not in allowed]
+            problems += [f"{place}: {key} may not differ by benchmark; may: {', '.join(allowed)}" for key in foreign]
         if not problems:  # otherwise the sections alone would be blamed again, once for each benchmark
             for benchmark in self.test.per_dataset:
                 try:

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from lib.config.paths import Paths
 from lib.data.images import read_image
@@ -23,15 +24,17 @@ from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.results import ResultsFolder
 from lib.evaluation.runner import SequenceEngine, Trial, is_part_of_run
-from lib.experiment.build import build_tracker, engine_factory, load_experiment
+from lib.experiment.build import build_objective, build_tracker, engine_factory, load_experiment
 from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import track_and_score
 from lib.experiment.trained import results_folder
+from lib.models.base import TokenMap
+from lib.models.registry import FAMILIES
 from lib.runtime.files import write_text
 from lib.visualization.curves import plot_training
-from lib.visualization.division import draw_division
 from lib.visualization.plots import Line, plot_curves
 from lib.visualization.sheet import write_png
+from lib.visualization.token_map import draw_token_map
 from lib.visualization.video import write_overlay
 
 BENCHMARK, PROTOCOL = "got10k_val", "got10k"
@@ -42,8 +45,15 @@ TITLES = {
     UNTRAINED: "the untrained network",
     WRONG_TEMPLATE: "trained, but shown another sequence's template",
 }
-# GRM's division is looked at on this frame of each test sequence, with the window around the true box.
-DIVISION_FRAME = 10
+# The network's decisions are looked at on this frame of each test sequence, with the window around the true box.
+MAP_FRAME = 10
+
+
+class TokenShares(NamedTuple):
+    """The share of search tokens that a token map chose in each of its stages, and what that means."""
+
+    meaning: str
+    stages: dict[str, float]
 
 
 class QuickstartEnd(NamedTuple):
@@ -104,8 +114,8 @@ def run_quickstart(
         shares = _draw(experiment, checkpoint, sequences, tested, output, named)
 
     scores = {label: score.values for label, score in tested.items()}
-    division = {} if shares is None else {"share_of_a_tokens": shares}
-    summary = {"config": config, "set": named, "scores": scores, **division, "seconds": seconds}
+    tokens = {name: share._asdict() for name, share in shares.items()}
+    summary = {"config": config, "set": named, "scores": scores, "tokens": tokens, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
     failures = [f"FAILED {label}: {name}: {why}" for label, s in tested.items() for name, why in s.errors.items()]
     return QuickstartEnd("\n".join([_text(tested, named, shares, seconds, output), *failures]), int(bool(failures)))
@@ -146,11 +156,10 @@ def _draw(
     scores: dict[str, BenchmarkScore],
     output: Path,
     named: str,
-) -> list[float] | None:
-    """Pictures into ``reports``, under the set's name; returns the share of A tokens in each block that divides, over
-    the test sequences, or None of a network that does not divide its tokens as GRM does."""
+) -> dict[str, TokenShares]:
+    """Pictures into ``reports``, under the set's name; returns the shares of tokens over the test sequences."""
     reports = output / "reports"
-    plot_training(output / "log.jsonl", reports / "training.png")
+    plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
     lines = [
         Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], score.curves.success, score.values["AO"])
         for label, score in scores.items()
@@ -162,12 +171,13 @@ def _draw(
     tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
     tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
-    divided = _divisions(experiment, checkpoint, sequences)
-    if divided is None:
-        return None
-    crops, interacts = divided
-    write_png(reports / "division.png", draw_division(crops[0], interacts[0]))
-    return interacts.mean(axis=(0, 2)).tolist()
+    crop, maps = _token_maps(experiment, checkpoint, sequences)
+    shares = {}
+    for name, (chosen, stages, meaning) in maps.items():
+        write_png(reports / f"{name}.png", draw_token_map(crop, chosen[0].numpy(), stages, meaning))
+        means = chosen.double().mean(dim=(0, 2)).tolist()
+        shares[name] = TokenShares(meaning, dict(zip(stages, means, strict=True)))
+    return shares
 
 
 def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequence:
@@ -179,41 +189,46 @@ def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequen
     return next(sequence for sequence in sequences if sequence.name == name)
 
 
-def _divisions(
+def _token_maps(
     experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
-) -> tuple[list[np.ndarray], np.ndarray] | None:
-    """Search crops of one frame a sequence, and their decisions ``[sequences, blocks, tokens]``; None where no block
-    divides."""
+) -> tuple[np.ndarray, dict[str, TokenMap]]:
+    """The search crop of a frame of the first sequence, and the family's token maps that have stages, on that frame of
+    each sequence."""
     tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
-    crops, decisions = [], []
+    crop, predictions = None, []
     for sequence in sequences:
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
-        frame = min(DIVISION_FRAME, len(sequence) - 1)
+        frame = min(MAP_FRAME, len(sequence) - 1)
         tracker.box = sequence.boxes[frame]
         result = tracker.update(read_image(sequence.frames[frame]))
-        extras = result.prediction.extras
-        if "interacts" not in extras or not extras["interacts"].shape[1]:
-            return None
-        decisions.append(extras["interacts"][0].numpy())
-        crops.append(result.crop)
-    return crops, np.stack(decisions)
+        predictions.append(result.prediction.extras)
+        crop = result.crop if crop is None else crop
+    extras = {name: torch.cat([prediction[name] for prediction in predictions]) for name in predictions[0]}
+    drawn = FAMILIES[experiment.model.name].token_maps.items()
+    maps = {name: read(experiment.model, extras) for name, read in drawn}
+    return crop, {name: token_map for name, token_map in maps.items() if token_map.stages}
 
 
 def _text(
-    scores: dict[str, BenchmarkScore], named: str, shares: list[float] | None, seconds: dict[str, float], output: Path
+    scores: dict[str, BenchmarkScore],
+    named: str,
+    shares: dict[str, TokenShares],
+    seconds: dict[str, float],
+    output: Path,
 ) -> str:
     lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k, {named})"]
     for label, title in TITLES.items():
         numbers = [100 * scores[label].values.get(name, float("nan")) for name in ("AO", "SR0.5", "SR0.75")]
         lines.append(f"{title:<48} " + " ".join(f"{number:6.1f}" for number in numbers))
-    if shares is not None:
-        lines.append("share of A tokens by block: " + ", ".join(f"{share:.2f}" for share in shares))
+    for meaning, stages in shares.values():
+        numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in stages.items())
+        lines.append(f"share of search tokens that {meaning}: {numbers}")
     lines.append(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores")
     reports = output / "reports"
     lines += [
         f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
         f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
-        *([] if shares is None else [f"division:      {reports / 'division.png'}"]),
+        *(f"{name + ':':<14} {reports / name}.png" for name in shares),
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
     ]
     return "\n".join(lines)

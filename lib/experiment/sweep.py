@@ -15,7 +15,7 @@ from lib.config.yaml12 import read_value
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, named_part
 from lib.evaluation.report import BenchmarkScore
 from lib.evaluation.results import sweep_warning
-from lib.experiment.config import PER_DATASET_KEYS
+from lib.experiment.config import per_dataset_keys
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 
@@ -46,16 +46,17 @@ class Tested(NamedTuple):
 def parse_sweep(text: str) -> Sweep:
     """``model.division.threshold=0:1:0.1`` (start, stop, step; the stop is one of the values) or ``key=a,b,c``.
 
-    Raises ``ValueError`` for any other form, and for a setting that is not one of ``PER_DATASET_KEYS``: those alone
+    Raises ``ValueError`` for any other form, and for a setting that is not one of ``per_dataset_keys``: those alone
     leave the weights as they are.
     """
     key, equals, listed = (part.strip() for part in text.partition("="))
     if not equals or not listed:
         raise ValueError(f"--sweep {text}: should be key=start:stop:step or key=value,value,...")
-    if key not in PER_DATASET_KEYS:
-        near = get_close_matches(key, PER_DATASET_KEYS, n=1)
+    allowed = per_dataset_keys()
+    if key not in allowed:
+        near = get_close_matches(key, allowed, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"--sweep {text}: {key} may not be swept; {hint}may: {', '.join(PER_DATASET_KEYS)}")
+        raise ValueError(f"--sweep {text}: {key} may not be swept; {hint}may: {', '.join(allowed)}")
     values = _range(text, listed.split(":")) if ":" in listed else [part.strip() for part in listed.split(",")]
     if not all(values):
         raise ValueError(f"--sweep {text}: a value is empty; should be key=value,value,...")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional
 
@@ -10,6 +11,12 @@ from lib.geometry.grids import center_heatmap
 from lib.losses.objective import ObjectiveConfig, ObjectiveResult
 from lib.losses.terms import focal_loss, giou_loss
 from lib.models.base import CenterPrediction
+
+
+class CenterObjectiveConfig(ObjectiveConfig):
+    """Adds ``focal``, the weight of the score map's term (OSTrack, GRM)."""
+
+    focal: NonNegativeFloat = 1.0
 
 
 class CenterObjective:
@@ -21,7 +28,7 @@ class CenterObjective:
     have a GIoU here (see ``giou_loss``), where the published code drops the term of the batch.
     """
 
-    def __init__(self, config: ObjectiveConfig) -> None:
+    def __init__(self, config: CenterObjectiveConfig) -> None:
         self.weights = {"giou": config.giou, "l1": config.l1, "focal": config.focal}
 
     def __call__(self, prediction: CenterPrediction, search_box: Tensor) -> ObjectiveResult:
@@ -37,4 +44,4 @@ class CenterObjective:
             "focal": focal_loss(score_map.squeeze(1), center_heatmap(search_box, score_map.shape[-1])),
         }
         total = sum(weight * terms[name] for name, weight in self.weights.items())
-        return ObjectiveResult(total, terms, {"iou": overlap.mean(), "inverted": inverted.sum().float()})
+        return ObjectiveResult(total, terms, {"iou": overlap.mean(), "inverted": inverted.sum()})

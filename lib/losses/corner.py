@@ -29,4 +29,4 @@ class CornerObjective:
         giou, overlap, inverted = giou_loss(predicted, target)
         terms = {"giou": giou, "l1": functional.l1_loss(predicted, target)}
         total = sum(weight * terms[name] for name, weight in self.weights.items())
-        return ObjectiveResult(total, terms, {"iou": overlap.mean(), "inverted": inverted.sum().float()})
+        return ObjectiveResult(total, terms, {"iou": overlap.mean(), "inverted": inverted.sum()})

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
 
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from lib.config.schema import Section
+from lib.models.base import HeadPrediction
 
 
 class ObjectiveConfig(Section):
-    """Weights of the terms.
-
-    * ``giou``, ``l1``: of the box, for every head; the values of all five papers by default.
-    * ``focal``: of the centre head's score map (OSTrack, GRM).
-    * ``classification``: of the MLP head's cross-entropy, and ``background``, the weight of a cell off the target in
-      it (TransT).
-    """
+    """Weights of the terms that every head has, ``giou`` and ``l1`` of the box; the objective of a head adds its own.
+    The values are those of the papers by default."""
 
     giou: NonNegativeFloat = 2.0
     l1: NonNegativeFloat = 5.0
-    focal: NonNegativeFloat = 1.0
-    classification: NonNegativeFloat = 8.334
-    background: NonNegativeFloat = 0.0625
 
 
 class ObjectiveResult(NamedTuple):
-    """What an objective says of one group, float32 scalars all: the weighted ``total`` to differentiate, the unweighted
-    ``terms`` by name, and ``monitors`` that are only logged (no gradient)."""
+    """What an objective says of one group, scalars all: the weighted ``total`` to differentiate and the unweighted
+    ``terms`` by name, both in float32, and ``monitors`` that are only logged (no gradient): integers are counts."""
 
     total: Tensor
     terms: dict[str, Tensor]
     monitors: dict[str, Tensor]
+
+
+class Objective(Protocol):
+    """Judges a head's prediction; ``weights`` are those of its terms, by name."""
+
+    weights: Mapping[str, float]
+
+    def __call__(self, prediction: HeadPrediction, search_box: Tensor) -> ObjectiveResult:
+        """``search_box`` ``[B, 4]``: the true boxes, xywh in fractions of the search crop."""

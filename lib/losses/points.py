@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,6 +33,14 @@ def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
     return (rows[:, :, None] & columns[:, None, :]).flatten(1)
 
 
+class PointObjectiveConfig(ObjectiveConfig):
+    """Adds ``classification``, the weight of the cross-entropy, and ``background``, that of a cell off the target in it
+    (TransT)."""
+
+    classification: NonNegativeFloat = 8.334
+    background: NonNegativeFloat = 0.0625
+
+
 class PointObjective:
     """Loss of a ``PointPrediction``, as TransT publishes it (ltr/models/tracking/transt.py), in float32.
 
@@ -41,7 +50,7 @@ class PointObjective:
     of positives that are taken for the target.
     """
 
-    def __init__(self, config: ObjectiveConfig) -> None:
+    def __init__(self, config: PointObjectiveConfig) -> None:
         self.weights = {"classification": config.classification, "giou": config.giou, "l1": config.l1}
         self.background = config.background
 

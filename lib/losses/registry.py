@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple, Union
 
-from torch import Tensor
-
-from lib.losses.center import CenterObjective
+from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.losses.corner import CornerObjective
-from lib.losses.objective import ObjectiveConfig, ObjectiveResult
-from lib.losses.points import PointObjective
-from lib.models.base import HeadPrediction
+from lib.losses.objective import Objective, ObjectiveConfig
+from lib.losses.points import PointObjective, PointObjectiveConfig
 from lib.models.heads.config import HeadKind
 
-# Called with a prediction and the true boxes ``[B, 4]``, xywh in fractions of the search crop.
-Objective = Callable[[HeadPrediction, Tensor], ObjectiveResult]
 
-OBJECTIVES: dict[HeadKind, Callable[[ObjectiveConfig], Objective]] = {
-    "center": CenterObjective,
-    "corner": CornerObjective,
-    "mlp": PointObjective,
+class ObjectiveKind(NamedTuple):
+    """The objective of one kind of head: the class of its section ``objective``, and the class called with that."""
+
+    config: type[ObjectiveConfig]
+    build: Callable[[Any], Objective]
+
+
+OBJECTIVES: dict[HeadKind, ObjectiveKind] = {
+    "center": ObjectiveKind(CenterObjectiveConfig, CenterObjective),
+    "corner": ObjectiveKind(ObjectiveConfig, CornerObjective),
+    "mlp": ObjectiveKind(PointObjectiveConfig, PointObjective),
 }
+
+# Some section of an objective; the head decides which.
+AnyObjectiveConfig = Union[tuple(dict.fromkeys(kind.config for kind in OBJECTIVES.values()))]  # noqa: UP007

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -81,14 +84,15 @@ def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
 
 class FamilyConfig(Section):
     """What every family's configuration has: ``pretrained``, initial weights by file or by a library's name, or
-    ``none`` (see ``lib.models.initial``)."""
+    ``none`` (see ``lib.models.initial``); and, as each family types and orders them, ``name``, a ``backbone`` (a
+    ``BackboneConfig``) and a ``head``."""
 
     pretrained: str
 
-    @abstractmethod
-    def cell(self) -> tuple[int, str]:
-        """Pixels of a crop along one cell of the network's grid, of which the crops' sizes must be multiples, and the
-        key that says so."""
+    @property
+    def stride(self) -> int:
+        """Pixels of a crop along one cell of the network's grid."""
+        return self.backbone.stride
 
     def misfits(self, template_size: int, search_size: int) -> list[str]:
         """What else of the network does not fit crops of these sizes, each as ``key: what is wrong and the remedy``."""
@@ -99,10 +103,11 @@ class TrackingModel(nn.Module):
     """A network that is shown a target once and then finds it in crops. It remembers nothing between calls.
 
     ``epoch`` is the number of the training epoch, from 0, for what a schedule changes while training; it is passed on
-    by the actor, in training and validation, and None stands for the trained network.
+    by the actor, in training and validation, and None stands for the trained network. ``family`` is the record that the
+    network's class belongs to.
     """
 
-    family: str
+    family: Family
 
     @abstractmethod
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
@@ -115,9 +120,14 @@ class TrackingModel(nn.Module):
     def locate(self, state: tuple[Tensor, ...], search: Tensor, epoch: int | None = None) -> Prediction:
         """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalised."""
 
-    @abstractmethod
     def parameter_groups(self) -> dict[str, list[str]]:
-        """Every trainable parameter's name, once, under the group name that ``train.lr_factors`` may scale."""
+        """Every parameter's name, once, under the family's group that ``train.optimizer.lr_factors`` may scale."""
+        groups: dict[str, list[str]] = {group: [] for group in self.family.groups}
+        for name, _ in self.named_parameters():
+            group = next((group for group, pattern in self.family.groups.items() if re.match(pattern, name)), None)
+            assert group is not None, f"{type(self).__name__}: no optimizer group has a pattern for {name}"
+            groups[group].append(name)
+        return groups
 
     def monitors(self, prediction: Prediction) -> dict[str, Tensor]:
         """What is worth logging of a prediction beside the loss, scalars or vectors by name."""
@@ -126,3 +136,58 @@ class TrackingModel(nn.Module):
     def forward(self, template: Tensor, box: Tensor, search: Tensor, epoch: int | None = None) -> Prediction:
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
         return self.locate(self.encode_template(template, box), search, epoch)
+
+
+class TokenMap(NamedTuple):
+    """A decision of a network over its search tokens, for pictures: ``chosen`` bool ``[B, stages, Nx]``, row-major on
+    the search grid, the names of the ``stages``, such as ``block 2``, and the ``meaning`` of True: these tokens ..."""
+
+    chosen: Tensor
+    stages: tuple[str, ...]
+    meaning: str
+
+
+def under_our_names(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
+    """Weights of a family that was published under our names, or never."""
+    return dict(weights)
+
+
+@dataclass(frozen=True)
+class Family:
+    """All that other files need to know of a family of networks; each family's file ends with its record.
+
+    Patterns are regular expressions that must fit the beginning of a parameter's name.
+
+    * ``config``: the class of its section ``model``, whose field ``name`` is a literal, the family's name.
+    * ``build``: the class of the network, called with that configuration and the sizes in pixels of the template's and
+      the search region's crops. The record is its attribute ``family``.
+    * ``from_released``: weights under the names that were published, and the names that the network owns -> weights
+      under our names; the names are the same by default.
+    * ``groups``: the optimizer's parameter groups and the pattern of each, in the optimizer's order. The first pattern
+      that fits a name counts, and each parameter must have one. ``backbone`` and ``head``, the rest, by default.
+    * ``fresh``: patterns of names inside ``backbone`` that no image network has.
+    * ``test_time``: dotted keys below ``model`` that leave the weights alone, so that their values may differ by
+      benchmark and may be swept.
+    * ``token_maps``: by name, what can be drawn of the network's decisions, from its configuration and a prediction's
+      ``extras``.
+    """
+
+    config: type[FamilyConfig]
+    build: type[TrackingModel]
+    from_released: Callable[[Mapping[str, Tensor], frozenset[str]], dict[str, Tensor]] = under_our_names
+    groups: Mapping[str, str] = field(default_factory=lambda: {"backbone": r"backbone\.", "head": ""})
+    fresh: tuple[str, ...] = ()
+    test_time: tuple[str, ...] = ()
+    token_maps: Mapping[str, Callable[[Any, Mapping[str, Tensor]], TokenMap]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.build.family = self
+
+    @property
+    def name(self) -> str:
+        """The value of ``model.name``."""
+        return get_args(self.config.model_fields["name"].annotation)[0]
+
+    def is_fresh(self, name: str) -> bool:
+        """Whether weights of image networks lack the parameter or buffer ``name`` by nature."""
+        return not name.startswith("backbone.") or any(re.match(pattern, name) for pattern in self.fresh)

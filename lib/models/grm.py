@@ -4,16 +4,55 @@ decides, token by token and block by block, which search tokens meet the templat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from timm.layers import trunc_normal_
+from torch import Tensor, nn
 
+from lib.config.schema import Section
 from lib.geometry.grids import template_mask
-from lib.models.backbones.dividing import DividingViT
-from lib.models.backbones.vit import ViTConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.backbones.vit import Attention, Block, JointViT, ViTConfig
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TokenMap, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
-from lib.models.layers.division import DivisionConfig
+from lib.models.layers.relation import exact_attention, published_attention
+
+TargetKind = Literal["allmax", "allavg", "roimax", "roiavg"]
+
+Softmax = Literal["exact", "published"]
+
+
+class DivisionConfig(Section):
+    """Relation modelling between template and search tokens (GRM paper, Sec. 3.3).
+
+    * ``relation``: ``adaptive`` predicts each search token's kind; ``one_stream`` makes all of them meet the template;
+      ``two_stream`` keeps all of them apart. The first block is joint in every variant, as in the published network.
+    * ``target``: the template's summary the predictor sees: maximum or mean over all template tokens, or over the
+      tokens multiplied by the mask of the target's box.
+    * ``hidden``: width of the predictor's first layer; the second has half of it.
+    * ``threshold``: at test time a token stays apart iff its probability of staying apart is at least this; 0 takes
+      the likelier kind. ``ratio``: instead, exactly ``int(ratio * N)`` tokens meet the template, the likeliest ones;
+      null turns it off.
+    * ``softmax``, ``train_softmax``: the form of masked attention in evaluation and in training, see
+      ``lib.models.layers.relation``.
+    """
+
+    relation: Literal["adaptive", "one_stream", "two_stream"] = "adaptive"
+    target: TargetKind = "allmax"
+    hidden: int = Field(default=384, ge=2, multiple_of=2)
+    threshold: float = Field(default=0.0, ge=0.0, le=1.0)
+    ratio: float | None = Field(default=None, ge=0.0, le=1.0)
+    softmax: Softmax = "exact"
+    train_softmax: Softmax = "published"
+
+    @model_validator(mode="after")
+    def _one_test_rule(self) -> DivisionConfig:
+        if self.threshold and self.ratio is not None:
+            raise ValueError("threshold and ratio are two rules for the same decision; set threshold: 0 or ratio: null")
+        return self
 
 
 class GRMConfig(FamilyConfig):
@@ -24,9 +63,131 @@ class GRMConfig(FamilyConfig):
     division: DivisionConfig = DivisionConfig()
     head: HeadConfig = HeadConfig(kind="center")
 
-    def cell(self) -> tuple[int, str]:
-        """See ``FamilyConfig``."""
-        return self.backbone.patch, "model.backbone.patch"
+
+def target_representation(template: Tensor, mask: Tensor, kind: TargetKind) -> Tensor:
+    """The template's summary ``[B, C]`` from its tokens ``[B, Nz, C]`` and the mask ``[B, Nz]`` of the target's box.
+
+    ``roi*`` multiply by the mask and then pool over all tokens, as published: a masked token counts as zero in the
+    maximum, and the mean divides by Nz.
+    """
+    if kind.startswith("roi"):
+        template = template * mask[:, :, None].to(template.dtype)
+    return template.amax(dim=1) if kind.endswith("max") else template.mean(dim=1)
+
+
+class DivisionPredictor(nn.Sequential):
+    """A search token beside the template's summary -> log-probabilities of (S, A). Layers 0, 2, 4 bear the weights."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__(
+            nn.Linear(2 * width, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden // 2),
+            nn.GELU(),
+            nn.Linear(hidden // 2, 2),
+        )
+
+    def forward(self, search: Tensor, target: Tensor) -> Tensor:
+        """``search`` ``[B, Nx, C]``, ``target`` ``[B, C]`` -> float32 ``[B, Nx, 2]``."""
+        pair = torch.cat([search, target[:, None].expand(-1, search.shape[1], -1)], dim=-1)
+        return F.log_softmax(super().forward(pair).float(), dim=-1)
+
+
+def draw_interacts(log_probs: Tensor) -> Tensor:
+    """Training's decision, ``[B, Nx]`` of 0 and 1: hard Gumbel-softmax, temperature 1, straight-through gradient."""
+    with torch.autocast(log_probs.device.type, enabled=False):
+        return F.gumbel_softmax(log_probs.float(), tau=1.0, hard=True)[..., 1]
+
+
+def choose_interacts(log_probs: Tensor, config: DivisionConfig) -> Tensor:
+    """Evaluation's decision by threshold, ratio or the likelier kind, ``[B, Nx]`` of 0 and 1."""
+    if config.ratio is not None:
+        count = int(config.ratio * log_probs.shape[1])
+        chosen = log_probs[..., 1].topk(count, dim=-1).indices
+        return torch.zeros_like(log_probs[..., 1]).scatter(1, chosen, 1.0)
+    if config.threshold > 0:
+        return (log_probs[..., 0].exp() < config.threshold).float()
+    return (log_probs[..., 1] > log_probs[..., 0]).float()
+
+
+class DividingAttention(Attention):
+    """Self-attention over all tokens; a block that divides asks first which search tokens meet the template."""
+
+    def __init__(self, config: ViTConfig, division: DivisionConfig, divides: bool) -> None:
+        super().__init__(config)
+        self.division = division
+        self.divides = divides and division.relation != "one_stream"
+        if divides and division.relation == "adaptive":
+            self.divide_predict = DivisionPredictor(config.width, division.hidden)
+
+    def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Normed tokens ``[B, N, C]`` -> attended ones, decisions ``[B, Nx]``, log-probabilities ``[B, Nx, 2]``."""
+        q, k, v = self.split(tokens)
+        interacts, log_probs = self.divide(tokens, template_mask) if self.divides else (None, None)
+        if interacts is None:
+            attended = F.scaled_dot_product_attention(q, k, v)
+        else:
+            softmax = self.division.train_softmax if self.training else self.division.softmax
+            attend = published_attention if softmax == "published" else exact_attention
+            attended = attend(q, k, v, interacts)
+        return self.join(attended), interacts, log_probs
+
+    def divide(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Decisions and log-probabilities of this block; all tokens stay apart, unasked, in a two-stream network."""
+        template, search = tokens.split([template_mask.shape[1], tokens.shape[1] - template_mask.shape[1]], dim=1)
+        if self.division.relation == "two_stream":
+            return search.new_zeros(search.shape[:2], dtype=torch.float32), None
+        target = target_representation(template, template_mask, self.division.target)
+        log_probs = self.divide_predict(search, target)
+        return (draw_interacts(log_probs) if self.training else choose_interacts(log_probs, self.division)), log_probs
+
+
+class DividingBlock(Block):
+    """A transformer block that also says what its attention decided."""
+
+    def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Tokens ``[B, N, C]`` -> tokens, and decisions and log-probabilities as the attention gives them."""
+        attended, interacts, log_probs = self.attn(self.norm1(tokens), template_mask)
+        return self.add_mlp(tokens + self.drop_path(attended)), interacts, log_probs
+
+
+class DividingViT(JointViT):
+    """``JointViT`` with GRM's division."""
+
+    def __init__(self, config: ViTConfig, division: DivisionConfig, template_grid: int, search_grid: int) -> None:
+        def block(index: int) -> DividingBlock:
+            return DividingBlock(config, index, DividingAttention(config, division, divides=index > 0))
+
+        super().__init__(config, template_grid, search_grid, block)
+        self.apply(_initialise_predictor)
+
+    def forward(self, template: Tensor, template_mask: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Template tokens ``[B, Nz, C]``, mask of the target's box ``[B, Nz]`` and search crop ``[B, 3, Hx, Wx]`` ->
+
+        normed tokens ``[B, Nz + Nx, C]``, decisions ``[B, blocks, Nx]`` and log-probabilities ``[B, blocks, Nx, 2]``
+        of the blocks that divide (blocks is 0 where none does, or, for the probabilities, where none is asked).
+        """
+        tokens = self.embed(template, search)
+        search_tokens = tokens.shape[1] - template.shape[1]
+        decisions, log_probs = [], []
+        for block in self.blocks:
+            tokens, block_decisions, block_log_probs = block(tokens, template_mask)
+            decisions += [block_decisions] if block_decisions is not None else []
+            log_probs += [block_log_probs] if block_log_probs is not None else []
+        empty = partial(tokens.new_zeros, dtype=torch.float32)
+        return (
+            self.norm(tokens),
+            torch.stack(decisions, dim=1) if decisions else empty((tokens.shape[0], 0, search_tokens)),
+            torch.stack(log_probs, dim=1) if log_probs else empty((tokens.shape[0], 0, search_tokens, 2)),
+        )
+
+
+def _initialise_predictor(module: nn.Module) -> None:
+    """GRM's predictors start from the published truncated normal 0.02."""
+    if isinstance(module, DivisionPredictor):
+        for layer in module:
+            if isinstance(layer, nn.Linear):
+                trunc_normal_(layer.weight, std=0.02)
 
 
 class GRM(TrackingModel):
@@ -40,14 +201,11 @@ class GRM(TrackingModel):
     * ``division_log_probs``: ``[B, blocks, Nx, 2]`` log-probabilities of (S, A).
     """
 
-    family = "grm"
-
     def __init__(self, config: GRMConfig, template_size: int, search_size: int) -> None:
         super().__init__()
-        patch = config.backbone.patch
-        self.template_grid, self.search_grid = template_size // patch, search_size // patch
+        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
         self.backbone = DividingViT(config.backbone, config.division, self.template_grid, self.search_grid)
-        self.box_head = build_head(config.head, config.backbone.width, self.search_grid)
+        self.box_head = build_head(config.head, self.backbone.width, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
         """See ``TrackingModel``."""
@@ -64,14 +222,6 @@ class GRM(TrackingModel):
         """``share_a`` ``[blocks]``: the share of A tokens in each block that divides."""
         return {"share_a": prediction.extras["interacts"].float().mean(dim=(0, 2))}
 
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, ``division`` (the predictors in it) and ``head``: the published optimiser's three groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "division": [], "head": []}
-        for name, _ in self.named_parameters():
-            inside = "division" if ".divide_predict." in name else "backbone"
-            groups[inside if name.startswith("backbone.") else "head"].append(name)
-        return groups
-
 
 def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """GRM's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network, and a one- or
@@ -83,3 +233,21 @@ def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> d
         for name, value in weights.items()
         if name not in unused and (divides or ".divide_predict." not in name)
     }
+
+
+def division_map(config: GRMConfig, extras: Mapping[str, Tensor]) -> TokenMap:
+    """Which tokens are of kind A; blocks are counted from 1, and the second is the first that divides."""
+    interacts = extras["interacts"]
+    return TokenMap(interacts > 0.5, tuple(f"block {n + 2}" for n in range(interacts.shape[1])), "meet the template")
+
+
+FAMILY = Family(
+    config=GRMConfig,
+    build=GRM,
+    from_released=grm_from_released,
+    # The published optimizer's three groups; the division's predictors lie in the backbone.
+    groups={"backbone": r"backbone\.(?!.*\.divide_predict\.)", "division": r"backbone\.", "head": ""},
+    fresh=(r"backbone\..*\.divide_predict\.",),
+    test_time=("division.threshold", "division.ratio", "division.softmax"),
+    token_maps={"division": division_map},
+)

@@ -76,8 +76,6 @@ INITIAL_WEIGHTS = {
 # What the names of a file's image network begin with: MoCo v3's (its linear classifier takes the first), CLIP's and
 # SLIP's, all others'.
 _BEGINNINGS = ("base_encoder.", "momentum_encoder.", "visual.", "")
-# Parts of a backbone that no image network has: GRM's division, SimTrack's Eq. 7.
-_OURS = {"divide_predict", "pos_fc"}
 _RANDOM = "or say model.pretrained=none for random weights"
 
 
@@ -109,7 +107,7 @@ def check_initial(name: str, folder: Path) -> None:
 def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
     """Initial weights of the model's backbone: the file ``folder / name``, ``timm:NAME`` or ``torchvision:NAME``.
 
-    What an image network lacks by nature (head, division predictors) keeps its fresh values and is reported. Raises
+    What an image network lacks by nature (``Family.is_fresh``) keeps its fresh values and is reported. Raises
     ``CheckpointError`` for weights that are absent, damaged, of another checksum than the published one, or of another
     network.
     """
@@ -129,11 +127,7 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
         taken = _fitting(model.backbone, found)
     except CheckpointError as error:
         raise CheckpointError(f"model.pretrained: {name}: {error}") from error
-    fresh = {
-        own_name: value
-        for own_name, value in model.state_dict().items()
-        if not own_name.startswith("backbone.") or _OURS.intersection(own_name.split("."))
-    }
+    fresh = {name: value for name, value in model.state_dict().items() if model.family.is_fresh(name)}
     weights = {f"backbone.{own_name}": value for own_name, value in taken.items()}
     load_weights(model, {**fresh, **weights}, f"model.pretrained: {name}")
     dropped = [image_name for image_name in found if image_name not in taken and image_name != "pos_embed"]

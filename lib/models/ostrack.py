@@ -1,19 +1,63 @@
 """OSTrack (Joint Feature Learning and Relation Modeling for Tracking, ECCV 2022): template and search tokens attend to
-each other in every block of one network, which may drop the search tokens that the template attends to least."""
+each other in every block of one network, which may drop the search tokens that the template attends to least.
+
+From early blocks on, most of the search region is known to be background. A block that eliminates ranks the search
+tokens by the attention they get from the template and goes on with the first of them (OSTrack paper, Sec. 3.3).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import model_validator
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
-from lib.models.backbones.eliminating import EliminatingViT
-from lib.models.backbones.vit import ViTConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.config.schema import Section
+from lib.geometry.grids import template_mask
+from lib.models.backbones.vit import Block, JointViT, ViTConfig
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TokenMap, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
-from lib.models.layers.elimination import EliminationConfig, keep_rate, ranking_weights
+
+TemplateRange = Literal["all", "center_point", "center_rect", "box"]
+
+
+class KeepScheduleConfig(Section):
+    """How training comes to the final keep rate. Epochs are counted from 1, as the published settings count them.
+
+    All tokens are kept up to and including epoch ``start``; then the rate falls along half a cosine, and the final one
+    is reached at epoch ``start + length`` (CE_START_EPOCH and CE_WARM_EPOCH of botaoye/OSTrack).
+    """
+
+    start: int = Field(default=20, ge=0)
+    length: int = Field(default=80, ge=1)
+
+
+class EliminationConfig(Section):
+    """Candidate elimination (OSTrack paper, Sec. 3.3).
+
+    * ``blocks``: those that eliminate, counted from 0.
+    * ``keep``: the share of the search tokens still there that each of them keeps.
+    * ``template``: the template tokens whose attention ranks the search tokens: "all" of them; the cell in the middle
+      ("center_point"), of an even grid the upper left one of the four there; all of these four ("center_rect"; of an
+      odd grid the one cell); or the cells that the target's box touches ("box").
+    * ``schedule``: of the keep rate while training.
+    """
+
+    blocks: tuple[int, ...] = Field(default=(3, 6, 9), min_length=1)
+    keep: float = Field(default=0.7, gt=0, le=1)
+    template: TemplateRange = "center_point"
+    schedule: KeepScheduleConfig = KeepScheduleConfig()
+
+    @field_validator("blocks")
+    @classmethod
+    def _ascending(cls, blocks: tuple[int, ...]) -> tuple[int, ...]:
+        if blocks[0] < 0 or list(blocks) != sorted(set(blocks)):
+            raise ValueError(f"blocks {list(blocks)} should be ascending numbers of blocks, from 0, each once")
+        return blocks
 
 
 class OSTrackConfig(FamilyConfig):
@@ -33,9 +77,147 @@ class OSTrackConfig(FamilyConfig):
             )
         return self
 
-    def cell(self) -> tuple[int, str]:
-        """See ``FamilyConfig``."""
-        return self.backbone.patch, "model.backbone.patch"
+
+def keep_rate(config: EliminationConfig, epoch: int | None) -> float:
+    """The share of search tokens that each eliminating block keeps in ``epoch``, counted from 0; None is the trained
+    network. Source: adjust_keep_rate in lib/utils/ce_utils.py of botaoye/OSTrack, whose epochs begin with 1."""
+    if epoch is None:
+        return config.keep
+    progress = (epoch + 1 - config.schedule.start) / config.schedule.length
+    if progress <= 0:
+        return 1.0
+    return config.keep + (1 - config.keep) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def ranking_rows(kind: TemplateRange, grid: int) -> Tensor:
+    """Numbers ``[K]`` of the template tokens, on a grid of that side, whose attention has to be computed."""
+    cells = torch.arange(grid**2).unflatten(0, (grid, grid))
+    first, end = (grid - 1) // 2, grid // 2 + 1
+    if kind == "center_point":
+        return cells[first : first + 1, first : first + 1].flatten()
+    return cells[first:end, first:end].flatten() if kind == "center_rect" else cells.flatten()
+
+
+def ranking_weights(kind: TemplateRange, boxes_xywh: Tensor, grid: int) -> Tensor:
+    """What each of the K ranking tokens counts, ``[B, K]`` with sums of 1: for "box" those off the target nothing.
+
+    ``boxes_xywh`` ``[B, 4]`` is the target in fractions of the template crop.
+    """
+    if kind == "box":
+        covered = template_mask(boxes_xywh, grid).float()
+        return covered / covered.sum(dim=1, keepdim=True).clamp(min=1)
+    count = len(ranking_rows(kind, grid))
+    return boxes_xywh.new_full((boxes_xywh.shape[0], count), 1 / count, dtype=torch.float32)
+
+
+@torch.no_grad()
+def rank_candidates(q: Tensor, k: Tensor, rows: Tensor, weights: Tensor, template_tokens: int) -> Tensor:
+    """How much of the template's attention each search token gets: float32 ``[B, n]``, without a gradient.
+
+    ``q, k`` ``[B, heads, Nz + n, D]`` are those of the block's own attention, template first; ``rows`` ``[K]`` and
+    ``weights`` ``[B, K]`` say which template tokens ask. Only their rows of the attention matrix are computed: softmax
+    over all keys, mean over the heads. Runs in float32 also under autocast, for bfloat16 knows too few values to rank.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        logits = q[:, :, rows].float() @ k.float().transpose(-2, -1) * q.shape[-1] ** -0.5
+        attention = logits.softmax(dim=-1).mean(dim=1)[..., template_tokens:]
+        return (weights[:, None] @ attention).squeeze(1)
+
+
+def eliminate(tokens: Tensor, places: Tensor, ranks: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The template tokens and the ``count`` search tokens of highest rank, in the order of their ranks.
+
+    ``tokens`` ``[B, Nz + n, C]``; ``places`` ``[B, n]``, where on the search grid each search token stands; ``ranks``
+    ``[B, n]``. Returns tokens ``[B, Nz + count, C]`` and their places ``[B, count]``.
+    """
+    template, search = tokens.split([tokens.shape[1] - places.shape[1], places.shape[1]], dim=1)
+    kept = order_of(ranks).topk(count, dim=1, largest=False).indices
+    search = search.gather(1, kept[:, :, None].expand(-1, -1, search.shape[2]))
+    return torch.cat([template, search], dim=1), places.gather(1, kept)
+
+
+def order_of(ranks: Tensor) -> Tensor:
+    """Each rank's number in descending order, from 0: int64 ``[B, n]`` of ``[B, n]``. Of equal ones (in an untrained
+    network, of flat padding) the first comes first.
+
+    A stable sort by comparisons, so that equal ranks are decided alike on every device and in every exported form: ONNX
+    and OpenVINO have no stable sort, and torch's ``topk`` takes any of equal values.
+    """
+    mine, others = ranks[:, :, None], ranks[:, None, :]
+    earlier = torch.ones(ranks.shape[1], ranks.shape[1], dtype=torch.bool, device=ranks.device).tril(-1)
+    return ((others > mine) | ((others == mine) & earlier)).sum(dim=2)
+
+
+def restore(search: Tensor, places: Tensor, count: int) -> Tensor:
+    """Search tokens ``[B, n, C]`` back at their ``places`` ``[B, n]`` among ``count``, row-major; zeros elsewhere."""
+    empty = search.new_zeros(search.shape[0], count, search.shape[2])
+    return empty.scatter(1, places[:, :, None].expand(-1, -1, search.shape[2]), search)
+
+
+def present(places: Tensor, count: int) -> Tensor:
+    """Which of ``count`` places are among ``places`` ``[B, n]``: bool ``[B, count]``."""
+    return torch.zeros(places.shape[0], count, dtype=torch.bool, device=places.device).scatter(1, places, True)
+
+
+class EliminatingBlock(Block):
+    """A transformer block that drops search tokens between its attention and its MLP."""
+
+    def forward(
+        self, tokens: Tensor, places: Tensor, rows: Tensor, weights: Tensor, rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens ``[B, Nz + n, C]``, the search tokens' places ``[B, n]`` and the keep rate -> tokens and places of
+        what is left; see ``rank_candidates`` for ``rows`` and ``weights``."""
+        q, k, v = self.attn.split(self.norm1(tokens))
+        tokens = tokens + self.drop_path(self.attn.join(F.scaled_dot_product_attention(q, k, v)))
+        search_tokens = places.shape[1]
+        count = math.ceil(rate * search_tokens)
+        if count < search_tokens:
+            ranks = rank_candidates(q, k, rows, weights, tokens.shape[1] - search_tokens)
+            tokens, places = eliminate(tokens, places, ranks, count)
+        return self.add_mlp(tokens), places
+
+
+class EliminatingViT(JointViT):
+    """``JointViT`` with plain attention, and candidate elimination where the configuration has it."""
+
+    def __init__(
+        self, config: ViTConfig, elimination: EliminationConfig | None, template_grid: int, search_grid: int
+    ) -> None:
+        eliminating = elimination.blocks if elimination else ()
+
+        def block(index: int) -> Block:
+            return (EliminatingBlock if index in eliminating else Block)(config, index)
+
+        super().__init__(config, template_grid, search_grid, block)
+        if elimination:
+            self.register_buffer("rows", ranking_rows(elimination.template, template_grid), persistent=False)
+
+    def forward(self, template: Tensor, weights: Tensor, search: Tensor, rate: float) -> tuple[Tensor, Tensor]:
+        """Template tokens ``[B, Nz, C]``, weights of those that rank ``[B, K]`` (not read where nothing eliminates),
+        search crop ``[B, 3, Hx, Wx]`` and the keep rate ->
+
+        normed tokens ``[B, Nz + Nx, C]``, where a removed one is zero, and which search tokens each eliminating block
+        removed, bool ``[B, stages, Nx]``.
+        """
+        tokens = self.embed(template, search)
+        template_tokens = template.shape[1]
+        search_tokens = tokens.shape[1] - template_tokens
+        places = torch.arange(search_tokens, device=tokens.device).expand(tokens.shape[0], -1)
+        removed = []
+        for block in self.blocks:
+            if isinstance(block, EliminatingBlock):
+                before = places
+                tokens, places = block(tokens, before, self.rows, weights, rate)
+                removed.append(present(before, search_tokens) & ~present(places, search_tokens))
+            else:
+                tokens = block(tokens)
+        tokens = self.norm(tokens)
+        if places.shape[1] < search_tokens:
+            left = restore(tokens[:, template_tokens:], places, search_tokens)
+            tokens = torch.cat([tokens[:, :template_tokens], left], dim=1)
+        if not removed:
+            return tokens, places.new_zeros((tokens.shape[0], 0, search_tokens), dtype=torch.bool)
+        return tokens, torch.stack(removed, dim=1)
 
 
 class OSTrack(TrackingModel):
@@ -49,15 +231,12 @@ class OSTrack(TrackingModel):
       network that never eliminates, and nothing is True while the schedule keeps all.
     """
 
-    family = "ostrack"
-
     def __init__(self, config: OSTrackConfig, template_size: int, search_size: int) -> None:
         super().__init__()
-        patch = config.backbone.patch
-        self.template_grid, self.search_grid = template_size // patch, search_size // patch
+        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
         self.elimination = config.elimination
         self.backbone = EliminatingViT(config.backbone, config.elimination, self.template_grid, self.search_grid)
-        self.box_head = build_head(config.head, config.backbone.width, self.search_grid)
+        self.box_head = build_head(config.head, self.backbone.width, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
         """See ``TrackingModel``."""
@@ -80,15 +259,23 @@ class OSTrack(TrackingModel):
             return {}
         return {"share_kept": 1 - prediction.extras["removed"].any(dim=1).float().mean()}
 
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone`` and ``head``: the published optimiser's two groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "head": []}
-        for name, _ in self.named_parameters():
-            groups["backbone" if name.startswith("backbone.") else "head"].append(name)
-        return groups
-
 
 def ostrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """OSTrack's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network."""
     unused = {"backbone.cls_token", "backbone.pos_embed"}
     return {name: value for name, value in weights.items() if name not in unused}
+
+
+def elimination_map(config: OSTrackConfig, extras: Mapping[str, Tensor]) -> TokenMap:
+    """Which tokens are left after each block that eliminates; blocks are counted from 1."""
+    blocks = config.elimination.blocks if config.elimination else ()
+    left = extras["removed"].cumsum(dim=1) == 0
+    return TokenMap(left, tuple(f"block {index + 1}" for index in blocks), "go on")
+
+
+FAMILY = Family(
+    config=OSTrackConfig,
+    build=OSTrack,
+    from_released=ostrack_from_released,
+    token_maps={"elimination": elimination_map},
+)

@@ -12,7 +12,6 @@ from torch import Tensor
 from lib.config.schema import ConfigError
 from lib.config.yaml12 import read_yaml
 from lib.models.base import TrackingModel
-from lib.models.registry import RELEASED
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.file_kinds import short
 from lib.runtime.unpickling import StoredTensor, is_tensor, load_tensors, read_inert
@@ -103,9 +102,10 @@ def load_released(
     """
     owned = frozenset(model.state_dict())
     try:
-        weights = dict(state_dict) if state_dict.keys() == owned else RELEASED[model.family](state_dict, owned)
+        weights = dict(state_dict) if state_dict.keys() == owned else model.family.from_released(state_dict, owned)
     except (KeyError, ValueError) as error:  # a name that is built otherwise than those it resembles
-        raise CheckpointError(f"{source}: not the names that {model.family} was published with ({error})") from error
+        name = model.family.name
+        raise CheckpointError(f"{source}: not the names that {name} was published with ({error})") from error
     load_weights(model, weights, source)
     # Renaming may give a tensor another shape, but leaves it where it is.
     used = {value.data_ptr() for value in weights.values()}

@@ -6,30 +6,64 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from lib.models.backbones.image import ImageViT
 from lib.models.backbones.pvt import PVTConfig
-from lib.models.backbones.serial import SerialViTConfig
 from lib.models.backbones.swin import SwinConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.backbones.vit import ViTConfig
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import Decoder
 from lib.models.layers.positions import full_grid
 
-BackboneConfig = Annotated[SerialViTConfig | SwinConfig | PVTConfig, Field(discriminator="kind")]
+
+class SerialViTConfig(ViTConfig):
+    """The transformer of Sim-B/16 by default.
+
+    * ``foveal``: the side in pixels of the foveal window (Section 3.3), or 0 for none. 64; 42 with patches of 14.
+    * ``exemplar_position``: "eq7", from the place of a patch and how much of it the target covers; "image", the
+      pretrained positions of an image, resized to the exemplar's grid.
+    * ``interact_every``: 1, exemplar and search tokens meet in every block; 2, in blocks 2, 4, 6 ..., 4, in 4, 8, 12
+      ..., counted from 1. In the others each attends to its own side.
+    * ``one_way``: exemplar tokens never attend to search tokens (Table 7's models; 0.2 LaSOT AUC in the ViT).
+    """
+
+    kind: Literal["vit"] = "vit"
+    style: Literal["timm", "clip"] = "clip"
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    foveal: int = Field(default=64, ge=0)
+    exemplar_position: Literal["eq7", "image"] = "eq7"
+    interact_every: int = Field(default=1, ge=1)
+    one_way: bool = False
+
+    @model_validator(mode="after")
+    def _sides_meet(self) -> SerialViTConfig:
+        if self.foveal % self.patch:
+            raise ValueError(f"foveal: {self.foveal} is not a multiple of patch {self.patch}; 0 is no foveal window")
+        if self.interact_every > self.depth:
+            raise ValueError(
+                f"interact_every: {self.interact_every} with depth {self.depth}: exemplar and search would never meet"
+            )
+        return self
+
+    def build(self, template_size: int, search_size: int) -> SerialViT:
+        """See ``BackboneConfig``."""
+        return SerialViT(self, template_size, search_size)
+
+
+SerialBackbone = Annotated[SerialViTConfig | SwinConfig | PVTConfig, Field(discriminator="kind")]
 
 
 class SimTrackConfig(FamilyConfig):
-    """The network. A backbone's configuration has ``kind``, ``cell() -> (pixels, key)`` and
-    ``build(template_size, search_size)``, which gives a module with
+    """The network. A backbone's configuration has a ``kind`` beside what ``backbones.base`` says, and its module has
 
-    * ``width``: channels of its tokens,
     * ``encode_template(template [B, 3, Hz, Wz], box [B, 4]) -> tuple``: what of the template does not depend on the
       search region, tensors with a leading batch axis,
-    * ``forward(state, search [B, 3, Hx, Wx]) -> (search tokens [B, Nx, C], exemplar tokens [B, Nz, C])``, row-major,
-    * ``from_image_weights``, as every backbone.
+    * ``forward(state, search [B, 3, Hx, Wx]) -> (search tokens [B, Nx, C], exemplar tokens [B, Nz, C])``, row-major.
 
     ``bottleneck``: channels of the linear layer between backbone and head. ``decoder_layers``: of STARK's decoder
     between bottleneck and head, with search tokens as queries and exemplar tokens as memory (Table 9; the paper says no
@@ -37,14 +71,10 @@ class SimTrackConfig(FamilyConfig):
     """
 
     name: Literal["simtrack"]
-    backbone: BackboneConfig = SerialViTConfig()
+    backbone: SerialBackbone = SerialViTConfig()
     bottleneck: int = Field(default=256, ge=8, multiple_of=8)
     decoder_layers: int = Field(default=0, ge=0)
     head: HeadConfig = HeadConfig(kind="corner")
-
-    def cell(self) -> tuple[int, str]:
-        """See ``FamilyConfig``."""
-        return self.backbone.cell()
 
     def misfits(self, template_size: int, search_size: int) -> list[str]:
         """See ``FamilyConfig``."""
@@ -56,6 +86,119 @@ class SimTrackConfig(FamilyConfig):
         ]
 
 
+class ExemplarPosition(nn.Sequential):
+    """Eq. 7: two fully connected layers on (R, x, y) of each patch; published names.
+
+    The paper names (i, j, R) and nothing else; this is the repository's form (lib/models/stark/clipvit16.py): R is
+    moved from [0, 1] to [1/2, 1], x and y are the patch's centre in fractions of the crop, C / 2 hidden units with
+    ReLU, and the result is 2 * sigmoid - 1. Layers start from PyTorch's defaults, as published.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(3, width // 2), nn.ReLU(), nn.Linear(width // 2, width))
+
+    def forward(self, box: Tensor, grid: int) -> Tensor:
+        """Box ``[B, 4]`` xywh in fractions of the template -> positions ``[B, grid * grid, C]``, row-major, in
+        (-1, 1)."""
+        centres = (torch.arange(grid, device=box.device) + 0.5) / grid
+        rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+        ratio = covered_share(box, grid)
+        described = torch.stack([(ratio + 1) / 2, columns.expand_as(ratio), rows.expand_as(ratio)], dim=-1)
+        return 2 * super().forward(described.flatten(1, 2)).sigmoid() - 1
+
+
+def covered_share(box: Tensor, grid: int) -> Tensor:
+    """R of Eq. 7: which share of each cell the box covers, ``[B, grid, grid]`` by row and column, for boxes ``[B, 4]``
+    xywh in fractions of the crop; what sticks out of the crop covers nothing."""
+    low, high = (box[:, :2] * grid)[..., None], ((box[:, :2] + box[:, 2:]) * grid)[..., None]
+    first = torch.arange(grid, device=box.device)
+    along = (torch.minimum(high, first + 1) - torch.maximum(low, first)).clamp(min=0)
+    return along[:, 1, :, None] * along[:, 0, None, :]
+
+
+def first_cell(grid: int, cells: int) -> int:
+    """The foveal window of ``cells`` patches a side begins in the middle of this patch, along both axes, of a template
+    of ``grid`` patches a side.
+
+    Where ``grid - cells`` is odd (ViT-B/16: 7 and 4, L/14: 6 and 3) the window is centred. Where it is even (B/32: 4
+    and 2) a centred one would show the template's own patches again, so it lies half a patch further right and down,
+    which is the paper's appendix: the image is moved up and left first. The repository's condition for that
+    (lib/models/stark/clipvit16.py) is never true for B/32, whose foveal tokens there tell nothing new.
+    """
+    return (grid - cells) // 2
+
+
+def foveal_window(template: Tensor, patch: int, cells: int) -> Tensor:
+    """The window's pixels ``[B, 3, cells * patch, cells * patch]`` of the template ``[B, 3, H, H]``."""
+    start = first_cell(template.shape[-1] // patch, cells) * patch + patch // 2
+    return template[:, :, start : start + cells * patch, start : start + cells * patch]
+
+
+def foveal_positions(positions: Tensor, cells: int) -> Tensor:
+    """Positions ``[B, cells * cells, C]`` of the foveal patches from the template's ``[B, n * n, C]``.
+
+    A foveal patch lies where four of the template meet; it takes the mean of two of them, the upper left and the lower
+    right, as the repository does. The paper (Section 3.3) would ask Eq. 7 once more.
+    """
+    grid = round(positions.shape[1] ** 0.5)
+    first = first_cell(grid, cells)
+    table = positions.unflatten(1, (grid, grid))
+    upper, lower = (table[:, i : i + cells, i : i + cells] for i in (first, first + 1))
+    return ((upper + lower) / 2).flatten(1, 2)
+
+
+class SerialViT(ImageViT):
+    """``ImageViT`` whose sequence is exemplar patches, foveal patches, class token and search patches.
+
+    The published order differs; attention without a mask does not see it. ``pos_fc`` is Eq. 7.
+    """
+
+    def __init__(self, config: SerialViTConfig, template_size: int, search_size: int) -> None:
+        super().__init__(config)
+        self.foveal_cells = config.foveal // config.patch
+        self.template_grid, self.search_grid = template_size // config.patch, search_size // config.patch
+        assert self.foveal_cells < self.template_grid, (config.foveal, template_size)
+        self.pos_fc = ExemplarPosition(config.width) if config.exemplar_position == "eq7" else None
+        exemplar = self.template_grid**2 + self.foveal_cells**2
+        joint, apart = allowed_attention(exemplar, 1 + self.search_grid**2, config.one_way)
+        self.register_buffer("joint", joint, persistent=False)
+        self.register_buffer("apart", apart, persistent=False)
+        self.interacts = [number % config.interact_every == 0 for number in range(1, config.depth + 1)]
+
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
+        """Template ``[B, 3, Hz, Wz]`` and box ``[B, 4]`` xywh in fractions of it -> its tokens with their positions,
+        foveal ones last, ``[B, Nz + Nf, C]``: all that does not depend on the search region, from the first block on
+        everything does."""
+        if self.pos_fc is None:
+            positions = self.image_positions(self.template_grid)
+        else:
+            positions = self.pos_fc(box, self.template_grid)
+        tokens = self.patch_embed(template) + positions
+        if self.foveal_cells:
+            middle = self.patch_embed(foveal_window(template, self.patch, self.foveal_cells))
+            tokens = torch.cat([tokens, middle + foveal_positions(positions, self.foveal_cells)], dim=1)
+        return (tokens,)
+
+    def forward(self, state: tuple[Tensor], search: Tensor) -> tuple[Tensor, Tensor]:
+        """What ``encode_template`` gave and the search crop ``[B, 3, Hx, Wx]`` -> normed tokens of the search region
+        ``[B, Nx, C]`` and of the exemplar ``[B, Nz, C]``, row-major; class and foveal tokens end here."""
+        (exemplar,) = state
+        tokens = self.norm_pre(torch.cat([exemplar, self.embed(search)], dim=1))
+        for block, interacts in zip(self.blocks, self.interacts, strict=True):
+            tokens = block(tokens, self.joint if interacts else self.apart)
+        tokens = self.norm(tokens)
+        return tokens[:, -(self.search_grid**2) :], tokens[:, : self.template_grid**2]
+
+
+def allowed_attention(exemplar: int, search: int, one_way: bool) -> tuple[Tensor | None, Tensor]:
+    """Who may attend to whom among ``exemplar`` tokens and then ``search`` tokens (the class token is one of these),
+    bool ``[N, N]`` by query and key: in blocks where the two sides meet (None for all to all), and in those where they
+    do not. ``one_way``: where they meet, only search tokens look across."""
+    of_search = torch.arange(exemplar + search) >= exemplar
+    apart = of_search[:, None] == of_search
+    return (apart | of_search[:, None]) if one_way else None, apart
+
+
 class SimTrack(TrackingModel):
     """Exemplar and search region in one backbone, a linear bottleneck, then a head on the search tokens.
 
@@ -64,12 +207,9 @@ class SimTrack(TrackingModel):
     fits B/16 alone. A prediction has no extras.
     """
 
-    family = "simtrack"
-
     def __init__(self, config: SimTrackConfig, template_size: int, search_size: int) -> None:
         super().__init__()
-        cell, _ = config.cell()
-        self.template_grid, self.search_grid = template_size // cell, search_size // cell
+        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
         self.backbone = config.backbone.build(template_size, search_size)
         self.bottleneck = nn.Linear(self.backbone.width, config.bottleneck)
         self.decoder = _search_decoder(config.bottleneck, config.decoder_layers) if config.decoder_layers else None
@@ -89,15 +229,6 @@ class SimTrack(TrackingModel):
             tokens = self.decoder(tokens, search_places, self.bottleneck(exemplar_tokens), places)
         features = tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
         return self.box_head(features)
-
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, what is pretrained; ``position``, the layers of Eq. 7 in it, which are not; ``head``, the rest.
-        The published optimiser's groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "position": [], "head": []}
-        for name, _ in self.named_parameters():
-            inside = "position" if name.startswith("backbone.pos_fc.") else "backbone"
-            groups[inside if name.startswith("backbone.") else "head"].append(name)
-        return groups
 
 
 def _search_decoder(width: int, layers: int) -> Decoder:
@@ -120,3 +251,13 @@ def simtrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str])
     inside = {name.removeprefix(visual): value for name, value in weights.items() if name.startswith(visual)}
     beside = {name: value for name, value in weights.items() if not name.startswith(visual)}
     return {f"backbone.{name}": value for name, value in clip_as_timm(inside).items()} | beside
+
+
+FAMILY = Family(
+    config=SimTrackConfig,
+    build=SimTrack,
+    from_released=simtrack_from_released,
+    # The published optimizer's: what is pretrained; the layers of Eq. 7 in the backbone, which are not; the rest.
+    groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},
+    fresh=(r"backbone\.pos_fc\.",),
+)

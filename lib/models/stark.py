@@ -7,16 +7,48 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from lib.models.backbones.siamese import SiameseViT, SiameseViTConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.config.schema import Section
+from lib.models.backbones.image import ImageViT
+from lib.models.backbones.vit import ViTConfig
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
-from lib.models.layers.encoder_decoder import EncoderDecoder, TransformerConfig
+from lib.models.layers.encoder_decoder import Decoder, EncoderLayer
 from lib.models.layers.positions import full_grid, sine_positions
 
 _PUBLISHED_BACKBONE = "backbone.visual."
+
+
+class SiameseViTConfig(ViTConfig):
+    """The transformer of STARK-SV B/16 by default."""
+
+    style: Literal["timm", "clip"] = "clip"
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+
+    def build(self, template_size: int, search_size: int) -> SiameseViT:
+        """See ``BackboneConfig``; for square crops of any size."""
+        return SiameseViT(self)
+
+
+class TransformerConfig(Section):
+    """Sizes of an encoder and a decoder; the defaults are STARK's. ``ffn`` is the width inside the perceptrons,
+    ``encoder`` and ``decoder`` are numbers of layers."""
+
+    width: int = Field(default=256, ge=4, multiple_of=4)
+    heads: int = Field(default=8, ge=1)
+    ffn: int = Field(default=2048, ge=1)
+    encoder: int = Field(default=6, ge=1)
+    decoder: int = Field(default=6, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> TransformerConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
 
 
 class StarkSVConfig(FamilyConfig):
@@ -27,9 +59,54 @@ class StarkSVConfig(FamilyConfig):
     transformer: TransformerConfig = TransformerConfig()
     head: HeadConfig = HeadConfig(kind="corner")
 
-    def cell(self) -> tuple[int, str]:
-        """See ``FamilyConfig``."""
-        return self.backbone.patch, "model.backbone.patch"
+
+class SiameseViT(ImageViT):
+    """``ImageViT``, called with the template and the search region in turn."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Square crops ``[B, 3, H, H]`` -> normed tokens of their patches ``[B, N, C]``, row-major. The class token
+        ends here."""
+        tokens = self.norm_pre(self.embed(images))
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)[:, 1:]
+
+
+class Encoder(nn.Module):
+    """``EncoderLayer`` after ``EncoderLayer``, without a norm at the end, as the last layer has one."""
+
+    def __init__(self, width: int, heads: int, ffn: int, dropout: float, depth: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(width, heads, ffn, dropout) for _ in range(depth))
+
+    def forward(self, tokens: Tensor, positions: Tensor, padding: Tensor | None = None) -> Tensor:
+        """As ``EncoderLayer``."""
+        for layer in self.layers:
+            tokens = layer(tokens, positions, padding)
+        return tokens
+
+
+class EncoderDecoder(nn.Module):
+    """An encoder of all tokens, and a decoder whose queries start from zero and are told apart by their positions
+    alone (DETR, STARK). Matrices start from Xavier's rule, as published."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        sizes = (config.width, config.heads, config.ffn, config.dropout)
+        self.encoder = Encoder(*sizes, config.encoder)
+        self.decoder = Decoder(*sizes, config.decoder)
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(
+        self, tokens: Tensor, positions: Tensor, queries: Tensor, padding: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens ``[B, N, C]`` with positions ``[B or 1, N, C]``, and the queries' positions ``[M, C]`` -> the memory
+        ``[B, N, C]`` and the decoded queries ``[B, M, C]``. ``padding`` as in ``EncoderLayer``."""
+        memory = self.encoder(tokens, positions, padding)
+        start = torch.zeros_like(queries).expand(tokens.shape[0], -1, -1)
+        return memory, self.decoder(start, queries[None], memory, positions, padding)
 
 
 class StarkSV(TrackingModel):
@@ -43,14 +120,12 @@ class StarkSV(TrackingModel):
     and keys); and in the first decoder layer the values it takes are zero, so that their weights get none either.
     """
 
-    family = "stark_sv"
-
     def __init__(self, config: StarkSVConfig, template_size: int, search_size: int) -> None:
         super().__init__()
-        patch, width = config.backbone.patch, config.transformer.width
-        self.template_grid, self.search_grid = template_size // patch, search_size // patch
-        self.backbone = SiameseViT(config.backbone)
-        self.bottleneck = nn.Conv2d(config.backbone.width, width, 1)
+        stride, width = config.stride, config.transformer.width
+        self.template_grid, self.search_grid = template_size // stride, search_size // stride
+        self.backbone = config.backbone.build(template_size, search_size)
+        self.bottleneck = nn.Conv2d(self.backbone.width, width, 1)
         self.transformer = EncoderDecoder(config.transformer)
         self.query_embed = nn.Embedding(1, width)
         self.box_head = build_head(config.head, width, self.search_grid)
@@ -100,13 +175,6 @@ class StarkSV(TrackingModel):
         features = (found * attention[..., None]).transpose(1, 2).unflatten(2, (side, side))
         return self.box_head(features)._replace(extras={"attention": attention.unflatten(1, (side, side))})
 
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, and ``head``, all else: the published optimiser's two groups."""
-        groups: dict[str, list[str]] = {"backbone": [], "head": []}
-        for name, _ in self.named_parameters():
-            groups["backbone" if name.startswith("backbone.") else "head"].append(name)
-        return groups
-
 
 def stark_sv_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """No STARK-SV was released. Of neck and head the names of the public STARK-S are ours; a backbone under the names
@@ -118,3 +186,6 @@ def stark_sv_from_released(weights: Mapping[str, Tensor], owned: frozenset[str])
     }
     others = {name: value for name, value in weights.items() if not name.startswith(_PUBLISHED_BACKBONE)}
     return {**{f"backbone.{name}": value for name, value in clip_as_timm(visual).items()}, **others}
+
+
+FAMILY = Family(config=StarkSVConfig, build=StarkSV, from_released=stark_sv_from_released)

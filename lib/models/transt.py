@@ -1,17 +1,57 @@
 """TransT (Transformer Tracking, CVPR 2021): one ResNet for template and search region, a fusion network of attention,
-and a head that asks every cell of the search grid."""
+and a head that asks every cell of the search grid.
+
+The fusion network has ego-context and cross-feature augment layers; its paper compares them with fewer of their parts,
+depth-wise correlation, and the original Transformer. Positions are added to queries and keys in every attention, never
+to values. Attention never asks for its weights, so PyTorch does not form them; ``dropout`` on them happens inside
+``scaled_dot_product_attention``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from lib.models.backbones.resnet import STRIDE, ResNet, ResNetConfig
-from lib.models.base import FamilyConfig, HeadPrediction, TrackingModel
+from lib.config.schema import Section
+from lib.models.backbones.resnet import ResNetConfig
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
-from lib.models.layers.fusion import FusionConfig, begin_by_likeness, build_fusion
+from lib.models.layers.encoder_decoder import DecoderLayer, EncoderLayer
+from lib.models.layers.positions import full_grid
+
+
+class FusionConfig(Section):
+    """The fusion network; TransT's by default.
+
+    * ``kind``: "feature", ``layers`` layers of ego-context (ECA) and cross-feature augment (CFA) on both sides, then
+      one CFA of the search features; "transformer" (the paper's TransT(ori)), ``layers`` encoder layers on the template
+      and as many decoder layers on the search features.
+    * ``width``, ``heads``, ``hidden`` (of the perceptrons) and ``dropout``, which also thins attention weights.
+    * ``ego_context``, ``cross_feature`` (kind "feature"): without the first there is no ECA; without the second each
+      CFA keeps its perceptron but has no attention, and depth-wise correlation stands for the last one (Table 3).
+    """
+
+    kind: Literal["feature", "transformer"] = "feature"
+    layers: PositiveInt = 4
+    width: int = Field(default=256, ge=4, multiple_of=4)
+    heads: PositiveInt = 8
+    hidden: PositiveInt = 2048
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    ego_context: bool = True
+    cross_feature: bool = True
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> FusionConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.kind == "transformer" and not (self.ego_context and self.cross_feature):
+            raise ValueError("ego_context and cross_feature are parts of kind feature; leave them true for transformer")
+        return self
 
 
 class TransTConfig(FamilyConfig):
@@ -22,9 +62,175 @@ class TransTConfig(FamilyConfig):
     fusion: FusionConfig = FusionConfig()
     head: HeadConfig = HeadConfig(kind="mlp")
 
-    def cell(self) -> tuple[int, str]:
-        """See ``FamilyConfig``."""
-        return STRIDE, "the stride of layer3,"
+
+class EgoContext(nn.Module):
+    """Self-attention, added, then normed: the paper's ECA module."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(config.width, config.heads, config.dropout, batch_first=True)
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """``tokens`` ``[B, N, C]`` -> tokens; ``positions`` ``[1, N, C]``."""
+        places = tokens + positions
+        attended, _ = self.attention(places, places, tokens, need_weights=False)
+        return self.norm(tokens + self.dropout(attended))
+
+
+class CrossFeature(nn.Module):
+    """Attention to the other side's tokens and a perceptron with ReLU, each added, then normed: the paper's CFA module.
+    Without ``config.cross_feature`` the perceptron and its norm are left."""
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__()
+        self.attention, self.norm1 = None, None
+        if config.cross_feature:
+            self.attention = nn.MultiheadAttention(config.width, config.heads, config.dropout, batch_first=True)
+            self.norm1 = nn.LayerNorm(config.width)
+        self.linear1 = nn.Linear(config.width, config.hidden)
+        self.linear2 = nn.Linear(config.hidden, config.width)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, tokens: Tensor, positions: Tensor, others: Tensor, other_positions: Tensor) -> Tensor:
+        """``tokens`` ``[B, N, C]`` -> tokens that have looked at ``others`` ``[B, M, C]``; positions ``[1, N, C]`` and
+        ``[1, M, C]``."""
+        if self.attention is not None:
+            queries, keys = tokens + positions, others + other_positions
+            attended, _ = self.attention(queries, keys, others, need_weights=False)
+            tokens = self.norm1(tokens + self.dropout(attended))
+        perceived = self.linear2(self.dropout(self.linear1(tokens).relu()))
+        return self.norm2(tokens + self.dropout(perceived))
+
+
+class FeatureFusionLayer(nn.Module):
+    """ECA and then CFA of the template's and of the search region's tokens; no weights are shared between the two.
+
+    Both CFA start from what the ECA gave: neither side sees the other's new tokens.
+    """
+
+    def __init__(self, config: FusionConfig) -> None:
+        super().__init__()
+        self.template_eca = EgoContext(config) if config.ego_context else None
+        self.search_eca = EgoContext(config) if config.ego_context else None
+        self.template_cfa, self.search_cfa = CrossFeature(config), CrossFeature(config)
+
+    def forward(self, template: Tensor, search: Tensor, places: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Tokens ``[B, Nz, C]`` and ``[B, Nx, C]`` -> tokens; ``places`` are the positions of both."""
+        z, x = places
+        if self.template_eca is not None and self.search_eca is not None:
+            template, search = self.template_eca(template, z), self.search_eca(search, x)
+        return self.template_cfa(template, z, search, x), self.search_cfa(search, x, template, z)
+
+
+class _Fusion(nn.Module):
+    """What both kinds have: the sine positions of the two grids, which are no parameters, and their fresh weights."""
+
+    def __init__(self, width: int, template_grid: int, search_grid: int) -> None:
+        super().__init__()
+        self.template_grid, self.search_grid = template_grid, search_grid
+        device = torch.get_default_device()
+        self.register_buffer("template_positions", full_grid(template_grid, width, device), persistent=False)
+        self.register_buffer("search_positions", full_grid(search_grid, width, device), persistent=False)
+
+    def _initialise(self) -> None:
+        """Xavier's rule for every matrix, as published; the packed projection of an attention counts as one matrix."""
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_uniform_(parameter)
+
+
+class FeatureFusion(_Fusion):
+    """TransT's feature fusion network, and what is left of it without one or both of its modules.
+
+    The template's tokens depend on the search region from the first layer's CFA on, so its state are its tokens.
+    Source: ltr/models/neck/featurefusion_network.py.
+    """
+
+    def __init__(self, config: FusionConfig, template_grid: int, search_grid: int) -> None:
+        super().__init__(config.width, template_grid, search_grid)
+        self.layers = nn.ModuleList(FeatureFusionLayer(config) for _ in range(config.layers))
+        self.last = CrossFeature(config) if config.cross_feature else None
+        self.norm = nn.LayerNorm(config.width)
+        self._initialise()
+
+    def remember(self, template: Tensor) -> Tensor:
+        """What is kept of a template's tokens ``[B, Nz, C]`` for the whole video."""
+        return template
+
+    def forward(self, template: Tensor, search: Tensor) -> Tensor:
+        """What ``remember`` gave and the search region's tokens ``[B, Nx, C]`` -> fused tokens ``[B, Nx, C]``."""
+        z, x = self.template_positions, self.search_positions
+        for layer in self.layers:
+            template, search = layer(template, search, (z, x))
+        if self.last is not None:
+            return self.norm(self.last(search, x, template, z))
+        return self.norm(correlate(search, template, self.search_grid, self.template_grid))
+
+
+class TransformerFusion(_Fusion):
+    """The original Transformer for fusion: the template into the encoder, the search region into the decoder.
+
+    Encoder and decoder layers are DETR's, with sine positions, and the decoder's output is normed, as there. The
+    template never sees the search region, so what is kept of it is the encoder's output.
+    """
+
+    def __init__(self, config: FusionConfig, template_grid: int, search_grid: int) -> None:
+        super().__init__(config.width, template_grid, search_grid)
+        sizes = config.width, config.heads, config.hidden, config.dropout
+        self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.layers))
+        self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self._initialise()
+
+    def remember(self, template: Tensor) -> Tensor:
+        """What is kept of a template's tokens ``[B, Nz, C]`` for the whole video."""
+        for layer in self.encoder:
+            template = layer(template, self.template_positions)
+        return template
+
+    def forward(self, memory: Tensor, search: Tensor) -> Tensor:
+        """What ``remember`` gave and the search region's tokens ``[B, Nx, C]`` -> fused tokens ``[B, Nx, C]``."""
+        for layer in self.decoder:
+            search = layer(search, self.search_positions, memory, self.template_positions)
+        return self.norm(search)
+
+
+def build_fusion(config: FusionConfig, template_grid: int, search_grid: int) -> FeatureFusion | TransformerFusion:
+    """The fusion network for grids of that many cells along a side."""
+    kind = FeatureFusion if config.kind == "feature" else TransformerFusion
+    return kind(config, template_grid, search_grid)
+
+
+def correlate(search: Tensor, template: Tensor, search_grid: int, template_grid: int) -> Tensor:
+    """Depth-wise correlation: each channel of the search tokens ``[B, Nx, C]`` with the same channel of the template's
+    ``[B, Nz, C]``; tokens ``[B, Nx, C]``, divided by the number of template cells.
+
+    Outside the search grid is 0, so that every cell has a vector for the heads. The template's cell of index
+    ``template_grid // 2`` is laid on each: the cell whose upper left corner is the middle of the template's crop, as
+    cells of the search grid count by their upper left corners in the objective.
+    """
+    maps, kernels = (
+        tokens.transpose(1, 2).reshape(1, -1, side, side)
+        for tokens, side in ((search, search_grid), (template, template_grid))
+    )
+    before, after = template_grid // 2, (template_grid - 1) // 2
+    padded = F.pad(maps, (before, after, before, after))
+    found = F.conv2d(padded, kernels.transpose(0, 1), groups=kernels.shape[1]) / template_grid**2
+    return found.reshape(search.shape[0], -1, search_grid**2).transpose(1, 2)
+
+
+def begin_by_likeness(module: nn.Module) -> None:
+    """Gives an attention keys equal to queries; for ``nn.Module.apply``.
+
+    For networks that start from nothing: tokens attend to what resembles them from the first step, and a small network
+    learns to match in hundreds of steps (as ``lib.models.backbones.vit.initialise``).
+    """
+    if isinstance(module, nn.MultiheadAttention):
+        query, key, _ = module.in_proj_weight.data.chunk(3)
+        key.copy_(query)
 
 
 class TransT(TrackingModel):
@@ -37,14 +243,12 @@ class TransT(TrackingModel):
     nothing but the order in which BatchNorm's running statistics take in the two crops of a group.
     """
 
-    family = "transt"
-
     def __init__(self, config: TransTConfig, template_size: int, search_size: int) -> None:
         super().__init__()
-        self.search_grid = search_size // STRIDE
-        self.backbone = ResNet(config.backbone)
-        self.input_proj = nn.Conv2d(self.backbone.channels, config.fusion.width, 1)
-        self.fusion = build_fusion(config.fusion, template_size // STRIDE, self.search_grid)
+        self.search_grid = search_size // config.stride
+        self.backbone = config.backbone.build(template_size, search_size)
+        self.input_proj = nn.Conv2d(self.backbone.width, config.fusion.width, 1)
+        self.fusion = build_fusion(config.fusion, template_size // config.stride, self.search_grid)
         self.box_head = build_head(config.head, config.fusion.width, self.search_grid)
         if config.pretrained == "none":
             self.fusion.apply(begin_by_likeness)
@@ -59,17 +263,8 @@ class TransT(TrackingModel):
         return self.box_head(fused.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
 
     def _embed(self, images: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` -> tokens ``[B, H / 8 * W / 8, C]``, row-major, without positions."""
+        """``[B, 3, H, W]`` -> tokens ``[B, N, C]``, row-major, without positions."""
         return self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
-
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """``backbone``, ``fusion`` (with the projection before it) and ``head``; the published optimiser tells the
-        backbone from the rest."""
-        groups: dict[str, list[str]] = {"backbone": [], "fusion": [], "head": []}
-        inside = {"backbone": "backbone", "input_proj": "fusion", "fusion": "fusion", "box_head": "head"}
-        for name, _ in self.named_parameters():
-            groups[inside[name.partition(".")[0]]].append(name)
-        return groups
 
 
 # Where the parts of the published fusion layers stand here; each layer has them for side 1, template, and 2, search.
@@ -86,6 +281,7 @@ _IN_LAYER = {
         "norm{}3": "cfa.norm2",
     }.items()
 }
+
 _BEGINNINGS = {
     "backbone.0.body.": "backbone.",
     "class_embed.": "box_head.class_embed.",
@@ -111,3 +307,12 @@ def _renamed(name: str) -> str:
         fusion, layers, number, part, *rest = name.split(".")
         name = ".".join([fusion, layers, number, _IN_LAYER.get(part, part), *rest])
     return name
+
+
+FAMILY = Family(
+    config=TransTConfig,
+    build=TransT,
+    from_released=transt_from_released,
+    # The published optimizer knows the backbone and the rest; here the head has a rate of its own.
+    groups={"backbone": r"backbone\.", "fusion": r"(input_proj|fusion)\.", "head": ""},
+)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lib.data.batch import Batch
-from lib.losses.registry import Objective
+from lib.losses.objective import Objective
 from lib.models.base import TrackingModel, normalise
 
 Precision = Literal["fp32", "bf16"]

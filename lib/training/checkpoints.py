@@ -77,6 +77,8 @@ class Checkpoints:
 def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The dotted keys in which two experiments differ, with both values, but for ``FREE_KEYS``."""
     old, new = _flatten(before), _flatten(now)
+    # Earlier versions wrote the weights of all heads' losses; a head's own change with ``model.head.kind`` alone.
+    old = {key: value for key, value in old.items() if key in new or not key.startswith("objective.")}
     return [
         f"{key} was {old.get(key, 'absent')!r}, is {new.get(key, 'absent')!r}"
         for key in sorted(old.keys() | new.keys())

@@ -20,8 +20,6 @@ from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
 
 logger = logging.getLogger(__name__)
-# Values that are counted over groups; all others are averaged.
-COUNTED = {"inverted"}
 # Damaged images that a summary names; each is logged as it occurs, but among much else.
 MAX_REASONS = 5
 
@@ -29,7 +27,7 @@ Part = Literal["training", "validation"]
 
 
 class Meter:
-    """Named values of groups, until they are read."""
+    """Named values of groups, until they are read: integers are counts and are summed, all others are averaged."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -38,7 +36,7 @@ class Meter:
     def add(self, values: Mapping[str, Tensor]) -> None:
         """One group's values: scalars and vectors, left on their device."""
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0) + value.double()
+            self._sums[name] = self._sums.get(name, 0) + (value.double() if value.is_floating_point() else value)
         self._groups += 1
 
     def read(self, process: Process) -> dict[str, Any]:
@@ -50,7 +48,7 @@ class Meter:
         for _, sums in shares:
             for name, value in sums.items():
                 total[name] = total.get(name, 0) + np.asarray(value)
-        return {name: int(value) if name in COUNTED else (value / groups).tolist() for name, value in total.items()}
+        return {name: (value if value.dtype.kind == "i" else value / groups).tolist() for name, value in total.items()}
 
 
 class Draws:

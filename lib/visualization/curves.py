@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,6 @@ from matplotlib.figure import Figure
 from lib.runtime.files import replacing
 from lib.runtime.json_text import parse_json
 
-# Of all objectives (lib/losses); each log has those of its own.
-TERMS = ("giou", "l1", "focal", "classification")
 SMOOTHING = 50  # points of a smoothed curve: each is a mean over its share of the steps
 
 
@@ -45,8 +44,8 @@ def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
     return records
 
 
-def plot_training(log: Path, picture: Path) -> None:
-    """The log's loss, its terms, IoU and learning rates over the steps, as a PNG. Raises ``LogError``."""
+def plot_training(log: Path, picture: Path, loss_terms: Iterable[str]) -> None:
+    """The log's loss, the terms of it by name, IoU and learning rates over the steps, as a PNG. Raises ``LogError``."""
     records = read_log(log)
     train, validation = records["train"], records["validation"]
     figure = Figure(figsize=(10, 6.5), layout="constrained")
@@ -56,7 +55,7 @@ def plot_training(log: Path, picture: Path) -> None:
         if validation:
             axes.plot(*_points(validation, key), "o-", color="C1", markersize=4, label="held-out pairs")
         axes.legend()
-    for number, key in enumerate(term for term in TERMS if term in train[0]):
+    for number, key in enumerate(loss_terms):
         _line(terms, train, key, key, f"C{number}")
     terms.legend()
     for group in train[0]["lr"]:

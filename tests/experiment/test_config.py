@@ -19,16 +19,17 @@ from lib.config.yaml12 import read_yaml, to_yaml
 from lib.data.pairs import SourceConfig
 from lib.experiment.config import (
     EXPERIMENTS,
-    PER_DATASET_KEYS,
     ExperimentConfig,
     experiment_schema,
     find_experiment,
     from_tree,
     load_config,
+    per_dataset_keys,
     to_tree,
 )
 from lib.models.base import TrackingModel
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
+from lib.training.checkpoints import changed_keys
 
 FILES = sorted(path for path in EXPERIMENTS.glob("*.yaml") if not path.name.startswith("paths."))
 NAMES = [path.stem for path in FILES]
@@ -60,7 +61,7 @@ def test_a_file_opens_with_its_command_its_cost_and_what_to_expect(path):
 
 def build_without_memory(experiment: ExperimentConfig) -> TrackingModel:
     with torch.device("meta"):
-        return MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+        return FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
 
 
 def parameters(model: TrackingModel) -> int:
@@ -282,11 +283,11 @@ def test_errors_across_sections_are_told_together_once_the_fields_are_clean(tmp_
         load_config(write_experiment(tmp_path / "toy.yaml", **CROSS_SECTION))
     place = f"{tmp_path / 'toy.yaml'}: "
     assert str(error.value).splitlines() == [
-        place + "template.size: 8 is not a multiple of model.backbone.patch 16; the nearest are 16 and 16",
-        place + "search.size: 250 is not a multiple of model.backbone.patch 16; the nearest are 240 and 256",
+        place + "template.size: 8 is not a multiple of model.backbone's stride 16; the nearest are 16 and 16",
+        place + "search.size: 250 is not a multiple of model.backbone's stride 16; the nearest are 240 and 256",
         place + "data.samples_per_epoch: 3 is less than one step of train.global_batch 4",
         place + "test.per_dataset.lasott: unknown benchmark 'lasott'; did you mean lasot?",
-        place + f"test.per_dataset.otb: train.epochs may not differ by benchmark; may: {', '.join(PER_DATASET_KEYS)}",
+        place + f"test.per_dataset.otb: train.epochs may not differ by benchmark; may: {', '.join(per_dataset_keys())}",
     ]
     with pytest.raises(ConfigError) as error:
         load_config(tmp_path / "toy.yaml", ["train.epochs=0"])
@@ -463,3 +464,45 @@ def test_the_schema_refuses_what_loading_refuses(change):
 def test_the_schema_beside_the_experiments_is_current():
     """If not: python tracking/show_config.py --write-schema experiments/schema.json"""
     assert json.loads((EXPERIMENTS / "schema.json").read_text(encoding="utf-8")) == experiment_schema()
+
+
+HEAD_KEYS = {"center": {"focal"}, "corner": set(), "mlp": {"classification", "background"}}
+KEYS_OF_ALL_HEADS = {"focal": 1.0, "classification": 8.334, "background": 0.0625}
+
+
+@pytest.mark.parametrize("head", HEAD_KEYS)
+def test_the_objective_is_that_of_the_head_and_another_heads_key_is_an_error(tmp_path, head):
+    head_section = {"head": {"kind": head, "channels": 16}}
+    file = write_experiment(tmp_path / "toy.yaml", model=head_section)
+    experiment = load_config(file)
+    assert set(to_tree(experiment)["objective"]) == {"giou", "l1"} | HEAD_KEYS[head]
+    assert from_tree(to_tree(experiment), "tree") == experiment
+    for key, default in KEYS_OF_ALL_HEADS.items():
+        write_experiment(file, model=head_section, objective={key: default})
+        if key in HEAD_KEYS[head]:
+            assert load_config(file) == experiment
+            assert getattr(load_config(file, [f"objective.{key}=3"]).objective, key) == 3
+        else:
+            with pytest.raises(ConfigError, match=rf"^{file}: objective\.{key}: got {default}; unknown key; "):
+                load_config(file)
+            with pytest.raises(ConfigError, match=rf"^command line: objective\.{key}: got 3; unknown key; "):
+                load_config(write_experiment(file, model=head_section), [f"objective.{key}=3"])
+
+
+@pytest.mark.parametrize("head", HEAD_KEYS)
+def test_a_configuration_resolved_by_an_earlier_version_is_read_and_its_run_goes_on(tmp_path, head):
+    """It holds the keys of all heads, each with its default unless it was used."""
+    experiment = load_config(write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": head, "channels": 16}}))
+    before = merge(to_tree(experiment), {"objective": KEYS_OF_ALL_HEADS | {"giou": 3.0}})
+    changed = from_tree(before, "tree")
+    assert changed.objective == experiment.objective.model_copy(update={"giou": 3.0})
+    assert changed_keys(before, to_tree(changed)) == []
+    assert changed_keys(before, to_tree(experiment)) == ["objective.giou was 3.0, is 2.0"]
+
+
+def test_an_objective_beside_a_wrong_model_is_not_blamed(tmp_path):
+    file = write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": "centre"}}, objective={"focal": 1.0})
+    with pytest.raises(ConfigError) as error:
+        load_config(file)
+    assert len(str(error.value).splitlines()) == 1
+    assert "model.head.kind" in str(error.value)

@@ -15,7 +15,7 @@ from families import FAMILIES_AND_HEADS, QUICK_SCHEDULES, TWINS, fresh, inputs, 
 from lib.config.paths import Paths
 from lib.experiment.build import build_tracker, build_trainer
 from lib.experiment.config import ExperimentConfig, to_tree
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
 from lib.runtime.checkpoint import read_training_checkpoint, save_checkpoint
 from lib.runtime.process import Process
 from lib.training.trainer import Trainer, TrainingEnd
@@ -59,7 +59,7 @@ def lines(output: Path, kind: str) -> list[dict]:
     return [record for line in log.read_text().splitlines() if (record := json.loads(line))["kind"] == kind]
 
 
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_stopped_training_goes_on_to_the_same_bits(family, tmp_path, toy_got10k):
     """Stopped in the second epoch's first step, and not stopped at all."""
     experiment = tiny(family, None, *SHORT, *QUICK_SCHEDULES.get(family, ()))

@@ -12,8 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lib.data.pairs import SourceConfig
 from lib.experiment.config import ExperimentConfig, load_config
-from lib.models.layers.elimination import EliminationConfig, KeepScheduleConfig, keep_rate
-from lib.models.ostrack import OSTrack
+from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, keep_rate
 
 FOUR_SETS = ["ostrack_vitb_256", "ostrack_vitb_256_ce", "ostrack_vitb_384", "ostrack_vitb_384_ce"]
 GOT10K = ["ostrack_vitb_256_got10k", "ostrack_vitb_256_ce_got10k", "ostrack_vitb_384_ce_got10k"]

@@ -7,8 +7,7 @@ import pytest
 from lib.data.pairs import SourceConfig
 from lib.experiment.config import load_config
 from lib.export.cost import count_cost
-from lib.models.layers.encoder_decoder import TransformerConfig
-from lib.models.stark import StarkSV
+from lib.models.stark import StarkSV, TransformerConfig
 
 PAPER = ["stark_sv_b32", "stark_sv_b16", "stark_sv_l14"]
 

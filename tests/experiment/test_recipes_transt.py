@@ -10,7 +10,7 @@ import torch
 from lib.config.schema import ConfigError
 from lib.data.pairs import SourceConfig
 from lib.experiment.config import EXPERIMENTS, load_config, to_tree
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
 
 # (layers, kind, ego context, cross feature, parameters in millions)
 FUSIONS = {
@@ -64,7 +64,7 @@ def test_the_network_of_each_and_its_number_of_parameters(name, fusion):
     assert (experiment.model.backbone.width, experiment.model.backbone.blocks) == (64, (3, 4, 6))
     assert (experiment.model.head.kind, experiment.model.head.channels) == ("mlp", 256)
     with torch.device("meta"):
-        model = MODELS["transt"](experiment.model, experiment.template.size, experiment.search.size)
+        model = FAMILIES["transt"].build(experiment.model, experiment.template.size, experiment.search.size)
     count = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     assert f"{count:.1f}" == f"{millions:.1f}"
     assert f" {millions:.1f} M parameters." in (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")
@@ -96,7 +96,7 @@ def test_each_row_of_the_papers_ablations_also_runs_without_the_window_penalty(n
 
 def test_a_crop_must_be_a_multiple_of_the_stride():
     with pytest.raises(
-        ConfigError, match="search.size: 250 is not a multiple of the stride of layer3, 8; .* 248 and 256"
+        ConfigError, match="search.size: 250 is not a multiple of model.backbone's stride 8; .* 248 and 256"
     ):
         load_config("transt", ["search.size=250"])
 

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from lib.export.cost import Cost, Work, count_cost
 from lib.models.backbones.vit import ViTConfig
-from lib.models.grm import GRM, GRMConfig
+from lib.models.grm import GRM, DivisionConfig, GRMConfig
 from lib.models.heads.config import HeadConfig
-from lib.models.layers.division import DivisionConfig
 
 WIDTH, PATCH, HIDDEN, CHANNELS = 32, 8, 16, 16
 TEMPLATE, SEARCH = 16, 32

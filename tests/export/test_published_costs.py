@@ -12,7 +12,7 @@ from reference_weights import key_table
 from lib.experiment.build import build_model
 from lib.experiment.config import load_config
 from lib.export.cost import Cost, count_cost
-from lib.models.registry import RELEASED
+from lib.models.registry import FAMILIES
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +100,7 @@ def test_parameters_are_the_released_ones(name, table, millions):
     experiment = load_config(name)
     with torch.device("meta"):
         owned = frozenset(build_model(experiment).state_dict())
-    taken = RELEASED[experiment.model.name](released, owned)
+    taken = FAMILIES[experiment.model.name].from_released(released, owned)
     assert sum(value.numel() for value in taken.values()) == cost(name).parameters
     unused = published - cost(name).parameters
     assert unused == {"transt": 0, "simtrack": 768 * 512}.get(

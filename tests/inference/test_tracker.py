@@ -16,8 +16,7 @@ from lib.geometry.crop import CropConfig, crop_window, cut
 from lib.inference.settings import TrackerConfig
 from lib.inference.tracker import Tracker
 from lib.models.base import Prediction, TrackingModel, normalise
-from lib.models.grm import GRM, GRMConfig
-from lib.models.layers.division import DivisionConfig
+from lib.models.grm import GRM, DivisionConfig, GRMConfig
 from lib.models.released import load_released
 from tests.reference_weights import filled_state_dict
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from lib.experiment.config import load_config
 from lib.inference.tracker import Tracker
 from lib.models.base import PointPrediction, TrackingModel
-from lib.models.registry import MODELS
+from lib.models.registry import FAMILIES
 from lib.models.released import load_released
 from tests.reference_weights import REFERENCE, filled_state_dict, image_tensor
 
@@ -45,7 +45,7 @@ def tracker_of(model: TrackingModel) -> Tracker:
 @pytest.fixture(scope="module")
 def network() -> TrackingModel:
     """The paper's network with the recorded ``alt_rule``, which keeps scores and boxes of the cells apart."""
-    model = MODELS["transt"](EXPERIMENT.model, EXPERIMENT.template.size, EXPERIMENT.search.size)
+    model = FAMILIES["transt"].build(EXPERIMENT.model, EXPERIMENT.template.size, EXPERIMENT.search.size)
     weights = filled_state_dict("transt", seed=0)
     for name, value in weights.items():
         if value.ndim >= 2:

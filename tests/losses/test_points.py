@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 
 from lib.geometry.boxes import cxcywh_to_xywh
-from lib.losses.objective import ObjectiveConfig
-from lib.losses.points import PointObjective, cells_on_target
+from lib.losses.points import PointObjective, PointObjectiveConfig, cells_on_target
 from lib.models.base import PointPrediction
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 RECORDED = np.load(REFERENCE / "transt_loss.golden.npz", allow_pickle=False)
 OUTPUTS = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)
-OBJECTIVE = PointObjective(ObjectiveConfig())
+OBJECTIVE = PointObjective(PointObjectiveConfig())
 # Weights as filled, or with the gains under which the outputs differ from cell to cell; boxes within the crop, or two
 # of the rule's corner cases.
 CASES = ["", "alt_", "edge_", "alt_edge_"]
@@ -69,12 +68,12 @@ def test_gradients_are_as_long_as_the_recorded(case):
 
 
 def test_the_weights_are_those_of_the_published_code_and_of_the_configuration():
-    config = ObjectiveConfig()
+    config = PointObjectiveConfig()
     for name, weight in (("loss_ce", config.classification), ("loss_bbox", config.l1), ("loss_giou", config.giou)):
         assert RECORDED[f"weight_{name}"] == weight
     assert RECORDED["eos_coef"] == config.background
     prediction, target = recorded_case("alt_")
-    changed = PointObjective(ObjectiveConfig(classification=0.5, l1=3.0, giou=0.25, background=1.0))
+    changed = PointObjective(PointObjectiveConfig(classification=0.5, l1=3.0, giou=0.25, background=1.0))
     result, usual = changed(prediction, target), OBJECTIVE(prediction, target)
     terms = result.terms
     torch.testing.assert_close(result.total, 0.5 * terms["classification"] + 3 * terms["l1"] + 0.25 * terms["giou"])

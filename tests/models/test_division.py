@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib.models.backbones.dividing import DividingAttention
 from lib.models.backbones.vit import ViTConfig
-from lib.models.layers.division import (
+from lib.models.grm import (
+    DividingAttention,
     DivisionConfig,
     choose_interacts,
     draw_interacts,
@@ -99,7 +99,7 @@ def test_predictor_learns_through_the_decisions_only(form, monkeypatch):
     tokens = torch.randn(2, 20, 16)
     assert predictor_gradient(attention, tokens) > 1e-6
     detached = lambda log_probs: draw_interacts(log_probs).detach()  # noqa: E731
-    monkeypatch.setattr("lib.models.backbones.dividing.draw_interacts", detached)
+    monkeypatch.setattr("lib.models.grm.draw_interacts", detached)
     assert predictor_gradient(attention, tokens) == 0
 
 

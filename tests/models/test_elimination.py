@@ -7,9 +7,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib.geometry.grids import template_mask
-from lib.models.backbones.eliminating import EliminatingBlock, EliminatingViT
 from lib.models.backbones.vit import ViTConfig
-from lib.models.layers.elimination import (
+from lib.models.ostrack import (
+    EliminatingBlock,
+    EliminatingViT,
     EliminationConfig,
     KeepScheduleConfig,
     eliminate,

@@ -9,14 +9,8 @@ from torch import Tensor, nn
 
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
-from lib.models.layers.encoder_decoder import (
-    Decoder,
-    DecoderLayer,
-    Encoder,
-    EncoderDecoder,
-    EncoderLayer,
-    TransformerConfig,
-)
+from lib.models.layers.encoder_decoder import Decoder, DecoderLayer, EncoderLayer
+from lib.models.stark import Encoder, EncoderDecoder, TransformerConfig
 
 WIDTH, HEADS, FFN = 16, 2, 24
 SIZES = (WIDTH, HEADS, FFN, 0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from lib.models.layers.exemplar_position import ExemplarPosition, covered_share
+from lib.models.simtrack import ExemplarPosition, covered_share
 
 GRID = 7
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lib.models.layers.foveal import foveal_positions, foveal_window
+from lib.models.simtrack import foveal_positions, foveal_window
 
 # Template, patch and window in pixels, and where the window begins: B/32 shifted by 16 pixels, B/16 and L/14 centred.
 PUBLISHED = {"B/32": (128, 32, 64, 48), "B/16": (112, 16, 64, 24), "L/14": (84, 14, 42, 21)}

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lib.models.layers.fusion import (
+from lib.models.layers.positions import full_grid
+from lib.models.transt import (
     CrossFeature,
     EgoContext,
     FeatureFusion,
@@ -19,7 +20,6 @@ from lib.models.layers.fusion import (
     build_fusion,
     correlate,
 )
-from lib.models.layers.positions import full_grid
 
 SIZES = {"layers": 2, "width": 16, "heads": 2, "hidden": 24}
 KINDS = {

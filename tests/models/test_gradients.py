@@ -105,7 +105,7 @@ def parts(family: str, head: str | None, *overrides: str) -> tuple[list[str], li
     model = fresh(experiment).train()
     torch.manual_seed(3)
     prediction = model(*inputs(experiment, BATCH), epoch=LATE)
-    OBJECTIVES[experiment.model.head.kind](experiment.objective)(prediction, true_boxes(BATCH)).total.backward()
+    OBJECTIVES[experiment.model.head.kind].build(experiment.objective)(prediction, true_boxes(BATCH)).total.backward()
     unreached = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
     return unreached, [part for name in gradients for part in split(name, gradients)]

@@ -8,9 +8,8 @@ import torch
 from reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 from lib.models.backbones.vit import ViTConfig
-from lib.models.grm import GRM, GRMConfig
+from lib.models.grm import GRM, DivisionConfig, GRMConfig
 from lib.models.heads.config import HeadConfig
-from lib.models.layers.division import DivisionConfig
 from lib.models.released import load_released
 
 TINY = {"backbone": ViTConfig(width=32, depth=3, heads=2, patch=8), "head": HeadConfig(kind="center", channels=16)}

@@ -20,10 +20,8 @@ from torch import Tensor, nn
 
 from lib.config.paths import REPOSITORY
 from lib.experiment.config import EXPERIMENTS, load_config
-from lib.models.backbones.serial import SerialViT, SerialViTConfig
-from lib.models.backbones.siamese import SiameseViT
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
-from lib.models.base import TrackingModel
+from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.initial import (
     INITIAL_WEIGHTS,
     UNKNOWN,
@@ -36,6 +34,8 @@ from lib.models.initial import (
     resize_kernel,
     without_layer_scale,
 )
+from lib.models.simtrack import SerialViT, SerialViTConfig
+from lib.models.stark import SiameseViT
 from lib.runtime.checkpoint import CheckpointError
 
 WIDTH, DEPTH, HEADS, PATCH = 16, 2, 2, 8
@@ -59,13 +59,13 @@ class Plain(JointViT):
 class Holder(TrackingModel):
     """As much of a tracking model as loading initial weights looks at."""
 
-    family = "none"
-
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.box_head = nn.Linear(WIDTH, 2)
 
+
+Family(FamilyConfig, Holder)
 
 def holder(style: str = "timm", **changes) -> Holder:
     torch.manual_seed(1)

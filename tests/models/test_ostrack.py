@@ -10,8 +10,7 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import CenterPrediction, CornerPrediction, PointPrediction
 from lib.models.heads.config import HeadConfig
-from lib.models.layers.elimination import EliminationConfig, KeepScheduleConfig
-from lib.models.ostrack import OSTrack, OSTrackConfig, ostrack_from_released
+from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig, ostrack_from_released
 from lib.models.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 

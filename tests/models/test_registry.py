@@ -13,8 +13,16 @@ from torch import Tensor
 
 from lib.experiment.config import ExperimentConfig, load_config
 from lib.losses.registry import OBJECTIVES
-from lib.models.base import CenterPrediction, CornerPrediction, HeadPrediction, PointPrediction, TrackingModel
-from lib.models.registry import MODELS, RELEASED, ModelConfig
+from lib.models.base import (
+    CenterPrediction,
+    CornerPrediction,
+    Family,
+    FamilyConfig,
+    HeadPrediction,
+    PointPrediction,
+    TrackingModel,
+)
+from lib.models.registry import FAMILIES, ModelConfig
 from lib.models.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
@@ -34,14 +42,58 @@ def compare(prediction: HeadPrediction, expected: HeadPrediction, rtol: float, a
 def test_every_configuration_names_a_family_and_every_family_has_a_twin():
     configurations = get_args(get_args(ModelConfig)[0])
     named = [name for family in configurations for name in get_args(family.model_fields["name"].annotation)]
-    assert sorted(named) == sorted(MODELS) == sorted(TWINS) == sorted(RELEASED)
+    assert sorted(named) == sorted(FAMILIES) == sorted(TWINS)
     assert len(set(named)) == len(named)
 
 
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_says_its_name(family):
     experiment = tiny(family)
-    assert experiment.model.name == fresh(experiment).family == family
+    assert experiment.model.name == fresh(experiment).family.name == family
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_that_a_record_names_is_there(family):
+    """A pattern without a parameter, or a key without a field, is a slip."""
+    record, experiment = FAMILIES[family], tiny(family)
+    model = fresh(experiment)
+    assert isinstance(model, record.build)
+    assert all(model.parameter_groups().values())
+    for pattern in record.fresh:
+        assert any(re.match(pattern, name) for name in model.backbone.state_dict(prefix="backbone.")), pattern
+    for key in record.test_time:
+        section = experiment.model
+        for part in key.split("."):
+            assert part in type(section).model_fields, key
+            section = getattr(section, part)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_backbone_has_the_width_and_the_stride_that_it_says(family):
+    experiment = tiny(family)
+    backbone = fresh(experiment).backbone
+    assert experiment.model.stride == experiment.model.backbone.stride
+    assert any(value.shape[:1] == (backbone.width,) for value in backbone.state_dict().values())
+    assert callable(backbone.from_image_weights)
+
+
+def test_the_first_pattern_that_fits_decides_the_group_and_every_parameter_needs_one():
+    class Small(TrackingModel):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+            self.box_head = torch.nn.Linear(1, 1)
+
+    Family(FamilyConfig, Small, groups={"first": r"backbone\.0\.", "rest": r"backbone\.", "head": r"box", "none": ""})
+    assert Small().parameter_groups() == {
+        "first": ["backbone.0.weight", "backbone.0.bias"],
+        "rest": ["backbone.1.weight", "backbone.1.bias"],
+        "head": ["box_head.weight", "box_head.bias"],
+        "none": [],
+    }
+    Family(FamilyConfig, Small, groups={"backbone": r"backbone\."})
+    with pytest.raises(AssertionError, match=r"no optimizer group has a pattern for box_head\.weight"):
+        Small().parameter_groups()
 
 
 # Forward
@@ -53,7 +105,7 @@ def test_boxes_and_scores_of_every_candidate(family, head):
     experiment = tiny(family, head)
     prediction = fresh(experiment)(*inputs(experiment, 2))
     assert type(prediction) is PREDICTIONS[head]
-    candidates = 1 if head == "corner" else (experiment.search.size // experiment.model.cell()[0]) ** 2
+    candidates = 1 if head == "corner" else (experiment.search.size // experiment.model.stride) ** 2
     assert prediction.boxes.shape == (2, candidates, 4)
     assert prediction.scores.shape == (2, candidates)
     assert all(torch.isfinite(part).all() for part in (*prediction[:-1], *prediction.extras.values()))
@@ -116,12 +168,13 @@ def test_the_last_epoch_is_the_trained_network(family, head):
     assert torch.equal(first.boxes, trained.boxes) == (family not in QUICK_SCHEDULES)
 
 
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 @torch.inference_mode()
 def test_weights_of_the_same_seed_are_the_same_and_all_are_saved(family):
     """Whatever a network computes from, but for what follows from its configuration, stands in its ``state_dict``."""
     experiment = tiny(family)
-    model, other = fresh(experiment), MODELS[family](experiment.model, experiment.template.size, experiment.search.size)
+    model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)
+    other = FAMILIES[family].build(experiment.model, *sizes)
     other.load_state_dict(model.state_dict())
     compare(other.eval()(*inputs(experiment, 2)), model(*inputs(experiment, 2)), rtol=0, atol=0)
 
@@ -134,7 +187,7 @@ def test_heads_stay_float32_under_bfloat16(family, head):
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model(*inputs(experiment, 4), epoch=LATE)
     assert {part.dtype for part in mixed[:-1]} == {torch.float32}
-    result = OBJECTIVES[head](experiment.objective)(mixed, true_boxes(4))
+    result = OBJECTIVES[head].build(experiment.objective)(mixed, true_boxes(4))
     result.total.backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -142,7 +195,7 @@ def test_heads_stay_float32_under_bfloat16(family, head):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", MODELS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_network_exports(family):
     """Predictions and states are trees of tensors that torch.export understands, in both halves."""
     experiment = tiny(family)
@@ -169,7 +222,7 @@ def trained_on(model: TrackingModel, experiment: ExperimentConfig) -> dict[str, 
     """Loss of one batch in training mode, always with the same noise, and all that is logged of it."""
     torch.manual_seed(4)
     prediction = model(*inputs(experiment, 4), epoch=LATE)
-    result = OBJECTIVES[experiment.model.head.kind](experiment.objective)(prediction, true_boxes(4))
+    result = OBJECTIVES[experiment.model.head.kind].build(experiment.objective)(prediction, true_boxes(4))
     return {"total": result.total, **result.terms, **result.monitors, **model.monitors(prediction)}
 
 
@@ -220,7 +273,7 @@ without_values = pytest.mark.filterwarnings("ignore:for .*copying from a non-met
 def on_no_device(experiment: ExperimentConfig) -> TrackingModel:
     """The network without memory for its weights: only names and shapes."""
     with torch.device("meta"):
-        return MODELS[experiment.model.name](experiment.model, experiment.template.size, experiment.search.size)
+        return FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
 
 
 def released(table: str) -> dict[str, Tensor]:
@@ -237,7 +290,7 @@ def test_the_released_names_are_all_there_and_nothing_else_is(table):
     model, weights = on_no_device(load_config(TABLES[table])), released(table)
     report = load_released(model, weights)
     assert sorted(report.taken) == sorted(model.state_dict())
-    assert set(report.dropped) == NEVER_USED.get(model.family, set())
+    assert set(report.dropped) == NEVER_USED.get(model.family.name, set())
     counts = [
         sum(value.numel() for name, value in values.items() if name not in report.dropped)
         for values in (weights, model.state_dict())
@@ -250,8 +303,8 @@ def test_the_released_names_are_all_there_and_nothing_else_is(table):
 def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(table):
     """One name after the other, renamed or not: here every twentieth."""
     model, weights = on_no_device(load_config(TABLES[table])), released(table)
-    owned, rename = frozenset(model.state_dict()), RELEASED[model.family]
-    used = [name for name in weights if name not in NEVER_USED.get(model.family, set())]
+    owned, rename = frozenset(model.state_dict()), model.family.from_released
+    used = [name for name in weights if name not in NEVER_USED.get(model.family.name, set())]
     for published in used[::20]:
         without = {name: value for name, value in weights.items() if name != published}
         [ours] = rename(weights, owned).keys() - rename(without, owned).keys()
@@ -269,7 +322,8 @@ def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(t
 @with_any_head
 def test_weights_under_our_names_load_with_any_head(family, head):
     experiment = tiny(family, head)
-    model, other = fresh(experiment), MODELS[family](experiment.model, experiment.template.size, experiment.search.size)
+    model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)
+    other = FAMILIES[family].build(experiment.model, *sizes)
     report = load_released(other, model.state_dict())
     assert set(report.taken) == set(model.state_dict())
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())

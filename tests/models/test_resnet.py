@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from lib.models.backbones.resnet import STRIDE, ResNet, ResNetConfig
+from lib.models.backbones.resnet import ResNet, ResNetConfig
 
 TINY = ResNetConfig(width=4, blocks=(1, 2, 2))
 
@@ -36,7 +36,7 @@ def test_it_is_torchvisions_network_with_one_dilated_convolution_at_stride_8(the
     for stage in (theirs.layer1, theirs.layer2, theirs.layer3):
         expected = stage(expected)
     features = ours(images())
-    assert features.shape == (2, 1024, 48 // STRIDE, 48 // STRIDE)
+    assert features.shape == (2, 1024, 6, 6)
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_image_weights_are_taken_but_for_the_fourth_stage_and_the_classifier(the
 def test_a_narrow_one_keeps_the_strides():
     network = ResNet(TINY).eval()
     assert network(images()).shape == (2, 64, 6, 6)
-    assert network.channels == 64
+    assert network.width == 64
     assert [len(stage) for stage in (network.layer1, network.layer2, network.layer3)] == [1, 2, 2]
 
 

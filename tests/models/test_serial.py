@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from timm.layers import QuickGELU
 from torch import nn
 
-from lib.models.backbones.serial import SerialViT, SerialViTConfig, allowed_attention
+from lib.models.simtrack import SerialViT, SerialViTConfig, allowed_attention
 
 SIZES = {"width": 32, "depth": 4, "heads": 2, "patch": 8, "foveal": 16}
 

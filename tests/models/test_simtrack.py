@@ -14,11 +14,9 @@ from torch import Tensor
 
 from lib.geometry.boxes import cxcywh_to_xyxy
 from lib.models.clip_names import clip_as_timm
-from lib.models.layers.exemplar_position import covered_share
-from lib.models.layers.foveal import foveal_window
 from lib.models.layers.positions import full_grid
 from lib.models.released import load_released
-from lib.models.simtrack import SimTrack, SimTrackConfig
+from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
 from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "simtrack_b16.golden.npz", allow_pickle=False)

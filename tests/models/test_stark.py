@@ -15,13 +15,18 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from lib.geometry.boxes import xyxy_to_cxcywh
-from lib.models.backbones.siamese import SiameseViT, SiameseViTConfig
 from lib.models.base import CenterPrediction, CornerPrediction, PointPrediction
 from lib.models.heads.branches import run_branch
 from lib.models.heads.config import HeadConfig
-from lib.models.layers.encoder_decoder import TransformerConfig
 from lib.models.released import load_released
-from lib.models.stark import StarkSV, StarkSVConfig, stark_sv_from_released
+from lib.models.stark import (
+    SiameseViT,
+    SiameseViTConfig,
+    StarkSV,
+    StarkSVConfig,
+    TransformerConfig,
+    stark_sv_from_released,
+)
 from lib.runtime.checkpoint import CheckpointError
 
 

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from lib.models.backbones.resnet import ResNetConfig
 from lib.models.heads.config import HeadConfig
-from lib.models.layers.fusion import FusionConfig
 from lib.models.released import load_released
-from lib.models.transt import TransT, TransTConfig, transt_from_released
+from lib.models.transt import FusionConfig, TransT, TransTConfig, transt_from_released
 from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)
@@ -267,9 +266,3 @@ def test_network_exports(kind):
     model = tiny(FUSIONS[kind]).eval()
     program = torch.export.export(model, inputs())
     torch.testing.assert_close(program.module()(*inputs()).boxes, model(*inputs()).boxes)
-
-
-def test_a_crop_that_is_no_multiple_of_the_stride_is_named():
-    cell, key = TransTConfig(name="transt", pretrained="none").cell()
-    assert cell == 8
-    assert "stride" in key

@@ -24,8 +24,10 @@ def test_the_quickstart_leaves_scores_pictures_and_a_log(run, toy_got10k: Path, 
     assert str(output / "log.jsonl") in ended.out
     summary = json.loads((output / "reports" / "quickstart.json").read_text())
     assert set(summary["scores"]) == {"trained", "first_box", "untrained", "wrong_template"}
-    assert len(summary["share_of_a_tokens"]) == 3
-    assert all(0 <= share <= 1 for share in summary["share_of_a_tokens"])
+    division = summary["tokens"]["division"]
+    assert list(division["stages"]) == ["block 2", "block 3", "block 4"]
+    assert all(0 <= share <= 1 for share in division["stages"].values())
+    assert f"share of search tokens that {division['meaning']}: block 2 " in ended.out
 
     again = run("quickstart.py", *words)
     assert again.code == 0
@@ -47,7 +49,8 @@ def test_the_quickstart_of_another_family_draws_what_it_has(run, toy_got10k: Pat
     assert "division" not in ended.out
     assert not (reports / "division.png").exists()
     summary = json.loads((reports / "quickstart.json").read_text())
-    assert summary.keys() == {"config", "set", "scores", "seconds"}
+    assert summary.keys() == {"config", "set", "scores", "tokens", "seconds"}
+    assert summary["tokens"] == {}
     assert summary["set"] == "part of got10k_val (2 of 180 sequences)"
     assert f"(percent, protocol got10k, {summary['set']})\n" in ended.out
     assert summary["config"] == "transt_tiny"

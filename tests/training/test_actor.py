@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from lib.data.loader import collate
-from lib.losses.center import CenterObjective
-from lib.losses.objective import ObjectiveConfig
+from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.models.base import normalise
 from lib.training.actor import Actor
 
@@ -19,7 +18,7 @@ def batch(toy):
 
 
 def test_what_an_actor_says_is_what_model_and_objective_say(toy, batch):
-    model, objective = toy.ToyTracker().eval(), CenterObjective(ObjectiveConfig())
+    model, objective = toy.ToyTracker().eval(), CenterObjective(CenterObjectiveConfig())
     result = Actor(model, objective)(batch)
     prediction = model(
         normalise(batch.template, batch.template_gain), batch.template_box, normalise(batch.search, batch.search_gain)
@@ -35,7 +34,7 @@ def test_what_an_actor_says_is_what_model_and_objective_say(toy, batch):
 def test_bf16_computes_the_network_in_bf16_and_the_loss_in_float32(toy, batch):
     model, seen = toy.ToyTracker().eval(), []
     model.search.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    objective = CenterObjective(ObjectiveConfig())
+    objective = CenterObjective(CenterObjectiveConfig())
     losses = {precision: Actor(model, objective, precision)(batch).loss for precision in ("fp32", "bf16")}
     assert seen == [torch.float32, torch.bfloat16]
     assert {loss.dtype for loss in losses.values()} == {torch.float32}
@@ -57,7 +56,7 @@ def record_epochs(model) -> list:
 
 def test_the_epoch_reaches_the_network(toy, batch):
     model = toy.ToyTracker().eval()
-    told, actor = record_epochs(model), Actor(model, CenterObjective(ObjectiveConfig()))
+    told, actor = record_epochs(model), Actor(model, CenterObjective(CenterObjectiveConfig()))
     actor(batch, 3)
     actor(batch)
     assert told == [(False, 3), (False, None)]

@@ -26,12 +26,12 @@ class TwoProcesses:
         return [value, self.other]
 
 
-def values(loss: float, inverted: float = 1.0) -> dict[str, torch.Tensor]:
+def values(loss: float, inverted: int = 1) -> dict[str, torch.Tensor]:
     return {
-        "loss": torch.tensor(loss),
+        "loss": torch.tensor(float(loss)),
         "iou": torch.tensor(loss / 10),
         "inverted": torch.tensor(inverted),
-        "share_a": torch.tensor([0.25, loss]),
+        "share_a": torch.tensor([0.25, float(loss)]),
     }
 
 
@@ -47,10 +47,10 @@ def test_values_are_averaged_over_groups_and_inverted_boxes_counted():
     meter = Meter()
     meter.add(values(1.0))
     meter.add(values(2.0))
-    read = meter.read(TwoProcesses((1, {"loss": 6.0, "iou": 0.3, "inverted": 2.0, "share_a": [1.0, 1.5]})))
+    read = meter.read(TwoProcesses((1, {"loss": 6.0, "iou": 0.3, "inverted": 2, "share_a": [1.0, 1.5]})))
     assert read["loss"] == pytest.approx(3.0)
     assert read["iou"] == pytest.approx(0.2)
-    assert read["inverted"] == 4
+    assert json.dumps(read["inverted"]) == "4"
     assert read["share_a"] == pytest.approx([0.5, 1.5])
     meter.add(values(5.0))
     assert meter.read(TwoProcesses((0, {})))["loss"] == 5.0

@@ -14,8 +14,7 @@ import yaml
 from lib.config.schema import ConfigError
 from lib.data.loader import collate
 from lib.data.pairs import FIRST_VALIDATION_NUMBER
-from lib.losses.center import CenterObjective
-from lib.losses.objective import ObjectiveConfig
+from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
 from lib.runtime.seeds import seed_network
@@ -56,7 +55,7 @@ def test_a_run_is_what_the_rules_say(toy, whole):
             alone = copy.deepcopy(model).train()
             seed_network(5, first)
             batch = collate([pairs.sample(first), pairs.sample(first + 1)])
-            Actor(alone, CenterObjective(ObjectiveConfig()))(batch).loss.backward()
+            Actor(alone, CenterObjective(CenterObjectiveConfig()))(batch).loss.backward()
             gradients.append([parameter.grad for parameter in alone.parameters() if parameter.requires_grad])
             buffers.append(list(alone.buffers()))
         mean = [torch.stack(parts).mean(dim=0) for parts in zip(*gradients, strict=True)]

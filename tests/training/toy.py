@@ -15,8 +15,7 @@ import torch
 from torch import nn
 
 from lib.data.batch import Sample
-from lib.losses.center import CenterObjective
-from lib.losses.objective import ObjectiveConfig
+from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.models.base import TrackingModel
 from lib.models.heads.center import CenterHead
 from lib.runtime.process import Process, start_process, stop_process
@@ -117,7 +116,7 @@ def build_trainer(
     config = TrainConfig.model_validate_json(json.dumps(tree))
     numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
     process = process or Process(0, 1, 0, torch.device("cpu"))
-    actor = Actor(model, CenterObjective(ObjectiveConfig()), config.precision)
+    actor = Actor(model, CenterObjective(CenterObjectiveConfig()), config.precision)
     pairs = ToyPairs(3, poisoned, unreadable)
     experiment = {"seed": 5, "train": tree, "data": numbers, "test": {"threshold": 0.5}}
     return Trainer(

@@ -33,7 +33,7 @@ class ImageViT(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.patch = config.patch
+        self.patch, self.width = config.patch, config.width
         self.patch_embed = PatchEmbed(config)
         image_grid = IMAGE_SIZE // config.patch
         places = build_sincos2d_pos_embed([image_grid, image_grid], config.width, POSITION_TEMPERATURE)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from timm.models.twins import Block, PatchEmbed, PosConv
 from torch import Tensor, nn
 
-from lib.config.schema import Section
+from lib.models.backbones.base import BackboneConfig
 from lib.models.backbones.vit import initialise
 
 # Pixels along a token of the first stage.
@@ -23,7 +23,7 @@ PATCH = 4
 Count = Annotated[int, Field(ge=1)]
 
 
-class PVTConfig(Section):
+class PVTConfig(BackboneConfig):
     """Sizes of the network; PVT-Medium without its fourth stage by default.
 
     The lists have an entry a stage; each stage after the first halves the grid, so that three stages end at the stride
@@ -52,12 +52,13 @@ class PVTConfig(Section):
                 raise ValueError(f"reductions: {reduction} is odd, but the exemplar's is half of it")
         return self
 
-    def cell(self) -> tuple[int, str]:
-        """Pixels of a crop along one cell of the last stage's grid, and the key that says so."""
-        return PATCH * 2 ** (len(self.depths) - 1), "model.backbone.depths"
+    @property
+    def stride(self) -> int:
+        """See ``BackboneConfig``: that of the last stage."""
+        return PATCH * 2 ** (len(self.depths) - 1)
 
     def build(self, template_size: int, search_size: int) -> PVT:
-        """The network, for square crops of any size."""
+        """See ``BackboneConfig``; for square crops of any size."""
         return PVT(self)
 
 

@@ -8,18 +8,24 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from lib.config.schema import Section
-
-# Pixels of the image along one cell: the stem quarters it, the second stage halves it, the third no longer does.
-STRIDE = 8
+from lib.models.backbones.base import BackboneConfig
 
 
-class ResNetConfig(Section):
+class ResNetConfig(BackboneConfig):
     """Sizes of the network; ResNet-50 by default. ``width``: channels of the stem, of which the stages give 4, 8 and 16
     times as many; ``blocks``: bottleneck blocks in each stage."""
 
     width: PositiveInt = 64
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(default=(3, 4, 6))
+
+    @property
+    def stride(self) -> int:
+        """See ``BackboneConfig``: the stem quarters the image, the second stage halves it, the third no longer does."""
+        return 8
+
+    def build(self, template_size: int, search_size: int) -> ResNet:
+        """See ``BackboneConfig``; for crops of any size."""
+        return ResNet(self)
 
 
 class ResNet(nn.Module):
@@ -41,7 +47,7 @@ class ResNet(nn.Module):
         self.layer1 = _stage(width, width, first, stride=1, dilation=1)
         self.layer2 = _stage(4 * width, 2 * width, second, stride=2, dilation=1)
         self.layer3 = _stage(8 * width, 4 * width, third, stride=1, dilation=2)
-        self.channels = 16 * width
+        self.width = 16 * width
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

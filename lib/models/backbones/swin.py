@@ -14,7 +14,7 @@ from timm.layers import PatchEmbed, resize_rel_pos_bias_table
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
-from lib.config.schema import Section
+from lib.models.backbones.base import BackboneConfig
 from lib.models.backbones.vit import initialise
 
 # Pixels along a token of the first stage.
@@ -23,7 +23,7 @@ PATCH = 4
 Count = Annotated[int, Field(ge=1)]
 
 
-class SwinConfig(Section):
+class SwinConfig(BackboneConfig):
     """Sizes of the network; Swin-B without its fourth stage by default.
 
     ``depths`` and ``heads`` have an entry a stage; each stage after the first doubles the width and halves the grid, so
@@ -48,12 +48,13 @@ class SwinConfig(Section):
                 raise ValueError(f"heads: {heads} does not divide its stage's width {self.width * 2**stage}")
         return self
 
-    def cell(self) -> tuple[int, str]:
-        """Pixels of a crop along one cell of the last stage's grid, and the key that says so."""
-        return PATCH * 2 ** (len(self.depths) - 1), "model.backbone.depths"
+    @property
+    def stride(self) -> int:
+        """See ``BackboneConfig``: that of the last stage."""
+        return PATCH * 2 ** (len(self.depths) - 1)
 
     def build(self, template_size: int, search_size: int) -> Swin:
-        """The network for crops of these sizes."""
+        """See ``BackboneConfig``."""
         return Swin(self, search_size)
 
 

@@ -4,7 +4,7 @@ template and search tokens in one sequence, without a class token."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -13,13 +13,13 @@ from pydantic import Field, model_validator
 from timm.layers import DropPath, Mlp, QuickGELU, build_sincos2d_pos_embed
 from torch import Tensor, nn
 
-from lib.config.schema import Section
+from lib.models.backbones.base import BackboneConfig
 
 # Of the sine and cosine positions a network starts from: at MAE's 10000 the cells of so small a grid are nearly alike.
 POSITION_TEMPERATURE = 20.0
 
 
-class ViTConfig(Section):
+class ViTConfig(BackboneConfig):
     """Sizes of the transformer. ViT-B is 768 / 12 / 12, ViT-L 1024 / 24 / 16, with patches of 16 pixels (32, 14).
 
     * ``style``: "timm" (MAE, DeiT, DINOv2, ...): exact GELU, LayerNorm eps 1e-6; "clip": QuickGELU, eps 1e-5, a
@@ -40,6 +40,15 @@ class ViTConfig(Section):
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         return self
+
+    @property
+    def stride(self) -> int:
+        """See ``BackboneConfig``."""
+        return self.patch
+
+    def build(self, template_size: int, search_size: int) -> nn.Module:
+        """See ``BackboneConfig``: a ``JointViT``."""
+        return JointViT(self, template_size // self.patch, search_size // self.patch)
 
     def norm(self) -> nn.LayerNorm:
         """A fresh LayerNorm over the tokens' width, in the style's eps."""
@@ -109,11 +118,18 @@ class JointViT(nn.Module):
     """ViT whose tokens are the template's then the search region's, without a class token.
 
     Names of parameters are those that OSTrack and GRM published. ``template_grid`` and ``search_grid`` are the sides in
-    patches. Subclasses give ``blocks`` and run them; ``initialise`` is theirs to call when all layers are made.
+    patches. ``block`` makes the block of a number, from 0, for a family that has its own; that family runs them itself.
     """
 
-    def __init__(self, config: ViTConfig, template_grid: int, search_grid: int) -> None:
+    def __init__(
+        self,
+        config: ViTConfig,
+        template_grid: int,
+        search_grid: int,
+        block: Callable[[int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
+        self.width = config.width
         self.patch_embed = PatchEmbed(config)
         self.pos_embed_z = nn.Parameter(torch.zeros(1, template_grid**2, config.width))
         self.pos_embed_x = nn.Parameter(torch.zeros(1, search_grid**2, config.width))
@@ -122,6 +138,16 @@ class JointViT(nn.Module):
         self.norm = config.norm()
         places = side_by_side_positions(config.width, template_grid, search_grid)
         self.pos_embed_z.data[0], self.pos_embed_x.data[0] = places
+        make = block or (lambda index: Block(config, index))
+        self.blocks = nn.ModuleList(make(index) for index in range(config.depth))
+        self.apply(initialise)
+
+    def forward(self, template: Tensor, search: Tensor) -> Tensor:
+        """Template tokens ``[B, Nz, C]`` and search crop ``[B, 3, Hx, Wx]`` -> normed tokens ``[B, Nz + Nx, C]``."""
+        tokens = self.embed(template, search)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What this backbone takes of an image ViT's weights in timm's names, under its own names.

@@ -1,33 +1,11 @@
-"""The layers of DETR's transformer, post-norm: an encoder of tokens and a decoder of queries (STARK, TransT(ori)).
+"""Post-norm layers of DETR's transformer, of tokens and of queries, and its decoder (STARK, SimTrack, TransT(ori)).
 
 Positions are added to queries and keys in every layer, never to values. Parameter names are the published ones.
 """
 
 from __future__ import annotations
 
-import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
-
-from lib.config.schema import Section
-
-
-class TransformerConfig(Section):
-    """Sizes of an encoder and a decoder; the defaults are STARK's. ``ffn`` is the width inside the perceptrons,
-    ``encoder`` and ``decoder`` are numbers of layers."""
-
-    width: int = Field(default=256, ge=4, multiple_of=4)
-    heads: int = Field(default=8, ge=1)
-    ffn: int = Field(default=2048, ge=1)
-    encoder: int = Field(default=6, ge=1)
-    decoder: int = Field(default=6, ge=1)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> TransformerConfig:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        return self
 
 
 class EncoderLayer(nn.Module):
@@ -88,20 +66,6 @@ class DecoderLayer(nn.Module):
         return self.norm3(queries + _perceive(self, queries))
 
 
-class Encoder(nn.Module):
-    """``EncoderLayer`` after ``EncoderLayer``, without a norm at the end, as the last layer has one."""
-
-    def __init__(self, width: int, heads: int, ffn: int, dropout: float, depth: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(width, heads, ffn, dropout) for _ in range(depth))
-
-    def forward(self, tokens: Tensor, positions: Tensor, padding: Tensor | None = None) -> Tensor:
-        """As ``EncoderLayer``."""
-        for layer in self.layers:
-            tokens = layer(tokens, positions, padding)
-        return tokens
-
-
 class Decoder(nn.Module):
     """``DecoderLayer`` after ``DecoderLayer``, and a norm."""
 
@@ -122,29 +86,6 @@ class Decoder(nn.Module):
         for layer in self.layers:
             queries = layer(queries, query_positions, memory, memory_positions, padding)
         return self.norm(queries)
-
-
-class EncoderDecoder(nn.Module):
-    """An encoder of all tokens, and a decoder whose queries start from zero and are told apart by their positions
-    alone (DETR, STARK). Matrices start from Xavier's rule, as published."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        sizes = (config.width, config.heads, config.ffn, config.dropout)
-        self.encoder = Encoder(*sizes, config.encoder)
-        self.decoder = Decoder(*sizes, config.decoder)
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                nn.init.xavier_uniform_(parameter)
-
-    def forward(
-        self, tokens: Tensor, positions: Tensor, queries: Tensor, padding: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Tokens ``[B, N, C]`` with positions ``[B or 1, N, C]``, and the queries' positions ``[M, C]`` -> the memory
-        ``[B, N, C]`` and the decoded queries ``[B, M, C]``. ``padding`` as in ``EncoderLayer``."""
-        memory = self.encoder(tokens, positions, padding)
-        start = torch.zeros_like(queries).expand(tokens.shape[0], -1, -1)
-        return memory, self.decoder(start, queries[None], memory, positions, padding)
 
 
 def _attend(
