@@ -43,6 +43,7 @@ KINDS = {
     "no_area": "boxes without area, though the target is not said to be absent",
     "no_number": "boxes with a number missing, though the target is visible",
     "outside": "boxes wholly outside the image, though the target is visible",
+    "first": "sequences whose first frame shows no target, so that no tracker can begin",
     "fractions": "boxes no larger than a pixel in all of a sequence, as fractions of the image are; pixels are wanted",
     "corners": "boxes that look like x1,y1,x2,y2 in all of a sequence; x,y,w,h is wanted",
 }
@@ -365,6 +366,9 @@ def _degenerate(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape])
     for row in range(len(boxes)):
         height[row], width[row] = shapes.get(row, (np.inf, np.inf))
     x, y, w, h = boxes.T
+    # Training sets with flags of absence may begin without the target.
+    begins = not sequence.image_set and sequence.absent is None and sequence.cover is None
+    yield "first", ~area & (said | np.isnan(boxes).all(axis=1)) & (np.arange(len(boxes)) == 0) & begins
     yield "outside", area & visible & ((x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0))
     shown = boxes[area]
     # An object of a pixel is no rarity among images; there the place has to be a fraction too.

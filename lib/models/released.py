@@ -21,7 +21,7 @@ from lib.runtime.unpickling import StoredTensor, is_tensor, load_tensors, read_i
 WRAPPERS = ("model", "net", "state_dict")
 # What torch puts into names, before all or in the middle: for a network, or a part of one, that was trained in
 # parallel, compiled, or computed again in the backward pass.
-ADDED = {"module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
+ADDED = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
 
 NO_TABLE: Mapping[str, str | None] = {}
 

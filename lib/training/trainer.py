@@ -238,7 +238,12 @@ class Trainer:
         if newest is not None:
             path, state = newest
             load_weights(self.actor.model, state["model"], path)
-            self.optimizer.load_state_dict(state["optimizer"])
+            try:
+                self.optimizer.load_state_dict(state["optimizer"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise CheckpointError(
+                    f"{path}: its optimizer is not this run's ({error}); remove it, or train under another --name"
+                ) from error
             self.step, self.epoch = state["step"], state["epoch"]
             logger.info("going on from %s, step %d of %d", path, self.step, self.steps)
             if state["processes"] != self.process.world:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from miniatures import jpeg, write_coco, write_got10k, write_lasot
+from miniatures import jpeg, write_coco, write_frames, write_got10k, write_lasot
 
 from lib.data import checking
 from lib.data.checking import KINDS, CheckReport, Problem, check_dataset_on_disk
@@ -121,6 +121,17 @@ def test_rows_of_an_absent_target_may_hold_anything(root, flags, value):
         replace_row(folder / "groundtruth.txt", number, row)
         replace_row(folder / flags, number, value)
     assert check_dataset_on_disk("got10k", root).good
+
+
+@pytest.mark.parametrize("row", ["nan,nan,nan,nan", "0,0,0,0"])
+def test_a_sequence_of_ones_own_whose_first_frame_shows_no_target(tmp_path, row):
+    write_frames(tmp_path / "own" / "car", "%08d.jpg", 1, 3)
+    rows = [row, "1,2,8,9", "nan,nan,nan,nan"]
+    (tmp_path / "own" / "car" / "groundtruth.txt").write_text("\n".join(rows) + "\n")
+    problem = only(check_dataset_on_disk("own", tmp_path / "own"))
+    assert problem[:3] == ("first", "car", 1)
+    (tmp_path / "own" / "car" / "groundtruth.txt").write_text("\n".join(rows[1:] + rows[:1]) + "\n")
+    assert check_dataset_on_disk("own", tmp_path / "own").good
 
 
 ROWS = [(20 + 6 * row, 12 + 4 * row, 24, 18 + row) for row in range(4)]

@@ -38,18 +38,17 @@ def paths(tmp_path: Path) -> Paths:
 
 
 def ask(paths: Paths, *trackers: str, datasets=("dtb70", "got10k_val"), **changed) -> tuple[list[list[str]], bool]:
-    """The words of the lines of the report."""
+    """The words of the lines of the report, but for the warnings that a few sequences are a part of a benchmark."""
     report, complete = analyse(paths, Request(datasets, trackers, **changed))
-    return [line.split() for line in report.splitlines()], complete
+    return [line.split() for line in report.splitlines() if ": PART, " not in line], complete
 
 
 def test_benchmarks_stand_side_by_side_with_their_own_protocols(paths):
     lines, complete = ask(paths, "near=near", "far=far", scores=("AUC", "AO"))
     assert complete
-    assert lines[1:3] == [
-        ["dtb70,", "protocol", "pytracking", "got10k_val,", "protocol", "got10k"],
-        ["tracker", "AUC", "AO"],
-    ]
+    heads = "part of dtb70 (3 of 70 sequences), protocol pytracking", "part of got10k_val (2 of 180 sequences), protocol"
+    assert " ".join(lines[1]) == f"{heads[0]} {heads[1]} got10k"
+    assert lines[2] == ["tracker", "AUC", "AO"]
     near, far = lines[3:5]
     assert (near[0], far[0]) == ("near", "far")
     assert all(float(ours) > float(theirs) for ours, theirs in zip(near[1:], far[1:], strict=True))
