@@ -113,8 +113,15 @@ class ResultsFolder:
         return boxes
 
     def seconds(self, sequence: Sequence, network: bool = False) -> np.ndarray:
-        """The seconds of each frame, float64 ``[N]``: end to end, or of the ``network`` alone."""
-        return read_rows(self._file(sequence, "_network_time" if network else "_time"), columns=1)[:, 0]
+        """The seconds of each frame, float64 ``[N]``: end to end, or of the ``network`` alone.
+
+        Raises ``ResultsError`` if they are missing, damaged or not N.
+        """
+        file = self._file(sequence, "_network_time" if network else "_time")
+        seconds = read_rows(file, columns=1)[:, 0]
+        if len(seconds) != len(sequence):
+            raise ResultsError(f"{file}: {len(seconds)} times for {len(sequence)} frames; track the sequence again")
+        return seconds
 
     def is_finished(self, sequence: Sequence) -> bool:
         """Whether the sequence has a complete box file."""

@@ -52,6 +52,10 @@ def test_what_is_written_is_read_back_exactly(tmp_path: Path, make_sequence: Mak
         np.testing.assert_array_equal(read_rows(folder.path / f"a_{suffix}.txt", columns=1)[:, 0], column)
     np.testing.assert_array_equal(folder.seconds(sequence), written.seconds)
     np.testing.assert_array_equal(folder.seconds(sequence, network=True), written.network_seconds)
+    times = folder.path / "a_time.txt"
+    times.write_text("".join(times.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(ResultsError, match="a_time.txt: 3 times for 5 frames; track the sequence again"):
+        folder.seconds(sequence)
 
 
 def test_another_checkpoint_or_setting_gets_another_folder(tmp_path: Path) -> None:
