@@ -429,7 +429,7 @@ def verify_packed(target: Path, root: Path | None = None) -> list[str]:
             ((manifest, entries, records),) = pool.each(inspect_store, [target])
             return _verify(target, root, pool, manifest, entries, records)
     except KilledError:
-        return [f"{target / DATA}: damaged, reading it killed the process; copy or pack it again"]
+        return [f"{target / DATA}: a process that read it was killed, as happens where it is damaged, or memory is short; if it is again, copy or pack it anew"]
     except ValueError as error:
         return [str(error)]
 

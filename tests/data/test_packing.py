@@ -445,7 +445,7 @@ def test_a_tree_that_kills_its_reader_is_named(root, target):
     for place in places:
         data[place + 3] = 1
     (target / DATA).write_bytes(data)
-    assert verify_packed(target) == [f"{target / DATA}: damaged, reading it killed the process; copy or pack it again"]
+    assert verify_packed(target) == [f"{target / DATA}: damaged, a process that read it was killed; copy or pack it again"]
 
 
 def test_what_cannot_be_verified_is_one_line(root, target, tmp_path):
