@@ -429,7 +429,10 @@ def verify_packed(target: Path, root: Path | None = None) -> list[str]:
             ((manifest, entries, records),) = pool.each(inspect_store, [target])
             return _verify(target, root, pool, manifest, entries, records)
     except KilledError:
-        return [f"{target / DATA}: a process that read it was killed, as happens where it is damaged, or memory is short; if it is again, copy or pack it anew"]
+        return [
+            f"{target / DATA}: a process that read it was killed: it is damaged, or memory is short; verify it again, "
+            "then copy or pack it again"
+        ]
     except ValueError as error:
         return [str(error)]
 
