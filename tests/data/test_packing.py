@@ -428,8 +428,7 @@ def test_damaged_records_are_named(root, target, small_batches):
     pack(root, target)
     record = content(target)[record_key(1)]
     change(target, {record_key(1): record[:-2] + b"??"})
-    (problem,) = verify_packed(target)
-    assert problem.startswith(f"{target / DATA}: a process that read it was killed: it is damaged, or")
+    assert verify_packed(target) == [f"{target / DATA}: the record of batch 1 is damaged; copy or pack it again"]
     change(target, {record_key(1): zlib.compress(b"[]")})
     [problem] = verify_packed(target)
     assert problem.endswith(", or others; pack it again")
@@ -446,7 +445,8 @@ def test_a_tree_that_kills_its_reader_is_named(root, target):
     for place in places:
         data[place + 3] = 1
     (target / DATA).write_bytes(data)
-    assert verify_packed(target) == [f"{target / DATA}: damaged, a process that read it was killed; copy or pack it again"]
+    (problem,) = verify_packed(target)
+    assert problem.startswith(f"{target / DATA}: a process that read it was killed: it is damaged, or")
 
 
 def test_what_cannot_be_verified_is_one_line(root, target, tmp_path):
