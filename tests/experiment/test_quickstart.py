@@ -44,7 +44,7 @@ def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path:
 
 
 def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path: Path, toy_got10k: Path):
-    """With the last block's predictor biased to A, every token of it is A, and a picture of each crop is kept."""
+    """With the last block's predictor biased to A, every token of it is A."""
     experiment = load_experiment("grm_tiny")
     model = build_model(experiment)
     for block, sign in zip(model.backbone.blocks[1:], (1, -1, 1), strict=True):
@@ -52,19 +52,28 @@ def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path:
             block.attn.divide_predict[4].bias.copy_(torch.tensor([-50.0, 50.0]) * sign)
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
     sequences = read_dataset("got10k", "official_val", toy_got10k)
-    crops, interacts = quickstart._divisions(experiment, tmp_path / "weights.pth", sequences)
-    assert interacts.mean(axis=(0, 2)).tolist() == [1, 0, 1]
-    assert len(crops) == len(sequences)
-    assert all(crop.shape == (128, 128, 3) and crop.dtype == np.uint8 for crop in crops)
+    crop, maps = quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)
+    assert list(maps) == ["division"]
+    assert maps["division"].chosen.shape == (len(sequences), 3, 64)
+    assert maps["division"].chosen.double().mean(dim=(0, 2)).tolist() == [1, 0, 1]
+    assert crop.shape == (128, 128, 3)
+    assert crop.dtype == np.uint8
 
 
-@pytest.mark.parametrize("words", [("ostrack_tiny",), ("grm_tiny", "model.division.relation=one_stream")])
-def test_a_network_that_divides_nothing_has_no_division_to_draw(tmp_path: Path, toy_got10k: Path, words):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("transt_tiny",),
+        ("ostrack_tiny", "model.elimination=null"),
+        ("grm_tiny", "model.division.relation=one_stream"),
+    ],
+)
+def test_a_network_that_decides_nothing_has_nothing_to_draw(tmp_path: Path, toy_got10k: Path, words):
     experiment = load_experiment(words[0], words[1:])
     model = build_model(experiment)
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
     sequences = read_dataset("got10k", "official_val", toy_got10k)
-    assert quickstart._divisions(experiment, tmp_path / "weights.pth", sequences) is None
+    assert quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)[1] == {}
 
 
 def test_the_sequence_to_look_at_is_the_median():

@@ -201,3 +201,16 @@ def test_going_on_with_fewer_tokens_is_masking_the_others(kind, rate):
 def test_ranks_carry_no_gradient():
     q, k = (torch.randn(1, 2, 10, 4, requires_grad=True) for _ in range(2))
     assert not rank_candidates(q, k, torch.tensor([0]), torch.ones(1, 1), 4).requires_grad
+
+
+@torch.inference_mode()
+def test_without_elimination_it_is_the_joint_network_that_the_configuration_builds():
+    torch.manual_seed(0)
+    plain = TINY.build(4 * TINY.patch, 8 * TINY.patch).eval()
+    backbone = EliminatingViT(TINY, None, 4, 8).eval()
+    backbone.load_state_dict(plain.state_dict())
+    template, search = (torch.randn(2, 3, cells * TINY.patch, cells * TINY.patch) for cells in (4, 8))
+    state = plain.embed_template(template)
+    tokens, removed = backbone(state, template.new_zeros(2, 0), search, 1.0)
+    assert torch.equal(plain(state, search), tokens)
+    assert removed.shape == (2, 0, 64)
