@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-# What this project, pytracking and OSTrack add to the name for the files beside that of the boxes.
+# Endings of the files that this project, pytracking and OSTrack write beside a sequence's boxes.
 SIDE_FILES = (
     "_time", "_network_time", "_scores", "_all_boxes", "_all_scores", "_object_presence_scores", "_confidence",
 )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -19,6 +18,7 @@ import cv2
 from lib.data.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
 from lib.runtime.files import utf8_name
+from lib.runtime.locks import take_lock
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 # What is a video too, but is not taken for one.
@@ -101,7 +101,7 @@ def _unfinished_folder(parent: Path) -> Iterator[Path]:
         folder.mkdir(parents=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _lock(handle, wait=True)
+            take_lock(handle, wait=True)
             if folder.is_dir():  # else another process has taken it for abandoned before it was locked
                 yield folder
                 return
@@ -119,23 +119,12 @@ def _remove_abandoned(parent: Path) -> None:
         except OSError:
             continue  # another process has just finished or removed it, or it is no folder, or not this user's
         try:
-            locked = _lock(handle, wait=False)
+            locked = take_lock(handle)
             here = locked and folder.name.startswith(f".{socket.gethostname()}-")
             if here or locked is not False and time.time() - os.fstat(handle).st_mtime > _SILENT:
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(handle)
-
-
-def _lock(handle: int, wait: bool) -> bool | None:
-    """Whether an open folder is this process's alone now; None on a disk without locks."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
 
 
 def _write_frames(video: Path, folder: Path) -> None:

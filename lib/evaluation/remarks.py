@@ -29,8 +29,7 @@ def remarks(comparison: Comparison, protocols: Sequence[str]) -> list[str]:
 
 
 def notes_in_words(scores: SetScores, protocols: Sequence[str]) -> list[str]:
-    """What the protocols' own rules did: a line for each kind, with how many rows or frames of which sequences, and the
-    protocols that did the same."""
+    """A line for each rule of a protocol that changed rows or frames: the protocols, how many rows, which sequences."""
     found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
     for protocol in protocols:
         done: dict[str, dict[str, int]] = {}

@@ -3,7 +3,6 @@ digest by which a file is known."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
+
+from lib.runtime.locks import take_lock
 
 
 @contextmanager
@@ -46,8 +47,7 @@ def _open_temporary(path: Path) -> BinaryIO:
             file = open(path.with_name(f".{uuid4().hex[:12]}.tmp"), "xb")  # noqa: SIM115 - the caller closes it
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from error
-        with suppress(OSError):  # a disk without locks, where nothing abandoned is removed either
-            fcntl.flock(file, fcntl.LOCK_EX)
+        take_lock(file.fileno(), wait=True)
         if os.path.exists(file.name):
             return file
         file.close()  # another writer took it for abandoned before it was locked
@@ -56,8 +56,8 @@ def _open_temporary(path: Path) -> BinaryIO:
 def _remove_abandoned(folder: Path) -> None:
     for left in folder.glob(f".{'[0-9a-f]' * 12}.tmp"):
         with suppress(OSError), open(left, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+            if take_lock(file.fileno()):  # never on a disk without locks
+                left.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

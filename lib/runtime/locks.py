@@ -55,27 +55,33 @@ def _open_locked(target: Path, lock: Path, remedy: str) -> TextIO:
     while True:
         file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 - the caller closes it
         try:
-            _lock(file, target)
-            if _is_at(file, lock):
-                return file
-        except BlockingIOError as error:
+            locked = take_lock(file.fileno())
+        except OSError:
+            file.close()
+            raise
+        if locked is None:
+            logger.warning("%s: this disk has no locks; nothing keeps a second process away", target)
+        if locked is False:
             file.seek(0)
             holder = file.read().strip() or "another process"
             file.close()
-            raise LockedError(f"{target}: {holder} is writing it; {remedy}") from error
-        except BaseException:
-            file.close()
-            raise
+            raise LockedError(f"{target}: {holder} is writing it; {remedy}")
+        if _is_at(file, lock):
+            return file
         file.close()  # its last holder has removed it meanwhile
 
 
-def _lock(file: TextIO, target: Path) -> None:
+def take_lock(descriptor: int, wait: bool = False) -> bool | None:
+    """Whether an open file or folder is this process's alone until it is closed; None on a disk without locks."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        logger.warning("%s: this disk has no locks (%s); nothing keeps a second process away", target, error.strerror)
+        return None
+    return True
 
 
 def _is_at(file: TextIO, path: Path) -> bool:

@@ -20,8 +20,8 @@ Key = tuple[str | Decimal, ...]
 
 
 class LostFrameError(ValueError):
-    """The numbers of a folder's images leave one out: a line that names the folder and the images around it, and the
-    ``names`` of those that are there in their order."""
+    """The numbers of a folder's images leave one out. The message names the folder and the images around the gap;
+    ``names`` are the images that are there, in order."""
 
     def __init__(self, message: str, names: Names[str]) -> None:
         super().__init__(message)

@@ -109,7 +109,7 @@ def parse_values(text: str, source: object, remedy: str) -> np.ndarray:
 
 
 def is_cut(text: str, ended: bool = False) -> bool:
-    """Whether the last line of a text of numbers was cut, as far as that can be known: it has no line end, and
+    """Whether the last line of a text of numbers was visibly cut: it has no line end, and
 
     * its writer ends every line, or there are fewer lines than there must be, as the caller knows (``ended``);
     * or it has fewer words than the line before;
