@@ -284,6 +284,21 @@ def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path, monkey
         toy.train(tmp_path / "run", init_from="~/absent.pth")
 
 
+@pytest.mark.parametrize("change", [
+    lambda state: state["param_groups"].pop(),
+    lambda state: state.pop("param_groups"),
+    lambda state: state["param_groups"][0].update(params=None),
+])  # fmt: skip
+def test_a_checkpoint_with_the_optimizer_of_another_run_is_one_line(toy, tmp_path, change):
+    toy.train(tmp_path, stop_at=(signal.SIGTERM, 3))
+    file = tmp_path / "checkpoints" / "last.pth"
+    content = read_training_checkpoint(file)
+    change(content["optimizer"])
+    torch.save(content, file)
+    with pytest.raises(CheckpointError, match="last.pth: its optimizer is not this run's .*; remove it"):
+        toy.train(tmp_path)
+
+
 def test_bf16_trains(toy, tmp_path):
     end, left = toy.train(tmp_path, precision="bf16", stop_at=(signal.SIGTERM, 8))
     end, left = toy.train(tmp_path, precision="bf16")
