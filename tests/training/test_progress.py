@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
 import pytest
 import torch
@@ -96,6 +97,7 @@ def test_going_on_drops_what_comes_after(tmp_path):
         for step in range(1, 5):
             progress.trained(step, 1, [values(step)], {"head": 0.1}, 1.0)
         progress.validated(2, 1, {"loss": 7.0, "iou": 0.5})
+    time.sleep(1)  # TensorBoard orders the files of one process by the second in their names
     with start(tmp_path, step=3, epoch=0) as progress:
         assert [(line["kind"], line["step"]) for line in lines(tmp_path)] == [("train", 2)]
         progress.trained(4, 1, [values(9.0)], {"head": 0.1}, 1.0)
