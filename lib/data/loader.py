@@ -20,7 +20,7 @@ from lib.data.batch import Batch, Sample
 from lib.data.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
 from lib.runtime.allocator import keep_large_buffers
-from lib.runtime.children import end_with_parent
+from lib.runtime.children import born_blocking, end_with_parent
 
 # macOS has no sigwaitinfo; there any SIGTERM ends a worker.
 _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}
@@ -66,19 +66,16 @@ class Loader:
         )
 
     def _start(self) -> Iterator[Batch | ValueError]:
-        """Torch's iterator; it starts the workers and, the first time, the server they are forked from, which inherits
-        this thread's signal mask and hands it on."""
+        """Torch's iterator; it starts the workers and, the first time, the server they are forked from."""
         multiprocessing.get_context(_START_METHOD).set_forkserver_preload(["__main__", __name__])
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)
         try:
-            return iter(self._loader)
+            with born_blocking(_MAIN_DECIDES):
+                return iter(self._loader)
         except OSError as error:
             raise WorkerError(
                 f"data workers cannot be started ({error.strerror or error}); is {SHARED_MEMORY} full, or are too many "
                 "processes or files open? data.workers=0 needs none of them"
             ) from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin_memory: bool = False) -> Loader:

@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -43,7 +42,7 @@ from lib.data.textures import HEIGHT, JPEG_QUALITY, WIDTH, write_textures
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.runtime.allocator import keep_large_buffers
-from lib.runtime.children import end_with_parent
+from lib.runtime.children import born_blocking, end_with_parent
 from lib.runtime.columns import columns
 from lib.runtime.files import write_text
 
@@ -442,13 +441,9 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[Connectio
     context.set_forkserver_preload(["__main__", __name__])
     connection, far_end = context.Pipe()
     process = context.Process(target=_begin, args=(far_end, target, *arguments), daemon=True)
-    resource_tracker.ensure_running()  # it would lift the block if it started within
     try:
-        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with born_blocking({signal.SIGINT}):
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
         far_end.close()
         connection.send(None)
         yield connection

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from types import TracebackType
@@ -40,6 +41,18 @@ def end_with_parent() -> None:
     the pipe that ``multiprocessing`` gives it, whose other end is in the process that asked alone.
     """
     end_when_closed(multiprocessing.parent_process().sentinel, lambda: os._exit(1))
+
+
+@contextmanager
+def born_blocking(numbers: Iterable[int]) -> Iterator[None]:
+    """Processes that ``multiprocessing`` starts in this block, a fork server too, are born with these signals blocked;
+    so is what a fork server starts later."""
+    resource_tracker.ensure_running()  # it would lift the block if it started within
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 class Pool:
@@ -89,13 +102,9 @@ class Pool:
             yield pending.popleft().result()
 
     def _submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
-        """Hands over a task; a process that starts for it is born with SIGINT blocked."""
-        resource_tracker.ensure_running()  # it would lift the block if it started within
-        earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        """Hands over a task, for which a process may start."""
+        with born_blocking({signal.SIGINT}):
             return self._executor.submit(task, item)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 def _begin(prepare: Callable[[], Any]) -> None:

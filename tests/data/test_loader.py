@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -191,6 +192,27 @@ def test_workers_and_their_server_end_with_the_program_however_that_ends(number)
         process.send_signal(number)
         process.wait(20)
         members.await_end()
+
+
+def hears(pid: int, number: int) -> bool:
+    """Whether the main thread of a process neither blocks nor ignores a signal."""
+    masks = re.findall(r"^Sig(?:Blk|Ign):\t([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return not any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_group_is_heard_by_the_program_alone(number):
+    """A server that a SIGTERM ended would take the workers with it before the program has finished its step."""
+    with family() as (mark, members):
+        command = [sys.executable, odd_pairs.__file__]
+        process = subprocess.Popen(command, env=os.environ | mark, stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"started\n"
+        pids = members.alive()
+        assert len(pids) == 5
+        assert [pid for pid in pids if hears(pid, number)] == [process.pid]
+        process.kill()
+        process.wait(20)
 
 
 def test_full_shared_memory_is_one_line():
