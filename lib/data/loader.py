@@ -20,7 +20,7 @@ from lib.data.batch import Batch, Sample
 from lib.data.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
 from lib.runtime.allocator import keep_large_buffers
-from lib.runtime.children import born_blocking, end_with_parent
+from lib.runtime.children import born_blocking, end_with_parent, preload_project
 
 # macOS has no sigwaitinfo; there any SIGTERM ends a worker.
 _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}
@@ -67,7 +67,7 @@ class Loader:
 
     def _start(self) -> Iterator[Batch | ValueError]:
         """Torch's iterator; it starts the workers and, the first time, the server they are forked from."""
-        multiprocessing.get_context(_START_METHOD).set_forkserver_preload(["__main__", __name__])
+        preload_project()
         try:
             with born_blocking(_MAIN_DECIDES):
                 return iter(self._loader)

@@ -42,7 +42,7 @@ from lib.data.textures import HEIGHT, JPEG_QUALITY, WIDTH, write_textures
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.runtime.allocator import keep_large_buffers
-from lib.runtime.children import born_blocking, end_with_parent
+from lib.runtime.children import born_blocking, end_with_parent, preload_project
 from lib.runtime.columns import columns
 from lib.runtime.files import write_text
 
@@ -438,7 +438,7 @@ def _process(target: Callable[..., None], *arguments: Any) -> Iterator[Connectio
     not hear a Ctrl-C.
     """
     context = multiprocessing.get_context(_START_METHOD)
-    context.set_forkserver_preload(["__main__", __name__])
+    preload_project()
     connection, far_end = context.Pipe()
     process = context.Process(target=_begin, args=(far_end, target, *arguments), daemon=True)
     try:

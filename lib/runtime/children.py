@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +42,14 @@ def end_with_parent() -> None:
     the pipe that ``multiprocessing`` gives it, whose other end is in the process that asked alone.
     """
     end_when_closed(multiprocessing.parent_process().sentinel, lambda: os._exit(1))
+
+
+def preload_project() -> None:
+    """Has the fork server, which starts with the first process, load the modules of this project that this one has
+    loaded, so that its processes need not. Its own rule, to load the main module, fails in several versions of Python
+    (3.11 among them), and each process would take seconds to import it."""
+    modules = [name for name in sys.modules if name.partition(".")[0] == "lib"]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
 
 
 @contextmanager

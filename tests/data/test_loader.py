@@ -172,7 +172,7 @@ def test_a_killed_worker_or_fork_server_is_one_line_and_the_next_start_is_whole(
     batches = iter(build_loader(odd_pairs.SlowPairs(), groups, 2))
     next(batches)
     worker = multiprocessing.active_children()[0].pid
-    parent = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    parent = int(_fields(worker)[1])
     os.kill(worker if victim == "worker" else parent, signal.SIGKILL)
     assert "\n" not in ended_by(batches)
     assert multiprocessing.active_children() == []
@@ -269,3 +269,23 @@ def test_the_size_that_is_asked_for_is_that_of_a_batch(pairs):
     batch = collate([pairs.sample(number) for number in range(5)])
     size = sum(value.nbytes for value in vars(batch).values() if isinstance(value, torch.Tensor))
     assert size == 5 * (3 * (32**2 + 64**2) + 2 * 16 + 2 * 4)
+
+
+@pytest.mark.slow
+def test_the_fork_server_has_loaded_what_the_program_has():
+    """Otherwise each worker, which imports the main module, would import most of the project anew."""
+    with family() as (mark, members):
+        command = [sys.executable, odd_pairs.__file__]
+        process = subprocess.Popen(command, env=os.environ | mark, stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"started
+"
+        lines = members.alive()
+        [server] = [pid for pid in lines if "forkserver" in lines[pid] and int(_fields(pid)[1]) == process.pid]
+        assert "torchvision" in Path(f"/proc/{server}/maps").read_text()
+        process.kill()
+        process.wait(20)
+
+
+def _fields(pid: int) -> list[str]:
+    """Of a process, from its state on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
