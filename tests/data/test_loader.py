@@ -277,8 +277,7 @@ def test_the_fork_server_has_loaded_what_the_program_has():
     with family() as (mark, members):
         command = [sys.executable, odd_pairs.__file__]
         process = subprocess.Popen(command, env=os.environ | mark, stdout=subprocess.PIPE)
-        assert process.stdout.readline() == b"started
-"
+        assert process.stdout.readline() == b"started\n"
         lines = members.alive()
         [server] = [pid for pid in lines if "forkserver" in lines[pid] and int(_fields(pid)[1]) == process.pid]
         assert "torchvision" in Path(f"/proc/{server}/maps").read_text()
