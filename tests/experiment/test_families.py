@@ -110,6 +110,7 @@ def test_one_epoch_trains_validates_and_logs(family, head, tmp_path, toy_got10k)
         "center": {"giou", "l1", "focal", "iou", "inverted"},
         "corner": {"giou", "l1", "iou", "inverted"},
         "mlp": {"giou", "l1", "classification", "iou", "accuracy"},
+        "distance": {"giou", "classification", "iou"},
     }[head]
     own = {"grm": {"share_a"}, "ostrack": {"share_kept"}}.get(family, set())
     for record in (trained, validated):
@@ -147,7 +148,8 @@ def test_the_twins_differ_in_what_their_families_differ_in():
     """Otherwise these tests would see less than they seem to."""
     experiments = {family: tiny(family) for family in TWINS}
     assert {family: experiment.model.head.kind for family, experiment in experiments.items()} == {
-        "grm": "center", "ostrack": "center", "simtrack": "corner", "stark_sv": "corner", "transt": "mlp",
+        "grm": "center", "lorat": "distance", "ostrack": "center", "simtrack": "corner", "stark_sv": "corner",
+        "transt": "mlp",
     }  # fmt: skip
     assert {experiment.test.tracker.window for experiment in experiments.values()} == {"multiply", "none", "blend"}
     assert {experiment.search.context for experiment in experiments.values()} == {"area", "perimeter"}
