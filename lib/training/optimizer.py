@@ -22,6 +22,7 @@ class OptimizerConfig(Section):
 
 def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
     """One parameter group of the optimiser for each of the model's, in its order; ``name`` and ``base_lr`` stand in it.
+    It has no parameters where all of the model's are frozen.
 
     Raises ConfigError for a factor of a group that the model does not have.
     """
