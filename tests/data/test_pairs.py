@@ -170,7 +170,7 @@ def test_the_box_of_a_stretched_still_is_where_its_target_is_seen(flips, make_se
             rows, columns = np.nonzero(pixels[0].numpy() > 127)
             seen = [columns.min(), rows.min(), columns.max(), rows.max()]
             x, y, width, height = (box * size).tolist()
-            # A pixel of the frame is 1.2 of the crop; windows are rounded to it, joint flips err by it, ends are exclusive.
+            # A pixel of the frame is 1.2 of the crop: windows are rounded to it, joint flips err by it.
             np.testing.assert_allclose([x, y, x + width, y + height], seen, atol=3.5)
         ratios.append(float(sample.search_box[2] / sample.search_box[3] / (70 / 40)))
         assert float(sample.template_box[2] / sample.template_box[3]) == pytest.approx(70 / 40, rel=1e-5)
