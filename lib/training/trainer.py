@@ -31,7 +31,7 @@ from lib.training.groups import Layout, running_statistics
 from lib.training.optimizer import OptimizerConfig, build_optimizer, named_rates, set_rates
 from lib.training.progress import Draws, Meter, Part, Progress
 from lib.training.replicas import Replicas
-from lib.training.schedule import ScheduleConfig, rate_factor
+from lib.training.schedule import ScheduleConfig, rate_factor, warmup_steps
 from lib.training.supply import Supply
 
 logger = logging.getLogger(__name__)
@@ -121,6 +121,9 @@ class Trainer:
             )
         if self.val_pairs is not None and not self.val_groups:
             raise ConfigError(f"data.val_samples: {val_samples} is less than train.group_batch {config.group_batch}")
+        warmup = warmup_steps(config.schedule.warmup, self.steps_per_epoch, config.epochs)
+        if warmup >= self.steps:
+            raise ConfigError(f"train.schedule.warmup: {warmup} steps, but the run has {self.steps}; shorten it")
         self.actor = actor.to(process.device)
         self.optimizer = build_optimizer(actor.model, config.optimizer)
         self.checkpoints = Checkpoints(self.output / "checkpoints", experiment, config.keep, resolve)
