@@ -15,12 +15,11 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from typing import NamedTuple
 from uuid import uuid4
 
-import cv2
-import numpy as np
 from miniatures import jpeg, moving_boxes, write_boxes, write_got10k
 from torture.content import snapshot
 from torture.table import Table
 from toy_experiment import write_experiment
+from video_files import encode
 
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
@@ -86,10 +85,7 @@ def write_sources(folder: Path) -> Path:
         frame.unlink()
         frame.hardlink_to(folder / "large.jpg")
     write_boxes(folder / "own" / "car.txt", moving_boxes(400))
-    video = cv2.VideoWriter(str(folder / "own" / "car.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (320, 240))
-    for number in range(400):
-        video.write(cv2.imdecode(np.frombuffer(jpeg(number, (320, 240)), np.uint8), cv2.IMREAD_COLOR))
-    video.release()
+    encode(folder / "own" / "car.avi", (jpeg(number, (320, 240)) for number in range(400)))
     (folder / "paths.yaml").touch()
     experiment = load_experiment(write_experiment(folder / "toy.yaml", train={"epochs": 3}))
     content = {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)}
