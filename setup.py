@@ -23,6 +23,7 @@ setup(
         "timm>=1.0.15",
         "safetensors>=0.4",
         "numpy>=1.26",
+        "av>=16",
         "opencv-python-headless>=4.8",
         "PyYAML>=6.0",
         "pydantic>=2.9",
