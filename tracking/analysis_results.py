@@ -37,6 +37,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--html", type=user_path, metavar="FILE", help="write one page with everything")
     parser.add_argument("--per-attribute", action="store_true", help="scores over the sequences with each attribute")
     parser.add_argument(
+        "--confidence", action="store_true",
+        help="what the trackers' scores say of their boxes, and the best test.tracker.lost_below (docs/confidence.md)",
+    )  # fmt: skip
+    parser.add_argument(
         "--attributes", action="append", default=[], metavar="[DATASET=]FILE",
         help="a file of attributes of your own (docs/analysis.md)",
     )  # fmt: skip
@@ -73,6 +77,7 @@ def main() -> int:
         plots=arguments.plots,
         page=arguments.html,
         per_attribute=arguments.per_attribute,
+        confidence=arguments.confidence,
         attribute_files=tuple(arguments.attributes),
         pair=tuple(arguments.per_sequence) if arguments.per_sequence else None,
         bootstrap=Bootstrap(arguments.bootstrap, arguments.seed) if arguments.bootstrap else None,

@@ -1,4 +1,4 @@
-"""The random changes of one training image: where its crop lies, its colours, its side."""
+"""The random changes of where a training crop lies, and of its side; how it looks is ``lib.data.appearance``."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ def jitter_box(
         new_width,
         new_height,
     ))  # fmt: skip
+
+
+def scale_box(box_xywh: np.ndarray, factor: float) -> np.ndarray:
+    """The box with ``factor`` times its width and height around its centre."""
+    extent = box_xywh[2:] * factor
+    return np.concatenate((box_xywh[:2] + 0.5 * (box_xywh[2:] - extent), extent))
 
 
 def to_grayscale(image: np.ndarray) -> np.ndarray:

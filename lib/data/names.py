@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 SIDE_FILES = (
     "_time", "_network_time", "_scores", "_all_boxes", "_all_scores", "_object_presence_scores", "_confidence",
 )  # fmt: skip
+# Those of them with a score for each frame: ours, pytracking's and VOT's.
+SCORE_FILES = ("_scores", "_object_presence_scores", "_confidence")
 
 
 def find_meeting(names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from dataclasses import replace
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from lib.config.schema import Section
-from lib.data.augment import JitterConfig, jitter_box, mirror_box
+from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
+from lib.data.augment import JitterConfig, jitter_box, mirror_box, scale_box
 from lib.data.batch import Sample
 from lib.data.datasets.registry import check_dataset
 from lib.data.images import ImageError, check_decoder, open_image
@@ -39,8 +41,6 @@ MAX_DAMAGED = 10
 MAX_EMPTY = 100
 # A crop is empty if no pixel of the picture reaches the token grid; all published models have patches of 16.
 _TOKEN = 16
-
-Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class SourceConfig(Section):
@@ -69,6 +69,7 @@ class DataConfig(Section):
       a visible one is there; "interval" (TransT, with 100), it lies from ``max_gap`` before to ``max_gap - 1`` after.
     * ``grayscale``, ``joint_flip``: probabilities for the pair as a whole; ``flip``: for each crop by itself.
     * ``brightness``: 0.2 multiplies each crop by a factor from 0.8 to 1.2.
+    * ``augment``: color, blur and resolution; all off by default.
     * ``store``: "crops" takes the pixels from crop stores (``crops`` in paths.yaml) as far as they reach.
     * ``decoder``: what reads JPEG files; "auto" is the fastest that is installed. It changes no sample.
     * ``scaled_decoding``: large targets are read at a half, a quarter or an eighth of their size: faster, but softer.
@@ -87,6 +88,7 @@ class DataConfig(Section):
     joint_flip: Probability = 0.5
     flip: Probability = 0.5
     brightness: Probability = 0.2
+    augment: AugmentConfig = AugmentConfig()
     store: Literal["frames", "crops"] = "frames"
     decoder: Literal["auto", "opencv", "simplejpeg", "turbojpeg", "jpeg4py"] = "auto"
     scaled_decoding: bool = False
@@ -113,12 +115,13 @@ class _Role(NamedTuple):
 
 class _Plan(NamedTuple):
     """All that was drawn for one crop: its window in the frame, the target's box in fractions of it (float32 ``[4]``
-    xywh), the factor of its brightness, and whether it is mirrored."""
+    xywh), the factor of its brightness, whether it is mirrored, and the ratio by which it is stretched."""
 
     window: Window
     box: np.ndarray
     gain: float
     mirrored: bool
+    aspect: float
 
 
 class Pairs:
@@ -189,27 +192,37 @@ class Pairs:
         try:
             boxes = (sequence.boxes[frame] for frame in frames)
             plans = tuple(
-                self._plan(box, shape, role, flipped, rng)
+                self._plan(box, shape, role, flipped, sequence.image_set, rng)
                 for box, shape, role in zip(boxes, views.shapes(), self._roles, strict=True)
             )
-            template, search = views.crops(tuple(plan.window for plan in plans), flipped, grayscale)
+            crops = views.crops(tuple(plan.window for plan in plans), flipped, grayscale)
         except ImageError:
             # Whether damage shows before the crops are drawn or after depends on the decoder; the next draw must not.
             rng.bit_generator.state = drawn
             raise
+        crops = [stretch(crop, plan.aspect) for crop, plan in zip(crops, plans, strict=True)]
+        sizes = [math.sqrt(plan.box[2] * plan.box[3]) * len(crop) for crop, plan in zip(crops, plans, strict=True)]
+        template, search = vary_pair(crops, sizes, self.config.augment, rng)
         return Sample(
             number, *_as_tensors(template, plans[0]), *_as_tensors(search, plans[1]),
             source=_source(sequence, frames), missed=views.missed,
         )  # fmt: skip
 
     def _plan(
-        self, box: np.ndarray, shape: tuple[int, int], role: _Role, flipped: bool, rng: np.random.Generator
+        self, box: np.ndarray, shape: tuple[int, int], role: _Role, flipped: bool, still: bool, rng: np.random.Generator
     ) -> _Plan:
-        """The crop of a frame of that height and width around ``box``, in pixels of the frame before it is flipped."""
+        """The crop of a frame of that height and width around ``box``, in pixels of the frame before it is flipped.
+
+        A crop that is to be stretched shows more of the frame along one axis, and less along the other.
+        """
         if flipped:
             box = mirror_box(box, shape[1] - 1)
         crop = role.crop
         jittered = jitter_box(box, role.jitter, rng, crop.context)
+        span = self.config.augment.still_aspect if still and role.name == "search" else 0.0
+        aspect = math.exp(rng.uniform(-span, span)) if span else 1.0
+        if aspect != 1:
+            jittered = scale_box(jittered, math.sqrt(max(aspect, 1 / aspect)))
         try:
             window = crop_window(jittered, crop.factor, crop.context)
         except ValueError as error:
@@ -217,9 +230,11 @@ class Pairs:
         if is_empty(shape, window, crop.size, _TOKEN):
             raise EmptyCropError(f"the {window.side} px crop at x={window.x1} y={window.y1} lies off the image")
         label = box_to_crop(box, jittered, crop.size / window.side, crop.size)
+        if aspect != 1:
+            label = stretch_box(label, aspect, crop.size)
         gain = rng.uniform(1 - self.config.brightness, 1 + self.config.brightness)
         mirrored = rng.random() < self.config.flip
-        return _Plan(window, mirror_box(label, 1) if mirrored else label, gain, mirrored)
+        return _Plan(window, mirror_box(label, 1) if mirrored else label, gain, mirrored, aspect)
 
 
 class _Views:

@@ -75,6 +75,7 @@ _STAGE_OF = {
     "views.py": "cropping",
     "crop.py": "cropping",
     "augment.py": "augmenting",
+    "appearance.py": "augmenting",
     "pairs.py:_as_tensors": "augmenting",
     "profiling.py:_imread": "decoding",
     "profiling.py:_cut": "cropping",

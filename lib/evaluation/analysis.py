@@ -13,6 +13,7 @@ from lib.data.types import Sequence
 from lib.evaluation.attributes import Attributes
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.comparison import CURVES, Comparison, Entry, Run, Spread, spread
+from lib.evaluation.confidence import Confidence
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.raw_results import ResultSet
 from lib.evaluation.results import sweep_warning
@@ -87,6 +88,7 @@ def compare(
                 result.manifest,
                 result.mean_seconds(),
                 result.boxes,
+                result.frame_scores,
             )
             for result in results
         ]
@@ -160,7 +162,31 @@ def as_plain(comparison: Comparison) -> dict[str, Any]:
             short: {"name": comparison.attribute_names[short], "sequences": sorted(names)}
             for short, names in comparison.attributes.items()
         },
+        "confidence": plain_confidence(comparison),
         "trackers": [_plain_entry(comparison, entry) for entry in comparison.entries],
+    }
+
+
+def plain_confidence(comparison: Comparison) -> dict[str, Any]:
+    """What is known of each tracker's scores, by label, in plain types: fractions, and scores as they are."""
+    return {
+        label: {"missing": found} if isinstance(found, str) else _plain_confidence(found)
+        for label, found in comparison.confidence.items()
+    }
+
+
+def _plain_confidence(found: Confidence) -> dict[str, Any]:
+    curve = found.reliability
+    return {
+        "frames": found.frames,
+        "on_target": found.on,
+        "absent": found.absent,
+        "auroc": found.auroc,
+        "lost_below": found.threshold and found.threshold.value,
+        "for_absent": found.for_absent and found.for_absent._asdict(),
+        "for_lost": found.for_lost and found.for_lost._asdict(),
+        "reliability": {name: values.tolist() for name, values in curve._asdict().items()},
+        "left_out": found.left_out,
     }
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words
 from lib.evaluation.scoring import Boxes, SetScores
+
+if TYPE_CHECKING:
+    from lib.evaluation.confidence import Confidence
 
 # The curves a protocol may have, in the order of its thresholds, and the score it reads off each: that of the name it
 # uses.
@@ -24,7 +27,8 @@ class Run:
     ``source`` is where it lies and ``producer`` who wrote it that way. ``manifest`` is that of our own results
     (settings, checkpoint hash, versions), None for others. ``seconds`` are mean seconds a frame, None where no times
     are kept. ``boxes(annotation)`` reads a sequence's boxes again, for pictures, and raises what ``score_set`` takes
-    from it; None where there are to be no pictures.
+    from it; None where there are to be no pictures. ``frame_scores(name)`` reads the tracker's own score of each frame
+    of a sequence, float64 ``[N]``, None where it kept none, and raises ``ValueError``.
     """
 
     scores: SetScores
@@ -33,6 +37,7 @@ class Run:
     manifest: Mapping[str, Any] | None = None
     seconds: float | None = None
     boxes: Boxes | None = None
+    frame_scores: Callable[[str], np.ndarray | None] | None = None
 
 
 class Spread(NamedTuple):
@@ -82,7 +87,8 @@ class Comparison:
     """Trackers on one benchmark. ``protocols`` are the ones asked for, the first is the benchmark's own unless the user
     chose; ``attributes`` are sequence names by attribute (short name), with ``attribute_names`` in words; empty where
     none are known. ``warnings`` stand above every report (a sweep on a test set, say). ``known`` is how many sequences
-    the set has at least, where results show that it had more than ``sequences``."""
+    the set has at least, where results show that it had more than ``sequences``. ``confidence`` is that of each
+    tracker, by label, or the reason why it has none; empty where it was not asked for."""
 
     benchmark: str
     protocols: tuple[str, ...]
@@ -92,6 +98,7 @@ class Comparison:
     attribute_names: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     known: int = 0
+    confidence: Mapping[str, Confidence | str] = field(default_factory=dict)
 
     @property
     def part(self) -> str:

@@ -10,14 +10,15 @@ import numpy as np
 from lib.evaluation.analysis import attribute_values, score_names
 from lib.evaluation.comparison import CURVES, Comparison, Entry
 from lib.evaluation.protocols import PROTOCOLS
-from lib.visualization.plots import Line, plot_curves, plot_radar
+from lib.visualization.plots import Line, plot_curves, plot_radar, plot_reliability
 
 MIN_RADAR = 3  # attributes; fewer make no polygon
 
 
 def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = False) -> list[Path]:
     """Success, precision and normalised precision, as far as the protocols have them, and a radar plot of the scores by
-    attribute, each as PDF and PNG; ``by_attribute`` adds the success of each attribute's sequences.
+    attribute, each as PDF and PNG; ``by_attribute`` adds the success of each attribute's sequences. With confidence the
+    reliability curves are among them.
 
     Of trackers without a set score by a protocol the plots say so. The files that were written.
     """
@@ -33,7 +34,20 @@ def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = Fal
             files += _radar(comparison, protocol, _named(stem, "attributes"))
         if by_attribute:
             files += _success_by_attribute(comparison, protocol, stem)
+    if any(not isinstance(found, str) for found in comparison.confidence.values()):
+        stem = folder / f"{comparison.benchmark}_confidence"
+        files += plot_reliability(_reliabilities(comparison), comparison.title, stem)
     return files
+
+
+def _reliabilities(comparison: Comparison) -> list[Line]:
+    """The curve of each tracker, without points where it keeps no scores."""
+    return [
+        Line(label, np.empty(0), None, None)
+        if isinstance(found, str)
+        else Line(label, found.reliability.scores, found.reliability.shares, found.auroc)
+        for label, found in comparison.confidence.items()
+    ]
 
 
 def _lines(comparison: Comparison, protocol: str, kind: str) -> list[Line]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Many
 from itertools import zip_longest
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lib.evaluation.analysis import attribute_values, find_entry, score_names, sequence_differences
 from lib.evaluation.bootstrap import LEVEL, Bootstrap, difference_intervals
 from lib.evaluation.comparison import Comparison, Entry
+from lib.evaluation.confidence import Confidence
 from lib.evaluation.remarks import remarks
 from lib.evaluation.tables import Cell, Column, Row, Table
 
@@ -164,6 +165,75 @@ def sequence_tables(comparison: Comparison, first: str, second: str, scores: Man
             )
         )
     return tables
+
+
+def confidence_tables(comparison: Comparison) -> list[Table]:
+    """Trackers in rows with what their scores say, and the reliability curve of each with a row for a bin; none where
+    the comparison has no confidence. Below the first table stands ``lost_below`` for each tracker, and why another has
+    none."""
+    known = {label: found for label, found in comparison.confidence.items() if not isinstance(found, str)}
+    if not comparison.confidence:
+        return []
+    group = comparison.title
+    columns = (
+        *(Column(group, name) for name in ("AUROC", "on target", "absent")),
+        Column(group, "lost_below", plain=True),
+        *(Column(group, name) for name in ("lost found", "false alarms")),
+    )
+    rows = [Row(label, _confidence_cells(known.get(label))) for label in comparison.confidence]
+    lines = [line for label, found in comparison.confidence.items() for line in _confidence_lines(label, found)]
+    whole = Table(
+        f"confidence_{comparison.benchmark}",
+        "What the score says of the box (percent of frames; lost_below is a score)",
+        "tracker",
+        columns,
+        tuple(rows),
+        tuple(f"{comparison.benchmark}, {line}" for line in lines),
+        comparison.warnings,
+    )
+    return [whole, *([_reliability_table(comparison, known)] if known else [])]
+
+
+def _confidence_cells(found: Confidence | None) -> tuple[Cell, ...]:
+    if found is None:
+        return (Cell(None),) * 6
+    threshold = found.threshold or (None, None, None)
+    shares = (count / found.frames for count in (found.on, found.absent))
+    return (Cell(found.auroc), *map(Cell, shares), *map(Cell, threshold))
+
+
+def _confidence_lines(label: str, found: Confidence | str) -> list[str]:
+    if isinstance(found, str):
+        return [f"{label}: no confidence: {found}"]
+    counts = f"{found.frames} frames, {found.on} on the target, {found.absent} absent"
+    if found.threshold is None:
+        line = f"{label}: {counts}; no threshold, as all of them are of one kind"
+    elif found.for_absent:
+        line = f"{label}: {counts}; best between absent frames and those on the target: lost_below: {_score(found)}"
+    else:
+        line = f"{label}: {counts}; best between an overlap above 0.5 and the rest: lost_below: {_score(found)}"
+    return [line, *([f"{label}: left out: {found.left_out}"] if found.left_out else [])]
+
+
+def _score(found: Confidence) -> str:
+    return f"{found.threshold.value:.3g}"
+
+
+def _reliability_table(comparison: Comparison, known: Mapping[str, Confidence]) -> Table:
+    bins = max(len(found.reliability.counts) for found in known.values())
+    rows = []
+    for label, found in known.items():
+        for words, values in (("mean score", found.reliability.scores), ("on target", found.reliability.shares)):
+            cells = [Cell(value) for value in values.tolist()]
+            rows.append(Row(f"{label}, {words}", (*cells, *[Cell(None)] * (bins - len(cells)))))
+    return Table(
+        f"reliability_{comparison.benchmark}",
+        "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent",
+        "tracker",
+        tuple(Column(comparison.title, str(number + 1)) for number in range(bins)),
+        tuple(rows),
+        warnings=comparison.warnings,
+    )
 
 
 def _parts(comparisons: Many[Comparison]) -> list[Part]:

@@ -21,8 +21,10 @@ import numpy as np
 
 from lib.data.images import ImageError, open_image
 from lib.data.types import Sequence as Video
+from lib.evaluation.analysis import plain_confidence
 from lib.evaluation.bootstrap import LEVEL
 from lib.evaluation.comparison import CURVES, Comparison, Entry, Run, Spread, spread
+from lib.evaluation.overlaps import overlaps
 from lib.evaluation.protocols import PROTOCOLS
 from lib.evaluation.scoring import annotation_of
 from lib.runtime.escapes import printable
@@ -92,6 +94,7 @@ def _benchmark(comparison: Comparison) -> dict[str, Any]:
         ],
         "trackers": [{"label": entry.label, "runs": [_run(run) for run in entry.runs]} for entry in comparison.entries],
         "by_protocol": views,
+        "confidence": plain_confidence(comparison),
         "pictures": _pictures(comparison, views),
     }
 
@@ -214,29 +217,15 @@ def _worst_picture(run: Run, video: Video, benchmark: str) -> dict[str, Any] | N
     except ValueError as error:
         return {"missing": str(error)}
     rows = min(len(predicted), len(video.boxes))
-    overlaps = _overlaps(video.boxes[:rows], predicted[:rows])
+    found = overlaps(video.boxes[:rows], predicted[:rows])
     if video.absent is not None:
-        overlaps[np.asarray(video.absent[:rows], dtype=bool)] = np.inf
-    overlaps[:1] = np.inf  # given to the tracker
-    if not np.isfinite(overlaps).any():
+        found[np.asarray(video.absent[:rows], dtype=bool)] = np.inf
+    found[:1] = np.inf  # given to the tracker
+    if not np.isfinite(found).any():
         return None
-    frame = int(np.argmin(overlaps))
+    frame = int(np.argmin(found))
     picture = _picture(video, frame, {"truth": video.boxes[frame], "predicted": predicted[frame]})
-    return picture | {"overlap": _number(overlaps[frame])}
-
-
-def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Float64 ``[N]``: overlaps of boxes xywh; 0 for a prediction that is no box, infinite without an annotation."""
-    annotated, answered = (
-        np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1) for boxes in (truth, predicted)
-    )
-    both = annotated & answered
-    overlaps = np.where(annotated, 0.0, np.inf)
-    a, b = truth[both].astype(np.float64), predicted[both].astype(np.float64)
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=1)
-    overlaps[both] = shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
-    return overlaps
+    return picture | {"overlap": _number(found[frame])}
 
 
 def _picture(video: Video, frame: int, boxes: Mapping[str, np.ndarray]) -> dict[str, Any]:

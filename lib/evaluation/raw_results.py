@@ -84,6 +84,15 @@ class ResultSet:
         # One column a repetition in the got10k toolkit; a single one where a tool kept but one.
         return columns[:, min(self.repetition, columns.shape[1]) - 1] if columns.size else None
 
+    def frame_scores(self, name: str) -> np.ndarray | None:
+        """The tracker's own score of each frame of a sequence, float64 ``[M]``; None if nobody kept them.
+        ``ValueError`` for a file that is damaged."""
+        try:
+            scores = self._file(name).scores
+        except MissingResultError:
+            return None
+        return self._rows(scores, 1)[:, 0] if scores else None
+
     def mean_seconds(self) -> float | None:
         """Mean seconds a frame, each sequence's first frame excluded, over the sequences whose times were kept.
 

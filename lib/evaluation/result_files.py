@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
-from lib.data.names import SIDE_FILES
+from lib.data.names import SCORE_FILES, SIDE_FILES
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.results import LEGACY_INT, MANIFEST
 from lib.evaluation.sequence_names import known_names, sequence_name, shares_name
@@ -100,12 +100,13 @@ class Folder:
 
 class BoxFile(NamedTuple):
     """A file of boxes: its name in the tree, the sequence as it spells it, which of the tracker's repetitions, and the
-    file of times that goes with it, or ""."""
+    files of times and of scores that go with it, or ""."""
 
     name: str
     written: str
     repetition: int = 1
     times: str = ""
+    scores: str = ""
 
 
 @dataclass(eq=False)
@@ -168,7 +169,7 @@ def _box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | Non
         root, written, repetition = _folder_of(folder), repeated[1], int(repeated[2])
     elif _last(folder) == _TIMES or _is_side_file(path, present):
         return root, None
-    return root, BoxFile(name, written, repetition, _times(folder, written, present))
+    return root, BoxFile(name, written, repetition, _times(folder, written, present), _scores(path, present))
 
 
 def folder_label(source: Path) -> str:
@@ -234,6 +235,11 @@ def _times(folder: str, written: str, present: Mapping[str, str]) -> str:
         if path in present:
             return present[path]
     return ""
+
+
+def _scores(path: str, present: Mapping[str, str]) -> str:
+    """The file with a score for each frame beside a file of boxes, or ""."""
+    return next((present[path + end] for end in SCORE_FILES if path + end in present), "")
 
 
 def _drop_shared(found: FoundSet, benchmark: str) -> None:

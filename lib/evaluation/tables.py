@@ -14,6 +14,7 @@ from lib.runtime.escapes import for_csv, for_latex, for_markdown, printable
 
 FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the endings of their files
 NONE = "-"
+PLAIN_DIGITS = 3
 
 
 class Cell(NamedTuple):
@@ -27,10 +28,17 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """``group`` stands above columns side by side that share it: the benchmark and its protocol."""
+    """``group`` stands above columns side by side that share it: the benchmark and its protocol. The cells of a
+    ``plain`` column are no fractions and are printed as they are, with ``PLAIN_DIGITS`` decimals."""
 
     group: str
     name: str
+    plain: bool = False
+
+    @property
+    def whole_name(self) -> str:
+        """For formats without a line for groups."""
+        return ": ".join(filter(None, (self.group, self.name)))
 
 
 class Row(NamedTuple):
@@ -71,8 +79,10 @@ def percent(value: float | None, digits: int, signed: bool = False) -> str:
     return "nan" if math.isnan(value) else f"{100 * value:{'+' if signed else ''}.{digits}f}"
 
 
-def _words(cell: Cell, digits: int, signed: bool) -> str:
+def _words(cell: Cell, digits: int, signed: bool, plain: bool = False) -> str:
     """``66.1 ± 0.3 [64.2, 68.0]``, of which a cell has what it knows."""
+    if plain:
+        return NONE if cell.value is None else f"{cell.value:.{PLAIN_DIGITS}f}"
     text = percent(cell.value, digits, signed)
     if cell.deviation is not None:
         text += f" ± {percent(cell.deviation, digits)}"
@@ -81,9 +91,14 @@ def _words(cell: Cell, digits: int, signed: bool) -> str:
     return text
 
 
+def _row_words(table: Table, row: Row, digits: int) -> list[str]:
+    cells = zip(table.columns, row.cells, strict=True)
+    return [_words(cell, digits, table.signed, column.plain) for column, cell in cells]
+
+
 def _text(table: Table, digits: int) -> str:
     names = [printable(name) for name in (table.corner, *(column.name for column in table.columns))]
-    body = [[printable(row.label), *(_words(cell, digits, table.signed) for cell in row.cells)] for row in table.rows]
+    body = [[printable(row.label), *_row_words(table, row, digits)] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(names, *body, strict=True)]
     groups = [(group, len(list(same))) for group, same in groupby(printable(column.group) for column in table.columns)]
     above, place = [" " * widths[0]], 1
@@ -105,10 +120,10 @@ def _text(table: Table, digits: int) -> str:
 
 def _markdown(table: Table, digits: int) -> str:
     bold = _best(table, digits)
-    names = (for_markdown(": ".join(filter(None, column))) for column in table.columns)
+    names = (for_markdown(column.whole_name) for column in table.columns)
     lines = [_markdown_row([for_markdown(table.corner), *names]), "|:--" + "|--:" * len(table.columns) + "|"]
     for number, row in enumerate(table.rows):
-        words = [_words(cell, digits, table.signed) for cell in row.cells]
+        words = _row_words(table, row, digits)
         words = [f"**{word}**" if (number, place) in bold else word for place, word in enumerate(words)]
         lines.append(_markdown_row([for_markdown(row.label), *words]))
     warnings = (f"**Warning: {for_markdown(warning)}**\n" for warning in table.warnings)
@@ -135,7 +150,7 @@ def _latex(table: Table, digits: int) -> str:
     lines += [" & ".join(map(for_latex, [table.corner, *(column.name for column in table.columns)])) + r" \\"]
     lines.append(r"\midrule")
     for number, row in enumerate(table.rows):
-        words = [_latex_number(_words(cell, digits, table.signed)) for cell in row.cells]
+        words = [_latex_number(word) for word in _row_words(table, row, digits)]
         words = [rf"\textbf{{{word}}}" if (number, place) in bold else word for place, word in enumerate(words)]
         lines.append(" & ".join([for_latex(row.label), *words]) + r" \\")
     lines.append(r"\bottomrule")
@@ -158,15 +173,19 @@ def _csv(table: Table, digits: int) -> str:
     ] or [["value"]] * len(table.columns)
     names = [for_csv(table.corner)]
     for column, kept in zip(table.columns, parts, strict=True):
-        name = for_csv(": ".join(filter(None, column)))
+        name = for_csv(column.whole_name)
         names += [name if part == "value" else f"{name} {part}" for part in kept]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([for_csv(f"# WARNING: {warning}")] for warning in table.warnings)
     writer.writerow(names)
     for row in table.rows:
-        numbers = (getattr(cell, part) for cell, kept in zip(row.cells, parts, strict=True) for part in kept)
-        words = ("" if number is None else percent(number, digits) for number in numbers)
+        numbers = (
+            (getattr(cell, part), column.plain)
+            for column, cell, kept in zip(table.columns, row.cells, parts, strict=True)
+            for part in kept
+        )
+        words = ("" if number is None else _words(Cell(number), digits, False, plain) for number, plain in numbers)
         writer.writerow([for_csv(row.label), *words])
     return stream.getvalue()
 

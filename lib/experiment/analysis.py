@@ -15,8 +15,9 @@ from lib.evaluation.attributes import Attributes, known_attributes, read_attribu
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.bootstrap import Bootstrap, with_intervals
 from lib.evaluation.comparison import Comparison
+from lib.evaluation.confidence import with_confidence
 from lib.evaluation.figures import write_figures
-from lib.evaluation.layout import attribute_tables, difference_tables, score_tables, sequence_tables
+from lib.evaluation.layout import attribute_tables, confidence_tables, difference_tables, score_tables, sequence_tables
 from lib.evaluation.page import write_page
 from lib.evaluation.raw_results import ResultSet, find_result_sets, open_result_set
 from lib.evaluation.remarks import is_complete, remarks
@@ -43,6 +44,7 @@ class Request:
     ``protocols`` and ``scores`` are the benchmarks' own and all unless given. ``attribute_files`` are ``FILE`` or
     ``DATASET=FILE``. ``pair`` are two labels whose sequences are listed by difference. The report is returned in
     ``form``; ``out`` is a folder that gets every table in every format, ``page`` an HTML file.
+    With ``confidence`` the trackers' own scores are read too.
     """
 
     datasets: tuple[str, ...]
@@ -58,6 +60,7 @@ class Request:
     attribute_files: tuple[str, ...] = ()
     pair: tuple[str, str] | None = None
     bootstrap: Bootstrap | None = None
+    confidence: bool = False
 
 
 def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
@@ -79,6 +82,8 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
     _check_names(comparisons, request)
     if request.bootstrap:
         comparisons = [with_intervals(comparison, request.bootstrap) for comparison in comparisons]
+    if request.confidence:
+        comparisons = [with_confidence(comparison) for comparison in comparisons]
     complete = not missing and all(map(is_complete, comparisons))
     report = _report(comparisons, missing, request)
     if request.out:
@@ -227,6 +232,7 @@ def _report(comparisons: Many[Comparison], missing: Many[str], request: Request)
     warnings = dict.fromkeys(warning for comparison in comparisons for warning in comparison.warnings)
     shown = [replace(table, below=(), warnings=()) for table in (*tables, *_other_tables(comparisons, request))]
     shown[len(tables) - 1] = replace(shown[len(tables) - 1], below=tuple(below))
+    shown += [replace(table, warnings=()) for table in _confidence_tables(comparisons)]
     shown[0] = replace(shown[0], warnings=tuple(warnings))
     return "\n".join(render(table, request.form, request.digits) for table in shown).rstrip("\n")
 
@@ -244,6 +250,10 @@ def _other_tables(comparisons: Many[Comparison], request: Request) -> list[Table
     return tables
 
 
+def _confidence_tables(comparisons: Many[Comparison]) -> list[Table]:
+    return [table for comparison in comparisons for table in confidence_tables(comparison)]
+
+
 def _json(comparisons: Many[Comparison], missing: Many[str], request: Request) -> str:
     bootstrap = request.bootstrap
     content = {
@@ -259,7 +269,7 @@ def _json(comparisons: Many[Comparison], missing: Many[str], request: Request) -
 def _write(comparisons: Many[Comparison], missing: Many[str], request: Request) -> None:
     """Every table in every format, ``analysis.json`` and the pictures."""
     tables = score_tables(comparisons, request.scores, request.bootstrap)
-    for table in (*tables, *_other_tables(comparisons, request)):
+    for table in (*tables, *_other_tables(comparisons, request), *_confidence_tables(comparisons)):
         for form, ending in FORMATS.items():
             write_text(request.out / f"{table.name}.{ending}", render(table, form, request.digits))
     write_text(request.out / "analysis.json", _json(comparisons, missing, request) + "\n")

@@ -18,7 +18,7 @@ from lib.data.loader import check_shared_memory
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.reach import Role
 from lib.data.sampling import Pool
-from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree
+from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree, with_new_keys
 from lib.export.exported import open_network
 from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
@@ -36,6 +36,7 @@ from lib.runtime.cores import usable_cores
 from lib.runtime.process import Process
 from lib.runtime.unpickling import is_plain_tree, read_inert
 from lib.training.actor import Actor
+from lib.training.frozen import freeze
 from lib.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -199,7 +200,8 @@ def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[Sourc
 
 
 def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
-    """``model`` with the objective of its head."""
+    """``model``, its frozen parameters frozen, with the objective of its head."""
+    freeze(model, model.family.frozen(experiment.model), experiment.train.frozen)
     return Actor(model, build_objective(experiment), experiment.train.precision)
 
 
@@ -236,6 +238,7 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
         experiment=to_tree(experiment),
         output=run_folder(experiment, paths, overfit),
         process=process,
+        resolve=with_new_keys,
         overfit=overfit,
     )
 

@@ -205,6 +205,15 @@ def to_tree(experiment: ExperimentConfig) -> dict[str, Any]:
     return experiment.model_dump(mode="json")
 
 
+def with_new_keys(tree: dict[str, Any]) -> dict[str, Any]:
+    """A resolved configuration of an earlier version with the keys that are new since, at their defaults; unchanged if
+    it is no valid one today."""
+    try:
+        return to_tree(from_tree(tree, "the configuration of an earlier version"))
+    except ConfigError:
+        return tree
+
+
 def experiment_schema() -> dict[str, Any]:
     """JSON schema of an experiment file: as the configuration's, with ``base``, and nothing required beside one."""
     schema = json_schema(ExperimentConfig)

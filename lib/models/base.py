@@ -133,9 +133,11 @@ class TrackingModel(nn.Module):
         """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalised."""
 
     def parameter_groups(self) -> dict[str, list[str]]:
-        """Every parameter's name, once, under the family's group that ``train.optimizer.lr_factors`` may scale."""
+        """Every trained parameter's name, once, under the family's group that ``train.optimizer.lr_factors`` may scale.
+        A group whose parameters are all frozen is empty."""
         groups: dict[str, list[str]] = {group: [] for group in self.family.groups}
-        for name, _ in self.named_parameters():
+        trained = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
+        for name in trained:
             group = next((group for group, pattern in self.family.groups.items() if re.match(pattern, name)), None)
             assert group is not None, f"{type(self).__name__}: no optimizer group has a pattern for {name}"
             groups[group].append(name)
@@ -172,6 +174,11 @@ def under_our_names(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dic
     return dict(weights)
 
 
+def nothing_frozen(config: Any) -> tuple[str, ...]:
+    """The patterns of frozen parameters of a family that trains them all."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Family:
     """All that other files need to know of a family of networks; each family's file ends with its record.
@@ -185,6 +192,8 @@ class Family:
       under our names; the names are the same by default.
     * ``groups``: the optimizer's parameter groups and the pattern of each, in the optimizer's order. The first pattern
       that fits a name counts, and each parameter must have one. ``backbone`` and ``head``, the rest, by default.
+    * ``frozen``: from the network's configuration, the patterns of the parameters that training leaves as they are,
+      beside those of ``train.frozen``. Their BatchNorm layers stay in eval form.
     * ``fresh``: patterns of names inside ``backbone`` that no image network has.
     * ``test_time``: dotted keys below ``model`` that leave the weights alone, so that their values may differ by
       benchmark and may be swept.
@@ -196,6 +205,7 @@ class Family:
     build: type[TrackingModel]
     from_released: Callable[[Mapping[str, Tensor], frozenset[str]], dict[str, Tensor]] = under_our_names
     groups: Mapping[str, str] = field(default_factory=lambda: {"backbone": r"backbone\.", "head": ""})
+    frozen: Callable[[Any], tuple[str, ...]] = nothing_frozen
     fresh: tuple[str, ...] = ()
     test_time: tuple[str, ...] = ()
     token_maps: Mapping[str, Callable[[Any, Mapping[str, Tensor]], TokenMap]] = field(default_factory=dict)

@@ -96,6 +96,6 @@ FAMILY = Family(
     config=LoRATConfig,
     build=LoRAT,
     from_released=lorat_from_released,
-    # frozen=frozen_under_lora,
+    frozen=frozen_under_lora,
     fresh=(r"backbone\..*\.lora\.",),
 )

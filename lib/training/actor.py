@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lib.data.batch import Batch
 from lib.losses.objective import Objective
 from lib.models.base import TrackingModel, normalise
+from lib.training.frozen import rest_frozen_norms
 
 Precision = Literal["fp32", "bf16"]
 
@@ -33,6 +34,12 @@ class Actor(nn.Module):
         self.model = model
         self.objective = objective
         self.precision = precision
+
+    def train(self, mode: bool = True) -> Actor:
+        """As ``nn.Module``'s, but for BatchNorm layers whose parameters are frozen: these stay in eval form."""
+        super().train(mode)
+        rest_frozen_norms(self.model)
+        return self
 
     def forward(self, batch: Batch, epoch: int | None = None) -> GroupResult:
         """``batch`` lies on the device of the model; ``epoch``, from 0, is passed on to it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,17 @@ class Checkpoints:
     """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth``, N finished epochs, in ``folder``.
 
     ``experiment`` is the resolved configuration as a plain tree; it stands in each of them, and a run only goes on with
-    the one it was started with.
+    the one it was started with. ``resolve`` writes out in a tree of an earlier version the keys that are new since.
     """
 
-    def __init__(self, folder: Path, experiment: dict[str, Any], keep: int) -> None:
-        self.folder, self.experiment, self.keep = folder, experiment, keep
+    def __init__(
+        self,
+        folder: Path,
+        experiment: dict[str, Any],
+        keep: int,
+        resolve: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    ) -> None:
+        self.folder, self.experiment, self.keep, self.resolve = folder, experiment, keep, resolve
 
     def save_last(self, state: dict[str, Any]) -> None:
         """Writes ``last.pth``; ``state`` is what ``TRAINING_KEYS`` names beside the experiment."""
@@ -56,7 +63,7 @@ class Checkpoints:
         path, content = candidates[0], _read(candidates)
         if epochs and content["epoch"] < max(epochs):  # killed between writing the two
             path, content = candidates[1], _read(candidates[1:])
-        changed = changed_keys(content["experiment"], self.experiment)
+        changed = changed_keys(self.resolve(content["experiment"]), self.experiment)
         if changed:
             raise CheckpointError(
                 f"{path}: this run was started with another configuration ({'; '.join(changed)}); restore the values, "

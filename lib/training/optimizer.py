@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch.optim import AdamW
 
-from lib.config.schema import ConfigError, Section
+from lib.config.schema import ConfigError, NamePattern, Section
 from lib.models.base import TrackingModel
 
 
 class OptimizerConfig(Section):
-    """AdamW. ``lr_factors``: by name of a group of ``model.parameter_groups()``, what multiplies ``lr`` there; a group
-    that is not named has 1. GRM: ``{backbone: 0.1}``."""
+    """AdamW.
+
+    * ``lr_factors``: by name of a group of ``model.parameter_groups()``, what multiplies ``lr`` there; a group that is
+      not named has 1. GRM: ``{backbone: 0.1}``.
+    * ``no_decay``: patterns of parameters without weight decay; each must fit the beginning of a name. All decay by
+      default; ``[".*bias$", ".*norm"]`` leaves out biases and norms.
+    """
 
     lr: PositiveFloat
     weight_decay: NonNegativeFloat
     lr_factors: dict[str, PositiveFloat] = Field(default_factory=dict)
+    no_decay: tuple[NamePattern, ...] = ()
 
 
 def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
-    """One parameter group of the optimiser for each of the model's, in its order; ``name`` and ``base_lr`` stand in it.
+    """One parameter group of the optimizer for each of the model's, in its order; ``name`` and ``base_lr`` stand in it.
+    It has no parameters where all of the model's are frozen. The parameters of a group that ``no_decay`` names are a
+    group of the same name behind it.
 
-    Raises ConfigError for a factor of a group that the model does not have.
+    Raises ConfigError for a factor of a group that the model does not have, and a pattern that fits no parameter.
     """
     groups = model.parameter_groups()
     unknown = [name for name in config.lr_factors if name not in groups]
@@ -34,14 +43,27 @@ def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     grouped = sorted(name for names in groups.values() for name in names)
     assert grouped == sorted(parameters), "parameter_groups() must hold every trainable parameter once"
-    rates = {name: config.lr * config.lr_factors.get(name, 1.0) for name in groups}
-    return AdamW(
-        [
-            {"params": [parameters[n] for n in names], "name": name, "lr": rates[name], "base_lr": rates[name]}
-            for name, names in groups.items()
-        ],
-        weight_decay=config.weight_decay,
-    )
+    undecayed = _without_decay(model, config.no_decay)
+    parts = []
+    for name, names in groups.items():
+        rate = config.lr * config.lr_factors.get(name, 1.0)
+        part = {"name": name, "lr": rate, "base_lr": rate}
+        parts.append({**part, "params": [parameters[n] for n in names if n not in undecayed]})
+        if undecayed.intersection(names):
+            parts.append({**part, "params": [parameters[n] for n in names if n in undecayed], "weight_decay": 0.0})
+    return AdamW(parts, weight_decay=config.weight_decay)
+
+
+def _without_decay(model: TrackingModel, patterns: tuple[str, ...]) -> set[str]:
+    """The names, of frozen parameters too, that any of the patterns fits."""
+    names = [name for name, _ in model.named_parameters()]
+    fitting = {pattern: {name for name in names if re.match(pattern, name)} for pattern in patterns}
+    if idle := [pattern for pattern in patterns if not fitting[pattern]]:
+        raise ConfigError(
+            f"train.optimizer.no_decay: {', '.join(map(repr, idle))} fits the beginning of no parameter's name; this "
+            f"model has {', '.join(names[:3])}, ..."
+        )
+    return set().union(*fitting.values())
 
 
 def set_rates(optimizer: AdamW, factor: float) -> None:

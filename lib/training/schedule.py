@@ -5,25 +5,42 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import Section
 
 
+class WarmupConfig(Section):
+    """The length of the warm-up in ``epochs``, which may be a part of one, or in ``steps``."""
+
+    epochs: PositiveFloat | None = None
+    steps: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> WarmupConfig:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("should be a share of all steps, or a mapping with one of epochs and steps")
+        return self
+
+
+ShareOfSteps = Annotated[float, Field(ge=0, lt=1)]
+
+
 class StepScheduleConfig(Section):
-    """Constant, times ``factor`` from the end of epoch ``drop_epoch`` on. ``warmup``: share of all steps."""
+    """Constant, times ``factor`` from the end of epoch ``drop_epoch`` on. ``warmup``: share of all steps, or
+    ``{epochs: 2}`` or ``{steps: 2000}``."""
 
     kind: Literal["step"]
     drop_epoch: int = Field(gt=0)
     factor: float = Field(default=0.1, gt=0)
-    warmup: float = Field(default=0.0, ge=0, lt=1)
+    warmup: ShareOfSteps | WarmupConfig = 0.0
 
 
 class CosineScheduleConfig(Section):
-    """Half a cosine from 1 down to ``final`` after the warm-up. ``warmup``: share of all steps."""
+    """Half a cosine from 1 down to ``final`` after the warm-up. ``warmup``: as above."""
 
     kind: Literal["cosine"]
-    warmup: float = Field(default=0.05, ge=0, lt=1)
+    warmup: ShareOfSteps | WarmupConfig = 0.05
     final: float = Field(default=0.0, ge=0)
 
 
@@ -39,10 +56,17 @@ def rate_factor(
     full rate, as in the lineage's ``StepLR``.
     """
     steps = steps_per_epoch * epochs
-    warmup = round(config.warmup * steps)
+    warmup = warmup_steps(config.warmup, steps_per_epoch, epochs)
     if step < warmup:
         return (step + 1) / warmup
     if config.kind == "step":
         return config.factor if step >= config.drop_epoch * steps_per_epoch else 1.0
     progress = (step - warmup) / (steps - warmup)
     return config.final + (1 - config.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def warmup_steps(warmup: float | WarmupConfig, steps_per_epoch: int, epochs: int) -> int:
+    """The length of the warm-up in steps."""
+    if not isinstance(warmup, WarmupConfig):
+        return round(warmup * steps_per_epoch * epochs)
+    return warmup.steps or round(warmup.epochs * steps_per_epoch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from lib.config.paths import user_path
-from lib.config.schema import ConfigError, Section
+from lib.config.schema import ConfigError, NamePattern, Section
 from lib.config.yaml12 import to_yaml
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
 from lib.models.released import load_file
@@ -31,7 +31,7 @@ from lib.training.groups import Layout, running_statistics
 from lib.training.optimizer import OptimizerConfig, build_optimizer, named_rates, set_rates
 from lib.training.progress import Draws, Meter, Part, Progress
 from lib.training.replicas import Replicas
-from lib.training.schedule import ScheduleConfig, rate_factor
+from lib.training.schedule import ScheduleConfig, rate_factor, warmup_steps
 from lib.training.supply import Supply
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ class TrainConfig(Section):
     * ``global_batch``: pairs in one optimiser step; ``group_batch``: pairs that BatchNorm statistics and loss
       denominators belong to. Gradients are averaged over groups, then clipped to the norm ``clip_norm``, or taken as
       they are where it is null (TransT).
+    * ``frozen``: patterns of parameters that are not trained; each must fit the beginning of a name. BatchNorm layers
+      whose parameters are frozen keep their statistics. The family's record may freeze more.
     * ``checkpoint_minutes``: time between checkpoints inside an epoch; ``keep``: how many of the epochs' stay.
     * ``validate_every``: epochs between validations, if there are held-out pairs; the last epoch always has one.
     * ``init_from``: a checkpoint, ours or a released one, whose weights a new run starts from (fine-tuning; resuming
@@ -57,6 +59,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig
     clip_norm: PositiveFloat | None
     precision: Precision = "fp32"
+    frozen: tuple[NamePattern, ...] = ()
     checkpoint_minutes: PositiveFloat = 20.0
     keep: PositiveInt = 3
     validate_every: PositiveInt = 1
@@ -81,7 +84,8 @@ class Trainer:
     """Trains the model of ``actor`` and leaves log, configuration and checkpoints under ``output``.
 
     ``experiment`` is the resolved configuration as a plain tree: it is written beside the run and into checkpoints, and
-    a run that goes on must have the same. ``overfit`` repeats the samples of the first step and always starts anew.
+    a run that goes on must have the same. ``resolve`` gives the tree of an earlier version the keys that it lacks.
+    ``overfit`` repeats the samples of the first step and always starts anew.
     Raises ConfigError if the batches, the samples and the number of processes do not fit each other. Every process
     makes its own Trainer with equal arguments, but for ``process``. No other run may write ``output`` meanwhile
     (``lib.runtime.locks``).
@@ -101,6 +105,7 @@ class Trainer:
         experiment: dict[str, Any],
         output: Path,
         process: Process,
+        resolve: Callable[[dict[str, Any]], dict[str, Any]] = dict,
         overfit: bool = False,
     ) -> None:
         self.config, self.process, self.seed, self.workers = config, process, seed, workers
@@ -116,9 +121,12 @@ class Trainer:
             )
         if self.val_pairs is not None and not self.val_groups:
             raise ConfigError(f"data.val_samples: {val_samples} is less than train.group_batch {config.group_batch}")
+        warmup = warmup_steps(config.schedule.warmup, self.steps_per_epoch, config.epochs)
+        if warmup >= self.steps:
+            raise ConfigError(f"train.schedule.warmup: {warmup} steps, but the run has {self.steps}; shorten it")
         self.actor = actor.to(process.device)
         self.optimizer = build_optimizer(actor.model, config.optimizer)
-        self.checkpoints = Checkpoints(self.output / "checkpoints", experiment, config.keep)
+        self.checkpoints = Checkpoints(self.output / "checkpoints", experiment, config.keep, resolve)
         self.step, self.epoch = 0, 0  # finished ones
         self._draws = Draws()
 
@@ -274,6 +282,12 @@ class Trainer:
         )
         rates = ", ".join(f"{name} {rate:g}" for name, rate in named_rates(self.optimizer, "base_lr").items())
         logger.info("lr: %s; %s on %s", rates, config.precision, self.process.device)
+        parameters = list(self.actor.model.parameters())
+        if frozen := [parameter for parameter in parameters if not parameter.requires_grad]:
+            logger.info(
+                "frozen: %d of %d parameter tensors, %.1f of %.1f million numbers",
+                *(len(frozen), len(parameters), _millions(frozen), _millions(parameters)),
+            )
         if self.left_over:
             logger.info(
                 "data.samples_per_epoch is %d more than whole steps; an epoch is shorter by that", self.left_over
@@ -309,3 +323,7 @@ class Trainer:
         else:
             self.checkpoints.save_last(state)
         self._saved_at = time.monotonic()
+
+
+def _millions(tensors: Iterable[Tensor]) -> float:
+    return sum(tensor.numel() for tensor in tensors) / 1e6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)
 MARKERS = "os^XDvP*<>"
 MARKS = 8  # on each line
 FONT = 8  # points, in the legend
+LEGEND_WIDTH = 40  # characters
 
 
 class Line(NamedTuple):
@@ -62,6 +64,30 @@ def plot_curves(
     axes.set(xlabel=axis, ylabel="share of frames", xlim=(0, longest), ylim=(0, 1))
     axes.grid(alpha=0.3)
     _title(axes, f"{name}, {benchmark}", attribute, f"{score} in percent by protocol {protocol}")
+    _legend(figure, handles, [line.label for line in lines], [line.score for line in lines])
+    return _save(figure, stem)
+
+
+def plot_reliability(lines: Sequence[Line], benchmark: str, stem: Path) -> tuple[Path, Path]:
+    """How often the box is on the target, by the tracker's score: of each line the ``thresholds`` are mean scores of
+    bins, ``shares`` the frames of the bin on the target, and ``score`` is the AUROC.
+
+    On the diagonal the score is the probability. Files are as ``plot_curves`` writes them.
+    """
+    assert any(line.shares is not None for line in lines), "a curve at least"
+    figure = _figure([line.label for line in lines])
+    axes = figure.subplots()
+    handles = []
+    for number, line in enumerate(lines):
+        points = ([], []) if line.shares is None else (line.thresholds, line.shares)
+        handles += axes.plot(*points, **_style(number, MARKS) | {"markevery": 1})
+    scores = np.concatenate([line.thresholds for line in lines])
+    axes.axline((0, 0), slope=1, color="0.6", linewidth=0.8, zorder=0)
+    span = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
+    axes.set(xlabel="mean score of a bin of frames", ylabel="share of frames on the target")
+    axes.set(xlim=span, ylim=(-0.02, 1.02))
+    axes.grid(alpha=0.3)
+    _title(axes, f"reliability of the score, {benchmark}", "on the target: overlap above 0.5", "[AUROC in percent]")
     _legend(figure, handles, [line.label for line in lines], [line.score for line in lines])
     return _save(figure, stem)
 
@@ -111,8 +137,15 @@ def _round_span(percent: Sequence[float]) -> tuple[int, int]:
 
 def _figure(labels: Sequence[str]) -> Figure:
     """Room for square axes and, on their right, for the legend."""
-    words = max(len(printable(label)) for label in labels) + len(" [no score]")
-    return Figure(figsize=(5.4 + FONT * 0.0082 * words, max(4.6, 1 + FONT * 0.021 * len(labels))), layout="constrained")
+    names = [_wrapped(f"{printable(label)} [no score]") for label in labels]
+    words = max(len(line) for name in names for line in name.splitlines())
+    lines = sum(name.count("\n") + 1 for name in names)
+    return Figure(figsize=(5.4 + FONT * 0.0082 * words, max(4.6, 1 + FONT * 0.021 * lines)), layout="constrained")
+
+
+def _wrapped(words: str) -> str:
+    """A long name in lines of at most ``LEGEND_WIDTH`` characters, so that the legend leaves room for the axes."""
+    return "\n".join(textwrap.wrap(words, LEGEND_WIDTH)) if len(words) > LEGEND_WIDTH else words
 
 
 def _style(number: int, points: int) -> dict[str, Any]:
@@ -137,7 +170,7 @@ def _legend(figure: Figure, handles: Sequence[Line2D], labels: Sequence[str], sc
     known = [score if score is not None and np.isfinite(score) else None for score in scores]
     order = sorted(range(len(labels)), key=lambda number: np.inf if known[number] is None else -known[number])
     numbers = ["no score" if score is None else f"{100 * score:.1f}" for score in known]
-    words = [f"{printable(labels[n])} [{numbers[n]}]" for n in order]
+    words = [_wrapped(f"{printable(labels[n])} [{numbers[n]}]") for n in order]
     legend = figure.legend(
         [handles[n] for n in order], words, loc="outside right upper", fontsize=FONT, handlelength=4, frameon=False
     )

@@ -17,6 +17,7 @@ import torch
 import lib.data.pairs
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
+from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
 from lib.data.augment import JitterConfig, mirror_box, to_grayscale
 from lib.data.batch import Sample
 from lib.data.images import DECODERS, EncodedImage, ImageError, open_image
@@ -136,6 +137,49 @@ def test_a_flipped_crop_is_the_mirror_of_the_other(noise):
         assert torch.equal(sample.template.flip(2), mirror.template)
         x, y, w, h = sample.search_box.numpy()
         np.testing.assert_allclose(mirror.search_box, [1 - x - w, y, w, h], atol=1e-6)
+
+
+def test_augmented_samples_are_a_function_of_seed_and_number_too(noise):
+    augment = AugmentConfig(
+        color=ColorJitterConfig(brightness=0.4, saturation=0.4), channels=0.1, three=0.5,
+        motion_blur=MotionBlurConfig(share=0.5), reduced_resolution=ReducedResolutionConfig(share=0.5),
+    )  # fmt: skip
+    varied = pairs(noise, **LIVELY, augment=augment)
+    first = [varied.sample(number) for number in range(6)]
+    again = pickle.loads(pickle.dumps(varied))
+    plain = pairs(noise, **LIVELY)
+    for number in reversed(range(6)):
+        assert_same(again.sample(number), first[number])
+        assert_same(plain.sample(number), first[number], but=("template", "search"))
+        assert not torch.equal(plain.sample(number).search, first[number].search)
+
+
+@pytest.mark.parametrize("flips", [0.0, 1.0])
+def test_the_box_of_a_stretched_still_is_where_its_target_is_seen(flips, make_sequence):
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[50:90, 60:130] = 255
+    still = make_sequence("still", [image], [(60, 50, 70, 40)], image_set=True)
+    crops = (CropConfig(size=128, factor=2.0), CropConfig(size=256, factor=4.0))
+    settings = {**STILL, "flip": flips, "search_jitter": JitterConfig(center=0.5, scale=0.1)}
+    stretching = pairs([still], crops=crops, **settings, augment=AugmentConfig(still_aspect=0.2))
+    ratios = []
+    for number in range(12):
+        sample = stretching.sample(number)
+        for pixels, box in ((sample.template, sample.template_box), (sample.search, sample.search_box)):
+            size = pixels.shape[1]
+            rows, columns = np.nonzero(pixels[0].numpy() > 127)
+            seen = [columns.min(), rows.min(), columns.max(), rows.max()]
+            x, y, width, height = (box * size).tolist()
+            # A pixel of the frame is 1.2 of the crop, to which windows are rounded.
+            np.testing.assert_allclose([x, y, x + width, y + height], seen, atol=2.6)
+        ratios.append(float(sample.search_box[2] / sample.search_box[3] / (70 / 40)))
+        assert float(sample.template_box[2] / sample.template_box[3]) == pytest.approx(70 / 40, rel=1e-5)
+    assert np.abs(np.log(ratios)).max() <= 0.2 and np.std(np.log(ratios)) > 0.05
+
+
+def test_videos_are_not_stretched(noise):
+    plain = pairs(noise, **LIVELY).sample(3)
+    assert_same(pairs(noise, **LIVELY, augment=AugmentConfig(still_aspect=0.2)).sample(3), plain)
 
 
 def test_labels_lead_back_to_the_annotated_box(noise, monkeypatch):

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import ENTER, Browser, missing_browser, open_browser
 
 from lib.evaluation.comparison import Comparison, Entry, Run
+from lib.evaluation.confidence import Confidence, Frames, measure
 from lib.evaluation.page import write_page
 from lib.evaluation.scoring import annotation_of, score_set
 from tests.evaluation.toy_comparison import EVIL, PROTOCOLS, drifting, toy_comparison
@@ -207,6 +209,54 @@ def test_nothing_is_wider_than_a_narrow_window(shown: Browser) -> None:
         assert shown.run("return document.documentElement.scrollWidth <= window.innerWidth")
     finally:
         shown.resize(1300, 1000)
+
+
+@pytest.mark.parametrize("width", [1300, 420])
+def test_long_names_are_whole_and_cover_nothing(window: Browser, comparisons: list, tmp_path: Path, width: int) -> None:
+    """Keys of curves with their names inside and apart from each other, and heads of columns that hold their words."""
+    first = comparisons[0].entries[1]
+    labels = [f"{number}_{'a_long_name_of_a_tracker' * 3}"[:60] for number in range(6)]
+    entries = tuple(replace(first, label=label) for label in labels)
+    comparison = replace(comparisons[0], entries=entries, confidence=dict.fromkeys(labels, confidence()))
+    write_page([comparison], tmp_path / "long.html")
+    window.resize(width, 900)
+    try:
+        window.open(tmp_path / "long.html")
+        assert window.run("return document.documentElement.scrollWidth <= window.innerWidth")
+        boxes = window.run(
+            "return [...document.querySelectorAll('.key')].map(key => [...key.querySelectorAll('span')].map(e =>"
+            " { const r = document.createRange(); r.selectNodeContents(e); const b = r.getBoundingClientRect();"
+            " return [b.left, b.top, b.right, b.bottom, key.getBoundingClientRect().right]; }))"
+        )
+        assert len(boxes) == 4 and all(len(key) == len(labels) for key in boxes)  # three curves and the reliability
+        for key in boxes:
+            assert all(right <= end + 1 for _, _, right, _, end in key)
+            for number, (left, top, right, bottom, _) in enumerate(key):
+                others = key[number + 1 :]
+                assert not any(a < right and left < c and b < bottom and top < d for a, b, c, d, _ in others)
+        cut = window.run("return [...document.querySelectorAll('thead th')].filter(e => e.scrollWidth > e.clientWidth)")
+        assert cut == []
+    finally:
+        window.resize(1300, 1000)
+
+
+def confidence() -> Confidence:
+    on = np.arange(40) > 15
+    return measure(Frames(np.linspace(0, 1, 40), on, ~on))
+
+
+def test_the_confidence_of_a_tracker_and_why_another_has_none(window: Browser, comparisons: list, tmp_path) -> None:
+    of = {"ours": confidence(), EVIL: "no scores are kept"}
+    entries = tuple(entry for entry in comparisons[0].entries if entry.label in of)
+    write_page([replace(comparisons[0], entries=entries, confidence=of)], tmp_path / "page.html")
+    window.open(tmp_path / "page.html")
+    assert window.console() == []
+    assert "Confidence" in window.texts(f"{FIRST} h3")
+    assert column(window, 1, "AUROC") == ["100.0", "–"]
+    assert column(window, 1, "lost_below") == [f"{of['ours'].threshold.value:.3g}", "–"]
+    words = "absent frames and those on the target"
+    assert column(window, 1, "threshold between") == [words, "no scores are kept"]
+    assert "ours [100.0]" in window.texts(f"{FIRST} .key li") and f"{EVIL} [no score]" in window.texts(".key li")
 
 
 def test_the_browser_would_have_told_of_a_request_or_an_error(window: Browser, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import pickle
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.data.images import DECODERS, find_decoder
 from lib.experiment.build import (
+    build_actor,
     build_model,
     build_network,
     build_pairs,
@@ -318,3 +320,18 @@ def test_a_trainer_starts_from_the_networks_own_weights_and_the_initial_ones(toy
         source = image_weights.get(name.removeprefix("backbone."), fresh[name])
         assert name.startswith("backbone.pos_embed") or torch.equal(value, source)
     assert not (tmp_path / "output").exists()
+
+
+def test_an_actor_freezes_what_the_family_and_the_recipe_name_and_inference_nothing(toy, monkeypatch):
+    last = toy.model.backbone.depth - 1
+    wanted = toy.model_copy(update={"train": toy.train.model_copy(update={"frozen": (r"backbone\.patch_embed",)})})
+    model = build_model(wanted)
+    record = SimpleNamespace(frozen=lambda config: (rf"backbone\.blocks\.{config.backbone.depth - 1}\.",))
+    monkeypatch.setattr(type(model), "family", record)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    build_actor(wanted, model)
+    assert {name for name, parameter in model.named_parameters() if not parameter.requires_grad} == {
+        name
+        for name, _ in model.named_parameters()
+        if name.startswith((f"backbone.blocks.{last}.", "backbone.patch_embed."))
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -26,6 +27,7 @@ from lib.experiment.config import (
     load_config,
     per_dataset_keys,
     to_tree,
+    with_new_keys,
 )
 from lib.models.base import TrackingModel
 from lib.models.registry import FAMILIES
@@ -498,6 +500,16 @@ def test_a_configuration_resolved_by_an_earlier_version_is_read_and_its_run_goes
     assert changed.objective == experiment.objective.model_copy(update={"giou": 3.0})
     assert changed_keys(before, to_tree(changed)) == []
     assert changed_keys(before, to_tree(experiment)) == ["objective.giou was 3.0, is 2.0"]
+
+
+def test_a_configuration_resolved_by_an_earlier_version_gets_the_keys_that_are_new(tmp_path):
+    experiment = load_config(write_experiment(tmp_path / "toy.yaml"))
+    tree = to_tree(experiment)
+    earlier = copy.deepcopy(tree)
+    del earlier["train"]["frozen"], earlier["test"]
+    assert with_new_keys(earlier) == tree
+    broken = merge(earlier, {"train": {"epochs": 0}})
+    assert with_new_keys(broken) == broken
 
 
 def test_an_objective_beside_a_wrong_model_is_not_blamed(tmp_path):

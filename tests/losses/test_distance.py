@@ -79,7 +79,8 @@ def test_losses_and_their_gradients_equal_the_recorded(case):
     assert objective.count(true_boxes(case), CASES[case][1]) == RECORDED[f"{case}.num_positives"][0]
     result = objective(prediction_of(logits, corners), true_boxes(case), count)
     result.total.backward()
-    for name, value in (("loss", result.total), ("loss_bce", result.terms["classification"]), ("loss_giou", result.terms["giou"])):
+    terms = {"loss_bce": result.terms["classification"], "loss_giou": result.terms["giou"]}
+    for name, value in {"loss": result.total, **terms}.items():
         np.testing.assert_allclose(value.item(), RECORDED[f"{case}.{name}"][0], rtol=2e-6, err_msg=name)
     assert result.monitors["iou"].item() == pytest.approx(RECORDED[f"{case}.iou_at_positives"].mean(), rel=1e-5)
     assert relative(logits.grad, RECORDED[f"{case}.grad_score_map"]) < 1e-5

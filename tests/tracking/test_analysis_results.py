@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -182,6 +183,24 @@ def test_a_users_attributes(call, output, raw, tmp_path):
     file.write_text("{")
     ended = call(PROGRAM, *DATASET, *words)
     assert ended.code == 1 and ended.errors[0].startswith(f"error: {file}: is no JSON")
+
+
+def test_what_scores_say_and_the_best_threshold(call, output, raw, toy_got10k, tmp_path):
+    for name in NAMES:
+        boxes = truth(toy_got10k, name)
+        boxes[10:] += 100
+        write(raw / "leaving", name, boxes)
+        np.savetxt(raw / "leaving" / f"{name}_scores.txt", np.linspace(1, 0, len(boxes)))
+    words = ("--tracker", raw / "leaving", raw / "perfect", "--confidence")
+    ended = call(PROGRAM, *DATASET, *words, "--out", tmp_path / "out", "--plots")
+    assert ended.code == 0, ended.err
+    assert re.search(r"got10k_val, leaving: 38 frames, .* lost_below: 0\.\d+\n", ended.out)
+    assert "got10k_val, perfect: no confidence: 2 of 2 sequences without a file of scores\n" in ended.out
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"confidence_got10k_val.csv", "reliability_got10k_val.txt", "got10k_val_confidence.png"} <= written
+    content = json_of(call(PROGRAM, *DATASET, *words, "--format", "json"))["benchmarks"][0]["confidence"]
+    assert content["leaving"]["auroc"] == 1 and "missing" in content["perfect"]
+    assert json_of(call(PROGRAM, *DATASET, *words[:3], "--format", "json"))["benchmarks"][0]["confidence"] == {}
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from family_tree import family
+from same_bits import same_bits
 from toy_experiment import write_experiment
 
 from lib.config.yaml12 import read_yaml
@@ -29,17 +30,6 @@ PROGRAM = Path(__file__).parents[2] / "tracking" / "train.py"
 def log(run: Path) -> list[dict]:
     file = run / "log.jsonl"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def same_bits(one: Path, other: Path) -> bool:
-    """Whether two runs ended with the same weights, buffers and state of the optimiser."""
-    states = [read_checkpoint(run / "checkpoints" / "last.pth") for run in (one, other)]
-    ours, theirs = (
-        {**state["model"], **{(index, name): value for index, values in state["optimizer"]["state"].items()
-                              for name, value in values.items()}}
-        for state in states
-    )  # fmt: skip
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.mark.slow

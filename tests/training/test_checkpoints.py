@@ -82,6 +82,15 @@ def test_another_configuration_is_refused_with_its_keys(checkpoints):
     assert "threshold" not in str(error.value)
 
 
+def test_keys_that_are_new_since_the_run_began_have_their_defaults(checkpoints):
+    checkpoints.save_last(state(3, 0))
+    checkpoints.experiment = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "frozen": []}}
+    with pytest.raises(CheckpointError, match=r"train.frozen was 'absent', is \[\]"):
+        checkpoints.newest()
+    checkpoints.resolve = lambda tree: {**tree, "train": {"frozen": [], **tree["train"]}}
+    assert checkpoints.newest()[1]["step"] == 3
+
+
 @pytest.mark.parametrize("key", FREE_KEYS)
 def test_free_keys_may_change(key):
     section, _, name = key.partition(".")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
-from lib.training.schedule import CosineScheduleConfig, StepScheduleConfig, rate_factor
+from lib.training.schedule import CosineScheduleConfig, ScheduleConfig, StepScheduleConfig, rate_factor
 
 
 def torch_factors(make_scheduler, count: int) -> list[float]:
@@ -35,3 +38,20 @@ def test_a_drop_also_has_a_warm_up():
     config = StepScheduleConfig(kind="step", drop_epoch=1, factor=0.5, warmup=0.25)
     assert [rate_factor(config, step, 4, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 0.5, 0.5]
     assert CosineScheduleConfig(kind="cosine") == CosineScheduleConfig(kind="cosine", warmup=0.05, final=0.0)
+
+
+@pytest.mark.parametrize("kind", [{"kind": "cosine"}, {"kind": "step", "drop_epoch": 3}])
+def test_a_warm_up_in_epochs_or_steps_is_that_of_its_share(kind):
+    def factors(warmup) -> list[float]:
+        section = TypeAdapter(ScheduleConfig).validate_json(json.dumps({**kind, "warmup": warmup}))
+        assert TypeAdapter(ScheduleConfig).validate_json(section.model_dump_json()) == section
+        return [rate_factor(section, step, 5, 4) for step in range(20)]
+
+    assert factors({"epochs": 1}) == factors({"steps": 5}) == factors(0.25) != factors(0.2)
+    assert factors({"epochs": 0.4}) == factors({"steps": 2})
+
+
+@pytest.mark.parametrize("warmup", [{}, {"epochs": 1, "steps": 2}, {"epochs": 0}, {"steps": 1.5}, 1.0, {"step": 3}])
+def test_a_warm_up_has_one_length(warmup):
+    with pytest.raises(ValueError, match="warmup"):
+        CosineScheduleConfig.model_validate_json(json.dumps({"kind": "cosine", "warmup": warmup}))

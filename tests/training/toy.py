@@ -20,6 +20,7 @@ from lib.models.base import TrackingModel
 from lib.models.heads.center import CenterHead
 from lib.runtime.process import Process, start_process, stop_process
 from lib.training.actor import Actor
+from lib.training.frozen import freeze
 from lib.training.trainer import TrainConfig, Trainer, TrainingEnd
 
 CONFIG = {
@@ -116,6 +117,7 @@ def build_trainer(
     config = TrainConfig.model_validate_json(json.dumps(tree))
     numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
     process = process or Process(0, 1, 0, torch.device("cpu"))
+    freeze(model, (), config.frozen)
     actor = Actor(model, CenterObjective(CenterObjectiveConfig()), config.precision)
     pairs = ToyPairs(3, poisoned, unreadable)
     experiment = {"seed": 5, "train": tree, "data": numbers, "test": {"threshold": 0.5}}

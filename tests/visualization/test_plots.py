@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lib.visualization.plots as plots
-from lib.visualization.plots import KINDS, Line, plot_curves, plot_radar
+from lib.visualization.plots import KINDS, Line, plot_curves, plot_radar, plot_reliability
 
 THRESHOLDS = np.linspace(0, 1, 21)
 PIXELS = np.arange(51.0)
@@ -94,6 +94,29 @@ def test_forty_trackers_have_lines_of_their_own_that_stay_theirs_in_other_plots(
         box = figure.legends[0].get_window_extent()
         assert box.y0 >= 0 and box.y1 <= height and box.x1 <= figure.bbox.width
         assert figure.axes[0].get_window_extent().x1 < box.x0, "the legend lies over the plot"
+
+
+def test_long_names_leave_the_axes_their_room(drawn: list) -> None:
+    """A name takes several lines of the legend, whole, and the axes are as wide as beside short names."""
+    labels = [f"{number}_{'a_long_name_of_a_tracker' * 3}"[:60] for number in range(6)]
+    for names in (labels, [f"tracker {number}" for number in range(6)]):
+        plot_curves("success", [line(name, 0.5) for name in names], "lasot", "lasot", "AUC", Path("unused"))
+        drawn[-1].draw_without_rendering()
+    assert ["".join(text.split()) for text in legend(drawn[0])] == [f"{label}[50.0]" for label in labels]
+    long, short = (figure.axes[0].get_window_extent().width for figure in drawn)
+    assert long > 0.9 * short
+    box = drawn[0].legends[0].get_window_extent()
+    assert box.x1 <= drawn[0].bbox.width and drawn[0].axes[0].get_window_extent().x1 < box.x0
+
+
+def test_the_reliability_is_drawn_as_given(drawn: list) -> None:
+    scores, shares = np.array([-0.5, 0.2, 0.8]), np.array([0.0, 0.3, 1.0])
+    lines = [Line("known", scores, shares, 0.9), Line("silent", np.empty(0), None, None)]
+    plot_reliability(lines, "lasot", Path("unused"))
+    axes = drawn[0].axes[0]
+    known, silent = axes.get_lines()[:2]
+    assert known.get_xydata().tolist() == np.column_stack([scores, shares]).tolist() and not len(silent.get_xdata())
+    assert axes.get_xlim() == (-0.5, 1) and legend(drawn[0]) == ["known [90.0]", "silent [no score]"]
 
 
 def test_neighbours_differ_in_lightness_or_dash_not_in_hue_alone() -> None:

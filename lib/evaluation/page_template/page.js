@@ -79,7 +79,7 @@ function table(caption, columns, rows, order) {
     body.append(...lines.map((line) => line.element));
   }
   sort();
-  const whole = make("table", {}, make("caption", {}, caption), make("thead", {}, make("tr", {}, ...heads)), body);
+  const whole = make("table", {}, make("caption", {}, make("span", {}, caption)), make("thead", {}, make("tr", {}, ...heads)), body);
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, whole);
 }
 
@@ -91,42 +91,96 @@ function styled(element, number) {
   return element;
 }
 
-function curveFigure(kind, curve, trackers, scores, protocol) {
-  const [name, axis] = KINDS[kind];
+// Axes for shares from 0 to 1 over `start` to `end`: the picture, and where a point of them lies in it.
+function axesFigure(start, end, axis, spoken) {
   const [left, top, width, height] = [38, 8, 340, 250];
-  const end = curve.thresholds[curve.thresholds.length - 1];
-  const x = (value) => left + (value / end) * width;
+  const x = (value) => left + ((value - start) / (end - start)) * width;
   const y = (value) => top + (1 - value) * height;
-  const spoken = `${name} curves by protocol ${protocol}`;
   const svg = shape("svg", { viewBox: "0 0 396 300", role: "img", "aria-label": spoken });
   for (let step = 0; step <= 5; step += 1) {
     const share = step / 5;
-    const [over, up] = [x(share * end), y(share)];
+    const value = start + share * (end - start);
+    const [over, up] = [x(value), y(share)];
     svg.append(
       shape("path", { class: "grid", d: `M${left} ${up}H${left + width}M${over} ${top}V${top + height}` }),
       shape("text", { x: left - 5, y: up + 4, "text-anchor": "end" }, share.toFixed(1)),
-      shape("text", { x: over, y: top + height + 15, "text-anchor": "middle" }, String(+(share * end).toFixed(2))),
+      shape("text", { x: over, y: top + height + 15, "text-anchor": "middle" }, String(+value.toFixed(2))),
     );
   }
   svg.append(shape("text", { x: left + width / 2, y: top + height + 32, "text-anchor": "middle" }, axis));
+  const path = (points) => "M" + points.map(([a, b]) => `${x(a).toFixed(2)} ${y(b).toFixed(2)}`).join("L");
+  return { svg, path };
+}
+
+const curveLine = (path, number, label) =>
+  styled(shape("path", { class: "line", d: path }, shape("title", {}, label)), number);
+
+function keyEntry(number, words) {
+  const sample = styled(shape("path", { class: "line", d: "M0 6H40" }), number);
+  return make("li", {}, shape("svg", { viewBox: "0 0 40 12", "aria-hidden": "true" }, sample), make("span", {}, words));
+}
+
+function curveFigure(kind, curve, trackers, scores, protocol) {
+  const [name, axis] = KINDS[kind];
+  const end = curve.thresholds[curve.thresholds.length - 1];
+  const { svg, path } = axesFigure(0, end, axis, `${name} curves by protocol ${protocol}`);
   const known = [];  // trackers without a curve are in the key too, which says so
   curve.lines.forEach((shares, number) => {
     known.push([number, shares ? scores[number][curve.score] : null]);
     if (!shares) return;
-    const points = shares.map((share, place) => `${x(curve.thresholds[place]).toFixed(2)} ${y(share).toFixed(2)}`);
-    const title = shape("title", {}, trackers[number].label);
-    const path = shape("path", { class: "line", d: "M" + points.join("L") }, title);
-    svg.append(styled(path, number));
+    const points = shares.map((share, place) => [curve.thresholds[place], share]);
+    svg.append(curveLine(path(points), number, trackers[number].label));
   });
   known.sort((a, b) => (b[1]?.mean ?? -1) - (a[1]?.mean ?? -1));
   const key = known.map(([number, score]) => {
-    const sample = styled(shape("path", { class: "line", d: "M0 6H40" }), number);
     const text = isNumber(score?.mean) ? percent(score.mean) : "no score";
-    const look = shape("svg", { viewBox: "0 0 40 12", "aria-hidden": "true" }, sample);
-    return make("li", {}, look, `${trackers[number].label} [${text}]`);
+    return keyEntry(number, `${trackers[number].label} [${text}]`);
   });
   const caption = `${name}, share of frames; [${curve.score}] in percent by protocol ${protocol}`;
   return make("figure", {}, make("figcaption", {}, caption), svg, make("ul", { class: "key" }, ...key));
+}
+
+// Frames in bins by the tracker's own score: how many of a bin are on the target.
+function reliabilityFigure(trackers, confidence) {
+  const of = trackers.map((tracker) => confidence[tracker.label]);
+  const scores = of.flatMap((found) => found.reliability?.scores ?? []);
+  const [start, end] = [Math.min(0, ...scores), Math.max(1, ...scores)];
+  const { svg, path } = axesFigure(start, end, "mean score of a bin of frames", "reliability of the score");
+  svg.append(shape("path", { class: "grid", d: path([[0, 0], [1, 1]]) }));
+  of.forEach((found, number) => {
+    if (!found.reliability) return;
+    const points = found.reliability.scores.map((score, place) => [score, found.reliability.shares[place]]);
+    svg.append(curveLine(path(points), number, trackers[number].label));
+  });
+  const key = of.map((found, number) => {
+    const text = isNumber(found.auroc) ? percent(found.auroc) : "no score";
+    return keyEntry(number, `${trackers[number].label} [${text}]`);
+  });
+  const caption = "reliability: share of frames on the target by their score; [AUROC] in percent";
+  return make("figure", {}, make("figcaption", {}, caption), svg, make("ul", { class: "key" }, ...key));
+}
+
+const isFound = (found) => found && !found.missing;
+
+function confidenceTable(comparison, order) {
+  const columns = [{ name: "tracker" }, ...["AUROC", "on target", "absent", "lost_below", "lost found", "false alarms"]
+    .map((name) => ({ name, number: true })), { name: "threshold between" }];
+  const rows = comparison.trackers.map((tracker) => {
+    const found = comparison.confidence[tracker.label];
+    const known = isFound(found);
+    const threshold = known ? found.for_absent ?? found.for_lost : null;
+    const between = found.for_absent ? "absent frames and those on the target" : "overlap above 0.5 and the rest";
+    const words = known ? (threshold ? between : "all frames are of one kind") : found.missing;
+    return [
+      { text: tracker.label, value: tracker.label, small: known ? `${found.frames} frames` : null },
+      plainCell(known ? found.auroc : null), plainCell(known ? found.on_target / found.frames : null),
+      plainCell(known ? found.absent / found.frames : null),
+      { text: threshold ? threshold.value.toPrecision(3) : "–", value: threshold?.value ?? null, number: true },
+      plainCell(threshold?.found), plainCell(threshold?.false_alarms),
+      { text: words, value: words, wide: true, small: found.left_out || null },
+    ];
+  });
+  return table("confidence: percent of frames; lost_below is a score", columns, rows, order);
 }
 
 const boxShape = (kind, box) => shape("rect", { class: kind, x: box[0], y: box[1], width: box[2], height: box[3] });
@@ -250,7 +304,8 @@ function runDetails(comparison) {
 
 function benchmark(comparison, place) {
   const content = make("div");
-  const orders = { scores: { ascending: false }, sequences: { column: "sequence", ascending: true }, attributes: {} };
+  const orders = { scores: { ascending: false }, sequences: { column: "sequence", ascending: true }, attributes: {},
+    confidence: {} };
   const protocolSelect = make("select", { id: `protocol-${place}`, onchange: () => draw() },
     ...comparison.protocols.map((name) => make("option", { value: name }, name)));
   const scoreSelect = make("select", { id: `score-${place}`, onchange: () => draw() });
@@ -267,6 +322,13 @@ function benchmark(comparison, place) {
     if (curves.length) {
       parts.push(make("h3", {}, "Curves"), make("div", { class: "curves" }, ...curves.map(([kind, curve]) =>
         curveFigure(kind, curve, comparison.trackers, view.scores, protocol))));
+    }
+    const confident = Object.values(comparison.confidence);
+    if (confident.length) {
+      parts.push(make("h3", {}, "Confidence"), confidenceTable(comparison, orders.confidence));
+      if (confident.some(isFound)) {
+        parts.push(make("div", { class: "curves" }, reliabilityFigure(comparison.trackers, comparison.confidence)));
+      }
     }
     if (wanted && comparison.attributes.length) {
       const details = comparison.attributes.map((entry) => `${entry.words}, ${entry.count} sequences`);

@@ -115,6 +115,6 @@ class DINOv2(nn.Module):
 
 
 def dinov2_as_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv2's weights under timm's names: the layers of SwiGLU are ``fc1`` and ``fc2`` there, not ``w12`` and ``w3``."""
+    """DINOv2's weights under timm's names: SwiGLU's layers are ``fc1`` and ``fc2`` there, not ``w12`` and ``w3``."""
     ours = {"w12": "fc1", "w3": "fc2"}
     return {re.sub(r"(?<=\.mlp\.)(w12|w3)(?=\.)", lambda m: ours[m[0]], name): v for name, v in weights.items()}

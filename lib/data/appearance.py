@@ -1,0 +1,221 @@
+"""The random changes of how a training pair looks: color, blur and resolution. All are off unless a recipe asks."""
+
+from __future__ import annotations
+
+import math
+from collections import abc
+from typing import Annotated, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image, ImageFilter
+from pydantic import AfterValidator, Field, NonNegativeFloat
+
+from lib.config.schema import Section
+from lib.data.augment import to_grayscale
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
+
+SOLARIZE_THRESHOLD = 128
+BLUR_RADII = (0.1, 2.0)
+
+
+def _ascending(span: tuple[float, float]) -> tuple[float, float]:
+    if not 1 <= span[0] <= span[1]:
+        raise ValueError("should be two numbers from 1 on, the smaller first, such as [12, 48]")
+    return span
+
+
+Span = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
+class ColorJitterConfig(Section):
+    """Color jitter as torchvision's ``ColorJitter`` has it: each factor is uniform in 1 - value to 1 + value.
+
+    ``joint`` gives template and search the same factors in the same order; otherwise each has its own.
+    """
+
+    brightness: Strength = 0.0
+    contrast: Strength = 0.0
+    saturation: Strength = 0.0
+    joint: bool = False
+
+
+class ReducedResolutionConfig(Section):
+    """A share of the crops is shrunk and enlarged again, each by itself, as a small target in its frame looks.
+
+    The target's size sqrt(w * h) is drawn from ``target``, in crop pixels; a crop with a smaller target stays as it is.
+    """
+
+    share: Probability = 0.0
+    target: Span = (12.0, 48.0)
+
+
+class MotionBlurConfig(Section):
+    """A share of the crops is blurred, each by itself, along a line of any direction; ``length`` in crop pixels."""
+
+    share: Probability = 0.0
+    length: Span = (3.0, 15.0)
+
+
+class AugmentConfig(Section):
+    """How the crops of a pair are varied beside the flips, the grayscale and the brightness of ``DataConfig``.
+
+    * ``color``: brightness, contrast and saturation.
+    * ``channels``: each channel of each crop is multiplied by a factor of its own, uniform in 1 - value to 1 + value.
+    * ``three``: probability that the pair, both crops alike, is made gray, solarized or blurred (DeiT III, LoRAT).
+    * ``motion_blur``, ``reduced_resolution``: see there.
+    * ``still_aspect``: where both crops show one image, the search crop is stretched: the ratio of its axes is the
+      exponential of a number uniform in -value to value.
+    """
+
+    color: ColorJitterConfig = ColorJitterConfig()
+    channels: Strength = 0.0
+    three: Probability = 0.0
+    motion_blur: MotionBlurConfig = MotionBlurConfig()
+    reduced_resolution: ReducedResolutionConfig = ReducedResolutionConfig()
+    still_aspect: NonNegativeFloat = 0.0
+
+
+class ColorFactors(NamedTuple):
+    """What is drawn of a color jitter: the factor of each change, and their order (numbers 0 to 2 of the three)."""
+
+    brightness: float
+    contrast: float
+    saturation: float
+    order: tuple[int, ...]
+
+
+def vary_pair(
+    crops: abc.Sequence[np.ndarray], target_sizes: abc.Sequence[float], config: AugmentConfig, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The crops of a pair as ``config`` varies them: uint8 RGB ``[S, S, 3]`` each, contiguous.
+
+    ``target_sizes`` are the targets' sqrt(w * h) in crop pixels. A part that is off draws no number, and crops that
+    nothing changes are returned as they are.
+    """
+    varied = _vary_colors(crops, config, rng)
+    blur, resolution = config.motion_blur, config.reduced_resolution
+    for place, size in enumerate(target_sizes):
+        if blur.share and rng.random() < blur.share:
+            varied[place] = blur_along_line(varied[place], rng.uniform(*blur.length), rng.uniform(0, math.pi))
+        if resolution.share and rng.random() < resolution.share:
+            varied[place] = reduce_resolution(varied[place], rng.uniform(*resolution.target) / size)
+    if config.three and rng.random() < config.three:
+        change = (to_grayscale, solarize, _drawn_blur(rng))[rng.integers(3)]
+        varied = [change(crop) for crop in varied]
+    return varied
+
+
+def jitter_colors(image: np.ndarray, factors: ColorFactors) -> np.ndarray:
+    """Brightness, contrast and saturation of a float32 RGB image ``[H, W, 3]`` of values up to 255, in place.
+
+    As torchvision's ``adjust_brightness``, ``adjust_contrast`` and ``adjust_saturation`` of float images: the factor
+    mixes the image with black, with the mean of its gray picture, and with its gray picture; clamped each time.
+    """
+    for number in factors.order:
+        factor = factors[number]
+        if factor == 1:
+            continue
+        if number == 0:
+            image *= np.float32(factor)
+        else:
+            gray = cv2.transform(image, _GRAY)
+            if number == 1:
+                image *= np.float32(factor)
+                image += np.float32((1 - factor) * cv2.mean(gray)[0])
+            else:
+                image *= np.float32(factor)
+                gray *= np.float32(1 - factor)
+                image += gray[:, :, None]
+        np.clip(image, 0, 255, out=image)
+    return image
+
+
+def blur_along_line(image: np.ndarray, length: float, angle: float) -> np.ndarray:
+    """The mean of the uint8 image along a line of ``length`` pixels, ``angle`` in radians; its middle stays where it
+    was. The border is repeated outside."""
+    return cv2.filter2D(image, -1, line_kernel(length, angle), borderType=cv2.BORDER_REPLICATE)
+
+
+def line_kernel(length: float, angle: float) -> np.ndarray:
+    """float32 weights of sum 1, point-symmetric, of a line through the middle: points along it, each shared among the
+    four pixels around it as in bilinear interpolation."""
+    reach = math.ceil(length / 2)
+    along = ((np.arange(8 * reach) + 0.5) / (8 * reach) - 0.5) * length
+    x, y = along * math.cos(angle) + reach, along * math.sin(angle) + reach
+    kernel = np.zeros((2 * reach + 2, 2 * reach + 2))
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    for right, down in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        np.add.at(kernel, (top + down, left + right), (1 - abs(left + right - x)) * (1 - abs(top + down - y)))
+    return (kernel[:-1, :-1] / len(along)).astype(np.float32)
+
+
+def reduce_resolution(image: np.ndarray, scale: float) -> np.ndarray:
+    """The uint8 image shrunk to ``scale`` of its side by means of pixels, and enlarged again bilinearly; as it is for
+    1 or more."""
+    height, width = image.shape[:2]
+    small = max(1, round(width * scale)), max(1, round(height * scale))
+    if scale >= 1 or small == (width, height):
+        return image
+    return cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height))
+
+
+def solarize(image: np.ndarray) -> np.ndarray:
+    """The uint8 image with values from 128 on inverted."""
+    return np.where(image < SOLARIZE_THRESHOLD, image, 255 - image)
+
+
+def stretch(image: np.ndarray, ratio: float) -> np.ndarray:
+    """The uint8 image's middle, enlarged by ``ratio`` along x, or by 1 / ``ratio`` along y if that is below 1, so that
+    its width to height has changed by ``ratio``; of the same size. With a ratio of 1 it is the image itself."""
+    if ratio == 1:
+        return image
+    height, width = image.shape[:2]
+    x, y = max(ratio, 1.0), max(1 / ratio, 1.0)
+    # A pixel's middle at u + 0.5 comes from the middle of the image plus its distance from there over the factor.
+    to_image = np.array([[1 / x, 0, (width - 1) / 2 * (1 - 1 / x)], [0, 1 / y, (height - 1) / 2 * (1 - 1 / y)]])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, to_image, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE)
+
+
+def stretch_box(box_xywh: np.ndarray, ratio: float, size: int) -> np.ndarray:
+    """Where a box is after ``stretch``, in fractions of the crop; its middle lies at (size - 1) / 2 as
+    ``lib.geometry.crop.box_to_crop`` counts."""
+    factors = np.array((max(ratio, 1.0), max(1 / ratio, 1.0)), dtype=box_xywh.dtype)
+    middle = (size - 1) / 2 / size
+    return np.concatenate((middle + (box_xywh[:2] - middle) * factors, box_xywh[2:] * factors)).astype(box_xywh.dtype)
+
+
+# Weights of torchvision's rgb_to_grayscale.
+_GRAY = np.array([[0.2989, 0.587, 0.114]], dtype=np.float32)
+
+
+def _vary_colors(crops: abc.Sequence[np.ndarray], config: AugmentConfig, rng: np.random.Generator) -> list[np.ndarray]:
+    color = config.color
+    jittered = bool(color.brightness or color.contrast or color.saturation)
+    if not (jittered or config.channels):
+        return list(crops)
+    factors = _draw_factors(color, rng) if jittered and color.joint else None
+    varied = []
+    for crop in crops:
+        image = crop.astype(np.float32)
+        if config.channels:
+            image *= rng.uniform(1 - config.channels, 1 + config.channels, 3).astype(np.float32)
+            np.clip(image, 0, 255, out=image)
+        if jittered:
+            image = jitter_colors(image, factors or _draw_factors(color, rng))
+        varied.append(image.astype(np.uint8))  # cut off, as LoRAT and torchvision make integers of values
+    return varied
+
+
+def _draw_factors(config: ColorJitterConfig, rng: np.random.Generator) -> ColorFactors:
+    order = tuple(rng.permutation(3).tolist())
+    spans = (config.brightness, config.contrast, config.saturation)
+    return ColorFactors(*(rng.uniform(1 - span, 1 + span) for span in spans), order)
+
+
+def _drawn_blur(rng: np.random.Generator) -> abc.Callable[[np.ndarray], np.ndarray]:
+    radius = rng.uniform(*BLUR_RADII)
+    return lambda image: np.array(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
