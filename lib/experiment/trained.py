@@ -52,7 +52,7 @@ def evaluate_checkpoints(
     readable = read_chosen(paths, benchmark, names)
     device = device_in_turn(device)
     if not checkpoints:
-        checkpoints = [_last_checkpoint(paths.output / load_experiment(config, overrides, run).name)]
+        checkpoints = [last_checkpoint(paths.output / load_experiment(config, overrides, run).name)]
     # A mistake in the last of them is reported before the first is tracked, and not by every process.
     values = zip(sweep.values, sweep.overrides(), strict=True) if sweep else [("", None)]
     cases = [
@@ -115,7 +115,8 @@ def results_folder(
     )
 
 
-def _last_checkpoint(run: Path) -> Path:
+def last_checkpoint(run: Path) -> Path:
+    """The newest weights of a run; ``ValueError`` without any."""
     path = run / "checkpoints" / "last.pth"
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint; train the experiment first, or name another with --checkpoint")
