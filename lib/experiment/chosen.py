@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 
 from lib.config.paths import Paths
-from lib.experiment.build import build_network, experiment_of_checkpoint, load_experiment, run_folder
-from lib.experiment.trained import last_checkpoint
+from lib.experiment.build import build_network, default_checkpoint, experiment_of_checkpoint, load_experiment
 from lib.inference.eager import TorchNetwork
 from lib.runtime.process import find_device
 
@@ -22,12 +21,12 @@ def build_chosen(
     threads: int | None = None,
     overrides: Sequence[str] = (),
 ) -> TorchNetwork:
-    """The network of ``config`` (without it, the checkpoint's own) with the weights of ``checkpoint`` (without it, of
-    the experiment's run). Raises ``ConfigError`` and ``CheckpointError``."""
+    """The network of ``config`` (without it, the checkpoint's own) with the weights of ``checkpoint`` (without it, those
+    of ``default_checkpoint``). Raises ``ConfigError`` and ``CheckpointError``."""
     if threads:
         torch.set_num_threads(threads)
     device = str(find_device(device))
     if config is None and checkpoint is not None:
         return build_network(experiment_of_checkpoint(checkpoint, overrides), checkpoint, device)
     experiment = load_experiment(config or "lite", overrides)
-    return build_network(experiment, checkpoint or last_checkpoint(run_folder(experiment, paths)), device)
+    return build_network(experiment, checkpoint or default_checkpoint(experiment, paths), device)

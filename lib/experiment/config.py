@@ -79,10 +79,13 @@ class ExperimentConfig(Section):
     """One experiment. ``name`` is the file's unless the file says otherwise; its output lies under that name.
 
     The crops of ``template`` and ``search`` serve training and tracking alike, and the head's grid follows from them.
+    ``weights``: a file of the folder ``pretrained_models`` with the trained network, for every use that names no
+    checkpoint; the project has it for ``lite`` alone.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(default=42, ge=0, lt=2**31)
+    weights: str | None = None
     model: ModelConfig
     template: CropConfig
     search: CropConfig

@@ -40,6 +40,7 @@ VICTIMS = {
 }
 # Python starts it anew, and the kernel does not choose a process that takes so little.
 SPARED = b"resource_tracker"
+FORKED_WITHOUT_EXEC = 0x40  # PF_FORKNOEXEC of the kernel, in /proc/PID/stat
 
 
 class Job(NamedTuple):
@@ -250,8 +251,8 @@ class Torture:
         if kill.victim == "child":
             chosen = []
             while not chosen and process.poll() is None:
-                others = (number for number, line in _processes(place).items() if SPARED not in line)
-                chosen = sorted(number for number in others if number != process.pid)
+                others = _processes(place).items()
+                chosen = sorted(n for n, line in others if n != process.pid and not _is_spared(n, line))
                 time.sleep(0.02)
             chosen = chosen[int(kill.share * len(chosen)) :][:1]
         for number in chosen:
@@ -265,6 +266,18 @@ class Torture:
         place = self.folder / uuid4().hex[:12]
         (place / "tmp").mkdir(parents=True)
         return place
+
+
+def _is_spared(number: int, line: bytes) -> bool:
+    """Whether it is Python's resource tracker, or may become it: a process that has not begun its program yet shows its
+    parent's command line. Those of a fork server never begin another."""
+    if b"forkserver" in line:
+        return False
+    try:
+        flags = int(Path("/proc", str(number), "stat").read_text().rpartition(")")[2].split()[6])
+    except OSError:  # it has ended
+        return True
+    return SPARED in line or bool(flags & FORKED_WITHOUT_EXEC)
 
 
 def _log(place: Path) -> str:
