@@ -21,8 +21,8 @@ def build_chosen(
     threads: int | None = None,
     overrides: Sequence[str] = (),
 ) -> TorchNetwork:
-    """The network of ``config`` (without it, the checkpoint's own) with the weights of ``checkpoint`` (without it, those
-    of ``default_checkpoint``). Raises ``ConfigError`` and ``CheckpointError``."""
+    """The network of ``config`` (without it, the checkpoint's own) with the weights of ``checkpoint`` (without it,
+    those of ``default_checkpoint``). Raises ``ConfigError`` and ``CheckpointError``."""
     if threads:
         torch.set_num_threads(threads)
     device = str(find_device(device))
