@@ -439,7 +439,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"--host {host}: no address of this machine ({error.strerror})") from error
     except OSError as error:
         remedy = "name another with --port, or 0 for a free one"
-        raise ValueError(f"--host {host} --port {port}: {error.strerror}; {remedy}") from error
+        raise ValueError(f"--host {host} --port {port}: {os.strerror(error.errno or 0)}; {remedy}") from error
 
 
 def _has_screen() -> bool:

@@ -108,7 +108,7 @@ async function show(opened) {
   [targets, chosen, rows] = [[], -1, []];
   const frame = $("frame").style;
   frame.aspectRatio = `${video.width} / ${video.height}`;
-  frame.width = `calc(min(64vh, ${Math.max(video.height, 480)}px) * ${video.width / video.height})`;
+  frame.width = `calc(64vh * ${video.width / video.height})`;
   const image = new Image();
   image.src = api("first.jpg");
   await image.decode();
