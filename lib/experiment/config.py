@@ -18,7 +18,6 @@ from lib.data.pairs import DataConfig
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
-from lib.losses.objective import ObjectiveConfig
 from lib.losses.registry import OBJECTIVES, AnyObjectiveConfig
 from lib.models.registry import FAMILIES, ModelConfig
 from lib.training.trainer import TrainConfig
@@ -67,7 +66,7 @@ def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
     raise min(errors, key=ValidationError.error_count)
 
 
-def _keys_of_this_head(value: Any, section: type[ObjectiveConfig]) -> Any:
+def _keys_of_this_head(value: Any, section: type[Section]) -> Any:
     """Without the keys that an earlier version resolved for other heads."""
     if not isinstance(value, dict) or not value.keys() >= _KEYS_OF_ALL_HEADS.keys():
         return value
