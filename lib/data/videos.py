@@ -17,7 +17,7 @@ import cv2
 
 from lib.data.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
-from lib.runtime.files import utf8_name
+from lib.data.video import VideoReader
 from lib.runtime.locks import take_lock
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -44,7 +44,7 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
     The folder's name tells the video's path and ``stamp`` (size and time of change), so a video that was replaced is
     unpacked anew. It gets that name when all frames are in it: what an earlier process left half done is never used,
     and removed. Frames are turned as the video says, like an image by its EXIF data. Raises ``ValueError`` in one line
-    for a video that OpenCV cannot read, and for a cache that cannot be written.
+    for a video that cannot be read, and for a cache that cannot be written.
     """
     about = f"{os.path.abspath(video)}\0{stamp}".encode("utf-8", "surrogateescape")
     folder = cache.absolute() / FOLDER / f"{video.stem}-{hashlib.sha256(about).hexdigest()[:16]}"
@@ -58,29 +58,9 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
             f"{video}: its frames cannot be kept in {folder.parent} ({error.strerror or error}); make room or set "
             "another cache folder: cache in paths.yaml or the environment variable TRACKING_CACHE"
         ) from error
-    announced = _announced(video)
-    shortfall = ""
-    if count < announced:
-        shortfall = (
-            f"{video}: its header states {announced} frames, {count} could be read; if it is damaged there, copy or "
-            "convert it again"
-        )
+    with VideoReader(video) as reader:
+        shortfall = reader.shortfall_of(count)
     return FrameFiles(folder, NumberedNames(PATTERN, 1, count)), shortfall
-
-
-def _announced(video: Path) -> int:
-    """How many frames the header states, 0 if it does not."""
-    capture = open_video(video)
-    try:
-        return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-    finally:
-        capture.release()
-
-
-def open_video(video: Path) -> cv2.VideoCapture:
-    """A video to read, which has no frame if it is none; whatever bytes its name is made of."""
-    with utf8_name(video) as name:
-        return cv2.VideoCapture(name)
 
 
 def _unpack(video: Path, folder: Path) -> None:
@@ -128,20 +108,10 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def _write_frames(video: Path, folder: Path) -> None:
-    announced = _announced(video)
-    capture = open_video(video)
-    try:
-        logger.info("%s: its frames (about %d) are unpacked, once, into %s", video, announced, folder.parent)
-        count = 0
-        found, frame = capture.read()
-        while found:
-            count += 1
-            jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+    with VideoReader(video) as reader:
+        logger.info("%s: its frames (about %d) are unpacked, once, into %s", video, reader.length or 0, folder.parent)
+        for count, frame in enumerate(reader, start=1):
+            jpeg = cv2.imencode(".jpg", frame.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
             (folder / (PATTERN % count)).write_bytes(jpeg.tobytes())
             if count % _SAY_EVERY == 0:
-                logger.info("%s: %d of about %d frames", video, count, announced)
-            found, frame = capture.read()
-    finally:
-        capture.release()
-    if count == 0:
-        raise ValueError(f"{video}: no frame can be read; is it a video that OpenCV's codecs know?")
+                logger.info("%s: %d of about %d frames", video, count, reader.length or 0)

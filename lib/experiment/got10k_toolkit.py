@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from lib.data.images import read_image
-from lib.inference.tracker import Tracker, follow
+from lib.inference.follow import TargetSpec, follow
+from lib.inference.tracker import Tracker
 
 
 class Got10kTracker:
@@ -44,8 +45,8 @@ class Got10kTracker:
         """
         boxes, seconds = np.zeros((len(img_files), 4)), np.zeros(len(img_files))
         images = (read_image(Path(file)) for file in img_files)
-        for step in follow(images, [box], self._tracker.network):
-            boxes[step.number], seconds[step.number] = step.results[0].box, step.seconds
+        for step in follow(images, [TargetSpec("target", box)], self._tracker.network):
+            boxes[step.number], seconds[step.number] = step.results["target"].box, step.seconds
             if visualize:
                 _show(step.image, boxes[step.number])
         return boxes, seconds

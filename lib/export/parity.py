@@ -13,10 +13,11 @@ import numpy as np
 from lib.data.scene import PATTERNS, Frame, render
 from lib.export.record import ExportError, ExportPrecision, ParitySummary
 from lib.geometry.crop import padding_value
+from lib.inference.follow import TargetSpec, follow
 from lib.inference.network import Found, Network
 from lib.inference.settings import TrackSettings
 from lib.inference.target import Target, begin, look
-from lib.inference.tracker import TrackResult, follow
+from lib.inference.tracker import TrackResult
 
 PIXELS = 0.05  # the largest difference of a box in fp32
 SAME_CELL, OVERLAP = 0.98, 0.97  # share of the sequence's crops, and median IoU there, in reduced precisions
@@ -191,7 +192,8 @@ def _scene(seed: int) -> tuple[Frame, ...]:
 def _tracked(network: Network) -> list[TrackResult]:
     """The sequence as ``network`` tracks it, without its first frame."""
     scene = _scene(_SCENES[0])
-    return [step.results[0] for step in follow((frame.image for frame in scene), [scene[0].box], network)][1:]
+    steps = follow((frame.image for frame in scene), [TargetSpec("target", scene[0].box)], network)
+    return [step.results["target"] for step in steps][1:]
 
 
 def _others(settings: TrackSettings) -> list[_Case]:

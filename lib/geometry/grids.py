@@ -1,4 +1,5 @@
-"""Maps over an n x n grid of cells laid on a crop, index ``[row, column]``: Hann window, heat map, template mask."""
+"""Maps over an n x n grid of cells laid on a crop, index ``[row, column]``: Hann window, heat map, template mask
+and coverage."""
 
 from __future__ import annotations
 
@@ -66,3 +67,15 @@ def template_mask(boxes_xywh: Tensor, n: int) -> Tensor:
     cells = torch.arange(n, device=boxes.device)[:, None]
     covered = (cells >= first) & (cells < end)
     return (covered[:, :, None, 1] & covered[:, None, :, 0]).flatten(1)
+
+
+def cell_coverage(boxes_xywh: Tensor, n: int) -> Tensor:
+    """The share of each cell that a box covers: float32 ``[B, n * n]`` in [0, 1], row-major, from fractions ``[B, 4]``.
+
+    A box lies on what of it is within the crop; one without area there covers nothing.
+    """
+    boxes = boxes_xywh.float() * n
+    first, end = boxes[:, None, :2], (boxes[:, :2] + boxes[:, 2:])[:, None]
+    cells = torch.arange(n, device=boxes.device)[:, None]
+    covered = (torch.minimum(end, cells + 1) - torch.maximum(first, cells)).clamp(0, 1)
+    return (covered[:, :, None, 1] * covered[:, None, :, 0]).flatten(1)

@@ -68,7 +68,7 @@ def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
     ``lib.data.images.ImageError`` for a damaged image.
     """
     _check_image(image)
-    checked = _checked_box(box, image.shape)
+    checked = checked_box(box, image.shape)
     crop = settings.template
     view = look(image, Target(checked, _padding(image, crop)), crop)
     in_crop = box_to_crop if settings.tracker.template_box == "label" else _truncated
@@ -123,8 +123,8 @@ def _check_image(image: Image) -> None:
         raise ValueError(f"an image of {image.shape[1]} x {image.shape[0]} pixels holds no target")
 
 
-def _checked_box(box: Boxlike, image_shape: abc.Sequence[int]) -> np.ndarray:
-    """``box`` as float64 ``[4]``, its own copy."""
+def checked_box(box: Boxlike, image_shape: abc.Sequence[int]) -> np.ndarray:
+    """``box`` as float64 ``[4]``, its own copy; ``ValueError`` as ``begin`` raises."""
     checked = np.array(box, dtype=np.float64)
     if checked.shape != (4,):
         raise ValueError(f"a first box is four numbers x, y, w, h, not an array of shape {list(checked.shape)}")

@@ -1,12 +1,12 @@
-"""One video: its targets' templates once, then look, find and place for every frame."""
+"""One target: its template once, then look, find and place for every frame."""
 
 from __future__ import annotations
 
 from collections import abc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +21,12 @@ class TrackResult:
 
     ``box`` float64 ``[4]`` xywh in image pixels; ``score``, higher is surer, before the Hann window. ``view`` is the
     crop that the network saw; ``found`` its answers to the whole batch, of which ``row`` is this target's. The first
-    frame of ``follow`` has neither.
+    frame of ``follow`` has neither. ``lost``: the score is too low for the target to be there.
     """
 
     box: np.ndarray
     score: float
+    lost: bool = False
     view: View | None = None
     found: Found | None = None
     row: int = 0
@@ -79,7 +80,10 @@ class Tracker:
 
         Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image.
         """
-        (self._target,), self.state, self.network_seconds = _start(self.network, image, [box])
+        first = begin(image, box, self.network.settings)
+        started = perf_counter()
+        self.state = self.network.encode(first.view.pixels[None], first.box[None])
+        self._target, self.network_seconds = first.target, perf_counter() - started
 
     def update(self, image: Image) -> TrackResult:
         """The target's box in the next ``image`` (RGB uint8 ``[H, W, 3]``).
@@ -87,62 +91,15 @@ class Tracker:
         Raises ``ValueError`` for another kind of image and where the network answers NaN.
         """
         assert self._target is not None, "update() before init()"
-        (result,), self.network_seconds = _advance(self.network, image, [self._target], self.state)
+        (result,), self.network_seconds = advance(self.network, image, [self._target], self.state)
         self._target = self._target._replace(box=result.box.copy())
         return result
 
 
-class Step(NamedTuple):
-    """A tracked frame: its ``number``, from 0, the ``image`` and a result for each target. ``seconds`` passed from the
-    image to the results, ``network_seconds`` of them in the network. In the first frame the results are the given boxes
-    with score 1, and the network encodes the templates."""
-
-    number: int
-    image: np.ndarray
-    results: tuple[TrackResult, ...]
-    seconds: float
-    network_seconds: float
-
-
-def follow(frames: Iterable[np.ndarray], boxes: abc.Sequence[Boxlike], network: Network) -> Iterator[Step]:
-    """Follow several targets through one video, as one batch: a step for each of ``frames`` (RGB uint8 ``[H, W, 3]``).
-
-    ``boxes`` are the targets in the first frame, xywh in pixels; at most ``network.batch`` of them. Raises as
-    ``Tracker`` does, and ``ValueError`` for no target or too many.
-    """
-    if len(boxes) == 0 or (network.batch is not None and len(boxes) > network.batch):
-        most = "name one or more" if network.batch is None else f"this network takes 1 to {network.batch} at once"
-        raise ValueError(f"{len(boxes)} targets in a video; {most}")
-    targets: list[Target] = []
-    state: tuple[Any, ...] = ()
-    for number, image in enumerate(frames):
-        started = perf_counter()
-        if number == 0:
-            targets, state, network_seconds = _start(network, image, boxes)
-            results = [TrackResult(target.box.copy(), 1.0) for target in targets]
-        else:
-            results, network_seconds = _advance(network, image, targets, state)
-            targets = [
-                target._replace(box=result.box.copy()) for target, result in zip(targets, results, strict=True)
-            ]
-        yield Step(number, image, tuple(results), perf_counter() - started, network_seconds)
-
-
-def _start(
-    network: Network, image: Image, boxes: abc.Sequence[Boxlike]
-) -> tuple[list[Target], tuple[Any, ...], float]:
-    """Targets at these boxes of an image, the network's state of them, and the seconds it took for that."""
-    firsts = [begin(image, box, network.settings) for box in boxes]
-    crops, crop_boxes = np.stack([first.view.pixels for first in firsts]), np.stack([first.box for first in firsts])
-    started = perf_counter()
-    state = network.encode(crops, crop_boxes)
-    return [first.target for first in firsts], state, perf_counter() - started
-
-
-def _advance(
+def advance(
     network: Network, image: Image, targets: abc.Sequence[Target], state: tuple[Any, ...]
 ) -> tuple[list[TrackResult], float]:
-    """The targets in the next image, and the seconds of the network."""
+    """The targets of the first rows of ``state`` in the next image, and the seconds of the network."""
     settings = network.settings
     views = [look(image, target, settings.search) for target in targets]
     crops = np.stack([view.pixels for view in views]) if len(views) > 1 else views[0].pixels[None]
@@ -153,5 +110,5 @@ def _advance(
     for row, view in enumerate(views):
         score = float(found.scores[row])
         box = place(found.boxes[row], score, view, settings.tracker)
-        results.append(TrackResult(box, score, view, found, row))
+        results.append(TrackResult(box, score, view=view, found=found, row=row))
     return results, seconds

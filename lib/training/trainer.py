@@ -7,16 +7,18 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
+from timm.utils import ModelEmaV3
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from lib.config.paths import user_path
 from lib.config.schema import ConfigError, NamePattern, Section
 from lib.config.yaml12 import to_yaml
+from lib.data.batch import Batch
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
 from lib.models.released import load_file
 from lib.runtime.checkpoint import CheckpointError, load_weights
@@ -43,6 +45,10 @@ class TrainConfig(Section):
     * ``global_batch``: pairs in one optimiser step; ``group_batch``: pairs that BatchNorm statistics and loss
       denominators belong to. Gradients are averaged over groups, then clipped to the norm ``clip_norm``, or taken as
       they are where it is null (TransT).
+    * ``precision``: "bf16" and "fp16" run the network in autocast; the loss of "fp16" is scaled, and a step whose
+      gradient overflows is skipped, counted as ``overflows`` and followed by a smaller scale.
+    * ``ema``: decay of an exponential moving average of the weights, such as 0.9999; the average is validated, tested
+      and exported. Null: the weights themselves are.
     * ``frozen``: patterns of parameters that are not trained; each must fit the beginning of a name. BatchNorm layers
       whose parameters are frozen keep their statistics. The family's record may freeze more.
     * ``checkpoint_minutes``: time between checkpoints inside an epoch; ``keep``: how many of the epochs' stay.
@@ -59,6 +65,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig
     clip_norm: PositiveFloat | None
     precision: Precision = "fp32"
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     frozen: tuple[NamePattern, ...] = ()
     checkpoint_minutes: PositiveFloat = 20.0
     keep: PositiveInt = 3
@@ -126,6 +133,8 @@ class Trainer:
             raise ConfigError(f"train.schedule.warmup: {warmup} steps, but the run has {self.steps}; shorten it")
         self.actor = actor.to(process.device)
         self.optimizer = build_optimizer(actor.model, config.optimizer)
+        self.scaler = torch.amp.GradScaler(process.device.type, enabled=config.precision == "fp16")
+        self.average = None if config.ema is None else ModelEmaV3(actor.model, decay=config.ema)
         self.checkpoints = Checkpoints(self.output / "checkpoints", experiment, config.keep, resolve)
         self.step, self.epoch = 0, 0  # finished ones
         self._draws = Draws()
@@ -187,19 +196,33 @@ class Trainer:
                     self.epoch,
                     share=1 / self.layout.local_groups,
                     last=group == self.layout.local_groups - 1,
+                    scale=self.scaler.scale,
                 )
             groups.append((batch, result.loss))
             values.append(result.values)
-        norm = clip_grad_norm_(self.actor.parameters(), self.config.clip_norm or math.inf)  # inf multiplies by 1
-        check_finite(self.process, self.step, groups, norm)
         factor = rate_factor(self.config.schedule, self.step, self.steps_per_epoch, self.config.epochs)
         set_rates(self.optimizer, factor)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        overflows = self._step_optimizer(groups)
+        if self.scaler.is_enabled():
+            values[0]["overflows"] = torch.tensor(overflows if self.process.is_main else 0)
+        if self.average is not None:
+            self.average.update(self.actor.model)
         self.step += 1
         for batch, _ in groups:
             self._draws.add(batch)
         return values
+
+    def _step_optimizer(self, groups: list[tuple[Batch, Tensor]]) -> int:
+        """Moves the weights by the gradients that lie there; the number of overflows, for which nothing is moved."""
+        enlarged = self.scaler.is_enabled() and self.scaler.get_scale() > 1  # otherwise the gradient itself is at fault
+        self.scaler.unscale_(self.optimizer)
+        norm = clip_grad_norm_(self.actor.parameters(), self.config.clip_norm or math.inf)  # inf multiplies by 1
+        finite = check_finite(self.process, self.step, groups, norm, may_overflow=enlarged)
+        if finite:
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        return int(not finite)
 
     def _discard_groups(self, buffers: list[Tensor]) -> None:
         """Makes undone what the first groups of a step have done: gradients, and the buffers as they were before."""
@@ -214,8 +237,9 @@ class Trainer:
     @torch.no_grad()
     def _validate(self) -> None:
         """Losses on held-out pairs, in whole groups that are dealt to the processes in turn."""
-        self._replicas.broadcast_buffers()
-        self.actor.eval()
+        judged = self._judged()
+        self._replicas.broadcast_buffers(judged)
+        judged.eval()
         size, world = self.config.group_batch, self.process.world
         starts = [FIRST_VALIDATION_NUMBER + group * size for group in range(self.process.rank, self.val_groups, world)]
         supply = self._supply(self.val_pairs, [range(start, start + size) for start in starts])
@@ -223,10 +247,16 @@ class Trainer:
         for _ in range(0, self.val_groups, world):  # the same number of times in every process
             batch = supply.take()
             if batch is not None:
-                meter.add(self.actor(batch, self.epoch).values)
+                meter.add(judged(batch, self.epoch).values)
                 draws.add(batch)
         self._progress.validated(self.step, self.epoch + 1, meter.read(self.process))
         self._tell_draws("validation", draws)
+
+    def _judged(self) -> Actor:
+        """The actor whose network is validated: that of the averaged weights, if there are some."""
+        if self.average is None:
+            return self.actor
+        return Actor(self.average.module, self.actor.objective, self.actor.precision)
 
     def _tell_draws(self, part: Part, draws: Draws) -> None:
         """What the samples of a part of this epoch said of the data, in all processes."""
@@ -245,10 +275,14 @@ class Trainer:
         newest = None if self.overfit else self.checkpoints.newest()
         if newest is not None:
             path, state = newest
-            load_weights(self.actor.model, state["model"], path)
+            load_weights(self.actor.model, state["model" if self.average is None else "unaveraged"], path)
+            if self.average is not None:
+                load_weights(self.average.module, state["model"], path)
             try:
                 self.optimizer.load_state_dict(state["optimizer"])
-            except (KeyError, TypeError, ValueError) as error:
+                if self.scaler.is_enabled():
+                    self.scaler.load_state_dict(state["scaler"])
+            except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 raise CheckpointError(
                     f"{path}: its optimizer is not this run's ({error}); remove it, or train under another --name"
                 ) from error
@@ -265,6 +299,8 @@ class Trainer:
                 load_file(self.actor.model, path)
             except CheckpointError as error:
                 raise CheckpointError(f"train.init_from: {error}") from error
+            if self.average is not None:
+                self.average.set(self.actor.model)
             logger.info("weights from %s", path)
         steps = self.process.gather(self.step)
         if len(set(steps)) > 1:
@@ -311,13 +347,17 @@ class Trainer:
         if not self.process.is_main:
             return
         state = {
-            "model": self.actor.model.state_dict(),
+            "model": self._judged().model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
             "seed": self.seed,
             "processes": self.process.world,
         }
+        if self.average is not None:
+            state["unaveraged"] = self.actor.model.state_dict()
+        if self.scaler.is_enabled():
+            state["scaler"] = self.scaler.state_dict()
         if epoch_ended:
             self.checkpoints.save_epoch(state)
         else:

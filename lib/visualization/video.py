@@ -9,17 +9,13 @@ import cv2
 import numpy as np
 
 from lib.data.images import read_image
-from lib.runtime.files import utf8_name
+from lib.data.video import VideoWriter
 from lib.visualization.boxes import draw_boxes
 from lib.visualization.sheet import tile, write_png
 
 LEAST_WIDTH = 480  # smaller frames are enlarged by a whole factor, so that legends can be read
 SHEET_FRAMES = 12
 SHEET_COLUMNS = 4
-
-
-class VideoError(ValueError):
-    """A video that cannot be written; the message names the file and the remedy."""
 
 
 def overlay(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -30,29 +26,10 @@ def overlay(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], rate: float) -> None:
-    """Write uint8 RGB frames of one size as MPEG-4 (``.mp4``), ``rate`` frames a second; folders are made.
-
-    Raises ``VideoError`` where this OpenCV has no encoder for it or the file cannot be written.
-    """
-    assert path.name.isascii(), path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    writer, size = None, None
-    try:
+    """Write uint8 RGB frames of one size, ``rate`` frames a second, as ``lib.data.video.VideoWriter`` does."""
+    with VideoWriter(path, rate) as writer:
         for image in images:
-            if writer is None:
-                size = image.shape
-                with utf8_name(path.parent) as folder:
-                    name = f"{folder}/{path.name}"
-                    writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), rate, (size[1], size[0]))
-                if not writer.isOpened():
-                    raise VideoError(
-                        f"{path}: cannot write the video; is the folder writable, and has this OpenCV an mp4v encoder?"
-                    )
-            assert image.shape == size, f"frames of one size: {size}, then {image.shape}"
-            writer.write(np.ascontiguousarray(image[..., ::-1]))
-    finally:
-        if writer is not None:
-            writer.release()
+            writer.write(image)
 
 
 def write_overlay(
@@ -61,7 +38,8 @@ def write_overlay(
     """Boxes of one sequence on its frames: ``video`` (.mp4) with all of them, ``sheet`` (.png) with twelve.
 
     ``frames`` are image files; ``tracks`` holds an array ``[len(frames), 4]`` xywh in pixels under each label, the
-    ground truth first. Raises ``ImageError`` for a damaged frame and ``VideoError``; the sheet is written first.
+    ground truth first. Raises ``ImageError`` for a damaged frame and ``VideoError``.
+    The sheet is written first.
     """
     for label, boxes in tracks.items():
         assert boxes.shape == (len(frames), 4), f"{label}: boxes {boxes.shape} for {len(frames)} frames"

@@ -147,7 +147,8 @@ def test_the_twins_differ_in_what_their_families_differ_in():
     """Otherwise these tests would see less than they seem to."""
     experiments = {family: tiny(family) for family in TWINS}
     assert {family: experiment.model.head.kind for family, experiment in experiments.items()} == {
-        "grm": "center", "ostrack": "center", "simtrack": "corner", "stark_sv": "corner", "transt": "mlp",
+        "grm": "center", "lite": "center", "ostrack": "center", "simtrack": "corner", "stark_sv": "corner",
+        "transt": "mlp",
     }  # fmt: skip
     assert {experiment.test.tracker.window for experiment in experiments.values()} == {"multiply", "none", "blend"}
     assert {experiment.search.context for experiment in experiments.values()} == {"area", "perimeter"}

@@ -16,6 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 # Each family's page, and the experiment that its overrides belong to where a row names none.
 PAGES = {
     "grm": "grm_vitb",
+    "lite": "lite",
     "ostrack": "ostrack_vitb_256_ce",
     "simtrack": "simtrack_b16",
     "stark": "stark_sv_b16",

@@ -17,7 +17,8 @@ from lib.evaluation.benchmarks import read_benchmark
 from lib.experiment.build import build_model, build_tracker, load_experiment
 from lib.experiment.config import to_tree
 from lib.experiment.vot_toolkit import TrackerChoice, box_of_region, trackers_ini
-from lib.inference.tracker import Tracker, follow
+from lib.inference.follow import TargetSpec, follow
+from lib.inference.tracker import Tracker
 from lib.runtime.checkpoint import save_checkpoint
 
 PROGRAM = Path("tracking/vot.py")
@@ -135,8 +136,8 @@ def test_the_tracker_has_the_weights_and_the_values_of_its_benchmark(checkpoint,
     sequence = read_benchmark("got10k_val", toy_got10k, cache)[0]
 
     def boxes(tracker: Tracker) -> list[list[float]]:
-        steps = follow(map(read_image, sequence.frames), [sequence.boxes[0]], tracker.network)
-        return [step.results[0].box.tolist() for step in steps]
+        steps = follow(map(read_image, sequence.frames), [TargetSpec("a", sequence.boxes[0])], tracker.network)
+        return [step.results["a"].box.tolist() for step in steps]
 
     choice = TrackerChoice(checkpoint, dataset="vot22", device="cpu")
     plain = TrackerChoice(checkpoint, str(config), device="cpu")

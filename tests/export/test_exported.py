@@ -27,10 +27,11 @@ import sys
 sys.modules["torch"] = None  # an import of it fails
 import numpy as np
 from lib.export.exported import open_network
-from lib.inference.tracker import follow
+from lib.inference.follow import TargetSpec, follow
 data = np.load(sys.argv[2])
-steps = follow(data["images"], data["boxes"], open_network(sys.argv[1], threads=1))
-np.save(sys.argv[3], np.stack([[result.box for result in step.results] for step in steps]))
+targets = [TargetSpec(str(number), box) for number, box in enumerate(data["boxes"])]
+steps = follow(data["images"], targets, open_network(sys.argv[1], threads=1))
+np.save(sys.argv[3], np.stack([[result.box for result in step.results.values()] for step in steps]))
 """
 
 

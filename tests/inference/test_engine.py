@@ -18,7 +18,7 @@ from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine
-from lib.inference.tracker import Tracker, follow
+from lib.inference.tracker import Tracker
 from lib.inference.tracks import Failure, Track
 
 # In pixels of the image: what a batch may move a box by on the CPU in float32, over a whole sequence.
@@ -80,24 +80,6 @@ def test_a_batch_equals_a_tracker_within_the_bound(family, head, sequences):
         boxes, scores = alone(net, sequence)
         np.testing.assert_allclose(tracks[sequence.name].boxes, boxes, rtol=0, atol=BATCH_BOUND)
         np.testing.assert_allclose(tracks[sequence.name].scores, scores, rtol=0, atol=1e-4)
-
-
-def test_several_targets_of_a_video_equal_as_many_trackers(sequences):
-    net, sequence = network(), sequences[0]
-    boxes = [sequence.boxes[0], sequence.boxes[0] + [8, 4, 0, 0], sequence.boxes[0] + [-6, 2, 5, 3]]
-    frames = [read_image(frame) for frame in sequence.frames[:8]]
-    steps = list(follow(iter(frames), boxes, net))
-    assert [step.number for step in steps] == list(range(8))
-    for row, box in enumerate(boxes):
-        tracker = Tracker(net)
-        tracker.init(frames[0], box)
-        assert np.array_equal(steps[0].results[row].box, box)
-        for step, frame in zip(steps[1:], frames[1:], strict=True):
-            np.testing.assert_allclose(step.results[row].box, tracker.update(frame).box, rtol=0, atol=BATCH_BOUND)
-            assert step.image is frame
-            assert step.results[row].prediction.boxes.shape[0] == len(boxes)
-    with pytest.raises(ValueError, match="0 targets"):
-        next(follow(iter(frames), [], net))
 
 
 def test_rows_are_refilled_at_once_and_take_is_not_asked_again_after_none(sequences):

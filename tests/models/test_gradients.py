@@ -33,6 +33,11 @@ EXCEPTIONS = {
     "bias before BatchNorm": WithoutGradient(
         r"box_head\.conv[1-4]_\w+\.0\.bias", "all", "shifts a whole channel, whose mean BatchNorm takes off again"
     ),
+    "bias between linear layers": WithoutGradient(
+        r"backbone\.network\.blocks\.(2\.0\.bn2|3\.0\.bn3)\.bias",
+        "all",
+        "shifts the input of 1x1 convolutions alone, whose BatchNorm takes the mean off again",
+    ),
     "bias of a corner map": WithoutGradient(
         r"box_head\.conv5_(tl|br)\.bias", "all", "shifts the whole map; the softmax over it undoes that"
     ),

@@ -15,12 +15,11 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 from typing import NamedTuple
 from uuid import uuid4
 
-import cv2
-import numpy as np
 from miniatures import jpeg, moving_boxes, write_boxes, write_got10k
 from torture.content import snapshot
 from torture.table import Table
 from toy_experiment import write_experiment
+from video_files import encode
 
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
@@ -41,6 +40,7 @@ VICTIMS = {
 }
 # Python starts it anew, and the kernel does not choose a process that takes so little.
 SPARED = b"resource_tracker"
+FORKED_WITHOUT_EXEC = 0x40  # PF_FORKNOEXEC of the kernel, in /proc/PID/stat
 
 
 class Job(NamedTuple):
@@ -85,10 +85,7 @@ def write_sources(folder: Path) -> Path:
         frame.unlink()
         frame.hardlink_to(folder / "large.jpg")
     write_boxes(folder / "own" / "car.txt", moving_boxes(400))
-    video = cv2.VideoWriter(str(folder / "own" / "car.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (320, 240))
-    for number in range(400):
-        video.write(cv2.imdecode(np.frombuffer(jpeg(number, (320, 240)), np.uint8), cv2.IMREAD_COLOR))
-    video.release()
+    encode(folder / "own" / "car.avi", (jpeg(number, (320, 240)) for number in range(400)))
     (folder / "paths.yaml").touch()
     experiment = load_experiment(write_experiment(folder / "toy.yaml", train={"epochs": 3}))
     content = {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)}
@@ -254,8 +251,8 @@ class Torture:
         if kill.victim == "child":
             chosen = []
             while not chosen and process.poll() is None:
-                others = (number for number, line in _processes(place).items() if SPARED not in line)
-                chosen = sorted(number for number in others if number != process.pid)
+                others = _processes(place).items()
+                chosen = sorted(n for n, line in others if n != process.pid and not _is_spared(n, line))
                 time.sleep(0.02)
             chosen = chosen[int(kill.share * len(chosen)) :][:1]
         for number in chosen:
@@ -269,6 +266,18 @@ class Torture:
         place = self.folder / uuid4().hex[:12]
         (place / "tmp").mkdir(parents=True)
         return place
+
+
+def _is_spared(number: int, line: bytes) -> bool:
+    """Whether it is Python's resource tracker, or may become it: a process that has not begun its program yet shows its
+    parent's command line. Those of a fork server never begin another."""
+    if b"forkserver" in line:
+        return False
+    try:
+        flags = int(Path("/proc", str(number), "stat").read_text().rpartition(")")[2].split()[6])
+    except OSError:  # it has ended
+        return True
+    return SPARED in line or bool(flags & FORKED_WITHOUT_EXEC)
 
 
 def _log(place: Path) -> str:

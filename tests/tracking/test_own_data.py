@@ -6,11 +6,11 @@ import json
 import re
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from miniatures import jpeg, moving_boxes, write_boxes, write_frames
 from toy_experiment import TREE
+from video_files import encode
 
 from lib.config.tree import merge
 from lib.config.yaml12 import read_yaml, to_yaml
@@ -31,11 +31,7 @@ def parse(text: str, file: Path) -> dict:
 def write_mine(root: Path) -> None:
     """The page's layout: a folder of images to train on, a video to test on."""
     write_boxes(root / "train" / "car" / "groundtruth.txt", write_frames(root / "train" / "car", "%04d.jpg", 1, 20))
-    (root / "test").mkdir()
-    writer = cv2.VideoWriter(str(root / "test" / "dog.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (96, 72))
-    for number in range(6):
-        writer.write(cv2.imdecode(np.frombuffer(jpeg(number), np.uint8), cv2.IMREAD_COLOR))
-    writer.release()
+    encode(root / "test" / "dog.mp4", map(jpeg, range(6)), "libx264")
     write_boxes(root / "test" / "dog.txt", moving_boxes(1))
 
 

@@ -17,7 +17,7 @@ def groups(*losses: float):
 
 
 def test_finite_losses_pass():
-    check_finite(ALONE, 3, groups(1.0, 2.0), torch.tensor(5.0))
+    assert check_finite(ALONE, 3, groups(1.0, 2.0), torch.tensor(5.0))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -30,3 +30,10 @@ def test_the_samples_of_the_group_are_named(bad):
 def test_a_gradient_that_is_no_number_names_all():
     with pytest.raises(NonFiniteError, match="step 3: gradient norm inf .* a/0; a/1; a/2; a/3"):
         check_finite(ALONE, 3, groups(1.0, 2.0), torch.tensor(float("inf")))
+
+
+def test_an_overflow_is_allowed_where_it_is_expected_and_a_loss_never():
+    assert not check_finite(ALONE, 3, groups(1.0, 2.0), torch.tensor(float("nan")), may_overflow=True)
+    assert check_finite(ALONE, 3, groups(1.0, 2.0), torch.tensor(5.0), may_overflow=True)
+    with pytest.raises(NonFiniteError, match="step 3: loss nan in samples 0 to 1"):
+        check_finite(ALONE, 3, groups(float("nan")), torch.tensor(float("nan")), may_overflow=True)

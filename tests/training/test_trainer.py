@@ -15,6 +15,7 @@ from lib.config.schema import ConfigError
 from lib.data.loader import collate
 from lib.data.pairs import FIRST_VALIDATION_NUMBER
 from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.models.released import load_file
 from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
 from lib.runtime.seeds import seed_network
@@ -299,13 +300,106 @@ def test_a_checkpoint_with_the_optimizer_of_another_run_is_one_line(toy, tmp_pat
         toy.train(tmp_path)
 
 
-def test_bf16_trains(toy, tmp_path):
-    end, left = toy.train(tmp_path, precision="bf16", stop_at=(signal.SIGTERM, 8))
-    end, left = toy.train(tmp_path, precision="bf16")
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16"}, {"ema": 0.7}])
+def test_a_stopped_run_of_another_recipe_goes_on_to_the_same_bits(toy, tmp_path, changes):
+    assert not toy.train(tmp_path, **changes, stop_at=(signal.SIGTERM, 8))[0].finished
+    assert not toy.train(tmp_path, **changes, stop_at=(signal.SIGTERM, 16))[0].finished
+    end, left = toy.train(tmp_path, **changes)
     assert end.finished
-    assert left == toy.train(tmp_path / "unstopped", precision="bf16")[1]
+    assert left == toy.train(tmp_path / "unstopped", **changes)[1]
     state = read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["optimizer"]["state"]
     assert {value.dtype for moments in state.values() for value in moments.values()} == {torch.float32}
+
+
+def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(toy, tmp_path):
+    trainer = toy.build_trainer(tmp_path, precision="fp16", log_every=1)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**19)  # too large for the toy's gradients
+    weight = trainer.actor.model.mix.weight
+    before, scales = [weight.detach().clone()], []
+    trainer.actor.model.register_forward_pre_hook(
+        lambda model, _: before.append(weight.detach().clone()) or scales.append(trainer.scaler.get_scale())
+    )
+    assert trainer.run() == (True, 6, 0)
+    overflows = [line["overflows"] for line in lines(tmp_path, "train")]
+    assert overflows[0] == 1
+    assert overflows[-1] == 0
+    firsts = [step * 6 + (step >= 3) * 4 for step in range(6)]
+    assert [scales[first] for first in firsts] == [2.0 ** (19 - sum(overflows[:step])) for step in range(6)]
+    for step, (first, following) in enumerate(zip(firsts, firsts[1:], strict=False)):
+        assert torch.equal(before[first + 1], before[following + 1]) == bool(overflows[step])
+    saved = read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["scaler"]
+    assert saved == trainer.scaler.state_dict()
+
+
+def test_fp16_without_overflows_learns_as_fp32(toy, tmp_path):
+    losses = []
+    for precision in ("fp32", "fp16"):
+        trainer = toy.build_trainer(tmp_path / precision, precision=precision, log_every=1)
+        trainer.scaler = torch.amp.GradScaler("cpu", init_scale=128.0, enabled=precision == "fp16")
+        assert trainer.run().finished
+        losses.append([line["loss"] for line in lines(tmp_path / precision, "train")])
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+    assert losses[1] != losses[0]
+
+
+def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(toy, tmp_path):
+    step = {"epochs": 1, "global_batch": 4, "data": {"samples_per_epoch": 40, "val_samples": 2}, "precision": "fp16"}
+    with pytest.raises(NonFiniteError, match="step 0: loss nan"):
+        toy.train(tmp_path / "loss", poisoned=3, **step)
+    trainer = toy.build_trainer(tmp_path / "gradient", **step)
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    trainer.actor.model.mix.weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(NonFiniteError, match="step 2: gradient norm (nan|inf) though every loss is finite"):
+        trainer.run()
+
+
+def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(toy, whole, tmp_path):
+    """The weights are those of a run without it; the average is that of their course, worked out by hand."""
+    trainer = toy.build_trainer(tmp_path, ema=0.7)
+    names = [name for name, _ in trainer.actor.model.named_parameters()]
+    expected, course = {}, []
+    step_optimizer = trainer._step_optimizer
+
+    def recording(groups):
+        result = step_optimizer(groups)
+        course.append({name: value.detach().clone() for name, value in trainer.actor.model.named_parameters()})
+        return result
+
+    trainer._step_optimizer = recording
+    start = {name: value.detach().clone() for name, value in trainer.actor.model.named_parameters()}
+    assert trainer.run().finished
+    assert toy.leavings(trainer.actor.model, trainer.optimizer) == whole[1]
+    for name in names:
+        expected[name] = 0.7**6 * start[name]
+        for step, weights in enumerate(course):
+            expected[name] = expected[name] + 0.3 * 0.7 ** (5 - step) * weights[name]
+    content = read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")
+    for name in names:
+        assert torch.allclose(content["model"][name], expected[name], rtol=1e-4, atol=1e-6), name
+        assert torch.equal(content["unaveraged"][name], course[-1][name])
+    assert content["model"].keys() == content["unaveraged"].keys()
+    judged = toy.ToyTracker()
+    load_file(judged, tmp_path / "checkpoints" / "last.pth")
+    assert all(torch.equal(value, content["model"][name]) for name, value in judged.state_dict().items())
+
+
+def test_the_average_is_what_is_validated(toy, tmp_path):
+    """A decay near 0 keeps nothing but the newest weights and statistics, one near 1 the first ones."""
+    told = {}
+    for ema in (None, 1e-9, 1 - 1e-9):
+        toy.train(tmp_path / str(ema), ema=ema)
+        told[ema] = [line["loss"] for line in lines(tmp_path / str(ema), "validation")]
+    assert told[1e-9] == pytest.approx(told[None], rel=1e-5)
+    first, second = told[1 - 1e-9]
+    assert first == pytest.approx(second, rel=1e-5)
+    assert abs(told[None][1] - told[None][0]) > 1e-3
+
+
+def test_fine_tuning_averages_from_the_weights_that_it_starts_from(toy, whole, tmp_path):
+    start = str(whole[0] / "checkpoints" / "last.pth")
+    left = toy.train(tmp_path, init_from=start, ema=0.7, stop_at=(signal.SIGTERM, 0))[1]
+    weights = {name: values for name, values in whole[1].items() if not name[0].isdigit()}
+    assert left == weights | {f"average.{name}": values for name, values in weights.items()}
 
 
 @pytest.mark.parametrize(

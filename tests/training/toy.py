@@ -128,10 +128,15 @@ def build_trainer(
 
 
 def train(output: Path, process: Process | None = None, **arguments) -> tuple[TrainingEnd, dict]:
-    """Runs a trainer; how it ended, and everything it leaves: weights, buffers and the optimiser's state, as lists."""
+    """Runs a trainer; how it ended, and everything it leaves: weights, buffers, their average and the optimiser's
+    state, as lists."""
     trainer = build_trainer(output, process, **arguments)
     end = trainer.run()
-    return end, leavings(trainer.actor.model, trainer.optimizer)
+    left = leavings(trainer.actor.model, trainer.optimizer)
+    if trainer.average is not None:
+        average = trainer.average.module.state_dict()
+        left |= {f"average.{name}": value.double().flatten().tolist() for name, value in average.items()}
+    return end, left
 
 
 def leavings(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:

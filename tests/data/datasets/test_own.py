@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from miniatures import jpeg, moving_boxes, write_boxes, write_frames
 from one_sequence import names_of, read_one, refused
+from video_files import encode
 
 from lib.data.checking import CheckReport, Problem, check_dataset_on_disk
 from lib.data.datasets.own import list_own
@@ -26,13 +27,7 @@ def write_sequence(folder: Path, count: int = 4, separator: str = ",") -> np.nda
 
 def write_video(file: Path, count: int = 4) -> np.ndarray:
     """A video of the frames that ``write_frames`` writes; their boxes."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    codec = "mp4v" if file.suffix == ".mp4" else "MJPG"
-    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*codec), 25, (96, 72))
-    assert writer.isOpened()
-    for number in range(count):
-        writer.write(cv2.imdecode(np.frombuffer(jpeg(number), np.uint8), cv2.IMREAD_COLOR))
-    writer.release()
+    encode(file, map(jpeg, range(count)), "mjpeg" if file.suffix == ".avi" else "libx264")
     return moving_boxes(count)
 
 
@@ -204,8 +199,8 @@ def test_a_damaged_video_is_said_each_time_and_checked(tmp_path, caplog):
     root, cache = tmp_path / "mine", tmp_path / "cache"
     write_boxes(root / "clip.txt", write_video(root / "clip.avi", 30)[:1])
     data = bytearray((root / "clip.avi").read_bytes())
-    frame = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xd8"][12]
-    data[frame : frame + 400] = bytes(400)
+    frame, after = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xd8"][12:14]
+    data[frame : after - 8] = bytes(after - 8 - frame)
     (root / "clip.avi").write_bytes(data)
     for _ in range(2):
         caplog.clear()
@@ -281,5 +276,5 @@ def test_a_video_without_a_cache_or_that_is_none(tmp_path):
         "own", "all", tmp_path, r"clip\.avi: the frames of a video are unpacked into a cache, and there is none here"
     )
     (tmp_path / "clip.avi").write_text("no video")
-    with pytest.raises(ValueError, match=r"clip\.avi: no frame can be read"):
+    with pytest.raises(ValueError, match=r"clip\.avi: no video that FFmpeg knows"):
         read_dataset("own", "all", tmp_path, tmp_path / "cache")
