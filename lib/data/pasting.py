@@ -23,6 +23,7 @@ MIN_SEEN = 1 / 3
 BOX_DETAIL = 128.0
 _SHRINKS = (8, 4, 2, 1)
 _HALF = 128  # of a mask's 255
+_BORDER = 2  # pixels around a cut-out's mask, one of which its soft edge takes
 _NOTHING = np.zeros(4)
 
 
@@ -99,9 +100,10 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
     if not (cover >= _HALF).any():
         raise ImageError(f"{sequence.frames[frame]}: the mask of {sequence.name} shows less than a pixel")
     # A soft edge: a cut-out that is sharper than its surroundings would be found by that alone.
-    rgb = cv2.copyMakeBorder(pixels, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    cover = cv2.GaussianBlur(cv2.copyMakeBorder(cover, 1, 1, 1, 1, cv2.BORDER_CONSTANT), (3, 3), 0)
-    corners = (np.array((left, top, right, bottom)) - np.tile(region[:2], 2)) / shrink + 1
+    sides = (_BORDER,) * 4
+    rgb = cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_REPLICATE)
+    cover = cv2.GaussianBlur(cv2.copyMakeBorder(cover, *sides, cv2.BORDER_CONSTANT), (3, 3), 0)
+    corners = (np.array((left, top, right, bottom)) - np.tile(region[:2], 2)) / shrink + _BORDER
     return Cutout(np.dstack((rgb, cover)), (corners[:2] + corners[2:]) / 2, corners[2:] - corners[:2], shrink)
 
 
@@ -155,7 +157,9 @@ def measure(target: Layer, other: Layer | None, above: bool, shape: tuple[int, i
     if seen.sum() < max(1, MIN_SEEN * whole):
         return _NOTHING, layers
     x, y, w, h = cv2.boundingRect(seen.view(np.uint8))
-    return np.concatenate((first + np.array((x, y)) / scale, np.array((w, h)) / scale)), layers
+    corner = first + np.array((x, y)) / scale
+    # The last pixel may reach out of the frame where it is larger than one of the frame's.
+    return np.concatenate((corner, np.minimum(corner + np.array((w, h)) / scale, last) - corner)), layers
 
 
 def paste(canvas: np.ndarray, layer: Layer, window: Window, shape: tuple[int, int]) -> None:
@@ -164,9 +168,9 @@ def paste(canvas: np.ndarray, layer: Layer, window: Window, shape: tuple[int, in
     scale = len(canvas) / window.side
     corner = np.array((window.x1, window.y1))
     left, top, right, bottom = inside(window, shape)
-    # A pixel more than the mask's box: its edge is soft.
-    first = np.maximum(layer.center - layer.reach - 1 / scale - 1, (left, top))
-    last = np.minimum(layer.center + layer.reach + 1 / scale + 1, (right, bottom))
+    reach = layer.reach + _BORDER * _scale(layer) + 1 / scale
+    first = np.maximum(layer.center - reach, (left, top))
+    last = np.minimum(layer.center + reach, (right, bottom))
     first, last = (np.rint((point - corner) * scale).astype(int) for point in (first, last))
     if (last <= first).any():
         return

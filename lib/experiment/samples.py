@@ -13,7 +13,7 @@ from lib.config.paths import Paths
 from lib.data.batch import Sample
 from lib.experiment.build import build_pairs
 from lib.experiment.config import ExperimentConfig
-from lib.visualization.boxes import draw_box
+from lib.visualization.boxes import COLOURS
 from lib.visualization.sheet import tile, write_png
 
 COLUMNS = 6
@@ -39,5 +39,7 @@ def _panel(sample: Sample) -> np.ndarray:
 
 
 def _picture(pixels: torch.Tensor, gain: float, box: torch.Tensor) -> np.ndarray:
-    image = np.clip(pixels.permute(1, 2, 0).numpy() * gain, 0, 255).astype(np.uint8)
-    return draw_box(image, box.numpy() * len(image))
+    image = np.clip(np.ascontiguousarray(pixels.permute(1, 2, 0)) * gain, 0, 255).astype(np.uint8)
+    x, y, width, height = np.rint(box.numpy() * len(image)).astype(int).tolist()
+    cv2.rectangle(image, (x, y), (x + width, y + height), COLOURS[0])
+    return image

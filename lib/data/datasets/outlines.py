@@ -31,8 +31,10 @@ def pack_outline(segmentation: Any) -> Outline | None:
 
 
 def _is_box(ring: np.ndarray) -> bool:
-    corners = ring.reshape(-1, 2)
-    return all(np.isin(axis, (axis.min(), axis.max())).all() for axis in corners.T)
+    (left, top), (right, bottom) = ring.reshape(-1, 2).min(axis=0), ring.reshape(-1, 2).max(axis=0)
+    x, y = ring[0::2], ring[1::2]
+    on_sides = np.isin(x, (left, right)) & np.isin(y, (top, bottom))
+    return bool(on_sides.all()) and len(set(zip(x.tolist(), y.tolist(), strict=True))) > 3
 
 
 def _pack_runs(segmentation: dict[str, Any]) -> Outline | None:
