@@ -28,14 +28,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("file", type=user_path, help="checkpoint to read")
     parser.add_argument("--config", help="experiment whose network it is of; without it, the checkpoint's own")
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--out", type=user_path, metavar="FILE", help="checkpoint to write")
+    task.add_argument("--out", type=user_path, metavar="FILE", help="file to write, .pth or .safetensors")
     task.add_argument("--list", action="store_true", help="print names and shapes in the file, and of the network")
     parser.add_argument("--rename", type=user_path, metavar="YAML", help="table of names, a line `theirs: ours` each")
+    parser.add_argument("--half", action="store_true", help="write the numbers in half precision")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
-    if arguments.list and (arguments.rename or arguments.force):
-        parser.error("--rename and --force go with --out")
+    if arguments.list and (arguments.rename or arguments.force or arguments.half):
+        parser.error("--rename, --half and --force go with --out")
     return arguments
 
 
@@ -53,6 +54,7 @@ def main() -> int:
             arguments.overrides,
             table=arguments.rename,
             force=arguments.force,
+            half=arguments.half,
         )
     show(text)
     return 0

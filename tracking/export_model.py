@@ -27,8 +27,10 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--config", help="name in experiments/ or path; without it, the checkpoint's own configuration")
     parser.add_argument(
-        "--checkpoint", type=user_path, required=True, help="weights, of a run or as their authors released them"
-    )
+        "--checkpoint", type=user_path,
+        help="weights, of a run or as their authors released them; without it, the run's last.pth, else the weights "
+        "that the experiment names",
+    )  # fmt: skip
     parser.add_argument("--format", choices=get_args(Runtime), required=True, help="library that will run it")
     parser.add_argument("--precision", choices=get_args(ExportPrecision), default="fp32", help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=1, help="crops at a time, at most (default: %(default)s)")
@@ -41,6 +43,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
+    if not (arguments.config or arguments.checkpoint):
+        parser.error("name --config, --checkpoint or both")
     if arguments.batch < 1:
         parser.error("--batch must be 1 or more")
     return arguments

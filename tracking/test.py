@@ -31,7 +31,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sequence", action="append", default=[], help="only this sequence (may be repeated)")
     parser.add_argument(
         "--checkpoint", type=user_path, action="append", default=[],
-        help="weights, of a run or as their authors released them (may be repeated); without it, the run's last.pth",
+        help="weights, of a run or as their authors released them (may be repeated); without it, the run's "
+        "last.pth, else the weights that the experiment names",
     )  # fmt: skip
     parser.add_argument(
         "--network", type=user_path, action="append", default=[],

@@ -22,7 +22,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checkpoint", type=user_path, required=True, help="weights")
+    parser.add_argument(
+        "--checkpoint", type=user_path,
+        help="weights; without it, the run's last.pth, else the weights that the experiment names",
+    )  # fmt: skip
     parser.add_argument("--config", help="name in experiments/ or path; without it, the checkpoint's own configuration")
     parser.add_argument(
         "--dataset", help="benchmark whose test-time values hold: vot18, vot20, vot22; without it, none"
@@ -32,6 +35,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--identifier", help="name of the section, if it is not the experiment's")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
+    if not (arguments.config or arguments.checkpoint):
+        parser.error("name --config, --checkpoint or both")
     if not arguments.print_ini and sys.stdin.isatty():
         parser.error(
             "the VOT toolkit starts this program and talks to it; for what to tell the toolkit add --print-ini"

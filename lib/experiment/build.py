@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from lib.config.paths import Paths, user_path
+from lib.config.paths import Paths, load_paths, user_path
 from lib.config.schema import ConfigError
 from lib.data.crops import CropSettings, open_crops
 from lib.data.cutouts import Cutouts
@@ -91,12 +91,43 @@ def build_tracker(
     dataset: str | None = None,
     network: str | Path | None = None,
 ) -> Tracker:
-    """A tracker of one target, with the network of ``build_network`` or the exported one in the folder ``network``."""
+    """A tracker of one target, with the network of ``build_network`` or the exported one in the folder ``network``.
+
+    Without ``checkpoint`` it has the weights that the experiment names, and fresh ones if it names none.
+    """
     if (experiment is None) == (network is None):
         raise ValueError("a tracker is built from an experiment or from the folder of an exported network: name one")
     if network is not None:
         return Tracker(open_network(user_path(network)))
+    if checkpoint is None:
+        checkpoint = named_weights(experiment, load_paths())
     return Tracker(build_network(experiment, checkpoint, device, dataset))
+
+
+def named_weights(experiment: ExperimentConfig, paths: Paths) -> Path | None:
+    """The file that ``weights`` of the experiment names; None if it names none. Raises ``ConfigError`` if it is not
+    there."""
+    if experiment.weights is None:
+        return None
+    file = paths.pretrained_models / user_path(experiment.weights)
+    if not file.is_file():
+        raise ConfigError(
+            f"weights: {file} is not there; get it from the project's repository, name a checkpoint or set weights=null"
+        )
+    return file
+
+
+def default_checkpoint(experiment: ExperimentConfig, paths: Paths) -> Path:
+    """The checkpoint of programs that name none: ``last.pth`` of the experiment's run, else the weights that the
+    experiment names. Raises ``ConfigError`` if there are neither."""
+    last = run_folder(experiment, paths) / "checkpoints" / "last.pth"
+    if last.is_file():
+        return last
+    file = named_weights(experiment, paths)
+    if file is None:
+        raise ConfigError(f"{last}: no such checkpoint; train the experiment first, or name another with --checkpoint")
+    logger.info("weights: %s", file)
+    return file
 
 
 def load_checkpoint_weights(

@@ -18,7 +18,6 @@ from lib.data.pairs import DataConfig
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
-from lib.losses.objective import ObjectiveConfig
 from lib.losses.registry import OBJECTIVES, AnyObjectiveConfig
 from lib.models.registry import FAMILIES, ModelConfig
 from lib.training.trainer import TrainConfig
@@ -67,7 +66,7 @@ def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
     raise min(errors, key=ValidationError.error_count)
 
 
-def _keys_of_this_head(value: Any, section: type[ObjectiveConfig]) -> Any:
+def _keys_of_this_head(value: Any, section: type[Section]) -> Any:
     """Without the keys that an earlier version resolved for other heads."""
     if not isinstance(value, dict) or not value.keys() >= _KEYS_OF_ALL_HEADS.keys():
         return value
@@ -79,10 +78,13 @@ class ExperimentConfig(Section):
     """One experiment. ``name`` is the file's unless the file says otherwise; its output lies under that name.
 
     The crops of ``template`` and ``search`` serve training and tracking alike, and the head's grid follows from them.
+    ``weights``: a file of the folder ``pretrained_models`` with the trained network, for every use that names no
+    checkpoint; the project has it for ``lite`` alone.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(default=42, ge=0, lt=2**31)
+    weights: str | None = None
     model: ModelConfig
     template: CropConfig
     search: CropConfig

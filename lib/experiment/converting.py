@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
 
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_checkpoint_weights, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
 from lib.runtime.escapes import printable_lines
+from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 from lib.runtime.unpickling import read_inert
 
@@ -22,14 +28,16 @@ def convert_checkpoint(
     overrides: Iterable[str] = (),
     table: Path | None = None,
     force: bool = False,
+    half: bool = False,
 ) -> str:
     """Write the weights of ``file`` under our names to ``out``, with the experiment's configuration, so that
     `tracking/test.py --checkpoint OUT` needs no other word; what was done, to print.
 
     Without ``config`` the file must be a checkpoint of ours. The names are turned by ``table`` first, see
     ``lib.models.released.read_table``. ``out`` is plain: it loads with ``torch.load(weights_only=True)``. It names the
-    file it is from under ``source``. Raises ``ValueError`` for a file that does not fit or, without ``force``, for an
-    ``out`` that is there already.
+    file it is from under ``source``. An ``out`` that ends in ``.safetensors`` holds the weights alone, with experiment
+    and source as texts in its head. With ``half`` the numbers are in half precision. Raises ``ValueError`` for a file
+    that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that is there already.
     """
     _check_out(out, file, force)
     experiment = _experiment(file, config, overrides)
@@ -39,8 +47,26 @@ def convert_checkpoint(
     source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
     with only_writer(out):
         _check_out(out, file, force)  # another process may have written it by now
-        save_checkpoint(out, {"experiment": to_tree(experiment), "model": model.state_dict(), "source": source})
+        weights = (_halved(model, file) if half else model).state_dict()
+        if out.suffix == ".safetensors":
+            _save_safetensors(out, weights, {"experiment": to_tree(experiment), "source": source})
+        else:
+            save_checkpoint(out, {"experiment": to_tree(experiment), "model": weights, "source": source})
     return f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}"
+
+
+def _halved(model: nn.Module, file: Path) -> nn.Module:
+    model.half()
+    beyond = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+    if beyond:
+        raise CheckpointError(f"{file}: numbers beyond half precision in {', '.join(beyond[:3])}; leave out --half")
+    return model
+
+
+def _save_safetensors(out: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    plain = {name: value.contiguous() for name, value in weights.items()}
+    with replacing(out) as stream:
+        stream.write(safetensors.torch.save(plain, {key: json.dumps(value) for key, value in about.items()}))
 
 
 def _check_out(out: Path, file: Path, force: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.experiment.build import build_network, experiment_of_checkpoint, load_experiment
+from lib.experiment.build import build_network, default_checkpoint, experiment_of_checkpoint, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.experiment.exported import evaluate_networks
 from lib.experiment.testing import read_chosen
@@ -20,7 +20,7 @@ from lib.runtime.checkpoint import checksum_of
 def export_checkpoint(
     paths: Paths,
     config: str | None,
-    checkpoint: Path,
+    checkpoint: Path | None,
     runtime: Runtime,
     precision: ExportPrecision,
     batch: int = 1,
@@ -31,7 +31,8 @@ def export_checkpoint(
 ) -> Iterator[str]:
     """Write the network of ``checkpoint`` for ``runtime``; gives texts to print, each when it is known.
 
-    Without ``config`` the checkpoint's own configuration holds; ``dataset`` is a benchmark whose test-time values are
+    Without ``config`` the checkpoint's own configuration holds, without ``checkpoint`` the experiment's
+    ``default_checkpoint``; one of the two is named. ``dataset`` is a benchmark whose test-time values are
     taken; ``out`` is by default ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both
     forms are tested on that benchmark in the end. Raises ``ExportError`` where the network cannot be exported so, and
     where the exported one answers otherwise than eager; ``ValueError`` for a benchmark that is not there and, in the
@@ -40,7 +41,11 @@ def export_checkpoint(
     check_form(runtime, precision)
     # Eager, to compare with, runs in fp32, whatever precision it is tested in.
     overrides = (*overrides, "test.precision=fp32")
-    experiment = load_experiment(config, overrides) if config else experiment_of_checkpoint(checkpoint, overrides)
+    if config:
+        experiment = load_experiment(config, overrides)
+        checkpoint = checkpoint or default_checkpoint(experiment, paths)
+    else:
+        experiment = experiment_of_checkpoint(checkpoint, overrides)
     folder = out or paths.output / experiment.name / "exported" / f"{runtime}_{precision}_{batch}"
     check_folder(folder)
     if score:

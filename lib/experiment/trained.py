@@ -10,6 +10,7 @@ from lib.evaluation.results import ResultsFolder, open_results
 from lib.evaluation.runner import Trial, is_part_of_run
 from lib.experiment.build import (
     build_model,
+    default_checkpoint,
     engine_factory,
     experiment_of_checkpoint,
     load_checkpoint_weights,
@@ -41,7 +42,8 @@ def evaluate_checkpoints(
 ) -> Evaluation | None:
     """Track a benchmark's sequences with each checkpoint and score them.
 
-    Without ``checkpoints`` the run's ``last.pth`` is taken; without ``config`` each checkpoint's own configuration.
+    Without ``checkpoints`` the experiment's ``default_checkpoint`` is taken; without ``config`` each checkpoint's own
+    configuration.
     ``names`` restricts the sequences. ``batch`` is the most sequences in a batch, None what suits the device; for
     ``compiled`` and ``captured`` see ``lib.inference.eager.TorchNetwork``. With a ``sweep`` each checkpoint is tested
     with each of its values, on a test set only if ``on_test_set``; it waits for sequences that other commands are
@@ -52,7 +54,7 @@ def evaluate_checkpoints(
     readable = read_chosen(paths, benchmark, names)
     device = device_in_turn(device)
     if not checkpoints:
-        checkpoints = [_last_checkpoint(paths.output / load_experiment(config, overrides, run).name)]
+        checkpoints = [default_checkpoint(load_experiment(config, overrides, run), paths)]
     # A mistake in the last of them is reported before the first is tracked, and not by every process.
     values = zip(sweep.values, sweep.overrides(), strict=True) if sweep else [("", None)]
     cases = [
@@ -113,13 +115,6 @@ def results_folder(
         versions=versions,
         note=not is_part_of_run(),
     )
-
-
-def _last_checkpoint(run: Path) -> Path:
-    path = run / "checkpoints" / "last.pth"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such checkpoint; train the experiment first, or name another with --checkpoint")
-    return path
 
 
 def _checked_experiment(

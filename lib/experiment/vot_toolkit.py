@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lib.config.paths import load_paths
 from lib.data.images import read_image
 from lib.experiment.build import (
     build_model,
     build_tracker,
+    default_checkpoint,
     experiment_of_checkpoint,
     load_checkpoint_weights,
     load_experiment,
@@ -41,11 +43,11 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
 class TrackerChoice:
     """Which tracker the toolkit starts: what ``tracking/vot.py`` takes on its command line.
 
-    Without ``config`` the checkpoint's own is taken; ``dataset`` is the benchmark whose test-time values hold
-    (``vot22``), None has none.
+    Without ``config`` the checkpoint's own is taken, without ``checkpoint`` the experiment's ``default_checkpoint``;
+    one of the two is named. ``dataset`` is the benchmark whose test-time values hold (``vot22``), None has none.
     """
 
-    checkpoint: Path
+    checkpoint: Path | None = None
     config: str | None = None
     dataset: str | None = None
     device: str = "auto"
@@ -58,21 +60,26 @@ class TrackerChoice:
             return load_experiment(self.config, self.overrides)
         return experiment_of_checkpoint(self.checkpoint, self.overrides)
 
+    @cached_property
+    def file(self) -> Path:
+        """The file of the weights; ``ConfigError`` if none is named and there is none."""
+        return self.checkpoint or default_checkpoint(self.experiment, load_paths())
+
     def build(self) -> Tracker:
         """The tracker; raises as ``build_tracker`` and ``find_device`` do."""
-        return build_tracker(self.experiment, self.checkpoint, str(find_device(self.device)), self.dataset)
+        return build_tracker(self.experiment, self.file, str(find_device(self.device)), self.dataset)
 
     def check(self) -> None:
         """Raise ``ValueError`` for what would go wrong when the toolkit starts the process, where its message would
         lie in a log: settings, weights of another network, a device that is not there, no TraX."""
         _check_trax()
         find_device(self.device)
-        load_checkpoint_weights(build_model(self.experiment.for_benchmark(self.dataset)), self.checkpoint)
+        load_checkpoint_weights(build_model(self.experiment.for_benchmark(self.dataset)), self.file)
 
     def words(self) -> list[str]:
         """This choice as arguments of ``tracking/vot.py``, with absolute paths: the toolkit starts each process in an
         empty folder."""
-        words = ["--checkpoint", str(self.checkpoint.absolute())]
+        words = ["--checkpoint", str(self.file.absolute())]
         if self.config:
             words += ["--config", str(find_experiment(self.config).absolute())]
         if self.dataset:

@@ -118,6 +118,7 @@ class TorchNetwork:
         if captured and self._place.type != "cuda":
             raise ValueError(f"a graph is captured on CUDA, not on {self._place}; leave --capture out")
         self.model = model.to(self._place).eval()
+        self.model.fold()
         self.settings, self.name, self.device, self.precision = settings, name, str(self._place), precision
         if precision != "fp32":
             cast_weights(self.model, DTYPES[precision])

@@ -102,6 +102,10 @@ def load_released(
     """
     owned = frozenset(model.state_dict())
     try:
+        model.check_released(state_dict)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: of another model than the configuration's: {error}") from error
+    try:
         weights = dict(state_dict) if state_dict.keys() == owned else model.family.from_released(state_dict, owned)
     except (KeyError, ValueError) as error:  # a name that is built otherwise than those it resembles
         name = model.family.name

@@ -26,10 +26,12 @@ from lib.experiment.build import (
     build_tracker,
     build_trainer,
     check_files,
+    default_checkpoint,
     engine_factory,
     experiment_of_checkpoint,
     load_checkpoint_weights,
     load_experiment,
+    named_weights,
 )
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
@@ -112,6 +114,41 @@ def test_the_tracker_tracks(toy):
     result = tracker.update(image(1))
     assert result.box.shape == (4,)
     assert 0 < result.score < 1
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch) -> tuple[ExperimentConfig, Paths]:
+    """An experiment that names its weights, which are not those it would start from."""
+    experiment = load_experiment(write_experiment(tmp_path / "toy.yaml", weights="small.pth"))
+    (tmp_path / "weights").mkdir()
+    paths = Paths(output=tmp_path / "output", pretrained_models=tmp_path / "weights")
+    monkeypatch.setenv("TRACKING_PRETRAINED_MODELS", str(paths.pretrained_models))
+    other = build_model(load_experiment(tmp_path / "toy.yaml", ["seed=8"]))
+    save_checkpoint(paths.pretrained_models / "small.pth", {"model": other.state_dict()})
+    return experiment, paths
+
+
+def test_weights_that_an_experiment_names_are_used_where_no_checkpoint_is_named(named):
+    experiment, paths = named
+    file = paths.pretrained_models / "small.pth"
+    assert named_weights(experiment, paths) == default_checkpoint(experiment, paths) == file
+    expected = build_network(experiment, file).model
+    assert equal(build_tracker(experiment).network.model, expected)
+    assert not equal(build_network(experiment).model, expected)
+    last = paths.output / "toy" / "checkpoints" / "last.pth"
+    last.parent.mkdir(parents=True)
+    last.write_bytes(b"")
+    assert default_checkpoint(experiment, paths) == last, "the experiment's own run comes first"
+
+
+def test_weights_that_are_not_there_are_an_error(named, toy):
+    experiment, paths = named
+    (paths.pretrained_models / "small.pth").unlink()
+    with pytest.raises(ConfigError, match="weights: .*small.pth is not there; .* set weights=null"):
+        build_tracker(experiment)
+    assert named_weights(toy, paths) is None
+    with pytest.raises(ConfigError, match="last.pth: no such checkpoint; train the experiment first, or name another"):
+        default_checkpoint(toy, paths)
 
 
 def test_the_tracker_takes_the_values_of_its_benchmark(toy):

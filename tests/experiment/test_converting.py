@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from families import tiny
 from released_files import TABLES, published_weights, write_released
+from safetensors import safe_open
 from toy_experiment import write_experiment
 
 from lib.config.schema import ConfigError
@@ -14,7 +17,7 @@ from lib.experiment.build import build_model, build_tracker, experiment_of_check
 from lib.experiment.config import to_tree
 from lib.experiment.converting import convert_checkpoint, list_names
 from lib.models.released import load_released
-from lib.runtime.checkpoint import CheckpointError
+from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.files import file_sha256
 
 
@@ -41,6 +44,32 @@ def test_what_is_written_is_plain_and_needs_no_other_file(tmp_path, family):
     for name, value in expected.state_dict().items():
         assert torch.equal(tracker.network.model.state_dict()[name], value)
         assert torch.equal(plain["model"][name], value)
+
+
+def test_a_small_file_of_half_precision_is_read_like_any_other(tmp_path):
+    """Halves are numbers of single precision, so the network is the one with rounded weights, to the bit."""
+    experiment = tiny("lite")
+    (tmp_path / "twin.yaml").write_text(to_yaml(to_tree(experiment)))
+    model = build_model(experiment)
+    save_checkpoint(tmp_path / "last.pth", {"model": model.state_dict(), "experiment": to_tree(experiment)})
+    for out in (tmp_path / "small.safetensors", tmp_path / "small.pth"):
+        convert_checkpoint(tmp_path / "last.pth", None, out, half=True)
+        loaded = build_tracker(experiment, out).network.model.state_dict()
+        for name, value in model.state_dict().items():
+            assert loaded[name].dtype == value.dtype
+            assert torch.equal(loaded[name], value.half().float() if value.is_floating_point() else value)
+    with safe_open(tmp_path / "small.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["experiment"]) == to_tree(experiment)
+        assert json.loads(file.metadata()["source"])["file"] == "last.pth"
+
+
+def test_numbers_beyond_half_precision_are_refused(tmp_path):
+    experiment = tiny("lite")
+    model = build_model(experiment)
+    model.search_norm.running_var[0] = 1e6
+    save_checkpoint(tmp_path / "last.pth", {"model": model.state_dict(), "experiment": to_tree(experiment)})
+    with pytest.raises(CheckpointError, match="beyond half precision in search_norm.running_var; leave out --half"):
+        convert_checkpoint(tmp_path / "last.pth", None, tmp_path / "small.pth", half=True)
 
 
 @pytest.fixture
