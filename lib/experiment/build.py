@@ -11,10 +11,12 @@ import torch
 from lib.config.paths import Paths, load_paths, user_path
 from lib.config.schema import ConfigError
 from lib.data.crops import CropSettings, open_crops
+from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
 from lib.data.images import check_decoder
 from lib.data.index import open_dataset
 from lib.data.loader import check_shared_memory
+from lib.data.masks import MaskFolder
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.reach import Role
 from lib.data.sampling import Pool
@@ -211,13 +213,18 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
     stores, the decoder's library, initial weights. Reads nothing and asks no server, so it is asked before processes
     start."""
     problems = []
-    for source in {source.name: source for source in (*experiment.data.train, *experiment.data.val)}.values():
+    sources = (*experiment.data.train, *experiment.data.val)
+    pasted = [source.cutouts.over for source in sources if source.cutouts is not None]
+    for name in dict.fromkeys((*(source.name for source in sources), *pasted)):
         try:
-            find_dataset(source.name)
-            paths.dataset_root(source.name)
+            find_dataset(name)
+            paths.dataset_root(name)
         except ValueError as error:
             problems.append(str(error))
-    for source in {source.name: source for source in experiment.data.train}.values():
+    for name in dict.fromkeys(source.name for source in sources if source.cutouts is not None):
+        if name in paths.masks and not paths.masks[name].is_dir():
+            problems.append(f"masks.{name}: no such folder: {paths.masks[name]}; correct it in paths.yaml")
+    for source in {source.name: source for source in experiment.data.train if source.cutouts is None}.values():
         try:
             _crops_folder(experiment, paths, source)
         except ConfigError as error:
@@ -308,6 +315,12 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
 
 def _open_pool(experiment: ExperimentConfig, paths: Paths, source: SourceConfig) -> Pool:
     sequences = open_dataset(source.name, source.split, paths.dataset_root(source.name), paths.cache)
+    if source.cutouts is not None:
+        over = source.cutouts.over
+        videos = open_dataset(over, source.cutouts.split, paths.dataset_root(over), paths.cache)
+        masks = MaskFolder(paths.masks[source.name], sequences.source) if source.name in paths.masks else None
+        every = source.annotated_every
+        return Pool(sequences, source.weight, every, cutouts=Cutouts(sequences, videos, source.cutouts, masks, every))
     folder = _crops_folder(experiment, paths, source)
     crops = None
     if folder is not None:
@@ -327,7 +340,7 @@ def _open_pool(experiment: ExperimentConfig, paths: Paths, source: SourceConfig)
 def _crops_folder(experiment: ExperimentConfig, paths: Paths, source: SourceConfig) -> Path | None:
     """Where the crops of a source lie (a folder a split), None if its frames are read; a source of training must have
     them if it should, what validates need not."""
-    if experiment.data.store == "frames":
+    if experiment.data.store == "frames" or source.cutouts is not None:
         return None
     if source.name not in paths.crops and source in experiment.data.train:
         raise ConfigError(
