@@ -224,7 +224,7 @@ def experiment_schema() -> dict[str, Any]:
     for section in (schema, *schema["$defs"].values()):
         section.pop("required", None)
         for field in section["properties"].values():
-            if "discriminator" in field:
+            if "oneOf" in field:
                 # What a file leaves to its base, the family's name above all, would fit several families at once.
                 field["anyOf"] = field.pop("oneOf")
     return schema
