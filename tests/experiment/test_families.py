@@ -164,8 +164,8 @@ def test_a_denominator_of_the_step_makes_groups_a_matter_of_memory(tmp_path, toy
     """LoRAT's positives are counted over the step: groups of two train as one group of four does."""
     trained = []
     for group in (2, 4):
-        overrides = (*SHORT, "train.epochs=1", "data.val_samples=4", "train.precision=fp32", f"train.group_batch={group}")
-        trainer = start(tiny("lorat", None, *overrides), tmp_path / str(group), toy_got10k)
+        one_step_each = ("train.epochs=1", "data.val_samples=4", "train.precision=fp32", f"train.group_batch={group}")
+        trainer = start(tiny("lorat", None, *SHORT, *one_step_each), tmp_path / str(group), toy_got10k)
         assert trainer.run().finished
         trained.append(trainer.actor.model.state_dict())
     for name, value in trained[0].items():
