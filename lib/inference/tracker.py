@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import Window
 from lib.inference.network import Found, Network
 from lib.inference.target import Boxlike, Image, Target, View, begin, look, place
@@ -35,14 +36,14 @@ class TrackResult:
         return iter((self.box, self.score))
 
     @property
-    def window(self) -> Window | None:
-        """The square of image pixels that the crop shows."""
+    def window(self) -> Window | AlignedWindow | None:
+        """The part of the image that the crop shows."""
         return self.view.window if self.view else None
 
     @property
     def crop(self) -> np.ndarray | None:
-        """The search crop, uint8 RGB ``[S, S, 3]``."""
-        return self.view.pixels if self.view else None
+        """The search crop for pictures, uint8 RGB ``[S, S, 3]``."""
+        return self.view.pixels.round().astype(np.uint8, copy=False) if self.view else None
 
     @property
     def prediction(self) -> Any:
