@@ -105,6 +105,8 @@ class ExperimentConfig(Section):
                     f"{crop}.size: {size} is not a multiple of model.backbone's stride {stride}; "
                     f"the nearest are {lower or stride} and {lower + stride}"
                 )
+        if self.data.store == "crops" and "aligned" in (self.template.placement, self.search.placement):
+            problems.append("data.store: crops holds no aligned crops; set data.store=frames")
         problems += self.model.misfits(self.template.size, self.search.size)
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(
@@ -224,7 +226,7 @@ def experiment_schema() -> dict[str, Any]:
     for section in (schema, *schema["$defs"].values()):
         section.pop("required", None)
         for field in section["properties"].values():
-            if "discriminator" in field:
+            if "oneOf" in field:
                 # What a file leaves to its base, the family's name above all, would fit several families at once.
                 field["anyOf"] = field.pop("oneOf")
     return schema
