@@ -12,7 +12,7 @@ import numpy as np
 
 from lib.geometry.crop import Window
 from lib.inference.network import Found, Network
-from lib.inference.target import Boxlike, Image, Target, View, begin, look, place
+from lib.inference.target import Boxlike, Image, Target, View, begin, keep, look, place
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,24 +91,26 @@ class Tracker:
         Raises ``ValueError`` for another kind of image and where the network answers NaN.
         """
         assert self._target is not None, "update() before init()"
-        (result,), self.network_seconds = advance(self.network, image, [self._target], self.state)
-        self._target = self._target._replace(box=result.box.copy())
+        (result,), (self._target,), self.network_seconds = advance(self.network, image, [self._target], self.state)
         return result
 
 
 def advance(
     network: Network, image: Image, targets: abc.Sequence[Target], state: tuple[Any, ...]
-) -> tuple[list[TrackResult], float]:
-    """The targets of the first rows of ``state`` in the next image, and the seconds of the network."""
+) -> tuple[list[TrackResult], list[Target], float]:
+    """The targets of the first rows of ``state`` in the next image, what to look for in the image after it, and the
+    seconds of the network."""
     settings = network.settings
     views = [look(image, target, settings.search) for target in targets]
     crops = np.stack([view.pixels for view in views]) if len(views) > 1 else views[0].pixels[None]
     started = perf_counter()
     found = network.find(state, crops)
     seconds = perf_counter() - started
-    results = []
-    for row, view in enumerate(views):
+    results, kept = [], []
+    for row, (target, view) in enumerate(zip(targets, views, strict=True)):
         score = float(found.scores[row])
         box = place(found.boxes[row], score, view, settings.tracker)
-        results.append(TrackResult(box, score, view=view, found=found, row=row))
-    return results, seconds
+        kept.append(keep(target, box, score, settings.tracker))
+        lost = settings.tracker.is_lost(score)
+        results.append(TrackResult(kept[-1].box.copy(), score, lost, view, found, row))
+    return results, kept, seconds
