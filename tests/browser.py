@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import re
@@ -56,6 +57,10 @@ class Browser:
         """Show a file and wait until it has loaded."""
         self._command("/url", {"url": file.resolve().as_uri()})
 
+    def visit(self, address: str) -> None:
+        """Show a page of a server and wait until it has loaded."""
+        self._command("/url", {"url": address})
+
     def find(self, css: str, inside: str | None = None) -> list[str]:
         """The elements that a selector fits, of the page or inside another one."""
         place = "/elements" if inside is None else f"/element/{inside}/elements"
@@ -76,6 +81,20 @@ class Browser:
     def press(self, element: str, keys: str) -> None:
         """Keys on the keyboard while the element has the focus."""
         self._command(f"/element/{element}/value", {"text": keys})
+
+    def drag(self, element: str, start: tuple[int, int], end: tuple[int, int], pointer: str = "mouse") -> None:
+        """With the mouse or a finger ("touch"), between two places in pixels from the element's middle."""
+        moves = [
+            {"type": "pointerMove", "duration": 50, "origin": {_ELEMENT: element}, "x": x, "y": y}
+            for x, y in (start, ((start[0] + end[0]) // 2, (start[1] + end[1]) // 2), end)
+        ]
+        actions = [moves[0], {"type": "pointerDown", "button": 0}, *moves[1:], {"type": "pointerUp", "button": 0}]
+        source = {"type": "pointer", "id": pointer, "parameters": {"pointerType": pointer}, "actions": actions}
+        self._command("/actions", {"actions": [source]})
+
+    def screenshot(self, file: Path) -> None:
+        """Write the window's content as PNG."""
+        file.write_bytes(base64.b64decode(self._ask("GET", f"/session/{self._session}/screenshot")))
 
     def run(self, script: str) -> Any:
         """What the body of a function in JavaScript returns, in plain types."""

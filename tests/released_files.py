@@ -18,7 +18,13 @@ from torch import Tensor
 from lib.models.base import TrackingModel
 
 # A published key table of each family; STARK-SV was never released.
-TABLES = {"grm": "grm_vitb_256", "ostrack": "ostrack_vitb_256", "simtrack": "simtrack_b16", "transt": "transt"}
+TABLES = {
+    "grm": "grm_vitb_256",
+    "lorat": "lorat_b224",
+    "ostrack": "ostrack_vitb_256",
+    "simtrack": "simtrack_b16",
+    "transt": "transt",
+}
 
 
 def published_weights(model: TrackingModel) -> dict[str, Tensor]:

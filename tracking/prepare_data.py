@@ -1,9 +1,11 @@
-"""Prepare datasets: write a synthetic one, check one on disk, pack one into a single file, or keep its crops.
+"""Prepare datasets: write a synthetic one, check one on disk, pack one into a single file, keep its crops, or draw
+training samples.
 
 python tracking/prepare_data.py synthetic --root data/synthetic
 python tracking/prepare_data.py check got10k
 python tracking/prepare_data.py pack got10k --split full --out /data/got10k_lmdb --verify
 python tracking/prepare_data.py crops got10k --config grm_vitb_got10k --out /data/got10k_crops
+python tracking/prepare_data.py samples --config grm_vitb --out samples.png
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ with starting():
     from lib.config.paths import Paths, load_paths, user_path
     from lib.data.checking import check_dataset_on_disk, find_splits
     from lib.data.datasets.registry import check_dataset
+    from lib.data.mask_checking import check_masks
     from lib.data.packing import pack_dataset, verify_packed
     from lib.data.synthetic import write_synthetic
     from lib.runtime.escapes import show
@@ -36,6 +39,7 @@ def parse_arguments() -> argparse.Namespace:
     _add_check(tasks)
     _add_pack(tasks)
     _add_crops(tasks)
+    _add_samples(tasks)
     return parser.parse_args()
 
 
@@ -60,6 +64,9 @@ def _add_check(tasks: argparse._SubParsersAction) -> None:
     task.add_argument("--split", action="extend", nargs="+", help="only these splits; without it, all that are there")
     task.add_argument("--json", type=user_path, metavar="FILE", help="write all that was found to this file, too")
     task.add_argument("--quick", action="store_true", help="open the images, but decode none")
+    task.add_argument(
+        "--masks", action="store_true", help="also the targets' masks: outlines, or the folder masks.NAME of paths.yaml"
+    )
     task.add_argument("--processes", type=_at_least(1), default=os.cpu_count() or 1, help="processes that open images")
 
 
@@ -79,6 +86,16 @@ def _add_crops(tasks: argparse._SubParsersAction) -> None:
     task.add_argument("--split", help="only this split; without it, those of the dataset that the experiment trains on")
     task.add_argument("--every", type=_at_least(1), metavar="N", help="frame 0, N, 2 N ... and the last of each video")
     task.add_argument("--processes", type=_at_least(1), default=os.cpu_count() or 1, help="processes that write")
+
+
+def _add_samples(tasks: argparse._SubParsersAction) -> None:
+    task = _add_task(tasks, "samples", _samples, "draw training samples as they reach the network, with their boxes")
+    task.add_argument("--config", required=True, help="experiment (name in experiments/ or path)")
+    task.add_argument("--out", type=user_path, required=True, metavar="FILE", help="PNG to write")
+    task.add_argument("--count", type=_at_least(1), default=24, help="how many samples (24)")
+    task.add_argument("--first", type=_at_least(0), default=0, help="number of the first sample (0)")
+    task.add_argument("--paths", type=user_path, metavar="FILE", help="file instead of paths.yaml")
+    task.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="other values than the experiment's")
 
 
 def _add_task(
@@ -140,6 +157,9 @@ def _check(arguments: argparse.Namespace) -> int:
         processes=arguments.processes,
         quick=arguments.quick,
     )
+    if arguments.masks and report.complete:
+        folder = paths.masks.get(arguments.name)
+        check_masks(report, folder, cache=paths.cache, processes=arguments.processes)
     show(report.text())
     if arguments.json:
         report.write(arguments.json)
@@ -179,6 +199,17 @@ def _crops(arguments: argparse.Namespace) -> int:
         processes=arguments.processes,
     )
     show("\n".join(summary.text() for summary in summaries))
+    return 0
+
+
+def _samples(arguments: argparse.Namespace) -> int:
+    with starting():
+        from lib.experiment.build import load_experiment
+        from lib.experiment.samples import draw_samples
+
+    numbers = range(arguments.first, arguments.first + arguments.count)
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    show("\n".join(draw_samples(experiment, load_paths(arguments.paths), numbers, arguments.out)))
     return 0
 
 

@@ -24,10 +24,12 @@ class Paths(Section):
     * ``pretrained_models``: weights that others trained.
     * ``cache``: what is made from the data and can be made again (indices of annotations, frames of videos).
     * ``crops``: folder of the crop stores of each dataset by its name, one a split, as ``prepare_data.py crops`` makes.
+    * ``masks``: folder of the masks of a dataset's frames by its name, laid out as the dataset, each a PNG.
     """
 
     data: dict[str, Path] = {}
     crops: dict[str, Path] = {}
+    masks: dict[str, Path] = {}
     # Strict validation of JSON refuses a default that is a Path already, hence the exceptions from validating defaults.
     output: Path = Field(default_factory=lambda: REPOSITORY / "output", validate_default=False)
     pretrained_models: Path = Field(default_factory=lambda: REPOSITORY / "pretrained_models", validate_default=False)
@@ -75,6 +77,7 @@ def load_paths(file: Path | None = None) -> Paths:
         pretrained_models=_variable("PRETRAINED_MODELS") or _absolute(given.pretrained_models, chosen.parent),
         cache=_variable("CACHE") or _absolute(given.cache, chosen.parent),
         crops={name: _absolute(folder, chosen.parent) for name, folder in given.crops.items()},
+        masks={name: _absolute(folder, chosen.parent) for name, folder in given.masks.items()},
     )
     paths._file = chosen
     return paths

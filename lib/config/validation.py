@@ -89,7 +89,7 @@ def _complaint(section_class: type[Section], details: ErrorDetails) -> tuple[tup
         return key, got, f"unknown key; {_suggestion(key[-1], list(holder.model_fields))}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         names = [name for member in _members(expected) for name in _names(member)]
-        chooser = context["discriminator"].strip("'")
+        chooser = context["discriminator"].strip("'()")  # a field, or a function that is named like it
         tag = value.get(chooser)
         if tag is None:
             return (*key, chooser), "missing; ", f"should be one of {', '.join(names)}"

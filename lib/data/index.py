@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -22,7 +23,7 @@ from tqdm import tqdm
 from lib.data.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
 from lib.data.datasets.registry import find_dataset
 from lib.data.source import Source, Stamp, open_source
-from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
 from lib.runtime.escapes import printable
 from lib.runtime.json_text import parse_json
 
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "indices"
 # Number of what the arrays mean; another number, another reader or another list of the package makes an index anew.
-_MEANING = 1
+_MEANING = 2
 _TEXTS = ("name", "dataset", "folder", "pattern", "listed", "meta")
 _STAMPS = "stamp"
 _BETWEEN_FILES = "\0"  # which no file's name can hold
@@ -124,7 +125,38 @@ class SequenceIndex(abc.Sequence):
             arrays["cover"][rows].astype(np.int64) if arrays["has_cover"][index] else None,
             arrays["absent"][rows] if arrays["has_absent"][index] else None,
             parse_json(meta) if meta else {},
+            self._outline(index),
         )
+
+    def _outline(self, index: int) -> Outline | None:
+        arrays = self._arrays
+        parts = []
+        for part in ("numbers", "rings"):
+            first, end = arrays[f"outline.{part}_ends"][index : index + 2]
+            parts.append(arrays[f"outline.{part}"][first:end])
+        return Outline(*parts) if len(parts[0]) else None
+
+    @property
+    def outlined(self) -> np.ndarray:
+        """bool ``[n]``: which sequences have an outline."""
+        return np.diff(self._arrays["outline.numbers_ends"]) > 0
+
+    def classes(self) -> tuple[list[str], np.ndarray]:
+        """The names of classes, and int64 ``[n]`` which of them each sequence is of; "" where none is stated."""
+        metas = self._texts["meta"]
+        texts = [metas.letters[first:end].tobytes() for first, end in itertools.pairwise(metas.ends.tolist())]
+        names = [parse_json(text).get("class", "") if text else "" for text in texts]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return list(numbers), np.array([numbers[name] for name in names], dtype=np.int64)[metas.which]
+
+    def largest_areas(self) -> np.ndarray:
+        """float64 ``[n]``: the area of the largest box of each sequence, 0 where none has a size."""
+        rows = self._arrays["rows"]
+        areas = np.nan_to_num(self._arrays["boxes"][:, 2:].astype(np.float64).prod(axis=1))
+        largest = np.zeros(len(self))
+        filled = np.diff(rows) > 0
+        largest[filled] = np.maximum.reduceat(areas, rows[:-1][filled]) if filled.any() else 0
+        return largest
 
     def visible_counts(self, every: int = 1) -> np.ndarray:
         """int64 ``[n]``: how many frames of each sequence are visible, among its last one and those whose number is a
@@ -205,6 +237,7 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
     # Bytes that grow in place: a list of arrays would double what TrackingNet takes. Before a sequence with cover (or
     # absent), those without take zeros; after the last one, nothing.
     boxes, visible, cover, absent = bytearray(), bytearray(), bytearray(), bytearray()
+    numbers, rings, numbers_ends, rings_ends = bytearray(), bytearray(), [0], [0]
     frames, first, rows, image_set, has_cover, has_absent = [], [], [0], [], [], []
     entries = dataset.entries(source, split)
     title = printable(f"{name} {split}")
@@ -228,6 +261,11 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
             image_set.append(sequence.image_set)
             has_cover.append(sequence.cover is not None)
             has_absent.append(sequence.absent is not None)
+            if sequence.outline is not None:
+                numbers += sequence.outline.numbers.tobytes()
+                rings += sequence.outline.rings.tobytes()
+            numbers_ends.append(len(numbers) // 4)
+            rings_ends.append(len(rings) // 4)
             boxes += _as_bytes(sequence.boxes, np.float64, (count, 4))
             visible += _as_bytes(sequence.visible, bool, (count,))
             if sequence.cover is not None:
@@ -246,6 +284,10 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
         "visible": np.frombuffer(visible, dtype=bool),
         "cover": _narrowed(np.frombuffer(cover, dtype=np.int64), np.int8),
         "absent": np.frombuffer(absent, dtype=bool),
+        "outline.numbers": np.frombuffer(numbers, dtype=np.float32),
+        "outline.numbers_ends": np.array(numbers_ends, dtype=np.int64),
+        "outline.rings": np.frombuffer(rings, dtype=np.int32),
+        "outline.rings_ends": np.array(rings_ends, dtype=np.int64),
         f"{_STAMPS}.value": np.array([_as_row(stamp) for stamp in stamps.values()], dtype=np.int64).reshape(-1, 2),
     }
     for column, writer in texts.items():

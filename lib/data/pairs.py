@@ -15,8 +15,9 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
-from lib.data.augment import JitterConfig, jitter_box, mirror_box, scale_box
+from lib.data.augment import JitterConfig, draw_jitter, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
 from lib.data.batch import Sample
+from lib.data.cutouts import CutoutsConfig, Look, PastedPair
 from lib.data.datasets.registry import check_dataset
 from lib.data.images import ImageError, check_decoder, open_image
 from lib.data.sampling import (
@@ -32,13 +33,15 @@ from lib.data.sampling import (
 )
 from lib.data.types import FrameFiles, Sequence
 from lib.data.views import FrameView
-from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_window, is_empty
+from lib.geometry.aligned import AlignedWindow, align
+from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_mapping, crop_window, is_empty
 
 logger = logging.getLogger(__name__)
 
 FIRST_VALIDATION_NUMBER = 2**40
 MAX_DAMAGED = 10
 MAX_EMPTY = 100
+MOST_DRAWS = 12  # of an aligned crop's jitter
 # A crop is empty if no pixel of the picture reaches the token grid; all published models have patches of 16.
 _TOKEN = 16
 
@@ -47,13 +50,15 @@ class SourceConfig(Section):
     """One split of a dataset, and how often it is drawn beside the others.
 
     ``annotated_every``: only frames whose number is a multiple of it, and the last of a video, are drawn. 30 is GRM's
-    rule for TrackingNet, where a person has drawn one box in 30.
+    rule for TrackingNet, where a person has drawn one box in 30. ``cutouts``: the targets are cut out by their masks
+    and pasted on videos of another dataset.
     """
 
     name: str
     split: str
     weight: PositiveFloat = 1.0
     annotated_every: PositiveInt = 1
+    cutouts: CutoutsConfig | None = None
 
     @field_validator("name")
     @classmethod
@@ -117,7 +122,7 @@ class _Plan(NamedTuple):
     """All that was drawn for one crop: its window in the frame, the target's box in fractions of it (float32 ``[4]``
     xywh), the factor of its brightness, whether it is mirrored, and the ratio by which it is stretched."""
 
-    window: Window
+    window: Window | AlignedWindow
     box: np.ndarray
     gain: float
     mirrored: bool
@@ -188,14 +193,21 @@ class Pairs:
         grayscale = rng.random() < self.config.grayscale
         flipped = rng.random() < self.config.joint_flip
         drawn = rng.bit_generator.state
-        views = _Views(pool, sequence, frames, self._roles, self.config)
         try:
-            boxes = (sequence.boxes[frame] for frame in frames)
+            views: _Views | PastedPair
+            if pool.cutouts is None:
+                views = _Views(pool, sequence, frames, self._roles, self.config, flipped, grayscale)
+                source = _source(sequence, frames)
+            else:
+                composition = pool.cutouts.draw(sequence, frames, self.config.pairing, self.config.max_gap, rng)
+                look = self._roles[0].crop, self._roles[1].crop, self.config.decoder, self.config.scaled_decoding
+                views = PastedPair(composition, pool.cutouts.masks, Look(*look, flipped, grayscale))
+                source = f"{_source(sequence, frames)} over {_source(composition.video, composition.places)}"
             plans = tuple(
-                self._plan(box, shape, role, flipped, sequence.image_set, rng)
-                for box, shape, role in zip(boxes, views.shapes(), self._roles, strict=True)
+                self._plan(box, shape, role, sequence.image_set, rng)
+                for box, shape, role in zip(views.boxes(), views.shapes(), self._roles, strict=True)
             )
-            crops = views.crops(tuple(plan.window for plan in plans), flipped, grayscale)
+            crops = views.crops(tuple(plan.window for plan in plans))
         except ImageError:
             # Whether damage shows before the crops are drawn or after depends on the decoder; the next draw must not.
             rng.bit_generator.state = drawn
@@ -205,19 +217,18 @@ class Pairs:
         template, search = vary_pair(crops, sizes, self.config.augment, rng)
         return Sample(
             number, *_as_tensors(template, plans[0]), *_as_tensors(search, plans[1]),
-            source=_source(sequence, frames), missed=views.missed,
+            source=source, missed=views.missed,
         )  # fmt: skip
 
     def _plan(
-        self, box: np.ndarray, shape: tuple[int, int], role: _Role, flipped: bool, still: bool, rng: np.random.Generator
+        self, box: np.ndarray, shape: tuple[int, int], role: _Role, still: bool, rng: np.random.Generator
     ) -> _Plan:
-        """The crop of a frame of that height and width around ``box``, in pixels of the frame before it is flipped.
-
-        A crop that is to be stretched shows more of the frame along one axis, and less along the other.
-        """
-        if flipped:
-            box = mirror_box(box, shape[1] - 1)
+        """The crop of a frame of that height and width around ``box``. One that is to be stretched shows more of the
+        frame along one axis, and less along the other."""
         crop = role.crop
+        if crop.placement == "aligned":
+            window = self._aligned_window(box, shape, role, rng)
+            return self._finish(_Plan(window, window.box_to_crop(box), 1.0, False, 1.0), rng)
         jittered = jitter_box(box, role.jitter, rng, crop.context)
         span = self.config.augment.still_aspect if still and role.name == "search" else 0.0
         aspect = math.exp(rng.uniform(-span, span)) if span else 1.0
@@ -232,15 +243,41 @@ class Pairs:
         label = box_to_crop(box, jittered, crop.size / window.side, crop.size)
         if aspect != 1:
             label = stretch_box(label, aspect, crop.size)
+        return self._finish(_Plan(window, label, 1.0, False, aspect), rng)
+
+    def _aligned_window(
+        self, box: np.ndarray, shape: tuple[int, int], role: _Role, rng: np.random.Generator
+    ) -> AlignedWindow:
+        """The window around ``box``, jittered until the target is well seen in it, in at most ``MOST_DRAWS`` draws.
+
+        The published code takes another pair at random if that fails, here the next of the sample's own stream is.
+        """
+        crop = role.crop
+        try:
+            mapping = crop_mapping(box, crop)
+        except ValueError as error:
+            raise EmptyCropError(str(error)) from error
+        if role.jitter == JitterConfig():
+            return align(mapping, crop.size, shape)
+        corners = np.concatenate((box[:2], box[:2] + box[2:]))
+        for _ in range(MOST_DRAWS):
+            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, draw_jitter(rng))
+            if is_well_seen(jittered.forth(corners), crop.size):
+                return align(jittered, crop.size, shape)
+        raise EmptyCropError(f"the target is seen too little of in {MOST_DRAWS} crops in a row")
+
+    def _finish(self, plan: _Plan, rng: np.random.Generator) -> _Plan:
+        """The plan with what is drawn last: brightness and the crop's own flip."""
         gain = rng.uniform(1 - self.config.brightness, 1 + self.config.brightness)
         mirrored = rng.random() < self.config.flip
-        return _Plan(window, mirror_box(label, 1) if mirrored else label, gain, mirrored, aspect)
+        return plan._replace(gain=gain, mirrored=mirrored, box=mirror_box(plan.box, 1) if mirrored else plan.box)
 
 
 class _Views:
     """Where a pair's pixels come from: the pool's crop store as far as it reaches, else the frames, each read once.
 
-    ``missed`` counts the crops that a store did not have.
+    ``flipped`` and ``grayscale`` say that the frames are mirrored and gray. ``missed`` counts the crops that a store
+    did not have.
     """
 
     def __init__(
@@ -250,8 +287,11 @@ class _Views:
         frames: tuple[int, int],
         roles: tuple[_Role, _Role],
         config: DataConfig,
+        flipped: bool,
+        grayscale: bool,
     ) -> None:
         self.missed = 0
+        self._sequence, self._flipped, self._grayscale = sequence, flipped, grayscale
         self._frames, self._roles, self._store = frames, roles, pool.crops
         self._stored = [
             None if pool.crops is None else pool.crops.find(sequence.name, frame, role.name)
@@ -269,8 +309,16 @@ class _Views:
         views = [self._frame(place) if stored is None else stored for place, stored in enumerate(self._stored)]
         return [view.shape for view in views]
 
-    def crops(self, windows: tuple[Window, Window], flipped: bool, grayscale: bool) -> list[np.ndarray]:
-        """The pixels of a window in each frame: uint8 ``[S, S, 3]``. Raises ``ImageError``."""
+    def boxes(self) -> list[np.ndarray]:
+        """The targets' boxes in both frames, float64 ``[4]`` xywh in pixels. Raises ``ImageError``."""
+        boxes = [self._sequence.boxes[frame] for frame in self._frames]
+        if self._flipped:
+            boxes = [mirror_box(box, shape[1] - 1) for box, shape in zip(boxes, self.shapes(), strict=True)]
+        return boxes
+
+    def crops(self, windows: tuple[Window | AlignedWindow, ...]) -> list[np.ndarray]:
+        """The pixels of a window in each frame: ``[S, S, 3]``, uint8 or, if aligned, float32. Raises ``ImageError``."""
+        flipped, grayscale = self._flipped, self._grayscale
         sizes = [role.crop.size for role in self._roles]
         found = [
             None if stored is None else stored.crop(window, size, flipped, grayscale)

@@ -11,6 +11,7 @@ from lib.data.types import Sequence
 
 if TYPE_CHECKING:
     from lib.data.crops import CropStore
+    from lib.data.cutouts import Cutouts
 
 # All published families: more than 2 * (1 template + 1 search) visible frames, and 20 in all.
 MIN_VISIBLE = 5
@@ -24,13 +25,14 @@ class Pool(NamedTuple):
     """Sequences that are drawn equally often among themselves, and how often beside other pools (``weight``).
 
     Of each video only the frames whose number is a multiple of ``every``, and the last, are drawn. ``crops`` is where
-    the surroundings of targets lie ready, or None.
+    the surroundings of targets lie ready, or None. With ``cutouts`` the targets are pasted on other videos.
     """
 
     sequences: abc.Sequence[Sequence]
     weight: float = 1.0
     every: int = 1
     crops: CropStore | None = None
+    cutouts: Cutouts | None = None
 
 
 def visible_frames(sequence: Sequence, every: int = 1) -> np.ndarray:
@@ -75,16 +77,21 @@ class Positions(abc.Sequence):
 
 
 def drawable(pool: Pool) -> Positions:
-    """Positions of the sequences that can be drawn.
+    """Positions of the sequences that can be drawn."""
+    return pool.cutouts.positions if pool.cutouts is not None else Positions(find_drawable(pool))
+
+
+def find_drawable(pool: Pool) -> np.ndarray:
+    """bool ``[n]``: which sequences can be drawn, whatever becomes of their targets.
 
     An index (``lib.data.index.SequenceIndex``) answers for all of them at once; others are asked one by one.
     """
     sequences = pool.sequences
     if not hasattr(sequences, "visible_counts"):
-        return Positions(np.array([can_be_drawn(sequence, pool.every) for sequence in sequences], dtype=bool))
+        return np.array([can_be_drawn(sequence, pool.every) for sequence in sequences], dtype=bool)
     counts = sequences.visible_counts(pool.every)
     videos = (sequences.lengths >= MIN_FRAMES) & (counts >= MIN_VISIBLE)
-    return Positions(np.where(sequences.image_sets, counts > 0, videos))
+    return np.where(sequences.image_sets, counts > 0, videos)
 
 
 def share_bounds(weights: abc.Sequence[float] | np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,18 @@ class FrameFiles(abc.Sequence):
         return str(self.names[index]).rpartition("/")[2]
 
 
+class Outline(NamedTuple):
+    """Which pixels of an image show an object, as an annotation says it: polygons, or runs of pixels.
+
+    * ``numbers``: float32 ``[n]``: x, y, x, y ... of all polygons in pixels, top-left origin 0; or height and width of
+      the image, then the lengths of runs down its columns, outside first and inside by turns (COCO's RLE).
+    * ``rings``: int32 ``[k]``: how many of the numbers belong to each polygon; empty for runs.
+    """
+
+    numbers: np.ndarray
+    rings: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Sequence:
     """One annotated video, or one annotated object of an image set.
@@ -72,6 +84,7 @@ class Sequence:
     * ``cover``: GOT-10k's visible share in eighths, int ``[N]``, or None; the GOT-10k protocol needs it.
     * ``absent``: bool ``[N]``, where the dataset itself says that the target cannot be seen (full occlusion, out of
       view), or None if it says nothing; some protocols leave these frames out.
+    * ``outline``: of the object in the one frame of an image set, or None if no more than its box is known.
     * ``meta``: what else the dataset says of the sequence, in words (class, motion, language, resolution).
     """
 
@@ -84,6 +97,7 @@ class Sequence:
     cover: np.ndarray | None = None
     absent: np.ndarray | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
+    outline: Outline | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

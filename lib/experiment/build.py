@@ -11,10 +11,12 @@ import torch
 from lib.config.paths import Paths, load_paths, user_path
 from lib.config.schema import ConfigError
 from lib.data.crops import CropSettings, open_crops
+from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
 from lib.data.images import check_decoder
 from lib.data.index import open_dataset
 from lib.data.loader import check_shared_memory
+from lib.data.masks import MaskFolder
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.reach import Role
 from lib.data.sampling import Pool
@@ -26,6 +28,7 @@ from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
 from lib.losses.objective import Objective
 from lib.losses.registry import OBJECTIVES
+from lib.models.adapters import Base, frozen_by_family
 from lib.models.base import TrackingModel
 from lib.models.initial import check_initial, load_initial
 from lib.models.registry import FAMILIES
@@ -66,18 +69,21 @@ def build_network(
     compiled: bool = False,
     captured: bool = False,
     checksum: str | None = None,
+    pretrained_models: Path | None = None,
 ) -> TorchNetwork:
     """The network with the weights of ``checkpoint`` (fresh ones without), ready to find targets.
 
     ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` holds the values that differ there.
     For ``compiled`` and ``captured`` see ``TorchNetwork``. ``checksum`` ("sha256 ...") is that of the checkpoint to be
-    read. Raises ``CheckpointError`` for one that cannot be read, has another checksum or is of another network.
+    read. For ``pretrained_models`` see ``trained_model``. Raises ``CheckpointError`` for a checkpoint that cannot be
+    read, has another checksum or is of another network.
     """
     keep_large_buffers()
     experiment = experiment.for_benchmark(dataset)
-    model = build_model(experiment)
-    if checkpoint is not None:
-        load_checkpoint_weights(model, user_path(checkpoint), checksum=checksum)
+    if checkpoint is None:
+        model = build_model(experiment)
+    else:
+        model, _ = trained_model(experiment, user_path(checkpoint), checksum=checksum, folder=pretrained_models)
     settings = TrackSettings(template=experiment.template, search=experiment.search, tracker=experiment.test.tracker)
     return TorchNetwork(model, settings, device, experiment.test.precision, compiled, captured, experiment.name)
 
@@ -128,15 +134,36 @@ def default_checkpoint(experiment: ExperimentConfig, paths: Paths) -> Path:
     return file
 
 
-def load_checkpoint_weights(
-    model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE, checksum: str | None = None
-) -> LoadReport:
-    """The weights of a checkpoint of ours, or of one as its authors released it, strictly and without executing
-    anything in it; ``table`` renames them first. See ``lib.models.released.load_file``."""
-    report = load_file(model, path, table, checksum)
+def trained_model(
+    experiment: ExperimentConfig,
+    path: Path,
+    table: Mapping[str, str | None] = NO_TABLE,
+    checksum: str | None = None,
+    folder: Path | None = None,
+) -> tuple[TrackingModel, LoadReport]:
+    """The network of ``build_model`` with the weights of a checkpoint of ours, or of one as its authors released it,
+    strictly and without executing anything in it; ``table`` renames them first. See ``lib.models.released.load_file``.
+
+    An adapter's file holds trained tensors alone: the weights beneath are those of ``model.pretrained``, a file of
+    ``folder``, by default the machine's folder of pretrained models.
+    """
+    model = build_model(experiment)
+    report = load_file(model, path, table, checksum, _base(experiment, model, folder))
     if report.dropped or table:
         logger.info("%s: %s", path, report)
-    return report
+    return model, report
+
+
+def _base(experiment: ExperimentConfig, model: TrackingModel, folder: Path | None) -> Base | None:
+    """What lies beneath the trained parameters, if the family freezes some."""
+    pretrained, names = experiment.model.pretrained, frozen_by_family(model, experiment.model)
+
+    def load(model: TrackingModel) -> None:
+        if pretrained == "none":
+            raise CheckpointError("model.pretrained is none; name the weights that these were trained over")
+        load_initial(model, pretrained, folder or load_paths().pretrained_models)
+
+    return Base(pretrained, names, load) if names else None
 
 
 def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
@@ -159,6 +186,7 @@ def engine_factory(
     compiled: bool = False,
     captured: bool = False,
     checksum: str | None = None,
+    pretrained_models: Path | None = None,
 ) -> EngineFactory:
     """Called with the most sequences that are to be tracked at once, it builds a network and its engine.
 
@@ -168,7 +196,9 @@ def engine_factory(
     """
 
     def make(most: int) -> Engine:
-        network = build_network(experiment, checkpoint, device, dataset, compiled, captured, checksum)
+        network = build_network(
+            experiment, checkpoint, device, dataset, compiled, captured, checksum, pretrained_models
+        )
         finders = 1
         if network.device == "cpu" and not compiled:
             finders = usable_cores()
@@ -183,13 +213,18 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
     stores, the decoder's library, initial weights. Reads nothing and asks no server, so it is asked before processes
     start."""
     problems = []
-    for source in {source.name: source for source in (*experiment.data.train, *experiment.data.val)}.values():
+    sources = (*experiment.data.train, *experiment.data.val)
+    pasted = [source.cutouts.over for source in sources if source.cutouts is not None]
+    for name in dict.fromkeys((*(source.name for source in sources), *pasted)):
         try:
-            find_dataset(source.name)
-            paths.dataset_root(source.name)
+            find_dataset(name)
+            paths.dataset_root(name)
         except ValueError as error:
             problems.append(str(error))
-    for source in {source.name: source for source in experiment.data.train}.values():
+    for name in dict.fromkeys(source.name for source in sources if source.cutouts is not None):
+        if name in paths.masks and not paths.masks[name].is_dir():
+            problems.append(f"masks.{name}: no such folder: {paths.masks[name]}; correct it in paths.yaml")
+    for source in {source.name: source for source in experiment.data.train if source.cutouts is None}.values():
         try:
             _crops_folder(experiment, paths, source)
         except ConfigError as error:
@@ -254,9 +289,12 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
     train_pairs = build_pairs(experiment, paths, data.train)
     val_pairs = build_pairs(experiment, paths, data.val) if data.val else None
     model = build_model(experiment)
+    base = None
     if experiment.model.pretrained != "none":
         report = load_initial(model, experiment.model.pretrained, paths.pretrained_models)
         logger.info("%s: %s", experiment.model.pretrained, report)
+        beneath = frozen_by_family(model, experiment.model).intersection(report.taken)
+        base = Base(experiment.model.pretrained, beneath, lambda model: None) if beneath else None  # it lies there
     return Trainer(
         build_actor(experiment, model),
         train_pairs,
@@ -270,12 +308,19 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
         output=run_folder(experiment, paths, overfit),
         process=process,
         resolve=with_new_keys,
+        base=base,
         overfit=overfit,
     )
 
 
 def _open_pool(experiment: ExperimentConfig, paths: Paths, source: SourceConfig) -> Pool:
     sequences = open_dataset(source.name, source.split, paths.dataset_root(source.name), paths.cache)
+    if source.cutouts is not None:
+        over = source.cutouts.over
+        videos = open_dataset(over, source.cutouts.split, paths.dataset_root(over), paths.cache)
+        masks = MaskFolder(paths.masks[source.name], sequences.source) if source.name in paths.masks else None
+        every = source.annotated_every
+        return Pool(sequences, source.weight, every, cutouts=Cutouts(sequences, videos, source.cutouts, masks, every))
     folder = _crops_folder(experiment, paths, source)
     crops = None
     if folder is not None:
@@ -295,7 +340,7 @@ def _open_pool(experiment: ExperimentConfig, paths: Paths, source: SourceConfig)
 def _crops_folder(experiment: ExperimentConfig, paths: Paths, source: SourceConfig) -> Path | None:
     """Where the crops of a source lie (a folder a split), None if its frames are read; a source of training must have
     them if it should, what validates need not."""
-    if experiment.data.store == "frames":
+    if experiment.data.store == "frames" or source.cutouts is not None:
         return None
     if source.name not in paths.crops and source in experiment.data.train:
         raise ConfigError(

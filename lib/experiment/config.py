@@ -18,7 +18,6 @@ from lib.data.pairs import DataConfig
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
-from lib.losses.objective import ObjectiveConfig
 from lib.losses.registry import OBJECTIVES, AnyObjectiveConfig
 from lib.models.registry import FAMILIES, ModelConfig
 from lib.training.trainer import TrainConfig
@@ -67,7 +66,7 @@ def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
     raise min(errors, key=ValidationError.error_count)
 
 
-def _keys_of_this_head(value: Any, section: type[ObjectiveConfig]) -> Any:
+def _keys_of_this_head(value: Any, section: type[Section]) -> Any:
     """Without the keys that an earlier version resolved for other heads."""
     if not isinstance(value, dict) or not value.keys() >= _KEYS_OF_ALL_HEADS.keys():
         return value
@@ -106,6 +105,8 @@ class ExperimentConfig(Section):
                     f"{crop}.size: {size} is not a multiple of model.backbone's stride {stride}; "
                     f"the nearest are {lower or stride} and {lower + stride}"
                 )
+        if self.data.store == "crops" and "aligned" in (self.template.placement, self.search.placement):
+            problems.append("data.store: crops holds no aligned crops; set data.store=frames")
         problems += self.model.misfits(self.template.size, self.search.size)
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(
@@ -225,7 +226,7 @@ def experiment_schema() -> dict[str, Any]:
     for section in (schema, *schema["$defs"].values()):
         section.pop("required", None)
         for field in section["properties"].values():
-            if "discriminator" in field:
+            if "oneOf" in field:
                 # What a file leaves to its base, the family's name above all, would fit several families at once.
                 field["anyOf"] = field.pop("oneOf")
     return schema

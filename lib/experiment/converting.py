@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lib.experiment.build import build_model, experiment_of_checkpoint, load_checkpoint_weights, load_experiment
+from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.released import NO_TABLE, find_weights, read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
@@ -41,9 +41,8 @@ def convert_checkpoint(
     """
     _check_out(out, file, force)
     experiment = _experiment(file, config, overrides)
-    model = build_model(experiment)
     checksum = checksum_of(file)
-    report = load_checkpoint_weights(model, file, read_table(table) if table else NO_TABLE, checksum)
+    model, report = trained_model(experiment, file, read_table(table) if table else NO_TABLE, checksum)
     source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
     with only_writer(out):
         _check_out(out, file, force)  # another process may have written it by now

@@ -52,7 +52,7 @@ def export_checkpoint(
         _check_score(paths, experiment, dataset, score)
     baked = experiment.for_benchmark(dataset)
     checksum = checksum_of(checkpoint)
-    network = build_network(baked, checkpoint, checksum=checksum)
+    network = build_network(baked, checkpoint, checksum=checksum, pretrained_models=paths.pretrained_models)
     origin = Origin(
         experiment=experiment.name,
         checkpoint_sha256=checksum.removeprefix("sha256 "),

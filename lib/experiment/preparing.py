@@ -28,7 +28,7 @@ def make_crops(
     of the source's ``annotated_every``. Raises ``ConfigError`` for a dataset that the experiment does not train on and
     no split, and ``ValueError`` as ``lib.data.cropping.write_crops`` does.
     """
-    trained = [source for source in experiment.data.train if source.name == name]
+    trained = [source for source in experiment.data.train if source.name == name and source.cutouts is None]
     sources = [source for source in trained if split in (None, source.split)]
     if not sources and split is not None:
         sources = [SourceConfig(name=name, split=split)]

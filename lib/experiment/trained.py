@@ -9,12 +9,11 @@ from lib.config.paths import Paths
 from lib.evaluation.results import ResultsFolder, open_results
 from lib.evaluation.runner import Trial, is_part_of_run
 from lib.experiment.build import (
-    build_model,
     default_checkpoint,
     engine_factory,
     experiment_of_checkpoint,
-    load_checkpoint_weights,
     load_experiment,
+    trained_model,
 )
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.experiment.sweep import Sweep, Tested, check_sweep, sweep_table, write_sweep
@@ -58,7 +57,11 @@ def evaluate_checkpoints(
     # A mistake in the last of them is reported before the first is tracked, and not by every process.
     values = zip(sweep.values, sweep.overrides(), strict=True) if sweep else [("", None)]
     cases = [
-        (checkpoint, value, _checked_experiment(config, checkpoint, [*overrides, *([extra] if extra else [])], run))
+        (
+            checkpoint,
+            value,
+            _checked_experiment(paths, config, checkpoint, [*overrides, *([extra] if extra else [])], run),
+        )
         for value, extra in values
         for checkpoint in checkpoints
     ]
@@ -66,7 +69,7 @@ def evaluate_checkpoints(
     for checkpoint, _, experiment in cases:
         swept = sweep.text if sweep else ""
         results = results_folder(paths, experiment, benchmark, checkpoint, device, batch, sweep=swept)
-        form = {"compiled": compiled, "captured": captured}
+        form = {"compiled": compiled, "captured": captured, "pretrained_models": paths.pretrained_models}
         engine = engine_factory(experiment, checkpoint, device, benchmark, batch, **form, checksum=results.checksum())
         trials.append(Trial(readable.sequences, engine, results, readable.unreadable, readable.left_out))
     sources = [checkpoint for checkpoint, _, _ in cases]
@@ -120,7 +123,7 @@ def results_folder(
 
 
 def _checked_experiment(
-    config: str | None, checkpoint: Path, overrides: Many[str], run: str | None
+    paths: Paths, config: str | None, checkpoint: Path, overrides: Many[str], run: str | None
 ) -> ExperimentConfig:
     """The experiment to test a checkpoint with; raises unless the checkpoint's weights fit it."""
     if config:
@@ -128,5 +131,5 @@ def _checked_experiment(
     else:
         experiment = experiment_of_checkpoint(checkpoint, overrides, run)
     if not is_part_of_run():  # whoever started this process has seen that they fit
-        load_checkpoint_weights(build_model(experiment), checkpoint)
+        trained_model(experiment, checkpoint, folder=paths.pretrained_models)
     return experiment

@@ -20,12 +20,11 @@ import numpy as np
 from lib.config.paths import load_paths
 from lib.data.images import read_image
 from lib.experiment.build import (
-    build_model,
     build_tracker,
     default_checkpoint,
     experiment_of_checkpoint,
-    load_checkpoint_weights,
     load_experiment,
+    trained_model,
 )
 from lib.experiment.config import ExperimentConfig, find_experiment
 from lib.inference.tracker import Tracker
@@ -74,7 +73,7 @@ class TrackerChoice:
         lie in a log: settings, weights of another network, a device that is not there, no TraX."""
         _check_trax()
         find_device(self.device)
-        load_checkpoint_weights(build_model(self.experiment.for_benchmark(self.dataset)), self.file)
+        trained_model(self.experiment.for_benchmark(self.dataset), self.file)
 
     def words(self) -> list[str]:
         """This choice as arguments of ``tracking/vot.py``, with absolute paths: the toolkit starts each process in an

@@ -41,8 +41,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Cost:
-    """``parameters``: what the network owns, without running statistics; released files may hold more that no network
-    uses. ``template``: the work done once for a target; ``frame``: for every frame after it."""
+    """``parameters``: what the network owns when it tracks, without running statistics; released files may hold more
+    that no network uses. ``template``: the work done once for a target; ``frame``: for every frame after it."""
 
     parameters: int
     template: Work
@@ -55,7 +55,8 @@ class Cost:
 
 
 def count_cost(build: Callable[[], TrackingModel], template_size: int, search_size: int) -> Cost:
-    """The cost of the network that ``build`` makes, for square crops of these sides in pixels and one sample.
+    """The cost of the network that ``build`` makes, folded as for tracking, for square crops of these sides in
+    pixels and one sample.
 
     It is made and run with fake tensors, which have shapes and no values: a ViT-L takes no memory and two seconds.
     """
@@ -64,6 +65,7 @@ def count_cost(build: Callable[[], TrackingModel], template_size: int, search_si
     # Meta tensors have no autocast, which heads switch off; fake ones pass for a processor's.
     with FakeTensorMode(allow_non_fake_inputs=True):
         model = model.to_empty(device="cpu")
+        model.fold()
         box = torch.tensor([[0.25, 0.25, 0.5, 0.5]])
         template, search = (torch.zeros(1, 3, size, size) for size in (template_size, search_size))
         state, template_work = _count(partial(model.encode_template, template, box))

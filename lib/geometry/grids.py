@@ -1,4 +1,4 @@
-"""Maps over an n x n grid of cells laid on a crop, index ``[row, column]``: Hann window, heat map, template mask
+"""Maps over an n x n grid of cells laid on a crop, index ``[row, column]``: Hann window, heat map, masks of a box
 and coverage."""
 
 from __future__ import annotations
@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 LEAST_OVERLAP = 0.7
+# Of a cell: a box must reach so far into one to touch it with its right or lower side.
+TOUCH = 1e-4
+# Of a cell: a box's side is taken to lie on a border that it misses by less, as fractions in float32 do.
+ROUNDING = 1e-5
 
 
 def hann_window(n: int) -> Tensor:
@@ -67,6 +71,20 @@ def template_mask(boxes_xywh: Tensor, n: int) -> Tensor:
     cells = torch.arange(n, device=boxes.device)[:, None]
     covered = (cells >= first) & (cells < end)
     return (covered[:, :, None, 1] & covered[:, None, :, 0]).flatten(1)
+
+
+def touched_cells(boxes_xywh: Tensor, n: int) -> Tensor:
+    """Which cells a box touches, once clipped to the crop: bool ``[B, n * n]``, row-major, from fractions ``[B, 4]``.
+
+    LoRAT's rule, for the template's target tokens and for positives: columns floor(x1) up to, not including,
+    floor(x2 + 1 - 1e-4), in cells, rows alike. A side on a border does not touch the next cell.
+    """
+    boxes = boxes_xywh.double() * n
+    first = (boxes[:, :2].clamp(0, n) + ROUNDING).floor()[:, None]
+    end = ((boxes[:, :2] + boxes[:, 2:]).clamp(0, n) + 1 - TOUCH).floor()[:, None]
+    cells = torch.arange(n, device=boxes.device)[:, None]
+    touched = (cells >= first) & (cells < end)
+    return (touched[:, :, None, 1] & touched[:, None, :, 0]).flatten(1)
 
 
 def cell_coverage(boxes_xywh: Tensor, n: int) -> Tensor:

@@ -22,18 +22,21 @@ class TrackerConfig(Section):
     * ``window``: "multiply" weighs the scores with a Hann window before the best is taken (OSTrack, GRM), "blend" takes
       ``1 - penalty`` of the scores and ``penalty`` of a Hann window that is 0 at the border (TransT), "none" does not.
     * ``clip``: what keeps the box at the image. "margin": ``clip_margin`` pixels of it stay inside (OSTrack's
-      lineage); "center": its center stays inside, and its sides between ``clip_margin`` and the image's (TransT).
+      lineage); "center": its center stays inside, and its sides between ``clip_margin`` and the image's (TransT);
+      "inside": what lies outside is cut off, the last box stays if nothing is left, and the next window is that of a
+      box whose sides are ``clip_margin`` pixels at least (LoRAT).
     * ``lost_below``: a target with a lower score is lost in that frame; with null none is. Each network has its own
       (docs/confidence.md).
     * ``recover``: a target that stays lost is searched for over the whole image until its score returns
       (``lib.inference.recovery``).
     * ``template_box``: the target's box in the template crop, as the network gets it. "label": centered like the
       labels of training; "truncated": its corner cut to whole crop pixels, as SimTrack's published tracker does.
+      An aligned template has a mapping of its own.
     """
 
     window: Literal["multiply", "blend", "none"] = "multiply"
     penalty: float = Field(default=0.49, ge=0, le=1)
-    clip: Literal["margin", "center"] = "margin"
+    clip: Literal["margin", "center", "inside"] = "margin"
     clip_margin: int = Field(default=10, ge=1)
     template_box: Literal["label", "truncated"] = "label"
     lost_below: float | None = None
@@ -48,7 +51,6 @@ class TrackerConfig(Section):
     def is_lost(self, score: float) -> bool:
         """Whether a target with this score is lost in this frame."""
         return self.lost_below is not None and score < self.lost_below
-
 
     def deciding(self) -> dict[str, Any]:
         """The values that decide a box, as plain types: without a threshold that nothing searches by."""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from threading import Condition, Thread
 from typing import Any, Self, TypeVar
@@ -133,7 +134,8 @@ class LiveReader:
         return self._reader.shortfall
 
     def __iter__(self) -> Iterator[Frame]:
-        """The newest frame each time, until the source ends."""
+        """The first frame, then the newest each time, until the source ends."""
+        yield self.first
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._newest is not None or self._ended)
@@ -156,7 +158,7 @@ class LiveReader:
 
     def _keep_newest(self) -> None:
         try:
-            for frame in self._reader:
+            for frame in islice(self._reader, 1, None):
                 with self._changed:
                     if self._ended:
                         return

@@ -13,7 +13,7 @@ from lib.models.base import HeadPrediction
 
 
 class ObjectiveConfig(Section):
-    """Weights of the terms that every head has, ``giou`` and ``l1`` of the box; the objective of a head adds its own.
+    """Weights of the terms that most heads have, ``giou`` and ``l1`` of the box; the objective of a head adds its own.
     The values are those of the papers by default."""
 
     giou: NonNegativeFloat = 2.0

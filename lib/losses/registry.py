@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Union
 
+from lib.config.schema import Section
 from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.losses.corner import CornerObjective
+from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.losses.objective import Objective, ObjectiveConfig
 from lib.losses.points import PointObjective, PointObjectiveConfig
 from lib.models.heads.config import HeadKind
@@ -15,7 +17,7 @@ from lib.models.heads.config import HeadKind
 class ObjectiveKind(NamedTuple):
     """The objective of one kind of head: the class of its section ``objective``, and the class called with that."""
 
-    config: type[ObjectiveConfig]
+    config: type[Section]
     build: Callable[[Any], Objective]
 
 
@@ -23,6 +25,7 @@ OBJECTIVES: dict[HeadKind, ObjectiveKind] = {
     "center": ObjectiveKind(CenterObjectiveConfig, CenterObjective),
     "corner": ObjectiveKind(ObjectiveConfig, CornerObjective),
     "mlp": ObjectiveKind(PointObjectiveConfig, PointObjective),
+    "distance": ObjectiveKind(DistanceObjectiveConfig, DistanceObjective),
 }
 
 # Some section of an objective; the head decides which.

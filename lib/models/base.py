@@ -20,7 +20,7 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 class Prediction(NamedTuple):
     """N candidate boxes a sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the crop, ``scores`` ``[B, N]``.
 
-    The predictions of the three heads begin with these fields. ``extras``, their last, holds by name what the network
+    The predictions of all heads begin with these fields. ``extras``, their last, holds by name what the network
     decided on its way; each family says what that is.
     """
 
@@ -66,7 +66,19 @@ class PointPrediction(NamedTuple):
     extras: dict[str, Tensor]
 
 
-HeadPrediction = CenterPrediction | CornerPrediction | PointPrediction
+class DistancePrediction(NamedTuple):
+    """A ``Prediction`` of a distance head: every cell of an F x F grid gives a score and a box of its own, N = F * F,
+    row-major. ``logits`` ``[B, N]``, whose sigmoid are the scores; ``corners`` ``[B, N, 4]``, the boxes as xyxy in
+    fractions of the crop."""
+
+    boxes: Tensor
+    scores: Tensor
+    logits: Tensor
+    corners: Tensor
+    extras: dict[str, Tensor]
+
+
+HeadPrediction = CenterPrediction | CornerPrediction | PointPrediction | DistancePrediction
 
 
 def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
@@ -130,6 +142,14 @@ class TrackingModel(nn.Module):
             assert group is not None, f"{type(self).__name__}: no optimizer group has a pattern for {name}"
             groups[group].append(name)
         return groups
+
+    def fold(self) -> None:
+        """Folds for inference, in place, what only training keeps apart; the function stays the same. Nothing by
+        default."""
+
+    def check_released(self, weights: Mapping[str, Tensor]) -> None:
+        """Raises ``ValueError`` if published weights, under their own names, state settings that are not this
+        network's. Nothing by default."""
 
     def monitors(self, prediction: Prediction) -> dict[str, Tensor]:
         """What is worth logging of a prediction beside the loss, scalars or vectors by name."""

@@ -137,7 +137,7 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
             found, outside = image_network(load_tensors(find_weights(content, file), name))
             checksum = f"as published ({checksum})" if checksum else "unknown, none is published"
         check_not_quantized({key: v for key, v in found.items() if v.dtype in (torch.int8, torch.uint8)}, name)
-        found = as_timm(found)
+        found = as_timm(found, layer_scale="blocks.0.ls1.gamma" in model.backbone.state_dict())
         taken = _fitting(model.backbone, found)
     except CheckpointError as error:
         raise CheckpointError(f"model.pretrained: {name}: {error}") from error
@@ -176,15 +176,16 @@ def image_network(weights: Mapping[str, Tensor]) -> tuple[Weights, list[str]]:
     return inside, [name for name in weights if not name.startswith(beginning)]
 
 
-def as_timm(weights: Mapping[str, Tensor]) -> Weights:
+def as_timm(weights: Mapping[str, Tensor], layer_scale: bool = False) -> Weights:
     """An image network's weights as timm has them (torchvision, for a ResNet), whatever their source, in float32: what
-    a plain ViT, with one position for the class token and one for each patch, needs to be the same function."""
+    a plain ViT, with one position for the class token and one for each patch, needs to be the same function; or, with
+    ``layer_scale``, a ViT that has DINOv2's factors."""
     result = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     if "class_embedding" in result:
         result = clip_as_timm(result)
     if EFFICIENTNET in result:
         result = efficientnet_as_timm(result)
-    if any(name.endswith(".ls1.gamma") for name in result):
+    if not layer_scale and any(name.endswith(".ls1.gamma") for name in result):
         result = without_layer_scale(result)
     if "pos_embed" in result and "cls_token" in result:
         result["pos_embed"] = one_class_position(result["pos_embed"])

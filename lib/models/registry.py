@@ -6,7 +6,7 @@ from typing import Annotated, Union
 
 from pydantic import Field
 
-from lib.models import grm, lite, ostrack, simtrack, stark, transt
+from lib.models import grm, lite, lorat, ostrack, simtrack, stark, transt
 from lib.models.base import Family
 
 FAMILIES: dict[str, Family] = {
@@ -14,6 +14,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         grm.FAMILY,
         lite.FAMILY,
+        lorat.FAMILY,
         ostrack.FAMILY,
         simtrack.FAMILY,
         stark.FAMILY,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lib.config.schema import ConfigError
 from lib.config.yaml12 import read_yaml
+from lib.models.adapters import Base, over_base
 from lib.models.base import TrackingModel
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.file_kinds import short
@@ -76,37 +77,51 @@ def find_weights(content: Any, path: Path) -> dict[str, StoredTensor | Tensor]:
 
 
 def load_file(
-    model: TrackingModel, path: Path, table: Mapping[str, str | None] = NO_TABLE, checksum: str | None = None
+    model: TrackingModel,
+    path: Path,
+    table: Mapping[str, str | None] = NO_TABLE,
+    checksum: str | None = None,
+    base: Base | None = None,
 ) -> LoadReport:
     """Load the weights of a file into ``model``, strictly: one of ours, or one published for its family.
 
     Nothing in the file is executed. ``table`` renames first, see ``renamed``. For ``checksum`` see ``read_inert``.
-    Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key; the model is then unchanged.
+    ``base`` is what a file of trained tensors alone is completed with, see ``over_base``. Raises ``CheckpointError``
+    that lists every missing, unexpected and reshaped key; the model is then unchanged but for the base.
     """
     content = read_inert(path, checksum)
     weights = load_tensors(find_weights(content, path), path)
     weights, unmatched, unused = renamed(weights, table)
     if not table and isinstance(content, dict) and isinstance(content.get("experiment"), dict):
-        load_weights(model, weights, path)  # no file but ours holds a configuration
+        # No file but ours holds a configuration.
+        load_weights(model, over_base(model, weights, base, content.get("beneath"), path), path)
         return LoadReport(tuple(weights), ())
-    report = load_released(model, weights, path)
+    report = load_released(model, weights, path, base)
     return LoadReport(report.taken, report.dropped, unmatched=unmatched, unused=unused) if table else report
 
 
 def load_released(
-    model: TrackingModel, state_dict: Mapping[str, Tensor], source: Path | str = "the released weights"
+    model: TrackingModel,
+    state_dict: Mapping[str, Tensor],
+    source: Path | str = "the released weights",
+    base: Base | None = None,
 ) -> LoadReport:
     """Load a published network's ``state_dict`` (its own names, or already ours) into ``model``, strictly.
 
-    Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key; the model is then unchanged.
+    For ``base`` see ``load_file``. Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key;
+    the model is then unchanged but for the base.
     """
     owned = frozenset(model.state_dict())
+    try:
+        model.check_released(state_dict)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: of another model than the configuration's: {error}") from error
     try:
         weights = dict(state_dict) if state_dict.keys() == owned else model.family.from_released(state_dict, owned)
     except (KeyError, ValueError) as error:  # a name that is built otherwise than those it resembles
         name = model.family.name
         raise CheckpointError(f"{source}: not the names that {name} was published with ({error})") from error
-    load_weights(model, weights, source)
+    load_weights(model, over_base(model, weights, base, None, source), source)
     # Renaming may give a tensor another shape, but leaves it where it is.
     used = {value.data_ptr() for value in weights.values()}
     return LoadReport(tuple(weights), tuple(name for name, value in state_dict.items() if value.data_ptr() not in used))

@@ -10,15 +10,16 @@ to values. Attention never asks for its weights, so PyTorch does not form them; 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 from torch import Tensor, nn
 
 from lib.config.schema import Section
 from lib.models.backbones.resnet import ResNetConfig
+from lib.models.backbones.timm_features import TimmConfig
 from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import DecoderLayer, EncoderLayer
@@ -54,11 +55,21 @@ class FusionConfig(Section):
         return self
 
 
+def kind(value: Any) -> str:
+    """The ``kind`` of a backbone; recipes and checkpoints from before there was a choice have none, and a ResNet."""
+    return str(value.get("kind", "resnet")) if isinstance(value, dict) else getattr(value, "kind", "resnet")
+
+
+TransTBackbone = Annotated[
+    Annotated[ResNetConfig, Tag("resnet")] | Annotated[TimmConfig, Tag("timm")], Discriminator(kind)
+]
+
+
 class TransTConfig(FamilyConfig):
     """The network."""
 
     name: Literal["transt"]
-    backbone: ResNetConfig = ResNetConfig()
+    backbone: TransTBackbone = ResNetConfig()
     fusion: FusionConfig = FusionConfig()
     head: HeadConfig = HeadConfig(kind="mlp")
 

@@ -20,6 +20,8 @@ from lib.config.schema import ConfigError, NamePattern, Section
 from lib.config.yaml12 import to_yaml
 from lib.data.batch import Batch
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, Pairs
+from lib.models.adapters import Base, over_base, sum_of_weights
+from lib.models.base import TrackingModel
 from lib.models.released import load_file
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.files import write_text
@@ -92,6 +94,7 @@ class Trainer:
 
     ``experiment`` is the resolved configuration as a plain tree: it is written beside the run and into checkpoints, and
     a run that goes on must have the same. ``resolve`` gives the tree of an earlier version the keys that it lacks.
+    ``base``: the frozen weights that lie beneath the trained ones from the start, which no checkpoint then repeats.
     ``overfit`` repeats the samples of the first step and always starts anew.
     Raises ConfigError if the batches, the samples and the number of processes do not fit each other. Every process
     makes its own Trainer with equal arguments, but for ``process``. No other run may write ``output`` meanwhile
@@ -113,6 +116,7 @@ class Trainer:
         output: Path,
         process: Process,
         resolve: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        base: Base | None = None,
         overfit: bool = False,
     ) -> None:
         self.config, self.process, self.seed, self.workers = config, process, seed, workers
@@ -136,6 +140,9 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(process.device.type, enabled=config.precision == "fp16")
         self.average = None if config.ema is None else ModelEmaV3(actor.model, decay=config.ema)
         self.checkpoints = Checkpoints(self.output / "checkpoints", experiment, config.keep, resolve)
+        self.base, self._base_sum = base, ""
+        if base is not None:
+            self._base_sum = sum_of_weights(actor.model.state_dict(), base.names)
         self.step, self.epoch = 0, 0  # finished ones
         self._draws = Draws()
 
@@ -275,9 +282,9 @@ class Trainer:
         newest = None if self.overfit else self.checkpoints.newest()
         if newest is not None:
             path, state = newest
-            load_weights(self.actor.model, state["model" if self.average is None else "unaveraged"], path)
-            if self.average is not None:
-                load_weights(self.average.module, state["model"], path)
+            parts = {"model": self._judged().model} | ({"unaveraged": self.actor.model} if self.average else {})
+            for key, module in parts.items():
+                load_weights(module, over_base(module, state[key], self.base, state.get("beneath"), path), path)
             try:
                 self.optimizer.load_state_dict(state["optimizer"])
                 if self.scaler.is_enabled():
@@ -296,12 +303,15 @@ class Trainer:
         elif self.config.init_from is not None:
             path = user_path(self.config.init_from)
             try:
-                load_file(self.actor.model, path)
+                load_file(self.actor.model, path, base=self.base)
             except CheckpointError as error:
                 raise CheckpointError(f"train.init_from: {error}") from error
             if self.average is not None:
                 self.average.set(self.actor.model)
             logger.info("weights from %s", path)
+        # A run that was fine-tuned from a whole file may have other frozen weights than its ``model.pretrained``.
+        weights = self.actor.model.state_dict()
+        self._over_base = self.base is not None and sum_of_weights(weights, self.base.names) == self._base_sum
         steps = self.process.gather(self.step)
         if len(set(steps)) > 1:
             raise CheckpointError(
@@ -347,7 +357,7 @@ class Trainer:
         if not self.process.is_main:
             return
         state = {
-            "model": self._judged().model.state_dict(),
+            "model": self._own_weights(self._judged().model),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "epoch": self.epoch,
@@ -355,7 +365,9 @@ class Trainer:
             "processes": self.process.world,
         }
         if self.average is not None:
-            state["unaveraged"] = self.actor.model.state_dict()
+            state["unaveraged"] = self._own_weights(self.actor.model)
+        if self._over_base:
+            state["beneath"] = {"pretrained": self.base.pretrained, "sha256": self._base_sum}
         if self.scaler.is_enabled():
             state["scaler"] = self.scaler.state_dict()
         if epoch_ended:
@@ -363,6 +375,11 @@ class Trainer:
         else:
             self.checkpoints.save_last(state)
         self._saved_at = time.monotonic()
+
+    def _own_weights(self, model: TrackingModel) -> dict[str, Tensor]:
+        """The model's tensors, without the frozen ones if those are its base's."""
+        beneath = self.base.names if self._over_base else ()
+        return {name: value for name, value in model.state_dict().items() if name not in beneath}
 
 
 def _millions(tensors: Iterable[Tensor]) -> float:

@@ -79,6 +79,10 @@ def assert_same(first: Sequence, second: Sequence) -> None:
         second.name, second.dataset, second.image_set, dict(second.meta), len(second),
     )  # fmt: skip
     assert list(first.frames) == list(second.frames)
+    assert (first.outline is None) == (second.outline is None)
+    for one, other in zip(first.outline or (), second.outline or (), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
     for name in ("boxes", "visible", "cover", "absent"):
         one, other = getattr(first, name), getattr(second, name)
         assert (one is None) == (other is None), name

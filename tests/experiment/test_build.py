@@ -29,13 +29,13 @@ from lib.experiment.build import (
     default_checkpoint,
     engine_factory,
     experiment_of_checkpoint,
-    load_checkpoint_weights,
     load_experiment,
     named_weights,
+    trained_model,
 )
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
-from lib.models.released import load_released
+from lib.models.released import load_file, load_released
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.process import Process
 
@@ -224,10 +224,12 @@ def test_a_checkpoint_of_another_network_is_one_line_and_changes_nothing(toy, tm
     save_checkpoint(tmp_path / "wide.pth", {key: build_model(wide).state_dict()})
     model = build_model(toy)
     with pytest.raises(CheckpointError, match="of another model than the configuration's") as error:
-        load_checkpoint_weights(model, tmp_path / "wide.pth")
+        load_file(model, tmp_path / "wide.pth")
     assert str(error.value).startswith(f"{tmp_path / 'wide.pth'}: ")
     assert "\n" not in str(error.value)
     assert equal(model, build_model(toy))
+    with pytest.raises(CheckpointError, match="of another model than the configuration's"):
+        trained_model(toy, tmp_path / "wide.pth")
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, {"model": 5}, {"net": [torch.zeros(1)]}])

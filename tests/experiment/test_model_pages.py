@@ -17,6 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {
     "grm": "grm_vitb",
     "lite": "lite",
+    "lorat": "lorat_b224",
     "ostrack": "ostrack_vitb_256_ce",
     "simtrack": "simtrack_b16",
     "stark": "stark_sv_b16",

@@ -34,7 +34,8 @@ def test_the_total_is_what_the_weights_say_and_every_weight_is_used():
         prediction = build_head(HeadConfig(kind=kind, channels=8), width=8, grid=4)(features)
         config = section()
         usual = build(config)(prediction, box)
-        assert usual.terms.keys() == build(config).weights.keys() == set(section.model_fields) - {"background"}
+        weights = set(section.model_fields) - {"background", "denominator"}
+        assert usual.terms.keys() == build(config).weights.keys() == weights
         for name, term in usual.terms.items():
             weight = getattr(config, name)
             doubled = build(config.model_copy(update={name: 2 * weight}))(prediction, box)

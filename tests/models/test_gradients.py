@@ -30,6 +30,7 @@ EXCEPTIONS = {
     "key bias": WithoutGradient(
         r".*\.(qkv\.|in_proj_)bias", "key", "shifts all logits of a query alike; the softmax undoes it"
     ),
+    "bias of keys apart": WithoutGradient(r".*\.qkv\.k\.linear\.bias", "all", "as a key bias"),
     "bias before BatchNorm": WithoutGradient(
         r"box_head\.conv[1-4]_\w+\.0\.bias", "all", "shifts a whole channel, whose mean BatchNorm takes off again"
     ),
@@ -59,6 +60,8 @@ EXCEPTIONS = {
 VARIANTS = (
     ("grm", "division.relation=one_stream"),
     ("grm", "division.relation=two_stream"),
+    ("lorat", "lora.enabled=false"),
+    ("lorat", "backbone.ffn=swiglu"),
     ("ostrack", "elimination=null"),
     ("ostrack", "backbone.style=clip"),
     ("simtrack", "backbone.style=timm"),
@@ -73,7 +76,7 @@ VARIANTS = (
     ("transt", "fusion.ego_context=false model.fusion.cross_feature=false"),
     ("transt", "fusion.kind=transformer"),
 )
-PACKED = ("qkv.", "in_proj_")
+PACKED = re.compile(r"(\.qkv\.|in_proj_)(weight|bias)$")
 PARTS = ("query", "key", "value")
 
 
@@ -93,7 +96,7 @@ def split(name: str, gradients: dict[str, Tensor]) -> list[Part]:
     """The parts of the parameter ``name``."""
     gradient = gradients[name]
     weight = gradients.get(name.removesuffix("bias") + "weight") if name.endswith("bias") else None
-    if not any(word in name for word in PACKED):
+    if not PACKED.search(name):
         return [Part(name, "all", size(gradient) / (1 if weight is None else size(weight)))]
     # The values of STARK's lone query have a bias that learns, and weights that do not.
     scale = 1 if weight is None else size(weight) or size(gradient)

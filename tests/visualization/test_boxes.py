@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lib.visualization.boxes import COLOURS, draw_boxes
+from lib.visualization.boxes import COLOURS, GRAY, draw_boxes, draw_targets
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 
@@ -26,3 +26,17 @@ def test_a_box_without_size_or_number_is_named_absent_only():
     assert (legends[0] == legends[1]).all()
     assert legends[0][40:].max() == 0
     assert (legends[0][:20] > 0).sum() > 1.5 * (legends[2][:20] > 0).sum()
+
+
+def test_targets_have_their_names_at_their_boxes_and_lost_ones_are_gray():
+    image = np.zeros((480, 854, 3), np.uint8)
+    boxes = {"car": np.array([100.0, 200, 60, 50]), "dog": np.array([400.0, -4, 80, 300])}
+    drawn = draw_targets(image, boxes, ["dog"])
+    assert not image.any()
+    green, gray = ((drawn == color).all(axis=2) for color in (COLOURS[0], GRAY))
+    rows, columns = np.nonzero(green)
+    assert abs(columns.min() - 100) <= 2 and abs(columns.max() - 159) <= 2 and abs(rows.max() - 249) <= 2
+    assert rows.min() < 190 and green[185:198, 101].all()  # the name's ground, above the box
+    assert gray[:20, 405].any() and not green[:, 300:].any()  # inside: there is no room above
+    large = draw_targets(np.zeros((1080, 1920, 3), np.uint8), {"car": boxes["car"]})
+    assert (large[225, 80:130] == COLOURS[0]).all(axis=1).sum() > (drawn[225, 80:130] == COLOURS[0]).all(axis=1).sum()

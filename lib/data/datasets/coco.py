@@ -12,6 +12,7 @@ import numpy as np
 
 from lib.data.datasets.annotations import find_folder, has_area
 from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.outlines import pack_outline
 from lib.data.source import Location, Source
 from lib.data.types import FrameFiles, Sequence
 from lib.runtime.json_text import parse_json
@@ -26,7 +27,8 @@ def list_coco(source: Source, split: str) -> Iterator[Entry]:
 
     The images lie in ``images/<split>``, where the lineage wants them, or in ``<split>``, where COCO's archives unpack;
     whether each is there is not asked. A box is visible if it has a size: the lineage also computes whether it is
-    larger than 50 px, but its sampler never asks. Raises ``ValueError`` naming the file, and the annotation.
+    larger than 50 px, but its sampler never asks. For outlines see
+    ``pack_outline``. Raises ``ValueError`` naming the file, and the annotation.
     """
     check_split("coco", split, SPLITS)
     key = f"annotations/instances_{split}.json"
@@ -53,8 +55,8 @@ def list_coco(source: Source, split: str) -> Iterator[Entry]:
 def _parse(text: str, file: Location) -> dict[str, list[dict[str, Any]]]:
     """The parts of the file that are used, each a list of mappings; categories may be missing."""
     try:
-        # Outlines are nine tenths of the file: dropped while it is parsed, they never lie in memory all at once.
-        content = parse_json(text, object_hook=_without_outline)
+        # Outlines are nine tenths of the file: packed while it is parsed, their numbers never lie in memory as objects.
+        content = parse_json(text, object_hook=_with_packed_outline)
     except ValueError as error:  # of a number of thousands of digits Python makes one too
         raise ValueError(f"{file}: is no JSON ({error}); get the file again") from error
     parts = {}
@@ -66,8 +68,9 @@ def _parse(text: str, file: Location) -> dict[str, list[dict[str, Any]]]:
     return parts
 
 
-def _without_outline(item: dict[str, Any]) -> dict[str, Any]:
-    item.pop("segmentation", None)
+def _with_packed_outline(item: dict[str, Any]) -> dict[str, Any]:
+    if "segmentation" in item:
+        item["segmentation"] = None if item.get("iscrowd") else pack_outline(item["segmentation"])
     return item
 
 
@@ -91,4 +94,7 @@ def _read_object(
     if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
         raise ValueError(f"{file}: annotation {name} has bbox {bbox!r}, not 4 numbers; get the file again")
     boxes = np.array([bbox], dtype=np.float64)
-    return Sequence(name, "coco", FrameFiles(folder, [image]), boxes, has_area(boxes), image_set=True, meta=meta)
+    return Sequence(
+        name, "coco", FrameFiles(folder, [image]), boxes, has_area(boxes), image_set=True, meta=meta,
+        outline=annotation.get("segmentation"),
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ class ResNetConfig(BackboneConfig):
     """Sizes of the network; ResNet-50 by default. ``width``: channels of the stem, of which the stages give 4, 8 and 16
     times as many; ``blocks``: bottleneck blocks in each stage."""
 
+    kind: Literal["resnet"] = "resnet"
     width: PositiveInt = 64
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(default=(3, 4, 6))
 

@@ -1,4 +1,4 @@
-"""The choice of a head: the same three serve every family whose network ends in features on a grid."""
+"""The choice of a head: the same ones serve every family whose network ends in features on a grid."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from torch import nn
 from lib.config.schema import Section
 from lib.models.heads.center import CenterHead
 from lib.models.heads.corner import CornerHead
+from lib.models.heads.distance import DistanceHead
 from lib.models.heads.mlp import MLPHead
 
-HeadKind = Literal["center", "corner", "mlp"]
+HeadKind = Literal["center", "corner", "mlp", "distance"]
 
 
 class HeadConfig(Section):
     """How boxes are read off the search features.
 
     * ``kind``: "center" (OSTrack, GRM), a score, a size and an offset for each cell; "corner" (STARK, SimTrack), two
-      corners as expectations over the cells; "mlp" (TransT), a class and a box from each cell's vector alone.
+      corners as expectations over the cells; "mlp" (TransT), a class and a box from each cell's vector alone;
+      "distance" (LoRAT), a score and the distances to the four sides, likewise.
     * ``channels``: of the first of four 3x3 layers, each further one having half (center, corner); of the two hidden
-      layers (mlp).
+      layers (mlp, distance).
     """
 
     kind: HeadKind
@@ -34,4 +36,6 @@ def build_head(config: HeadConfig, width: int, grid: int) -> nn.Module:
         return CenterHead(width, config.channels, grid)
     if config.kind == "corner":
         return CornerHead(width, config.channels, grid)
+    if config.kind == "distance":
+        return DistanceHead(width, config.channels, grid)
     return MLPHead(width, config.channels)

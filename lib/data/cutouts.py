@@ -1,0 +1,307 @@
+"""Pairs whose target is pasted: an object cut out by its mask moves over the frames of another video.
+
+Four steps: which object, video and look-alike (``Cutouts.draw``), how they move (``Motion``), their pixels
+(``lib.data.pasting.load_cutout``), and the crops (``PastedPair.crops``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import abc
+from typing import Annotated, NamedTuple
+
+import cv2
+import numpy as np
+from pydantic import AfterValidator, field_validator
+
+from lib.config.schema import Section
+from lib.data.appearance import Probability
+from lib.data.augment import to_grayscale
+from lib.data.datasets.registry import check_dataset
+from lib.data.images import open_image
+from lib.data.masks import MaskFolder
+from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
+from lib.data.sampling import Pairing, Pool, Positions, draw_frames, drawable, find_drawable
+from lib.data.types import Sequence
+from lib.data.views import FrameView
+from lib.geometry.crop import CropConfig, Window
+
+# An object smaller than this in its own image, sqrt(w * h) in pixels, is too coarse to be cut out.
+MIN_OBJECT = 32.0
+# Between a target and its look-alike, in units of the distance at which their boxes touch.
+DISTANCES = (0.9, 2.0)
+# Periods of the waves by which objects move, in frames; how far they turn, and the logarithm of a size changes.
+PERIODS = (50.0, 250.0)
+MAX_TURN = math.radians(15)
+MAX_SCALING = 0.2
+# Factors of the channels of a look-alike in other colors.
+RECOLORED = (0.5, 1.5)
+# Pixels of a cut-out for each one that a crop shows of it before jitter.
+_DETAIL = 1.5
+
+
+def _ascending(span: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < span[0] <= span[1] <= 1:
+        raise ValueError("should be two numbers above 0 and up to 1, the smaller first, such as [0.03, 0.5]")
+    return span
+
+
+class CutoutsConfig(Section):
+    """The targets of a source are cut out by their masks and pasted on the frames of another dataset's videos.
+
+    * ``over``, ``split``: that dataset and its split.
+    * ``lookalike``: probability of a look-alike beside the target: the same cut-out mirrored, or in other colors, or
+      another object of its class.
+    * ``size``: the target's sqrt(w * h) as shares of the frame's sqrt(W * H); the logarithm is uniform between them.
+    """
+
+    over: str
+    split: str
+    lookalike: Probability = 0.7
+    size: Annotated[tuple[float, float], AfterValidator(_ascending)] = (0.03, 0.5)
+
+    @field_validator("over")
+    @classmethod
+    def _known(cls, over: str) -> str:
+        check_dataset(over)
+        return over
+
+
+class Wave(NamedTuple):
+    """``middle + swing * sin(2 pi (frame / period + phase))``: smooth, and bounded however many frames there are."""
+
+    middle: float
+    swing: float
+    period: float
+    phase: float
+
+    def at(self, frame: int) -> float:
+        """Its value at the number of a frame."""
+        return self.middle + self.swing * math.sin(2 * math.pi * (frame / self.period + self.phase))
+
+
+class Motion(NamedTuple):
+    """How a target and its look-alike move over a video.
+
+    * ``x``, ``y``: the target's center as shares of the frame's width and height, within the frame at all times.
+    * ``size``: the logarithm of its sqrt(w * h) as a share of the frame's; ``turn``: in radians.
+    * ``direction``, ``distance``: from the target to its look-alike, in radians and in units of ``DISTANCES``.
+    * ``ratio``: of the look-alike's size to the target's.
+    """
+
+    x: Wave
+    y: Wave
+    size: Wave
+    turn: Wave
+    direction: Wave
+    distance: Wave
+    ratio: float
+
+
+def draw_motion(size: tuple[float, float], rng: np.random.Generator) -> Motion:
+    """A motion whose size swings around one between the two shares."""
+
+    def wave(middle: float, swing: float) -> Wave:
+        return Wave(middle, swing, math.exp(rng.uniform(*np.log(PERIODS))), rng.random())
+
+    swings = rng.uniform(0, 0.4, 2).tolist()
+    x, y = (wave(rng.uniform(swing + 0.05, 0.95 - swing), swing) for swing in swings)
+    near, far = DISTANCES
+    return Motion(
+        x,
+        y,
+        size=wave(rng.uniform(*np.log(size)), rng.uniform(0, MAX_SCALING)),
+        turn=wave(0.0, rng.uniform(0, MAX_TURN)),
+        direction=wave(rng.uniform(0, 2 * math.pi), rng.uniform(0, 1)),
+        distance=wave((near + far) / 2, rng.uniform(0, (far - near) / 2)),
+        ratio=math.exp(rng.uniform(-MAX_SCALING, MAX_SCALING)),
+    )
+
+
+class Shown(NamedTuple):
+    """Which object is shown in both frames of a pair: its sequence, two frames of that, whether it is mirrored, and by
+    which factors its channels are multiplied."""
+
+    sequence: Sequence
+    frames: tuple[int, int]
+    mirrored: bool = False
+    gains: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+class Composition(NamedTuple):
+    """All that is drawn of a pair: the target and its look-alike or None, the video and its two frames, the motion, and
+    whether the look-alike may lie above the target."""
+
+    target: Shown
+    lookalike: Shown | None
+    video: Sequence
+    places: tuple[int, int]
+    motion: Motion
+    above: bool
+
+
+class Cutouts:
+    """What the objects of a pool are pasted on, and how.
+
+    ``over`` are the videos. ``masks`` is where the masks of the objects lie, None if their outlines are in the
+    annotations. ``positions`` are those of the objects that can be cut out. Raises ``ValueError`` if there is none, and
+    if there is no video.
+    """
+
+    def __init__(
+        self,
+        objects: abc.Sequence[Sequence],
+        over: abc.Sequence[Sequence],
+        config: CutoutsConfig,
+        masks: MaskFolder | None = None,
+        every: int = 1,
+    ) -> None:
+        self.masks = masks
+        self._objects, self._over, self._config, self._every = objects, over, config, every
+        chosen = find_drawable(Pool(objects, every=every)) & _can_be_cut_out(objects, masks is not None)
+        self.positions = Positions(chosen)
+        if not len(self.positions):
+            raise ValueError(
+                f"no object of {len(objects)} can be cut out: each needs an outline in the annotations (or set "
+                f"its dataset's masks in paths.yaml), and {MIN_OBJECT:g} pixels of sqrt(w * h)"
+            )
+        self._videos = drawable(Pool(over))
+        if not len(self._videos) or over[self._videos[0]].image_set:
+            raise ValueError(
+                f"cutouts.over: {config.over} {config.split} has no videos to paste on; name a dataset that has"
+            )
+        self._classes = _Classes(objects, chosen)
+
+    def draw(
+        self, target: Sequence, frames: tuple[int, int], pairing: Pairing, max_gap: int, rng: np.random.Generator
+    ) -> Composition:
+        """All that is random of a pair that shows two frames of an object, one at ``positions``. Reads no file."""
+        video = self._over[self._videos[int(rng.integers(len(self._videos)))]]
+        places = draw_frames(video, pairing, max_gap, rng)
+        shown, lookalike = Shown(target, frames), None
+        if rng.random() < self._config.lookalike:
+            kind, others = rng.integers(3), self._classes.positions(target)
+            other = self._objects[int(others[rng.integers(len(others))])] if len(others) else target
+            if kind == 0 and other.name != target.name:
+                lookalike = Shown(other, draw_frames(other, pairing, max_gap, rng, self._every))
+            elif kind == 1:
+                lookalike = shown._replace(gains=tuple(rng.uniform(*RECOLORED, 3).tolist()))
+            else:
+                lookalike = shown._replace(mirrored=True)
+        motion = draw_motion(self._config.size, rng)
+        return Composition(shown, lookalike, video, places, motion, above=bool(rng.random() < 0.5))
+
+
+class Look(NamedTuple):
+    """How a pair is looked at: the crops of template and search, the decoder, whether frames may be decoded at less
+    than their size, and whether they are mirrored and gray."""
+
+    template: CropConfig
+    search: CropConfig
+    decoder: str
+    scaled: bool
+    flipped: bool
+    grayscale: bool
+
+    def detail(self) -> float:
+        """As many pixels of sqrt(w * h) as the crops have use for of a target."""
+        return _DETAIL * max(crop.size / crop.factor for crop in (self.template, self.search))
+
+
+class PastedPair:
+    """The two frames of a composition. Raises ``ImageError`` for an image or mask that cannot be read."""
+
+    missed = 0  # crops that a crop store did not have: none is asked
+
+    def __init__(self, composition: Composition, masks: MaskFolder | None, look: Look) -> None:
+        self._masks, self._look = masks, look
+        self._loaded: dict[tuple[str, int], Cutout] = {}
+        self._images = [open_image(composition.video.frames[place], look.decoder) for place in composition.places]
+        self._composed = [self._compose(composition, number) for number in (0, 1)]
+
+    def shapes(self) -> list[tuple[int, int]]:
+        """Height and width of both frames."""
+        return [image.shape for image in self._images]
+
+    def boxes(self) -> list[np.ndarray]:
+        """The box of what is seen of the target in each frame: float64 ``[4]`` xywh in pixels, without area if that is
+        too little; see ``lib.data.pasting.measure``."""
+        return [box for box, _ in self._composed]
+
+    def crops(self, windows: abc.Sequence[Window]) -> list[np.ndarray]:
+        """The pixels of a window in each frame: uint8 ``[S, S, 3]``. Raises ``ImageError``.
+
+        A window that is smaller than its crop is composed in the frame's own pixels and enlarged as a whole: the target
+        is no sharper than its surroundings then.
+        """
+        found = []
+        configs = self._look.template, self._look.search
+        for image, (_, layers), window, crop in zip(self._images, self._composed, windows, configs, strict=True):
+            view = FrameView(image, crop.fill, self._look.scaled)
+            canvas = view.crop(window, min(window.side, crop.size), self._look.flipped, grayscale=False)
+            for layer in layers:
+                paste(canvas, layer, window, image.shape)
+            canvas = cv2.resize(canvas, (crop.size, crop.size))
+            found.append(to_grayscale(canvas) if self._look.grayscale else canvas)
+        return found
+
+    def _compose(self, composition: Composition, number: int) -> tuple[np.ndarray, list[Layer]]:
+        """The target's box in a frame, and the layers to paste there."""
+        frame, motion, shape = composition.places[number], composition.motion, self._images[number].shape
+        height, width = shape
+        size = math.sqrt(height * width) * math.exp(motion.size.at(frame))
+        angle = motion.turn.at(frame)
+        center = np.array((width * motion.x.at(frame), height * motion.y.at(frame)))
+        target = self._place(composition.target, number, size, center, angle)
+        other = None
+        if composition.lookalike is not None:
+            other = self._place(composition.lookalike, number, size * motion.ratio, center, -angle)
+            other = place_beside(target, other, motion.direction.at(frame), motion.distance.at(frame))
+        if self._look.flipped:
+            target = mirror(target, width)
+            other = None if other is None else mirror(other, width)
+        return measure(target, other, composition.above, shape)
+
+    def _place(self, shown: Shown, number: int, size: float, center: np.ndarray, angle: float) -> Layer:
+        frame = shown.frames[number]
+        key = shown.sequence.name, frame
+        if key not in self._loaded:
+            # The other frame may want it larger than this one, by as much as a size swings to and fro.
+            detail = min(size * math.exp(2 * MAX_SCALING), self._look.detail())
+            self._loaded[key] = load_cutout(shown.sequence, frame, self._masks, detail, self._look.decoder)
+        cutout = self._loaded[key]
+        if shown.gains != (1.0, 1.0, 1.0):
+            gains = np.diag((*shown.gains, 1.0))
+            cutout = cutout._replace(pixels=cv2.transform(cutout.pixels, gains))
+        return place(cutout, size, center, angle, shown.mirrored)
+
+
+class _Classes:
+    """The objects of each class: an array of all that can be drawn, in each worker 3.4 MB for the whole of COCO."""
+
+    def __init__(self, sequences: abc.Sequence[Sequence], chosen: np.ndarray) -> None:
+        if hasattr(sequences, "classes"):
+            names, which = sequences.classes()
+        else:
+            names, which = np.unique([sequence.meta.get("class", "") for sequence in sequences], return_inverse=True)
+        chosen = np.flatnonzero(chosen)
+        order = np.argsort(which[chosen], kind="stable")
+        self._positions = chosen[order].astype(np.int32)
+        bounds = np.searchsorted(which[chosen][order], np.arange(len(names) + 1)).tolist()
+        self._spans = dict(zip(map(str, names), itertools.pairwise(bounds), strict=True))
+
+    def positions(self, sequence: Sequence) -> np.ndarray:
+        """Where all objects of its class are, itself too; none where no class is stated."""
+        name = sequence.meta.get("class", "")
+        return self._positions[slice(*self._spans[name])] if name else self._positions[:0]
+
+
+def _can_be_cut_out(sequences: abc.Sequence[Sequence], masked: bool) -> np.ndarray:
+    """bool ``[n]``: which objects have an outline, or a mask in a folder, and are large enough in their own images."""
+    if hasattr(sequences, "outlined"):
+        areas, outlined = sequences.largest_areas(), sequences.outlined
+    else:
+        areas = np.array([np.nan_to_num(sequence.boxes[:, 2:].prod(axis=1)).max() for sequence in sequences])
+        outlined = np.array([sequence.outline is not None for sequence in sequences], dtype=bool)
+    return (areas >= MIN_OBJECT**2) & (masked | outlined)

@@ -1,0 +1,70 @@
+"""COCO's ways to write which pixels show an object (polygons, runs as numbers or as text), as one record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lib.data.types import Outline
+
+# The text of runs has 5 bits of a number in each character from this one on, and a sixth that says that more follow.
+_ZERO = 48
+
+
+def pack_outline(segmentation: Any) -> Outline | None:
+    """The value of ``segmentation`` of an annotation as a record; None for one that tells no more than a box would.
+
+    That is the case for what is no outline, for polygons of less than three corners, and for a single rectangle along
+    the axes, by which sets without outlines fill the field.
+    """
+    try:
+        if isinstance(segmentation, dict):
+            return _pack_runs(segmentation)
+        rings = [np.array(ring, dtype=np.float32) for ring in segmentation]
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None
+    rings = [ring for ring in rings if ring.ndim == 1 and len(ring) >= 6 and len(ring) % 2 == 0]
+    if not rings or not all(np.isfinite(ring).all() for ring in rings) or (len(rings) == 1 and _is_box(rings[0])):
+        return None
+    return Outline(np.concatenate(rings), np.array([len(ring) for ring in rings], dtype=np.int32))
+
+
+def _is_box(ring: np.ndarray) -> bool:
+    (left, top), (right, bottom) = ring.reshape(-1, 2).min(axis=0), ring.reshape(-1, 2).max(axis=0)
+    x, y = ring[0::2], ring[1::2]
+    on_sides = np.isin(x, (left, right)) & np.isin(y, (top, bottom))
+    return bool(on_sides.all()) and len(set(zip(x.tolist(), y.tolist(), strict=True))) > 3
+
+
+def _pack_runs(segmentation: dict[str, Any]) -> Outline | None:
+    height, width = map(int, segmentation["size"])
+    counts = segmentation["counts"]
+    runs = decode_runs(counts) if isinstance(counts, str) else list(map(int, counts))
+    if min(height, width, *runs, 0) < 0 or sum(runs) != height * width or height * width > 2**24:
+        return None  # float32 holds whole numbers up to 2 ** 24
+    return Outline(np.array((height, width, *runs), dtype=np.float32), np.empty(0, dtype=np.int32))
+
+
+def decode_runs(text: str) -> list[int]:
+    """The lengths of runs of COCO's compressed text (``rleFrString`` of cocodataset/cocoapi, common/maskApi.c).
+
+    A number is little-endian in groups of 5 bits, signed by the last group's bit 4; from the fourth on it is the
+    difference to the number two before. Raises ``ValueError`` for a text that ends inside a number.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    more = False
+    for character in text:
+        bits = ord(character) - _ZERO
+        more = bool(bits & 32)
+        value |= (bits & 31) << shift
+        shift += 5
+        if not more:
+            if bits & 16:
+                value -= 1 << shift
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    if more:
+        raise ValueError("the text ends inside a number")
+    return runs

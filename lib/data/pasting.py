@@ -1,0 +1,192 @@
+"""Objects cut out by their masks, and where they come to lie in a frame: placed, measured and pasted."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from lib.data.images import ImageError, open_image
+from lib.data.masks import MaskFolder, draw_outline, outline_extent, shrink_mask
+from lib.data.types import Sequence
+from lib.geometry.crop import Region, Window, inside
+
+# Pasted, an object is at least so large, sqrt(w * h) in pixels, and at most so many times as large as in its own image.
+MIN_PASTED = 10.0
+MAX_ENLARGED = 2.0
+# What of a target its look-alike may hide; and what of it must be seen, after that and after the frame's border.
+MAX_HIDDEN = 0.3
+MIN_SEEN = 1 / 3
+# Pixels of sqrt(w * h) at which the box of what is seen is measured; the frame's own if these are fewer.
+BOX_DETAIL = 128.0
+_SHRINKS = (8, 4, 2, 1)
+_HALF = 128  # of a mask's 255
+_BORDER = 2  # pixels around a cut-out's mask, one of which its soft edge takes
+_NOTHING = np.zeros(4)
+
+
+class Cutout(NamedTuple):
+    """An object cut out of its image: uint8 ``[h, w, 4]``, RGB and how much of each pixel is the object's, up to 255,
+    with a border of pixels that are not.
+
+    ``center`` (x, y) and ``extent`` (width, height) are those of the mask's box in these pixels; ``shrink`` of the
+    image's pixels are one of them along each axis.
+    """
+
+    pixels: np.ndarray
+    center: np.ndarray
+    extent: np.ndarray
+    shrink: int
+
+    @property
+    def size(self) -> float:
+        """sqrt(w * h) of the mask's box in these pixels."""
+        return math.sqrt(self.extent[0] * self.extent[1])
+
+
+class Layer(NamedTuple):
+    """A cut-out in a frame: a point p of its pixels lies at ``turn @ p + shift`` of the frame's, both counted from the
+    top left corner of the first pixel."""
+
+    cutout: Cutout
+    turn: np.ndarray
+    shift: np.ndarray
+
+    @property
+    def center(self) -> np.ndarray:
+        """Where the middle of the mask's box lies: x, y."""
+        return self.turn @ self.cutout.center + self.shift
+
+    @property
+    def reach(self) -> np.ndarray:
+        """Half of the width and of the height that the mask's box takes in the frame."""
+        return np.abs(self.turn) @ self.cutout.extent / 2
+
+    def draw(self, origin: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
+        """uint8 ``[h, w, 4]`` of ``size`` (w, h): what it shows from ``origin`` of the frame on, at ``scale``."""
+        turn = self.turn * scale
+        shift = (self.shift - origin) * scale + turn @ (0.5, 0.5) - 0.5
+        return cv2.warpAffine(self.cutout.pixels, np.column_stack((turn, shift)), size, flags=cv2.INTER_LINEAR)
+
+
+def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail: float, decoder: str) -> Cutout:
+    """The target of a frame, cut out by its mask: that of ``masks``, or else the sequence's outline.
+
+    The image is decoded at the smallest part of its size at which the target still has ``detail`` pixels, sqrt(w * h).
+    Raises ``ImageError`` for an image or mask that cannot be read, and for a mask that shows nothing of its image.
+    """
+    image = open_image(sequence.frames[frame], decoder)
+    height, width = image.shape
+    if masks is not None:
+        mask = masks.read(sequence, frame, image.shape)
+        x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+        left, top, right, bottom = x, y, x + w, y + h
+    else:
+        assert sequence.outline is not None, "only sequences with an outline are drawn without masks"
+        left, top, right, bottom = outline_extent(sequence.outline)
+    left, top, right, bottom = max(0.0, left), max(0.0, top), min(width, right), min(height, bottom)
+    if left >= right or top >= bottom:
+        raise ImageError(f"{sequence.frames[frame]}: the outline of {sequence.name} shows nothing of this image")
+    size = math.sqrt((right - left) * (bottom - top))
+    shrink = next(shrink for shrink in _SHRINKS if shrink == 1 or size / shrink >= detail)
+    region = _aligned((left, top, right, bottom), (height, width), shrink)
+    pixels = image.pixels(region, shrink)
+    if masks is not None:
+        cover = shrink_mask(mask[region[1] : region[3], region[0] : region[2]], shrink)
+    else:
+        cover = draw_outline(sequence.outline, region, shrink)
+    if not (cover >= _HALF).any():
+        raise ImageError(f"{sequence.frames[frame]}: the mask of {sequence.name} shows less than a pixel")
+    # A soft edge: a cut-out that is sharper than its surroundings would be found by that alone.
+    sides = (_BORDER,) * 4
+    rgb = cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_REPLICATE)
+    cover = cv2.GaussianBlur(cv2.copyMakeBorder(cover, *sides, cv2.BORDER_CONSTANT), (3, 3), 0)
+    corners = (np.array((left, top, right, bottom)) - np.tile(region[:2], 2)) / shrink + _BORDER
+    return Cutout(np.dstack((rgb, cover)), (corners[:2] + corners[2:]) / 2, corners[2:] - corners[:2], shrink)
+
+
+def place(cutout: Cutout, size: float, center: np.ndarray, angle: float, mirrored: bool = False) -> Layer:
+    """The cut-out around ``center`` of a frame, with ``size`` pixels of sqrt(w * h) before it is turned by ``angle``
+    (radians, x towards y); the size is bounded by ``MIN_PASTED`` and ``MAX_ENLARGED``."""
+    size = max(min(size, MAX_ENLARGED * cutout.size * cutout.shrink), MIN_PASTED)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turn = np.array(((cosine, -sine), (sine, cosine))) * (size / cutout.size)
+    if mirrored:
+        turn[:, 0] *= -1
+    return Layer(cutout, turn, center - turn @ cutout.center)
+
+
+def place_beside(layer: Layer, other: Layer, direction: float, distance: float) -> Layer:
+    """``other`` moved to where its center lies in that direction (radians) from the center of ``layer``, at
+    ``distance`` times the one at which the boxes of both touch."""
+    step = np.array((math.cos(direction), math.sin(direction)))
+    touching = ((layer.reach + other.reach) / np.maximum(np.abs(step), 1e-9)).min()
+    return other._replace(shift=other.shift + layer.center + step * touching * distance - other.center)
+
+
+def mirror(layer: Layer, width: int) -> Layer:
+    """The layer after its frame was flipped left to right."""
+    sides = np.array((-1.0, 1.0))
+    return layer._replace(turn=layer.turn * sides[:, None], shift=layer.shift * sides + (width, 0))
+
+
+def measure(target: Layer, other: Layer | None, above: bool, shape: tuple[int, int]) -> tuple[np.ndarray, list[Layer]]:
+    """The box of what is seen of a target in a frame of height and width ``shape``, float64 ``[4]`` xywh, and the
+    layers in the order in which they are pasted.
+
+    ``other`` is pasted above the target if ``above`` is, and if it hides no more than ``MAX_HIDDEN`` of what the frame
+    shows of it. A target of which less than ``MIN_SEEN`` is seen has a box without area.
+    """
+    layers = [target] if other is None else [other, target]
+    height, width = shape
+    first = np.floor(np.maximum(target.center - target.reach, 0))
+    last = np.ceil(np.minimum(target.center + target.reach, (width, height)))
+    if (last <= first).any():
+        return _NOTHING, layers
+    scale = min(1.0, BOX_DETAIL / (target.cutout.size * _scale(target)))
+    size = tuple(np.ceil((last - first) * scale).astype(int).tolist())
+    seen = target.draw(first, scale, size)[:, :, 3] >= _HALF
+    if above and other is not None:
+        hidden = seen & (other.draw(first, scale, size)[:, :, 3] >= _HALF)
+        if hidden.sum() <= MAX_HIDDEN * seen.sum():
+            seen &= ~hidden
+            layers = [target, other]
+    whole = (target.cutout.pixels[:, :, 3] >= _HALF).sum() * (_scale(target) * scale) ** 2
+    if seen.sum() < max(1, MIN_SEEN * whole):
+        return _NOTHING, layers
+    x, y, w, h = cv2.boundingRect(seen.view(np.uint8))
+    corner = first + np.array((x, y)) / scale
+    # The last pixel may reach out of the frame where it is larger than one of the frame's.
+    return np.concatenate((corner, np.minimum(corner + np.array((w, h)) / scale, last) - corner)), layers
+
+
+def paste(canvas: np.ndarray, layer: Layer, window: Window, shape: tuple[int, int]) -> None:
+    """Paste a layer into ``canvas``, uint8 ``[S, S, 3]``, which shows ``window`` of a frame of height and width
+    ``shape``; what lies outside the frame stays as it is."""
+    scale = len(canvas) / window.side
+    corner = np.array((window.x1, window.y1))
+    left, top, right, bottom = inside(window, shape)
+    reach = layer.reach + _BORDER * _scale(layer) + 1 / scale
+    first = np.maximum(layer.center - reach, (left, top))
+    last = np.minimum(layer.center + reach, (right, bottom))
+    first, last = (np.rint((point - corner) * scale).astype(int) for point in (first, last))
+    if (last <= first).any():
+        return
+    drawn = layer.draw(corner + first / scale, scale, tuple((last - first).tolist()))
+    part = canvas[first[1] : last[1], first[0] : last[0]]
+    cover = drawn[:, :, 3:].astype(np.float32) / 255
+    part[...] = np.rint(part + (drawn[:, :, :3] - part.astype(np.float32)) * cover)
+
+
+def _scale(layer: Layer) -> float:
+    """Pixels of the frame along a pixel of the cut-out."""
+    return math.sqrt(abs(np.linalg.det(layer.turn)))
+
+
+def _aligned(box: tuple[float, float, float, float], shape: tuple[int, int], shrink: int) -> Region:
+    """Whole pixels around a box, from multiples of ``shrink`` to such or to the image's border."""
+    left, top = (math.floor(value / shrink) * shrink for value in box[:2])
+    right, bottom = (math.ceil(value / shrink) * shrink for value in box[2:])
+    return left, top, min(right, shape[1]), min(bottom, shape[0])

@@ -1,0 +1,45 @@
+"""Pictures of the training samples that an experiment draws, for a look before it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from lib.config.paths import Paths
+from lib.data.batch import Sample
+from lib.experiment.build import build_pairs
+from lib.experiment.config import ExperimentConfig
+from lib.visualization.boxes import COLOURS
+from lib.visualization.sheet import tile, write_png
+
+COLUMNS = 6
+
+
+def draw_samples(experiment: ExperimentConfig, paths: Paths, numbers: Sequence[int], target: Path) -> list[str]:
+    """Write a PNG with these samples of an experiment, each the template beside the search crop with their boxes, as
+    they are after all that is drawn; the sources of the samples. Raises ``ValueError`` as ``build_pairs`` does."""
+    pairs = build_pairs(experiment, paths, experiment.data.train)
+    samples = [pairs.sample(number) for number in numbers]
+    write_png(target, tile([_panel(sample) for sample in samples], COLUMNS, [f"{sample.number}" for sample in samples]))
+    return [f"{sample.number}  {sample.source}" for sample in samples]
+
+
+def _panel(sample: Sample) -> np.ndarray:
+    template = _picture(sample.template, sample.template_gain, sample.template_box)
+    search = _picture(sample.search, sample.search_gain, sample.search_box)
+    height = max(len(template), len(search))
+    return np.hstack([
+        cv2.copyMakeBorder(picture, 0, height - len(picture), 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        for picture in (template, search)
+    ])  # fmt: skip
+
+
+def _picture(pixels: torch.Tensor, gain: float, box: torch.Tensor) -> np.ndarray:
+    image = np.clip(np.ascontiguousarray(pixels.permute(1, 2, 0)) * gain, 0, 255).astype(np.uint8)
+    x, y, width, height = np.rint(box.numpy() * len(image)).astype(int).tolist()
+    cv2.rectangle(image, (x, y), (x + width, y + height), COLOURS[0])
+    return image

@@ -1,0 +1,69 @@
+"""Files of adapters: they hold what was trained over frozen initial weights, and the sum of those weights beneath."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lib.models.base import TrackingModel
+from lib.runtime.checkpoint import CheckpointError
+
+
+class Base(NamedTuple):
+    """The weights beneath an adapter: ``pretrained`` as ``model.pretrained`` names them, the ``names`` of the frozen
+    parameters that they fill, and ``load``, which puts them into a model."""
+
+    pretrained: str
+    names: frozenset[str]
+    load: Callable[[TrackingModel], object]
+
+
+def frozen_by_family(model: TrackingModel, config: Any) -> frozenset[str]:
+    """The names of the parameters that the family's record freezes under this configuration."""
+    patterns = model.family.frozen(config)
+    return frozenset(name for name, _ in model.named_parameters() if any(re.match(p, name) for p in patterns))
+
+
+def sum_of_weights(weights: Mapping[str, Tensor], names: Iterable[str]) -> str:
+    """The sha256 of the bytes of the tensors that ``names`` names, in the order of names."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(weights[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def over_base(
+    model: TrackingModel, weights: Mapping[str, Tensor], base: Base | None, stated: Any, source: Path | str
+) -> dict[str, Tensor]:
+    """``weights`` of a file, completed with the frozen ones beneath if it lacks these.
+
+    ``stated``: what the file states of its base, ``{"pretrained": name, "sha256": sum}``, or None. A file that states
+    none, as others publish them, is completed if it lacks the frozen parameters and nothing else. Raises
+    CheckpointError if there is nothing to lay beneath, or if that is not what the file was trained over.
+    """
+    missing = model.state_dict().keys() - weights.keys()
+    if not missing or (stated is None and (base is None or missing != base.names)):
+        return dict(weights)
+    if base is None:
+        raise CheckpointError(f"{source}: holds trained tensors alone, but nothing is frozen under this configuration")
+    try:
+        base.load(model)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{source}: holds trained tensors alone, and what lies beneath is missing: {error}"
+        ) from error
+    own = model.state_dict()
+    if stated is not None:
+        found, wanted = sum_of_weights(own, missing), stated.get("sha256") if isinstance(stated, dict) else None
+        if found != wanted:
+            raise CheckpointError(
+                f"{source}: was trained over weights of sha256 {wanted}, but those of model.pretrained "
+                f"{base.pretrained} have {found}; name the former"
+            )
+    return {**{name: own[name] for name in missing}, **weights}

@@ -1,0 +1,120 @@
+"""DINOv2's vision transformer (Oquab et al., TMLR 2024) for a template and a search region in one sequence: LayerScale
+apart from the weights, SwiGLU in the largest, and one table of positions for both crops."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from timm.layers import DropPath, GluMlp, LayerScale, Mlp, build_sincos2d_pos_embed
+from torch import Tensor, nn
+
+from lib.models.backbones.vit import (
+    POSITION_TEMPERATURE,
+    Attention,
+    PatchEmbed,
+    ViTConfig,
+    image_positions,
+    initialise,
+    resize_positions,
+)
+from lib.models.layers.lora import plain_as_lora
+
+
+class DINOv2Config(ViTConfig):
+    """Sizes of the transformer: ViT-S 384 / 12 / 6, B 768 / 12 / 12, L 1024 / 24 / 16, g 1536 / 40 / 24 with SwiGLU.
+
+    * ``ffn``: "mlp", two layers around a GELU; "swiglu", the product of two halves, one through SiLU, each as wide as
+      two thirds of ``mlp_ratio`` times the tokens, rounded up to a multiple of 8.
+    * ``drop_path``: in every block alike.
+    """
+
+    style: Literal["timm"] = "timm"
+    patch: int = Field(default=14, ge=1)
+    ffn: Literal["mlp", "swiglu"] = "mlp"
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+
+    def build(self, template_size: int, search_size: int) -> DINOv2:
+        """See ``BackboneConfig``."""
+        return DINOv2(self, template_size // self.patch, search_size // self.patch)
+
+    def feed_forward(self) -> nn.Module:
+        """A block's second half, with layers ``fc1`` and ``fc2`` as in timm."""
+        hidden = int(self.width * self.mlp_ratio)
+        if self.ffn == "mlp":
+            return Mlp(self.width, hidden)
+        half = math.ceil(hidden * 2 // 3 / 8) * 8
+        return GluMlp(self.width, 2 * half, act_layer=nn.SiLU, gate_last=False)
+
+
+class DINOv2Block(nn.Module):
+    """Pre-norm transformer block whose two branches end in LayerScale, in timm's layout."""
+
+    def __init__(self, config: DINOv2Config) -> None:
+        super().__init__()
+        self.norm1, self.attn = config.norm(), Attention(config)
+        self.ls1 = LayerScale(config.width, init_values=1.0)
+        self.norm2, self.mlp = config.norm(), config.feed_forward()
+        self.ls2 = LayerScale(config.width, init_values=1.0)
+        self.drop_path = DropPath(config.drop_path) if config.drop_path > 0 else nn.Identity()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens ``[B, N, C]`` -> tokens."""
+        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens))))
+        return tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
+
+
+class DINOv2(nn.Module):
+    """Layers under timm's names, without class, mask and register tokens.
+
+    ``pos_embed`` ``[1, Nx, C]`` has a place for each cell of the search grid, ``search_grid`` a side. The template's
+    places are its upper left corner, ``template_grid`` a side.
+    """
+
+    def __init__(self, config: DINOv2Config, template_grid: int, search_grid: int) -> None:
+        super().__init__()
+        self.width, self.template_grid, self.search_grid = config.width, template_grid, search_grid
+        self.patch_embed = PatchEmbed(config)
+        places = build_sincos2d_pos_embed([search_grid, search_grid], config.width, POSITION_TEMPERATURE)
+        self.pos_embed = nn.Parameter(places[None])
+        self.blocks = nn.ModuleList(DINOv2Block(config) for _ in range(config.depth))
+        self.norm = config.norm()
+        self.apply(initialise)
+
+    def embed_template(self, template: Tensor) -> Tensor:
+        """``[B, 3, Hz, Hz]`` -> tokens ``[B, Nz, C]``, row-major, with positions."""
+        places = self.pos_embed.unflatten(1, (self.search_grid, self.search_grid))
+        return self.patch_embed(template) + places[:, : self.template_grid, : self.template_grid].flatten(1, 2)
+
+    def embed_search(self, search: Tensor) -> Tensor:
+        """``[B, 3, Hx, Hx]`` -> tokens ``[B, Nx, C]``, row-major, with positions."""
+        return self.patch_embed(search) + self.pos_embed
+
+    def forward(self, template: Tensor, search: Tensor) -> Tensor:
+        """Embedded tokens ``[B, Nz, C]`` and ``[B, Nx, C]`` -> normed tokens of the search region ``[B, Nx, C]``."""
+        tokens = torch.cat([template, search], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens[:, template.shape[1] :])
+
+    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What this backbone takes of DINOv2's weights, in timm's names or DINOv2's, with updates of its layers or not.
+
+        The position table loses its class token and is resized to the search grid as LoRAT does it: bicubic, without
+        antialias and without the offset of 0.1 in DINOv2's own code.
+        """
+        owned = frozenset(self.state_dict())
+        named = plain_as_lora(dinov2_as_timm(weights), owned)
+        taken = {name: value for name, value in named.items() if name in owned}
+        taken["pos_embed"] = resize_positions(image_positions(weights["pos_embed"]), self.search_grid)
+        return taken
+
+
+def dinov2_as_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """DINOv2's weights under timm's names: SwiGLU's layers are ``fc1`` and ``fc2`` there, not ``w12`` and ``w3``."""
+    ours = {"w12": "fc1", "w3": "fc2"}
+    return {re.sub(r"(?<=\.mlp\.)(w12|w3)(?=\.)", lambda m: ours[m[0]], name): v for name, v in weights.items()}

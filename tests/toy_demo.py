@@ -1,0 +1,37 @@
+"""A demo at toy size: a clip of a moving square and a run with fresh weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from toy_experiment import write_experiment
+
+from lib.data.video import VideoWriter
+from lib.experiment.build import build_model, load_experiment
+from lib.experiment.config import to_tree
+from lib.runtime.checkpoint import save_checkpoint
+
+FRAMES, WIDTH, HEIGHT = 12, 96, 64
+
+
+def write_clip(file: Path, frames: int = FRAMES) -> Path:
+    """A square of 20 pixels that moves by 2 a frame from x = 10, over noise."""
+    ground = np.random.default_rng(0).integers(0, 90, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    with VideoWriter(file, 25) as writer:
+        for number in range(frames):
+            image = ground.copy()
+            left = 10 + 2 * (number % 30)
+            image[20:40, left : left + 20] = (230, 120, 20)
+            writer.write(image)
+    return file
+
+
+def write_run(output: Path, name: str = "toy") -> Path:
+    """The toy experiment's run below ``output``, as if it had been trained; its checkpoint."""
+    output.mkdir(parents=True, exist_ok=True)
+    experiment = load_experiment(write_experiment(output / f"{name}.yaml"))
+    file = output / name / "checkpoints" / "last.pth"
+    file.parent.mkdir(parents=True)
+    save_checkpoint(file, {"experiment": to_tree(experiment), "model": build_model(experiment).state_dict()})
+    return file

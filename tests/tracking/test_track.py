@@ -1,0 +1,104 @@
+"""track.py: run for real on the clip in the repository, ended by signals, and refused in one line."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from video_files import encode, smooth
+
+from lib.data.video import VideoReader
+from lib.experiment.build import build_model, load_experiment
+from lib.experiment.config import to_tree
+from lib.runtime.checkpoint import save_checkpoint
+
+CLIP = Path(__file__).parents[2] / "docs" / "clip.mp4"
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # an import of it fails
+sys.path.insert(0, sys.argv.pop(1))
+import track
+sys.exit(track.main())
+"""
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fresh ones of the tiny GRM."""
+    experiment = load_experiment("grm_tiny")
+    file = tmp_path_factory.mktemp("weights") / "tiny.pth"
+    save_checkpoint(file, {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)})
+    return file
+
+
+@pytest.mark.slow
+def test_the_clip_is_tracked(run, weights: Path, tmp_path: Path):
+    ended = run("track.py", CLIP, "--box", "horse=11,71,222,163", "--checkpoint", weights, "--out", tmp_path)
+    assert (ended.code, ended.errors) == (0, [])
+    assert ended.out.splitlines()[1:] == [str(tmp_path / name) for name in ("tracked.mp4", "tracks.csv", "tracks.json")]
+    assert json.loads((tmp_path / "tracks.json").read_text())["whole"]
+    with VideoReader(CLIP) as before, VideoReader(tmp_path / "tracked.mp4") as after:
+        assert [frame.time for frame in before] == [frame.time for frame in after]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_signal_leaves_a_whole_file_or_none(start, weights: Path, tmp_path: Path, number: int, code: int):
+    encode(tmp_path / "long.mp4", smooth(6000), "libx264")
+    out = tmp_path / "out"
+    words = ["--box", "10,10,20,16", "--checkpoint", weights, "--out", out]
+    with start("track.py", tmp_path / "long.mp4", *words) as process:
+        deadline = time.monotonic() + 60
+        while not any(file.stat().st_size > 20_000 for file in out.glob(".*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == code
+    if number == signal.SIGKILL:
+        assert not [path for path in out.iterdir() if not path.name.startswith(".")]
+        return
+    assert printed.startswith("stopped by SIG")
+    count = len(json.loads((out / "tracks.json").read_text())["frames"])
+    with VideoReader(out / "tracked.mp4") as video:
+        assert 0 < count < 6000 and len(list(video)) == count
+
+
+def test_faults_are_one_line(call, weights: Path, tmp_path: Path):
+    encode(tmp_path / "a.mp4", smooth(3), "libx264")
+    box, checkpoint = ("--box", "10,10,20,16"), ("--checkpoint", weights)
+    for words, message in (
+        ((tmp_path / "none.mp4", *box, *checkpoint), "none.mp4: no such video, folder of images, camera"),
+        ((tmp_path / "a.mp4", "--box", "1,2,3", *checkpoint), "1,2,3: no target; write [name=]x,y,w,h[@frame]"),
+        ((tmp_path / "a.mp4", "--box", "99,9,9,9", *checkpoint), "target 1: the first box [99.0, 9.0, 9.0, 9.0] lies"),
+        ((tmp_path / "a.mp4", *box, "--checkpoint", tmp_path / "b.pth"), "b.pth"),
+        ((tmp_path / "a.mp4", *box, "--network", tmp_path), "network.json"),
+        ((tmp_path / "a.mp4", *box, "--config", "grm_tiny"), "last.pth: no such checkpoint"),
+        (("7", *box, *checkpoint), "camera 7: no such video; cameras here: "),
+    ):
+        ended = call("track.py", *words, "--out", tmp_path / "out")
+        assert ended.code == 1 and len(ended.errors) == 1, ended
+        assert message in ended.errors[0]
+    for words, message in (
+        ((tmp_path / "a.mp4",), "name a target with --box"),
+        ((tmp_path / "a.mp4", *box, "--network", tmp_path, *checkpoint), "--network has its settings with it"),
+        ((tmp_path / "a.mp4", *box, "--threads", "0"), "--threads must be 1 or more"),
+    ):
+        ended = call("track.py", *words)
+        assert ended.code == 2 and message in ended.err
+
+
+@pytest.mark.slow
+def test_an_exported_network_is_run_without_torch(run, weights: Path, tmp_path: Path):
+    exported = run("export_model.py", "--checkpoint", weights, "--format", "onnx", "--out", tmp_path / "net")
+    assert exported.code == 0, exported.err
+    words = [CLIP, "--box", "11,71,222,163", "--network", tmp_path / "net", "--out", tmp_path / "out"]
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(Path(__file__).parents[2] / "tracking"), *map(str, words)]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert len(json.loads((tmp_path / "out" / "tracks.json").read_text())["frames"]) == 50
