@@ -22,6 +22,7 @@ with starting():
     from lib.config.paths import Paths, load_paths, user_path
     from lib.data.checking import check_dataset_on_disk, find_splits
     from lib.data.datasets.registry import check_dataset
+    from lib.data.mask_checking import check_masks
     from lib.data.packing import pack_dataset, verify_packed
     from lib.data.synthetic import write_synthetic
     from lib.runtime.escapes import show
@@ -63,6 +64,9 @@ def _add_check(tasks: argparse._SubParsersAction) -> None:
     task.add_argument("--split", action="extend", nargs="+", help="only these splits; without it, all that are there")
     task.add_argument("--json", type=user_path, metavar="FILE", help="write all that was found to this file, too")
     task.add_argument("--quick", action="store_true", help="open the images, but decode none")
+    task.add_argument(
+        "--masks", action="store_true", help="also the targets' masks: outlines, or the folder masks.NAME of paths.yaml"
+    )
     task.add_argument("--processes", type=_at_least(1), default=os.cpu_count() or 1, help="processes that open images")
 
 
@@ -153,6 +157,9 @@ def _check(arguments: argparse.Namespace) -> int:
         processes=arguments.processes,
         quick=arguments.quick,
     )
+    if arguments.masks and report.complete:
+        folder = paths.masks.get(arguments.name)
+        check_masks(report, folder, cache=paths.cache, processes=arguments.processes)
     show(report.text())
     if arguments.json:
         report.write(arguments.json)

@@ -71,13 +71,13 @@ def main() -> int:
         show=arguments.show,
     )
     network = open_tracking_network(
-        paths,
         config=arguments.config,
         checkpoint=arguments.checkpoint,
         network=arguments.network,
         device=arguments.device,
         threads=arguments.threads,
         overrides=arguments.overrides,
+        paths=paths,
     )
     end = track_video(arguments.video, targets, network, wanted, arguments.select)
     show(end.text)

@@ -90,7 +90,7 @@ class ColorFactors(NamedTuple):
 def vary_pair(
     crops: abc.Sequence[np.ndarray], target_sizes: abc.Sequence[float], config: AugmentConfig, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """The crops of a pair as ``config`` varies them: uint8 RGB ``[S, S, 3]`` each, contiguous.
+    """The crops of a pair as ``config`` varies them, RGB ``[S, S, 3]`` each: uint8 and contiguous, also of float32.
 
     ``target_sizes`` are the targets' sqrt(w * h) in crop pixels. A part that is off draws no number, and crops that
     nothing changes are returned as they are.
@@ -196,7 +196,7 @@ def _vary_colors(crops: abc.Sequence[np.ndarray], config: AugmentConfig, rng: np
     color = config.color
     jittered = bool(color.brightness or color.contrast or color.saturation)
     if not (jittered or config.channels):
-        return list(crops)
+        return [crop if crop.dtype == np.uint8 else np.rint(crop).astype(np.uint8) for crop in crops]
     factors = _draw_factors(color, rng) if jittered and color.joint else None
     varied = []
     for crop in crops:

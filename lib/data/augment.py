@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from pydantic import NonNegativeFloat
 
 from lib.config.schema import Section
+from lib.geometry.aligned import Mapping
 from lib.geometry.crop import Context
+
+LEAST_SEEN = 10  # crop pixels of a target, along each axis
 
 
 class JitterConfig(Section):
@@ -46,6 +50,39 @@ def jitter_box(
         new_width,
         new_height,
     ))  # fmt: skip
+
+
+class Jitter(NamedTuple):
+    """The draws of an aligned crop's jitter: two standard normal ones, and two uniform ones from -1 to 1."""
+
+    normals: np.ndarray
+    uniforms: np.ndarray
+
+
+def draw_jitter(rng: np.random.Generator) -> Jitter:
+    """The next draws of ``jitter_mapping``."""
+    return Jitter(rng.standard_normal(2), rng.uniform(-1, 1, 2))
+
+
+def jitter_mapping(mapping: Mapping, box_xywh: np.ndarray, config: JitterConfig, size: int, draws: Jitter) -> Mapping:
+    """The mapping of a crop of ``size`` pixels near that of ``mapping``, which has the box in its middle (LoRAT).
+
+    The scale of each axis is divided by exp(normal * scale), and the crop moves by uniform * center / 2, in units of
+    the mean side that the box then has in it.
+    """
+    x, y, width, height = box_xywh.tolist()
+    scale = np.asarray(mapping.scale) / np.exp(config.scale * draws.normals)
+    unit = 0.5 * (width * scale[0] + height * scale[1])
+    center = np.array((x + 0.5 * width, y + 0.5 * height))
+    shift = size / 2 - center * scale + draws.uniforms * (0.5 * config.center * unit)
+    return Mapping(tuple(scale.tolist()), tuple(shift.tolist()))
+
+
+def is_well_seen(box_xyxy: np.ndarray, size: int) -> bool:
+    """Whether a box in crop pixels is fit to be learned from: clipped to the crop of ``size`` pixels, each of its sides
+    has ``LEAST_SEEN`` at least."""
+    low, high = np.split(box_xyxy.clip(0, size), 2)
+    return bool((high - low >= LEAST_SEEN).all())
 
 
 def scale_box(box_xywh: np.ndarray, factor: float) -> np.ndarray:

@@ -46,6 +46,9 @@ KINDS = {
     "first": "sequences whose first frame shows no target, so that no tracker can begin",
     "fractions": "boxes no larger than a pixel in all of a sequence, as fractions of the image are; pixels are wanted",
     "corners": "boxes that look like x1,y1,x2,y2 in all of a sequence; x,y,w,h is wanted",
+    "no_mask": "visible targets without a mask",
+    "bad_mask": "masks that cannot be read, have another size than their image, or no pixel",
+    "mask_box": "masks whose box is not the annotated one",
 }
 # Of these a sequence is part of what its folder holds (a range of frames, the frames or images that show an object), so
 # an image without a row is in order.

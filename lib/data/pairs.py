@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
-from lib.data.augment import JitterConfig, jitter_box, mirror_box, scale_box
+from lib.data.augment import JitterConfig, draw_jitter, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
 from lib.data.batch import Sample
 from lib.data.cutouts import CutoutsConfig, Look, PastedPair
 from lib.data.datasets.registry import check_dataset
@@ -33,13 +33,15 @@ from lib.data.sampling import (
 )
 from lib.data.types import FrameFiles, Sequence
 from lib.data.views import FrameView
-from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_window, is_empty
+from lib.geometry.aligned import AlignedWindow, align
+from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_mapping, crop_window, is_empty
 
 logger = logging.getLogger(__name__)
 
 FIRST_VALIDATION_NUMBER = 2**40
 MAX_DAMAGED = 10
 MAX_EMPTY = 100
+MOST_DRAWS = 12  # of an aligned crop's jitter
 # A crop is empty if no pixel of the picture reaches the token grid; all published models have patches of 16.
 _TOKEN = 16
 
@@ -120,7 +122,7 @@ class _Plan(NamedTuple):
     """All that was drawn for one crop: its window in the frame, the target's box in fractions of it (float32 ``[4]``
     xywh), the factor of its brightness, whether it is mirrored, and the ratio by which it is stretched."""
 
-    window: Window
+    window: Window | AlignedWindow
     box: np.ndarray
     gain: float
     mirrored: bool
@@ -224,6 +226,9 @@ class Pairs:
         """The crop of a frame of that height and width around ``box``. One that is to be stretched shows more of the
         frame along one axis, and less along the other."""
         crop = role.crop
+        if crop.placement == "aligned":
+            window = self._aligned_window(box, shape, role, rng)
+            return self._finish(_Plan(window, window.box_to_crop(box), 1.0, False, 1.0), rng)
         jittered = jitter_box(box, role.jitter, rng, crop.context)
         span = self.config.augment.still_aspect if still and role.name == "search" else 0.0
         aspect = math.exp(rng.uniform(-span, span)) if span else 1.0
@@ -238,9 +243,34 @@ class Pairs:
         label = box_to_crop(box, jittered, crop.size / window.side, crop.size)
         if aspect != 1:
             label = stretch_box(label, aspect, crop.size)
+        return self._finish(_Plan(window, label, 1.0, False, aspect), rng)
+
+    def _aligned_window(
+        self, box: np.ndarray, shape: tuple[int, int], role: _Role, rng: np.random.Generator
+    ) -> AlignedWindow:
+        """The window around ``box``, jittered until the target is well seen in it, in at most ``MOST_DRAWS`` draws.
+
+        The published code takes another pair at random if that fails, here the next of the sample's own stream is.
+        """
+        crop = role.crop
+        try:
+            mapping = crop_mapping(box, crop)
+        except ValueError as error:
+            raise EmptyCropError(str(error)) from error
+        if role.jitter == JitterConfig():
+            return align(mapping, crop.size, shape)
+        corners = np.concatenate((box[:2], box[:2] + box[2:]))
+        for _ in range(MOST_DRAWS):
+            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, draw_jitter(rng))
+            if is_well_seen(jittered.forth(corners), crop.size):
+                return align(jittered, crop.size, shape)
+        raise EmptyCropError(f"the target is seen too little of in {MOST_DRAWS} crops in a row")
+
+    def _finish(self, plan: _Plan, rng: np.random.Generator) -> _Plan:
+        """The plan with what is drawn last: brightness and the crop's own flip."""
         gain = rng.uniform(1 - self.config.brightness, 1 + self.config.brightness)
         mirrored = rng.random() < self.config.flip
-        return _Plan(window, mirror_box(label, 1) if mirrored else label, gain, mirrored, aspect)
+        return plan._replace(gain=gain, mirrored=mirrored, box=mirror_box(plan.box, 1) if mirrored else plan.box)
 
 
 class _Views:
@@ -286,8 +316,8 @@ class _Views:
             boxes = [mirror_box(box, shape[1] - 1) for box, shape in zip(boxes, self.shapes(), strict=True)]
         return boxes
 
-    def crops(self, windows: tuple[Window, Window]) -> list[np.ndarray]:
-        """The pixels of a window in each frame: uint8 ``[S, S, 3]``. Raises ``ImageError``."""
+    def crops(self, windows: tuple[Window | AlignedWindow, ...]) -> list[np.ndarray]:
+        """The pixels of a window in each frame: ``[S, S, 3]``, uint8 or, if aligned, float32. Raises ``ImageError``."""
         flipped, grayscale = self._flipped, self._grayscale
         sizes = [role.crop.size for role in self._roles]
         found = [

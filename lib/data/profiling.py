@@ -73,6 +73,8 @@ _STAGE_OF = {
     "crops.py:find": "rest",
     "packed.py": "reading",
     "views.py": "cropping",
+    "cutouts.py": "cropping",
+    "pasting.py": "cropping",
     "crop.py": "cropping",
     "augment.py": "augmenting",
     "appearance.py": "augmenting",

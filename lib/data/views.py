@@ -9,7 +9,21 @@ import numpy as np
 
 from lib.data.augment import to_grayscale
 from lib.data.images import EncodedImage
-from lib.geometry.crop import Fill, Region, Value, Window, fit, fit_shrunk, inside, inside_shrunk, padding_value
+from lib.geometry.aligned import AlignedWindow
+from lib.geometry.crop import (
+    Fill,
+    Region,
+    Value,
+    Window,
+    fit,
+    fit_shrunk,
+    inside,
+    inside_shrunk,
+    mean_color,
+    padding_value,
+)
+
+AnyWindow = Window | AlignedWindow
 
 
 class FrameView:
@@ -31,7 +45,7 @@ class FrameView:
         """Height and width of the frame in pixels. Raises ``ImageError``."""
         return self._image.shape
 
-    def keep(self, crops: Iterable[tuple[Window, int]], flipped: bool) -> None:
+    def keep(self, crops: Iterable[tuple[AnyWindow, int]], flipped: bool) -> None:
         """Decode once what several crops, each a window and a size, are going to show; scaled ones are left apart.
 
         Each window shows some of the frame. Raises ``ImageError``.
@@ -42,8 +56,8 @@ class FrameView:
             region = min(lefts), min(tops), max(rights), max(bottoms)
             self._kept = region, self._image.pixels(region)
 
-    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """The window's pixels at the network's size: uint8 RGB ``[size, size, 3]``, contiguous.
+    def crop(self, window: AnyWindow, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
+        """The window's pixels at the network's size: RGB ``[size, size, 3]``, contiguous, as ``fit`` gives them.
 
         ``window`` is in pixels of the frame after it was ``flipped`` left to right, if it was. Unless scaled, the crop
         is bit-equal to that of the whole frame, decoded, made grey and flipped. Raises ``ImageError``.
@@ -52,7 +66,7 @@ class FrameView:
         if shrink > 1:
             return self._scaled_crop(window, shrink, size, flipped, grayscale)
         region = self._on_disk(inside(window, self.shape), flipped)
-        pixels, value = self._look(region, _leaves(window, region), 1, grayscale)
+        pixels, value = self._look(region, _leaves(window, region), 1, grayscale, isinstance(window, AlignedWindow))
         return fit(pixels, window, self.shape, size, value, flipped)
 
     def _scaled_crop(self, window: Window, shrink: int, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
@@ -64,16 +78,20 @@ class FrameView:
         crop = fit_shrunk(pixels, window, shrink, size, value)
         return cv2.flip(crop, 1) if flipped else crop
 
-    def _shrink(self, window: Window, size: int) -> int:
+    def _shrink(self, window: AnyWindow, size: int) -> int:
+        if isinstance(window, AlignedWindow):
+            return 1
         return next((shrink for shrink in (8, 4, 2) if self._scaled and window.side >= size * shrink), 1)
 
-    def _look(self, region: Region, leaves: bool, shrink: int, grayscale: bool) -> tuple[np.ndarray, Value]:
+    def _look(
+        self, region: Region, leaves: bool, shrink: int, grayscale: bool, aligned: bool = False
+    ) -> tuple[np.ndarray, Value]:
         """The pixels of a region, coloured or grey, and what lies outside the frame, if the crop leaves it."""
         if leaves and self._fill == "mean":
             whole = _coloured(self._pixels(self._whole, shrink), grayscale)
             left, top, right, bottom = region
             pixels = whole[top // shrink : -(-bottom // shrink), left // shrink : -(-right // shrink)]
-            return pixels, padding_value(whole, self._fill)
+            return pixels, mean_color(whole) if aligned else padding_value(whole, self._fill)
         return _coloured(self._pixels(region, shrink), grayscale), 0
 
     def _pixels(self, region: Region, shrink: int) -> np.ndarray:
@@ -86,7 +104,7 @@ class FrameView:
                 return kept[top - y : bottom - y, left - x : right - x]
         return self._image.pixels(region, shrink)
 
-    def _needed(self, window: Window, flipped: bool) -> Region:
+    def _needed(self, window: AnyWindow, flipped: bool) -> Region:
         region = self._on_disk(inside(window, self.shape), flipped)
         return self._whole if self._fill == "mean" and _leaves(window, region) else region
 
@@ -101,7 +119,9 @@ class FrameView:
         return 0, 0, width, height
 
 
-def _leaves(window: Window, region: Region) -> bool:
+def _leaves(window: AnyWindow, region: Region) -> bool:
+    if isinstance(window, AlignedWindow):
+        return not window.is_full
     left, top, right, bottom = region
     return (right - left, bottom - top) != (window.side, window.side)
 

@@ -26,7 +26,8 @@ def build_chosen(
     if threads:
         torch.set_num_threads(threads)
     device = str(find_device(device))
-    if config is None and checkpoint is not None:
+    if config is None:
+        assert checkpoint is not None, "neither an experiment nor a checkpoint"
         return build_network(experiment_of_checkpoint(checkpoint, overrides), checkpoint, device)
-    experiment = load_experiment(config or "lite", overrides)
+    experiment = load_experiment(config, overrides)
     return build_network(experiment, checkpoint or default_checkpoint(experiment, paths), device)

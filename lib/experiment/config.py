@@ -105,6 +105,8 @@ class ExperimentConfig(Section):
                     f"{crop}.size: {size} is not a multiple of model.backbone's stride {stride}; "
                     f"the nearest are {lower or stride} and {lower + stride}"
                 )
+        if self.data.store == "crops" and "aligned" in (self.template.placement, self.search.placement):
+            problems.append("data.store: crops holds no aligned crops; set data.store=frames")
         problems += self.model.misfits(self.template.size, self.search.size)
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.config.paths import Paths
+from lib.config.paths import Paths, load_paths
 from lib.data.video import Frame, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
@@ -33,6 +33,7 @@ from lib.visualization.boxes import draw_targets
 
 Source = VideoReader | FolderReader | LiveReader
 
+SHIPPED, DESCRIPTION = "lite", "network.json"
 VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
 GRAMMAR = "[name=]x,y,w,h[@frame], such as car=11,71,222,163 or 40,30,20,20@120"
 WINDOW = "tracked"
@@ -106,21 +107,30 @@ def output_folder(paths: Paths, source: str, out: Path | None = None) -> Path:
 
 
 def open_tracking_network(
-    paths: Paths,
     config: str | None = None,
     checkpoint: Path | None = None,
     network: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
     overrides: Sequence[str] = (),
+    paths: Paths | None = None,
 ) -> Network:
     """The network to track with: the exported one in the folder ``network``, or the experiment ``config`` with the
-    weights of ``checkpoint``. torch is imported only for the second. Raises ``ValueError`` with the remedy."""
+    weights of ``checkpoint``. torch is imported only for the second.
+
+    Without any of them it is the tracker that ships, on a CPU in its exported form if that is among the pretrained
+    models (the folder ``lite``). Raises ``ValueError`` with the remedy.
+    """
+    paths = paths or load_paths()
+    exported = paths.pretrained_models / SHIPPED
+    named = config or checkpoint or overrides or device not in ("auto", "cpu")
+    if network is None and not named and (exported / DESCRIPTION).is_file():
+        network = exported
     if network is not None:
         return open_network(network, threads)
     from lib.experiment.chosen import build_chosen  # it imports torch, which takes seconds
 
-    return build_chosen(paths, config, checkpoint, device, threads, overrides)
+    return build_chosen(paths, config or (None if checkpoint else SHIPPED), checkpoint, device, threads, overrides)
 
 
 def track_video(

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -128,7 +129,7 @@ def programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram, Export
     encode = EncodeGraph(network.model).eval()
     find = _BestOf(FindGraph(network.model, network.settings.tracker)).eval()
     template, search = (
-        torch.zeros(rows, crop.size, crop.size, 3, dtype=torch.uint8)
+        torch.from_numpy(np.zeros((rows, crop.size, crop.size, 3), dtype=crop.dtype))
         for rows, crop in ((1, network.settings.template), (batch, network.settings.search))
     )
     box = torch.tensor([[0.25, 0.25, 0.5, 0.5]])

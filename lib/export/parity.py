@@ -160,7 +160,8 @@ def compare(eager: Network, exported: Network, precision: ExportPrecision, name:
     size = eager.settings.search.size
     track = _tracked(eager)
     sequence = [
-        _Case(f"frame {number} of the sequence", 0, result.crop, True) for number, result in enumerate(track, start=1)
+        _Case(f"frame {number} of the sequence", 0, result.view.pixels, True)
+        for number, result in enumerate(track, start=1)
     ]
     others = _others(eager.settings)
     expected = _joined([*(result.found for result in track), _answers(eager, others, 1)])
@@ -200,7 +201,8 @@ def _others(settings: TrackSettings) -> list[_Case]:
     """Crops around the targets of both scenes, a black one, and noise; each with both targets."""
     size = settings.search.size
     noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    crops = {"black": np.zeros((size, size, 3), dtype=np.uint8), "noise": noise[0], "more noise": noise[1]}
+    black, noise, more = np.concatenate([np.zeros_like(noise[:1]), noise]).astype(settings.search.dtype)
+    crops = {"black": black, "noise": noise, "more noise": more}
     for name, seed in zip("AB", _SCENES, strict=True):
         scene = _scene(seed)
         for number in np.linspace(1, FRAMES, _PLACES).astype(int):

@@ -19,6 +19,20 @@ def clip_box(box_xywh: Sequence[float] | np.ndarray, image_height: int, image_wi
     return np.array([left, top, max(margin, right - left), max(margin, bottom - top)], dtype=np.float64)
 
 
+def clip_inside(box_xywh: Sequence[float] | np.ndarray, image_height: int, image_width: int) -> np.ndarray | None:
+    """What of the box lies in the image, float64 ``[4]`` xywh, in pixels; None if nothing does."""
+    x, y, width, height = (float(value) for value in box_xywh)
+    left, right = (min(max(0.0, edge), image_width) for edge in (x, x + width))
+    top, bottom = (min(max(0.0, edge), image_height) for edge in (y, y + height))
+    return np.array([left, top, right - left, bottom - top]) if left < right and top < bottom else None
+
+
+def raise_sides(box_xywh: np.ndarray, least: float) -> np.ndarray:
+    """The box about its centre with sides of ``least`` pixels at least."""
+    extent = np.maximum(box_xywh[2:], least)
+    return np.concatenate((box_xywh[:2] + 0.5 * (box_xywh[2:] - extent), extent))
+
+
 def clip_center(
     box_xywh: Sequence[float] | np.ndarray, image_height: int, image_width: int, least: float
 ) -> np.ndarray:

@@ -11,12 +11,12 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import Section
+from lib.geometry.aligned import AlignedWindow, Mapping, Region, align, center_mapping, fit_aligned
 
 Box = Sequence[float] | np.ndarray
-Region = tuple[int, int, int, int]
 Context = Literal["area", "perimeter"]
 Fill = Literal["zero", "mean"]
-Value = Literal[0] | tuple[int, int, int]
+Value = Literal[0] | tuple[float, float, float]
 
 
 class CropConfig(Section):
@@ -27,12 +27,21 @@ class CropConfig(Section):
       SimTrack): sqrt(w * h) * factor. "perimeter" (SiamFC, TransT): a margin of (factor - 1) * (w + h) / 2 is added to
       both before the root is taken.
     * ``fill``: what is shown outside the image, black ("zero") or the frame's mean colour ("mean"; TransT).
+    * ``placement``: "rounded", the window's side and corner are whole image pixels, and a crop's pixels whole numbers;
+      "aligned" (LoRAT), see ``lib.geometry.aligned``: only where the image begins and ends is rounded, boxes are mapped
+      as the pixels are, and these are float32.
     """
 
     size: PositiveInt
     factor: PositiveFloat
     context: Context = "area"
     fill: Fill = "zero"
+    placement: Literal["rounded", "aligned"] = "rounded"
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        """The type of a crop's pixels, which are from 0 to 255."""
+        return np.float32 if self.placement == "aligned" else np.uint8
 
     @model_validator(mode="after")
     def _margin_is_no_cut(self) -> CropConfig:
@@ -56,6 +65,18 @@ class Window(NamedTuple):
     lost: int = 1
 
 
+def window_of(box_xywh: Box, crop: CropConfig, image_shape: Sequence[int]) -> Window | AlignedWindow:
+    """The window of a crop around a box in an image of that height and width; ``ValueError`` as ``crop_window``."""
+    if crop.placement == "rounded":
+        return crop_window(box_xywh, crop.factor, crop.context)
+    return align(crop_mapping(box_xywh, crop), crop.size, image_shape)
+
+
+def crop_mapping(box_xywh: Box, crop: CropConfig) -> Mapping:
+    """The mapping of an aligned crop around a box before it is aligned; ``ValueError`` as ``crop_window``."""
+    return center_mapping(box_xywh, _exact_side(box_xywh, crop.factor, crop.context), crop.size)
+
+
 def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Window:
     """The window centred on a box in pixels.
 
@@ -66,26 +87,35 @@ def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Wind
     Raises ``ValueError`` for a box without area, or with a number that is not finite.
     """
     x, y, width, height = (float(value) for value in box_xywh)
+    side = math.ceil(_exact_side(box_xywh, factor, context))
+    if context == "area":
+        return Window(round(x + 0.5 * width - side * 0.5), round(y + 0.5 * height - side * 0.5), side)
+    x1, y1 = (math.floor(center - (side + 1) / 2 + 0.5) for center in (x + 0.5 * width, y + 0.5 * height))
+    return Window(x1, y1, side, lost=0)
+
+
+def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
+    """The side of the window around a box before it is rounded; ``ValueError`` as ``crop_window``."""
+    x, y, width, height = (float(value) for value in box_xywh)
     area = width * height
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
         shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
         raise ValueError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
     if context == "area":
-        side = math.ceil(math.sqrt(area) * factor)
-        return Window(round(x + 0.5 * width - side * 0.5), round(y + 0.5 * height - side * 0.5), side)
+        return math.sqrt(area) * factor
     margin = (factor - 1) * ((width + height) * 0.5)
-    side = math.ceil(math.sqrt((width + margin) * (height + margin)))
-    x1, y1 = (math.floor(center - (side + 1) / 2 + 0.5) for center in (x + 0.5 * width, y + 0.5 * height))
-    return Window(x1, y1, side, lost=0)
+    return math.sqrt((width + margin) * (height + margin))
 
 
-def inside(window: Window, image_shape: Sequence[int]) -> Region:
+def inside(window: Window | AlignedWindow, image_shape: Sequence[int]) -> Region:
     """What the window takes of an image: left, top, right, bottom in image pixels, ends exclusive; empty if nothing.
 
     ``image_shape`` begins with height and width. With ``window.lost`` a window that reaches the right or bottom border,
     even exactly, goes without the image's last column or row. Not kept from the lineage: a window wholly left of or
     above the image takes nothing here, where the published slice wraps around and takes some.
     """
+    if isinstance(window, AlignedWindow):
+        return window.source
     left, right = _inside(window.x1, window, image_shape[1])
     top, bottom = _inside(window.y1, window, image_shape[0])
     return left, top, right, bottom
@@ -104,19 +134,28 @@ def padding_value(image: np.ndarray, fill: Fill) -> Value:
     return red, green, blue
 
 
+def mean_color(image: np.ndarray) -> tuple[float, float, float]:
+    """The mean of each channel of ``image`` (uint8 ``[H, W, 3]``), not rounded, which aligned crops show outside it."""
+    red, green, blue, _ = (total / (image.shape[0] * image.shape[1]) for total in cv2.sumElems(image))
+    return red, green, blue
+
+
 def fit(
     pixels: np.ndarray,
-    window: Window,
+    window: Window | AlignedWindow,
     image_shape: Sequence[int],
     size: int,
     value: Value = 0,
     flipped: bool = False,
 ) -> np.ndarray:
-    """The crop from the pixels of ``inside(window, image_shape)`` alone: uint8 ``[size, size, 3]``, contiguous.
+    """The crop from the pixels of ``inside(window, image_shape)`` alone: ``[size, size, 3]``, contiguous, uint8 or, if
+    aligned, float32.
 
     Outside the image it is ``value``, in each channel. The pixels are resized bilinearly. ``flipped`` says that they
     come from the image before it was flipped left to right, as ``window`` sees it: they are flipped on their way.
     """
+    if isinstance(window, AlignedWindow):
+        return fit_aligned(cv2.flip(pixels, 1) if flipped and pixels.size else pixels, window, value)
     left, top, _, _ = inside(window, image_shape)
     canvas = _padded(pixels, left - window.x1, top - window.y1, window.side, window.side, value, flipped)
     return cv2.resize(canvas, (size, size))
@@ -170,8 +209,8 @@ def fit_shrunk(pixels: np.ndarray, window: Window, shrink: int, size: int, value
     return cv2.warpAffine(padded, to_pixels, (size, size), flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def cut(image: np.ndarray, window: Window, size: int, value: Value = 0) -> np.ndarray:
-    """The window's pixels, bilinearly resized: uint8 ``[size, size, 3]``, contiguous; ``value`` outside the image.
+def cut(image: np.ndarray, window: Window | AlignedWindow, size: int, value: Value = 0) -> np.ndarray:
+    """The window's pixels, bilinearly resized: ``[size, size, 3]`` as ``fit`` gives; ``value`` outside the image.
 
     Bit-equal to the published crop (``sample_target`` of GRM and OSTrack, of TransT with its window and the mean of the
     image) but for windows wholly left of or above the image, which are all padding here.

@@ -21,8 +21,9 @@ SMALL = 20_000_000  # parameters
 
 
 class NormalizedCrops(nn.Module):
-    """Crops uint8 ``[B, S, S, 3]`` -> network input ``[B, 3, S, S]`` float32: ``lib.models.base.normalise`` to the bit,
-    in half of its time, since the bytes are put in planes first and nothing is allocated twice."""
+    """Crops ``[B, S, S, 3]`` of 0 to 255, uint8 or float32, -> network input ``[B, 3, S, S]`` float32:
+    ``lib.models.base.normalise`` to the bit, in half of its time, since the bytes are put in planes first and nothing
+    is allocated twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +36,7 @@ class NormalizedCrops(nn.Module):
 
 
 class EncodeGraph(nn.Module):
-    """Template crops uint8 ``[B, S, S, 3]`` and boxes ``[B, 4]`` -> the leaves of the model's state."""
+    """Template crops ``[B, S, S, 3]`` and boxes ``[B, 4]`` -> the leaves of the model's state."""
 
     def __init__(self, model: TrackingModel) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class EncodeGraph(nn.Module):
 
 
 class FindGraph(nn.Module):
-    """Search crops uint8 ``[B, S, S, 3]`` and the leaves of a state -> the best candidates, float32 ``[B, 6]`` (box
+    """Search crops ``[B, S, S, 3]`` and the leaves of a state -> the best candidates, float32 ``[B, 6]`` (box
     cxcywh, score before the window, the candidate's number), and the prediction they are chosen from.
 
     ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle.

@@ -174,8 +174,8 @@ class _Batch:
     def __init__(self, engine: Engine, looking: Executor, finding: Executor, clock: _Clock) -> None:
         self._network, self._slots, self._finders = engine.network, engine.slots, engine.finders
         self._looking, self._finding, self._clock = looking, finding, clock
-        size = self._network.settings.search.size
-        self._crops = np.zeros((self._slots, size, size, 3), dtype=np.uint8)
+        search = self._network.settings.search
+        self._crops = np.zeros((self._slots, search.size, search.size, 3), dtype=search.dtype)
         self._state: tuple[Any, ...] = ()
         self._rows: list[_Row] = []
         self._found: Future[_Found] | None = None

@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
     @property
     def found(self) -> Found | None:
-        """The network's answers to the whole batch, if it looked for a target."""
+        """The network's answers to its first turn in this frame, which as a rule is the only one; None without one."""
         return next((result.found for result in self.results.values() if result.found is not None), None)
 
     def to_supervision(self) -> Detections:
@@ -71,11 +71,11 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
     """Follow ``targets`` through one video, as one batch: a step for each of ``frames``.
 
     A frame is a ``Frame``, such as a ``VideoReader`` gives, or an image alone (RGB uint8 ``[H, W, 3]``), whose time is
-    its number. A target begins in the first frame whose number is at least its own. At most ``network.batch`` targets
-    are followed. Raises ``ValueError`` for no target, too many, two of one name, and, in the first frame, for a box
-    outside the image; and as ``Tracker`` does.
+    its number. A target begins in the first frame whose number is at least its own. A network that takes fewer at once
+    has several turns in a frame. Raises ``ValueError`` for no target, for two of one name, and, in the first frame, for
+    a box outside the image; and as ``Tracker`` does.
     """
-    _check(targets, network)
+    _check(targets)
     # A state's rows are filled in the order in which targets begin, so the first ones are those of the batch.
     order = sorted(targets, key=lambda target: target.frame)
     followed: list[Target] = []
@@ -104,10 +104,9 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
         yield Step(number, time, image, named, perf_counter() - started, network_seconds)
 
 
-def _check(targets: Sequence[TargetSpec], network: Network) -> None:
-    if not targets or (network.batch is not None and len(targets) > network.batch):
-        most = "name one or more" if network.batch is None else f"this network takes 1 to {network.batch} at once"
-        raise ValueError(f"{len(targets)} targets in a video; {most}")
+def _check(targets: Sequence[TargetSpec]) -> None:
+    if not targets:
+        raise ValueError("no target to follow; name one or more")
     names = [target.name for target in targets]
     for name in names:
         if names.count(name) > 1:

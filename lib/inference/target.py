@@ -12,19 +12,21 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.data.images import EncodedImage
-from lib.geometry.clip import clip_box, clip_center
+from lib.geometry.aligned import AlignedWindow
+from lib.geometry.clip import clip_box, clip_center, clip_inside, raise_sides
 from lib.geometry.crop import (
     CropConfig,
     Value,
     Window,
     box_from_crop,
     box_to_crop,
-    crop_window,
     cut,
     fit,
     inside,
+    mean_color,
     padding_value,
     truncated_box,
+    window_of,
 )
 from lib.inference.settings import TrackerConfig, TrackSettings
 
@@ -35,18 +37,20 @@ Boxlike = np.ndarray | abc.Sequence[float]
 
 class Target(NamedTuple):
     """Where a target was last seen: ``box`` float64 ``[4]`` xywh in image pixels. ``padding`` is what its search crops
-    show outside the image (with fill "mean" the mean color of the first frame, in every frame, as in TransT)."""
+    show outside the image (with fill "mean" the mean color of the first frame, in every frame, as in TransT). Their
+    windows are those of a box whose sides have ``least`` image pixels at least."""
 
     box: np.ndarray
     padding: Value
+    least: float = 0.0
 
 
 class View(NamedTuple):
-    """A crop: ``pixels`` uint8 RGB ``[S, S, 3]`` of ``window``, which lies around ``box`` (xywh in image pixels) in an
-    image of ``height`` and ``width``."""
+    """A crop: ``pixels`` RGB ``[S, S, 3]``, uint8 or, if aligned, float32, of ``window``, which lies around ``box``
+    (xywh in image pixels) in an image of ``height`` and ``width``."""
 
     pixels: np.ndarray
-    window: Window
+    window: Window | AlignedWindow
     box: np.ndarray
     height: int
     width: int
@@ -71,15 +75,18 @@ def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
     checked = checked_box(box, image.shape)
     crop = settings.template
     view = look(image, Target(checked, _padding(image, crop)), crop)
+    least = settings.tracker.clip_margin if settings.tracker.clip == "inside" else 0
+    target = Target(checked, _padding(image, settings.search), least)
+    if isinstance(view.window, AlignedWindow):
+        return FirstView(target, view, view.window.box_to_crop(checked))
     in_crop = box_to_crop if settings.tracker.template_box == "label" else _truncated
-    crop_box = in_crop(checked, checked, crop.size / view.window.side, crop.size)
-    return FirstView(Target(checked, _padding(image, settings.search)), view, crop_box)
+    return FirstView(target, view, in_crop(checked, checked, crop.size / view.window.side, crop.size))
 
 
 def look(image: Image, target: Target, crop: CropConfig) -> View:
     """The crop around the target's last box. Raises as ``begin`` does."""
     _check_image(image)
-    window = crop_window(target.box, crop.factor, crop.context)
+    window = window_of(raise_sides(target.box, target.least), crop, image.shape)
     height, width = image.shape[:2]
     if isinstance(image, np.ndarray):
         pixels = cut(image, window, crop.size, target.padding)
@@ -95,10 +102,16 @@ def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig
 
     ``found_box`` is cxcywh in fractions of the crop. Raises ``ValueError`` for a box or score that is not finite.
     """
-    size = view.pixels.shape[0]
-    box = box_from_crop(found_box, view.box, size / view.window.side, size)
+    if isinstance(view.window, AlignedWindow):
+        box = view.window.box_from_crop(found_box)
+    else:
+        size = view.pixels.shape[0]
+        box = box_from_crop(found_box, view.box, size / view.window.side, size)
     if not (np.isfinite(box).all() and math.isfinite(score)):
         raise ValueError("the network answered a box or score that is not finite: its weights are no good")
+    if config.clip == "inside":
+        clipped = clip_inside(box, view.height, view.width)
+        return view.box.copy() if clipped is None else clipped
     clip = clip_box if config.clip == "margin" else clip_center
     return clip(box, view.height, view.width, config.clip_margin)
 
@@ -106,7 +119,8 @@ def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig
 def _padding(image: Image, crop: CropConfig) -> Value:
     if crop.fill == "zero":
         return 0
-    return padding_value(image if isinstance(image, np.ndarray) else image.pixels(), crop.fill)
+    pixels = image if isinstance(image, np.ndarray) else image.pixels()
+    return mean_color(pixels) if crop.placement == "aligned" else padding_value(pixels, crop.fill)
 
 
 def _truncated(box: np.ndarray, _reference: np.ndarray, resize_factor: float, size: int) -> np.ndarray:

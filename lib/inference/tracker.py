@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import Window
 from lib.inference.network import Found, Network
 from lib.inference.target import Boxlike, Image, Target, View, begin, look, place
@@ -35,14 +36,14 @@ class TrackResult:
         return iter((self.box, self.score))
 
     @property
-    def window(self) -> Window | None:
-        """The square of image pixels that the crop shows."""
+    def window(self) -> Window | AlignedWindow | None:
+        """The part of the image that the crop shows."""
         return self.view.window if self.view else None
 
     @property
     def crop(self) -> np.ndarray | None:
-        """The search crop, uint8 RGB ``[S, S, 3]``."""
-        return self.view.pixels if self.view else None
+        """The search crop for pictures, uint8 RGB ``[S, S, 3]``."""
+        return self.view.pixels.round().astype(np.uint8, copy=False) if self.view else None
 
     @property
     def prediction(self) -> Any:
@@ -99,15 +100,22 @@ class Tracker:
 def advance(
     network: Network, image: Image, targets: abc.Sequence[Target], state: tuple[Any, ...]
 ) -> tuple[list[TrackResult], float]:
-    """The targets of the first rows of ``state`` in the next image, and the seconds of the network."""
+    """The targets of the first rows of ``state`` in the next image, and the seconds of the network. Where there are
+    more than ``network.batch``, the network has several turns."""
     settings = network.settings
     views = [look(image, target, settings.search) for target in targets]
     crops = np.stack([view.pixels for view in views]) if len(views) > 1 else views[0].pixels[None]
     started = perf_counter()
-    found = network.find(state, crops)
+    most = network.batch or len(views)
+    if len(views) <= most:
+        answers = [network.find(state, crops)]
+    else:
+        turns = [slice(first, first + most) for first in range(0, len(views), most)]
+        answers = [network.find(tuple(leaf[turn] for leaf in state), crops[turn]) for turn in turns]
     seconds = perf_counter() - started
     results = []
-    for row, view in enumerate(views):
+    for number, view in enumerate(views):
+        found, row = answers[number // most], number % most
         score = float(found.scores[row])
         box = place(found.boxes[row], score, view, settings.tracker)
         results.append(TrackResult(box, score, view=view, found=found, row=row))

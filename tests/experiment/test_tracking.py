@@ -21,7 +21,14 @@ from lib.config.paths import load_paths
 from lib.data.images import ImageError
 from lib.data.video import VideoReader
 from lib.experiment import tracking
-from lib.experiment.tracking import Wanted, output_folder, parse_targets, select_targets, track_video
+from lib.experiment.tracking import (
+    Wanted,
+    open_tracking_network,
+    output_folder,
+    parse_targets,
+    select_targets,
+    track_video,
+)
 from lib.inference.eager import TorchNetwork
 from lib.inference.follow import TargetSpec, follow
 from lib.visualization.sheet import write_png
@@ -213,3 +220,18 @@ def test_a_window_shows_the_frames_until_q_is_pressed(clip: Path, tmp_path: Path
     monkeypatch.setattr(tracking.cv2, "waitKey", lambda _milliseconds: ord("q") if len(shown) == 3 else -1)
     track_video(str(clip), [CAR], network, Wanted(tmp_path, show=True))
     assert len(shown) == 3 and len(read_files(tmp_path)[0]["frames"]) == 3
+
+
+def test_without_a_name_the_shipped_network_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Exported if it is there and nothing else is asked for: it starts without torch."""
+    asked = []
+    monkeypatch.setattr(tracking, "open_network", lambda folder, threads: asked.append(folder))
+    monkeypatch.setattr("lib.experiment.chosen.build_chosen", lambda paths, config, *_: asked.append(config))
+    monkeypatch.setenv("TRACKING_PRETRAINED_MODELS", str(tmp_path))
+    open_tracking_network()
+    (tmp_path / "lite").mkdir()
+    (tmp_path / "lite" / "network.json").touch()
+    for options in ({}, {"device": "cuda"}, {"checkpoint": tmp_path / "a.pth"}, {"config": "grm_tiny"}):
+        open_tracking_network(**options)
+    open_tracking_network(network=tmp_path)
+    assert asked == ["lite", tmp_path / "lite", "lite", None, "grm_tiny", tmp_path]

@@ -43,6 +43,7 @@ def test_find_is_the_model_and_the_best_of_its_candidates(family, head):
     found = network.find(state, search)
     assert isinstance(found, Found) and found.boxes.dtype == found.scores.dtype == np.float32
     model = fresh(experiment)
+    model.fold()
     own = model.encode_template(planes(template), torch.from_numpy(boxes(3)))
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(state, own, strict=True))
     prediction = model.locate(own, planes(search))
@@ -65,6 +66,7 @@ def test_weights_cast_once_are_those_that_autocast_casts_in_every_call(family, p
     template, search = crops(experiment.template.size, 2), crops(experiment.search.size, 2, seed=1)
     found = network.find(network.encode(template, boxes(2)), search)
     model, dtype = fresh(experiment), {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    model.fold()
     with torch.inference_mode(), torch.autocast("cpu", dtype):
         prediction = model(planes(template), torch.from_numpy(boxes(2)), planes(search))
     assert torch.equal(found.prediction.boxes, prediction.boxes)

@@ -5,40 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_table
+from lorat_weights import SIZES, built, filled
+from reference_weights import REFERENCE, image_tensor, key_table
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lib.models.backbones.dinov2 import DINOv2Config
 from lib.models.initial import load_initial
-from lib.models.layers.lora import LoRAConfig
 from lib.models.lorat import FAMILY, LoRAT, LoRATConfig
 from lib.models.released import load_released
 
 RECORDED = np.load(REFERENCE / "lorat_b224.golden.npz", allow_pickle=False)
-SIZES = {"224": (112, 224), "378": (196, 378)}
 BOUNDS = {"score_map": 5e-5, "boxes": 1.5e-5}
-
-
-def filled(table: str) -> dict[str, Tensor]:
-    """The rule ``alt_rule`` of the recorded file: LayerScale and boxes that matter, updates of a usual size."""
-    entries = key_table(table)
-    weights = filled_state_dict(table, 0)
-    for name, value in weights.items():
-        if name.endswith(".gamma"):
-            value *= 6
-        elif name.endswith(".lora.B"):
-            value *= 0.5
-        elif name == "head.reg_mlp.layers.2.bias":
-            value -= 2
-        elif "value" in entries[name]:
-            weights[name] = torch.tensor(entries[name]["value"])
-    return weights
-
-
-def built(size: str = "224", **lora) -> LoRAT:
-    config = LoRATConfig(name="lorat", pretrained="none", lora=LoRAConfig(**lora))
-    return LoRAT(config, *SIZES[size]).eval()
 
 
 def inputs(size: str = "224", batch: int = 2) -> tuple[Tensor, Tensor]:

@@ -99,6 +99,23 @@ def test_check_finds_the_set_by_paths_yaml(call, toy_got10k, tmp_path):
     assert len(ended.errors) == 1 and f"data.lasot: no such folder: {tmp_path / 'nowhere'}" in ended.errors[0]
 
 
+def test_check_of_masks_in_the_folder_of_paths_yaml(call, tmp_path):
+    file = tmp_path / "paths.yaml"
+    file.write_text("masks: {got10k: masks}\n")
+    words = ["check", "got10k", "--paths", file, "--split", "official_val", "--processes", "1", "--quick"]
+    good, ended = call("prepare_data.py", *words), call("prepare_data.py", *words, "--masks")
+    assert "without a mask" not in good.out
+    assert ended.code == 1 and "official_val: visible targets without a mask: " in ended.out
+
+
+def test_samples_of_an_experiment_are_drawn(call, toy, tmp_path):
+    words = ["samples", "--config", toy.file, "--out", tmp_path / "a.png", "--first", "5", "--count", "2"]
+    ended = call("prepare_data.py", *words, "data.flip=0.0")
+    assert ended.code == 0, ended.errors
+    assert [line.split()[:2] for line in ended.out.splitlines()] == [["5", "got10k"], ["6", "got10k"]]
+    assert (tmp_path / "a.png").exists()
+
+
 def test_ctrl_c_prints_what_was_found(call, small, monkeypatch):
     def interrupted(frames, quick):
         raise KeyboardInterrupt

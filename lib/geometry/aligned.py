@@ -1,0 +1,116 @@
+"""Crops whose image part begins and ends at whole pixels of the image and of the crop (LoRAT): where they lie, their
+pixels in float32, boxes into them and out of them. The two axes have scales of their own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+Region = tuple[int, int, int, int]
+Pair = tuple[float, float]
+
+# A rectangle's end takes in a pixel that it reaches by more than this much of it.
+REACHED = 1e-4
+
+
+class Mapping(NamedTuple):
+    """From image to crop along x and y: a place p of the image lies at ``scale * p + shift`` in crop pixels. Pixel i is
+    the stretch from i to i + 1."""
+
+    scale: Pair
+    shift: Pair
+
+    def forth(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
+        """A box of the image in crop pixels, float64 xyxy."""
+        return np.asarray(box_xyxy, dtype=np.float64) * (self.scale * 2) + np.asarray(self.shift * 2)
+
+    def back(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
+        """A box in crop pixels in those of the image, float64 xyxy."""
+        return (np.asarray(box_xyxy, dtype=np.float64) - np.asarray(self.shift * 2)) / (self.scale * 2)
+
+
+class AlignedWindow(NamedTuple):
+    """``source``, the pixels of an image that a crop of ``size`` pixels a side shows, in its pixels ``target`` (left,
+    top, right, bottom, ends exclusive); both are empty if the crop shows nothing. ``mapping`` takes one into the other
+    and is that of all boxes."""
+
+    size: int
+    source: Region
+    target: Region
+    mapping: Mapping
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the whole crop shows the image."""
+        return self.target == (0, 0, self.size, self.size)
+
+    def box_to_crop(self, box_xywh: Sequence[float] | np.ndarray) -> np.ndarray:
+        """A box in image pixels in fractions of the crop: float32 ``[4]`` xywh, not clipped."""
+        x, y, width, height = (float(value) for value in box_xywh)
+        box = self.mapping.forth((x, y, x + width, y + height))
+        return (np.concatenate((box[:2], box[2:] - box[:2])) / self.size).astype(np.float32)
+
+    def box_from_crop(self, box_cxcywh: Sequence[float] | np.ndarray) -> np.ndarray:
+        """A box in fractions of the crop, cxcywh, in image pixels: float64 ``[4]`` xywh, not clipped."""
+        center, half = np.split(np.asarray(box_cxcywh, dtype=np.float64), 2)
+        box = self.mapping.back(np.concatenate((center - half / 2, center + half / 2)) * self.size)
+        return np.concatenate((box[:2], box[2:] - box[:2]))
+
+
+def center_mapping(box_xywh: Sequence[float] | np.ndarray, side: float, size: int) -> Mapping:
+    """That of a crop of ``size`` pixels whose middle is the box's center and which is ``side`` image pixels wide."""
+    x, y, width, height = (float(value) for value in box_xywh)
+    scale = float(size / side)
+    return Mapping((scale, scale), (size / 2 - (x + width / 2) * scale, size / 2 - (y + height / 2) * scale))
+
+
+def align(mapping: Mapping, size: int, image_shape: Sequence[int]) -> AlignedWindow:
+    """The crop of ``size`` pixels that is nearest to ``mapping``; ``image_shape`` begins with height and width.
+
+    The image's place in the crop, clipped to it and widened to whole pixels, is what is written; where that lies in the
+    image, widened to whole pixels and clipped to it, is what is read. A crop beside the image, for which the published
+    code has no mapping (NaN), keeps the one given.
+    """
+    height, width = image_shape[:2]
+    target = _whole_pixels(mapping.forth((0, 0, width, height)).clip(0, size))
+    read = _whole_pixels(mapping.back(target))
+    left, top, right, bottom = (min(max(0, edge), end) for edge, end in zip(read, (width, height) * 2, strict=True))
+    source = left, top, right, bottom
+    if _is_empty(target) or _is_empty(source):
+        return AlignedWindow(size, source, target, mapping)
+    scale, shift = zip(*(_line(source[i::2], target[i::2]) for i in (0, 1)), strict=True)
+    return AlignedWindow(size, source, target, Mapping(scale, shift))
+
+
+def fit_aligned(pixels: np.ndarray, window: AlignedWindow, value: Sequence[float] | float = 0) -> np.ndarray:
+    """The crop from the pixels of ``window.source`` alone, uint8: float32 ``[size, size, 3]`` of 0 to 255, ``value``
+    beside the image, in each channel. They are resized bilinearly, without means of many pixels where it shrinks."""
+    crop = np.empty((window.size, window.size, 3), dtype=np.float32)
+    if not window.is_full:
+        crop[...] = value
+    left, top, right, bottom = window.target
+    if left < right and top < bottom:
+        shown = cv2.resize(pixels.astype(np.float32), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+        crop[top:bottom, left:right] = shown
+    return crop
+
+
+def _whole_pixels(box_xyxy: np.ndarray) -> Region:
+    left, top, right, bottom = box_xyxy.tolist()
+    end = 1 - REACHED
+    return math.floor(left), math.floor(top), math.floor(right + end), math.floor(bottom + end)
+
+
+def _line(source: Sequence[int], target: Sequence[int]) -> Pair:
+    """Scale and shift, as float32 has them, that take the ends of ``source`` to those of ``target``."""
+    scale = np.float32(target[1] - target[0]) / np.float32(source[1] - source[0])
+    return float(scale), float(np.float32(target[0]) - np.float32(source[0]) * scale)
+
+
+def _is_empty(region: Region) -> bool:
+    left, top, right, bottom = region
+    return left >= right or top >= bottom
