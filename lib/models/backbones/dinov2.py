@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -24,13 +24,16 @@ from lib.models.backbones.vit import (
 )
 from lib.models.layers.lora import plain_as_lora
 
+# Larger rates of drop path choose a part of the batch, see ``DINOv2Block``.
+LARGEST_RATE_BY_SAMPLE = 0.1
+
 
 class DINOv2Config(ViTConfig):
     """Sizes of the transformer: ViT-S 384 / 12 / 6, B 768 / 12 / 12, L 1024 / 24 / 16, g 1536 / 40 / 24 with SwiGLU.
 
     * ``ffn``: "mlp", two layers around a GELU; "swiglu", the product of two halves, one through SiLU, each as wide as
       two thirds of ``mlp_ratio`` times the tokens, rounded up to a multiple of 8.
-    * ``drop_path``: in every block alike.
+    * ``drop_path``: in every block alike; above 0.1 by parts of the batch, as in DINOv2, see ``DINOv2Block``.
     """
 
     style: Literal["timm"] = "timm"
@@ -52,7 +55,12 @@ class DINOv2Config(ViTConfig):
 
 
 class DINOv2Block(nn.Module):
-    """Pre-norm transformer block whose two branches end in LayerScale, in timm's layout."""
+    """Pre-norm transformer block whose two branches end in LayerScale, in timm's layout.
+
+    With drop path of a rate p up to 0.1, each sample loses its branch with that probability. Above, a branch is
+    computed for a part of the batch alone, which saves its cost for the rest: max(floor(B * (1 - p)), 1) of B samples,
+    drawn anew, get it times B over their number (facebookresearch/dinov2, dinov2/layers/block.py).
+    """
 
     def __init__(self, config: DINOv2Config) -> None:
         super().__init__()
@@ -60,12 +68,21 @@ class DINOv2Block(nn.Module):
         self.ls1 = LayerScale(config.width, init_values=1.0)
         self.norm2, self.mlp = config.norm(), config.feed_forward()
         self.ls2 = LayerScale(config.width, init_values=1.0)
-        self.drop_path = DropPath(config.drop_path) if config.drop_path > 0 else nn.Identity()
+        self.rate = config.drop_path
+        self.drop_path = DropPath(self.rate) if self.rate > 0 else nn.Identity()
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens ``[B, N, C]`` -> tokens."""
-        tokens = tokens + self.drop_path(self.ls1(self.attn(self.norm1(tokens))))
-        return tokens + self.drop_path(self.ls2(self.mlp(self.norm2(tokens))))
+        tokens = self._add(tokens, lambda part: self.ls1(self.attn(self.norm1(part))))
+        return self._add(tokens, lambda part: self.ls2(self.mlp(self.norm2(part))))
+
+    def _add(self, tokens: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        if not self.training or self.rate <= LARGEST_RATE_BY_SAMPLE:
+            return tokens + self.drop_path(branch(tokens))
+        batch = tokens.shape[0]
+        count = max(int(batch * (1 - self.rate)), 1)
+        rows = torch.randperm(batch, device=tokens.device)[:count]
+        return tokens.index_add(0, rows, branch(tokens[rows]).to(tokens.dtype), alpha=batch / count)
 
 
 class DINOv2(nn.Module):
