@@ -3,6 +3,7 @@
 python tracking/convert_checkpoint.py GRM_ep0300.pth.tar --config grm_vitb --out grm_vitb.pth
 python tracking/convert_checkpoint.py simtrack.pth --config simtrack_b16 --rename names.yaml --out simtrack_b16.pth
 python tracking/convert_checkpoint.py simtrack.pth --config simtrack_b16 --list
+python tracking/convert_checkpoint.py model.safetensors --config lorat_b224 --merge --out lorat_b224.pth
 
 Nothing in the file is executed. docs/checkpoints.md says more, also of the table of names.
 """
@@ -32,11 +33,12 @@ def parse_arguments() -> argparse.Namespace:
     task.add_argument("--list", action="store_true", help="print names and shapes in the file, and of the network")
     parser.add_argument("--rename", type=user_path, metavar="YAML", help="table of names, a line `theirs: ours` each")
     parser.add_argument("--half", action="store_true", help="write the numbers in half precision")
+    parser.add_argument("--merge", action="store_true", help="fold LoRA's updates into the weights")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     arguments = parser.parse_intermixed_args()
-    if arguments.list and (arguments.rename or arguments.force or arguments.half):
-        parser.error("--rename, --half and --force go with --out")
+    if arguments.list and (arguments.rename or arguments.force or arguments.half or arguments.merge):
+        parser.error("--rename, --half, --merge and --force go with --out")
     return arguments
 
 
@@ -55,6 +57,7 @@ def main() -> int:
             table=arguments.rename,
             force=arguments.force,
             half=arguments.half,
+            merge=arguments.merge,
         )
     show(text)
     return 0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
+from lib.models.base import TrackingModel
 from lib.models.released import NO_TABLE, find_weights, read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
 from lib.runtime.escapes import printable_lines
@@ -29,6 +30,7 @@ def convert_checkpoint(
     table: Path | None = None,
     force: bool = False,
     half: bool = False,
+    merge: bool = False,
 ) -> str:
     """Write the weights of ``file`` under our names to ``out``, with the experiment's configuration, so that
     `tracking/test.py --checkpoint OUT` needs no other word; what was done, to print.
@@ -36,13 +38,17 @@ def convert_checkpoint(
     Without ``config`` the file must be a checkpoint of ours. The names are turned by ``table`` first, see
     ``lib.models.released.read_table``. ``out`` is plain: it loads with ``torch.load(weights_only=True)``. It names the
     file it is from under ``source``. An ``out`` that ends in ``.safetensors`` holds the weights alone, with experiment
-    and source as texts in its head. With ``half`` the numbers are in half precision. Raises ``ValueError`` for a file
-    that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that is there already.
+    and source as texts in its head. With ``half`` the numbers are in half precision; with ``merge`` what is trained
+    beside the weights is folded into them, and the configuration is that of the plain network. Raises ``ValueError``
+    for a file that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that is there
+    already.
     """
     _check_out(out, file, force)
     experiment = _experiment(file, config, overrides)
     checksum = checksum_of(file)
     model, report = trained_model(experiment, file, read_table(table) if table else NO_TABLE, checksum)
+    if merge:
+        experiment = _merged(experiment, model)
     source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
     with only_writer(out):
         _check_out(out, file, force)  # another process may have written it by now
@@ -52,6 +58,15 @@ def convert_checkpoint(
         else:
             save_checkpoint(out, {"experiment": to_tree(experiment), "model": weights, "source": source})
     return f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}"
+
+
+def _merged(experiment: ExperimentConfig, model: TrackingModel) -> ExperimentConfig:
+    """Folds ``model``; the experiment whose network it is then."""
+    config = experiment.model.folded()
+    if config == experiment.model:
+        raise CheckpointError(f"--merge: a network of {experiment.name} has nothing to merge; leave it out")
+    model.fold()
+    return experiment.model_copy(update={"model": config})
 
 
 def _halved(model: nn.Module, file: Path) -> nn.Module:

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
 from lib.geometry.grids import center_heatmap
-from lib.losses.objective import ObjectiveConfig, ObjectiveResult
+from lib.losses.objective import Objective, ObjectiveConfig, ObjectiveResult
 from lib.losses.terms import focal_loss, giou_loss
 from lib.models.base import CenterPrediction
 
@@ -19,7 +19,7 @@ class CenterObjectiveConfig(ObjectiveConfig):
     focal: NonNegativeFloat = 1.0
 
 
-class CenterObjective:
+class CenterObjective(Objective):
     """Loss of a ``CenterPrediction``, as GRM and OSTrack publish it (lib/train/actors), in float32 whatever comes in.
 
     The box of a sample is the one at the argmax of its raw score map, without a window. The heat map is made from the

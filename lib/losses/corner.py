@@ -6,12 +6,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
-from lib.losses.objective import ObjectiveConfig, ObjectiveResult
+from lib.losses.objective import Objective, ObjectiveConfig, ObjectiveResult
 from lib.losses.terms import giou_loss
 from lib.models.base import CornerPrediction
 
 
-class CornerObjective:
+class CornerObjective(Objective):
     """Loss of a ``CornerPrediction``, as STARK and SimTrack publish it (lib/train/actors), in float32.
 
     The true box is clamped to the crop. Means are over the batch given. A corner head can predict inverted boxes; the

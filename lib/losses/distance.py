@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from lib.config.schema import Section
 from lib.geometry.boxes import xywh_to_xyxy
 from lib.geometry.grids import touched_cells
-from lib.losses.objective import ObjectiveResult
+from lib.losses.objective import Objective, ObjectiveResult
 from lib.models.base import DistancePrediction
 
 # The smallest union and hull, in areas of the crop, that an overlap is divided by.
@@ -32,7 +32,7 @@ class DistanceObjectiveConfig(Section):
     denominator: Literal["step", "group"] = "step"
 
 
-class DistanceObjective:
+class DistanceObjective(Objective):
     """Loss of a ``DistancePrediction``, as LoRAT publishes it (criteria/methods/box_with_score_map), in float32.
 
     The true box is clipped to the crop; positives are all cells that it touches. Binary cross-entropy of every cell
@@ -42,11 +42,11 @@ class DistanceObjective:
 
     def __init__(self, config: DistanceObjectiveConfig) -> None:
         self.weights = {"classification": config.classification, "giou": config.giou}
-        self.counts_step = config.denominator == "step"
+        self.counts_steps = config.denominator == "step"
 
-    def count(self, search_box: Tensor, grid: int) -> Tensor | None:
-        """See ``Objective``: the positives."""
-        return touched_cells(search_box, grid).sum() if self.counts_step else None
+    def count(self, search_box: Tensor, grid: int) -> Tensor:
+        """See ``Objective``: the positives among the cells of a grid of that side."""
+        return touched_cells(search_box, grid).sum()
 
     def __call__(
         self, prediction: DistancePrediction, search_box: Tensor, count: Tensor | None = None

@@ -30,9 +30,12 @@ class ObjectiveResult(NamedTuple):
 
 
 class Objective(Protocol):
-    """Judges a head's prediction; ``weights`` are those of its terms, by name."""
+    """Judges a head's prediction; ``weights`` are those of its terms, by name. If it ``counts_steps``, all groups of a
+    step have one denominator: it has a method ``count(search_box, grid)``, and is called with the group's share of all
+    counts as ``count``."""
 
     weights: Mapping[str, float]
+    counts_steps: bool = False
 
     def __call__(self, prediction: HeadPrediction, search_box: Tensor) -> ObjectiveResult:
         """``search_box`` ``[B, 4]``: the true boxes, xywh in fractions of the search crop."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lib.geometry.boxes import cxcywh_to_xyxy, generalized_iou, iou, xywh_to_cxcywh, xywh_to_xyxy
-from lib.losses.objective import ObjectiveConfig, ObjectiveResult
+from lib.losses.objective import Objective, ObjectiveConfig, ObjectiveResult
 from lib.models.base import PointPrediction
 
 
@@ -41,7 +41,7 @@ class PointObjectiveConfig(ObjectiveConfig):
     background: NonNegativeFloat = 0.0625
 
 
-class PointObjective:
+class PointObjective(Objective):
     """Loss of a ``PointPrediction``, as TransT publishes it (ltr/models/tracking/transt.py), in float32.
 
     All denominators are of the batch given: the cross-entropy is a mean weighted by class (background counts

@@ -106,6 +106,10 @@ class FamilyConfig(Section):
         """Pixels of a crop along one cell of the network's grid."""
         return self.backbone.stride
 
+    def folded(self) -> FamilyConfig:
+        """The configuration of the network after ``TrackingModel.fold``; its own if nothing changes its names."""
+        return self
+
     def misfits(self, template_size: int, search_size: int) -> list[str]:
         """What else of the network does not fit crops of these sizes, each as ``key: what is wrong and the remedy``."""
         return []

@@ -25,6 +25,10 @@ class LoRATConfig(FamilyConfig):
     lora: LoRAConfig = LoRAConfig()
     head: HeadConfig = HeadConfig(kind="distance", channels=768)
 
+    def folded(self) -> LoRATConfig:
+        """See ``FamilyConfig``."""
+        return self.model_copy(update={"lora": self.lora.model_copy(update={"enabled": False})})
+
     def misfits(self, template_size: int, search_size: int) -> list[str]:
         """See ``FamilyConfig``."""
         if template_size <= search_size:

@@ -43,13 +43,24 @@ class Actor(nn.Module):
         rest_frozen_norms(self.model)
         return self
 
-    def forward(self, batch: Batch, epoch: int | None = None) -> GroupResult:
-        """``batch`` lies on the device of the model; ``epoch``, from 0, is passed on to it."""
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the groups of a step share one denominator, which ``count`` is for."""
+        return self.objective.counts_steps
+
+    def count(self, batch: Batch) -> Tensor:
+        """What the objective counts in a batch, an integer scalar."""
+        return self.objective.count(batch.search_box, self.model.box_head.grid)
+
+    def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
+        """``batch`` lies on the device of the model; ``epoch``, from 0, is passed on to it. ``count``: the group's
+        share of what the objective counts in the whole step; None has it count in the group."""
         template = normalise(batch.template, batch.template_gain)
         search = normalise(batch.search, batch.search_gain)
         reduced = _AUTOCAST[self.precision]
         with torch.autocast(search.device.type, reduced, enabled=reduced is not None):
             prediction = self.model(template, batch.template_box, search, epoch)
-        result = self.objective(prediction, batch.search_box)
+        shared = {} if count is None else {"count": count}
+        result = self.objective(prediction, batch.search_box, **shared)
         values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}
         return GroupResult(result.total, {name: value.detach() for name, value in values.items()})

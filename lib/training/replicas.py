@@ -37,15 +37,17 @@ class Replicas:
         share: float,
         last: bool,
         scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+        count: Tensor | None = None,
     ) -> GroupResult:
-        """Adds ``share`` times the gradient of the group's loss, which ``scale`` enlarges; after the ``last`` group of
+        """Adds ``share`` times the gradient of the group's loss, which ``scale`` enlarges, for ``count`` see
+        ``Actor.forward``; after the ``last`` group of
         a step, the gradients are the mean over processes of what each has added."""
         if self._shared is None:
-            result = self._actor(batch, epoch)
+            result = self._actor(batch, epoch, count)
             scale(result.loss * share).backward()
             return result
         with losing_others(), nullcontext() if last else self._shared.no_sync():
-            result = self._shared(batch, epoch)
+            result = self._shared(batch, epoch, count)
             scale(result.loss * share).backward()
         return result
 
@@ -76,7 +78,9 @@ class _Shared(nn.Module):
         super().__init__()
         self.actor = actor
 
-    def forward(self, batch: Batch | None, epoch: int | None = None) -> GroupResult | Tensor:
+    def forward(
+        self, batch: Batch | None, epoch: int | None = None, count: Tensor | None = None
+    ) -> GroupResult | Tensor:
         if batch is not None:
-            return self.actor(batch, epoch)
+            return self.actor(batch, epoch, count)
         return torch.stack([parameter.sum() for parameter in self.parameters() if parameter.requires_grad]).sum()

@@ -195,12 +195,18 @@ class Trainer:
         self.actor.train()
         groups, values = [], []
         buffers = [buffer.clone() for buffer in self.actor.buffers()]
+        ready: list[Batch] = []
+        count = None
         for group in range(self.layout.local_groups):
             try:
-                batch = supply.take()
+                while len(ready) <= group or (self.actor.counts_steps and len(ready) < self.layout.local_groups):
+                    ready.append(supply.take())
             except StopRequested:
                 self._discard_groups(buffers)
                 raise
+            if self.actor.counts_steps and count is None:
+                count = self._share_of_count(ready)
+            batch = ready[group]
             seed_network(self.seed, batch.numbers[0])
             with running_statistics(self.actor, update=self.process.is_main and group == 0):
                 result = self._replicas.add_gradient(
@@ -209,6 +215,7 @@ class Trainer:
                     share=1 / self.layout.local_groups,
                     last=group == self.layout.local_groups - 1,
                     scale=self.scaler.scale,
+                    count=count,
                 )
             groups.append((batch, result.loss))
             values.append(result.values)
@@ -223,6 +230,12 @@ class Trainer:
         for batch, _ in groups:
             self._draws.add(batch)
         return values
+
+    def _share_of_count(self, batches: list[Batch]) -> Tensor:
+        """What the objective counts in a step, in the batches of all processes, for each of its groups. Collective."""
+        own = sum(int(self.actor.count(batch)) for batch in batches)
+        total = sum(self.process.gather(own))
+        return torch.tensor(total / self.layout.groups, device=self.process.device)
 
     def _step_optimizer(self, groups: list[tuple[Batch, Tensor]]) -> int:
         """Moves the weights by the gradients that lie there; the number of overflows, for which nothing is moved."""

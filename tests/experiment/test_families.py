@@ -158,3 +158,17 @@ def test_the_twins_differ_in_what_their_families_differ_in():
     assert {experiment.test.tracker.window for experiment in experiments.values()} == {"multiply", "none", "blend"}
     assert {experiment.search.context for experiment in experiments.values()} == {"area", "perimeter"}
     assert {experiment.train.precision for experiment in experiments.values()} == {"fp32", "bf16"}
+
+
+def test_a_denominator_of_the_step_makes_groups_a_matter_of_memory(tmp_path, toy_got10k):
+    """LoRAT's positives are counted over the step: groups of two train as one group of four does."""
+    trained = []
+    for group in (2, 4):
+        one_step_each = ("train.epochs=1", "data.val_samples=4", "train.precision=fp32", f"train.group_batch={group}")
+        trainer = start(tiny("lorat", None, *SHORT, *one_step_each), tmp_path / str(group), toy_got10k)
+        assert trainer.run().finished
+        trained.append(trainer.actor.model.state_dict())
+    for name, value in trained[0].items():
+        torch.testing.assert_close(value, trained[1][name], rtol=1e-3, atol=2e-5)
+    [losses] = {tuple(round(record["loss"], 4) for record in lines(tmp_path / str(group), "train")) for group in (2, 4)}
+    assert len(losses) == 2

@@ -111,5 +111,5 @@ def test_a_step_without_positives_has_a_finite_loss():
 
 
 def test_each_group_has_its_own_denominator_if_the_recipe_says_so():
-    objective = DistanceObjective(DistanceObjectiveConfig(denominator="group"))
-    assert objective.count(true_boxes("single0"), 16) is None
+    found = [DistanceObjective(DistanceObjectiveConfig(denominator=kind)).counts_steps for kind in ("group", "step")]
+    assert found == [False, True]

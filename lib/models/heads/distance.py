@@ -19,6 +19,7 @@ class DistanceHead(nn.Module):
     def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
         self.cls_mlp, self.reg_mlp = _Perceptron(width, channels, 1), _Perceptron(width, channels, 4)
+        self.grid = grid
         line = (torch.arange(grid, dtype=torch.float32) + 0.5) / grid
         centers = torch.stack([line.repeat(grid), line.repeat_interleave(grid)], dim=1)
         self.register_buffer("centers", centers, persistent=False)
