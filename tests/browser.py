@@ -104,6 +104,19 @@ class Browser:
         """The window's size, in pixels."""
         self._command("/window/rect", {"width": width, "height": height})
 
+    def emulate(self, width: int, height: int) -> None:
+        """Show pages as on a phone of that size; a window cannot be so narrow."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+        self._devtools("Emulation.setDeviceMetricsOverride", metrics)
+
+    def emulate_nothing(self) -> None:
+        """Show pages in the window's own size again."""
+        self._devtools("Emulation.clearDeviceMetricsOverride", {})
+
+    def download_to(self, folder: Path) -> None:
+        """Keep what links give to download in a folder."""
+        self._devtools("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(folder)})
+
     def console(self) -> list[str]:
         """Errors and warnings since the last call: of scripts, of the security policy, of what did not load."""
         entries = self._command("/se/log", {"type": "browser"})
@@ -122,6 +135,9 @@ class Browser:
     def close(self) -> None:
         """End the window and its processes."""
         self._ask("DELETE", f"/session/{self._session}")
+
+    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
+        self._command("/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def _command(self, path: str, content: dict[str, Any]) -> Any:
         return self._ask("POST", f"/session/{self._session}{path}", content)

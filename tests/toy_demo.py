@@ -1,7 +1,10 @@
-"""A demo at toy size: a clip of a moving square and a run with fresh weights."""
+"""A demo at toy size: a clip of a moving square, a run with fresh weights, and a server that is run for real."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from lib.experiment.config import to_tree
 from lib.runtime.checkpoint import save_checkpoint
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 64
+ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/  \(Ctrl-C ends it\)\n")
 
 
 def write_clip(file: Path, frames: int = FRAMES) -> Path:
@@ -35,3 +39,28 @@ def write_run(output: Path, name: str = "toy") -> Path:
     file.parent.mkdir(parents=True)
     save_checkpoint(file, {"experiment": to_tree(experiment), "model": build_model(experiment).state_dict()})
     return file
+
+
+class Running:
+    """A demo that answers."""
+
+    def __init__(self, process: subprocess.Popen[str], cache: Path) -> None:
+        self.process = process
+        line = process.stdout.readline()
+        match = ADDRESS.fullmatch(line)
+        assert match, line + process.stderr.read()
+        self.port, self.folder = int(match[1]), cache / "demo"
+
+    def post(self, path: str, content: bytes = b"") -> int:
+        """The status of an answer."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("POST", path, content)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    @property
+    def uploads(self) -> list[Path]:
+        """The files that it keeps."""
+        return [path for path in self.folder.rglob("*") if path.is_file() and path.name != ".lock"]

@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+from toy_demo import Running, write_run
 from toy_experiment import write_experiment
 
 PROGRAMS = Path(__file__).parents[2] / "tracking"
@@ -67,6 +69,27 @@ def start(environment: dict[str, str]) -> Callable[..., subprocess.Popen[str]]:
         )
 
     return started
+
+
+@pytest.fixture(scope="session")
+def serve(
+    start: Callable[..., subprocess.Popen[str]], environment: dict[str, str]
+) -> Callable[..., AbstractContextManager[Running]]:
+    """``(*words) -> block``: within the block, a demo that is run for real on a free port, with one tracker."""
+    cache, output = Path(environment["TRACKING_CACHE"]), Path(environment["TRACKING_OUTPUT"])
+    checkpoint = write_run(output.parent / "demo")
+
+    @contextmanager
+    def served(*words: str) -> Iterator[Running]:
+        words = ("--checkpoint", checkpoint, "--port", "0", "--no-browser", "--device", "cpu", *words)
+        with start("demo.py", *words) as process:
+            try:
+                yield Running(process, cache)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    return served
 
 
 @pytest.fixture(scope="session")

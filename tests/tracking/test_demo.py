@@ -1,65 +1,11 @@
-"""The demo run for real: its end, its faults, and its page in Chromium."""
+"""The demo run for real: its end and its faults. Its page: ``test_demo_page.py``."""
 
 from __future__ import annotations
 
-import re
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from toy_demo import write_run
-
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/  \(Ctrl-C ends it\)\n")
-Start = Callable[..., subprocess.Popen[str]]
-
-
-class Running:
-    """A demo that answers."""
-
-    def __init__(self, process: subprocess.Popen[str], cache: Path) -> None:
-        self.process = process
-        line = process.stdout.readline()
-        match = ADDRESS.fullmatch(line)
-        assert match, line + process.stderr.read()
-        self.port, self.folder = int(match[1]), cache / "demo"
-
-    def post(self, path: str, content: bytes = b"") -> int:
-        """The status of an answer."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request("POST", path, content)
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-    @property
-    def uploads(self) -> list[Path]:
-        """The files that it keeps."""
-        return [path for path in self.folder.rglob("*") if path.is_file() and path.name != ".lock"]
-
-
-@pytest.fixture
-def serve(start: Start, environment: dict[str, str]) -> Callable[..., Running]:
-    cache, output = Path(environment["TRACKING_CACHE"]), Path(environment["TRACKING_OUTPUT"])
-    file = output.parent / "demo" / "toy" / "checkpoints" / "last.pth"
-    if not file.exists():
-        write_run(file.parents[2])
-
-    @contextmanager
-    def served(*words: str) -> Iterator[Running]:
-        process = start("demo.py", "--checkpoint", file, "--port", "0", "--no-browser", "--device", "cpu", *words)
-        with process:
-            try:
-                yield Running(process, cache)
-            finally:
-                if process.poll() is None:
-                    process.kill()
-
-    return served
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -13,7 +14,7 @@ import numpy as np
 
 from lib.config.paths import REPOSITORY, Paths
 from lib.config.yaml12 import read_yaml
-from lib.experiment.tracking import open_tracking_network
+from lib.experiment.tracking import SHIPPED, open_tracking_network
 from lib.export.record import RECORD, ExportError, read_record
 from lib.inference.network import Network
 from lib.inference.tracker import Tracker
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from lib.models.base import TokenMap
 
-SHIPPED = "lite"
 MEASURED = 0.7  # seconds of a measurement
 FRAME = (480, 854)  # height and width of its image
 
@@ -56,26 +56,27 @@ def find_trackers(
         *(Choice(_name(file), file.name, checkpoint=file) for file in checkpoints),
         *(_exported(folder) for folder in networks),
     ]
-    if not named and _has_weights(SHIPPED, paths):
-        named = [Choice(SHIPPED, "shipped", config=SHIPPED)]
     runs = sorted(paths.output.glob("*/checkpoints/last.pth"), key=lambda file: file.stat().st_mtime, reverse=True)
-    exported = sorted(
-        record.parent
-        for root, depth in ((paths.pretrained_models, "*"), (paths.output, "*"), (paths.output, "*/*"))
-        for record in root.glob(f"{depth}/{RECORD}")
-    )
-    others = [Choice(_name(file), "run", checkpoint=file) for file in runs]
-    for folder in exported:
-        try:
-            others.append(_exported(folder))
-        except ExportError:  # of another format; it was not asked for
-            continue
+    others = [
+        *_exported_below(paths.pretrained_models, "*"),
+        *([Choice(SHIPPED, "shipped weights", config=SHIPPED)] if _has_weights(SHIPPED, paths) else []),
+        *(Choice(_name(file), "run", checkpoint=file) for file in runs),
+        *_exported_below(paths.output, "*", "*/*"),
+    ]
     taken = {choice.checkpoint or choice.network or choice.config for choice in named}
-    found = [*named, *(choice for choice in others if (choice.checkpoint or choice.network) not in taken)]
+    found = [*named, *(other for other in others if (other.checkpoint or other.network or other.config) not in taken)]
     if not found:
         raise ValueError(
             f"no tracker at hand: {paths.output} holds no run; name one with --config, --checkpoint or --network"
         )
+    return found
+
+
+def _exported_below(folder: Path, *patterns: str) -> list[Choice]:
+    found = []
+    for record in sorted(file for pattern in patterns for file in folder.glob(f"{pattern}/{RECORD}")):
+        with suppress(ExportError):  # damaged or of another format, and nobody asked for it
+            found.append(_exported(record.parent))
     return found
 
 
@@ -139,11 +140,11 @@ class Trackers:
 
     def _open(self, choice: Choice) -> Opened:
         network = open_tracking_network(
-            self._paths,
             config=choice.config,
             checkpoint=choice.checkpoint,
             network=choice.network,
             device=self._device,
+            paths=self._paths,
         )
         if choice.network:
             return Opened(network)

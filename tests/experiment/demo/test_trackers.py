@@ -9,7 +9,8 @@ from toy_demo import write_run
 
 from lib.config.paths import Paths
 from lib.experiment.demo import trackers as module
-from lib.experiment.demo.trackers import SHIPPED, Trackers, find_trackers
+from lib.experiment.demo.trackers import Trackers, find_trackers
+from lib.experiment.tracking import SHIPPED
 from lib.export.exporting import export_network
 from lib.export.record import Origin
 from tests.export.toy_exports import toy_network
@@ -27,7 +28,10 @@ def test_runs_are_listed_and_the_shipped_weights_first(paths: Paths):
     assert [(choice.label, choice.checkpoint) for choice in find_trackers(paths)] == [("toy", file)]
     paths.pretrained_models.mkdir()
     (paths.pretrained_models / "lite.safetensors").touch()
-    assert [(choice.label, choice.detail) for choice in find_trackers(paths)] == [(SHIPPED, "shipped"), ("toy", "run")]
+    assert [(choice.label, choice.detail) for choice in find_trackers(paths)] == [
+        (SHIPPED, "shipped weights"),
+        ("toy", "run"),
+    ]
 
 
 def test_named_trackers_come_first_and_once(paths: Paths):
