@@ -47,6 +47,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, help="sequences in a batch (default: what suits the network and device)")
     parser.add_argument("--compile", action="store_true", help="run the network through torch.compile")
     parser.add_argument("--capture", action="store_true", help="run the network as a captured graph (CUDA)")
+    parser.add_argument(
+        "--recover", action="store_true",
+        help="search for lost targets over the whole image (docs/confidence.md), with results in a folder of their own",
+    )  # fmt: skip
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (processes take GPUs in turn) or cuda:N")
     parser.add_argument(
         "--legacy-int", action="store_true",
@@ -90,7 +94,9 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
         with starting():
             from lib.experiment.exported import evaluate_networks
 
-        return evaluate_networks(**words, networks=arguments.network, run=arguments.name)
+        return evaluate_networks(
+            **words, networks=arguments.network, run=arguments.name, recover=arguments.recover
+        )
     with starting():
         from lib.experiment.sweep import parse_sweep
         from lib.experiment.trained import evaluate_checkpoints
@@ -99,7 +105,7 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
         **words,
         config=arguments.config,
         checkpoints=arguments.checkpoint,
-        overrides=arguments.overrides,
+        overrides=[*arguments.overrides, *(["test.tracker.recover=true"] if arguments.recover else [])],
         run=arguments.name,
         compiled=arguments.compile,
         captured=arguments.capture,

@@ -23,7 +23,7 @@ _LIMITED = 1  # brightness from 16 to 235
 _KEY_FRAMES = 48  # frames from one to the next: a player jumps to these
 _ENCODER = "libx264"
 # Without B frames the file's length is right at a variable rate too.
-_ENCODING = {"preset": "veryfast", "crf": "20", "bf": "0"}
+_ENCODING = {"preset": "superfast", "crf": "20", "bf": "0"}
 # What a stream in MP4 may be, and browsers play.
 _AUDIO = ("aac", "mp3", "opus", "ac3", "flac", "alac")
 

@@ -11,6 +11,7 @@ from lib.config.paths import Paths
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
 from lib.evaluation.report import BenchmarkScore, score_benchmark, table
 from lib.evaluation.runner import Report, Trial, run_trials
+from lib.inference.settings import TrackerConfig
 from lib.runtime.escapes import printable
 
 
@@ -84,6 +85,11 @@ def track_and_score(
                 trial.folder.write_json("score.json", score.as_dict())
         scores.append(score)
     return report, scores
+
+
+def recovery_in_words(tracker: TrackerConfig) -> dict[str, bool]:
+    """What reports state of a tracker that searches for lost targets, as a setting by its key; nothing of others."""
+    return {"test.tracker.recover": True} if tracker.recover else {}
 
 
 def read_chosen(paths: Paths, benchmark: str, names: Many[str]) -> Readable:

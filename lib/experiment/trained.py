@@ -17,7 +17,7 @@ from lib.experiment.build import (
 )
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.experiment.sweep import Sweep, Tested, check_sweep, sweep_table, write_sweep
-from lib.experiment.testing import Evaluation, evaluate, read_chosen
+from lib.experiment.testing import Evaluation, evaluate, read_chosen, recovery_in_words
 from lib.runtime.process import describe_device, device_in_turn
 
 
@@ -96,9 +96,11 @@ def results_folder(
 
     In reduced precision the ``batch`` belongs to the settings: there it can move boxes by pixels (docs/testing.md).
     """
-    resolved = to_tree(experiment.for_benchmark(benchmark))
+    own = experiment.for_benchmark(benchmark)
+    resolved, tracker = to_tree(own), own.test.tracker
     # What decides a tracked box: not the data or the recipe that the weights came from.
     settings = {section: resolved[section] for section in ("model", "template", "search", "test")}
+    settings["test"]["tracker"] = tracker.deciding()
     if experiment.test.precision != "fp32":
         settings["batch"] = batch
     if checkpoint is None:
@@ -112,7 +114,7 @@ def results_folder(
         settings,
         device,
         label=label,
-        overrides=dict(experiment.test.per_dataset.get(benchmark, {})),
+        overrides=dict(experiment.test.per_dataset.get(benchmark, {})) | recovery_in_words(tracker),
         sweep=sweep,
         hardware=hardware,
         versions=versions,

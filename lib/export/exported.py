@@ -91,6 +91,8 @@ def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: i
         raise ExportError(f"{file}: needs ONNX Runtime, which is not installed; pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads // streams), 1
+    # A thread that has nothing to do leaves its core to those that read and write frames, or compute another batch.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; warnings are about constants that it folds
     with utf8_name(file.parent) as folder:
         session = onnxruntime.InferenceSession(f"{folder}/{file.name}", options, providers=["CPUExecutionProvider"])

@@ -18,7 +18,7 @@ import numpy as np
 
 from lib.data.images import open_image
 from lib.inference.network import Found, Network
-from lib.inference.target import FirstView, Target, View, begin, look, place
+from lib.inference.target import FirstView, Target, View, begin, keep, look, place
 from lib.inference.tracks import Failure, Track, failure_of
 from lib.runtime.cores import usable_cores
 
@@ -138,10 +138,10 @@ class _Row:
         self.scores, self.seconds, self.network_seconds = [1.0], [seconds], [network_seconds]
         self.view: Future[View]
 
-    def append(self, box: np.ndarray, score: float, seconds: float, network_seconds: float) -> None:
+    def append(self, target: Target, score: float, seconds: float, network_seconds: float) -> None:
         """Take the result of the next frame."""
-        self.target = self.target._replace(box=box)
-        self.boxes.append(box)
+        self.target = target
+        self.boxes.append(target.box)
         self.scores.append(score)
         self.seconds.append(seconds)
         self.network_seconds.append(network_seconds)
@@ -229,7 +229,8 @@ class _Batch:
             try:
                 if isinstance(view, Exception):
                     raise view
-                row.append(place(found_box, score, view, config), score, share, network_share)
+                box = place(found_box, score, view, config)
+                row.append(keep(row.target, box, score, config), score, share, network_share)
             except Exception as error:  # of this sequence alone, which is reported with its traceback
                 outcomes.append((row.sequence, failure_of(error)))
             else:

@@ -87,8 +87,7 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
             _check_boxes(order, image)
         results: dict[str, TrackResult] = {}
         if followed:
-            found, network_seconds = advance(network, image, followed, state)
-            followed = [target._replace(box=result.box.copy()) for target, result in zip(followed, found, strict=True)]
+            found, followed, network_seconds = advance(network, image, followed, state)
             results = {target.name: result for target, result in zip(order, found, strict=False)}
         while len(followed) < len(order) and order[len(followed)].frame <= number:
             target = order[len(followed)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lib.config.schema import Section
 from lib.geometry.crop import CropConfig
 
 Precision = Literal["fp32", "bf16", "fp16"]
+NO_THRESHOLD = (
+    "recover: true, but lost_below is not set, the score below which a target is lost; "
+    "tracking/analysis_results.py --confidence measures it, and test.tracker.lost_below holds it"
+)
 
 
 class TrackerConfig(Section):
@@ -21,6 +25,10 @@ class TrackerConfig(Section):
       lineage); "center": its center stays inside, and its sides between ``clip_margin`` and the image's (TransT);
       "inside": what lies outside is cut off, the last box stays if nothing is left, and the next window is that of a
       box whose sides are ``clip_margin`` pixels at least (LoRAT).
+    * ``lost_below``: a target with a lower score is lost in that frame; with null none is. Each network has its own
+      (docs/confidence.md).
+    * ``recover``: a target that stays lost is searched for over the whole image until its score returns
+      (``lib.inference.recovery``).
     * ``template_box``: the target's box in the template crop, as the network gets it. "label": centered like the
       labels of training; "truncated": its corner cut to whole crop pixels, as SimTrack's published tracker does.
       An aligned template has a mapping of its own.
@@ -31,6 +39,22 @@ class TrackerConfig(Section):
     clip: Literal["margin", "center", "inside"] = "margin"
     clip_margin: int = Field(default=10, ge=1)
     template_box: Literal["label", "truncated"] = "label"
+    lost_below: float | None = None
+    recover: bool = False
+
+    @model_validator(mode="after")
+    def _recovery_has_a_threshold(self) -> TrackerConfig:
+        if self.recover and self.lost_below is None:
+            raise ValueError(NO_THRESHOLD)
+        return self
+
+    def is_lost(self, score: float) -> bool:
+        """Whether a target with this score is lost in this frame."""
+        return self.lost_below is not None and score < self.lost_below
+
+    def deciding(self) -> dict[str, Any]:
+        """The values that decide a box, as plain types: without a threshold that nothing searches by."""
+        return self.model_dump(mode="json", exclude=None if self.recover else {"lost_below", "recover"})
 
 
 class TrackSettings(Section):
@@ -39,3 +63,9 @@ class TrackSettings(Section):
     template: CropConfig
     search: CropConfig
     tracker: TrackerConfig = TrackerConfig()
+
+    def recovering(self) -> TrackSettings:
+        """These, with lost targets recovered. Raises ``ValueError`` without a ``lost_below``."""
+        if self.tracker.lost_below is None:
+            raise ValueError(NO_THRESHOLD)
+        return self.model_copy(update={"tracker": self.tracker.model_copy(update={"recover": True})})

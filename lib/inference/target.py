@@ -20,6 +20,7 @@ from lib.geometry.crop import (
     Window,
     box_from_crop,
     box_to_crop,
+    crop_window,
     cut,
     fit,
     inside,
@@ -28,6 +29,7 @@ from lib.geometry.crop import (
     truncated_box,
     window_of,
 )
+from lib.inference.recovery import is_elsewhere, place_to_search
 from lib.inference.settings import TrackerConfig, TrackSettings
 
 # Pixels RGB uint8 [H, W, 3], or the bytes of an image file, of which only the region that a crop shows is decoded.
@@ -38,11 +40,14 @@ Boxlike = np.ndarray | abc.Sequence[float]
 class Target(NamedTuple):
     """Where a target was last seen: ``box`` float64 ``[4]`` xywh in image pixels. ``padding`` is what its search crops
     show outside the image (with fill "mean" the mean color of the first frame, in every frame, as in TransT). Their
-    windows are those of a box whose sides have ``least`` image pixels at least."""
+    windows are those of a box whose sides have ``least`` image pixels at least. Where it is to be recovered, ``lost``
+    counts the frames since its score was last high enough, and ``seen`` is its box there, None until it is lost."""
 
     box: np.ndarray
     padding: Value
     least: float = 0.0
+    lost: int = 0
+    seen: np.ndarray | None = None
 
 
 class View(NamedTuple):
@@ -84,17 +89,21 @@ def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
 
 
 def look(image: Image, target: Target, crop: CropConfig) -> View:
-    """The crop around the target's last box. Raises as ``begin`` does."""
+    """The crop around the target's last box, or where a lost one is searched for. Raises as ``begin`` does."""
     _check_image(image)
-    window = window_of(raise_sides(target.box, target.least), crop, image.shape)
     height, width = image.shape[:2]
+    box = target.box
+    if target.seen is not None and is_elsewhere(target.lost):
+        side = crop_window(raise_sides(target.seen, target.least), crop.factor, crop.context).side
+        box = place_to_search(target.seen, target.lost, side, height, width)
+    window = window_of(raise_sides(box, target.least), crop, image.shape)
     if isinstance(image, np.ndarray):
         pixels = cut(image, window, crop.size, target.padding)
     else:
         region = left, top, right, bottom = inside(window, image.shape)
         shown = image.pixels(region) if left < right and top < bottom else np.empty((0, 0, 3), dtype=np.uint8)
         pixels = fit(shown, window, image.shape, crop.size, target.padding)
-    return View(pixels, window, target.box, height, width)
+    return View(pixels, window, box, height, width)
 
 
 def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig) -> np.ndarray:
@@ -114,6 +123,18 @@ def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig
         return view.box.copy() if clipped is None else clipped
     clip = clip_box if config.clip == "margin" else clip_center
     return clip(box, view.height, view.width, config.clip_margin)
+
+
+def keep(target: Target, box: np.ndarray, score: float, config: TrackerConfig) -> Target:
+    """The target after a frame in which ``place`` gave ``box`` with this ``score``: its box in this frame, and what is
+    looked for in the next one. A box that was found elsewhere counts only if its score is high enough."""
+    if not config.recover:
+        return target._replace(box=box)
+    if not config.is_lost(score):
+        return target._replace(box=box, lost=0, seen=None)
+    seen = target.box if target.seen is None else target.seen
+    followed = target.box if is_elsewhere(target.lost) else box
+    return target._replace(box=followed, lost=target.lost + 1, seen=seen)
 
 
 def _padding(image: Image, crop: CropConfig) -> Value:

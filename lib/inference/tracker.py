@@ -13,7 +13,7 @@ import numpy as np
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import Window
 from lib.inference.network import Found, Network
-from lib.inference.target import Boxlike, Image, Target, View, begin, look, place
+from lib.inference.target import Boxlike, Image, Target, View, begin, keep, look, place
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +92,15 @@ class Tracker:
         Raises ``ValueError`` for another kind of image and where the network answers NaN.
         """
         assert self._target is not None, "update() before init()"
-        (result,), self.network_seconds = advance(self.network, image, [self._target], self.state)
-        self._target = self._target._replace(box=result.box.copy())
+        (result,), (self._target,), self.network_seconds = advance(self.network, image, [self._target], self.state)
         return result
 
 
 def advance(
     network: Network, image: Image, targets: abc.Sequence[Target], state: tuple[Any, ...]
-) -> tuple[list[TrackResult], float]:
-    """The targets of the first rows of ``state`` in the next image, and the seconds of the network. Where there are
-    more than ``network.batch``, the network has several turns."""
+) -> tuple[list[TrackResult], list[Target], float]:
+    """The targets of the first rows of ``state`` in the next image, what to look for in the image after it, and the
+    seconds of the network. Where there are more than ``network.batch``, the network has several turns."""
     settings = network.settings
     views = [look(image, target, settings.search) for target in targets]
     crops = np.stack([view.pixels for view in views]) if len(views) > 1 else views[0].pixels[None]
@@ -113,10 +112,12 @@ def advance(
         turns = [slice(first, first + most) for first in range(0, len(views), most)]
         answers = [network.find(tuple(leaf[turn] for leaf in state), crops[turn]) for turn in turns]
     seconds = perf_counter() - started
-    results = []
-    for number, view in enumerate(views):
+    results, kept = [], []
+    for number, (target, view) in enumerate(zip(targets, views, strict=True)):
         found, row = answers[number // most], number % most
         score = float(found.scores[row])
         box = place(found.boxes[row], score, view, settings.tracker)
-        results.append(TrackResult(box, score, view=view, found=found, row=row))
-    return results, seconds
+        kept.append(keep(target, box, score, settings.tracker))
+        lost = settings.tracker.is_lost(score)
+        results.append(TrackResult(kept[-1].box.copy(), score, lost, view, found, row))
+    return results, kept, seconds

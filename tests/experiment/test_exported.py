@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lib.config.paths import Paths
 from lib.evaluation.benchmarks import read_benchmark
+from lib.experiment.exported import evaluate_networks
 from lib.export.exporting import export_network
 from lib.export.record import RECORD, Origin
 from lib.inference.engine import Engine
@@ -101,6 +103,20 @@ def test_what_does_not_go_with_it_is_one_line(run: Run, exported: Path, words: l
     assert ended.returncode == code
     assert ended.stdout == ""
     assert ended.stderr.splitlines()[-1].startswith(line.format(exported))
+
+
+def test_an_exported_network_recovers_by_its_own_threshold(exported: Path, tmp_path: Path, toy_got10k: Path) -> None:
+    paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / "out", pretrained_models=tmp_path, cache=tmp_path)
+    with pytest.raises(ValueError, match=f"{exported}: recover: true, but lost_below is not set"):
+        evaluate_networks(paths, "got10k_val", [exported], recover=True)
+    folder = tmp_path / "exported"
+    shutil.copytree(exported, folder)
+    record = json.loads((folder / RECORD).read_text())
+    record["settings"]["tracker"]["lost_below"] = 2.0
+    (folder / RECORD).write_text(json.dumps(record))
+    texts = [evaluate_networks(paths, "got10k_val", [folder], recover=recover).text for recover in (False, True)]
+    assert ["test.tracker.recover=True" in text for text in texts] == [False, True]
+    assert all("2 tracked, 0 kept" in text for text in texts)
 
 
 def test_a_damaged_folder_is_one_line(run: Run, exported: Path, tmp_path: Path) -> None:

@@ -48,16 +48,33 @@ def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, ch
 
     same = folder()
     assert same.parent == paths.output / "toy" / "results" / BENCHMARK
-    free = ("seed=8", "train.epochs=9", "data.max_gap=5", "test.per_dataset.lasot={model.division.threshold: 0.4}")
+    free = (
+        "seed=8", "train.epochs=9", "data.max_gap=5", "test.per_dataset.lasot={model.division.threshold: 0.4}",
+        "test.tracker.lost_below=0.3",
+    )  # fmt: skip
     assert {folder(override) for override in free} == {same}
     deciding = (
         "search.factor=4", "template.factor=3", "test.tracker.window=none", "model.division.threshold=0.4",
         "test.per_dataset.got10k_val={model.division.threshold: 0.5}",
+        "test.per_dataset.got10k_val={test.tracker.window: none}",
+        "test.tracker={lost_below: 0.3, recover: true}", "test.tracker={lost_below: 0.4, recover: true}",
     )  # fmt: skip
-    assert len({same, *(folder(override) for override in deciding)}) == 1 + len(deciding)
+    # For one benchmark or for all, a value makes the same boxes.
+    assert len({same, *(folder(override) for override in deciding)}) == len(deciding)
     assert folder("test.per_dataset.got10k_val={model.division.threshold: 0.4}") == folder(deciding[3])
     # Fresh weights follow from the seed.
     assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
+
+
+def test_recovery_left_alone_leaves_results_where_they_were(paths, file, checkpoint):
+    """Folders of results from before there was one have these settings, and their digits are made of them."""
+    plain = results_folder(paths, load_experiment(file), BENCHMARK, checkpoint, "cpu").manifest()
+    assert not {"lost_below", "recover"} & plain["settings"]["test"]["tracker"].keys()
+    assert plain["overrides"] == {}
+    words = ["test.tracker.lost_below=0.3", "test.tracker.recover=true"]
+    recovering = results_folder(paths, load_experiment(file, words), BENCHMARK, checkpoint, "cpu").manifest()
+    assert recovering["settings"]["test"]["tracker"]["lost_below"] == 0.3
+    assert recovering["overrides"] == {"test.tracker.recover": True}  # which every report states
 
 
 def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoint, monkeypatch):

@@ -16,6 +16,7 @@ from lib.evaluation.claims import Claims
 from lib.evaluation.results import ResultsFolder
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
+from lib.inference.recovery import PATIENCE
 from lib.runtime.checkpoint import save_checkpoint
 
 FIRST, SECOND = "GOT-10k_Val_000001", "GOT-10k_Val_000002"
@@ -145,6 +146,19 @@ def test_other_settings_and_other_weights_have_folders_of_their_own(call, toy, c
     save(checkpoint, load_experiment(toy.file, ["seed=8"]))
     assert "1 tracked, 0 kept" in call(*words).out
     assert len(list((toy.output / "toy" / "results" / "got10k_val").iterdir())) == 4
+
+
+def test_lost_targets_are_searched_for_on_request(call, toy, checkpoint):
+    words = ["test.py", "--config", toy.file, *DATASET, "--sequence", FIRST]
+    plain, recovering = call(*words), call(*words, "test.tracker.lost_below=2", "--recover")
+    assert "1 tracked, 0 kept" in plain.out and "1 tracked, 0 kept" in recovering.out
+    assert "settings of this benchmark: test.tracker.recover=True\n" in recovering.out
+    assert "0 tracked, 1 kept" in call(*words, "test.tracker.lost_below=2").out  # a threshold alone moves no box
+    folders = (toy.output / "toy" / "results" / "got10k_val").iterdir()
+    first, second = (np.loadtxt(folder / f"{FIRST}_scores.txt") for folder in folders)
+    elsewhere = PATIENCE + 2  # the first frame that is looked at in another place
+    assert np.array_equal(first[:elsewhere], second[:elsewhere]) and first[elsewhere] != second[elsewhere]
+    assert "lost_below is not set" in error_of(call(*words, "--recover"))
 
 
 def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
