@@ -105,9 +105,11 @@ class ExperimentConfig(Section):
                     f"{crop}.size: {size} is not a multiple of model.backbone's stride {stride}; "
                     f"the nearest are {lower or stride} and {lower + stride}"
                 )
-        if self.data.store == "crops" and "aligned" in (self.template.placement, self.search.placement):
-            problems.append("data.store: crops holds no aligned crops; set data.store=frames")
+        if "aligned" in (self.template.placement, self.search.placement):
+            problems += self._misfits_of_aligned_crops()
         problems += self.model.misfits(self.template.size, self.search.size)
+        if self.train.compile and (reason := self.model.changing_shapes()):
+            problems.append(f"train.compile: {reason}, or train.compile=false")
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(
                 f"data.samples_per_epoch: {self.data.samples_per_epoch} is less than one step of "
@@ -129,6 +131,16 @@ class ExperimentConfig(Section):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _misfits_of_aligned_crops(self) -> list[str]:
+        problems = []
+        if self.data.store == "crops":
+            problems.append("data.store: crops holds no aligned crops; set data.store=frames")
+        if any(source.cutouts is not None for source in (*self.data.train, *self.data.val)):
+            problems.append("data.train: cutouts are not pasted into aligned crops; set placement: rounded")
+        if self.data.augment.still_aspect:
+            problems.append("data.augment.still_aspect: aligned crops are stretched by their jitter; set it to 0")
+        return problems
 
     def for_benchmark(self, benchmark: str | None) -> ExperimentConfig:
         """The experiment with the values of ``test.per_dataset`` for this benchmark in their places; None has none.

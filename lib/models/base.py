@@ -114,6 +114,11 @@ class FamilyConfig(Section):
         """What else of the network does not fit crops of these sizes, each as ``key: what is wrong and the remedy``."""
         return []
 
+    def changing_shapes(self) -> str:
+        """Why tensors inside the network change their shapes in the course of training, which ``train.compile`` does
+        not allow; "" if they do not."""
+        return ""
+
 
 class TrackingModel(nn.Module):
     """A network that is shown a target once and then finds it in crops. It remembers nothing between calls.

@@ -77,6 +77,12 @@ class OSTrackConfig(FamilyConfig):
             )
         return self
 
+    def changing_shapes(self) -> str:
+        """See ``FamilyConfig``."""
+        if self.elimination is None or self.elimination.keep == 1:
+            return ""
+        return "model.elimination.schedule changes the number of tokens from epoch to epoch; set model.elimination=null"
+
 
 def keep_rate(config: EliminationConfig, epoch: int | None) -> float:
     """The share of search tokens that each eliminating block keeps in ``epoch``, counted from 0; None is the trained

@@ -49,6 +49,8 @@ class TrainConfig(Section):
       they are where it is null (TransT).
     * ``precision``: "bf16" and "fp16" run the network in autocast; the loss of "fp16" is scaled, and a step whose
       gradient overflows is skipped, counted as ``overflows`` and followed by a smaller scale.
+    * ``compile``: runs the network through ``torch.compile``, which takes minutes for its first steps and is faster
+      afterwards; for networks whose shapes do not change.
     * ``ema``: decay of an exponential moving average of the weights, such as 0.9999; the average is validated, tested
       and exported. Null: the weights themselves are.
     * ``frozen``: patterns of parameters that are not trained; each must fit the beginning of a name. BatchNorm layers
@@ -67,6 +69,7 @@ class TrainConfig(Section):
     schedule: ScheduleConfig
     clip_norm: PositiveFloat | None
     precision: Precision = "fp32"
+    compile: bool = False
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     frozen: tuple[NamePattern, ...] = ()
     checkpoint_minutes: PositiveFloat = 20.0
@@ -155,6 +158,8 @@ class Trainer:
                 logger.info("%s: training is complete already, %d epochs", self.output, self.epoch)
                 return TrainingEnd(True, self.step)
             self._announce()
+            if self.config.compile:
+                self.actor.model.forward = torch.compile(self.actor.model.forward, dynamic=False)
             self._replicas = Replicas(self.actor, self.process)
             with self._start_progress() as self._progress:
                 try:

@@ -518,3 +518,13 @@ def test_an_objective_beside_a_wrong_model_is_not_blamed(tmp_path):
         load_config(file)
     assert len(str(error.value).splitlines()) == 1
     assert "model.head.kind" in str(error.value)
+
+
+def test_a_network_whose_shapes_change_is_not_compiled_for_training():
+    """By the family's own word, with the reason."""
+    for overrides in ([], ["model.elimination.keep=0.5"]):
+        with pytest.raises(ConfigError, match="train.compile: model.elimination.schedule changes the"):
+            load_config("ostrack_tiny", ["train.compile=true", *overrides])
+    for still in (["model.elimination=null"], ["model.elimination.keep=1"], ["train.compile=false"]):
+        load_config("ostrack_tiny", ["train.compile=true", *still])
+    assert load_config("grm_tiny", ["train.compile=true"]).train.compile

@@ -66,3 +66,14 @@ def test_an_unknown_dataset_of_cutouts_is_named(tmp_path, paths):
     sources = [{"name": "coco", "split": "train2017", "cutouts": {**CUTOUTS, "over": "got11k"}}]
     with pytest.raises(ConfigError, match=r"data\.train\.0\.cutouts.over: got .*did you mean 'got10k'"):
         experiment(tmp_path, train=sources)
+
+
+def test_aligned_crops_take_no_cutouts_and_are_not_stretched(tmp_path):
+    crop = {"context": "perimeter", "fill": "mean", "placement": "aligned"}
+    data = {"train": SOURCES, "val": [], "val_samples": 0, "augment": {"still_aspect": 0.1}}
+    file = write_experiment(tmp_path / "toy.yaml", data=data, search=crop)
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(file)
+    pasted, stretched = str(caught.value).splitlines()
+    assert "data.train: cutouts are not pasted into aligned crops; set placement: rounded" in pasted
+    assert "data.augment.still_aspect: aligned crops are stretched by their jitter; set it to 0" in stretched

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import functools
 import json
 import logging
 import os
@@ -309,6 +310,28 @@ def test_a_stopped_run_of_another_recipe_goes_on_to_the_same_bits(toy, tmp_path,
     assert left == toy.train(tmp_path / "unstopped", **changes)[1]
     state = read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["optimizer"]["state"]
     assert {value.dtype for moments in state.values() for value in moments.values()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_stopped_and_goes_on_to_the_same_bits(toy, whole, tmp_path, monkeypatch):
+    """Its graphs are computed operation by operation here, as eager, without a compiler's minutes. There are three: for
+    the group whose statistics are remembered, for the others, and for validation; the number of the epoch makes none.
+    """
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+
+    def train(output, **arguments):
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        return toy.train(output, compile=True, **arguments)
+
+    end, left = train(tmp_path / "whole")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 3
+    assert left.keys() == whole[1].keys()
+    for name, values in whole[1].items():
+        assert torch.allclose(torch.tensor(left[name]), torch.tensor(values), rtol=1e-3, atol=1e-5), name
+    assert not train(tmp_path / "stopped", stop_at=(signal.SIGTERM, 8))[0].finished
+    assert train(tmp_path / "stopped")[1] == left
+    torch._dynamo.reset()
 
 
 def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(toy, tmp_path):
