@@ -28,6 +28,11 @@ def filled_state_dict(name: str, seed: int) -> dict[str, torch.Tensor]:
     }
 
 
+def filled_tensor(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """One tensor of float32 with values from the rule."""
+    return torch.from_numpy(_values(name, shape, "float32", seed))
+
+
 def image_tensor(shape: tuple[int, int, int, int], name: str, seed: int) -> torch.Tensor:
     """A smooth normalised image batch ``[B, C, H, W]``: bilinear noise on a grid of 16 pixels, and a little grain."""
     generator = _generator(f"image:{name}", seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from reference_weights import REFERENCE, image_tensor, key_table
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.models.backbones.dinov2 import DINOv2Config
 from lib.models.initial import load_initial
 from lib.models.lorat import FAMILY, LoRAT, LoRATConfig
@@ -131,3 +134,27 @@ def test_swiglu_equals_the_recorded():
     load_released(model, weights)
     found = differences(model, "g2", "z_feat_mask")
     assert all(found[name] <= limit for name, limit in {**BOUNDS, "feat_slice": 1e-4}.items()), found
+
+
+@pytest.mark.slow
+def test_gradients_of_all_trained_parameters_equal_the_recorded(weights):
+    """And nothing else gets one, with what the family freezes frozen."""
+    recorded = np.load(REFERENCE / "lorat_loss.golden.npz", allow_pickle=False)
+    model = built()
+    load_released(model, weights)
+    frozen = FAMILY.frozen(LoRATConfig(name="lorat", pretrained="none"))
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not any(re.match(pattern, name) for pattern in frozen))
+    template, search = inputs()
+    prediction = model(template, box_of(RECORDED["z_feat_mask"]), search)
+    pixels = torch.from_numpy(recorded["net.target_pixels"])
+    boxes = torch.cat([pixels[:, :2], pixels[:, 2:] - pixels[:, :2]], dim=1).div(224).float()
+    DistanceObjective(DistanceObjectiveConfig())(prediction, boxes).total.backward()
+    gradients = {name: p.grad.flatten() for name, p in model.named_parameters() if p.grad is not None}
+    assert len(gradients) == len(recorded["net.grad_names"]) == 157
+    for number, published in enumerate(recorded["net.grad_names"]):
+        [ours] = FAMILY.from_released({str(published): torch.empty(0)}, frozenset())
+        gradient, length = gradients[ours], recorded["net.grad_l2"][number]
+        np.testing.assert_allclose(gradient.double().norm(), length, rtol=2e-5, err_msg=ours)
+        four = gradient[torch.linspace(0, len(gradient) - 1, 4).long()]
+        np.testing.assert_allclose(four, recorded["net.grad_four"][number], atol=2e-5 * length, rtol=0, err_msg=ours)
