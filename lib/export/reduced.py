@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lib.export.record import ExportError
+
 # The module that no reduced precision enters, in training and here.
 HEAD = "box_head"
 _SCOPES = "pkg.torch.onnx.name_scopes"
@@ -24,7 +26,7 @@ def quantize(source: Path, target: Path) -> None:
     by a scale that each call measures anew. Convolutions stay float32.
 
     Weights use 7 of their bits: processors without VNNI would overflow otherwise (ONNX Runtime's documentation of
-    ``reduce_range``), and it costs no time.
+    ``reduce_range``), and it costs no time. Raises ``ExportError`` if nothing was there to be of 8 bits.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -38,6 +40,11 @@ def quantize(source: Path, target: Path) -> None:
         reduce_range=True,
         weight_type=QuantType.QInt8,
     )
+    if not any(node.op_type == "MatMulInteger" for node in onnx.load(target).graph.node):
+        raise ExportError(
+            "--precision int8: this network computes by convolutions, which int8 leaves in float32; "
+            "take --precision fp32, or --format openvino --precision bf16"
+        )
 
 
 def halve(source: Path, target: Path) -> None:

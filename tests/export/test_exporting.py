@@ -108,7 +108,7 @@ def test_reduced_precisions_are_reduced_and_within_their_bounds(runtime, precisi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["grm", "ostrack", "simtrack", "stark_sv", "swin", "pvt"])
+@pytest.mark.parametrize("name", ["grm", "lite", "ostrack", "simtrack", "stark_sv", "swin", "pvt"])
 def test_openvino_computes_the_heads_of_convolutions_in_fp32(name, tmp_path):
     import openvino
 
@@ -129,6 +129,24 @@ def test_openvino_computes_the_heads_of_convolutions_in_fp32(name, tmp_path):
 def test_forms_that_make_no_sense_are_refused(runtime, precision, remedy):
     with pytest.raises(ExportError, match=f"--format {runtime} --precision {precision}: .*{remedy}"):
         check_form(runtime, precision)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "head", "start"),
+    [
+        ("Convolution MVN MatMul Add Convolution Result", torch.nn.Conv2d(1, 1, 1), 2),
+        ("MatMul Convolution Add Convolution ReLU Convolution Result", torch.nn.Conv2d(1, 1, 1), 5),
+        ("MatMul Add MatMul MatMul Result", torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)), 2),
+    ],
+)
+def test_the_head_begins_after_the_last_norm_or_at_its_first_product(kinds, head, start):
+    assert exporting._head_start(kinds.split(), head) == start
+
+
+@pytest.mark.slow
+def test_int8_of_a_network_of_convolutions_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="--precision int8: .* by convolutions, which int8 leaves in float32; take"):
+        write_network(network_of(twin("lite")), tmp_path, "onnx", "int8", 1, ORIGIN)
 
 
 def test_libraries_that_are_missing_are_named_before_anything_is_done(monkeypatch):
