@@ -24,6 +24,7 @@ from lib.data.video import Frame, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
 from lib.inference.network import Network
+from lib.inference.recovery import recover_lost
 from lib.inference.video import Behind, FolderReader, LiveReader, VideoReader, ahead, open_video
 from lib.runtime.escapes import for_csv, printable
 from lib.runtime.files import replacing
@@ -118,12 +119,14 @@ def open_tracking_network(
     threads: int | None = None,
     overrides: Sequence[str] = (),
     paths: Paths | None = None,
+    recover: bool = False,
 ) -> Network:
     """The network to track with: the exported one in the folder ``network``, or the experiment ``config`` with the
     weights of ``checkpoint``. torch is imported only for the second.
 
     Without any of them it is the tracker that ships, on a CPU in its exported form if that is among the pretrained
-    models (the folder ``lite``). Raises ``ValueError`` with the remedy.
+    models (the folder ``lite``). With ``recover`` lost targets are searched for over the whole image. Raises
+    ``ValueError`` with the remedy.
     """
     paths = paths or load_paths()
     exported = paths.weights(SHIPPED)
@@ -131,10 +134,15 @@ def open_tracking_network(
     if network is None and not named and (exported / DESCRIPTION).is_file():
         network = exported
     if network is not None:
-        return open_network(network, threads)
-    from lib.experiment.chosen import build_chosen  # it imports torch, which takes seconds
+        opened = open_network(network, threads)
+    else:
+        from lib.experiment.chosen import build_chosen  # it imports torch, which takes seconds
 
-    return build_chosen(paths, config or (None if checkpoint else SHIPPED), checkpoint, device, threads, overrides)
+        chosen = config or (None if checkpoint else SHIPPED)
+        opened = build_chosen(paths, chosen, checkpoint, device, threads, overrides)
+    if recover:
+        recover_lost(opened)
+    return opened
 
 
 def track_video(

@@ -12,11 +12,22 @@ import math
 
 import numpy as np
 
+from lib.inference.network import Network
+
 # Frames with a low score before the search begins: scores dip for moments while the box is right.
 PATIENCE = 5
 # Distance of two places at most, as a share of the window's side: a target in between is seen whole in one of them,
 # and a Hann window leaves it its score.
 STRIDE = 0.5
+
+
+def recover_lost(network: Network) -> None:
+    """Have lost targets searched for by all that track with this network. Raises ``ValueError`` if its settings have no
+    ``lost_below``."""
+    try:
+        network.settings = network.settings.recovering()
+    except ValueError as error:
+        raise ValueError(f"{network.name}: {error}") from error
 
 
 def is_elsewhere(lost: int) -> bool:

@@ -18,7 +18,7 @@ from lib.evaluation.overlaps import is_box, overlaps
 from lib.experiment.build import load_experiment
 from lib.inference.engine import Engine
 from lib.inference.follow import TargetSpec, follow
-from lib.inference.recovery import PATIENCE, STRIDE, is_elsewhere, place_to_search
+from lib.inference.recovery import PATIENCE, STRIDE, is_elsewhere, place_to_search, recover_lost
 from lib.inference.settings import TrackerConfig
 from lib.inference.target import Target, keep
 from lib.inference.tracker import Tracker, TrackResult
@@ -144,7 +144,8 @@ def test_what_is_kept_of_a_lost_target() -> None:
 def test_recover_needs_a_threshold() -> None:
     with pytest.raises(ConfigError, match=r"(?s)test.tracker.*recover.*lost_below is not set.*--confidence"):
         load_experiment("grm_tiny", ["test.tracker.recover=true"])
-    settings = network().settings
-    with pytest.raises(ValueError, match="lost_below is not set"):
-        settings.recovering()
-    assert network(lost_below=0.5).settings.recovering().tracker.recover
+    with pytest.raises(ValueError, match="correlation: recover: true, but lost_below is not set"):
+        recover_lost(network())
+    changed = network(lost_below=0.5)
+    recover_lost(changed)
+    assert changed.settings == network(lost_below=0.5, recover=True).settings

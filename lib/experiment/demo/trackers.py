@@ -93,7 +93,7 @@ def _has_weights(experiment: str, paths: Paths) -> bool:
 
 def _exported(folder: Path) -> Choice:
     record = read_record(folder)
-    return Choice(folder.absolute().name, f"exported, {record.runtime} {record.precision}", network=folder)
+    return Choice(record.origin.experiment, f"exported {record.runtime} {record.precision}", network=folder)
 
 
 class Trackers:
