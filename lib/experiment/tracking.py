@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.config.paths import Paths, load_paths
+from lib.config.paths import REPOSITORY, Paths, load_paths
 from lib.data.video import Frame, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
@@ -35,6 +35,10 @@ from lib.visualization.boxes import draw_targets
 Source = VideoReader | FolderReader | LiveReader
 
 SHIPPED, DESCRIPTION = "lite", "network.json"
+# A real video that comes with the project, and its target in the first frame.
+CLIP = REPOSITORY / "docs" / "clip.mp4"
+CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
+
 VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
 GRAMMAR = "[name=]x,y,w,h[@frame], such as car=11,71,222,163 or 40,30,20,20@120"
 WINDOW = "tracked"
@@ -125,7 +129,7 @@ def open_tracking_network(
     ``ValueError`` with the remedy.
     """
     paths = paths or load_paths()
-    exported = paths.pretrained_models / SHIPPED
+    exported = paths.weights(SHIPPED)
     named = config or checkpoint or overrides or device not in ("auto", "cpu")
     if network is None and not named and (exported / DESCRIPTION).is_file():
         network = exported
