@@ -36,7 +36,9 @@ def published_weights(model: TrackingModel) -> dict[str, Tensor]:
     for name, entry in key_table(TABLES[model.family.name]).items():
         meta = torch.empty(entry["shape"], device="meta")
         ours = rename({name: meta}, frozenset(own))
-        if not ours:
+        if "value" in entry:  # a setting that the file states
+            weights[name] = torch.tensor(entry["value"])
+        elif not ours:
             weights[name] = torch.randn([min(length, 3) for length in entry["shape"]])
         for our_name, renamed in ours.items():
             if our_name in own:

@@ -34,6 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--digits", type=int, default=1, help="decimals of percent")
     parser.add_argument("--out", type=user_path, metavar="FOLDER", help="write every table here, in every format")
     parser.add_argument("--plots", action="store_true", help="curves and radar plots as PDF and PNG in --out")
+    parser.add_argument("--video", action="store_true", help="the worst and best sequences as videos in --out")
     parser.add_argument("--html", type=user_path, metavar="FILE", help="write one page with everything")
     parser.add_argument("--per-attribute", action="store_true", help="scores over the sequences with each attribute")
     parser.add_argument(
@@ -75,6 +76,7 @@ def main() -> int:
         digits=arguments.digits,
         out=arguments.out,
         plots=arguments.plots,
+        video=arguments.video,
         page=arguments.html,
         per_attribute=arguments.per_attribute,
         confidence=arguments.confidence,

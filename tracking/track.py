@@ -37,6 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--config", help="name in experiments/ or path; without it, the checkpoint's own, or lite")
     parser.add_argument("--checkpoint", type=user_path, help="weights; without it, those of the experiment")
     parser.add_argument("--network", type=user_path, help="folder of an exported network instead; runs without torch")
+    parser.add_argument("--recover", action="store_true", help="search for lost targets over the whole image")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, help="of the processor for the network (default: as many as it has)")
     parser.add_argument("--out", type=user_path, metavar="FOLDER", help="default: track/<video's name> in the output")
@@ -78,6 +79,7 @@ def main() -> int:
         threads=arguments.threads,
         overrides=arguments.overrides,
         paths=paths,
+        recover=arguments.recover,
     )
     end = track_video(arguments.video, targets, network, wanted, arguments.select)
     show(end.text)

@@ -46,6 +46,11 @@ class Paths(Section):
             raise ConfigError(f"data.{name}: no such folder: {self.data[name]}; {self._remedy(name)} to the right one")
         return self.data[name]
 
+    def weights(self, name: str) -> Path:
+        """A file or folder of ``pretrained_models``; where that lacks it, of the repository's own, which ships some."""
+        file = self.pretrained_models / user_path(name)
+        return file if file.exists() else REPOSITORY / "pretrained_models" / user_path(name)
+
     def _remedy(self, name: str) -> str:
         return f"set data.{name} in {self._file} or the environment variable {_VARIABLE}DATA_{name.upper()}"
 

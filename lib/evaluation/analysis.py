@@ -144,6 +144,18 @@ def sequence_differences(
     return sorted(rows, key=lambda row: (row.value is None, -row.value if row.value is not None else 0))
 
 
+def sequence_means(comparison: Comparison) -> list[tuple[Sequence, float | None]]:
+    """Each sequence with the mean over trackers of its first score by the first protocol; None where one lacks it."""
+    protocol = comparison.protocols[0]
+    names = score_names(comparison, protocol)[:1]
+    means = []
+    for number, sequence in enumerate(comparison.sequences):
+        values = [_sequence_mean(entry, number, protocol, name) for name in names for entry in comparison.entries]
+        known = bool(values) and all(value is not None and not math.isnan(value) for value in values)
+        means.append((sequence, sum(values) / len(values) if known else None))
+    return means
+
+
 def _sequence_mean(entry: Entry, number: int, protocol: str, score: str) -> float | None:
     values = spread([run.scores.sequences[number].values(protocol) for run in entry.runs])
     return values[score].mean if score in values else None

@@ -17,6 +17,7 @@ from lib.evaluation.bootstrap import Bootstrap, with_intervals
 from lib.evaluation.comparison import Comparison
 from lib.evaluation.confidence import with_confidence
 from lib.evaluation.figures import write_figures
+from lib.evaluation.films import write_films
 from lib.evaluation.layout import attribute_tables, confidence_tables, difference_tables, score_tables, sequence_tables
 from lib.evaluation.page import write_page
 from lib.evaluation.raw_results import ResultSet, find_result_sets, open_result_set
@@ -55,6 +56,7 @@ class Request:
     digits: int = 1
     out: Path | None = None
     plots: bool = False
+    video: bool = False
     page: Path | None = None
     per_attribute: bool = False
     attribute_files: tuple[str, ...] = ()
@@ -100,8 +102,9 @@ def _check(request: Request) -> None:
             choose_protocols(benchmark, request.protocols, ())
     except ValueError as error:
         raise RequestError(str(error)) from error
-    if request.plots and request.out is None:
-        raise RequestError("--plots: name the folder for the pictures with --out FOLDER")
+    for option, wanted, what in (("--plots", request.plots, "pictures"), ("--video", request.video, "videos")):
+        if wanted and request.out is None:
+            raise RequestError(f"{option}: name the folder for the {what} with --out FOLDER")
 
 
 def _attribute_files(request: Request) -> dict[str, Path]:
@@ -267,7 +270,7 @@ def _json(comparisons: Many[Comparison], missing: Many[str], request: Request) -
 
 
 def _write(comparisons: Many[Comparison], missing: Many[str], request: Request) -> None:
-    """Every table in every format, ``analysis.json`` and the pictures."""
+    """Every table in every format, ``analysis.json``, the pictures and the videos."""
     tables = score_tables(comparisons, request.scores, request.bootstrap)
     for table in (*tables, *_other_tables(comparisons, request), *_confidence_tables(comparisons)):
         for form, ending in FORMATS.items():
@@ -276,3 +279,6 @@ def _write(comparisons: Many[Comparison], missing: Many[str], request: Request) 
     if request.plots:
         for comparison in comparisons:
             write_figures(comparison, request.out, request.per_attribute)
+    if request.video:
+        for comparison in comparisons:
+            write_films(comparison, request.out)

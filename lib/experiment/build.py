@@ -113,7 +113,7 @@ def named_weights(experiment: ExperimentConfig, paths: Paths) -> Path | None:
     there."""
     if experiment.weights is None:
         return None
-    file = paths.pretrained_models / user_path(experiment.weights)
+    file = paths.weights(experiment.weights)
     if not file.is_file():
         raise ConfigError(
             f"weights: {file} is not there; get it from the project's repository, name a checkpoint or set weights=null"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
 from lib.models.released import NO_TABLE, find_weights, read_table
-from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
+from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint, save_safetensors
 from lib.runtime.escapes import printable_lines
-from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 from lib.runtime.unpickling import read_inert
 
@@ -54,7 +51,7 @@ def convert_checkpoint(
         _check_out(out, file, force)  # another process may have written it by now
         weights = (_halved(model, file) if half else model).state_dict()
         if out.suffix == ".safetensors":
-            _save_safetensors(out, weights, {"experiment": to_tree(experiment), "source": source})
+            save_safetensors(out, weights, {"experiment": to_tree(experiment), "source": source})
         else:
             save_checkpoint(out, {"experiment": to_tree(experiment), "model": weights, "source": source})
     return f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}"
@@ -75,12 +72,6 @@ def _halved(model: nn.Module, file: Path) -> nn.Module:
     if beyond:
         raise CheckpointError(f"{file}: numbers beyond half precision in {', '.join(beyond[:3])}; leave out --half")
     return model
-
-
-def _save_safetensors(out: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    plain = {name: value.contiguous() for name, value in weights.items()}
-    with replacing(out) as stream:
-        stream.write(safetensors.torch.save(plain, {key: json.dumps(value) for key, value in about.items()}))
 
 
 def _check_out(out: Path, file: Path, force: bool) -> None:

@@ -13,6 +13,7 @@ from lib.evaluation.runner import Trial, is_part_of_run
 from lib.experiment.testing import Evaluation, evaluate, read_chosen, recovery_in_words
 from lib.export.exported import ExportedNetwork, open_network
 from lib.inference.engine import Engine
+from lib.inference.recovery import recover_lost
 from lib.runtime.cores import usable_cores
 
 DESCRIPTION = "network.json"
@@ -71,10 +72,7 @@ def evaluate_networks(
 def _open(folder: Path, recover: bool, threads: int | None = None, streams: int = 1) -> ExportedNetwork:
     network = open_network(folder, threads, streams)
     if recover:
-        try:
-            network.settings = network.settings.recovering()
-        except ValueError as error:
-            raise ValueError(f"{folder}: {error}, before it is exported") from error
+        recover_lost(network)
     return network
 
 

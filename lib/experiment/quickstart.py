@@ -1,4 +1,5 @@
-"""The first run of a newcomer: a synthetic set, a tiny network trained on it, tested beside three baselines, drawn."""
+"""The first run of a newcomer: a synthetic set, a tiny network trained on it, tested beside three baselines, drawn;
+then a real video, tracked by the tracker that ships."""
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ from lib.evaluation.runner import SequenceEngine, Trial, is_part_of_run
 from lib.experiment.build import build_objective, build_tracker, engine_factory, load_experiment
 from lib.experiment.config import ExperimentConfig
 from lib.experiment.testing import track_and_score
+from lib.experiment.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.experiment.trained import results_folder
 from lib.models.base import TokenMap
 from lib.models.registry import FAMILIES
@@ -112,6 +114,11 @@ def run_quickstart(
     tested = dict(zip(trials, tracked[1], strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
         shares = _draw(experiment, checkpoint, sequences, tested, output, named)
+    clip = Wanted(output / "clip", replace=True)
+    with _clocked(seconds, "the clip"):
+        stopped = track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip).signal
+    if stopped:
+        return QuickstartEnd("", 128 + stopped)
 
     scores = {label: score.values for label, score in tested.items()}
     tokens = {name: share._asdict() for name, share in shares.items()}
@@ -230,5 +237,6 @@ def _text(
         f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
         *(f"{name + ':':<14} {reports / name}.png" for name in shares),
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
+        f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",
     ]
     return "\n".join(lines)

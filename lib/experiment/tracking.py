@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.config.paths import Paths, load_paths
+from lib.config.paths import REPOSITORY, Paths, load_paths
 from lib.data.video import Frame, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
 from lib.inference.network import Network
+from lib.inference.recovery import recover_lost
 from lib.inference.video import Behind, FolderReader, LiveReader, VideoReader, ahead, open_video
 from lib.runtime.escapes import for_csv, printable
 from lib.runtime.files import replacing
@@ -34,6 +35,10 @@ from lib.visualization.boxes import draw_targets
 Source = VideoReader | FolderReader | LiveReader
 
 SHIPPED, DESCRIPTION = "lite", "network.json"
+# A real video that comes with the project, and its target in the first frame.
+CLIP = REPOSITORY / "docs" / "clip.mp4"
+CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
+
 VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
 GRAMMAR = "[name=]x,y,w,h[@frame], such as car=11,71,222,163 or 40,30,20,20@120"
 WINDOW = "tracked"
@@ -114,23 +119,30 @@ def open_tracking_network(
     threads: int | None = None,
     overrides: Sequence[str] = (),
     paths: Paths | None = None,
+    recover: bool = False,
 ) -> Network:
     """The network to track with: the exported one in the folder ``network``, or the experiment ``config`` with the
     weights of ``checkpoint``. torch is imported only for the second.
 
     Without any of them it is the tracker that ships, on a CPU in its exported form if that is among the pretrained
-    models (the folder ``lite``). Raises ``ValueError`` with the remedy.
+    models (the folder ``lite``). With ``recover`` lost targets are searched for over the whole image. Raises
+    ``ValueError`` with the remedy.
     """
     paths = paths or load_paths()
-    exported = paths.pretrained_models / SHIPPED
+    exported = paths.weights(SHIPPED)
     named = config or checkpoint or overrides or device not in ("auto", "cpu")
     if network is None and not named and (exported / DESCRIPTION).is_file():
         network = exported
     if network is not None:
-        return open_network(network, threads)
-    from lib.experiment.chosen import build_chosen  # it imports torch, which takes seconds
+        opened = open_network(network, threads)
+    else:
+        from lib.experiment.chosen import build_chosen  # it imports torch, which takes seconds
 
-    return build_chosen(paths, config or (None if checkpoint else SHIPPED), checkpoint, device, threads, overrides)
+        chosen = config or (None if checkpoint else SHIPPED)
+        opened = build_chosen(paths, chosen, checkpoint, device, threads, overrides)
+    if recover:
+        recover_lost(opened)
+    return opened
 
 
 def track_video(

@@ -95,7 +95,7 @@ class TorchNetwork:
     """``model`` on ``device`` in eval mode, behind ``lib.inference.network.Network``; the model is the network's own.
 
     * ``precision``: "bf16" and "fp16" run in autocast, as training does. Weights that autocast would cast anew in each
-      call are cast once; the results are the same to the bit.
+      call are cast once; the results are the same, in bf16 to the bit.
     * ``compiled``: ``torch.compile`` of ``find``, for each number of rows that a state has; the first call of each
       takes minutes for a large network.
     * ``captured``: on CUDA, ``find`` is recorded as a graph for each number of rows and replayed.

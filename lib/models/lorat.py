@@ -82,12 +82,13 @@ class LoRAT(TrackingModel):
 def lorat_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """Weights under the names of LoRAT's repository (github.com/LitingLin/LoRAT), with updates or merged. The two
     numbers in full files, ``lora_alpha`` and ``use_rslora``, are settings, see ``LoRAT.check_released``."""
-    places = {"head": "box_head", "token_type_embed": "token_type_embed"}
+    parts = ("pos_embed", "patch_embed", "blocks", "norm")
+    places = {"head": "box_head", **{part: f"backbone.{part}" for part in parts}}
     result = {}
     for name, value in dinov2_as_timm(weights).items():
         first, dot, rest = name.partition(".")
         if first not in ("lora_alpha", "use_rslora"):
-            result[places.get(first, f"backbone.{first}") + dot + rest] = value
+            result[places.get(first, first) + dot + rest] = value
     return result
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -22,9 +24,21 @@ TRAINING_KEYS = {
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Writes plain types and tensors. Raises CheckpointError, the earlier file untouched, when the disk refuses."""
+    _write(path, lambda file: torch.save(content, file))
+
+
+def save_safetensors(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Writes weights alone, with ``about``, plain types by name, as JSON texts in the head of the file. Raises
+    CheckpointError as ``save_checkpoint`` does."""
+    plain = {name: value.contiguous() for name, value in weights.items()}
+    texts = {key: json.dumps(value) for key, value in about.items()}
+    _write(path, lambda file: file.write(safetensors.torch.save(plain, texts)))
+
+
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     try:
         with replacing(path) as file:
-            torch.save(content, file)
+            write(file)
     except (OSError, RuntimeError) as error:
         # A failed write inside torch.save ends as a RuntimeError about positions; the cause is in its context.
         cause = error if isinstance(error, OSError) else error.__context__

@@ -104,10 +104,8 @@ def assert_same(sequence: Sequence, other: Sequence, source: Source, packed_sour
             for frame, file in zip(value, expected, strict=True):
                 assert frame.name == file.name
                 assert frame.read_bytes() == file.read_bytes()
-        elif isinstance(expected, np.ndarray):
-            np.testing.assert_array_equal(value, expected)
         else:
-            assert value == expected
+            np.testing.assert_equal(value, expected)  # also of a tuple of arrays
 
 
 @pytest.fixture

@@ -69,8 +69,10 @@ def test_weights_cast_once_are_those_that_autocast_casts_in_every_call(family, p
     model.fold()
     with torch.inference_mode(), torch.autocast("cpu", dtype):
         prediction = model(planes(template), torch.from_numpy(boxes(2)), planes(search))
-    assert torch.equal(found.prediction.boxes, prediction.boxes)
-    assert torch.equal(found.prediction.scores, prediction.scores)
+    # Processors without units for fp16 add up a convolution in another order where its weights are channels-last.
+    bound = {"bf16": 0.0, "fp16": 1e-3}[precision]
+    torch.testing.assert_close(found.prediction.boxes, prediction.boxes, rtol=0, atol=bound)
+    torch.testing.assert_close(found.prediction.scores, prediction.scores, rtol=0, atol=bound)
     cast = [name for name, value in network.model.named_parameters() if value.dtype == dtype]
     assert cast and not [name for name in cast if name.startswith("box_head.")]
 

@@ -18,6 +18,7 @@ from lib.runtime.checkpoint import (
     read_checkpoint,
     read_training_checkpoint,
     save_checkpoint,
+    save_safetensors,
 )
 
 CONTENT = {
@@ -137,15 +138,21 @@ def test_torch_files_from_elsewhere(tmp_path):
         read_checkpoint(tmp_path / "list.pth")
 
 
-@pytest.mark.parametrize("limit", [100, 9000, 20000])
-def test_a_disk_that_takes_no_more_leaves_the_earlier_file(path, limit):
+def weights_alone(path, content) -> None:
+    save_safetensors(path, content["model"], {"experiment": content["experiment"]})
+
+
+@pytest.mark.parametrize(("limit", "save"), [
+    (100, save_checkpoint), (9000, save_checkpoint), (20000, save_checkpoint), (100, weights_alone),
+])  # fmt: skip
+def test_a_disk_that_takes_no_more_leaves_the_earlier_file(path, limit, save):
     """The kernel refuses to let a file grow beyond ``limit`` bytes: at its opening, inside torch.save, at its end."""
     before, hard = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     assert limit < len(before)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard[1]))
     try:
         with pytest.raises(CheckpointError, match="cannot be saved") as error:
-            save_checkpoint(path, CONTENT)
+            save(path, CONTENT)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, hard)
     assert str(path) in one_line(error)

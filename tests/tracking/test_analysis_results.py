@@ -207,10 +207,12 @@ def test_what_scores_say_and_the_best_threshold(call, output, raw, toy_got10k, t
 def test_everything_is_written(call, output, raw, tmp_path):
     out, page = tmp_path / "analysis", tmp_path / "page.html"
     words = ("--tracker", raw / "static", raw / "perfect", "--bootstrap", "20", "--per-sequence", "perfect", "static")
-    ended = call(PROGRAM, *DATASET, *words, "--out", out, "--plots", "--html", page)
+    ended = call(PROGRAM, *DATASET, *words, "--out", out, "--plots", "--html", page, "--video")
     assert ended.code == 0, ended.err
     tables = ("scores_got10k", "differences_got10k", "sequences_got10k_val_got10k_AO")
-    assert {file.name for file in out.iterdir()} == {
+    films = {file.name for file in out.glob("*.mp4")}
+    assert {name[:21] for name in films} == {"got10k_val_worst_1_GO", "got10k_val_worst_2_GO"} and len(films) == 2
+    assert {file.name for file in out.iterdir()} - films == {
         *(f"{table}.{ending}" for table in tables for ending in ("txt", "md", "tex", "csv")),
         "analysis.json", "got10k_val_got10k_success.pdf", "got10k_val_got10k_success.png",
     }  # fmt: skip
@@ -232,6 +234,7 @@ def test_the_program_run_for_real(run, raw):
     ("--dataset lasott --tracker a", "unknown benchmark 'lasott'; did you mean 'lasot'?"),
     ("--dataset lasot --tracker a --protocol lasott", "unknown protocol 'lasott'; did you mean 'lasot'?"),
     ("--dataset lasot --tracker a --plots", "--plots: name the folder for the pictures with --out FOLDER"),
+    ("--dataset lasot --tracker a --video", "--video: name the folder for the videos with --out FOLDER"),
     ("--dataset lasot uav --tracker a --attributes x.json", "--attributes x.json: say of which dataset it is: "),
     ("--dataset lasot --tracker a --attributes uav=x.json", "--attributes uav=x.json: uav is none of the datasets "),
 ])  # fmt: skip

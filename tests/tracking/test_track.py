@@ -79,6 +79,7 @@ def test_faults_are_one_line(call, weights: Path, tmp_path: Path):
         ((tmp_path / "a.mp4", *box, "--checkpoint", tmp_path / "b.pth"), "b.pth"),
         ((tmp_path / "a.mp4", *box, "--network", tmp_path), "network.json"),
         ((tmp_path / "a.mp4", *box, "--config", "grm_tiny"), "last.pth: no such checkpoint"),
+        ((tmp_path / "a.mp4", *box, *checkpoint, "--recover"), "recover: true, but lost_below is not set"),
         (("7", *box, *checkpoint), "camera 7: no such video; cameras here: "),
     ):
         ended = call("track.py", *words, "--out", tmp_path / "out")

@@ -88,12 +88,12 @@ def _name(checkpoint: Path) -> str:
 def _has_weights(experiment: str, paths: Paths) -> bool:
     """Whether the weights that come with an experiment are there; its file is read alone, since torch takes seconds."""
     weights = read_yaml(REPOSITORY / "experiments" / f"{experiment}.yaml").get("weights")
-    return weights is not None and (paths.pretrained_models / weights).is_file()
+    return weights is not None and paths.weights(weights).is_file()
 
 
 def _exported(folder: Path) -> Choice:
     record = read_record(folder)
-    return Choice(folder.absolute().name, f"exported, {record.runtime} {record.precision}", network=folder)
+    return Choice(record.origin.experiment, f"exported {record.runtime} {record.precision}", network=folder)
 
 
 class Trackers:

@@ -47,7 +47,7 @@ def test_an_exported_network_is_found_and_opened(paths: Paths):
     folder = paths.pretrained_models / "small"
     export_network(toy_network(paths.output.parent), folder, "onnx", "fp32", 4, Origin(experiment="toy"), threads=1)
     (choice,) = find_trackers(paths)
-    assert (choice.label, choice.detail, choice.network) == ("small", "exported, onnx fp32", folder)
+    assert (choice.label, choice.detail, choice.network) == ("toy", "exported onnx fp32", folder)
     opened = Trackers(paths, [choice]).open(0)
     assert opened.maps == {} and opened.network.name == "toy"
 

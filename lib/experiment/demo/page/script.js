@@ -79,7 +79,7 @@ function listTrackers() {
   );
   if (before) $("tracker").value = before;
   const { speed } = server.trackers[$("tracker").value] ?? {};
-  $("speed").textContent = speed ? `${rate(speed)} here, as last measured` : "Speed not measured yet";
+  $("speed").textContent = speed ? `${rate(speed)} when last used here` : "Speed not measured yet";
 }
 
 function upload(file) {

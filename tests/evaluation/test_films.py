@@ -1,0 +1,39 @@
+"""Videos of a comparison: which sequences, and a panel for each tracker with both boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.data.video import VideoReader
+from lib.evaluation.analysis import sequence_means
+from lib.evaluation.films import PANEL, write_films
+from lib.visualization.boxes import COLOURS
+from lib.visualization.sheet import MARGIN, TITLE
+from tests.evaluation.toy_comparison import FRAMES, HEIGHT, WIDTH, toy_comparison
+
+
+@pytest.mark.slow
+def test_the_extreme_sequences_have_a_panel_for_each_tracker(tmp_path: Path) -> None:
+    comparison = toy_comparison(tmp_path / "frames", ("got10k",))
+    means = {sequence.name: mean for sequence, mean in sequence_means(comparison) if mean is not None}
+    assert not {"second", "third"} & means.keys()  # the first box lacks rows of them
+    ranked = sorted(means, key=means.get)
+    files = write_films(comparison, tmp_path / "films")
+    kinds = [file.name.split("_")[2:4] for file in files]
+    assert kinds == [["worst", "1"], ["worst", "2"], ["best", "1"], ["best", "2"]]
+    assert [file.exists() and file.name.isascii() for file in files] == [True] * 4
+    by_name = {name: "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:100] for name in ranked}
+    assert files[0].stem.endswith(by_name[ranked[0]]) and files[2].stem.endswith(by_name[ranked[-1]])
+    with VideoReader(files[0]) as video:
+        frames = [frame.image for frame in video]
+    height = round(HEIGHT * PANEL / WIDTH)
+    assert len(frames) == FRAMES
+    assert frames[0].shape == (2 * (height + MARGIN + TITLE) + MARGIN, 2 * (PANEL + MARGIN) + MARGIN, 3)
+    sequence = next(each for each in comparison.sequences if each.name == ranked[0])
+    x, y, w, h = sequence.boxes[-1] * PANEL / WIDTH
+    for left in (MARGIN, 2 * MARGIN + PANEL):  # the right edge of the annotated box, in its color
+        column = frames[-1][round(y + 4) + MARGIN + TITLE : round(y + h - 4) + MARGIN + TITLE, left + round(x + w) - 1]
+        assert np.median(np.abs(column - np.array(COLOURS[0])).max(axis=1)) < 90
