@@ -27,8 +27,8 @@ def depart(sequence: Sequence, period: int = PERIOD, length: int = LENGTH) -> It
     """Images uint8 RGB and boxes float64 ``[4]`` xywh of a copy of the sequence in which the target departs.
 
     In the last ``length`` of each ``period`` frames a panel in the image's mean color covers the target. After it the
-    image is rolled, so that the target is half an image away. Boxes are NaN where it is covered, absent or cut by the
-    roll's seam.
+    image is rolled, so that the target is about half an image away, half its size or more from the border. Boxes are
+    NaN where it is covered, absent or cut by the roll's seam.
     """
     shift = np.zeros(2, dtype=int)
     hidden_before = False
@@ -39,9 +39,11 @@ def depart(sequence: Sequence, period: int = PERIOD, length: int = LENGTH) -> It
         if hidden and known:
             low, high = (np.round(box[:2] + box[2:] * (0.5 + sign * COVERED / 2)).astype(int) for sign in (-1, 1))
             image[max(low[1], 0) : max(high[1], 0), max(low[0], 0) : max(high[0], 0)] = image.mean(axis=(0, 1))
-        if hidden_before and not hidden:
-            shift = (shift + size // 2) % size
-        hidden_before = hidden
+        if hidden_before and not hidden and known:
+            corner = (box[:2] + shift + size / 2) % size
+            least = np.minimum(box[2:] / 2, (size - box[2:]) / 2)
+            shift = np.round(np.clip(corner, least, size - box[2:] - least) - box[:2]).astype(int) % size
+        hidden_before = hidden or (hidden_before and not known)
         image = np.roll(image, shift[::-1], axis=(0, 1))
         corner = (box[:2] + shift) % size
         whole = known and not hidden and bool((corner + box[2:] <= size).all())

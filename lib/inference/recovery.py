@@ -1,9 +1,8 @@
-"""Where a lost target is searched for: around its last box and, in every other frame, at places all over the image.
+"""Where a lost target is searched for: at places all over the image, one in each frame, the nearest first.
 
-Crops stay of the network's size and scale, one for each target and frame, so a search costs no time. The places are
-visited from the nearest to the farthest, so the region that was searched grows until it is the whole image, and then
-again. A target is found as soon as its score is high enough in one of them (docs/confidence.md has the measurements
-behind the constants).
+Crops stay of the network's size and scale, one for each target and frame, so a search costs no time. The region that
+was searched grows until it is the whole image, and then the search begins again. A target is found as soon as its score
+is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from lib.inference.network import Network
 
 # Frames with a low score before the search begins: scores dip for moments while the box is right.
 PATIENCE = 5
-# Distance of two places at most, as a share of the window's side: a target in between is seen whole in one of them,
-# and a Hann window leaves it its score.
-STRIDE = 0.5
+# Distance of two places at most, as a share of the window's side: a target in between is seen whole in one of them.
+STRIDE = 0.75
 
 
 def recover_lost(network: Network) -> None:
@@ -30,9 +28,9 @@ def recover_lost(network: Network) -> None:
         raise ValueError(f"{network.name}: {error}") from error
 
 
-def is_elsewhere(lost: int) -> bool:
-    """Whether a target that has been lost for so many frames is looked for elsewhere in the next one."""
-    return lost > PATIENCE and (lost - PATIENCE) % 2 == 1
+def is_searched(lost: int) -> bool:
+    """Whether a target that has been lost for so many frames is searched for in the next one."""
+    return lost > PATIENCE
 
 
 def place_to_search(seen: np.ndarray, lost: int, side: float, height: int, width: int) -> np.ndarray:
@@ -41,14 +39,14 @@ def place_to_search(seen: np.ndarray, lost: int, side: float, height: int, width
     It has the size of the box where the target was last ``seen``, whose window has a side of ``side`` pixels.
     """
     center = seen[:2] + seen[2:] / 2
-    places = _places(side * STRIDE, height, width)
+    places = np.concatenate([center[None], _grid(side * STRIDE, height, width)])
     order = np.argsort(np.hypot(*(places - center).T), kind="stable")
-    visit = (lost - PATIENCE) // 2
-    return np.concatenate([places[order[visit % len(order)]] - seen[2:] / 2, seen[2:]])
+    visit = (lost - PATIENCE - 1) % len(order)
+    return np.concatenate([places[order[visit]] - seen[2:] / 2, seen[2:]])
 
 
-def _places(stride: float, height: int, width: int) -> np.ndarray:
-    """A grid of points x, y ``[P, 2]``, at most ``stride`` from each other and from the border on each axis."""
+def _grid(stride: float, height: int, width: int) -> np.ndarray:
+    """Points x, y ``[P, 2]`` over an image, at most ``stride`` from each other and from the border on each axis."""
     rows, columns = (max(1, math.ceil(length / stride) - 1) for length in (height, width))
     y, x = (length * (np.arange(count) + 1) / (count + 1) for length, count in ((height, rows), (width, columns)))
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

@@ -29,7 +29,7 @@ from lib.geometry.crop import (
     truncated_box,
     window_of,
 )
-from lib.inference.recovery import is_elsewhere, place_to_search
+from lib.inference.recovery import is_searched, place_to_search
 from lib.inference.settings import TrackerConfig, TrackSettings
 
 # Pixels RGB uint8 [H, W, 3], or the bytes of an image file, of which only the region that a crop shows is decoded.
@@ -93,7 +93,7 @@ def look(image: Image, target: Target, crop: CropConfig) -> View:
     _check_image(image)
     height, width = image.shape[:2]
     box = target.box
-    if target.seen is not None and is_elsewhere(target.lost):
+    if target.seen is not None and is_searched(target.lost):
         side = crop_window(raise_sides(target.seen, target.least), crop.factor, crop.context).side
         box = place_to_search(target.seen, target.lost, side, height, width)
     window = window_of(raise_sides(box, target.least), crop, image.shape)
@@ -127,13 +127,13 @@ def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig
 
 def keep(target: Target, box: np.ndarray, score: float, config: TrackerConfig) -> Target:
     """The target after a frame in which ``place`` gave ``box`` with this ``score``: its box in this frame, and what is
-    looked for in the next one. A box that was found elsewhere counts only if its score is high enough."""
+    looked for in the next one. A target that is searched for keeps its box until its score is high enough."""
     if not config.recover:
         return target._replace(box=box)
     if not config.is_lost(score):
         return target._replace(box=box, lost=0, seen=None)
     seen = target.box if target.seen is None else target.seen
-    followed = target.box if is_elsewhere(target.lost) else box
+    followed = target.box if is_searched(target.lost) else box
     return target._replace(box=followed, lost=target.lost + 1, seen=seen)
 
 

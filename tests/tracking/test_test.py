@@ -156,8 +156,8 @@ def test_lost_targets_are_searched_for_on_request(call, toy, checkpoint):
     assert "0 tracked, 1 kept" in call(*words, "test.tracker.lost_below=2").out  # a threshold alone moves no box
     folders = (toy.output / "toy" / "results" / "got10k_val").iterdir()
     first, second = (np.loadtxt(folder / f"{FIRST}_scores.txt") for folder in folders)
-    elsewhere = PATIENCE + 2  # the first frame that is looked at in another place
-    assert np.array_equal(first[:elsewhere], second[:elsewhere]) and first[elsewhere] != second[elsewhere]
+    searched = PATIENCE + 2  # the first frame with a search
+    assert np.array_equal(first[:searched], second[:searched]) and first[searched] != second[searched]
     assert "lost_below is not set" in error_of(call(*words, "--recover"))
 
 
