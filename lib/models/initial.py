@@ -64,6 +64,10 @@ INITIAL_WEIGHTS = {
         _META + "dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth": (
             "sha256 d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"
         ),
+        _META + "dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth": (
+            "sha256 b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"
+        ),
+        _META + "dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth": UNKNOWN,
         "https://download.pytorch.org/models/resnet50-0676ba61.pth": (
             "sha256 0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a"
         ),

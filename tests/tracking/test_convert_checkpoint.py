@@ -78,7 +78,7 @@ def test_a_table_of_names_and_the_list_it_is_written_from(call, toy, tmp_path, r
     ("words", "error"),
     [
         ([], "one of the arguments --out --list is required"),
-        (["--list", "--force"], "--rename, --half and --force go with --out"),
+        (["--list", "--force"], "--rename, --half, --merge and --force go with --out"),
         (["--list", "--out", "x"], "not allowed with argument"),
     ],
 )
