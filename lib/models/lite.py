@@ -17,6 +17,7 @@ from lib.geometry.grids import cell_coverage
 from lib.models.backbones.timm_features import TimmConfig
 from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
+from lib.models.layers.folding import fold_norms
 
 # Of a template cell outside the target's box; one inside has 1.
 OUTSIDE = 0.2
@@ -93,6 +94,7 @@ class Lite(TrackingModel):
 
     def __init__(self, config: LiteConfig, template_size: int, search_size: int) -> None:
         super().__init__()
+        self.sizes = template_size, search_size
         self.backbone = config.backbone.build(template_size, search_size)
         self.projection = nn.Conv2d(self.backbone.width, config.width, 1, bias=False)
         self.template_norm, self.search_norm = nn.BatchNorm2d(config.width), nn.BatchNorm2d(config.width)
@@ -110,6 +112,12 @@ class Lite(TrackingModel):
         """See ``TrackingModel``. ``extras`` is empty."""
         features = self.search_norm(self.projection(self.backbone(search)))
         return self.box_head(self.mixing(self.correlation(state, features)))
+
+    def fold(self) -> None:
+        """See ``TrackingModel``: BatchNorm goes into the convolutions, but for the two after the projection."""
+        parameter = next(self.parameters())
+        template, search = (parameter.new_zeros(1, 3, size, size) for size in self.sizes)
+        fold_norms(self, template, parameter.new_tensor([[0.25, 0.25, 0.5, 0.5]]), search)
 
 
 FAMILY = Family(config=LiteConfig, build=Lite)

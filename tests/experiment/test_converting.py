@@ -13,7 +13,7 @@ from toy_experiment import write_experiment
 
 from lib.config.schema import ConfigError
 from lib.config.yaml12 import to_yaml
-from lib.experiment.build import build_model, build_tracker, experiment_of_checkpoint, load_experiment
+from lib.experiment.build import build_model, build_tracker, experiment_of_checkpoint, load_experiment, trained_model
 from lib.experiment.config import to_tree
 from lib.experiment.converting import convert_checkpoint, list_names
 from lib.models.released import load_released
@@ -56,7 +56,7 @@ def test_a_small_file_of_half_precision_is_read_like_any_other(tmp_path):
     save_checkpoint(tmp_path / "last.pth", {"model": model.state_dict(), "experiment": to_tree(experiment)})
     for out in (tmp_path / "small.safetensors", tmp_path / "small.pth"):
         convert_checkpoint(tmp_path / "last.pth", None, out, half=True)
-        loaded = build_tracker(experiment, out).network.model.state_dict()
+        loaded = trained_model(experiment, out)[0].state_dict()
         for name, value in model.state_dict().items():
             assert loaded[name].dtype == value.dtype
             assert torch.equal(loaded[name], value.half().float() if value.is_floating_point() else value)

@@ -1,0 +1,59 @@
+"""BatchNorm folded into convolutions for inference: the same function in fewer passes over memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+from timm.layers import BatchNormAct2d, Conv2dSame
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+# Their weights are what they convolve with; subclasses may compute others from them first.
+_CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
+
+
+@torch.no_grad()
+def fold_norms(network: nn.Module, *example: Tensor) -> None:
+    """Folds, in place, each BatchNorm that takes all outputs of one convolution, and nothing else, into it.
+
+    ``network``, in eval mode, is called with ``example`` to see which do; their activations stay. An output that is
+    also read outside of any module, as by an addition, is not seen: fold no network without a test of its outputs.
+    """
+    assert not network.training, "BatchNorm's statistics are folded, so they must be those of inference"
+    outputs: list[tuple[Tensor, nn.Module]] = []
+    taken_by, taken_from = defaultdict(set), defaultdict(set)
+
+    def convolved(convolution: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs.append((output, convolution))
+
+    def taken(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        for given in inputs:
+            source = next((convolution for output, convolution in outputs if output is given), None)
+            taken_from[module].add(source)
+            taken_by[source].add(module)
+
+    modules = [module for module in network.modules() if not [*module.children()] or isinstance(module, BatchNormAct2d)]
+    hooks = [module.register_forward_hook(convolved) for module in modules if type(module) in _CONVOLUTIONS]
+    hooks += [module.register_forward_pre_hook(taken) for module in modules]
+    try:
+        network(*example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for parent in [*network.modules()]:
+        for name, norm in [*parent.named_children()]:
+            sources = taken_from.get(norm, set())
+            source = next(iter(sources), None)
+            if len(sources) == 1 and source is not None and taken_by[source] == {norm} and _is_plain(norm):
+                source.weight, source.bias = fuse_conv_bn_weights(
+                    source.weight, source.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+                )
+                setattr(parent, name, norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity())
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a module is BatchNorm with statistics, with nothing else but perhaps an activation after it."""
+    if type(module) is BatchNormAct2d:
+        return module.track_running_stats and isinstance(module.drop, nn.Identity)
+    return type(module) is nn.BatchNorm2d and module.track_running_stats
