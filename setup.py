@@ -43,6 +43,14 @@ setup(
         "onnx": ["onnx>=1.19", "onnxruntime>=1.22", "onnxscript>=0.5"],
         "openvino": ["openvino>=2025.2"],
         "demo": ["starlette>=0.45", "uvicorn>=0.34"],
-        "dev": ["httpx2>=2", "pytest>=8", "pytest-xdist>=3.6", "ruff>=0.6"],
+        "dev": [
+            "httpx2>=2",
+            "ipykernel>=6",
+            "nbclient>=0.10",
+            "nbformat>=5",
+            "pytest>=8",
+            "pytest-xdist>=3.6",
+            "ruff>=0.6",
+        ],
     },
 )
