@@ -13,6 +13,7 @@ from lib.config.validation import validate
 from lib.config.yaml12 import read_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SHIPPED_WEIGHTS = REPOSITORY / "pretrained_models"
 _VARIABLE = "TRACKING_"
 
 
@@ -49,7 +50,7 @@ class Paths(Section):
     def weights(self, name: str) -> Path:
         """A file or folder of ``pretrained_models``; where that lacks it, of the repository's own, which ships some."""
         file = self.pretrained_models / user_path(name)
-        return file if file.exists() else REPOSITORY / "pretrained_models" / user_path(name)
+        return file if file.exists() else SHIPPED_WEIGHTS / user_path(name)
 
     def _remedy(self, name: str) -> str:
         return f"set data.{name} in {self._file} or the environment variable {_VARIABLE}DATA_{name.upper()}"

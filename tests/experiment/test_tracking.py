@@ -227,6 +227,7 @@ def test_without_a_name_the_shipped_network_is_taken(tmp_path: Path, monkeypatch
     asked = []
     monkeypatch.setattr(tracking, "open_network", lambda folder, threads: asked.append(folder))
     monkeypatch.setattr("lib.experiment.chosen.build_chosen", lambda paths, config, *_: asked.append(config))
+    monkeypatch.setattr("lib.config.paths.SHIPPED_WEIGHTS", tmp_path / "none")
     monkeypatch.setenv("TRACKING_PRETRAINED_MODELS", str(tmp_path))
     open_tracking_network()
     (tmp_path / "lite").mkdir()

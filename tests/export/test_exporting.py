@@ -47,8 +47,10 @@ def test_programs_equal_eager_to_the_bit_and_can_be_saved(variant):
     encode, find, _ = programs(network, 2)
     generator = torch.Generator().manual_seed(3)
     template, search = (
-        torch.randint(0, 256, (rows, size, size, 3), dtype=torch.uint8, generator=generator)
-        for rows, size in ((1, network.settings.template.size), (2, network.settings.search.size))
+        torch.from_numpy(
+            torch.randint(0, 256, (rows, crop.size, crop.size, 3), generator=generator).numpy().astype(crop.dtype)
+        )
+        for rows, crop in ((1, network.settings.template), (2, network.settings.search))
     )
     box = torch.tensor([[0.3, 0.2, 0.4, 0.5]])
     state = network.encode(template.numpy(), box.numpy())

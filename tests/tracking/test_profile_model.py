@@ -31,7 +31,9 @@ def test_a_tiny_twin_is_counted_and_timed(call, tmp_path, name):
     content = json.loads(file.read_text())
     (row,) = content["rows"]
     experiment = load_config(name)
-    assert row["cost"]["parameters"] == sum(value.numel() for value in build_model(experiment).parameters())
+    model = build_model(experiment)
+    model.fold()
+    assert row["cost"]["parameters"] == sum(value.numel() for value in model.parameters())
     assert (row["template"], row["search"]) == (experiment.template.size, experiment.search.size)
     forms = [("eager fp32", 1), ("eager fp32", 2), ("eager bf16", 1), ("eager bf16", 2)]
     assert [(times["form"], times["batch"]) for times in row["frames"]] == forms

@@ -17,6 +17,12 @@ from lib.experiment.demo.videos import Videos
 LIMIT = 200_000
 
 
+@pytest.fixture(autouse=True)
+def _nothing_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trackers are those that a test has written."""
+    monkeypatch.setattr("lib.config.paths.SHIPPED_WEIGHTS", Path("/nowhere"))
+
+
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("clip") / "square.mp4")
