@@ -17,10 +17,12 @@ from lib.experiment.demo.videos import Videos
 LIMIT = 200_000
 
 
-@pytest.fixture(autouse=True)
-def _nothing_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_ships() -> Iterator[None]:
     """The trackers are those that a test has written."""
-    monkeypatch.setattr("lib.config.paths.SHIPPED_WEIGHTS", Path("/nowhere"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lib.config.paths.SHIPPED_WEIGHTS", Path("/nowhere"))
+        yield
 
 
 @pytest.fixture(scope="session")
