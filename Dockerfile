@@ -1,4 +1,4 @@
-# Two targets. Track videos on a CPU, without torch (about 600 MB):
+# Two targets. Track videos on a CPU, without torch:
 #   docker build --target cpu -t tracking:cpu .
 #   docker run --rm -v "$PWD":/data tracking:cpu tracking/track.py /data/video.mp4 --box 10,20,100,80 --out /data/tracked
 # Train and test on GPUs:

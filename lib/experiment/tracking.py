@@ -169,26 +169,15 @@ def _track(
     count, started = 0, perf_counter()
     begun: set[str] = set()
     with ExitStack() as stack:
-        frames: Iterable[Frame] = video if video.live else stack.enter_context(closing(ahead(video)))
-        tables = stack.enter_context(TrackFiles(wanted, video, targets, network.name))
-        queue = None
-        if wanted.video:
-            writer = VideoWriter(wanted.folder / VIDEO, video.rate, video.time_base, audio, video.start)
-            stack.enter_context(writer)
-            queue = stack.enter_context(Behind(lambda step: writer.write(draw_step(step), step.time)))
+        steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
         window = stack.enter_context(_window()) if wanted.show else None
         bar = stack.enter_context(_progress(video))
-        for step in follow(frames, targets, network):
+        for step in steps:
             count += 1
             begun.update(step.results)
-            tables.write(step)
-            if queue:
-                queue(step)
             bar.update()
             if stop.received or (window and window(step)):
                 break
-        else:
-            tables.whole = not video.shortfall
     seconds = perf_counter() - started
     if video.shortfall:
         logger.warning(video.shortfall)
@@ -196,6 +185,30 @@ def _track(
         if target.name not in begun:
             logger.warning("target %s: begins at frame %d, and none came after it", target.name, target.frame)
     return TrackingEnd(_summary(video, wanted, count, seconds, stop.received), stop.received)
+
+
+def written_steps(
+    video: Source, targets: Sequence[TargetSpec], network: Network, wanted: Wanted, audio: Path | None = None
+) -> Iterator[Step]:
+    """The steps of ``follow``, each written to the files of ``wanted``; frames are read and drawn by other threads.
+
+    ``audio`` is a file whose sound goes into the video. The files are finished when the steps end, and when the caller
+    closes this generator before (``contextlib.closing``) or an error ends it.
+    """
+    with ExitStack() as stack:
+        frames: Iterable[Frame] = video if video.live else stack.enter_context(closing(ahead(video)))
+        tables = stack.enter_context(TrackFiles(wanted, video, targets, network.name))
+        queue = None
+        if wanted.video:
+            writer = VideoWriter(wanted.folder / VIDEO, video.rate, video.time_base, audio, video.start)
+            stack.enter_context(writer)
+            queue = stack.enter_context(Behind(lambda step: writer.write(draw_step(step), step.time)))
+        for step in follow(frames, targets, network):
+            tables.write(step)
+            if queue:
+                queue(step)
+            yield step
+        tables.whole = not video.shortfall
 
 
 def draw_step(step: Step) -> np.ndarray:

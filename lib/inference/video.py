@@ -124,6 +124,7 @@ class LiveReader:
         self.start, self.dropped = reader.start, 0
         self._newest: Frame | None = None
         self._ended = False
+        self._error: Exception | None = None
         self._changed = Condition()
         self._thread = Thread(target=self._keep_newest, name="live", daemon=True)
         self._thread.start()
@@ -134,15 +135,18 @@ class LiveReader:
         return self._reader.shortfall
 
     def __iter__(self) -> Iterator[Frame]:
-        """The first frame, then the newest each time, until the source ends."""
+        """The first frame, then the newest each time, until the source ends. Raises what ended it otherwise."""
         yield self.first
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._newest is not None or self._ended)
                 frame, self._newest = self._newest, None
-            if frame is None:
+            if frame is not None:
+                yield frame
+            elif self._error is not None:
+                raise self._error
+            else:
                 return
-            yield frame
 
     def __enter__(self) -> Self:
         return self
@@ -165,6 +169,8 @@ class LiveReader:
                     self.dropped += self._newest is not None
                     self._newest = frame
                     self._changed.notify()
+        except Exception as error:  # for the thread that iterates
+            self._error = error
         finally:
             with self._changed:
                 self._ended = True

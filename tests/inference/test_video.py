@@ -104,6 +104,20 @@ def test_a_live_source_leaves_frames_out_and_counts_them():
     assert seen == [0, 3, 7, 11] and live.dropped == 8
 
 
+def test_what_ends_a_live_source_comes_to_the_thread_that_iterates():
+    class Breaking(Steady):
+        def __iter__(self):
+            yield self.first
+            raise video.VideoError("camera 0: unplugged")
+
+    live = LiveReader(Breaking(1))
+    frames = iter(live)
+    assert next(frames).number == 0
+    with pytest.raises(video.VideoError, match="^camera 0: unplugged$"):
+        next(frames)
+    live.close()
+
+
 @pytest.fixture
 def server(tmp_path: Path):
     """Serves ``clip.ts`` as a live stream: no length, a piece at a time; and all other files whole."""

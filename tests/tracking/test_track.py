@@ -20,11 +20,11 @@ from lib.runtime.checkpoint import save_checkpoint
 CLIP = Path(__file__).parents[2] / "docs" / "clip.mp4"
 
 WITHOUT_TORCH = """
+import runpy
 import sys
 sys.modules["torch"] = None  # an import of it fails
-sys.path.insert(0, sys.argv.pop(1))
-import track
-sys.exit(track.main())
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -99,7 +99,8 @@ def test_an_exported_network_is_run_without_torch(run, weights: Path, tmp_path: 
     exported = run("export_model.py", "--checkpoint", weights, "--format", "onnx", "--out", tmp_path / "net")
     assert exported.code == 0, exported.err
     words = [CLIP, "--box", "11,71,222,163", "--network", tmp_path / "net", "--out", tmp_path / "out"]
-    command = [sys.executable, "-c", WITHOUT_TORCH, str(Path(__file__).parents[2] / "tracking"), *map(str, words)]
+    program = Path(__file__).parents[2] / "tracking" / "track.py"
+    command = [sys.executable, "-c", WITHOUT_TORCH, str(program), *map(str, words)]
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert len(json.loads((tmp_path / "out" / "tracks.json").read_text())["frames"]) == 50

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import closing
 from threading import Event, Thread
 from time import perf_counter
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from lib.data.video import VideoWriter
 from lib.experiment.demo.trackers import Opened
 from lib.experiment.demo.videos import SOURCE, Video
-from lib.experiment.tracking import TABLE, TRACKS, VIDEO, TrackFiles, Wanted, draw_step
-from lib.inference.follow import Step, TargetSpec, follow
-from lib.inference.video import Behind, ahead
+from lib.experiment.tracking import TABLE, TRACKS, VIDEO, Wanted, written_steps
+from lib.inference.follow import Step, TargetSpec
 from lib.runtime.escapes import printable
 
 FILES = (VIDEO, TRACKS, TABLE)
@@ -125,23 +123,16 @@ class Job:
 
     def _track(self, opened: Opened) -> bool:
         video, started = self.video, perf_counter()
-        with ExitStack() as stack:
-            reader = stack.enter_context(video.open())
-            tables = stack.enter_context(TrackFiles(Wanted(video.folder), reader, self.targets, opened.network.name))
-            writer = VideoWriter(
-                video.folder / VIDEO, reader.rate, reader.time_base, video.folder / SOURCE, reader.start
-            )
-            stack.enter_context(writer)
-            queue = stack.enter_context(Behind(lambda step: writer.write(draw_step(step), step.time)))
-            frames = stack.enter_context(closing(ahead(reader)))
-            for step in follow(frames, self.targets, opened.network):
-                tables.write(step)
-                queue(step)
+        wanted, sound = Wanted(video.folder), video.folder / SOURCE
+        with (
+            video.open() as reader,
+            closing(written_steps(reader, self.targets, opened.network, wanted, sound)) as steps,
+        ):
+            for step in steps:
                 self._keep(step)
                 if self._stop.is_set():
                     break
             else:
-                tables.whole = not reader.shortfall
                 self.message = printable(reader.shortfall)
             whole = not self._stop.is_set()
         self._seconds = perf_counter() - started

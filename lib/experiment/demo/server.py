@@ -31,18 +31,18 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.config.paths import REPOSITORY, Paths
+from lib.config.paths import Paths
 from lib.experiment.demo.job import FILES, Job, in_thread
 from lib.experiment.demo.maps import draw_maps
 from lib.experiment.demo.trackers import Choice, Trackers
 from lib.experiment.demo.videos import TooLargeError, Video, Videos, encode_jpeg, session_folder, shown_name
+from lib.experiment.tracking import CLIP
 from lib.inference.follow import TargetSpec
 from lib.inference.target import checked_box
 from lib.runtime.escapes import printable, show
 from lib.runtime.stop import terminated_like_interrupted
 from lib.visualization.boxes import COLOURS
 
-CLIP = REPOSITORY / "docs" / "clip.mp4"
 PAGE = {"/": "index.html", "/style.css": "style.css", "/script.js": "script.js"}
 INTERVAL = 1 / 25  # seconds between two messages to a page that watches
 LIVE_WIDTH, LIVE_QUALITY = 960, 75  # of the frames that it sees meanwhile
