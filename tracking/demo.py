@@ -4,6 +4,7 @@ Opens http://127.0.0.1:8000/ in the browser; choose a video, draw boxes, press T
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 
@@ -66,4 +67,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: a thread may still load a network, and the end of Python under it would abort the process.
+    os._exit(code)

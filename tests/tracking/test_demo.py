@@ -54,6 +54,7 @@ def test_without_its_libraries_the_line_names_the_extra(call, monkeypatch: pytes
 
 def test_without_a_tracker_the_line_names_the_options(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TRACKING_OUTPUT", str(tmp_path))
+    monkeypatch.setattr("lib.config.paths.SHIPPED_WEIGHTS", tmp_path)
     monkeypatch.setenv("TRACKING_PRETRAINED_MODELS", str(tmp_path))
     ended = call("demo.py")
     assert ended.code == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gc
 import ipaddress
 import json
 import logging
@@ -430,7 +429,6 @@ def serve(
         finally:
             demo.stop()
             demo.wait(ENDING / 2)
-            gc.freeze()  # or the interpreter, at its end, would search all objects of torch for cycles, for seconds
 
 
 def _listen(host: str, port: int) -> socket.socket:
