@@ -28,6 +28,8 @@ def build_chosen(
     device = str(find_device(device))
     if config is None:
         assert checkpoint is not None, "neither an experiment nor a checkpoint"
-        return build_network(experiment_of_checkpoint(checkpoint, overrides), checkpoint, device)
-    experiment = load_experiment(config, overrides)
-    return build_network(experiment, checkpoint or default_checkpoint(experiment, paths), device)
+        experiment = experiment_of_checkpoint(checkpoint, overrides)
+    else:
+        experiment = load_experiment(config, overrides)
+        checkpoint = checkpoint or default_checkpoint(experiment, paths)
+    return build_network(experiment, checkpoint, device, pretrained_models=paths.pretrained_models)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from lorat_frames import frame
 
 from lib.data.appearance import ColorFactors, jitter_colors, solarize, vary_pair
 from lib.data.augment import Jitter as Draws
@@ -61,16 +62,6 @@ def test_the_generator_is_asked_in_the_recorded_order():
         good, _, params = first_good(box, crop_config(224, 4.0), [draw_jitter(rng) for _ in range(MOST_DRAWS)])
         assert good == RECORDED["jitter.generator_is_success"][seed]
         np.testing.assert_allclose(params, RECORDED["jitter.generator_params"][seed], rtol=1e-9)
-
-
-def frame(number: int) -> np.ndarray:
-    y, x = np.mgrid[0:360, 0:480].astype(np.int64)
-    y, x = y + 4 * number, x + 7 * number
-    channels = []
-    for c in range(3):
-        place = ((2 + c) * x + (3 - c) * y + x * y // (90 + 40 * c) + 60 * c) % 384
-        channels.append(20 + 15 * c + np.minimum(place, 384 - place) + 12 * ((x // 16 + y // 16) % 2))
-    return np.stack(channels, axis=2).astype(np.uint8)
 
 
 def normalized(pixels: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lorat_frames import frame
 from lorat_weights import built, filled
 from reference_weights import REFERENCE, image_tensor
 
@@ -31,16 +32,6 @@ def settings(size: int) -> TrackSettings:
     template = CropConfig(size=112 if size == 224 else 196, factor=2.0, **common)
     search = CropConfig(size=size, factor=4.0 if size == 224 else 5.0, **common)
     return TrackSettings(template=template, search=search, tracker=TRACKER)
-
-
-def frame(number: int) -> np.ndarray:
-    y, x = np.mgrid[0:360, 0:480].astype(np.int64)
-    y, x = y + 4 * number, x + 7 * number
-    channels = []
-    for c in range(3):
-        place = ((2 + c) * x + (3 - c) * y + x * y // (90 + 40 * c) + 60 * c) % 384
-        channels.append(20 + 15 * c + np.minimum(place, 384 - place) + 12 * ((x // 16 + y // 16) % 2))
-    return np.stack(channels, axis=2).astype(np.uint8)
 
 
 def xyxy(box: np.ndarray) -> np.ndarray:
