@@ -15,8 +15,9 @@ setup(
     packages=find_packages(include=["lib", "lib.*"]),
     package_data={
         "lib.data.datasets": ["lists/*.txt", "lists/*.json"],
-        "lib.evaluation": ["attributes/*.json", "page_template/*"],
-        "lib.experiment.demo": ["page/*"],
+        "lib.evaluation.metrics": ["attributes/*.json"],
+        "lib.evaluation.reports": ["page_template/*"],
+        "lib.programs.demo": ["page/*"],
     },
     install_requires=[
         "torch>=2.11",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from lib.data.synthetic import write_synthetic
+from lib.data.synthetic.writing import write_synthetic
+from lib.data.types import Sequence
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,3 +27,18 @@ def toy_got10k(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("toy") / "got10k"
     write_synthetic(root, train=3, val=2, frames=20, val_frames=20, width=96, height=72, seed=1)
     return root
+
+
+@pytest.fixture
+def make_sequence(tmp_path: Path) -> Callable[..., Sequence]:
+    """``(name, images, boxes) -> Sequence`` whose frames are the RGB images, stored without loss."""
+
+    def make(name: str, images: list[np.ndarray], boxes: list, image_set: bool = False) -> Sequence:
+        frames = []
+        for number, image in enumerate(images):
+            frames.append(tmp_path / f"{name}_{number:04d}.png")
+            cv2.imwrite(str(frames[-1]), image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        boxes = np.array(boxes, dtype=np.float64)
+        return Sequence(name, "toy", tuple(frames), boxes, np.ones(len(boxes), bool), image_set)
+
+    return make

@@ -21,6 +21,8 @@ FLOORS = {
     "evaluation": 4,
     "export": 4,
     "experiment": 5,
+    "programs": 6,
+    "profiling": 6,
 }
 MODULES = sorted((ROOT / "lib").rglob("*.py"))
 PROGRAMS = sorted((ROOT / "tracking").glob("*.py"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from toy_experiment import write_experiment
 
-from lib.data.video import VideoWriter
+from lib.data.decoding.video import VideoWriter
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
 from lib.runtime.checkpoint import save_checkpoint

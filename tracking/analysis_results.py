@@ -10,9 +10,9 @@ from lib.runtime.program import print_error, program, starting
 
 with starting():
     from lib.config.paths import load_paths, user_path
-    from lib.evaluation.bootstrap import Bootstrap
-    from lib.evaluation.tables import FORMATS
-    from lib.experiment.analysis import JSON, Request, RequestError, analyse
+    from lib.evaluation.metrics.bootstrap import Bootstrap
+    from lib.evaluation.reports.tables import FORMATS
+    from lib.programs.analysis import JSON, Request, RequestError, analyse
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 

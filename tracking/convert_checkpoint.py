@@ -17,7 +17,7 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import user_path
-    from lib.experiment.converting import convert_checkpoint, list_names
+    from lib.programs.converting import convert_checkpoint, list_names
     from lib.runtime.escapes import show
 
 

@@ -49,8 +49,8 @@ def main() -> int:
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise ValueError(f"{' and '.join(missing)} not installed; pip install -e .[demo]")
     with starting():
-        from lib.experiment.demo.server import serve
-        from lib.experiment.demo.trackers import find_trackers
+        from lib.programs.demo.server import serve
+        from lib.programs.demo.trackers import find_trackers
 
     set_up_logging()
     paths = load_paths(arguments.paths)

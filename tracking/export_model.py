@@ -14,8 +14,8 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import load_paths, user_path
-    from lib.experiment.exporting import export_checkpoint
     from lib.export.record import ExportPrecision, Runtime
+    from lib.programs.exporting import export_checkpoint
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 

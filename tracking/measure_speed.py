@@ -11,7 +11,7 @@ with starting():
     import torch
 
     from lib.config.paths import load_paths, user_path
-    from lib.experiment.speed.plans import PLANS, run_plan, toy
+    from lib.profiling.plans import PLANS, run_plan, toy
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 

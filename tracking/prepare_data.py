@@ -23,8 +23,8 @@ with starting():
     from lib.data.checking import check_dataset_on_disk, find_splits
     from lib.data.datasets.registry import check_dataset
     from lib.data.mask_checking import check_masks
-    from lib.data.packing import pack_dataset, verify_packed
-    from lib.data.synthetic import write_synthetic
+    from lib.data.stores.packing import pack_dataset, verify_packed
+    from lib.data.synthetic.writing import write_synthetic
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
@@ -185,7 +185,7 @@ def _crops(arguments: argparse.Namespace) -> int:
     # Here, since the networks that come with it take seconds to load, and no other task needs them.
     with starting():
         from lib.experiment.build import load_experiment
-        from lib.experiment.preparing import make_crops
+        from lib.programs.preparing import make_crops
 
     root, paths = _find(arguments)
     summaries = make_crops(
@@ -205,7 +205,7 @@ def _crops(arguments: argparse.Namespace) -> int:
 def _samples(arguments: argparse.Namespace) -> int:
     with starting():
         from lib.experiment.build import load_experiment
-        from lib.experiment.samples import draw_samples
+        from lib.programs.samples import draw_samples
 
     numbers = range(arguments.first, arguments.first + arguments.count)
     experiment = load_experiment(arguments.config, arguments.overrides)

@@ -10,10 +10,10 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import user_path
-    from lib.data.profiling import profile_index, profile_samples
     from lib.data.sampling import MIN_FRAMES
-    from lib.data.simulation import TRACKINGNET_VIDEOS
-    from lib.data.textures import JPEG_QUALITY
+    from lib.profiling.samples import profile_index, profile_samples
+    from lib.profiling.simulation import TRACKINGNET_VIDEOS
+    from lib.profiling.textures import JPEG_QUALITY
     from lib.runtime.escapes import show
 
 

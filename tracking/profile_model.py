@@ -10,8 +10,8 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import user_path
-    from lib.experiment.speed.forms import EAGER, parse_forms
-    from lib.experiment.speed.profile import Measurements, profile_models
+    from lib.profiling.forms import EAGER, parse_forms
+    from lib.profiling.profile import Measurements, profile_models
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 

@@ -13,7 +13,7 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import load_paths, user_path
-    from lib.experiment.quickstart import run_quickstart
+    from lib.programs.quickstart import run_quickstart
     from lib.runtime.escapes import show
     from lib.runtime.launch import has_launcher, launch
     from lib.runtime.locks import only_writer

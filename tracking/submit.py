@@ -15,7 +15,7 @@ from lib.runtime.program import program, starting
 with starting():
     from lib.config.paths import Paths, load_paths, user_path
     from lib.evaluation.benchmarks import BENCHMARKS
-    from lib.evaluation.submission import check_submission, expected_sequences, find_results, make_submission
+    from lib.evaluation.results.submission import check_submission, expected_sequences, find_results, make_submission
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 

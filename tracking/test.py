@@ -19,7 +19,7 @@ with starting():
     from lib.runtime.stop import terminated_like_interrupted
 
 if TYPE_CHECKING:
-    from lib.experiment.testing import Evaluation
+    from lib.programs.testing import Evaluation
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -92,14 +92,12 @@ def evaluate(arguments: argparse.Namespace) -> Evaluation | None:
     }
     if arguments.network:
         with starting():
-            from lib.experiment.exported import evaluate_networks
+            from lib.programs.exported import evaluate_networks
 
-        return evaluate_networks(
-            **words, networks=arguments.network, run=arguments.name, recover=arguments.recover
-        )
+        return evaluate_networks(**words, networks=arguments.network, run=arguments.name, recover=arguments.recover)
     with starting():
-        from lib.experiment.sweep import parse_sweep
-        from lib.experiment.trained import evaluate_checkpoints
+        from lib.programs.sweep import parse_sweep
+        from lib.programs.trained import evaluate_checkpoints
 
     return evaluate_checkpoints(
         **words,

@@ -10,7 +10,7 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import load_paths, user_path
-    from lib.experiment.tracking import (
+    from lib.programs.tracking import (
         GRAMMAR,
         Wanted,
         open_tracking_network,

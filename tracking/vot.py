@@ -12,7 +12,7 @@ from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import user_path
-    from lib.experiment.vot_toolkit import TrackerChoice, serve, trackers_ini
+    from lib.programs.vot_toolkit import TrackerChoice, serve, trackers_ini
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 

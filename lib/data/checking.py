@@ -21,9 +21,9 @@ from lib.data.datasets.annotations import has_area
 from lib.data.datasets.entry import Entry
 from lib.data.datasets.order import is_image
 from lib.data.datasets.registry import find_dataset
-from lib.data.images import ImageError, open_image
+from lib.data.decoding.images import ImageError, open_image
 from lib.data.names import find_meeting
-from lib.data.source import Location, Source, Stamp, open_source
+from lib.data.stores.source import Location, Source, Stamp, open_source
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 from lib.runtime.children import Pool
 from lib.runtime.escapes import printable, printable_lines

@@ -19,7 +19,7 @@ from lib.config.schema import Section
 from lib.data.appearance import Probability
 from lib.data.augment import to_grayscale
 from lib.data.datasets.registry import check_dataset
-from lib.data.images import open_image
+from lib.data.decoding.images import open_image
 from lib.data.masks import MaskFolder
 from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
 from lib.data.sampling import Pairing, Pool, Positions, draw_frames, drawable, find_drawable

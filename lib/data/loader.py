@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from lib.data.batch import Batch, Sample
-from lib.data.images import ImageError
+from lib.data.decoding.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
 from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.children import born_blocking, end_with_parent, preload_project

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data.images import ImageError, open_image
-from lib.data.source import Source
+from lib.data.decoding.images import ImageError, open_image
+from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, Outline, Sequence
 from lib.geometry.crop import Region
 

@@ -19,7 +19,7 @@ from lib.data.augment import JitterConfig, draw_jitter, is_well_seen, jitter_box
 from lib.data.batch import Sample
 from lib.data.cutouts import CutoutsConfig, Look, PastedPair
 from lib.data.datasets.registry import check_dataset
-from lib.data.images import ImageError, check_decoder, open_image
+from lib.data.decoding.images import ImageError, check_decoder, open_image
 from lib.data.sampling import (
     MIN_FRAMES,
     MIN_VISIBLE,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from lib.data.images import ImageError, open_image
+from lib.data.decoding.images import ImageError, open_image
 from lib.data.masks import MaskFolder, draw_outline, outline_extent, shrink_mask
 from lib.data.types import Sequence
 from lib.geometry.crop import Region, Window, inside

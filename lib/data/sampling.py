@@ -10,8 +10,8 @@ import numpy as np
 from lib.data.types import Sequence
 
 if TYPE_CHECKING:
-    from lib.data.crops import CropStore
     from lib.data.cutouts import Cutouts
+    from lib.data.stores.crops import CropStore
 
 # All published families: more than 2 * (1 template + 1 search) visible frames, and 20 in all.
 MIN_VISIBLE = 5
@@ -84,7 +84,7 @@ def drawable(pool: Pool) -> Positions:
 def find_drawable(pool: Pool) -> np.ndarray:
     """bool ``[n]``: which sequences can be drawn, whatever becomes of their targets.
 
-    An index (``lib.data.index.SequenceIndex``) answers for all of them at once; others are asked one by one.
+    An index (``lib.data.stores.index.SequenceIndex``) answers for all of them at once; others are asked one by one.
     """
     sequences = pool.sequences
     if not hasattr(sequences, "visible_counts"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from lib.data.source import Location
+    from lib.data.stores.source import Location
 
 
 # The key of ``Sequence.meta`` under which a reader notes why it takes frames of the sequence to be lost.
@@ -38,7 +38,7 @@ class FrameFiles(abc.Sequence):
     """The image files of one folder, in order, like a tuple of paths.
 
     A path is made when it is asked for: those of GOT-10k alone would take 280 MB. ``folder`` is a ``Path``, or what
-    stands for a folder inside a packed dataset (``lib.data.source.Location``).
+    stands for a folder inside a packed dataset (``lib.data.stores.source.Location``).
     """
 
     def __init__(self, folder: Location, names: abc.Sequence[str]) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from lib.data.augment import to_grayscale
-from lib.data.images import EncodedImage
+from lib.data.decoding.images import EncodedImage
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import (
     Fill,

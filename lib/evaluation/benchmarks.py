@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.data.datasets.registry import find_dataset
-from lib.data.index import open_dataset
 from lib.data.names import find_meeting
-from lib.data.source import open_source
+from lib.data.stores.index import open_dataset
+from lib.data.stores.source import open_source
 from lib.data.types import SHORTFALL, Sequence
 
 logger = logging.getLogger(__name__)

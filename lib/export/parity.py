@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.scene import PATTERNS, Frame, render
+from lib.data.synthetic.scene import PATTERNS, Frame, render
 from lib.export.record import ExportError, ExportPrecision, ParitySummary
 from lib.geometry.crop import padding_value
 from lib.inference.follow import TargetSpec, follow

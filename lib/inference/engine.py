@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from lib.data.images import open_image
+from lib.data.decoding.images import open_image
 from lib.inference.network import Found, Network
 from lib.inference.target import FirstView, Target, View, begin, keep, look, place
 from lib.inference.tracks import Failure, Track, failure_of
 from lib.runtime.cores import usable_cores
 
 if TYPE_CHECKING:
-    from lib.data.source import Location
+    from lib.data.stores.source import Location
     from lib.data.types import Sequence
 
 Outcome = tuple["Sequence", Track | Failure]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lib.data.video import Frame
+from lib.data.decoding.video import Frame
 from lib.inference.network import Found, Network
 from lib.inference.target import Boxlike, Target, View, begin, checked_box
 from lib.inference.tracker import TrackResult, advance

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.images import EncodedImage
+from lib.data.decoding.images import EncodedImage
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.clip import clip_box, clip_center, clip_inside, raise_sides
 from lib.geometry.crop import (
@@ -74,7 +74,7 @@ def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
     """The target at ``box`` (xywh in pixels) of ``image``, and its template crop.
 
     Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image, and
-    ``lib.data.images.ImageError`` for a damaged image.
+    ``lib.data.decoding.images.ImageError`` for a damaged image.
     """
     _check_image(image)
     checked = checked_box(box, image.shape)

@@ -15,8 +15,8 @@ from threading import Condition, Thread
 from typing import Any, Self, TypeVar
 
 from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, order_frames
-from lib.data.images import read_image
-from lib.data.video import DEFAULT_RATE, Frame, VideoError, VideoReader
+from lib.data.decoding.images import read_image
+from lib.data.decoding.video import DEFAULT_RATE, Frame, VideoError, VideoReader
 
 # FFmpeg's name of a system's cameras, and how it names the one of a number.
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
@@ -68,7 +68,7 @@ class FolderReader:
     """The images of a folder in the order of ``order_frames``, shown at 25 frames a second.
 
     Raises ``VideoError`` at once for a folder without images or without a clear order, and
-    ``lib.data.images.ImageError`` at a damaged image.
+    ``lib.data.decoding.images.ImageError`` at a damaged image.
     """
 
     live = False

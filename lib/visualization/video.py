@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data.images import read_image
-from lib.data.video import VideoWriter
+from lib.data.decoding.images import read_image
+from lib.data.decoding.video import VideoWriter
 from lib.visualization.boxes import draw_boxes
 from lib.visualization.sheet import tile, write_png
 
@@ -26,7 +26,7 @@ def overlay(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], rate: float) -> None:
-    """Write uint8 RGB frames of one size, ``rate`` frames a second, as ``lib.data.video.VideoWriter`` does."""
+    """Write uint8 RGB frames of one size, ``rate`` frames a second, as ``lib.data.decoding.video.VideoWriter`` does."""
     with VideoWriter(path, rate) as writer:
         for image in images:
             writer.write(image)

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import cv2
 import miniatures
 import numpy as np
 import pytest
-
-from lib.data.types import Sequence
 
 
 @pytest.fixture
@@ -41,18 +38,3 @@ def kolmogorov_p() -> Callable[[np.ndarray, Callable[[np.ndarray], np.ndarray]],
 def write_got10k(tmp_path: Path) -> Callable[..., Path]:
     """``(folder, lengths, first_box_only=False) -> root``: sequences of these numbers of frames, below ``tmp_path``."""
     return partial(miniatures.write_got10k, tmp_path)
-
-
-@pytest.fixture
-def make_sequence(tmp_path: Path) -> Callable[..., Sequence]:
-    """``(name, images, boxes) -> Sequence`` whose frames are the RGB images, stored without loss."""
-
-    def make(name: str, images: list[np.ndarray], boxes: list, image_set: bool = False) -> Sequence:
-        frames = []
-        for number, image in enumerate(images):
-            frames.append(tmp_path / f"{name}_{number:04d}.png")
-            cv2.imwrite(str(frames[-1]), image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        boxes = np.array(boxes, dtype=np.float64)
-        return Sequence(name, "toy", tuple(frames), boxes, np.ones(len(boxes), bool), image_set)
-
-    return make

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.data.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
+from lib.data.stores.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
 
 ARRAYS = {
     "boxes": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -142,7 +142,8 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
 
 
 _WRITE = """
-import sys; from pathlib import Path; import numpy as np; from lib.data.columns import open_columns, write_columns
+import sys; from pathlib import Path; import numpy as np
+from lib.data.stores.columns import open_columns, write_columns
 for turn in range(40):
     write_columns(Path(sys.argv[1]), {}, {"a": np.full(100000, int(sys.argv[2]))})
     assert len(set(open_columns(Path(sys.argv[1])).arrays["a"].tolist())) == 1

@@ -14,11 +14,11 @@ import pytest
 from crop_stores import LIVELY, SEARCH, TEMPLATE, make_store, open_index, open_store, settings, write_pictures
 from miniatures import write_got10k
 
-import lib.data.cropping
+import lib.data.stores.cropping
 from lib.data.augment import jitter_box, mirror_box
-from lib.data.cropping import write_crops
-from lib.data.crops import INDEX, CropSettings
 from lib.data.sampling import visible_frames
+from lib.data.stores.cropping import write_crops
+from lib.data.stores.crops import INDEX, CropSettings
 from lib.geometry.crop import crop_window, inside
 from lib.runtime.locks import LockedError, lock_of
 
@@ -35,7 +35,7 @@ def dataset(tmp_path) -> Path:
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch) -> None:
     """Parts of a few frames, so that there are several."""
-    monkeypatch.setattr(lib.data.cropping, "_MIN_FRAMES", 5)
+    monkeypatch.setattr(lib.data.stores.cropping, "_MIN_FRAMES", 5)
 
 
 def write(folder: Path, made_for: CropSettings | None = None, target: str = "crops", processes: int = 1):
@@ -97,7 +97,7 @@ def test_a_store_that_is_there_is_left(dataset):
 def test_a_stopped_write_goes_on(dataset, monkeypatch, stop_at):
     whole = contents(write(dataset, target="whole").folder)
     made = []
-    original = lib.data.cropping._make_record
+    original = lib.data.stores.cropping._make_record
 
     def stopping(*arguments):
         made.append(arguments)
@@ -105,7 +105,7 @@ def test_a_stopped_write_goes_on(dataset, monkeypatch, stop_at):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(lib.data.cropping, "_make_record", stopping)
+    monkeypatch.setattr(lib.data.stores.cropping, "_make_record", stopping)
     with pytest.raises(KeyboardInterrupt):
         write(dataset)
     unfinished = dataset / "crops" / ".full.unfinished"
@@ -121,25 +121,25 @@ def test_a_stopped_write_goes_on(dataset, monkeypatch, stop_at):
 
 def test_parts_that_were_damaged_meanwhile_are_made_again(dataset, monkeypatch):
     whole = contents(write(dataset, target="whole").folder)
-    original = lib.data.cropping._merge
+    original = lib.data.stores.cropping._merge
 
     def stopping(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lib.data.cropping, "_merge", stopping)
+    monkeypatch.setattr(lib.data.stores.cropping, "_merge", stopping)
     with pytest.raises(KeyboardInterrupt):
         write(dataset)
     unfinished = dataset / "crops" / ".full.unfinished"
     (unfinished / "001.crops").write_bytes(b"short")
     (unfinished / "002.index").write_bytes(b"damaged")
-    monkeypatch.setattr(lib.data.cropping, "_merge", original)
+    monkeypatch.setattr(lib.data.stores.cropping, "_merge", original)
     assert contents(write(dataset).folder) == whole
 
 
 SLOW_WRITE = """
 import sys, time
 from pathlib import Path
-import lib.data.cropping as cropping
+import lib.data.stores.cropping as cropping
 from crop_stores import make_store, settings
 
 encode = cropping.encode_record
@@ -207,7 +207,7 @@ def test_targets_off_the_image_are_left_out(tmp_path):
 @pytest.mark.parametrize("other", ["settings", "annotations"])
 def test_nothing_else_is_overwritten_or_mixed_in(dataset, monkeypatch, other, finished):
     if not finished:
-        monkeypatch.setattr(lib.data.cropping, "_merge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        monkeypatch.setattr(lib.data.stores.cropping, "_merge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             write(dataset)
     else:
@@ -230,7 +230,7 @@ def test_a_folder_with_something_else_is_left_alone(dataset):
 
 
 def test_two_writes_at_once_are_refused(dataset, monkeypatch):
-    original = lib.data.cropping._write
+    original = lib.data.stores.cropping._write
     refused = []
 
     def meanwhile(*arguments) -> None:
@@ -240,7 +240,7 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
             refused.append(error)
         original(*arguments)
 
-    monkeypatch.setattr(lib.data.cropping, "_write", meanwhile)
+    monkeypatch.setattr(lib.data.stores.cropping, "_write", meanwhile)
     assert write(dataset).written and refused
     lock = lock_of(dataset / "crops" / "full")
     lock.touch()  # as of a process that was killed in its last moment
@@ -250,7 +250,7 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
 def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):
     whole = contents(write(dataset, target="whole").folder)
     made = []
-    original = lib.data.cropping.encode_record
+    original = lib.data.stores.cropping.encode_record
 
     def failing(*arguments):
         made.append(None)
@@ -258,7 +258,7 @@ def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(*arguments)
 
-    monkeypatch.setattr(lib.data.cropping, "encode_record", failing)
+    monkeypatch.setattr(lib.data.stores.cropping, "encode_record", failing)
     with pytest.raises(
         ValueError, match="unfinished: cannot write the crop store .No space left on device.; make room"
     ):

@@ -27,11 +27,11 @@ from crop_stores import (
 from miniatures import write_coco
 
 from lib.data.augment import JitterConfig, jitter_box, mirror_box
-from lib.data.columns import open_columns, write_columns
-from lib.data.crops import INDEX, CropSettings, StoredCrop
-from lib.data.images import ImageError, open_image
+from lib.data.decoding.images import ImageError, open_image
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
+from lib.data.stores.columns import open_columns, write_columns
+from lib.data.stores.crops import INDEX, CropSettings, StoredCrop
 from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Window, crop_window, inside
 

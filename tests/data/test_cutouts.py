@@ -18,13 +18,13 @@ from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.batch import Sample
 from lib.data.cutouts import Cutouts, CutoutsConfig, draw_motion
-from lib.data.images import ImageError
-from lib.data.index import SequenceIndex, open_dataset
+from lib.data.decoding.images import ImageError
 from lib.data.loader import build_loader
 from lib.data.masks import MaskFolder
-from lib.data.packing import pack_dataset
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
+from lib.data.stores.index import SequenceIndex, open_dataset
+from lib.data.stores.packing import pack_dataset
 from lib.geometry.crop import CropConfig
 
 TEMPLATE, SEARCH = CropConfig(size=64, factor=2.0), CropConfig(size=128, factor=4.0)

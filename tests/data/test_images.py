@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lib.data import images, libturbojpeg
-from lib.data.images import DECODERS, ImageError, check_decoder, find_decoder, open_image, read_image
+from lib.data.decoding import images, libturbojpeg
+from lib.data.decoding.images import DECODERS, ImageError, check_decoder, find_decoder, open_image, read_image
 from lib.data.pairs import DataConfig
 from lib.data.views import FrameView
 from lib.geometry.crop import Window

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from miniatures import write_coco, write_got10k, write_imagenet_vid, write_lasot, write_trackingnet
 
-from lib.data import index as index_module
-from lib.data.columns import open_columns
 from lib.data.datasets.entry import Dataset, Entry
 from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.index import SequenceIndex, open_dataset
 from lib.data.sampling import Pool, drawable, visible_frames
-from lib.data.source import Source
+from lib.data.stores import index as index_module
+from lib.data.stores.columns import open_columns
+from lib.data.stores.index import SequenceIndex, open_dataset
+from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 
 MINIATURES = {
@@ -59,7 +59,7 @@ def got10k(tmp_path) -> Path:
 @pytest.fixture
 def messages(caplog):
     """``() -> texts`` of what was logged since the last call."""
-    caplog.set_level(logging.INFO, logger="lib.data.index")
+    caplog.set_level(logging.INFO, logger="lib.data.stores.index")
 
     def take() -> str:
         text = "\n".join(record.getMessage() for record in caplog.records)
@@ -448,7 +448,7 @@ def test_an_error_of_the_reader_is_its_own_and_leaves_no_index(tmp_path, got10k,
 
 
 _OPEN = (
-    "import sys; from pathlib import Path; from lib.data.index import open_dataset\n"
+    "import sys; from pathlib import Path; from lib.data.stores.index import open_dataset\n"
     "print(len(open_dataset('got10k', 'full', Path(sys.argv[1]), Path(sys.argv[2]))))"
 )
 

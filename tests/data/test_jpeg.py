@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.data.jpeg import JpegHeader, is_truncated, read_frame, read_header
+from lib.data.decoding.jpeg import JpegHeader, is_truncated, read_frame, read_header
 
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (41, 63, 3), dtype=np.uint8), (5, 5), 2)
 SAMPLING = {

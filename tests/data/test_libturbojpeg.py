@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.data import libturbojpeg
-from lib.data.jpeg import JpegHeader, read_header
+from lib.data.decoding import libturbojpeg
+from lib.data.decoding.jpeg import JpegHeader, read_header
 
 pytestmark = pytest.mark.skipif(
     libturbojpeg.load_library() is None, reason="neither the package turbojpeg nor the system has libturbojpeg 3"
@@ -102,8 +102,8 @@ def test_threads_do_not_disturb_each_other():
 
 MANY = """
 import resource, sys
-from lib.data import libturbojpeg
-from lib.data.jpeg import read_header
+from lib.data.decoding import libturbojpeg
+from lib.data.decoding.jpeg import read_header
 data = open(sys.argv[1], "rb").read()
 for count in (500, 5000):
     for number in range(count):

@@ -23,7 +23,7 @@ from family_tree import family
 from lib.data import loader
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
-from lib.data.images import ImageError
+from lib.data.decoding.images import ImageError
 from lib.data.loader import WorkerError, build_loader, check_shared_memory, collate
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool

@@ -15,7 +15,7 @@ from lib.data.checking import check_dataset_on_disk
 from lib.data.datasets.registry import read_dataset
 from lib.data.mask_checking import check_masks
 from lib.data.masks import MaskFolder
-from lib.data.source import Source
+from lib.data.stores.source import Source
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ import pytest
 
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
-from lib.data.index import SequenceIndex, open_dataset
 from lib.data.loader import build_loader
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.data.simulation import write_simulated_coco, write_simulated_trackingnet
+from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
+from lib.profiling.simulation import write_simulated_coco, write_simulated_trackingnet
 
 pytestmark = [
     pytest.mark.slow,

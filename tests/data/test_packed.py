@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 import torch
 
-from lib.data import packed_store
 from lib.data.augment import JitterConfig
 from lib.data.datasets.registry import find_dataset, read_dataset
-from lib.data.images import ImageError, read_image
-from lib.data.index import open_dataset
+from lib.data.decoding.images import ImageError, read_image
 from lib.data.loader import build_loader
-from lib.data.packed import PackedFile, PackedSource
-from lib.data.packed_store import DATA, MANIFEST, close_store, encode_manifest, find_kind, find_names, open_store
-from lib.data.packing import pack_dataset
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.data.source import Source, open_source
+from lib.data.stores import packed_store
+from lib.data.stores.index import open_dataset
+from lib.data.stores.packed import PackedFile, PackedSource
+from lib.data.stores.packed_store import DATA, MANIFEST, close_store, encode_manifest, find_kind, find_names, open_store
+from lib.data.stores.packing import pack_dataset
+from lib.data.stores.source import Source, open_source
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 
@@ -222,7 +222,7 @@ def test_an_index_is_made_of_it_and_kept_until_it_changes(write, tmp_path, caplo
     cache = tmp_path / "cache"
     first = open_dataset("got10k", "full", store, cache)
     assert first.source.stamps == {"": ((store / DATA).stat().st_size, (store / DATA).stat().st_mtime_ns)}
-    with caplog.at_level(logging.INFO, logger="lib.data.index"):
+    with caplog.at_level(logging.INFO, logger="lib.data.stores.index"):
         again = open_dataset("got10k", "full", store, cache)
         assert "made again" not in caplog.text
     for sequence, expected in zip(again, open_dataset("got10k", "full", root, cache), strict=True):
@@ -370,7 +370,7 @@ def test_lmdbs_of_the_lineage_are_read(tmp_path, caplog):
     files = {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
     store = tmp_path / "got10k_lmdb"
     write_lmdb(store, {key.encode(): data for key, data in files.items()})
-    with caplog.at_level(logging.INFO, logger="lib.data.packed"):
+    with caplog.at_level(logging.INFO, logger="lib.data.stores.packed"):
         sequences = read_dataset("got10k", "full", store)
     assert f"{store}: an LMDB that another program packed; nothing tells whether it is whole" in caplog.messages
     for sequence, expected in zip(sequences, read_dataset("got10k", "full", root), strict=True):

@@ -17,12 +17,12 @@ import miniatures
 import numpy as np
 import pytest
 
-from lib.data import packing
 from lib.data.datasets.entry import Dataset, Entry
 from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.packed_store import DATA, MANIFEST, Manifest, close_store, encode_manifest, open_store, record_key
-from lib.data.packing import pack_dataset, verify_packed
-from lib.data.source import open_source
+from lib.data.stores import packing
+from lib.data.stores.packed_store import DATA, MANIFEST, Manifest, close_store, encode_manifest, open_store, record_key
+from lib.data.stores.packing import pack_dataset, verify_packed
+from lib.data.stores.source import open_source
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 from lib.runtime.locks import lock_of, only_writer
 

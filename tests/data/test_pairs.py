@@ -20,7 +20,7 @@ from lib.config.validation import validate
 from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
 from lib.data.augment import JitterConfig, mirror_box, to_grayscale
 from lib.data.batch import Sample
-from lib.data.images import DECODERS, EncodedImage, ImageError, open_image
+from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, open_image
 from lib.data.pairs import MAX_DAMAGED, MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
 from lib.data.sampling import Pool, draw_frames
 from lib.data.types import Sequence
@@ -474,7 +474,7 @@ def test_scaled_decoding_reads_less_of_large_targets(noise, monkeypatch):
 
 
 def test_a_decoder_without_its_library_is_an_error(noise, monkeypatch):
-    monkeypatch.setattr(lib.data.pairs, "check_decoder", lib.data.images.find_decoder.__wrapped__)
+    monkeypatch.setattr(lib.data.pairs, "check_decoder", lib.data.decoding.images.find_decoder.__wrapped__)
     absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")
     monkeypatch.setitem(DECODERS, "jpeg4py", absent)
     with pytest.raises(ValueError, match="jpeg4py is not installed; pip install jpeg4py"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lib.data.datasets.outlines import pack_outline
-from lib.data.images import ImageError
+from lib.data.decoding.images import ImageError
 from lib.data.pasting import (
     MAX_ENLARGED,
     MAX_HIDDEN,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lib.data.augment import JitterConfig, jitter_box
-from lib.data.reach import Reach, Role
+from lib.data.stores.reach import Reach, Role
 from lib.geometry.crop import CropConfig, crop_window
 
 FAMILIES = {

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lib.data.scene import PATTERNS, SPRITE, Layer, compose, render
+from lib.data.synthetic.scene import PATTERNS, SPRITE, Layer, compose, render
 
 EXACT = 0.03  # masks are pixels: a border may lie half a pixel off
 

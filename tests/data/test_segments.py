@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from crop_stores import natural
 
-from lib.data.images import DECODERS, check_decoder, open_image
-from lib.data.segments import SEGMENT, count_segments, encode_record, pick_segments
+from lib.data.decoding.images import DECODERS, check_decoder, open_image
+from lib.data.stores.segments import SEGMENT, count_segments, encode_record, pick_segments
 
 
 class Rectangle:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.data.source import Source, open_source
+from lib.data.stores.source import Source, open_source
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import lib.data.synthetic as synthetic
+import lib.data.synthetic.writing as synthetic
 from lib.data.datasets.registry import read_dataset
-from lib.data.images import read_image
-from lib.data.scene import PATTERNS, render
-from lib.data.synthetic import write_synthetic
+from lib.data.decoding.images import read_image
+from lib.data.synthetic.scene import PATTERNS, render
+from lib.data.synthetic.writing import write_synthetic
 from lib.runtime.locks import lock_of
 
 TINY = {"train": 2, "val": 1, "frames": 22, "val_frames": 6, "width": 96, "height": 72, "seed": 3}

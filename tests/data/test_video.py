@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from video_files import encode, smooth
 
-from lib.data import video
-from lib.data.video import VideoError, VideoReader, VideoWriter
+from lib.data.decoding import video
+from lib.data.decoding.video import VideoError, VideoReader, VideoWriter
 
 ORANGE = (230, 120, 20)
 
@@ -155,7 +155,7 @@ def test_after_an_error_the_file_is_whole_and_without_a_frame_there_is_none(tmp_
 KILLED = """
 import os, signal, sys
 import numpy as np
-from lib.data.video import VideoWriter
+from lib.data.decoding.video import VideoWriter
 writer = VideoWriter(sys.argv[1], 25)
 for number in range(60):
     writer.write(np.full((48, 64, 3), number, np.uint8))

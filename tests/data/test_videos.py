@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from video_files import encode, smooth
 
-from lib.data import videos
-from lib.data.images import read_image
-from lib.data.videos import unpack_video
+from lib.data.decoding import videos
+from lib.data.decoding.images import read_image
+from lib.data.decoding.videos import unpack_video
 
 
 def write_video(file: Path, count: int = 5) -> list[np.ndarray]:
@@ -100,7 +100,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from lib.data import videos
+from lib.data.decoding import videos
 
 def killed(video, folder):
     (folder / "00000001.jpg").touch()

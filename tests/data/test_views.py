@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lib.data.augment import to_grayscale
-from lib.data.images import ImageError, open_image, read_image
+from lib.data.decoding.images import ImageError, open_image, read_image
 from lib.data.views import FrameView
 from lib.geometry.crop import Window, cut, inside, padding_mask, padding_value
 

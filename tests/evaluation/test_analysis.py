@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from lib.data.datasets.registry import find_dataset
-from lib.evaluation.analysis import (
+from lib.evaluation.metrics.attributes import Attributes
+from lib.evaluation.metrics.bootstrap import Bootstrap, difference_intervals, with_intervals
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.metrics.scoring import MissingResultError
+from lib.evaluation.reports.analysis import (
     as_plain,
     attribute_values,
     choose_protocols,
@@ -19,15 +23,11 @@ from lib.evaluation.analysis import (
     score_names,
     sequence_differences,
 )
-from lib.evaluation.attributes import Attributes
-from lib.evaluation.bootstrap import Bootstrap, difference_intervals, with_intervals
-from lib.evaluation.comparison import Comparison
-from lib.evaluation.figures import write_figures
-from lib.evaluation.layout import attribute_tables, difference_tables, score_tables, sequence_tables
-from lib.evaluation.protocols import PROTOCOLS
-from lib.evaluation.remarks import is_complete, remarks
-from lib.evaluation.scoring import MissingResultError
-from lib.evaluation.tables import FORMATS, Cell, render
+from lib.evaluation.reports.comparison import Comparison
+from lib.evaluation.reports.figures import write_figures
+from lib.evaluation.reports.layout import attribute_tables, difference_tables, score_tables, sequence_tables
+from lib.evaluation.reports.remarks import is_complete, remarks
+from lib.evaluation.reports.tables import FORMATS, Cell, render
 from tests.evaluation.toy_sets import ToyResults, noisy, scored, sequences
 
 VIDEOS = sequences(5)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.evaluation import archives
-from lib.evaluation.archives import ArchiveError, open_archive, read_members, unpack
+from lib.evaluation.results import archives
+from lib.evaluation.results.archives import ArchiveError, open_archive, read_members, unpack
 
 FILES = {"grm/a.txt": b"1,2,3,4\n" * 400, "grm/b.txt": b"", "README.md": "Größe".encode()}
 

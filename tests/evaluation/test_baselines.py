@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.baselines import StaticEngine, foreign_templates
+from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 
 MakeSequence = Callable[..., Sequence]
 

@@ -18,7 +18,7 @@ from lib.evaluation.benchmarks import (
     read_benchmark,
     read_what_is_readable,
 )
-from lib.evaluation.sequence_names import known_names
+from lib.evaluation.results.sequence_names import known_names
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lib.evaluation.bootstrap import (
+from lib.evaluation.metrics.bootstrap import (
     Bootstrap,
     difference_intervals,
     drawn_scores,
@@ -13,9 +13,9 @@ from lib.evaluation.bootstrap import (
     interval,
     with_intervals,
 )
-from lib.evaluation.comparison import Comparison, Entry, Run
-from lib.evaluation.protocols import PROTOCOLS, Curves
-from lib.evaluation.scoring import SequenceScores, SetScores
+from lib.evaluation.metrics.protocols import PROTOCOLS, Curves
+from lib.evaluation.metrics.scoring import SequenceScores, SetScores
+from lib.evaluation.reports.comparison import Comparison, Entry, Run
 from tests.evaluation.toy_sets import noisy, scored, sequences
 
 VIDEOS = sequences(6)

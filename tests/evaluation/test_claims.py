@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.evaluation import claims as module
-from lib.evaluation.claims import STALE_SECONDS, ClaimError, Claims, Holder, find_holder, holding
+from lib.evaluation.running import claims as module
+from lib.evaluation.running.claims import STALE_SECONDS, ClaimError, Claims, Holder, find_holder, holding
 
 
 def forge(folder: Path, name: str = "s1", silent: float = 0, **changes: object) -> Path:

@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import pytest
 
-from lib.evaluation.comparison import CURVES, Entry, Run, Spread, spread
+from lib.evaluation.reports.comparison import CURVES, Entry, Run, Spread, spread
 from tests.evaluation.toy_sets import noisy, scored, sequences
 
 

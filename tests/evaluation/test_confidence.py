@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.analysis import as_plain, compare
-from lib.evaluation.attributes import known_attributes
-from lib.evaluation.comparison import Comparison
-from lib.evaluation.confidence import auroc, best_threshold, frames_of, measure, reliability, with_confidence
-from lib.evaluation.layout import confidence_tables
-from lib.evaluation.raw_results import open_result_set
-from lib.evaluation.tables import render
+from lib.evaluation.metrics.attributes import known_attributes
+from lib.evaluation.metrics.confidence import auroc, best_threshold, frames_of, measure, reliability, with_confidence
+from lib.evaluation.reports.analysis import as_plain, compare
+from lib.evaluation.reports.comparison import Comparison
+from lib.evaluation.reports.layout import confidence_tables
+from lib.evaluation.reports.tables import render
+from lib.evaluation.results.raw_results import open_result_set
 
 FRAMES = 30
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lib.evaluation.overlaps import is_box, overlaps
+from lib.evaluation.metrics.overlaps import is_box, overlaps
 
 
 def test_overlaps_of_whole_pixels_are_counts_of_pixels() -> None:

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-import lib.evaluation.page as page
-from lib.evaluation.comparison import CURVES, Comparison, Entry, Run, spread
-from lib.evaluation.page import BEST, PICTURED, WIDTH, WORST, write_page
-from lib.evaluation.protocols import PROTOCOLS, Annotation
-from lib.evaluation.scoring import annotation_of, score_set
+import lib.evaluation.reports.page as page
+from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
+from lib.evaluation.metrics.scoring import annotation_of, score_set
+from lib.evaluation.reports.comparison import CURVES, Comparison, Entry, Run, spread
+from lib.evaluation.reports.page import BEST, PICTURED, WIDTH, WORST, write_page
 from tests.evaluation.toy_comparison import EVIL, FRAMES, HEIGHT, drifting, toy_comparison
 from tests.evaluation.toy_comparison import WIDTH as IMAGE_WIDTH
 

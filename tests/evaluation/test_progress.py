@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from lib.evaluation import progress as module
-from lib.evaluation.progress import RunProgress
+from lib.evaluation.running import progress as module
+from lib.evaluation.running.progress import RunProgress
 
 
 @pytest.fixture

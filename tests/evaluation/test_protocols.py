@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.evaluation.protocols import (
+from lib.evaluation.metrics.protocols import (
     NORMALISED_51_TORCH,
     OVERLAP_21_TORCH,
     PROTOCOLS,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.protocols import PROTOCOLS, Annotation
+from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "protocols.md").read_text(encoding="utf-8")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.protocols import PROTOCOLS, Annotation, MetricError
-from lib.evaluation.raw_results import ResultSet, find_result_sets, open_result_set
-from lib.evaluation.results import ResultsFolder, Track, open_results
-from lib.evaluation.scoring import MissingResultError, score_set
+from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, MetricError
+from lib.evaluation.metrics.scoring import MissingResultError, score_set
+from lib.evaluation.results.folder import ResultsFolder, Track, open_results
+from lib.evaluation.results.raw_results import ResultSet, find_result_sets, open_result_set
 
 FRAMES = 4
 GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)
@@ -554,7 +554,7 @@ def test_a_link_that_leads_back_is_followed_once(output: Path, tmp_path: Path) -
 def test_a_search_has_an_end_and_says_so(
     output: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("lib.evaluation.result_files.ENTRIES", 8)
+    monkeypatch.setattr("lib.evaluation.results.result_files.ENTRIES", 8)
     with pytest.raises(ValueError, match="TransT"):
         find_result_sets(output, "own", ["TransT"])
     assert "holds too much to look at all of it" in caplog.text

@@ -13,13 +13,13 @@ import pytest
 
 from lib.data.datasets.registry import find_dataset
 from lib.data.types import Sequence
-from lib.evaluation.baselines import StaticEngine
 from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.protocols import PROTOCOLS
-from lib.evaluation.report import score_benchmark, table
-from lib.evaluation.results import ResultsFolder, open_results
-from lib.evaluation.runner import Trial, run_trials
-from lib.evaluation.scoring import annotation_of
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.reports.report import score_benchmark, table
+from lib.evaluation.results.folder import ResultsFolder, open_results
+from lib.evaluation.running.baselines import StaticEngine
+from lib.evaluation.running.runner import Trial, run_trials
 
 LOCAL = [name for name, entry in BENCHMARKS.items() if not entry.server]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.evaluation import result_files
-from lib.evaluation.result_files import Folder, find_sets, folder_label, producer_of
+from lib.evaluation.results import result_files
+from lib.evaluation.results.result_files import Folder, find_sets, folder_label, producer_of
 
 
 class Names:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
+from lib.evaluation.results.folder import ResultsError, ResultsFolder, open_results, read_rows
 from lib.inference.tracks import Track
 from lib.runtime.checkpoint import checksum_of
 

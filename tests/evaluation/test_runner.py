@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation import runner as module
-from lib.evaluation.baselines import StaticEngine
-from lib.evaluation.claims import ClaimError, Claims
-from lib.evaluation.results import ResultsError, ResultsFolder, open_results, read_rows
-from lib.evaluation.runner import Trial, run_trials
-from lib.evaluation.summary import RunSummary
+from lib.evaluation.results.folder import ResultsError, ResultsFolder, open_results, read_rows
+from lib.evaluation.running import runner as module
+from lib.evaluation.running.baselines import StaticEngine
+from lib.evaluation.running.claims import ClaimError, Claims
+from lib.evaluation.running.runner import Trial, run_trials
+from lib.evaluation.running.summary import RunSummary
 from tests.evaluation.test_claims import forge
 from tests.evaluation.toy_trackers import ToyEngine
 

@@ -11,8 +11,8 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.protocols import PROTOCOLS, Annotation
-from lib.evaluation.scoring import MissingResultError, annotation_of, score_set
+from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
+from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
 from tests.evaluation.toy_sets import noisy, scored, sequence, sequences
 
 NAMES = tuple(PROTOCOLS)

@@ -7,7 +7,7 @@ import pytest
 from lib.data.datasets.otb import list_otb
 from lib.data.datasets.uav import _uav20l
 from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.sequence_names import SPELLINGS, known_names, sequence_name, shares_name
+from lib.evaluation.results.sequence_names import SPELLINGS, known_names, sequence_name, shares_name
 
 LENGTHS = {
     "lasot": 280, "lasot_extension_subset": 150, "got10k_val": 180, "got10k_test": 180, "trackingnet": 511, "otb": 100,

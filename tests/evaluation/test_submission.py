@@ -14,15 +14,15 @@ import pytest
 from miniatures import moving_boxes, write_got10k, write_trackingnet
 
 from lib.config.paths import Paths
-from lib.evaluation.raw_results import open_result_set
-from lib.evaluation.submission import (
+from lib.evaluation.results.raw_results import open_result_set
+from lib.evaluation.results.submission import (
     check_submission,
     expected_sequences,
     find_results,
     make_submission,
     official_names,
 )
-from lib.evaluation.submission_check import Check, Expected, check_files
+from lib.evaluation.results.submission_check import Check, Expected, check_files
 
 LENGTHS = {"GOT-10k_Test_000001": 3, "GOT-10k_Test_000002": 4}
 FIRST, SECOND = LENGTHS

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from lib.evaluation.tables import FORMATS, Cell, Column, Row, Table, percent, render
+from lib.evaluation.reports.tables import FORMATS, Cell, Column, Row, Table, percent, render
 
 TABLE = Table(
     "scores",

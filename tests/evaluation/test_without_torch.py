@@ -23,7 +23,7 @@ def without_torch(program: str, *words: str) -> subprocess.CompletedProcess[str]
 
 
 def test_every_module_of_this_package_is_imported_and_so_is_testing() -> None:
-    ended = without_torch(f"import {', '.join(MODULES)}, lib.experiment.testing, lib.inference.tracker")
+    ended = without_torch(f"import {', '.join(MODULES)}, lib.programs.testing, lib.inference.tracker")
     assert ended.returncode == 0, ended.stderr
 
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.comparison import Comparison, Entry, Run
-from lib.evaluation.protocols import Annotation
-from lib.evaluation.scoring import MissingResultError, annotation_of, score_set
+from lib.evaluation.metrics.protocols import Annotation
+from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
+from lib.evaluation.reports.comparison import Comparison, Entry, Run
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 64
 EVIL = "</script><img src=x onerror=\"document.title='broken'\"><!--"

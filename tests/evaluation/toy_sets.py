@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.protocols import PROTOCOLS, Annotation
-from lib.evaluation.scoring import Boxes, SetScores, annotation_of, score_set
+from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
+from lib.evaluation.metrics.scoring import Boxes, SetScores, annotation_of, score_set
 
 
 def sequence(name: str, frames: int = 30, seed: int = 0, dataset: str = "toy", covered: bool = True) -> Sequence:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.images import read_image
+from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
-from lib.evaluation.runner import run_trials
+from lib.evaluation.running.runner import run_trials
 from lib.inference.engine import Outcome, Take
 from lib.inference.tracks import Track, failure_of
 from lib.runtime.program import program

@@ -15,11 +15,11 @@ from toy_experiment import write_experiment
 from lib.config.paths import Paths
 from lib.experiment.build import build_model, build_network, build_trainer, load_experiment, trained_model
 from lib.experiment.config import ExperimentConfig
-from lib.experiment.converting import convert_checkpoint
-from lib.experiment.trained import evaluate_checkpoints
 from lib.models.adapters import frozen_by_family
 from lib.models.initial import load_initial
 from lib.models.registry import FAMILIES
+from lib.programs.converting import convert_checkpoint
+from lib.programs.trained import evaluate_checkpoints
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
 from lib.runtime.process import Process
 from lib.training.trainer import Trainer

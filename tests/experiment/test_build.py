@@ -17,7 +17,7 @@ from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.data.images import DECODERS, find_decoder
+from lib.data.decoding.images import DECODERS, find_decoder
 from lib.experiment.build import (
     build_actor,
     build_model,

@@ -8,8 +8,8 @@ from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
 from lib.data.augment import JitterConfig
-from lib.data.cropping import write_crops
-from lib.data.reach import Role
+from lib.data.stores.cropping import write_crops
+from lib.data.stores.reach import Role
 from lib.experiment.build import build_pairs, crop_settings, load_experiment
 from lib.experiment.config import ExperimentConfig
 

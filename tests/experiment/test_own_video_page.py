@@ -9,7 +9,7 @@ import pytest
 from eager_networks import network_of
 from families import fresh, tiny
 
-from lib.data.video import VideoReader
+from lib.data.decoding.video import VideoReader
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def block(page: str) -> str:
 def test_the_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     experiment = tiny("grm", None)
     network = network_of(fresh(experiment), experiment.template, experiment.search, experiment.test.tracker)
-    monkeypatch.setattr("lib.experiment.tracking.open_tracking_network", lambda: network)
+    monkeypatch.setattr("lib.programs.tracking.open_tracking_network", lambda: network)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "clip.mp4").symlink_to(ROOT / "docs" / "clip.mp4")
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lib.data.scene import PATTERNS, render
+from lib.data.synthetic.scene import PATTERNS, render
 from lib.experiment.build import build_tracker
 from lib.export import exported as module
 from lib.export.exported import ExportedNetwork, check_openvino_precision, open_network

@@ -9,7 +9,7 @@ import pytest
 import torch
 from families import TWINS, fresh, tiny
 
-from lib.data.images import read_image
+from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.inference.eager import TorchNetwork

@@ -15,8 +15,8 @@ from families import FAMILIES_AND_HEADS, TWINS, fresh, tiny
 from lib.config.paths import Paths
 from lib.experiment.build import build_actor, build_trainer
 from lib.experiment.config import ExperimentConfig
-from lib.experiment.speed.training import make_group
 from lib.models.layers.relation import published_attention
+from lib.profiling.training import make_group
 from lib.runtime.launch import launch
 from lib.runtime.process import Process
 from lib.training.actor import Actor

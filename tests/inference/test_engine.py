@@ -13,7 +13,7 @@ import pytest
 from eager_networks import network_of
 from families import FAMILIES_AND_HEADS, TWINS, fresh, tiny
 
-from lib.data.images import read_image
+from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.inference.eager import TorchNetwork

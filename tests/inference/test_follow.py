@@ -11,9 +11,9 @@ import pytest
 from eager_networks import network_of
 from families import TWINS, fresh, tiny
 
-from lib.data.images import read_image
+from lib.data.decoding.images import read_image
+from lib.data.decoding.video import Frame
 from lib.data.types import Sequence
-from lib.data.video import Frame
 from lib.evaluation.benchmarks import read_benchmark
 from lib.inference.eager import TorchNetwork
 from lib.inference.follow import TargetSpec, follow

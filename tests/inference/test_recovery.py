@@ -12,9 +12,9 @@ from correlation import CorrelationNetwork
 from departures import depart
 
 from lib.config.schema import ConfigError
-from lib.data.images import read_image
+from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
-from lib.evaluation.overlaps import is_box, overlaps
+from lib.evaluation.metrics.overlaps import is_box, overlaps
 from lib.experiment.build import load_experiment
 from lib.inference.engine import Engine
 from lib.inference.follow import TargetSpec, follow

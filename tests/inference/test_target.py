@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.data import images
-from lib.data.images import open_image, read_image
+from lib.data.decoding import images
+from lib.data.decoding.images import open_image, read_image
 from lib.geometry.crop import CropConfig, box_from_crop, crop_window, cut
 from lib.inference.settings import TrackerConfig, TrackSettings
 from lib.inference.target import Target, begin, look, place

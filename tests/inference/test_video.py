@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from video_files import encode, smooth
 
-from lib.data.images import ImageError
-from lib.data.video import VideoError, VideoReader
+from lib.data.decoding.images import ImageError
+from lib.data.decoding.video import VideoError, VideoReader
 from lib.inference import video
 from lib.inference.video import Behind, FolderReader, LiveReader, ahead, open_video
 
@@ -172,7 +172,7 @@ def test_a_camera_that_cannot_be_opened_is_one_line(code: int, remedy: str, monk
     def refuse(name: str, **_options: object) -> None:
         av.error.err_check(-code, name)
 
-    monkeypatch.setattr("lib.data.video.av.open", refuse)
+    monkeypatch.setattr("lib.data.decoding.video.av.open", refuse)
     monkeypatch.setattr(video.sys, "platform", "linux")
     with pytest.raises(VideoError, match=f"^camera 7: .*; {remedy}$") as caught:
         open_video("7")

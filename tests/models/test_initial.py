@@ -67,6 +67,7 @@ class Holder(TrackingModel):
 
 Family(FamilyConfig, Holder)
 
+
 def holder(style: str = "timm", **changes) -> Holder:
     torch.manual_seed(1)
     return Holder(Plain(ViTConfig(style=style, **(SIZES | changes))))

@@ -110,8 +110,8 @@ def test_no_other_module_starts_processes():
         "runtime/children.py",
         "runtime/launch.py",
         "data/loader.py",  # torch's workers
-        "data/profiling.py",
-        "experiment/speed/plans.py",  # pytest, which make gpu waits for
+        "profiling/samples.py",
+        "profiling/plans.py",  # pytest, which make gpu waits for
     }
     found = set()
     for path in (ROOT / "lib").rglob("*.py"):

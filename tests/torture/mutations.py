@@ -24,10 +24,10 @@ from torture.content import digest
 from torture.table import Table
 from toy_experiment import write_experiment
 
-from lib.data.index import open_dataset
-from lib.data.packed_store import check_batch, close_store, inspect_store
-from lib.data.packing import pack_dataset
-from lib.evaluation.results import ResultsFolder, open_results
+from lib.data.stores.index import open_dataset
+from lib.data.stores.packed_store import check_batch, close_store, inspect_store
+from lib.data.stores.packing import pack_dataset
+from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment
 from lib.experiment.config import to_tree
 from lib.inference.tracks import Track
@@ -267,7 +267,7 @@ def lmdb_regions(file: Path) -> Regions:
 
 
 def column_regions(file: Path) -> Regions:
-    """The bytes of a file of columns (lib.data.columns)."""
+    """The bytes of a file of columns (lib.data.stores.columns)."""
     size = file.stat().st_size
     header = 20 + struct.unpack_from("<I", file.read_bytes(), 12)[0]
     return {"start": [range(20)], "header": [range(20, header)], "arrays": [range(header, size)]}

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.evaluation.protocols import PROTOCOLS
-from lib.evaluation.results import Track, open_results
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.results.folder import Track, open_results
 
 PROGRAM = "analysis_results.py"
 NAMES = ("GOT-10k_Val_000001", "GOT-10k_Val_000002")

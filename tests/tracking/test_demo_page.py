@@ -11,7 +11,7 @@ import pytest
 from browser import Browser, missing_browser, open_browser
 from toy_demo import HEIGHT, WIDTH, Running, write_clip
 
-from lib.data.video import VideoReader
+from lib.data.decoding.video import VideoReader
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing_browser()), reason=missing_browser() or "there is one")]
 EVIL = "<img src=x onerror=document.title='run'>"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.data.scene import PATTERNS, render
+from lib.data.synthetic.scene import PATTERNS, render
 from lib.experiment.build import build_model, build_network, build_tracker, load_experiment
 from lib.export.record import read_record
 from lib.inference.tracker import Tracker

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from lib.experiment.speed.plans import PLANS
+from lib.profiling.plans import PLANS
 
 
 def test_without_a_gpu_there_is_nothing_to_measure(call, monkeypatch):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lib.data.images import DECODERS
+from lib.data.decoding.images import DECODERS
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ import pytest
 
 from lib.experiment.build import build_model
 from lib.experiment.config import load_config
-from lib.experiment.costs import experiment_names
 from lib.models.registry import FAMILIES
+from lib.profiling.costs import experiment_names
 
 TWINS = [name for name in experiment_names() if name.endswith("_tiny")]
 QUICK = ["--frames", 2, "--warmup", 1, "--threads", 1, "--device", "cpu"]

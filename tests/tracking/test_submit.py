@@ -11,8 +11,8 @@ import pytest
 from miniatures import moving_boxes, write_boxes, write_got10k
 
 from lib.evaluation.benchmarks import read_benchmark
-from lib.evaluation.results import Track, open_results
-from lib.evaluation.submission import official_names
+from lib.evaluation.results.folder import Track, open_results
+from lib.evaluation.results.submission import official_names
 
 GOT10K, LENGTH = "got10k_test", 3
 LABEL = "epoch_0300"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from toy_experiment import write_experiment
 
-from lib.evaluation.claims import Claims
-from lib.evaluation.results import ResultsFolder
+from lib.evaluation.results.folder import ResultsFolder
+from lib.evaluation.running.claims import Claims
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.inference.recovery import PATIENCE

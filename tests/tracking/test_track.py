@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from video_files import encode, smooth
 
-from lib.data.video import VideoReader
+from lib.data.decoding.video import VideoReader
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
 from lib.runtime.checkpoint import save_checkpoint

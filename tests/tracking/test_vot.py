@@ -16,7 +16,7 @@ import pytest
 from miniatures import moving_boxes, write_frames
 from toy_experiment import write_experiment
 
-from lib.data.images import read_image
+from lib.data.decoding.images import read_image
 from lib.experiment.build import build_model, build_tracker, load_experiment
 from lib.experiment.config import to_tree
 from lib.runtime.checkpoint import save_checkpoint

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.data.images import ImageError
-from lib.data.video import VideoReader
+from lib.data.decoding.images import ImageError
+from lib.data.decoding.video import VideoReader
 from lib.visualization.boxes import COLOURS
 from lib.visualization.video import LEAST_WIDTH, overlay, write_overlay, write_video
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lib.data.datasets.order import is_image, order_frames, shorten
 from lib.data.datasets.texts import parse_rows, parse_values
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, NumberedNames
 
 LISTS = "lists"

@@ -7,7 +7,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import has_area, numbered_frames, package_list, read_flags, read_numbers
 from lib.data.datasets.entry import Entry, check_split
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 SPLITS = ("test",)

@@ -13,7 +13,7 @@ import numpy as np
 from lib.data.datasets.annotations import find_folder, has_area
 from lib.data.datasets.entry import Entry, check_split
 from lib.data.datasets.outlines import pack_outline
-from lib.data.source import Location, Source
+from lib.data.stores.source import Location, Source
 from lib.data.types import FrameFiles, Sequence
 from lib.runtime.json_text import parse_json
 

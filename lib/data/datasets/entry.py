@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 

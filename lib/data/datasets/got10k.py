@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.data.datasets.annotations import UNPACK, has_area, list_frames, package_list, read_names, read_numbers
 from lib.data.datasets.entry import Entry, check_split
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 FOLDERS = {"official_val": "val", "test": "test"}

@@ -14,7 +14,7 @@ import numpy as np
 from lib.data.datasets.annotations import find_folder, has_area, numbered_frames, stem
 from lib.data.datasets.entry import Entry, check_split
 from lib.data.datasets.texts import parse_number
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)

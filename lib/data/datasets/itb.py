@@ -8,7 +8,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import has_area, list_frames, read_numbers
 from lib.data.datasets.entry import Entry, check_split
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 SPLITS = ("test",)

@@ -19,7 +19,7 @@ from lib.data.datasets.annotations import (
 )
 from lib.data.datasets.entry import Entry, check_split
 from lib.data.datasets.texts import is_cut, line_error, parse_number, text_lines
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 SPLITS = ("nfs30",)

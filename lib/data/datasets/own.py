@@ -11,9 +11,9 @@ from typing import NamedTuple
 from lib.data.datasets.annotations import has_area, read_numbers, stem
 from lib.data.datasets.entry import Entry
 from lib.data.datasets.order import IMAGE_SUFFIXES, LostFrameError, is_image, natural_order, order_frames
-from lib.data.source import Source
+from lib.data.decoding.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
+from lib.data.stores.source import Source
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
-from lib.data.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
 
 ALL = "all"
 BOXES = "groundtruth.txt"
@@ -37,7 +37,7 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
     folder or video, in split ``all`` with the folder around that before it (``train_car``). A line of boxes is x,y,w,h
     in pixels with commas, tabs or blanks; a target that cannot be seen has NaN, or no width. One line is the first
     frame's, for testing; to train, each frame needs one. Videos are unpacked into ``source.cache``, see
-    ``lib.data.videos``. Raises ``ValueError`` naming the file or folder.
+    ``lib.data.decoding.videos``. Raises ``ValueError`` naming the file or folder.
     """
     top = "" if split == ALL else split
     if top and not (top in source.names() and source.is_folder(top)):

@@ -36,7 +36,7 @@ from lib.data.datasets.trackingnet import list_trackingnet
 from lib.data.datasets.uav import SPLITS as UAV_SPLITS
 from lib.data.datasets.uav import list_uav
 from lib.data.datasets.vot import list_vot
-from lib.data.source import open_source
+from lib.data.stores.source import open_source
 from lib.data.types import Sequence
 
 DATASETS: dict[str, Dataset] = {
@@ -96,7 +96,7 @@ def find_dataset(name: str) -> Dataset:
 def read_dataset(name: str, split: str, root: Path, cache: Path | None = None) -> list[Sequence]:
     """The sequences of a split of the dataset whose files lie in ``root``, read from its texts, without an index.
 
-    ``ValueError`` for what cannot be read. Programs go through ``lib.data.index.open_dataset``. For ``cache`` see
-    ``lib.data.source.Source``.
+    ``ValueError`` for what cannot be read. Programs go through ``lib.data.stores.index.open_dataset``.
+    ``cache``: as of ``lib.data.stores.source.Source``.
     """
     return [entry.read() for entry in find_dataset(name).entries(open_source(root, cache), split)]

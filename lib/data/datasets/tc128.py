@@ -10,7 +10,7 @@ import numpy as np
 
 from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_table, read_numbers
 from lib.data.datasets.entry import Entry, check_split
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 SPLITS = ("tc128", "ce")

@@ -9,7 +9,7 @@ from functools import partial
 from lib.data.datasets.annotations import has_area, package_list, read_numbers
 from lib.data.datasets.entry import Entry, check_split
 from lib.data.datasets.order import LostFrameError, is_image, order_frames
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 
 SPLITS = ("test", "train")

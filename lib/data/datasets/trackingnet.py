@@ -9,7 +9,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import has_area, list_frames, numbered_frames, package_list, read_numbers, stem
 from lib.data.datasets.entry import Entry
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from lib.data.datasets.annotations import (
     read_numbers,
 )
 from lib.data.datasets.entry import Entry, check_split
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 SPLITS = ("uav123", "uav20l")

@@ -18,7 +18,7 @@ from lib.data.datasets.entry import Entry, check_split
 from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.regions import UNKNOWN, region_box
 from lib.data.datasets.texts import is_cut, line_error, parse_values, text_lines
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, Sequence
 
 CHANNELS = ("color", "depth", "ir")

@@ -14,7 +14,7 @@ from lib.data.datasets.annotations import (
     read_numbers,
     stem,
 )
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import NumberedNames
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from miniatures import write_boxes, write_frames
 from one_sequence import names_of, read_one, refused
 
-from lib.data.images import read_image
+from lib.data.decoding.images import read_image
 
 NAME = "air_show"
 

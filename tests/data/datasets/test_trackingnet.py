@@ -12,7 +12,7 @@ from miniatures import moving_boxes, write_trackingnet
 from lib.data.datasets import trackingnet
 from lib.data.datasets.annotations import package_list
 from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.source import Source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 

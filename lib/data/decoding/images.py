@@ -1,0 +1,267 @@
+"""Reading one image: the bytes once, then the pixels that are needed, by the decoder that is asked for."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import struct
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from lib.data.decoding import libturbojpeg
+from lib.data.decoding.jpeg import START, JpegHeader, is_truncated, read_frame, read_header
+from lib.data.decoding.libturbojpeg import Region
+
+if TYPE_CHECKING:
+    from lib.data.stores.source import Location
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+# By Pillow's names: what OpenCV reads beside JPEG and PNG, whatever the file's suffix is.
+_FORMATS = ("BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "SUN")
+# What an image may have: its three colours take 400 MB, and a frame of an 8K video has a quarter of it.
+MAX_PIXELS = 2**27
+SHRINKS = {
+    1: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+class ImageError(ValueError):
+    """An image file that is missing, damaged or no image; the message names it in one line."""
+
+
+class EncodedImage:
+    """An image file's bytes, decoded where and when pixels are asked for. Made by ``open_image``, or by who knows the
+    bytes to be a plain JPEG and its ``header``; ``location`` is for messages, ``decoder`` one of ``DECODERS``.
+
+    Whatever the decoder, the same files are damaged and the pixels are the same: all of them are libjpeg-turbo for a
+    plain JPEG, and what a decoder does not take or warns of (PNG, four colours, turned by EXIF, scratched) is OpenCV's.
+    """
+
+    def __init__(self, location: object, data: bytes, decoder: str, header: JpegHeader | None) -> None:
+        self._location, self._data, self._header = location, data, header
+        self._decoder = DECODERS[decoder]
+        self._whole: dict[int, np.ndarray] = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels; of a plain JPEG without decoding. Raises ``ImageError``."""
+        return self._judged(1).shape[:2] if self._header is None else (self._header.height, self._header.width)
+
+    def pixels(self, region: Region | None = None, shrink: int = 1) -> np.ndarray:
+        """uint8 RGB ``[h, w, 3]`` of ``region``: (left, top, right, bottom) in pixels, ends exclusive; all by default.
+
+        ``shrink`` 2, 4 or 8 gives the picture at that part of its size, rounded up, for less work: a pixel is about the
+        mean of ``shrink x shrink`` ones. A crop resized from there differs from one resized from the whole by 4, 8 and
+        12 grey levels on average (photographs of COCO and GOT-10k), since the latter passes over pixels. ``region`` is
+        still in pixels of the whole; its left and top must be multiples of ``shrink``, its right and bottom are rounded
+        up to one.
+
+        The result may be a part of a larger array that other calls get too: not to be written into. Raises
+        ``ImageError``.
+        """
+        height, width = self._size(shrink)
+        left, top, right, bottom = region or (0, 0, *reversed(self.shape))
+        assert left % shrink == top % shrink == 0, (region, shrink)
+        left, top, right, bottom = left // shrink, top // shrink, -(-right // shrink), -(-bottom // shrink)
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height, (region, self.shape)
+        if shrink not in self._whole and self._header is not None and self._decoder.decode_region is not None:
+            part = self._decoder.decode_region(self._data, self._header, (left, top, right, bottom), shrink)
+            if part is not None:
+                return part
+        return self._decoded(shrink)[top:bottom, left:right]
+
+    def _size(self, shrink: int) -> tuple[int, int]:
+        height, width = self.shape
+        return -(-height // shrink), -(-width // shrink)
+
+    def _decoded(self, shrink: int) -> np.ndarray:
+        """The whole picture; kept, since a decoder that knows no regions is asked again for another."""
+        if shrink not in self._whole:
+            pixels = None
+            if self._header is not None and self._decoder.decode is not None:
+                pixels = self._decoder.decode(self._data, self._header, shrink)
+            self._whole[shrink] = self._judged(shrink) if pixels is None else pixels
+        return self._whole[shrink]
+
+    def _judged(self, shrink: int) -> np.ndarray:
+        """The whole picture as OpenCV sees it; what it refuses is damaged."""
+        if shrink in self._whole:
+            return self._whole[shrink]
+        if self._header is None and shrink > 1:
+            return _mean_of_squares(self._judged(1), shrink)
+        try:
+            image = cv2.imdecode(np.frombuffer(self._data, np.uint8), SHRINKS[shrink]) if self._data else None
+        except cv2.error:  # too large, by its header
+            image = None
+        if image is None or (self._header is not None and image.shape[:2] != self._size(shrink)):
+            raise ImageError(f"{self._location}: no image, or a damaged one; copy or unpack it again")
+        if image.dtype != np.uint8:
+            raise _too_deep(self._location, 8 * image.itemsize)
+        self._whole[shrink] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        return self._whole[shrink]
+
+
+def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
+    """Reads the file, and decodes nothing yet. ``decoder`` is one of ``DECODERS`` or ``auto``: the fastest there is.
+
+    Raises ``ImageError`` for a file that cannot be read, for one of more than ``MAX_PIXELS``, for a JPEG of more than 8
+    bits, and for one that ends before its end mark: some versions of OpenCV decode it and leave the rest grey. Raises
+    ``ValueError`` as ``check_decoder`` does.
+    """
+    name = find_decoder(decoder)
+    try:
+        data = location.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{location}: cannot read the image ({error.strerror or error})") from error
+    if data.startswith(START) and is_truncated(data):
+        raise ImageError(f"{location}: the image is truncated; copy or unpack it again")
+    header = read_header(data)
+    bits, pixels = (8, header.height * header.width) if header else _describe(data)
+    if pixels > MAX_PIXELS:
+        raise ImageError(
+            f"{location}: its header states more than {MAX_PIXELS} pixels, the most that are read; make it smaller, or "
+            "copy it again"
+        )
+    if bits > 8:
+        raise _too_deep(location, bits)
+    return EncodedImage(location, data, name, header)
+
+
+def _describe(data: bytes) -> tuple[int, int | float]:
+    """Bits of a value (8 where only decoding shows more) and number of pixels by an image's header, 0 pixels where none
+    can be read."""
+    if data.startswith(START):
+        bits, height, width = read_frame(data) or (8, 0, 0)
+        return bits, height * width
+    if data.startswith(_PNG) and len(data) > 24:
+        width, height, bits = struct.unpack_from(">IIB", data, len(_PNG) + 8)
+        return bits, height * width
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return 8, image.height * image.width
+    except Image.DecompressionBombError:
+        return 8, math.inf
+    except Exception:  # Pillow has many for damage; OpenCV judges it
+        return 8, 0
+
+
+def _too_deep(location: object, bits: int) -> ImageError:
+    return ImageError(
+        f"{location}: has {bits} bits a value, and 8 are read; convert all frames of the sequence by one scale, such "
+        "as 255 / the largest value in it"
+    )
+
+
+def read_image(location: Location) -> np.ndarray:
+    """The image as uint8 RGB ``[H, W, 3]``, contiguous, turned as its EXIF data say; grey becomes RGB.
+
+    Raises ``ImageError``, for a truncated file too; see ``open_image``.
+    """
+    return np.ascontiguousarray(open_image(location).pixels())
+
+
+def check_decoder(name: str) -> None:
+    """``ValueError`` in one line, with the remedy, for a decoder that is unknown or whose library is missing."""
+    find_decoder(name)
+
+
+@functools.cache
+def find_decoder(name: str) -> str:
+    """The name of the decoder that ``name`` means on this machine; ``auto`` means the fastest whose library is there.
+
+    Raises ``ValueError`` as ``check_decoder`` does.
+    """
+    if name == "auto":
+        return next(known for known, decoder in DECODERS.items() if decoder.in_auto and decoder.missing() is None)
+    if name not in DECODERS:
+        raise ValueError(f"decoder {name!r} is unknown; choose auto, {', '.join(DECODERS)}")
+    missing = DECODERS[name].missing()
+    if missing is not None:
+        raise ValueError(f"decoder {name!r}: {missing}, or use the decoder auto")
+    return name
+
+
+def _mean_of_squares(image: np.ndarray, side: int) -> np.ndarray:
+    """Each pixel the mean of ``side x side`` ones; the last of a row and column are repeated where some are missing."""
+    height, width = image.shape[:2]
+    image = cv2.copyMakeBorder(image, 0, -height % side, 0, -width % side, cv2.BORDER_REPLICATE)
+    return cv2.resize(image, (image.shape[1] // side, image.shape[0] // side), interpolation=cv2.INTER_AREA)
+
+
+def _decode_simplejpeg(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray | None:
+    import simplejpeg  # where it is asked for: it need not be installed
+
+    height, width = -(-header.height // shrink), -(-header.width // shrink)
+    try:
+        # The library takes the smallest of its scales that leaves so much.
+        pixels = simplejpeg.decode_jpeg(data, min_height=height, min_width=width)
+    except ValueError:
+        return None
+    return pixels if pixels.shape == (height, width, 3) else None
+
+
+def _decode_jpeg4py(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray | None:
+    import jpeg4py  # where it is asked for: it need not be installed
+
+    pixels = np.empty((-(-header.height // shrink), -(-header.width // shrink), 3), np.uint8)
+    picture = jpeg4py.JPEG(np.frombuffer(data, np.uint8))
+    try:
+        # The library takes the largest of its scales that fits in there.
+        return picture.decode(pixels)
+    except jpeg4py.JPEGRuntimeError:
+        return None
+    finally:
+        # The module would keep it for the next picture, and lend this one's tables to one that lacks them.
+        if picture.decompressor is not None:
+            picture.decompressor.release()
+            picture.decompressor = None
+
+
+def _missing_turbojpeg() -> str | None:
+    if libturbojpeg.load_library() is not None:
+        return None
+    return "there is no libturbojpeg of version 3; pip install turbojpeg"
+
+
+def _missing_simplejpeg() -> str | None:
+    return None if find_spec("simplejpeg") is not None else "simplejpeg is not installed; pip install simplejpeg"
+
+
+def _missing_jpeg4py() -> str | None:
+    if find_spec("jpeg4py") is None:
+        return "jpeg4py is not installed; pip install jpeg4py"
+    import jpeg4py  # where it is asked for: it need not be installed
+
+    try:
+        jpeg4py.initialize()
+    except OSError:
+        return "jpeg4py finds no libturbojpeg; apt install libturbojpeg0 (Ubuntu: libturbojpeg)"
+    return None
+
+
+class _Decoder(NamedTuple):
+    """``missing`` says what there is to install, or None. The others take a plain JPEG's bytes, its header and how far
+    it shrinks, ``decode_region`` a region in pixels of the shrunk picture, and answer None if OpenCV must judge."""
+
+    missing: Callable[[], str | None]
+    in_auto: bool
+    decode: Callable[[bytes, JpegHeader, int], np.ndarray | None] | None = None
+    decode_region: Callable[[bytes, JpegHeader, Region, int], np.ndarray | None] | None = None
+
+
+# Fastest first, for ``auto``. jpeg4py is there for those who have it: it does what simplejpeg does.
+DECODERS = {
+    "turbojpeg": _Decoder(_missing_turbojpeg, True, decode_region=libturbojpeg.decode),
+    "simplejpeg": _Decoder(_missing_simplejpeg, True, decode=_decode_simplejpeg),
+    "jpeg4py": _Decoder(_missing_jpeg4py, False, decode=_decode_jpeg4py),
+    "opencv": _Decoder(lambda: None, True),
+}

@@ -1,0 +1,108 @@
+"""libjpeg-turbo 3 by its C interface (turbojpeg.h): the one decoder that reads a region of a JPEG without the rest."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from ctypes.util import find_library
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from lib.data.decoding.jpeg import JpegHeader
+
+# turbojpeg.h of version 3: TJINIT_DECOMPRESS, TJPARAM_JPEGWIDTH, TJPARAM_JPEGHEIGHT, TJPF_RGB.
+_DECOMPRESS, _WIDTH, _HEIGHT, _RGB = 1, 5, 6, 0
+
+
+Region = tuple[int, int, int, int]
+
+
+class _Region(ctypes.Structure):
+    """``tjregion``; all zeros is the whole picture."""
+
+    _fields_ = [(name, ctypes.c_int) for name in ("x", "y", "w", "h")]
+
+
+class _Scale(ctypes.Structure):
+    """``tjscalingfactor``."""
+
+    _fields_ = [(name, ctypes.c_int) for name in ("num", "denom")]
+
+
+_SIGNATURES = {
+    "tj3Init": (ctypes.c_void_p, [ctypes.c_int]),
+    "tj3Destroy": (None, [ctypes.c_void_p]),
+    "tj3DecompressHeader": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
+    "tj3Get": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
+    "tj3SetScalingFactor": (ctypes.c_int, [ctypes.c_void_p, _Scale]),
+    "tj3SetCroppingRegion": (ctypes.c_int, [ctypes.c_void_p, _Region]),
+    "tj3Decompress8": (
+        ctypes.c_int,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int, ctypes.c_int],
+    ),
+}
+
+
+@functools.cache
+def load_library() -> ctypes.CDLL | None:
+    """The library that the Python package ``turbojpeg`` brings along, or the system's; None if there is none of version
+    3. The package's own functions decode whole pictures only."""
+    package = find_spec("turbojpeg")
+    folder = Path(package.origin).parent / "turbojpeg.libs" if package and package.origin else None
+    bundled = sorted(str(path) for path in folder.glob("libturbojpeg*.so*")) if folder else []
+    for name in (*bundled, find_library("turbojpeg")):
+        try:
+            library = ctypes.CDLL(name) if name else None
+        except OSError:
+            continue  # of another system, or damaged: as good as none
+        if library is not None and hasattr(library, "tj3SetCroppingRegion"):
+            for function, (result, arguments) in _SIGNATURES.items():
+                getattr(library, function).restype = result
+                getattr(library, function).argtypes = arguments
+            return library
+    return None
+
+
+def decode(data: bytes, header: JpegHeader, region: Region | None, shrink: int) -> np.ndarray | None:
+    """Pixels uint8 RGB ``[h, w, 3]`` of a plain JPEG, or None if the library refuses it or warns of damage.
+
+    The picture is decoded at ``1 / shrink`` of its size, rounded up (1, 2, 4, 8: by the cosine transform); ``region``
+    is (left, top, right, bottom) in pixels of that smaller picture, None the whole. Equal to the same part of the
+    picture decoded whole. What lies below the region need not be read, so damage there may pass.
+    """
+    library = load_library()
+    # A handle that has seen another picture would lend its tables to one that lacks them; a new one takes 1 us.
+    handle = library.tj3Init(_DECOMPRESS)
+    if not handle:
+        raise MemoryError("libturbojpeg: no memory for a decompressor")
+    try:
+        return _decode(library, handle, data, header, region, shrink)
+    finally:
+        library.tj3Destroy(handle)
+
+
+def _decode(
+    library: ctypes.CDLL, handle: int, data: bytes, header: JpegHeader, region: Region | None, shrink: int
+) -> np.ndarray | None:
+    height, width = -(-header.height // shrink), -(-header.width // shrink)
+    left, top, right, bottom = region or (0, 0, width, height)
+    # Smooth upsampling of the colours is wrong at the sides of what is decoded: so one unit more on each.
+    unit = header.unit // shrink
+    begin, end = max(0, left // unit * unit - unit), min(width, -(-right // unit) * unit + unit)
+    cropped = (begin, top, end, bottom) != (0, 0, width, height)
+    box = _Region(begin, top, end - begin, bottom - top) if cropped else _Region()
+    if (
+        library.tj3DecompressHeader(handle, data, len(data))
+        # Were these others, the library would write beyond the pixels.
+        or library.tj3Get(handle, _WIDTH) != header.width
+        or library.tj3Get(handle, _HEIGHT) != header.height
+        or library.tj3SetScalingFactor(handle, _Scale(1, shrink))
+        or library.tj3SetCroppingRegion(handle, box)
+    ):
+        return None
+    pixels = np.empty((bottom - top, end - begin, 3), dtype=np.uint8)
+    if library.tj3Decompress8(handle, data, len(data), pixels.ctypes.data, pixels.strides[0], _RGB):
+        return None
+    return pixels[:, left - begin : right - begin]

@@ -1,0 +1,422 @@
+"""Crop stores: the surroundings of the target in each frame, of which a training crop decodes about what it shows.
+
+A store is a folder. ``crops.index`` says what it was made for and where each frame's record lies in ``000.crops``,
+``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``); those that a crop shows are decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import weakref
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+
+from lib.data.augment import JitterConfig, to_grayscale
+from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, find_decoder
+from lib.data.decoding.jpeg import JpegHeader
+from lib.data.stores.columns import Columns, DamagedFileError, open_columns
+from lib.data.stores.index import SequenceIndex
+from lib.data.stores.reach import SHAPES, Reach, Role
+from lib.data.stores.segments import SEGMENT, UNIT, count_segments, pick_segments
+from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+INDEX = "crops.index"
+# A row for each stored frame: its record, the region of the frame that it shows (ends exclusive) and at what size, the
+# frame's own height and width, and the mean of each channel and of the frame made grey, rounded down.
+ROW = np.dtype(
+    [("offset", "<u8"), ("length", "<u4"), ("part", "<u2")]
+    + [(name, "<u2") for name in ("left", "top", "right", "bottom", "columns", "rows", "height", "width")]
+    + [(name, "u1") for name in ("red", "green", "blue", "grey")]
+)
+# Arrays of a dataset's index that say which frames there are, and where their targets.
+_ANNOTATIONS = ("name.", "frames", "rows", "boxes", "visible")
+_SLACK = 1e-6  # of reaches and resolutions that are worked out twice
+
+
+class CropSettings(NamedTuple):
+    """What is stored of a dataset's frames.
+
+    * ``template``, ``search``: what training takes of a frame; one record serves both.
+    * ``every``: of a video only frames whose number is a multiple of it, and the last.
+    * ``coverage``: the least share of draws whose crop lies in the stored surroundings.
+    * ``detail``: stored pixels for a pixel of a training crop that jitter left alone; no frame is magnified for it.
+    * ``quality``: of the JPEG.
+
+    With the defaults 20,000 draws practically always have 99.9 % of them inside, a pair costs less than a fifth of what
+    it does from whole frames, and the targets that GRM's crops (128 and 256 pixels) show at 0.73 of their size or more,
+    up to 88 px, are kept in the frame's own pixels.
+    """
+
+    template: Role
+    search: Role
+    every: int = 1
+    coverage: float = 0.9995
+    detail: float = 1.1
+    quality: int = 85
+
+    def resolution(self, width: float, height: float) -> float:
+        """Stored pixels for each pixel of the frame, around a target of that size; it may come out above 1."""
+        return self.detail * max(role.crop.size / float(role.side(width, height)) for role in self._roles().values())
+
+    def reaches(self) -> tuple[Reach, ...]:
+        """How far crops reach from a target's centre, for both roles."""
+        return tuple(Reach(role, self.coverage) for role in self._roles().values())
+
+    def as_tree(self) -> dict[str, Any]:
+        """The settings as JSON can hold them."""
+        roles = {
+            name: {"crop": role.crop.model_dump(), "jitter": role.jitter.model_dump()}
+            for name, role in self._roles().items()
+        }
+        return self._asdict() | roles
+
+    @classmethod
+    def from_tree(cls, tree: dict[str, Any]) -> CropSettings:
+        """The settings of ``as_tree``."""
+        roles = {
+            name: Role(CropConfig(**tree[name]["crop"]), JitterConfig(**tree[name]["jitter"]))
+            for name in ("template", "search")
+        }
+        return cls(**(tree | roles))
+
+    def _roles(self) -> dict[str, Role]:
+        return {"template": self.template, "search": self.search}
+
+
+class CropStore:
+    """The stored frames of a split of a dataset. Made by ``open_crops``.
+
+    Pickling passes on where the store lies: a worker maps the same index.
+    """
+
+    def __init__(self, folder: Path, columns: Columns, fills: dict[str, Fill], decoder: str) -> None:
+        self.folder, self._columns, self._fills, self._decoder = folder, columns, fills, decoder
+        arrays = columns.arrays
+        self._names, self._first, self._end = arrays["names"], arrays["first"], arrays["end"]
+        self._frames, self._rows = arrays["frames"], arrays["rows"].view(ROW)
+        self._crcs = arrays.get("crcs")  # stores of earlier versions have none
+        self._files: dict[int, BinaryIO] = {}
+        weakref.finalize(self, _close, self._files)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def find(self, name: str, frame: int, role: str) -> StoredCrop | None:
+        """What is stored of a frame of the sequence of that name, for crops as ``role`` ("template", "search") takes
+        them; None if nothing is."""
+        number = hash_name(name)
+        place = self._names.searchsorted(number)
+        if place == len(self._names) or self._names[place] != number:
+            return None
+        first, end = int(self._first[place]), int(self._end[place])
+        row = first + int(self._frames[first:end].searchsorted(np.int32(frame)))
+        if row == end or self._frames[row] != frame:
+            return None
+        crc = None if self._crcs is None else int(self._crcs[row])
+        return StoredCrop(self, Record(*self._rows[row].item(), crc), self._fills[role])
+
+    def decode(self, record: Record, region: Region) -> tuple[np.ndarray, int, int]:
+        """The segments of a record that hold a region, all in stored pixels: uint8 RGB ``[h, w, 3]``, with the column
+        and row of the first pixel. Raises ``ImageError``."""
+        width, height = SEGMENT
+        columns, rows = count_segments(record.columns, record.rows)
+        left, top, right, bottom = region
+        # A pixel more: colours are smoothed between neighbours, which is wrong at the sides of what is decoded.
+        first_column, first_row = max(0, left - 1) // width, max(0, top - 1) // height
+        end_column, end_row = min(columns, right // width + 1), min(rows, bottom // height + 1)
+        data = self._read(record)
+        place = _Place(self.folder, record)
+        try:
+            part = pick_segments(data, columns, rows, (first_column, first_row, end_column, end_row))
+        except ValueError as error:
+            raise ImageError(f"{place} is damaged; make the crop store again") from error
+        header = JpegHeader((end_row - first_row) * height, (end_column - first_column) * width, UNIT)
+        pixels = EncodedImage(place, part, self._decoder, header).pixels()
+        return pixels, first_column * width, first_row * height
+
+    def _read(self, record: Record) -> bytes:
+        try:
+            if record.part not in self._files:
+                path = self.folder / part_name(record.part)
+                self._files[record.part] = open(path, "rb", buffering=0)  # noqa: SIM115 (kept open)
+            data = os.pread(self._files[record.part].fileno(), record.length, record.offset)
+        except OSError as error:
+            path = self.folder / part_name(record.part)
+            raise ImageError(f"{path}: cannot read from the crop store ({error.strerror})") from error
+        if len(data) != record.length:
+            path = self.folder / part_name(record.part)
+            raise ImageError(f"{path}: the crop store was cut short; make it again")
+        if record.crc not in (None, zlib.crc32(data)):
+            raise ImageError(f"{_Place(self.folder, record)} is damaged; make the crop store again")
+        return data
+
+    def __reduce__(self) -> tuple:
+        return _open_again, (self.folder, self._columns.sums, self._fills, self._decoder)
+
+
+class Record(NamedTuple):
+    """A row of the index, as ``ROW`` says, and the crc of the record, None if it was not kept."""
+
+    offset: int
+    length: int
+    part: int
+    left: int
+    top: int
+    right: int
+    bottom: int
+    columns: int
+    rows: int
+    height: int
+    width: int
+    red: int
+    green: int
+    blue: int
+    grey: int
+    crc: int | None
+
+
+class StoredCrop:
+    """The stored surroundings of a target, from which crops are made as ``lib.data.views.FrameView`` makes them.
+
+    ``record`` is where they lie, and of what.
+    """
+
+    __slots__ = ("_fill", "_store", "record")
+
+    def __init__(self, store: CropStore, record: Record, fill: Fill) -> None:
+        self._store, self.record, self._fill = store, record, fill
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the whole frame in pixels."""
+        return self.record.height, self.record.width
+
+    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray | None:
+        """The window's pixels at the network's size: uint8 RGB ``[size, size, 3]``, contiguous; None if it shows more
+        of the frame than is stored.
+
+        ``window`` is in pixels of the frame after it was ``flipped`` left to right, if it was. The crop shows the same
+        places as that of the frame and has the same padding; its pixels differ a little, as they were resized and coded
+        once more. Raises ``ImageError`` for a damaged store.
+        """
+        record = self.record
+        left, top, right, bottom = inside(window, self.shape)
+        if flipped:
+            left, right = record.width - right, record.width - left
+        value = self._padding(grayscale)
+        if left >= right or top >= bottom:
+            return np.full((size, size, 3), value, dtype=np.uint8)
+        if left < record.left or top < record.top or right > record.right or bottom > record.bottom:
+            return None
+        if (record.columns, record.rows) == (record.right - record.left, record.bottom - record.top):
+            x, y = left - record.left, top - record.top
+            width, height = right - left, bottom - top
+            pixels, column, row = self._store.decode(record, (x, y, x + width, y + height))
+            pixels = pixels[y - row : y - row + height, x - column : x - column + width]
+            pixels = to_grayscale(pixels) if grayscale else pixels
+            return fit(cv2.flip(pixels, 1) if flipped else pixels, window, self.shape, size, value)
+        x1 = record.width - window.x1 - window.side if flipped else window.x1
+        columns = _lay(x1, window.side, size, (left, right), (record.left, record.right), record.columns)
+        rows = _lay(window.y1, window.side, size, (top, bottom), (record.top, record.bottom), record.rows)
+        if columns.begin == columns.end or rows.begin == rows.end:
+            return np.full((size, size, 3), value, dtype=np.uint8)
+        crop = self._resize(columns, rows)
+        crop = to_grayscale(crop) if grayscale else crop
+        _mix(crop.swapaxes(0, 1), columns.shares, value)
+        _mix(crop, rows.shares, value)
+        if crop.shape[:2] != (size, size):
+            shown, crop = crop, np.full((size, size, 3), value, dtype=np.uint8)
+            crop[rows.begin : rows.end, columns.begin : columns.end] = shown
+        return cv2.flip(crop, 1) if flipped else crop
+
+    def _resize(self, columns: _Line, rows: _Line) -> np.ndarray:
+        """These columns and rows of a crop, from a record at less than the frame's resolution."""
+        needed = columns.first, rows.first, columns.last + 1, rows.last + 1
+        pixels, column, row = self._store.decode(self.record, needed)
+        to_stored = np.array([[columns.step, 0, columns.place - column], [0, rows.step, rows.place - row]])
+        size = columns.end - columns.begin, rows.end - rows.begin
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        # Four channels: OpenCV takes three times as long for three.
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+        return cv2.cvtColor(
+            cv2.warpAffine(pixels, to_stored, size, flags=how, borderMode=cv2.BORDER_REPLICATE), cv2.COLOR_RGBA2RGB
+        )
+
+    def _padding(self, grayscale: bool) -> int | tuple[int, int, int]:
+        record = self.record
+        if self._fill == "zero":
+            return 0
+        return (record.grey,) * 3 if grayscale else (record.red, record.green, record.blue)
+
+
+class _Line(NamedTuple):
+    """The columns, or the rows, of a crop that show something of the frame.
+
+    They are those from ``begin`` up to before ``end``; ``shares`` float32 ``[end - begin]`` are of the frame, the rest
+    of each is padding; None if nothing is. They are interpolated from the stored pixels ``first`` to ``last``: that at
+    ``begin`` lies at ``place``, and each next one ``step`` on.
+    """
+
+    begin: int
+    end: int
+    shares: np.ndarray | None
+    first: int
+    last: int
+    place: float
+    step: float
+
+
+def _lay(start: int, side: int, size: int, shown: tuple[int, int], stored: tuple[int, int], count: int) -> _Line:
+    """How a crop of ``size`` pixels lies along one axis, whose window begins at ``start`` and is ``side`` long.
+
+    It shows the frame's pixels ``shown``; the record has ``stored`` ones, in ``count`` pixels (both: first and end).
+    """
+    begin, end, shares = 0, size, None
+    if shown != (start, start + side):
+        line = np.zeros((side, 1), dtype=np.float32)
+        line[shown[0] - start : shown[1] - start] = 1
+        all_shares = cv2.resize(line, (1, size))[:, 0]
+        some = np.flatnonzero(all_shares)
+        begin, end = (int(some[0]), int(some[-1]) + 1) if len(some) else (0, 0)
+        shares = all_shares[begin:end]
+    scale = count / (stored[1] - stored[0])
+    # Pixel u shows pixel start + (u + 0.5) * side / size - 0.5 of the frame, as cv2.resize has it.
+    place, first, last = (
+        (pixel - stored[0] + 0.5) * scale - 0.5
+        for pixel in (start + (begin + 0.5) * side / size - 0.5, shown[0], shown[1] - 1)
+    )
+    return _Line(
+        begin, end, shares, max(0, math.floor(first)), min(count - 1, math.ceil(last)),
+        place, scale * side / size,
+    )  # fmt: skip
+
+
+def _mix(lines: np.ndarray, shares: np.ndarray | None, value: int | tuple[int, int, int]) -> None:
+    """Mix ``value`` into the lines that are not of the frame alone."""
+    mixed = () if shares is None else np.flatnonzero(shares < 1)
+    if len(mixed):
+        share = shares[mixed, None, None]
+        lines[mixed] = np.rint(lines[mixed] * share + np.float32(value) * (1 - share))
+
+
+def open_crops(
+    folder: Path, index: SequenceIndex, wanted: CropSettings, *, dataset: str, split: str, remedy: str, decoder: str
+) -> CropStore:
+    """The crop store of a split, for training that takes of its frames what ``wanted`` says.
+
+    ``index`` is the split's (``lib.data.stores.index.open_dataset``); the store must have been made from the same
+    annotations. It may have been made for larger crops or more jitter than wanted, not for less; its own coverage,
+    detail and quality hold. Raises ``ValueError`` in one line, with ``remedy`` (a command), for a store that is not
+    there, not complete, damaged or does not fit."""
+    path = folder / INDEX
+    try:
+        columns = open_columns(path)
+    except FileNotFoundError as error:
+        raise ValueError(f"{folder}: no complete crop store of {dataset} {split}; make it: {remedy}") from error
+    except (DamagedFileError, OSError) as error:
+        raise ValueError(f"{error}; remove the folder and make it again: {remedy}") from error
+    problem = _unfit(columns.about, index, wanted, dataset, split) or _incomplete(folder, columns.about["sizes"])
+    if problem:
+        raise ValueError(f"{folder}: {problem}; remove it and make another crop store: {remedy}")
+    fills = {"template": wanted.template.crop.fill, "search": wanted.search.crop.fill}
+    if decoder == "auto" and DECODERS["simplejpeg"].missing() is None:
+        decoder = (
+            "simplejpeg"  # of small pictures, decoded whole, it makes a tenth more than the fastest for large ones
+        )
+    store = CropStore(folder, columns, fills, find_decoder(decoder))
+    logger.info("%s %s: crops of %d frames from %s", dataset, split, len(store), folder)
+    return store
+
+
+def _close(files: dict[int, BinaryIO]) -> None:
+    for file in files.values():
+        file.close()
+
+
+def _open_again(folder: Path, sums: dict[str, int], fills: dict[str, Fill], decoder: str) -> CropStore:
+    """The store in a worker, from a folder that the main process has checked."""
+    path = folder / INDEX
+    try:
+        columns = open_columns(path, check=False)
+    except OSError as error:
+        raise ValueError(f"{path}: the crop store cannot be opened again ({error.strerror}); start again") from error
+    if columns.sums != sums:
+        raise ValueError(f"{path}: another crop store lies there than at the start; start again")
+    return CropStore(folder, columns, fills, decoder)
+
+
+def _unfit(about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, dataset: str, split: str) -> str | None:
+    """Why a store cannot serve, in words; None if it can."""
+    if about.get("kind") != "crops" or about["format"] != FORMAT:
+        return f"not a crop store of format {FORMAT}"
+    if (about["dataset"], about["split"]) != (dataset, split):
+        return f"made from {about['dataset']} {about['split']}, not {dataset} {split}"
+    if about["annotations"] != sum_annotations(index):
+        return f"made from other annotations of {dataset} {split} than are there now"
+    settings = CropSettings.from_tree(about["settings"])
+    if wanted.every % settings.every:
+        return f"holds one frame in {settings.every}, but one in {wanted.every} is drawn (annotated_every)"
+    wanted = wanted._replace(coverage=settings.coverage, detail=settings.detail)
+    stored_reaches, wanted_reaches = settings.reaches(), wanted.reaches()
+    for shape in SHAPES:
+        width, height = math.exp(shape / 2), math.exp(-shape / 2)
+        stored, asked = (
+            max(reach.pixels(width, height) for reach in reaches) for reaches in (stored_reaches, wanted_reaches)
+        )
+        if stored < asked * (1 - _SLACK):
+            return (
+                f"reaches {stored:.1f} sqrt(w * h) from a target's centre, but these crops with their jitter "
+                f"{asked:.1f}"
+            )
+        stored, asked = settings.resolution(width, height), wanted.resolution(width, height)
+        if stored < asked * (1 - _SLACK):
+            return f"made for smaller crops: {stored:.0f} pixels for sqrt(w * h) of a target, not {asked:.0f}"
+    return None
+
+
+def _incomplete(folder: Path, sizes: list[int]) -> str | None:
+    for part, size in enumerate(sizes):
+        path = folder / part_name(part)
+        try:
+            found = path.stat().st_size
+        except OSError as error:
+            return f"{path.name}: {error.strerror}"
+        if found != size:
+            return f"{path.name} has {found} bytes, not {size}"
+    return None
+
+
+def sum_annotations(index: SequenceIndex) -> dict[str, int]:
+    """What tells whether two indices hold the same sequences, frames and boxes."""
+    return {name: value for name, value in index.sums.items() if name.startswith(_ANNOTATIONS)}
+
+
+def hash_name(name: str) -> np.uint64:
+    """The number by which a sequence is looked up."""
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
+
+
+def part_name(part: int) -> str:
+    """The file that holds part ``part`` of a store's records."""
+    return f"{part:03d}.crops"
+
+
+class _Place(NamedTuple):
+    """Where a record lies, for messages: a path is made when one is told."""
+
+    folder: Path
+    record: Record
+
+    def __str__(self) -> str:
+        return f"{self.folder / part_name(self.record.part)}: the record at byte {self.record.offset}"

@@ -1,0 +1,87 @@
+"""The files of a dataset as its reader sees them: texts and listings below a root, and a record of what was asked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from lib.data.datasets.texts import decode_text
+
+# What names a file or folder of a dataset: has ``/``, ``name``, ``read_bytes()`` and a text that leads a person to it.
+Location = Path
+
+Stamp = tuple[int, int] | None
+
+
+class Source:
+    """The files below ``root``, by keys relative to it with ``/`` between (``""`` is the root itself); the key of what
+    lies elsewhere is its absolute path.
+
+    ``stamps`` records, for every file or folder that was asked for, its size and time of change (nanoseconds), or None
+    if it was not there; an index made from the answers is good as long as they stay the same. Errors are ``ValueError``
+    in one line that names the path. ``cache`` is where a reader may keep what is not there ready to use (the frames of
+    a video), None if nowhere.
+    """
+
+    def __init__(self, root: Path, cache: Path | None = None) -> None:
+        self.root, self.cache = Path(root), cache
+        self.stamps: dict[str, Stamp] = {}
+
+    def location(self, key: str = "") -> Location:
+        """Where the images of a folder lie; asks nothing of the disk."""
+        return self.root / key if key else self.root
+
+    def key_of(self, location: Location) -> str:
+        """The key of a file or folder; ``location`` of it is the file or folder again."""
+        path, root = str(location), str(self.root)
+        return "" if path == root else path.removeprefix(root.rstrip("/") + "/")
+
+    def text(self, key: str) -> str:
+        """The content of a text file, see ``decode_text``; bytes that are no UTF-8 are replaced, for whoever parses it
+        to complain about."""
+        self._note(key)
+        try:
+            data = (self.root / key).read_bytes()
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+        return decode_text(data, self.location(key), "replace")
+
+    def names(self, key: str = "") -> list[str]:
+        """The names of the files and folders in a folder, sorted as text."""
+        self._note(key)
+        try:
+            return sorted(os.listdir(self.root / key))
+        except OSError as error:
+            raise self._unreadable(key, error) from error
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a file or folder of that name."""
+        return self._note(key) is not None
+
+    def is_folder(self, key: str) -> bool:
+        """Whether there is a folder of that name."""
+        self._note(key)
+        return (self.root / key).is_dir()
+
+    def stamp(self, key: str) -> Stamp:
+        """Size and time of change as they are now, None if there is no such file."""
+        try:
+            # No Path: an index asks this of 30,000 files before a training starts.
+            status = os.stat(os.path.join(self.root, key))
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns
+
+    def _unreadable(self, key: str, error: OSError) -> ValueError:
+        return ValueError(f"{self.root / key}: {error.strerror}; check the dataset's path, or unpack it again")
+
+    def _note(self, key: str) -> Stamp:
+        self.stamps[key] = self.stamp(key)
+        return self.stamps[key]
+
+
+def open_source(root: Path, cache: Path | None = None) -> Source:
+    """The files of the dataset whose folder is ``root``, or which was packed into it; for ``cache`` see ``Source``."""
+    from lib.data.stores.packed import DATA, PackedSource  # here: it is a Source itself
+
+    return (PackedSource if (Path(root) / DATA).exists() else Source)(root, cache)

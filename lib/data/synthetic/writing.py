@@ -1,0 +1,150 @@
+"""Writes a synthetic tracking set in GOT-10k's layout: a folder that is whole once it bears its final name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from lib.data.synthetic.scene import PATTERNS, render
+from lib.runtime.children import Pool
+from lib.runtime.files import write_text
+from lib.runtime.json_text import parse_json
+from lib.runtime.locks import lock_of, only_writer
+
+STAMP = "synthetic.json"
+JPEG_QUALITY = 88
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class SyntheticSet:
+    """What a synthetic set depends on: numbers of sequences, frames of one in each split, image size and seed.
+
+    ``version`` counts changes of the drawing, so that a set written by an earlier one is not taken for this.
+    """
+
+    train: int
+    val: int
+    frames: int
+    val_frames: int
+    width: int
+    height: int
+    seed: int
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        least = {"train": 1, "val": 1, "frames": 2, "val_frames": 2, "width": 32, "height": 32, "seed": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ValueError(f"synthetic set: {name} is {getattr(self, name)}; it must be {bound} or more")
+
+    def sequences(self) -> list[tuple[str, int]]:
+        """Split and index of every sequence."""
+        return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
+
+
+def write_synthetic(
+    root: Path, *, train: int = 480, val: int = 32, frames: int = 24, val_frames: int = 60,
+    width: int = 256, height: int = 192, seed: int = 0, processes: int = 1,
+) -> bool:  # fmt: skip
+    """Write a set under ``root`` in GOT-10k's layout; False if that very set is there already.
+
+    Each sequence is a function of (seed, split, index), whatever the numbers of sequences and processes. The test split
+    shares no pattern family with the training split (``lib.data.synthetic.scene.PATTERNS``). Boxes are those of
+    ``lib.data.synthetic.scene.Frame``. ``cover.label`` is the visible share in eighths, rounded up, and
+    ``absence.label`` 1 where nothing shows.
+
+    Work goes on in a folder beside ``root`` that is renamed when complete, so a write that was cut short is continued
+    by the next, and ``root`` is never half a set. Raises ValueError where ``root`` holds anything else, and while
+    another process writes it.
+    """
+    wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
+    root = root.absolute()
+    if _is_written(root, wanted) and not lock_of(root).exists():
+        return False
+    with only_writer(root):
+        if _is_written(root, wanted):  # by now, by another process
+            return False
+        _write(root, wanted, processes)
+    return True
+
+
+def _is_written(root: Path, wanted: SyntheticSet) -> bool:
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    if _read_stamp(root) == asdict(wanted):
+        return True
+    raise ValueError(f"{root}: holds something other than the set asked for (see {STAMP}); name another folder")
+
+
+def _write(root: Path, wanted: SyntheticSet, processes: int) -> None:
+    unfinished = root.with_name(f".{root.name}.unfinished")
+    if _read_stamp(unfinished) != asdict(wanted):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write_text(unfinished / STAMP, json.dumps(asdict(wanted), indent=1) + "\n")
+    missing = [entry for entry in wanted.sequences() if not _folder(unfinished, *entry).exists()]
+    with Pool(processes if processes > 1 else 0, "drew sequences", partial(cv2.setNumThreads, 1)) as pool:
+        drawn = pool.each(partial(_write_sequence, unfinished, wanted), missing)
+        for _ in tqdm(drawn, total=len(missing), desc="synthetic sequences", disable=None):
+            pass
+    for split in SPLITS:
+        names = [_folder(unfinished, *entry).name for entry in wanted.sequences() if entry[0] == split]
+        (unfinished / split / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    unfinished.replace(root)
+
+
+def _read_stamp(folder: Path) -> dict | None:
+    try:
+        return parse_json((folder / STAMP).read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def _folder(root: Path, split: str, index: int) -> Path:
+    return root / split / f"GOT-10k_{split.capitalize()}_{index + 1:06d}"
+
+
+def _write_sequence(root: Path, wanted: SyntheticSet, entry: tuple[str, int]) -> None:
+    """Write one sequence under a temporary name and rename it."""
+    split, index = entry
+    rng = np.random.default_rng((wanted.seed, SPLITS.index(split), index))
+    frames = wanted.frames if split == "train" else wanted.val_frames
+    folder = _folder(root, split, index)
+    partial_folder = folder.with_suffix(".partial")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    partial_folder.mkdir(parents=True)
+    boxes, covers = [], []
+    for number, frame in enumerate(render(rng, PATTERNS[split], frames, wanted.width, wanted.height), start=1):
+        bgr = frame.image[..., ::-1]
+        _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        (partial_folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
+        boxes.append(frame.box)
+        covers.append(int(np.ceil(8 * frame.visible)))
+    np.savetxt(partial_folder / "groundtruth.txt", np.stack(boxes), fmt="%.4f", delimiter=",")
+    np.savetxt(partial_folder / "cover.label", np.array(covers), fmt="%d")
+    np.savetxt(partial_folder / "absence.label", np.array(covers) == 0, fmt="%d")
+    meta = _META.format(width=wanted.width, height=wanted.height, seed=wanted.seed)
+    (partial_folder / "meta_info.ini").write_text(meta)
+    partial_folder.replace(folder)
+
+
+_META = """[METAINFO]
+url: synthetic/{seed}
+begin: 00:00:00
+end: 00:00:00
+anno_fps: 10Hz
+object_class: pattern
+motion_class: drifting
+major_class: synthetic
+root_class: synthetic
+motion_adverb: smoothly
+resolution: ({width}, {height})
+"""

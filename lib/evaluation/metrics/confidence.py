@@ -1,0 +1,179 @@
+"""What a tracker's score says about its box: how often the box is on the target, and below which score it is lost.
+
+The score is the one that the tracker keeps for each frame beside its boxes (``_scores.txt``). docs/confidence.md says
+which frames count as what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from lib.data.types import Sequence
+from lib.evaluation.metrics.overlaps import is_box, overlaps
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.reports.comparison import Comparison, Entry
+
+ON_TARGET = 0.5  # a box that overlaps more is on the target, as in SR0.5 and OP50
+BINS = 10
+
+
+class Frames(NamedTuple):
+    """Frames of known ground truth: float64 ``scores [N]``, bool ``on [N]`` where the box is on the target and bool
+    ``absent [N]`` where there is no target to be seen."""
+
+    scores: np.ndarray
+    on: np.ndarray
+    absent: np.ndarray
+
+
+class Reliability(NamedTuple):
+    """Frames in order of their score, in bins of about equal size: the mean ``scores``, the ``shares`` of frames on the
+    target, and how many frames (``counts``), each ``[B]``. Equal scores are in one bin."""
+
+    scores: np.ndarray
+    shares: np.ndarray
+    counts: np.ndarray
+
+
+class Threshold(NamedTuple):
+    """``value``: a frame is lost if its score is below it. ``found`` is the share of lost frames whose score is, and
+    ``false_alarms`` the share of frames on the target whose score is."""
+
+    value: float
+    found: float
+    false_alarms: float
+
+
+@dataclass(frozen=True, eq=False)
+class Confidence:
+    """A tracker's scores on a benchmark, over the frames of all its runs.
+
+    ``frames`` were counted, of which ``on`` had the box on the target and ``absent`` no target. ``auroc`` is the
+    probability that a frame on the target has a higher score than another frame, None where there is only one kind.
+    ``for_absent`` separates absent frames from those on the target, ``for_lost`` all frames off the target; each is
+    None where one kind of frames is missing. ``left_out`` says what could not be read.
+    """
+
+    frames: int
+    on: int
+    absent: int
+    reliability: Reliability
+    auroc: float | None
+    for_absent: Threshold | None
+    for_lost: Threshold | None
+    left_out: str = ""
+
+    @property
+    def threshold(self) -> Threshold | None:
+        """The one for ``test.tracker.lost_below``: by the absent frames where there are any."""
+        return self.for_absent or self.for_lost
+
+
+def with_confidence(comparison: Comparison) -> Comparison:
+    """The comparison with the confidence of each tracker that keeps scores."""
+    return replace(comparison, confidence={entry.label: _confidence(comparison, entry) for entry in comparison.entries})
+
+
+def measure(frames: Frames, left_out: str = "") -> Confidence:
+    """The confidence of scores whose frames are known."""
+    on, lost = frames.scores[frames.on], frames.scores[~frames.on]
+    return Confidence(
+        len(frames.scores),
+        int(frames.on.sum()),
+        int(frames.absent.sum()),
+        reliability(frames.scores, frames.on),
+        auroc(on, lost),
+        best_threshold(on, frames.scores[frames.absent]),
+        best_threshold(on, lost),
+        left_out,
+    )
+
+
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
+    """The share of pairs in which the positive has the higher score, equal scores counting half; None without a pair.
+
+    Counted by ranks (the statistic of Mann and Whitney, 1947), with the mean rank for equal scores.
+    """
+    if not (len(positive) and len(negative)):
+        return None
+    _, places, counts = np.unique(np.concatenate([positive, negative]), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    wins = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(wins / (len(positive) * len(negative)))
+
+
+def best_threshold(on: np.ndarray, lost: np.ndarray) -> Threshold | None:
+    """The threshold with the largest difference between both shares (Youden's J, 1950), the lowest of equals; None
+    without frames of one kind. It lies in the middle between two scores that there are."""
+    if not (len(on) and len(lost)):
+        return None
+    values = np.unique(np.concatenate([on, lost]))
+    below_on, below_lost = (np.searchsorted(np.sort(part), values) / len(part) for part in (on, lost))
+    # Below the lowest score nothing is lost, above the highest everything: both differ by 0.
+    best = int(np.argmax(below_lost - below_on))
+    middle = float(values[best]) if best == 0 else float((values[best - 1] + values[best]) / 2)
+    return Threshold(middle, float(below_lost[best]), float(below_on[best]))
+
+
+def reliability(scores: np.ndarray, on: np.ndarray, bins: int = BINS) -> Reliability:
+    """Bins of the frames by their scores."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1])) if len(scores) else np.empty(0)
+    places = np.searchsorted(edges, scores, side="right")
+    counts = np.bincount(places, minlength=len(edges) + 1)
+    kept = counts > 0
+    sums = (np.bincount(places, weights, minlength=len(counts))[kept] for weights in (scores, on.astype(np.float64)))
+    means, shares = (total / counts[kept] for total in sums)
+    return Reliability(means, shares, counts[kept])
+
+
+def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> Frames:
+    """The frames of a sequence that count: all but the first, which the tracker was given, and those without ground
+    truth.
+
+    A target is absent where the dataset flags it, or GOT-10k's cover is 0; where the dataset has no flags, where its
+    annotation is no box. A flag of a present target without a box is no ground truth. Raises ``ValueError`` for another
+    number of scores than frames.
+    """
+    if not len(scores) == len(boxes) == len(sequence.boxes):
+        raise ValueError(f"{len(scores)} scores and {len(boxes)} boxes for {len(sequence.boxes)} frames")
+    annotated = is_box(sequence.boxes)
+    if sequence.absent is None and sequence.cover is None:
+        absent = ~annotated
+    else:
+        flags = (None if sequence.absent is None else sequence.absent, _no_cover(sequence))
+        absent = np.logical_or.reduce([np.asarray(flag, dtype=bool) for flag in flags if flag is not None])
+    known = (absent | annotated) & np.isfinite(scores)
+    known[0] = False
+    on = ~absent & annotated & (overlaps(sequence.boxes, boxes) > ON_TARGET)
+    return Frames(scores[known].astype(np.float64), on[known], absent[known])
+
+
+def _no_cover(sequence: Sequence) -> np.ndarray | None:
+    return None if sequence.cover is None else np.asarray(sequence.cover) == 0
+
+
+def _confidence(comparison: Comparison, entry: Entry) -> Confidence | str:
+    """Of all runs; in words, why there is none."""
+    parts, missing, damaged = [], 0, []
+    for run, sequence in product(entry.runs, comparison.sequences):
+        try:
+            scores = run.frame_scores(sequence.name) if run.frame_scores else None
+            if scores is None:
+                missing += 1
+                continue
+            boxes = run.boxes(annotation_of(sequence, comparison.benchmark))
+            parts.append(frames_of(sequence, boxes, scores))
+        except ValueError as error:
+            damaged.append(f"{sequence.name}: {error}")
+    words = []
+    if missing:
+        words.append(f"{missing} of {len(entry.runs) * len(comparison.sequences)} sequences without a file of scores")
+    if damaged:
+        words.append(f"{len(damaged)} that cannot be read ({damaged[0]})")
+    if not any(len(part.scores) for part in parts):
+        return "; ".join(words) or "no frames that count"
+    return measure(Frames(*map(np.concatenate, zip(*parts, strict=True))), "; ".join(words))

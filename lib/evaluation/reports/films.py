@@ -1,0 +1,73 @@
+"""Sequences of a comparison as videos: a panel for each tracker, side by side, with its box and the annotated one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lib.data.decoding.images import open_image
+from lib.data.types import Sequence
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.reports.analysis import sequence_means
+from lib.evaluation.reports.comparison import Comparison
+from lib.runtime.escapes import printable
+from lib.visualization.boxes import draw_boxes
+from lib.visualization.sheet import tile
+from lib.visualization.video import write_video
+
+FILMED = 2  # sequences of the worst and of the best
+PANEL = 480  # pixels of a panel's width
+COLUMNS = 3
+RATE = 20.0  # frames a second
+TRUTH = "ground truth"
+
+
+def write_films(comparison: Comparison, folder: Path) -> list[Path]:
+    """The worst and the best sequences as ``<benchmark>_worst_<n>_<sequence>.mp4`` and ``best``, the extreme one first.
+
+    They are ranked by the mean over trackers of the first score by the first protocol; a sequence without a score of
+    every tracker is left out. A tracker whose boxes end early has none in the rest. Raises ``ValueError`` for a
+    damaged image or file of boxes.
+    """
+    means = sequence_means(comparison)
+    ranked = sorted((value, sequence.name, sequence) for sequence, value in means if value is not None)
+    worst = [sequence for _, _, sequence in ranked[:FILMED]]
+    best = [sequence for _, _, sequence in ranked[: -FILMED - 1 : -1] if sequence not in worst]
+    files = []
+    for kind, chosen in (("worst", worst), ("best", best)):
+        for number, sequence in enumerate(chosen, start=1):
+            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in printable(sequence.name))[:100]
+            files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{name}.mp4")
+            write_video(files[-1], _frames(comparison, sequence), RATE)
+    return files
+
+
+def _frames(comparison: Comparison, sequence: Sequence) -> Iterator[np.ndarray]:
+    annotation = annotation_of(sequence, comparison.benchmark)
+    runs = {entry.label: next((run for run in entry.runs if run.boxes), None) for entry in comparison.entries}
+    tracks = {label: run.boxes(annotation) for label, run in runs.items() if run is not None}
+    columns = COLUMNS if len(tracks) > 4 else 2
+    height = 0
+    for number, location in enumerate(sequence.frames):
+        image = open_image(location).pixels()
+        scale = PANEL / image.shape[1]
+        height = height or round(image.shape[0] * scale)  # that of the first frame: a video has one size
+        small = cv2.resize(image, (PANEL, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        shrink = np.array([scale, height / image.shape[0]] * 2)
+        truth = sequence.boxes[number] * shrink if number < len(sequence.boxes) else np.full(4, np.nan)
+        panels, titles = [], []
+        for label, boxes in tracks.items():
+            box = boxes[number] * shrink if number < len(boxes) else np.full(4, np.nan)
+            panels.append(draw_boxes(small, {TRUTH: truth, "tracker": box}))
+            titles.append(_fitted(printable(label)))
+        yield tile(panels, min(columns, len(panels)), titles)
+
+
+def _fitted(label: str) -> str:
+    """A title that a panel has room for: the middle of a longer one is left out."""
+    most = math.floor(PANEL / 8)
+    return label if len(label) <= most else f"{label[: most // 2 - 2]}...{label[-most // 2 + 1 :]}"

@@ -1,0 +1,371 @@
+"""Results on disk: a folder for each checkpoint with its settings, in it text files for each sequence, never half."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import time
+import unicodedata
+from collections import abc
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from lib.data.datasets.texts import decode_text, parse_rows
+from lib.data.names import find_meeting
+from lib.data.types import Sequence
+from lib.evaluation.benchmarks import find_benchmark
+from lib.evaluation.running.claims import holding
+from lib.inference.tracks import Track
+from lib.runtime.escapes import printable_lines
+from lib.runtime.files import file_sha256, replacing
+from lib.runtime.json_text import parse_json
+
+CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
+MANIFEST = "manifest.json"
+LEGACY_INT = "legacy_int"
+_AGAIN = "track the sequence again"
+_LONGEST_END = "_network_time.txt"  # of a file's name, after the sequence's
+
+logger = logging.getLogger(__name__)
+
+
+class ResultsError(ValueError):
+    """Results that cannot be read, written or told apart; the message names the file and the remedy in one line."""
+
+
+class NotedFailure(NamedTuple):
+    """Why a sequence has no result, and the ``moment`` when that was noted, in seconds since 1970."""
+
+    reason: str
+    traceback: str
+    moment: float
+
+
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The results of one checkpoint with one choice of settings on one benchmark; made by ``open_results``.
+
+    ``<sequence>.txt`` holds a box a frame (x,y,w,h in pixels, the first as given), beside it ``_scores.txt``,
+    ``_time.txt`` (seconds end to end) and ``_network_time.txt``. The box file is written last: where it is complete,
+    the sequence is finished. ``failures.log`` keeps the tracebacks of those that failed, ``<sequence>.failed`` the last
+    failure of one that is not finished yet. Whoever writes a sequence holds the claim on it
+    (``lib.evaluation.running.claims``).
+    """
+
+    path: Path
+
+    def manifest(self) -> dict[str, Any]:
+        """What ``manifest.json`` says: where these results come from and how they were made."""
+        return _read_manifest(self.path / MANIFEST)
+
+    def refused(self, names: abc.Sequence[str]) -> dict[str, str]:
+        """Which of the set's names this disk keeps no results under, and why: names that are too long for it, and on a
+        disk that takes ``Car`` and ``car`` for the same, those whose files would meet for that reason."""
+        most = os.pathconf(self.path, "PC_NAME_MAX") - len(_LONGEST_END)
+        found = {
+            name: f"its name has {length} bytes, too many for files of results on this disk; {most} are the most"
+            for name in names
+            if (length := len(os.fsencode(name))) > most
+        }
+        if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk takes it for the manifest
+            folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
+            meeting = {key for pair in find_meeting(folded.values()) for key in pair}
+            reason = "another's results would have the same files, as this disk takes A and a for one; rename it"
+            found |= {name: reason for name, key in folded.items() if key in meeting}
+        return found
+
+    def checksum(self) -> str | None:
+        """Of the checkpoint that these results are of: "sha256 ...", None without one."""
+        sha256 = self.manifest()["checkpoint_sha256"]
+        return f"sha256 {sha256}" if sha256 else None
+
+    def write(self, sequence: Sequence, track: Track) -> None:
+        """Keep a tracked sequence; ``ResultsError`` when the disk refuses, and an earlier result stays as it was."""
+        assert track.boxes.shape == (len(sequence), 4), f"{track.boxes.shape} boxes for {len(sequence)} frames"
+        columns = {"_scores": track.scores, "_time": track.seconds, "_network_time": track.network_seconds}
+        for suffix, column in columns.items():
+            _write_whole(self._file(sequence, suffix), _rows(column[:, None]))
+        _write_whole(self._file(sequence), _rows(track.boxes))
+
+    def boxes(self, sequence: Sequence) -> np.ndarray:
+        """The sequence's boxes, float64 ``[N, 4]`` xywh in pixels.
+
+        Raises ``ResultsError`` if they are missing, damaged, not N, or begin elsewhere than the sequence: such results
+        are of other data under the same name.
+        """
+        file = self._file(sequence)
+        boxes = read_rows(file, columns=4)
+        if len(boxes) != len(sequence):
+            raise ResultsError(f"{file}: {len(boxes)} boxes for {len(sequence)} frames; track the sequence again")
+        if not np.array_equal(boxes[0], sequence.boxes[0]):
+            raise ResultsError(f"{file}: begins elsewhere than the sequence's first box; track the sequence again")
+        return boxes
+
+    def seconds(self, sequence: Sequence, network: bool = False) -> np.ndarray:
+        """The seconds of each frame, float64 ``[N]``: end to end, or of the ``network`` alone.
+
+        Raises ``ResultsError`` if they are missing, damaged or not N.
+        """
+        file = self._file(sequence, "_network_time" if network else "_time")
+        seconds = read_rows(file, columns=1)[:, 0]
+        if len(seconds) != len(sequence):
+            raise ResultsError(f"{file}: {len(seconds)} times for {len(sequence)} frames; track the sequence again")
+        return seconds
+
+    def is_finished(self, sequence: Sequence) -> bool:
+        """Whether the sequence has a complete box file."""
+        if not self._file(sequence).exists():
+            return False
+        try:
+            self.boxes(sequence)
+        except ResultsError:  # ``unfinished`` logs it
+            return False
+        return True
+
+    def unfinished(self, sequences: abc.Sequence[Sequence]) -> list[Sequence]:
+        """The sequences that have no complete box file; what is wrong with a damaged one is logged."""
+        found = []
+        for sequence in sequences:
+            try:
+                if self._file(sequence).exists():
+                    self.boxes(sequence)
+                    continue
+            except ResultsError as error:
+                logger.warning("tracking %s again: %s", sequence.name, error)
+            found.append(sequence)
+        return found
+
+    def others(self, names: Container[str]) -> list[str]:
+        """The sequences with boxes in this folder that are none of these ``names``, sorted."""
+        texts = (file for file in sorted(self.path.glob("*.txt")) if file.stem not in names)
+        return [file.stem for file in texts if _begins_with_box(file)]
+
+    def write_legacy_int(self, sequence: Sequence) -> None:
+        """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: cut to integers towards 0, between
+        tabs, as pytracking and OSTrack write them (``lib/test/evaluation/running.py``), for tools that read those.
+
+        Scores of these differ from those of the boxes: nothing here reads them. Raises ``ResultsError`` as ``boxes``
+        and ``write``, and for a box that is no number, of which there is no integer.
+        """
+        file = self.path / LEGACY_INT / f"{sequence.name}.txt"
+        boxes = self.boxes(sequence)
+        if not np.isfinite(boxes).all():
+            frame = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0]) + 1
+            raise ResultsError(f"{file}: the box of frame {frame} is no number, so it has no integers to write")
+        _make_folder(file.parent)
+        _write_whole(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Keep plain types under a name in this folder; ``ResultsError`` when the disk refuses."""
+        with holding(self.path, name):
+            _write_whole(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+    def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
+        """Append what went wrong with a sequence to ``failures.log``, and keep it for ``failure``, there with the part
+        of the traceback that is to be ``shown`` at the end of a run."""
+        self.log_failure(name, reason, traceback)
+        content = {"reason": reason, "traceback": shown, "moment": time.time()}
+        _write_whole(self._failed(name), json.dumps(content) + "\n")
+
+    def log_failure(self, name: str, reason: str, traceback: str) -> None:
+        """Append what went wrong with a sequence to ``failures.log`` alone."""
+        file = self.path / "failures.log"
+        lines = [f"{_now()} {name}: {reason}", *traceback.splitlines(), ""]
+        try:
+            with holding(self.path, file.name), file.open("a", encoding="utf-8") as stream:
+                stream.write(printable_lines(lines) + "\n")
+        except OSError as error:
+            raise _refused(file, error) from error
+
+    def failure(self, name: str) -> NotedFailure | None:
+        """The last failure of a sequence, if it was not finished since."""
+        file = self._failed(name)
+        try:
+            content = parse_json(file.read_bytes())
+            return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ResultsError(f"{file}: cannot be read ({error}); remove it and run again") from error
+
+    def forget_failure(self, name: str) -> None:
+        """A sequence is finished, so that its last failure counts no more."""
+        try:
+            self._failed(name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _refused(self._failed(name), error) from error
+
+    def _failed(self, name: str) -> Path:
+        return self.path / f"{name}.failed"
+
+    def _file(self, sequence: Sequence, suffix: str = "") -> Path:
+        return self.path / f"{sequence.name}{suffix}.txt"
+
+
+def open_results(
+    output: Path,
+    experiment: str,
+    benchmark: str,
+    checkpoint: Path | None,
+    settings: dict[str, Any],
+    device: str,
+    label: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    sweep: str = "",
+    hardware: str = "",
+    versions: Mapping[str, str | None] = MappingProxyType({}),
+    note: bool = True,
+) -> ResultsFolder:
+    """Make or reopen ``<output>/<experiment>/results/<benchmark>/<label>-<8 hex digits>/`` and note this run in it.
+
+    The digits are of the checkpoint's content and the resolved ``settings``, so another checkpoint or other settings
+    get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
+    ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state. Both are plain
+    types, as JSON has them. ``sweep`` is what was swept if this run is part of that; the manifest keeps every one, as
+    nobody forgets the scores seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of what runs the
+    network. Without ``note`` the run is one that the manifest has already. Raises ``ResultsError`` where the checkpoint
+    cannot be read or the folder not be used.
+    """
+    sha256 = _sha256(checkpoint) if checkpoint else None
+    label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
+    folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
+    file = folder / MANIFEST
+    description = {
+        "format": 1,
+        "experiment": experiment,
+        "benchmark": benchmark,
+        "protocol": find_benchmark(benchmark).protocol,
+        "label": label,
+        "checkpoint_sha256": sha256,
+        "settings": settings,
+        "overrides": overrides or {},
+    }
+    source = json.loads(json.dumps(description, allow_nan=False))  # as it will be read back: lists for tuples
+    _make_folder(folder)
+    with holding(folder, file.name):
+        earlier = _read_manifest(file) if file.exists() else None
+        if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
+            raise ResultsError(
+                f"{file}: is of another checkpoint or other settings; move its folder away and run again"
+            )
+        if earlier and not note:
+            return ResultsFolder(folder)
+        runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device, hardware, versions)]
+        sweeps = list(dict.fromkeys([*(earlier or {}).get("sweeps", []), *([sweep] if sweep else [])]))
+        _write_whole(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
+    return ResultsFolder(folder)
+
+
+def sweep_warning(manifest: Mapping[str, Any]) -> str:
+    """What every report of these results has to say where their settings were swept on the test set itself; else ""."""
+    sweeps = manifest.get("sweeps", [])
+    if not sweeps or not find_benchmark(manifest["benchmark"]).test_set:
+        return ""
+    return f"settings chosen on the test set: swept {'; '.join(sweeps)}"
+
+
+def read_rows(file: Path, columns: int) -> np.ndarray:
+    """A text file of numbers that was written here, ``columns`` a line: float64 ``[N, columns]``.
+
+    Raises ``ResultsError`` for a missing file, for a line that holds anything else, and for a last line without an end.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"{file}: cannot be read ({error.strerror}); {_AGAIN}") from error
+    try:
+        return parse_rows(decode_text(data, file), columns, file, _AGAIN, ended=True)
+    except ValueError as error:
+        raise ResultsError(str(error)) from error
+
+
+def _begins_with_box(file: Path) -> bool:
+    """Whether a text of ours is one of boxes: times and scores are one number a line."""
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return stream.readline().count(",") == 3
+
+
+def _rows(values: np.ndarray) -> str:
+    """Shortest decimals that read back as the same float64, commas between."""
+    return "".join(",".join(repr(number) for number in row) + "\n" for row in values.astype(np.float64).tolist())
+
+
+def _sha256(checkpoint: Path) -> str:
+    try:
+        return file_sha256(checkpoint)
+    except OSError as error:
+        raise ResultsError(f"{checkpoint}: the checkpoint cannot be read ({error.strerror})") from error
+
+
+def _stem(checkpoint: Path) -> str:
+    name = checkpoint
+    while name.suffix in CHECKPOINT_SUFFIXES:
+        name = name.with_suffix("")
+    return name.name
+
+
+def _digest(checkpoint_sha256: str | None, settings: dict[str, Any]) -> str:
+    content = json.dumps([checkpoint_sha256, settings], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+def _run_description(
+    checkpoint: Path | None, device: str, hardware: str, versions: Mapping[str, str | None]
+) -> dict[str, Any]:
+    return {
+        "started": _now(),
+        "checkpoint": str(checkpoint) if checkpoint else None,
+        "device": device,
+        "hardware": hardware or platform.machine(),
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "tracking-lib": version("tracking-lib"),
+            **versions,
+        },
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _read_manifest(file: Path) -> dict[str, Any]:
+    try:
+        manifest = parse_json(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):
+        raise ResultsError(f"{file}: is no manifest of results; move its folder away and run again")
+    return manifest
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"{folder}: cannot be made ({error.strerror}); check paths.yaml's output") from error
+
+
+def _write_whole(file: Path, text: str) -> None:
+    try:
+        with replacing(file) as stream:
+            stream.write(text.encode())
+    except OSError as error:
+        raise _refused(file, error) from error
+
+
+def _refused(file: Path, error: OSError) -> ResultsError:
+    return ResultsError(f"{file}: cannot be written ({error.strerror}); mend that and run the same command again")

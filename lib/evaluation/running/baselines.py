@@ -1,0 +1,44 @@
+"""What a trained tracker is compared with: one that never moves, and one that is shown the wrong target."""
+
+from __future__ import annotations
+
+from collections import abc
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lib.data.types import Sequence
+from lib.inference.engine import Outcome, Take, TemplateOf
+from lib.inference.tracks import Track
+
+if TYPE_CHECKING:
+    from lib.data.stores.source import Location
+
+
+class StaticEngine:
+    """Answers the first box for every frame, with score 1; reads no image."""
+
+    def run(self, take: Take, show: Callable[[int], None]) -> Iterator[Outcome]:
+        """As ``lib.inference.engine.Engine`` does."""
+        while (sequence := take()) is not None:
+            frames = len(sequence)
+            boxes = np.repeat(np.array(sequence.boxes[:1], dtype=np.float64), frames, axis=0)
+            yield sequence, Track(boxes, np.ones(frames), np.zeros(frames), np.zeros(frames))
+
+
+def foreign_templates(sequences: abc.Sequence[Sequence]) -> TemplateOf:
+    """For ``Engine``: shows each sequence the template of the next one (the last that of the first) whose first box
+    differs, the same one in every run and process. Raises ``ValueError`` if no two differ."""
+    first_boxes = np.array([sequence.boxes[0] for sequence in sequences])
+    if len(np.unique(first_boxes, axis=0)) < 2:
+        raise ValueError("a foreign template needs two sequences or more whose first boxes differ")
+    numbers = {sequence.name: number for number, sequence in enumerate(sequences)}
+
+    def template_of(sequence: Sequence) -> tuple[Location, np.ndarray]:
+        start = numbers[sequence.name]
+        differs = (first_boxes != first_boxes[start]).any(axis=1)
+        donor = next(sequences[i] for i in (*range(start, len(differs)), *range(start)) if differs[i])
+        return donor.frames[0], donor.boxes[0]
+
+    return template_of

@@ -1,0 +1,302 @@
+"""Runs trackers over the sequences of a benchmark, in one process or several, together with other commands that were
+started on the same. A process that dies loses the sequences it held, and others take them over."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import math
+import os
+import signal
+from collections import abc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import partial
+from itertools import chain
+from tempfile import TemporaryFile
+from time import monotonic, perf_counter, sleep, time
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from lib.data.types import Sequence
+from lib.evaluation.results.folder import ResultsFolder
+from lib.evaluation.running.claims import Claims, Death, Holder, find_holder, release_left
+from lib.evaluation.running.progress import RunProgress
+from lib.evaluation.running.summary import RunSummary, SequenceStatus, measure_speed
+from lib.inference.engine import Outcome, Take
+from lib.inference.tracks import Failure, Track
+from lib.runtime.launch import launch_apart
+from lib.runtime.stop import Terminated
+
+LOOK_SECONDS = 1.0  # between two looks at what others are doing
+MOST_DEATHS = 2  # a sequence on which so many processes died since the run began is not given to another
+NOTHING: Mapping[str, str] = MappingProxyType({})
+_RUN = "TRACKING_RUN"  # the variable by which a process knows the run that it is part of
+
+logger = logging.getLogger(__name__)
+
+
+class SequenceEngine(Protocol):
+    """What tracks sequences: ``lib.inference.engine.Engine``, or a baseline."""
+
+    def run(self, take: Take, show: Callable[[int], None]) -> Iterator[Outcome]:
+        """Track what ``take`` gives until it gives None; ``show`` the number of frames done of what has not ended."""
+
+
+class Trial(NamedTuple):
+    """A tracker, the sequences it is run over, and where its results go.
+
+    ``make_engine(most)`` builds the tracker, for so many sequences at once at most, in each process that has something
+    to track. ``unreadable`` are sequences that failed already when they were read: name and reason. ``left_out`` are
+    names of further sequences of the set, which were not asked for.
+    """
+
+    sequences: abc.Sequence[Sequence]
+    make_engine: Callable[[int], SequenceEngine]
+    folder: ResultsFolder
+    unreadable: Mapping[str, str] = NOTHING
+    left_out: abc.Sequence[str] = ()
+
+
+class Report(NamedTuple):
+    """What came of a run: a summary for each trial, how many processes tracked, and the seconds they took together."""
+
+    summaries: list[RunSummary]
+    processes: int
+    seconds: float
+
+    def text(self) -> str:
+        """A line with the speed of all processes together; empty if nothing was tracked."""
+        frames = sum(summary.end_to_end.frames for summary in self.summaries if summary.end_to_end)
+        speed = f"{frames / self.seconds:.1f} frames/s"
+        return f"{self.processes} process(es) together, start included: {speed}" if frames else ""
+
+
+class _Run(NamedTuple):
+    """What the processes of a run share: when it began (seconds since 1970), how many they are, and an open file in
+    which they note what they have tracked."""
+
+    began: float
+    processes: int
+    notes: int
+
+
+def is_part_of_run() -> bool:
+    """Whether this process was started by ``run_trials`` of another one, to track and nothing else."""
+    return _RUN in os.environ
+
+
+def run_trials(
+    trials: abc.Sequence[Trial], processes: int = 1, command: abc.Sequence[str] = (), wait: bool = False
+) -> Report | None:
+    """Track every sequence that is not finished in its trial's folder, and write each there as soon as it is done.
+
+    With several ``processes`` the ``command`` (a Python file and its arguments), which must be the one that led here,
+    is started as many times; in those processes this function tracks, prints nothing and returns None. Commands that
+    run at once on the same folder, on one machine or on many, share the sequences: each is tracked by one process. When
+    none is left to take, this one returns and reports those that are in the hands of others; with ``wait`` it waits
+    until nobody has any. So it does after a failure, as launchers (torchrun, ``srun -K``) stop all commands when one
+    ends badly.
+
+    A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises what
+    ``make_engine`` raises in this process, ``ResultsError`` or ``ClaimError`` if results cannot be written. After
+    Ctrl-C (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others free for
+    any command, and no process is left.
+    """
+    trials = [_without_refused(trial) for trial in trials]
+    if is_part_of_run():
+        faulthandler.enable()
+        _track(trials, _Run(*json.loads(os.environ[_RUN])), RunProgress(0, 0, 0), wait)
+        return None
+    started, began = perf_counter(), time()
+    for trial in trials:
+        for name, reason in trial.unreadable.items():
+            trial.folder.log_failure(name, reason, "the sequence cannot be tracked")
+    unfinished = [trial.folder.unfinished(trial.sequences) for trial in trials]
+    waiting = [(trial.folder, it) for trial, open_ in zip(trials, unfinished, strict=True) for it in open_]
+    total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
+    processes = max(1, min(processes, max(map(len, unfinished))))
+    frames = sum(len(sequence) for _, sequence in waiting)
+    with TemporaryFile() as notes, RunProgress(frames, total, total - len(waiting)) as progress:
+        run = _Run(began, processes * _count_tasks(), notes.fileno())
+        if processes == 1:
+            _track(trials, run, progress, wait)
+        else:
+            assert command, "processes need a command"
+            look = _Look(waiting, progress)
+            code = launch_apart(processes, list(command), {_RUN: json.dumps(run)}, [run.notes], look)
+            if code:
+                raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
+        summaries = [_summarize(trial, run) for trial in trials]
+    return Report(summaries, processes, perf_counter() - started)
+
+
+def _without_refused(trial: Trial) -> Trial:
+    """The trial with the sequences that its folder cannot keep among those that failed already."""
+    refused = trial.folder.refused([sequence.name for sequence in trial.sequences])
+    if not refused:
+        return trial
+    kept = [sequence for sequence in trial.sequences if sequence.name not in refused]
+    return trial._replace(sequences=kept, unreadable={**trial.unreadable, **refused})
+
+
+def _count_tasks() -> int:
+    """How many commands torchrun or srun has started together with this one, itself included."""
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+
+
+class _Look:
+    """Called often, looks now and then for the results of ``waiting`` sequences in their folders, to show them."""
+
+    def __init__(self, waiting: list[tuple[ResultsFolder, Sequence]], progress: RunProgress) -> None:
+        self._waiting, self._progress, self._last = waiting, progress, monotonic()
+
+    def __call__(self) -> None:
+        if monotonic() - self._last < LOOK_SECONDS:
+            return
+        left = []
+        for folder, sequence in self._waiting:
+            if folder.is_finished(sequence):
+                self._progress.settle(len(sequence))
+            else:
+                left.append((folder, sequence))
+        self._progress.show(0)
+        self._waiting, self._last = left, monotonic()
+
+
+def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
+    """Track in this process until nothing is left to take, or nobody has anything."""
+    with ExitStack() as stack:
+        parts = [_Part(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in trials]
+        told = False
+        while True:
+            for part in parts:
+                part.track()
+            open_ = [sequence.name for part in parts for sequence in part.open]
+            if not open_ or not (wait or any(part.failed for part in parts)):
+                return
+            if not told:
+                logger.info("waiting for the sequences in other hands: %s", ", ".join(open_))
+                told = True
+            sleep(LOOK_SECONDS)
+
+
+class _Part:
+    """One process's part in a trial: the sequences that it claims, the longest first, and what becomes of them.
+
+    ``open`` are those that nobody has finished and this process has not claimed. A sequence on which a process died is
+    tracked alone: if that process dies too, there is no doubt which sequence it was.
+    """
+
+    def __init__(self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress) -> None:
+        self._trial, self._folder, self._run, self._claims, self._progress = trial, trial.folder, run, claims, progress
+        unfinished = (sequence for sequence in trial.sequences if not trial.folder.is_finished(sequence))
+        self.open = sorted(unfinished, key=len, reverse=True)
+        self.failed = bool(trial.unreadable)
+        self._running: list[Sequence] = []
+        self._alone = False
+
+    def track(self) -> None:
+        """Track until there is nothing left to take."""
+        engine = None
+        while (first := self._take()) is not None:
+            engine = engine or self._trial.make_engine(self._most())
+            sequences = chain([first], iter(self._take, None))
+            with closing(engine.run(partial(next, sequences, None), self._progress.show)) as outcomes:
+                for sequence, outcome in outcomes:
+                    self._settle(sequence, outcome)
+
+    def _most(self) -> int:
+        """How many sequences at once leave the other processes of the run some."""
+        shares = 2 * self._run.processes if self._run.processes > 1 else 1
+        return -(-(len(self.open) + 1) // shares)
+
+    def _take(self) -> Sequence | None:
+        """A sequence for this process to track; None if there is none now."""
+        if self._running and self._alone:
+            return None
+        for sequence in list(self.open):
+            taken = self._claims.take(sequence.name, self._run.began if self._running else math.inf)
+            if isinstance(taken, Holder):
+                continue
+            self.open.remove(sequence)
+            deaths = [death for death in taken if death.beat > self._run.began]
+            if not self._is_decided(sequence, deaths):
+                self._alone = bool(deaths)
+                self._running.append(sequence)
+                return sequence
+            self._let_go(sequence)
+        return None
+
+    def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
+        """Keep what became of a sequence, and let go of it; ``ResultsError`` if the disk refuses."""
+        if isinstance(outcome, Failure):
+            self._fail(sequence, outcome)
+        else:
+            self._folder.write(sequence, outcome)
+            self._folder.forget_failure(sequence.name)
+            os.write(self._run.notes, f"{_note(self._folder, sequence)}\n".encode())
+        self._running.remove(sequence)
+        self._let_go(sequence)
+
+    def _let_go(self, sequence: Sequence) -> None:
+        self._claims.release(sequence.name)
+        self._progress.settle(len(sequence))
+
+    def _is_decided(self, sequence: Sequence, deaths: list[Death]) -> bool:
+        """Whether others have finished or failed a sequence since the run began, which a further death would be."""
+        if self._folder.is_finished(sequence):
+            return True
+        noted = self._folder.failure(sequence.name)
+        if noted and noted.moment > self._run.began:
+            self.failed = True
+            return True
+        if len(deaths) < MOST_DEATHS:
+            return False
+        ended = "; ".join(death.process for death in deaths)
+        reason = f"{len(deaths)} processes died while they tracked it: {ended}"
+        self._fail(sequence, Failure(reason, "the processes ended without a traceback", explained=True))
+        return True
+
+    def _fail(self, sequence: Sequence, failure: Failure) -> None:
+        logger.error("sequence %s failed: %s", sequence.name, failure.reason)
+        shown = "" if failure.explained else failure.traceback
+        self._folder.note_failure(sequence.name, failure.reason, failure.traceback, shown)
+        self.failed = True
+
+
+def _summarize(trial: Trial, run: _Run) -> RunSummary:
+    """What became of a trial's sequences, by its folder; those are tracked now that this run's processes have noted."""
+    folder, statuses, tracked = trial.folder, [], []
+    noted = set(os.pread(run.notes, os.fstat(run.notes).st_size, 0).decode().splitlines())
+    for sequence in trial.sequences:
+        if not folder.is_finished(sequence):
+            statuses.append(_status(folder, sequence.name, run.began))
+        elif _note(folder, sequence) in noted:
+            tracked.append(sequence)
+            statuses.append(SequenceStatus(sequence.name, "tracked"))
+        else:
+            # Left by a process that was killed when it had just written the result.
+            folder.forget_failure(sequence.name)
+            release_left(folder.path, sequence.name)
+            statuses.append(SequenceStatus(sequence.name, "kept"))
+    statuses += [SequenceStatus(name, "failed", reason) for name, reason in trial.unreadable.items()]
+    end_to_end = measure_speed(folder.seconds(sequence) for sequence in tracked)
+    network = measure_speed(folder.seconds(sequence, network=True) for sequence in tracked)
+    return RunSummary(tuple(statuses), end_to_end, network)
+
+
+def _note(folder: ResultsFolder, sequence: Sequence) -> str:
+    """What stands for a tracked sequence among the run's notes: one line of ASCII, whatever its name."""
+    return json.dumps([str(folder.path), sequence.name])
+
+
+def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
+    """Of a sequence without a result."""
+    holder, noted = find_holder(folder.path, name), folder.failure(name)
+    if holder is not None and holder.alive:
+        return SequenceStatus(name, "elsewhere", str(holder))
+    if noted and noted.moment > began:
+        return SequenceStatus(name, "failed", noted.reason, noted.traceback)
+    return SequenceStatus(name, "failed", "no process is left that could track it; the same command goes on with it")

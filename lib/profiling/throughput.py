@@ -1,0 +1,113 @@
+"""How many frames a second the engine tracks from JPEG files, beside a tracker that takes one after the other."""
+
+from __future__ import annotations
+
+import statistics
+from collections import abc
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from lib.data.decoding.images import read_image
+from lib.data.types import Sequence
+from lib.geometry.crop import crop_window
+from lib.inference.engine import Engine
+from lib.inference.network import Found, Network
+from lib.inference.tracker import Tracker
+from lib.inference.tracks import Failure
+from lib.profiling.frames import HEIGHT, TARGET, WIDTH
+from lib.profiling.textures import write_textures
+
+LEAST = 20  # frames of a sequence after its first
+_FILES = 8
+_ROUNDS = 2
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Frames a second of the engine with ``slots`` in a batch, after the first frames; of a tracker, which reads whole
+    pictures and has no threads of its own, with ``slots`` 0. ``kilobytes``: of a file, on average."""
+
+    form: str
+    slots: int
+    frames_per_second: float
+    kilobytes: float
+
+
+class Still:
+    """A network whose answers leave its targets where they are: fresh weights would lose them, and the cost of a crop
+    depends on its size. ``box`` is xywh in pixels."""
+
+    def __init__(self, network: Network, box: np.ndarray) -> None:
+        self._network = network
+        self.settings, self.batch, self.suggested_batch = network.settings, network.batch, network.suggested_batch
+        self.name, self.device = network.name, network.device
+        self.encode, self.blank, self.put = network.encode, network.blank, network.put
+        side = crop_window(box, self.settings.search.factor, self.settings.search.context).side
+        self._answer = np.array([0.5, 0.5, box[2] / side, box[3] / side], dtype=np.float32)
+
+    def find(self, state: tuple, crops: np.ndarray) -> Found:
+        """The network's work, and the resting box."""
+        found = self._network.find(state, crops)
+        return found._replace(boxes=np.tile(self._answer, (len(found.boxes), 1)))
+
+
+def time_engine(
+    networks: abc.Sequence[tuple[str, Network, int]], frames: int, threads: int | None, folder: Path
+) -> list[Throughput]:
+    """The engine with each network in turn, given as form, network and slots, on files of 1280 x 720 that are written
+    into ``folder``; before them a tracker with the first. A run has about ``frames`` frames, ``LEAST`` a sequence or
+    more, and all rows are taken until its end. ``threads`` look at frames. On a CPU each of torch's threads computes a
+    batch by itself, as ``lib.experiment.build.engine_factory`` has it."""
+    size = write_textures(folder / "textures", 1, _FILES)
+    files = sorted(folder.glob("textures/train/*/*.jpg"))
+    box = np.array([(WIDTH - TARGET[0]) / 2, (HEIGHT - TARGET[1]) / 2, *TARGET])
+
+    def sequences(count: int) -> list[Sequence]:
+        length = 1 + max(LEAST, frames // count)
+        paths = tuple(files[number % _FILES] for number in range(length))
+        boxes, visible = np.tile(box, (length, 1)), np.ones(length, dtype=bool)
+        return [Sequence(f"{number}", "textures", paths, boxes, visible) for number in range(count)]
+
+    lanes = [(form, Still(network, box), slots) for form, network, slots in networks]
+    rates: list[list[float]] = [[] for _ in range(1 + len(lanes))]
+    cores = torch.get_num_threads()
+    for _ in range(_ROUNDS):
+        rates[0].append(_track_one(lanes[0][1], sequences(1)[0]))
+        for own, (form, network, slots) in zip(rates[1:], lanes, strict=True):
+            finders = cores if network.device == "cpu" and not form.startswith("compiled") else 1
+            engine = Engine(network, slots, finders, threads=threads)
+            torch.set_num_threads(1 if finders > 1 else cores)
+            own.append(_track_many(engine, sequences((finders + 1) * slots)))
+            torch.set_num_threads(cores)
+    labels = [(networks[0][0], 0), *((form, slots) for form, _, slots in networks)]
+    return [
+        Throughput(*label, statistics.median(own), size / _FILES / 1000)
+        for label, own in zip(labels, rates, strict=True)
+    ]
+
+
+def _track_one(network: Network, sequence: Sequence) -> float:
+    tracker = Tracker(network)
+    tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
+    tracker.update(read_image(sequence.frames[1]))
+    started = perf_counter()
+    for frame in sequence.frames[2:]:
+        tracker.update(read_image(frame))
+    return (len(sequence) - 2) / (perf_counter() - started)
+
+
+def _track_many(engine: Engine, sequences: list[Sequence]) -> float:
+    """Frames a second from the first step of all sequences, which are equally long, to the last but one."""
+    remaining = iter(sequences)
+    marks: list[tuple[int, float]] = []
+    for sequence, outcome in engine.run(
+        lambda: next(remaining, None), lambda frames: marks.append((frames, perf_counter()))
+    ):
+        if isinstance(outcome, Failure):
+            raise ValueError(f"{sequence.name}: {outcome.reason}")
+    (first, started), (last, ended) = marks[0], max(marks)
+    return (last - first) / (ended - started)

@@ -1,0 +1,66 @@
+"""Our tracker as the got10k toolkit wants one, so that ``ExperimentGOT10k(...).run(tracker)`` runs it.
+
+The toolkit asks for a name and a few methods, not for its own class, so nothing of it is imported until it draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Many
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lib.data.decoding.images import read_image
+from lib.inference.follow import TargetSpec, follow
+from lib.inference.tracker import Tracker
+
+
+class Got10kTracker:
+    """A tracker under the got10k toolkit: the experiments of 0.1.3 call ``track``, those of its later repository
+    ``forward_test``, and VOT's also ``init`` and ``update``.
+
+    ``name`` is the folder of the toolkit's results. ``is_deterministic`` makes it track a sequence once, not three
+    times. Boxes are xywh in pixels, as the toolkit reads them from the annotations: it shifts none.
+    """
+
+    def __init__(self, tracker: Tracker, name: str, is_deterministic: bool = True) -> None:
+        self.name = name
+        self.is_deterministic = is_deterministic
+        self._tracker = tracker
+
+    def init(self, image: Image.Image | np.ndarray, box: np.ndarray) -> None:
+        """Take the target from an image, which becomes RGB, at a box."""
+        self._tracker.init(_pixels(image), box)
+
+    def update(self, image: Image.Image | np.ndarray) -> np.ndarray:
+        """The target's box in the next image, float64 ``[4]``."""
+        return self._tracker.update(_pixels(image)).box
+
+    def track(self, img_files: Many[str], box: np.ndarray, visualize: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Follow the target through a sequence's image files: float64 ``[N, 4]`` boxes, the first as given, and ``[N]``
+        seconds, without the reading of the image, as the toolkit's own loop counts them.
+
+        Images are read as in our runs, turned by their EXIF data; the toolkit's own loop does not turn them.
+        """
+        boxes, seconds = np.zeros((len(img_files), 4)), np.zeros(len(img_files))
+        images = (read_image(Path(file)) for file in img_files)
+        for step in follow(images, [TargetSpec("target", box)], self._tracker.network):
+            boxes[step.number], seconds[step.number] = step.results["target"].box, step.seconds
+            if visualize:
+                _show(step.image, boxes[step.number])
+        return boxes, seconds
+
+    forward_test = track
+
+
+def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
+    """RGB uint8 ``[H, W, 3]``."""
+    return image if isinstance(image, np.ndarray) else np.array(image.convert("RGB"))
+
+
+def _show(image: np.ndarray, box: np.ndarray) -> None:
+    """The toolkit's own window. Only the toolkit asks for it, so the toolkit is there."""
+    from got10k.utils.viz import show_frame
+
+    show_frame(Image.fromarray(image), box)

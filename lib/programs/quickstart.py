@@ -1,0 +1,242 @@
+"""The first run of a newcomer: a synthetic set, a tiny network trained on it, tested beside three baselines, drawn;
+then a real video, tracked by the tracker that ships."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from collections.abc import Sequence as Many
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lib.config.paths import Paths
+from lib.data.decoding.images import read_image
+from lib.data.synthetic.writing import write_synthetic
+from lib.data.types import Sequence
+from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.reports.report import BenchmarkScore
+from lib.evaluation.results.folder import ResultsFolder
+from lib.evaluation.running.baselines import StaticEngine, foreign_templates
+from lib.evaluation.running.runner import SequenceEngine, Trial, is_part_of_run
+from lib.experiment.build import build_objective, build_tracker, engine_factory, load_experiment
+from lib.experiment.config import ExperimentConfig
+from lib.models.base import TokenMap
+from lib.models.registry import FAMILIES
+from lib.programs.testing import track_and_score
+from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
+from lib.programs.trained import results_folder
+from lib.runtime.files import write_text
+from lib.visualization.curves import plot_training
+from lib.visualization.plots import Line, plot_curves
+from lib.visualization.sheet import write_png
+from lib.visualization.token_map import draw_token_map
+from lib.visualization.video import write_overlay
+
+BENCHMARK, PROTOCOL = "got10k_val", "got10k"
+TRAINED, FIRST_BOX, UNTRAINED, WRONG_TEMPLATE = "trained", "first_box", "untrained", "wrong_template"
+TITLES = {
+    TRAINED: "the trained network",
+    FIRST_BOX: "the first box repeated",
+    UNTRAINED: "the untrained network",
+    WRONG_TEMPLATE: "trained, but shown another sequence's template",
+}
+# The network's decisions are looked at on this frame of each test sequence, with the window around the true box.
+MAP_FRAME = 10
+
+
+class TokenShares(NamedTuple):
+    """The share of search tokens that a token map chose in each of its stages, and what that means."""
+
+    meaning: str
+    stages: dict[str, float]
+
+
+class QuickstartEnd(NamedTuple):
+    """What to print, and the exit code: 0, 1 if a sequence failed, 130 or 143 if the training was stopped."""
+
+    text: str
+    exit_code: int
+
+
+def run_quickstart(
+    paths: Paths,
+    data: Path | None,
+    config: str,
+    run: str,
+    overrides: tuple[str, ...],
+    processes: int,
+    command: Many[str],
+    train: Callable[[list[str], dict[str, str]], int],
+) -> QuickstartEnd:
+    """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
+
+    ``config`` names an experiment that trains on GOT-10k alone, such as a family's tiny twin. ``data`` is a folder in
+    GOT-10k's layout to take instead of the set. ``train`` runs the training program with the arguments and environment
+    variables it is given, and returns its exit code; ``command`` is the one that led here, with which ``processes``
+    are started to track. What is finished from an earlier call of the same ``run`` is kept. Raises ``ValueError`` as
+    its parts do.
+    """
+    synthetic = data is None
+    if synthetic:
+        data = paths.output / "synthetic"
+        write_synthetic(data, processes=processes)
+    experiment = load_experiment(config, overrides, run)
+    output = paths.output / run
+    seconds: dict[str, float] = {}
+
+    sequences = read_benchmark(BENCHMARK, data, paths.cache)
+    part = part_in_words(BENCHMARK, len(sequences))
+    named = f"synthetic set, {len(sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
+    places = {
+        "TRACKING_DATA_GOT10K": str(data),
+        "TRACKING_OUTPUT": str(paths.output),
+        "TRACKING_CACHE": str(paths.cache),
+    }
+    if not is_part_of_run():  # a process that only tracks, which was started after the training
+        with _clocked(seconds, "training"):
+            code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], places)
+        if code:
+            return QuickstartEnd("the training did not end; the same command goes on from its last checkpoint", code)
+
+    checkpoint = output / "checkpoints" / "last.pth"
+    with _clocked(seconds, "testing"):
+        trials = _trials(paths, experiment, checkpoint, sequences)
+        tracked = track_and_score(BENCHMARK, list(trials.values()), processes, command)
+    if tracked is None:
+        return QuickstartEnd("", 0)
+    tested = dict(zip(trials, tracked[1], strict=True))  # a sequence that failed is an error of the score
+    with _clocked(seconds, "drawing"):
+        shares = _draw(experiment, checkpoint, sequences, tested, output, named)
+    clip = Wanted(output / "clip", replace=True)
+    with _clocked(seconds, "the clip"):
+        stopped = track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip).signal
+    if stopped:
+        return QuickstartEnd("", 128 + stopped)
+
+    scores = {label: score.values for label, score in tested.items()}
+    tokens = {name: share._asdict() for name, share in shares.items()}
+    summary = {"config": config, "set": named, "scores": scores, "tokens": tokens, "seconds": seconds}
+    write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
+    failures = [f"FAILED {label}: {name}: {why}" for label, s in tested.items() for name, why in s.errors.items()]
+    return QuickstartEnd("\n".join([_text(tested, named, shares, seconds, output), *failures]), int(bool(failures)))
+
+
+@contextmanager
+def _clocked(seconds: dict[str, float], name: str):
+    started = perf_counter()
+    yield
+    seconds[name] = perf_counter() - started
+
+
+def _trials(
+    paths: Paths, experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
+) -> dict[str, Trial]:
+    """The trained network and its baselines, by label."""
+
+    def trial(label: str, make_engine: Callable[[int], SequenceEngine], weights: Path | None = None) -> Trial:
+        return Trial(sequences, make_engine, results_folder(paths, experiment, BENCHMARK, weights, "cpu", label=label))
+
+    foreign = foreign_templates(sequences)
+    return {
+        TRAINED: trial(TRAINED, engine_factory(experiment, checkpoint, "cpu", BENCHMARK), checkpoint),
+        FIRST_BOX: trial(FIRST_BOX, lambda _most: StaticEngine()),
+        UNTRAINED: trial(UNTRAINED, engine_factory(experiment, None, "cpu", BENCHMARK)),
+        WRONG_TEMPLATE: trial(
+            WRONG_TEMPLATE,
+            engine_factory(experiment, checkpoint, "cpu", BENCHMARK, template_of=foreign),
+            checkpoint,
+        ),
+    }
+
+
+def _draw(
+    experiment: ExperimentConfig,
+    checkpoint: Path,
+    sequences: list[Sequence],
+    scores: dict[str, BenchmarkScore],
+    output: Path,
+    named: str,
+) -> dict[str, TokenShares]:
+    """Pictures into ``reports``, under the set's name; returns the shares of tokens over the test sequences."""
+    reports = output / "reports"
+    plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
+    lines = [
+        Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], score.curves.success, score.values["AO"])
+        for label, score in scores.items()
+        if score.curves
+    ]
+    if lines:
+        plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
+    shown = _median_sequence(sequences, scores[TRAINED])
+    tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
+    tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
+    write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
+    crop, maps = _token_maps(experiment, checkpoint, sequences)
+    shares = {}
+    for name, (chosen, stages, meaning) in maps.items():
+        write_png(reports / f"{name}.png", draw_token_map(crop, chosen[0].numpy(), stages, meaning))
+        means = chosen.double().mean(dim=(0, 2)).tolist()
+        shares[name] = TokenShares(meaning, dict(zip(stages, means, strict=True)))
+    return shares
+
+
+def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequence:
+    """The sequence to look at: half of those that could be scored went better, half worse."""
+    ranked = sorted((scores["AO"], name) for name, scores in score.by_sequence().items() if np.isfinite(scores["AO"]))
+    if not ranked:
+        raise ValueError(f"{score.folder}: no sequence could be scored; its score.json says why")
+    name = ranked[len(ranked) // 2][1]
+    return next(sequence for sequence in sequences if sequence.name == name)
+
+
+def _token_maps(
+    experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
+) -> tuple[np.ndarray, dict[str, TokenMap]]:
+    """The search crop of a frame of the first sequence, and the family's token maps that have stages, on that frame of
+    each sequence."""
+    tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
+    crop, predictions = None, []
+    for sequence in sequences:
+        tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
+        frame = min(MAP_FRAME, len(sequence) - 1)
+        tracker.box = sequence.boxes[frame]
+        result = tracker.update(read_image(sequence.frames[frame]))
+        predictions.append(result.prediction.extras)
+        crop = result.crop if crop is None else crop
+    extras = {name: torch.cat([prediction[name] for prediction in predictions]) for name in predictions[0]}
+    drawn = FAMILIES[experiment.model.name].token_maps.items()
+    maps = {name: read(experiment.model, extras) for name, read in drawn}
+    return crop, {name: token_map for name, token_map in maps.items() if token_map.stages}
+
+
+def _text(
+    scores: dict[str, BenchmarkScore],
+    named: str,
+    shares: dict[str, TokenShares],
+    seconds: dict[str, float],
+    output: Path,
+) -> str:
+    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k, {named})"]
+    for label, title in TITLES.items():
+        numbers = [100 * scores[label].values.get(name, float("nan")) for name in ("AO", "SR0.5", "SR0.75")]
+        lines.append(f"{title:<48} " + " ".join(f"{number:6.1f}" for number in numbers))
+    for meaning, stages in shares.values():
+        numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in stages.items())
+        lines.append(f"share of search tokens that {meaning}: {numbers}")
+    lines.append(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores")
+    reports = output / "reports"
+    lines += [
+        f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
+        f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
+        *(f"{name + ':':<14} {reports / name}.png" for name in shares),
+        f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
+        f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",
+    ]
+    return "\n".join(lines)

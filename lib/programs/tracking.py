@@ -1,0 +1,333 @@
+"""Tracking a user's own video: targets as the command line names them, a network, and the files that are written. What
+`tracking/track.py` does; without torch where the network is an exported one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import re
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple, Self
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from lib.config.paths import REPOSITORY, Paths, load_paths
+from lib.data.decoding.video import Frame, VideoWriter
+from lib.export.exported import open_network
+from lib.inference.follow import Step, TargetSpec, follow
+from lib.inference.network import Network
+from lib.inference.recovery import recover_lost
+from lib.inference.video import Behind, FolderReader, LiveReader, VideoReader, ahead, open_video
+from lib.runtime.escapes import for_csv, printable
+from lib.runtime.files import replacing
+from lib.runtime.locks import only_writer
+from lib.runtime.stop import StopSignals
+from lib.visualization.boxes import draw_targets
+
+Source = VideoReader | FolderReader | LiveReader
+
+SHIPPED, DESCRIPTION = "lite", "network.json"
+# A real video that comes with the project, and its target in the first frame.
+CLIP = REPOSITORY / "docs" / "clip.mp4"
+CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
+
+VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
+GRAMMAR = "[name=]x,y,w,h[@frame], such as car=11,71,222,163 or 40,30,20,20@120"
+WINDOW = "tracked"
+NO_WINDOW = (
+    "this OpenCV opens no window; pip install opencv-python in place of opencv-python-headless, or draw the box in the "
+    "page of python tracking/demo.py"
+)
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+_TARGET = re.compile(
+    rf"(?:(?P<name>[^=,@]+)=)?(?P<box>{_NUMBER}(?:\s*,\s*{_NUMBER}){{3}})(?:@(?P<frame>\d+))?", re.ASCII
+)
+_NAME = re.compile(r"\w(?:[\w .-]{0,38}[\w-])?")
+
+logger = logging.getLogger(__name__)
+
+
+class TrackingEnd(NamedTuple):
+    """What to print, and the signal that ended the tracking, 0 if the video did."""
+
+    text: str
+    signal: int
+
+
+class Wanted(NamedTuple):
+    """The files to write: the folder, whether a video and plain texts are among them, and whether to ``replace`` files
+    that are there; ``show`` opens a window."""
+
+    folder: Path
+    video: bool = True
+    text: bool = False
+    replace: bool = False
+    show: bool = False
+
+
+def parse_targets(texts: Iterable[str], files: Iterable[Path] = ()) -> list[TargetSpec]:
+    """Targets as ``[name=]x,y,w,h[@frame]``, from words and from the lines of text files (``#`` begins a comment). One
+    without a name is called by its number. Raises ``ValueError`` naming the word, or the file and line."""
+    words = [(text, text) for text in texts]
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{file}: no text; a line is {GRAMMAR}") from error
+        for number, line in enumerate(lines, start=1):
+            if content := line.partition("#")[0].strip():
+                words.append((content, f"{file}, line {number}: {content}"))
+    return [_parse_target(text, where, number) for number, (text, where) in enumerate(words, start=1)]
+
+
+def _parse_target(text: str, where: str, number: int) -> TargetSpec:
+    match = _TARGET.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{where}: no target; write {GRAMMAR}")
+    name = (match["name"] or str(number)).strip()
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{where}: a name is up to 40 letters, digits, blanks, dots, - and _, from a letter or digit on"
+        )
+    box = tuple(float(word) for word in match["box"].split(","))
+    if min(box[2:]) <= 0:
+        raise ValueError(f"{where}: the box has no size; write {GRAMMAR}, w and h above 0")
+    return TargetSpec(name, box, int(match["frame"] or 0))
+
+
+def output_folder(paths: Paths, source: str, out: Path | None = None) -> Path:
+    """Where the files of a source go unless ``out`` is named: ``output/track/<its name>``."""
+    if out is not None:
+        return out
+    name = re.sub(r"[^\w.-]+", "_", Path(source.rstrip("/")).stem) or "video"
+    return paths.output / "track" / (f"camera{name}" if source.isascii() and source.isdigit() else name)
+
+
+def open_tracking_network(
+    config: str | None = None,
+    checkpoint: Path | None = None,
+    network: Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    overrides: Sequence[str] = (),
+    paths: Paths | None = None,
+    recover: bool = False,
+) -> Network:
+    """The network to track with: the exported one in the folder ``network``, or the experiment ``config`` with the
+    weights of ``checkpoint``. torch is imported only for the second.
+
+    Without any of them it is the tracker that ships, on a CPU in its exported form if that is among the pretrained
+    models (the folder ``lite``). With ``recover`` lost targets are searched for over the whole image. Raises
+    ``ValueError`` with the remedy.
+    """
+    paths = paths or load_paths()
+    exported = paths.weights(SHIPPED)
+    named = config or checkpoint or overrides or device not in ("auto", "cpu")
+    if network is None and not named and (exported / DESCRIPTION).is_file():
+        network = exported
+    if network is not None:
+        opened = open_network(network, threads)
+    else:
+        from lib.programs.chosen import build_chosen  # it imports torch, which takes seconds
+
+        chosen = config or (None if checkpoint else SHIPPED)
+        opened = build_chosen(paths, chosen, checkpoint, device, threads, overrides)
+    if recover:
+        recover_lost(opened)
+    return opened
+
+
+def track_video(
+    source: str, targets: Sequence[TargetSpec], network: Network, wanted: Wanted, select: bool = False
+) -> TrackingEnd:
+    """Track ``targets`` through a video, folder, camera or address, and write the files of ``wanted``.
+
+    With ``select`` further targets are drawn in a window on the first frame. SIGINT and SIGTERM end the tracking
+    early, with whole files. What an error leaves is whole too, up to the frame before it. Raises ``ValueError``.
+    """
+    with open_video(source) as video:
+        if select:
+            targets = [*targets, *select_targets(video.first.image, len(targets))]
+        _check_folder(wanted, targets)
+        wanted.folder.mkdir(parents=True, exist_ok=True)
+        with only_writer(wanted.folder, wanted.folder / ".track.lock"), StopSignals() as stop:
+            return _track(video, targets, network, wanted, stop)
+
+
+def _track(
+    video: Source, targets: Sequence[TargetSpec], network: Network, wanted: Wanted, stop: StopSignals
+) -> TrackingEnd:
+    audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
+    count, started = 0, perf_counter()
+    begun: set[str] = set()
+    with ExitStack() as stack:
+        steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
+        window = stack.enter_context(_window()) if wanted.show else None
+        bar = stack.enter_context(_progress(video))
+        for step in steps:
+            count += 1
+            begun.update(step.results)
+            bar.update()
+            if stop.received or (window and window(step)):
+                break
+    seconds = perf_counter() - started
+    if video.shortfall:
+        logger.warning(video.shortfall)
+    for target in targets:
+        if target.name not in begun:
+            logger.warning("target %s: begins at frame %d, and none came after it", target.name, target.frame)
+    return TrackingEnd(_summary(video, wanted, count, seconds, stop.received), stop.received)
+
+
+def written_steps(
+    video: Source, targets: Sequence[TargetSpec], network: Network, wanted: Wanted, audio: Path | None = None
+) -> Iterator[Step]:
+    """The steps of ``follow``, each written to the files of ``wanted``; frames are read and drawn by other threads.
+
+    ``audio`` is a file whose sound goes into the video. The files are finished when the steps end, and when the caller
+    closes this generator before (``contextlib.closing``) or an error ends it.
+    """
+    with ExitStack() as stack:
+        frames: Iterable[Frame] = video if video.live else stack.enter_context(closing(ahead(video)))
+        tables = stack.enter_context(TrackFiles(wanted, video, targets, network.name))
+        queue = None
+        if wanted.video:
+            writer = VideoWriter(wanted.folder / VIDEO, video.rate, video.time_base, audio, video.start)
+            stack.enter_context(writer)
+            queue = stack.enter_context(Behind(lambda step: writer.write(draw_step(step), step.time)))
+        for step in follow(frames, targets, network):
+            tables.write(step)
+            if queue:
+                queue(step)
+            yield step
+        tables.whole = not video.shortfall
+
+
+def draw_step(step: Step) -> np.ndarray:
+    """The frame with its targets' boxes and names, RGB uint8 ``[H, W, 3]``."""
+    boxes = {name: result.box for name, result in step.results.items()}
+    return draw_targets(step.image, boxes, [name for name, result in step.results.items() if result.lost])
+
+
+class TrackFiles:
+    """``tracks.json`` and ``tracks.csv``, and a text for each target on request, written line by line while a video is
+    tracked. They take their names at the end of the block, also after an error, with the frames until then."""
+
+    def __init__(self, wanted: Wanted, video: Source, targets: Sequence[TargetSpec], network: str) -> None:
+        self.whole = False  # whether the video was followed to its end
+        self._wanted, self._video, self._stack, self._rows = wanted, video, ExitStack(), 0
+        self._head = {
+            "video": printable(video.name),
+            "width": video.width,
+            "height": video.height,
+            "rate": float(video.rate),
+            "network": network,
+            "targets": [target.name for target in targets],
+        }
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._tracks = stack.enter_context(replacing(self._wanted.folder / TRACKS))
+            self._table = stack.enter_context(replacing(self._wanted.folder / TABLE))
+            names = self._head["targets"] if self._wanted.text else ()
+            self._texts = {name: stack.enter_context(replacing(self._wanted.folder / f"{name}.txt")) for name in names}
+            self._stack = stack.pop_all()
+        head = json.dumps(self._head, ensure_ascii=False, indent=1)
+        self._tracks.write((head.removesuffix("\n}") + ',\n "frames": [').encode())
+        self._table.write(b"frame,time,target,box_x,box_y,box_w,box_h,score,lost\n")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._rows == 0:
+            self._stack.__exit__(*error)
+            return
+        end = {"dropped": self._video.dropped, "whole": self.whole}
+        self._tracks.write(("\n ],\n" + json.dumps(end, indent=1).removeprefix("{\n") + "\n").encode())
+        self._stack.close()
+
+    def write(self, step: Step) -> None:
+        """Add a frame."""
+        results = {
+            name: {"box": _rounded(result.box), "score": round(result.score, 4), "lost": result.lost}
+            for name, result in step.results.items()
+        }
+        entry = {"frame": step.number, "time": round(step.time, 6), "results": results}
+        self._tracks.write(
+            (",\n  " if self._rows else "\n  ").encode() + json.dumps(entry, ensure_ascii=False).encode()
+        )
+        self._rows += 1
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        for name, result in results.items():
+            lost = int(result["lost"])
+            rows.writerow([step.number, entry["time"], for_csv(name), *result["box"], result["score"], lost])
+        self._table.write(text.getvalue().encode())
+        for name, file in self._texts.items():
+            box = results[name]["box"] if name in results else [float("nan")] * 4
+            file.write((",".join(map(str, box)) + "\n").encode())
+
+
+def _rounded(box: np.ndarray) -> list[float]:
+    return [round(float(number), 2) for number in box]
+
+
+def _check_folder(wanted: Wanted, targets: Sequence[TargetSpec]) -> None:
+    names = [TRACKS, TABLE, *([VIDEO] if wanted.video else []), *(f"{t.name}.txt" for t in targets if wanted.text)]
+    there = [name for name in names if (wanted.folder / name).exists()]
+    if there and not wanted.replace:
+        raise ValueError(
+            f"{wanted.folder / there[0]}: is there already; name another folder with --out, or add --force"
+        )
+
+
+def _progress(video: Source) -> tqdm:
+    return tqdm(total=video.length, unit=" frame", dynamic_ncols=True, smoothing=0.05, disable=None)
+
+
+def _summary(video: Source, wanted: Wanted, count: int, seconds: float, stopped: int) -> str:
+    files = [TRACKS, TABLE, *([VIDEO] if wanted.video and count else [])]
+    lines = [f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)"]
+    if stopped:
+        lines[0] = f"stopped by {signal.Signals(stopped).name} after {lines[0]}; the files are whole"
+    if video.dropped:
+        lines.append(f"{video.dropped} frames of the source came too fast and were left out")
+    return "\n".join([*lines, *(f"{printable(str(wanted.folder / name))}" for name in reversed(files))])
+
+
+def select_targets(image: np.ndarray, taken: int = 0) -> list[TargetSpec]:
+    """Targets drawn with the mouse on ``image`` (RGB): a box, then Enter or the space bar, for each; Esc ends. Raises
+    ``ValueError`` where no window can be opened or no box was drawn."""
+    try:
+        boxes = cv2.selectROIs("draw a box, press Enter; Esc ends", np.ascontiguousarray(image[..., ::-1]))
+        cv2.destroyAllWindows()
+    except cv2.error as error:
+        raise ValueError(f"--select: {NO_WINDOW}") from error
+    if len(boxes) == 0:
+        raise ValueError("--select: no box was drawn")
+    return [TargetSpec(str(number), tuple(map(float, box))) for number, box in enumerate(boxes, start=taken + 1)]
+
+
+@contextmanager
+def _window() -> Iterator[Callable[[Step], bool]]:
+    """A window; called with a step it shows it, and answers whether the user has pressed q or Esc."""
+
+    def show(step: Step) -> bool:
+        cv2.imshow(WINDOW, draw_step(step)[..., ::-1])
+        return cv2.waitKey(1) & 0xFF in (ord("q"), 27)
+
+    try:
+        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
+    except cv2.error as error:
+        raise ValueError(f"--show: {NO_WINDOW}") from error
+    try:
+        yield show
+    finally:
+        cv2.destroyWindow(WINDOW)

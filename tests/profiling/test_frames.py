@@ -1,0 +1,100 @@
+"""Turns of several forms of a network, and what is timed in them."""
+
+from __future__ import annotations
+
+from time import sleep
+
+import numpy as np
+import torch
+from eager_networks import network_of
+from torch import Tensor
+
+from lib.geometry.crop import CropConfig
+from lib.inference.eager import TorchNetwork
+from lib.inference.settings import TrackerConfig
+from lib.models.base import Prediction, TrackingModel
+from lib.profiling.frames import TURN, Lane, make_scene, time_frames, time_step
+
+PAUSE = 0.004
+
+
+class Idle(TrackingModel):
+    """Takes PAUSE seconds and says that the target is far off and large; notes in ``calls`` who was asked for what."""
+
+    family = "idle"
+
+    def __init__(self, name: str = "", calls: list[tuple[str, Tensor]] | None = None) -> None:
+        super().__init__()
+        self.name, self.calls = name, [] if calls is None else calls
+
+    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
+        return (template,)
+
+    def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> Prediction:
+        sleep(PAUSE)
+        self.calls.append((self.name, search))
+        boxes = torch.tensor([0.9, 0.9, 0.9, 0.9]).expand(len(search), 1, 4)
+        return Prediction(boxes, torch.ones(len(search), 1))
+
+    def parameter_groups(self) -> dict[str, list[str]]:
+        return {}
+
+
+def idle(name: str = "", calls: list[tuple[str, Tensor]] | None = None) -> TorchNetwork:
+    crops = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
+    return network_of(Idle(name, calls), *crops, TrackerConfig(window="none"))
+
+
+def test_every_frame_is_timed_and_the_network_is_part_of_it():
+    network = idle()
+    (times,) = time_frames([Lane("eager", network, 1)], frames=7, warmup=2)
+    assert len(network.model.calls) == 9
+    for spread in (times.find, times.whole):
+        assert 1000 * PAUSE <= spread.median <= spread.p95
+    assert times.template.median < 1000 * PAUSE
+    assert times.find.median < times.whole.median
+    assert times.processor.median < times.whole.median  # the network sleeps
+    assert (times.form, times.batch) == ("eager", 1)
+
+
+def test_a_batch_is_timed_as_its_frames():
+    """Three batches of 2 in a turn; a frame's time is half of a batch's."""
+    network = idle()
+    lane = Lane("eager", network, 2)
+    (times,) = time_frames([lane], frames=TURN, warmup=0)
+    assert [search.shape[0] for _, search in network.model.calls] == [2] * 3
+    assert len(lane.seconds["find"]) == 3
+    assert times.find.median == 1000 * np.median(lane.seconds["find"]) / 2 >= 500 * PAUSE
+
+
+def test_forms_have_turns():
+    calls: list[tuple[str, Tensor]] = []
+    lanes = [Lane(name, idle(name, calls), 1) for name in ("a", "b")]
+    time_frames(lanes, frames=2 * TURN, warmup=1)
+    assert "".join(name for name, _ in calls) == "ab" + 2 * (TURN * "a" + TURN * "b")
+
+
+def test_a_frame_costs_the_same_wherever_the_network_sees_the_target():
+    """Without the target put back, its answers would lead to ever larger crops, mostly of padding."""
+    network = idle()
+    time_frames([Lane("eager", network, 1)], frames=9, warmup=0)
+    first, *others, last = (search for _, search in network.model.calls)
+    assert torch.equal(first, last)  # the ninth frame is the first again
+    assert all(other.std() > 0.5 for other in others)
+
+
+def test_the_parts_of_a_frame_are_all_but_the_network():
+    network = idle()
+    wall, processor = time_step(network, frames=5, warmup=1)
+    assert len(network.model.calls) == 6
+    assert (wall.clock, processor.clock) == ("wall", "processor")
+    for step in (wall, processor):
+        parts = [step.look, step.normalize, step.choose, step.place]
+        assert min(parts) > 0
+        assert step.total == sum(parts) < 1000 * PAUSE
+
+
+def test_the_scene_moves_with_its_target():
+    first, second, *_ = make_scene()
+    assert (second.box - first.box).tolist() == [12, 0, 0, 0]
+    assert np.array_equal(second.image[:, 12:], first.image[:, :-12])

@@ -1,0 +1,37 @@
+"""A training step in each precision, and the memory that it keeps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from families import TWINS, tiny
+from torch import nn
+
+from lib.profiling.training import kept_bytes, make_group, time_training
+
+
+@pytest.mark.parametrize("family", TWINS)
+def test_both_precisions_are_timed(family):
+    fp32, bf16 = time_training(tiny(family), 2, torch.device("cpu"))
+    assert (fp32.precision, bf16.precision) == ("fp32", "bf16")
+    for times in (fp32, bf16):
+        assert times.pairs == 2 and times.peak is None
+        assert times.milliseconds > 0 and times.processor > 0
+    assert 0 < bf16.kept < fp32.kept
+
+
+def test_kept_is_what_the_backward_pass_needs():
+    """Of two layers: the input, and what lies between them once, though the activation and the layer keep it."""
+    first, second = nn.Linear(8, 16, bias=False), nn.Linear(16, 4, bias=False)
+    network, data = nn.Sequential(first, nn.ReLU(), second), torch.rand(32, 8)
+    assert kept_bytes(network, lambda: network(data)) == 4 * 32 * (8 + 16)
+
+
+def test_a_group_is_of_the_experiments_sizes():
+    experiment = tiny("stark_sv")
+    batch = make_group(experiment, 3)
+    assert len(batch) == 3
+    assert batch.template.shape == (3, 3, experiment.template.size, experiment.template.size)
+    assert batch.search.shape == (3, 3, experiment.search.size, experiment.search.size)
+    for box in (*batch.template_box, *batch.search_box):
+        assert (box > 0).all() and (box[:2] + box[2:] < 1).all()

@@ -1,0 +1,83 @@
+"""The list of trackers, and opening and measuring one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_demo import write_run
+
+from lib.config.paths import Paths
+from lib.export.exporting import export_network
+from lib.export.record import Origin
+from lib.programs.demo import trackers as module
+from lib.programs.demo.trackers import Trackers, find_trackers
+from lib.programs.tracking import SHIPPED
+from tests.export.toy_exports import toy_network
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(output=tmp_path / "output", pretrained_models=tmp_path / "weights", cache=tmp_path / "cache")
+
+
+def test_runs_are_listed_and_the_shipped_weights_first(paths: Paths):
+    with pytest.raises(ValueError, match="^no tracker at hand: .*--config, --checkpoint or --network$"):
+        find_trackers(paths)
+    file = write_run(paths.output)
+    assert [(choice.label, choice.checkpoint) for choice in find_trackers(paths)] == [("toy", file)]
+    paths.pretrained_models.mkdir()
+    (paths.pretrained_models / "lite.safetensors").touch()
+    assert [(choice.label, choice.detail) for choice in find_trackers(paths)] == [
+        (SHIPPED, "shipped weights"),
+        ("toy", "run"),
+    ]
+
+
+def test_named_trackers_come_first_and_once(paths: Paths):
+    file = write_run(paths.output)
+    other = write_run(paths.output, "other")
+    named = find_trackers(paths, configs=[str(paths.output / "toy.yaml")], checkpoints=[file])
+    assert [choice.label for choice in named] == ["toy", "toy", "other"]
+    assert [choice.checkpoint for choice in named] == [None, file, other]
+
+
+@pytest.mark.slow
+def test_an_exported_network_is_found_and_opened(paths: Paths):
+    folder = paths.pretrained_models / "small"
+    export_network(toy_network(paths.output.parent), folder, "onnx", "fp32", 4, Origin(experiment="toy"), threads=1)
+    (choice,) = find_trackers(paths)
+    assert (choice.label, choice.detail, choice.network) == ("toy", "exported onnx fp32", folder)
+    opened = Trackers(paths, [choice]).open(0)
+    assert opened.maps == {} and opened.network.name == "toy"
+
+
+def test_one_network_is_open_at_a_time_and_opened_once(places: Paths, monkeypatch: pytest.MonkeyPatch):
+    choices = find_trackers(places) * 2
+    trackers = Trackers(places, choices, "cpu")
+    opened = []
+    monkeypatch.setattr(module, "open_tracking_network", count(module.open_tracking_network, opened))
+    first = trackers.open(0)
+    assert trackers.open(0) is first and len(opened) == 1
+    assert set(first.maps) == {"division"}
+    trackers.open(1)
+    trackers.open(0)
+    assert len(opened) == 3
+    with pytest.raises(ValueError, match="no tracker has the number 2"):
+        trackers.open(2)
+
+
+def count(function, calls: list):
+    def counted(*arguments, **words):
+        calls.append(words)
+        return function(*arguments, **words)
+
+    return counted
+
+
+def test_a_measurement_is_kept_for_the_list(places: Paths, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MEASURED", 0.05)
+    trackers = Trackers(places, find_trackers(places), "cpu")
+    assert trackers.describe()[0]["speed"] is None
+    speed = trackers.measure(0)
+    assert speed > 0 and trackers.describe() == [{"label": "toy", "detail": "run", "speed": speed}]

@@ -1,0 +1,74 @@
+"""Which crop stores an experiment asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_experiment import write_experiment
+
+from lib.config.schema import ConfigError
+from lib.experiment.build import crop_settings
+from lib.experiment.config import load_config
+from lib.programs import preparing
+from lib.programs.preparing import make_crops
+
+SOURCES = [
+    {"name": "got10k", "split": "full", "annotated_every": 3},
+    {"name": "got10k", "split": "vot_train"},
+    {"name": "got10k", "split": "full", "annotated_every": 3, "weight": 2.0},
+    {"name": "coco", "split": "train2017"},
+]
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    return load_config(write_experiment(tmp_path / "toy.yaml", data={"train": SOURCES}))
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[tuple]:
+    """What ``write_crops`` was asked for: dataset, split and frames, and the whole of its settings."""
+    calls: list[tuple] = []
+
+    def write_crops(name, split, root, cache, target, settings, processes):
+        assert (root, cache, target, processes) == (Path("root"), Path("cache"), Path("out"), 3)
+        calls.append((name, split, settings))
+
+    monkeypatch.setattr(preparing, "write_crops", write_crops)
+    return calls
+
+
+def make(experiment, name, **options) -> None:
+    make_crops(experiment, name, Path("root"), Path("cache"), Path("out"), processes=3, **options)
+
+
+def test_every_split_that_is_trained_on_once(experiment, written):
+    make(experiment, "got10k")
+    assert written == [
+        ("got10k", source.split, crop_settings(experiment, source)) for source in experiment.data.train[:2]
+    ]
+    assert [settings.every for *_, settings in written] == [3, 1]
+    assert written[0][2].search.jitter == experiment.data.search_jitter
+    assert written[0][2].template.crop == experiment.template
+
+
+def test_a_split_and_other_frames(experiment, written):
+    make(experiment, "got10k", split="full")
+    make(experiment, "got10k", split="full", every=1)
+    make(experiment, "got10k", split="official_val")
+    make(experiment, "lasot", split="train", every=5)
+    assert [(name, split, settings.every) for name, split, settings in written] == [
+        ("got10k", "full", 3),
+        ("got10k", "full", 1),
+        ("got10k", "official_val", 1),
+        ("lasot", "train", 5),
+    ]
+
+
+def test_a_dataset_that_is_not_trained_on_needs_a_split(experiment, written):
+    with pytest.raises(
+        ConfigError, match="toy does not train on lasot but on got10k, coco; name one of them, or a split"
+    ):
+        make(experiment, "lasot")
+    assert written == []

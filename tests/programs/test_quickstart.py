@@ -1,0 +1,89 @@
+"""What the quickstart is made of, without its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lib.config.paths import Paths
+from lib.data.datasets.registry import read_dataset
+from lib.data.types import Sequence
+from lib.evaluation.metrics.protocols import Curves
+from lib.evaluation.metrics.scoring import SequenceScores, SetScores
+from lib.evaluation.reports.report import BenchmarkScore
+from lib.experiment.build import build_model, load_experiment
+from lib.experiment.config import to_tree
+from lib.programs import quickstart
+
+
+def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path: Path, toy_got10k: Path):
+    asked = []
+    end = quickstart.run_quickstart(
+        Paths(output=tmp_path, cache=tmp_path / "cache"),
+        toy_got10k,
+        "transt_tiny",
+        "quick",
+        ("seed=3",),
+        1,
+        (),
+        lambda *words: asked.append(words) or 130,
+    )
+    assert end.exit_code == 130
+    words, variables = asked[0]
+    assert words[-1] == "seed=3"
+    assert words[words.index("--config") + 1] == "transt_tiny"
+    assert words[words.index("--name") + 1] == "quick"
+    assert variables == {
+        "TRACKING_DATA_GOT10K": str(toy_got10k),
+        "TRACKING_OUTPUT": str(tmp_path),
+        "TRACKING_CACHE": str(tmp_path / "cache"),
+    }
+
+
+def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path: Path, toy_got10k: Path):
+    """With the last block's predictor biased to A, every token of it is A."""
+    experiment = load_experiment("grm_tiny")
+    model = build_model(experiment)
+    for block, sign in zip(model.backbone.blocks[1:], (1, -1, 1), strict=True):
+        with torch.no_grad():
+            block.attn.divide_predict[4].bias.copy_(torch.tensor([-50.0, 50.0]) * sign)
+    torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
+    sequences = read_dataset("got10k", "official_val", toy_got10k)
+    crop, maps = quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)
+    assert list(maps) == ["division"]
+    assert maps["division"].chosen.shape == (len(sequences), 3, 64)
+    assert maps["division"].chosen.double().mean(dim=(0, 2)).tolist() == [1, 0, 1]
+    assert crop.shape == (128, 128, 3)
+    assert crop.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("transt_tiny",),
+        ("ostrack_tiny", "model.elimination=null"),
+        ("grm_tiny", "model.division.relation=one_stream"),
+    ],
+)
+def test_a_network_that_decides_nothing_has_nothing_to_draw(tmp_path: Path, toy_got10k: Path, words):
+    experiment = load_experiment(words[0], words[1:])
+    model = build_model(experiment)
+    torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
+    sequences = read_dataset("got10k", "official_val", toy_got10k)
+    assert quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)[1] == {}
+
+
+def test_the_sequence_to_look_at_is_the_median():
+    def scored(name: str, ao: float | None) -> SequenceScores:
+        overlaps = np.array([] if ao is None else [ao])
+        return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlaps=overlaps)})
+
+    entries = (scored("best", 0.9), scored("hidden", None), scored("worst", 0.1), scored("middle", 0.5))
+    names = tuple(entry.name for entry in entries)
+    scores = SetScores("x", "got10k_val", entries, {"got10k": None})
+    score = BenchmarkScore("got10k_val", "got10k", "", Path("x"), {}, names, {}, scores)
+    sequences = [Sequence(name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for name in names]
+    assert quickstart._median_sequence(sequences, score).name == "middle"

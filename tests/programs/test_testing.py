@@ -1,0 +1,154 @@
+"""Which settings decide a folder of results, and what is kept in it beside the boxes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from toy_experiment import write_experiment
+
+from lib.config.paths import Paths
+from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.reports.report import BenchmarkScore
+from lib.evaluation.running.baselines import StaticEngine
+from lib.evaluation.running.runner import Trial
+from lib.experiment.build import build_model, load_experiment
+from lib.experiment.config import ExperimentConfig
+from lib.programs import trained
+from lib.programs.testing import track_and_score
+from lib.programs.trained import evaluate_checkpoints, results_folder
+from lib.runtime.checkpoint import CheckpointError, save_checkpoint
+from tests.evaluation.toy_sets import sequences
+
+BENCHMARK = "got10k_val"
+
+
+@pytest.fixture
+def paths(toy_got10k, tmp_path) -> Paths:
+    return Paths(
+        data={"got10k": toy_got10k}, output=tmp_path / "output", pretrained_models=tmp_path, cache=tmp_path / "cache"
+    )
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return write_experiment(tmp_path / "toy.yaml")
+
+
+@pytest.fixture
+def checkpoint(file, tmp_path) -> Path:
+    save_checkpoint(tmp_path / "some.pth", {"model": build_model(load_experiment(file)).state_dict()})
+    return tmp_path / "some.pth"
+
+
+def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, checkpoint):
+    def folder(*overrides: str, weights: Path | None = checkpoint) -> Path:
+        return results_folder(paths, load_experiment(file, overrides), BENCHMARK, weights, "cpu").path
+
+    same = folder()
+    assert same.parent == paths.output / "toy" / "results" / BENCHMARK
+    free = (
+        "seed=8", "train.epochs=9", "data.max_gap=5", "test.per_dataset.lasot={model.division.threshold: 0.4}",
+        "test.tracker.lost_below=0.3",
+    )  # fmt: skip
+    assert {folder(override) for override in free} == {same}
+    deciding = (
+        "search.factor=4", "template.factor=3", "test.tracker.window=none", "model.division.threshold=0.4",
+        "test.per_dataset.got10k_val={model.division.threshold: 0.5}",
+        "test.per_dataset.got10k_val={test.tracker.window: none}",
+        "test.tracker={lost_below: 0.3, recover: true}", "test.tracker={lost_below: 0.4, recover: true}",
+    )  # fmt: skip
+    # For one benchmark or for all, a value makes the same boxes.
+    assert len({same, *(folder(override) for override in deciding)}) == len(deciding)
+    assert folder("test.per_dataset.got10k_val={model.division.threshold: 0.4}") == folder(deciding[3])
+    # Fresh weights follow from the seed.
+    assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
+
+
+def test_recovery_left_alone_leaves_results_where_they_were(paths, file, checkpoint):
+    """Folders of results from before there was one have these settings, and their digits are made of them."""
+    plain = results_folder(paths, load_experiment(file), BENCHMARK, checkpoint, "cpu").manifest()
+    assert not {"lost_below", "recover"} & plain["settings"]["test"]["tracker"].keys()
+    assert plain["overrides"] == {}
+    words = ["test.tracker.lost_below=0.3", "test.tracker.recover=true"]
+    recovering = results_folder(paths, load_experiment(file, words), BENCHMARK, checkpoint, "cpu").manifest()
+    assert recovering["settings"]["test"]["tracker"]["lost_below"] == 0.3
+    assert recovering["overrides"] == {"test.tracker.recover": True}  # which every report states
+
+
+def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoint, monkeypatch):
+    """Its results would state the sha256 of the earlier one."""
+
+    def replacing(*words, **named):
+        results = results_folder(*words, **named)
+        model = build_model(load_experiment(file, ["seed=8"]))
+        save_checkpoint(checkpoint, {"model": model.state_dict()})
+        return results
+
+    monkeypatch.setattr(trained, "results_folder", replacing)
+    with pytest.raises(CheckpointError, match="some.pth: its sha256 is .* another file took its place"):
+        evaluate_checkpoints(paths, BENCHMARK, str(file), [checkpoint])
+
+
+def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
+    def folders(*overrides: str) -> set[Path]:
+        experiment = load_experiment(file, overrides)
+        return {results_folder(paths, experiment, BENCHMARK, checkpoint, "cpu", batch).path for batch in (None, 1, 8)}
+
+    assert len(folders()) == 1
+    assert len(folders("test.precision=bf16")) == len(folders("test.precision=fp16")) == 3
+
+
+def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
+    sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache)
+    experiment: ExperimentConfig = load_experiment(file)
+    folder = results_folder(paths, experiment, BENCHMARK, None, "cpu", label="first_box")
+    assert folder.path.name.startswith("first_box-")
+    report, [score] = track_and_score(BENCHMARK, [Trial(sequences, lambda most: StaticEngine(), folder)])
+    assert [status.status for status in report.summaries[0].sequences] == ["tracked", "tracked"]
+    kept = json.loads((folder.path / "score.json").read_text())
+    assert kept == json.loads(json.dumps(score.as_dict()))
+    assert kept["part"] == "2 of 180 sequences"
+    assert 0 < kept["scores"]["got10k"]["AO"] < 1
+
+
+def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
+    words = {"benchmark": BENCHMARK, "config": str(file), "checkpoints": [checkpoint]}
+    report, scores, complete = evaluate_checkpoints(paths, **words)
+    assert complete
+    assert len(scores) == 1
+    assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
+    assert report.splitlines()[-2].endswith(" 2/2 (part: 2 of 180 sequences)")
+    [file] = paths.output.rglob("score.json")
+    before = file.read_bytes()
+    report, [score], complete = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
+    assert complete
+    assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report
+    assert report.splitlines()[-2].endswith(" 1/1 (part: 1 of 180 sequences)")
+    note = "PART, 1 of 180 sequences: not the whole set, without GOT-10k_Val_000001; score.json is left alone"
+    assert report.splitlines()[-1].endswith(f": {note}")
+    assert score.others == ("GOT-10k_Val_000001",) and file.read_bytes() == before
+    evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002", "GOT-10k_Val_000001"])
+    assert json.loads(file.read_text())["sequences"].keys() == {"GOT-10k_Val_000001", "GOT-10k_Val_000002"}
+
+
+def test_a_score_of_fewer_sequences_than_are_finished_is_not_kept(paths, file):
+    """Ways to have fewer: asking for some, a failure of all others before they were tracked, and data that are gone."""
+    videos = sequences(3)
+    folder = results_folder(paths, load_experiment(file), "own", None, "cpu", label="first_box")
+
+    def score(*chosen: int, **changed) -> tuple[BenchmarkScore, list[str] | None]:
+        trial = Trial([videos[number] for number in chosen], lambda most: StaticEngine(), folder, **changed)
+        _, [found] = track_and_score("own", [trial])
+        kept = folder.path / "score.json"
+        return found, sorted(json.loads(kept.read_text())["sequences"]) if kept.exists() else None
+
+    names = [video.name for video in videos]
+    found, kept = score(1, left_out=(names[0], names[2]))
+    assert (found.part, kept) == ("1 of 3 sequences", None)
+    assert score(0, 1, 2)[1] == names
+    for found, kept in (score(1, left_out=(names[0], names[2])), score(0, 1), score(0, left_out=names[1:2])):
+        assert found.part.endswith(" of 3 sequences") and kept == names
+    found, kept = score(0, 2, unreadable={names[1]: "no such file"})
+    assert (found.part, found.values, kept) == ("", {}, names)
