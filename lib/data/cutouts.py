@@ -24,7 +24,7 @@ from lib.data.masks import MaskFolder
 from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
 from lib.data.sampling import Pairing, Pool, Positions, draw_frames, drawable, find_drawable
 from lib.data.types import Sequence
-from lib.data.views import FrameView
+from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Fill, Window
 
 # An object smaller than this in its own image, sqrt(w * h) in pixels, is too coarse to be cut out.
@@ -193,8 +193,8 @@ class Cutouts:
         return Composition(shown, lookalike, video, places, motion, above=bool(rng.random() < 0.5))
 
 
-class PastedView:
-    """A view (``lib.data.views.View``) of one frame of a composition. Made by ``open_pasted``."""
+class PastedView(View):
+    """A view of one frame of a composition. Made by ``open_pasted``."""
 
     missed = False
 
@@ -215,7 +215,7 @@ class PastedView:
         return self._measured(flipped)[0]
 
     def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """As ``lib.data.views.View.crop``.
+        """As ``View.crop``.
 
         A window that is smaller than its crop is composed in the frame's own pixels and enlarged as a whole: the target
         is no sharper than its surroundings then.

@@ -81,7 +81,7 @@ def open_views(
     ]
 
 
-class FrameView:
+class FrameView(View):
     """Crops of a frame, decoded when they are asked for.
 
     ``fill`` is what they show outside the frame; for its mean colour the whole of it is decoded. ``scaled`` allows a

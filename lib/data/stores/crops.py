@@ -26,7 +26,7 @@ from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach, Role
 from lib.data.stores.segments import SEGMENT, UNIT, count_segments, pick_segments
-from lib.data.views import FrameView
+from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
 
 logger = logging.getLogger(__name__)
@@ -199,14 +199,12 @@ class Record(NamedTuple):
     crc: int | None
 
 
-class StoredView:
-    """A view (``lib.data.views.View``) of a frame by its stored surroundings of the target.
+class StoredView(View):
+    """A view of a frame by its stored surroundings of the target.
 
     Crops show the same places as those of the frame and have the same padding. Pixels differ a little, since they were
     resized and coded once more. A crop that shows more than is stored is taken from the frame.
     """
-
-    __slots__ = ("_fill", "_open_frame", "_record", "_store", "missed")
 
     def __init__(self, store: CropStore, record: Record, fill: Fill, open_frame: Callable[[], FrameView]) -> None:
         self._store, self._record, self._fill, self._open_frame = store, record, fill, open_frame
