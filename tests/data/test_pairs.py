@@ -625,7 +625,7 @@ def test_sequences_that_cannot_be_drawn_are_left_out(noise, caplog):
 RIGHT = {"train": [{"name": "got10k", "split": "full"}], "samples_per_epoch": 10, "search_jitter": {"center": 3.0}}
 WRONG = {
     "no dataset": ({"train": []}, "train"),
-    "unknown dataset": ({"train": [{"name": "got10", "split": "full"}]}, "did you mean 'got10k'"),
+    "unknown dataset": ({"train": [{"name": "got10", "split": "full"}]}, "did you mean got10k"),
     "weight of nothing": ({"train": [{"name": "got10k", "split": "full", "weight": 0}]}, "weight"),
     "samples without a dataset": ({"val_samples": 5}, "val and val_samples belong together"),
     "a dataset without samples": ({"val": [{"name": "got10k", "split": "val"}]}, "val and val_samples belong together"),
