@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
+from lib.config.suggestion import suggest
 from lib.data.datasets.avist import SPLITS as AVIST_SPLITS
 from lib.data.datasets.avist import list_avist
 from lib.data.datasets.coco import SPLITS as COCO_SPLITS
@@ -82,9 +82,7 @@ DATASETS: dict[str, Dataset] = {
 def check_dataset(name: str) -> None:
     """Raises ``ValueError`` for a name that is not in ``DATASETS``, with the nearest one."""
     if name not in DATASETS:
-        near = get_close_matches(name.lower(), DATASETS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(DATASETS)}"
-        raise ValueError(f"unknown dataset {name!r}; {hint}")
+        raise ValueError(f"unknown dataset {name!r}; {suggest(name, DATASETS)}")
 
 
 def find_dataset(name: str) -> Dataset:
