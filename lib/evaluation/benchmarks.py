@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections import abc
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.config.suggestion import suggest
 from lib.data.datasets.record import Benchmark
 from lib.data.datasets.registry import DATASETS, find_dataset
 from lib.data.names import find_meeting
@@ -28,9 +28,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 def find_benchmark(name: str) -> Benchmark:
     """The benchmark of that name; ``ValueError`` for an unknown one, with the nearest."""
     if name not in BENCHMARKS:
-        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown benchmark {name!r}; {hint}known are: {', '.join(BENCHMARKS)}")
+        raise ValueError(f"unknown benchmark {name!r}; {suggest(name, BENCHMARKS)}")
     return BENCHMARKS[name]
 
 

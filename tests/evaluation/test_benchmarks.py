@@ -83,9 +83,9 @@ def test_two_benchmarks_of_one_dataset_share_its_root() -> None:
 
 
 def test_an_unknown_benchmark_gets_the_nearest_name() -> None:
-    with pytest.raises(ValueError, match="did you mean 'got10k_val'"):
+    with pytest.raises(ValueError, match="did you mean got10k_val"):
         find_benchmark("got10k_vall")
-    with pytest.raises(ValueError, match="unknown benchmark 'zebra'; known are: lasot, lasot_ext"):
+    with pytest.raises(ValueError, match="unknown benchmark 'zebra'; known: lasot, lasot_ext"):
         find_benchmark("zebra")
 
 

@@ -175,7 +175,7 @@ def test_crops_of_what_an_experiment_trains_on(call, toy, toy_got10k, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ("check got10", "unknown dataset 'got10'; did you mean 'got10k'?"),
+    ("check got10", "unknown dataset 'got10'; did you mean got10k?"),
     ("check got10k --root nowhere", "nowhere: no such folder; name the folder of got10k"),
     ("check got10k --split vall", "got10k has no split 'vall'"),
     ("check coco", "data.coco: not set"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
+from lib.config.suggestion import suggest
 from lib.data.datasets import (
     avist,
     coco,
@@ -54,9 +54,7 @@ DATASETS: dict[str, Dataset] = {
 def check_dataset(name: str) -> None:
     """Raises ``ValueError`` for an unknown name, with the nearest known one."""
     if name not in DATASETS:
-        near = get_close_matches(name.lower(), DATASETS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(DATASETS)}"
-        raise ValueError(f"unknown dataset {name!r}; {hint}")
+        raise ValueError(f"unknown dataset {name!r}; {suggest(name, DATASETS)}")
 
 
 def find_dataset(name: str) -> Dataset:

@@ -13,9 +13,9 @@ def test_a_reader_is_found(write_got10k):
 
 
 def test_names_that_have_no_reader(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown dataset 'got-10k'; did you mean 'got10k'\?"):
+    with pytest.raises(ValueError, match=r"unknown dataset 'got-10k'; did you mean got10k\?"):
         read_dataset("got-10k", "full", tmp_path)
-    with pytest.raises(ValueError, match="unknown dataset 'xyz'; known are: lasot, "):
+    with pytest.raises(ValueError, match="unknown dataset 'xyz'; known: lasot, "):
         read_dataset("xyz", "full", tmp_path)
 
 
