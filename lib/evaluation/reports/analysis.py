@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from lib.config.suggestion import suggest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.attributes import Attributes
@@ -47,9 +47,7 @@ def choose_protocols(benchmark: str, asked: Many[str], sequences: Many[Sequence]
         )
     for name in asked:
         if name not in PROTOCOLS and name != ALL:
-            near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"unknown protocol {name!r}; {hint}known are: {', '.join(PROTOCOLS)}, {ALL}")
+            raise ValueError(f"unknown protocol {name!r}; {suggest(name, [*PROTOCOLS, ALL])}")
     if ALL not in asked:
         return tuple(dict.fromkeys(asked)) or (entry.protocol,)
     covered = any(sequence.cover is not None for sequence in sequences)
