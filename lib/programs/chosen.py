@@ -40,10 +40,12 @@ def build_chosen(
     device: str = "auto",
     threads: int | None = None,
     overrides: Iterable[str] = (),
+    dataset: str | None = None,
 ) -> TorchNetwork:
-    """The network of ``find_chosen`` on a device; ``threads`` is the number of CPU threads, None for PyTorch's own."""
+    """The network of ``find_chosen`` on a device, with its test-time values for the benchmark ``dataset``; ``threads``
+    is the number of CPU threads, None for PyTorch's own."""
     if threads:
         torch.set_num_threads(threads)
     device = str(find_device(device))
     experiment, checkpoint = find_chosen(paths, config, checkpoint, overrides)
-    return build_network(experiment, checkpoint, device, pretrained_models=paths.pretrained_models)
+    return build_network(experiment, checkpoint, device, dataset, pretrained_models=paths.pretrained_models)
