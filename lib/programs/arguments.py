@@ -10,7 +10,7 @@ from lib.config.paths import load_paths, user_path
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with methods for the arguments that programs share; each adds the argument that it is named after."""
+    """A parser with a method for each argument that several programs have."""
 
     def __init__(self, description: str | None) -> None:
         super().__init__(
@@ -18,10 +18,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def config(self, required: bool = False) -> None:
+        """Add ``--config``."""
         other = "" if required else "; without it, the checkpoint's own configuration"
         self.add_argument("--config", required=required, help=f"name in experiments/ or path of a YAML file{other}")
 
     def checkpoint(self) -> None:
+        """Add ``--checkpoint``."""
         self.add_argument(
             "--checkpoint",
             type=user_path,
@@ -30,13 +32,15 @@ class Parser(argparse.ArgumentParser):
         )
 
     def device(self) -> None:
+        """Add ``--device``."""
         self.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
 
     def paths(self) -> None:
-        """``parse`` loads it."""
+        """Add ``--paths``, which ``parse`` loads."""
         self.add_argument("--paths", type=user_path, metavar="FILE", help="file instead of paths.yaml")
 
     def overrides(self) -> None:
+        """Add the overrides, any number of words."""
         self.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
 
     def parse(self) -> dict[str, Any]:
