@@ -11,7 +11,7 @@ from lib.config.suggestion import suggest
 from lib.data.datasets.registry import find_dataset
 from lib.data.names import find_meeting
 from lib.data.stores.index import open_dataset
-from lib.data.stores.source import open_source
+from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Sequence
 
 logger = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ from lib.data.datasets.trackingnet import list_trackingnet
 from lib.data.datasets.uav import SPLITS as UAV_SPLITS
 from lib.data.datasets.uav import list_uav
 from lib.data.datasets.vot import list_vot
-from lib.data.stores.source import open_source
+from lib.data.stores.packed import open_source
 from lib.data.types import Sequence
 
 DATASETS: dict[str, Dataset] = {
