@@ -44,7 +44,19 @@ def test_the_names_of_the_field_and_their_protocols() -> None:
         "got10k": {"got10k_val", "got10k_test"},
         "trackingnet": {"trackingnet"},
         "grm": {"nfs", "uav", "avist"},
-        "pytracking": {"otb", "uav20l", "itb", "tc128", "tc128ce", "dtb70", "vot18", "vot20", "vot22", "own"},
+        "pytracking": {
+            "otb",
+            "uav20l",
+            "uav123_10fps",
+            "itb",
+            "tc128",
+            "tc128ce",
+            "dtb70",
+            "vot18",
+            "vot20",
+            "vot22",
+            "own",
+        },
     }
     assert {name for name, benchmark in BENCHMARKS.items() if benchmark.server} == {"got10k_test", "trackingnet"}
 
