@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from lib.config.paths import user_path
+from lib.config.suggestion import suggest
 from lib.models.backbones.vit import image_positions
 from lib.models.base import TrackingModel
 from lib.models.clip_names import clip_as_timm
@@ -99,8 +99,7 @@ def check_initial(name: str, folder: Path) -> None:
     library, colon, chosen = name.partition(":")
     if colon and library == "timm":
         if not timm.is_model_pretrained(chosen):
-            near = get_close_matches(chosen, timm.list_models(pretrained=True), n=1)
-            hint = f"did you mean timm:{near[0]}?" if near else "timm.list_models(pretrained=True) lists them"
+            hint = suggest(chosen, timm.list_models(pretrained=True))
             raise CheckpointError(f"model.pretrained: {name}: timm has no such weights; {hint}")
     elif colon and library == "torchvision":
         try:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.config.suggestion import suggest
 from lib.config.yaml12 import read_value
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
 from lib.evaluation.reports.comparison import Comparison, Run
@@ -55,9 +55,7 @@ def parse_sweep(text: str) -> Sweep:
         raise ValueError(f"--sweep {text}: should be key=start:stop:step or key=value,value,...")
     allowed = per_dataset_keys()
     if key not in allowed:
-        near = get_close_matches(key, allowed, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"--sweep {text}: {key} may not be swept; {hint}may: {', '.join(allowed)}")
+        raise ValueError(f"--sweep {text}: {key} may not be swept; {suggest(key, allowed)}")
     values = _range(text, listed.split(":")) if ":" in listed else [part.strip() for part in listed.split(",")]
     if not all(values):
         raise ValueError(f"--sweep {text}: a value is empty; should be key=value,value,...")

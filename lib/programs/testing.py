@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.paths import Paths
+from lib.config.suggestion import suggest
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
 from lib.evaluation.reports.comparison import Comparison, compare_folders
 from lib.evaluation.reports.layout import score_tables
@@ -112,9 +112,7 @@ def read_chosen(paths: Paths, benchmark: str, names: Many[str]) -> Readable:
     every = [*known, *readable.unreadable]
     for name in names:
         if name not in every:
-            near = get_close_matches(name, every, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {len(every)} others"
-            raise ValueError(f"--sequence: {benchmark} has no sequence {name}; {hint}")
+            raise ValueError(f"--sequence: {benchmark} has no sequence {name}; {suggest(name, every)}")
     return Readable(
         [known[name] for name in dict.fromkeys(names) if name in known],
         {name: reason for name, reason in readable.unreadable.items() if name in names},

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from miniatures import write_coco, write_got10k, write_imagenet_vid, write_lasot, write_trackingnet
 
-from lib.data.datasets.entry import Dataset, Entry
+from lib.data.datasets import lasot
+from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import DATASETS, read_dataset
 from lib.data.sampling import Pool, drawable, visible_frames
 from lib.data.stores import index as index_module
@@ -100,7 +101,7 @@ def assert_all_same(index: SequenceIndex, sequences: list[Sequence]) -> None:
 @pytest.mark.parametrize(("name", "split"), MINIATURES)
 def test_an_index_is_what_the_reader_reads(tmp_path, monkeypatch, opened, messages, name, split):
     if (name, split) == ("lasot", "extension"):
-        monkeypatch.setattr("lib.data.datasets.lasot.package_list", lambda _name: "frisbee-1\nfrisbee-2\n")
+        monkeypatch.setitem(lasot.NAMES, "extension", lambda: ["frisbee-1", "frisbee-2"])
     MINIATURES[name, split](tmp_path / "data")
     sequences = read_dataset(name, split, tmp_path / "data")
     assert len(sequences) > 0
@@ -139,7 +140,7 @@ def odd(tmp_path, monkeypatch) -> list[Sequence]:
         source.exists("asked")
         return (Entry(sequence.name, lambda sequence=sequence: sequence) for sequence in sequences)
 
-    monkeypatch.setitem(DATASETS, "odd", Dataset(entries, ("all",)))
+    monkeypatch.setitem(DATASETS, "odd", Dataset("odd", entries, ("all",), more_splits=True))
     return sequences
 
 
@@ -311,7 +312,7 @@ def test_names_in_another_encoding_make_an_index_anew(got10k, opened, monkeypatc
 
 def test_the_readers_digest_covers_readers_and_lists(tmp_path, monkeypatch):
     package = tmp_path / "datasets"
-    shutil.copytree(Path(index_module.__file__).parent / "datasets", package)
+    shutil.copytree(Path(lasot.__file__).parent, package)
     monkeypatch.setattr(index_module, "files", lambda _name: package)
     digests = [index_module._readers.__wrapped__()]
     for path in (package / "got10k.py", package / "lists" / "got10k_train_split.txt"):

@@ -17,7 +17,7 @@ import miniatures
 import numpy as np
 import pytest
 
-from lib.data.datasets.entry import Dataset, Entry
+from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import DATASETS, read_dataset
 from lib.data.stores import packing
 from lib.data.stores.packed_store import DATA, MANIFEST, Manifest, close_store, encode_manifest, open_store, record_key
@@ -338,14 +338,14 @@ def test_what_an_lmdb_cannot_hold_is_refused(root, target, tmp_path, monkeypatch
     def fake(folder: Path, names: list[str]) -> Dataset:
         frames = FrameFiles(folder, names)
         sequence = Sequence("a", "fake", frames, np.ones((1, 4)), np.ones(1, bool))
-        return Dataset(lambda source, split: iter([Entry("a", lambda: sequence)]), ("all",))
+        return Dataset("fake", lambda source, split: iter([Entry("a", lambda: sequence)]), ("all",))
 
     monkeypatch.setitem(DATASETS, "fake", fake(tmp_path / "cache" / "video", ["1.jpg"]))
     message = error_of(lambda: pack_dataset("fake", ["all"], root, target))
     assert message.startswith(f"{tmp_path / 'cache' / 'video'}: the frames of a lie outside of {root}, as those of")
     monkeypatch.setitem(DATASETS, "fake", fake(root / "train", ["a" * 600]))
     assert "a path of more than 511 bytes" in error_of(lambda: pack_dataset("fake", ["all"], root, target))
-    monkeypatch.setitem(DATASETS, "fake", Dataset(lambda source, split: iter([]), ("all",)))
+    monkeypatch.setitem(DATASETS, "fake", Dataset("fake", lambda source, split: iter([]), ("all",)))
     assert "fake all has no sequence there" in error_of(lambda: pack_dataset("fake", ["all"], root, target))
 
 
@@ -354,7 +354,7 @@ def test_frames_that_sequences_share_are_packed_once(root, target, monkeypatch):
     parts = [FrameFiles(folder, NumberedNames("%08d.jpg", first, 3)) for first in (1, 2, 1)]
     sequences = [Sequence(str(n), "fake", part, np.ones((3, 4)), np.ones(3, bool)) for n, part in enumerate(parts)]
     entries = [Entry(sequence.name, lambda sequence=sequence: sequence) for sequence in sequences]
-    monkeypatch.setitem(DATASETS, "fake", Dataset(lambda source, split: iter(entries), ("all",)))
+    monkeypatch.setitem(DATASETS, "fake", Dataset("fake", lambda source, split: iter(entries), ("all",)))
     assert pack_dataset("fake", ["all"], root, target).files == 4
     assert verify_packed(target, root) == []
 

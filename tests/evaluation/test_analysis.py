@@ -71,7 +71,7 @@ def test_what_a_server_scores_is_refused_with_the_way_there(benchmark):
 
 
 def test_an_unknown_protocol_is_named_with_the_nearest():
-    with pytest.raises(ValueError, match="unknown protocol 'got10'; did you mean 'got10k'"):
+    with pytest.raises(ValueError, match="unknown protocol 'got10'; did you mean got10k"):
         choose_protocols("lasot", ("got10",), VIDEOS)
 
 

@@ -69,7 +69,7 @@ def test_stages_of_real_samples(sequence):
 
 
 def test_time_in_foreign_functions_belongs_to_who_called_them():
-    lib = "/somewhere/lib/data/"
+    lib = f"{profiling._LIB}/data/"
     sample = (lib + "pairs.py", 1, "sample")
     pixels, crop = (lib + "images.py", 1, "pixels"), (lib + "views.py", 1, "crop")
     read, full = ("/python/pathlib.py", 1, "read_bytes"), ("/numpy/core.py", 1, "full")

@@ -51,7 +51,7 @@ def test_values_of_a_range_and_of_a_list(text, values):
     (f"{KEY}=0:1:1e-9", "more than 1000 values"),
     (f"{KEY}=0:1e60:1e-60", "more than 1000 values"),
     ("model.division.treshold=0,1", f"may not be swept; did you mean {KEY}?"),
-    ("search.factor=4,5", f"may not be swept; may: {', '.join(per_dataset_keys())}"),
+    ("search.factor=4,5", f"may not be swept; known: {', '.join(per_dataset_keys())}"),
 ])  # fmt: skip
 def test_what_is_no_sweep(text, message):
     with pytest.raises(ValueError, match="^--sweep ") as caught:

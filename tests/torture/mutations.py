@@ -186,9 +186,8 @@ def _data(folder: Path) -> Iterator[Target]:
 
     def read_crops() -> str:
         crops = open_store(folder, settings())
-        found = [crops.find(one.name, frame, "search") for one in index for frame in range(len(one))]
-        whole = [(0, 0, crop.record.columns, crop.record.rows) for crop in found]
-        return digest([crops.decode(crop.record, region) for crop, region in zip(found, whole, strict=True)])
+        found = [crops.find(one.name, frame) for one in index for frame in range(len(one))]
+        return digest([crops.decode(record, (0, 0, record.columns, record.rows)) for record in found])
 
     yield Target("crop store index", store / "crops.index", column_regions(store / "crops.index"), read_crops)
     size = (store / "000.crops").stat().st_size

@@ -357,7 +357,7 @@ def test_a_dataset_that_is_not_set_is_named(call, toy, checkpoint, monkeypatch):
 
 def test_a_benchmark_that_is_unknown(call, toy):
     error = error_of(call("test.py", "--config", toy.file, "--dataset", "got10k_vall"))
-    assert error.startswith("unknown benchmark 'got10k_vall'; did you mean 'got10k_val'?")
+    assert error.startswith("unknown benchmark 'got10k_vall'; did you mean got10k_val?")
 
 
 def test_a_sequence_that_is_not_there(call, toy, checkpoint):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lib.config.suggestion import suggest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
 from lib.evaluation.metrics.attributes import Attributes
@@ -182,9 +182,7 @@ def choose_protocols(
         )
     for name in requested:
         if name not in PROTOCOLS and name != ALL:
-            near = get_close_matches(name, PROTOCOLS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"unknown protocol {name!r}; {hint}known are: {', '.join(PROTOCOLS)}, {ALL}")
+            raise ValueError(f"unknown protocol {name!r}; {suggest(name, [*PROTOCOLS, ALL])}")
     if ALL not in requested:
         return tuple(dict.fromkeys(requested)) or (entry.protocol,)
     covered = any(sequence.cover is not None for sequence in sequences)
