@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.data.datasets.registry import find_dataset
+from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.attributes import Attributes
 from lib.evaluation.metrics.bootstrap import Bootstrap, difference_intervals, with_intervals
 from lib.evaluation.metrics.protocols import PROTOCOLS
@@ -115,7 +115,7 @@ def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
 
     assert "PART, 5 of 100 sequences: not the whole set" in report()
     assert report().count("5 of 100 sequences") > 1, "in the warning alone, and not beside the numbers"
-    monkeypatch.setitem(find_dataset("otb").expected, "otb100", 5)
+    monkeypatch.setitem(BENCHMARKS, "otb", BENCHMARKS["otb"]._replace(expected=5))
     assert "of 100 sequences" not in report() and "part of" not in report().lower()
 
 
