@@ -28,8 +28,8 @@ from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import SequenceEngine, Trial, is_part_of_run
 from lib.experiment.build import build_objective, build_tracker, engine_factory, load_experiment
 from lib.experiment.config import ExperimentConfig
+from lib.inference.decisions import decide
 from lib.models.base import TokenMap
-from lib.models.registry import FAMILIES
 from lib.programs.testing import track_and_score
 from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.programs.trained import results_folder
@@ -114,7 +114,7 @@ def run_quickstart(
         return QuickstartEnd("", 0)
     tested = dict(zip(trials, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
-        shares = _draw(experiment, checkpoint, sequences, tested, output, named)
+        shares, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
     clip = Wanted(output / "clip", replace=True)
     with _clocked(seconds, "the clip"):
         stopped = track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip).signal
@@ -130,7 +130,8 @@ def run_quickstart(
         for label, run in tested.items()
         for name, why in run.scores.errors(PROTOCOL).items()
     ]
-    return QuickstartEnd("\n".join([_text(tested, named, shares, seconds, output), *failures]), int(bool(failures)))
+    text = _text(tested, named, shares, maps, seconds, output)
+    return QuickstartEnd("\n".join([text, *failures]), int(bool(failures)))
 
 
 @contextmanager
@@ -168,8 +169,9 @@ def _draw(
     runs: dict[str, Run],
     output: Path,
     named: str,
-) -> dict[str, TokenShares]:
-    """Pictures into ``reports``, under the set's name; returns the shares of tokens over the test sequences."""
+) -> tuple[dict[str, TokenShares], list[str]]:
+    """Pictures into ``reports``, under the set's name; returns the shares of tokens over the test sequences, and the
+    names of the pictured maps."""
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
     lines = [
@@ -185,11 +187,12 @@ def _draw(
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     shares = {}
-    for name, (chosen, stages, meaning) in maps.items():
-        write_png(reports / f"{name}.png", draw_token_map(crop, chosen[0].numpy(), stages, meaning))
-        means = chosen.double().mean(dim=(0, 2)).tolist()
-        shares[name] = TokenShares(meaning, dict(zip(stages, means, strict=True)))
-    return shares
+    for name, (values, stages, meaning) in maps.items():
+        write_png(reports / f"{name}.png", draw_token_map(crop, values[0].numpy(), stages, meaning))
+        if values.dtype == torch.bool:
+            means = values.double().mean(dim=(0, 2)).tolist()
+            shares[name] = TokenShares(meaning, dict(zip(stages, means, strict=True)))
+    return shares, list(maps)
 
 
 def _median_sequence(sequences: list[Sequence], run: Run) -> Sequence:
@@ -205,27 +208,26 @@ def _median_sequence(sequences: list[Sequence], run: Run) -> Sequence:
 def _token_maps(
     experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
 ) -> tuple[np.ndarray, dict[str, TokenMap]]:
-    """The search crop of a frame of the first sequence, and the family's token maps that have stages, on that frame of
-    each sequence."""
+    """The search crop of a frame of the first sequence, and the maps of the network, on that frame of each sequence."""
     tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
-    crop, predictions = None, []
+    decided = []
     for sequence in sequences:
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
         frame = min(MAP_FRAME, len(sequence) - 1)
         tracker.box = sequence.boxes[frame]
-        result = tracker.update(read_image(sequence.frames[frame]))
-        predictions.append(result.prediction.extras)
-        crop = result.crop if crop is None else crop
-    extras = {name: torch.cat([prediction[name] for prediction in predictions]) for name in predictions[0]}
-    drawn = FAMILIES[experiment.model.name].token_maps.items()
-    maps = {name: read(experiment.model, extras) for name, read in drawn}
-    return crop, {name: token_map for name, token_map in maps.items() if token_map.stages}
+        decided.append(decide(tracker, read_image(sequence.frames[frame])))
+    maps = {
+        name: first._replace(values=torch.cat([each.maps[name].values for each in decided]))
+        for name, first in decided[0].maps.items()
+    }
+    return decided[0].result.crop, maps
 
 
 def _text(
     runs: dict[str, Run],
     named: str,
     shares: dict[str, TokenShares],
+    maps: list[str],
     seconds: dict[str, float],
     output: Path,
 ) -> str:
@@ -243,7 +245,7 @@ def _text(
     lines += [
         f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
         f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
-        *(f"{name + ':':<14} {reports / name}.png" for name in shares),
+        *(f"{name + ':':<14} {reports / name}.png" for name in maps),
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
         f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",
     ]

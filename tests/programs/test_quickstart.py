@@ -53,27 +53,27 @@ def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path:
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
     sequences = read_dataset("got10k", "official_val", toy_got10k)
     crop, maps = quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)
-    assert list(maps) == ["division"]
-    assert maps["division"].chosen.shape == (len(sequences), 3, 64)
-    assert maps["division"].chosen.double().mean(dim=(0, 2)).tolist() == [1, 0, 1]
+    assert list(maps) == ["scores", "division"]
+    assert maps["division"].values.shape == (len(sequences), 3, 64)
+    assert maps["division"].values.double().mean(dim=(0, 2)).tolist() == [1, 0, 1]
     assert crop.shape == (128, 128, 3)
     assert crop.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "attention"),
     [
-        ("transt_tiny",),
-        ("ostrack_tiny", "model.elimination=null"),
-        ("grm_tiny", "model.division.relation=one_stream"),
+        (("transt_tiny",), {"attention"}),
+        (("ostrack_tiny", "model.elimination=null"), ()),
+        (("grm_tiny", "model.division.relation=one_stream"), ()),
     ],
 )
-def test_a_network_that_decides_nothing_has_nothing_to_draw(tmp_path: Path, toy_got10k: Path, words):
+def test_a_network_that_decides_nothing_has_no_map_of_decisions(tmp_path: Path, toy_got10k: Path, words, attention):
     experiment = load_experiment(words[0], words[1:])
     model = build_model(experiment)
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
     sequences = read_dataset("got10k", "official_val", toy_got10k)
-    assert quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)[1] == {}
+    assert quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)[1].keys() == {"scores", *attention}
 
 
 def test_the_sequence_to_look_at_is_the_median():
