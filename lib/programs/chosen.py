@@ -20,9 +20,11 @@ def build_chosen(
     device: str = "auto",
     threads: int | None = None,
     overrides: Sequence[str] = (),
+    dataset: str | None = None,
 ) -> TorchNetwork:
     """The network of ``config`` (without it, the checkpoint's own) with the weights of ``checkpoint`` (without it,
-    those of ``default_checkpoint``). Raises ``ConfigError`` and ``CheckpointError``."""
+    those of ``default_checkpoint``), with its values for the benchmark ``dataset``. Raises ``ConfigError`` and
+    ``CheckpointError``."""
     if threads:
         torch.set_num_threads(threads)
     device = str(find_device(device))
@@ -32,4 +34,4 @@ def build_chosen(
     else:
         experiment = load_experiment(config, overrides)
         checkpoint = checkpoint or default_checkpoint(experiment, paths)
-    return build_network(experiment, checkpoint, device, pretrained_models=paths.pretrained_models)
+    return build_network(experiment, checkpoint, device, dataset, pretrained_models=paths.pretrained_models)
