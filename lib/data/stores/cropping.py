@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lib.data.augment import to_grayscale
 from lib.data.decoding.images import EncodedImage, ImageError, open_image
 from lib.data.sampling import visible_frames
-from lib.data.stores.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
+from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
 from lib.data.stores.crops import FORMAT, INDEX, ROW, CropSettings, hash_name, part_name, sum_annotations
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.reach import Reach
@@ -188,15 +188,15 @@ def _open_part(folder: Path, part: _Part) -> Columns | None:
         size = (folder / part_name(part.number)).stat().st_size
     except (DamagedFileError, OSError):
         return None
-    whole = columns.about["part"] == list(part) and columns.about["size"] == size and "crcs" in columns.arrays
+    whole = columns.about["part"] == list(part) and columns.about["size"] == size
     return columns if whole else None
 
 
 def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part: _Part) -> int:
     """Write a part's records, then its index; returns the number of frames that it was to hold."""
     reaches = settings.reaches()
-    rows, crcs, frames, ends = [], [], [], []
-    unreadable = TextsWriter()
+    rows, frames, ends = [], [], []
+    unreadable: list[str] = []
     asked = frame_bytes = offset = 0
     with replacing(folder / part_name(part.number)) as file:
         for position in range(part.first, part.end):
@@ -207,24 +207,22 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
                     image = open_image(sequence.frames[frame])
                     made = _make_record(image, sequence.boxes[frame], settings, reaches)
                 except ImageError as error:
-                    unreadable.add(str(error))
+                    unreadable.append(str(error))
                     continue
                 frame_bytes += image.encoded_bytes
                 if made is None:
                     continue
                 record, values = made
                 file.write(record)
-                rows.append((offset, len(record), part.number, *values))
-                crcs.append(zlib.crc32(record))
+                rows.append((offset, len(record), zlib.crc32(record), part.number, *values))
                 frames.append(frame)
                 offset += len(record)
             ends.append(len(rows))
     arrays = {
         "rows": np.array(rows, dtype=ROW).view(f"V{ROW.itemsize}"),
-        "crcs": np.array(crcs, dtype=np.uint32),
         "frames": np.array(frames, dtype=np.int32),
         "ends": np.array(ends, dtype=np.int64),
-        **unreadable.texts().arrays("unreadable"),
+        **Texts.pack(unreadable).arrays("unreadable"),
     }
     write_columns(part.index_file(folder), {"part": list(part), "size": offset, "frame_bytes": frame_bytes}, arrays)
     return asked
@@ -233,7 +231,7 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
 def _make_record(
     image: EncodedImage, box: np.ndarray, settings: CropSettings, reaches: tuple[Reach, ...]
 ) -> tuple[bytes, tuple[int, ...]] | None:
-    """A frame's record and the values of its row after the first three; None if no crop shows any of the frame.
+    """A frame's record and the values of its row after the first four; None if no crop shows any of the frame.
 
     Raises ``ImageError``.
     """
@@ -275,13 +273,13 @@ def _merge(index: SequenceIndex, columns: list[Columns]) -> dict[str, np.ndarray
     names = np.array([hash_name(sequence.name) for sequence in index], dtype=np.uint64)
     order = names.argsort()
     assert (np.diff(names[order]) > 0).all(), "two sequences have the same name, or number"
-    unreadable = TextsWriter(text for column in columns for text in Texts.from_columns(column, "unreadable"))
+    unreadable = Texts.pack(text for column in columns for text in Texts.from_columns(column, "unreadable"))
     return {
         "names": names[order],
         "first": first[order],
         "end": end[order],
-        **{name: joined(name) for name in ("frames", "rows", "crcs")},
-        **unreadable.texts().arrays("unreadable"),
+        **{name: joined(name) for name in ("frames", "rows")},
+        **unreadable.arrays("unreadable"),
     }
 
 
