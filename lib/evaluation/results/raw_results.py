@@ -21,7 +21,7 @@ from lib.data.datasets.texts import decode_text, parse_rows
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
-from lib.evaluation.results.archives import open_archive
+from lib.evaluation.results.archives import Archive
 from lib.evaluation.results.result_files import (
     DEPTH,
     BoxFile,
@@ -226,7 +226,7 @@ def _candidates(folder: Path, benchmark: str) -> list[FoundSet]:
             logger.info("%s: not looked into, as it is unpacked beside", folder / name)
             continue
         try:
-            archive = open_archive(folder / name)
+            archive = Archive(folder / name)
         except ValueError as error:
             candidates.append(FoundSet(folder / name, damage=str(error)))
             continue
@@ -291,7 +291,7 @@ def _open_tree(path: Path) -> tuple[Tree, Path, str]:
     archive = path if path.is_file() else _zip_above(path)
     if archive is None:
         raise ValueError(f"{path}: no such folder or zip; correct the path of the results")
-    return open_archive(archive), archive, "" if archive == path else path.relative_to(archive).as_posix()
+    return Archive(archive), archive, "" if archive == path else path.relative_to(archive).as_posix()
 
 
 def _zip_above(path: Path) -> Path | None:
