@@ -23,7 +23,8 @@ from lib.data.datasets.record import Entry
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.names import find_meeting
-from lib.data.stores.source import Location, Source, Stamp, open_source
+from lib.data.stores.packed import open_source
+from lib.data.stores.source import Location, Source, Stamp
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 from lib.runtime.children import Pool
 from lib.runtime.escapes import printable, printable_lines

@@ -21,7 +21,8 @@ from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.report import BenchmarkScore
+from lib.evaluation.reports.comparison import Run
+from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import SequenceEngine, Trial, is_part_of_run
@@ -111,7 +112,7 @@ def run_quickstart(
         tracked = track_and_score(BENCHMARK, list(trials.values()), processes, command)
     if tracked is None:
         return QuickstartEnd("", 0)
-    tested = dict(zip(trials, tracked[1], strict=True))  # a sequence that failed is an error of the score
+    tested = dict(zip(trials, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
         shares, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
     clip = Wanted(output / "clip", replace=True)
@@ -120,11 +121,15 @@ def run_quickstart(
     if stopped:
         return QuickstartEnd("", 128 + stopped)
 
-    scores = {label: score.values for label, score in tested.items()}
+    scores = {label: run.scores.values(PROTOCOL) for label, run in tested.items()}
     tokens = {name: share._asdict() for name, share in shares.items()}
     summary = {"config": config, "set": named, "scores": scores, "tokens": tokens, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
-    failures = [f"FAILED {label}: {name}: {why}" for label, s in tested.items() for name, why in s.errors.items()]
+    failures = [
+        f"FAILED {label}: {name}: {why}"
+        for label, run in tested.items()
+        for name, why in run.scores.errors(PROTOCOL).items()
+    ]
     text = _text(tested, named, shares, maps, seconds, output)
     return QuickstartEnd("\n".join([text, *failures]), int(bool(failures)))
 
@@ -161,7 +166,7 @@ def _draw(
     experiment: ExperimentConfig,
     checkpoint: Path,
     sequences: list[Sequence],
-    scores: dict[str, BenchmarkScore],
+    runs: dict[str, Run],
     output: Path,
     named: str,
 ) -> tuple[dict[str, TokenShares], list[str]]:
@@ -170,14 +175,14 @@ def _draw(
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
     lines = [
-        Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], score.curves.success, score.values["AO"])
-        for label, score in scores.items()
-        if score.curves
+        Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], curves.success, PROTOCOLS[PROTOCOL].values(curves)["AO"])
+        for label, run in runs.items()
+        if (curves := run.scores.overall[PROTOCOL])
     ]
     if lines:
         plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
-    shown = _median_sequence(sequences, scores[TRAINED])
-    tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
+    shown = _median_sequence(sequences, runs[TRAINED])
+    tracked = ResultsFolder(Path(runs[TRAINED].source)).boxes(shown)
     tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
     crop, maps = _token_maps(experiment, checkpoint, sequences)
@@ -190,11 +195,12 @@ def _draw(
     return shares, list(maps)
 
 
-def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequence:
+def _median_sequence(sequences: list[Sequence], run: Run) -> Sequence:
     """The sequence to look at: half of those that could be scored went better, half worse."""
-    ranked = sorted((scores["AO"], name) for name, scores in score.by_sequence().items() if np.isfinite(scores["AO"]))
+    scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.scores.sequences]
+    ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
     if not ranked:
-        raise ValueError(f"{score.folder}: no sequence could be scored; its score.json says why")
+        raise ValueError(f"{run.source}: no sequence could be scored; its score.json says why")
     name = ranked[len(ranked) // 2][1]
     return next(sequence for sequence in sequences if sequence.name == name)
 
@@ -218,17 +224,19 @@ def _token_maps(
 
 
 def _text(
-    scores: dict[str, BenchmarkScore],
+    runs: dict[str, Run],
     named: str,
     shares: dict[str, TokenShares],
     maps: list[str],
     seconds: dict[str, float],
     output: Path,
 ) -> str:
-    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k, {named})"]
-    for label, title in TITLES.items():
-        numbers = [100 * scores[label].values.get(name, float("nan")) for name in ("AO", "SR0.5", "SR0.75")]
-        lines.append(f"{title:<48} " + " ".join(f"{number:6.1f}" for number in numbers))
+    names = ("AO", "SR0.5", "SR0.75")
+    values = {title: runs[label].scores.values(PROTOCOL) for label, title in TITLES.items()}
+    rows = tuple(Row(title, tuple(Cell(found.get(name)) for name in names)) for title, found in values.items())
+    columns = tuple(Column("", name) for name in names)
+    title = f"Scores in percent by protocol {PROTOCOL}, {named}"
+    lines = [render(Table("scores", title, "", columns, rows), "text").rstrip("\n")]
     for meaning, stages in shares.values():
         numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in stages.items())
         lines.append(f"share of search tokens that {meaning}: {numbers}")

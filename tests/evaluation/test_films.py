@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from lib.data.decoding.video import VideoReader
-from lib.evaluation.reports.analysis import sequence_means
-from lib.evaluation.reports.films import PANEL, write_films
+from lib.evaluation.reports.films import PANEL, sequence_means, write_films
 from lib.visualization.boxes import COLORS
 from lib.visualization.sheet import MARGIN, TITLE
 from tests.evaluation.toy_comparison import FRAMES, HEIGHT, WIDTH, toy_comparison

@@ -13,7 +13,7 @@ from lib.data.datasets.registry import read_dataset
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Curves
 from lib.evaluation.metrics.scoring import SequenceScores, SetScores
-from lib.evaluation.reports.report import BenchmarkScore
+from lib.evaluation.reports.comparison import Run
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
 from lib.programs import quickstart
@@ -82,8 +82,6 @@ def test_the_sequence_to_look_at_is_the_median():
         return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlaps=overlaps)})
 
     entries = (scored("best", 0.9), scored("hidden", None), scored("worst", 0.1), scored("middle", 0.5))
-    names = tuple(entry.name for entry in entries)
-    scores = SetScores("x", "got10k_val", entries, {"got10k": None})
-    score = BenchmarkScore("got10k_val", "got10k", "", Path("x"), {}, names, {}, scores)
-    sequences = [Sequence(name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for name in names]
-    assert quickstart._median_sequence(sequences, score).name == "middle"
+    run = Run(SetScores("x", "got10k_val", entries, {"got10k": None}), "x", "a toy")
+    sequences = [Sequence(entry.name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for entry in entries]
+    assert quickstart._median_sequence(sequences, run).name == "middle"

@@ -25,8 +25,8 @@ from torture.table import Table
 from toy_experiment import write_experiment
 
 from lib.data.stores.index import open_dataset
-from lib.data.stores.packed_store import check_batch, close_store, inspect_store
-from lib.data.stores.packing import pack_dataset
+from lib.data.stores.packed import close_store
+from lib.data.stores.packing import check_batch, inspect_store, pack_dataset
 from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment
 from lib.experiment.config import to_tree
@@ -168,8 +168,8 @@ def _data(folder: Path) -> Iterator[Target]:
         return digest([[one.name, one.boxes, one.visible, one.cover, list(map(str, one.frames))] for one in index])
 
     def read_packed() -> str:
-        _, _, records = inspect_store(packed.resolve())
-        for number in range(records):
+        manifest, _ = inspect_store(packed.resolve())
+        for number in range(manifest.records):
             for problem in check_batch(packed.resolve(), number, None)[0]:
                 raise ValueError(problem)
         frames = (frame.read_bytes() for one in open_dataset("got10k", "full", packed, cache) for frame in one.frames)

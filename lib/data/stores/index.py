@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
-from lib.data.stores.source import Source, Stamp, open_source
+from lib.data.stores.packed import open_source
+from lib.data.stores.source import Source, Stamp
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
 from lib.runtime.escapes import printable
 from lib.runtime.json_text import parse_json
