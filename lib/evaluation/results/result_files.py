@@ -41,7 +41,7 @@ class Tree(Protocol):
         """The content of a file; ``ValueError`` if it cannot be read."""
 
 
-class Folder:
+class Folder(Tree):
     """The texts, manifests and zips below a folder, down to ``DEPTH`` and up to ``ENTRIES``; ``whole`` is False where
     these bounds left some out. Links to folders are followed, each folder once."""
 
