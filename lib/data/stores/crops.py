@@ -41,7 +41,7 @@ ROW = np.dtype(
     + [(name, "u1") for name in ("red", "green", "blue", "grey")]
 )
 # Arrays of a dataset's index that say which frames there are, and where their targets.
-_ANNOTATIONS = ("name.", "frames", "rows", "boxes", "visible")
+_ANNOTATIONS = ("name.", "frames", "boxes", "visible")
 _SLACK = 1e-6  # of reaches and resolutions that are worked out twice
 
 
