@@ -12,7 +12,7 @@ from lib.data.datasets.record import Benchmark
 from lib.data.datasets.registry import DATASETS, find_dataset
 from lib.data.names import find_meeting
 from lib.data.stores.index import open_dataset
-from lib.data.stores.source import open_source
+from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Sequence
 
 logger = logging.getLogger(__name__)

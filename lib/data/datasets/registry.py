@@ -24,7 +24,7 @@ from lib.data.datasets import (
     vot,
 )
 from lib.data.datasets.record import Dataset
-from lib.data.stores.source import open_source
+from lib.data.stores.packed import open_source
 from lib.data.types import Sequence
 
 DATASETS: dict[str, Dataset] = {

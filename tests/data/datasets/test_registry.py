@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.stores.source import open_source
+from lib.data.stores.packed import open_source
 
 
 def test_a_reader_is_found(write_got10k):
