@@ -293,10 +293,9 @@ def test_a_relative_root_and_cache(got10k, opened, monkeypatch):
     assert_all_same(pickle.loads(pickle.dumps(index)), read_dataset("got10k", "full", got10k))
 
 
-@pytest.mark.parametrize("name", ["_MEANING", "_readers"])
-def test_an_index_of_another_version_is_made_again(got10k, opened, monkeypatch, messages, name):
+def test_an_index_of_another_version_is_made_again(got10k, opened, monkeypatch, messages):
     opened()
-    monkeypatch.setattr(index_module, name, 999 if name == "_MEANING" else lambda: "other")
+    monkeypatch.setattr(index_module, "_readers", lambda: "other")
     assert len(opened()) == 2
     assert "of another version of this package" in messages()
 
@@ -326,20 +325,10 @@ def test_the_readers_digest_covers_readers_and_lists(tmp_path, monkeypatch):
     assert index_module._readers.__wrapped__() == digests[-1]
 
 
-def flip(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-
-
 DAMAGE = {
     "empty": lambda data: b"",
     "garbage": lambda data: os.urandom(5000),
     "cut short": lambda data: data[:-10],
-    "cut in its header": lambda data: data[:200],
-    "header": lambda data: flip(data, 100),
-    "format": lambda data: flip(data, 8),
-    "boxes": lambda data: flip(data, data.index(np.float32([20, 12, 24, 18]).tobytes()) + 5),
-    "stamps": lambda data: flip(data, data.index(np.int64(10**18).tobytes()) + 1),
-    "names": lambda data: flip(data, data.index(b"GOT-10k_Train_000001GOT")),
     "zeros": lambda data: data[:600] + bytes(len(data) - 600),
 }
 
@@ -421,14 +410,14 @@ def test_a_pickled_index_notices_another_content(odd, tmp_path, opened):
     odd.pop()
     (tmp_path / "data" / "asked").write_text("changed")
     opened("odd", "all")
-    with pytest.raises(ValueError, match=r"\.index: another process has replaced the index .* start again"):
+    with pytest.raises(ValueError, match=r"\.npz: another process has replaced the index .* start again"):
         pickle.loads(sent)
 
     index_file(tmp_path).write_bytes(b"")
-    with pytest.raises(ValueError, match=r"\.index: is cut short"):
+    with pytest.raises(ValueError, match=r"\.npz: is damaged, cut short"):
         pickle.loads(sent)
     index_file(tmp_path).unlink()
-    with pytest.raises(ValueError, match=r"\.index: the index cannot be opened again \(No such file.*start again"):
+    with pytest.raises(ValueError, match=r"\.npz: the index cannot be opened again \(No such file.*start again"):
         pickle.loads(sent)
 
 

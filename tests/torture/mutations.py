@@ -178,8 +178,8 @@ def _data(folder: Path) -> Iterator[Target]:
     yield Target("LMDB verified and read", packed / "data.mdb", lmdb_regions(packed / "data.mdb"), read_packed)
 
     read_sequences(data)
-    [file] = (cache / "indices").glob("*.index")
-    yield Target("annotation index", file, column_regions(file), partial(read_sequences, data))
+    [file] = (cache / "indices").glob("*.npz")
+    yield Target("annotation index", file, zip_regions(file), partial(read_sequences, data))
 
     store = make_store(folder, settings())
     index = open_index(folder)
@@ -189,7 +189,7 @@ def _data(folder: Path) -> Iterator[Target]:
         found = [crops.find(one.name, frame) for one in index for frame in range(len(one))]
         return digest([crops.decode(record, (0, 0, record.columns, record.rows)) for record in found])
 
-    yield Target("crop store index", store / "crops.index", column_regions(store / "crops.index"), read_crops)
+    yield Target("crop store index", store / "crops.index", zip_regions(store / "crops.index"), read_crops)
     size = (store / "000.crops").stat().st_size
     yield Target("crop store records", store / "000.crops", {"records": [range(size)]}, read_crops)
 
@@ -228,7 +228,7 @@ def _are_rows(columns: int, count: int, content: bytes) -> bool:
 
 
 def zip_regions(file: Path) -> Regions:
-    """The bytes of a torch file."""
+    """The bytes of a file of torch or numpy."""
     content = file.read_bytes()
     regions: Regions = {"local headers": [], "pickle": [], "numbers": [], "other entries": []}
     with zipfile.ZipFile(file) as archive:
@@ -236,12 +236,13 @@ def zip_regions(file: Path) -> Regions:
     for entry in entries:
         name, extra = struct.unpack_from("<HH", content, entry.header_offset + 26)
         begin = entry.header_offset + 30 + name + extra
-        kind = "numbers" if "/data/" in entry.filename else "other entries"
+        kind = "numbers" if "/data/" in entry.filename or entry.filename.endswith(".npy") else "other entries"
         kind = "pickle" if entry.filename.endswith("data.pkl") else kind
         regions["local headers"].append(range(entry.header_offset, begin))
         regions[kind].append(range(begin, begin + entry.file_size))
     # The end record of zip64, which torch always writes, or else the plain one.
     end = max(content.rfind(b"PK\6\6"), start) if content.rfind(b"PK\6\6") > start else content.rfind(b"PK\5\6")
+    regions = {kind: places for kind, places in regions.items() if places}
     return regions | {"directory": [range(start, end)], "end record": [range(end, len(content))]}
 
 
@@ -263,10 +264,3 @@ def lmdb_regions(file: Path) -> Regions:
             regions["tree pages"] += [range(start, start + lower), range(start + upper, start + PAGE)]
         start += PAGE * pages
     return regions
-
-
-def column_regions(file: Path) -> Regions:
-    """The bytes of a file of columns (lib.data.stores.columns)."""
-    size = file.stat().st_size
-    header = 20 + struct.unpack_from("<I", file.read_bytes(), 12)[0]
-    return {"start": [range(20)], "header": [range(20, header)], "arrays": [range(header, size)]}
