@@ -67,5 +67,5 @@ def test_a_mistake_is_reported_before_anything_is_measured(tmp_path):
     file, long = write_experiment(tmp_path / "toy.yaml"), Measurements(frames=10**9)
     with pytest.raises(ConfigError, match="no such experiment"):
         profile_models([file, "nothing"], [], "cpu", long)
-    with pytest.raises(ValueError, match="none that torch knows"):
+    with pytest.raises(ValueError, match="unknown to torch"):
         profile_models([file], [], "abacus", long)
