@@ -13,7 +13,7 @@ class Sample:
     """One training pair, cropped.
 
     Images are uint8 ``[3, S, S]`` RGB. Boxes are float32 ``[4]`` xywh in fractions of their own crop. The gains are the
-    brightness factors that ``normalise`` applies on the device, in float, as the published code does on the host.
+    brightness factors that ``normalize`` applies on the device, in float, as the published code does on the host.
     ``source`` names dataset, sequence and frames for messages; ``redrawn`` says why earlier draws were given up;
     ``damaged`` are those of the reasons that name an image that cannot be read; ``missed`` is how many of the two crops
     a crop store did not have (0 without one).

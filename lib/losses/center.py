@@ -1,4 +1,4 @@
-"""The objective of networks with a centre head: heat map, GIoU and L1 of one box a sample."""
+"""The objective of networks with a center head: heat map, GIoU and L1 of one box a sample."""
 
 from __future__ import annotations
 

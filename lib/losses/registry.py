@@ -9,8 +9,8 @@ from lib.config.schema import Section
 from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.losses.corner import CornerObjective
 from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig
+from lib.losses.mlp import MLPObjective, MLPObjectiveConfig
 from lib.losses.objective import Objective, ObjectiveConfig
-from lib.losses.points import PointObjective, PointObjectiveConfig
 from lib.models.heads.config import HeadKind
 
 
@@ -24,7 +24,7 @@ class ObjectiveKind(NamedTuple):
 OBJECTIVES: dict[HeadKind, ObjectiveKind] = {
     "center": ObjectiveKind(CenterObjectiveConfig, CenterObjective),
     "corner": ObjectiveKind(ObjectiveConfig, CornerObjective),
-    "mlp": ObjectiveKind(PointObjectiveConfig, PointObjective),
+    "mlp": ObjectiveKind(MLPObjectiveConfig, MLPObjective),
     "distance": ObjectiveKind(DistanceObjectiveConfig, DistanceObjective),
 }
 

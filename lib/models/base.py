@@ -29,7 +29,7 @@ class Prediction(NamedTuple):
 
 
 class CenterPrediction(NamedTuple):
-    """A ``Prediction`` of a centre head on an F x F grid, N = F * F in row-major order, with the maps that training
+    """A ``Prediction`` of a center head on an F x F grid, N = F * F in row-major order, with the maps that training
     supervises: ``score_map`` ``[B, 1, F, F]`` in (0, 1); ``size_map`` ``[B, 2, F, F]`` w, h in fractions;
     ``offset_map`` ``[B, 2, F, F]`` x, y in cells."""
 
@@ -55,7 +55,7 @@ class CornerPrediction(NamedTuple):
     extras: dict[str, Tensor]
 
 
-class PointPrediction(NamedTuple):
+class MLPPrediction(NamedTuple):
     """A ``Prediction`` of an MLP head: every cell of an F x F grid says, for itself, whether it lies on the target and
     where the box is; N = F * F, row-major. ``logits`` ``[B, N, 2]``, target first and background second, as TransT has
     them; the scores are their softmax's first entry."""
@@ -78,14 +78,14 @@ class DistancePrediction(NamedTuple):
     extras: dict[str, Tensor]
 
 
-HeadPrediction = CenterPrediction | CornerPrediction | PointPrediction | DistancePrediction
+HeadPrediction = CenterPrediction | CornerPrediction | MLPPrediction | DistancePrediction
 
 
-def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
+def normalize(images: Tensor, gains: Tensor | None = None) -> Tensor:
     """Network input from RGB images: uint8 ``[B, 3, H, W]`` -> float32, ImageNet mean 0 and deviation 1 a channel.
 
     ``gains`` ``[B]`` are brightness factors: the image is multiplied by ``gain / 255`` and clamped to [0, 1] before the
-    mean is taken off, as in the lineage's training code. Padding is 0 before normalisation, in training and test.
+    mean is taken off, as in the lineage's training code. Padding is 0 before normalization, in training and test.
     """
     pixels = images.float()
     pixels = pixels / 255 if gains is None else (pixels * (gains.float() / 255)[:, None, None, None]).clamp(0, 1)
@@ -95,9 +95,8 @@ def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
 
 
 class FamilyConfig(Section):
-    """What every family's configuration has: ``pretrained``, initial weights by file or by a library's name, or
-    ``none`` (see ``lib.models.initial``); and, as each family types and orders them, ``name``, a ``backbone`` (a
-    ``BackboneConfig``) and a ``head``."""
+    """Section ``model``. ``pretrained``: initial weights by file or by a library's name, or ``none`` (see
+    ``lib.models.weights.initial``). Each family adds ``name``, a ``backbone`` (a ``BackboneConfig``) and a ``head``."""
 
     pretrained: str
 
@@ -134,12 +133,12 @@ class TrackingModel(nn.Module):
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
         """State of the target: a tuple of tensors with a leading batch axis.
 
-        ``template`` ``[B, 3, Hz, Wz]`` normalised; ``box`` ``[B, 4]`` xywh in fractions of the template crop.
+        ``template`` ``[B, 3, Hz, Wz]`` normalized; ``box`` ``[B, 4]`` xywh in fractions of the template crop.
         """
 
     @abstractmethod
     def locate(self, state: tuple[Tensor, ...], search: Tensor, epoch: int | None = None) -> Prediction:
-        """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalised."""
+        """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalized."""
 
     def parameter_groups(self) -> dict[str, list[str]]:
         """Every trained parameter's name, once, under the family's group that ``train.optimizer.lr_factors`` may scale.

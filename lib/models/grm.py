@@ -26,7 +26,7 @@ Softmax = Literal["exact", "published"]
 
 
 class DivisionConfig(Section):
-    """Relation modelling between template and search tokens (GRM paper, Sec. 3.3).
+    """Relation modeling between template and search tokens (GRM paper, Sec. 3.3).
 
     * ``relation``: ``adaptive`` predicts each search token's kind; ``one_stream`` makes all of them meet the template;
       ``two_stream`` keeps all of them apart. The first block is joint in every variant, as in the published network.
@@ -159,7 +159,7 @@ class DividingViT(JointViT):
             return DividingBlock(config, index, DividingAttention(config, division, divides=index > 0))
 
         super().__init__(config, template_grid, search_grid, block)
-        self.apply(_initialise_predictor)
+        self.apply(_initialize_predictor)
 
     def forward(self, template: Tensor, template_mask: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Template tokens ``[B, Nz, C]``, mask of the target's box ``[B, Nz]`` and search crop ``[B, 3, Hx, Wx]`` ->
@@ -182,7 +182,7 @@ class DividingViT(JointViT):
         )
 
 
-def _initialise_predictor(module: nn.Module) -> None:
+def _initialize_predictor(module: nn.Module) -> None:
     """GRM's predictors start from the published truncated normal 0.02."""
     if isinstance(module, DivisionPredictor):
         for layer in module:

@@ -14,10 +14,10 @@ from lib.config.schema import Section
 from lib.models.backbones.image import ImageViT
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
-from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import Decoder, EncoderLayer
 from lib.models.layers.positions import full_grid, sine_positions
+from lib.models.weights.renaming import clip_as_timm
 
 _PUBLISHED_BACKBONE = "backbone.visual."
 

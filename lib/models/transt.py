@@ -146,7 +146,7 @@ class _Fusion(nn.Module):
         self.register_buffer("template_positions", full_grid(template_grid, width, device), persistent=False)
         self.register_buffer("search_positions", full_grid(search_grid, width, device), persistent=False)
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Xavier's rule for every matrix, as published; the packed projection of an attention counts as one matrix."""
         for parameter in self.parameters():
             if parameter.ndim > 1:
@@ -165,7 +165,7 @@ class FeatureFusion(_Fusion):
         self.layers = nn.ModuleList(FeatureFusionLayer(config) for _ in range(config.layers))
         self.last = CrossFeature(config) if config.cross_feature else None
         self.norm = nn.LayerNorm(config.width)
-        self._initialise()
+        self._initialize()
 
     def remember(self, template: Tensor) -> Tensor:
         """What is kept of a template's tokens ``[B, Nz, C]`` for the whole video."""
@@ -194,7 +194,7 @@ class TransformerFusion(_Fusion):
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.layers))
         self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self._initialise()
+        self._initialize()
 
     def remember(self, template: Tensor) -> Tensor:
         """What is kept of a template's tokens ``[B, Nz, C]`` for the whole video."""
@@ -237,7 +237,7 @@ def begin_by_likeness(module: nn.Module) -> None:
     """Gives an attention keys equal to queries; for ``nn.Module.apply``.
 
     For networks that start from nothing: tokens attend to what resembles them from the first step, and a small network
-    learns to match in hundreds of steps (as ``lib.models.backbones.vit.initialise``).
+    learns to match in hundreds of steps (as ``lib.models.backbones.vit.initialize``).
     """
     if isinstance(module, nn.MultiheadAttention):
         query, key, _ = module.in_proj_weight.data.chunk(3)

@@ -12,7 +12,8 @@ from torch import nn
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
-from lib.models.released import NO_TABLE, find_weights, read_table
+from lib.models.weights.released import find_weights
+from lib.models.weights.renaming import read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint, save_safetensors
 from lib.runtime.escapes import printable_lines
 from lib.runtime.locks import only_writer
@@ -33,7 +34,7 @@ def convert_checkpoint(
     `tracking/test.py --checkpoint OUT` needs no other word; what was done, to print.
 
     Without ``config`` the file must be a checkpoint of ours. The names are turned by ``table`` first, see
-    ``lib.models.released.read_table``. ``out`` is plain: it loads with ``torch.load(weights_only=True)``. It names the
+    ``read_table``. ``out`` is plain: it loads with ``torch.load(weights_only=True)``. It names the
     file it is from under ``source``. An ``out`` that ends in ``.safetensors`` holds the weights alone, with experiment
     and source as texts in its head. With ``half`` the numbers are in half precision; with ``merge`` what is trained
     beside the weights is folded into them, and the configuration is that of the plain network. Raises ``ValueError``
@@ -43,7 +44,7 @@ def convert_checkpoint(
     _check_out(out, file, force)
     experiment = _experiment(file, config, overrides)
     checksum = checksum_of(file)
-    model, report = trained_model(experiment, file, read_table(table) if table else NO_TABLE, checksum)
+    model, report = trained_model(experiment, file, read_table(table) if table else None, checksum)
     if merge:
         experiment = _merged(experiment, model)
     source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}

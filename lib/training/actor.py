@@ -1,4 +1,4 @@
-"""What is done with one group of samples: normalise, predict, judge."""
+"""What is done with one group of samples: normalize, predict, judge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lib.data.batch import Batch
 from lib.losses.objective import Objective
-from lib.models.base import TrackingModel, normalise
+from lib.models.base import TrackingModel, normalize
 from lib.training.frozen import rest_frozen_norms
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -55,8 +55,8 @@ class Actor(nn.Module):
     def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
         """``batch`` lies on the device of the model; ``epoch``, from 0, is passed on to it. ``count``: the group's
         share of what the objective counts in the whole step; None has it count in the group."""
-        template = normalise(batch.template, batch.template_gain)
-        search = normalise(batch.search, batch.search_gain)
+        template = normalize(batch.template, batch.template_gain)
+        search = normalize(batch.search, batch.search_gain)
         reduced = _AUTOCAST[self.precision]
         with torch.autocast(search.device.type, reduced, enabled=reduced is not None):
             prediction = self.model(template, batch.template_box, search, epoch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -10,6 +9,7 @@ from torch.optim import AdamW
 
 from lib.config.schema import ConfigError, NamePattern, Section
 from lib.models.base import TrackingModel
+from lib.training.frozen import names_fitting
 
 
 class OptimizerConfig(Section):
@@ -43,7 +43,7 @@ def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     grouped = sorted(name for names in groups.values() for name in names)
     assert grouped == sorted(parameters), "parameter_groups() must hold every trainable parameter once"
-    undecayed = _without_decay(model, config.no_decay)
+    undecayed = names_fitting(model, config.no_decay, "train.optimizer.no_decay")
     parts = []
     for name, names in groups.items():
         rate = config.lr * config.lr_factors.get(name, 1.0)
@@ -52,18 +52,6 @@ def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
         if undecayed.intersection(names):
             parts.append({**part, "params": [parameters[n] for n in names if n in undecayed], "weight_decay": 0.0})
     return AdamW(parts, weight_decay=config.weight_decay)
-
-
-def _without_decay(model: TrackingModel, patterns: tuple[str, ...]) -> set[str]:
-    """The names, of frozen parameters too, that any of the patterns fits."""
-    names = [name for name, _ in model.named_parameters()]
-    fitting = {pattern: {name for name in names if re.match(pattern, name)} for pattern in patterns}
-    if idle := [pattern for pattern in patterns if not fitting[pattern]]:
-        raise ConfigError(
-            f"train.optimizer.no_decay: {', '.join(map(repr, idle))} fits the beginning of no parameter's name; this "
-            f"model has {', '.join(names[:3])}, ..."
-        )
-    return set().union(*fitting.values())
 
 
 def set_rates(optimizer: AdamW, factor: float) -> None:

@@ -4,7 +4,6 @@ apart from the weights, SwiGLU in the largest, and one table of positions for bo
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -19,10 +18,11 @@ from lib.models.backbones.vit import (
     PatchEmbed,
     ViTConfig,
     image_positions,
-    initialise,
+    initialize,
     resize_positions,
 )
 from lib.models.layers.lora import plain_as_lora
+from lib.models.weights.renaming import dinov2_as_timm
 
 # Larger rates of drop path choose a part of the batch, see ``DINOv2Block``.
 LARGEST_RATE_BY_SAMPLE = 0.1
@@ -100,7 +100,7 @@ class DINOv2(nn.Module):
         self.pos_embed = nn.Parameter(places[None])
         self.blocks = nn.ModuleList(DINOv2Block(config) for _ in range(config.depth))
         self.norm = config.norm()
-        self.apply(initialise)
+        self.apply(initialize)
 
     def embed_template(self, template: Tensor) -> Tensor:
         """``[B, 3, Hz, Hz]`` -> tokens ``[B, Nz, C]``, row-major, with positions."""
@@ -129,9 +129,3 @@ class DINOv2(nn.Module):
         taken = {name: value for name, value in named.items() if name in owned}
         taken["pos_embed"] = resize_positions(image_positions(weights["pos_embed"]), self.search_grid)
         return taken
-
-
-def dinov2_as_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv2's weights under timm's names: SwiGLU's layers are ``fc1`` and ``fc2`` there, not ``w12`` and ``w3``."""
-    ours = {"w12": "fc1", "w3": "fc2"}
-    return {re.sub(r"(?<=\.mlp\.)(w12|w3)(?=\.)", lambda m: ours[m[0]], name): v for name, v in weights.items()}

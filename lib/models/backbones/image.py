@@ -16,7 +16,7 @@ from lib.models.backbones.vit import (
     PatchEmbed,
     ViTConfig,
     image_positions,
-    initialise,
+    initialize,
     resize_positions,
 )
 
@@ -43,7 +43,7 @@ class ImageViT(nn.Module):
         self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
         self.norm = config.norm()
-        self.apply(initialise)
+        self.apply(initialize)
 
     def embed(self, images: Tensor) -> Tensor:
         """Square crops ``[B, 3, H, H]`` -> class token and patches with their positions, ``[B, 1 + N, C]``."""

@@ -1,4 +1,4 @@
-"""Pyramid Vision Transformer as SimTrack's backbone (its paper's Table 7): exemplar and search region go through the
+"""Pyramid Vision Transformer as SimTrack's backbone (its paper's Table 7): template and search region go through the
 stages as one sequence, and each block reduces the keys of either image on its own grid."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from timm.models.twins import Block, PatchEmbed, PosConv
 from torch import Tensor, nn
 
 from lib.models.backbones.base import BackboneConfig
-from lib.models.backbones.vit import initialise
+from lib.models.backbones.vit import initialize
 
 # Pixels along a token of the first stage.
 PATCH = 4
@@ -28,7 +28,7 @@ class PVTConfig(BackboneConfig):
 
     The lists have an entry a stage; each stage after the first halves the grid, so that three stages end at the stride
     of 16 that SimTrack's head reads (the paper's 8.9 G multiply-adds a frame agree with three). ``reductions``: so many
-    cells of the search region, in each direction, have one key (PVT's R); the exemplar's keys stand twice as dense.
+    cells of the search region, in each direction, have one key (PVT's R); the template's keys stand twice as dense.
     ``drop_path`` grows linearly from 0 in the first block to this in the last.
     """
 
@@ -49,7 +49,7 @@ class PVTConfig(BackboneConfig):
             if width % heads:
                 raise ValueError(f"heads: {heads} does not divide its stage's width {width}")
             if reduction > 1 and reduction % 2:
-                raise ValueError(f"reductions: {reduction} is odd, but the exemplar's is half of it")
+                raise ValueError(f"reductions: {reduction} is odd, but the template's is half of it")
         return self
 
     @property
@@ -67,7 +67,7 @@ class SerialBlock(Block):
     and keys are reduced image by image."""
 
     def forward(self, tokens: Tensor, counts: list[int]) -> Tensor:
-        """Tokens ``[B, N, C]`` of square images of ``counts`` tokens each, exemplar before search -> tokens."""
+        """Tokens ``[B, N, C]`` of square images of ``counts`` tokens each, template before search -> tokens."""
         tokens = tokens + self.drop_path1(self._attend(self.norm1(tokens), counts))
         return tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
 
@@ -75,8 +75,8 @@ class SerialBlock(Block):
         attn = self.attn
         query = attn.q(tokens).unflatten(2, (attn.num_heads, -1)).transpose(1, 2)
         if attn.sr is not None:
-            *exemplars, search = tokens.split(counts, dim=1)
-            tokens = attn.norm(torch.cat([*map(self._reduce_half, exemplars), self._reduce(search)], dim=1))
+            *templates, search = tokens.split(counts, dim=1)
+            tokens = attn.norm(torch.cat([*map(self._reduce_half, templates), self._reduce(search)], dim=1))
         keys, values = attn.kv(tokens).unflatten(2, (2, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(query, keys, values)
         return attn.proj(attended.transpose(1, 2).flatten(2))
@@ -96,7 +96,7 @@ class SerialBlock(Block):
 
 
 class PVT(nn.Module):
-    """SimTrack's serialised network on PVT's stages, in the names of timm's ``twins_pcpvt_base``.
+    """SimTrack's serialized network on PVT's stages, in the names of timm's ``twins_pcpvt_base``.
 
     timm has PVT-Medium with conditional positions only (PCPVT-B: the same stages, widths, heads and reductions; a
     depth-wise convolution after the first block of each stage in place of the table of positions, Chu et al., "Twins",
@@ -132,7 +132,7 @@ class PVT(nn.Module):
             )
             self.pos_block.append(PosConv(width, width))
         self.norm = nn.LayerNorm(self.width, elementwise_affine=False)
-        self.apply(initialise)
+        self.apply(initialize)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What this backbone takes of an image PCPVT's weights in timm's names: all but the fourth stage and what
@@ -141,21 +141,21 @@ class PVT(nn.Module):
         return {name: value for name, value in weights.items() if name in owned}
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        """State of the exemplar ``[B, 3, Hz, Wz]``: its tokens before the first block, ``[B, N, C]``; from there on
+        """State of the template ``[B, 3, Hz, Wz]``: its tokens before the first block, ``[B, N, C]``; from there on
         they depend on the search region. ``box`` decides nothing."""
         return (self.embed(template),)
 
     def forward(self, state: tuple[Tensor], search: Tensor) -> tuple[Tensor, Tensor]:
-        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the exemplar's ``[B, Nz, C]``, both row-major."""
-        exemplar_tokens, search_tokens = self.run(*state, self.embed(search))
-        return search_tokens, exemplar_tokens
+        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the template's ``[B, Nz, C]``, both row-major."""
+        template_tokens, search_tokens = self.run(*state, self.embed(search))
+        return search_tokens, template_tokens
 
     def embed(self, image: Tensor) -> Tensor:
         """``[B, 3, H, W]`` -> the first stage's tokens ``[B, H / 4 * W / 4, C]``."""
         return self.patch_embeds[0](image)[0]
 
     def run(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """What ``embed`` gave of square images, exemplar before search -> each image's final tokens. One image alone is
+        """What ``embed`` gave of square images, template before search -> each image's final tokens. One image alone is
         the plain image network."""
         for index, (blocks, positions) in enumerate(zip(self.blocks, self.pos_block, strict=True)):
             if index:

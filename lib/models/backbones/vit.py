@@ -140,7 +140,7 @@ class JointViT(nn.Module):
         self.pos_embed_z.data[0], self.pos_embed_x.data[0] = places
         make = block or (lambda index: Block(config, index))
         self.blocks = nn.ModuleList(make(index) for index in range(config.depth))
-        self.apply(initialise)
+        self.apply(initialize)
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
         """Template tokens ``[B, Nz, C]`` and search crop ``[B, 3, Hx, Wx]`` -> normed tokens ``[B, Nz + Nx, C]``."""
@@ -196,7 +196,7 @@ def side_by_side_positions(width: int, template_grid: int, search_grid: int) -> 
     return template.flatten(0, 1), search.flatten(0, 1)
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """What a transformer without pretrained weights starts from; for ``nn.Module.apply``.
 
     Linear layers and the patch projection take MAE's Xavier rule. Keys start equal to queries (Trockman & Kolter,

@@ -1,4 +1,4 @@
-"""The centre head: a score, a size and an offset for every cell of the search grid."""
+"""The center head: a score, a size and an offset for every cell of the search grid."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lib.models.base import PointPrediction
+from lib.models.base import MLPPrediction
 
 
 class MLPHead(nn.Module):
@@ -19,12 +19,12 @@ class MLPHead(nn.Module):
         self.class_embed = _Perceptron(width, channels, 2)
         self.bbox_embed = _Perceptron(width, channels, 4)
 
-    def forward(self, features: Tensor) -> PointPrediction:
+    def forward(self, features: Tensor) -> MLPPrediction:
         """``features`` ``[B, C, F, F]``."""
         with torch.autocast(features.device.type, enabled=False):
             vectors = features.float().flatten(2).transpose(1, 2)
             logits, boxes = self.class_embed(vectors), self.bbox_embed(vectors).sigmoid()
-            return PointPrediction(boxes, logits.softmax(dim=-1)[..., 0], logits, extras={})
+            return MLPPrediction(boxes, logits.softmax(dim=-1)[..., 0], logits, extras={})
 
 
 class _Perceptron(nn.Module):

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from lib.geometry.boxes import cxcywh_to_xyxy, generalized_iou, iou, xywh_to_cxcywh, xywh_to_xyxy
 from lib.losses.objective import Objective, ObjectiveConfig, ObjectiveResult
-from lib.models.base import PointPrediction
+from lib.models.base import MLPPrediction
 
 
 def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
@@ -33,7 +33,7 @@ def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
     return (rows[:, :, None] & columns[:, None, :]).flatten(1)
 
 
-class PointObjectiveConfig(ObjectiveConfig):
+class MLPObjectiveConfig(ObjectiveConfig):
     """Adds ``classification``, the weight of the cross-entropy, and ``background``, that of a cell off the target in it
     (TransT)."""
 
@@ -41,8 +41,8 @@ class PointObjectiveConfig(ObjectiveConfig):
     background: NonNegativeFloat = 0.0625
 
 
-class PointObjective(Objective):
-    """Loss of a ``PointPrediction``, as TransT publishes it (ltr/models/tracking/transt.py), in float32.
+class MLPObjective(Objective):
+    """Loss of a ``MLPPrediction``, as TransT publishes it (ltr/models/tracking/transt.py), in float32.
 
     All denominators are of the batch given: the cross-entropy is a mean weighted by class (background counts
     ``background``), GIoU and L1 (summed over the four coordinates) are divided by the number of positives, at least 1.
@@ -50,11 +50,11 @@ class PointObjective(Objective):
     of positives that are taken for the target.
     """
 
-    def __init__(self, config: PointObjectiveConfig) -> None:
+    def __init__(self, config: MLPObjectiveConfig) -> None:
         self.weights = {"classification": config.classification, "giou": config.giou, "l1": config.l1}
         self.background = config.background
 
-    def __call__(self, prediction: PointPrediction, search_box: Tensor) -> ObjectiveResult:
+    def __call__(self, prediction: MLPPrediction, search_box: Tensor) -> ObjectiveResult:
         """``search_box`` ``[B, 4]``: the true boxes, xywh in fractions of the search crop."""
         logits, target = prediction.logits.float(), search_box.float()
         positive = cells_on_target(target, math.isqrt(logits.shape[1]))
