@@ -14,8 +14,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["lib", "lib.*"]),
     package_data={
-        "lib.data.datasets": ["lists/*.txt", "lists/*.json"],
-        "lib.evaluation.metrics": ["attributes/*.json"],
+        "lib.data.datasets": ["lists/*.txt", "lists/*.json", "attributes/*.json"],
         "lib.evaluation.reports": ["page_template/*"],
         "lib.programs.demo": ["page/*"],
     },

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lib.data.datasets.registry import find_dataset
-from lib.data.stores.source import open_source
+from lib.data.stores.packed import open_source
 from lib.data.types import Sequence
 
 

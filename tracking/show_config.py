@@ -3,45 +3,37 @@ python tracking/show_config.py --config grm_vitb [section.key=value ...] | --wri
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 
-from lib.runtime.program import program, starting
+from lib.runtime.program import Outcome, program, starting
 
 with starting():
     from lib.config.paths import user_path
     from lib.config.yaml12 import to_yaml
     from lib.experiment.config import experiment_schema, load_config, to_tree
-    from lib.runtime.escapes import show
+    from lib.programs.arguments import Parser
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+@program()
+def main() -> Outcome:
+    """0, or 1 if the configuration is wrong or the file cannot be written."""
+    parser = Parser(__doc__)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--config", help="name in experiments/ or path of a YAML file")
     task.add_argument("--write-schema", type=user_path, metavar="FILE", help="write the schema there")
     parser.add_argument("--dataset", help="benchmark whose test-time values to put in their places")
-    parser.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
+    parser.overrides()
     arguments = parser.parse_intermixed_args()
-    if arguments.write_schema and (arguments.dataset or arguments.overrides):
-        parser.error("--write-schema takes nothing beside it: the schema is the same for every experiment")
-    return arguments
-
-
-@program()
-def main() -> int:
-    """0, or 1 if the configuration is wrong or the file cannot be written."""
-    arguments = parse_arguments()
     if arguments.write_schema:
+        if arguments.dataset or arguments.overrides:
+            parser.error("--write-schema takes no other argument: the schema is the same for every experiment")
         arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
-    else:
-        experiment = load_config(arguments.config, arguments.overrides)
-        if arguments.dataset:
-            experiment = experiment.for_benchmark(arguments.dataset)
-        show(to_yaml(to_tree(experiment)), end="")
-    return 0
+        return Outcome()
+    experiment = load_config(arguments.config, arguments.overrides)
+    if arguments.dataset:
+        experiment = experiment.for_benchmark(arguments.dataset)
+    return Outcome(to_yaml(to_tree(experiment)).rstrip("\n"))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 
 from pydantic import Field, PrivateAttr
 
 from lib.config.schema import ConfigError, Section
+from lib.config.suggestion import suggest
 from lib.config.validation import validate
 from lib.config.yaml12 import read_yaml
 
@@ -40,8 +40,7 @@ class Paths(Section):
     def dataset_root(self, name: str) -> Path:
         """Root folder of a dataset; ``ConfigError`` says where to set it if it is not set or is not there."""
         if name not in self.data:
-            near = get_close_matches(name, self.data, n=1)
-            hint = f" (data.{near[0]} is set: a slip?)" if near else ""
+            hint = f" ({suggest(name, self.data)})" if self.data else ""
             raise ConfigError(f"data.{name}: not set{hint}; {self._remedy(name)} to the folder of {name}")
         if not self.data[name].is_dir():
             raise ConfigError(f"data.{name}: no such folder: {self.data[name]}; {self._remedy(name)} to the right one")

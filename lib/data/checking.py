@@ -18,12 +18,13 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.data.datasets.annotations import has_area
-from lib.data.datasets.entry import Entry
 from lib.data.datasets.order import is_image
+from lib.data.datasets.record import Entry
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.names import find_meeting
-from lib.data.stores.source import Location, Source, Stamp, open_source
+from lib.data.stores.packed import open_source
+from lib.data.stores.source import Location, Source, Stamp
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 from lib.runtime.children import Pool
 from lib.runtime.escapes import printable, printable_lines
@@ -50,10 +51,6 @@ KINDS = {
     "bad_mask": "masks that cannot be read, have another size than their image, or no pixel",
     "mask_box": "masks whose box is not the annotated one",
 }
-# Of these a sequence is part of what its folder holds (a range of frames, the frames or images that show an object), so
-# an image without a row is in order.
-PARTS_OF_FOLDERS = ("coco", "imagenet_vid", "nfs", "otb", "tc128", "uav", "vot18", "vot20", "vot22")
-
 EXAMPLES = 3
 # In so many frames, evenly over a sequence, places and sizes are compared (``_are_corners``): between two of them a
 # target moves by more than its box is rounded by.
@@ -188,7 +185,7 @@ def check_dataset_on_disk(
             for split in listed:
                 if split.entries:
                     source.stamps.clear()
-                    _read_split(split, pool, quick, seen, unnamed=name not in PARTS_OF_FOLDERS)
+                    _read_split(split, pool, quick, seen, unnamed=not dataset.partial_folders)
                     split.asked.update(source.stamps)
     except KeyboardInterrupt:
         report.complete = False

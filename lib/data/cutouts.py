@@ -1,7 +1,7 @@
 """Pairs whose target is pasted: an object cut out by its mask moves over the frames of another video.
 
 Four steps: which object, video and look-alike (``Cutouts.draw``), how they move (``Motion``), their pixels
-(``lib.data.pasting.load_cutout``), and the crops (``PastedPair.crops``).
+(``lib.data.pasting.load_cutout``), and the crops (``PastedView``).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from lib.config.schema import Section
 from lib.data.appearance import Probability
 from lib.data.augment import to_grayscale
 from lib.data.datasets.registry import check_dataset
-from lib.data.decoding.images import open_image
+from lib.data.decoding.images import EncodedImage, open_image
 from lib.data.masks import MaskFolder
 from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
 from lib.data.sampling import Pairing, Pool, Positions, draw_frames, drawable, find_drawable
 from lib.data.types import Sequence
-from lib.data.views import FrameView
-from lib.geometry.crop import CropConfig, Window
+from lib.data.views import FrameView, View
+from lib.geometry.crop import CropConfig, Fill, Window
 
 # An object smaller than this in its own image, sqrt(w * h) in pixels, is too coarse to be cut out.
 MIN_OBJECT = 32.0
@@ -193,88 +193,86 @@ class Cutouts:
         return Composition(shown, lookalike, video, places, motion, above=bool(rng.random() < 0.5))
 
 
-class Look(NamedTuple):
-    """How a pair is looked at: the crops of template and search, the decoder, whether frames may be decoded at less
-    than their size, and whether they are mirrored and gray."""
+class PastedView(View):
+    """A view of one frame of a composition. Made by ``open_pasted``."""
 
-    template: CropConfig
-    search: CropConfig
-    decoder: str
-    scaled: bool
-    flipped: bool
-    grayscale: bool
+    missed = False
 
-    def detail(self) -> float:
-        """As many pixels of sqrt(w * h) as the crops have use for of a target."""
-        return _DETAIL * max(crop.size / crop.factor for crop in (self.template, self.search))
+    def __init__(
+        self, image: EncodedImage, target: Layer, lookalike: Layer | None, above: bool, fill: Fill, scaled: bool
+    ) -> None:
+        self._image, self._frame = image, FrameView(image, fill, scaled)
+        self._layers, self._above = (target, lookalike), above
+        self._known: dict[bool, tuple[np.ndarray, list[Layer]]] = {}
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._image.shape
 
-class PastedPair:
-    """The two frames of a composition. Raises ``ImageError`` for an image or mask that cannot be read."""
+    def box(self, flipped: bool) -> np.ndarray:
+        """The box of the visible part of the target: float64 ``[4]`` xywh in pixels, without area if that is too
+        little; see ``lib.data.pasting.measure``."""
+        return self._measured(flipped)[0]
 
-    missed = 0  # crops that a crop store did not have: none is asked
-
-    def __init__(self, composition: Composition, masks: MaskFolder | None, look: Look) -> None:
-        self._masks, self._look = masks, look
-        self._loaded: dict[tuple[str, int], Cutout] = {}
-        self._images = [open_image(composition.video.frames[place], look.decoder) for place in composition.places]
-        self._composed = [self._compose(composition, number) for number in (0, 1)]
-
-    def shapes(self) -> list[tuple[int, int]]:
-        """Height and width of both frames."""
-        return [image.shape for image in self._images]
-
-    def boxes(self) -> list[np.ndarray]:
-        """The box of what is seen of the target in each frame: float64 ``[4]`` xywh in pixels, without area if that is
-        too little; see ``lib.data.pasting.measure``."""
-        return [box for box, _ in self._composed]
-
-    def crops(self, windows: abc.Sequence[Window]) -> list[np.ndarray]:
-        """The pixels of a window in each frame: uint8 ``[S, S, 3]``. Raises ``ImageError``.
+    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
+        """As ``View.crop``.
 
         A window that is smaller than its crop is composed in the frame's own pixels and enlarged as a whole: the target
         is no sharper than its surroundings then.
         """
-        found = []
-        configs = self._look.template, self._look.search
-        for image, (_, layers), window, crop in zip(self._images, self._composed, windows, configs, strict=True):
-            view = FrameView(image, crop.fill, self._look.scaled)
-            canvas = view.crop(window, min(window.side, crop.size), self._look.flipped, grayscale=False)
-            for layer in layers:
-                paste(canvas, layer, window, image.shape)
-            canvas = cv2.resize(canvas, (crop.size, crop.size))
-            found.append(to_grayscale(canvas) if self._look.grayscale else canvas)
-        return found
+        canvas = self._frame.crop(window, min(window.side, size), flipped, grayscale=False)
+        for layer in self._measured(flipped)[1]:
+            paste(canvas, layer, window, self.shape)
+        canvas = cv2.resize(canvas, (size, size))
+        return to_grayscale(canvas) if grayscale else canvas
 
-    def _compose(self, composition: Composition, number: int) -> tuple[np.ndarray, list[Layer]]:
-        """The target's box in a frame, and the layers to paste there."""
-        frame, motion, shape = composition.places[number], composition.motion, self._images[number].shape
-        height, width = shape
-        size = math.sqrt(height * width) * math.exp(motion.size.at(frame))
-        angle = motion.turn.at(frame)
-        center = np.array((width * motion.x.at(frame), height * motion.y.at(frame)))
-        target = self._place(composition.target, number, size, center, angle)
-        other = None
-        if composition.lookalike is not None:
-            other = self._place(composition.lookalike, number, size * motion.ratio, center, -angle)
-            other = place_beside(target, other, motion.direction.at(frame), motion.distance.at(frame))
-        if self._look.flipped:
-            target = mirror(target, width)
-            other = None if other is None else mirror(other, width)
-        return measure(target, other, composition.above, shape)
+    def _measured(self, flipped: bool) -> tuple[np.ndarray, list[Layer]]:
+        """The target's box, and the layers in the order in which they are pasted."""
+        if flipped not in self._known:
+            target, other = self._layers
+            if flipped:
+                width = self.shape[1]
+                target, other = mirror(target, width), None if other is None else mirror(other, width)
+            self._known[flipped] = measure(target, other, self._above, self.shape)
+        return self._known[flipped]
 
-    def _place(self, shown: Shown, number: int, size: float, center: np.ndarray, angle: float) -> Layer:
+
+def open_pasted(
+    composition: Composition, masks: MaskFolder | None, crops: abc.Sequence[CropConfig], decoder: str, scaled: bool
+) -> list[PastedView]:
+    """The two frames of a composition, for a template and a search crop (``crops``). For ``scaled`` see ``FrameView``.
+
+    Raises ``ImageError`` for an image or mask that cannot be read.
+    """
+    images = [open_image(composition.video.frames[place], decoder) for place in composition.places]
+    # As many pixels of sqrt(w * h) as the crops have use for.
+    most = _DETAIL * max(crop.size / crop.factor for crop in crops)
+    loaded: dict[tuple[str, int], Cutout] = {}
+
+    def layer(shown: Shown, number: int, size: float, center: np.ndarray, angle: float) -> Layer:
         frame = shown.frames[number]
         key = shown.sequence.name, frame
-        if key not in self._loaded:
+        if key not in loaded:
             # The other frame may want it larger than this one, by as much as a size swings to and fro.
-            detail = min(size * math.exp(2 * MAX_SCALING), self._look.detail())
-            self._loaded[key] = load_cutout(shown.sequence, frame, self._masks, detail, self._look.decoder)
-        cutout = self._loaded[key]
+            detail = min(size * math.exp(2 * MAX_SCALING), most)
+            loaded[key] = load_cutout(shown.sequence, frame, masks, detail, decoder)
+        cutout = loaded[key]
         if shown.gains != (1.0, 1.0, 1.0):
-            gains = np.diag((*shown.gains, 1.0))
-            cutout = cutout._replace(pixels=cv2.transform(cutout.pixels, gains))
+            cutout = cutout._replace(pixels=cv2.transform(cutout.pixels, np.diag((*shown.gains, 1.0))))
         return place(cutout, size, center, angle, shown.mirrored)
+
+    views, motion = [], composition.motion
+    for number, (image, frame, crop) in enumerate(zip(images, composition.places, crops, strict=True)):
+        height, width = image.shape
+        size = math.sqrt(height * width) * math.exp(motion.size.at(frame))
+        center = np.array((width * motion.x.at(frame), height * motion.y.at(frame)))
+        angle = motion.turn.at(frame)
+        target, lookalike = layer(composition.target, number, size, center, angle), None
+        if composition.lookalike is not None:
+            lookalike = layer(composition.lookalike, number, size * motion.ratio, center, -angle)
+            lookalike = place_beside(target, lookalike, motion.direction.at(frame), motion.distance.at(frame))
+        views.append(PastedView(image, target, lookalike, composition.above, crop.fill, scaled))
+    return views
 
 
 class _Classes:

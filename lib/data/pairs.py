@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 from dataclasses import replace
@@ -17,9 +16,9 @@ from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
 from lib.data.augment import JitterConfig, draw_jitter, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
 from lib.data.batch import Sample
-from lib.data.cutouts import CutoutsConfig, Look, PastedPair
+from lib.data.cutouts import CutoutsConfig, open_pasted
 from lib.data.datasets.registry import check_dataset
-from lib.data.decoding.images import ImageError, check_decoder, open_image
+from lib.data.decoding.images import ImageError, check_decoder
 from lib.data.sampling import (
     MIN_FRAMES,
     MIN_VISIBLE,
@@ -32,9 +31,9 @@ from lib.data.sampling import (
     share_bounds,
 )
 from lib.data.types import FrameFiles, Sequence
-from lib.data.views import FrameView
+from lib.data.views import AnyWindow, View, open_views
 from lib.geometry.aligned import AlignedWindow, align
-from lib.geometry.crop import CropConfig, Fill, Window, box_to_crop, crop_mapping, crop_window, is_empty
+from lib.geometry.crop import CropConfig, box_to_crop, crop_mapping, crop_window, is_empty
 
 logger = logging.getLogger(__name__)
 
@@ -107,11 +106,11 @@ class DataConfig(Section):
 
 
 class EmptyCropError(ValueError):
-    """A crop that shows nothing of the picture."""
+    """A crop that shows nothing of the image."""
 
 
 class _Role(NamedTuple):
-    """What a crop is of a pair: its name, how it is taken and how it is moved."""
+    """One of the two crops of a pair: its name, how it is taken and how it is jittered."""
 
     name: Literal["template", "search"]
     crop: CropConfig
@@ -120,21 +119,21 @@ class _Role(NamedTuple):
 
 class _Plan(NamedTuple):
     """All that was drawn for one crop: its window in the frame, the target's box in fractions of it (float32 ``[4]``
-    xywh), the factor of its brightness, whether it is mirrored, and the ratio by which it is stretched."""
+    xywh), the ratio by which it is stretched, the factor of its brightness, and whether it is mirrored."""
 
-    window: Window | AlignedWindow
+    window: AnyWindow
     box: np.ndarray
+    aspect: float
     gain: float
     mirrored: bool
-    aspect: float
 
 
 class Pairs:
     """Template and search pairs of several pools, by number.
 
-    Each pool is drawn in proportion to its weight and its sequences equally often. Those too short or too seldom
-    visible are left out (their number is logged). ``ValueError`` if nothing is left of a pool, and for a decoder whose
-    library is missing.
+    Each pool is drawn in proportion to its weight and its sequences equally often. Sequences that are too short or
+    whose target is visible too seldom are left out (their number is logged). Raises ``ValueError`` if nothing is left
+    of a pool, and for a decoder whose library is missing.
     """
 
     def __init__(
@@ -153,26 +152,26 @@ class Pairs:
     def sample(self, number: int) -> Sample:
         """Sample ``number``, decided by it and the seed alone.
 
-        An empty crop, or a damaged image (logged), is drawn again from the same stream. Raises ``ImageError`` after
-        ``MAX_DAMAGED`` images, ``EmptyCropError`` after ``MAX_EMPTY`` crops, naming them.
+        After an empty crop the next draw comes from the same stream of random numbers; after a damaged image (logged)
+        it comes from a new stream, so that it does not matter how far the damaged draw got. Raises ``ImageError`` after
+        ``MAX_DAMAGED`` images and ``EmptyCropError`` after ``MAX_EMPTY`` crops, naming them.
         """
-        rng = np.random.default_rng((self.seed, number))
         damaged: list[str] = []
         empty: list[str] = []
+        rng = self._stream(number, 0)
         while True:
             pool, sequence = draw_sequence(self._pools, self._positions, self._bounds, rng)
             frames = draw_frames(sequence, self.config.pairing, self.config.max_gap, rng, pool.every)
             try:
                 sample = self._build(number, pool, sequence, frames, rng)
-                if damaged or empty:
-                    sample = replace(sample, redrawn=(*damaged, *empty), damaged=tuple(damaged))
-                return sample
+                return replace(sample, redrawn=(*damaged, *empty), damaged=tuple(damaged))
             except ImageError as error:
                 logger.warning("%s; sample %d is drawn again", error, number)
                 damaged.append(str(error))
                 if len(damaged) == MAX_DAMAGED:
                     listed = "; ".join(dict.fromkeys(damaged))
                     raise ImageError(f"{MAX_DAMAGED} unreadable images in sample {number}: {listed}") from error
+                rng = self._stream(number, len(damaged))
             except EmptyCropError as error:
                 empty.append(f"{_source(sequence, frames)}: {error}")
                 if len(empty) == MAX_EMPTY:
@@ -181,43 +180,47 @@ class Pairs:
                         f"(at last {empty[-1]}); check the boxes, or lower data.search_jitter"
                     ) from error
 
+    def _stream(self, number: int, damaged: int) -> np.random.Generator:
+        """The random numbers of a sample, anew after each damaged image."""
+        spawned = (damaged,) if damaged else ()
+        return np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=spawned))
+
     def _build(
-        self,
-        number: int,
-        pool: Pool,
-        sequence: Sequence,
-        frames: tuple[int, int],
-        rng: np.random.Generator,
+        self, number: int, pool: Pool, sequence: Sequence, frames: tuple[int, int], rng: np.random.Generator
     ) -> Sample:
-        """The sample of two frames. Everything is drawn before a pixel is decoded, so that the windows are known."""
-        grayscale = rng.random() < self.config.grayscale
-        flipped = rng.random() < self.config.joint_flip
-        drawn = rng.bit_generator.state
-        try:
-            views: _Views | PastedPair
-            if pool.cutouts is None:
-                views = _Views(pool, sequence, frames, self._roles, self.config, flipped, grayscale)
-                source = _source(sequence, frames)
-            else:
-                composition = pool.cutouts.draw(sequence, frames, self.config.pairing, self.config.max_gap, rng)
-                look = self._roles[0].crop, self._roles[1].crop, self.config.decoder, self.config.scaled_decoding
-                views = PastedPair(composition, pool.cutouts.masks, Look(*look, flipped, grayscale))
-                source = f"{_source(sequence, frames)} over {_source(composition.video, composition.places)}"
-            plans = tuple(
-                self._plan(box, shape, role, sequence.image_set, rng)
-                for box, shape, role in zip(views.boxes(), views.shapes(), self._roles, strict=True)
-            )
-            crops = views.crops(tuple(plan.window for plan in plans))
-        except ImageError:
-            # Whether damage shows before the crops are drawn or after depends on the decoder; the next draw must not.
-            rng.bit_generator.state = drawn
-            raise
-        crops = [stretch(crop, plan.aspect) for crop, plan in zip(crops, plans, strict=True)]
-        sizes = [math.sqrt(plan.box[2] * plan.box[3]) * len(crop) for crop, plan in zip(crops, plans, strict=True)]
-        template, search = vary_pair(crops, sizes, self.config.augment, rng)
+        """The sample of two frames. Both windows are drawn before a pixel is decoded."""
+        config, crops = self.config, [role.crop for role in self._roles]
+        grayscale = rng.random() < config.grayscale
+        flipped = rng.random() < config.joint_flip
+        source = _source(sequence, frames)
+        views: list[View]
+        if pool.cutouts is not None:
+            composition = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
+            views = open_pasted(composition, pool.cutouts.masks, crops, config.decoder, config.scaled_decoding)
+            boxes = [view.box(flipped) for view in views]
+            source = f"{source} over {_source(composition.video, composition.places)}"
+        else:
+            views = open_views(sequence, frames, crops, pool.crops, config.decoder, config.scaled_decoding)
+            boxes = [sequence.boxes[frame] for frame in frames]
+            if flipped:
+                boxes = [mirror_box(box, view.shape[1] - 1) for box, view in zip(boxes, views, strict=True)]
+        shapes = [view.shape for view in views]  # of both, before more is drawn: damage shows here
+        plans = [
+            self._plan(box, shape, role, sequence.image_set, rng)
+            for box, shape, role in zip(boxes, shapes, self._roles, strict=True)
+        ]
+        sizes = [crop.size for crop in crops]
+        if views[0] is views[1]:
+            views[0].keep([(plan.window, size) for plan, size in zip(plans, sizes, strict=True)], flipped)
+        images = [
+            stretch(view.crop(plan.window, size, flipped, grayscale), plan.aspect)
+            for view, plan, size in zip(views, plans, sizes, strict=True)
+        ]
+        target_sizes = [math.sqrt(plan.box[2] * plan.box[3]) * size for plan, size in zip(plans, sizes, strict=True)]
+        template, search = vary_pair(images, target_sizes, config.augment, rng)
         return Sample(
             number, *_as_tensors(template, plans[0]), *_as_tensors(search, plans[1]),
-            source=source, missed=views.missed,
+            source=source, missed=sum(view.missed for view in views),
         )  # fmt: skip
 
     def _plan(
@@ -225,32 +228,34 @@ class Pairs:
     ) -> _Plan:
         """The crop of a frame of that height and width around ``box``. One that is to be stretched shows more of the
         frame along one axis, and less along the other."""
-        crop = role.crop
+        crop, aspect = role.crop, 1.0
         if crop.placement == "aligned":
             window = self._aligned_window(box, shape, role, rng)
-            return self._finish(_Plan(window, window.box_to_crop(box), 1.0, False, 1.0), rng)
-        jittered = jitter_box(box, role.jitter, rng, crop.context)
-        span = self.config.augment.still_aspect if still and role.name == "search" else 0.0
-        aspect = math.exp(rng.uniform(-span, span)) if span else 1.0
-        if aspect != 1:
-            jittered = scale_box(jittered, math.sqrt(max(aspect, 1 / aspect)))
-        try:
-            window = crop_window(jittered, crop.factor, crop.context)
-        except ValueError as error:
-            raise EmptyCropError(str(error)) from error
-        if is_empty(shape, window, crop.size, _TOKEN):
-            raise EmptyCropError(f"the {window.side} px crop at x={window.x1} y={window.y1} lies off the image")
-        label = box_to_crop(box, jittered, crop.size / window.side, crop.size)
-        if aspect != 1:
-            label = stretch_box(label, aspect, crop.size)
-        return self._finish(_Plan(window, label, 1.0, False, aspect), rng)
+            label = window.box_to_crop(box)
+        else:
+            jittered = jitter_box(box, role.jitter, rng, crop.context)
+            span = self.config.augment.still_aspect if still and role.name == "search" else 0.0
+            aspect = math.exp(rng.uniform(-span, span)) if span else 1.0
+            if aspect != 1:
+                jittered = scale_box(jittered, math.sqrt(max(aspect, 1 / aspect)))
+            try:
+                window = crop_window(jittered, crop.factor, crop.context)
+            except ValueError as error:
+                raise EmptyCropError(str(error)) from error
+            if is_empty(shape, window, crop.size, _TOKEN):
+                raise EmptyCropError(f"the {window.side} px crop at x={window.x1} y={window.y1} lies off the image")
+            label = box_to_crop(box, jittered, crop.size / window.side, crop.size)
+            label = label if aspect == 1 else stretch_box(label, aspect, crop.size)
+        gain = rng.uniform(1 - self.config.brightness, 1 + self.config.brightness)
+        mirrored = rng.random() < self.config.flip
+        return _Plan(window, mirror_box(label, 1) if mirrored else label, aspect, gain, mirrored)
 
     def _aligned_window(
         self, box: np.ndarray, shape: tuple[int, int], role: _Role, rng: np.random.Generator
     ) -> AlignedWindow:
         """The window around ``box``, jittered until the target is well seen in it, in at most ``MOST_DRAWS`` draws.
 
-        The published code takes another pair at random if that fails, here the next of the sample's own stream is.
+        After that the published code takes another pair at random; here the sample's next draw follows.
         """
         crop = role.crop
         try:
@@ -264,76 +269,7 @@ class Pairs:
             jittered = jitter_mapping(mapping, box, role.jitter, crop.size, draw_jitter(rng))
             if is_well_seen(jittered.forth(corners), crop.size):
                 return align(jittered, crop.size, shape)
-        raise EmptyCropError(f"the target is seen too little of in {MOST_DRAWS} crops in a row")
-
-    def _finish(self, plan: _Plan, rng: np.random.Generator) -> _Plan:
-        """The plan with what is drawn last: brightness and the crop's own flip."""
-        gain = rng.uniform(1 - self.config.brightness, 1 + self.config.brightness)
-        mirrored = rng.random() < self.config.flip
-        return plan._replace(gain=gain, mirrored=mirrored, box=mirror_box(plan.box, 1) if mirrored else plan.box)
-
-
-class _Views:
-    """Where a pair's pixels come from: the pool's crop store as far as it reaches, else the frames, each read once.
-
-    ``flipped`` and ``grayscale`` say that the frames are mirrored and gray. ``missed`` counts the crops that a store
-    did not have.
-    """
-
-    def __init__(
-        self,
-        pool: Pool,
-        sequence: Sequence,
-        frames: tuple[int, int],
-        roles: tuple[_Role, _Role],
-        config: DataConfig,
-        flipped: bool,
-        grayscale: bool,
-    ) -> None:
-        self.missed = 0
-        self._sequence, self._flipped, self._grayscale = sequence, flipped, grayscale
-        self._frames, self._roles, self._store = frames, roles, pool.crops
-        self._stored = [
-            None if pool.crops is None else pool.crops.find(sequence.name, frame, role.name)
-            for frame, role in zip(frames, roles, strict=True)
-        ]
-
-        @functools.cache
-        def open_frame(frame: int, fill: Fill) -> FrameView:
-            return FrameView(open_image(sequence.frames[frame], config.decoder), fill, config.scaled_decoding)
-
-        self._open_frame = open_frame
-
-    def shapes(self) -> list[tuple[int, int]]:
-        """Height and width of both frames. Raises ``ImageError``."""
-        views = [self._frame(place) if stored is None else stored for place, stored in enumerate(self._stored)]
-        return [view.shape for view in views]
-
-    def boxes(self) -> list[np.ndarray]:
-        """The targets' boxes in both frames, float64 ``[4]`` xywh in pixels. Raises ``ImageError``."""
-        boxes = [self._sequence.boxes[frame] for frame in self._frames]
-        if self._flipped:
-            boxes = [mirror_box(box, shape[1] - 1) for box, shape in zip(boxes, self.shapes(), strict=True)]
-        return boxes
-
-    def crops(self, windows: tuple[Window | AlignedWindow, ...]) -> list[np.ndarray]:
-        """The pixels of a window in each frame: ``[S, S, 3]``, uint8 or, if aligned, float32. Raises ``ImageError``."""
-        flipped, grayscale = self._flipped, self._grayscale
-        sizes = [role.crop.size for role in self._roles]
-        found = [
-            None if stored is None else stored.crop(window, size, flipped, grayscale)
-            for stored, window, size in zip(self._stored, windows, sizes, strict=True)
-        ]
-        absent = [place for place in (0, 1) if found[place] is None]
-        if len(absent) == 2 and self._frame(0) is self._frame(1):
-            self._frame(0).keep(zip(windows, sizes, strict=True), flipped)
-        for place in absent:
-            found[place] = self._frame(place).crop(windows[place], sizes[place], flipped, grayscale)
-        self.missed = len(absent) if self._store is not None else 0
-        return found
-
-    def _frame(self, place: int) -> FrameView:
-        return self._open_frame(self._frames[place], self._roles[place].crop.fill)
+        raise EmptyCropError(f"too little of the target is seen in {MOST_DRAWS} crops in a row")
 
 
 def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Tensor, float]:

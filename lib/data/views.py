@@ -1,16 +1,21 @@
-"""A view of a frame: crops of it, from no more of the image than they show."""
+"""Views of frames: crops of a frame, decoded from no more of it than they show."""
 
 from __future__ import annotations
 
+import functools
+from collections import abc
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
 
 from lib.data.augment import to_grayscale
-from lib.data.decoding.images import EncodedImage
+from lib.data.decoding.images import EncodedImage, open_image
+from lib.data.types import Sequence
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import (
+    CropConfig,
     Fill,
     Region,
     Value,
@@ -23,10 +28,60 @@ from lib.geometry.crop import (
     padding_value,
 )
 
+if TYPE_CHECKING:
+    from lib.data.stores.crops import CropStore
+
 AnyWindow = Window | AlignedWindow
 
 
-class FrameView:
+class View(Protocol):
+    """A frame from which crops are taken: of an image file, a crop store, or with objects pasted on it.
+
+    ``missed``: a crop store should have had its pixels, and they were read from the frame.
+    """
+
+    missed: bool
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the whole frame in pixels. Raises ``ImageError``."""
+
+    def crop(self, window: AnyWindow, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
+        """The pixels of a window at the network's size: RGB ``[size, size, 3]``, contiguous, uint8 or, if the window
+        is aligned, float32.
+
+        ``flipped`` mirrors the frame left to right; ``window`` is in pixels of the mirrored frame. Raises
+        ``ImageError``.
+        """
+
+
+def open_views(
+    sequence: Sequence,
+    frames: tuple[int, int],
+    crops: abc.Sequence[CropConfig],
+    store: CropStore | None,
+    decoder: str,
+    scaled: bool,
+) -> list[View]:
+    """Views of the frames of a template and of a search crop (``crops``), from the store if there is one.
+
+    A frame's file is opened only if the store lacks it, and once if both crops show it with the same ``fill``: that is
+    one view. For ``scaled`` see ``FrameView``. Raises ``ImageError``.
+    """
+
+    @functools.cache
+    def open_frame(frame: int, fill: Fill) -> FrameView:
+        return FrameView(open_image(sequence.frames[frame], decoder), fill, scaled)
+
+    if store is None:
+        return [open_frame(frame, crop.fill) for frame, crop in zip(frames, crops, strict=True)]
+    return [
+        store.view(sequence.name, frame, role, functools.partial(open_frame, frame, crop.fill))
+        for role, frame, crop in zip(("template", "search"), frames, crops, strict=True)
+    ]
+
+
+class FrameView(View):
     """Crops of a frame, decoded when they are asked for.
 
     ``fill`` is what they show outside the frame; for its mean colour the whole of it is decoded. ``scaled`` allows a
@@ -39,10 +94,10 @@ class FrameView:
     def __init__(self, image: EncodedImage, fill: Fill = "zero", scaled: bool = False) -> None:
         self._image, self._fill, self._scaled = image, fill, scaled
         self._kept: tuple[Region, np.ndarray] | None = None
+        self.missed = False
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of the frame in pixels. Raises ``ImageError``."""
         return self._image.shape
 
     def keep(self, crops: Iterable[tuple[AnyWindow, int]], flipped: bool) -> None:
@@ -57,11 +112,7 @@ class FrameView:
             self._kept = region, self._image.pixels(region)
 
     def crop(self, window: AnyWindow, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """The window's pixels at the network's size: RGB ``[size, size, 3]``, contiguous, as ``fit`` gives them.
-
-        ``window`` is in pixels of the frame after it was ``flipped`` left to right, if it was. Unless scaled, the crop
-        is bit-equal to that of the whole frame, decoded, made grey and flipped. Raises ``ImageError``.
-        """
+        """As ``View.crop``. Unless scaled, bit-equal to the crop of the whole frame, decoded, made gray and flipped."""
         shrink = self._shrink(window, size)
         if shrink > 1:
             return self._scaled_crop(window, shrink, size, flipped, grayscale)

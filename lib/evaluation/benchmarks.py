@@ -2,71 +2,33 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections import abc
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.data.datasets.registry import find_dataset
+from lib.config.suggestion import suggest
+from lib.data.datasets.record import Benchmark
+from lib.data.datasets.registry import DATASETS, find_dataset
 from lib.data.names import find_meeting
 from lib.data.stores.index import open_dataset
-from lib.data.stores.source import open_source
+from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Sequence
 
 logger = logging.getLogger(__name__)
 
 
-class Benchmark(NamedTuple):
-    """Which sequences are tracked and how they are scored.
-
-    ``dataset`` names the reader and the key of the data's root in paths.yaml; ``split`` is that reader's; ``protocol``
-    is the convention of the scores; ``server`` is who scores it where the ground truth is not public, else empty.
-    ``test_set`` says whether its scores are what trackers are compared by, so that no setting may be chosen by them.
-    """
-
-    dataset: str
-    split: str
-    protocol: str
-    server: str = ""
-    test_set: bool = True
-
-    @property
-    def expected(self) -> int | None:
-        """How many sequences the set has; None of own data, which alone tell."""
-        return find_dataset(self.dataset).expected.get(self.split)
-
-
-BENCHMARKS = {
-    "lasot": Benchmark("lasot", "test", "lasot"),
-    "lasot_extension_subset": Benchmark("lasot_extension_subset", "test", "lasot"),
-    "got10k_val": Benchmark("got10k", "official_val", "got10k", test_set=False),
-    "got10k_test": Benchmark("got10k", "test", "got10k", server="the GOT-10k server (got-10k.aitestunion.com)"),
-    "trackingnet": Benchmark("trackingnet", "test", "trackingnet", server="the TrackingNet server (eval.ai)"),
-    "otb": Benchmark("otb", "otb100", "pytracking"),
-    "uav": Benchmark("uav", "uav123", "grm"),
-    "uav20l": Benchmark("uav", "uav20l", "pytracking"),
-    "nfs": Benchmark("nfs", "nfs30", "grm"),
-    "avist": Benchmark("avist", "test", "grm"),
-    "tnl2k": Benchmark("tnl2k", "test", "lasot"),
-    "itb": Benchmark("itb", "test", "pytracking"),
-    "tc128": Benchmark("tc128", "tc128", "pytracking"),
-    "tc128ce": Benchmark("tc128", "ce", "pytracking"),
-    "dtb70": Benchmark("dtb70", "test", "pytracking"),
-    "vot18": Benchmark("vot18", "vot2018", "pytracking"),
-    "vot20": Benchmark("vot20", "vot2020", "pytracking"),
-    "vot22": Benchmark("vot22", "vot2022", "pytracking"),
-    # Whether it is one, only its owner can say.
-    "own": Benchmark("own", "all", "pytracking", test_set=False),
+BENCHMARKS: dict[str, Benchmark] = {
+    name: benchmark._replace(dataset=dataset.name, expected=dataset.expected.get(benchmark.split))
+    for dataset in DATASETS.values()
+    for name, benchmark in dataset.benchmarks.items()
 }
 
 
 def find_benchmark(name: str) -> Benchmark:
     """The benchmark of that name; ``ValueError`` for an unknown one, with the nearest."""
     if name not in BENCHMARKS:
-        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown benchmark {name!r}; {hint}known are: {', '.join(BENCHMARKS)}")
+        raise ValueError(f"unknown benchmark {name!r}; {suggest(name, BENCHMARKS)}")
     return BENCHMARKS[name]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,7 +39,7 @@ from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.cores import usable_cores
 from lib.runtime.process import Process
-from lib.runtime.unpickling import is_plain_tree, read_inert
+from lib.runtime.unpickling import load_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
 from lib.training.frozen import freeze
@@ -173,9 +174,11 @@ def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str
     content = read_inert(path)
     if not isinstance(content, dict) or not isinstance(content.get("experiment"), dict):
         raise CheckpointError(f"{path}: holds no configuration; name it with --config")
-    if not is_plain_tree(content["experiment"]):
-        raise CheckpointError(f"{path}: its configuration is not of plain types; name one with --config")
-    return from_tree(content["experiment"], str(path), overrides, run)
+    try:
+        tree = json.loads(json.dumps(load_plain(content["experiment"], path)))
+    except (CheckpointError, TypeError) as error:
+        raise CheckpointError(f"{path}: its configuration is not of plain types; name one with --config") from error
+    return from_tree(tree, str(path), overrides, run)
 
 
 def engine_factory(

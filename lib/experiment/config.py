@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +10,12 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 
 from lib.config.paths import REPOSITORY, user_path
 from lib.config.schema import ConfigError, Section
+from lib.config.suggestion import suggest
 from lib.config.tree import apply_overrides, merge
 from lib.config.validation import json_schema, validate
 from lib.config.yaml12 import read_yaml
 from lib.data.pairs import DataConfig
-from lib.evaluation.benchmarks import BENCHMARKS
+from lib.evaluation.benchmarks import find_benchmark
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
 from lib.losses.registry import OBJECTIVES, AnyObjectiveConfig
@@ -117,8 +117,10 @@ class ExperimentConfig(Section):
             )
         for benchmark, values in self.test.per_dataset.items():
             place = f"test.per_dataset.{benchmark}"
-            unknown = _unknown_benchmark(benchmark)
-            problems += [f"{place}: {unknown}"] if unknown else []
+            try:
+                find_benchmark(benchmark)
+            except ValueError as error:
+                problems.append(f"{place}: {error}")
             allowed = per_dataset_keys([self.model.name])
             foreign = [key for key in values if key not in allowed]
             problems += [f"{place}: {key} may not differ by benchmark; may: {', '.join(allowed)}" for key in foreign]
@@ -145,11 +147,10 @@ class ExperimentConfig(Section):
     def for_benchmark(self, benchmark: str | None) -> ExperimentConfig:
         """The experiment with the values of ``test.per_dataset`` for this benchmark in their places; None has none.
 
-        Its own ``per_dataset`` is empty, so that it states each value once. ``ConfigError`` for an unknown benchmark.
+        Its own ``per_dataset`` is empty, so that it states each value once. ``ValueError`` for an unknown benchmark.
         """
-        unknown = _unknown_benchmark(benchmark) if benchmark else ""
-        if unknown:
-            raise ConfigError(unknown)
+        if benchmark:
+            find_benchmark(benchmark)
         tree = to_tree(self)
         tree["test"]["per_dataset"] = {}
         for key, value in self.test.per_dataset.get(benchmark or "", {}).items():
@@ -188,9 +189,7 @@ def find_experiment(name: str | Path, beside: Path = EXPERIMENTS, asked_by: str 
     if path.is_file():
         return path
     known = sorted(file.stem for file in beside.glob("*.yaml") if not file.name.startswith("paths."))
-    near = get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise ConfigError(f"{asked_by}: {name}: no such experiment in {beside}; {hint}")
+    raise ConfigError(f"{asked_by}: {name}: no such experiment in {beside}; {suggest(name, known)}")
 
 
 def from_tree(
@@ -242,15 +241,6 @@ def experiment_schema() -> dict[str, Any]:
                 # What a file leaves to its base, the family's name above all, would fit several families at once.
                 field["anyOf"] = field.pop("oneOf")
     return schema
-
-
-def _unknown_benchmark(name: str) -> str:
-    """What is wrong with a benchmark's name, and the nearest one; nothing for a known one."""
-    if name in BENCHMARKS:
-        return ""
-    near = get_close_matches(name, BENCHMARKS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(BENCHMARKS)}"
-    return f"unknown benchmark {name!r}; {hint}"
 
 
 def _family(tree: dict[str, Any]) -> Any:

@@ -70,12 +70,13 @@ class FindGraph(nn.Module):
     def choose(self, prediction: Prediction) -> Tensor:
         """The best candidates, float32 ``[B, 6]``."""
         scores = prediction.scores.float()
-        best = self._weighed(scores).argmax(dim=1)
+        best = self.weigh(scores).argmax(dim=1)
         rows = best[:, None]
         boxes = prediction.boxes.gather(1, rows[:, :, None].expand(-1, -1, 4)).squeeze(1)
         return torch.cat([boxes.float(), scores.gather(1, rows), rows.float()], dim=1)
 
-    def _weighed(self, scores: Tensor) -> Tensor:
+    def weigh(self, scores: Tensor) -> Tensor:
+        """Scores ``[B, N]`` after the window, by which the best candidate is chosen."""
         if self.config.window == "none":
             return scores
         if self.window.shape != scores.shape[1:]:

@@ -13,7 +13,7 @@ import numpy as np
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import Window
 from lib.inference.network import Found, Network
-from lib.inference.target import Boxlike, Image, Target, View, begin, keep, look, place
+from lib.inference.target import Boxlike, FirstView, Image, Target, View, begin, keep, look, place
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +54,14 @@ class TrackResult:
 class Tracker:
     """Follows one target with ``network``.
 
-    Between calls it keeps ``state`` (the encoded template), ``box`` (the last box, float64 ``[4]`` xywh in pixels) and
-    ``network_seconds``, the time of the network alone in the last call: transfer to its device, normalization,
-    network and choice of the best box.
+    Between calls it keeps ``first`` (the view of the first frame), ``state`` (the encoded template), ``box`` (the last
+    box, float64 ``[4]`` xywh in pixels) and ``network_seconds``, the time of the network alone in the last call:
+    transfer to its device, normalization, network and choice of the best box.
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.first: FirstView | None = None
         self.state: Any = None
         self.network_seconds = 0.0
         self._target: Target | None = None
@@ -81,7 +82,7 @@ class Tracker:
 
         Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image.
         """
-        first = begin(image, box, self.network.settings)
+        self.first = first = begin(image, box, self.network.settings)
         started = perf_counter()
         self.state = self.network.encode(first.view.pixels[None], first.box[None])
         self._target, self.network_seconds = first.target, perf_counter() - started

@@ -169,10 +169,14 @@ class TrackingModel(nn.Module):
 
 
 class TokenMap(NamedTuple):
-    """A decision of a network over its search tokens, for pictures: ``chosen`` bool ``[B, stages, Nx]``, row-major on
-    the search grid, the names of the ``stages``, such as ``block 2``, and the ``meaning`` of True: these tokens ..."""
+    """Values of the search tokens for pictures: ``values`` ``[B, stages, Nx]``, row-major on a square grid, the names
+    of the ``stages``, such as ``block 2``, and a ``meaning``.
 
-    chosen: Tensor
+    bool values are a decision, and the meaning completes "these tokens ..."; float values are a quantity that the
+    meaning names.
+    """
+
+    values: Tensor
     stages: tuple[str, ...]
     meaning: str
 
@@ -185,6 +189,11 @@ def under_our_names(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dic
 def nothing_frozen(config: Any) -> tuple[str, ...]:
     """The patterns of frozen parameters of a family that trains them all."""
     return ()
+
+
+def no_attention(model: Any) -> Mapping[str, nn.Module]:
+    """The modules of a family without attention that can be drawn."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -205,8 +214,10 @@ class Family:
     * ``fresh``: patterns of names inside ``backbone`` that no image network has.
     * ``test_time``: dotted keys below ``model`` that leave the weights alone, so that their values may differ by
       benchmark and may be swept.
-    * ``token_maps``: by name, what can be drawn of the network's decisions, from its configuration and a prediction's
+    * ``token_maps``: by name, what can be drawn of the network's decisions, from the network and a prediction's
       ``extras``.
+    * ``attention``: from the network, by stage, the modules whose attention from the target to the search region can be
+      drawn; see ``lib.models.attention.recorded_attention``.
     """
 
     config: type[FamilyConfig]
@@ -217,6 +228,7 @@ class Family:
     fresh: tuple[str, ...] = ()
     test_time: tuple[str, ...] = ()
     token_maps: Mapping[str, Callable[[Any, Mapping[str, Tensor]], TokenMap]] = field(default_factory=dict)
+    attention: Callable[[Any], Mapping[str, nn.Module]] = no_attention
 
     def __post_init__(self) -> None:
         self.build.family = self

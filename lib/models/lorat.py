@@ -98,10 +98,16 @@ def frozen_under_lora(config: LoRATConfig) -> tuple[str, ...]:
     return (r"backbone\.(?!.*\.lora\.)",) if config.lora.enabled else ()
 
 
+def attentions_of_blocks(model: LoRAT) -> dict[str, nn.Module]:
+    """The attention of every block, counted from 1."""
+    return {f"block {number}": block.attn for number, block in enumerate(model.backbone.blocks, start=1)}
+
+
 FAMILY = Family(
     config=LoRATConfig,
     build=LoRAT,
     from_released=lorat_from_released,
     frozen=frozen_under_lora,
     fresh=(r"backbone\..*\.lora\.",),
+    attention=attentions_of_blocks,
 )

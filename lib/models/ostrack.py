@@ -272,9 +272,9 @@ def ostrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) 
     return {name: value for name, value in weights.items() if name not in unused}
 
 
-def elimination_map(config: OSTrackConfig, extras: Mapping[str, Tensor]) -> TokenMap:
+def elimination_map(model: OSTrack, extras: Mapping[str, Tensor]) -> TokenMap:
     """Which tokens are left after each block that eliminates; blocks are counted from 1."""
-    blocks = config.elimination.blocks if config.elimination else ()
+    blocks = model.elimination.blocks if model.elimination else ()
     left = extras["removed"].cumsum(dim=1) == 0
     return TokenMap(left, tuple(f"block {index + 1}" for index in blocks), "go on")
 

@@ -253,6 +253,15 @@ def simtrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str])
     return {f"backbone.{name}": value for name, value in clip_as_timm(inside).items()} | beside
 
 
+def blocks_that_meet(model: SimTrack) -> dict[str, nn.Module]:
+    """Attentions in which exemplar tokens look at search tokens; blocks are counted from 1."""
+    backbone = model.backbone
+    if not isinstance(backbone, SerialViT) or backbone.joint is not None:  # one way: the exemplar never looks there
+        return {}
+    blocks = enumerate(zip(backbone.blocks, backbone.interacts, strict=True), start=1)
+    return {f"block {number}": block.attn for number, (block, interacts) in blocks if interacts}
+
+
 FAMILY = Family(
     config=SimTrackConfig,
     build=SimTrack,
@@ -260,4 +269,5 @@ FAMILY = Family(
     # The published optimizer's: what is pretrained; the layers of Eq. 7 in the backbone, which are not; the rest.
     groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},
     fresh=(r"backbone\.pos_fc\.",),
+    attention=blocks_that_meet,
 )

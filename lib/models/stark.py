@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lib.config.schema import Section
 from lib.models.backbones.image import ImageViT
 from lib.models.backbones.vit import ViTConfig
-from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
+from lib.models.base import Family, FamilyConfig, HeadPrediction, TokenMap, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import Decoder, EncoderLayer
 from lib.models.layers.positions import full_grid, sine_positions
@@ -188,4 +188,21 @@ def stark_sv_from_released(weights: Mapping[str, Tensor], owned: frozenset[str])
     return {**{f"backbone.{name}": value for name, value in clip_as_timm(visual).items()}, **others}
 
 
-FAMILY = Family(config=StarkSVConfig, build=StarkSV, from_released=stark_sv_from_released)
+def query_map(model: StarkSV, extras: Mapping[str, Tensor]) -> TokenMap:
+    """The dot products by which the head's features are multiplied."""
+    return TokenMap(extras["attention"].flatten(1)[:, None], ("decoded query",), "dot product")
+
+
+def attentions_of_decoder(model: StarkSV) -> dict[str, nn.Module]:
+    """How the query looks at both images in each layer of the decoder, counted from 1."""
+    layers = enumerate(model.transformer.decoder.layers, start=1)
+    return {f"decoder {number}": layer.multihead_attn for number, layer in layers}
+
+
+FAMILY = Family(
+    config=StarkSVConfig,
+    build=StarkSV,
+    from_released=stark_sv_from_released,
+    token_maps={"query": query_map},
+    attention=attentions_of_decoder,
+)

@@ -256,10 +256,10 @@ class TransT(TrackingModel):
 
     def __init__(self, config: TransTConfig, template_size: int, search_size: int) -> None:
         super().__init__()
-        self.search_grid = search_size // config.stride
+        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
         self.backbone = config.backbone.build(template_size, search_size)
         self.input_proj = nn.Conv2d(self.backbone.width, config.fusion.width, 1)
-        self.fusion = build_fusion(config.fusion, template_size // config.stride, self.search_grid)
+        self.fusion = build_fusion(config.fusion, self.template_grid, self.search_grid)
         self.box_head = build_head(config.head, config.fusion.width, self.search_grid)
         if config.pretrained == "none":
             self.fusion.apply(begin_by_likeness)
@@ -320,10 +320,19 @@ def _renamed(name: str) -> str:
     return name
 
 
+def template_attentions(model: TransT) -> dict[str, nn.Module]:
+    """How the template looks at the search region in each layer of the fusion network, counted from 1."""
+    if not isinstance(model.fusion, FeatureFusion) or model.fusion.last is None:
+        return {}
+    layers = enumerate(model.fusion.layers, start=1)
+    return {f"layer {number}": layer.template_cfa.attention for number, layer in layers}
+
+
 FAMILY = Family(
     config=TransTConfig,
     build=TransT,
     from_released=transt_from_released,
     # The published optimizer knows the backbone and the rest; here the head has a rate of its own.
     groups={"backbone": r"backbone\.", "fusion": r"(input_proj|fusion)\.", "head": ""},
+    attention=template_attentions,
 )

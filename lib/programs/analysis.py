@@ -14,8 +14,7 @@ from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.metrics.attributes import Attributes, known_attributes, read_attributes
 from lib.evaluation.metrics.bootstrap import Bootstrap, with_intervals
 from lib.evaluation.metrics.confidence import with_confidence
-from lib.evaluation.reports.analysis import as_plain, choose_protocols, compare, score_names
-from lib.evaluation.reports.comparison import Comparison
+from lib.evaluation.reports.comparison import Comparison, choose_protocols, compare
 from lib.evaluation.reports.figures import write_figures
 from lib.evaluation.reports.films import write_films
 from lib.evaluation.reports.layout import (
@@ -26,7 +25,8 @@ from lib.evaluation.reports.layout import (
     sequence_tables,
 )
 from lib.evaluation.reports.page import write_page
-from lib.evaluation.reports.remarks import is_complete, remarks
+from lib.evaluation.reports.plain import plain_comparison
+from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Table, render
 from lib.evaluation.results.raw_results import ResultSet, find_result_sets, open_result_set
 from lib.runtime.escapes import printable_lines
@@ -92,7 +92,7 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
         comparisons = [with_intervals(comparison, request.bootstrap) for comparison in comparisons]
     if request.confidence:
         comparisons = [with_confidence(comparison) for comparison in comparisons]
-    complete = not missing and all(map(is_complete, comparisons))
+    complete = not missing and all(comparison.is_complete() for comparison in comparisons)
     report = _report(comparisons, missing, request)
     if request.out:
         _write(comparisons, missing, request)
@@ -133,7 +133,7 @@ def _attribute_files(request: Request) -> dict[str, Path]:
 def _check_names(comparisons: Many[Comparison], request: Request) -> None:
     """Labels and scores can be told only when the results are read."""
     known = dict.fromkeys(
-        name for each in comparisons for protocol in each.protocols for name in score_names(each, protocol)
+        name for each in comparisons for protocol in each.protocols for name in each.score_names(protocol)
     )
     for name in request.scores:
         if known and name not in known:
@@ -255,7 +255,7 @@ def _other_tables(comparisons: Many[Comparison], request: Request) -> list[Table
         if request.per_attribute and comparison.attributes:
             tables += attribute_tables(comparison, request.scores)
         if request.pair and {entry.label for entry in comparison.entries} >= set(request.pair):
-            tables += sequence_tables(comparison, *request.pair, request.scores)
+            tables += sequence_tables(comparison, request.pair, request.scores)
     return tables
 
 
@@ -266,11 +266,11 @@ def _confidence_tables(comparisons: Many[Comparison]) -> list[Table]:
 def _json(comparisons: Many[Comparison], missing: Many[str], request: Request) -> str:
     bootstrap = request.bootstrap
     content = {
-        "format": 1,
+        "format": 2,
         "unit": "fractions",
         "bootstrap": bootstrap and bootstrap._asdict(),
         "missing": list(missing),
-        "benchmarks": [as_plain(comparison) for comparison in comparisons],
+        "benchmarks": [plain_comparison(comparison) for comparison in comparisons],
     }
     return json.dumps(content, indent=1, allow_nan=False)
 

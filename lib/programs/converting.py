@@ -1,4 +1,4 @@
-"""Released checkpoints rewritten in our plain form: what `tracking/convert_checkpoint.py` does."""
+"""The body of `tracking/convert_checkpoint.py`: released checkpoints in our plain form."""
 
 from __future__ import annotations
 
@@ -17,34 +17,39 @@ from lib.models.weights.renaming import read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint, save_safetensors
 from lib.runtime.escapes import printable_lines
 from lib.runtime.locks import only_writer
+from lib.runtime.program import Outcome, RequestError
 from lib.runtime.unpickling import read_inert
 
 
 def convert_checkpoint(
     file: Path,
     config: str | None,
-    out: Path,
+    out: Path | None,
     overrides: Iterable[str] = (),
-    table: Path | None = None,
+    rename: Path | None = None,
     force: bool = False,
     half: bool = False,
     merge: bool = False,
-) -> str:
+) -> Outcome:
     """Write the weights of ``file`` under our names to ``out``, with the experiment's configuration, so that
-    `tracking/test.py --checkpoint OUT` needs no other word; what was done, to print.
+    ``tracking/test.py --checkpoint OUT`` needs no other argument. Without ``out`` list names, shapes and types of the
+    weights in ``file`` and, with ``config``, of its network: the material for a table of names.
 
-    Without ``config`` the file must be a checkpoint of ours. The names are turned by ``table`` first, see
-    ``read_table``. ``out`` is plain: it loads with ``torch.load(weights_only=True)``. It names the
-    file it is from under ``source``. An ``out`` that ends in ``.safetensors`` holds the weights alone, with experiment
-    and source as texts in its head. With ``half`` the numbers are in half precision; with ``merge`` what is trained
-    beside the weights is folded into them, and the configuration is that of the plain network. Raises ``ValueError``
-    for a file that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that is there
-    already.
+    Without ``config`` the file must be a checkpoint of ours. ``rename`` is a table of names, see
+    ``read_table``. ``out`` loads with ``torch.load(weights_only=True)`` and names the file that it
+    is from under ``source``. An ``out`` that ends in ``.safetensors`` holds the weights, with experiment and source as
+    texts in its head. ``half`` writes half precision; ``merge`` folds adapters into the weights, and the configuration
+    is that of the plain network. Raises ``ValueError`` for a file that does not fit, for numbers beyond half precision
+    and, without ``force``, for an ``out`` that exists.
     """
+    if out is None:
+        if rename or force or half or merge:
+            raise RequestError("--rename, --half, --merge and --force go with --out")
+        return Outcome(_list_names(file, config, overrides))
     _check_out(out, file, force)
-    experiment = _experiment(file, config, overrides)
+    experiment = load_experiment(config, overrides) if config else experiment_of_checkpoint(file, overrides)
     checksum = checksum_of(file)
-    model, report = trained_model(experiment, file, read_table(table) if table else None, checksum)
+    model, report = trained_model(experiment, file, read_table(rename) if rename else None, checksum)
     if merge:
         experiment = _merged(experiment, model)
     source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
@@ -55,11 +60,11 @@ def convert_checkpoint(
             save_safetensors(out, weights, {"experiment": to_tree(experiment), "source": source})
         else:
             save_checkpoint(out, {"experiment": to_tree(experiment), "model": weights, "source": source})
-    return f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}"
+    return Outcome(f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}")
 
 
 def _merged(experiment: ExperimentConfig, model: TrackingModel) -> ExperimentConfig:
-    """Folds ``model``; the experiment whose network it is then."""
+    """Folds ``model``; returns the experiment of the folded network."""
     config = experiment.model.folded()
     if config == experiment.model:
         raise CheckpointError(f"--merge: a network of {experiment.name} has nothing to merge; leave it out")
@@ -80,18 +85,12 @@ def _check_out(out: Path, file: Path, force: bool) -> None:
         raise CheckpointError(f"{out}: is there already; name another file, or add --force to replace one")
 
 
-def list_names(file: Path, config: str | None, overrides: Iterable[str] = ()) -> str:
-    """The names, shapes and types of the weights in ``file``, and with ``config`` those of its network, as one needs
-    them to write a table of names."""
+def _list_names(file: Path, config: str | None, overrides: Iterable[str]) -> str:
     parts = [f"{file}:", *_lines(find_weights(read_inert(file), file))]
     if config:
         experiment = load_experiment(config, overrides)
         parts += [f"{experiment.name}:", *_lines(build_model(experiment).state_dict())]
     return printable_lines(parts)
-
-
-def _experiment(file: Path, config: str | None, overrides: Iterable[str]) -> ExperimentConfig:
-    return load_experiment(config, overrides) if config else experiment_of_checkpoint(file, overrides)
 
 
 def _lines(weights: Mapping[str, Any]) -> list[str]:

@@ -1,20 +1,25 @@
-"""Exporting the network of a checkpoint to a folder: what `tracking/export_model.py` does."""
+"""The body of `tracking/export_model.py`: the network of a checkpoint as a folder that runs without PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.experiment.build import build_network, default_checkpoint, experiment_of_checkpoint, load_experiment
+from lib.experiment.build import build_network
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.export.exporting import check_folder, check_form, export_network
 from lib.export.record import ExportPrecision, Origin, Runtime
+from lib.programs.chosen import find_chosen
 from lib.programs.exported import evaluate_networks
 from lib.programs.testing import read_chosen
 from lib.programs.trained import evaluate_checkpoints
 from lib.runtime.checkpoint import checksum_of
+from lib.runtime.program import Outcome
+
+logger = logging.getLogger(__name__)
 
 
 def export_checkpoint(
@@ -28,24 +33,19 @@ def export_checkpoint(
     out: Path | None = None,
     score: str | None = None,
     overrides: Iterable[str] = (),
-) -> Iterator[str]:
-    """Write the network of ``checkpoint`` for ``runtime``; gives texts to print, each when it is known.
+) -> Outcome:
+    """Write the network of ``find_chosen`` for ``runtime``.
 
-    Without ``config`` the checkpoint's own configuration holds, without ``checkpoint`` the experiment's
-    ``default_checkpoint``; one of the two is named. ``dataset`` is a benchmark whose test-time values are
-    taken; ``out`` is by default ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both
-    forms are tested on that benchmark in the end. Raises ``ExportError`` where the network cannot be exported so, and
-    where the exported one answers otherwise than eager; ``ValueError`` for a benchmark that is not there and, in the
-    end, for one that not all was tracked of.
+    ``dataset`` is a benchmark whose test-time values are taken; ``out`` is by default
+    ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both forms are tested on that
+    benchmark in the end; the result is good if every sequence was tracked. Raises ``ExportError`` where the network
+    cannot be exported so, or the exported one answers otherwise than eager; ``ValueError`` for a benchmark that is not
+    there.
     """
     check_form(runtime, precision)
     # Eager, to compare with, runs in fp32, whatever precision it is tested in.
     overrides = (*overrides, "test.precision=fp32")
-    if config:
-        experiment = load_experiment(config, overrides)
-        checkpoint = checkpoint or default_checkpoint(experiment, paths)
-    else:
-        experiment = experiment_of_checkpoint(checkpoint, overrides)
+    experiment, checkpoint = find_chosen(paths, config, checkpoint, overrides)
     folder = out or paths.output / experiment.name / "exported" / f"{runtime}_{precision}_{batch}"
     check_folder(folder)
     if score:
@@ -60,17 +60,18 @@ def export_checkpoint(
         model=to_tree(baked)["model"],
     )
     report = export_network(network, folder, runtime, precision, batch, origin)
-    yield f"{report.text()}\n{folder}: written, for batches of {batch}"
+    written = f"{folder}: written, for batches of {batch}"
+    texts, good = [report.text(), written], True
     if score:
-        evaluations = (
+        logger.info(written)
+        for evaluation in (
             evaluate_checkpoints(paths, score, config, [checkpoint], overrides, device="cpu"),
             evaluate_networks(paths, score, [folder]),
-        )
-        for evaluation in evaluations:
-            assert evaluation is not None, "the processes of a launcher track, and this is none of them"
-            yield evaluation.text
-        if not all(evaluation.complete for evaluation in evaluations):
-            raise ValueError(f"--score {score}: not every sequence was tracked")
+        ):
+            assert evaluation is not None, "no launcher started this process"
+            texts.append(evaluation.text)
+            good = good and evaluation.complete
+    return Outcome("\n".join(texts), good)
 
 
 def _check_score(paths: Paths, experiment: ExperimentConfig, dataset: str | None, score: str) -> None:

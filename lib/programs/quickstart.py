@@ -21,14 +21,15 @@ from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.report import BenchmarkScore
+from lib.evaluation.reports.comparison import Run
+from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import SequenceEngine, Trial, is_part_of_run
 from lib.experiment.build import build_objective, build_tracker, engine_factory, load_experiment
 from lib.experiment.config import ExperimentConfig
+from lib.inference.decisions import decide
 from lib.models.base import TokenMap
-from lib.models.registry import FAMILIES
 from lib.programs.testing import track_and_score
 from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.programs.trained import results_folder
@@ -111,21 +112,26 @@ def run_quickstart(
         tracked = track_and_score(BENCHMARK, list(trials.values()), processes, command)
     if tracked is None:
         return QuickstartEnd("", 0)
-    tested = dict(zip(trials, tracked[1], strict=True))  # a sequence that failed is an error of the score
+    tested = dict(zip(trials, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
-        shares = _draw(experiment, checkpoint, sequences, tested, output, named)
+        shares, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
     clip = Wanted(output / "clip", replace=True)
     with _clocked(seconds, "the clip"):
         stopped = track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip).signal
     if stopped:
         return QuickstartEnd("", 128 + stopped)
 
-    scores = {label: score.values for label, score in tested.items()}
+    scores = {label: run.scores.values(PROTOCOL) for label, run in tested.items()}
     tokens = {name: share._asdict() for name, share in shares.items()}
     summary = {"config": config, "set": named, "scores": scores, "tokens": tokens, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
-    failures = [f"FAILED {label}: {name}: {why}" for label, s in tested.items() for name, why in s.errors.items()]
-    return QuickstartEnd("\n".join([_text(tested, named, shares, seconds, output), *failures]), int(bool(failures)))
+    failures = [
+        f"FAILED {label}: {name}: {why}"
+        for label, run in tested.items()
+        for name, why in run.scores.errors(PROTOCOL).items()
+    ]
+    text = _text(tested, named, shares, maps, seconds, output)
+    return QuickstartEnd("\n".join([text, *failures]), int(bool(failures)))
 
 
 @contextmanager
@@ -160,38 +166,41 @@ def _draw(
     experiment: ExperimentConfig,
     checkpoint: Path,
     sequences: list[Sequence],
-    scores: dict[str, BenchmarkScore],
+    runs: dict[str, Run],
     output: Path,
     named: str,
-) -> dict[str, TokenShares]:
-    """Pictures into ``reports``, under the set's name; returns the shares of tokens over the test sequences."""
+) -> tuple[dict[str, TokenShares], list[str]]:
+    """Pictures into ``reports``, under the set's name; returns the shares of tokens over the test sequences, and the
+    names of the pictured maps."""
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
     lines = [
-        Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], score.curves.success, score.values["AO"])
-        for label, score in scores.items()
-        if score.curves
+        Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], curves.success, PROTOCOLS[PROTOCOL].values(curves)["AO"])
+        for label, run in runs.items()
+        if (curves := run.scores.overall[PROTOCOL])
     ]
     if lines:
         plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
-    shown = _median_sequence(sequences, scores[TRAINED])
-    tracked = ResultsFolder(scores[TRAINED].folder).boxes(shown)
+    shown = _median_sequence(sequences, runs[TRAINED])
+    tracked = ResultsFolder(Path(runs[TRAINED].source)).boxes(shown)
     tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     shares = {}
-    for name, (chosen, stages, meaning) in maps.items():
-        write_png(reports / f"{name}.png", draw_token_map(crop, chosen[0].numpy(), stages, meaning))
-        means = chosen.double().mean(dim=(0, 2)).tolist()
-        shares[name] = TokenShares(meaning, dict(zip(stages, means, strict=True)))
-    return shares
+    for name, (values, stages, meaning) in maps.items():
+        write_png(reports / f"{name}.png", draw_token_map(crop, values[0].numpy(), stages, meaning))
+        if values.dtype == torch.bool:
+            means = values.double().mean(dim=(0, 2)).tolist()
+            shares[name] = TokenShares(meaning, dict(zip(stages, means, strict=True)))
+    return shares, list(maps)
 
 
-def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequence:
+def _median_sequence(sequences: list[Sequence], run: Run) -> Sequence:
     """The sequence to look at: half of those that could be scored went better, half worse."""
-    ranked = sorted((scores["AO"], name) for name, scores in score.by_sequence().items() if np.isfinite(scores["AO"]))
+    scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.scores.sequences]
+    ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
     if not ranked:
-        raise ValueError(f"{score.folder}: no sequence could be scored; its score.json says why")
+        raise ValueError(f"{run.source}: no sequence could be scored; its score.json says why")
     name = ranked[len(ranked) // 2][1]
     return next(sequence for sequence in sequences if sequence.name == name)
 
@@ -199,34 +208,35 @@ def _median_sequence(sequences: list[Sequence], score: BenchmarkScore) -> Sequen
 def _token_maps(
     experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
 ) -> tuple[np.ndarray, dict[str, TokenMap]]:
-    """The search crop of a frame of the first sequence, and the family's token maps that have stages, on that frame of
-    each sequence."""
+    """The search crop of a frame of the first sequence, and the maps of the network, on that frame of each sequence."""
     tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
-    crop, predictions = None, []
+    decided = []
     for sequence in sequences:
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
         frame = min(MAP_FRAME, len(sequence) - 1)
         tracker.box = sequence.boxes[frame]
-        result = tracker.update(read_image(sequence.frames[frame]))
-        predictions.append(result.prediction.extras)
-        crop = result.crop if crop is None else crop
-    extras = {name: torch.cat([prediction[name] for prediction in predictions]) for name in predictions[0]}
-    drawn = FAMILIES[experiment.model.name].token_maps.items()
-    maps = {name: read(experiment.model, extras) for name, read in drawn}
-    return crop, {name: token_map for name, token_map in maps.items() if token_map.stages}
+        decided.append(decide(tracker, read_image(sequence.frames[frame])))
+    maps = {
+        name: first._replace(values=torch.cat([each.maps[name].values for each in decided]))
+        for name, first in decided[0].maps.items()
+    }
+    return decided[0].result.crop, maps
 
 
 def _text(
-    scores: dict[str, BenchmarkScore],
+    runs: dict[str, Run],
     named: str,
     shares: dict[str, TokenShares],
+    maps: list[str],
     seconds: dict[str, float],
     output: Path,
 ) -> str:
-    lines = [f"{'':<48} {'AO':>6} {'SR0.5':>6} {'SR0.75':>6}   (percent, protocol got10k, {named})"]
-    for label, title in TITLES.items():
-        numbers = [100 * scores[label].values.get(name, float("nan")) for name in ("AO", "SR0.5", "SR0.75")]
-        lines.append(f"{title:<48} " + " ".join(f"{number:6.1f}" for number in numbers))
+    names = ("AO", "SR0.5", "SR0.75")
+    values = {title: runs[label].scores.values(PROTOCOL) for label, title in TITLES.items()}
+    rows = tuple(Row(title, tuple(Cell(found.get(name)) for name in names)) for title, found in values.items())
+    columns = tuple(Column("", name) for name in names)
+    title = f"Scores in percent by protocol {PROTOCOL}, {named}"
+    lines = [render(Table("scores", title, "", columns, rows), "text").rstrip("\n")]
     for meaning, stages in shares.values():
         numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in stages.items())
         lines.append(f"share of search tokens that {meaning}: {numbers}")
@@ -235,7 +245,7 @@ def _text(
     lines += [
         f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
         f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
-        *(f"{name + ':':<14} {reports / name}.png" for name in shares),
+        *(f"{name + ':':<14} {reports / name}.png" for name in maps),
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
         f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",
     ]

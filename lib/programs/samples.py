@@ -13,7 +13,7 @@ from lib.config.paths import Paths
 from lib.data.batch import Sample
 from lib.experiment.build import build_pairs
 from lib.experiment.config import ExperimentConfig
-from lib.visualization.boxes import COLOURS
+from lib.visualization.boxes import COLORS
 from lib.visualization.sheet import tile, write_png
 
 COLUMNS = 6
@@ -41,5 +41,5 @@ def _panel(sample: Sample) -> np.ndarray:
 def _picture(pixels: torch.Tensor, gain: float, box: torch.Tensor) -> np.ndarray:
     image = np.clip(np.ascontiguousarray(pixels.permute(1, 2, 0)) * gain, 0, 255).astype(np.uint8)
     x, y, width, height = np.rint(box.numpy() * len(image)).astype(int).tolist()
-    cv2.rectangle(image, (x, y), (x + width, y + height), COLOURS[0])
+    cv2.rectangle(image, (x, y), (x + width, y + height), COLORS[0])
     return image

@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.config.suggestion import suggest
 from lib.config.yaml12 import read_value
-from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark, named_part
-from lib.evaluation.reports.report import BenchmarkScore
+from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
+from lib.evaluation.reports.comparison import Comparison, Run
+from lib.evaluation.reports.plain import plain_score
+from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
 from lib.evaluation.results.folder import sweep_warning
 from lib.experiment.config import per_dataset_keys
-from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 
 MOST_VALUES = 1000  # each tracks the whole benchmark; more is a slip of the step
@@ -40,7 +41,7 @@ class Tested(NamedTuple):
 
     value: str
     checkpoint: Path
-    score: BenchmarkScore
+    run: Run
 
 
 def parse_sweep(text: str) -> Sweep:
@@ -54,9 +55,7 @@ def parse_sweep(text: str) -> Sweep:
         raise ValueError(f"--sweep {text}: should be key=start:stop:step or key=value,value,...")
     allowed = per_dataset_keys()
     if key not in allowed:
-        near = get_close_matches(key, allowed, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"--sweep {text}: {key} may not be swept; {hint}may: {', '.join(allowed)}")
+        raise ValueError(f"--sweep {text}: {key} may not be swept; {suggest(key, allowed)}")
     values = _range(text, listed.split(":")) if ":" in listed else [part.strip() for part in listed.split(",")]
     if not all(values):
         raise ValueError(f"--sweep {text}: a value is empty; should be key=value,value,...")
@@ -81,53 +80,54 @@ def check_sweep(sweep: Sweep, benchmark: str, overrides: Iterable[str], on_test_
             raise ValueError(f"{where}: {override} sets it as well; leave one of the two out")
 
 
-def sweep_table(sweep: Sweep, tested: Many[Tested]) -> str:
-    """The benchmark's scores in percent, a line for each value; below, the value of the highest first score."""
-    first = tested[0].score
-    names = list(next((case.score.values for case in tested if case.score.values), {}))
-    rows = [("value", *names, "results")]
+def sweep_table(sweep: Sweep, comparison: Comparison, tested: Many[Tested]) -> str:
+    """The benchmark's scores in percent, a line for each value; below, the value with the highest first score."""
+    [protocol] = comparison.protocols
+    names = comparison.score_names(protocol)
+    rows = []
     for case in tested:
-        numbers = [f"{100 * case.score.values[name]:.2f}" if case.score.values else "-" for name in names]
-        rows.append((case.value, *numbers, case.score.folder.name))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"sweep of {sweep.text} on {named_part(first.benchmark, first.part)}, protocol {first.protocol} (%)"]
-    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    scored = [case for case in tested if case.score.values]
+        values = case.run.scores.values(protocol)
+        cells = [Cell(values.get(name)) for name in names]
+        rows.append(Row(case.value, (*cells, Path(case.run.source).name)))
+    below = []
+    scored = [case for case in tested if case.run.scores.values(protocol)]
     if scored:
-        name = names[0]
-        best = max(scored, key=lambda case: case.score.values[name])
-        number = f"{100 * best.score.values[name]:.2f}"
-        lines.append(f"highest {name}: {number} with {sweep.key}={best.value} ({best.score.folder.name})")
-    warning = sweep_warning(first.manifest)
-    return printable_lines([*lines, f"WARNING: {warning}"] if warning else lines)
+        best = max(scored, key=lambda case: case.run.scores.values(protocol)[names[0]])
+        number = f"{100 * best.run.scores.values(protocol)[names[0]]:.2f}"
+        below.append(f"highest {names[0]}: {number} with {sweep.key}={best.value} ({Path(best.run.source).name})")
+    warning = sweep_warning(tested[0].run.manifest)
+    title = f"sweep of {sweep.text} on {comparison.title}, protocol {protocol} (%)"
+    columns = tuple(Column("", name) for name in (*names, "results"))
+    below += [f"WARNING: {warning}"] if warning else []
+    return render(Table("sweep", title, "value", columns, tuple(rows), tuple(below)), "text", digits=2).rstrip("\n")
 
 
-def write_sweep(sweep: Sweep, tested: Many[Tested], reports: Path) -> Path:
+def write_sweep(sweep: Sweep, comparison: Comparison, tested: Many[Tested], reports: Path) -> Path:
     """Keep the scores by every protocol for each value as JSON in ``reports``; the file's path.
 
     Scores without other sequences of the set lie in a file of their own, beside those of all.
     """
-    first = tested[0].score
+    scores = [plain_score(comparison, case.run) for case in tested]
     content = {
         "sweep": sweep.text,
         "setting": sweep.key,
-        "benchmark": first.benchmark,
-        "part": first.part,
-        "protocol": first.protocol,
-        "warning": sweep_warning(first.manifest),
+        "benchmark": comparison.benchmark,
+        "part": comparison.part,
+        "protocol": scores[0]["protocol"],
+        "warning": sweep_warning(tested[0].run.manifest),
         "tested": [
             {
                 "value": read_value(case.value, sweep.key, "--sweep"),
                 "checkpoint": str(case.checkpoint),
-                "results": str(case.score.folder),
-                "scores": case.score.as_dict()["scores"],
-                "errors": case.score.errors,
+                "results": case.run.source,
+                "scores": score["scores"],
+                "errors": score["errors"],
             }
-            for case in tested
+            for case, score in zip(tested, scores, strict=True)
         ],
     }
-    part = "-part" if any(case.score.others for case in tested) else ""
-    file = reports / f"sweep-{first.benchmark}-{sweep.key}{part}.json"
+    part = "-part" if comparison.others else ""
+    file = reports / f"sweep-{comparison.benchmark}-{sweep.key}{part}.json"
     write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return file
 

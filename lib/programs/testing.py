@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.paths import Paths
+from lib.config.suggestion import suggest
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
-from lib.evaluation.reports.report import BenchmarkScore, score_benchmark, table
+from lib.evaluation.reports.comparison import Comparison, compare_folders
+from lib.evaluation.reports.layout import score_tables
+from lib.evaluation.reports.plain import plain_score
+from lib.evaluation.reports.tables import render
 from lib.evaluation.running.runner import Report, Trial, run_trials
 from lib.inference.settings import TrackerConfig
 from lib.runtime.escapes import printable
 
 
 class Evaluation(NamedTuple):
-    """The text to print, the score of each trial (None of one that other commands have not finished), and whether all
-    is whole."""
+    """The text to print, the scores of the finished trials, an entry each, and whether everything has a result and a
+    score."""
 
     text: str
-    scores: list[BenchmarkScore | None]
+    comparison: Comparison
     complete: bool
 
 
@@ -42,49 +45,55 @@ def evaluate(
     tracked = track_and_score(benchmark, trials, processes, command, wait)
     if tracked is None:
         return None
-    report, scores = tracked
+    report, comparison = tracked
     texts = []
-    for trial, source, summary, score in zip(trials, sources, report.summaries, scores, strict=True):
+    for trial, source, summary in zip(trials, sources, report.summaries, strict=True):
         if legacy_int:
             finished = {status.name for status in summary.sequences if status.status in ("tracked", "kept")}
             for sequence in trial.sequences:
                 if sequence.name in finished:
                     trial.folder.write_legacy_int(sequence)
         texts += [printable(str(source)), summary.text(), printable(f"results: {trial.folder.path}")]
-        if score is None:
+        if summary.elsewhere:
             texts.append("no score yet: the command that finishes the last sequence computes it")
     if text := report.text():
         texts.append(text)
-    if whole := [score for score in scores if score is not None]:
-        texts.append(table(whole))
-    failed = any(summary.failed for summary in report.summaries) or any(score.errors for score in whole)
-    return Evaluation("\n".join(texts), scores, not failed)
+    if comparison.entries:
+        [table] = score_tables([comparison], counts=True)
+        texts.append(render(table, "text", digits=2).rstrip("\n"))
+        texts += [printable(f"{run.source}: score.json is left alone") for run in comparison.runs if run.others]
+    complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
+    return Evaluation("\n".join(texts), comparison, complete)
 
 
 def track_and_score(
     benchmark: str, trials: Many[Trial], processes: int = 1, command: Many[str] = (), wait: bool = True
-) -> tuple[Report, list[BenchmarkScore | None]] | None:
-    """Track what is not finished of each trial, score it all, and keep the score in its folder as ``score.json``.
+) -> tuple[Report, Comparison] | None:
+    """Track what is not finished of each trial, score it all, and keep each score in its folder as ``score.json``.
 
-    A score that is without other sequences of the set (``BenchmarkScore.others``) is not kept.
+    A score that is without other sequences of the set (``Run.others``) is not kept.
 
-    For ``processes``, ``command`` and ``wait`` see ``run_trials``; None where that gives None. A score is None where
-    other commands still have sequences, which can only be without ``wait``; the last of them scores.
+    For ``processes``, ``command`` and ``wait`` see ``run_trials``; None where that gives None. The comparison has an
+    entry for each trial but those of which other commands still have sequences, which can only be without ``wait``;
+    the last of them scores.
     """
     report = run_trials(trials, processes, command, wait)
     if report is None:
         return None
-    scores: list[BenchmarkScore | None] = []
-    for trial, summary in zip(trials, report.summaries, strict=True):
-        score = None
-        if not summary.elsewhere:
-            failed = {status.name: status.reason for status in summary.failed}
-            finished = [sequence for sequence in trial.sequences if sequence.name not in failed]
-            score = score_benchmark(benchmark, finished, trial.folder, failed, trial.left_out)
-            if not score.others:
-                trial.folder.write_json("score.json", score.as_dict())
-        scores.append(score)
-    return report, scores
+    finished = [
+        (trial, {status.name: status.reason for status in summary.failed})
+        for trial, summary in zip(trials, report.summaries, strict=True)
+        if not summary.elsewhere
+    ]
+    first = trials[0]
+    folders = [trial.folder for trial, _ in finished]
+    comparison = compare_folders(
+        benchmark, first.sequences, folders, [failed for _, failed in finished], first.left_out
+    )
+    for folder, run in zip(folders, comparison.runs, strict=True):
+        if not run.others:
+            folder.write_json("score.json", plain_score(comparison, run))
+    return report, comparison
 
 
 def recovery_in_words(tracker: TrackerConfig) -> dict[str, bool]:
@@ -103,9 +112,7 @@ def read_chosen(paths: Paths, benchmark: str, names: Many[str]) -> Readable:
     every = [*known, *readable.unreadable]
     for name in names:
         if name not in every:
-            near = get_close_matches(name, every, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {len(every)} others"
-            raise ValueError(f"--sequence: {benchmark} has no sequence {name}; {hint}")
+            raise ValueError(f"--sequence: {benchmark} has no sequence {name}; {suggest(name, every)}")
     return Readable(
         [known[name] for name in dict.fromkeys(names) if name in known],
         {name: reason for name, reason in readable.unreadable.items() if name in names},

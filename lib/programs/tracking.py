@@ -103,12 +103,12 @@ def _parse_target(text: str, where: str, number: int) -> TargetSpec:
     return TargetSpec(name, box, int(match["frame"] or 0))
 
 
-def output_folder(paths: Paths, source: str, out: Path | None = None) -> Path:
-    """Where the files of a source go unless ``out`` is named: ``output/track/<its name>``."""
+def output_folder(paths: Paths, source: str, out: Path | None = None, program: str = "track") -> Path:
+    """Where the files of a source go unless ``out`` is named: ``output/<program>/<its name>``."""
     if out is not None:
         return out
     name = re.sub(r"[^\w.-]+", "_", Path(source.rstrip("/")).stem) or "video"
-    return paths.output / "track" / (f"camera{name}" if source.isascii() and source.isdigit() else name)
+    return paths.output / program / (f"camera{name}" if source.isascii() and source.isdigit() else name)
 
 
 def open_tracking_network(

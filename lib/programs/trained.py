@@ -76,10 +76,12 @@ def evaluate_checkpoints(
     evaluation = evaluate(benchmark, trials, sources, processes, command, sweep is not None, legacy_int)
     if evaluation is None or sweep is None:
         return evaluation
-    scores = zip(cases, evaluation.scores, strict=True)
-    tested = [Tested(value, checkpoint, score) for (checkpoint, value, _), score in scores]
-    file = write_sweep(sweep, tested, paths.output / cases[0][2].name / "reports")
-    return evaluation._replace(text=f"{evaluation.text}\n{sweep_table(sweep, tested)}\nkept in {file}")
+    comparison = evaluation.comparison
+    tested = [
+        Tested(value, checkpoint, run) for (checkpoint, value, _), run in zip(cases, comparison.runs, strict=True)
+    ]
+    file = write_sweep(sweep, comparison, tested, paths.output / cases[0][2].name / "reports")
+    return evaluation._replace(text=f"{evaluation.text}\n{sweep_table(sweep, comparison, tested)}\nkept in {file}")
 
 
 def results_folder(

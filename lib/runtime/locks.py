@@ -1,9 +1,16 @@
-"""A lock on what one process alone may write: the output folder of a run, a dataset that is packed, an export."""
+"""Locks on what one process alone may write or work on: an output folder, a dataset that is packed, a sequence.
+
+The lock is flock(2) on a small file that names its holder. The kernel releases it when the process ends, however it
+ends, so a file that a killed process left locks nothing. Containers of a machine share it, and so do machines where the
+network file system passes flock on: NFS does since Linux 2.6.12 unless it is mounted with ``local_lock``, Lustre with
+``flock``. On a disk without flock a warning says that nothing is locked.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import logging
 import os
 import socket
@@ -23,26 +30,25 @@ class LockedError(ValueError):
 
 
 @contextmanager
-def only_writer(target: Path, lock: Path | None = None, remedy: str = "wait for it, or end it") -> Iterator[None]:
-    """Keeps other processes from writing ``target`` for the length of the block. Raises ``LockedError`` at once if
-    another one is in such a block.
-
-    The lock is flock(2) on the file ``lock``, by default ``.<name>.lock`` beside ``target``. The kernel releases it
-    when the process ends, however it ends, so a file that a killed process left locks nothing. Containers of a machine
-    share it, and so do machines where the network file system passes flock on: NFS does since Linux 2.6.12 unless it is
-    mounted with ``local_lock``, Lustre with ``flock``. On a disk without flock a warning says that nothing is locked.
-    """
+def only_writer(
+    target: Path, lock: Path | None = None, remedy: str = "wait for it, or end it", wait: bool = False
+) -> Iterator[None]:
+    """Keeps other processes from writing ``target`` for the length of the block, by the file ``lock`` (``lock_of`` it
+    unless given). If another process is in such a block, raises ``LockedError`` at once, or waits for it."""
     lock = lock or lock_of(target)
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with _open_locked(target, lock, remedy) as file:
+    file = open_locked(lock, wait)
+    if file is None:
+        holder = lock.read_text("utf-8").strip() if lock.exists() else ""
+        raise LockedError(f"{target}: {holder or 'another process'} is writing it; {remedy}")
+    with file:
         try:
             file.truncate(0)
-            since = datetime.now(UTC).isoformat(timespec="seconds")
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}\n")
+            file.write(f"{this_process()}\n")
             file.flush()
             yield
         finally:
-            lock.unlink(missing_ok=True)  # before it is released: whoever opens it meanwhile looks once more
+            lock.unlink(missing_ok=True)  # while it is locked, so that it is nobody else's
 
 
 def lock_of(target: Path) -> Path:
@@ -51,24 +57,33 @@ def lock_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.lock")
 
 
-def _open_locked(target: Path, lock: Path, remedy: str) -> TextIO:
+def this_process() -> str:
+    """Name of this process for others: "process 12 on node3 since 2026-01-01T10:00:00+00:00"."""
+    return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC).isoformat(timespec='seconds')}"
+
+
+def open_locked(lock: Path, wait: bool = False) -> TextIO | None:
+    """The file ``lock``, locked until it is closed, with the text that its last holder left; None if another process
+    has it. The holder removes the file before it closes it."""
     while True:
-        file = open(lock, "a+", encoding="utf-8")  # noqa: SIM115 - the caller closes it
+        file = open(lock, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 - the caller closes it
         try:
-            locked = take_lock(file.fileno())
-        except OSError:
+            locked = take_lock(file.fileno(), wait)
+            if locked is None:
+                _warn_of_no_locks(lock.parent)
+                file.truncate(0)  # its holder may still be at work
+            file.seek(0)
+            if locked is False:
+                file.close()
+                return None
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
+                return file
+        except FileNotFoundError:
+            pass  # its last holder has removed it meanwhile
+        except BaseException:
             file.close()
             raise
-        if locked is None:
-            logger.warning("%s: this disk has no locks; nothing keeps a second process away", target)
-        if locked is False:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise LockedError(f"{target}: {holder} is writing it; {remedy}")
-        if _is_at(file, lock):
-            return file
-        file.close()  # its last holder has removed it meanwhile
+        file.close()
 
 
 def take_lock(descriptor: int, wait: bool = False) -> bool | None:
@@ -84,9 +99,6 @@ def take_lock(descriptor: int, wait: bool = False) -> bool | None:
     return True
 
 
-def _is_at(file: TextIO, path: Path) -> bool:
-    """Whether the open file is the one that has this name now."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
+@functools.cache
+def _warn_of_no_locks(folder: Path) -> None:
+    logger.warning("%s: this disk has no locks; nothing keeps a second process away", folder)

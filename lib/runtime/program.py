@@ -8,7 +8,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
+from typing import Protocol
 
 from lib.runtime.stop import Terminated
 
@@ -48,30 +50,66 @@ def starting() -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def program(stopped: str = "stopped") -> Callable[[Callable[[], int]], Callable[[], int]]:
-    """Decorates the ``main`` of a program, which returns its exit code. A ``ValueError`` or ``OSError`` becomes 1 and a
-    line for each fault; Ctrl-C becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the line ``stopped``. A
-    process that ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
+class RequestError(ValueError):
+    """Arguments that do not go together; the exit code is 2, as for other wrong command lines."""
+
+
+class Result(Protocol):
+    """The result of a program: the text to print, and whether all went well."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the exit code is 0; otherwise it is 1."""
+
+    def text(self) -> str:
+        """The text for stdout; nothing is printed for an empty one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a program that has nothing but a text."""
+
+    message: str = ""
+    good: bool = True
+
+    def text(self) -> str:
+        """The message."""
+        return self.message
+
+
+def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], Callable[[], int]]:
+    """Decorates the ``main`` of a program, which returns a result or an exit code; decorated, it returns the exit code.
+
+    The log goes to stderr. A ``RequestError`` becomes 2, another ``ValueError`` or ``OSError`` 1, with a line for each
+    fault; Ctrl-C becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the exception's message or the line
+    ``stopped``. A process that ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
     """
 
-    def decorate(main: Callable[[], int]) -> Callable[[], int]:
+    def decorate(main: Callable[[], Result | int]) -> Callable[[], int]:
         @wraps(main)
         def run() -> int:
             # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
             with starting():
                 from lib.runtime.escapes import show
                 from lib.runtime.launch import end_with_launcher, has_launcher
+                from lib.runtime.logs import set_up_logging
 
             if has_launcher():
                 end_with_launcher()
+            set_up_logging(rank=int(os.environ.get("RANK", "0")))
             try:
-                return main()
+                result = main()
+                if isinstance(result, int):
+                    return result
+                if text := result.text():
+                    show(text)
+                return 0 if result.good else 1
             except (ValueError, OSError) as error:
                 print_error(error)
-                return 1
+                return 2 if isinstance(error, RequestError) else 1
             except KeyboardInterrupt as stop:
                 if not has_launcher():
-                    show(stopped, sys.stderr)
+                    show(str(stop) or stopped, sys.stderr)
                 return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 
         return run

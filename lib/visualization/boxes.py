@@ -9,8 +9,8 @@ import numpy as np
 
 from lib.visualization.sheet import FONT
 
-# Told apart by the colour-blind too (Okabe and Ito); the first is for the ground truth.
-COLOURS = ((0, 230, 118), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
+# Distinct for color-blind readers too (Okabe and Ito); the first is for the ground truth.
+COLORS = ((0, 230, 118), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
 
 GRAY = (190, 190, 190)
 
@@ -18,19 +18,17 @@ GRAY = (190, 190, 190)
 def draw_boxes(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
     """A copy of the image (uint8 RGB ``[H, W, 3]``) with each label's box, xywh in pixels.
 
-    Colours follow the order of the labels. A box that is not finite or has no size is not drawn, and its label says
+    Colors follow the order of the labels. A box that is not finite or has no size is not drawn, and its label says
     "absent".
     """
     drawn = np.ascontiguousarray(image).copy()
     thickness = max(1, round(min(image.shape[:2]) / 200))
     for number, (label, box) in enumerate(boxes.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        color = COLORS[number % len(COLORS)]
         present = bool(np.isfinite(box).all() and box[2] > 0 and box[3] > 0)
         if present:
-            first = np.round(box[:2]).astype(int)
-            last = np.round(box[:2] + box[2:]).astype(int) - 1
-            cv2.rectangle(drawn, first.tolist(), last.tolist(), colour, thickness)
-        _write(drawn, label if present else f"{label}: absent", number, colour)
+            outline(drawn, box, color, thickness, cv2.LINE_8)
+        _write(drawn, label if present else f"{label}: absent", number, color)
     return drawn
 
 
@@ -43,13 +41,20 @@ def draw_targets(image: np.ndarray, boxes: Mapping[str, np.ndarray], lost: Colle
     drawn = np.ascontiguousarray(image).copy()
     side = min(image.shape[:2])
     for number, (name, box) in enumerate(boxes.items()):
-        color, label = (GRAY, f"{name} ?") if name in lost else (COLOURS[number % len(COLOURS)], name)
+        color, label = (GRAY, f"{name} ?") if name in lost else (COLORS[number % len(COLORS)], name)
         thickness = max(2, round(side / 180))
-        first = np.round(box[:2]).astype(int)
-        last = np.round(box[:2] + box[2:]).astype(int) - 1
-        cv2.rectangle(drawn, first.tolist(), last.tolist(), color, thickness, cv2.LINE_AA)
-        _write_tag(drawn, label, first, color, thickness)
+        outline(drawn, box, color, thickness)
+        _write_tag(drawn, label, np.round(box[:2]).astype(int), color, thickness)
     return drawn
+
+
+def outline(
+    image: np.ndarray, box: np.ndarray, color: tuple[int, int, int], thickness: int, line: int = cv2.LINE_AA
+) -> None:
+    """Draw a box, finite xywh in pixels, into the image."""
+    first = np.round(box[:2]).astype(int)
+    last = np.round(box[:2] + box[2:]).astype(int) - 1
+    cv2.rectangle(image, first.tolist(), last.tolist(), color, thickness, line)
 
 
 def _write_tag(image: np.ndarray, text: str, first: np.ndarray, color: tuple[int, int, int], thickness: int) -> None:
@@ -66,10 +71,10 @@ def _write_tag(image: np.ndarray, text: str, first: np.ndarray, color: tuple[int
     cv2.putText(image, text, (left + 4, bottom - base - 1), FONT, scale, ink, weight, cv2.LINE_AA)
 
 
-def _write(image: np.ndarray, text: str, line: int, colour: tuple[int, int, int]) -> None:
+def _write(image: np.ndarray, text: str, line: int, color: tuple[int, int, int]) -> None:
     """A line of the legend, left top, readable on any ground."""
     scale = max(0.3, min(image.shape[:2]) / 700)
     (width, height), base = cv2.getTextSize(text, FONT, scale, 1)
     top = line * (height + base + 3)
     cv2.rectangle(image, (0, top), (width + 4, top + height + base + 2), (0, 0, 0), cv2.FILLED)
-    cv2.putText(image, text, (2, top + height + 2), FONT, scale, colour, 1, cv2.LINE_AA)
+    cv2.putText(image, text, (2, top + height + 2), FONT, scale, color, 1, cv2.LINE_AA)

@@ -119,13 +119,13 @@ def test_a_dumped_section_validates_to_itself():
         ({"data": {}}, "data: got {}; should be a list"),
         ({"data": ["got10k"]}, 'data.0: got "got10k"; should be a mapping'),
         ({"data": [{"name": "a"}, {"name": "b", "weight": 0}]}, "data.1.weight: got 0; should be greater than 0"),
-        ({"data": [{"weight": 1}]}, "data.0.name: missing; should be a string"),
+        ({"data": [{"weight": 1}]}, "data.0.name: missing; set it"),
         ({"data": [{"name": "a", "wieght": 1}]}, "data.0.wieght: got 1; unknown key; did you mean weight?"),
         ({"model": "grm"}, 'model: got "grm"; should be a mapping'),
-        ({"model": {}}, "model.name: missing; should be one of adaptive, one_stream, two_stream"),
+        ({"model": {}}, "model.name: missing; known: adaptive, one_stream, two_stream"),
         ({"model": {"name": "adaptiv"}}, 'model.name: got "adaptiv"; did you mean adaptive?'),
-        ({"model": {"name": [1]}}, "model.name: got [1]; should be one of adaptive, one_stream, two_stream"),
-        ({"model": {"name": "one_stream"}}, "model.keep: missing; should be a number"),
+        ({"model": {"name": [1]}}, "model.name: got [1]; known: adaptive, one_stream, two_stream"),
+        ({"model": {"name": "one_stream"}}, "model.keep: missing; set it"),
         (
             {"model": {"name": "adaptive", "division": {"softmax": "publishd"}}},
             "model.division.softmax: got \"publishd\"; should be 'exact' or 'published'",
@@ -143,8 +143,8 @@ def test_a_dumped_section_validates_to_itself():
         ({"per_dataset": []}, "per_dataset: got []; should be a mapping"),
         ({"schedule": {"kind": "step", "drap": 1}}, "schedule.drap: got 1; unknown key; did you mean drop?"),
         ({"schedule": {"kind": "steps"}}, 'schedule.kind: got "steps"; did you mean step?'),
-        ({"schedule": {"drop": 1}}, "schedule.kind: missing; should be one of step, cosine"),
-        ({"size": [1]}, "size.1: missing; should be an integer"),
+        ({"schedule": {"drop": 1}}, "schedule.kind: missing; known: step, cosine"),
+        ({"size": [1]}, "size.1: missing; set it"),
         ({"even": 3}, "even: got 3; should be even"),
         ({"Step": 3}, "Step: got 3; unknown key; did you mean steps?"),
         ({"steps": 2000}, "steps: got 2000; should be 1000 or less"),
@@ -154,31 +154,17 @@ def test_a_wrong_field_gives_one_line(changes, line):
     assert lines_of(changes) == [f"x.yaml: {line}"]
 
 
-def test_a_key_like_none_of_its_section_is_told_the_keys_of_that_section():
+def test_an_unknown_key_without_a_near_one_lists_the_keys_of_its_section():
     assert lines_of({"data": [{"name": "a", "lr": 1}]}) == [
-        "x.yaml: data.0.lr: got 1; unknown key; should be one of name, weight"
+        "x.yaml: data.0.lr: got 1; unknown key; known: name, weight"
     ]
 
 
-def test_a_missing_section_is_told_what_it_holds():
-    class Whole(Section):
-        division: Division
-        model: Literal["a", "b.c"]
-
-    with pytest.raises(ConfigError) as caught:
-        validate(Whole, {}, "x.yaml")
-    assert str(caught.value).splitlines() == [
-        "x.yaml: division: missing; should be a mapping with the keys threshold, softmax",
-        "x.yaml: model: missing; should be 'a' or 'b.c'",
-    ]
-
-
-def test_a_union_without_names_is_told_what_each_member_would_take():
+def test_a_union_without_names_reports_the_errors_of_each_member():
     assert lines_of({"either": {"treshold": 0.1}}) == [
-        "x.yaml: either.treshold: got 0.1; unknown key; did you mean threshold? "
-        "or unknown key; should be one of name, keep",
-        "x.yaml: either.name: missing; should be 'one_stream' or 'two_stream'",
-        "x.yaml: either.keep: missing; should be a number",
+        "x.yaml: either.treshold: got 0.1; unknown key; did you mean threshold?",
+        "x.yaml: either.name: missing; set it",
+        "x.yaml: either.keep: missing; set it",
     ]
 
 

@@ -15,9 +15,7 @@ from miniatures import jpeg, write_coco, write_frames, write_got10k, write_lasot
 
 from lib.data import checking
 from lib.data.checking import KINDS, CheckReport, Problem, check_dataset_on_disk
-from lib.data.datasets.coco import list_coco
-from lib.data.datasets.entry import Dataset
-from lib.data.datasets.got10k import list_got10k
+from lib.data.datasets import coco, got10k
 from lib.data.datasets.registry import DATASETS
 
 FIRST, SECOND = "GOT-10k_Train_000001", "GOT-10k_Train_000002"
@@ -26,8 +24,8 @@ FIRST, SECOND = "GOT-10k_Train_000001", "GOT-10k_Train_000002"
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
     """A GOT-10k with nothing wrong: two sequences to train on, one official validation sequence, no test folder."""
-    expected = {"full": 2, "official_val": 1, "test": 3}
-    monkeypatch.setitem(DATASETS, "got10k", Dataset(list_got10k, ("full", "official_val", "test"), expected))
+    splits = {"full": 2, "official_val": 1, "test": 3}
+    monkeypatch.setitem(DATASETS, "got10k", got10k.DATASET._replace(splits=tuple(splits), expected=splits))
     write_got10k(tmp_path, "train", [4, 3])
     return write_got10k(tmp_path, "val", [2])
 
@@ -168,7 +166,7 @@ def test_boxes_of_pixels_that_might_be_another_form(root, boxes):
 
 
 def test_a_small_object_of_an_image_is_no_fraction(tmp_path, monkeypatch):
-    monkeypatch.setitem(DATASETS, "coco", Dataset(list_coco, ("train2017",)))
+    monkeypatch.setitem(DATASETS, "coco", coco.DATASET._replace(splits=("train2017",), expected={}))
     file = write_coco(tmp_path, images=1) / "annotations" / "instances_train2017.json"
     for bbox, good in (([20, 12, 0.5, 0.9], True), ([0.2, 0.2, 0.5, 0.9], False)):
         content = json.loads(file.read_text())
@@ -184,7 +182,7 @@ def test_boxes_may_reach_out_of_the_image(root):
 
 
 def test_zeros_say_absent_where_a_dataset_has_no_flags(tmp_path, monkeypatch):
-    monkeypatch.setitem(DATASETS, "coco", Dataset(list_coco, ("train2017",)))
+    monkeypatch.setitem(DATASETS, "coco", coco.DATASET._replace(splits=("train2017",), expected={}))
     file = write_coco(tmp_path, images=1) / "annotations" / "instances_train2017.json"
     content = json.loads(file.read_text())
     content["annotations"][0]["bbox"] = [0, 0, 0, 0]
@@ -241,7 +239,7 @@ def test_splits_of_which_nothing_is_there_are_no_fault_unless_asked_for(tmp_path
 
 
 def test_an_image_of_several_objects_is_opened_once(tmp_path, monkeypatch):
-    monkeypatch.setitem(DATASETS, "coco", Dataset(list_coco, ("train2017",)))
+    monkeypatch.setitem(DATASETS, "coco", coco.DATASET._replace(splits=("train2017",), expected={}))
     monkeypatch.setattr(checking, "PIECE", 2)
     write_coco(tmp_path, images=6)
     extra = tmp_path / "images" / "train2017" / "000000000099.jpg"
@@ -282,7 +280,7 @@ def test_the_json_holds_what_the_table_leaves_out(root, monkeypatch):
 def test_what_is_asked_for_must_be_there(root, tmp_path):
     with pytest.raises(ValueError, match=r"nowhere: no such folder; name the folder of got10k"):
         check_dataset_on_disk("got10k", tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="did you mean 'got10k'"):
+    with pytest.raises(ValueError, match="did you mean got10k"):
         check_dataset_on_disk("got10", root)
     with pytest.raises(ValueError, match="no split 'vall'"):
         check_dataset_on_disk("got10k", root, ["vall"])

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -23,12 +24,20 @@ from lib.data.decoding.images import ImageError, read_image
 from lib.data.loader import build_loader
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.data.stores import packed_store
+from lib.data.stores import packed
 from lib.data.stores.index import open_dataset
-from lib.data.stores.packed import PackedFile, PackedSource
-from lib.data.stores.packed_store import DATA, MANIFEST, close_store, encode_manifest, find_kind, find_names, open_store
+from lib.data.stores.packed import (
+    DATA,
+    MANIFEST,
+    PackedFile,
+    PackedSource,
+    Store,
+    close_store,
+    open_source,
+    open_store,
+)
 from lib.data.stores.packing import pack_dataset
-from lib.data.stores.source import Source, open_source
+from lib.data.stores.source import Source
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 
@@ -175,13 +184,13 @@ def test_listings_are_those_of_the_same_files_in_a_folder(tmp_path):
     write_lmdb(tmp_path / "store", {file.encode(): b"" for file in files} | {b"\0manifestation": b""})
     source = Source(tmp_path / "folder")
     folders = [str(path.relative_to(source.root)) for path in source.root.rglob("*")]
-    with lmdb.open(str(tmp_path / "store"), readonly=True) as environment, environment.begin() as transaction:
+    with closing(Store(tmp_path / "store")) as store:
         for key in ("", *folders, "a/c/d/e", "b", "a/", "ü/z/ö" * 200):
             kind = "folder" if source.is_folder(key) and key != "a/" else "file" if source.exists(key) else None
-            assert find_kind(transaction, key) == (None if key == "a/" else kind), key
+            assert store.kind(key) == (None if key == "a/" else kind), key
             if kind == "folder":
-                assert find_names(transaction, key) == source.names(key)
-        assert find_names(transaction, "a/c/d") == find_names(transaction, "nothing") == []
+                assert store.names(key) == source.names(key)
+        assert store.names("a/c/d") == store.names("nothing") == []
 
 
 def test_a_packed_file_stands_for_a_path(write):
@@ -275,7 +284,7 @@ def test_workers_read_it(got10k_twice, tmp_path):
 def test_forked_processes_read_it_at_once(write, opened_before):
     root, store = write("got10k")
     frames = [(PackedFile(store, str(file.relative_to(root))), file) for file in root.rglob("*.jpg")]
-    assert packed_store._stores.get(store) is None
+    assert packed._stores.get(store) is None
     if opened_before:
         frames[0][0].read_bytes()
     children = []
@@ -329,12 +338,12 @@ def test_manifests_that_forbid_reading(write):
     _, store = write("got10k")
     manifest = open_source(store) and open_store(store).manifest
     close_store(store)
-    content = encode_manifest(manifest)
+    content = manifest.encode()
     write_lmdb(store, {MANIFEST: content.replace(b"1 ", b"2 ", 1)})
     assert refusal(store) == f"{store}: packed in format 2, not in this version's 1; pack it again"
     write_lmdb(store, {MANIFEST: content[:-3] + b"?" + content[-2:]})
-    assert refusal(store) == f"{store}: its manifest is damaged; copy or pack it again"
-    write_lmdb(store, {MANIFEST: encode_manifest(replace(manifest, complete=False, root="/data/got 10k"))})
+    assert refusal(store) == f"{store}: its manifest is damaged (its checksum differs); copy or pack it again"
+    write_lmdb(store, {MANIFEST: replace(manifest, complete=False, root="/data/got 10k").encode()})
     assert refusal(store).endswith(
         f"not packed completely; go on with: python tracking/prepare_data.py pack got10k --root '/data/got 10k' "
         f"--split full --out {store}"
@@ -372,7 +381,7 @@ def test_lmdbs_of_the_lineage_are_read(tmp_path, caplog):
     write_lmdb(store, {key.encode(): data for key, data in files.items()})
     with caplog.at_level(logging.INFO, logger="lib.data.stores.packed"):
         sequences = read_dataset("got10k", "full", store)
-    assert f"{store}: an LMDB that another program packed; nothing tells whether it is whole" in caplog.messages
+    assert f"{store}: an LMDB packed by another program; it may be incomplete without a sign" in caplog.messages
     for sequence, expected in zip(sequences, read_dataset("got10k", "full", root), strict=True):
         assert_same(sequence, expected, Source(root), PackedSource(store))
     with pytest.raises(ValueError, match=r"got10k_lmdb:val/list\.txt: not in the packed dataset; "):

@@ -6,6 +6,7 @@ import logging
 import math
 import pickle
 import zlib
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 import lib.data.pairs
+import lib.data.views
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
@@ -24,7 +26,7 @@ from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, open_im
 from lib.data.pairs import MAX_DAMAGED, MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
 from lib.data.sampling import Pool, draw_frames
 from lib.data.types import Sequence
-from lib.data.views import FrameView
+from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Window, box_from_crop
 
 TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
@@ -492,25 +494,31 @@ def test_every_decoder_can_be_asked_for():
 
 
 class Store:
-    """What a crop store answers: templates of frames with even numbers, windows up to ``most`` pixels."""
+    """A crop store: templates of frames with even numbers, windows up to ``most`` pixels."""
 
     def __init__(self, sequences: list[Sequence], most: int = 10**6) -> None:
         self.sequences = {sequence.name: sequence for sequence in sequences}
         self.most, self.served = most, 0
 
-    def find(self, name: str, frame: int, role: str) -> Stored | None:
-        return Stored(self, self.sequences[name].frames[frame]) if role == "template" and frame % 2 == 0 else None
+    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
+        if role == "template" and frame % 2 == 0:
+            return Stored(self, self.sequences[name].frames[frame], open_frame)
+        view = open_frame()
+        view.missed = True
+        return view
 
 
 class Stored:
     """A stored frame that has kept all of it, as negative."""
 
-    def __init__(self, store: Store, file: Path) -> None:
-        self.store, self.file, self.shape = store, file, (HEIGHT, WIDTH)
+    def __init__(self, store: Store, file: Path, open_frame: Callable[[], FrameView]) -> None:
+        self.store, self.file, self.open_frame = store, file, open_frame
+        self.shape, self.missed = (HEIGHT, WIDTH), False
 
-    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray | None:
+    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
         if window.side > self.store.most:
-            return None
+            self.missed = True
+            return self.open_frame().crop(window, size, flipped, grayscale)
         self.store.served += 1
         return 255 - FrameView(open_image(self.file)).crop(window, size, flipped, grayscale)
 
@@ -533,7 +541,7 @@ def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
 
 def test_a_frame_is_not_opened_for_what_is_stored(noise, monkeypatch):
     opened = []
-    monkeypatch.setattr(lib.data.pairs, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
+    monkeypatch.setattr(lib.data.views, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
     stored = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise))], TEMPLATE, SEARCH, 0)
     for number in range(10):
         opened.clear()
@@ -561,7 +569,7 @@ def test_a_damaged_image_is_redrawn_logged_and_counted(noise, caplog):
 
 
 def test_what_follows_damage_does_not_depend_on_when_it_shows(noise, monkeypatch):
-    """One decoder finds it in the header, another only in the pixels, when more was drawn."""
+    """One decoder finds it in the header, another only in the pixels, when more was drawn: the next draw is anew."""
     for frame in noise[0].frames:
         frame.write_bytes(frame.read_bytes()[:100])
     early = [pairs(noise, **LIVELY).sample(number) for number in range(10)]
@@ -617,7 +625,7 @@ def test_sequences_that_cannot_be_drawn_are_left_out(noise, caplog):
 RIGHT = {"train": [{"name": "got10k", "split": "full"}], "samples_per_epoch": 10, "search_jitter": {"center": 3.0}}
 WRONG = {
     "no dataset": ({"train": []}, "train"),
-    "unknown dataset": ({"train": [{"name": "got10", "split": "full"}]}, "did you mean 'got10k'"),
+    "unknown dataset": ({"train": [{"name": "got10", "split": "full"}]}, "did you mean got10k"),
     "weight of nothing": ({"train": [{"name": "got10k", "split": "full", "weight": 0}]}, "weight"),
     "samples without a dataset": ({"val_samples": 5}, "val and val_samples belong together"),
     "a dataset without samples": ({"val": [{"name": "got10k", "split": "val"}]}, "val and val_samples belong together"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.data.stores.source import Source, open_source
+from lib.data.stores.packed import open_source
+from lib.data.stores.source import Source
 
 
 @pytest.fixture

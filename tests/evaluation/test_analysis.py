@@ -9,24 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.data.datasets.registry import find_dataset
+from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.attributes import Attributes
 from lib.evaluation.metrics.bootstrap import Bootstrap, difference_intervals, with_intervals
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import MissingResultError
-from lib.evaluation.reports.analysis import (
-    as_plain,
-    attribute_values,
-    choose_protocols,
-    compare,
-    find_entry,
-    score_names,
-    sequence_differences,
-)
-from lib.evaluation.reports.comparison import Comparison
+from lib.evaluation.reports.comparison import Comparison, choose_protocols, compare
 from lib.evaluation.reports.figures import write_figures
 from lib.evaluation.reports.layout import attribute_tables, difference_tables, score_tables, sequence_tables
-from lib.evaluation.reports.remarks import is_complete, remarks
+from lib.evaluation.reports.plain import plain_comparison
+from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Cell, render
 from tests.evaluation.toy_sets import ToyResults, noisy, scored, sequences
 
@@ -79,7 +71,7 @@ def test_what_a_server_scores_is_refused_with_the_way_there(benchmark):
 
 
 def test_an_unknown_protocol_is_named_with_the_nearest():
-    with pytest.raises(ValueError, match="unknown protocol 'got10'; did you mean 'got10k'"):
+    with pytest.raises(ValueError, match="unknown protocol 'got10'; did you mean got10k"):
         choose_protocols("lasot", ("got10",), VIDEOS)
 
 
@@ -116,14 +108,14 @@ def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
     def report() -> str:
         found = comparison()
         if form == "json":
-            return json.dumps(as_plain(found))
-        tables = (*score_tables([found]), *attribute_tables(found), *sequence_tables(found, "a", "b"),
+            return json.dumps(plain_comparison(found))
+        tables = (*score_tables([found]), *attribute_tables(found), *sequence_tables(found, ("a", "b")),
                   *difference_tables([found], Bootstrap(5, 0)))  # fmt: skip
         return min((render(table, form) for table in tables), key=lambda text: text.count("5 of 100 sequences"))
 
     assert "PART, 5 of 100 sequences: not the whole set" in report()
     assert report().count("5 of 100 sequences") > 1, "in the warning alone, and not beside the numbers"
-    monkeypatch.setitem(find_dataset("otb").expected, "otb100", 5)
+    monkeypatch.setitem(BENCHMARKS, "otb", BENCHMARKS["otb"]._replace(expected=5))
     assert "of 100 sequences" not in report() and "part of" not in report().lower()
 
 
@@ -146,7 +138,7 @@ def test_a_part_by_attribute_is_a_set_of_its_own_and_several_runs_are_averaged()
     found = comparison(("a", [results("x", seed=1), results("y", seed=2)]))
     part = (VIDEOS[0], VIDEOS[3])
     values = [scored(part, noisy(0.2, seed)).values("pytracking")["AUC"] for seed in (1, 2)]
-    mean, deviation = attribute_values(found.entries[0], "pytracking", found.attributes["FM"])["AUC"]
+    mean, deviation = found.entries[0].part_values("pytracking", found.attributes["FM"])["AUC"]
     assert mean == pytest.approx(np.mean(values)) and deviation == pytest.approx(np.std(values, ddof=1))
 
 
@@ -207,14 +199,14 @@ def test_no_set_score_where_a_sequence_is_missing_and_below_stands_which_and_why
         "otb, a: NO SET SCORE by protocol pytracking: 1 of 5 sequences could not be scored: video1: "
         "/raw/<sequence>.txt: no such file"
     ) in table.below
-    assert not is_complete(found)
-    assert is_complete(comparison())
+    assert not found.is_complete()
+    assert comparison().is_complete()
 
 
 def test_a_missing_sequence_is_incomplete_also_for_the_protocol_that_scores_it():
     found = comparison(("a", [replace(results("a"), boxes=lacking("video1"))]), protocols=("trackingnet",))
     assert found.entries[0].values("trackingnet")
-    assert not is_complete(found)
+    assert not found.is_complete()
     [line] = [line for line in remarks(found, ["trackingnet"]) if "own rule" in line]
     assert line == (
         "otb, a: protocol trackingnet, by its own rule: no result, taken as boxes of zeros, in 1 sequence(s): video1"
@@ -269,16 +261,16 @@ def test_an_attribute_has_a_score_where_only_other_sequences_failed():
 
 def test_sequences_are_sorted_by_the_difference_of_two_trackers():
     found = comparison(("a", [results("a", 0.1)]), ("b", [replace(results("b"), boxes=lacking("video2", 0.3))]))
-    rows = sequence_differences(found, "pytracking", "AUC", "a", "b")
-    differences = [row.value for row in rows]
-    assert differences[-1] is None and rows[-1].sequence == "video2" and rows[-1].first is not None
+    [table] = sequence_tables(found, ("a", "b"))
+    assert [column.name for column in table.columns] == ["a", "b", "difference"]
+    rows = [(row.label, *(cell.value for cell in row.cells)) for row in table.rows]
+    differences = [difference for *_, difference in rows]
+    assert differences[-1] is None and rows[-1][0] == "video2" and rows[-1][1] is not None
     assert differences[:-1] == sorted(differences[:-1], reverse=True)
-    assert [row.value for row in rows[:-1]] == [row.first - row.second for row in rows[:-1]]
-    assert {row.sequence for row in rows} == {video.name for video in VIDEOS}
-    [table] = sequence_tables(found, "a", "b")
-    assert [row.label for row in table.rows] == [row.sequence for row in rows]
+    assert differences[:-1] == [first - second for _, first, second, _ in rows[:-1]]
+    assert {label for label, *_ in rows} == {video.name for video in VIDEOS}
     with pytest.raises(ValueError, match="otb: no tracker 'c' in this comparison; it has a, b"):
-        sequence_tables(found, "a", "c")
+        sequence_tables(found, ("a", "c"))
 
 
 def test_differences_have_paired_intervals():
@@ -306,8 +298,8 @@ def test_intervals_stand_beside_the_scores():
 def test_nothing_that_could_be_scored_is_a_table_of_dashes():
     found = comparison(("a", [replace(results("a"), boxes=lambda each: each.boxes[:-1])]), protocols=("pysot",))
     [table] = score_tables([found])
-    assert table.rows[0].cells == (Cell(None),) and score_names(found, "pysot") == []
-    assert attribute_tables(found) == [] == sequence_tables(found, "a", "a")
+    assert table.rows[0].cells == (Cell(None),) and found.score_names("pysot") == []
+    assert attribute_tables(found) == [] == sequence_tables(found, ("a", "a"))
     assert difference_tables([found], Bootstrap(5, 0))[0].rows == ()
 
 
@@ -323,7 +315,7 @@ def test_plain_types_hold_everything():
         ),
         Bootstrap(20, 0),
     )
-    content = json.loads(json.dumps(as_plain(found), allow_nan=False))
+    content = json.loads(json.dumps(plain_comparison(found), allow_nan=False))
     first, second = content["trackers"]
     score = first["scores"]["pytracking"]["AUC"]
     assert score["mean"] == found.entries[0].values("pytracking")["AUC"].mean and score["deviation"] > 0
@@ -333,7 +325,7 @@ def test_plain_types_hold_everything():
     assert np.mean(curve["shares"]) == pytest.approx(score["mean"])
     assert first["curves"]["got10k"].keys() == {"success"}
     assert first["attributes"]["FM"]["pytracking"]["AUC"]["mean"] > 0
-    assert first["runs"][0]["sequences"]["video2"]["got10k"]["AO"] > 0
+    assert first["runs"][0]["sequences"]["video2"]["scores"]["got10k"]["AO"] > 0
     assert second["scores"] == {"pytracking": {}, "got10k": {}} and second["curves"]["pytracking"] == {}
     assert second["runs"][0]["errors"]["pytracking"] == {"video1": "/raw/video1.txt: no such file"}
     assert second["runs"][0]["missing"] == {"video1": "/raw/video1.txt: no such file"}
@@ -347,7 +339,7 @@ def test_what_is_no_number_is_null():
         return np.where(np.arange(len(annotation.boxes))[:, None] == 5, np.nan, annotation.boxes)
 
     found = comparison(("a", [replace(results("a"), boxes=broken)]), protocols=("got10k",))
-    content = json.loads(json.dumps(as_plain(found), allow_nan=False))
+    content = json.loads(json.dumps(plain_comparison(found), allow_nan=False))
     assert content["trackers"][0]["scores"]["got10k"]["AO"]["mean"] is None
     assert content["trackers"][0]["scores"]["got10k"]["SR0.5"]["mean"] > 0.5
 
@@ -380,4 +372,15 @@ def test_no_plots_of_nothing(tmp_path: Path):
 
 
 def test_an_entry_is_found_by_its_label():
-    assert find_entry(comparison(), "b").label == "b"
+    assert comparison().entry("b").label == "b" and comparison().entry("c") is None
+
+
+def test_the_widest_gap_between_three_trackers_comes_first_and_one_tracker_keeps_the_order():
+    found = comparison(*((name, [results(name, level)]) for name, level in (("a", 0.1), ("b", 0.2), ("c", 0.3))))
+    [table] = sequence_tables(found, ("a", "b", "c"))
+    assert [column.name for column in table.columns] == ["a", "b", "c", "widest gap"]
+    gaps = [row.cells[3].value for row in table.rows]
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps == [max(v) - min(v) for v in ([cell.value for cell in row.cells[:3]] for row in table.rows)]
+    [table] = sequence_tables(found, ("a",))
+    assert [row.label for row in table.rows] == [video.name for video in VIDEOS]

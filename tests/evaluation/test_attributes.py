@@ -8,14 +8,21 @@ from importlib.resources import files
 import pytest
 
 from lib.data.datasets.annotations import package_list
-from lib.evaluation.metrics.attributes import FILES, known_attributes, read_attributes
+from lib.data.datasets.registry import find_dataset
+from lib.evaluation.benchmarks import BENCHMARKS
+from lib.evaluation.metrics.attributes import known_attributes, read_attributes
 from lib.evaluation.results.sequence_names import known_names
 
+FILES = {
+    name: listed
+    for name, benchmark in BENCHMARKS.items()
+    if (listed := find_dataset(benchmark.dataset).attributes.get(benchmark.split))
+}
 COUNTS = {"lasot": 14, "uav": 12, "otb": 11, "avist": 5 + 18 - 1}
 
 
 def table(name: str) -> dict:
-    return json.loads((files("lib.evaluation.metrics") / "attributes" / name).read_text())
+    return json.loads((files("lib.data.datasets") / "attributes" / name).read_text())
 
 
 @pytest.mark.parametrize(("benchmark", "name"), [(key, name) for key, names in FILES.items() for name in names])

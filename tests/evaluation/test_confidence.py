@@ -11,9 +11,9 @@ import pytest
 from lib.data.types import Sequence
 from lib.evaluation.metrics.attributes import known_attributes
 from lib.evaluation.metrics.confidence import auroc, best_threshold, frames_of, measure, reliability, with_confidence
-from lib.evaluation.reports.analysis import as_plain, compare
-from lib.evaluation.reports.comparison import Comparison
+from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import confidence_tables
+from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.raw_results import open_result_set
 
@@ -125,7 +125,9 @@ def test_the_confidence_of_results_on_disk(compared: Comparison) -> None:
     assert sure.for_absent.value == pytest.approx(0.55) and sure.for_lost.value == pytest.approx(0.65)
     assert silent == "2 of 2 sequences without a file of scores"
     assert damaged.frames == 29 and damaged.left_out.startswith("1 that cannot be read (Car2: ")
-    assert json.loads(json.dumps(as_plain(compared), allow_nan=False))["confidence"]["sure"]["lost_below"] == 0.55
+    assert (
+        json.loads(json.dumps(plain_comparison(compared), allow_nan=False))["confidence"]["sure"]["lost_below"] == 0.55
+    )
 
 
 def test_the_tables_say_the_threshold_plainly(compared: Comparison) -> None:

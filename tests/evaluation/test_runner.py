@@ -21,7 +21,7 @@ from lib.data.types import Sequence
 from lib.evaluation.results.folder import ResultsError, ResultsFolder, open_results, read_rows
 from lib.evaluation.running import runner as module
 from lib.evaluation.running.baselines import StaticEngine
-from lib.evaluation.running.claims import ClaimError, Claims
+from lib.evaluation.running.claims import Claims
 from lib.evaluation.running.runner import Trial, run_trials
 from lib.evaluation.running.summary import RunSummary
 from tests.evaluation.test_claims import forge
@@ -245,13 +245,13 @@ def test_an_error_of_the_folder_is_no_failure_of_a_sequence(
 ) -> None:
     class Disturbed(ToyEngine):
         def run(self, take, show) -> Iterator:
-            monkeypatch.setattr(Claims, "_create", refuse)
+            monkeypatch.setattr(Claims, "take", refuse)
             return super().run(take, show)
 
-    def refuse(self: Claims, *_words: object) -> bool:
-        raise ClaimError("no room")
+    def refuse(self: Claims, *_words: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
 
-    with pytest.raises(ClaimError, match="no room"):
+    with pytest.raises(OSError, match="no room"):
         run(sequences, Disturbed(tmp_path, slots=2), folder)
     assert folder.failure("s3") is None
 
@@ -355,16 +355,16 @@ def test_a_sequence_on_which_a_process_died_is_tracked_alone_and_on_which_two_di
 ) -> None:
     """What died before the run began does not count for it."""
     old, death = time.time() - 60, ["process 3 on node2", time.time() + 60]
-    forge(folder.path, "s3", silent=60)
-    forge(folder.path, "s2", silent=-60)
-    forge(folder.path, "s1", silent=60, deaths=[["process 2 on node2", old]] * 3)
-    forge(folder.path, "s0", silent=-60, deaths=[death])
+    forge(folder.path, "s3", before=60)
+    forge(folder.path, "s2", before=-60)
+    forge(folder.path, "s1", before=60, deaths=[["process 2 on node2", old]] * 3)
+    forge(folder.path, "s0", before=-60, deaths=[death])
     quick = replace(sequences[0], name="quick")
     summary = run([*sequences, quick], ToyEngine(tmp_path, slots=5), folder)
     assert statuses(summary) == ["failed", "tracked", "tracked", "tracked", "tracked"]
     assert begun(tmp_path) == [["most=5", "s3", "s1", "quick", "s2"]]
     reason = summary.failed[0].reason
-    assert reason.startswith("2 processes died while they tracked it: process 3 on node2; process ")
+    assert reason.startswith("2 processes died while they tracked it: process 3 on node2; process of s0")
     assert summary.failed[0].traceback == ""
     assert f"s0: {reason}\n" in (folder.path / "failures.log").read_text()
     assert leftovers(folder) == []
@@ -490,8 +490,7 @@ def test_a_signal_ends_all_processes_and_keeps_what_is_finished(
 def test_a_command_that_is_killed_leaves_nothing_that_the_next_one_would_wait_for(
     tmp_path: Path, folder: ResultsFolder, make_sequence: MakeSequence, start: Start, count: int
 ) -> None:
-    """Its processes end by themselves and free what they had; where it tracked itself, the next one sees that it is
-    gone."""
+    """Its processes end by themselves and free what they had; where it tracked itself, the kernel has freed it."""
     quick = make_sequence("quick", frames=5)
     endless = [make_sequence(f"endless{i}", first=(10, 12, 5, 7)) for i in range(2)]
     command = start([quick, *endless], ToyEngine(tmp_path), folder, processes=count)

@@ -4,40 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from lib.data.datasets.otb import list_otb
-from lib.data.datasets.uav import _uav20l
+from lib.data.datasets.registry import find_dataset
 from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.results.sequence_names import SPELLINGS, known_names, sequence_name, shares_name
-
-LENGTHS = {
-    "lasot": 280, "lasot_extension_subset": 150, "got10k_val": 180, "got10k_test": 180, "trackingnet": 511, "otb": 100,
-    "uav": 123, "uav20l": 20, "nfs": 100, "avist": 120, "tnl2k": 700, "tc128": 129, "tc128ce": 78, "vot18": 60,
-    "vot20": 60, "vot22": 62,
-}  # fmt: skip
+from lib.evaluation.results.sequence_names import known_names, sequence_name, shares_name
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_each_name_means_itself_and_so_does_each_spelling(benchmark: str) -> None:
     names = known_names(benchmark)
-    assert len(set(names or ())) == LENGTHS.get(benchmark, 0)
     if names is None:
         assert sequence_name("any.name-1", benchmark) == "any.name-1"
         return
-    spelling = SPELLINGS.get(benchmark)
+    assert len(set(names)) == len(names)
+    spelling = find_dataset(BENCHMARKS[benchmark].dataset).spelling
     for name in names:
         assert sequence_name(name, benchmark) == name
-        if spelling:
-            bare = name.removeprefix(spelling.prefix)
-            for separator in "_-." if spelling.separators else "_":
-                for prefix in ("", spelling.prefix):
-                    assert sequence_name(prefix + bare.replace("_", separator), benchmark) == name
+        bare = name.removeprefix(spelling.prefix)
+        for separator in "_-." if spelling.separators else "_":
+            for prefix in ("", spelling.prefix):
+                assert sequence_name(prefix + bare.replace("_", separator), benchmark) == name
     assert sequence_name("no such sequence", benchmark) is None
     assert sequence_name(f"{names[0]}_time", benchmark) is None
-
-
-def test_names_are_those_that_the_readers_give() -> None:
-    assert [entry.name for entry in list_otb(None, "otb100")] == list(known_names("otb"))
-    assert [listed.name for listed in _uav20l()] == list(known_names("uav20l"))
 
 
 @pytest.mark.parametrize("benchmark", ["trackingnet", "lasot", "tnl2k"])

@@ -156,7 +156,7 @@ def test_the_tracker_takes_the_values_of_its_benchmark(toy):
         tracker = build_tracker(toy, dataset=dataset)
         assert {block.attn.division.threshold for block in tracker.network.model.backbone.blocks} == {threshold}
         assert tracker.network.settings.tracker.window == window
-    with pytest.raises(ConfigError, match=r"unknown benchmark 'lasott'; did you mean lasot\?"):
+    with pytest.raises(ValueError, match=r"unknown benchmark 'lasott'; did you mean lasot\?"):
         build_tracker(toy, dataset="lasott")
 
 

@@ -15,11 +15,11 @@ MAPS = [(family, name) for family, record in FAMILIES.items() for name in record
 @torch.inference_mode()
 def test_a_token_map_has_a_name_for_each_stage_and_a_value_for_each_token(family, name):
     experiment = tiny(family)
-    extras = fresh(experiment)(*inputs(experiment, 3)).extras
-    chosen, stages, meaning = FAMILIES[family].token_maps[name](experiment.model, extras)
+    model = fresh(experiment)
+    values, stages, meaning = FAMILIES[family].token_maps[name](model, model(*inputs(experiment, 3)).extras)
     tokens = (experiment.search.size // experiment.model.stride) ** 2
-    assert chosen.shape == (3, len(stages), tokens)
-    assert chosen.dtype == torch.bool
+    assert values.shape == (3, len(stages), tokens)
+    assert values.dtype in (torch.bool, torch.float32)
     assert stages
     assert meaning
 
@@ -27,15 +27,17 @@ def test_a_token_map_has_a_name_for_each_stage_and_a_value_for_each_token(family
 @torch.inference_mode()
 def test_the_maps_are_the_networks_decisions():
     experiment = tiny("grm")
-    extras = fresh(experiment)(*inputs(experiment, 2)).extras
-    division = FAMILIES["grm"].token_maps["division"](experiment.model, extras)
-    assert torch.equal(division.chosen.float(), extras["interacts"])
+    model = fresh(experiment)
+    extras = model(*inputs(experiment, 2)).extras
+    division = FAMILIES["grm"].token_maps["division"](model, extras)
+    assert torch.equal(division.values.float(), extras["interacts"])
     assert division.stages == tuple(f"block {number}" for number in range(2, experiment.model.backbone.depth + 1))
 
     experiment = tiny("ostrack")
-    extras = fresh(experiment)(*inputs(experiment, 2)).extras
-    elimination = FAMILIES["ostrack"].token_maps["elimination"](experiment.model, extras)
-    assert torch.equal(elimination.chosen[:, -1], ~extras["removed"].any(dim=1))
+    model = fresh(experiment)
+    extras = model(*inputs(experiment, 2)).extras
+    elimination = FAMILIES["ostrack"].token_maps["elimination"](model, extras)
+    assert torch.equal(elimination.values[:, -1], ~extras["removed"].any(dim=1))
     assert elimination.stages == tuple(f"block {index + 1}" for index in experiment.model.elimination.blocks)
 
 
@@ -45,5 +47,6 @@ def test_a_network_that_decides_nothing_has_no_stages():
         family, override = changes.split()
         experiment = tiny(family, None, override)
         with torch.inference_mode():
-            extras = fresh(experiment)(*inputs(experiment, 1)).extras
-        assert FAMILIES[family].token_maps[name](experiment.model, extras).stages == ()
+            model = fresh(experiment)
+            extras = model(*inputs(experiment, 1)).extras
+        assert FAMILIES[family].token_maps[name](model, extras).stages == ()

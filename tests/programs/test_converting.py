@@ -16,7 +16,7 @@ from lib.config.yaml12 import to_yaml
 from lib.experiment.build import build_model, build_tracker, experiment_of_checkpoint, load_experiment, trained_model
 from lib.experiment.config import to_tree
 from lib.models.weights.released import load_released
-from lib.programs.converting import convert_checkpoint, list_names
+from lib.programs.converting import convert_checkpoint
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.files import file_sha256
 
@@ -27,7 +27,7 @@ def test_what_is_written_is_plain_and_needs_no_other_file(tmp_path, family):
     (tmp_path / "twin.yaml").write_text(to_yaml(to_tree(experiment)))
     weights = published_weights(build_model(experiment))
     file = write_released(tmp_path / "released.pth.tar", family, weights, zipped=family != "transt")
-    text = convert_checkpoint(file, str(tmp_path / "twin.yaml"), tmp_path / "new" / "plain.pth")
+    text = convert_checkpoint(file, str(tmp_path / "twin.yaml"), tmp_path / "new" / "plain.pth").text()
     assert text.startswith(f"{file}: {len(build_model(experiment).state_dict())} tensors taken")
     assert f"\n{file}: sha256 {file_sha256(file)}\n" in text
     assert text.endswith(f"\n{tmp_path / 'new' / 'plain.pth'}: written, for {experiment.name}")
@@ -116,14 +116,14 @@ def test_the_table_of_names_is_used_and_reported(tmp_path, toy, released):
     content = {f"t.{name}": value for name, value in published_weights(build_model(load_experiment(toy))).items()}
     torch.save(content | {"more": torch.ones(1)}, tmp_path / "odd.pth")
     (tmp_path / "names.yaml").write_text("t.: ''\nmore:\nnever: there\n")
-    text = convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "a.pth", table=tmp_path / "names.yaml")
+    text = convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "a.pth", rename=tmp_path / "names.yaml").text()
     assert "1 lines of the table for nothing (never)" in text
     (tmp_path / "names.yaml").write_text("t.: ''\n")
     with pytest.raises(CheckpointError, match="1 unexpected: more"):
-        convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "b.pth", table=tmp_path / "names.yaml")
+        convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "b.pth", rename=tmp_path / "names.yaml")
     (tmp_path / "names.yaml").write_text("t.: 3\n")
     with pytest.raises(ConfigError, match="names.yaml: t.: got 3"):
-        convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "b.pth", table=tmp_path / "names.yaml")
+        convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "b.pth", rename=tmp_path / "names.yaml")
 
 
 def test_our_own_checkpoint_keeps_its_configuration(tmp_path, toy, released):
@@ -137,7 +137,7 @@ def test_our_own_checkpoint_keeps_its_configuration(tmp_path, toy, released):
 
 def test_names_and_shapes_are_listed(tmp_path, toy):
     torch.save({"net": {"a.weight": torch.zeros(2, 3), "count": torch.tensor(1), "text": "x"}}, tmp_path / "odd.pth")
-    lines = list_names(tmp_path / "odd.pth", toy).splitlines()
+    lines = convert_checkpoint(tmp_path / "odd.pth", toy, None).text().splitlines()
     assert lines[:4] == [
         f"{tmp_path / 'odd.pth'}:",
         "  a.weight  2x3  float32",
@@ -146,4 +146,4 @@ def test_names_and_shapes_are_listed(tmp_path, toy):
     ]
     assert lines[4] == "toy:"
     assert "  backbone.patch_embed.proj.weight  32x3x16x16  float32" in lines[5:]
-    assert len(list_names(tmp_path / "odd.pth", None).splitlines()) == 4
+    assert len(convert_checkpoint(tmp_path / "odd.pth", None, None).text().splitlines()) == 4

@@ -13,7 +13,7 @@ from lib.data.datasets.registry import read_dataset
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Curves
 from lib.evaluation.metrics.scoring import SequenceScores, SetScores
-from lib.evaluation.reports.report import BenchmarkScore
+from lib.evaluation.reports.comparison import Run
 from lib.experiment.build import build_model, load_experiment
 from lib.experiment.config import to_tree
 from lib.programs import quickstart
@@ -53,27 +53,27 @@ def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path:
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
     sequences = read_dataset("got10k", "official_val", toy_got10k)
     crop, maps = quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)
-    assert list(maps) == ["division"]
-    assert maps["division"].chosen.shape == (len(sequences), 3, 64)
-    assert maps["division"].chosen.double().mean(dim=(0, 2)).tolist() == [1, 0, 1]
+    assert list(maps) == ["scores", "division"]
+    assert maps["division"].values.shape == (len(sequences), 3, 64)
+    assert maps["division"].values.double().mean(dim=(0, 2)).tolist() == [1, 0, 1]
     assert crop.shape == (128, 128, 3)
     assert crop.dtype == np.uint8
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "attention"),
     [
-        ("transt_tiny",),
-        ("ostrack_tiny", "model.elimination=null"),
-        ("grm_tiny", "model.division.relation=one_stream"),
+        (("transt_tiny",), {"attention"}),
+        (("ostrack_tiny", "model.elimination=null"), ()),
+        (("grm_tiny", "model.division.relation=one_stream"), ()),
     ],
 )
-def test_a_network_that_decides_nothing_has_nothing_to_draw(tmp_path: Path, toy_got10k: Path, words):
+def test_a_network_that_decides_nothing_has_no_map_of_decisions(tmp_path: Path, toy_got10k: Path, words, attention):
     experiment = load_experiment(words[0], words[1:])
     model = build_model(experiment)
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
     sequences = read_dataset("got10k", "official_val", toy_got10k)
-    assert quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)[1] == {}
+    assert quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)[1].keys() == {"scores", *attention}
 
 
 def test_the_sequence_to_look_at_is_the_median():
@@ -82,8 +82,6 @@ def test_the_sequence_to_look_at_is_the_median():
         return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlaps=overlaps)})
 
     entries = (scored("best", 0.9), scored("hidden", None), scored("worst", 0.1), scored("middle", 0.5))
-    names = tuple(entry.name for entry in entries)
-    scores = SetScores("x", "got10k_val", entries, {"got10k": None})
-    score = BenchmarkScore("got10k_val", "got10k", "", Path("x"), {}, names, {}, scores)
-    sequences = [Sequence(name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for name in names]
-    assert quickstart._median_sequence(sequences, score).name == "middle"
+    run = Run(SetScores("x", "got10k_val", entries, {"got10k": None}), "x", "a toy")
+    sequences = [Sequence(entry.name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for entry in entries]
+    assert quickstart._median_sequence(sequences, run).name == "middle"

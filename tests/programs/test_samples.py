@@ -64,7 +64,7 @@ def test_datasets_and_masks_of_cutouts_are_asked_for(tmp_path, paths):
 
 def test_an_unknown_dataset_of_cutouts_is_named(tmp_path, paths):
     sources = [{"name": "coco", "split": "train2017", "cutouts": {**CUTOUTS, "over": "got11k"}}]
-    with pytest.raises(ConfigError, match=r"data\.train\.0\.cutouts.over: got .*did you mean 'got10k'"):
+    with pytest.raises(ConfigError, match=r"data\.train\.0\.cutouts.over: got .*did you mean got10k"):
         experiment(tmp_path, train=sources)
 
 

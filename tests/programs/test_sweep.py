@@ -51,7 +51,7 @@ def test_values_of_a_range_and_of_a_list(text, values):
     (f"{KEY}=0:1:1e-9", "more than 1000 values"),
     (f"{KEY}=0:1e60:1e-60", "more than 1000 values"),
     ("model.division.treshold=0,1", f"may not be swept; did you mean {KEY}?"),
-    ("search.factor=4,5", f"may not be swept; may: {', '.join(per_dataset_keys())}"),
+    ("search.factor=4,5", f"may not be swept; known: {', '.join(per_dataset_keys())}"),
 ])  # fmt: skip
 def test_what_is_no_sweep(text, message):
     with pytest.raises(ValueError, match="^--sweep ") as caught:
@@ -132,7 +132,7 @@ def test_every_value_has_a_folder_a_line_and_scores(paths, words):
     best = max(kept["tested"], key=lambda case: case["scores"]["got10k"]["AO"])
     assert lines[4].startswith(f"highest AO: {100 * best['scores']['got10k']['AO']:.2f} with {KEY}={best['value']} (")
     # A validation set is there to be swept on.
-    assert "WARNING" not in report
+    assert "test set" not in report
     assert kept["warning"] == ""
 
 
@@ -213,7 +213,7 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
     assert list(manifests(paths)) == [0.3]
 
     report, *_ = evaluate_checkpoints(paths, **words, sweep=sweep, on_test_set=True)
-    assert report.count(f": WARNING: {WARNING}\n") == 2, "one of each folder"
+    assert report.count(f": {WARNING}\n") == 3, "one of each folder, and that of the sweep"
     assert f"\nWARNING: {WARNING}\nkept in " in report
     assert {value: sweep_warning(manifest) for value, manifest in manifests(paths).items()} == {
         0.3: WARNING, 0.6: WARNING,
@@ -222,12 +222,12 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
     assert json.loads(file.read_text())["warning"] == WARNING
 
     # Whoever tests the best value by itself afterwards has seen all of them.
-    report, [score], _ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
-    assert f": WARNING: {WARNING}" in report
-    assert score.as_dict()["manifest"]["sweeps"] == [sweep.text]
+    report, comparison, _ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
+    assert f": {WARNING}" in report
+    assert comparison.runs[0].manifest["sweeps"] == [sweep.text]
     # A value outside the sweep has not been chosen by it.
     report, *_ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.5"])
-    assert "WARNING" not in report
+    assert WARNING not in report
 
 
 def test_results_without_the_entry_warn_of_nothing():

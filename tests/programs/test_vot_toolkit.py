@@ -18,7 +18,7 @@ from lib.experiment.build import build_model, build_tracker, load_experiment
 from lib.experiment.config import to_tree
 from lib.inference.follow import TargetSpec, follow
 from lib.inference.tracker import Tracker
-from lib.programs.vot_toolkit import TrackerChoice, box_of_region, trackers_ini
+from lib.programs.vot_toolkit import box_of_region, run_vot
 from lib.runtime.checkpoint import save_checkpoint
 
 PROGRAM = Path("tracking/vot.py")
@@ -85,9 +85,9 @@ def test_regions_that_are_no_place_are_refused(trax):
 
 def test_the_section_says_how_this_python_starts_the_program(trax, checkpoint, config, monkeypatch):
     monkeypatch.chdir(checkpoint.parent)
-    choice = TrackerChoice(Path("last.pth"), str(config), "vot22", "cpu", ("test.tracker.clip_margin=5",))
+    words = (str(config), Path("last.pth"), "vot22", "cpu", ["test.tracker.clip_margin=5"])
     parser = configparser.ConfigParser()
-    parser.read_string(trackers_ini(choice, PROGRAM))
+    parser.read_string(run_vot(PROGRAM, *words, print_ini=True).text())
     assert parser.sections() == ["toy"]
     assert dict(parser["toy"]) | {"command": ""} == {"label": "toy", "protocol": "trax", "command": ""}
     assert shlex.split(parser["toy"]["command"]) == [
@@ -98,30 +98,30 @@ def test_the_section_says_how_this_python_starts_the_program(trax, checkpoint, c
 
 def test_the_section_has_a_name_that_the_toolkit_takes(trax, tmp_path):
     config = write_experiment(tmp_path / "toy.yaml", name="grm.v2-b_1")
-    choice = TrackerChoice(write_checkpoint(tmp_path / "last.pth", config), device="cpu")
-    assert trackers_ini(choice, PROGRAM).startswith("[grm_v2-b_1]\nlabel = grm.v2-b_1\n")
-    assert trackers_ini(choice, PROGRAM, "mine").startswith("[mine]\nlabel = grm.v2-b_1\n")
+    words = {"checkpoint": write_checkpoint(tmp_path / "last.pth", config), "device": "cpu", "print_ini": True}
+    assert run_vot(PROGRAM, **words).text().startswith("[grm_v2-b_1]\nlabel = grm.v2-b_1\n")
+    assert run_vot(PROGRAM, **words, identifier="mine").text().startswith("[mine]\nlabel = grm.v2-b_1\n")
     with pytest.raises(
         ValueError, match=r"^--identifier: got 'a b'; the toolkit allows letters, digits, _ and - alone$"
     ):
-        trackers_ini(choice, PROGRAM, "a b")
+        run_vot(PROGRAM, **words, identifier="a b")
     with pytest.raises(ValueError, match=r"a\\nb.* that trackers.ini cannot hold"):
-        trackers_ini(choice, Path("a\nb"))
+        run_vot(Path("a\nb"), **words)
 
 
 def test_what_would_stop_the_process_is_told_before_the_toolkit_starts_it(trax, tmp_path, checkpoint):
     other = write_experiment(
         tmp_path / "other.yaml", search={"size": 64, "factor": 3.0}, model={"head": {"channels": 8}}
     )
-    for choice, message in (
-        (TrackerChoice(tmp_path / "absent.pth"), "absent.pth"),
-        (TrackerChoice(checkpoint, str(other)), "last.pth"),
-        (TrackerChoice(checkpoint, dataset="vot23"), "did you mean vot22"),
-        (TrackerChoice(checkpoint, device="cuda:99"), "device 'cuda:99' would be GPU number 99"),
-        (TrackerChoice(checkpoint, overrides=("test.tracker.windw=none",)), "test.tracker.windw"),
+    for words, message in (
+        ({"checkpoint": tmp_path / "absent.pth"}, "absent.pth"),
+        ({"checkpoint": checkpoint, "config": str(other)}, "last.pth"),
+        ({"checkpoint": checkpoint, "dataset": "vot23"}, "did you mean vot22"),
+        ({"checkpoint": checkpoint, "device": "cuda:99"}, "device 'cuda:99' would be GPU number 99"),
+        ({"checkpoint": checkpoint, "overrides": ["test.tracker.windw=none"]}, "test.tracker.windw"),
     ):
         with pytest.raises(ValueError, match=message):
-            trackers_ini(choice, PROGRAM)
+            run_vot(PROGRAM, **words, print_ini=True)
 
 
 def test_a_missing_trax_is_told_with_the_command_that_installs_it(checkpoint, monkeypatch):
@@ -129,21 +129,27 @@ def test_a_missing_trax_is_told_with_the_command_that_installs_it(checkpoint, mo
     with pytest.raises(
         ValueError, match=r"^vot-trax is not installed here; .*python\S* -m pip install vot-trax==4\.0\.2$"
     ):
-        trackers_ini(TrackerChoice(checkpoint), PROGRAM)
+        run_vot(PROGRAM, checkpoint=checkpoint, print_ini=True)
 
 
-def test_the_tracker_has_the_weights_and_the_values_of_its_benchmark(checkpoint, config, toy_got10k, cache):
+def test_the_tracker_has_the_weights_and_the_values_of_its_benchmark(
+    trax, checkpoint, config, toy_got10k, cache, monkeypatch
+):
+    trackers: list[Tracker] = []
+    monkeypatch.setattr("lib.programs.vot_toolkit.serve", lambda tracker, name: trackers.append(tracker))
     sequence = read_benchmark("got10k_val", toy_got10k, cache)[0]
 
     def boxes(tracker: Tracker) -> list[list[float]]:
         steps = follow(map(read_image, sequence.frames), [TargetSpec("a", sequence.boxes[0])], tracker.network)
         return [step.results["a"].box.tolist() for step in steps]
 
-    choice = TrackerChoice(checkpoint, dataset="vot22", device="cpu")
-    plain = TrackerChoice(checkpoint, str(config), device="cpu")
+    overrides = ["model.division.threshold=0.99", "seed=8"]
+    run_vot(PROGRAM, checkpoint=checkpoint, dataset="vot22", device="cpu")
+    run_vot(PROGRAM, str(config), checkpoint, device="cpu")
+    run_vot(PROGRAM, str(config), checkpoint, device="cpu", overrides=overrides)
+    chosen, plain, other = map(boxes, trackers)
     strict = load_experiment(config, ["model.division.threshold=0.99"])
-    assert boxes(choice.build()) == boxes(build_tracker(strict, checkpoint))
-    assert boxes(plain.build()) == boxes(build_tracker(load_experiment(config), checkpoint))
-    assert boxes(plain.build()) != boxes(choice.build())
-    other = TrackerChoice(checkpoint, str(config), device="cpu", overrides=("model.division.threshold=0.99", "seed=8"))
-    assert boxes(other.build()) == boxes(choice.build())  # the checkpoint's weights, not the seed's
+    assert chosen == boxes(build_tracker(strict, checkpoint))
+    assert plain == boxes(build_tracker(load_experiment(config), checkpoint))
+    assert plain != chosen
+    assert other == chosen  # the checkpoint's weights, not the seed's

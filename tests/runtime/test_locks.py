@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -54,6 +55,13 @@ def test_a_killed_process_locks_nothing(tmp_path, holder):
     assert [path.name for path in tmp_path.iterdir()] == [".run.lock"]
     with only_writer(tmp_path / "run"):
         assert f"process {os.getpid()} on" in (tmp_path / ".run.lock").read_text()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_can_wait_for_the_other(tmp_path, holder):
+    threading.Timer(0.2, holder.stdin.close).start()
+    with only_writer(tmp_path / "run", wait=True):
+        assert holder.wait() == 0
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.runtime.program import print_error, program
+from lib.runtime.program import Outcome, RequestError, print_error, program
 from lib.runtime.stop import Terminated
 
 PROGRAMS = sorted((Path(__file__).parents[2] / "tracking").glob("*.py"))
@@ -23,7 +23,9 @@ PROGRAMS = sorted((Path(__file__).parents[2] / "tracking").glob("*.py"))
     ("error", "code", "line"),
     [
         (ValueError("seed: is -1\nlr: is 0"), 1, "error: seed: is -1\nerror: lr: is 0\n"),
+        (RequestError("--a goes with --b"), 2, "error: --a goes with --b\n"),
         (KeyboardInterrupt(), 130, "stopped; all is kept\n"),
+        (KeyboardInterrupt("stopped after 3 frames"), 130, "stopped after 3 frames\n"),
         (Terminated(), 143, "stopped; all is kept\n"),
         (FileNotFoundError(2, "No such file or directory", "/x"), 1, "error: /x: No such file or directory\n"),
         (OSError("without a number"), 1, "error: without a number\n"),
@@ -36,7 +38,14 @@ def test_each_way_to_end_has_a_code_and_a_line(capsys, error, code, line):
 
     assert main() == code
     assert capsys.readouterr() == ("", line)
+
+
+def test_a_result_is_printed_and_decides_the_code(capsys):
+    assert program()(lambda: Outcome("all tracked"))() == 0
+    assert program()(lambda: Outcome("one failed", good=False))() == 1
+    assert program()(lambda: Outcome())() == 0
     assert program()(lambda: 5)() == 5
+    assert capsys.readouterr() == ("all tracked\none failed\n", "")
 
 
 @pytest.mark.parametrize(

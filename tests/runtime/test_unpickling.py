@@ -25,7 +25,7 @@ from torch import nn
 
 from lib.runtime import unpickling
 from lib.runtime.checkpoint import CheckpointError
-from lib.runtime.unpickling import Foreign, StoredTensor, is_plain_tree, load_plain, load_tensors, read_inert
+from lib.runtime.unpickling import Foreign, StoredTensor, load_plain, load_tensors, read_inert
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
 
@@ -93,8 +93,7 @@ def test_tensors_of_every_type_and_layout_come_back(tmp_path, zipped):
 def test_plain_types_come_back(tmp_path, zipped, protocol):
     content = {
         "none": None, "flags": (True, False), "numbers": [1, -1, 255, 70000, 2**40, -(2**80), 0.1], "": {},
-        "text": "Größe", "bytes": b"\x00\xff", "set": {1, 2}, "frozen": frozenset("ab"), "complex": 1 + 2j,
-        3: {"nested": [[], ()]}, (1, "a"): torch.Size([2, 3]),
+        "text": "Größe", 3: {"nested": [[], ()]}, (1, "a"): 2,
         "ordered": collections.OrderedDict(a=1, b=2),
     }  # fmt: skip
     shared = [1]
@@ -215,38 +214,25 @@ def test_unknown_classes_become_stand_ins(tmp_path, zipped, protocol, elsewhere)
         "class": Stranger,
         "args": Namespace(lr=3),
         "stats": [np.float64(0.5), np.arange(3), np.array(["a", None], dtype=object)],
+        "sets": [{1, 2}, frozenset("ab"), set()],
+        "others": [torch.Size([2, 3]), 1 + 2j],
     }
     torch.save(content, tmp_path / "x.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
     elsewhere()
     with pytest.raises((ImportError, AttributeError)):
         naively(tmp_path / "x.pth")
     read = read_inert(tmp_path / "x.pth")
+    assert read.keys() == content.keys()
     assert torch.equal(load_tensors(read["net"], "x")["weight"], torch.arange(4.0))
     assert repr(read["settings"]) == "<others.settings.Stranger>"
     assert read["settings"].state["lr"] == 0.1
     assert type(read["settings"].state["inner"]) is Foreign
-    assert (read["mapping"].entries, read["mapping"].state) == ({"a": 1}, {"extra": 5})
-    assert read["list"].items == [1, 2]
+    assert read["mapping"].state == {"extra": 5}
     assert read["slots"].state == (None, {"value": 7})
-    assert (read["reduced"].arguments, read["reduced"].state) == ((1, 2), {"state": 3})
-    assert (read["class"].name, read["class"].arguments) == ("others.settings.Stranger", None)
+    assert read["reduced"].state == {"state": 3}
     assert (read["args"].name, read["args"].state) == ("argparse.Namespace", {"lr": 3})
-    assert all(type(value) is Foreign and value.name.startswith("numpy.") for value in read["stats"])
-
-
-def test_a_plain_tree_is_told_from_one_that_would_not_end(tmp_path):
-    tree = {"seed": 1, "model": {"sizes": [1, 2.5, None], "name": "grm", "on": True}}
-    assert is_plain_tree(tree)
-    circle: list = []
-    circle.append(circle)
-    laughs: list = [0]
-    for _ in range(49):
-        laughs = [laughs, laughs]
-    deep: list = []
-    for _ in range(60):
-        deep = [deep]
-    for part in (Foreign("x"), torch.zeros(1), (1, 2), {1: 2}, b"x", circle, laughs, deep):
-        assert not is_plain_tree(tree | {"part": part})
+    strange = [read["list"], read["keywords"], read["class"], *read["stats"], *read["sets"], *read["others"]]
+    assert all(type(value) is Foreign for value in strange)
 
 
 def test_what_is_no_tensor_is_named_where_weights_are_wanted(tmp_path):
@@ -311,8 +297,6 @@ def hostile(mark: str) -> dict[str, bytes]:
         "GLOBAL, REDUCE": b"cos\nmkdir\n" + path + b"\x85R.",
         "STACK_GLOBAL": b"\x80\x04" + b"\x8c\x02os\x8c\x05mkdir\x93" + path + b"\x85R.",
         "a name with dots": b"\x80\x04\x8c\x07pathlib\x8c\x0aPath.mkdir\x93cpathlib\nPath\n" + path + b"\x85R\x85R.",
-        "INST": b"(" + path + b"ios\nmkdir\n.",
-        "OBJ": b"(cos\nmkdir\n" + path + b"o.",
         "a class of ours that acts when it is made": b"cmaker\nMaker\n" + path + b"\x85\x81.",
         "the same with keywords": b"\x80\x04cmaker\nMaker\n" + path + b"\x85}\x92.",
         "__setstate__": b"cmaker\nOnState\n)\x81" + path + b"b.",
@@ -376,6 +360,8 @@ def test_no_instruction_reaches_what_it_names(tmp_path, zipped, attack, maker):
 
 REFUSED = {
     "an extension's number": b"\x82\x01.",
+    "INST": b"(" + text("/executed") + b"ios\nmkdir\n.",
+    "OBJ": b"(cos\nmkdir\n" + text("/executed") + b"o.",
     "a persistent id in text": b"P1\n.",
     "a persistent id that is no storage": text("file") + text("/etc/passwd") + b"\x86Q.",
     "a storage of no known type": b"(" + text("storage") + b"cos\nsystem\n" + text("0") + text("cpu") + b"K\x01tQ.",
@@ -387,11 +373,9 @@ REFUSED = {
     "text called": text("os.system") + text("true") + b"\x85R.",
     "a number as a class": b"K\x01)\x81.",
     "a number with attributes": b"K\x01}b.",
-    "a function with attributes": b"ctorch._utils\n_rebuild_tensor_v2\n}b.",
     "a name that is no text": b"\x80\x04K\x01K\x02\x93.",
     "a list that is filled as a dictionary": b"]K\x01K\x02s.",
     "a tensor without storage": b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00)))Nt)R.",
-    "bytes of a number": b"c_codecs\nencode\nK\x01" + text("latin1") + b"\x86R.",
     "a key that is a list": b"}]K\x01s.",
     "a buffer from outside": b"\x97.",
     "nothing on the stack": b".",
@@ -460,27 +444,28 @@ def test_bombs_are_refused_or_harmless(tmp_path, zipped, monkeypatch):
     deep = 20_000  # the stack of calls ends far before
     assert isinstance(read_inert(write(tmp_path / "a.pth", b"]" * deep + b"a" * (deep - 1) + b".", zipped)), list)
     assert isinstance(read_inert(write(tmp_path / "b.pth", b")" + b"\x85" * deep + b".", zipped)), tuple)
-    assert "no plain values" in refused(write(tmp_path / "c.pth", b"})" + b"\x85" * deep + b"Ns.", zipped))
+    assert "nested or huge" in refused(write(tmp_path / "c.pth", b"})" + b"\x85" * deep + b"Ns.", zipped))
     # A list of two references to a list of two references ...: printing or comparing it would never end.
     laughs = b"]q\x00" + b"".join(b"]q%c(h%ch%ce" % (n, n - 1, n - 1) for n in range(1, 90))
     assert isinstance(read_inert(write(tmp_path / "d.pth", laughs + b"0" * 89 + b".", zipped)), list)
-    encoded = laughs + b"0" * 90 + b"c_codecs\nencode\nhY" + text("latin1") + b"\x86R."
-    assert "bytes that are no text" in refused(write(tmp_path / "e.pth", encoded, zipped))
     assert read_inert(write(tmp_path / "f.pth", b"Nr\xff\xff\xff\xff.", zipped)) is None  # a far place of the memo
     # Hashing a key as deep as this would end the process.
     for deep_key in (
         b"})" + b"\x85" * 300_000 + b"Ns.",
         b"}()" + b"\x85" * 300_000 + b"Nu.",
-        b"()" + b"\x85" * 300_000 + b"\x91.",
     ):
-        assert "no plain values" in refused(write(tmp_path / "i.pth", deep_key, zipped))
+        assert "nested or huge" in refused(write(tmp_path / "i.pth", deep_key, zipped))
     foreign = b"}cx\ny\nq\x000" + b"h\x00" * 50_000 + b")" + b"R\x85" * 50_000 + b"0."
     assert read_inert(write(tmp_path / "j.pth", foreign, zipped)) == {}
-    # A list of a hundred thousand numbers, copied by each of a thousand calls.
-    calls = b"](" + b"N" * 10**5 + b"eq\x00ctorch\nSize\nq\x01" + b"h\x01h\x00\x85R0" * 1000 + b"0."
-    assert "with too much" in refused(write(tmp_path / "k.pth", calls, zipped))
+    # Arguments of a hundred thousand numbers, copied by each of as many calls, would take minutes; pairs would too.
+    calls = b"(" + b"N" * 10**5 + b"tq\x00cx\ny\nq\x01" + b"h\x01h\x00R0" * 10**5 + b"0."
+    assert isinstance(read_inert(write(tmp_path / "k.pth", calls, zipped)), tuple)
+    pairs = (
+        b"(" + b"K\x01N\x86" * 10**5 + b"tq\x00ccollections\nOrderedDict\nq\x01" + b"h\x01h\x00\x85R0" * 10**5 + b"0."
+    )
+    assert "100000 entries" in refused(write(tmp_path / "e.pth", pairs, zipped))
     keys = b"}(" + b"".join(b"\x8a\x10" + (n * (2**61 - 1)).to_bytes(16, "little") + b"N" for n in range(1, 9)) + b"u."
-    assert "huge numbers" in refused(write(tmp_path / "l.pth", keys, zipped)), "all have the same hash"
+    assert "nested or huge" in refused(write(tmp_path / "l.pth", keys, zipped)), "all have the same hash"
     assert "too long" in refused(write(tmp_path / "m.pth", b"c" + b"x" * 600 + b"\ny\n.", zipped))
     monkeypatch.setattr(unpickling, "LONGEST_PICKLE", 1000)
     assert "longer than" in refused(write(tmp_path / "g.pth", b"N0" * 510 + b"N.", zipped))
@@ -630,11 +615,14 @@ def test_a_checkpoint_of_ours_holds_nothing_but_tensors_and_plain_types(tmp_path
     laughs: list = [0]
     for _ in range(40):
         laughs = [laughs, laughs]
+    circle: list = []
+    circle.append(circle)
     for part, reason in (
         (Namespace(), "holds a pickled argparse.Namespace, not only tensors and plain types"),
         ([Asks(os.getcwd)], "holds a pickled posix.getcwd, not"),
-        (deep, "nested too deeply"),
-        (laughs, "more than"),
+        (deep, "more than 100000 parts, or nested deeper than 50 levels"),
+        (laughs, "more than 100000 parts"),
+        (circle, "more than 100000 parts"),
         ({(1, 2): 3}, "holds a pickled dict, not"),
     ):
         read = read_inert(save(tmp_path / "x.pth", {"w": torch.zeros(1), "part": part}))

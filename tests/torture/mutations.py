@@ -25,8 +25,8 @@ from torture.table import Table
 from toy_experiment import write_experiment
 
 from lib.data.stores.index import open_dataset
-from lib.data.stores.packed_store import check_batch, close_store, inspect_store
-from lib.data.stores.packing import pack_dataset
+from lib.data.stores.packed import close_store
+from lib.data.stores.packing import check_batch, inspect_store, pack_dataset
 from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment
 from lib.experiment.config import to_tree
@@ -168,8 +168,8 @@ def _data(folder: Path) -> Iterator[Target]:
         return digest([[one.name, one.boxes, one.visible, one.cover, list(map(str, one.frames))] for one in index])
 
     def read_packed() -> str:
-        _, _, records = inspect_store(packed.resolve())
-        for number in range(records):
+        manifest, _ = inspect_store(packed.resolve())
+        for number in range(manifest.records):
             for problem in check_batch(packed.resolve(), number, None)[0]:
                 raise ValueError(problem)
         frames = (frame.read_bytes() for one in open_dataset("got10k", "full", packed, cache) for frame in one.frames)
@@ -178,19 +178,18 @@ def _data(folder: Path) -> Iterator[Target]:
     yield Target("LMDB verified and read", packed / "data.mdb", lmdb_regions(packed / "data.mdb"), read_packed)
 
     read_sequences(data)
-    [file] = (cache / "indices").glob("*.index")
-    yield Target("annotation index", file, column_regions(file), partial(read_sequences, data))
+    [file] = (cache / "indices").glob("*.npz")
+    yield Target("annotation index", file, zip_regions(file), partial(read_sequences, data))
 
     store = make_store(folder, settings())
     index = open_index(folder)
 
     def read_crops() -> str:
         crops = open_store(folder, settings())
-        found = [crops.find(one.name, frame, "search") for one in index for frame in range(len(one))]
-        whole = [(0, 0, crop.record.columns, crop.record.rows) for crop in found]
-        return digest([crops.decode(crop.record, region) for crop, region in zip(found, whole, strict=True)])
+        found = [crops.find(one.name, frame) for one in index for frame in range(len(one))]
+        return digest([crops.decode(record, (0, 0, record.columns, record.rows)) for record in found])
 
-    yield Target("crop store index", store / "crops.index", column_regions(store / "crops.index"), read_crops)
+    yield Target("crop store index", store / "crops.index", zip_regions(store / "crops.index"), read_crops)
     size = (store / "000.crops").stat().st_size
     yield Target("crop store records", store / "000.crops", {"records": [range(size)]}, read_crops)
 
@@ -229,7 +228,7 @@ def _are_rows(columns: int, count: int, content: bytes) -> bool:
 
 
 def zip_regions(file: Path) -> Regions:
-    """The bytes of a torch file."""
+    """The bytes of a file of torch or numpy."""
     content = file.read_bytes()
     regions: Regions = {"local headers": [], "pickle": [], "numbers": [], "other entries": []}
     with zipfile.ZipFile(file) as archive:
@@ -237,12 +236,13 @@ def zip_regions(file: Path) -> Regions:
     for entry in entries:
         name, extra = struct.unpack_from("<HH", content, entry.header_offset + 26)
         begin = entry.header_offset + 30 + name + extra
-        kind = "numbers" if "/data/" in entry.filename else "other entries"
+        kind = "numbers" if "/data/" in entry.filename or entry.filename.endswith(".npy") else "other entries"
         kind = "pickle" if entry.filename.endswith("data.pkl") else kind
         regions["local headers"].append(range(entry.header_offset, begin))
         regions[kind].append(range(begin, begin + entry.file_size))
     # The end record of zip64, which torch always writes, or else the plain one.
     end = max(content.rfind(b"PK\6\6"), start) if content.rfind(b"PK\6\6") > start else content.rfind(b"PK\5\6")
+    regions = {kind: places for kind, places in regions.items() if places}
     return regions | {"directory": [range(start, end)], "end record": [range(end, len(content))]}
 
 
@@ -264,10 +264,3 @@ def lmdb_regions(file: Path) -> Regions:
             regions["tree pages"] += [range(start, start + lower), range(start + upper, start + PAGE)]
         start += PAGE * pages
     return regions
-
-
-def column_regions(file: Path) -> Regions:
-    """The bytes of a file of columns (lib.data.stores.columns)."""
-    size = file.stat().st_size
-    header = 20 + struct.unpack_from("<I", file.read_bytes(), 12)[0]
-    return {"start": [range(20)], "header": [range(20, header)], "arrays": [range(header, size)]}

@@ -231,8 +231,8 @@ def test_the_program_run_for_real(run, raw):
 
 @pytest.mark.parametrize(("words", "message"), [
     ("--dataset trackingnet --tracker a", "trackingnet: ground truth beyond the first frame is not public; "),
-    ("--dataset lasott --tracker a", "unknown benchmark 'lasott'; did you mean 'lasot'?"),
-    ("--dataset lasot --tracker a --protocol lasott", "unknown protocol 'lasott'; did you mean 'lasot'?"),
+    ("--dataset lasott --tracker a", "unknown benchmark 'lasott'; did you mean lasot?"),
+    ("--dataset lasot --tracker a --protocol lasott", "unknown protocol 'lasott'; did you mean lasot?"),
     ("--dataset lasot --tracker a --plots", "--plots: name the folder for the pictures with --out FOLDER"),
     ("--dataset lasot --tracker a --video", "--video: name the folder for the videos with --out FOLDER"),
     ("--dataset lasot uav --tracker a --attributes x.json", "--attributes x.json: say of which dataset it is: "),

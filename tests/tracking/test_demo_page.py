@@ -113,8 +113,8 @@ def test_from_a_file_to_downloads(page: Browser, square: Path, tmp_path: Path):
     assert 13 <= page.run("return shown") <= 20
 
     page.click(element(page, "#maps"))
-    until(page, "document.querySelectorAll('#pictures img').length === 2")
-    assert page.texts("#pictures figcaption")[1] == f"target 2: division, frame {page.run('return shown')}"
+    until(page, "document.querySelectorAll('#pictures img').length === 4")
+    assert page.texts("#pictures figcaption")[3] == f"target 2: division, frame {page.run('return shown')}"
     assert page.run("return document.title") == "Track a video" and page.find("img[src=x]") == []
 
     page.download_to(tmp_path)

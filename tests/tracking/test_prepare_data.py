@@ -16,8 +16,8 @@ import pytest
 from miniatures import write_got10k
 
 from lib.data import checking
-from lib.data.datasets.entry import Dataset
 from lib.data.datasets.got10k import list_got10k
+from lib.data.datasets.record import Dataset
 from lib.data.datasets.registry import DATASETS, read_dataset
 
 
@@ -61,7 +61,7 @@ def test_wrong_arguments_are_exit_code_2(call, words):
 @pytest.fixture
 def small(tmp_path, monkeypatch) -> Path:
     """A GOT-10k of two sequences with nothing wrong."""
-    monkeypatch.setitem(DATASETS, "got10k", Dataset(list_got10k, ("full", "official_val"), {"full": 2}))
+    monkeypatch.setitem(DATASETS, "got10k", Dataset("got10k", list_got10k, ("full", "official_val"), {"full": 2}))
     return write_got10k(tmp_path / "got10k", "train", [4, 3])
 
 
@@ -175,7 +175,7 @@ def test_crops_of_what_an_experiment_trains_on(call, toy, toy_got10k, tmp_path):
 
 
 @pytest.mark.parametrize(("words", "message"), [
-    ("check got10", "unknown dataset 'got10'; did you mean 'got10k'?"),
+    ("check got10", "unknown dataset 'got10'; did you mean got10k?"),
     ("check got10k --root nowhere", "nowhere: no such folder; name the folder of got10k"),
     ("check got10k --split vall", "got10k has no split 'vall'"),
     ("check coco", "data.coco: not set"),

@@ -20,7 +20,7 @@ from toy_experiment import write_experiment
 
 from lib.config.yaml12 import read_yaml
 from lib.data import loader
-from lib.data.datasets.entry import Dataset
+from lib.data.datasets.record import Dataset
 from lib.experiment.config import load_config, to_tree
 from lib.runtime.checkpoint import read_checkpoint
 
@@ -318,7 +318,7 @@ def test_ctrl_c_before_the_first_step_is_no_traceback(call, toy, monkeypatch, tm
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lib.data.datasets.registry.DATASETS", {"got10k": Dataset(interrupted, ("full",))})
+    monkeypatch.setattr("lib.data.datasets.registry.DATASETS", {"got10k": Dataset("got10k", interrupted, ("full",))})
     monkeypatch.setenv("TRACKING_CACHE", str(tmp_path / "cache"))  # no index is there yet: the reader will be asked
     ended = call("train.py", "--config", toy.file)
     assert ended.code == 130

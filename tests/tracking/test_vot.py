@@ -247,9 +247,7 @@ def test_started_by_hand_it_says_who_starts_it(call, weights, monkeypatch):
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
     ended = call("vot.py", "--checkpoint", weights)
     assert ended.code == 2
-    assert (
-        "the VOT toolkit starts this program and talks to it; for what to tell the toolkit add --print-ini" in ended.err
-    )
+    assert "the VOT toolkit starts this program and talks to it; add --print-ini for its trackers.ini" in ended.err
 
 
 def test_the_section_is_all_that_is_printed(trax, call, weights):

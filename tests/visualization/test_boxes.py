@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lib.visualization.boxes import COLOURS, GRAY, draw_boxes, draw_targets
+from lib.visualization.boxes import COLORS, GRAY, draw_boxes, draw_targets
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 
@@ -16,8 +16,8 @@ def extent(image: np.ndarray, colour: tuple[int, int, int]) -> list[int]:
 def test_each_box_is_drawn_on_its_pixels_in_its_own_colour():
     boxes = {"ground truth": np.array([20.2, 40.0, 30, 25]), "tracker": np.array([70.0, 50, 60, 40.4])}
     drawn = draw_boxes(IMAGE, boxes)
-    assert extent(drawn, COLOURS[0]) == [20, 40, 30, 25]
-    assert extent(drawn, COLOURS[1]) == [70, 50, 60, 40]
+    assert extent(drawn, COLORS[0]) == [20, 40, 30, 25]
+    assert extent(drawn, COLORS[1]) == [70, 50, 60, 40]
     assert (IMAGE == 0).all()
 
 
@@ -33,10 +33,10 @@ def test_targets_have_their_names_at_their_boxes_and_lost_ones_are_gray():
     boxes = {"car": np.array([100.0, 200, 60, 50]), "dog": np.array([400.0, -4, 80, 300])}
     drawn = draw_targets(image, boxes, ["dog"])
     assert not image.any()
-    green, gray = ((drawn == color).all(axis=2) for color in (COLOURS[0], GRAY))
+    green, gray = ((drawn == color).all(axis=2) for color in (COLORS[0], GRAY))
     rows, columns = np.nonzero(green)
     assert abs(columns.min() - 100) <= 2 and abs(columns.max() - 159) <= 2 and abs(rows.max() - 249) <= 2
     assert rows.min() < 190 and green[185:198, 101].all()  # the name's ground, above the box
     assert gray[:20, 405].any() and not green[:, 300:].any()  # inside: there is no room above
     large = draw_targets(np.zeros((1080, 1920, 3), np.uint8), {"car": boxes["car"]})
-    assert (large[225, 80:130] == COLOURS[0]).all(axis=1).sum() > (drawn[225, 80:130] == COLOURS[0]).all(axis=1).sum()
+    assert (large[225, 80:130] == COLORS[0]).all(axis=1).sum() > (drawn[225, 80:130] == COLORS[0]).all(axis=1).sum()

@@ -8,7 +8,7 @@ import pytest
 
 from lib.data.decoding.images import ImageError
 from lib.data.decoding.video import VideoReader
-from lib.visualization.boxes import COLOURS
+from lib.visualization.boxes import COLORS
 from lib.visualization.video import LEAST_WIDTH, overlay, write_overlay, write_video
 
 
@@ -29,7 +29,7 @@ def read_video(path: Path) -> np.ndarray:
 def test_small_frames_are_enlarged_with_their_boxes():
     drawn = overlay(np.zeros((90, 160, 3), np.uint8), {"target": np.array([20.0, 40, 30, 20])})
     assert drawn.shape == (270, 480, 3)
-    rows, columns = np.nonzero((drawn == COLOURS[0]).all(axis=2) & (np.arange(270)[:, None] > 40))
+    rows, columns = np.nonzero((drawn == COLORS[0]).all(axis=2) & (np.arange(270)[:, None] > 40))
     assert [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] == [60, 120, 150, 180]
     large = np.zeros((60, LEAST_WIDTH, 3), np.uint8)
     assert overlay(large, {}).shape == large.shape

@@ -91,6 +91,11 @@ def package_list(name: str) -> str:
     return (files("lib.data.datasets") / LISTS / name).read_text(encoding="utf-8")
 
 
+def package_names(name: str) -> list[str]:
+    """The words of a list that comes with this package: names of sequences, which have no blanks."""
+    return package_list(name).split()
+
+
 def stem(name: str) -> str:
     """A file's name without its last suffix."""
     return PurePosixPath(name).stem
@@ -130,3 +135,8 @@ def package_table(name: str) -> list[Listed]:
         )
         for entry in json.loads(package_list(name))
     ]
+
+
+def table_names(name: str) -> list[str]:
+    """The names of the sequences of a table that comes with this package."""
+    return [listed.name for listed in package_table(name)]

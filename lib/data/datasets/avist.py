@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, numbered_frames, package_list, read_flags, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.annotations import has_area, numbered_frames, package_names, read_flags, read_numbers
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
-
-SPLITS = ("test",)
 
 
 def list_avist(source: Source, split: str) -> Iterator[Entry]:
@@ -20,8 +18,7 @@ def list_avist(source: Source, split: str) -> Iterator[Entry]:
     ``full_occlusion/<name>_full_occlusion.txt`` or ``out_of_view/<name>_out_of_view.txt`` says so. Raises
     ``ValueError`` naming the file.
     """
-    check_split("avist", split, SPLITS)
-    for name in package_list("avist.txt").split():
+    for name in package_names("avist.txt"):
         yield Entry(name, partial(_read_sequence, source, name))
 
 
@@ -31,3 +28,15 @@ def _read_sequence(source: Source, name: str) -> Sequence:
     absent |= read_flags(source, f"out_of_view/{name}_out_of_view.txt", len(boxes))
     frames = numbered_frames(source, f"sequences/{name}", "img_%05d.jpg", 1, len(boxes))
     return Sequence(name, "avist", frames, boxes, has_area(boxes) & ~absent, absent=absent)
+
+
+DATASET = Dataset(
+    "avist",
+    list_avist,
+    splits=("test",),
+    expected={"test": 120},
+    names={"test": partial(package_names, "avist.txt")},
+    # Five groups, and the scenarios that they are made of; camouflage is one of each, of the same sequences.
+    attributes={"test": ("avist.json", "avist_scenarios.json")},
+    benchmarks={"avist": Benchmark("test", "grm")},
+)

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from lib.data.datasets.annotations import has_area, list_frames, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
-SPLITS = ("test",)
 BOXES = "groundtruth_rect.txt"
 
 
@@ -19,7 +18,6 @@ def list_dtb70(source: Source, split: str) -> Iterator[Entry]:
 
     Raises ``ValueError`` naming the file.
     """
-    check_split("dtb70", split, SPLITS)
     names = [
         name
         for name in source.names()
@@ -35,3 +33,6 @@ def _read_sequence(source: Source, name: str) -> Sequence:
     frames = list_frames(source, f"{name}/img")
     boxes = read_numbers(source, f"{name}/{BOXES}", len(frames), 4)
     return Sequence(name, "dtb70", frames, boxes, has_area(boxes))
+
+
+DATASET = Dataset("dtb70", list_dtb70, splits=("test",), expected={"test": 70}, benchmarks={"dtb70": Benchmark("test")})

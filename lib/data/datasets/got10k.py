@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import UNPACK, has_area, list_frames, package_list, read_names, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.annotations import UNPACK, has_area, list_frames, package_names, read_names, read_numbers
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
@@ -16,7 +16,6 @@ FOLDERS = {"official_val": "val", "test": "test"}
 # 0-based rows of train/list.txt, as OSTrack and pytracking publish them. Beware: GRM has a file called
 # got10k_train_split.txt too, but with all 9335 rows, which is "full" here.
 ROWS = ("vot_train", "vot_val", "train", "val")
-SPLITS = ("full", *ROWS, *FOLDERS)
 COVERS = range(9)  # eighths of the target that can be seen
 
 
@@ -28,7 +27,6 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
     first frame is annotated. A frame is visible if absence.label is 0, cover.label is not and the box has a size.
     Raises ``ValueError`` naming the sequence or file.
     """
-    check_split("got10k", split, SPLITS)
     folder = FOLDERS.get(split, "train")
     if source.exists("list.txt") and not source.exists(f"{folder}/list.txt"):
         raise ValueError(f"{source.location('list.txt')}: a list lies in train/, val/ or test/; name the folder above")
@@ -43,7 +41,7 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
 
 def _rows(names: list[str], split: str, source: Source) -> list[str]:
     """The names in the rows that a split consists of."""
-    rows = [int(row) for row in package_list(f"got10k_{split}_split.txt").split()]
+    rows = [int(row) for row in package_names(f"got10k_{split}_split.txt")]
     if max(rows) >= len(names):
         raise ValueError(
             f"{source.location('train/list.txt')}: names {len(names)} sequences, but split {split!r} needs "
@@ -73,3 +71,22 @@ def _read_meta(source: Source, key: str) -> dict[str, str]:
         return {}
     pairs = (line.partition(":") for line in source.text(key).splitlines())
     return {name.strip(): value.strip() for name, colon, value in pairs if colon}
+
+
+def _official(part: str) -> list[str]:
+    return [f"GOT-10k_{part}_{number:06d}" for number in range(1, 181)]
+
+
+DATASET = Dataset(
+    "got10k",
+    list_got10k,
+    splits=("full", *ROWS, *FOLDERS),
+    expected={
+        "full": 9335, "vot_train": 7086, "vot_val": 1249, "train": 7934, "val": 1401, "official_val": 180, "test": 180,
+    },
+    names={"official_val": partial(_official, "Val"), "test": partial(_official, "Test")},
+    benchmarks={
+        "got10k_val": Benchmark("official_val", "got10k", test_set=False),
+        "got10k_test": Benchmark("test", "got10k", server="the GOT-10k server (got-10k.aitestunion.com)"),
+    },
+)  # fmt: skip

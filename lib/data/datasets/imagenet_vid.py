@@ -12,14 +12,12 @@ from xml.etree import ElementTree
 import numpy as np
 
 from lib.data.datasets.annotations import find_folder, has_area, numbered_frames, stem
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.texts import parse_number
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)
-
-SPLITS = ("train",)
 
 _ANNOTATIONS = "Annotations/VID/train"
 _IMAGES = "Data/VID/train"
@@ -45,7 +43,6 @@ def list_imagenet_vid(source: Source, split: str) -> Iterator[Entry]:
 
     A video is parsed once, when its tracks are listed. Raises ``ValueError`` naming the file.
     """
-    check_split("imagenet_vid", split, SPLITS)
     annotations = find_folder(source, (_ANNOTATIONS, f"ILSVRC2015/{_ANNOTATIONS}", f"ILSVRC/{_ANNOTATIONS}"))
     images = annotations.removesuffix(_ANNOTATIONS) + _IMAGES
     logger.info("imagenet_vid: the annotations lie in %s", source.location(annotations))
@@ -130,3 +127,6 @@ def _text(element: ElementTree.Element, path: str) -> str:
 
 def _refuse(message: str) -> NoReturn:
     raise ValueError(message)
+
+
+DATASET = Dataset("imagenet_vid", list_imagenet_vid, splits=("train",), partial_folders=True)

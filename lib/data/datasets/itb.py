@@ -7,11 +7,9 @@ from collections.abc import Iterator
 from functools import partial
 
 from lib.data.datasets.annotations import has_area, list_frames, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
-
-SPLITS = ("test",)
 
 
 def list_itb(source: Source, split: str) -> Iterator[Entry]:
@@ -21,7 +19,6 @@ def list_itb(source: Source, split: str) -> Iterator[Entry]:
     named after its video, and after its scene too if another scene has a video of that name. Raises ``ValueError``
     naming the file.
     """
-    check_split("itb", split, SPLITS)
     scenes = [scene for scene in source.names() if "." not in scene and source.is_folder(scene)]
     videos = [
         (scene, video)
@@ -41,3 +38,6 @@ def _read_sequence(source: Source, key: str, name: str) -> Sequence:
     frames = list_frames(source, key)
     boxes = read_numbers(source, f"{key}/groundtruth.txt", len(frames), 4)
     return Sequence(name, "itb", frames, boxes, has_area(boxes))
+
+
+DATASET = Dataset("itb", list_itb, splits=("test",), expected={"test": 180}, benchmarks={"itb": Benchmark("test")})

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NoReturn
 
-from lib.data.datasets.annotations import has_area, numbered_frames, package_list, read_flags, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.annotations import has_area, numbered_frames, package_names, read_flags, read_numbers
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)
 
-LISTS = {"train": "lasot_train.txt", "test": "lasot_test.txt", "extension": "lasot_ext.txt"}
-SPLITS = (*LISTS, "full")
-EXTENSION_SPLITS = ("test",)
+NAMES = {
+    "train": partial(package_names, "lasot_train.txt"),
+    "test": partial(package_names, "lasot_test.txt"),
+    "extension": partial(package_names, "lasot_ext.txt"),
+}
 
 _NAME = re.compile(r"(.+)-(\d+)")
 
@@ -29,21 +31,19 @@ def list_lasot(source: Source, split: str) -> Iterator[Entry]:
     A target is absent where full_occlusion.txt or out_of_view.txt says so, and visible where it is not absent and its
     box has a size. Raises ``ValueError`` naming the sequence or file.
     """
-    check_split("lasot", split, SPLITS)
-    yield from _list(source, "lasot", LISTS.get(split))
+    return _list(source, "lasot", split)
 
 
 def list_lasot_extension_subset(source: Source, split: str) -> Iterator[Entry]:
     """The 150 sequences of LaSOT's extension as a dataset of its own, as OSTrack has it; its only split is ``test``."""
-    check_split("lasot_extension_subset", split, EXTENSION_SPLITS)
-    yield from _list(source, "lasot_extension_subset", LISTS["extension"])
+    return _list(source, "lasot_extension_subset", "extension")
 
 
-def _list(source: Source, dataset: str, list_name: str | None) -> Iterator[Entry]:
-    names = package_list(list_name).split() if list_name else None
+def _list(source: Source, dataset: str, split: str) -> Iterator[Entry]:
+    names = NAMES[split]() if split in NAMES else None
     folder, found = _find(source, names)
     if not found:
-        wanted = f"the sequences that {list_name} names" if list_name else "a sequence"
+        wanted = f"the sequences of split {split!r}" if names else "a sequence"
         raise ValueError(
             f"{source.location()}: holds none of {wanted}, neither as <class>/<class>-<n>/ nor as <class>-<n>/; "
             f"set the path of {dataset} to the folder of LaSOT, or unpack it again"
@@ -55,7 +55,7 @@ def _list(source: Source, dataset: str, list_name: str | None) -> Iterator[Entry
         if name in found:
             yield Entry(name, partial(_read_sequence, source, found[name], name, dataset))
         else:
-            yield Entry(name, partial(_refuse_missing, source, folder, name, list_name))
+            yield Entry(name, partial(_refuse_missing, source, folder, name, split))
 
 
 def _find(source: Source, names: list[str] | None) -> tuple[str, dict[str, str]]:
@@ -97,10 +97,10 @@ def _read_sequence(source: Source, key: str, name: str, dataset: str) -> Sequenc
     return Sequence(name, dataset, frames, boxes, has_area(boxes) & ~absent, absent=absent, meta=meta)
 
 
-def _refuse_missing(source: Source, folder: str, name: str, list_name: str) -> NoReturn:
+def _refuse_missing(source: Source, folder: str, name: str, split: str) -> NoReturn:
     raise ValueError(
-        f"{source.location(folder.rstrip('/'))}: has no {_class_and_number(name)[0]}/{name}/ nor {name}/, which "
-        f"{list_name} names; unpack it, or read split 'full' of lasot, which takes what is there"
+        f"{source.location(folder.rstrip('/'))}: has no {_class_and_number(name)[0]}/{name}/ nor {name}/ of "
+        f"split {split!r}; unpack it, or read split 'full' of lasot, which takes what is there"
     )
 
 
@@ -108,3 +108,23 @@ def _class_and_number(name: str) -> tuple[str, int]:
     """What orders sequences; the class is the text before the last ``-``, which is the only one in LaSOT."""
     text, number = _NAME.fullmatch(name).groups()
     return text, int(number)
+
+
+DATASET = Dataset(
+    "lasot",
+    list_lasot,
+    splits=(*NAMES, "full"),
+    expected={"train": 1120, "test": 280, "extension": 150},
+    names=NAMES,
+    attributes={"test": ("lasot.json",)},
+    benchmarks={"lasot": Benchmark("test", "lasot")},
+    folders=("lasotext", "lasotextension"),
+)
+EXTENSION = Dataset(
+    "lasot_extension_subset",
+    list_lasot_extension_subset,
+    splits=("test",),
+    expected={"test": 150},
+    names={"test": NAMES["extension"]},
+    benchmarks={"lasot_extension_subset": Benchmark("test", "lasot")},
+)

@@ -16,13 +16,13 @@ from lib.data.datasets.annotations import (
     numbered_frames,
     package_table,
     read_numbers,
+    table_names,
 )
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.datasets.texts import is_cut, line_error, parse_number, text_lines
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
-SPLITS = ("nfs30",)
 # A row of the release: track, x1, y1, x2, y2, frame, lost, occluded, generated, "label".
 CORNERS = slice(1, 5)
 # Some files of the release have the rows of the video at 240 frames a second.
@@ -39,7 +39,6 @@ def list_nfs(source: Source, split: str) -> Iterator[Entry]:
     rows 8 times too many every 8th is taken, and one frame or row too many is left out, both logged. Raises
     ``ValueError`` naming the file.
     """
-    check_split("nfs", split, SPLITS)
     repacked = source.is_folder("sequences")
     logger.info("%s: NfS %s", source.location(), "repacked by pytracking" if repacked else "as released (<name>/30)")
     for listed in package_table("nfs30.json"):
@@ -93,3 +92,16 @@ def _read_released_boxes(source: Source, key: str) -> np.ndarray:
     if not corners:
         raise ValueError(f"{file}: is empty; {UNPACK}")
     return np.array(corners, dtype=np.float64)
+
+
+DATASET = Dataset(
+    "nfs",
+    list_nfs,
+    splits=("nfs30",),
+    expected={"nfs30": 100},
+    names={"nfs30": partial(table_names, "nfs30.json")},
+    benchmarks={"nfs": Benchmark("nfs30", "grm")},
+    spelling=Spelling("nfs_"),  # nfs_Gymnastics in pytracking's family, Gymnastics in the got10k toolkit and pysot
+    folders=("nfs30",),
+    partial_folders=True,
+)

@@ -8,12 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_table, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_table, read_numbers, table_names
+from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
-
-SPLITS = ("otb100",)
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +24,6 @@ def list_otb(source: Source, split: str) -> Iterator[Entry]:
     Commas, tabs and blanks part the numbers, a file at a time. Rows for the whole of a video that starts late are cut
     to its frames, which is logged. Raises ``ValueError`` naming the file.
     """
-    check_split("otb", split, SPLITS)
     for listed in package_table("otb100.json"):
         yield Entry(listed.name, partial(_read_sequence, source, listed))
 
@@ -53,3 +50,19 @@ def _boxes_of_frames(source: Source, listed: Listed) -> np.ndarray:
         f"{source.location(listed.boxes)}: {len(boxes)} rows, but {listed.name} needs {count} (frames {listed.first} "
         f"to {listed.last}); unpack the sequence again"
     )
+
+
+DATASET = Dataset(
+    "otb",
+    list_otb,
+    splits=("otb100",),
+    expected={"otb100": 100},
+    names={"otb100": partial(table_names, "otb100.json")},
+    attributes={"otb100": ("otb100.json",)},
+    benchmarks={"otb": Benchmark("otb100")},
+    # GRM alone has otb_; Jogging_1 is Jogging.1 in the got10k toolkit, which leaves one target of Human4, and Jogging-1
+    # in pysot.
+    spelling=Spelling("otb_", separators=True, aliases=(("Human4", "Human4_2"),)),
+    folders=("otb100", "otb2015", "otbtb100"),
+    partial_folders=True,
+)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.data.datasets.annotations import has_area, read_numbers, stem
-from lib.data.datasets.entry import Entry
 from lib.data.datasets.order import IMAGE_SUFFIXES, LostFrameError, is_image, natural_order, order_frames
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.decoding.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
 from lib.data.stores.source import Source
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
@@ -173,3 +173,13 @@ def _below(folder: str, name: str) -> str:
 
 def _boxes_beside(video: str) -> str:
     return f"{stem(video)}.txt"
+
+
+DATASET = Dataset(
+    "own",
+    list_own,
+    splits=(ALL,),
+    more_splits=True,
+    # Whether it is a test set is known to its owner alone.
+    benchmarks={"own": Benchmark(ALL, test_set=False)},
+)

@@ -8,12 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_table, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_table, read_numbers, table_names
+from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
-SPLITS = ("tc128", "ce")
 PREFIX = "tpl_"
 
 logger = logging.getLogger(__name__)
@@ -26,11 +25,10 @@ def list_tc128(source: Source, split: str) -> Iterator[Entry]:
     ``<folder>/<name>_frames.txt`` says which images a sequence has (``first,last``); where it is missing, the table.
     Folders bear the prefix ``tpl_`` or not, which is logged. Raises ``ValueError`` naming the file.
     """
-    check_split("tc128", split, SPLITS)
     prefixed = any(name.startswith(PREFIX) for name in source.names())
     logger.info("%s: TC128 %s", source.location(), f"with folders named {PREFIX}..." if prefixed else "as released")
     for listed in package_table("tc128.json"):
-        if split == "tc128" or "_ce" in listed.name:
+        if split == "tc128" or _is_color_extension(listed.name):
             yield Entry(listed.name, partial(_read_sequence, source, listed, prefixed))
 
 
@@ -56,3 +54,24 @@ def _frame_range(source: Source, key: str, listed: Listed) -> tuple[int, int]:
             "unpack the sequence again"
         )
     return int(numbers[0]), int(numbers[1])
+
+
+def _is_color_extension(name: str) -> bool:
+    return "_ce" in name
+
+
+def _names_ce() -> list[str]:
+    return [name for name in table_names("tc128.json") if _is_color_extension(name)]
+
+
+DATASET = Dataset(
+    "tc128",
+    list_tc128,
+    splits=("tc128", "ce"),
+    expected={"tc128": 129, "ce": 78},
+    names={"tc128": partial(table_names, "tc128.json"), "ce": _names_ce},
+    benchmarks={"tc128": Benchmark("tc128"), "tc128ce": Benchmark("ce")},
+    spelling=Spelling(PREFIX, separators=True, shared="otb"),
+    folders=("tcolor128",),
+    partial_folders=True,
+)

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, package_list, read_numbers
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.annotations import has_area, package_names, read_numbers
 from lib.data.datasets.order import LostFrameError, is_image, order_frames
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 
-SPLITS = ("test", "train")
+NAMES = {split: partial(package_names, f"tnl2k_{split}.txt") for split in ("test", "train")}
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,7 @@ def list_tnl2k(source: Source, split: str) -> Iterator[Entry]:
     ``monitor_manypeople`` is in both splits. The image ``test_015_Sord_video_Q01_done/imgs/00000492.png`` is damaged in
     the published archive; OSTrack put a copy of the one before in its place. Raises ``ValueError`` naming the file.
     """
-    check_split("tnl2k", split, SPLITS)
-    lists = {name: package_list(f"tnl2k_{name}.txt").split() for name in SPLITS}
+    lists = {name: names() for name, names in NAMES.items()}
     folder = next((f for f in (f"TNL2K_{split}_subset", split) if source.is_folder(f)), "")
     logger.info("%s: the %s sequences of TNL2K lie in %s", source.location(), split, source.location(folder))
     found = _find_sequences(source, folder, set(lists[split]))
@@ -83,3 +82,13 @@ def _language(source: Source, key: str) -> dict[str, str]:
     """The sentence that describes the target; none where the file is missing or empty."""
     lines = source.text(key).splitlines() if source.exists(key) else []
     return {"language": lines[0].strip()} if lines else {}
+
+
+DATASET = Dataset(
+    "tnl2k",
+    list_tnl2k,
+    splits=("test", "train"),
+    expected={"test": 700, "train": 1300},
+    names=NAMES,
+    benchmarks={"tnl2k": Benchmark("test", "lasot")},
+)

@@ -7,16 +7,15 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, list_frames, numbered_frames, package_list, read_numbers, stem
-from lib.data.datasets.entry import Entry
+from lib.data.datasets.annotations import has_area, list_frames, numbered_frames, package_names, read_numbers, stem
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)
 
 CHUNKS = range(12)
-TEST_LIST = "trackingnet_test.txt"
-SPLITS = ("train", "test")
+official_names = partial(package_names, "trackingnet_test.txt")  # of the test videos
 
 
 def list_trackingnet(source: Source, split: str) -> Iterator[Entry]:
@@ -61,7 +60,7 @@ def _read_video(source: Source, chunk: str, name: str, first_box_only: bool) -> 
 
 def _compare_with_list(source: Source, names: list[str]) -> None:
     """Warns where the test chunk is not the official one: the server counts a missing video as zero boxes."""
-    official, there = set(package_list(TEST_LIST).split()), set(names)
+    official, there = set(official_names()), set(names)
     place = source.location("TEST/anno")
     if lacking := sorted(official - there):
         logger.warning(
@@ -73,7 +72,7 @@ def _compare_with_list(source: Source, names: list[str]) -> None:
 
 def _chunks(split: str) -> list[int]:
     """The numbers of the training chunks that a split consists of, in ascending order."""
-    if split in SPLITS:
+    if split in ("train", "test"):
         return list(CHUNKS) if split == "train" else []
     ranges = re.findall(r"(\d+)(?:-(\d+))?", split)
     chunks = {chunk for first, last in ranges for chunk in range(int(first), int(last or first) + 1)}
@@ -105,3 +104,15 @@ def _split_of(chunks: list[int]) -> str:
         else:
             runs.append([chunk])
     return "train_" + ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+DATASET = Dataset(
+    "trackingnet",
+    list_trackingnet,
+    splits=("train", "test"),
+    more_splits=True,
+    # TrackingNet-devkit's table lists a video of TRAIN_0 twice, hence 2512 rows there for 2511 videos.
+    expected={"train": 30132, "train_0-3": 10044, "test": 511, **{f"train_{chunk}": 2511 for chunk in CHUNKS}},
+    names={"test": official_names},
+    benchmarks={"trackingnet": Benchmark("test", "trackingnet", server="the TrackingNet server (eval.ai)")},
+)

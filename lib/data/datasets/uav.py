@@ -1,4 +1,4 @@
-"""UAV123 and UAV20L: drone videos, of which several sequences may be parts."""
+"""UAV123 and UAV20L: drone videos, whose parts are sequences."""
 
 from __future__ import annotations
 
@@ -7,71 +7,85 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import (
-    Listed,
-    has_area,
-    numbered_frames,
-    package_list,
-    package_table,
-    read_numbers,
-)
-from lib.data.datasets.entry import Entry, check_split
+from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_list, package_table, read_numbers
+from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
 
-SPLITS = ("uav123", "uav20l")
-PUBLISHED = "data_seq/UAV123"
-# As released; without data_seq or without UAV123 below it; the videos beside anno; a copy for UAV20L alone.
-IMAGE_FOLDERS = {
-    "uav123": (PUBLISHED, "data_seq", "UAV123", ""),
-    "uav20l": (PUBLISHED, "data_seq", "UAV123", "", "data_seq/UAV20L"),
-}
+# As released; without data_seq or without UAV123 below it; the videos beside anno.
+VIDEO_FOLDERS = ("data_seq/UAV123", "data_seq", "UAV123", "")
 
 logger = logging.getLogger(__name__)
 
 
 def list_uav(source: Source, split: str) -> Iterator[Entry]:
-    """The sequences of ``uav123`` (named ``uav_bike1``, as pytracking's results are) or ``uav20l`` (``bike1``, as the
-    got10k toolkit's are), in their table's order.
+    """The sequences of ``uav123`` (named ``uav_bike1``, as in pytracking's results) or ``uav20l`` (``bike1``, as in the
+    got10k toolkit's), in the order of their table.
 
-    Frame numbers are those of the video, so ``bird1_2`` begins at frame 775 of the folder bird1. Rows of NaN are frames
-    without a visible target. Which of the known folders holds the videos is logged. Raises ``ValueError`` naming the
-    file.
+    Frame numbers are the video's: ``bird1_2`` begins at frame 775 of the folder bird1.
     """
-    check_split("uav", split, SPLITS)
-    listed = package_table("uav123.json") if split == "uav123" else _uav20l()
-    folder = _find_videos(source, split, listed)
-    for sequence in listed:
-        video = "/".join(filter(None, (folder, sequence.folder.removeprefix(f"{PUBLISHED}/"))))
-        yield Entry(sequence.name, partial(_read_sequence, source, sequence, video))
+    if split == "uav123":
+        return list_videos(source, "uav", split, uav123(), VIDEO_FOLDERS)
+    return list_videos(source, "uav", split, _uav20l(), (*VIDEO_FOLDERS, "data_seq/UAV20L"))
+
+
+def list_videos(
+    source: Source, dataset: str, split: str, sequences: list[Listed], folders: tuple[str, ...]
+) -> Iterator[Entry]:
+    """The sequences of a table, whose videos lie in the first of ``folders`` that holds one of them (logged).
+
+    A row of NaN is a frame without a visible target. Raises ``ValueError`` naming the file.
+    """
+    videos = {sequence.folder for sequence in sequences}
+    found = (f for f in folders if source.is_folder(f) and not videos.isdisjoint(source.names(f)))
+    folder = next(found, None)
+    if folder is None:
+        raise ValueError(
+            f"{source.location()}: no video of {split} in {', '.join(filter(None, folders))} or beside anno; "
+            "unpack the dataset again, or correct its path"
+        )
+    logger.info("%s: the videos of %s lie in %s", source.location(), split, source.location(folder))
+    for sequence in sequences:
+        video = f"{folder}/{sequence.folder}" if folder else sequence.folder
+        yield Entry(sequence.name, partial(_read_sequence, source, dataset, sequence, video))
+
+
+def uav123() -> list[Listed]:
+    """pytracking's table of UAV123; folders are those of the videos."""
+    return [at._replace(folder=at.folder.rpartition("/")[2]) for at in package_table("uav123.json")]
 
 
 def _uav20l() -> list[Listed]:
     """The got10k toolkit's table of UAV20L, in the form of the other tables."""
     return [
         Listed(
-            name, f"{PUBLISHED}/{at['folder_name']}", "%06d.jpg", at["start_frame"], at["end_frame"],
-            f"anno/UAV20L/{name}.txt", omit=0, object_class="",
+            name, at["folder_name"], "%06d.jpg", at["start_frame"], at["end_frame"], f"anno/UAV20L/{name}.txt",
+            omit=0, object_class="",
         )
         for name, at in json.loads(package_list("uav20l.json")).items()
     ]  # fmt: skip
 
 
-def _find_videos(source: Source, split: str, listed: list[Listed]) -> str:
-    """The key of the folder that holds the videos' folders."""
-    videos = {sequence.folder.removeprefix(f"{PUBLISHED}/") for sequence in listed}
-    for folder in IMAGE_FOLDERS[split]:
-        if source.is_folder(folder) and not videos.isdisjoint(source.names(folder)):
-            logger.info("%s: the videos of %s lie in %s", source.location(), split, source.location(folder))
-            return folder
-    raise ValueError(
-        f"{source.location()}: no video of {split} in {', '.join(filter(None, IMAGE_FOLDERS[split]))} or beside anno; "
-        "unpack the dataset again, or correct its path"
-    )
-
-
-def _read_sequence(source: Source, listed: Listed, video: str) -> Sequence:
+def _read_sequence(source: Source, dataset: str, listed: Listed, video: str) -> Sequence:
     count = listed.last - listed.first + 1
     boxes = read_numbers(source, listed.boxes, count, 4)
     frames = numbered_frames(source, video, listed.pattern, listed.first, count)
-    return Sequence(listed.name, "uav", frames, boxes, has_area(boxes), meta=listed.meta)
+    return Sequence(listed.name, dataset, frames, boxes, has_area(boxes), meta=listed.meta)
+
+
+def _names(split: str) -> list[str]:
+    return [listed.name for listed in (uav123() if split == "uav123" else _uav20l())]
+
+
+DATASET = Dataset(
+    "uav",
+    list_uav,
+    splits=("uav123", "uav20l"),
+    expected={"uav123": 123, "uav20l": 20},
+    names={split: partial(_names, split) for split in ("uav123", "uav20l")},
+    attributes={"uav123": ("uav123.json",)},  # those of UAV20L are of other parts of the videos
+    benchmarks={"uav": Benchmark("uav123", "grm"), "uav20l": Benchmark("uav20l")},
+    spelling=Spelling("uav_"),  # uav_bike1 in pytracking's family, bike1 in the got10k toolkit and pysot
+    folders=("uav123",),
+    partial_folders=True,
+)

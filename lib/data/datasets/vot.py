@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.data.datasets.annotations import UNPACK, has_area, numbered_frames, package_list, read_names, stem
-from lib.data.datasets.entry import Entry, check_split
 from lib.data.datasets.order import natural_order, order_frames
+from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.datasets.regions import UNKNOWN, region_box
 from lib.data.datasets.texts import is_cut, line_error, parse_values, text_lines
 from lib.data.stores.source import Source
@@ -30,7 +30,7 @@ ABSENT = ("full_occlusion", "out_of_view")
 logger = logging.getLogger(__name__)
 
 
-def list_vot(dataset: str, year: str, source: Source, split: str) -> Iterator[Entry]:
+def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
     """The sequences that ``list.txt`` names, in its order; how it differs from the official set of the year is logged.
 
     A sequence with ``groundtruth_<id>.txt`` is one sequence for each of these objects, named ``<sequence>_<id>``.
@@ -41,11 +41,10 @@ def list_vot(dataset: str, year: str, source: Source, split: str) -> Iterator[En
     0), what ``*.value`` files say of each frame, and the frame rate; short files are filled up with 0, as in VOT's
     toolkit. Only flags named full_occlusion and out_of_view make frames absent. Raises ``ValueError`` naming the file.
     """
-    check_split(dataset, split, (year,))
     names = read_names(source, "list.txt")
     if not names:
         raise ValueError(f"{source.location('list.txt')}: names no sequence; unpack the dataset again")
-    _compare(source, names, year)
+    _compare(source, names, split)
     for name in names:
         files = source.names(name) if source.is_folder(name) else []
         objects = [file for file in files if re.fullmatch(r"groundtruth_.+\.txt", file)]
@@ -58,7 +57,7 @@ def list_vot(dataset: str, year: str, source: Source, split: str) -> Iterator[En
 
 def _compare(source: Source, names: list[str], year: str) -> None:
     """Log what is missing from the official list, and what is not of it."""
-    official = json.loads(package_list("vot.json"))[year]
+    official = _official(year)
     missing, foreign = sorted(set(official) - set(names)), sorted(set(names) - set(official))
     if missing or foreign:
         logger.warning(
@@ -66,6 +65,10 @@ def _compare(source: Source, names: list[str], year: str) -> None:
             source.location("list.txt"), year, len(official),
             len(missing), _some(missing), len(foreign), _some(foreign),
         )  # fmt: skip
+
+
+def _official(year: str) -> list[str]:
+    return json.loads(package_list("vot.json"))[year]
 
 
 def _some(names: list[str]) -> str:
@@ -174,3 +177,18 @@ def _ranges(flags: np.ndarray) -> str:
     """The positions of what is true, as ``3-10 15``."""
     runs = (list(run) for _, run in groupby(enumerate(np.flatnonzero(flags)), lambda pair: pair[1] - pair[0]))
     return " ".join(f"{run[0][1]}" if len(run) == 1 else f"{run[0][1]}-{run[-1][1]}" for run in runs)
+
+
+DATASETS = tuple(
+    Dataset(
+        name,
+        partial(list_vot, name),
+        splits=(year,),
+        expected={year: count},
+        names={year: partial(_official, year)},
+        benchmarks={name: Benchmark(year)},
+        folders=(year,),
+        partial_folders=True,
+    )
+    for name, year, count in (("vot18", "vot2018", 60), ("vot20", "vot2020", 60), ("vot22", "vot2022", 62))
+)

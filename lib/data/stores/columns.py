@@ -1,46 +1,122 @@
-"""Named arrays in one file: checked when it is opened, and mapped, so that processes share the memory they take."""
+"""Named arrays in one ``.npz`` file: checked when it is opened, and mapped, so that processes share their memory.
+
+The file is what ``numpy.savez`` writes, except that each array begins at a multiple of 64 bytes. ``numpy.load`` reads
+it but cannot map it.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-import os
 import struct
-import zlib
+import zipfile
 from collections import abc
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from lib.runtime.files import replacing
 from lib.runtime.json_text import parse_json
 
-FORMAT = 1
-_MAGIC = b"TRKCOLS\n"
-# Magic, format, length of the header, its crc. The header (JSON) says where each array lies, and the crc of each.
-_START = struct.Struct("<8sIII")
+_NOTE = "note"
 _ALIGNMENT = 64
+_LOCAL_HEADER, _ZIP64_FIELD = 30, 20  # bytes before a member's name, and of the field with sizes after it
+# What zipfile and numpy raise for a damaged file.
+_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, struct.error)
 
 
 class DamagedFileError(ValueError):
-    """A file of columns that is cut short, altered, of another format or something else; one line names it."""
+    """A file of columns is cut short, altered or something else; one line names it."""
 
 
-class Columns:
-    """The arrays of a file by name (``arrays``), read-only and mapped, and what its writer noted in ``about``."""
+class Columns(NamedTuple):
+    """The arrays of a file by name, read-only and mapped, their CRCs, and the note of the writer (``about``)."""
 
-    def __init__(self, path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray], sums: dict[str, int]) -> None:
-        self.path, self.about, self.arrays, self.sums = path, about, arrays, sums
+    path: Path
+    about: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    sums: dict[str, int]
+
+
+def write_columns(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Replace ``path`` by a file with these arrays and a note that JSON can hold.
+
+    The earlier file stays until all is written. Of processes that write at once, the last one's file remains. Raises
+    ``OSError``.
+    """
+    note = np.frombuffer(json.dumps({"about": about, "arrays": list(arrays)}).encode(), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in {_NOTE: note, **arrays}.items():
+            member = zipfile.ZipInfo(f"{name}.npy")
+            member.extra = bytes(-(file.tell() + _LOCAL_HEADER + len(member.filename) + _ZIP64_FIELD) % _ALIGNMENT)
+            with archive.open(member, "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def open_columns(path: Path, check: bool = True) -> Columns:
+    """The columns of a file; pages of its arrays are read as they are used, once for all processes.
+
+    ``check`` compares every array with its CRC; a worker leaves it out, as the main process has checked. Raises
+    ``DamagedFileError``, and ``OSError`` if the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                    raise DamagedFileError("its arrays are compressed")
+                if check and (damaged := archive.testzip()):
+                    raise DamagedFileError(f"{damaged} does not match its CRC")
+                raw = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
+                arrays = {member.filename.removesuffix(".npy"): _map(file, raw, member) for member in members}
+                note = parse_json(arrays.pop(_NOTE).tobytes())
+                if note["arrays"] != list(arrays):
+                    raise DamagedFileError("its directory lacks arrays")
+        except _DAMAGE as error:
+            raise DamagedFileError(f"{path}: is damaged, cut short or no file of arrays ({error})") from error
+    sums = {member.filename.removesuffix(".npy"): member.CRC for member in members}
+    del sums[_NOTE]
+    return Columns(path, note["about"], arrays, sums)
+
+
+def _map(file: BinaryIO, raw: np.ndarray, member: zipfile.ZipInfo) -> np.ndarray:
+    """The array of a member of the zip ``file``, as a view of the file's bytes ``raw``."""
+    lengths = struct.unpack_from("<HH", raw, member.header_offset + 26)  # of the name and the fields after it
+    file.seek(member.header_offset + _LOCAL_HEADER + sum(lengths))
+    np.lib.format.read_magic(file)
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    return np.ndarray(shape, dtype, raw, file.tell())
 
 
 class Texts(abc.Sequence):
-    """Texts kept in arrays, each distinct one once: ``which`` int32 ``[n]`` picks it, and the k-th of them is the UTF-8
-    between ``ends[k]`` and ``ends[k + 1]`` of ``letters``."""
+    """Texts in arrays, each distinct text once.
+
+    ``which`` int32 ``[n]`` is the number of each text; text k is the UTF-8 between ``ends[k]`` and ``ends[k + 1]`` of
+    ``letters``.
+    """
 
     def __init__(self, which: np.ndarray, ends: np.ndarray, letters: np.ndarray) -> None:
         self.which, self.ends, self.letters = which, ends, letters
+
+    @classmethod
+    def pack(cls, texts: Iterable[str]) -> Texts:
+        """The arrays of these texts. A file name that is no UTF-8 holds lone surrogates, and comes back as it is."""
+        numbers: dict[str, int] = {}
+        which = np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int32)
+        parts = [text.encode("utf-8", "surrogatepass") for text in numbers]
+        ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return cls(which, ends, np.frombuffer(b"".join(parts), dtype=np.uint8))
+
+    @classmethod
+    def from_columns(cls, columns: Columns, name: str) -> Texts:
+        """The texts whose arrays were stored under that name."""
+        return cls(*(columns.arrays[f"{name}.{part}"] for part in ("which", "ends", "letters")))
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays to store under a name, for ``from_columns``."""
+        return {f"{name}.which": self.which, f"{name}.ends": self.ends, f"{name}.letters": self.letters}
 
     def __len__(self) -> int:
         return len(self.which)
@@ -50,99 +126,3 @@ class Texts(abc.Sequence):
             return [self[number] for number in range(*index.indices(len(self)))]
         which = self.which[index]
         return self.letters[self.ends[which] : self.ends[which + 1]].tobytes().decode("utf-8", "surrogatepass")
-
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """The arrays by names that ``from_columns`` finds again."""
-        return {f"{name}.which": self.which, f"{name}.ends": self.ends, f"{name}.letters": self.letters}
-
-    @classmethod
-    def from_columns(cls, columns: Columns, name: str) -> Texts:
-        """The texts stored under that name."""
-        return cls(*(columns.arrays[f"{name}.{part}"] for part in ("which", "ends", "letters")))
-
-
-class TextsWriter:
-    """Collects texts one after another."""
-
-    def __init__(self, texts: Iterable[str] = ()) -> None:
-        self._numbers: dict[str, int] = {}
-        self._which: list[int] = []
-        for text in texts:
-            self.add(text)
-
-    def add(self, text: str) -> None:
-        """The next text."""
-        self._which.append(self._numbers.setdefault(text, len(self._numbers)))
-
-    def texts(self) -> Texts:
-        """What was added so far."""
-        # A name on disk that is no UTF-8 holds lone surrogates, and comes back as it is.
-        parts = [text.encode("utf-8", "surrogatepass") for text in self._numbers]
-        ends = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-        return Texts(np.array(self._which, dtype=np.int32), ends, np.frombuffer(b"".join(parts), dtype=np.uint8))
-
-
-def write_columns(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    """Put arrays and a note (what JSON can tell) in place of ``path``, which holds the earlier content until all is
-    written. Processes that write the same file at once do not disturb each other; the last one stays. ``OSError`` where
-    the disk refuses."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    places, position = {}, 0
-    for name, array in arrays.items():
-        places[name] = [array.dtype.str, array.shape, position, zlib.crc32(_bytes(array))]
-        position = _aligned(position + array.nbytes)
-    header = json.dumps({"about": about, "arrays": places, "size": position}).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        file.write(_START.pack(_MAGIC, FORMAT, len(header), zlib.crc32(header)) + header)
-        _pad(file)
-        for array in arrays.values():
-            file.write(_bytes(array))
-            _pad(file)
-
-
-def open_columns(path: Path, check: bool = True) -> Columns:
-    """The columns of a file; its arrays take memory as they are used, once for all processes.
-
-    ``check`` compares every array with its sum in the header; without it only the header and the size are, as a process
-    does that gets the file from one that has checked it. Raises ``DamagedFileError``, and ``OSError`` if it cannot be
-    read.
-    """
-    with open(path, "rb") as file:
-        start = file.read(_START.size)
-        if len(start) < _START.size or not start.startswith(_MAGIC):
-            raise DamagedFileError(f"{path}: is cut short, or no file of columns")
-        _, version, length, header_sum = _START.unpack(start)
-        if version != FORMAT:
-            raise DamagedFileError(f"{path}: has format {version}, not {FORMAT}")
-        header = file.read(min(length, os.fstat(file.fileno()).st_size))  # a damaged length may say gigabytes
-        if zlib.crc32(header) != header_sum:
-            raise DamagedFileError(f"{path}: its header is damaged")
-        try:
-            content = parse_json(header)
-        except ValueError as error:
-            raise DamagedFileError(f"{path}: its header is damaged ({error})") from error
-        first, size = _aligned(_START.size + length), os.fstat(file.fileno()).st_size
-        if size != first + content["size"]:
-            raise DamagedFileError(f"{path}: has {size} bytes, not {first + content['size']}")
-        raw = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
-    arrays, sums = {}, {}
-    for name, (dtype, shape, position, array_sum) in content["arrays"].items():
-        begin = first + position
-        part = raw[begin : begin + np.dtype(dtype).itemsize * math.prod(shape)]
-        if check and zlib.crc32(part) != array_sum:
-            raise DamagedFileError(f"{path}: its array {name!r} is damaged")
-        arrays[name], sums[name] = part.view(dtype).reshape(shape), array_sum
-    return Columns(path, content["about"], arrays, sums)
-
-
-def _bytes(array: np.ndarray) -> np.ndarray:
-    return array.reshape(-1).view(np.uint8)
-
-
-def _aligned(position: int) -> int:
-    return -(-position // _ALIGNMENT) * _ALIGNMENT
-
-
-def _pad(file: BinaryIO) -> None:
-    file.write(bytes(_aligned(file.tell()) - file.tell()))

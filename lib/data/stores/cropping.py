@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lib.data.augment import to_grayscale
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.sampling import visible_frames
-from lib.data.stores.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
+from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
 from lib.data.stores.crops import FORMAT, INDEX, ROW, CropSettings, hash_name, part_name, sum_annotations
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.reach import Reach
@@ -190,7 +190,7 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
     """Writes a part's records, then its index; the number of frames that it was to hold."""
     reaches = settings.reaches()
     rows, crcs, frames, ends = [], [], [], []
-    unreadable = TextsWriter()
+    unreadable: list[str] = []
     asked = frame_bytes = offset = 0
     with replacing(folder / part_name(part.number)) as file:
         for position in range(part.first, part.end):
@@ -201,7 +201,7 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
                 try:
                     made = _make_record(location, sequence.boxes[frame], settings, reaches)
                 except ImageError as error:
-                    unreadable.add(str(error))
+                    unreadable.append(str(error))
                     continue
                 frame_bytes += location.size
                 if made is None:
@@ -218,7 +218,7 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
         "crcs": np.array(crcs, dtype=np.uint32),
         "frames": np.array(frames, dtype=np.int32),
         "ends": np.array(ends, dtype=np.int64),
-        **unreadable.texts().arrays("unreadable"),
+        **Texts.pack(unreadable).arrays("unreadable"),
     }
     note = {"part": list(part), "size": offset, "frame_bytes": frame_bytes}
     write_columns(_part_index(folder, part), note, arrays)
@@ -274,7 +274,7 @@ def _merge(index: SequenceIndex, parts: list[_Part], columns: list[Columns]) -> 
     names = np.array([hash_name(index[position].name) for position in range(len(index))], dtype=np.uint64)
     order = names.argsort()
     assert (np.diff(names[order]) > 0).all(), "two sequences have the same name, or number"
-    unreadable = TextsWriter(text for column in columns for text in Texts.from_columns(column, "unreadable"))
+    unreadable = Texts.pack(text for column in columns for text in Texts.from_columns(column, "unreadable"))
     return {
         "names": names[order],
         "first": first[order],
@@ -282,7 +282,7 @@ def _merge(index: SequenceIndex, parts: list[_Part], columns: list[Columns]) -> 
         "frames": np.concatenate([column.arrays["frames"] for column in columns]),
         "rows": np.concatenate([column.arrays["rows"] for column in columns]),
         "crcs": np.concatenate([column.arrays["crcs"] for column in columns]),
-        **unreadable.texts().arrays("unreadable"),
+        **unreadable.arrays("unreadable"),
     }
 
 

@@ -12,6 +12,7 @@ import math
 import os
 import weakref
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -25,6 +26,7 @@ from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach, Role
 from lib.data.stores.segments import SEGMENT, UNIT, count_segments, pick_segments
+from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ ROW = np.dtype(
     + [(name, "u1") for name in ("red", "green", "blue", "grey")]
 )
 # Arrays of a dataset's index that say which frames there are, and where their targets.
-_ANNOTATIONS = ("name.", "frames", "rows", "boxes", "visible")
+_ANNOTATIONS = ("name.", "frames", "boxes", "visible")
 _SLACK = 1e-6  # of reaches and resolutions that are worked out twice
 
 
@@ -111,9 +113,21 @@ class CropStore:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def find(self, name: str, frame: int, role: str) -> StoredCrop | None:
-        """What is stored of a frame of the sequence of that name, for crops as ``role`` ("template", "search") takes
-        them; None if nothing is."""
+    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> StoredView | FrameView:
+        """A view of a frame of the sequence of that name, for crops as ``role`` ("template", "search") takes them.
+
+        ``open_frame`` opens the frame itself, for crops that show more than is stored. It is the view, ``missed``, if
+        nothing is stored.
+        """
+        record = self.find(name, frame)
+        if record is None:
+            view = open_frame()
+            view.missed = True
+            return view
+        return StoredView(self, record, self._fills[role], open_frame)
+
+    def find(self, name: str, frame: int) -> Record | None:
+        """The record of a frame of the sequence of that name; None if nothing is stored of it."""
         number = hash_name(name)
         place = self._names.searchsorted(number)
         if place == len(self._names) or self._names[place] != number:
@@ -123,7 +137,7 @@ class CropStore:
         if row == end or self._frames[row] != frame:
             return None
         crc = None if self._crcs is None else int(self._crcs[row])
-        return StoredCrop(self, Record(*self._rows[row].item(), crc), self._fills[role])
+        return Record(*self._rows[row].item(), crc)
 
     def decode(self, record: Record, region: Region) -> tuple[np.ndarray, int, int]:
         """The segments of a record that hold a region, all in stored pixels: uint8 RGB ``[h, w, 3]``, with the column
@@ -185,31 +199,31 @@ class Record(NamedTuple):
     crc: int | None
 
 
-class StoredCrop:
-    """The stored surroundings of a target, from which crops are made as ``lib.data.views.FrameView`` makes them.
+class StoredView(View):
+    """A view of a frame by its stored surroundings of the target.
 
-    ``record`` is where they lie, and of what.
+    Crops show the same places as those of the frame and have the same padding. Pixels differ a little, since they were
+    resized and coded once more. A crop that shows more than is stored is taken from the frame.
     """
 
-    __slots__ = ("_fill", "_store", "record")
-
-    def __init__(self, store: CropStore, record: Record, fill: Fill) -> None:
-        self._store, self.record, self._fill = store, record, fill
+    def __init__(self, store: CropStore, record: Record, fill: Fill, open_frame: Callable[[], FrameView]) -> None:
+        self._store, self._record, self._fill, self._open_frame = store, record, fill, open_frame
+        self.missed = False
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width of the whole frame in pixels."""
-        return self.record.height, self.record.width
+        return self._record.height, self._record.width
 
-    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray | None:
-        """The window's pixels at the network's size: uint8 RGB ``[size, size, 3]``, contiguous; None if it shows more
-        of the frame than is stored.
+    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
+        crop = self._stored_crop(window, size, flipped, grayscale)
+        if crop is None:
+            self.missed = True
+            crop = self._open_frame().crop(window, size, flipped, grayscale)
+        return crop
 
-        ``window`` is in pixels of the frame after it was ``flipped`` left to right, if it was. The crop shows the same
-        places as that of the frame and has the same padding; its pixels differ a little, as they were resized and coded
-        once more. Raises ``ImageError`` for a damaged store.
-        """
-        record = self.record
+    def _stored_crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray | None:
+        """The crop, None if it shows more of the frame than is stored."""
+        record = self._record
         left, top, right, bottom = inside(window, self.shape)
         if flipped:
             left, right = record.width - right, record.width - left
@@ -242,7 +256,7 @@ class StoredCrop:
     def _resize(self, columns: _Line, rows: _Line) -> np.ndarray:
         """These columns and rows of a crop, from a record at less than the frame's resolution."""
         needed = columns.first, rows.first, columns.last + 1, rows.last + 1
-        pixels, column, row = self._store.decode(self.record, needed)
+        pixels, column, row = self._store.decode(self._record, needed)
         to_stored = np.array([[columns.step, 0, columns.place - column], [0, rows.step, rows.place - row]])
         size = columns.end - columns.begin, rows.end - rows.begin
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -253,7 +267,7 @@ class StoredCrop:
         )
 
     def _padding(self, grayscale: bool) -> int | tuple[int, int, int]:
-        record = self.record
+        record = self._record
         if self._fill == "zero":
             return 0
         return (record.grey,) * 3 if grayscale else (record.red, record.green, record.blue)

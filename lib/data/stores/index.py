@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections import abc
+from collections import abc, defaultdict
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,8 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
-from lib.data.stores.columns import Columns, DamagedFileError, Texts, TextsWriter, open_columns, write_columns
-from lib.data.stores.source import Source, Stamp, open_source
+from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
+from lib.data.stores.packed import open_source
+from lib.data.stores.source import Source, Stamp
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
 from lib.runtime.escapes import printable
 from lib.runtime.json_text import parse_json
@@ -30,25 +31,31 @@ from lib.runtime.json_text import parse_json
 logger = logging.getLogger(__name__)
 
 FOLDER = "indices"
-# Number of what the arrays mean; another number, another reader or another list of the package makes an index anew.
-_MEANING = 2
 _TEXTS = ("name", "dataset", "folder", "pattern", "listed", "meta")
 _STAMPS = "stamp"
-_BETWEEN_FILES = "\0"  # which no file's name can hold
+# Columns with several rows a sequence; no rows in the smallest type that may hold them.
+_ROWS = {
+    "boxes": np.empty((0, 4), dtype=np.float32),
+    "visible": np.empty(0, dtype=bool),
+    "cover": np.empty(0, dtype=np.int8),
+    "absent": np.empty(0, dtype=bool),
+    "numbers": np.empty(0, dtype=np.float32),
+    "rings": np.empty(0, dtype=np.int32),
+}
+_BETWEEN_FILES = "\0"  # no file's name can hold it
 
 
 def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceIndex:
     """The sequences of a split of the dataset whose files lie in ``root``.
 
-    They are kept in ``cache / indices``; as long as the files that were read (and the listings, and what was looked for
-    in vain) have their size and time of change, and the package its readers and lists, nothing is read again. What is
-    damaged is made anew. What sequences lack of their frames is logged each time. Raises ``ValueError`` for data that
-    cannot be read, and for a cache that cannot be written.
+    They are kept in ``cache / indices``. Nothing is read again while the files and folders that the reader asked for
+    have their size and time of change, and the package has its readers and lists; a damaged index is made again. Lost
+    frames are logged each time. Raises ``ValueError`` for data that cannot be read, and for a cache that cannot be
+    written.
     """
     root, cache = Path(root).absolute(), Path(cache).absolute()
     source = open_source(root, cache)
     about = {
-        "meaning": _MEANING,
         "dataset": name,
         "split": split,
         "root": str(root),
@@ -58,9 +65,8 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
         "readers": _readers(),
     }
     path = _index_file(cache, about)
-    start = time.monotonic()
+    start, done = time.monotonic(), "opened"
     columns = _open_valid(path, about, source)
-    done = "opened"
     if columns is None:
         done = "read"
         arrays = _read(name, split, source)
@@ -78,7 +84,7 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
         name, split, len(index), index.lengths.sum(), done, time.monotonic() - start, path,
         sum(array.nbytes for array in columns.arrays.values()) / 1e6,
     )  # fmt: skip
-    # Asked of the letters first: an index may hold a million sequences.
+    # An index may hold a million sequences; they are looked through only if the word is there.
     if SHORTFALL.encode() in columns.arrays["meta.letters"].tobytes():
         for shortfall in filter(None, (sequence.meta.get(SHORTFALL) for sequence in index)):
             logger.warning("%s", shortfall)
@@ -86,17 +92,16 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceInde
 
 
 class SequenceIndex(abc.Sequence):
-    """The sequences of a split, like a list of them; each is made when it is asked for, its arrays views of the file.
+    """The sequences of a split, like a list of them. Each is made on access; its arrays are views of the file.
 
-    Pickling passes on where the file lies, not what it holds: a worker maps the same memory. ``lengths`` int64 ``[n]``
-    are the numbers of frames, ``image_sets`` bool ``[n]`` says which are image sets.
+    Pickling passes on the path of the file: a worker maps the same memory. ``lengths`` int64 ``[n]`` are the numbers of
+    frames, ``image_sets`` bool ``[n]`` marks image sets.
     """
 
     def __init__(self, columns: Columns, source: Source) -> None:
         self.source = source
-        self._columns = columns
-        self._arrays = arrays = columns.arrays
-        self.lengths, self.image_sets = arrays["frames"], arrays["image_set"]
+        self._columns, self._arrays = columns, columns.arrays
+        self.lengths, self.image_sets = columns.arrays["frames"], columns.arrays["image_set"]
         self._texts = {name: Texts.from_columns(columns, name) for name in _TEXTS}
 
     def __len__(self) -> int:
@@ -108,41 +113,43 @@ class SequenceIndex(abc.Sequence):
         if not -len(self) <= index < len(self):
             raise IndexError(f"sequence {index} of {len(self)}")
         index = int(index) % len(self)
-        arrays = self._arrays
         name, dataset, folder, pattern, listed, meta = (self._texts[column][index] for column in _TEXTS)
         if listed:
             names = listed.split(_BETWEEN_FILES)
         else:
-            names = NumberedNames(pattern, int(arrays["first"][index]), int(self.lengths[index]))
-        rows = slice(arrays["rows"][index], arrays["rows"][index + 1])
+            names = NumberedNames(pattern, int(self._arrays["first"][index]), int(self.lengths[index]))
+        cover, absent = self._rows("cover", index), self._rows("absent", index)
+        numbers, rings = self._rows("numbers", index), self._rows("rings", index)
         return Sequence(
             name,
             dataset,
             FrameFiles(self.source.location(folder), names),
-            arrays["boxes"][rows].astype(np.float64, copy=False),
-            arrays["visible"][rows],
-            bool(self.image_sets[index]),
-            arrays["cover"][rows].astype(np.int64) if arrays["has_cover"][index] else None,
-            arrays["absent"][rows] if arrays["has_absent"][index] else None,
-            parse_json(meta) if meta else {},
-            self._outline(index),
+            self._rows("boxes", index).astype(np.float64, copy=False),
+            self._rows("visible", index),
+            image_set=bool(self.image_sets[index]),
+            cover=cover.astype(np.int64) if len(cover) else None,
+            absent=absent if len(absent) else None,
+            meta=parse_json(meta) if meta else {},
+            outline=Outline(numbers, rings) if len(numbers) else None,
         )
 
-    def _outline(self, index: int) -> Outline | None:
-        arrays = self._arrays
-        parts = []
-        for part in ("numbers", "rings"):
-            first, end = arrays[f"outline.{part}_ends"][index : index + 2]
-            parts.append(arrays[f"outline.{part}"][first:end])
-        return Outline(*parts) if len(parts[0]) else None
+    def _rows(self, column: str, index: int) -> np.ndarray:
+        """The rows of a column that belong to one sequence."""
+        first, end = self._arrays[f"{column}.ends"][index : index + 2]
+        return self._arrays[column][first:end]
 
     @property
     def outlined(self) -> np.ndarray:
         """bool ``[n]``: which sequences have an outline."""
-        return np.diff(self._arrays["outline.numbers_ends"]) > 0
+        return np.diff(self._arrays["numbers.ends"]) > 0
+
+    @property
+    def sums(self) -> dict[str, int]:
+        """The CRC of each array but those of the stamps: equal for indices of the same sequences."""
+        return {name: value for name, value in self._columns.sums.items() if not name.startswith(_STAMPS)}
 
     def classes(self) -> tuple[list[str], np.ndarray]:
-        """The names of classes, and int64 ``[n]`` which of them each sequence is of; "" where none is stated."""
+        """The names of classes, and int64 ``[n]`` the number of each sequence's class; the name "" is no class."""
         metas = self._texts["meta"]
         texts = [metas.letters[first:end].tobytes() for first, end in itertools.pairwise(metas.ends.tolist())]
         names = [parse_json(text).get("class", "") if text else "" for text in texts]
@@ -150,56 +157,46 @@ class SequenceIndex(abc.Sequence):
         return list(numbers), np.array([numbers[name] for name in names], dtype=np.int64)[metas.which]
 
     def largest_areas(self) -> np.ndarray:
-        """float64 ``[n]``: the area of the largest box of each sequence, 0 where none has a size."""
-        rows = self._arrays["rows"]
+        """float64 ``[n]``: the area of the largest box of each sequence in square pixels, 0 without a box."""
+        ends = self._arrays["boxes.ends"]
         areas = np.nan_to_num(self._arrays["boxes"][:, 2:].astype(np.float64).prod(axis=1))
         largest = np.zeros(len(self))
-        filled = np.diff(rows) > 0
-        largest[filled] = np.maximum.reduceat(areas, rows[:-1][filled]) if filled.any() else 0
+        filled = np.diff(ends) > 0
+        largest[filled] = np.maximum.reduceat(areas, ends[:-1][filled]) if filled.any() else 0
         return largest
 
     def visible_counts(self, every: int = 1) -> np.ndarray:
-        """int64 ``[n]``: how many frames of each sequence are visible, among its last one and those whose number is a
-        multiple of ``every``."""
-        visible, rows = self._arrays["visible"], self._arrays["rows"]
-        lengths = np.diff(rows)
-        starts, ends = rows[:-1][lengths > 0], rows[1:][lengths > 0]
+        """int64 ``[n]``: how many frames of each sequence are visible, of those whose number is a multiple of ``every``
+        and the last."""
+        visible, ends = self._arrays["visible"], self._arrays["visible.ends"]
+        lengths = np.diff(ends)
+        filled = lengths > 0
         chosen = visible
         if every > 1:
             # Rows 0, every, 2 * every ... of each sequence, by their place in the column, and its last one.
             picked = -(-lengths // every)
             before = np.cumsum(picked) - picked
-            places = np.repeat(rows[:-1] - before * every, picked) + np.arange(picked.sum()) * every
+            places = np.repeat(ends[:-1] - before * every, picked) + np.arange(picked.sum()) * every
             chosen = np.zeros_like(visible)
-            for part in (places, ends - 1):
+            for part in (places, ends[1:][filled] - 1):
                 chosen[part] = visible[part]
         counts = np.zeros(len(self), dtype=np.int64)
-        counts[lengths > 0] = np.add.reduceat(chosen, starts, dtype=np.int64) if len(starts) else 0
+        counts[filled] = np.add.reduceat(chosen, ends[:-1][filled], dtype=np.int64) if filled.any() else 0
         return counts
 
-    @property
-    def sums(self) -> dict[str, int]:
-        """A sum of each array by its name: indices with the same ones hold the same."""
-        return _content(self._columns)
-
     def __reduce__(self) -> tuple:
-        return _open_again, (self._columns.path, self.source.root, _content(self._columns))
+        return _open_again, (self._columns.path, self.source.root, self.sums)
 
 
-def _open_again(path: Path, root: Path, content: dict[str, int]) -> SequenceIndex:
+def _open_again(path: Path, root: Path, sums: dict[str, int]) -> SequenceIndex:
     """The index in a worker, from a file that the main process has checked."""
     try:
-        columns = open_columns(path, check=False)
+        index = SequenceIndex(open_columns(path, check=False), open_source(root))
     except OSError as error:
         raise ValueError(f"{path}: the index cannot be opened again ({error.strerror}); start again") from error
-    if _content(columns) != content:
+    if index.sums != sums:
         raise ValueError(f"{path}: another process has replaced the index by one with other content; start again")
-    return SequenceIndex(columns, open_source(root))
-
-
-def _content(columns: Columns) -> dict[str, int]:
-    """What tells whether an index holds the same sequences; the stamps of the files it was read from may differ."""
-    return {name: value for name, value in columns.sums.items() if not name.startswith(_STAMPS)}
+    return index
 
 
 def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | None:
@@ -214,90 +211,57 @@ def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | 
     if columns.about != about:
         logger.info("%s: of another version of this package or another set; the index is made again", path)
         return None
-    changed = _changed(columns, source)
-    if changed is not None:
-        logger.info("%s: changed since its index was made; the index is made again", source.location(changed))
-        return None
-    return columns
-
-
-def _changed(columns: Columns, source: Source) -> str | None:
-    """The key of the first file that is not as it was when the index was made."""
-    keys = Texts.from_columns(columns, f"{_STAMPS}.key")
-    for key, stamp in zip(keys, columns.arrays[f"{_STAMPS}.value"].tolist(), strict=True):
+    stamps = columns.arrays[f"{_STAMPS}.value"].tolist()
+    for key, stamp in zip(Texts.from_columns(columns, f"{_STAMPS}.key"), stamps, strict=True):
         if _as_row(source.stamp(key)) != stamp:
-            return key
-    return None
+            logger.info("%s: changed since its index was made; the index is made again", source.location(key))
+            return None
+    return columns
 
 
 def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
     """The arrays of an index, from a dataset's texts."""
     dataset = find_dataset(name)
-    texts = {column: TextsWriter() for column in _TEXTS}
-    # Bytes that grow in place: a list of arrays would double what TrackingNet takes. Before a sequence with cover (or
-    # absent), those without take zeros; after the last one, nothing.
-    boxes, visible, cover, absent = bytearray(), bytearray(), bytearray(), bytearray()
-    numbers, rings, numbers_ends, rings_ends = bytearray(), bytearray(), [0], [0]
-    frames, first, rows, image_set, has_cover, has_absent = [], [], [0], [], [], []
+    texts: dict[str, list[str]] = {column: [] for column in _TEXTS}
+    frames, first, image_set = [], [], []
+    rows: dict[str, list[np.ndarray]] = defaultdict(list)
+    nothing = np.empty(0)
     entries = dataset.entries(source, split)
     title = printable(f"{name} {split}")
     with tqdm(entries, title, dataset.expected.get(split), unit=" sequences", disable=None) as progress:
         for sequence in (entry.read() for entry in progress):
             numbered, listed = _split_names(sequence.frames)
-            values = (
-                sequence.name,
-                sequence.dataset,
-                source.key_of(sequence.frames.folder),
-                numbered.pattern,
-                listed,
-                json.dumps(dict(sequence.meta)) if sequence.meta else "",
-            )
+            folder = source.key_of(sequence.frames.folder)
+            meta = json.dumps(dict(sequence.meta)) if sequence.meta else ""
+            values = (sequence.name, sequence.dataset, folder, numbered.pattern, listed, meta)
             for column, value in zip(_TEXTS, values, strict=True):
-                texts[column].add(value)
-            count = len(sequence.boxes)
+                texts[column].append(value)
             frames.append(len(sequence))
             first.append(numbered.first)
-            rows.append(rows[-1] + count)
             image_set.append(sequence.image_set)
-            has_cover.append(sequence.cover is not None)
-            has_absent.append(sequence.absent is not None)
-            if sequence.outline is not None:
-                numbers += sequence.outline.numbers.tobytes()
-                rings += sequence.outline.rings.tobytes()
-            numbers_ends.append(len(numbers) // 4)
-            rings_ends.append(len(rings) // 4)
-            boxes += _as_bytes(sequence.boxes, np.float64, (count, 4))
-            visible += _as_bytes(sequence.visible, bool, (count,))
-            if sequence.cover is not None:
-                cover += bytes(8 * rows[-2] - len(cover)) + _as_bytes(sequence.cover, np.int64, (count,))
-            if sequence.absent is not None:
-                absent += bytes(rows[-2] - len(absent)) + _as_bytes(sequence.absent, bool, (count,))
-    stamps = source.stamps
+            count = len(sequence.boxes)
+            assert sequence.boxes.shape == (count, 4) and sequence.visible.shape == (count,)
+            rows["boxes"].append(sequence.boxes)
+            rows["visible"].append(sequence.visible)
+            rows["cover"].append(nothing if sequence.cover is None else sequence.cover)
+            rows["absent"].append(nothing if sequence.absent is None else sequence.absent)
+            numbers, rings = sequence.outline or (nothing, nothing)
+            rows["numbers"].append(numbers)
+            rows["rings"].append(rings)
     arrays = {
         "frames": np.array(frames, dtype=np.int64),
         "first": np.array(first, dtype=np.int64),
-        "rows": np.array(rows, dtype=np.int64),
         "image_set": np.array(image_set, dtype=bool),
-        "has_cover": np.array(has_cover, dtype=bool),
-        "has_absent": np.array(has_absent, dtype=bool),
-        "boxes": _narrowed(np.frombuffer(boxes).reshape(-1, 4), np.float32),
-        "visible": np.frombuffer(visible, dtype=bool),
-        "cover": _narrowed(np.frombuffer(cover, dtype=np.int64), np.int8),
-        "absent": np.frombuffer(absent, dtype=bool),
-        "outline.numbers": np.frombuffer(numbers, dtype=np.float32),
-        "outline.numbers_ends": np.array(numbers_ends, dtype=np.int64),
-        "outline.rings": np.frombuffer(rings, dtype=np.int32),
-        "outline.rings_ends": np.array(rings_ends, dtype=np.int64),
-        f"{_STAMPS}.value": np.array([_as_row(stamp) for stamp in stamps.values()], dtype=np.int64).reshape(-1, 2),
+        f"{_STAMPS}.value": np.array([_as_row(stamp) for stamp in source.stamps.values()], np.int64).reshape(-1, 2),
+        **Texts.pack(source.stamps).arrays(f"{_STAMPS}.key"),
     }
-    for column, writer in texts.items():
-        arrays |= writer.texts().arrays(column)
-    return arrays | TextsWriter(stamps).texts().arrays(f"{_STAMPS}.key")
-
-
-def _as_bytes(values: np.ndarray, dtype: type, shape: tuple[int, ...]) -> bytes:
-    assert values.shape == shape, f"{values.shape} instead of {shape} annotations"
-    return values.astype(dtype).tobytes()
+    for column, parts in texts.items():
+        arrays |= Texts.pack(parts).arrays(column)
+    for column, empty in _ROWS.items():
+        parts = rows.pop(column, [])
+        arrays[f"{column}.ends"] = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        arrays[column] = _narrowed(np.concatenate([empty, *(part for part in parts if len(part))]), empty.dtype)
+    return arrays
 
 
 def _split_names(frames: abc.Sequence) -> tuple[NumberedNames, str]:
@@ -308,7 +272,7 @@ def _split_names(frames: abc.Sequence) -> tuple[NumberedNames, str]:
     return NumberedNames("", 0, len(frames)), _BETWEEN_FILES.join(frames.names)
 
 
-def _narrowed(values: np.ndarray, dtype: type) -> np.ndarray:
+def _narrowed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The values in a smaller type if that changes none of them."""
     with np.errstate(over="ignore"):
         narrow = values.astype(dtype)
@@ -322,13 +286,13 @@ def _as_row(stamp: Stamp) -> list[int]:
 def _index_file(cache: Path, about: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps([about["dataset"], about["split"], about["root"]]).encode()).hexdigest()
     name = re.sub(r"[^\w.-]", "_", f"{about['dataset']}-{about['split']}")
-    return cache / FOLDER / f"{name}-{digest[:16]}.index"
+    return cache / FOLDER / f"{name}-{digest[:16]}.npz"
 
 
 @functools.cache
 def _readers() -> str:
-    """A digest of the package's readers and lists, as they decide what an index holds."""
-    digest = hashlib.sha256()
+    """A digest of the code and lists that decide what an index holds."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
     folders: list[Traversable] = [files("lib.data.datasets")]
     while folders:
         for item in sorted(folders.pop().iterdir(), key=lambda item: item.name):

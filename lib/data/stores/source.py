@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Protocol
 
 from lib.data.datasets.texts import decode_text
 
-# What names a file or folder of a dataset: has ``/``, ``name``, ``read_bytes()`` and a text that leads a person to it.
-Location = Path
+
+class Location(Protocol):
+    """A file or folder of a dataset: a ``Path``, or a ``lib.data.stores.packed.PackedFile``; its text names it in
+    messages."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+
+    def __truediv__(self, name: str) -> Location: ...
+
+    def read_bytes(self) -> bytes:
+        """The file's bytes; ``OSError`` if they cannot be read."""
+
 
 Stamp = tuple[int, int] | None
 
@@ -78,10 +91,3 @@ class Source:
     def _note(self, key: str) -> Stamp:
         self.stamps[key] = self.stamp(key)
         return self.stamps[key]
-
-
-def open_source(root: Path, cache: Path | None = None) -> Source:
-    """The files of the dataset whose folder is ``root``, or which was packed into it; for ``cache`` see ``Source``."""
-    from lib.data.stores.packed import DATA, PackedSource  # here: it is a Source itself
-
-    return (PackedSource if (Path(root) / DATA).exists() else Source)(root, cache)

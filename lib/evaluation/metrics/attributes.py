@@ -8,17 +8,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import NamedTuple
 
+from lib.data.datasets.registry import find_dataset
+from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.results.sequence_names import sequence_name
 from lib.runtime.json_text import parse_json
 
-# From the tables of visionml/pytracking, pytracking/evaluation/dataset_attribute_specs. AVisT has five groups and the
-# scenarios they are made of; camouflage is one of each, of the same sequences.
-FILES = {
-    "lasot": ("lasot.json",),
-    "uav": ("uav123.json",),
-    "otb": ("otb100.json",),
-    "avist": ("avist.json", "avist_scenarios.json"),
-}
 _FORM = '{"attributes": {short: words}, "sequences": {name: [short, ...]}}'
 
 
@@ -35,8 +29,9 @@ def known_attributes(benchmark: str, sequences: Iterable[str]) -> Attributes:
     """Those of the package that any of a benchmark's ``sequences`` has; empty where none are known."""
     names: dict[str, str] = {}
     tables: dict[str, list[str]] = {}
-    for file in FILES.get(benchmark, ()):
-        more, listed = _read(files("lib.evaluation.metrics") / "attributes" / file)
+    entry = find_benchmark(benchmark)
+    for file in find_dataset(entry.dataset).attributes.get(entry.split, ()):
+        more, listed = _read(files("lib.data.datasets") / "attributes" / file)
         names |= more
         for name, shorts in listed.items():
             tables.setdefault(name, []).extend(shorts)

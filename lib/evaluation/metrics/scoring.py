@@ -24,8 +24,11 @@ class MissingResultError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class SequenceScores:
-    """One sequence: its ``curves`` by protocol, and for each protocol that has none the ``errors`` line that says why.
-    A protocol stands in exactly one of the two. ``missing`` says why there is no result, empty where there is one."""
+    """One sequence: by protocol its ``curves``, or the reason why there are none (``errors``).
+
+    ``missing`` is the reason why there are no boxes, empty where they were read. A sequence that is not scored at all
+    has neither curves nor errors.
+    """
 
     name: str
     curves: Mapping[str, Curves]
@@ -56,13 +59,12 @@ class SetScores:
         return {} if curves is None else PROTOCOLS[protocol].values(curves)
 
     def part(self, protocol: str, names: Container[str]) -> Curves | None:
-        """The curves of the sequences of these names as of a set of their own, put together by the protocol's rule;
-        None where there are none or the protocol could not score every one."""
+        """The curves of the set of these sequences alone; None where there are none or one has an error."""
         return _joined([entry for entry in self.sequences if entry.name in names], protocol)
 
     def errors(self, protocol: str) -> dict[str, str]:
-        """The sequences that the protocol could not score, and why."""
-        return {entry.name: entry.errors[protocol] for entry in self.sequences if protocol in entry.errors}
+        """The reasons by sequence why it has no score by the protocol, or no boxes where it needs no score."""
+        return _errors(self.sequences, protocol)
 
     def notes(self, protocol: str) -> dict[str, tuple[str, ...]]:
         """The sequences whose rows the protocol's own rule changed, and how."""
@@ -94,24 +96,34 @@ def score_set(
     find_boxes: Boxes,
     protocols: Many[str] = tuple(PROTOCOLS),
     unreadable: Mapping[str, str] = MappingProxyType({}),
+    unscored: Iterable[Annotation] = (),
 ) -> SetScores:
     """Score one tracker. ``find_boxes(annotation)`` gives its boxes, float64 ``[M, 4]`` xywh; ``MissingResultError``
     and other ``ValueError`` become that sequence's error under every protocol (see ``MissingResultError``), and so do
-    the reasons why the ``unreadable`` sequences of the set, by name, have no annotation.
+    the reasons why the ``unreadable`` sequences of the set, by name, have no annotation. Of ``unscored`` ones the boxes
+    are read and not scored.
 
     By the benchmark's own protocol a frame whose annotation is no number is an absent frame. By another one that is
     asked for it is whatever that one's toolkit makes of it, which may be a refusal."""
     own = find_benchmark(benchmark).protocol
     sequences = (
         *(_score_sequence(annotation, find_boxes, protocols, own) for annotation in annotations),
-        *(SequenceScores(name, {}, dict.fromkeys(protocols, reason)) for name, reason in unreadable.items()),
+        *(_score_sequence(annotation, find_boxes, (), own) for annotation in unscored),
+        *(SequenceScores(name, {}, dict.fromkeys(protocols, why), why) for name, why in unreadable.items()),
     )
     return SetScores(label, benchmark, sequences, {name: _joined(sequences, name) for name in protocols})
 
 
 def _joined(sequences: Many[SequenceScores], protocol: str) -> Curves | None:
-    whole = bool(sequences) and all(protocol in entry.curves for entry in sequences)
-    return PROTOCOLS[protocol].join([entry.curves[protocol] for entry in sequences]) if whole else None
+    curves = [entry.curves[protocol] for entry in sequences if protocol in entry.curves]
+    return PROTOCOLS[protocol].join(curves) if curves and not _errors(sequences, protocol) else None
+
+
+def _errors(sequences: Many[SequenceScores], protocol: str) -> dict[str, str]:
+    reasons = {
+        entry.name: entry.errors.get(protocol, "" if protocol in entry.curves else entry.missing) for entry in sequences
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _score_sequence(annotation: Annotation, find_boxes: Boxes, protocols: Many[str], own: str) -> SequenceScores:
@@ -121,7 +133,7 @@ def _score_sequence(annotation: Annotation, find_boxes: Boxes, protocols: Many[s
     except MissingResultError as error:
         boxes, absent = np.zeros_like(annotation.boxes), str(error)
     except ValueError as error:
-        return SequenceScores(annotation.name, {}, dict.fromkeys(protocols, str(error)))
+        return SequenceScores(annotation.name, {}, dict.fromkeys(protocols, str(error)), str(error))
     for name in protocols:
         if absent and name != "trackingnet":
             errors[name] = absent

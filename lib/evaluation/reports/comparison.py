@@ -1,78 +1,100 @@
-"""What reports are made of: trackers side by side on one benchmark, each with one result set or several."""
+"""Trackers side by side on one benchmark: what every table, picture and page is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import abc
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lib.config.suggestion import suggest
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import named_part, part_in_words
-from lib.evaluation.metrics.scoring import Boxes, SetScores
+from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
+from lib.evaluation.metrics.attributes import Attributes
+from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
+from lib.evaluation.metrics.scoring import Boxes, SetScores, annotation_of, has_first_box_only, score_set
+from lib.evaluation.results.folder import ResultsFolder, sweep_warning
+from lib.evaluation.results.raw_results import ResultSet
+from lib.evaluation.results.result_files import OURS
 
 if TYPE_CHECKING:
     from lib.evaluation.metrics.confidence import Confidence
 
-# The curves a protocol may have, in the order of its thresholds, and the score it reads off each: that of the name it
-# uses.
+ALL = "all"
+# The curves a protocol may have, in the order of its thresholds, and the names of the score that it reads off each.
 CURVES = {"success": ("AUC", "AO"), "precision": ("P",), "norm_precision": ("Pnorm",)}
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One result set that was scored.
-
-    ``source`` is where it lies and ``producer`` who wrote it that way. ``manifest`` is that of our own results
-    (settings, checkpoint hash, versions), None for others. ``seconds`` are mean seconds a frame, None where no times
-    are kept. ``boxes(annotation)`` reads a sequence's boxes again, for pictures, and raises what ``score_set`` takes
-    from it; None where there are to be no pictures. ``frame_scores(name)`` reads the tracker's own score of each frame
-    of a sequence, float64 ``[N]``, None where it kept none, and raises ``ValueError``.
-    """
-
-    scores: SetScores
-    source: str
-    producer: str
-    manifest: Mapping[str, Any] | None = None
-    seconds: float | None = None
-    boxes: Boxes | None = None
-    frame_scores: Callable[[str], np.ndarray | None] | None = None
+SHOWN = 5  # names in a line; the others are counted
 
 
 class Spread(NamedTuple):
-    """A score, in fractions: the mean over runs and their sample deviation, None for one run."""
+    """A score as a fraction: the mean over runs and their sample deviation, None for one run."""
 
     mean: float
     deviation: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """A tracker in a comparison: its runs are one, or the seeds or epochs whose mean and deviation are reported.
+class Run:
+    """One result set with its scores.
 
-    ``intervals`` are bootstrap confidence intervals (low, high) over sequences, in fractions, by protocol and score;
-    empty where none were asked for.
+    ``source`` is its path and ``producer`` the tool that wrote it. ``manifest`` (settings, checkpoint hash, versions)
+    exists for our own results only. ``seconds`` is the mean time of a frame, None where no times are kept.
+    ``boxes(annotation)`` reads the boxes of a sequence again, for pictures; None forbids pictures.
+    ``frame_scores(name)`` reads the tracker's score of each frame, float64 ``[N]``, None where there is no file. Both
+    raise ``ValueError``. ``others`` are sequences of the set that these scores lack: they were not asked for, or have
+    a result and no data any more.
+    """
+
+    scores: SetScores
+    source: str
+    producer: str
+    manifest: abc.Mapping[str, Any] | None = None
+    seconds: float | None = None
+    boxes: Boxes | None = None
+    frame_scores: abc.Callable[[str], np.ndarray | None] | None = None
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A tracker in a comparison: one run, or several (seeds, epochs) whose mean and deviation are reported.
+
+    ``intervals`` are bootstrap confidence intervals (low, high) over sequences, by protocol and score.
     """
 
     label: str
     runs: tuple[Run, ...]
-    intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    intervals: abc.Mapping[str, abc.Mapping[str, tuple[float, float]]] = field(default_factory=dict)
 
     def values(self, protocol: str) -> dict[str, Spread]:
         """The set's scores by name; empty where the protocol gives none to one of the runs."""
-        return spread([run.scores.values(protocol) for run in self.runs])
+        return spread(run.scores.values(protocol) for run in self.runs)
 
-    def curve(self, protocol: str, kind: str) -> np.ndarray | None:
-        """The set's curve of one kind of ``CURVES``, the mean over runs, shares of frames at the protocol's thresholds;
-        None where the protocol has no such curve or gives none to one of the runs."""
-        curves = [run.scores.overall[protocol] for run in self.runs]
-        rows = [None if joined is None else getattr(joined, kind) for joined in curves]
+    def part_values(self, protocol: str, names: abc.Set[str]) -> dict[str, Spread]:
+        """The scores of the set of these sequences; empty where a run has none."""
+        parts = [run.scores.part(protocol, names) for run in self.runs]
+        return spread({} if part is None else PROTOCOLS[protocol].values(part) for part in parts)
+
+    def sequence_values(self, protocol: str, number: int) -> dict[str, Spread]:
+        """The scores of one sequence, by its place in the comparison; empty where a run has none."""
+        return spread(run.scores.sequences[number].values(protocol) for run in self.runs)
+
+    def curve(self, protocol: str, kind: str, names: abc.Set[str] | None = None) -> np.ndarray | None:
+        """The curve of one of ``CURVES``, mean over runs: shares of frames at the protocol's thresholds.
+
+        Of the whole set, or of the sequences with these ``names``. None where the protocol has no such curve, or gives
+        none to one of the runs.
+        """
+        scores = [run.scores for run in self.runs]
+        curves = [each.overall[protocol] if names is None else each.part(protocol, names) for each in scores]
+        rows = [None if curve is None else getattr(curve, kind) for curve in curves]
         return None if not rows or any(row is None for row in rows) else np.mean(rows, axis=0)
 
 
-def spread(values: Iterable[Mapping[str, float]]) -> dict[str, Spread]:
-    """Mean and deviation over runs of scores by name, in the order of the first; empty where a run has none."""
+def spread(values: abc.Iterable[abc.Mapping[str, float]]) -> dict[str, Spread]:
+    """Mean and deviation over runs of scores by name, in the order of the first run; empty where a run has none."""
     runs = list(values)
     shared = [name for name in runs[0] if all(name in run for run in runs)] if runs else []
     rows = {name: [run[name] for run in runs] for name in shared}
@@ -84,28 +106,182 @@ def spread(values: Iterable[Mapping[str, float]]) -> dict[str, Spread]:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Trackers on one benchmark. ``protocols`` are the ones asked for, the first is the benchmark's own unless the user
-    chose; ``attributes`` are sequence names by attribute (short name), with ``attribute_names`` in words; empty where
-    none are known. ``warnings`` stand above every report (a sweep on a test set, say). ``known`` is how many sequences
-    the set has at least, where results show that it had more than ``sequences``. ``confidence`` is that of each
-    tracker, by label, or the reason why it has none; empty where it was not asked for."""
+    """Trackers on one benchmark.
+
+    ``protocols`` are the requested ones; none for a benchmark that a server scores. ``sequences`` are the annotated
+    ones. ``attributes`` are sequence names by the attribute's short name, and ``attribute_names`` its words.
+    ``warnings`` appear above every report. ``confidence`` is that of each tracker by label, or the reason why it has
+    none; empty unless requested.
+    """
 
     benchmark: str
     protocols: tuple[str, ...]
     sequences: tuple[Sequence, ...]
     entries: tuple[Entry, ...]
-    attributes: Mapping[str, frozenset[str]]
-    attribute_names: Mapping[str, str]
+    attributes: abc.Mapping[str, frozenset[str]] = field(default_factory=dict)
+    attribute_names: abc.Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    known: int = 0
-    confidence: Mapping[str, Confidence | str] = field(default_factory=dict)
+    confidence: abc.Mapping[str, Confidence | str] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs of all trackers."""
+        return [run for entry in self.entries for run in entry.runs]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Sequences of the set that a run lacks."""
+        return tuple(dict.fromkeys(name for run in self.runs for name in run.others))
 
     @property
     def part(self) -> str:
-        """``2 of 70 sequences`` where these are fewer than the benchmark has; empty of the whole."""
-        return part_in_words(self.benchmark, len(self.sequences), self.known)
+        """``2 of 70 sequences`` where these are fewer than the benchmark has; empty for the whole."""
+        count = max([len(self.sequences), *(len(run.scores.sequences) for run in self.runs)])
+        return part_in_words(self.benchmark, count, count + len(self.others))
 
     @property
     def title(self) -> str:
         """The benchmark, or which part of it, for the head of every table and picture."""
         return named_part(self.benchmark, self.part)
+
+    def score_names(self, protocol: str) -> list[str]:
+        """The scores that a protocol gives here, by the first sequence that it could score; else none."""
+        scored = (sequence for run in self.runs for sequence in run.scores.sequences)
+        return next((list(sequence.values(protocol)) for sequence in scored if protocol in sequence.curves), [])
+
+    def entry(self, label: str) -> Entry | None:
+        """The tracker with that label, None where there is none."""
+        return next((entry for entry in self.entries if entry.label == label), None)
+
+    def is_complete(self) -> bool:
+        """Whether every result is there and every requested protocol could score it."""
+        missing = any(sequence.missing for run in self.runs for sequence in run.scores.sequences)
+        return not missing and not any(run.scores.errors(name) for run in self.runs for name in self.protocols)
+
+
+def listed(names: abc.Iterable[str], shown: int = SHOWN) -> str:
+    """The first ``shown`` names, and how many more there are."""
+    names = list(names)
+    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + rest
+
+
+def choose_protocols(
+    benchmark: str, requested: abc.Sequence[str], sequences: abc.Sequence[Sequence]
+) -> tuple[str, ...]:
+    """The requested protocols, or the benchmark's own. ``all`` is the own one, then the others that the annotations
+    allow (GOT-10k's needs cover labels).
+
+    Raises ``ValueError`` for an unknown name and for a benchmark that a server scores.
+    """
+    entry = find_benchmark(benchmark)
+    if entry.server:
+        raise ValueError(
+            f"{benchmark}: ground truth beyond the first frame is not public; {entry.server} scores it: make the "
+            f"archive to send there with python tracking/submit.py"
+        )
+    for name in requested:
+        if name not in PROTOCOLS and name != ALL:
+            raise ValueError(f"unknown protocol {name!r}; {suggest(name, [*PROTOCOLS, ALL])}")
+    if ALL not in requested:
+        return tuple(dict.fromkeys(requested)) or (entry.protocol,)
+    covered = any(sequence.cover is not None for sequence in sequences)
+    return tuple(dict.fromkeys([entry.protocol, *(name for name in PROTOCOLS if covered or name != "got10k")]))
+
+
+def compare(
+    benchmark: str,
+    sequences: abc.Sequence[Sequence],
+    groups: abc.Sequence[tuple[str, abc.Sequence[ResultSet]]],
+    protocols: abc.Sequence[str],
+    attributes: Attributes,
+    warnings: abc.Sequence[str] = (),
+) -> Comparison:
+    """Score result sets of any tool by ``protocols``, with one reading of the boxes.
+
+    ``groups`` are the trackers: a label and its result sets. Missing and damaged results become errors, see
+    ``score_set``. Sequences with the first frame annotated only are left out.
+    """
+    names = {sequence.name for sequence in sequences}
+    scored = tuple(sequence for sequence in sequences if not has_first_box_only(sequence))
+    annotations = [annotation_of(sequence, benchmark) for sequence in scored]
+    entries = []
+    for label, results in groups:
+        runs = [
+            Run(
+                score_set(result.label, benchmark, annotations, result.boxes, protocols),
+                str(result.source),
+                result.producer,
+                result.manifest,
+                result.mean_seconds(),
+                result.boxes,
+                result.frame_scores,
+                () if result.manifest is None else tuple(name for name in result.names() if name not in names),
+            )
+            for result in results
+        ]
+        entries.append(Entry(label, tuple(runs)))
+    left_out = [f"{benchmark}: {_first_only(sequences, scored)} and are left out"] * (len(scored) < len(sequences))
+    found = Comparison(
+        benchmark, tuple(protocols), scored, tuple(entries), attributes.sequences, attributes.names,
+        (*warnings, *left_out),
+    )  # fmt: skip
+    found = _with_warnings(found)
+    return replace(found, warnings=(*found.warnings, *attributes.remarks))
+
+
+def compare_folders(
+    benchmark: str,
+    sequences: abc.Sequence[Sequence],
+    folders: abc.Sequence[ResultsFolder],
+    failures: abc.Sequence[abc.Mapping[str, str]] = (),
+    left_out: abc.Sequence[str] = (),
+) -> Comparison:
+    """Score our own results folders, an entry each, by every protocol with one reading of the boxes.
+
+    ``protocols`` of the comparison is the benchmark's own alone; the scores by the others are in ``Run.scores``.
+    ``failures`` are, for each folder, the reasons why sequences could not be read or tracked, by name. ``left_out`` are
+    sequences of the set that were not requested. Sequences with the first frame annotated only, and all of a benchmark
+    that a server scores, must have a result and get no score.
+    """
+    server = find_benchmark(benchmark).server
+    by_name = {sequence.name: sequence for sequence in sequences}
+    scored = tuple(sequence for sequence in sequences if not (server or has_first_box_only(sequence)))
+    annotations = [annotation_of(sequence, benchmark) for sequence in scored]
+    unscored = [name for name in by_name if name not in {sequence.name for sequence in scored}]
+    entries = []
+    for folder, failed in zip(folders, failures or [MappingProxyType({})] * len(folders), strict=True):
+
+        def boxes(annotation: Annotation, folder=folder, failed=failed) -> np.ndarray:
+            if annotation.name in failed:
+                raise ValueError(failed[annotation.name])
+            return folder.boxes(by_name[annotation.name])
+
+        unreadable = {name: reason for name, reason in failed.items() if name not in by_name}
+        given = [annotation_of(by_name[name], benchmark) for name in unscored]
+        scores = score_set(folder.path.name, benchmark, annotations, boxes, unreadable=unreadable, unscored=given)
+        names = {*by_name, *failed, *left_out}
+        others = tuple(dict.fromkeys([*left_out, *folder.others(names)]))
+        run = Run(scores, str(folder.path), OURS, folder.manifest(), boxes=boxes, others=others)
+        entries.append(Entry(folder.path.name, (run,)))
+    protocols = () if server else (find_benchmark(benchmark).protocol,)
+    warnings = ()
+    if unscored and not server:
+        warnings = (f"{benchmark}: {_first_only(sequences, scored)}: they are tracked, not scored",)
+    return _with_warnings(Comparison(benchmark, protocols, scored, tuple(entries), warnings=warnings))
+
+
+def _first_only(sequences: abc.Sequence[Sequence], scored: abc.Sequence[Sequence]) -> str:
+    count = len(sequences) - len(scored)
+    return f"{count} of {len(sequences)} sequences have their first frame annotated only"
+
+
+def _with_warnings(comparison: Comparison) -> Comparison:
+    """Before the other warnings that this is a part of the set, after them which settings were swept on a test set."""
+    benchmark, others = comparison.benchmark, comparison.others
+    without = f", without {listed(others)}" if others else ""
+    part = [f"{benchmark}: PART, {comparison.part}: not the whole set{without}"] if comparison.part else []
+    manifests = [(entry.label, run.manifest) for entry in comparison.entries for run in entry.runs if run.manifest]
+    swept = [(label, sweep_warning(manifest)) for label, manifest in manifests]
+    swept = [f"{benchmark}, {label}: {warning}" for label, warning in swept if warning]
+    return replace(comparison, warnings=(*part, *comparison.warnings, *swept))

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.analysis import attribute_values, score_names
 from lib.evaluation.reports.comparison import CURVES, Comparison, Entry
 from lib.visualization.plots import Line, plot_curves, plot_radar, plot_reliability
 
@@ -66,7 +65,7 @@ def _any_drawn(lines: list[Line]) -> bool:
 
 def _score_of(comparison: Comparison, protocol: str, kind: str) -> str:
     """The score that is read off this curve; empty where nothing was scored."""
-    known = score_names(comparison, protocol)
+    known = comparison.score_names(protocol)
     return next((name for name in CURVES[kind] if name in known), "")
 
 
@@ -75,7 +74,7 @@ def _radar(comparison: Comparison, protocol: str, stem: Path) -> tuple[Path, ...
     rows: dict[str, list[float | None]] = {}
     overall: dict[str, float | None] = {}
     for entry in comparison.entries:
-        parts = [attribute_values(entry, protocol, names) for names in comparison.attributes.values()]
+        parts = [entry.part_values(protocol, names) for names in comparison.attributes.values()]
         whole = entry.values(protocol)
         rows[entry.label] = [part[name].mean if name in part else None for part in parts]
         overall[entry.label] = whole[name].mean if name in whole else None
@@ -101,9 +100,7 @@ def _part_line(entry: Entry, protocol: str, names: frozenset[str], score: str) -
     if any(part is None for part in parts):
         return Line(entry.label, PROTOCOLS[protocol].thresholds[0], None, None)
     shares = np.mean([part.success for part in parts], axis=0)
-    return Line(
-        entry.label, PROTOCOLS[protocol].thresholds[0], shares, attribute_values(entry, protocol, names)[score].mean
-    )
+    return Line(entry.label, PROTOCOLS[protocol].thresholds[0], shares, entry.part_values(protocol, names)[score].mean)
 
 
 def _named(stem: Path, what: str) -> Path:

@@ -12,7 +12,6 @@ import numpy as np
 from lib.data.decoding.images import open_image
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.analysis import sequence_means
 from lib.evaluation.reports.comparison import Comparison
 from lib.runtime.escapes import printable
 from lib.visualization.boxes import draw_boxes
@@ -44,6 +43,18 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
             files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{name}.mp4")
             write_video(files[-1], _frames(comparison, sequence), RATE)
     return files
+
+
+def sequence_means(comparison: Comparison) -> list[tuple[Sequence, float | None]]:
+    """Each sequence with the mean over trackers of its first score by the first protocol; None where one lacks it."""
+    protocol = comparison.protocols[0]
+    names = comparison.score_names(protocol)[:1]
+    means = []
+    for number, sequence in enumerate(comparison.sequences):
+        found = [entry.sequence_values(protocol, number).get(name) for name in names for entry in comparison.entries]
+        known = bool(found) and all(each is not None and not math.isnan(each.mean) for each in found)
+        means.append((sequence, sum(each.mean for each in found) / len(found) if known else None))
+    return means
 
 
 def _frames(comparison: Comparison, sequence: Sequence) -> Iterator[np.ndarray]:

@@ -25,8 +25,8 @@ from lib.evaluation.metrics.bootstrap import LEVEL
 from lib.evaluation.metrics.overlaps import overlaps
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.analysis import plain_confidence
 from lib.evaluation.reports.comparison import CURVES, Comparison, Entry, Run, Spread, spread
+from lib.evaluation.reports.plain import plain_comparison
 from lib.runtime.escapes import printable
 from lib.runtime.files import write_text
 
@@ -94,7 +94,7 @@ def _benchmark(comparison: Comparison) -> dict[str, Any]:
         ],
         "trackers": [{"label": entry.label, "runs": [_run(run) for run in entry.runs]} for entry in comparison.entries],
         "by_protocol": views,
-        "confidence": plain_confidence(comparison),
+        "confidence": plain_comparison(comparison)["confidence"],
         "pictures": _pictures(comparison, views),
     }
 

@@ -1,95 +1,76 @@
-"""What must be known beside scores: where results lie, settings of a benchmark's own, sequences without a score and
-why, rows that a protocol's rule changed."""
+"""Lines below the scores: where results lie, settings for the benchmark, sequences without a score and why, rows that a
+protocol's rule changed."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import abc
 
+from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.scoring import SetScores
-from lib.evaluation.reports.comparison import Comparison, Entry, Run
+from lib.evaluation.reports.comparison import Comparison, listed
 
 SHOWN_ERRORS = 20  # names in a line; the others are counted, and JSON has them all
-SHOWN_NOTES = 5
 
 
-def remarks(comparison: Comparison, protocols: Sequence[str]) -> list[str]:
-    """Lines to stand below the scores by these protocols; all begin with the benchmark."""
+def remarks(comparison: Comparison, protocols: abc.Sequence[str]) -> list[str]:
+    """Lines about the scores by these protocols; all begin with the benchmark."""
     lines = []
     for entry in comparison.entries:
         for run in entry.runs:
-            who = f"{comparison.benchmark}, {_label(entry, run)}"
+            label = entry.label if len(entry.runs) == 1 else f"{entry.label} ({run.scores.label})"
+            who = f"{comparison.benchmark}, {label}"
             lines.append(f"{who}: results of {run.source} ({run.producer})")
             changed = (run.manifest or {}).get("overrides") or {}
             if changed:
                 settings = ", ".join(f"{key}={value}" for key, value in changed.items())
                 lines.append(f"{who}: settings of this benchmark: {settings}")
-            lines += [f"{who}: {line}" for line in (*_errors(run, protocols), *notes_in_words(run.scores, protocols))]
+            lines += [f"{who}: {line}" for line in (*_errors(run.scores, protocols), *_notes(run.scores, protocols))]
+    if server := find_benchmark(comparison.benchmark).server:
+        lines.append(
+            f"{comparison.benchmark}: ground truth beyond the first frame is not public; {server} scores these results"
+        )
     return lines
 
 
-def notes_in_words(scores: SetScores, protocols: Sequence[str]) -> list[str]:
+def _notes(scores: SetScores, protocols: abc.Sequence[str]) -> list[str]:
     """A line for each rule of a protocol that changed rows or frames: the protocols, how many rows, which sequences."""
     found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
     for protocol in protocols:
         done: dict[str, dict[str, int]] = {}
         for name, notes in scores.notes(protocol).items():
-            for rows, what in map(_rows_and_words, notes):
-                done.setdefault(what, {})[name] = rows
+            for note in notes:
+                rows, what = re.fullmatch(r"(?:(\d+) )?(.*)", note).groups()
+                done.setdefault(what, {})[name] = int(rows or 0)
         for what, rows in done.items():
             found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
     return [
         f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
-        f"sequence(s): {listed(names, SHOWN_NOTES)}"
+        f"sequence(s): {listed(names)}"
         for (what, rows, names), those in found.items()
     ]
 
 
-def listed(names: Iterable[str], shown: int) -> str:
-    """The first ``shown`` names, and how many more."""
-    names = list(names)
-    rest = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + rest
-
-
-def is_complete(comparison: Comparison) -> bool:
-    """Whether every result is there and every protocol that was asked for could score it."""
-    runs = [run for entry in comparison.entries for run in entry.runs]
-    missing = any(sequence.missing for run in runs for sequence in run.scores.sequences)
-    return not missing and not any(run.scores.errors(name) for run in runs for name in comparison.protocols)
-
-
-def _label(entry: Entry, run: Run) -> str:
-    return entry.label if len(entry.runs) == 1 else f"{entry.label} ({run.scores.label})"
-
-
-def _errors(run: Run, protocols: Sequence[str]) -> list[str]:
-    """Lines by reason: the sequences and protocols that share it, but for numbers in it."""
+def _errors(scores: SetScores, protocols: abc.Sequence[str]) -> list[str]:
+    """A line for each reason: the protocols and sequences that share it; reasons that differ in numbers count as one.
+    The sequence's name in a reason is replaced, so that the reasons of several sequences can be equal."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    reasons: dict[str, str] = {}
-    differ: set[str] = set()
+    reasons: dict[str, dict[str, None]] = {}
     for protocol in protocols:
         named: dict[str, list[str]] = {}
-        for name, text in run.scores.errors(protocol).items():
-            reason = _without(name, text)
+        for name, text in scores.errors(protocol).items():
+            reason = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<sequence>", text)
             kind = re.sub(r"\d+", "#", reason)
-            if reasons.setdefault(kind, reason) != reason:
-                differ.add(kind)
+            reasons.setdefault(kind, {})[reason] = None
             named.setdefault(kind, []).append(name)
         for kind, names in named.items():
             found.setdefault((kind, tuple(names)), []).append(protocol)
-    return [
-        f"NO SET SCORE by protocol {', '.join(those)}: {len(names)} of {len(run.scores.sequences)} sequences could not "
-        f"be scored: {listed(names, SHOWN_ERRORS)}: {reasons[kind]}{' (the first; others alike)' * (kind in differ)}"
-        for (kind, names), those in found.items()
-    ]
-
-
-def _rows_and_words(note: str) -> tuple[int, str]:
-    match = re.fullmatch(r"(\d+) (.*)", note)
-    return (int(match[1]), match[2]) if match else (0, note)
-
-
-def _without(name: str, reason: str) -> str:
-    """The reason without the sequence's name, so that the same one of several sequences stands once."""
-    return re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<sequence>", reason)
+    lines = []
+    for (kind, names), those in found.items():
+        what = f"NO SET SCORE by protocol {', '.join(those)}" if any(those) else "INCOMPLETE"
+        first, *others = reasons[kind]
+        lines.append(
+            f"{what}: {len(names)} of {len(scores.sequences)} sequences could not be scored: "
+            f"{listed(names, SHOWN_ERRORS)}: {first}{' (the first; others alike)' if others else ''}"
+        )
+    return lines

@@ -42,10 +42,10 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A label and a cell for each column."""
+    """A label and for each column a cell, or words that are printed as they are."""
 
     label: str
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell | str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,10 @@ def percent(value: float | None, digits: int, signed: bool = False) -> str:
     return "nan" if math.isnan(value) else f"{100 * value:{'+' if signed else ''}.{digits}f}"
 
 
-def _words(cell: Cell, digits: int, signed: bool, plain: bool = False) -> str:
+def _words(cell: Cell | str, digits: int, signed: bool, plain: bool = False) -> str:
     """``66.1 ± 0.3 [64.2, 68.0]``, of which a cell has what it knows."""
+    if isinstance(cell, str):
+        return printable(cell)
     if plain:
         return NONE if cell.value is None else f"{cell.value:.{PLAIN_DIGITS}f}"
     text = percent(cell.value, digits, signed)
@@ -168,7 +170,11 @@ def _latex_number(word: str) -> str:
 def _csv(table: Table, digits: int) -> str:
     """A column for each number; deviations and intervals have columns of their own where any cell has them."""
     parts = [
-        [part for part in Cell._fields if part == "value" or any(getattr(cell, part) is not None for cell in cells)]
+        [
+            part
+            for part in Cell._fields
+            if part == "value" or any(getattr(cell, part, None) is not None for cell in cells)
+        ]
         for cells in zip(*(row.cells for row in table.rows), strict=True)
     ] or [["value"]] * len(table.columns)
     names = [for_csv(table.corner)]
@@ -181,13 +187,17 @@ def _csv(table: Table, digits: int) -> str:
     writer.writerow(names)
     for row in table.rows:
         numbers = (
-            (getattr(cell, part), column.plain)
+            (getattr(cell, part, cell), column.plain)
             for column, cell, kept in zip(table.columns, row.cells, parts, strict=True)
             for part in kept
         )
-        words = ("" if number is None else _words(Cell(number), digits, False, plain) for number, plain in numbers)
+        words = ("" if number is None else _number(number, digits, plain) for number, plain in numbers)
         writer.writerow([for_csv(row.label), *words])
     return stream.getvalue()
+
+
+def _number(value: float | str, digits: int, plain: bool) -> str:
+    return for_csv(value) if isinstance(value, str) else _words(Cell(value), digits, False, plain)
 
 
 def _best(table: Table, digits: int) -> set[tuple[int, int]]:
@@ -196,7 +206,7 @@ def _best(table: Table, digits: int) -> set[tuple[int, int]]:
         (number, place): round(100 * cell.value, digits)
         for number, row in enumerate(table.rows)
         for place, cell in enumerate(row.cells)
-        if cell.value is not None and not math.isnan(cell.value)
+        if isinstance(cell, Cell) and cell.value is not None and not math.isnan(cell.value)
     }
     if not table.best:
         return set()

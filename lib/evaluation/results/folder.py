@@ -25,11 +25,11 @@ from lib.data.datasets.texts import decode_text, parse_rows
 from lib.data.names import find_meeting
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
-from lib.evaluation.running.claims import holding
 from lib.inference.tracks import Track
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import file_sha256, replacing
 from lib.runtime.json_text import parse_json
+from lib.runtime.locks import only_writer
 
 CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
 MANIFEST = "manifest.json"
@@ -168,7 +168,7 @@ class ResultsFolder:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Keep plain types under a name in this folder; ``ResultsError`` when the disk refuses."""
-        with holding(self.path, name):
+        with only_writer(self.path / name, wait=True):
             _write_whole(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
@@ -183,7 +183,7 @@ class ResultsFolder:
         file = self.path / "failures.log"
         lines = [f"{_now()} {name}: {reason}", *traceback.splitlines(), ""]
         try:
-            with holding(self.path, file.name), file.open("a", encoding="utf-8") as stream:
+            with only_writer(file, wait=True), file.open("a", encoding="utf-8") as stream:
                 stream.write(printable_lines(lines) + "\n")
         except OSError as error:
             raise _refused(file, error) from error
@@ -253,7 +253,7 @@ def open_results(
     }
     source = json.loads(json.dumps(description, allow_nan=False))  # as it will be read back: lists for tuples
     _make_folder(folder)
-    with holding(folder, file.name):
+    with only_writer(file, wait=True):
         earlier = _read_manifest(file) if file.exists() else None
         if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
             raise ResultsError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
+from lib.data.datasets.registry import DATASETS
 from lib.data.names import SCORE_FILES, SIDE_FILES
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.results.folder import LEGACY_INT, MANIFEST
@@ -24,9 +25,8 @@ ENTRIES = 1_000_000
 _TIMES = "times"  # beside the boxes, in the got10k toolkit
 OURS = "tracking-lib"
 # Folders that name a dataset, not a tracker; letters and digits alone, in small letters.
-_DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in BENCHMARKS} | {
-    "got10k", "lasotext", "lasotextension", "nfs30", "otb100", "otb2015", "otbtb100", "tcolor128", "uav123", "results",
-    "trackingresults", "rawresults", "vot2018", "vot2020", "vot2022",
+_DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in (*DATASETS, *BENCHMARKS)} | {
+    *(name for dataset in DATASETS.values() for name in dataset.folders), "results", "trackingresults", "rawresults",
 }  # fmt: skip
 _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
 

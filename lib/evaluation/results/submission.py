@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from lib.config.paths import Paths
-from lib.data.datasets.annotations import package_list
-from lib.data.datasets.trackingnet import TEST_LIST
 from lib.evaluation.benchmarks import find_benchmark, read_what_is_readable
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import ArchiveError, read_members
 from lib.evaluation.results.raw_results import ResultSet, find_result_sets
+from lib.evaluation.results.sequence_names import known_names
 from lib.evaluation.results.submission_check import LAYOUTS, Check, Expected, Finding, check_files, refused_archive
 from lib.runtime.files import replacing
 
-GOT10K_TEST_SEQUENCES = 180
 # 1/10000 pixel: at most 0.001 percent points of the overlap of a target of 10 px. GOT-10k's toolkit writes 3 digits,
 # pytracking 2 for TrackingNet, whose devkit rounds to whole pixels (metrics.py).
 BOX_FORMAT = "%.4f"
@@ -34,9 +32,7 @@ def official_names(benchmark: str) -> tuple[str, ...]:
     """The sequences whose results the server wants; ``ValueError`` for a benchmark that no archive is sent for."""
     if benchmark not in LAYOUTS:
         raise ValueError(f"{benchmark}: no server takes archives of it; they are made for {' and '.join(LAYOUTS)}")
-    if benchmark == "got10k_test":
-        return tuple(f"GOT-10k_Test_{number:06d}" for number in range(1, GOT10K_TEST_SEQUENCES + 1))
-    return tuple(package_list(TEST_LIST).split())
+    return known_names(benchmark)
 
 
 def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:

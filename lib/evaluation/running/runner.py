@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 from lib.data.types import Sequence
 from lib.evaluation.results.folder import ResultsFolder
-from lib.evaluation.running.claims import Claims, Death, Holder, find_holder, release_left
+from lib.evaluation.running.claims import Claims, Death, find_holder, release_left
 from lib.evaluation.running.progress import RunProgress
 from lib.evaluation.running.summary import RunSummary, SequenceStatus, measure_speed
 from lib.inference.engine import Outcome, Take
@@ -100,7 +100,7 @@ def run_trials(
     ends badly.
 
     A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises what
-    ``make_engine`` raises in this process, ``ResultsError`` or ``ClaimError`` if results cannot be written. After
+    ``make_engine`` raises in this process, ``ResultsError`` or ``OSError`` if results cannot be written. After
     Ctrl-C (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others free for
     any command, and no process is left.
     """
@@ -218,10 +218,10 @@ class _Part:
             return None
         for sequence in list(self.open):
             taken = self._claims.take(sequence.name, self._run.began if self._running else math.inf)
-            if isinstance(taken, Holder):
+            if taken is None:
                 continue
             self.open.remove(sequence)
-            deaths = [death for death in taken if death.beat > self._run.began]
+            deaths = [death for death in taken if death.claimed > self._run.began]
             if not self._is_decided(sequence, deaths):
                 self._alone = bool(deaths)
                 self._running.append(sequence)
@@ -295,8 +295,8 @@ def _note(folder: ResultsFolder, sequence: Sequence) -> str:
 def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
     """Of a sequence without a result."""
     holder, noted = find_holder(folder.path, name), folder.failure(name)
-    if holder is not None and holder.alive:
-        return SequenceStatus(name, "elsewhere", str(holder))
+    if holder:
+        return SequenceStatus(name, "elsewhere", holder)
     if noted and noted.moment > began:
         return SequenceStatus(name, "failed", noted.reason, noted.traceback)
     return SequenceStatus(name, "failed", "no process is left that could track it; the same command goes on with it")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from typing import Literal
 
@@ -12,6 +11,7 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
+from lib.config.suggestion import suggest
 from lib.models.backbones.base import BackboneConfig
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
 
@@ -94,9 +94,7 @@ def _strides(network: nn.Module) -> list[int]:
 def _misfit(name: str, stride: int) -> str:
     """What is wrong with a network's name and stride, with the remedy; nothing if they fit."""
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them"
-        return f"name: timm has no network {name!r}; {hint}"
+        return f"name: timm has no network {name!r}; {suggest(name, timm.list_models())}"
     with torch.device("meta"):  # names and shapes, without memory or numbers
         strides = dict.fromkeys(_strides(timm.create_model(name, pretrained=False)))
         if stride not in strides:

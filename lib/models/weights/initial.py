@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import abc
-from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from lib.config.paths import user_path
+from lib.config.suggestion import suggest
 from lib.models.backbones.vit import image_positions
 from lib.models.base import TrackingModel
 from lib.models.weights.released import LoadReport, find_weights
@@ -87,8 +87,7 @@ def check_initial(name: str, folder: Path) -> None:
     library, _, chosen = name.partition(":")
     if name.startswith("timm:"):
         if not timm.is_model_pretrained(chosen):
-            near = get_close_matches(chosen, timm.list_models(pretrained=True), n=1)
-            hint = f"did you mean timm:{near[0]}?" if near else "timm.list_models(pretrained=True) lists them"
+            hint = suggest(chosen, timm.list_models(pretrained=True))
             raise CheckpointError(f"model.pretrained: {name}: timm has no such weights; {hint}")
     elif name.startswith("torchvision:"):
         try:

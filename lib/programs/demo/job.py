@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from lib.inference.follow import Step, TargetSpec
-from lib.programs.demo.trackers import Opened
+from lib.inference.network import Network
 from lib.programs.demo.videos import SOURCE, Video
 from lib.programs.tracking import TABLE, TRACKS, VIDEO, Wanted, written_steps
 from lib.runtime.escapes import printable
@@ -50,12 +50,13 @@ class Job:
     "tracking", then "done", "stopped" or "failed"; ``message`` is the reason of the last, or a remark in one line.
     """
 
-    def __init__(self, video: Video, targets: Sequence[TargetSpec], opening: Callable[[], Opened]) -> None:
+    def __init__(self, video: Video, targets: Sequence[TargetSpec], opening: Callable[[], Network]) -> None:
         self.video, self.targets = video, list(targets)
         self.rows: list[Row] = []
         self.latest: tuple[int, np.ndarray] | None = None
         self.state, self.message, self.length = "opening", "", video.length
-        self.opened: Opened | None = None
+        self.network: Network | None = None
+        self.has_maps = False  # whether the network gives more than its best box
         self._opening = opening
         self._stop, self._ended = Event(), Event()
         self._clock: deque[float] = deque(maxlen=RECENT)
@@ -102,17 +103,17 @@ class Job:
             "count": len(self.rows),
             "length": self.length,
             "speed": self.speed,
-            "maps": bool(self.opened and self.opened.maps),
+            "maps": self.has_maps,
         }
 
     def _run(self) -> None:
         try:
-            self.opened = self._opening()
+            self.network = self._opening()
             if self._stop.is_set():
                 self.state = "stopped"
                 return
             self.state = "tracking"
-            whole = self._track(self.opened)
+            whole = self._track(self.network)
             self.state = "done" if whole else "stopped"
         except (ValueError, OSError) as error:
             self.state, self.message = "failed", printable(str(error).splitlines()[0])
@@ -121,12 +122,12 @@ class Job:
             self.state, self.message = "failed", f"{type(error).__name__}: {printable(str(error))}"
             raise
 
-    def _track(self, opened: Opened) -> bool:
+    def _track(self, network: Network) -> bool:
         video, started = self.video, perf_counter()
         wanted, sound = Wanted(video.folder), video.folder / SOURCE
         with (
             video.open() as reader,
-            closing(written_steps(reader, self.targets, opened.network, wanted, sound)) as steps,
+            closing(written_steps(reader, self.targets, network, wanted, sound)) as steps,
         ):
             for step in steps:
                 self._keep(step)
@@ -150,6 +151,7 @@ class Job:
                 [bool(result.lost) for result in results],
             )
         )
+        self.has_maps = self.has_maps or any(result.prediction is not None for result in results)
         self.latest = len(self.rows) - 1, step.image
         self._clock.append(perf_counter())
 

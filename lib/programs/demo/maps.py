@@ -1,4 +1,4 @@
-"""The token maps of one tracked frame: the network looks there once more, as it did while it tracked."""
+"""The maps of one tracked frame: the network looks there once more, as it did while it tracked."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lib.visualization.token_map import draw_token_map
 
 
 class Drawn(NamedTuple):
-    """A token map of a ``target``: its ``name`` in the family's record, the ``score`` of the frame that was looked at
-    again, and the ``picture``, RGB uint8."""
+    """A map of a ``target``: its ``name``, the ``score`` of the frame that was looked at again, and the ``picture``,
+    RGB uint8."""
 
     target: str
     name: str
@@ -32,25 +32,25 @@ class Drawn(NamedTuple):
 
 
 def draw_maps(job: Job, number: int) -> list[Drawn]:
-    """The token maps of each target in row ``number`` of a job. Raises ``ValueError`` where there is nothing to draw:
-    in the first frame, in one that was not tracked, and for a network without such decisions."""
-    if job.opened is None or not job.opened.maps:
-        raise ValueError("this tracker makes no decisions over tokens that could be drawn")
+    """The maps of each target in row ``number`` of a job. Raises ``ValueError`` where there is nothing to draw: in the
+    first frame, in one that was not tracked, and for an exported network."""
+    if job.network is None or not job.has_maps:
+        raise ValueError(
+            "this tracker is an exported network, which gives its best box alone; choose another to draw its maps"
+        )
     if not 1 <= number < len(job.rows):
-        raise ValueError(f"frame {number} has no token maps: frames 1 to {len(job.rows) - 1} were searched")
+        raise ValueError(f"frame {number} has no maps: frames 1 to {len(job.rows) - 1} were searched")
+    from lib.inference.decisions import decide  # it imports torch, which takes seconds
+
     with job.video.open() as reader:
         first = reader.first.image
         image = next(islice(reader, job.rows[number].number, None)).image
-    tracker, drawn = Tracker(job.opened.network), []
-    before, after = job.rows[number - 1], job.rows[number]
-    for place, target in enumerate(job.targets):
+    tracker, drawn = Tracker(job.network), []
+    for target, box in zip(job.targets, job.rows[number - 1].boxes, strict=True):
         tracker.init(first, target.box)
-        tracker.box = before.boxes[place]
-        result = tracker.update(image)
-        for name, read in job.opened.maps.items():
-            chosen, stages, meaning = read(result.prediction.extras)
-            if stages:
-                picture = draw_token_map(result.crop, chosen[0].cpu().numpy(), stages, meaning)
-                drawn.append(Drawn(target.name, name, float(result.score), picture))
-    assert len(after.boxes) == len(job.targets)
+        tracker.box = box
+        result, maps = decide(tracker, image)
+        for name, (values, stages, meaning) in maps.items():
+            picture = draw_token_map(result.crop, values[0].numpy(), stages, meaning)
+            drawn.append(Drawn(target.name, name, float(result.score), picture))
     return drawn

@@ -40,7 +40,7 @@ from lib.programs.demo.videos import TooLargeError, Video, Videos, encode_jpeg, 
 from lib.programs.tracking import CLIP
 from lib.runtime.escapes import printable, show
 from lib.runtime.stop import terminated_like_interrupted
-from lib.visualization.boxes import COLOURS
+from lib.visualization.boxes import COLORS
 
 PAGE = {"/": "index.html", "/style.css": "style.css", "/script.js": "script.js"}
 INTERVAL = 1 / 25  # seconds between two messages to a page that watches
@@ -77,7 +77,7 @@ class Demo:
             "limit": self.videos.limit,
             "clip": self.clip.is_file(),
             "trackers": self.trackers.describe(),
-            "colors": ["#{:02x}{:02x}{:02x}".format(*color) for color in COLOURS],
+            "colors": ["#{:02x}{:02x}{:02x}".format(*color) for color in COLORS],
             "most": MOST_TARGETS,
         }
 
@@ -153,7 +153,7 @@ class Demo:
         return FileResponse(path, filename=f"{stem}_{name}" if "save" in request.query_params else None)
 
     async def maps(self, request: Request) -> dict[str, Any]:
-        """The token maps of a frame."""
+        """The maps of a frame."""
         job, text = self._job(request), request.query_params.get("frame", "")
         if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise ValueError("frame: not a number")

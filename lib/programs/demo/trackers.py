@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,15 +18,8 @@ from lib.inference.network import Network
 from lib.inference.tracker import Tracker
 from lib.programs.tracking import SHIPPED, open_tracking_network
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from lib.models.base import TokenMap
-
 MEASURED = 0.7  # seconds of a measurement
 FRAME = (480, 854)  # height and width of its image
-
-Reader = Callable[["Mapping[str, Tensor]"], "TokenMap"]
 
 
 class Choice(NamedTuple):
@@ -38,13 +30,6 @@ class Choice(NamedTuple):
     config: str | None = None
     checkpoint: Path | None = None
     network: Path | None = None
-
-
-class Opened(NamedTuple):
-    """A network, and by name what can be drawn of its decisions, from a prediction's ``extras``."""
-
-    network: Network
-    maps: Mapping[str, Reader] = {}
 
 
 def find_trackers(
@@ -104,9 +89,9 @@ class Trackers:
         self.speeds: dict[int, float] = {}  # frames a second, by the choice's number
         self._paths, self._device = paths, device
         self._lock = Lock()
-        self._last: tuple[int, Opened] | None = None
+        self._last: tuple[int, Network] | None = None
 
-    def open(self, number: int) -> Opened:
+    def open(self, number: int) -> Network:
         """The network of a choice. Raises ``ValueError`` for a number out of range, and if it cannot be opened."""
         if not 0 <= number < len(self.choices):
             raise ValueError(f"no tracker has the number {number}; reload the page")
@@ -118,7 +103,7 @@ class Trackers:
 
     def measure(self, number: int) -> float:
         """Frames a second with one target, from the image to the box, in a short measurement."""
-        tracker = Tracker(self.open(number).network)
+        tracker = Tracker(self.open(number))
         image = np.random.default_rng(0).integers(0, 256, (*FRAME, 3), dtype=np.uint8)
         box = np.array([380.0, 200.0, 90.0, 70.0])
         tracker.init(image, box)
@@ -138,18 +123,11 @@ class Trackers:
             for number, choice in enumerate(self.choices)
         ]
 
-    def _open(self, choice: Choice) -> Opened:
-        network = open_tracking_network(
+    def _open(self, choice: Choice) -> Network:
+        return open_tracking_network(
             config=choice.config,
             checkpoint=choice.checkpoint,
             network=choice.network,
             device=self._device,
             paths=self._paths,
         )
-        if choice.network:
-            return Opened(network)
-        from lib.experiment.build import experiment_of_checkpoint, load_experiment  # it imports torch
-
-        experiment = load_experiment(choice.config) if choice.config else experiment_of_checkpoint(choice.checkpoint)
-        readers = network.model.family.token_maps
-        return Opened(network, {name: partial(read, experiment.model) for name, read in readers.items()})

@@ -57,7 +57,7 @@ def test_a_box_without_size_is_not_visible(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["images/", ""])
-@pytest.mark.parametrize("split", coco.SPLITS)
+@pytest.mark.parametrize("split", coco.DATASET.splits)
 def test_layouts_are_told_apart(tmp_path, caplog, folder, split):
     write_coco(tmp_path, 1, split, folder)
     with caplog.at_level(logging.INFO, logger=coco.__name__):

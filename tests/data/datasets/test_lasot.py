@@ -10,7 +10,6 @@ import pytest
 from miniatures import moving_boxes, write_lasot
 
 from lib.data.datasets import lasot
-from lib.data.datasets.annotations import package_list
 from lib.data.datasets.registry import DATASETS, read_dataset
 from lib.data.decoding.images import read_image
 from lib.data.stores.source import Source
@@ -22,9 +21,9 @@ LENGTHS = {"airplane-2": 4, "airplane-10": 3, "zebra-1": 2}
 @pytest.fixture
 def short_lists(monkeypatch):
     """Lists of a few names in place of the published ones."""
-    lists = {"train": "zebra-1\nairplane-10\n", "test": "airplane-2\n", "ext": "atv-1\natv-2\n"}
-    lists = {f"lasot_{name}.txt": text for name, text in lists.items()}
-    monkeypatch.setattr(lasot, "package_list", lists.__getitem__)
+    lists = {"train": ["zebra-1", "airplane-10"], "test": ["airplane-2"], "extension": ["atv-1", "atv-2"]}
+    for split, names in lists.items():
+        monkeypatch.setitem(lasot.NAMES, split, lambda names=names: names)
 
 
 def read(root: Path, split: str = "full", dataset: str = "lasot") -> list[Sequence]:
@@ -100,7 +99,7 @@ def test_the_extension_under_its_own_root(tmp_path, short_lists, by_class):
     write_lasot(tmp_path / "lasot", LENGTHS)
     write_lasot(tmp_path / "extension", {"atv-1": 2, "atv-2": 2}, by_class)
     assert names(read(tmp_path / "extension", "test", "lasot_extension_subset")) == ["atv-1", "atv-2"]
-    with pytest.raises(ValueError, match=r"holds none of the sequences that lasot_ext\.txt names, .* set the path"):
+    with pytest.raises(ValueError, match=r"holds none of the sequences of split 'extension', .* set the path"):
         read(tmp_path / "lasot", "test", "lasot_extension_subset")
 
 
@@ -121,7 +120,7 @@ def test_a_missing_list_entry_hides_no_other(tmp_path, short_lists):
     with pytest.raises(ValueError) as error:
         entries[0].read()
     assert str(error.value) == (
-        f"{tmp_path}: has no zebra/zebra-1/ nor zebra-1/, which lasot_train.txt names; unpack it, "
+        f"{tmp_path}: has no zebra/zebra-1/ nor zebra-1/ of split 'train'; unpack it, "
         "or read split 'full' of lasot, which takes what is there"
     )
 
@@ -193,7 +192,7 @@ def test_unknown_splits(tmp_path):
 
 
 def test_the_published_lists():
-    lists = {split: package_list(name).split() for split, name in lasot.LISTS.items()}
+    lists = {split: names() for split, names in lasot.NAMES.items()}
     counts = {split: len(members) for split, members in lists.items()}
     assert counts == DATASETS["lasot"].expected == {"train": 1120, "test": 280, "extension": 150}
     assert DATASETS["lasot_extension_subset"].expected == {"test": 150}

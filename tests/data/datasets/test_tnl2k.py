@@ -10,10 +10,10 @@ import pytest
 from miniatures import write_boxes, write_frames
 from one_sequence import names_of, read_one, refused
 
-from lib.data.datasets.annotations import package_list
+from lib.data.datasets.tnl2k import NAMES
 from lib.data.types import SHORTFALL
 
-TEST, TRAIN = (package_list(f"tnl2k_{split}.txt").split() for split in ("test", "train"))
+TEST, TRAIN = (NAMES[split]() for split in ("test", "train"))
 NAME = TEST[0]
 
 

@@ -10,7 +10,6 @@ import pytest
 from miniatures import moving_boxes, write_trackingnet
 
 from lib.data.datasets import trackingnet
-from lib.data.datasets.annotations import package_list
 from lib.data.datasets.registry import DATASETS, read_dataset
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
@@ -170,9 +169,9 @@ def test_a_broken_copy_is_one_line_that_names_the_file(tmp_path, kind):
 def test_a_test_chunk_that_is_not_the_official_one_is_told(tmp_path, caplog, monkeypatch):
     write_trackingnet(tmp_path, {"TEST": {"a_0": 1, "c_0": 1}})
     with caplog.at_level(logging.WARNING, logger=trackingnet.__name__):
-        monkeypatch.setattr(trackingnet, "package_list", lambda name: "a_0\nb_0\n")
+        monkeypatch.setattr(trackingnet, "official_names", lambda: ["a_0", "b_0"])
         assert len(read(tmp_path, "test")) == 2
-        monkeypatch.setattr(trackingnet, "package_list", lambda name: "a_0\nc_0\n")
+        monkeypatch.setattr(trackingnet, "official_names", lambda: ["a_0", "c_0"])
         assert len(read(tmp_path, "test")) == 2
     place = tmp_path / "TEST" / "anno"
     assert caplog.messages == [
@@ -182,7 +181,7 @@ def test_a_test_chunk_that_is_not_the_official_one_is_told(tmp_path, caplog, mon
 
 
 def test_the_published_counts():
-    names = package_list(trackingnet.TEST_LIST).split()
+    names = trackingnet.official_names()
     expected = DATASETS["trackingnet"].expected
     assert len(names) == len(set(names)) == expected["test"] == 511
     assert names == sorted(names)

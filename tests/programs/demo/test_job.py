@@ -11,9 +11,10 @@ import pytest
 from lib.config.paths import Paths
 from lib.data.decoding.video import VideoReader
 from lib.inference.follow import TargetSpec, follow
+from lib.inference.network import Network
 from lib.programs.demo.job import FILES, Job
 from lib.programs.demo.maps import draw_maps
-from lib.programs.demo.trackers import Opened, Trackers, find_trackers
+from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import Video, Videos
 
 TARGETS = [TargetSpec("one", (10, 20, 20, 20)), TargetSpec("two", (50, 10, 16, 24))]
@@ -26,7 +27,7 @@ def video(tmp_path: Path, clip: Path) -> Video:
 
 
 @pytest.fixture(scope="module")
-def opened(places: Paths) -> Opened:
+def opened(places: Paths) -> Network:
     return Trackers(places, find_trackers(places), "cpu").open(0)
 
 
@@ -37,11 +38,11 @@ def run(job: Job) -> Job:
     return job
 
 
-def test_a_job_finds_what_follow_finds_and_writes_it(video: Video, opened: Opened):
+def test_a_job_finds_what_follow_finds_and_writes_it(video: Video, opened: Network):
     job = run(Job(video, TARGETS, lambda: opened))
     assert (job.state, job.message, job.length) == ("done", "", 12)
     with VideoReader(video.folder / "source") as reader:
-        steps = list(follow(reader, TARGETS, opened.network))
+        steps = list(follow(reader, TARGETS, opened))
     assert [row.number for row in job.rows] == [step.number for step in steps]
     for row, step in zip(job.rows, steps, strict=True):
         assert np.array_equal(row.boxes, [result.box for result in step.results.values()])
@@ -55,7 +56,7 @@ def test_a_job_finds_what_follow_finds_and_writes_it(video: Video, opened: Opene
         assert sum(1 for _ in reader) == 12
 
 
-def test_a_stopped_job_leaves_whole_files(video: Video, opened: Opened):
+def test_a_stopped_job_leaves_whole_files(video: Video, opened: Network):
     job = Job(video, TARGETS, lambda: opened)
     keep = job._keep
 
@@ -72,28 +73,30 @@ def test_a_stopped_job_leaves_whole_files(video: Video, opened: Opened):
         assert sum(1 for _ in reader) == 5
 
 
-def test_a_job_that_is_stopped_while_it_opens_tracks_nothing(video: Video, opened: Opened):
+def test_a_job_that_is_stopped_while_it_opens_tracks_nothing(video: Video, opened: Network):
     job = Job(video, TARGETS, lambda: opened)
     job.stop()
     assert run(job).state == "stopped" and job.rows == []
 
 
-def test_a_fault_is_one_line(video: Video, opened: Opened):
+def test_a_fault_is_one_line(video: Video, opened: Network):
     job = run(Job(video, [TARGETS[0], TARGETS[0]], lambda: opened))
     assert (job.state, job.message) == ("failed", "2 targets are named one; give each another name")
 
 
-def test_maps_are_those_of_the_tracked_frame(video: Video, opened: Opened):
+def test_maps_are_those_of_the_tracked_frame(video: Video, opened: Network):
     """The network is asked again and must answer as it did, up to the rounding of another batch."""
     job = run(Job(video, TARGETS, lambda: opened))
     drawn = draw_maps(job, 7)
-    assert [(each.target, each.name) for each in drawn] == [("one", "division"), ("two", "division")]
-    assert [each.score for each in drawn] == pytest.approx(job.rows[7].scores, abs=1e-6)
+    assert [(each.target, each.name) for each in drawn] == [
+        (target, name) for target in ("one", "two") for name in ("scores", "division")
+    ]
+    assert [each.score for each in drawn] == pytest.approx(np.repeat(job.rows[7].scores, 2), abs=1e-6)
     assert all(each.picture.dtype == np.uint8 and each.picture.shape[2] == 3 for each in drawn)
     assert drawn[0].as_dict()["picture"].startswith("data:image/png;base64,")
     for number in (0, 12):
-        with pytest.raises(ValueError, match=f"^frame {number} has no token maps: frames 1 to 11"):
+        with pytest.raises(ValueError, match=f"^frame {number} has no maps: frames 1 to 11"):
             draw_maps(job, number)
-    job.opened = opened._replace(maps={})
-    with pytest.raises(ValueError, match="no decisions over tokens"):
+    job.has_maps = False
+    with pytest.raises(ValueError, match="exported network"):
         draw_maps(job, 7)

@@ -57,7 +57,9 @@ def test_a_video_from_its_upload_to_its_removal(client: TestClient, demo: Demo, 
     part = client.get(f"{path}/files/tracked.mp4", headers={"Range": "bytes=4-7"})
     assert (part.status_code, part.content) == (206, b"ftyp")
     maps = client.get(f"{path}/maps?frame=3").json()["maps"]
-    assert [(each["target"], each["name"]) for each in maps] == [("<b>one</b>", "division"), ("two", "division")]
+    assert [(each["target"], each["name"]) for each in maps] == [
+        (target, name) for target in ("<b>one</b>", "two") for name in ("scores", "division")
+    ]
     assert client.get("/api/state").json()["trackers"][0]["speed"] == demo.jobs[video["id"]].speed
     folder = demo.videos[video["id"]].folder
     assert client.post(f"{path}/close").json() == {}

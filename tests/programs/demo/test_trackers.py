@@ -49,7 +49,7 @@ def test_an_exported_network_is_found_and_opened(paths: Paths):
     (choice,) = find_trackers(paths)
     assert (choice.label, choice.detail, choice.network) == ("toy", "exported onnx fp32", folder)
     opened = Trackers(paths, [choice]).open(0)
-    assert opened.maps == {} and opened.network.name == "toy"
+    assert opened.name == "toy"
 
 
 def test_one_network_is_open_at_a_time_and_opened_once(places: Paths, monkeypatch: pytest.MonkeyPatch):
@@ -59,7 +59,6 @@ def test_one_network_is_open_at_a_time_and_opened_once(places: Paths, monkeypatc
     monkeypatch.setattr(module, "open_tracking_network", count(module.open_tracking_network, opened))
     first = trackers.open(0)
     assert trackers.open(0) is first and len(opened) == 1
-    assert set(first.maps) == {"division"}
     trackers.open(1)
     trackers.open(0)
     assert len(opened) == 3

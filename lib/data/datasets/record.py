@@ -1,0 +1,89 @@
+"""The record of a dataset: its reader, its splits and its benchmarks. Each file of readers ends with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from lib.data.stores.source import Source
+from lib.data.types import Sequence
+
+
+class Entry(NamedTuple):
+    """One sequence of a split: its name, and a function that reads its annotations.
+
+    Listing and reading are separate, so that a damaged sequence (``ValueError`` in one line) does not hide the others.
+    """
+
+    name: str
+    read: Callable[[], Sequence]
+
+
+class Benchmark(NamedTuple):
+    """A split that trackers are tested on.
+
+    * ``split``: of the dataset.
+    * ``protocol``: how results are scored by default, a key of ``lib.evaluation.metrics.protocols.PROTOCOLS``.
+    * ``server``: who scores results where the ground truth is not public, else empty.
+    * ``test_set``: whether trackers are compared by its scores, so that no setting may be chosen by them.
+    * ``dataset``, ``expected``: name of the dataset, and number of sequences if it is published. Filled in by
+      ``lib.evaluation.benchmarks``.
+    """
+
+    split: str
+    protocol: str = "pytracking"
+    server: str = ""
+    test_set: bool = True
+    dataset: str = ""
+    expected: int | None = None
+
+
+class Spelling(NamedTuple):
+    """How other tools name the result files of a dataset's sequences.
+
+    * ``prefix``: begins the names of some tools' files, not of others'.
+    * ``separators``: whether tools write ``-``, ``.`` and ``_`` for one another.
+    * ``aliases``: names that follow no rule, with ours.
+    * ``shared``: a benchmark whose sequences have the same names without the prefix; a tool that tracked both wrote
+      the files of both into one folder.
+    """
+
+    prefix: str = ""
+    separators: bool = False
+    aliases: tuple[tuple[str, str], ...] = ()
+    shared: str = ""
+
+
+class Dataset(NamedTuple):
+    """A dataset; mappings have its splits as keys.
+
+    * ``name``: of the dataset in ``paths.yaml``, ``data.train`` and on the command line.
+    * ``reader``: lists the sequences of a split; it asks the disk only through its ``Source``.
+    * ``splits``: names of the splits. With ``more_splits`` the reader knows others too, such as single chunks.
+    * ``expected``: number of sequences, where it is published.
+    * ``names``: the official names of the sequences, where the package has a list.
+    * ``attributes``: files of sequence attributes (``lib/data/datasets/attributes``).
+    * ``benchmarks``: benchmarks by name.
+    * ``spelling``: names of result files.
+    * ``folders``: other names of the dataset in the paths of results; small letters and digits.
+    * ``partial_folders``: whether a sequence may be a part of its folder, so that an image without a row is no fault.
+    """
+
+    name: str
+    reader: Callable[[Source, str], Iterator[Entry]]
+    splits: tuple[str, ...]
+    expected: Mapping[str, int] = {}
+    names: Mapping[str, Callable[[], Iterable[str]]] = {}
+    attributes: Mapping[str, tuple[str, ...]] = {}
+    benchmarks: Mapping[str, Benchmark] = {}
+    spelling: Spelling = Spelling()
+    folders: tuple[str, ...] = ()
+    partial_folders: bool = False
+    more_splits: bool = False
+
+    def entries(self, source: Source, split: str) -> Iterator[Entry]:
+        """The sequences of a split in their order. Raises ``ValueError`` for an unknown split, and while iterating for
+        files that cannot be listed."""
+        if split not in self.splits and not self.more_splits:
+            raise ValueError(f"{self.name} has no split {split!r}; its splits are: {', '.join(self.splits)}")
+        return self.reader(source, split)

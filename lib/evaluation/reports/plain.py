@@ -1,0 +1,139 @@
+"""Comparisons in plain types, for JSON: ``analysis.json``, and the ``score.json`` of a results folder."""
+
+from __future__ import annotations
+
+import math
+from collections import abc
+from typing import Any
+
+from lib.evaluation.benchmarks import find_benchmark
+from lib.evaluation.metrics.confidence import Confidence
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.reports.comparison import CURVES, Comparison, Entry, Run, Spread
+
+
+def plain(value: Any) -> Any:
+    """The value in types that JSON has: a number that is not finite is None, arrays and tuples are lists."""
+    if isinstance(value, abc.Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int, type(None))) else str(value)
+
+
+def plain_comparison(comparison: Comparison) -> dict[str, Any]:
+    """Everything but the curves of single sequences; scores are fractions."""
+    return plain(
+        {
+            "benchmark": comparison.benchmark,
+            "part": comparison.part,
+            "protocols": comparison.protocols,
+            "warnings": comparison.warnings,
+            "sequences": {sequence.name: len(sequence) for sequence in comparison.sequences},
+            "attributes": {
+                short: {"name": comparison.attribute_names[short], "sequences": sorted(names)}
+                for short, names in comparison.attributes.items()
+            },
+            "confidence": {label: _confidence(found) for label, found in comparison.confidence.items()},
+            "trackers": [_tracker(comparison, entry) for entry in comparison.entries],
+        }
+    )
+
+
+def plain_score(comparison: Comparison, run: Run) -> dict[str, Any]:
+    """The scores of one run by every protocol that it was scored by, for the set and for each sequence."""
+    benchmark = find_benchmark(comparison.benchmark)
+    content = {
+        "benchmark": comparison.benchmark,
+        "protocol": benchmark.protocol,
+        "part": comparison.part,
+        "scored_by": benchmark.server or "this program",
+        "results": run.source,
+        "manifest": run.manifest,
+        "errors": run.scores.errors(benchmark.protocol),
+    }
+    if not benchmark.server:
+        curves = run.scores.overall[benchmark.protocol]
+        content |= {
+            "scores": {name: run.scores.values(name) for name in run.scores.overall},
+            "success_curve": None if curves is None else curves.success,
+            "sequences": _sequences(run),
+        }
+    return plain(content)
+
+
+def _tracker(comparison: Comparison, entry: Entry) -> dict[str, Any]:
+    protocols = comparison.protocols
+    return {
+        "label": entry.label,
+        "scores": {name: _spreads(entry.values(name), entry.intervals.get(name, {})) for name in protocols},
+        "curves": {name: _curves(entry, name) for name in protocols},
+        "attributes": {
+            short: {name: _spreads(entry.part_values(name, names)) for name in protocols}
+            for short, names in comparison.attributes.items()
+        },
+        "runs": [_run(run, protocols) for run in entry.runs],
+    }
+
+
+def _run(run: Run, protocols: abc.Sequence[str]) -> dict[str, Any]:
+    return {
+        "label": run.scores.label,
+        "source": run.source,
+        "producer": run.producer,
+        "manifest": run.manifest,
+        "seconds_per_frame": run.seconds,
+        "scores": {name: run.scores.values(name) for name in protocols},
+        "errors": {name: run.scores.errors(name) for name in protocols},
+        "missing": {sequence.name: sequence.missing for sequence in run.scores.sequences if sequence.missing},
+        "sequences": _sequences(run),
+    }
+
+
+def _sequences(run: Run) -> dict[str, Any]:
+    return {
+        sequence.name: {
+            "scores": {name: sequence.values(name) for name in sequence.curves},
+            "errors": sequence.errors,
+            "notes": {name: curves.notes for name, curves in sequence.curves.items() if curves.notes},
+        }
+        for sequence in run.scores.sequences
+        if sequence.curves or sequence.errors
+    }
+
+
+def _spreads(
+    spreads: abc.Mapping[str, Spread], intervals: abc.Mapping[str, tuple[float, float]] | None = None
+) -> dict[str, Any]:
+    found = {name: spread._asdict() for name, spread in spreads.items()}
+    return {name: {**score, "interval": intervals[name]} if name in (intervals or ()) else score
+            for name, score in found.items()}  # fmt: skip
+
+
+def _curves(entry: Entry, protocol: str) -> dict[str, Any]:
+    """The set's curves, means over runs, with their thresholds."""
+    curves = {kind: entry.curve(protocol, kind) for kind in CURVES}
+    thresholds = dict(zip(CURVES, PROTOCOLS[protocol].thresholds, strict=True))
+    return {
+        kind: {"thresholds": thresholds[kind], "shares": curve} for kind, curve in curves.items() if curve is not None
+    }
+
+
+def _confidence(found: Confidence | str) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"missing": found}
+    return {
+        "frames": found.frames,
+        "on_target": found.on,
+        "absent": found.absent,
+        "auroc": found.auroc,
+        "lost_below": found.threshold and found.threshold.value,
+        "for_absent": found.for_absent and found.for_absent._asdict(),
+        "for_lost": found.for_lost and found.for_lost._asdict(),
+        "reliability": found.reliability._asdict(),
+        "left_out": found.left_out,
+    }

@@ -1,0 +1,79 @@
+"""Attention of the target to the search region, computed beside a network that never forms it.
+
+Networks call ``scaled_dot_product_attention``, which keeps no weights. While the block of ``recorded_attention`` lasts,
+hooks compute the few rows that a picture shows; the network itself computes the same as without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib.models.backbones.vit import Attention
+
+
+@contextmanager
+def recorded_attention(
+    modules: Mapping[str, nn.Module], target: Tensor, search_tokens: int
+) -> Iterator[dict[str, Tensor]]:
+    """Yields a dict that each pass of the network inside the block fills: stage -> float32 ``[B, Nx]``.
+
+    ``modules`` by stage are self-attentions (``Attention``) over a sequence that begins with the template's tokens and
+    ends with the Nx search tokens, or ``nn.MultiheadAttention`` modules whose keys end with them. ``target``
+    ``[B, Nz]`` weighs the template's tokens, with sums of 1; a module with one query does not use it. A value is the
+    softmax over all keys, averaged over the heads and, weighted, over the target's tokens.
+    """
+    rows: dict[str, Tensor] = {}
+    handles = []
+    try:
+        for stage, module in modules.items():
+            record = partial(_record, rows, stage, target, search_tokens)
+            handles.append(module.register_forward_pre_hook(record))
+        yield rows
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _record(
+    rows: dict[str, Tensor], stage: str, target: Tensor, search_tokens: int, module: nn.Module, inputs: tuple[Any, ...]
+) -> None:
+    if isinstance(module, Attention):
+        tokens, *mask = inputs
+        q, k, _ = module.split(tokens)
+        q, allowed = q[:, :, : target.shape[1]], mask[0] if mask else None
+    else:
+        q, k, allowed = *_project(module, *inputs[:2]), None
+    weights = target if q.shape[2] == target.shape[1] else target.new_ones(len(target), 1)
+    rows[stage] = attention_rows(q, k, weights, allowed)[:, -search_tokens:]
+
+
+@torch.no_grad()
+def attention_rows(q: Tensor, k: Tensor, weights: Tensor, allowed: Tensor | None = None) -> Tensor:
+    """Attention of the queries ``[B, heads, M, D]`` to the keys ``[B, heads, N, D]``: float32 ``[B, N]``.
+
+    The mean over the heads and, by ``weights`` ``[B, M]``, over the queries. ``allowed`` bool ``[N, N]`` by query and
+    key; its first M rows count. Runs in float32 also under autocast.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        logits = q.float() @ k.float().transpose(-2, -1) * q.shape[-1] ** -0.5
+        if allowed is not None:
+            logits = logits.masked_fill(~allowed[: q.shape[2]], float("-inf"))
+        return torch.einsum("bm,bhmn->bn", weights.float(), logits.softmax(dim=-1)) / q.shape[1]
+
+
+def _project(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys ``[B, heads, tokens, D]`` as the module projects them."""
+    weights, biases = module.in_proj_weight.chunk(3), module.in_proj_bias.chunk(3)
+    with torch.autocast(queries.device.type, enabled=False):
+        q, k = (
+            F.linear(tokens.float(), weight.float(), bias.float()).unflatten(2, (module.num_heads, -1)).transpose(1, 2)
+            for tokens, weight, bias in zip((queries, keys), weights[:2], biases[:2], strict=True)
+        )
+    return q, k

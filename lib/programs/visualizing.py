@@ -1,0 +1,158 @@
+"""Pictures of a network's decisions on frames of a video or of a benchmark's sequence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lib.config.paths import Paths
+from lib.data.decoding.images import read_image
+from lib.data.decoding.video import Frame, VideoWriter
+from lib.geometry.crop import inside
+from lib.inference.decisions import Decisions, decide
+from lib.inference.follow import TargetSpec
+from lib.inference.tracker import Tracker, TrackResult
+from lib.inference.video import ahead, open_video
+from lib.programs.testing import read_chosen
+from lib.visualization.boxes import COLORS
+from lib.visualization.sheet import write_png
+from lib.visualization.token_map import SIDE, Panel, draw_legend, draw_strip, fit_frame, token_panels
+
+SHEET, STRIP = "decisions.png", "decisions.mp4"
+RATE = 5.0  # frames a second of the strip
+MOST = 24  # frames on a sheet
+LAST = 10**9  # number beyond the frames of any video
+FRAMES = "numbers such as 1,10,50, or start:stop:step; the first frame is 0"
+TRUTH, FOUND, WINDOW = "ground truth", "found", "search window"
+COLOR_OF = dict(zip((TRUTH, FOUND, WINDOW), COLORS, strict=False))
+
+
+class Shown(NamedTuple):
+    """What is drawn: the ``frames`` by number, the ``maps`` by name (all if empty), and whether they go into a
+    ``video`` instead of a sheet."""
+
+    frames: Sequence[int]
+    maps: tuple[str, ...] = ()
+    video: bool = False
+
+
+class Footage(NamedTuple):
+    """The ``frames`` of a source, and its annotated ``boxes`` ``[N, 4]`` xywh in pixels, empty if it has none."""
+
+    name: str
+    frames: Iterable[Frame]
+    boxes: np.ndarray
+
+
+def parse_frames(text: str) -> Sequence[int]:
+    """Numbers of frames, from 0, as ``FRAMES`` describes. Raises ``ValueError``."""
+    if re.fullmatch(r"\d+(,\d+)*", text, re.ASCII):
+        return sorted({int(word) for word in text.split(",")})
+    if match := re.fullmatch(r"(\d*):(\d*)(?::(\d+))?", text, re.ASCII):
+        start, stop, step = (int(word) if word else None for word in match.groups())
+        if step != 0 and (numbers := range(start or 1, LAST if stop is None else stop, step or 1)):
+            return numbers
+    raise ValueError(f"--frames {text}: write {FRAMES}")
+
+
+@contextmanager
+def open_footage(paths: Paths, video: str | None, dataset: str | None = None, name: str = "") -> Iterator[Footage]:
+    """A ``video`` as ``open_video`` takes it, or the sequence ``name`` of a benchmark. Raises ``ValueError``."""
+    if video is not None:
+        with open_video(video) as reader:
+            yield Footage(reader.name, reader, np.empty((0, 4)))
+        return
+    readable = read_chosen(paths, dataset, [name])
+    if not readable.sequences:
+        raise ValueError(f"{dataset}: {name} cannot be read: {readable.unreadable[name]}")
+    [sequence] = readable.sequences
+    frames = (Frame(number, number / RATE, read_image(file)) for number, file in enumerate(sequence.frames))
+    yield Footage(name, frames, sequence.boxes)
+
+
+def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Shown, folder: Path) -> Path:
+    """Track ``target`` and draw the decisions on the frames of ``shown``: ``decisions.png`` in the folder, or
+    ``decisions.mp4``. Returns the file. Raises ``ValueError`` for a frame that is not searched, for a box outside the
+    frame and for a map that the network does not have."""
+    strips = drawn_strips(footage, target, tracker, shown)
+    first = next(strips)  # most errors come before a file is made
+    labels = (TRUTH, FOUND, WINDOW) if len(footage.boxes) else (FOUND, WINDOW)
+    legend = draw_legend(first.shape[1], {label: COLOR_OF[label] for label in labels})
+    if shown.video:
+        folder.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(folder / STRIP, RATE) as writer:
+            for strip in chain([first], strips):
+                writer.write(np.concatenate([legend, strip]))
+        return folder / STRIP
+    sheet = [legend, first]
+    for strip in strips:
+        if len(sheet) > MOST:
+            raise ValueError(f"--frames: a sheet has room for {MOST} frames; name fewer, add a step, or add --video")
+        sheet.append(strip)
+    write_png(folder / SHEET, np.concatenate(sheet))
+    return folder / SHEET
+
+
+def drawn_strips(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Shown) -> Iterator[np.ndarray]:
+    """The strip of each frame of ``shown``, all of one size; raises as ``visualize``."""
+    drawn, begins, number = set(), None, -1
+    with closing(ahead(footage.frames)) as frames:
+        for number, _, image in frames:
+            if begins is None and number >= target.frame:
+                begins = number
+                _begin(tracker, image, target)
+            elif begins is not None and number in shown.frames:
+                decisions = decide(tracker, image, shown.maps)
+                truth = footage.boxes[number] if number < len(footage.boxes) else None
+                yield draw_decisions(f"frame {number}", image, tracker, decisions, truth)
+                drawn.add(number)
+            elif begins is not None:
+                tracker.update(image)
+            if number >= shown.frames[-1]:
+                break
+    missing = [] if isinstance(shown.frames, range) else [each for each in shown.frames if each not in drawn]
+    if missing or not drawn:
+        what = f"frame {missing[0]} is not searched" if missing else "none of these frames is searched"
+        begins = target.frame if begins is None else begins
+        last = f", and the last frame is {number}" if number < shown.frames[-1] else ""
+        raise ValueError(f"--frames: {what}: in {footage.name} the target begins in frame {begins}{last}; name others")
+
+
+def _begin(tracker: Tracker, image: np.ndarray, target: TargetSpec) -> None:
+    try:
+        tracker.init(image, target.box)
+    except ValueError as error:
+        raise ValueError(f"target {target.name}: {error}; a box is x,y,w,h in pixels of the video") from error
+
+
+def draw_decisions(
+    heading: str, image: np.ndarray, tracker: Tracker, decisions: Decisions, truth: np.ndarray | None = None
+) -> np.ndarray:
+    """A strip, uint8 RGB: the frame with its boxes, the template, the search crop, and all maps of the frame."""
+    result, settings = decisions.result, tracker.network.settings
+    boxes = [(result.box, COLOR_OF[FOUND]), (_window_box(result, image), COLOR_OF[WINDOW])]
+    if truth is not None:
+        boxes.insert(0, (truth, COLOR_OF[TRUTH]))
+    template = tracker.first.view.pixels.round().astype(np.uint8)
+    x, y, w, h = result.found.boxes[result.row] * settings.search.size
+    panels = [
+        Panel("frame", fit_frame(image, boxes, SIDE)),
+        Panel("template", fit_frame(template, [(tracker.first.box * len(template), COLOR_OF[FOUND])], SIDE)),
+        Panel("search crop", fit_frame(result.crop, [((x - w / 2, y - h / 2, w, h), COLOR_OF[FOUND])], SIDE)),
+    ]
+    for values, stages, meaning in decisions.maps.values():
+        panels += token_panels(result.crop, values[0].numpy(), stages, meaning, SIDE)
+    lost = ", lost" if result.lost else ""
+    return draw_strip(f"{heading}: score {result.score:.2f}{lost}", panels)
+
+
+def _window_box(result: TrackResult, image: np.ndarray) -> np.ndarray:
+    """The part of the image that the search crop shows, xywh in pixels."""
+    left, top, right, bottom = inside(result.window, image.shape)
+    return np.array([left, top, right - left, bottom - top], dtype=np.float64)

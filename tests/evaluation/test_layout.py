@@ -1,0 +1,238 @@
+"""Scores of our own results folders: the table and the JSON have the protocol's numbers and what they lack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lib.data.types import Sequence
+from lib.evaluation.benchmarks import BENCHMARKS
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.reports.comparison import Comparison, compare_folders
+from lib.evaluation.reports.layout import score_tables
+from lib.evaluation.reports.plain import plain_score
+from lib.evaluation.reports.tables import render
+from lib.evaluation.results.folder import ResultsFolder, open_results
+from lib.evaluation.running.baselines import StaticEngine
+from lib.evaluation.running.runner import Trial, run_trials
+
+LOCAL = [name for name, entry in BENCHMARKS.items() if not entry.server]
+
+
+@pytest.fixture
+def sequences(make_sequence: Callable[..., Sequence]) -> list[Sequence]:
+    return [make_sequence(f"s{i}", frames=4 + 3 * i, first=(10 + 20 * i, 12, 16, 14)) for i in range(3)]
+
+
+def open_toy(output: Path, benchmark: str = "got10k_val", overrides: dict[str, Any] | None = None) -> ResultsFolder:
+    return open_results(output, "toy", benchmark, None, {}, "cpu", label="toy", overrides=overrides)
+
+
+def track(sequences: list[Sequence], folder: ResultsFolder) -> None:
+    run_trials([Trial(sequences, lambda most: StaticEngine(), folder)])
+
+
+def first_box(sequence: Sequence) -> np.ndarray:
+    return np.repeat(sequence.boxes[:1], len(sequence), axis=0)
+
+
+def score(benchmark: str, sequences: list[Sequence], folder: ResultsFolder, failed=None, left_out=()) -> Comparison:
+    return compare_folders(benchmark, sequences, [folder], [failed or {}], left_out)
+
+
+def values(comparison: Comparison) -> dict[str, float]:
+    return comparison.runs[0].scores.values(BENCHMARKS[comparison.benchmark].protocol)
+
+
+def errors(comparison: Comparison) -> dict[str, str]:
+    return comparison.runs[0].scores.errors(BENCHMARKS[comparison.benchmark].protocol)
+
+
+def by_sequence(comparison: Comparison) -> dict[str, dict[str, float]]:
+    [protocol] = comparison.protocols
+    return {each.name: each.values(protocol) for each in comparison.runs[0].scores.sequences if each.curves}
+
+
+def text_of(comparison: Comparison) -> str:
+    return render(score_tables([comparison], counts=True)[0], "text", digits=2)
+
+
+def json_of(comparison: Comparison) -> dict[str, Any]:
+    content = plain_score(comparison, comparison.runs[0])
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    return content
+
+
+@pytest.mark.parametrize("benchmark", LOCAL)
+def test_scores_are_the_benchmarks_protocols_own(tmp_path: Path, sequences: list[Sequence], benchmark: str) -> None:
+    folder = open_toy(tmp_path, benchmark)
+    track(sequences, folder)
+    found = score(benchmark, sequences, folder)
+    protocol = PROTOCOLS[BENCHMARKS[benchmark].protocol]
+    curves = [protocol.score(annotation_of(sequence, benchmark), first_box(sequence)) for sequence in sequences]
+    assert values(found) == protocol.values(protocol.join(curves))
+    assert list(by_sequence(found).values()) == [protocol.values(entry) for entry in curves]
+    assert not errors(found) and found.is_complete()
+    lines = [line.split() for line in text_of(found).splitlines()]
+    assert ["tracker", *values(found), "sequences"] in lines
+    assert [folder.path.name, *(f"{100 * value:.2f}" for value in values(found).values()), "3/3"] in lines
+
+
+def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    folder = open_toy(tmp_path, "otb")
+    track(sequences[:2], folder)
+    rows = folder.boxes(sequences[1])
+    rows[2] = np.nan
+    np.savetxt(folder.path / "s1.txt", rows, delimiter=",")
+    found = score("otb", sequences, folder)
+    assert values(found) == {} and not found.is_complete()
+    assert list(errors(found)) == ["s1", "s2"]
+    assert "s2.txt" in errors(found)["s2"]
+    assert list(by_sequence(found)) == ["s0", "s1"] and by_sequence(found)["s1"] == {}
+    # The rest of the protocols judge by their own rules, and the sequence without a result is missing from all.
+    scores = found.runs[0].scores
+    assert "s1" not in scores.errors("trackingnet")
+    assert all("s2" in scores.errors(name) for name in PROTOCOLS)
+    lines = text_of(found).splitlines()
+    [row] = [line.split() for line in lines if line.startswith("toy-")]
+    assert row == [folder.path.name, *"-----", "1/3"]
+    assert any("NO SET SCORE by protocol pytracking: 1 of 3" in line and "is not a number" in line for line in lines)
+    assert any("NO SET SCORE by protocol pytracking: 1 of 3 sequences could not be scored: s2: " in x for x in lines)
+
+
+def test_a_failure_is_the_reason_of_a_sequence_also_where_nothing_of_it_could_be_read(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    folder = open_toy(tmp_path, "otb")
+    track(sequences[:1], folder)
+    found = score("otb", sequences[:2], folder, {"s1": "out of memory", "s2": "no images"})
+    assert errors(found) == {"s1": "out of memory", "s2": "no images"} and not found.is_complete()
+    assert found.part == "3 of 100 sequences" and json_of(found)["errors"] == errors(found)
+
+
+def test_a_sequence_that_is_never_visible_counts_no_frame_and_is_no_error(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    folder = open_toy(tmp_path)
+    track(sequences[:2], folder)
+    hidden = replace(sequences[1], cover=np.zeros(len(sequences[1]), int))
+    found = score("got10k_val", [sequences[0], hidden], folder)
+    assert not errors(found)
+    assert np.isnan(by_sequence(found)["s1"]["AO"])
+    assert values(found) == values(score("got10k_val", sequences[:1], folder))
+    assert json_of(found)["sequences"]["s1"]["scores"]["got10k"]["AO"] is None
+
+
+@pytest.mark.parametrize("benchmark", [name for name, entry in BENCHMARKS.items() if entry.server])
+def test_the_servers_benchmark_is_only_checked_to_be_complete(
+    tmp_path: Path, sequences: list[Sequence], benchmark: str
+) -> None:
+    folder = open_toy(tmp_path, benchmark)
+    first_only = [replace(s, boxes=s.boxes[:1], visible=s.visible[:1], cover=None) for s in sequences]
+    track(first_only[:2], folder)
+    found = score(benchmark, first_only, folder)
+    assert list(errors(found)) == ["s2"] and not found.is_complete()
+    text = text_of(found)
+    assert [folder.path.name, "-", "2/3"] in [line.split() for line in text.splitlines()]
+    assert f"PART, 3 of {BENCHMARKS[benchmark].expected} sequences: not the whole set" in text
+    assert f"{BENCHMARKS[benchmark].server} scores these results" in text
+    content = json_of(found)
+    assert content["scored_by"] == BENCHMARKS[benchmark].server and "scores" not in content
+    track(first_only, folder)
+    assert score(benchmark, first_only, folder).is_complete()
+
+
+def test_json_holds_every_protocols_numbers_the_manifest_and_the_errors(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    folder = open_toy(tmp_path, overrides={"model.division.threshold": 0.4})
+    track(sequences, folder)
+    found = score("got10k_val", sequences, folder)
+    content, scores = json_of(found), found.runs[0].scores
+    assert content["scores"] == {name: scores.values(name) for name in PROTOCOLS}
+    assert content["success_curve"] == scores.overall["got10k"].success.tolist()
+    assert len(content["success_curve"]) == 101
+    assert (content["protocol"], content["errors"]) == ("got10k", {})
+    assert content["manifest"] == folder.manifest()
+    assert content["sequences"]["s2"]["scores"]["lasot"] == scores.sequences[2].values("lasot")
+    assert "settings of this benchmark: model.division.threshold=0.4" in text_of(found)
+
+
+def test_a_sequence_with_its_first_frame_annotated_only_is_tracked_and_not_scored(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    """Else it would be scored on the one frame in which the box was given: as perfect."""
+    folder = open_toy(tmp_path, "own")
+    given = replace(sequences[1], boxes=sequences[1].boxes[:1], visible=sequences[1].visible[:1], cover=None)
+    track([sequences[0], given], folder)
+    found = score("own", [sequences[0], given], folder)
+    assert values(found) == values(score("own", sequences[:1], folder, left_out=["s1"]))
+    assert not errors(found) and found.is_complete()
+    assert "1 of 2 sequences have their first frame annotated only: they are tracked, not scored" in text_of(found)
+    alone = score("own", [given, replace(given, name="missing")], folder)
+    assert values(alone) == {} and list(errors(alone)) == ["missing"] and not alone.is_complete()
+
+
+def test_a_part_of_a_benchmark_is_called_one_in_the_table_and_above(
+    tmp_path: Path, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = open_toy(tmp_path, "dtb70")
+    track(sequences, folder)
+    found = score("dtb70", sequences, folder)
+    assert found.part == json_of(found)["part"] == "3 of 70 sequences" and found.others == ()
+    lines = text_of(found).splitlines()
+    assert lines[0] == "WARNING: dtb70: PART, 3 of 70 sequences: not the whole set"
+    assert lines[2].strip() == "part of dtb70 (3 of 70 sequences), protocol pytracking"
+    monkeypatch.setitem(BENCHMARKS, "dtb70", BENCHMARKS["dtb70"]._replace(expected=3))
+    whole = score("dtb70", sequences, folder)
+    assert values(whole) == values(found) and whole.part == "" == json_of(whole)["part"]
+    assert "PART" not in text_of(whole) and "part of" not in text_of(whole)
+
+
+def test_own_data_are_whole_unless_sequences_are_left_out_or_gone(tmp_path: Path, sequences: list[Sequence]) -> None:
+    folder = open_toy(tmp_path, "own")
+    track(sequences, folder)
+    whole = score("own", sequences, folder)
+    assert (whole.part, whole.others) == ("", ()) and "PART" not in text_of(whole)
+    chosen = score("own", sequences[:1], folder, left_out=["s1", "s2"])
+    gone = score("own", sequences[:1], folder, {"s2": "no such file"})
+    assert (chosen.part, chosen.others) == ("1 of 3 sequences", ("s1", "s2"))
+    assert (gone.part, gone.others) == ("2 of 3 sequences", ("s1",))
+    for found, others in ((chosen, "s1, s2"), (gone, "s1")):
+        assert f"PART, {found.part}: not the whole set, without {others}\n" in text_of(found)
+
+
+def test_frames_that_a_protocol_takes_as_invalid_are_counted_below_the_table_and_in_json(
+    tmp_path: Path, sequences: list[Sequence]
+) -> None:
+    folder = open_toy(tmp_path, "otb")
+    at_border = [replace(each, boxes=each.boxes.copy()) for each in sequences]
+    at_border[0].boxes[1:3, 0] = 0
+    at_border[2].boxes[4, 1] = -2
+    track(at_border, folder)
+    found = score("otb", at_border, folder)
+    what = "frame(s) taken as invalid, as the annotated x or y is 0 or less"
+    assert f"protocol pytracking, by its own rule: 3 {what}, in 2 sequence(s): s0, s2" in text_of(found)
+    kept = {name: entry["notes"] for name, entry in json_of(found)["sequences"].items()}
+    assert [kept[name].get("pytracking") for name in ("s0", "s1", "s2")] == [[f"2 {what}"], None, [f"1 {what}"]]
+
+
+def test_two_folders_stand_side_by_side(tmp_path: Path, sequences: list[Sequence]) -> None:
+    one, other = (open_results(tmp_path, "toy", "otb", None, {"seed": seed}, "cpu", label="toy") for seed in (1, 2))
+    track(sequences, one)
+    track(sequences[:2], other)
+    found = compare_folders("otb", sequences, [one, other], [{}, {"s2": "not tracked"}])
+    assert [entry.label for entry in found.entries] == [one.path.name, other.path.name]
+    first, second = (run.scores for run in found.runs)
+    assert first.values("pytracking") and not second.values("pytracking")
+    rows = [line.split() for line in text_of(found).splitlines() if line.startswith("toy-")]
+    assert [row[-1] for row in rows] == ["3/3", "2/3"]
