@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import abc
 from typing import Any, NamedTuple, Union
 
 from lib.config.schema import Section
@@ -15,10 +15,10 @@ from lib.models.heads.config import HeadKind
 
 
 class ObjectiveKind(NamedTuple):
-    """The objective of one kind of head: the class of its section ``objective``, and the class called with that."""
+    """The objective of one kind of head: the class of its section ``objective``, and the class built from it."""
 
     config: type[Section]
-    build: Callable[[Any], Objective]
+    build: abc.Callable[[Any], Objective]
 
 
 OBJECTIVES: dict[HeadKind, ObjectiveKind] = {
@@ -28,5 +28,5 @@ OBJECTIVES: dict[HeadKind, ObjectiveKind] = {
     "distance": ObjectiveKind(DistanceObjectiveConfig, DistanceObjective),
 }
 
-# Some section of an objective; the head decides which.
+# The section ``objective``; the head decides which.
 AnyObjectiveConfig = Union[tuple(dict.fromkeys(kind.config for kind in OBJECTIVES.values()))]  # noqa: UP007

@@ -1,4 +1,4 @@
-"""AdamW over a model's parameter groups, each with its own share of the learning rate."""
+"""AdamW over a model's parameter groups, each with its own learning rate."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lib.training.frozen import names_fitting
 class OptimizerConfig(Section):
     """AdamW.
 
-    * ``lr_factors``: by name of a group of ``model.parameter_groups()``, what multiplies ``lr`` there; a group that is
-      not named has 1. GRM: ``{backbone: 0.1}``.
-    * ``no_decay``: patterns of parameters without weight decay; each must fit the beginning of a name. All decay by
-      default; ``[".*bias$", ".*norm"]`` leaves out biases and norms.
+    * ``lr_factors``: factors of ``lr`` by parameter group of the model (``model.parameter_groups()``), 1 by default.
+      GRM: ``{backbone: 0.1}``.
+    * ``no_decay``: patterns of parameters without weight decay; each must match the beginning of a name. All decay by
+      default; ``[".*bias$", ".*norm"]`` excludes biases and norms.
     """
 
     lr: PositiveFloat
@@ -28,11 +28,10 @@ class OptimizerConfig(Section):
 
 
 def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
-    """One parameter group of the optimizer for each of the model's, in its order; ``name`` and ``base_lr`` stand in it.
-    It has no parameters where all of the model's are frozen. The parameters of a group that ``no_decay`` names are a
-    group of the same name behind it.
+    """An optimizer with one parameter group for each of the model's, in its order, with ``name`` and ``base_lr``.
 
-    Raises ConfigError for a factor of a group that the model does not have, and a pattern that fits no parameter.
+    A group whose parameters are all frozen stays, empty. Parameters that ``no_decay`` names form another group of the
+    same name after it. Raises ConfigError for a factor of an unknown group and a pattern that fits no parameter.
     """
     groups = model.parameter_groups()
     unknown = [name for name in config.lr_factors if name not in groups]
@@ -61,5 +60,5 @@ def set_rates(optimizer: AdamW, factor: float) -> None:
 
 
 def named_rates(optimizer: AdamW, kind: Literal["lr", "base_lr"]) -> dict[str, float]:
-    """By name of the group, its learning rate as it is now or before the schedule's factor."""
+    """The learning rate of each group by name, now ("lr") or without the schedule's factor ("base_lr")."""
     return {group["name"]: group[kind] for group in optimizer.param_groups}

@@ -226,7 +226,7 @@ def test_the_heads_grid_is_the_backbones(patch, template, search):
     config = TINY | {"backbone": TINY["backbone"] | backbone}
     model = SimTrack(TypeAdapter(SimTrackConfig).validate_python(config), template, search).eval()
     grid = search // patch
-    assert torch.equal(model.box_head.places[:grid, 0], torch.arange(grid) / grid)
+    assert torch.equal(model.box_head.positions[:grid, 0], torch.arange(grid) / grid)
     with torch.inference_mode():
         images = torch.zeros(1, 3, template, template), torch.zeros(1, 3, search, search)
         prediction = model(images[0], torch.tensor([[0.25, 0.25, 0.5, 0.5]]), images[1])

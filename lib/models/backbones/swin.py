@@ -1,5 +1,5 @@
-"""Swin Transformer as SimTrack's backbone (its paper's Table 7): the template goes through the network by itself, once
-a video, and every window of the search region sees the template beside itself."""
+"""Swin Transformer as SimTrack's backbone (its paper's Table 7): the template goes through the network alone, once a
+video, and every window of the search region also attends to the template."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Count = Annotated[int, Field(ge=1)]
 class SwinConfig(BackboneConfig):
     """Sizes of the network; Swin-B without its fourth stage by default.
 
-    ``depths`` and ``heads`` have an entry a stage; each stage after the first doubles the width and halves the grid, so
-    that three stages end at the stride of 16 that SimTrack's head reads (a fourth would leave it 7 x 7 cells at 224
-    pixels; the paper's 15.0 G multiply-adds a frame agree with three). ``window`` is the side of the windows in tokens.
+    ``depths`` and ``heads`` have an entry for each stage; each stage after the first doubles the width and halves the
+    grid, so three stages end at stride 16, which SimTrack's head reads (four would leave 7 x 7 cells at 224 pixels; the
+    paper's 15.0 G multiply-adds per frame agree with three). ``window``: side of the windows in tokens.
     ``drop_path`` grows linearly from 0 in the first block to this in the last.
     """
 
@@ -50,24 +50,23 @@ class SwinConfig(BackboneConfig):
 
     @property
     def stride(self) -> int:
-        """See ``BackboneConfig``: that of the last stage."""
+        """Stride of the last stage."""
         return PATCH * 2 ** (len(self.depths) - 1)
 
     def build(self, template_size: int, search_size: int) -> Swin:
-        """See ``BackboneConfig``."""
         return Swin(self, search_size)
 
 
 class MeetingBlock(SwinTransformerBlock):
-    """timm's block, whose windows can see a template beside themselves.
+    """timm's block, whose windows can also attend to a template.
 
-    The template is pooled to the size of a window, so that both halves of what a search token attends to count as many
-    keys. The relative position bias is the window's own; keys of the template have none, as the place of a search token
-    says nothing about where on the template its like would be.
+    The template is pooled to the size of a window, so that a search token has as many keys in it as in its window. The
+    window's keys have their relative position bias; the template's have none, since the position of a search token does
+    not predict a position on the template.
     """
 
     def template_keys(self, tokens: Tensor) -> Tensor:
-        """What search windows see of template tokens ``[B, H, W, C]`` as they enter this block: keys and values
+        """Keys and values of template tokens ``[B, H, W, C]`` at the input of this block, for search windows:
         ``[B, 2, heads, M, D]``, M a window's tokens, or H * W if the template is smaller than a window."""
         height, width = (min(side, window) for side, window in zip(tokens.shape[1:3], self.window_size, strict=True))
         pooled = F.adaptive_avg_pool2d(self.norm1(tokens).permute(0, 3, 1, 2), (height, width)).flatten(2)
@@ -75,8 +74,8 @@ class MeetingBlock(SwinTransformerBlock):
         return qkv[:, :, 1:].permute(0, 2, 3, 1, 4)
 
     def forward(self, tokens: Tensor, template: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, H, W, C]`` -> tokens, each attending to its window and to what ``template_keys`` gave, if
-        anything did. Windows are shifted as in timm, so never where one holds the whole image."""
+        """Tokens ``[B, H, W, C]`` -> tokens, each attending to its window and to the ``template_keys``, if given.
+        Windows are shifted as in timm: never if one holds the whole image."""
         tokens = tokens + self.drop_path1(self._attend(self.norm1(tokens), template))
         return tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
 
@@ -112,8 +111,8 @@ class MeetingBlock(SwinTransformerBlock):
 
 
 class Stage(nn.Module):
-    """``downsample``, which halves the grid (not in the first stage), then ``blocks``; timm's names. ``grid`` is the
-    side of the search region's tokens in it, ``rates`` gives each block's drop path."""
+    """``downsample``, which halves the grid (not in the first stage), then ``blocks``; timm's names. ``grid``: side of
+    the search region in its tokens; ``rates``: each block's drop path."""
 
     def __init__(self, config: SwinConfig, index: int, grid: int, rates: Iterator[float]) -> None:
         super().__init__()
@@ -135,12 +134,12 @@ class Stage(nn.Module):
 class Swin(nn.Module):
     """SimTrack's serialized network on Swin's stages, in timm's names (``swin_base_patch4_window7_224``).
 
-    The paper drops the template's attention to the search region here, so all of the template's part is the state: what
-    each block shows of it to the search region, and its final tokens. It has no place for the foveal window, whose
-    tokens stand on no grid, and positions are relative, so Eq. 7 has nothing to replace.
+    The paper drops the template's attention to the search region here, so the state is the whole of the template: its
+    keys and values in each block and its final tokens. There is no foveal window, whose tokens lie on no grid, and
+    positions are relative, so there is no Eq. 7.
 
-    The tokens are normed at the end without a learned scale and shift: the image network has its norm after the fourth
-    stage only, and a linear layer follows in SimTrack, which can learn both.
+    The final norm has no learned scale and shift: the image network's norm comes after the fourth stage, and the linear
+    layer that follows in SimTrack can learn both.
     """
 
     def __init__(self, config: SwinConfig, search_size: int) -> None:
@@ -158,8 +157,8 @@ class Swin(nn.Module):
         self.apply(initialize)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of an image Swin's weights in timm's names: all but the fourth stage and what
-        follows it. Tables of relative positions are resized to the window."""
+        """The part of an image Swin's weights, in timm's names, that this backbone takes: all before the fourth stage.
+        Tables of relative positions are resized to the window."""
         taken = {}
         for name, owned in self.state_dict().items():
             if name in weights:
@@ -170,8 +169,8 @@ class Swin(nn.Module):
         return taken
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
-        """State of the template ``[B, 3, Hz, Wz]``: for each block the keys and values that the search region meets
-        there, ``[B, 2, heads, M, D]``, then the final tokens ``[B, Nz, C]``, row-major. ``box`` decides nothing."""
+        """State of the template ``[B, 3, Hz, Wz]``: its keys and values in each block, ``[B, 2, heads, M, D]``, then
+        its final tokens ``[B, Nz, C]``, row-major. ``box`` is not used."""
         tokens, state = self.patch_embed(template), []
         for stage in self.layers:
             tokens = stage.downsample(tokens)
