@@ -45,8 +45,13 @@ test-all: install
 torture: install
 	PYTHONPATH=tests $(BIN)/python -m torture $(TORTURE)
 
-gpu speed: install
-	$(BIN)/python tracking/measure_speed.py $(if $(filter gpu,$@),gpu,cpu)
+# A failed check does not prevent the measurement, and fails the command at its end.
+gpu: install
+	timeout 200 $(BIN)/python -m pytest -q -n 4 -m gpu tests/gpu; checks=$$?; \
+	$(BIN)/python tracking/measure_speed.py gpu && exit $$checks
+
+speed: install
+	$(BIN)/python tracking/measure_speed.py cpu
 
 clean:
 	rm -rf $(VENV) $(VENV)-vot build *.egg-info

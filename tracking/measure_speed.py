@@ -1,4 +1,4 @@
-"""Measure what docs/speed.md shows, on a CPU, or on a GPU after checks of it: python tracking/measure_speed.py gpu"""
+"""Measure the tables of docs/speed.md, on a CPU or on a GPU: python tracking/measure_speed.py gpu"""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-@program("stopped; the report holds what was measured")
+@program("stopped; the report has the numbers so far")
 def main() -> int:
-    """0 if all was measured, or there is no GPU to measure; 1 if a check or a measurement failed, 130 after Ctrl-C."""
+    """0 if all was measured, or there is no GPU to measure; 1 if a measurement failed, 130 after Ctrl-C."""
     arguments = parse_arguments()
     set_up_logging()
     plan, device = PLANS[arguments.plan], "cuda" if arguments.plan == "gpu" else "cpu"
     if arguments.toy:
         plan, device = toy(plan), "cpu"
     if device == "cuda" and not torch.cuda.is_available():
-        show("PyTorch sees no CUDA here, so there is nothing to check or to measure")
+        show("PyTorch sees no CUDA here, so there is nothing to measure")
         return 0
     output = arguments.output or load_paths().output / "speed" / arguments.plan
     report = run_plan(plan, device, output)

@@ -1,5 +1,5 @@
-"""Measure how fast training samples are made, from each store and with each decoder, beside the straightforward way:
-python tracking/profile_data.py [--seconds 10] [--json FILE]; with --index, how fast TrackingNet's annotations open."""
+"""Measure the speed of making training samples, from each store and with each decoder, beside the straightforward way:
+python tracking/profile_data.py [--seconds 10] [--json FILE]; with --index, of opening TrackingNet's annotations."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="that the straightforward way is measured for")
-    parser.add_argument("--sequences", type=int, default=12, help="synthetic videos that are made")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of measuring the straightforward way")
+    parser.add_argument("--sequences", type=int, default=12, help="number of synthetic videos")
     parser.add_argument("--frames", type=int, default=30, help=f"frames of each, {MIN_FRAMES} or more")
     parser.add_argument("--quality", type=int, default=JPEG_QUALITY, help="of the JPEGs: the higher, the larger")
     parser.add_argument(
         "--index", type=int, nargs="?", const=TRACKINGNET_VIDEOS, metavar="VIDEOS",
-        help=f"measure the index of a simulated TrackingNet instead, of {TRACKINGNET_VIDEOS} videos if no other number",
+        help=f"measure the index of a simulated TrackingNet instead ({TRACKINGNET_VIDEOS} videos by default)",
     )  # fmt: skip
-    parser.add_argument("--folder", type=user_path, help="where to make the data, on the disk to measure")
-    parser.add_argument("--json", type=user_path, metavar="FILE", help="write what was measured to this file, too")
+    parser.add_argument("--folder", type=user_path, help="parent of the temporary data, on the disk to measure")
+    parser.add_argument("--json", type=user_path, metavar="FILE", help="write the tables to this file, too")
     arguments = parser.parse_args()
     if arguments.seconds <= 0 or arguments.sequences < 1 or arguments.frames < MIN_FRAMES:
         parser.error(f"--seconds must be above 0, --sequences 1 or more and --frames {MIN_FRAMES} or more")
@@ -42,9 +42,9 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-@program("stopped; what was made for measuring is removed")
+@program("stopped; the temporary data are removed")
 def main() -> int:
-    """0 once all is measured, whatever came out; 1 after an error, 130 after Ctrl-C."""
+    """0 once all is measured, 1 after an error, 130 after Ctrl-C."""
     arguments = parse_arguments()
     if arguments.index:
         report = profile_index(arguments.folder, videos=arguments.index)

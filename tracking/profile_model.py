@@ -1,4 +1,4 @@
-"""Count what networks cost and time them in several forms, alone and end to end:
+"""Count the costs of networks and time them in several forms, alone and end to end:
 python tracking/profile_model.py --config grm_vitb [--config ...] [--forms eager:fp32,eager:bf16] [a.key=value ...]"""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from lib.runtime.program import program, starting
 with starting():
     from lib.config.paths import user_path
     from lib.profiling.forms import EAGER, parse_forms
-    from lib.profiling.profile import Measurements, profile_models
+    from lib.profiling.models import Measurements, profile_models
     from lib.runtime.escapes import show
     from lib.runtime.logs import set_up_logging
 
@@ -38,15 +38,15 @@ def parse_arguments() -> argparse.Namespace:
     add("--forms", default=":".join(EAGER), help="of the network, in turns: kind:precision,...")
     add("--network", type=user_path, action="append", default=[], metavar="FOLDER", help="exported (repeatable)")
     add("--batch", type=counts, default=(1,), metavar="N,N", help="targets at once")
-    add("--frames", type=number, default=50, help="that are timed; 0: none")
-    add("--warmup", type=number, default=5, help="batches before those that are timed")
+    add("--frames", type=number, default=50, help="timed; 0: none")
+    add("--warmup", type=number, default=5, help="batches before the timed ones")
     add("--engine", type=counts, default=(), metavar="N,N", help="slots of the engine, which reads JPEG files")
     add("--engine-frames", type=count, default=800, help="in one run of the engine")
     add("--engine-threads", type=count, help="of the engine, beside those of the network")
-    add("--training", type=number, default=0, metavar="N", help="pairs of a training step that is timed; 0: none")
+    add("--training", type=number, default=0, metavar="N", help="pairs of a timed training step; 0: none")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    add("--threads", type=count, help="of the processor; without it, as many as torch takes")
-    add("--json", type=user_path, metavar="FILE", help="write what was measured to this file, too")
+    add("--threads", type=count, help="of the processor (default: torch's choice)")
+    add("--json", type=user_path, metavar="FILE", help="write the tables to this file, too")
     add("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
     return parser.parse_intermixed_args()
 

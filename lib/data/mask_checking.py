@@ -1,4 +1,4 @@
-"""What is wrong with the masks of a dataset's targets: the outlines in its annotations, or the files of a folder."""
+"""Faults of the masks of a dataset's targets: the outlines in its annotations, or the files of a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from contextlib import closing
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,30 +23,20 @@ from lib.data.types import Sequence
 from lib.runtime.children import Pool
 from lib.runtime.escapes import printable
 
-# An annotated box and the box of its mask overlap by so much of their union, if both show the same target.
+# The least overlap of the union of an annotated box and the box of its mask, if both show the same target.
 MIN_OVERLAP = 0.5
 
-
-class _Target(NamedTuple):
-    """A sequence and the number of a frame in which its target is visible."""
-
-    sequence: Sequence
-    frame: int
-
-
-class _Fault(NamedTuple):
-    kind: str
-    detail: str
+Target = tuple[Sequence, int]  # with the number of a frame
 
 
 def check_masks(
     report: CheckReport, folder: Path | None = None, *, cache: Path | None = None, processes: int = 1
 ) -> None:
-    """Add to a report what is wrong with the masks of the splits that it found on the disk.
+    """Add to a report the faults of the masks of its splits on the disk.
 
-    ``folder`` is where the masks lie, laid out as the dataset; without one they are the outlines in the annotations.
-    Each frame with a visible target needs a mask that shows some of it; see ``KINDS`` of ``lib.data.checking`` for what
-    is reported. ``cache`` is where a reader keeps what it makes. Ctrl-C ends the work, as in ``check_dataset_on_disk``.
+    ``folder`` holds the masks, laid out as the dataset; without it the masks are the outlines in the annotations. Each
+    frame with a visible target needs a mask that shows some of it. ``cache`` is that of ``Source``. Ctrl-C ends the
+    work, as in ``check_dataset_on_disk``.
     """
     source = open_source(report.root, cache)
     masks = None if folder is None else MaskFolder(folder, source)
@@ -62,8 +51,8 @@ def check_masks(
         report.complete = False
 
 
-def _targets(dataset: str, split: str, source: Source, seen: set[tuple[str, str]]) -> Iterator[_Target]:
-    """The targets of a split that no split before it had; what cannot be read is in the report already."""
+def _targets(dataset: str, split: str, source: Source, seen: set[tuple[str, str]]) -> Iterator[Target]:
+    """The targets of a split that no split before it had. Unreadable sequences are in the report already."""
     try:
         entries = list(find_dataset(dataset).entries(source, split))
     except ValueError:
@@ -76,53 +65,54 @@ def _targets(dataset: str, split: str, source: Source, seen: set[tuple[str, str]
         key = sequence.name, str(sequence.frames[0])
         if key not in seen:
             seen.add(key)
-            yield from (_Target(sequence, int(frame)) for frame in np.flatnonzero(sequence.visible))
+            yield from ((sequence, int(frame)) for frame in np.flatnonzero(sequence.visible))
 
 
-def _check_split(targets: Iterator[_Target], split: str, masks: MaskFolder | None, pool: Pool) -> list[Problem]:
+def _check_split(targets: Iterator[Target], split: str, masks: MaskFolder | None, pool: Pool) -> list[Problem]:
     """A problem for each sequence and kind, with the first of its details."""
-    details: dict[tuple[str, str], str] = {}
+    first: dict[tuple[str, str], Problem] = {}
     counts: Counter[tuple[str, str]] = Counter()
+    targets = tqdm(targets, printable(f"masks of {split}"), unit=" masks", disable=None)
     pieces = iter(lambda: list(islice(targets, PIECE)), [])
-    bar = tqdm(desc=printable(f"masks of {split}"), unit="mask", disable=None)
-    with bar, closing(pool.each(partial(_check_piece, masks), pieces)) as found:
-        for name, fault in chain.from_iterable(found):
-            bar.update()
-            if fault is not None:
-                counts[fault.kind, name] += 1
-                details.setdefault((fault.kind, name), fault.detail)
-    return [Problem(kind, name, counts[kind, name], detail) for (kind, name), detail in details.items()]
+    with closing(pool.each(partial(_check_piece, masks), pieces)) as found:
+        for problem in chain.from_iterable(found):
+            key = problem.kind, problem.sequence
+            counts[key] += 1
+            first.setdefault(key, problem)
+    return [problem._replace(count=counts[key]) for key, problem in first.items()]
 
 
-def _check_piece(masks: MaskFolder | None, targets: list[_Target]) -> list[tuple[str, _Fault | None]]:
-    return [(target.sequence.name, _check_mask(masks, *target)) for target in targets]
+def _check_piece(masks: MaskFolder | None, targets: list[Target]) -> list[Problem]:
+    found = ((sequence.name, _check_mask(masks, sequence, frame)) for sequence, frame in targets)
+    return [Problem(fault[0], name, 1, fault[1]) for name, fault in found if fault is not None]
 
 
-def _check_mask(masks: MaskFolder | None, sequence: Sequence, frame: int) -> _Fault | None:
+def _check_mask(masks: MaskFolder | None, sequence: Sequence, frame: int) -> tuple[str, str] | None:
+    """Kind and detail of the fault of one mask."""
     location = sequence.frames[frame]
     if masks is None:
         if sequence.outline is None:
-            return _Fault("no_mask", f"{location.name}: no outline, or a mere box")
+            return "no_mask", f"{location.name}: no outline, or a mere box"
         left, top, right, bottom = outline_extent(sequence.outline)
     else:
         try:
             shape = open_image(location).shape
-        except ImageError:  # of which the report has a line already
+        except ImageError:  # the report has a line on it already
             return None
         try:
             mask = masks.read(sequence, frame, shape)
         except ImageError as error:
-            return _Fault("no_mask" if isinstance(error.__cause__, FileNotFoundError) else "bad_mask", str(error))
+            return "no_mask" if isinstance(error.__cause__, FileNotFoundError) else "bad_mask", str(error)
         left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
         right, bottom = left + width, top + height
     if left >= right or top >= bottom:
-        return _Fault("bad_mask", f"{location.name}: the outline has no pixel")
+        return "bad_mask", f"{location.name}: the outline has no pixel"
     x, y, width, height = sequence.boxes[frame].tolist()
     across, down = min(right, x + width) - max(left, x), min(bottom, y + height) - max(top, y)
     shared = max(0.0, across) * max(0.0, down)
     if shared < MIN_OVERLAP * (width * height + (right - left) * (bottom - top) - shared):
         found, stated = _words(left, top, right - left, bottom - top), _words(x, y, width, height)
-        return _Fault("mask_box", f"{location.name}: the mask's box is {found}, the annotated one {stated}")
+        return "mask_box", f"{location.name}: the mask's box is {found}, the annotated one {stated}"
     return None
 
 

@@ -18,7 +18,7 @@ from lib.data.augment import JitterConfig, draw_jitter, is_well_seen, jitter_box
 from lib.data.batch import Sample
 from lib.data.cutouts import CutoutsConfig, open_pasted
 from lib.data.datasets.registry import check_dataset
-from lib.data.decoding.images import ImageError, check_decoder
+from lib.data.decoding.images import ImageError, find_decoder
 from lib.data.sampling import (
     MIN_FRAMES,
     MIN_VISIBLE,
@@ -139,7 +139,7 @@ class Pairs:
     def __init__(
         self, config: DataConfig, pools: list[Pool], template: CropConfig, search: CropConfig, seed: int
     ) -> None:
-        check_decoder(config.decoder)
+        find_decoder(config.decoder)
         self.config, self.seed = config, seed
         self._bounds = share_bounds([pool.weight for pool in pools])
         self._pools = pools

@@ -13,7 +13,7 @@ from lib.config.paths import Paths, load_paths, user_path
 from lib.config.schema import ConfigError
 from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
-from lib.data.decoding.images import check_decoder
+from lib.data.decoding.images import find_decoder
 from lib.data.loader import check_shared_memory
 from lib.data.masks import MaskFolder
 from lib.data.pairs import Pairs, SourceConfig
@@ -235,7 +235,7 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
         except ConfigError as error:
             problems.append(str(error))
     try:
-        check_decoder(experiment.data.decoder)
+        find_decoder(experiment.data.decoder)
     except ValueError as error:
         problems.append(f"data.decoder: {error}")
     if experiment.model.pretrained != "none":

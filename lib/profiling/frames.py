@@ -1,9 +1,8 @@
-"""How long a frame takes with several forms of a network, in turns within one process: alone and end to end."""
+"""Times of a frame with several forms of a network, in turns within one process: the network alone and end to end."""
 
 from __future__ import annotations
 
 from collections import abc, defaultdict
-from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
@@ -14,10 +13,11 @@ import torch
 from lib.inference.eager import TorchNetwork
 from lib.inference.network import Network
 from lib.inference.target import Target, begin, look, place
+from lib.profiling.report import Row
 
 WIDTH, HEIGHT = 1280, 720
 TARGET = 160, 120  # pixels
-TURN = 5  # frames of one form before the next has its turn: a drift of the machine's speed hits all alike
+TURN = 5  # frames of one form before the next has its turn, so that a drift of the machine's speed hits all alike
 _SHOWN = 8  # frames, over and over
 
 
@@ -26,49 +26,6 @@ class Frame(NamedTuple):
 
     image: np.ndarray
     box: np.ndarray
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Milliseconds: the median, and what 95 % stay below."""
-
-    median: float
-    p95: float
-
-
-@dataclass(frozen=True)
-class FrameTimes:
-    """Milliseconds a frame of a form of a network that takes ``batch`` targets at once: a batch's time over ``batch``.
-
-    ``template``: the network on a first frame. ``find``: the network on a later one: transfer to the device,
-    normalization, network, choice of the best box. ``whole``: that frame end to end: crop, ``find``, box; decoding is
-    not in it. ``processor``: the processor's time of ``whole``, in all threads of the process.
-    """
-
-    form: str
-    batch: int
-    template: Spread
-    find: Spread
-    whole: Spread
-    processor: Spread
-
-
-@dataclass(frozen=True)
-class StepTimes:
-    """Milliseconds of all parts of a frame but the network itself, medians: cutting the crop, its transfer and
-    normalization, the choice of a box with its transfer back, and the box's way into the image. ``clock``: "wall", or
-    "processor" for the time of all threads of the process."""
-
-    clock: str
-    look: float
-    normalize: float
-    choose: float
-    place: float
-
-    @property
-    def total(self) -> float:
-        """All of them."""
-        return self.look + self.normalize + self.choose + self.place
 
 
 class Lane:
@@ -107,15 +64,29 @@ class Lane:
         self.seconds["processor"].append(process_time() - processor)
         self.seconds["find"].append(seconds)
 
-    def times(self) -> FrameTimes:
-        """What was measured."""
-        return FrameTimes(
-            self.form, self.batch, **{name: _spread(seconds, self.batch) for name, seconds in self.seconds.items()}
-        )
+    def row(self) -> Row:
+        """Milliseconds a frame: a batch's time over its targets.
+
+        ``target``: the network on a first frame. ``network``: the network on a later one: transfer to the device,
+        normalization, network, choice of the best box. ``end to end``: that frame with crop and box, without decoding;
+        ``p95`` its 95th percentile. ``processor``: the processor's time of it, in all threads of the process.
+        """
+        times = {name: 1000 * np.array(seconds) / self.batch for name, seconds in self.seconds.items()}
+        medians = {name: float(np.median(values)) for name, values in times.items()}
+        return {
+            "form": self.form,
+            "batch": self.batch,
+            "target": medians["template"],
+            "network": medians["find"],
+            "end to end": medians["whole"],
+            "p95": float(np.percentile(times["whole"], 95)),
+            "processor": medians["processor"],
+            "frames/s": 1000 / medians["whole"],
+        }
 
 
-def time_frames(lanes: abc.Sequence[Lane], frames: int, warmup: int) -> list[FrameTimes]:
-    """The times of each of ``lanes``, which have turns of a few frames until each has had ``frames`` of them or more.
+def time_frames(lanes: abc.Sequence[Lane], frames: int, warmup: int) -> list[Row]:
+    """The row of each lane; lanes take turns of a few frames until each has had ``frames`` of them or more.
 
     ``warmup`` batches of each before that do not count; networks are compiled and graphs captured in the first.
     """
@@ -130,12 +101,16 @@ def time_frames(lanes: abc.Sequence[Lane], frames: int, warmup: int) -> list[Fra
             lane.encode(_shown(scene, first, lane.batch))
             for number in range(first, min(first + TURN, frames), lane.batch):
                 lane.step(_shown(scene, number, lane.batch))
-    return [lane.times() for lane in lanes]
+    return [lane.row() for lane in lanes]
 
 
 @torch.inference_mode()
-def time_step(network: TorchNetwork, frames: int, warmup: int) -> list[StepTimes]:
-    """The parts of a frame of an eager network in fp32, one target at a time, each waited for, by both clocks."""
+def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[Row]:
+    """Milliseconds of a frame's parts but the network, of one target in eager fp32: medians, a row for each clock.
+
+    ``crop``: cutting it. ``normalize``: its transfer and normalization. ``choose``: the choice of a box and its
+    transfer back. ``box``: its place in the image. ``processor`` is the time of all threads of the process.
+    """
     lane, scene, graph = Lane("", network, 1), make_scene(), network.find_graph
     settings, device = network.settings, network.device
     lane.encode(scene)
@@ -159,9 +134,12 @@ def time_step(network: TorchNetwork, frames: int, warmup: int) -> list[StepTimes
         place(best[:4], float(best[4]), view, settings.tracker)
         marks.append(mark())
         rounds.append(np.diff(marks, axis=0))
-    cut, normalize, _, choose, placed = 1000 * np.median(rounds[warmup:], axis=0)
-    parts = zip(cut, normalize, choose, placed, strict=True)
-    return [StepTimes(clock, *map(float, each)) for clock, each in zip(("wall", "processor"), parts, strict=True)]
+    medians = np.delete(1000 * np.median(rounds[warmup:], axis=0), 2, axis=0).T.tolist()  # without the network
+    return [
+        {"clock": clock, "crop": cut, "normalize": normalize, "choose": choose, "box": placed, "all": sum(values)}
+        for clock, values in zip(("wall", "processor"), medians, strict=True)
+        for cut, normalize, choose, placed in [values]
+    ]
 
 
 def make_scene() -> list[Frame]:
@@ -177,11 +155,6 @@ def make_scene() -> list[Frame]:
 
 def _shown(scene: list[Frame], first: int, count: int) -> list[Frame]:
     return [scene[(first + number) % _SHOWN] for number in range(count)]
-
-
-def _spread(seconds: list[float], batch: int) -> Spread:
-    milliseconds = 1000 * np.array(seconds) / batch
-    return Spread(float(np.median(milliseconds)), float(np.percentile(milliseconds, 95)))
 
 
 def _finish(device: str) -> None:

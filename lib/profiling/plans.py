@@ -1,31 +1,22 @@
-"""All measurements of a machine in one command: `make gpu` and `make speed`."""
+"""Plans of measurements: all of a machine in one command, for `make gpu` and `make speed`."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple
-from xml.etree import ElementTree
+from typing import NamedTuple
 
 import torch
 
-from lib.config.paths import REPOSITORY
 from lib.profiling.forms import Form, check_here, parse_forms
-from lib.profiling.profile import Measurements, profile_models
-from lib.profiling.report import ModelReport
+from lib.profiling.models import Measurements, profile_models
+from lib.profiling.report import Report
 from lib.runtime.files import write_text
 
 logger = logging.getLogger(__name__)
-
-TESTS = REPOSITORY / "tests" / "gpu"
-_TESTS_AT_ONCE, _TESTS_SECONDS = 4, 200
 
 
 class Part(NamedTuple):
@@ -37,12 +28,10 @@ class Part(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """``parts`` in order of importance; after ``minutes`` no further experiment is begun. Where it is ``tested``, the
-    checks of ``tests/gpu`` come first."""
+    """``parts`` in order of importance; after ``minutes`` no further experiment begins."""
 
     parts: tuple[Part, ...]
     minutes: float
-    tested: bool
 
 
 _LARGE = ("grm_vitb", "ostrack_vitb_256_ce", "simtrack_b16", "transt", "stark_sv_b16")
@@ -73,7 +62,6 @@ PLANS = {
             ),
         ),
         minutes=5.5,
-        tested=True,
     ),
     "cpu": Plan(
         (
@@ -110,7 +98,6 @@ PLANS = {
             ),
         ),
         minutes=90,
-        tested=False,
     ),
 }  # fmt: skip
 
@@ -137,37 +124,27 @@ def toy(plan: Plan) -> Plan:
 
 @dataclass
 class PlanReport:
-    """``tests`` by outcome; a report for each part; the experiments that failed, each with its reason; what was left
-    out, for lack of time or since this machine cannot do it."""
+    """``parts``: a report for each part. ``failed``: the experiments that failed, each with its error. ``left_out``:
+    experiments that there was no time for, and forms that this machine cannot run."""
 
-    tests: dict[str, int] = field(default_factory=dict)
-    parts: dict[str, ModelReport] = field(default_factory=dict)
+    parts: dict[str, Report] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        parts = {title: report.to_json() for title, report in self.parts.items()}
-        return {"tests": self.tests, "parts": parts, "failed": self.failed, "left_out": self.left_out}
-
     def text(self) -> str:
         """Every table."""
-        lines = ["checks: " + ", ".join(f"{count} {name}" for name, count in self.tests.items())] if self.tests else []
-        for title, report in self.parts.items():
-            lines += ["", f"# {title}", "", report.text(counts=False)]
+        lines = [line for title, report in self.parts.items() for line in (f"# {title}", "", report.text(), "")]
         lines += [f"FAILED {line}" for line in self.failed]
         lines += [f"left out: {line}" for line in self.left_out]
         return "\n".join(lines)
 
 
 def run_plan(plan: Plan, device: str, output: Path) -> PlanReport:
-    """Check and measure; ``report.json`` and ``report.txt`` in ``output`` are written anew after each experiment.
+    """Measure; ``report.json`` and ``report.txt`` in ``output`` are written anew after each experiment.
 
-    What fails is noted, and the rest goes on.
+    A failure is noted, and the rest goes on.
     """
     begun, report = monotonic(), PlanReport()
-    if plan.tested:
-        _test(device, report)
     for part in plan.parts:
         wanted = replace(part.wanted, forms=tuple(form for form in part.wanted.forms if _is_here(form, part, report)))
         for name in part.experiments:
@@ -175,7 +152,7 @@ def run_plan(plan: Plan, device: str, output: Path) -> PlanReport:
                 report.left_out.append(f"{part.title}, {name}: {plan.minutes:g} minutes have passed")
             else:
                 _measure(part.title, name, device, wanted, report)
-            write_text(output / "report.json", json.dumps(report.to_json(), indent=1) + "\n")
+            write_text(output / "report.json", json.dumps(asdict(report), indent=1) + "\n")
             write_text(output / "report.txt", report.text() + "\n")
     return report
 
@@ -187,10 +164,9 @@ def _measure(title: str, name: str, device: str, wanted: Measurements, report: P
         logger.exception("%s, %s", title, name)
         report.failed.append(f"{title}, {name}: {type(error).__name__}: {error}")
     else:
-        if title in report.parts:
-            report.parts[title].rows += measured.rows
-        else:
-            report.parts[title] = measured
+        for table, own in report.parts.setdefault(title, measured).tables.items():
+            if own is not measured.tables[table]:
+                own.rows += measured.tables[table].rows
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -202,31 +178,3 @@ def _is_here(form: Form, part: Part, report: PlanReport) -> bool:
         report.left_out.append(f"{part.title}, {form}: {error}")
         return False
     return True
-
-
-def _test(device: str, report: PlanReport) -> None:
-    """Run the checks in a process of their own; on a GPU for a bounded time, as a plan's is."""
-    logger.info("the checks of %s on %s", TESTS, device)
-    with tempfile.TemporaryDirectory(prefix="gpu_tests_") as folder:
-        file = Path(folder) / "outcomes.xml"
-        words = ["-q", "-m", "gpu", "-n", str(_TESTS_AT_ONCE), f"--junitxml={file}", str(TESTS)]
-        try:
-            variables = {**os.environ, "TRACKING_GPU_TESTS_ON": device}
-            command = [sys.executable, "-m", "pytest", *words]
-            limit = None if device == "cpu" else _TESTS_SECONDS
-            ended = subprocess.run(command, cwd=REPOSITORY, env=variables, timeout=limit, check=False)
-        except subprocess.TimeoutExpired:
-            report.failed.append(f"the checks did not end within {_TESTS_SECONDS} s")
-            return
-        if ended.returncode:
-            report.failed.append(f"the checks ended with exit code {ended.returncode}; their messages stand above")
-        if file.exists():
-            report.tests = read_outcomes(file)
-
-
-def read_outcomes(file: Path) -> dict[str, int]:
-    """How many tests passed, failed and were skipped, from pytest's XML."""
-    suites = list(ElementTree.parse(file).iter("testsuite"))
-    names = ("tests", "failures", "errors", "skipped")
-    tests, failures, errors, skipped = (sum(int(suite.get(name, 0)) for suite in suites) for name in names)
-    return {"passed": tests - failures - errors - skipped, "failed": failures + errors, "skipped": skipped}

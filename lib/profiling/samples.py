@@ -1,25 +1,17 @@
-"""How fast training samples are made from each store, beside the straightforward way; and how fast an index opens."""
+"""Pairs a second that one process makes from each store, beside the straightforward way; times of opening an index."""
 
 from __future__ import annotations
 
-import cProfile
-import json
-import multiprocessing
-import os
-import platform
-import pstats
-import signal
+import functools
+import sys
 import tempfile
 import time
 from collections import abc
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable
 from itertools import islice
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
+from types import FrameType
 from typing import Any, NamedTuple
 
 import cv2
@@ -27,7 +19,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lib.config.paths import REPOSITORY
 from lib.data.augment import JitterConfig, jitter_box
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.loader import build_loader
@@ -40,12 +31,11 @@ from lib.data.stores.packing import pack_dataset
 from lib.data.stores.reach import Role
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
+from lib.profiling.report import Report, Row, Table, describe_machine
 from lib.profiling.simulation import write_simulated_trackingnet
 from lib.profiling.textures import HEIGHT, JPEG_QUALITY, WIDTH, write_textures
+from lib.runtime import children
 from lib.runtime.allocator import keep_large_buffers
-from lib.runtime.children import born_blocking, end_with_parent, preload_project
-from lib.runtime.columns import columns
-from lib.runtime.files import write_text
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
 TEMPLATE = Role(CropConfig(size=128, factor=2.0), JitterConfig())
@@ -53,47 +43,28 @@ SEARCH = Role(CropConfig(size=256, factor=4.0), JitterConfig(center=3.0, scale=0
 CONFIG = DataConfig(
     train=(SourceConfig(name="got10k", split="full"),), samples_per_epoch=1, search_jitter=SEARCH.jitter
 )
-DATASET, SPLIT = "got10k", "full"
 SEED = 0
 STRAIGHTFORWARD = "straightforward"
 STORES = ("folder", "lmdb", "crops")
-# What each is to reach: pairs per second beside the straightforward way, those of 2 processes beside one's, seconds.
-GOALS = {"folder": 2.0, "lmdb": 2.2, "crops": 5.0, "2 processes": 1.8, "index": 2.0}
+# Packages of lib that have a column for their share of a sample's time; the rest has another.
+PACKAGES = ("data.stores", "data.decoding", "geometry")
 
-STAGES = ("reading", "decoding", "cropping", "augmenting", "rest")
-# The stage of a function by its module, but for those that stand with their name. Functions of other packages belong to
-# the stage of the function of ours that called them.
-_STAGE_OF = {
-    "images.py": "decoding",
-    "jpeg.py": "decoding",
-    "libturbojpeg.py": "decoding",
-    "segments.py": "decoding",
-    "crops.py": "cropping",
-    "crops.py:decode": "decoding",
-    "crops.py:_read": "reading",
-    "crops.py:find": "rest",
-    "packed.py": "reading",
-    "views.py": "cropping",
-    "cutouts.py": "cropping",
-    "pasting.py": "cropping",
-    "crop.py": "cropping",
-    "augment.py": "augmenting",
-    "appearance.py": "augmenting",
-    "pairs.py:_as_tensors": "augmenting",
-    "samples.py:_imread": "decoding",
-    "samples.py:_cut": "cropping",
-}
-_LIB = str(REPOSITORY / "lib")
 _ROUNDS = 7
 _LOADER_ROUNDS = 3  # each starts its workers
-_SHARED_PAIRS = 60  # over which the stages of a contestant are told
-_GROUP = 40  # pairs in a batch of the loader, as GRM has them
-_START_METHOD = "forkserver"
+_PROFILED = 60  # samples
+_GROUP = 40  # pairs in a batch of the loader, as in GRM
 _TEMPORARY = "tracking_profile_"
+_SAMPLES = (
+    "Pairs a second of one process with one thread: medians; ratios to the straightforward way on the same pairs, by\n"
+    "the clock and by the processor's time; share of crops that the crop store lacked; shares of a sample's time in\n"
+    "packages of lib"
+)
+_LOADER = "Pairs a second of the loader with 1 and 2 workers: medians"
+_INDEX = "TrackingNet simulated: seconds to open its annotations the first time and again in a new process, MB of index"
 
 
 class Contestant(NamedTuple):
-    """A way to make samples: from which store (or the straightforward way), by which decoder, scaled or exact."""
+    """A way to make samples: the store (or the straightforward way), the decoder, and whether it decodes at a scale."""
 
     store: str
     decoder: str
@@ -101,149 +72,12 @@ class Contestant(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one contestant took for its samples of a round: seconds by the clock and of the processor, and how many of
-    its crops a crop store did not have."""
+    """What a contestant took for its samples of a round: seconds by the clock and of the processor, and the crops that
+    its crop store lacked."""
 
     seconds: float
     processor: float
     missed: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was measured of one contestant, in one process with one thread: medians over the rounds.
-
-    * ``ratio``: pairs a second beside the straightforward way's, on the same pairs; ``processor_ratio`` the same by
-      the processor's time, which other programs on the machine disturb less.
-    * ``shares``: of each stage in the time of a sample, told by a profiler, which makes short calls look a little
-      longer than they are. Reading is part of decoding in the straightforward way.
-    * ``missed``: share of crops that the crop store did not have, None without one.
-    """
-
-    store: str
-    decoder: str
-    scaled: bool
-    pairs_per_second: float
-    ratio: float
-    processor_ratio: float
-    shares: dict[str, float]
-    missed: float | None
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Pairs per second of one process and of two at a time, medians over the rounds.
-
-    ``ratio`` and, by the processor's time, ``processor_ratio``: two beside one. ``loader_one`` and ``loader_two``: what
-    ``lib.data.loader.build_loader`` delivers with 1 and 2 workers, to a process that does nothing else.
-    """
-
-    store: str
-    one: float
-    two: float
-    ratio: float
-    processor_ratio: float
-    loader_one: float
-    loader_two: float
-
-
-@dataclass(frozen=True)
-class IndexTimes:
-    """How long opening a simulated TrackingNet took: ``first`` when its index was made, ``second`` in a new process."""
-
-    videos: int
-    first: float
-    second: float
-    size: int
-
-
-@dataclass
-class ProfileReport:
-    """What ``profile_samples`` and ``profile_index`` measured, and on what machine."""
-
-    machine: dict[str, str]
-    frames: dict[str, Any] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    scaling: list[Scaling] = field(default_factory=list)
-    index: IndexTimes | None = None
-
-    def goals(self) -> dict[str, tuple[float, float, bool]]:
-        """What is aimed at, what was reached and whether that will do, of all that was measured. A store's is that of
-        the decoder ``auto``, exact; of 2 processes the least of all stores; of the index the seconds."""
-        reached = {}
-        for store in STORES:
-            ratios = [row.ratio for row in self.rows if (row.store, row.scaled) == (store, False)]
-            reached |= {store: ratios[0]} if ratios else {}
-        if self.scaling:
-            reached["2 processes"] = min(scaling.ratio for scaling in self.scaling)
-        if self.index:
-            reached["index"] = self.index.second
-        return {
-            name: (GOALS[name], value, value <= GOALS[name] if name == "index" else value >= GOALS[name])
-            for name, value in reached.items()
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        goals = {
-            name: {"goal": goal, "reached": value, "holds": holds}
-            for name, (goal, value, holds) in self.goals().items()
-        }
-        return asdict(self) | {"goals": goals}
-
-    def write(self, path: Path) -> None:
-        """Write ``to_json`` to a file; ``OSError`` names it."""
-        write_text(path, json.dumps(self.to_json(), indent=1) + "\n")
-
-    def text(self) -> str:
-        """The tables for a terminal."""
-        lines = ["; ".join(f"{name} {value}" for name, value in self.machine.items())]
-        if self.rows:
-            lines += ["", _describe_frames(self.frames), ""]
-            lines += columns(
-                ["store", "decoder", "pairs/s", "ms/pair", "ratio", "by CPU time", *STAGES],
-                [
-                    [
-                        row.store,
-                        row.decoder + (" scaled" if row.scaled else ""),
-                        f"{row.pairs_per_second:.1f}",
-                        f"{1000 / row.pairs_per_second:.2f}",
-                        f"{row.ratio:.2f}",
-                        f"{row.processor_ratio:.2f}",
-                        *_percentages(row),
-                    ]
-                    for row in self.rows
-                ],
-            )
-            missed = [row.missed for row in self.rows if row.missed is not None]
-            lines += [f"the crop store did not have {median(missed):.2%} of the crops"] if missed else []
-        if self.scaling:
-            lines += [""]
-            lines += columns(
-                ["pairs/s", "1 process", "2 processes", "ratio", "by CPU time", "loader, 1 worker", "2 workers"],
-                [
-                    [
-                        row.store,
-                        *(f"{value:.1f}" for value in (row.one, row.two)),
-                        f"{row.ratio:.2f}",
-                        f"{row.processor_ratio:.2f}",
-                        *(f"{value:.1f}" for value in (row.loader_one, row.loader_two)),
-                    ]
-                    for row in self.scaling
-                ],
-            )
-        if self.index:
-            index = self.index
-            lines += [
-                "",
-                f"TrackingNet simulated, {index.videos} videos: opened in {index.first:.1f} s the first time and "
-                f"{index.second:.2f} s the second; the index has {index.size / 1e6:.1f} MB",
-            ]
-        lines += [""]
-        for name, (goal, value, holds) in self.goals().items():
-            sides = ("at most", "s") if name == "index" else ("at least", "x")
-            lines.append(f"goal {name}: {sides[0]} {goal} {sides[1]}, {value:.2f}: {'holds' if holds else 'MISSED'}")
-        return "\n".join(lines)
 
 
 def profile_samples(
@@ -253,178 +87,212 @@ def profile_samples(
     sequences: int = 12,
     frames: int = 30,
     quality: int = JPEG_QUALITY,
-) -> ProfileReport:
-    """Measure every store with every decoder that is installed, beside the straightforward way.
+) -> Report:
+    """Measure each store with each decoder that is installed, beside the straightforward way.
 
     ``sequences`` videos of ``frames`` frames (at least 20), JPEGs of ``quality``, are written below ``folder`` (None:
-    where the system keeps temporary files) and removed afterwards. All contestants make the same pairs in turn, in
-    rounds; those of the straightforward way take about ``seconds`` in all.
+    the system's temporary folder) and removed afterwards. All contestants make the same pairs in turn, in rounds; those
+    of the straightforward way take about ``seconds`` in all.
     """
-    report = ProfileReport(describe_machine())
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
-        stores = _write_stores(Path(temporary), sequences, frames, quality)
-        report.frames = stores.sizes
-        report.rows = _race(stores, seconds)
-        report.scaling = [
-            _scale(stores, row, seconds / 2) for row in tqdm(_best(report.rows), "two processes", disable=None)
-        ]
-    return report
+        root = Path(temporary)
+        settings = _write_stores(root, sequences, frames, quality)
+        rows = _race(root, seconds)
+        loader = [_loader_row(root, store, rows, seconds) for store in STORES]
+    tables = {"samples": Table(_SAMPLES, rows), "loader": Table(_LOADER, loader)}
+    return Report(describe_machine(), settings, tables)
 
 
-def profile_index(folder: Path | None = None, *, videos: int) -> ProfileReport:
+def profile_index(folder: Path | None = None, *, videos: int) -> Report:
     """Measure how long a simulated TrackingNet of so many videos of 480 frames takes to open, twice."""
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
         root, cache = Path(temporary) / "trackingnet", Path(temporary) / "cache"
-        write_simulated_trackingnet(root, videos, jpegs=False)
+        write_simulated_trackingnet(root, videos)
         times = []
         for _ in range(2):
-            with _process(_open_index, root, cache) as connection:
-                times.append(connection.recv())
+            with _process(_prepare) as process:
+                times += process.each(_open_index, [(root, cache)])
         size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
-    return ProfileReport(describe_machine(), index=IndexTimes(videos, *times, size))
+    row: Row = {"videos": videos, "first": times[0], "second": times[1], "MB": size / 1e6}
+    return Report(describe_machine(), tables={"index": Table(_INDEX, [row])})
 
 
-def describe_machine() -> dict[str, str]:
-    """What the numbers depend on: processor, cores, load when asked, and versions."""
-    packages = {}
-    for package in ("numpy", "torch", "opencv-python-headless", "opencv-python", "simplejpeg", "turbojpeg", "lmdb"):
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return {
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
-        "load": f"{os.getloadavg()[0]:.1f}",
-        "python": platform.python_version(),
-        **packages,
-    }
-
-
-class _Stores(NamedTuple):
-    """Where everything lies; ``sizes`` are numbers about it for the report."""
-
-    roots: dict[str, Path]
-    cache: Path
-    crops: Path
-    sizes: dict[str, Any]
-
-    def pairs(self, contestant: Contestant) -> Pairs:
-        """The pairs as training makes them."""
-        config = CONFIG.model_copy(update={"decoder": contestant.decoder, "scaled_decoding": contestant.scaled})
-        index = open_dataset(DATASET, SPLIT, self.roots.get(contestant.store, self.roots["folder"]), self.cache)
-        crops = None
-        if contestant.store == "crops":
-            wanted = CropSettings(TEMPLATE, SEARCH)
-            crops = open_crops(
-                self.crops / SPLIT, index, wanted, dataset=DATASET, split=SPLIT, remedy="", decoder=contestant.decoder
-            )
-        return Pairs(config, [Pool(index, crops=crops)], TEMPLATE.crop, SEARCH.crop, SEED)
-
-
-def _write_stores(folder: Path, sequences: int, frames: int, quality: int) -> _Stores:
-    roots = {"folder": folder / "got10k", "lmdb": folder / "packed"}
-    cache, crops = folder / "cache", folder / "crops"
-    size = write_textures(roots["folder"], sequences, frames, quality=quality)
-    pack_dataset(DATASET, [SPLIT], roots["folder"], roots["lmdb"])
-    summary = write_crops(DATASET, SPLIT, roots["folder"], cache, crops, CropSettings(TEMPLATE, SEARCH))
-    sizes = {
-        "width": WIDTH,
-        "height": HEIGHT,
-        "jpeg_quality": quality,
-        "sequences": sequences,
-        "frames": sequences * frames,
-        "bytes_per_frame": size // (sequences * frames),
-        "crop_bytes_per_frame": summary.bytes // summary.frames,
-    }
-    return _Stores(roots, cache, crops, sizes)
-
-
-def _contestants() -> list[Contestant]:
-    """The straightforward way, then every store with every decoder, that of ``auto`` first, and scaled."""
+def contestants() -> list[Contestant]:
+    """The straightforward way, then each store with each decoder that is installed, that of ``auto`` first."""
     best = find_decoder("auto")
-    installed = [name for name, decoder in DECODERS.items() if name != best and decoder.missing() is None]
+    others = [name for name, decoder in DECODERS.items() if name != best and decoder.missing() is None]
     found = [Contestant(STRAIGHTFORWARD, "cv2.imread")]
     for store in STORES:
-        found += [Contestant(store, decoder) for decoder in (best, *installed)]
-        # What a crop store holds is scaled already.
-        found += [Contestant(store, best, scaled=True)] if store != "crops" else []
+        found += [Contestant(store, decoder) for decoder in (best, *others)]
+        found += [Contestant(store, best, scaled=True)] if store != "crops" else []  # a crop store is scaled already
     return found
 
 
-def _race(stores: _Stores, seconds: float) -> list[Row]:
-    contestants = _contestants()
-    with ExitStack() as stack:
-        processes = [stack.enter_context(_process(_serve, contestant, stores)) for contestant in contestants]
+def _write_stores(root: Path, sequences: int, frames: int, quality: int) -> dict[str, Any]:
+    """Write the same frames into a folder, an LMDB and a crop store; numbers about them for the report."""
+    size = write_textures(root / "folder", sequences, frames, quality=quality)
+    pack_dataset("got10k", ["full"], root / "folder", root / "lmdb")
+    crops = write_crops(
+        "got10k", "full", root / "folder", root / "cache", root / "crops", CropSettings(TEMPLATE, SEARCH)
+    )
+    return {
+        "frames": sequences * frames,
+        "size": f"{WIDTH} x {HEIGHT}",
+        "JPEG quality": quality,
+        "bytes a frame": size // (sequences * frames),
+        "in the crop store": crops.bytes // crops.frames,
+    }  # fmt: skip
 
-        def in_turn(*task: Any) -> list[Any]:
-            return [answer for connection in processes for answer in _ask([connection], *task)]
 
-        # The first samples fill caches, and say how many the straightforward way makes in the time that it has.
-        count = max(1, round(10 * seconds / _ROUNDS / in_turn("turn", 0, 10)[0].seconds))
-        numbers = tqdm(range(_ROUNDS), "rounds", disable=None)
-        rounds = [in_turn("turn", number * count, count) for number in numbers]
-        shares = in_turn("shares", 0, _SHARED_PAIRS)
-    rows = []
-    for place, contestant in enumerate(contestants):
-        own = [turns[place] for turns in rounds]
-        missed = sum(turn.missed for turn in own) / (2 * count * _ROUNDS)
-        rows.append(
-            Row(
-                *contestant,
-                pairs_per_second=count / median(turn.seconds for turn in own),
-                ratio=median(turns[0].seconds / turns[place].seconds for turns in rounds),
-                processor_ratio=median(turns[0].processor / turns[place].processor for turns in rounds),
-                shares=shares[place],
-                missed=missed if contestant.store == "crops" else None,
-            )
-        )
+def open_pairs(root: Path, contestant: Contestant) -> Pairs:
+    """The pairs as training makes them, from the stores below ``root``."""
+    config = CONFIG.model_copy(update={"decoder": contestant.decoder, "scaled_decoding": contestant.scaled})
+    cropped = contestant.store == "crops"
+    index = open_dataset("got10k", "full", root / ("folder" if cropped else contestant.store), root / "cache")
+    crops = open_crops(
+        root / "crops" / "full", index, CropSettings(TEMPLATE, SEARCH),
+        dataset="got10k", split="full", remedy="", decoder=contestant.decoder,
+    ) if cropped else None  # fmt: skip
+    return Pairs(config, [Pool(index, crops=crops)], TEMPLATE.crop, SEARCH.crop, SEED)
+
+
+# In the processes that are measured
+
+
+def _process(prepare: Callable[[], Any]) -> children.Pool:
+    return children.Pool(1, "makes samples to be measured", prepare)
+
+
+def _prepare_plain() -> None:
+    """One thread; the allocator as it is."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _prepare() -> None:
+    _prepare_plain()
+    keep_large_buffers()
+
+
+@functools.cache
+def _sampler(root: Path, contestant: Contestant) -> Callable[[int], Any]:
+    if contestant.store == STRAIGHTFORWARD:
+        index = open_dataset("got10k", "full", root / "folder", root / "cache")
+        return Straightforward(index, CONFIG, TEMPLATE.crop, SEARCH.crop, SEED).sample
+    return open_pairs(root, contestant).sample
+
+
+def _take_turn(task: tuple[Path, Contestant, range]) -> Turn:
+    root, contestant, numbers = task
+    make, missed = _sampler(root, contestant), 0
+    start, processor = time.perf_counter(), time.process_time()
+    for number in numbers:
+        missed += getattr(make(number), "missed", 0)
+    return Turn(time.perf_counter() - start, time.process_time() - processor, missed)
+
+
+def _profile(task: tuple[Path, Contestant, range]) -> dict[str, float]:
+    root, contestant, numbers = task
+    return share_packages(_sampler(root, contestant), numbers)
+
+
+def share_packages(make: Callable[[int], Any], numbers: range) -> dict[str, float]:
+    """Shares of the time of ``make`` in each of ``PACKAGES`` and in the rest of the program; they sum to 1.
+
+    A function outside of lib counts for the package that called it.
+    """
+    times = dict.fromkeys((*PACKAGES, "rest"), 0.0)
+    running = ["rest"]
+    last = time.perf_counter()
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        nonlocal last
+        if event not in ("call", "return"):
+            return
+        times[running[-1]] += time.perf_counter() - last
+        if event == "call":
+            running.append(_package(frame.f_code.co_filename) or running[-1])
+        elif len(running) > 1:
+            running.pop()
+        last = time.perf_counter()
+
+    sys.setprofile(note)
+    try:
+        for number in numbers:
+            make(number)
+    finally:
+        sys.setprofile(None)
+    total = sum(times.values())
+    return {name: seconds / total for name, seconds in times.items()}
+
+
+def _package(file: str) -> str | None:
+    """The package that a source file belongs to, None outside of lib."""
+    module = file.removeprefix(str(Path(__file__).parents[1]) + "/").replace("/", ".")
+    if module == file.replace("/", "."):
+        return None
+    return next((package for package in PACKAGES if module.startswith(f"{package}.")), "rest")
+
+
+def _open_index(task: tuple[Path, Path]) -> float:
+    start = time.perf_counter()
+    index = open_dataset("trackingnet", "train", *task)
+    index[len(index) - 1].boxes.sum()
+    return time.perf_counter() - start
+
+
+# The measurements
+
+
+def _race(root: Path, seconds: float) -> list[Row]:
+    """The rows of all contestants, which have turns."""
+    names = contestants()
+    with _process(_prepare_plain) as plain, _process(_prepare) as ours:
+        pools = [plain, *[ours] * (len(names) - 1)]
+
+        def in_turn(task: Callable, numbers: range) -> list[Any]:
+            tasks = zip(pools, names, strict=True)
+            return [result for pool, name in tasks for result in pool.each(task, [(root, name, numbers)])]
+
+        # The first samples fill caches, and show how many the straightforward way makes in its time.
+        count = max(1, round(10 * seconds / _ROUNDS / in_turn(_take_turn, range(10))[0].seconds))
+        numbers = [range(number * count, (number + 1) * count) for number in range(_ROUNDS)]
+        rounds = [in_turn(_take_turn, each) for each in tqdm(numbers, "rounds", disable=None)]
+        shares = in_turn(_profile, range(_PROFILED))
+    rows: list[Row] = []
+    for name, turns, share in zip(names, zip(*rounds, strict=True), shares, strict=True):
+        rate = count / median(turn.seconds for turn in turns)
+        missed = sum(turn.missed for turn in turns) / (2 * count * _ROUNDS)
+        pairs = [(others[0], own) for others, own in zip(rounds, turns, strict=True)]
+        rows.append({
+            "store": name.store,
+            "decoder": name.decoder + (" scaled" if name.scaled else ""),
+            "pairs/s": rate,
+            "ms/pair": 1000 / rate,
+            "ratio": median(plain.seconds / own.seconds for plain, own in pairs),
+            "by CPU time": median(plain.processor / own.processor for plain, own in pairs),
+            "missed": missed if name.store == "crops" else None,
+            **(dict.fromkeys(share) if name.store == STRAIGHTFORWARD else share),
+        })  # fmt: skip
     return rows
 
 
-def _best(rows: list[Row]) -> list[Row]:
-    """Of each store the row of the decoder ``auto``."""
-    return [next(row for row in rows if (row.store, row.scaled) == (store, False)) for store in STORES]
-
-
-def _scale(stores: _Stores, row: Row, seconds: float) -> Scaling:
-    """One process and two in turn, then the loader with one worker and two."""
-    contestant = Contestant(row.store, row.decoder)
-    count = max(1, round(row.pairs_per_second * seconds / _ROUNDS))
-    with _process(_serve, contestant, stores) as first, _process(_serve, contestant, stores) as second:
-        _ask([first, second], "turn", 0, 10)
-        rounds = [
-            (*_ask([first], "turn", number * count, count), _ask([first, second], "turn", number * count, count))
-            for number in range(_ROUNDS)
-        ]
-    pairs = stores.pairs(contestant)
+def _loader_row(root: Path, store: str, rows: list[Row], seconds: float) -> Row:
+    """Pairs a second that the loader delivers to an idle process, from the store by the decoder of ``auto``."""
+    row = next(row for row in rows if row["store"] == store)
+    pairs = open_pairs(root, Contestant(store, row["decoder"]))
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(_LOADER_ROUNDS):
         for workers, found in rates.items():
-            found.append(_time_loader(pairs, workers, max(1, round(workers * count / _GROUP))))
-    return Scaling(
-        row.store,
-        one=count / median(alone.seconds for alone, _ in rounds),
-        two=2 * count / median(max(turn.seconds for turn in together) for _, together in rounds),
-        ratio=median(2 * alone.seconds / max(turn.seconds for turn in together) for alone, together in rounds),
-        processor_ratio=median(
-            2 * alone.processor / max(turn.processor for turn in together) for alone, together in rounds
-        ),
-        loader_one=median(rates[1]),
-        loader_two=median(rates[2]),
-    )
-
-
-def _ask(connections: list[Connection], *task: Any) -> list[Any]:
-    """The answers of processes that work at the same time."""
-    for connection in connections:
-        connection.send(task)
-    return [connection.recv() for connection in connections]
+            groups = max(1, round(workers * row["pairs/s"] * seconds / _ROUNDS / 2 / _GROUP))
+            found.append(_time_loader(pairs, workers, groups))
+    one, two = (median(found) for found in rates.values())
+    return {"store": store, "1 worker": one, "2 workers": two, "ratio": two / one}
 
 
 def _time_loader(pairs: Pairs, workers: int, groups: int) -> float:
-    """Pairs per second over so many batches, from when the workers are at work."""
-    ahead = 4 * workers  # batches that lie ready at most, and some more
+    """Pairs a second over so many batches, after the first ones, which workers prepare in advance."""
+    ahead = 4 * workers
     numbers = [range(first, first + _GROUP) for first in range(0, (groups + ahead) * _GROUP, _GROUP)]
     batches = iter(build_loader(pairs, numbers, workers))
     for _ in islice(batches, ahead):
@@ -435,129 +303,9 @@ def _time_loader(pairs: Pairs, workers: int, groups: int) -> float:
     return groups * _GROUP / (time.perf_counter() - start)
 
 
-@contextmanager
-def _process(target: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
-    """A process of its own for ``target(connection, *arguments)``; it ends when the connection does.
-
-    It is forked from a server that has loaded this module and done nothing else, as the loader's workers are, and does
-    not hear a Ctrl-C.
-    """
-    context = multiprocessing.get_context(_START_METHOD)
-    preload_project()
-    connection, far_end = context.Pipe()
-    process = context.Process(target=_begin, args=(far_end, target, *arguments), daemon=True)
-    try:
-        with born_blocking({signal.SIGINT}):
-            process.start()
-        far_end.close()
-        connection.send(None)
-        yield connection
-    except EOFError as error:
-        raise ValueError("a process that was measured has failed; what it said stands above") from error
-    finally:
-        connection.close()
-        if process.pid is not None:
-            process.join(1)
-            process.kill()
-            process.join()
-
-
-def _begin(connection: Connection, target: Callable[..., None], *arguments: Any) -> None:
-    """Runs the target, unless the main process was interrupted while it started this one; ends when that has gone."""
-    end_with_parent()
-    try:
-        connection.recv()
-        target(connection, *arguments)
-    except (EOFError, ConnectionError):
-        return
-
-
-def _serve(connection: Connection, contestant: Contestant, stores: _Stores) -> None:
-    """Make samples on request: ("turn", first number, how many) for a ``Turn``, ("shares", ...) for stages."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    if contestant.store == STRAIGHTFORWARD:
-        index = open_dataset(DATASET, SPLIT, stores.roots["folder"], stores.cache)
-        make: Callable[[int], Any] = Straightforward(index, CONFIG, TEMPLATE.crop, SEARCH.crop, SEED).sample
-    else:
-        keep_large_buffers()
-        make = stores.pairs(contestant).sample
-    while True:
-        try:
-            task, first, count = connection.recv()
-        except EOFError:
-            return
-        measure = _take_turn if task == "turn" else _tell_shares
-        connection.send(measure(make, range(first, first + count)))
-
-
-def _take_turn(make: Callable[[int], Any], numbers: range) -> Turn:
-    missed = 0
-    start, processor = time.perf_counter(), time.process_time()
-    for number in numbers:
-        missed += getattr(make(number), "missed", 0)
-    return Turn(time.perf_counter() - start, time.process_time() - processor, missed)
-
-
-def _tell_shares(make: Callable[[int], Any], numbers: range) -> dict[str, float]:
-    """The share of each stage, summing to 1."""
-    profiler = cProfile.Profile()
-    with profiler:
-        for number in numbers:
-            make(number)
-    return share_stages(pstats.Stats(profiler).stats)
-
-
-Function = tuple[str, int, str]
-
-
-def share_stages(stats: dict[Function, tuple]) -> dict[str, float]:
-    """The share of each of ``STAGES`` in what a profiler has seen (``pstats.Stats.stats``); they sum to 1.
-
-    Time in functions of other packages is passed on to their callers, in proportion, until it meets one of ours.
-    """
-    times = dict.fromkeys(STAGES, 0.0)
-    carried = {function: values[2] for function, values in stats.items()}
-    foreign = {function for function in stats if _stage(function) is None}
-    for function in stats.keys() - foreign:
-        times[_stage(function)] += carried[function]
-    # Foreign functions call each other a few levels deep; what is left after so many steps is lost in "rest".
-    pending = {function: carried[function] for function in foreign}
-    for _ in range(20):
-        passed: dict[Function, float] = {}
-        for function, amount in pending.items():
-            callers = stats[function][4]
-            total = sum(edge[3] for edge in callers.values())
-            if not callers or total <= 0:
-                times["rest"] += amount
-                continue
-            for caller, edge in callers.items():
-                part = amount * edge[3] / total
-                stage = _stage(caller)
-                if stage is not None:
-                    times[stage] += part
-                else:
-                    passed[caller] = passed.get(caller, 0.0) + part
-        pending = passed
-    times["rest"] += sum(pending.values())
-    total = sum(times.values())
-    return {stage: amount / total for stage, amount in times.items()}
-
-
-def _stage(function: Function) -> str | None:
-    """The stage of a function, None for one of another package."""
-    path, _, name = function
-    if name == "read_bytes":
-        return "reading"
-    if not path.startswith(_LIB):
-        return None
-    file = os.path.basename(path)
-    return _STAGE_OF.get(f"{file}:{name}") or _STAGE_OF.get(file, "rest")
-
-
 class Straightforward:
-    """The pinned way to make the pixels of a pair: both frames read and decoded whole, cut with padding, resized, as
-    float32 tensors. The pairs are those of ``lib.data.pairs.Pairs``, but none is mirrored or made grey."""
+    """The usual way to make the pixels of a pair: both frames read and decoded whole, cut with padding, resized, as
+    float32 tensors. The pairs are those of ``lib.data.pairs.Pairs``, but never mirrored or gray."""
 
     def __init__(
         self, sequences: abc.Sequence[Sequence], config: DataConfig, template: CropConfig, search: CropConfig, seed: int
@@ -575,7 +323,7 @@ class Straightforward:
             rng.random(2)  # grayscale and flip of the pair
             crops = []
             for frame, role in zip(frames, self._roles, strict=True):
-                image = _imread(sequence.frames[frame])
+                image = cv2.cvtColor(cv2.imread(str(sequence.frames[frame])), cv2.COLOR_BGR2RGB)
                 jittered = jitter_box(sequence.boxes[frame], role.jitter, rng)
                 window = crop_window(jittered, role.crop.factor)
                 if is_empty(image.shape, window, role.crop.size, 16):
@@ -587,43 +335,10 @@ class Straightforward:
                 return tuple(crops)
 
 
-def _imread(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-
 def _cut(image: np.ndarray, window: Window, size: int) -> np.ndarray:
-    """As ``lib.geometry.crop.cut``, in the lineage's way."""
+    """As ``lib.geometry.crop.cut``, in the way of the published code."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = window.x1, window.y1, window.x1 + window.side, window.y1 + window.side
     left, top, right, bottom = max(0, -x1), max(0, -y1), max(0, x2 - width + 1), max(0, y2 - height + 1)
     inside = image[y1 + top : y2 - bottom, x1 + left : x2 - right]
     return cv2.resize(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT), (size, size))
-
-
-def _open_index(connection: Connection, root: Path, cache: Path) -> None:
-    start = time.perf_counter()
-    index = open_dataset("trackingnet", "train", root, cache)
-    index[len(index) - 1].boxes.sum()
-    connection.send(time.perf_counter() - start)
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
-
-
-def _describe_frames(frames: dict[str, Any]) -> str:
-    return (
-        f"{frames['frames']} frames of {frames['width']} x {frames['height']}, JPEG quality {frames['jpeg_quality']}, "
-        f"{frames['bytes_per_frame'] / 1000:.0f} kB each; {frames['crop_bytes_per_frame'] / 1000:.0f} kB in the crop "
-        f"store. Crops of {TEMPLATE.crop.size} and {SEARCH.crop.size} px, one process, one thread:"
-    )
-
-
-def _percentages(row: Row) -> list[str]:
-    shares = {stage: f"{share:.0%}" for stage, share in row.shares.items()}
-    return list((shares | {"reading": "-"} if row.store == STRAIGHTFORWARD else shares).values())

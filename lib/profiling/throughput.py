@@ -1,10 +1,9 @@
-"""How many frames a second the engine tracks from JPEG files, beside a tracker that takes one after the other."""
+"""Frames a second of the engine from JPEG files, beside a tracker that takes one frame after the other."""
 
 from __future__ import annotations
 
 import statistics
 from collections import abc
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
@@ -19,6 +18,7 @@ from lib.inference.network import Found, Network
 from lib.inference.tracker import Tracker
 from lib.inference.tracks import Failure
 from lib.profiling.frames import HEIGHT, TARGET, WIDTH
+from lib.profiling.report import Row
 from lib.profiling.textures import write_textures
 
 LEAST = 20  # frames of a sequence after its first
@@ -26,19 +26,8 @@ _FILES = 8
 _ROUNDS = 2
 
 
-@dataclass(frozen=True)
-class Throughput:
-    """Frames a second of the engine with ``slots`` in a batch, after the first frames; of a tracker, which reads whole
-    pictures and has no threads of its own, with ``slots`` 0. ``kilobytes``: of a file, on average."""
-
-    form: str
-    slots: int
-    frames_per_second: float
-    kilobytes: float
-
-
 class Still:
-    """A network whose answers leave its targets where they are: fresh weights would lose them, and the cost of a crop
+    """A network whose boxes keep its targets in place, since fresh weights would lose them and the cost of a crop
     depends on its size. ``box`` is xywh in pixels."""
 
     def __init__(self, network: Network, box: np.ndarray) -> None:
@@ -50,19 +39,22 @@ class Still:
         self._answer = np.array([0.5, 0.5, box[2] / side, box[3] / side], dtype=np.float32)
 
     def find(self, state: tuple, crops: np.ndarray) -> Found:
-        """The network's work, and the resting box."""
+        """The network's scores, with the resting box."""
         found = self._network.find(state, crops)
         return found._replace(boxes=np.tile(self._answer, (len(found.boxes), 1)))
 
 
 def time_engine(
     networks: abc.Sequence[tuple[str, Network, int]], frames: int, threads: int | None, folder: Path
-) -> list[Throughput]:
-    """The engine with each network in turn, given as form, network and slots, on files of 1280 x 720 that are written
-    into ``folder``; before them a tracker with the first. A run has about ``frames`` frames, ``LEAST`` a sequence or
-    more, and all rows are taken until its end. ``threads`` look at frames. On a CPU each of torch's threads computes a
-    batch by itself, as ``lib.experiment.build.engine_factory`` has it."""
-    size = write_textures(folder / "textures", 1, _FILES)
+) -> list[Row]:
+    """Frames a second of the engine with each network, given as form, network and slots, from JPEG files of 1280 x 720
+    that are written into ``folder``.
+
+    The first row, without slots, is a tracker that reads and tracks one frame after the other. A run has about
+    ``frames`` frames, ``LEAST`` or more a sequence, and all slots are taken until its end. ``threads`` cut crops. On a
+    CPU each of torch's threads computes a batch by itself, as in ``lib.experiment.build.engine_factory``.
+    """
+    write_textures(folder / "textures", 1, _FILES)
     files = sorted(folder.glob("textures/train/*/*.jpg"))
     box = np.array([(WIDTH - TARGET[0]) / 2, (HEIGHT - TARGET[1]) / 2, *TARGET])
 
@@ -83,10 +75,10 @@ def time_engine(
             torch.set_num_threads(1 if finders > 1 else cores)
             own.append(_track_many(engine, sequences((finders + 1) * slots)))
             torch.set_num_threads(cores)
-    labels = [(networks[0][0], 0), *((form, slots) for form, _, slots in networks)]
+    labels = [(networks[0][0], None), *((form, slots) for form, _, slots in networks)]
     return [
-        Throughput(*label, statistics.median(own), size / _FILES / 1000)
-        for label, own in zip(labels, rates, strict=True)
+        {"form": form, "slots": slots, "frames/s": statistics.median(own)}
+        for (form, slots), own in zip(labels, rates, strict=True)
     ]
 
 

@@ -1,10 +1,9 @@
-"""How long a training step takes in each precision, and how much it keeps for the backward pass."""
+"""Time of a training step in each precision, and the memory that it keeps for the backward pass."""
 
 from __future__ import annotations
 
 import statistics
 from collections import abc
-from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import get_args
 
@@ -14,37 +13,26 @@ from torch import Tensor, nn
 from lib.data.batch import Batch
 from lib.experiment.build import build_actor, build_model
 from lib.experiment.config import ExperimentConfig
+from lib.profiling.report import Row
 from lib.runtime.seeds import seed_network
 from lib.training.actor import Actor, Precision
 
 STEPS, WARM_UP = 5, 2
 
 
-@dataclass(frozen=True)
-class TrainingTimes:
-    """Forward and backward pass of the actor on a group of ``pairs``, without the optimizer.
+def time_training(experiment: ExperimentConfig, pairs: int, device: torch.device) -> list[Row]:
+    """Forward and backward pass of the actor on a group of ``pairs``, without the optimizer: a row for each precision.
 
-    ``milliseconds`` and ``processor`` are for one pair, ``processor`` in all threads of the process. ``kept``: MiB that
-    the forward pass keeps for the backward pass beside the weights; ``peak``: MiB of the GPU that a step takes at most
-    beside what lay there before, None on a CPU.
+    Precisions take turns; the schedules inside the network are at their ends. Milliseconds are for one pair,
+    ``processor`` in all threads of the process. ``kept``: MiB that the forward pass keeps for the backward pass beside
+    the weights. ``peak``: MiB of the GPU that a step takes at most beside the tensors there before, None on a CPU.
     """
-
-    precision: str
-    pairs: int
-    milliseconds: float
-    processor: float
-    kept: float
-    peak: float | None
-
-
-def time_training(experiment: ExperimentConfig, pairs: int, device: torch.device) -> list[TrainingTimes]:
-    """A group of ``pairs`` in each precision in turn, with the schedules inside the network at their ends."""
     batch = make_group(experiment, pairs).to(device)
     model = build_model(experiment).to(device).train()
     actors: dict[str, Actor] = {}
     for precision in get_args(Precision):
         if precision == "fp16" and device.type == "cpu":
-            continue  # which multiplies such numbers one by one
+            continue  # a CPU has no fast fp16 product
         training = experiment.train.model_copy(update={"precision": precision})
         actors[precision] = build_actor(experiment.model_copy(update={"train": training}), model)
     seconds: dict[str, list[tuple[float, float]]] = {precision: [] for precision in actors}
@@ -53,14 +41,17 @@ def time_training(experiment: ExperimentConfig, pairs: int, device: torch.device
         for precision, actor in actors.items():
             elapsed, peaks[precision] = _step(actor, batch)
             seconds[precision].append(elapsed)
-    times = []
+    rows: list[Row] = []
     for precision, actor in actors.items():
         wall, processor = (
             1000 * statistics.median(values) / pairs for values in zip(*seconds[precision][WARM_UP:], strict=True)
         )
         kept = kept_bytes(actor, lambda actor=actor: actor(batch).loss) / 2**20
-        times.append(TrainingTimes(precision, pairs, wall, processor, kept, peaks[precision]))
-    return times
+        rows.append({
+            "precision": precision, "group": pairs, "ms/pair": wall, "processor": processor, "pairs/s": 1000 / wall,
+            "kept": kept, "peak": peaks[precision],
+        })  # fmt: skip
+    return rows
 
 
 def make_group(experiment: ExperimentConfig, pairs: int) -> Batch:
@@ -76,7 +67,7 @@ def make_group(experiment: ExperimentConfig, pairs: int) -> Batch:
 
 
 def kept_bytes(module: nn.Module, compute: abc.Callable[[], Tensor]) -> int:
-    """The bytes that autograd keeps of what ``compute`` does, but for the module's own tensors."""
+    """The bytes that autograd keeps of ``compute`` for the backward pass, without the module's own tensors."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*module.parameters(), *module.buffers())}
     kept: dict[int, int] = {}
 
@@ -88,7 +79,7 @@ def kept_bytes(module: nn.Module, compute: abc.Callable[[], Tensor]) -> int:
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         result = compute()
-    assert result.requires_grad  # and its graph lives until here, so no two tensors lay at one address
+    assert result.requires_grad  # the graph lives until here, so no two tensors had one address
     return sum(kept.values())
 
 

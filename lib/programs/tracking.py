@@ -9,7 +9,8 @@ import json
 import logging
 import re
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import abc
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -29,7 +30,8 @@ from lib.inference.video import Behind, FolderReader, LiveReader, VideoReader, a
 from lib.runtime.escapes import for_csv, printable
 from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
-from lib.runtime.stop import StopSignals
+from lib.runtime.program import Outcome, RequestError
+from lib.runtime.stop import StopSignals, interruption
 from lib.visualization.boxes import draw_targets
 
 Source = VideoReader | FolderReader | LiveReader
@@ -53,13 +55,6 @@ _TARGET = re.compile(
 _NAME = re.compile(r"\w(?:[\w .-]{0,38}[\w-])?")
 
 logger = logging.getLogger(__name__)
-
-
-class TrackingEnd(NamedTuple):
-    """What to print, and the signal that ended the tracking, 0 if the video did."""
-
-    text: str
-    signal: int
 
 
 class Wanted(NamedTuple):
@@ -117,7 +112,7 @@ def open_tracking_network(
     network: Path | None = None,
     device: str = "auto",
     threads: int | None = None,
-    overrides: Sequence[str] = (),
+    overrides: abc.Sequence[str] = (),
     paths: Paths | None = None,
     recover: bool = False,
 ) -> Network:
@@ -145,13 +140,45 @@ def open_tracking_network(
     return opened
 
 
+def run_track(
+    paths: Paths,
+    video: str,
+    box: abc.Sequence[str] = (),
+    boxes: abc.Sequence[Path] = (),
+    select: bool = False,
+    config: str | None = None,
+    checkpoint: Path | None = None,
+    network: Path | None = None,
+    recover: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    overrides: abc.Sequence[str] = (),
+    out: Path | None = None,
+    force: bool = False,
+    text: bool = False,
+    no_video: bool = False,
+    show: bool = False,
+) -> Outcome:
+    """The body of `tracking/track.py`: track the targets ``box`` and those in the files ``boxes`` through ``video``,
+    with the network of ``open_tracking_network``. For the rest see ``track_video`` and ``Wanted``."""
+    if not (box or boxes or select):
+        raise RequestError(f"name a target with --box {GRAMMAR}; or add --select and draw it")
+    if network and (config or checkpoint or overrides):
+        raise RequestError("--network has its settings with it; leave out --config, --checkpoint and overrides")
+    targets = parse_targets(box, boxes)
+    wanted = Wanted(output_folder(paths, video, out), not no_video, text, force, show)
+    opened = open_tracking_network(config, checkpoint, network, device, threads, overrides, paths, recover)
+    return track_video(video, targets, opened, wanted, select)
+
+
 def track_video(
-    source: str, targets: Sequence[TargetSpec], network: Network, wanted: Wanted, select: bool = False
-) -> TrackingEnd:
+    source: str, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, select: bool = False
+) -> Outcome:
     """Track ``targets`` through a video, folder, camera or address, and write the files of ``wanted``.
 
-    With ``select`` further targets are drawn in a window on the first frame. SIGINT and SIGTERM end the tracking
-    early, with whole files. What an error leaves is whole too, up to the frame before it. Raises ``ValueError``.
+    With ``select`` further targets are drawn in a window on the first frame. SIGINT and SIGTERM end the tracking early
+    with complete files and are then raised as ``KeyboardInterrupt``. An error leaves complete files too, up to the
+    frame before it. Raises ``ValueError``.
     """
     with open_video(source) as video:
         if select:
@@ -163,15 +190,16 @@ def track_video(
 
 
 def _track(
-    video: Source, targets: Sequence[TargetSpec], network: Network, wanted: Wanted, stop: StopSignals
-) -> TrackingEnd:
+    video: Source, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, stop: StopSignals
+) -> Outcome:
     audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
     count, started = 0, perf_counter()
     begun: set[str] = set()
     with ExitStack() as stack:
         steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
         window = stack.enter_context(_window()) if wanted.show else None
-        bar = stack.enter_context(_progress(video))
+        bar = tqdm(total=video.length, unit=" frame", dynamic_ncols=True, smoothing=0.05, disable=None)
+        stack.enter_context(bar)
         for step in steps:
             count += 1
             begun.update(step.results)
@@ -184,11 +212,19 @@ def _track(
     for target in targets:
         if target.name not in begun:
             logger.warning("target %s: begins at frame %d, and none came after it", target.name, target.frame)
-    return TrackingEnd(_summary(video, wanted, count, seconds, stop.received), stop.received)
+    files = [TRACKS, TABLE, *([VIDEO] if wanted.video and count else [])]
+    lines = [f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)"]
+    if video.dropped:
+        lines.append(f"{video.dropped} frames of the source came too fast and were left out")
+    text = "\n".join([*lines, *(printable(str(wanted.folder / name)) for name in reversed(files))])
+    if stop.received:
+        name = signal.Signals(stop.received).name
+        raise interruption(stop.received, f"stopped by {name} after {text}\nthe files are complete")
+    return Outcome(text)
 
 
 def written_steps(
-    video: Source, targets: Sequence[TargetSpec], network: Network, wanted: Wanted, audio: Path | None = None
+    video: Source, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, audio: Path | None = None
 ) -> Iterator[Step]:
     """The steps of ``follow``, each written to the files of ``wanted``; frames are read and drawn by other threads.
 
@@ -221,7 +257,7 @@ class TrackFiles:
     """``tracks.json`` and ``tracks.csv``, and a text for each target on request, written line by line while a video is
     tracked. They take their names at the end of the block, also after an error, with the frames until then."""
 
-    def __init__(self, wanted: Wanted, video: Source, targets: Sequence[TargetSpec], network: str) -> None:
+    def __init__(self, wanted: Wanted, video: Source, targets: abc.Sequence[TargetSpec], network: str) -> None:
         self.whole = False  # whether the video was followed to its end
         self._wanted, self._video, self._stack, self._rows = wanted, video, ExitStack(), 0
         self._head = {
@@ -279,27 +315,13 @@ def _rounded(box: np.ndarray) -> list[float]:
     return [round(float(number), 2) for number in box]
 
 
-def _check_folder(wanted: Wanted, targets: Sequence[TargetSpec]) -> None:
+def _check_folder(wanted: Wanted, targets: abc.Sequence[TargetSpec]) -> None:
     names = [TRACKS, TABLE, *([VIDEO] if wanted.video else []), *(f"{t.name}.txt" for t in targets if wanted.text)]
     there = [name for name in names if (wanted.folder / name).exists()]
     if there and not wanted.replace:
         raise ValueError(
             f"{wanted.folder / there[0]}: is there already; name another folder with --out, or add --force"
         )
-
-
-def _progress(video: Source) -> tqdm:
-    return tqdm(total=video.length, unit=" frame", dynamic_ncols=True, smoothing=0.05, disable=None)
-
-
-def _summary(video: Source, wanted: Wanted, count: int, seconds: float, stopped: int) -> str:
-    files = [TRACKS, TABLE, *([VIDEO] if wanted.video and count else [])]
-    lines = [f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)"]
-    if stopped:
-        lines[0] = f"stopped by {signal.Signals(stopped).name} after {lines[0]}; the files are whole"
-    if video.dropped:
-        lines.append(f"{video.dropped} frames of the source came too fast and were left out")
-    return "\n".join([*lines, *(f"{printable(str(wanted.folder / name))}" for name in reversed(files))])
 
 
 def select_targets(image: np.ndarray, taken: int = 0) -> list[TargetSpec]:

@@ -1,10 +1,9 @@
-"""Where messages go: the log of the program for people, lines of JSON for programs that plot."""
+"""Logs: messages for people, and lines of JSON for programs that plot."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
-from lib.runtime.json_text import parse_json
+from lib.runtime.json_text import parse_json, plain
 
 
 class _AboveBar(logging.Handler):
@@ -38,8 +37,8 @@ class _Printable(logging.Formatter):
 
 
 def set_up_logging(file: Path | None = None, rank: int = 0, quiet: bool = False) -> None:
-    """Sends this project's messages to stderr, and to ``file`` if given. Processes other than rank 0 only warn, and so
-    does that one if it is to be ``quiet``, as another process speaks for all.
+    """Sends this project's messages to stderr, and to ``file`` if given. Processes other than rank 0 log warnings only,
+    and so does a ``quiet`` one, for which another process logs.
 
     Calling it again replaces what an earlier call set up.
     """
@@ -69,7 +68,7 @@ class JsonLines:
     def write(self, record: dict[str, Any]) -> None:
         """Appends one record; ``OSError`` names the file when the disk refuses."""
         try:
-            self._file.write(json.dumps(_jsonable(record), allow_nan=False) + "\n")
+            self._file.write(json.dumps(plain(record), allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
@@ -95,11 +94,3 @@ def _parse(line: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) and line.endswith("\n") else None
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

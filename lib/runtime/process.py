@@ -1,8 +1,7 @@
-"""Which of the run's processes this is, the device it computes on, and how the processes agree on a number."""
+"""This process among those of the run: its rank, its device, and how the processes exchange values."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -17,19 +16,19 @@ _FINISHED: deque[dist.Work] = deque(maxlen=8)
 
 
 class LostProcessError(ValueError):
-    """Another process of the run has failed, and says itself why."""
+    """Another process of the run has failed and reports the reason itself."""
 
     def __init__(self) -> None:
-        super().__init__("another process of this run has failed; its own message says why")
+        super().__init__("another process of this run has failed; its own message has the reason")
 
 
 @dataclass(frozen=True)
 class Process:
-    """One of ``world`` processes that compute together; rank 0 is the main one, which writes files and shows progress.
+    """One of ``world`` processes that compute together; rank 0 writes files and shows progress.
 
     ``agree`` and ``gather`` are collective: every process must call them the same number of times in the same order.
-    They travel over the CPU, so they do not make the host wait for the GPU. They raise LostProcessError when another
-    process has ended meanwhile.
+    They run on the CPU, so the host does not wait for the GPU. They raise LostProcessError when another process has
+    ended meanwhile.
     """
 
     rank: int
@@ -51,18 +50,19 @@ class Process:
         return int(largest)
 
     def gather(self, value: Any) -> list[Any]:
-        """What every process gives, in the order of ranks; values that JSON can tell. All wait for each other here."""
+        """The values of all processes in the order of ranks; all wait for each other here."""
         if self.world == 1:
             return [value]
-        text = json.dumps(value).encode()
-        sent = torch.frombuffer(bytearray(text.ljust(self.agree(len(text)))), dtype=torch.uint8)
-        received = [torch.empty_like(sent) for _ in range(self.world)]
-        _finish(dist.all_gather(received, sent, async_op=True))
-        return [json.loads(part.numpy().tobytes()) for part in received]
+        values = [None] * self.world
+        try:
+            dist.all_gather_object(values, value)
+        except RuntimeError as error:
+            raise LostProcessError from error
+        return values
 
 
 def start_process(device: str = "auto") -> Process:
-    """Joins the processes that torchrun started, or stands alone when none are announced in the environment.
+    """Joins the processes that torchrun's variables in the environment announce; without them it is the only one.
 
     ``device`` is a torch device, or ``auto``: the GPU if there is one. Under torchrun ``cuda`` is the GPU of the local
     rank. Raises ValueError when that GPU is not there.
@@ -79,14 +79,14 @@ def start_process(device: str = "auto") -> Process:
 
 
 def stop_process() -> None:
-    """Leaves the processes joined by ``start_process``, if any; also when the program ends with an error."""
+    """Leaves the processes joined by ``start_process``, if any; needed at the end of a failed program too."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 @contextmanager
 def losing_others() -> Iterator[None]:
-    """For torch's own collectives: an error in the block that tells of a connection becomes LostProcessError."""
+    """For torch's own collectives: an error of the connection in the block becomes LostProcessError."""
     try:
         yield
     except RuntimeError as error:
@@ -96,10 +96,10 @@ def losing_others() -> Iterator[None]:
 
 
 def _finish(work: dist.Work) -> None:
-    """Waits for a collective and keeps it for a while.
+    """Waits for a collective and keeps a reference to it for a while.
 
-    Otherwise gloo's thread may be the last to hold its tensors, and abort the process if it lets go of them just when
-    the interpreter ends: an exit code of 134 now and then.
+    Otherwise gloo's thread may hold the last reference to its tensors. If it drops them while the interpreter ends, the
+    process aborts: an exit code of 134 now and then.
     """
     try:
         work.wait()
@@ -109,7 +109,7 @@ def _finish(work: dist.Work) -> None:
 
 
 def find_device(device: str, local_rank: int = 0) -> torch.device:
-    """The device of that name; ``auto`` is the GPU if there is one, and a GPU without number is ``local_rank``'s.
+    """The device of that name; ``auto`` is the GPU if there is one, and ``cuda`` the GPU of number ``local_rank``.
 
     Raises ValueError for a name that torch does not know and for a GPU that is not there.
     """
@@ -118,7 +118,7 @@ def find_device(device: str, local_rank: int = 0) -> torch.device:
     try:
         place = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device {device!r} is none that torch knows; use auto, cpu, cuda or cuda:N") from error
+        raise ValueError(f"device {device!r} is unknown to torch; use auto, cpu, cuda or cuda:N") from error
     if place.type != "cuda":
         return place
     place = torch.device("cuda", local_rank if place.index is None else place.index)
@@ -131,7 +131,7 @@ def find_device(device: str, local_rank: int = 0) -> torch.device:
 
 
 def device_in_turn(device: str) -> str:
-    """The device of that name for one of several processes that work apart: those of a machine take its GPUs in turn.
+    """The device of that name for one of several independent processes: those of a machine take its GPUs in turn.
 
     Raises ValueError as ``find_device`` does.
     """
@@ -140,7 +140,7 @@ def device_in_turn(device: str) -> str:
 
 
 def describe_device(device: str) -> tuple[str, dict[str, str | None]]:
-    """The name of a GPU (empty for the CPU), and the versions of torch and of what it uses there."""
+    """The name of a GPU (empty for the CPU), and the versions of torch and its GPU libraries."""
     versions: dict[str, str | None] = {"torch": torch.__version__}
     if not device.startswith("cuda"):
         return "", versions

@@ -15,6 +15,11 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, where it is treated like Ctrl-C."""
 
 
+def interruption(number: int, message: str = "") -> KeyboardInterrupt:
+    """The exception of a stop by the signal ``number``, with a message for ``lib.runtime.program`` to print."""
+    return (Terminated if number == signal.SIGTERM else KeyboardInterrupt)(message)
+
+
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
     """Inside the block SIGTERM, a scheduler's word for Ctrl-C, raises ``Terminated``. Main thread only."""

@@ -57,7 +57,7 @@ def test_all_visible_frames_are_stored(dataset):
         (sequence.name, frame)
         for sequence in open_index(dataset)
         for frame in range(len(sequence))
-        if store.find(sequence.name, frame, "template")
+        if store.find(sequence.name, frame)
     }
     everything = {(f"GOT-10k_Train_{n:06d}", frame) for n, count in enumerate(LENGTHS, 1) for frame in range(count)}
     assert stored == everything - {("GOT-10k_Train_000003", 1)}
@@ -76,7 +76,7 @@ def test_of_a_video_some_frames_only(dataset, every):
     write(dataset, settings(every=every))
     store = open_store(dataset, settings(every=every))
     for sequence in open_index(dataset):
-        frames = [frame for frame in range(len(sequence)) if store.find(sequence.name, frame, "search")]
+        frames = [frame for frame in range(len(sequence)) if store.find(sequence.name, frame)]
         assert (
             frames
             == visible_frames(sequence, every).tolist()
@@ -180,7 +180,7 @@ def test_unreadable_images_are_left_out_and_named(dataset):
     assert summary.frames == 23 and len(summary.unreadable) == 2
     assert "00000002.jpg" in summary.unreadable[0] and "00000005.jpg" in summary.unreadable[1]
     store = open_store(dataset, settings())
-    assert [frame for frame in range(7) if store.find(folder.name, frame, "search")] == [0, 2, 3, 5, 6]
+    assert [frame for frame in range(7) if store.find(folder.name, frame)] == [0, 2, 3, 5, 6]
     lines = summary.text().splitlines()
     assert lines[2] == "2 unreadable images are left out:" and lines[3:] == [f"  {line}" for line in summary.unreadable]
     assert write(dataset).unreadable == summary.unreadable
@@ -277,7 +277,7 @@ def test_at_least_999_of_1000_draws_lie_in_the_stored_surroundings(tmp_path, con
     made_for = settings(*(crop.model_copy(update={"context": context}) for crop in (TEMPLATE, SEARCH)))
     make_store(tmp_path, made_for)
     store, sequence = open_store(tmp_path, made_for), open_index(tmp_path)[0]
-    records = [store.find(sequence.name, frame, "search").record for frame in range(12)]
+    records = [store.find(sequence.name, frame) for frame in range(12)]
     missed = 0
     for number in range(20_000):
         frame = number % 12

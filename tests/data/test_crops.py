@@ -294,8 +294,8 @@ DAMAGE = {
     "index altered": (alter_index, "crops.index: is damaged, cut short"),
     "index cut short": (cut_index, "crops.index: is damaged, cut short"),
     "not complete": (remove_index, "no complete crop store of got10k full"),
-    "another format": (change_format, "not a crop store of format 1"),
-    "no store": (no_store, "not a crop store of format 1"),
+    "another format": (change_format, "not a crop store of format 2"),
+    "no store": (no_store, "not a crop store of format 2"),
     "other annotations": (change_a_box, "made from other annotations of got10k full than are there now"),
 }
 
@@ -321,7 +321,7 @@ def break_record(folder: Path, change: Callable[[bytearray], None]) -> None:
     (folder / "000.crops").write_bytes(data)
 
 
-def test_a_flipped_bit_of_a_record_is_noticed_by_its_crc_where_it_was_kept(photographs):
+def test_a_flipped_bit_of_a_record_is_noticed_by_its_crc(photographs):
     folder = make_store(photographs, settings())
     record = open_store(photographs, settings()).find("a", 4)
 
@@ -337,10 +337,6 @@ def test_a_flipped_bit_of_a_record_is_noticed_by_its_crc_where_it_was_kept(photo
 
     with pytest.raises(ImageError, match=f"000.crops: the record at byte {record.offset} is damaged; make the crop"):
         crop()
-    columns = open_columns(folder / "crops.index")
-    arrays = {name: np.array(array) for name, array in columns.arrays.items() if name != "crcs"}
-    write_columns(folder / "crops.index", columns.about, arrays)  # as earlier versions wrote it
-    assert crop().shape[2] == 3
 
 
 def test_damage_that_shows_later_counts_as_a_damaged_image(photographs, caplog):

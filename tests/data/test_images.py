@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from lib.data.decoding import images, libturbojpeg
-from lib.data.decoding.images import DECODERS, ImageError, check_decoder, find_decoder, open_image, read_image
+from lib.data.decoding.images import DECODERS, ImageError, find_decoder, open_image, read_image
 from lib.data.pairs import DataConfig
 from lib.data.views import FrameView
 from lib.geometry.crop import Window
@@ -374,7 +374,7 @@ def test_auto_is_the_fastest_that_is_installed(machine):
     assert find_decoder("auto") == "simplejpeg"
     machine()
     assert find_decoder("auto") == "opencv"
-    check_decoder("auto")
+    find_decoder("auto")
     np.testing.assert_array_equal(open_image(Memory(jpeg())).pixels(), by_opencv(jpeg()))
 
 
@@ -393,7 +393,7 @@ def test_the_configuration_offers_every_decoder():
 )
 def test_a_decoder_that_is_missing_says_what_to_install(machine, name, message):
     machine()
-    for ask in (check_decoder, lambda name: open_image(Memory(jpeg()), name)):
+    for ask in (find_decoder, lambda name: open_image(Memory(jpeg()), name)):
         with pytest.raises(ValueError, match=message) as error:
             ask(name)
         assert "\n" not in str(error.value) and not isinstance(error.value, ImageError)
@@ -445,7 +445,7 @@ def test_jpeg4py_needs_its_library(machine, monkeypatch):
         r"^decoder 'jpeg4py': jpeg4py finds no libturbojpeg; apt install libturbojpeg0 \(Ubuntu: libturbojpeg\), or"
     )
     with pytest.raises(ValueError, match=message):
-        check_decoder("jpeg4py")
+        find_decoder("jpeg4py")
 
 
 def test_jpeg4py_decodes_where_it_is(machine, monkeypatch):

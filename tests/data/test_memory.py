@@ -21,7 +21,7 @@ from lib.data.sampling import Pool
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
-from lib.profiling.simulation import write_simulated_coco, write_simulated_trackingnet
+from lib.profiling.simulation import write_simulated_trackingnet
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,14 +32,10 @@ pytestmark = [
 MEGABYTE = 2**20
 
 
-def simulated(root: Path, videos: int, objects: int) -> list[SequenceIndex]:
-    """Indices of a TrackingNet with videos of 480 frames and of a COCO."""
-    write_simulated_trackingnet(root / "trackingnet", videos)
-    write_simulated_coco(root / "coco", images=100, objects=objects)
-    return [
-        open_dataset("trackingnet", "train", root / "trackingnet", root / "cache"),
-        open_dataset("coco", "train2017", root / "coco", root / "cache"),
-    ]
+def simulated(root: Path, videos: int) -> list[SequenceIndex]:
+    """The index of a TrackingNet with videos of 480 frames."""
+    write_simulated_trackingnet(root / "trackingnet", videos, jpegs=True)
+    return [open_dataset("trackingnet", "train", root / "trackingnet", root / "cache")]
 
 
 def size(indices: list[SequenceIndex]) -> int:
@@ -85,21 +81,21 @@ def memory_after(datasets: list[abc.Sequence[Sequence]], workers: int, samples: 
 
 
 def test_eight_workers_share_one_index(tmp_path):
-    small = simulated(tmp_path / "small", videos=12, objects=100)
-    large = simulated(tmp_path / "large", videos=6300, objects=60_000)
+    small = simulated(tmp_path / "small", videos=12)
+    large = simulated(tmp_path / "large", videos=7000)
     assert size(large) > 100 * MEGABYTE > 100 * size(small)
     memories = [memory_after(indices, workers=8, samples=400) for indices in (small, large)]
     assert memories[1] - memories[0] < 8 * 2 * MEGABYTE, memories
 
 
 def test_a_list_instead_of_an_index_shows(tmp_path):
-    indices = simulated(tmp_path, videos=1260, objects=100)
+    indices = simulated(tmp_path, videos=1260)
     memories = [memory_after(datasets, 2, 100) for datasets in (indices, [list(index) for index in indices])]
     assert memories[1] - memories[0] > 2 * 0.8 * size(indices), memories
 
 
 def test_eight_workers_do_not_grow(tmp_path):
-    with working(simulated(tmp_path, videos=600, objects=5000), workers=8) as batches:
+    with working(simulated(tmp_path, videos=600), workers=8) as batches:
         for _ in range(100):
             next(batches)
         early = own_memory()
@@ -113,7 +109,7 @@ def test_eight_workers_do_not_grow(tmp_path):
 
 def test_samples_leave_no_objects(tmp_path):
     """What the bound above is too wide to see: less than an object for ten samples."""
-    pairs = pairs_of(simulated(tmp_path, videos=120, objects=500))
+    pairs = pairs_of(simulated(tmp_path, videos=120))
     for number in range(1000):
         pairs.sample(number)
     gc.collect()

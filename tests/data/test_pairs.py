@@ -476,7 +476,7 @@ def test_scaled_decoding_reads_less_of_large_targets(noise, monkeypatch):
 
 
 def test_a_decoder_without_its_library_is_an_error(noise, monkeypatch):
-    monkeypatch.setattr(lib.data.pairs, "check_decoder", lib.data.decoding.images.find_decoder.__wrapped__)
+    monkeypatch.setattr(lib.data.pairs, "find_decoder", lib.data.decoding.images.find_decoder.__wrapped__)
     absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")
     monkeypatch.setitem(DECODERS, "jpeg4py", absent)
     with pytest.raises(ValueError, match="jpeg4py is not installed; pip install jpeg4py"):

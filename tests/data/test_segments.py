@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from crop_stores import natural
 
-from lib.data.decoding.images import DECODERS, check_decoder, open_image
+from lib.data.decoding.images import DECODERS, find_decoder, open_image
 from lib.data.stores.segments import SEGMENT, count_segments, encode_record, pick_segments
 
 
@@ -31,7 +31,7 @@ def record() -> tuple[bytes, int, int]:
 def test_a_rectangle_is_as_in_the_whole_but_at_its_sides(record, decoder):
     """Where colours are smoothed with neighbours that are not there."""
     try:
-        check_decoder(decoder)
+        find_decoder(decoder)
     except ValueError as error:
         pytest.skip(str(error))
     assert record[1:] == (5, 9)

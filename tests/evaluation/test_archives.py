@@ -1,5 +1,4 @@
-"""Archives of strangers: what is harmless is read and unpacked; whatever else there is, one line says so and no file is
-written."""
+"""Archives of strangers: harmless ones are read; anything else in them is an error of one line."""
 
 from __future__ import annotations
 
@@ -8,12 +7,13 @@ import stat
 import struct
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lib.evaluation.results import archives
-from lib.evaluation.results.archives import ArchiveError, open_archive, read_members, unpack
+from lib.evaluation.results.archives import Archive, ArchiveError, read_members
 
 FILES = {"grm/a.txt": b"1,2,3,4\n" * 400, "grm/b.txt": b"", "README.md": "Größe".encode()}
 
@@ -33,23 +33,18 @@ def error_of(call: Callable[..., object], *words: object) -> str:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_what_was_packed_is_read_and_unpacked(tmp_path: Path, method: int) -> None:
+def test_what_was_packed_is_read(tmp_path: Path, method: int) -> None:
     file = make_zip(tmp_path / "a.zip", {"grm/": b"", **FILES}, method)
     assert read_members(file) == FILES
-    with open_archive(file) as archive:
+    with closing(Archive(file)) as archive:
         assert archive.names() == tuple(FILES)
-        assert [archive.size(name) for name in archive.names()] == [len(content) for content in FILES.values()]
         assert archive.read("grm/a.txt") == FILES["grm/a.txt"]
-    folder = tmp_path / "new" / "place"
-    unpack(file, folder)
-    assert {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()} == FILES
-    assert [path.name for path in folder.parent.iterdir()] == ["place"]
 
 
 def test_a_leading_dot_and_double_slashes_are_the_same_name(tmp_path: Path) -> None:
     assert read_members(make_zip(tmp_path / "a.zip", {"./x//y.txt": b"1"})) == {"x/y.txt": b"1"}
     assert "x/y.txt is in it twice" in error_of(
-        open_archive, make_zip(tmp_path / "b.zip", {"x/y.txt": b"1", "./x/y.txt": b"2"})
+        Archive, make_zip(tmp_path / "b.zip", {"x/y.txt": b"1", "./x/y.txt": b"2"})
     )
 
 
@@ -68,22 +63,18 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_leads_elsewhere_is_refused_and_nothing_is_written(tmp_path: Path, name: str) -> None:
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     file = make_zip(tmp_path / "a.zip", {"good.txt": b"1", name: b"evil"})
-    before = sorted(tmp_path.rglob("*"))
-    for call in (open_archive, read_members, lambda path: unpack(path, tmp_path / "deep" / "folder")):
-        message = error_of(call, file)
-        assert message.startswith(f"{file}: member {name!r} {HOSTILE[name]}")
-    assert sorted(tmp_path.rglob("*")) == before
+    assert error_of(read_members, file).startswith(f"{file}: member {name!r} {HOSTILE[name]}")
 
 
 def test_a_name_that_goes_on_after_its_end_is_refused(tmp_path: Path) -> None:
     """Python cuts a name at a zero byte; other programs do not."""
     file = make_zip(tmp_path / "a.zip", {"good.txtX/../../evil": b"1"})
     file.write_bytes(file.read_bytes().replace(b"good.txtX", b"good.txt\0"))
-    assert "leads out" in error_of(open_archive, file)
+    assert "leads out" in error_of(Archive, file)
     file.write_bytes(make_zip(tmp_path / "b.zip", {"good.txtXevil": b"1"}).read_bytes().replace(b"txtX", b"txt\0"))
-    assert "control character" in error_of(open_archive, file)
+    assert "control character" in error_of(Archive, file)
 
 
 @pytest.mark.parametrize(("mode", "what"), [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "no ordinary file")])
@@ -93,8 +84,7 @@ def test_links_and_devices_are_refused(tmp_path: Path, mode: int, what: str) -> 
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(info, "/etc")
         archive.writestr("way_out_/passwd", "evil")
-    assert f"'way_out' is {what}" in error_of(unpack, tmp_path / "a.zip", tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+    assert f"'way_out' is {what}" in error_of(Archive, tmp_path / "a.zip")
 
 
 def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
@@ -104,33 +94,27 @@ def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     assert error_of(read_members, tmp_path / "a.zip").startswith(f"{tmp_path / 'a.zip'}: a.txt is in it twice")
 
 
-@pytest.mark.parametrize("names", [("x", "x/y"), ("x/y", "x"), ("x/", "x")])
-def test_a_file_and_a_folder_of_one_name_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
-    assert "x is a file and a folder" in error_of(open_archive, make_zip(tmp_path / "a.zip", dict.fromkeys(names, b"")))
-
-
 def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     file = make_zip(tmp_path / "a.zip", {"a.txt": b"secret"})
     content = bytearray(file.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flags in the central directory
     file.write_bytes(content)
-    assert "a.txt is encrypted" in error_of(open_archive, file)
+    assert "a.txt is encrypted" in error_of(Archive, file)
 
 
 def test_absurd_sizes_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = make_zip(tmp_path / "a.zip", {"small.txt": b"1", "bomb.txt": bytes(2_000_000)})
     assert file.stat().st_size < 5000
     monkeypatch.setattr(archives, "MEMBER_BYTES", 1_000_000)
-    assert "bomb.txt would unpack to 2000000 bytes" in error_of(unpack, file, tmp_path / "new")
+    assert "bomb.txt would unpack to 2000000 bytes" in error_of(Archive, file)
     monkeypatch.setattr(archives, "MEMBER_BYTES", 3_000_000)
     assert len(read_members(file)["bomb.txt"]) == 2_000_000
     monkeypatch.setattr(archives, "READ_BYTES", 1_000_000)
     assert "unpacks to 2000001 bytes" in error_of(read_members, file)
     monkeypatch.setattr(archives, "TOTAL_BYTES", 2_000_000)
-    assert "2000001 with those before it" in error_of(open_archive, file)
+    assert "2000001 with those before it" in error_of(Archive, file)
     monkeypatch.setattr(archives, "MEMBERS", 1)
-    assert "has 2 members" in error_of(open_archive, file)
-    assert not (tmp_path / "new").exists()
+    assert "has 2 members" in error_of(Archive, file)
 
 
 @pytest.mark.parametrize("announced", [10, 3_000])
@@ -149,12 +133,12 @@ def test_cut_short_anywhere_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "cut.zip"
     for length in (0, 1, 30, len(content) // 2, len(content) - 10):
         file.write_bytes(content[:length])
-        assert error_of(open_archive, file).startswith(f"{file}: not a whole zip archive")
-    assert "No such file" in error_of(open_archive, tmp_path / "absent.zip")
-    assert error_of(open_archive, tmp_path).startswith(f"{tmp_path}: not a whole zip archive")
+        assert error_of(Archive, file).startswith(f"{file}: not a whole zip archive")
+    assert "No such file" in error_of(Archive, tmp_path / "absent.zip")
+    assert error_of(Archive, tmp_path).startswith(f"{tmp_path}: not a whole zip archive")
 
 
-def test_damage_within_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_damage_within_is_one_line(tmp_path: Path) -> None:
     content = make_zip(tmp_path / "a.zip").read_bytes()
     file = tmp_path / "damaged.zip"
     noticed = 0
@@ -165,8 +149,6 @@ def test_damage_within_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         except ArchiveError as error:
             noticed += 1
             assert "\n" not in str(error)
-            error_of(unpack, file, tmp_path / "new")
-            assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "damaged.zip"]
         else:  # in times, versions and the like, or in the list of members; in no content
             assert set(members.values()) <= set(FILES.values())
     assert noticed > len(content) / 5 / 2
@@ -181,24 +163,3 @@ def test_random_bytes_never_escape_as_another_error(tmp_path: Path) -> None:
     for garbage in (b"PK\x05\x06", b"PK\x05\x06" + b"\xff" * 18, tail, tail + b"\xff" * 40, b"PK\x03\x04" + tail):
         file.write_bytes(garbage)
         error_of(read_members, file)
-
-
-def test_nothing_is_unpacked_over_what_is_there(tmp_path: Path) -> None:
-    file = make_zip(tmp_path / "a.zip")
-    used, elsewhere, link = tmp_path / "used", tmp_path / "elsewhere", tmp_path / "link"
-    used.mkdir()
-    (used / "mine.txt").write_text("mine")
-    elsewhere.mkdir()
-    link.symlink_to(elsewhere)
-    for folder in (used, link, file):
-        assert error_of(unpack, file, folder).startswith(f"{folder}: is there already")
-    assert [path.name for path in used.iterdir()] == ["mine.txt"]
-    assert list(elsewhere.iterdir()) == []
-    unpack(file, elsewhere)
-    assert (elsewhere / "grm" / "a.txt").read_bytes() == FILES["grm/a.txt"]
-
-
-def test_a_disk_that_refuses_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    file = make_zip(tmp_path / "a.zip", {"x" * 300: b"1"})
-    assert "cannot be unpacked there (File name too long)" in error_of(unpack, file, tmp_path / "new")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.results.folder import ResultsError, ResultsFolder, open_results, read_rows
+from lib.evaluation.results.folder import ResultsFolder, open_results, read_rows
 from lib.evaluation.running import runner as module
 from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.claims import Claims
@@ -226,7 +226,7 @@ def test_a_disk_that_refuses_ends_the_run(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ResultsError, match="No space left"):
+    with pytest.raises(OSError, match="No space left"):
         run(sequences, ToyEngine(tmp_path), folder)
     assert leftovers(folder) == []
 

@@ -320,7 +320,7 @@ def changed_data(experiment: ExperimentConfig, **changes) -> ExperimentConfig:
 
 
 def test_a_missing_decoder_and_missing_crops_are_named(toy, toy_got10k, tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.experiment.build.check_decoder", find_decoder.__wrapped__)
+    monkeypatch.setattr("lib.experiment.build.find_decoder", find_decoder.__wrapped__)
     absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")
     monkeypatch.setitem(DECODERS, "jpeg4py", absent)
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path)

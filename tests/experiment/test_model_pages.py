@@ -10,7 +10,7 @@ import pytest
 
 from lib.experiment.config import load_config
 from lib.export.cost import Cost
-from lib.profiling.costs import count_experiment, experiment_names
+from lib.profiling.models import count_experiment, experiment_names
 
 DOCS = Path(__file__).parents[2] / "docs"
 # Each family's page, and the experiment that its overrides belong to where a row names none.

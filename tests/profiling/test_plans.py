@@ -1,4 +1,4 @@
-"""Plans of measurements: what they name exists, what fails costs itself alone, and time is limited."""
+"""Plans of measurements: their names exist, a failure costs itself alone, and time is limited."""
 
 from __future__ import annotations
 
@@ -9,10 +9,22 @@ import pytest
 from lib.experiment.config import load_config
 from lib.profiling import plans
 from lib.profiling.forms import EAGER, Form, parse_forms
-from lib.profiling.plans import PLANS, Part, Plan, read_outcomes, run_plan, toy
-from lib.profiling.profile import Measurements
+from lib.profiling.models import Measurements
+from lib.profiling.plans import PLANS, Part, Plan, run_plan, toy
+from lib.profiling.report import Report, Table
 
 COUNT = Measurements(frames=0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured(monkeypatch):
+    """A report has a row for each experiment and form, without numbers."""
+
+    def profile(names: list[str], overrides: list[str], device: str, wanted: Measurements) -> Report:
+        rows = [{"experiment": load_config(name).name, "form": str(form)} for name in names for form in wanted.forms]
+        return Report({"processor": "A"}, tables={"frames": Table("Forms", rows)})
+
+    monkeypatch.setattr(plans, "profile_models", profile)
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -25,13 +37,14 @@ def test_a_plan_names_experiments_and_has_a_toy(name):
         assert bool(small.wanted.engine) == bool(part.wanted.engine)
 
 
-def test_what_fails_costs_itself_alone(tmp_path):
-    plan = Plan((Part("First", ("grm_tiny", "no_such"), COUNT), Part("Second", ("transt_tiny",), COUNT)), 9, False)
+def test_a_failure_costs_itself_alone(tmp_path):
+    plan = Plan((Part("First", ("grm_tiny", "no_such"), COUNT), Part("Second", ("transt_tiny",), COUNT)), 9)
     report = run_plan(plan, "cpu", tmp_path / "new")
     (failed,) = report.failed
     assert failed.startswith("First, no_such: ConfigError: ")
     content = json.loads((tmp_path / "new" / "report.json").read_text())
-    assert {title: [row["experiment"] for row in part["rows"]] for title, part in content["parts"].items()} == {
+    rows = {title: part["tables"]["frames"]["rows"] for title, part in content["parts"].items()}
+    assert {title: [row["experiment"] for row in own] for title, own in rows.items()} == {
         "First": ["grm_tiny"], "Second": ["transt_tiny"],
     }  # fmt: skip
     text = (tmp_path / "new" / "report.txt").read_text()
@@ -39,11 +52,11 @@ def test_what_fails_costs_itself_alone(tmp_path):
     assert "# First\n" in text and "FAILED First, no_such" in text and "left out" not in text
 
 
-def test_rows_of_a_part_stand_in_one_table_and_what_is_late_is_left_out(tmp_path, monkeypatch):
+def test_rows_of_a_part_are_in_one_table_and_late_experiments_are_left_out(tmp_path, monkeypatch):
     clock = iter([0.0, 30.0, 59.0, 61.0])
     monkeypatch.setattr(plans, "monotonic", lambda: next(clock))
-    report = run_plan(Plan((Part("All", ("grm_tiny", "transt_tiny", "stark_tiny"), COUNT),), 1, False), "cpu", tmp_path)
-    assert [row.experiment for row in report.parts["All"].rows] == ["grm_tiny", "transt_tiny"]
+    report = run_plan(Plan((Part("All", ("grm_tiny", "transt_tiny", "stark_tiny"), COUNT),), 1), "cpu", tmp_path)
+    assert [row["experiment"] for row in report.parts["All"].tables["frames"].rows] == ["grm_tiny", "transt_tiny"]
     assert report.left_out == ["All, stark_tiny: 1 minutes have passed"] and not report.failed
     assert (tmp_path / "report.txt").read_text().endswith("left out: All, stark_tiny: 1 minutes have passed\n")
 
@@ -55,37 +68,9 @@ def test_forms_that_this_machine_lacks_are_left_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr(plans, "check_here", check)
     wanted = Measurements(parse_forms("eager:bf16,eager:fp32"), frames=1, warmup=0)
-    report = run_plan(Plan((Part("All", ("grm_tiny",), wanted),), 9, False), "cpu", tmp_path)
-    assert [times.form for times in report.parts["All"].rows[0].frames] == ["eager fp32"]
+    report = run_plan(Plan((Part("All", ("grm_tiny",), wanted),), 9), "cpu", tmp_path)
+    assert [row["form"] for row in report.parts["All"].tables["frames"].rows] == ["eager fp32"]
     assert report.left_out == ["All, eager bf16: no bf16 here"] and not report.failed
-
-
-def test_checks_are_run_and_counted(tmp_path, monkeypatch):
-    checks = tmp_path / "test_checks.py"
-    checks.write_text(
-        "import os, pytest\n"
-        "@pytest.mark.gpu\n"
-        "def test_device(): assert os.environ['TRACKING_GPU_TESTS_ON'] == 'cpu'\n"
-        "@pytest.mark.gpu\n"
-        "def test_wrong(): assert False\n"
-        "@pytest.mark.gpu\n"
-        "@pytest.mark.skip\n"
-        "def test_absent(): pass\n"
-        "def test_of_others(): pass\n"
-    )
-    monkeypatch.setattr(plans, "TESTS", checks)
-    report = run_plan(Plan((), 9, True), "cpu", tmp_path / "output")
-    assert report.tests == {"passed": 1, "failed": 1, "skipped": 1}
-    assert report.failed == ["the checks ended with exit code 1; their messages stand above"]
-    assert report.text().startswith("checks: 1 passed, 1 failed, 1 skipped")
-
-
-def test_outcomes_of_several_files(tmp_path):
-    (tmp_path / "outcomes.xml").write_text(
-        '<testsuites><testsuite tests="9" failures="1" errors="2" skipped="3"/>'
-        '<testsuite tests="1" failures="0" errors="0" skipped="0"/></testsuites>'
-    )
-    assert read_outcomes(tmp_path / "outcomes.xml") == {"passed": 4, "failed": 3, "skipped": 3}
 
 
 def test_a_plan_begins_with_the_form_that_ratios_are_to():

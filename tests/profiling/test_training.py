@@ -13,11 +13,11 @@ from lib.profiling.training import kept_bytes, make_group, time_training
 @pytest.mark.parametrize("family", TWINS)
 def test_both_precisions_are_timed(family):
     fp32, bf16 = time_training(tiny(family), 2, torch.device("cpu"))
-    assert (fp32.precision, bf16.precision) == ("fp32", "bf16")
-    for times in (fp32, bf16):
-        assert times.pairs == 2 and times.peak is None
-        assert times.milliseconds > 0 and times.processor > 0
-    assert 0 < bf16.kept < fp32.kept
+    assert (fp32["precision"], bf16["precision"]) == ("fp32", "bf16")
+    for row in (fp32, bf16):
+        assert row["group"] == 2 and row["peak"] is None
+        assert row["ms/pair"] > 0 and row["processor"] > 0
+    assert 0 < bf16["kept"] < fp32["kept"]
 
 
 def test_kept_is_what_the_backward_pass_needs():

@@ -31,6 +31,7 @@ from lib.programs.tracking import (
     select_targets,
     track_video,
 )
+from lib.runtime.stop import Terminated
 from lib.visualization.sheet import write_png
 
 CAR = TargetSpec("car", (10.0, 10.0, 20.0, 16.0))
@@ -65,7 +66,7 @@ def read_files(folder: Path) -> tuple[dict, list[dict[str, str]]]:
 
 def test_the_files_hold_what_follow_gives(clip: Path, tmp_path: Path, network: TorchNetwork):
     end = track_video(str(clip), [CAR, LATE], network, Wanted(tmp_path / "out", text=True))
-    assert end.signal == 0 and end.text.startswith("12 frames in ")
+    assert end.good and end.text().startswith("12 frames in ")
     tracks, _ = read_files(tmp_path / "out")
     with VideoReader(clip) as video:
         steps = list(follow(video, [CAR, LATE], network))
@@ -102,8 +103,9 @@ def test_files_that_are_there_are_kept_without_force(clip: Path, tmp_path: Path,
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_whole_files(clip: Path, tmp_path: Path, network: TorchNetwork, monkeypatch, number):
     monkeypatch.setattr(tracking, "follow", interrupted(lambda: os.kill(os.getpid(), number)))
-    end = track_video(str(clip), [CAR], network, Wanted(tmp_path))
-    assert end.signal == number and end.text.startswith(f"stopped by {number.name} after 8 frames")
+    with pytest.raises(KeyboardInterrupt, match=f"^stopped by {number.name} after 8 frames") as caught:
+        track_video(str(clip), [CAR], network, Wanted(tmp_path))
+    assert isinstance(caught.value, Terminated) == (number == signal.SIGTERM)
     tracks, _ = read_files(tmp_path)
     assert len(tracks["frames"]) == 8 and not tracks["whole"]
     with VideoReader(tmp_path / "tracked.mp4") as video:

@@ -110,8 +110,6 @@ def test_no_other_module_starts_processes():
         "runtime/children.py",
         "runtime/launch.py",
         "data/loader.py",  # torch's workers
-        "profiling/samples.py",
-        "profiling/plans.py",  # pytest, which make gpu waits for
     }
     found = set()
     for path in (ROOT / "lib").rglob("*.py"):

@@ -39,7 +39,7 @@ def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match="'cuda:3' would be GPU number 3, but 1 are visible"):
         start_process("cuda:3")
-    with pytest.raises(ValueError, match="'gpu' is none that torch knows"):
+    with pytest.raises(ValueError, match="'gpu' is unknown to torch"):
         start_process("gpu")
 
 

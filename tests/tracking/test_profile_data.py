@@ -1,4 +1,4 @@
-"""profile_data.py: what it measures and prints, at toy size; how fast anything is, is no matter here."""
+"""profile_data.py at toy size: which rows it measures and prints, whatever the speed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 import pytest
 
 from lib.data.decoding.images import DECODERS
+from lib.profiling.samples import PACKAGES
 
 
 @pytest.mark.slow
@@ -22,18 +23,18 @@ def test_every_store_and_decoder_is_measured(run, tmp_path):
     assert ended.code == 0, ended.err
     content = json.loads(file.read_text())
     installed = {name for name, decoder in DECODERS.items() if decoder.missing() is None}
-    expected = {("straightforward", "cv2.imread", False)}
-    expected |= {(store, decoder, False) for store in ("folder", "lmdb", "crops") for decoder in installed}
-    rows = {(row["store"], row["decoder"], row["scaled"]): row for row in content["rows"]}
+    expected = {("straightforward", "cv2.imread")}
+    expected |= {(store, decoder) for store in ("folder", "lmdb", "crops") for decoder in installed}
+    rows = {(row["store"], row["decoder"]): row for row in content["tables"]["samples"]["rows"]}
     assert expected < rows.keys() and len(rows) == len(expected) + 2
-    for row in rows.values():
-        assert row["pairs_per_second"] > 0 and sum(row["shares"].values()) == pytest.approx(1)
-        assert (row["missed"] is not None) == (row["store"] == "crops")
-        shown = " ".join([row["store"], row["decoder"], *(["scaled"] if row["scaled"] else [])])
-        assert re.search(rf"^{shown} +{row['pairs_per_second']:.1f} ".replace(" ", " +"), ended.out, re.M), shown
-    assert [scaling["store"] for scaling in content["scaling"]] == ["folder", "lmdb", "crops"]
-    assert list(content["goals"]) == ["folder", "lmdb", "crops", "2 processes"]
-    assert content["frames"]["frames"] == 40
+    for (store, decoder), row in rows.items():
+        shares = [row[name] for name in (*PACKAGES, "rest")]
+        assert row["pairs/s"] > 0 and (store == "straightforward" or sum(shares) == pytest.approx(1))
+        assert (row["missed"] is not None) == (store == "crops")
+        assert re.search(rf"^{store} +{decoder} +[\d.]+ ", ended.out, re.M), row
+    loader = content["tables"]["loader"]["rows"]
+    assert [row["store"] for row in loader] == ["folder", "lmdb", "crops"] and all(row["ratio"] > 0 for row in loader)
+    assert content["settings"]["frames"] == 40
     assert list(folder.iterdir()) == []
 
 
@@ -41,11 +42,7 @@ def test_every_store_and_decoder_is_measured(run, tmp_path):
 def test_an_index_is_measured(run, tmp_path):
     ended = run("profile_data.py", "--index", 24, "--folder", tmp_path)
     assert ended.code == 0, ended.err
-    assert re.search(
-        r"^TrackingNet simulated, 24 videos: opened in [\d.]+ s the first time and [\d.]+ s the second; ",
-        ended.out,
-        re.M,
-    )
+    assert re.search(r"^ *videos +first +second +MB\n +24 +[\d.]+ +[\d.]+ +[\d.]+$", ended.out, re.M)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -61,7 +58,7 @@ def test_ctrl_c_leaves_nothing_behind(start, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines() == ["stopped; what was made for measuring is removed"]
+    assert err.splitlines() == ["stopped; the temporary data are removed"]
     assert list(tmp_path.iterdir()) == []
 
 

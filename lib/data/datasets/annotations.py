@@ -14,7 +14,7 @@ import numpy as np
 from lib.data.datasets.order import is_image, order_frames, shorten
 from lib.data.datasets.texts import parse_rows, parse_values
 from lib.data.stores.source import Source
-from lib.data.types import FrameFiles, NumberedNames
+from lib.data.types import FrameFiles, NumberedNames, Sequence
 
 LISTS = "lists"
 UNPACK = "unpack the sequence again"
@@ -135,6 +135,13 @@ def package_table(name: str) -> list[Listed]:
         )
         for entry in json.loads(package_list(name))
     ]
+
+
+def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
+    """A sequence of a table, whose file of boxes has a row for each of its frames."""
+    boxes = read_numbers(source, listed.boxes, listed.last - listed.first + 1, 4)
+    frames = numbered_frames(source, listed.folder, listed.pattern, listed.first, len(boxes))
+    return Sequence(listed.name, dataset, frames, boxes, has_area(boxes), meta=listed.meta)
 
 
 def table_names(name: str) -> list[str]:

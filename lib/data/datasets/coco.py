@@ -23,19 +23,19 @@ logger = logging.getLogger(__name__)
 def list_coco(source: Source, split: str) -> Iterator[Entry]:
     """The objects of ``annotations/instances_<split>.json`` with ``iscrowd`` 0, in its order, named by their ids.
 
-    The images lie in ``images/<split>``, where the lineage wants them, or in ``<split>``, where COCO's archives unpack;
-    whether each is there is not asked. A box is visible if it has a size: the lineage also computes whether it is
-    larger than 50 px, but its sampler never asks. For outlines see
-    ``pack_outline``. Raises ``ValueError`` naming the file, and the annotation.
+    The images lie in ``images/<split>``, as in OSTrack, or in ``<split>``, where COCO's archives unpack; the disk is
+    not asked for each. A box is visible if it has an area: OSTrack also computes whether it is larger than 50 px, but
+    its sampler never uses that. For outlines see ``pack_outline``. Raises ``ValueError`` naming the file and the
+    annotation.
     """
     key = f"annotations/instances_{split}.json"
     file = source.location(key)
     content = _parse(source.text(key), file)
-    folder = find_folder(source, (f"images/{split}", split))
-    logger.info("coco: the images of %s lie in %s", split, source.location(folder))
+    location = source.location(find_folder(source, (f"images/{split}", split)))
+    logger.info("coco: the images of %s lie in %s", split, location)
     images = {_identity(item, "id"): item.get("file_name") for item in content["images"] if "id" in item}
     classes = {_identity(item, "id"): {"class": str(item.get("name", ""))} for item in content["categories"]}
-    location, empty = source.location(folder), True
+    empty = True
     for number, annotation in enumerate(content["annotations"], start=1):
         name = _identity(annotation, "id")
         if name is None:
@@ -52,33 +52,32 @@ def list_coco(source: Source, split: str) -> Iterator[Entry]:
 def _parse(text: str, file: Location) -> dict[str, list[dict[str, Any]]]:
     """The parts of the file that are used, each a list of mappings; categories may be missing."""
     try:
-        # Outlines are nine tenths of the file: packed while it is parsed, their numbers never lie in memory as objects.
-        content = parse_json(text, object_hook=_with_packed_outline)
-    except ValueError as error:  # of a number of thousands of digits Python makes one too
+        # Outlines are nine tenths of the file. Packed while it is parsed, their numbers never are objects in memory.
+        content = parse_json(text, object_hook=_pack)
+    except ValueError as error:
         raise ValueError(f"{file}: is no JSON ({error}); get the file again") from error
-    parts = {}
+    parts = {"categories": [], **content} if isinstance(content, dict) else {}
     for name in ("images", "annotations", "categories"):
-        part = content.get(name, [] if name == "categories" else None) if isinstance(content, dict) else None
+        part = parts.get(name)
         if not isinstance(part, list) or not all(isinstance(item, dict) for item in part):
             raise ValueError(f"{file}: has no list {name!r} of mappings, so it is not COCO's; get the file again")
-        parts[name] = part
     return parts
 
 
-def _with_packed_outline(item: dict[str, Any]) -> dict[str, Any]:
+def _pack(item: dict[str, Any]) -> dict[str, Any]:
     if "segmentation" in item:
         item["segmentation"] = None if item.get("iscrowd") else pack_outline(item["segmentation"])
     return item
 
 
-def _is_number(value: Any) -> bool:
-    """Whether a float can hold it; JSON's integers have no bound."""
-    return type(value) in (int, float) and not abs(value) > sys.float_info.max
-
-
 def _identity(item: Mapping[str, Any], name: str) -> int | str | None:
     value = item.get(name)
     return value if isinstance(value, (int, str)) else None
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a float can hold it; JSON's integers have no bound."""
+    return type(value) in (int, float) and not abs(value) > sys.float_info.max
 
 
 def _read_object(
@@ -90,11 +89,9 @@ def _read_object(
         raise ValueError(f"{file}: annotation {name} is of image {number!r}, which is not listed; get the file again")
     if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
         raise ValueError(f"{file}: annotation {name} has bbox {bbox!r}, not 4 numbers; get the file again")
-    boxes = np.array([bbox], dtype=np.float64)
-    return Sequence(
-        name, "coco", FrameFiles(folder, [image]), boxes, has_area(boxes), image_set=True, meta=meta,
-        outline=annotation.get("segmentation"),
-    )  # fmt: skip
+    boxes, outline = np.array([bbox], dtype=np.float64), annotation.get("segmentation")
+    frames = FrameFiles(folder, [image])
+    return Sequence(name, "coco", frames, boxes, has_area(boxes), image_set=True, meta=meta, outline=outline)
 
 
 DATASET = Dataset(

@@ -6,13 +6,13 @@ import logging
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from lib.data.datasets.annotations import find_folder, has_area, numbered_frames, stem
-from lib.data.datasets.record import Dataset, Entry
+from lib.data.datasets.record import Dataset, Entry, refuse
 from lib.data.datasets.texts import parse_number
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
@@ -36,29 +36,29 @@ class _Object(NamedTuple):
 def list_imagenet_vid(source: Source, split: str) -> Iterator[Entry]:
     """A sequence for each track of each training video, named ``<set>.<video>.<track>``, sorted by set and video.
 
-    Its frames are the whole span from the first to the last in which the object is annotated; a frame between them in
-    which it is not has a row of NaN. (OSTrack and pytracking end a track at its first such frame and lose what
-    follows.) Visible is a frame whose object is not flagged as occluded and has a size. ``w = xmax - xmin`` as in
-    OSTrack and pytracking (lib/train/dataset/imagenetvid.py); got10k's toolkit adds 1.
+    Its frames are all from the first to the last that shows the object; a frame between them without the object has a
+    row of NaN. (OSTrack and pytracking end a track at its first such frame.) A frame is visible if its object is not
+    marked as occluded and has an area. ``w = xmax - xmin`` as in OSTrack and pytracking
+    (lib/train/dataset/imagenetvid.py); got10k's toolkit adds 1.
 
     A video is parsed once, when its tracks are listed. Raises ``ValueError`` naming the file.
     """
     annotations = find_folder(source, (_ANNOTATIONS, f"ILSVRC2015/{_ANNOTATIONS}", f"ILSVRC/{_ANNOTATIONS}"))
     images = annotations.removesuffix(_ANNOTATIONS) + _IMAGES
     logger.info("imagenet_vid: the annotations lie in %s", source.location(annotations))
-    tracks = 0
+    empty = True
     for folder in _sets(source, annotations):
         for video in source.names(f"{annotations}/{folder}"):
             for entry in _list_video(source, f"{annotations}/{folder}/{video}", f"{images}/{folder}/{video}"):
-                tracks += 1
+                empty = False
                 yield entry
-    if not tracks:
+    if empty:
         raise ValueError(f"{source.location(annotations)}: no object is annotated there; unpack the dataset again")
 
 
 def _sets(source: Source, annotations: str) -> list[str]:
-    """The folders of videos. Copies prepared for SiamFC have links a, b, c, d beside the official names, or those
-    alone: the links count only where there is nothing else."""
+    """The folders of videos. Copies prepared for SiamFC have links a, b, c, d beside the official names, or alone: the
+    links count only where there is nothing else."""
     names = [name for name in source.names(annotations) if source.is_folder(f"{annotations}/{name}")]
     official = [name for name in names if re.fullmatch(r"ILSVRC\d+_VID_train_\d+", name)]
     if not official:
@@ -70,9 +70,8 @@ def _list_video(source: Source, key: str, images: str) -> Iterator[Entry]:
     folder, video = key.split("/")[-2:]
     try:
         tracks = _read_tracks(source, key)
-    except ValueError as error:
-        # Its tracks are not known, but it must not hide the other videos.
-        yield Entry(f"{folder}.{video}", partial(_refuse, str(error)))
+    except ValueError as error:  # its tracks are unknown, but it must not hide the other videos
+        yield Entry(f"{folder}.{video}", partial(refuse, str(error)))
         return
     for track, objects in tracks.items():
         first = objects[0].frame
@@ -121,12 +120,8 @@ def _read_frame(source: Source, key: str, number: int) -> dict[str, _Object]:
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
-    """What stands in an element below, without the blanks and line breaks around it; "" where there is none."""
+    """The text of an element below, without blanks around it; "" if there is none."""
     return (element.findtext(path) or "").strip()
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ValueError(message)
 
 
 DATASET = Dataset("imagenet_vid", list_imagenet_vid, splits=("train",), partial_folders=True)

@@ -1,4 +1,4 @@
-"""LaSOT and its extension: sequences by name, in the layouts that people have."""
+"""LaSOT and its extension: sequences by name, in the layouts of the archives and of copies."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import logging
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import NoReturn
 
 from lib.data.datasets.annotations import has_area, numbered_frames, package_names, read_flags, read_numbers
-from lib.data.datasets.record import Benchmark, Dataset, Entry
-from lib.data.stores.source import Source
+from lib.data.datasets.record import Benchmark, Dataset, Entry, refuse
+from lib.data.stores.source import Source, join_key
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)
@@ -20,16 +19,15 @@ NAMES = {
     "test": partial(package_names, "lasot_test.txt"),
     "extension": partial(package_names, "lasot_ext.txt"),
 }
-
 _NAME = re.compile(r"(.+)-(\d+)")
 
 
 def list_lasot(source: Source, split: str) -> Iterator[Entry]:
     """The sequences of a split, in the order of its list: ``train`` (1120), ``test`` (280), ``extension`` (150, which
-    GRM keeps under the same root), or ``full``, all sequence folders that lie there.
+    GRM keeps under the same root), or ``full``, all sequence folders that are there.
 
-    A target is absent where full_occlusion.txt or out_of_view.txt says so, and visible where it is not absent and its
-    box has a size. Raises ``ValueError`` naming the sequence or file.
+    A target is absent where full_occlusion.txt or out_of_view.txt marks it, and visible where it is not absent and its
+    box has an area. Raises ``ValueError`` naming the sequence or file.
     """
     return _list(source, "lasot", split)
 
@@ -48,23 +46,26 @@ def _list(source: Source, dataset: str, split: str) -> Iterator[Entry]:
             f"{source.location()}: holds none of {wanted}, neither as <class>/<class>-<n>/ nor as <class>-<n>/; "
             f"set the path of {dataset} to the folder of LaSOT, or unpack it again"
         )
-    by_class = any(key != folder + name for name, key in found.items())
+    by_class = any(key != join_key(folder, name) for name, key in found.items())
     place = "in a folder for each class" if by_class else "side by side"
-    logger.info("%s: %d sequences lie in %s, %s", dataset, len(found), source.location(folder.rstrip("/")), place)
+    logger.info("%s: %d sequences lie in %s, %s", dataset, len(found), source.location(folder), place)
     for name in names or sorted(found, key=_class_and_number):
         if name in found:
             yield Entry(name, partial(_read_sequence, source, found[name], name, dataset))
         else:
-            yield Entry(name, partial(_refuse_missing, source, folder, name, split))
+            message = (
+                f"{source.location(folder)}: has no {_class_and_number(name)[0]}/{name}/ nor {name}/ of split "
+                f"{split!r}; unpack it, or read split 'full' of lasot, which takes what is there"
+            )
+            yield Entry(name, partial(refuse, message))
 
 
 def _find(source: Source, names: list[str] | None) -> tuple[str, dict[str, str]]:
     """The folder that holds sequences (any of ``names`` if given), and the keys of all sequences in it by name.
 
-    It is the root, where LaSOT's archives have a folder a class (and copies made for testing none), or a folder in it
-    (LaSOTBenchmark, as the archive of the whole is called).
+    It is the root, or a folder in it (LaSOTBenchmark, as the archive of the whole is called).
     """
-    folders = (f"{name}/" for name in source.names() if "." not in name and source.is_folder(name))
+    folders = (name for name in source.names() if "." not in name and source.is_folder(name))
     for folder in ("", *folders):
         found = _sequences(source, folder)
         if found and (names is None or not found.keys().isdisjoint(names)):
@@ -75,14 +76,13 @@ def _find(source: Source, names: list[str] | None) -> tuple[str, dict[str, str]]
 def _sequences(source: Source, folder: str) -> dict[str, str]:
     """The keys of the sequences in a folder by name: ``<class>-<n>``, or in a folder of their class."""
     found: dict[str, str] = {}
-    for name in source.names(folder.rstrip("/")):
+    for name in source.names(folder):
+        key = join_key(folder, name)
         if _NAME.fullmatch(name):
-            found[name] = folder + name
-        elif "." not in name and source.is_folder(folder + name):
-            for child in source.names(folder + name):
-                match = _NAME.fullmatch(child)
-                if match and match[1] == name:
-                    found[child] = f"{folder}{name}/{child}"
+            found[name] = key
+        elif "." not in name and source.is_folder(key):
+            members = ((child, _NAME.fullmatch(child)) for child in source.names(key))
+            found |= {child: f"{key}/{child}" for child, match in members if match and match[1] == name}
     return found
 
 
@@ -97,15 +97,8 @@ def _read_sequence(source: Source, key: str, name: str, dataset: str) -> Sequenc
     return Sequence(name, dataset, frames, boxes, has_area(boxes) & ~absent, absent=absent, meta=meta)
 
 
-def _refuse_missing(source: Source, folder: str, name: str, split: str) -> NoReturn:
-    raise ValueError(
-        f"{source.location(folder.rstrip('/'))}: has no {_class_and_number(name)[0]}/{name}/ nor {name}/ of "
-        f"split {split!r}; unpack it, or read split 'full' of lasot, which takes what is there"
-    )
-
-
 def _class_and_number(name: str) -> tuple[str, int]:
-    """What orders sequences; the class is the text before the last ``-``, which is the only one in LaSOT."""
+    """The order of sequences; the class is the text before the last ``-``."""
     text, number = _NAME.fullmatch(name).groups()
     return text, int(number)
 

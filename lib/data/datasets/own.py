@@ -12,7 +12,7 @@ from lib.data.datasets.annotations import has_area, read_numbers, stem
 from lib.data.datasets.order import IMAGE_SUFFIXES, LostFrameError, is_image, natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.decoding.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
-from lib.data.stores.source import Source
+from lib.data.stores.source import Source, join_key
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 
 ALL = "all"
@@ -21,22 +21,23 @@ LAYOUT = f"a sequence is images, or a video, in one folder with {BOXES}, or vide
 KNOWN = f"images are {', '.join(IMAGE_SUFFIXES)}, videos are {', '.join(VIDEO_SUFFIXES)}"
 
 
-class Place(NamedTuple):
-    """Where a sequence lies: the keys of its images' folder, of its boxes, and of its video if it has one."""
+class _Place(NamedTuple):
+    """A sequence by its name, and the keys of its folder, its boxes, and its video if it has one."""
 
+    name: str
     folder: str
     boxes: str
     video: str | None = None
 
 
 def list_own(source: Source, split: str) -> Iterator[Entry]:
-    """The sequences of the root (split ``all``), or of one folder in it (that folder's name), in natural order.
+    """The sequences of the root (split ``all``), or of one folder in it (the name of that folder), in natural order.
 
     The root is a sequence, or holds sequences, or folders (splits) of sequences. A sequence is a folder of images, or
     of one video, with ``groundtruth.txt``, or a video ``<name>.mp4`` beside ``<name>.txt``; it is named after its
     folder or video, in split ``all`` with the folder around that before it (``train_car``). A line of boxes is x,y,w,h
-    in pixels with commas, tabs or blanks; a target that cannot be seen has NaN, or no width. One line is the first
-    frame's, for testing; to train, each frame needs one. Videos are unpacked into ``source.cache``, see
+    in pixels with commas, tabs or blanks; a target that cannot be seen has NaN, or no width. A single line is for the
+    first frame, for testing; training needs a line for each frame. Videos are unpacked into ``source.cache``, see
     ``lib.data.decoding.videos``. Raises ``ValueError`` naming the file or folder.
     """
     top = "" if split == ALL else split
@@ -45,54 +46,55 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
             f"{source.location()}: own data has no split {split!r}; it has {ALL!r}, and each folder in there"
         )
     found = list(_find(source, top, "", depth=1 if top else 2))
-    twice = [name for name, times in Counter(name for name, _ in found).items() if times > 1]
+    twice = [name for name, times in Counter(place.name for place in found).items() if times > 1]
     if twice:
         raise ValueError(f"{source.location(top)}: several sequences would be named {twice[0]}; rename all but one")
     if not found:
         raise ValueError(f"{source.location(top)}: no sequence in there; {LAYOUT}")
-    for name, place in found:
-        yield Entry(name, partial(_read_sequence, source, name, place))
+    for place in found:
+        yield Entry(place.name, partial(_read_sequence, source, place))
 
 
-def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[tuple[str, Place]]:
-    """Names and places of the sequences in a folder, which is one itself, or holds some up to ``depth`` folders deeper.
+def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Place]:
+    """The sequences in a folder, which is one itself, or holds some up to ``depth`` folders deeper.
 
-    A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: reading it will tell. So is a file or
-    folder of another kind that a text of boxes with its name lies beside.
+    A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: the error comes when it is read. So is
+    a file or folder of another kind with a text of boxes of its name beside it.
     """
     names = _names(source, folder)
-    listed: set[str] = set()
+    sequences: set[str] = set()
     whole = BOXES in names or any(map(is_image, names))
     if whole:
-        yield prefix or source.location(folder).name, Place(folder, _below(folder, BOXES))
+        yield _Place(prefix or source.location(folder).name, folder, join_key(folder, BOXES))
     for name in names:
-        key = _below(folder, name)
+        key = join_key(folder, name)
         if _is_video(name):
             if not whole or _boxes_beside(name) in names:
-                listed.add(stem(name))
-                yield _joined(prefix, stem(name)), Place(folder, _below(folder, _boxes_beside(name)), key)
+                sequences.add(stem(name))
+                yield _Place(_joined(prefix, stem(name)), folder, join_key(folder, _boxes_beside(name)), key)
         elif not whole and source.is_folder(key):
             if depth == 0:
                 raise ValueError(
                     f"{source.location(key)}: lies too deep, or is a link that leads back; sequences are <root>, "
                     "<root>/<sequence> or <root>/<split>/<sequence>"
                 )
-            for found in _find(source, key, _joined(prefix, name), depth - 1):
-                listed.add(name)
-                yield found
+            for place in _find(source, key, _joined(prefix, name), depth - 1):
+                sequences.add(name)
+                yield place
         elif not whole and not source.exists(key):
             raise ValueError(f"{source.location(key)}: a link that leads nowhere, or to itself; remove it")
-    for name in names:
-        key, other = _below(folder, name), name.lower().endswith(OTHER_SUFFIXES)
+    for name in names:  # of other kinds
+        key, other = join_key(folder, name), name.lower().endswith(OTHER_SUFFIXES)
         text = _boxes_beside(name) if other else f"{name}.txt"
-        left_out = text in names and stem(text) not in listed and (other or not whole and source.is_folder(key))
-        if left_out and _is_boxes(source, _below(folder, text)):
-            yield _joined(prefix, stem(text)), Place(folder, _below(folder, text), key)
+        left_out = text in names and stem(text) not in sequences and (other or not whole and source.is_folder(key))
+        if left_out and _is_boxes(source, join_key(folder, text)):
+            yield _Place(_joined(prefix, stem(text)), folder, join_key(folder, text), key)
 
 
-def _read_sequence(source: Source, name: str, place: Place) -> Sequence:
+def _read_sequence(source: Source, place: _Place) -> Sequence:
+    boxes_file = source.location(place.boxes)
     if not source.exists(place.boxes):
-        raise ValueError(f"{source.location(place.boxes)}: no such file; {LAYOUT}")
+        raise ValueError(f"{boxes_file}: no such file; {LAYOUT}")
     boxes = read_numbers(source, place.boxes, None, 4, remedy="a line is x,y,w,h")
     if place.video:
         frames, shortfall = _open_video(source, place.video)
@@ -100,34 +102,32 @@ def _read_sequence(source: Source, name: str, place: Place) -> Sequence:
         frames, shortfall = _open_folder(source, place.folder, rows=len(boxes))
     if len(boxes) not in (1, len(frames)):
         raise ValueError(
-            f"{source.location(place.boxes)}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or "
-            "the first one's alone"
+            f"{boxes_file}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or the first one's "
+            "alone"
         )
     meta = {SHORTFALL: shortfall} if shortfall else {}
-    return Sequence(name, "own", frames, boxes, has_area(boxes), meta=meta)
+    return Sequence(place.name, "own", frames, boxes, has_area(boxes), meta=meta)
 
 
 def _open_folder(source: Source, folder: str, rows: int) -> tuple[FrameFiles, str]:
-    """The images of a folder, or the frames of its only video, and what they lack.
+    """The images of a folder, or the frames of its only video, and the frames they lack, in words.
 
-    A number that is left out is an error, unless each image has its row: one who takes frames away takes their rows
-    too, and then it is worth a note.
+    A number left out is an error, unless each image has its row: whoever removes frames removes their rows too, and
+    then it is a note.
     """
-    names = _names(source, folder)
+    location, names = source.location(folder), _names(source, folder)
     images = [name for name in names if is_image(name)]
     if images:
         try:
-            return FrameFiles(source.location(folder), order_frames(images, source.location(folder))), ""
+            return FrameFiles(location, order_frames(images, location)), ""
         except LostFrameError as error:
             if rows == 1 or rows != len(images):
                 raise
-            return FrameFiles(source.location(folder), error.names), str(error)
+            return FrameFiles(location, error.names), str(error)
     videos = [name for name in names if _is_video(name) and _boxes_beside(name) not in names]
     if len(videos) == 1:
-        return _open_video(source, _below(folder, videos[0]))
-    raise ValueError(
-        f"{source.location(folder)}: {len(videos) or 'no image and no'} videos beside {BOXES}; {LAYOUT}; {KNOWN}"
-    )
+        return _open_video(source, join_key(folder, videos[0]))
+    raise ValueError(f"{location}: {len(videos) or 'no image and no'} videos beside {BOXES}; {LAYOUT}; {KNOWN}")
 
 
 def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
@@ -140,13 +140,13 @@ def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
             "folder of images yourself"
         )
     frames, shortfall = unpack_video(video, source.stamp(key), source.cache)
-    for needed in (key, source.key_of(frames.folder)):  # an index of these frames is good while both are there
+    for needed in (key, source.key_of(frames.folder)):  # an index of these frames is valid while both are there
         source.exists(needed)
     return frames, shortfall
 
 
 def _names(source: Source, folder: str) -> list[str]:
-    """What a folder holds, in natural order, without what systems leave there."""
+    """The entries of a folder in natural order, without hidden ones and those of macOS."""
     return sorted((n for n in source.names(folder) if not n.startswith((".", "__MACOSX"))), key=natural_order)
 
 
@@ -167,10 +167,6 @@ def _joined(prefix: str, name: str) -> str:
     return f"{prefix}_{name}" if prefix else name
 
 
-def _below(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
 def _boxes_beside(video: str) -> str:
     return f"{stem(video)}.txt"
 
@@ -180,6 +176,6 @@ DATASET = Dataset(
     list_own,
     splits=(ALL,),
     more_splits=True,
-    # Whether it is a test set is known to its owner alone.
+    # Only its owner knows whether it is a test set.
     benchmarks={"own": Benchmark(ALL, test_set=False)},
 )

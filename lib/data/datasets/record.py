@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
@@ -17,6 +17,11 @@ class Entry(NamedTuple):
 
     name: str
     read: Callable[[], Sequence]
+
+
+def refuse(message: str) -> NoReturn:
+    """``read`` of an entry that is known to be wrong when it is listed."""
+    raise ValueError(message)
 
 
 class Benchmark(NamedTuple):

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_table, read_numbers, table_names
+from lib.data.datasets.annotations import Listed, package_table, read_listed, read_numbers, table_names
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.stores.source import Source
 from lib.data.types import Sequence
@@ -33,14 +33,13 @@ def list_tc128(source: Source, split: str) -> Iterator[Entry]:
 
 
 def _read_sequence(source: Source, listed: Listed, prefixed: bool) -> Sequence:
-    # The released folder is spelled as in the file's name: Yo-yos_ce3, which the table's names have as Yo_yos_ce3.
+    # The released folder is spelled like the file: Yo-yos_ce3, where the table has the name Yo_yos_ce3.
     folder, _, file = listed.boxes.rpartition("/")
     name = file.removesuffix("_gt.txt")
     folder = folder if prefixed else name
     first, last = _frame_range(source, f"{folder}/{name}_frames.txt", listed)
-    boxes = read_numbers(source, f"{folder}/{file}", last - first + 1, 4)
-    frames = numbered_frames(source, f"{folder}/img", listed.pattern, first, len(boxes))
-    return Sequence(listed.name, "tc128", frames, boxes, has_area(boxes))
+    listed = listed._replace(folder=f"{folder}/img", boxes=f"{folder}/{file}", first=first, last=last, object_class="")
+    return read_listed(source, "tc128", listed)
 
 
 def _frame_range(source: Source, key: str, listed: Listed) -> tuple[int, int]:

@@ -1,17 +1,21 @@
-"""Texts that people and their tools write, by one rule wherever they are read: bytes to lines, lines to numbers."""
+"""Texts of numbers that people and tools write: one rule from bytes to lines and from lines to numbers."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import numpy as np
 
-# So much of a wrong line is shown: a file that is no text may be one long line.
-_SHOWN = 60
+Parsed = TypeVar("Parsed")
+
+_SHOWN = 60  # letters of a wrong line in a message: a file that is no text may be one long line
 _BETWEEN = re.compile(r"\s*,\s*|\s+")
-# So many numbers that have equally many decimals are of a fixed format: a row of boxes and all but the last number of
-# another. With fewer, chance would refuse files whose only row ends in a round number.
+# So many numbers with equally many decimals have a fixed format: two rows of boxes but for the last number. Fewer may
+# be equal by chance in a file whose only row ends in a round number.
 _FIXED = 7
 
 
@@ -36,7 +40,8 @@ def text_lines(text: str) -> list[str]:
 
 
 def parse_numbers(line: str) -> list[float]:
-    """The numbers of a line, with a comma, blanks or tabs between; a comma may end it. NaN and infinity are numbers.
+    """The numbers of a line, with a comma, blanks or tabs between them; a comma may end it. NaN and infinity are
+    numbers.
 
     Raises ``ValueError`` for anything else: an empty line or field (``1,,2``), Python's ``1_000``, digits of other
     scripts.
@@ -45,76 +50,77 @@ def parse_numbers(line: str) -> list[float]:
         raise ValueError("nothing, or other signs than those of numbers")
     try:
         return [float(word) for word in line.split("," if "," in line else None)]
-    except ValueError:  # a comma at the end, or commas and blanks between the numbers of one line
+    except ValueError:  # a comma at the end, or commas and blanks in one line
         return [float(word) for word in _BETWEEN.split(line.strip().removesuffix(",").rstrip())]
 
 
 def parse_number(text: str) -> float:
-    """The one number of a text, by the rule of ``parse_numbers``; ``ValueError`` for anything else."""
+    """The single number of a text; ``ValueError`` for anything else."""
     (number,) = parse_numbers(text)
     return number
 
 
-def parse_rows(text: str, columns: int | None, source: object, remedy: str, ended: bool = False) -> np.ndarray:
-    """float64 ``[N, columns]`` of the lines of a text that ``source`` names; ``columns`` None takes as many as the
-    first line has. Empty lines at the end are nothing.
+def parse_lines(text: str, parse: Callable[[str], Parsed], wanted: str, source: object, remedy: str) -> list[Parsed]:
+    """The value of ``parse`` for each line.
 
-    Raises ``ValueError`` naming source, line and ``remedy`` for the first line that is anything else (see
-    ``parse_numbers``), and for a last line that was cut short (see ``is_cut``, also for ``ended``).
+    For the first line that it refuses (``ValueError``), raises a ``ValueError`` naming source, line, ``wanted`` and
+    ``remedy``.
+    """
+    values = []
+    for number, line in enumerate(text_lines(text), start=1):
+        try:
+            values.append(parse(line))
+        except ValueError as error:
+            raise _line_error(source, number, line, f"not {wanted}", remedy) from error
+    return values
+
+
+def parse_rows(text: str, columns: int | None, source: object, remedy: str, ended: bool = False) -> np.ndarray:
+    """float64 ``[N, columns]`` of the lines of a text; without ``columns`` as many as the first line has.
+
+    Raises ``ValueError`` as ``parse_lines`` and ``refuse_cut`` do.
     """
     lines = text_lines(text)
-    table = _read_at_once(lines) if lines and text.isascii() else None
-    if table is None or table.shape != (len(lines), columns or table.shape[1]):
-        table = _read_by_line(lines, columns, source, remedy)
-    if is_cut(text, ended):
-        raise line_error(source, len(lines), lines[-1], "cut short", remedy)
-    return table
+    if columns is None:
+        with suppress(ValueError, IndexError):
+            columns = len(parse_numbers(lines[0]))
+    columns = columns or 1
+    wanted = "a number" if columns == 1 else f"{columns} numbers"
+
+    def parse(line: str) -> list[float]:
+        row = parse_numbers(line)
+        if len(row) != columns:
+            raise ValueError("too few or too many numbers")
+        return row
+
+    rows = _read_at_once(lines) if lines and text.isascii() else None
+    if rows is None or rows.shape != (len(lines), columns):
+        rows = parse_lines(text, parse, wanted, source, remedy)
+    refuse_cut(text, source, remedy, ended)
+    return np.array(rows, dtype=np.float64).reshape(-1, columns)
 
 
 def _read_at_once(lines: list[str]) -> np.ndarray | None:
-    """The numbers of lines that have the same sign between all, several times as fast; None if there are others."""
+    """The numbers of lines with the same separator, several times as fast; None for other lines."""
     try:
         return np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
     except ValueError:
         return None
 
 
-def _read_by_line(lines: list[str], columns: int | None, source: object, remedy: str) -> np.ndarray:
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = parse_numbers(line)
-        except ValueError:
-            row = []
-        columns = columns or len(row) or 1
-        if len(row) != columns:
-            wanted = "a number" if columns == 1 else f"{columns} numbers"
-            raise line_error(source, number, line, f"not {wanted}", remedy)
-        rows.append(row)
-    return np.array(rows, dtype=np.float64).reshape(-1, columns or 1)
-
-
 def parse_values(text: str, source: object, remedy: str) -> np.ndarray:
-    """float64 ``[N]``: all numbers of a text, any number of them on a line.
-
-    Raises ``ValueError`` naming source, line and ``remedy`` for the first line that is anything else.
-    """
-    values: list[float] = []
-    for number, line in enumerate(text_lines(text), start=1):
-        try:
-            values += parse_numbers(line)
-        except ValueError as error:
-            raise line_error(source, number, line, "not numbers", remedy) from error
-    return np.array(values, dtype=np.float64)
+    """float64 ``[N]``: all numbers of a text, any number of them on a line; raises as ``parse_lines``."""
+    rows = parse_lines(text, parse_numbers, "numbers", source, remedy)
+    return np.array([number for row in rows for number in row], dtype=np.float64)
 
 
 def is_cut(text: str, ended: bool = False) -> bool:
-    """Whether the last line of a text of numbers was visibly cut: it has no line end, and
+    """Whether the last line of a text of numbers was visibly cut short. It has no line end, and one of these holds:
 
-    * its writer ends every line, or there are fewer lines than there must be, as the caller knows (``ended``);
-    * or it has fewer words than the line before;
-    * or its last number ends in its point, or is the beginning of the one above (1 below 18, not 18 below 18.5);
-    * or its last number has fewer decimals than all numbers before, which are equal in that.
+    * ``ended``: its writer ends every line, or the caller knows that lines are missing;
+    * it has fewer words than the line before;
+    * its last number ends in its point, or is the beginning of the one above (1 below 18, not 18 below 18.5);
+    * its last number has fewer decimals than all numbers before, which have equally many.
     """
     lines = text_lines(text)
     if not lines or "\n" in text[len(text.rstrip()) :]:
@@ -130,6 +136,12 @@ def is_cut(text: str, ended: bool = False) -> bool:
     return len(before) >= _FIXED and len(places) == 1 and len(decimals) < places.pop()
 
 
-def line_error(source: object, number: int, line: str, wrong: str, remedy: str) -> ValueError:
-    """What to raise for line ``number``, counted from 1, of a text that ``source`` names."""
+def refuse_cut(text: str, source: object, remedy: str, ended: bool = False) -> None:
+    """Raises ``ValueError`` for a text whose last line was cut short (``is_cut``)."""
+    if is_cut(text, ended):
+        lines = text_lines(text)
+        raise _line_error(source, len(lines), lines[-1], "cut short", remedy)
+
+
+def _line_error(source: object, number: int, line: str, wrong: str, remedy: str) -> ValueError:
     return ValueError(f"{source}: line {number} is {line.strip()[:_SHOWN]!r}, {wrong}; {remedy}")

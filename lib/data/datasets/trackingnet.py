@@ -1,4 +1,4 @@
-"""TrackingNet: twelve chunks of training videos, and a test chunk of which only the first frames are annotated."""
+"""TrackingNet: twelve chunks of training videos, and a test chunk where only the first frames are annotated."""
 
 from __future__ import annotations
 
@@ -21,19 +21,36 @@ official_names = partial(package_names, "trackingnet_test.txt")  # of the test v
 def list_trackingnet(source: Source, split: str) -> Iterator[Entry]:
     """The videos of a split, chunk by chunk, sorted by name, one for each text in ``anno``.
 
-    ``train`` is all chunks (as GRM and OSTrack train), ``train_0-3`` some of them (TransT), ``train_4`` one,
-    ``train_0-3,7`` a list; ``test`` has one box a video. A frame is visible if its box has a size. All training frames
-    have boxes, though people drew only every 30th: GRM keeps to those, which is a choice of sampling here. Raises
-    ``ValueError`` naming the chunks, video or file.
+    ``train`` is all chunks (GRM and OSTrack train on them), ``train_0-3`` some of them (TransT), ``train_4`` one,
+    ``train_0-3,7`` a list; ``test`` has one box a video. A frame is visible if its box has an area. All training frames
+    have boxes, though people drew only every 30th (see ``annotated_every``). Raises ``ValueError`` naming the chunks,
+    video or file.
     """
-    chunks = _chunks(split)
-    missing = [chunk for chunk in chunks if not source.is_folder(_folder(chunk))]
-    if missing:
-        raise ValueError(_missing_message(source, missing))
     if split == "test":
         yield from _list_chunk(source, "TEST", first_box_only=True)
+        return
+    chunks = _chunks(split)
+    if missing := [f"TRAIN_{chunk}" for chunk in chunks if not source.is_folder(f"TRAIN_{chunk}")]:
+        there = [chunk for chunk in CHUNKS if source.is_folder(f"TRAIN_{chunk}")]
+        part = f"use split 'train_{','.join(map(str, there))}', which takes what is there"
+        remedy = part if there else "set its path to their folder"
+        raise ValueError(f"{source.location()}: has no {', '.join(missing)}; unpack what is missing, or {remedy}")
     for chunk in chunks:
-        yield from _list_chunk(source, _folder(chunk), first_box_only=False)
+        yield from _list_chunk(source, f"TRAIN_{chunk}", first_box_only=False)
+
+
+def _chunks(split: str) -> list[int]:
+    """The numbers of the training chunks of a split, in ascending order."""
+    if split == "train":
+        return list(CHUNKS)
+    ranges = re.findall(r"(\d+)(?:-(\d+))?", split)
+    chunks = {chunk for first, last in ranges for chunk in range(int(first), int(last or first) + 1)}
+    if not re.fullmatch(r"train_\d+(-\d+)?(,\d+(-\d+)?)*", split) or not chunks or not chunks <= set(CHUNKS):
+        raise ValueError(
+            f"trackingnet has no split {split!r}; its splits are: train, test, "
+            "and chunks 0 to 11 as train_4, train_0-3 or train_0-3,7"
+        )
+    return sorted(chunks)
 
 
 def _list_chunk(source: Source, chunk: str, first_box_only: bool) -> Iterator[Entry]:
@@ -50,7 +67,7 @@ def _list_chunk(source: Source, chunk: str, first_box_only: bool) -> Iterator[En
 def _read_video(source: Source, chunk: str, name: str, first_box_only: bool) -> Sequence:
     boxes = read_numbers(source, f"{chunk}/anno/{name}.txt", 1 if first_box_only else None, 4)
     folder = f"{chunk}/frames/{name}"
-    # One listing a training video would be 30,132, so the rows count its frames.
+    # The rows count the frames of a training video: listing 30,132 folders takes long.
     if first_box_only:
         frames = list_frames(source, folder, first=0)
     else:
@@ -59,7 +76,7 @@ def _read_video(source: Source, chunk: str, name: str, first_box_only: bool) -> 
 
 
 def _compare_with_list(source: Source, names: list[str]) -> None:
-    """Warns where the test chunk is not the official one: the server counts a missing video as zero boxes."""
+    """Warn if the test chunk is not the official one: the server counts a missing video as zero boxes."""
     official, there = set(official_names()), set(names)
     place = source.location("TEST/anno")
     if lacking := sorted(official - there):
@@ -68,42 +85,6 @@ def _compare_with_list(source: Source, names: list[str]) -> None:
         )
     if others := sorted(there - official):
         logger.warning("%s: has %d that are no official test videos, such as %s", place, len(others), others[0])
-
-
-def _chunks(split: str) -> list[int]:
-    """The numbers of the training chunks that a split consists of, in ascending order."""
-    if split in ("train", "test"):
-        return list(CHUNKS) if split == "train" else []
-    ranges = re.findall(r"(\d+)(?:-(\d+))?", split)
-    chunks = {chunk for first, last in ranges for chunk in range(int(first), int(last or first) + 1)}
-    if not re.fullmatch(r"train_\d+(-\d+)?(,\d+(-\d+)?)*", split) or not chunks or not chunks <= set(CHUNKS):
-        raise ValueError(
-            f"trackingnet has no split {split!r}; its splits are: train, test, "
-            "and chunks 0 to 11 as train_4, train_0-3 or train_0-3,7"
-        )
-    return sorted(chunks)
-
-
-def _folder(chunk: int) -> str:
-    return f"TRAIN_{chunk}"
-
-
-def _missing_message(source: Source, missing: list[int]) -> str:
-    there = [chunk for chunk in CHUNKS if source.is_folder(_folder(chunk))]
-    folders = ", ".join(map(_folder, missing))
-    remedy = f"use split '{_split_of(there)}', which takes what is there" if there else "set its path to their folder"
-    return f"{source.location()}: has no {folders}; unpack what is missing, or {remedy}"
-
-
-def _split_of(chunks: list[int]) -> str:
-    """The name of the split of these chunks: ``train_0-3,7``."""
-    runs: list[list[int]] = []
-    for chunk in chunks:
-        if runs and runs[-1][-1] == chunk - 1:
-            runs[-1].append(chunk)
-        else:
-            runs.append([chunk])
-    return "train_" + ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 DATASET = Dataset(

@@ -7,10 +7,9 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import Listed, has_area, numbered_frames, package_list, package_table, read_numbers
+from lib.data.datasets.annotations import Listed, package_list, package_table, read_listed
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
-from lib.data.stores.source import Source
-from lib.data.types import Sequence
+from lib.data.stores.source import Source, join_key
 
 # As released; without data_seq or without UAV123 below it; the videos beside anno.
 VIDEO_FOLDERS = ("data_seq/UAV123", "data_seq", "UAV123", "")
@@ -46,8 +45,8 @@ def list_videos(
         )
     logger.info("%s: the videos of %s lie in %s", source.location(), split, source.location(folder))
     for sequence in sequences:
-        video = f"{folder}/{sequence.folder}" if folder else sequence.folder
-        yield Entry(sequence.name, partial(_read_sequence, source, dataset, sequence, video))
+        sequence = sequence._replace(folder=join_key(folder, sequence.folder))
+        yield Entry(sequence.name, partial(read_listed, source, dataset, sequence))
 
 
 def uav123() -> list[Listed]:
@@ -64,13 +63,6 @@ def _uav20l() -> list[Listed]:
         )
         for name, at in json.loads(package_list("uav20l.json")).items()
     ]  # fmt: skip
-
-
-def _read_sequence(source: Source, dataset: str, listed: Listed, video: str) -> Sequence:
-    count = listed.last - listed.first + 1
-    boxes = read_numbers(source, listed.boxes, count, 4)
-    frames = numbered_frames(source, video, listed.pattern, listed.first, count)
-    return Sequence(listed.name, dataset, frames, boxes, has_area(boxes), meta=listed.meta)
 
 
 def _names(split: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""VOT-style folders: the short-term sets of VOT2018, VOT2020 and VOT2022, or any that has a ``list.txt``."""
+"""VOT-style folders: the short-term sets of VOT2018, VOT2020 and VOT2022, or any with a ``list.txt``."""
 
 from __future__ import annotations
 
@@ -9,42 +9,47 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
 
 from lib.data.datasets.annotations import UNPACK, has_area, numbered_frames, package_list, read_names, stem
 from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
-from lib.data.datasets.regions import UNKNOWN, region_box
-from lib.data.datasets.texts import is_cut, line_error, parse_values, text_lines
+from lib.data.datasets.regions import region_box
+from lib.data.datasets.texts import parse_lines, parse_values, refuse_cut, text_lines
 from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, Sequence
 
 CHANNELS = ("color", "depth", "ir")
 PATTERN = "%08d.jpg"
-FLAG_SUFFIXES = (".tag", ".label")
-# Flags that say what LaSOT's say. VOT's own "occlusion" also means partly hidden, so it does not make a frame absent.
+# Flags with the meaning of LaSOT's. VOT's own "occlusion" also means partly hidden, so it makes no frame absent.
 ABSENT = ("full_occlusion", "out_of_view")
 
 logger = logging.getLogger(__name__)
 
 
 def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
-    """The sequences that ``list.txt`` names, in its order; how it differs from the official set of the year is logged.
+    """The sequences that ``list.txt`` names, in its order; differences from the official set of the year are logged.
 
     A sequence with ``groundtruth_<id>.txt`` is one sequence for each of these objects, named ``<sequence>_<id>``.
     Frames before the first with a box are left out (an object that appears later; logged), and frames after the last
     row have no box. See ``lib.data.datasets.regions`` for the boxes of polygons and masks.
 
-    ``meta`` holds what ``*.tag`` and ``*.label`` files flag (``meta["tag.occlusion"]`` = "3-10 15", frames counted from
-    0), what ``*.value`` files say of each frame, and the frame rate; short files are filled up with 0, as in VOT's
-    toolkit. Only flags named full_occlusion and out_of_view make frames absent. Raises ``ValueError`` naming the file.
+    ``meta`` holds the flags of ``*.tag`` and ``*.label`` files (``meta["tag.occlusion"]`` = "3-10 15", frames from 0),
+    the values of ``*.value`` files, and the frame rate; short files are filled up with 0, as in VOT's toolkit. Only the
+    flags full_occlusion and out_of_view make frames absent. Raises ``ValueError`` naming the file.
     """
     names = read_names(source, "list.txt")
     if not names:
         raise ValueError(f"{source.location('list.txt')}: names no sequence; unpack the dataset again")
-    _compare(source, names, split)
+    official = set(_official(split))
+    missing, foreign = sorted(official - set(names)), sorted(set(names) - official)
+    if missing or foreign:
+        logger.warning(
+            "%s: not the official %s of %d sequences: %d are missing%s, %d are not of it%s",
+            source.location("list.txt"), split, len(official),
+            len(missing), _examples(missing), len(foreign), _examples(foreign),
+        )  # fmt: skip
     for name in names:
         files = source.names(name) if source.is_folder(name) else []
         objects = [file for file in files if re.fullmatch(r"groundtruth_.+\.txt", file)]
@@ -55,31 +60,12 @@ def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
             yield Entry(name, partial(_read_sequence, source, dataset, name, name, None))
 
 
-def _compare(source: Source, names: list[str], year: str) -> None:
-    """Log what is missing from the official list, and what is not of it."""
-    official = _official(year)
-    missing, foreign = sorted(set(official) - set(names)), sorted(set(names) - set(official))
-    if missing or foreign:
-        logger.warning(
-            "%s: not the official %s of %d sequences: %d are missing%s, %d are not of it%s",
-            source.location("list.txt"), year, len(official),
-            len(missing), _some(missing), len(foreign), _some(foreign),
-        )  # fmt: skip
-
-
 def _official(year: str) -> list[str]:
     return json.loads(package_list("vot.json"))[year]
 
 
-def _some(names: list[str]) -> str:
+def _examples(names: list[str]) -> str:
     return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
-
-
-class _Rows(NamedTuple):
-    """Numbers that a file states for the frames of a sequence."""
-
-    name: str
-    values: np.ndarray
 
 
 def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file: str | None) -> Sequence:
@@ -93,15 +79,25 @@ def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file
     if first:
         logger.info("%s: %s begins at frame %d, the first with a box", source.location(key), name, first)
         frames, boxes = frames[first:], boxes[first:]
-    files = source.names(key)
-    flags = [_read_flags(source, key, file, len(frames), first) for file in files if file.endswith(FLAG_SUFFIXES)]
-    values = [_read_values(source, key, file, len(frames), first) for file in files if file.endswith(".value")]
-    hidden = [rows.values for rows in flags if rows.name in ABSENT]
-    absent = np.logical_or.reduce(hidden) if hidden else None
-    visible = has_area(boxes) if absent is None else has_area(boxes) & ~absent
+    visible, absent = has_area(boxes), None
     meta = {"fps": properties["fps"]} if "fps" in properties else {}
-    meta |= {f"tag.{rows.name}": _ranges(rows.values) for rows in flags if rows.values.any()}
-    meta |= {f"value.{rows.name}": " ".join(f"{value:g}" for value in rows.values) for rows in values}
+    for file in source.names(key):
+        if not file.endswith((".tag", ".label", ".value")):
+            continue
+        text = source.text(f"{key}/{file}")
+        values = parse_values(text, source.location(f"{key}/{file}"), UNPACK)[first : first + len(frames)]
+        values = np.pad(values, (0, len(frames) - len(values)))
+        if file.endswith(".value"):
+            meta[f"value.{stem(file)}"] = " ".join(f"{value:g}" for value in values)
+            continue
+        if not np.isin(values, (0, 1)).all():
+            raise ValueError(f"{source.location(key)}/{file}: holds more than 0 and 1; {UNPACK}")
+        if values.any():
+            meta[f"tag.{stem(file)}"] = _ranges(values)
+        if stem(file) in ABSENT:
+            absent = (values == 1) | (False if absent is None else absent)
+    if absent is not None:
+        visible &= ~absent
     return Sequence(name, dataset, frames, boxes, visible, absent=absent, meta=meta)
 
 
@@ -113,7 +109,7 @@ def _read_properties(source: Source, key: str) -> dict[str, str]:
 
 
 def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameFiles:
-    """The images of the first channel there is: ``length`` of them, or all that there are from number 1 on."""
+    """The images of the first channel there is: ``length`` of them, or all from number 1 on."""
     channel = next((properties[f"channels.{c}"] for c in CHANNELS if f"channels.{c}" in properties), "")
     if not channel:
         channel = "color/" if source.is_folder(f"{key}/color") else ""
@@ -141,40 +137,21 @@ def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameF
 
 
 def _read_boxes(source: Source, key: str, count: int) -> np.ndarray:
-    """float64 ``[count, 4]`` xywh; NaN where the target's place is not known, and after the last row."""
+    """float64 ``[count, 4]`` xywh; NaN where the place of the target is unknown, and after the last row."""
     text, file = source.text(key), source.location(key)
     lines = text_lines(text)
     if len(lines) > count:
         raise ValueError(f"{file}: {len(lines)} rows, but its sequence has {count} images; {UNPACK}")
-    boxes = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            boxes.append(region_box(line.strip()))
-        except ValueError as error:
-            wrong = f"not a box, polygon, mask or code ({error})"
-            raise line_error(file, number, line, wrong, UNPACK) from error
+    rows = parse_lines(text, region_box, "a box, polygon, mask or code", file, UNPACK)
     # A part of a mask is a mask, and rows that are missing are frames without a box.
-    if is_cut(text, ended=len(lines) < count or lines[-1].startswith("m")):
-        raise line_error(file, len(lines), lines[-1], "cut short", UNPACK)
-    return np.array(boxes + [UNKNOWN] * (count - len(boxes)), dtype=np.float64)
-
-
-def _read_flags(source: Source, key: str, file: str, count: int, first: int) -> _Rows:
-    rows = _read_values(source, key, file, count, first)
-    if not np.isin(rows.values, (0, 1)).all():
-        raise ValueError(f"{source.location(key)}/{file}: holds more than 0 and 1; {UNPACK}")
-    return _Rows(rows.name, rows.values != 0)
-
-
-def _read_values(source: Source, key: str, file: str, count: int, first: int) -> _Rows:
-    """A number for each of ``count`` frames from ``first`` on."""
-    file_key = f"{key}/{file}"
-    values = parse_values(source.text(file_key), source.location(file_key), UNPACK)[first : first + count]
-    return _Rows(stem(file), np.pad(values, (0, count - len(values))))
+    refuse_cut(text, file, UNPACK, ended=len(lines) < count or lines[-1].startswith("m"))
+    boxes = np.full((count, 4), np.nan)
+    boxes[: len(rows)] = np.reshape(rows, (-1, 4))
+    return boxes
 
 
 def _ranges(flags: np.ndarray) -> str:
-    """The positions of what is true, as ``3-10 15``."""
+    """The positions of nonzero flags, as ``3-10 15``."""
     runs = (list(run) for _, run in groupby(enumerate(np.flatnonzero(flags)), lambda pair: pair[1] - pair[0]))
     return " ".join(f"{run[0][1]}" if len(run) == 1 else f"{run[0][1]}-{run[-1][1]}" for run in runs)
 

@@ -1,4 +1,4 @@
-"""Reading one image: the bytes once, then the pixels that are needed, by the decoder that is asked for."""
+"""Reading one image: its bytes at once, then the pixels that are needed, by the decoder that is asked for."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from lib.data.stores.source import Location
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# By Pillow's names: what OpenCV reads beside JPEG and PNG, whatever the file's suffix is.
+# By Pillow's names: the formats that OpenCV reads beside JPEG and PNG, whatever the file's suffix.
 _FORMATS = ("BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "SUN")
-# What an image may have: its three colours take 400 MB, and a frame of an 8K video has a quarter of it.
-MAX_PIXELS = 2**27
+MAX_PIXELS = 2**27  # of an image: 400 MB of RGB; a frame of an 8K video has a quarter of it
 SHRINKS = {
     1: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -39,11 +38,11 @@ class ImageError(ValueError):
 
 
 class EncodedImage:
-    """An image file's bytes, decoded where and when pixels are asked for. Made by ``open_image``, or by who knows the
-    bytes to be a plain JPEG and its ``header``; ``location`` is for messages, ``decoder`` one of ``DECODERS``.
+    """An image file's bytes, decoded where and when pixels are asked for. Made by ``open_image``, or by code that knows
+    the bytes to be a plain JPEG and its ``header``; ``location`` is for messages, ``decoder`` one of ``DECODERS``.
 
-    Whatever the decoder, the same files are damaged and the pixels are the same: all of them are libjpeg-turbo for a
-    plain JPEG, and what a decoder does not take or warns of (PNG, four colours, turned by EXIF, scratched) is OpenCV's.
+    With every decoder the same files are damaged and the pixels are the same: all of them are libjpeg-turbo for a plain
+    JPEG, and OpenCV decodes all that a decoder refuses or warns of (PNG, CMYK, rotation by EXIF, damage).
     """
 
     def __init__(self, location: object, data: bytes, decoder: str, header: JpegHeader | None) -> None:
@@ -52,20 +51,24 @@ class EncodedImage:
         self._whole: dict[int, np.ndarray] = {}
 
     @property
+    def encoded_bytes(self) -> int:
+        """The size of the file."""
+        return len(self._data)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels; of a plain JPEG without decoding. Raises ``ImageError``."""
-        return self._judged(1).shape[:2] if self._header is None else (self._header.height, self._header.width)
+        return self._decoded(1).shape[:2] if self._header is None else (self._header.height, self._header.width)
 
     def pixels(self, region: Region | None = None, shrink: int = 1) -> np.ndarray:
         """uint8 RGB ``[h, w, 3]`` of ``region``: (left, top, right, bottom) in pixels, ends exclusive; all by default.
 
-        ``shrink`` 2, 4 or 8 gives the picture at that part of its size, rounded up, for less work: a pixel is about the
+        ``shrink`` 2, 4 or 8 gives the image at that part of its size, rounded up, for less work: a pixel is about the
         mean of ``shrink x shrink`` ones. A crop resized from there differs from one resized from the whole by 4, 8 and
-        12 grey levels on average (photographs of COCO and GOT-10k), since the latter passes over pixels. ``region`` is
-        still in pixels of the whole; its left and top must be multiples of ``shrink``, its right and bottom are rounded
-        up to one.
+        12 gray levels on average (photographs of COCO and GOT-10k), since the latter skips pixels. ``region`` is still
+        in pixels of the whole; its left and top must be multiples of ``shrink``, its right and bottom are rounded up.
 
-        The result may be a part of a larger array that other calls get too: not to be written into. Raises
+        Do not write into the result: it may be part of a larger array that other calls return too. Raises
         ``ImageError``.
         """
         height, width = self._size(shrink)
@@ -84,20 +87,18 @@ class EncodedImage:
         return -(-height // shrink), -(-width // shrink)
 
     def _decoded(self, shrink: int) -> np.ndarray:
-        """The whole picture; kept, since a decoder that knows no regions is asked again for another."""
+        """The whole image; kept for another region, since not every decoder decodes regions."""
         if shrink not in self._whole:
             pixels = None
             if self._header is not None and self._decoder.decode is not None:
                 pixels = self._decoder.decode(self._data, self._header, shrink)
-            self._whole[shrink] = self._judged(shrink) if pixels is None else pixels
+            self._whole[shrink] = self._decoded_by_opencv(shrink) if pixels is None else pixels
         return self._whole[shrink]
 
-    def _judged(self, shrink: int) -> np.ndarray:
-        """The whole picture as OpenCV sees it; what it refuses is damaged."""
-        if shrink in self._whole:
-            return self._whole[shrink]
+    def _decoded_by_opencv(self, shrink: int) -> np.ndarray:
+        """The whole image; ``ImageError`` if OpenCV refuses it."""
         if self._header is None and shrink > 1:
-            return _mean_of_squares(self._judged(1), shrink)
+            return _mean_of_squares(self._decoded(1), shrink)
         try:
             image = cv2.imdecode(np.frombuffer(self._data, np.uint8), SHRINKS[shrink]) if self._data else None
         except cv2.error:  # too large, by its header
@@ -106,16 +107,14 @@ class EncodedImage:
             raise ImageError(f"{self._location}: no image, or a damaged one; copy or unpack it again")
         if image.dtype != np.uint8:
             raise _too_deep(self._location, 8 * image.itemsize)
-        self._whole[shrink] = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
-        return self._whole[shrink]
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
 def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
-    """Reads the file, and decodes nothing yet. ``decoder`` is one of ``DECODERS`` or ``auto``: the fastest there is.
+    """Read the file, and decode nothing yet. For ``decoder`` see ``find_decoder``.
 
-    Raises ``ImageError`` for a file that cannot be read, for one of more than ``MAX_PIXELS``, for a JPEG of more than 8
-    bits, and for one that ends before its end mark: some versions of OpenCV decode it and leave the rest grey. Raises
-    ``ValueError`` as ``check_decoder`` does.
+    Raises ``ImageError`` for a file that cannot be read, for one of more than ``MAX_PIXELS`` or 8 bits a value, and for
+    a JPEG without its end mark: some versions of OpenCV decode it and leave the rest gray.
     """
     name = find_decoder(decoder)
     try:
@@ -137,8 +136,7 @@ def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
 
 
 def _describe(data: bytes) -> tuple[int, int | float]:
-    """Bits of a value (8 where only decoding shows more) and number of pixels by an image's header, 0 pixels where none
-    can be read."""
+    """Bits of a value (8 if only decoding shows them) and number of pixels, 0 if unknown, by an image's header."""
     if data.startswith(START):
         bits, height, width = read_frame(data) or (8, 0, 0)
         return bits, height * width
@@ -162,23 +160,18 @@ def _too_deep(location: object, bits: int) -> ImageError:
 
 
 def read_image(location: Location) -> np.ndarray:
-    """The image as uint8 RGB ``[H, W, 3]``, contiguous, turned as its EXIF data say; grey becomes RGB.
+    """The image as uint8 RGB ``[H, W, 3]``, contiguous, rotated by its EXIF data; gray becomes RGB.
 
-    Raises ``ImageError``, for a truncated file too; see ``open_image``.
+    Raises ``ImageError`` as ``open_image``.
     """
     return np.ascontiguousarray(open_image(location).pixels())
 
 
-def check_decoder(name: str) -> None:
-    """``ValueError`` in one line, with the remedy, for a decoder that is unknown or whose library is missing."""
-    find_decoder(name)
-
-
 @functools.cache
 def find_decoder(name: str) -> str:
-    """The name of the decoder that ``name`` means on this machine; ``auto`` means the fastest whose library is there.
+    """The decoder that ``name`` means on this machine, one of ``DECODERS``; "auto" is the fastest that is installed.
 
-    Raises ``ValueError`` as ``check_decoder`` does.
+    Raises ``ValueError`` in one line, with the remedy, for one that is unknown or whose library is missing.
     """
     if name == "auto":
         return next(known for known, decoder in DECODERS.items() if decoder.in_auto and decoder.missing() is None)
@@ -191,14 +184,14 @@ def find_decoder(name: str) -> str:
 
 
 def _mean_of_squares(image: np.ndarray, side: int) -> np.ndarray:
-    """Each pixel the mean of ``side x side`` ones; the last of a row and column are repeated where some are missing."""
+    """The means of squares of ``side`` pixels; the last row and column are repeated to whole squares."""
     height, width = image.shape[:2]
     image = cv2.copyMakeBorder(image, 0, -height % side, 0, -width % side, cv2.BORDER_REPLICATE)
     return cv2.resize(image, (image.shape[1] // side, image.shape[0] // side), interpolation=cv2.INTER_AREA)
 
 
 def _decode_simplejpeg(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray | None:
-    import simplejpeg  # where it is asked for: it need not be installed
+    import simplejpeg  # here: it need not be installed
 
     height, width = -(-header.height // shrink), -(-header.width // shrink)
     try:
@@ -210,7 +203,7 @@ def _decode_simplejpeg(data: bytes, header: JpegHeader, shrink: int) -> np.ndarr
 
 
 def _decode_jpeg4py(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray | None:
-    import jpeg4py  # where it is asked for: it need not be installed
+    import jpeg4py  # here: it need not be installed
 
     pixels = np.empty((-(-header.height // shrink), -(-header.width // shrink), 3), np.uint8)
     picture = jpeg4py.JPEG(np.frombuffer(data, np.uint8))
@@ -220,7 +213,7 @@ def _decode_jpeg4py(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray 
     except jpeg4py.JPEGRuntimeError:
         return None
     finally:
-        # The module would keep it for the next picture, and lend this one's tables to one that lacks them.
+        # The module would keep it for the next image, and lend this one's tables to an image that lacks them.
         if picture.decompressor is not None:
             picture.decompressor.release()
             picture.decompressor = None
@@ -239,7 +232,7 @@ def _missing_simplejpeg() -> str | None:
 def _missing_jpeg4py() -> str | None:
     if find_spec("jpeg4py") is None:
         return "jpeg4py is not installed; pip install jpeg4py"
-    import jpeg4py  # where it is asked for: it need not be installed
+    import jpeg4py  # here: it need not be installed
 
     try:
         jpeg4py.initialize()
@@ -249,8 +242,9 @@ def _missing_jpeg4py() -> str | None:
 
 
 class _Decoder(NamedTuple):
-    """``missing`` says what there is to install, or None. The others take a plain JPEG's bytes, its header and how far
-    it shrinks, ``decode_region`` a region in pixels of the shrunk picture, and answer None if OpenCV must judge."""
+    """``missing`` returns the remedy for a missing library, or None. The others take a plain JPEG's bytes, its header
+    and how far it shrinks, ``decode_region`` a region in pixels of the shrunk image, and return None to leave the image
+    to OpenCV."""
 
     missing: Callable[[], str | None]
     in_auto: bool
@@ -258,7 +252,7 @@ class _Decoder(NamedTuple):
     decode_region: Callable[[bytes, JpegHeader, Region, int], np.ndarray | None] | None = None
 
 
-# Fastest first, for ``auto``. jpeg4py is there for those who have it: it does what simplejpeg does.
+# Fastest first, for "auto". jpeg4py is there for users who have it: it does the same as simplejpeg.
 DECODERS = {
     "turbojpeg": _Decoder(_missing_turbojpeg, True, decode_region=libturbojpeg.decode),
     "simplejpeg": _Decoder(_missing_simplejpeg, True, decode=_decode_simplejpeg),

@@ -1,4 +1,4 @@
-"""The frames of a video file as images: unpacked once, and kept."""
+"""The frames of a video file as images, unpacked once and kept in the cache."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import hashlib
 import logging
 import os
 import shutil
-import socket
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -18,10 +16,9 @@ import cv2
 from lib.data.decoding.video import VideoReader
 from lib.data.stores.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
-from lib.runtime.locks import take_lock
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
-# What is a video too, but is not taken for one.
+# Other video files, which are not read.
 OTHER_SUFFIXES = (
     ".264", ".265", ".3g2", ".3gp", ".asf", ".divx", ".dv", ".f4v", ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf",
     ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".qt",
@@ -31,20 +28,20 @@ FOLDER = "videos"
 PATTERN = "%08d.jpg"
 QUALITY = 95
 
-_SAY_EVERY = 1000  # frames
-_SILENT = 300  # seconds without a new frame, after which the process that unpacked is taken to be gone
+_LOG_EVERY = 1000  # frames
+_SILENT = 300  # seconds without a new frame, after which the process that unpacked is taken for killed
 
 logger = logging.getLogger(__name__)
 
 
 def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, str]:
-    """The frames of a video as JPEG files of quality 95, numbered from 1, in a folder of ``cache / videos``; and in a
-    line what they lack, where the header of the video states more of them than could be read, else "".
+    """The frames of a video as JPEG files of quality 95, numbered from 1, in a folder of ``cache / videos``; and one
+    line if the header of the video states more frames than could be read, else "".
 
-    The folder's name tells the video's path and ``stamp`` (size and time of change), so a video that was replaced is
-    unpacked anew. It gets that name when all frames are in it: what an earlier process left half done is never used,
-    and removed. Frames are turned as the video says, like an image by its EXIF data. Raises ``ValueError`` in one line
-    for a video that cannot be read, and for a cache that cannot be written.
+    The folder's name depends on the video's path and ``stamp`` (size and time of change), so a video that was replaced
+    is unpacked anew. The folder gets its name when all frames are in it, so an unfinished one is never used. Frames are
+    rotated as the video's header states. Raises ``ValueError`` in one line for a video that cannot be read, and for a
+    cache that cannot be written.
     """
     about = f"{os.path.abspath(video)}\0{stamp}".encode("utf-8", "surrogateescape")
     folder = cache.absolute() / FOLDER / f"{video.stem}-{hashlib.sha256(about).hexdigest()[:16]}"
@@ -64,54 +61,32 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
 
 
 def _unpack(video: Path, folder: Path) -> None:
-    with _unfinished_folder(folder.parent) as unfinished:
+    unfinished = folder.parent / f".{uuid.uuid4().hex}"
+    unfinished.mkdir(parents=True)
+    try:
         _write_frames(video, unfinished)
         try:
             unfinished.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another process was faster, with the same frames
                 raise
-
-
-@contextmanager
-def _unfinished_folder(parent: Path) -> Iterator[Path]:
-    """A new folder that is locked as long as this process has it, and gone at the end of the block."""
-    while True:
-        folder = parent / f".{socket.gethostname()}-{uuid.uuid4().hex}"
-        folder.mkdir(parents=True)
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            take_lock(handle, wait=True)
-            if folder.is_dir():  # else another process has taken it for abandoned before it was locked
-                yield folder
-                return
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(handle)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Remove what killed processes have left in ``parent``: of this machine at once, as their locks ended with them, of
-    another after some minutes, since not every network disk passes locks on."""
+    """Remove the unfinished folders of killed processes: those without a new frame for some minutes."""
     for folder in parent.glob(".*"):
-        try:
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            continue  # another process has just finished or removed it, or it is no folder, or not this user's
-        try:
-            locked = take_lock(handle)
-            here = locked and folder.name.startswith(f".{socket.gethostname()}-")
-            if here or locked is not False and time.time() - os.fstat(handle).st_mtime > _SILENT:
+        with suppress(OSError):  # another process has just finished or removed it
+            if folder.is_dir() and time.time() - folder.stat().st_mtime > _SILENT:
                 shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(handle)
 
 
 def _write_frames(video: Path, folder: Path) -> None:
     with VideoReader(video) as reader:
-        logger.info("%s: its frames (about %d) are unpacked, once, into %s", video, reader.length or 0, folder.parent)
+        logger.info("%s: unpacking its frames (about %d), once, into %s", video, reader.length or 0, folder.parent)
         for count, frame in enumerate(reader, start=1):
             jpeg = cv2.imencode(".jpg", frame.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
             (folder / (PATTERN % count)).write_bytes(jpeg.tobytes())
-            if count % _SAY_EVERY == 0:
+            if count % _LOG_EVERY == 0:
                 logger.info("%s: %d of about %d frames", video, count, reader.length or 0)

@@ -31,12 +31,12 @@ from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 INDEX = "crops.index"
 # A row for each stored frame: its record, the region of the frame that it shows (ends exclusive) and at what size, the
 # frame's own height and width, and the mean of each channel and of the frame made grey, rounded down.
 ROW = np.dtype(
-    [("offset", "<u8"), ("length", "<u4"), ("part", "<u2")]
+    [("offset", "<u8"), ("length", "<u4"), ("crc", "<u4"), ("part", "<u2")]
     + [(name, "<u2") for name in ("left", "top", "right", "bottom", "columns", "rows", "height", "width")]
     + [(name, "u1") for name in ("red", "green", "blue", "grey")]
 )
@@ -106,7 +106,6 @@ class CropStore:
         arrays = columns.arrays
         self._names, self._first, self._end = arrays["names"], arrays["first"], arrays["end"]
         self._frames, self._rows = arrays["frames"], arrays["rows"].view(ROW)
-        self._crcs = arrays.get("crcs")  # stores of earlier versions have none
         self._files: dict[int, BinaryIO] = {}
         weakref.finalize(self, _close, self._files)
 
@@ -136,8 +135,7 @@ class CropStore:
         row = first + int(self._frames[first:end].searchsorted(np.int32(frame)))
         if row == end or self._frames[row] != frame:
             return None
-        crc = None if self._crcs is None else int(self._crcs[row])
-        return Record(*self._rows[row].item(), crc)
+        return Record(*self._rows[row].item())
 
     def decode(self, record: Record, region: Region) -> tuple[np.ndarray, int, int]:
         """The segments of a record that hold a region, all in stored pixels: uint8 RGB ``[h, w, 3]``, with the column
@@ -170,7 +168,7 @@ class CropStore:
         if len(data) != record.length:
             path = self.folder / part_name(record.part)
             raise ImageError(f"{path}: the crop store was cut short; make it again")
-        if record.crc not in (None, zlib.crc32(data)):
+        if record.crc != zlib.crc32(data):
             raise ImageError(f"{_Place(self.folder, record)} is damaged; make the crop store again")
         return data
 
@@ -179,10 +177,11 @@ class CropStore:
 
 
 class Record(NamedTuple):
-    """A row of the index, as ``ROW`` says, and the crc of the record, None if it was not kept."""
+    """A row of the index; see ``ROW``."""
 
     offset: int
     length: int
+    crc: int
     part: int
     left: int
     top: int
@@ -196,7 +195,6 @@ class Record(NamedTuple):
     green: int
     blue: int
     grey: int
-    crc: int | None
 
 
 class StoredView(View):

@@ -26,6 +26,11 @@ class Location(Protocol):
 Stamp = tuple[int, int] | None
 
 
+def join_key(folder: str, name: str) -> str:
+    """The key of a file or folder in the folder of a key."""
+    return f"{folder}/{name}" if folder else name
+
+
 class Source:
     """The files below ``root``, by keys relative to it with ``/`` between (``""`` is the root itself); the key of what
     lies elsewhere is its absolute path.

@@ -44,9 +44,9 @@ def score_tables(
     """Trackers in rows, the scores of the benchmarks side by side: one table where each benchmark has one protocol,
     else one for each protocol.
 
-    ``scores`` restricts the columns; ``bootstrap`` is the source of the intervals, if any; ``counts`` adds a column
-    with the number of scored sequences. A tracker has no score where a protocol could not score every sequence; the
-    lines below the table name these sequences and the reasons.
+    ``scores`` restricts the columns; ``bootstrap`` is the source of the intervals, if any; ``counts`` adds the number
+    of scored sequences, and the speed where times are kept. A tracker has no score where a protocol could not score
+    every sequence; the lines below the table name these sequences and the reasons.
     """
     tables = []
     for part in _parts(comparisons):
@@ -54,15 +54,18 @@ def score_tables(
         rows = []
         for label in _labels(comparisons):
             cells = [column.cell(label) for column in columns]
-            counted = [_count(comparison, protocol, label) for comparison, protocol in part] if counts else []
-            rows.append(Row(label + _runs_in_words(part, label), (*cells, *counted)))
+            for comparison, protocol in part if counts else ():
+                cells += _counts(comparison, protocol, label)
+            rows.append(Row(label + _runs_in_words(part, label), tuple(cells)))
         title = "Scores in percent"
         if any(isinstance(cell, Cell) and cell.deviation is not None for row in rows for cell in row.cells):
             title += "; mean ± sample deviation over runs"
         if bootstrap:
             title += f"; [{100 * LEVEL:.0f} % interval over sequences, {bootstrap}]"
         heads = [Column(column.group, column.name) for column in columns]
-        heads += [Column(_Score(*pair, "").group, "sequences") for pair in part if counts]
+        for comparison, protocol in part if counts else ():
+            names = ("sequences", "frames/s")[: 2 if _has_times(comparison) else 1]
+            heads += [Column(_Score(comparison, protocol, "").group, name) for name in names]
         below = [line for comparison, protocol in part for line in remarks(comparison, [protocol])]
         tables += [_table("scores", part, title, heads, rows, below=tuple(below), best="column")] if columns else []
     return tables
@@ -265,14 +268,19 @@ def _labels(comparisons: abc.Sequence[Comparison]) -> list[str]:
     return list(dict.fromkeys(entry.label for comparison in comparisons for entry in comparison.entries))
 
 
-def _count(comparison: Comparison, protocol: str, label: str) -> str:
-    """How many sequences have a score, or a result where a server scores, of how many."""
+def _counts(comparison: Comparison, protocol: str, label: str) -> list[str]:
+    """How many sequences have a score (a result where a server scores), of how many; frames a second."""
     entry = comparison.entry(label)
-    if entry is None:
-        return "-"
-    failed = {name for run in entry.runs for name in run.scores.errors(protocol)}
-    total = len(entry.runs[0].scores.sequences)
-    return f"{total - len(failed)}/{total}"
+    runs = entry.runs if entry else ()
+    failed = {name for run in runs for name in run.scores.errors(protocol)}
+    total = len(runs[0].scores.sequences) if runs else 0
+    seconds = [run.seconds for run in runs if run.seconds]
+    speed = f"{len(seconds) / sum(seconds):.1f}" if seconds else "-"
+    return [f"{total - len(failed)}/{total}" if runs else "-", *([speed] if _has_times(comparison) else [])]
+
+
+def _has_times(comparison: Comparison) -> bool:
+    return any(run.seconds for run in comparison.runs)
 
 
 def _runs_in_words(part: Part, label: str) -> str:

@@ -1,7 +1,7 @@
-"""Comparisons as one HTML page that stands alone: tables, curves and sequences by protocol, in any browser, offline.
+"""Comparisons as one HTML page that needs nothing else: tables, curves and sequences by protocol, offline.
 
-The page is ``page_template/`` with style, script and data put in; its own security policy forbids it any request and
-any other script. What is in the data: ``_benchmark``.
+Python writes everything; the script sorts rows and switches between protocols and scores. The page's own security
+policy forbids requests and other scripts.
 """
 
 from __future__ import annotations
@@ -10,46 +10,46 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import abc
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Any
 
-import cv2
-import numpy as np
-
-from lib.data.decoding.images import ImageError, open_image
-from lib.data.types import Sequence as Video
-from lib.evaluation.metrics.bootstrap import LEVEL
-from lib.evaluation.metrics.overlaps import overlaps
-from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.comparison import CURVES, Comparison, Entry, Run, Spread, spread
-from lib.evaluation.reports.plain import plain_comparison
-from lib.runtime.escapes import printable
+from lib.evaluation.reports.comparison import CURVES, Comparison
+from lib.evaluation.reports.drawings import curve_figure
+from lib.evaluation.reports.figures import curve_lines, reliability_lines, score_of
+from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
+from lib.evaluation.reports.markup import Markup, join, make
+from lib.evaluation.reports.pictures import Picture, first_picture, worst_picture
+from lib.evaluation.reports.plain import plain
+from lib.evaluation.reports.tables import Cell, Row, Table, best_cells, percent, row_words
 from lib.runtime.files import write_text
+from lib.visualization.plots import KINDS
 
 TITLE = "Trackers compared"
-WORST, BEST = 4, 2  # sequences that are listed for a tracker, by the protocol that is looked at
+WORST, BEST = 4, 2  # sequences shown for a tracker, by protocol
 PICTURED = 8  # sequences with pictures for a tracker, over all protocols: they are most of the page's bytes
-WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
-DECIMALS = 10  # of fractions: what is printed must not be rounded twice
 
 
-def write_page(comparisons: Sequence[Comparison], file: Path) -> None:
+def write_page(comparisons: abc.Sequence[Comparison], file: Path) -> None:
     """Write the page, whole or not at all; folders are made. ``OSError`` names the file.
 
-    Pictures are made of the images that the sequences name and of the boxes that the runs read; what is missing is said
-    in the picture's place.
+    Pictures come from the images of the sequences and the boxes of the runs; a reason takes the place of a missing one.
     """
     template, style, script = (_template(name) for name in ("page.html", "page.css", "page.js"))
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
-    data = [_benchmark(comparison) for comparison in comparisons]
-    page = Template(template).substitute(
-        title=TITLE, policy=policy, style=style, script=script, data=_as_script_text(data)
-    )
-    write_text(file, page)
+    content = [
+        make("p", {"class": "warning", "role": "note"}, warning)
+        for comparison in comparisons
+        for warning in comparison.warnings
+    ]
+    if len(comparisons) > 1:
+        links = (make("a", {"href": f"#benchmark-{n}"}, each.title) for n, each in enumerate(comparisons))
+        content.append(make("nav", {}, *links))
+    content += [_benchmark(comparison, number) for number, comparison in enumerate(comparisons)]
+    words = {"title": TITLE, "policy": policy, "style": style, "script": script, "content": join(*content)}
+    write_text(file, Template(template).substitute(words))
 
 
 def _template(name: str) -> str:
@@ -60,214 +60,207 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _as_script_text(data: Any) -> str:
-    """JSON that no HTML parser sees an end or a comment in, whatever names are in it; they are ``printable``."""
-    text = json.dumps(_printable(data), allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _benchmark(comparison: Comparison, number: int) -> Markup:
+    count = f"{len(comparison.sequences)} sequences"
+    bar = [make("h2", {}, comparison.title), _select("protocol", number, comparison.protocols)]
+    cards = _Cards(comparison, number)
+    views = [_view(comparison, protocol, number, cards) for protocol in comparison.protocols]
+    store = make("svg", {"class": "store", "aria-hidden": "true"}, *cards.symbols)
+    return make(
+        "section",
+        {"class": "benchmark", "id": f"benchmark-{number}", "aria-label": comparison.title},
+        make("div", {"class": "bar"}, *bar, make("span", {"class": "faint"}, count)),
+        *views,
+        *_confidence(comparison),
+        *_settings(comparison),
+        store,
+    )
 
 
-def _printable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {printable(key): _printable(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_printable(part) for part in value]
-    return printable(value) if isinstance(value, str) else value
+def _select(what: str, number: int | str, names: abc.Sequence[str]) -> Markup:
+    """A list that shows the elements of the chosen ``data-<what>`` alone."""
+    options = (make("option", {}, name) for name in names)
+    label = {"protocol": "protocol ", "score": "score by sequence "}[what]
+    return make("label", {}, label, make("select", {"id": f"{what}-{number}", "data-switches": what}, *options))
 
 
-def _benchmark(comparison: Comparison) -> dict[str, Any]:
-    """What the page knows of a benchmark, in plain types.
-
-    Scores are fractions, null for what is no number. Lists by tracker are in the order of ``trackers``, lists by
-    sequence in that of ``sequences``, lists by attribute in that of ``attributes``.
-    """
-    views = {protocol: _view(comparison, protocol) for protocol in comparison.protocols}
-    return {
-        "benchmark": comparison.benchmark,
-        "title": comparison.title,
-        "warnings": list(comparison.warnings),
-        "protocols": list(comparison.protocols),
-        "level": LEVEL,
-        "sequences": [sequence.name for sequence in comparison.sequences],
-        "attributes": [
-            {"name": short, "words": comparison.attribute_names.get(short, short), "count": len(names)}
-            for short, names in comparison.attributes.items()
-        ],
-        "trackers": [{"label": entry.label, "runs": [_run(run) for run in entry.runs]} for entry in comparison.entries],
-        "by_protocol": views,
-        "confidence": plain_comparison(comparison)["confidence"],
-        "pictures": _pictures(comparison, views),
-    }
-
-
-def _run(run: Run) -> dict[str, Any]:
-    return {
-        "source": run.source,
-        "producer": run.producer,
-        "seconds": _number(run.seconds),
-        "manifest": _plain(run.manifest),
-    }
+def _view(comparison: Comparison, protocol: str, number: int, cards: _Cards) -> Markup:
+    """Everything by one protocol."""
+    single = replace(comparison, protocols=(protocol,))
+    names = comparison.score_names(protocol)
+    [scores] = score_tables([single], counts=True)
+    parts = [make("h3", {}, "Scores"), _table(_falling(scores), "scores", 1), _remarks(scores)]
+    figures = []
+    for kind in CURVES:
+        lines = curve_lines(comparison, protocol, kind)
+        if any(line.shares is not None for line in lines):
+            name, axis = KINDS[kind]
+            score = score_of(comparison, protocol, kind)
+            caption = f"{name}, share of frames; [{score}] in percent by protocol {protocol}"
+            figures.append(curve_figure(lines, axis, caption))
+    if figures:
+        parts += [make("h3", {}, "Curves"), make("div", {"class": "curves"}, *figures)]
+    if len(names) > 1:
+        parts.append(make("div", {"class": "bar"}, _select("score", f"{number}-{protocol}", names)))
+    labels = [entry.label for entry in comparison.entries]
+    if comparison.attributes:
+        parts += _by_score("Attributes", attribute_tables(single, names), names, "attributes")
+    parts += _by_score("Sequences", sequence_tables(single, labels, names), names, "sequences", len(labels) > 1)
+    parts += cards.of(protocol)
+    hidden = None if protocol == comparison.protocols[0] else ""
+    return make("div", {"data-protocol": protocol, "hidden": hidden}, *parts)
 
 
-def _view(comparison: Comparison, protocol: str) -> dict[str, Any]:
-    """The numbers of one protocol; ``headline`` is the score that ranks sequences, null where there is none."""
-    entries = comparison.entries
-    by_sequence = [_sequence_values(entry, protocol) for entry in entries]
-    names = list(dict.fromkeys(name for rows in by_sequence for row in rows for name in row))
-    headline = names[0] if names else None
-    parts = [[_part(entry, protocol, having) for having in comparison.attributes.values()] for entry in entries]
-    return {
-        "names": names,
-        "headline": headline,
-        "scores": [_scores(entry, protocol) for entry in entries],
-        "curves": _curves(entries, protocol),
-        "sequences": {name: [[_mean(row, name) for row in rows] for rows in by_sequence] for name in names},
-        "attributes": {name: [[_mean(row, name) for row in rows] for rows in parts] for name in names},
-        "extremes": [_extremes(comparison.sequences, rows, headline) for rows in by_sequence],
-        "errors": [_lines(entry, [run.scores.errors(protocol) for run in entry.runs]) for entry in entries],
-        "notes": [
-            _lines(entry, [{n: ", ".join(w) for n, w in run.scores.notes(protocol).items()} for run in entry.runs])
-            for entry in entries
-        ],
-    }
-
-
-def _scores(entry: Entry, protocol: str) -> dict[str, dict[str, float | None]]:
-    intervals = entry.intervals.get(protocol, {})
-    found = {}
-    for name, (mean, deviation) in entry.values(protocol).items():
-        low, high = intervals.get(name, (None, None))
-        found[name] = {"mean": mean, "deviation": deviation, "low": low, "high": high}
-        found[name] = {key: _number(value) for key, value in found[name].items()}
-    return found
-
-
-def _curves(entries: Sequence[Entry], protocol: str) -> dict[str, dict[str, Any]]:
-    """By kind: ``thresholds``, the name of the ``score`` that is read off, and a line for each tracker or null."""
-    found = {}
-    for kind, thresholds in zip(CURVES, PROTOCOLS[protocol].thresholds, strict=True):
-        lines = [entry.curve(protocol, kind) for entry in entries]
-        if all(line is None for line in lines):
-            continue
-        known = next(entry.values(protocol) for entry, line in zip(entries, lines, strict=True) if line is not None)
-        found[kind] = {
-            "thresholds": [_number(value) for value in thresholds],
-            "score": next(name for name in CURVES[kind] if name in known),
-            "lines": [None if line is None else [_number(value) for value in line] for line in lines],
-        }
-    return found
-
-
-def _sequence_values(entry: Entry, protocol: str) -> list[dict[str, Spread]]:
-    """Each sequence's scores; empty where the protocol gives none to one of the runs."""
-    return [
-        spread([scores.values(protocol) for scores in runs])
-        for runs in zip(*(run.scores.sequences for run in entry.runs), strict=True)
+def _by_score(
+    title: str, tables: abc.Sequence[Table], names: abc.Sequence[str], kind: str, falling: bool = False
+) -> list[Markup]:
+    """A table for each score, of which the first is shown."""
+    if not names:
+        return []
+    place = len(tables[0].columns) if falling else None
+    shown = [
+        make("div", {"data-score": name, "hidden": None if name == names[0] else ""}, _table(table, kind, place))
+        for name, table in zip(names, tables, strict=True)
     ]
+    return [make("h3", {}, title), *shown]
 
 
-def _part(entry: Entry, protocol: str, names: frozenset[str]) -> dict[str, Spread]:
-    """The scores of the set of these sequences."""
-    joined = [run.scores.part(protocol, names) for run in entry.runs]
-    return spread([{} if curves is None else PROTOCOLS[protocol].values(curves) for curves in joined])
+def _falling(table: Table) -> Table:
+    """The rows by their first score, the best first."""
+    values = [row.cells[0].value if isinstance(row.cells[0], Cell) else None for row in table.rows]
+    known = [-1.0 if value is None or math.isnan(value) else value for value in values]
+    order = sorted(range(len(known)), key=lambda number: -known[number])
+    return replace(table, rows=tuple(table.rows[number] for number in order))
 
 
-def _extremes(sequences: Sequence[Video], rows: list[dict[str, Spread]], headline: str | None) -> dict[str, list[str]]:
-    """Names of the ``worst`` and ``best`` sequences, the extreme ones first; none is both."""
-    known = [(_mean(row, headline), sequence.name) for row, sequence in zip(rows, sequences, strict=True)]
-    ranked = [name for _, name in sorted((value, name) for value, name in known if value is not None)]
-    worst = ranked[:WORST]
-    return {"worst": worst, "best": [name for name in ranked[: -BEST - 1 : -1] if name not in worst]}
+def _table(table: Table, kind: str, falling: int | None = None) -> Markup:
+    """A table whose heads are buttons that sort it. ``falling`` is the column that it is sorted by already."""
+    groups = dict.fromkeys(column.group for column in table.columns)
+    caption = ", ".join((table.title, *groups))
+    heads = []
+    for place, name in enumerate((table.corner, *(column.name for column in table.columns))):
+        sort = "descending" if place == falling else None
+        words = {"scope": "col", "class": "number" if place else None, "aria-sort": sort}
+        heads.append(make("th", words, make("button", {"type": "button"}, name)))
+    best = best_cells(table, 1)
+    rows = [_row(table, number, row, best) for number, row in enumerate(table.rows)]
+    whole = make(
+        "table",
+        {"class": kind},
+        make("caption", {}, make("span", {}, caption)),
+        make("thead", {}, make("tr", {}, *heads)),
+        make("tbody", {}, *rows),
+    )
+    return make("div", {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": caption}, whole)
 
 
-def _lines(entry: Entry, runs: list[Mapping[str, str]]) -> dict[str, str]:
-    """What is said of each sequence; of several runs, which one."""
-    if len(entry.runs) == 1:
-        return dict(runs[0])
-    found: dict[str, list[str]] = {}
-    for run, said in zip(entry.runs, runs, strict=True):
-        for name, text in said.items():
-            found.setdefault(name, []).append(f"{run.scores.label}: {text}")
-    return {name: "; ".join(texts) for name, texts in found.items()}
+def _row(table: Table, number: int, row: Row, best: abc.Set[tuple[int, int]]) -> Markup:
+    """The title of a number's cell is its value, which it is sorted by."""
+    cells = [make("th", {"scope": "row"}, row.label)]
+    for place, (cell, words) in enumerate(zip(row.cells, row_words(table, row, 1), strict=True)):
+        value = cell.value if isinstance(cell, Cell) else None
+        title = None if value is None or math.isnan(value) else f"{value:.10g}"
+        kind = "number best" if (number, place) in best else "number"
+        mean, bracket, ends = words.partition(" [")
+        interval = make("small", {}, f"[{ends}") if bracket else None
+        cells.append(make("td", {"class": kind, "title": title}, mean, interval))
+    return make("tr", {}, *cells)
 
 
-def _pictures(comparison: Comparison, views: Mapping[str, Any]) -> dict[str, Any]:
-    """``first`` frames by sequence with the annotated box, and for each tracker by sequence its ``worst`` frame with
-    the predicted box too: of the sequences that a view lists, those of the first protocol first."""
-    videos = {sequence.name: sequence for sequence in comparison.sequences}
-    first: dict[str, Any] = {}
-    worst: list[dict[str, Any]] = []
-    for number, entry in enumerate(comparison.entries):
-        listed = [view["extremes"][number] for view in views.values()]
-        wanted = dict.fromkeys(name for part in listed for name in (*part["worst"], *part["best"]))
-        run = next((run for run in entry.runs if run.boxes is not None), None)
-        worst.append({})
+def _remarks(table: Table) -> Markup:
+    return make("ul", {"class": "remarks faint"}, *(make("li", {}, line) for line in table.below))
+
+
+def _confidence(comparison: Comparison) -> list[Markup]:
+    tables = confidence_tables(comparison)[:1]
+    parts = [part for table in tables for part in (_table(table, "confidence"), _remarks(table))]
+    lines = reliability_lines(comparison)
+    if any(line.shares is not None for line in lines):
+        caption = "reliability: share of frames on the target by their score; [AUROC] in percent"
+        figure = curve_figure(lines, "mean score of a bin of frames", caption, diagonal=True)
+        parts.append(make("div", {"class": "curves"}, figure))
+    return [make("h3", {}, "Confidence"), *parts] if parts else []
+
+
+def _settings(comparison: Comparison) -> list[Markup]:
+    """The manifest of each run."""
+    parts = []
+    for entry in comparison.entries:
+        runs = []
+        for run in entry.runs:
+            source = make("p", {}, "results ", make("code", {}, run.source), f" ({run.producer})")
+            text = "no manifest: how these results were made is not known"
+            if run.manifest is not None:
+                text = json.dumps(plain(run.manifest), indent=1, ensure_ascii=False)
+            lines = Markup("\n".join(join(line) for line in text.split("\n")))
+            runs += [source, make("pre", {"tabindex": "0"}, lines)]
+        parts.append(make("details", {}, make("summary", {}, entry.label), *runs))
+    return [make("h3", {}, "Settings"), *parts]
+
+
+class _Cards:
+    """The worst and the best sequences of each tracker with pictures, which the protocols share as SVG ``symbols``."""
+
+    def __init__(self, comparison: Comparison, number: int) -> None:
+        self._comparison, self._number = comparison, number
+        self.symbols: list[Markup] = []
+        self._extremes = {name: _extremes(comparison, name) for name in comparison.protocols}
+        self._first: dict[str, Markup] = {}
+        self._worst = [self._pictures(place) for place in range(len(comparison.entries))]
+
+    def of(self, protocol: str) -> list[Markup]:
+        """The part of the page for one protocol; empty where it scored nothing."""
+        parts = []
+        for place, entry in enumerate(self._comparison.entries):
+            for word, found in zip(("Worst", "Best"), self._extremes[protocol][place], strict=True):
+                if found:
+                    cards = (self._card(place, name, value, protocol) for name, value in found.items())
+                    parts += [make("h4", {}, f"{word} of {entry.label}"), make("div", {"class": "cards"}, *cards)]
+        legend = [make("span", {"class": "swatch"}), " ground truth ", make("span", {"class": "swatch dashed"})]
+        legend = make("p", {"class": "faint"}, *legend, " predicted")
+        return [make("h3", {}, "Worst and best sequences"), legend, *parts] if parts else []
+
+    def _card(self, place: int, name: str, value: float, protocol: str) -> Markup:
+        score = self._comparison.score_names(protocol)[0]
+        title = make("p", {}, make("strong", {}, name), f" {score} {percent(value, 1)} ({protocol})")
+        none = make("div", {"class": "none"}, "no picture kept")
+        figures = [self._first[name], self._worst[place][name]] if name in self._worst[place] else [none]
+        return make("div", {"class": "card"}, title, *figures)
+
+    def _pictures(self, place: int) -> dict[str, Markup | None]:
+        """The worst frame of a tracker's extreme sequences, those of the first protocol first."""
+        run = next((run for run in self._comparison.entries[place].runs if run.boxes is not None), None)
+        wanted = dict.fromkeys(name for found in self._extremes.values() for part in found[place] for name in part)
+        sequences = {sequence.name: sequence for sequence in self._comparison.sequences}
+        found = {}
         for name in list(wanted)[:PICTURED] if run else ():
-            video = videos[name]
-            if name not in first:
-                first[name] = _picture(video, 0, {"truth": video.boxes[0]})
-            worst[-1][name] = _worst_picture(run, video, comparison.benchmark)
-    return {"first": first, "worst": worst}
+            if name not in self._first:
+                self._first[name] = self._figure(first_picture(sequences[name]))
+            picture = worst_picture(run, sequences[name], self._comparison.benchmark)
+            found[name] = picture and self._figure(picture)
+        return found
+
+    def _figure(self, picture: Picture) -> Markup:
+        if picture.missing:
+            return make("div", {"class": "none"}, f"no picture: {picture.missing}")
+        name = f"picture-{self._number}-{len(self.symbols)}"
+        size = "0 0 {} {}".format(*picture.size)
+        self.symbols.append(make("symbol", {"id": name, "viewBox": size}, picture.content))
+        drawn = make("svg", {"viewBox": size, "role": "img", "aria-label": picture.caption},
+                     make("use", {"href": f"#{name}"}))  # fmt: skip
+        return make("figure", {}, drawn, make("figcaption", {}, picture.caption))
 
 
-def _worst_picture(run: Run, video: Video, benchmark: str) -> dict[str, Any] | None:
-    """The frame after the first where the prediction overlaps least, the earliest of equals; None where no frame after
-    the first has an annotated target."""
-    try:
-        predicted = run.boxes(annotation_of(video, benchmark))
-    except ValueError as error:
-        return {"missing": str(error)}
-    rows = min(len(predicted), len(video.boxes))
-    found = overlaps(video.boxes[:rows], predicted[:rows])
-    if video.absent is not None:
-        found[np.asarray(video.absent[:rows], dtype=bool)] = np.inf
-    found[:1] = np.inf  # given to the tracker
-    if not np.isfinite(found).any():
-        return None
-    frame = int(np.argmin(found))
-    picture = _picture(video, frame, {"truth": video.boxes[frame], "predicted": predicted[frame]})
-    return picture | {"overlap": _number(found[frame])}
-
-
-def _picture(video: Video, frame: int, boxes: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """A frame made small, as a data URI; its ``size`` and ``boxes`` are in pixels of the whole image, what is no box is
-    null. Frames are counted from 1, as in file names. An image that cannot be read is ``missing``, and why."""
-    place = {"frame": frame + 1, "frames": len(video)}
-    try:
-        image = open_image(video.frames[frame])
-        height, width = image.shape
-        shrink = next((factor for factor in (8, 4, 2) if width >= factor * WIDTH), 1)
-        pixels = image.pixels(shrink=shrink)
-    except ImageError as error:
-        return place | {"missing": str(error)}
-    scale = WIDTH / width
-    if scale < 1:
-        pixels = cv2.resize(pixels, (WIDTH, max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
-    encoded, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert encoded, "an image of uint8 RGB is a JPEG"
-    jpeg = f"data:image/jpeg;base64,{base64.b64encode(code.tobytes()).decode()}"
-    return place | {"size": [width, height], "jpeg": jpeg} | {kind: _box(box) for kind, box in boxes.items()}
-
-
-def _box(box: np.ndarray) -> list[float] | None:
-    present = bool(np.isfinite(box).all() and (box[2:] > 0).all())
-    return [round(float(value), 2) for value in box] if present else None
-
-
-def _mean(row: Mapping[str, Spread], name: str | None) -> float | None:
-    return _number(row[name].mean) if name in row else None
-
-
-def _number(value: float | None) -> float | None:
-    """Rounded; None for what is no finite number, which JSON has not."""
-    return round(float(value), DECIMALS) if value is not None and math.isfinite(value) else None
-
-
-def _plain(value: Any) -> Any:
-    """A manifest as JSON has it; what it has not (NaN, a type of its own) in words."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value) or not isinstance(value, (str, int, float, type(None))):
-        return str(value)
-    return value
+def _extremes(comparison: Comparison, protocol: str) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """For each tracker the worst and the best sequences with their first score, the extreme ones first; none twice."""
+    found = []
+    for entry in comparison.entries:
+        known = []
+        for number, sequence in enumerate(comparison.sequences):
+            mean = next((score.mean for score in entry.sequence_values(protocol, number).values()), math.nan)
+            known += [(mean, sequence.name)] if math.isfinite(mean) else []
+        ranked = {name: value for value, name in sorted(known)}
+        worst = dict(list(ranked.items())[:WORST])
+        best = {name: ranked[name] for name in list(ranked)[: -BEST - 1 : -1] if name not in worst}
+        found.append((worst, best))
+    return found

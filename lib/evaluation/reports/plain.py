@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import abc
 from typing import Any
 
@@ -10,19 +9,7 @@ from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import CURVES, Comparison, Entry, Run, Spread
-
-
-def plain(value: Any) -> Any:
-    """The value in types that JSON has: a number that is not finite is None, arrays and tuples are lists."""
-    if isinstance(value, abc.Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, (str, int, type(None))) else str(value)
+from lib.runtime.json_text import plain
 
 
 def plain_comparison(comparison: Comparison) -> dict[str, Any]:

@@ -93,14 +93,15 @@ def _words(cell: Cell | str, digits: int, signed: bool, plain: bool = False) -> 
     return text
 
 
-def _row_words(table: Table, row: Row, digits: int) -> list[str]:
+def row_words(table: Table, row: Row, digits: int) -> list[str]:
+    """The words of a row's cells, percent with ``digits`` decimals."""
     cells = zip(table.columns, row.cells, strict=True)
     return [_words(cell, digits, table.signed, column.plain) for column, cell in cells]
 
 
 def _text(table: Table, digits: int) -> str:
     names = [printable(name) for name in (table.corner, *(column.name for column in table.columns))]
-    body = [[printable(row.label), *_row_words(table, row, digits)] for row in table.rows]
+    body = [[printable(row.label), *row_words(table, row, digits)] for row in table.rows]
     widths = [max(map(len, column)) for column in zip(names, *body, strict=True)]
     groups = [(group, len(list(same))) for group, same in groupby(printable(column.group) for column in table.columns)]
     above, place = [" " * widths[0]], 1
@@ -121,11 +122,11 @@ def _text(table: Table, digits: int) -> str:
 
 
 def _markdown(table: Table, digits: int) -> str:
-    bold = _best(table, digits)
+    bold = best_cells(table, digits)
     names = (for_markdown(column.whole_name) for column in table.columns)
     lines = [_markdown_row([for_markdown(table.corner), *names]), "|:--" + "|--:" * len(table.columns) + "|"]
     for number, row in enumerate(table.rows):
-        words = _row_words(table, row, digits)
+        words = row_words(table, row, digits)
         words = [f"**{word}**" if (number, place) in bold else word for place, word in enumerate(words)]
         lines.append(_markdown_row([for_markdown(row.label), *words]))
     warnings = (f"**Warning: {for_markdown(warning)}**\n" for warning in table.warnings)
@@ -139,7 +140,7 @@ def _markdown_row(words: Sequence[str]) -> str:
 
 
 def _latex(table: Table, digits: int) -> str:
-    bold = _best(table, digits)
+    bold = best_cells(table, digits)
     lines = [f"% {printable(line)}" for line in (*(f"WARNING: {text}" for text in table.warnings), table.title)]
     lines += [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
     spans, rules, place = [], [], 2
@@ -152,7 +153,7 @@ def _latex(table: Table, digits: int) -> str:
     lines += [" & ".join(map(for_latex, [table.corner, *(column.name for column in table.columns)])) + r" \\"]
     lines.append(r"\midrule")
     for number, row in enumerate(table.rows):
-        words = [_latex_number(word) for word in _row_words(table, row, digits)]
+        words = [_latex_number(word) for word in row_words(table, row, digits)]
         words = [rf"\textbf{{{word}}}" if (number, place) in bold else word for place, word in enumerate(words)]
         lines.append(" & ".join([for_latex(row.label), *words]) + r" \\")
     lines.append(r"\bottomrule")
@@ -200,7 +201,7 @@ def _number(value: float | str, digits: int, plain: bool) -> str:
     return for_csv(value) if isinstance(value, str) else _words(Cell(value), digits, False, plain)
 
 
-def _best(table: Table, digits: int) -> set[tuple[int, int]]:
+def best_cells(table: Table, digits: int) -> set[tuple[int, int]]:
     """The rows and columns of the highest scores as printed, of two at least."""
     known = {
         (number, place): round(100 * cell.value, digits)

@@ -1,15 +1,14 @@
-"""Zip archives of strangers: every member is checked before one is read, and none is written outside its folder."""
+"""Zip archives of strangers, read in memory: every member is checked before one is read, and nothing is unpacked."""
 
 from __future__ import annotations
 
 import lzma
-import os
 import re
-import shutil
 import stat
 import struct
 import zipfile
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 # Bounds for results: a line of a box takes less than 80 bytes, so a member holds a million frames, and an archive those
@@ -31,18 +30,24 @@ class ArchiveError(ValueError):
 
 
 class Archive:
-    """The files of a zip, checked by ``open_archive``; ``with`` closes it."""
+    """The files of a zip whose members are harmless.
 
-    def __init__(self, path: Path, file: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> None:
+    Raises ``ArchiveError`` for a file that is no whole zip, and for a member that has an absolute name, ``..`` or a
+    backslash in it, that is a link or a device, encrypted, there twice, or larger than any result (``MEMBER_BYTES``,
+    ``TOTAL_BYTES``, ``MEMBERS``).
+    """
+
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = file
-        self._members = members
-
-    def __enter__(self) -> Archive:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+        try:
+            self._file = zipfile.ZipFile(path)
+        except _DAMAGE as error:
+            raise ArchiveError(f"{path}: not a whole zip archive ({_one_line(error)}); get or make it again") from error
+        try:
+            self._members = _checked_members(path, self._file.infolist())
+        except ArchiveError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Nothing can be read afterwards."""
@@ -51,10 +56,6 @@ class Archive:
     def names(self) -> tuple[str, ...]:
         """The files' names, ``/`` between folders, in the archive's order; folders have none."""
         return tuple(self._members)
-
-    def size(self, name: str) -> int:
-        """Bytes of a file when unpacked."""
-        return self._members[name].file_size
 
     def read(self, name: str) -> bytes:
         """The content of a file; ``ArchiveError`` if it is damaged or longer than the archive says."""
@@ -74,64 +75,24 @@ class Archive:
             )
         return content
 
-
-def open_archive(path: Path) -> Archive:
-    """A zip whose members are harmless.
-
-    Raises ``ArchiveError`` for a file that is no whole zip, and for one with a member that has an absolute name, ``..``
-    or a backslash in it, that is a link or a device, encrypted, there twice, a file and a folder at once, or larger
-    than any result (``MEMBER_BYTES``, ``TOTAL_BYTES``, ``MEMBERS``).
-    """
-    try:
-        file = zipfile.ZipFile(path)
-    except _DAMAGE as error:
-        raise ArchiveError(f"{path}: not a whole zip archive ({_one_line(error)}); get or make it again") from error
-    try:
-        return Archive(path, file, _checked_members(path, file))
-    except ArchiveError:
-        file.close()
-        raise
+    def read_all(self) -> dict[str, bytes]:
+        """The content of every file by its name; ``ArchiveError`` as ``read``, and for more than ``READ_BYTES``."""
+        total = sum(member.file_size for member in self._members.values())
+        if total > READ_BYTES:
+            raise ArchiveError(f"{self.path}: unpacks to {total} bytes, more than any results ({READ_BYTES})")
+        return {name: self.read(name) for name in self._members}
 
 
 def read_members(path: Path) -> dict[str, bytes]:
-    """The content of every file of a zip by its name; ``ArchiveError`` as ``open_archive`` and ``Archive.read``, and
-    for more than ``READ_BYTES``."""
-    with open_archive(path) as archive:
-        total = sum(map(archive.size, archive.names()))
-        if total > READ_BYTES:
-            raise ArchiveError(f"{path}: unpacks to {total} bytes, more than any results ({READ_BYTES})")
-        return {name: archive.read(name) for name in archive.names()}
+    """The content of every file of a zip by its name; ``ArchiveError`` as in ``Archive``."""
+    with closing(Archive(path)) as archive:
+        return archive.read_all()
 
 
-def unpack(path: Path, folder: Path) -> None:
-    """Write the files of a zip into ``folder``, which must be new or empty; on any error it is left as it was.
-
-    Raises ``ArchiveError`` as ``open_archive`` and ``Archive.read``, for a ``folder`` in use, and if the disk refuses.
-    """
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise ArchiveError(f"{folder}: is there already, so {path} is not unpacked into it; name a new folder")
-    with open_archive(path) as archive:
-        part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        try:
-            part.mkdir(parents=True)
-            for name in archive.names():
-                target = part / name
-                assert target.resolve().is_relative_to(part.resolve()), f"{name} passed the check"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(archive.read(name))
-            os.replace(part, folder)
-        except OSError as error:
-            raise ArchiveError(f"{folder}: {path} cannot be unpacked there ({error.strerror})") from error
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-def _checked_members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    listed = file.infolist()
+def _checked_members(path: Path, listed: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     if len(listed) > MEMBERS:
         raise ArchiveError(f"{path}: has {len(listed)} members, more than any results ({MEMBERS})")
     files: dict[str, zipfile.ZipInfo] = {}
-    folders: set[str] = set()
     total = 0
     for member in listed:
         name = _checked_name(path, member)
@@ -142,16 +103,10 @@ def _checked_members(path: Path, file: zipfile.ZipFile) -> dict[str, zipfile.Zip
                 f"{path}: {name} would unpack to {member.file_size} bytes, {total} with those before it, more than any "
                 f"results ({MEMBER_BYTES} and {TOTAL_BYTES}); unpack it yourself if you trust it"
             )
-        parents = name.split("/")
-        folders.update("/".join(parents[:depth]) for depth in range(1, len(parents) + member.is_dir()))
-        if member.is_dir():
-            continue
         if name in files:
             raise ArchiveError(f"{path}: {name} is in it twice; make the archive again with one of them")
-        files[name] = member
-    both = next((name for name in files if name in folders), None)
-    if both is not None:
-        raise ArchiveError(f"{path}: {both} is a file and a folder; make the archive again with one of them")
+        if not member.is_dir():
+            files[name] = member
     return files
 
 

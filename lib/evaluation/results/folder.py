@@ -1,4 +1,4 @@
-"""Results on disk: a folder for each checkpoint with its settings, in it text files for each sequence, never half."""
+"""Results of ours on disk: a folder for each checkpoint with its settings, with whole text files for each sequence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.inference.tracks import Track
 from lib.runtime.escapes import printable_lines
-from lib.runtime.files import file_sha256, replacing
+from lib.runtime.files import file_sha256, write_text
 from lib.runtime.json_text import parse_json
 from lib.runtime.locks import only_writer
 
@@ -41,11 +41,11 @@ logger = logging.getLogger(__name__)
 
 
 class ResultsError(ValueError):
-    """Results that cannot be read, written or told apart; the message names the file and the remedy in one line."""
+    """Results that are missing, damaged or of other data; one line with the file and the remedy."""
 
 
 class NotedFailure(NamedTuple):
-    """Why a sequence has no result, and the ``moment`` when that was noted, in seconds since 1970."""
+    """Why a sequence has no result, and the ``moment`` of the failure in seconds since 1970."""
 
     reason: str
     traceback: str
@@ -58,20 +58,21 @@ class ResultsFolder:
 
     ``<sequence>.txt`` holds a box a frame (x,y,w,h in pixels, the first as given), beside it ``_scores.txt``,
     ``_time.txt`` (seconds end to end) and ``_network_time.txt``. The box file is written last: where it is complete,
-    the sequence is finished. ``failures.log`` keeps the tracebacks of those that failed, ``<sequence>.failed`` the last
-    failure of one that is not finished yet. Whoever writes a sequence holds the claim on it
-    (``lib.evaluation.running.claims``).
+    the sequence is finished. ``failures.log`` keeps all tracebacks, ``<sequence>.failed`` the last failure of a
+    sequence that is not finished yet. The process that writes a sequence holds the claim on it
+    (``lib.evaluation.running.claims``). Writing raises ``OSError`` with the file when the disk refuses; the earlier
+    file is then unchanged.
     """
 
     path: Path
 
     def manifest(self) -> dict[str, Any]:
-        """What ``manifest.json`` says: where these results come from and how they were made."""
+        """The content of ``manifest.json``: where these results come from and how they were made."""
         return _read_manifest(self.path / MANIFEST)
 
     def refused(self, names: abc.Sequence[str]) -> dict[str, str]:
-        """Which of the set's names this disk keeps no results under, and why: names that are too long for it, and on a
-        disk that takes ``Car`` and ``car`` for the same, those whose files would meet for that reason."""
+        """The names under which this disk cannot keep results, with the reason: too long ones, and on a disk that does
+        not distinguish ``Car`` from ``car``, those that would share a file."""
         most = os.pathconf(self.path, "PC_NAME_MAX") - len(_LONGEST_END)
         found = {
             name: f"its name has {length} bytes, too many for files of results on this disk; {most} are the most"
@@ -86,17 +87,17 @@ class ResultsFolder:
         return found
 
     def checksum(self) -> str | None:
-        """Of the checkpoint that these results are of: "sha256 ...", None without one."""
+        """The checkpoint's "sha256 ...", None without one."""
         sha256 = self.manifest()["checkpoint_sha256"]
         return f"sha256 {sha256}" if sha256 else None
 
     def write(self, sequence: Sequence, track: Track) -> None:
-        """Keep a tracked sequence; ``ResultsError`` when the disk refuses, and an earlier result stays as it was."""
+        """Keep a tracked sequence."""
         assert track.boxes.shape == (len(sequence), 4), f"{track.boxes.shape} boxes for {len(sequence)} frames"
         columns = {"_scores": track.scores, "_time": track.seconds, "_network_time": track.network_seconds}
         for suffix, column in columns.items():
-            _write_whole(self._file(sequence, suffix), _rows(column[:, None]))
-        _write_whole(self._file(sequence), _rows(track.boxes))
+            write_text(self._file(sequence, suffix), _rows(column[:, None]))
+        write_text(self._file(sequence), _rows(track.boxes))
 
     def boxes(self, sequence: Sequence) -> np.ndarray:
         """The sequence's boxes, float64 ``[N, 4]`` xywh in pixels.
@@ -123,73 +124,58 @@ class ResultsFolder:
             raise ResultsError(f"{file}: {len(seconds)} times for {len(sequence)} frames; track the sequence again")
         return seconds
 
-    def is_finished(self, sequence: Sequence) -> bool:
-        """Whether the sequence has a complete box file."""
+    def is_finished(self, sequence: Sequence, warn: bool = False) -> bool:
+        """Whether the sequence has a complete box file; with ``warn``, the fault of a damaged one is logged."""
         if not self._file(sequence).exists():
             return False
         try:
             self.boxes(sequence)
-        except ResultsError:  # ``unfinished`` logs it
+        except ResultsError as error:
+            if warn:
+                logger.warning("tracking %s again: %s", sequence.name, error)
             return False
         return True
 
-    def unfinished(self, sequences: abc.Sequence[Sequence]) -> list[Sequence]:
-        """The sequences that have no complete box file; what is wrong with a damaged one is logged."""
-        found = []
-        for sequence in sequences:
-            try:
-                if self._file(sequence).exists():
-                    self.boxes(sequence)
-                    continue
-            except ResultsError as error:
-                logger.warning("tracking %s again: %s", sequence.name, error)
-            found.append(sequence)
-        return found
-
     def others(self, names: Container[str]) -> list[str]:
-        """The sequences with boxes in this folder that are none of these ``names``, sorted."""
+        """The sequences with boxes in this folder that are not among ``names``, sorted."""
         texts = (file for file in sorted(self.path.glob("*.txt")) if file.stem not in names)
         return [file.stem for file in texts if _begins_with_box(file)]
 
     def write_legacy_int(self, sequence: Sequence) -> None:
-        """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: cut to integers towards 0, between
-        tabs, as pytracking and OSTrack write them (``lib/test/evaluation/running.py``), for tools that read those.
+        """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: truncated to integers, between tabs,
+        as pytracking and OSTrack write them (``lib/test/evaluation/running.py``), for tools that read those.
 
-        Scores of these differ from those of the boxes: nothing here reads them. Raises ``ResultsError`` as ``boxes``
-        and ``write``, and for a box that is no number, of which there is no integer.
+        These score differently, and nothing here reads them. Raises ``ResultsError`` as ``boxes``, and for a box that
+        is not finite.
         """
         file = self.path / LEGACY_INT / f"{sequence.name}.txt"
         boxes = self.boxes(sequence)
         if not np.isfinite(boxes).all():
             frame = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0]) + 1
             raise ResultsError(f"{file}: the box of frame {frame} is no number, so it has no integers to write")
-        _make_folder(file.parent)
-        _write_whole(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
+        write_text(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Keep plain types under a name in this folder; ``ResultsError`` when the disk refuses."""
+        """Keep plain types under a name in this folder."""
         with only_writer(self.path / name, wait=True):
-            _write_whole(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+            write_text(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
-        """Append what went wrong with a sequence to ``failures.log``, and keep it for ``failure``, there with the part
-        of the traceback that is to be ``shown`` at the end of a run."""
+        """Append a failure to ``failures.log``, and keep it for ``failure`` with the part of its traceback that the end
+        of a run shows."""
         self.log_failure(name, reason, traceback)
         content = {"reason": reason, "traceback": shown, "moment": time.time()}
-        _write_whole(self._failed(name), json.dumps(content) + "\n")
+        write_text(self._failed(name), json.dumps(content) + "\n")
 
     def log_failure(self, name: str, reason: str, traceback: str) -> None:
-        """Append what went wrong with a sequence to ``failures.log`` alone."""
+        """Append a failure to ``failures.log`` alone."""
         file = self.path / "failures.log"
         lines = [f"{_now()} {name}: {reason}", *traceback.splitlines(), ""]
-        try:
-            with only_writer(file, wait=True), file.open("a", encoding="utf-8") as stream:
-                stream.write(printable_lines(lines) + "\n")
-        except OSError as error:
-            raise _refused(file, error) from error
+        with only_writer(file, wait=True), file.open("a", encoding="utf-8") as stream:
+            stream.write(printable_lines(lines) + "\n")
 
     def failure(self, name: str) -> NotedFailure | None:
-        """The last failure of a sequence, if it was not finished since."""
+        """The last failure of a sequence that is not finished since."""
         file = self._failed(name)
         try:
             content = parse_json(file.read_bytes())
@@ -200,11 +186,8 @@ class ResultsFolder:
             raise ResultsError(f"{file}: cannot be read ({error}); remove it and run again") from error
 
     def forget_failure(self, name: str) -> None:
-        """A sequence is finished, so that its last failure counts no more."""
-        try:
-            self._failed(name).unlink(missing_ok=True)
-        except OSError as error:
-            raise _refused(self._failed(name), error) from error
+        """Forget the last failure of a sequence that is finished."""
+        self._failed(name).unlink(missing_ok=True)
 
     def _failed(self, name: str) -> Path:
         return self.path / f"{name}.failed"
@@ -231,13 +214,13 @@ def open_results(
 
     The digits are of the checkpoint's content and the resolved ``settings``, so another checkpoint or other settings
     get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
-    ``overrides`` are the settings this benchmark changed (dotted key: value), for reports to state. Both are plain
-    types, as JSON has them. ``sweep`` is what was swept if this run is part of that; the manifest keeps every one, as
-    nobody forgets the scores seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of what runs the
-    network. Without ``note`` the run is one that the manifest has already. Raises ``ResultsError`` where the checkpoint
-    cannot be read or the folder not be used.
+    ``overrides`` are the settings that this benchmark changed (dotted key: value), for reports. Both are plain types
+    for JSON. ``sweep`` names the sweep that this run belongs to; the manifest keeps every one, since their scores have
+    been seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of the network's device. Without
+    ``note`` the manifest has this run already. Raises ``ResultsError`` for a manifest that is damaged or of other
+    settings, ``OSError`` where the checkpoint cannot be read or the folder not be used.
     """
-    sha256 = _sha256(checkpoint) if checkpoint else None
+    sha256 = file_sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
     folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
     file = folder / MANIFEST
@@ -252,7 +235,7 @@ def open_results(
         "overrides": overrides or {},
     }
     source = json.loads(json.dumps(description, allow_nan=False))  # as it will be read back: lists for tuples
-    _make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     with only_writer(file, wait=True):
         earlier = _read_manifest(file) if file.exists() else None
         if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
@@ -263,12 +246,12 @@ def open_results(
             return ResultsFolder(folder)
         runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device, hardware, versions)]
         sweeps = list(dict.fromkeys([*(earlier or {}).get("sweeps", []), *([sweep] if sweep else [])]))
-        _write_whole(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
+        write_text(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
     return ResultsFolder(folder)
 
 
 def sweep_warning(manifest: Mapping[str, Any]) -> str:
-    """What every report of these results has to say where their settings were swept on the test set itself; else ""."""
+    """The warning for every report of results whose settings were swept on the test set itself; else ""."""
     sweeps = manifest.get("sweeps", [])
     if not sweeps or not find_benchmark(manifest["benchmark"]).test_set:
         return ""
@@ -299,13 +282,6 @@ def _begins_with_box(file: Path) -> bool:
 def _rows(values: np.ndarray) -> str:
     """Shortest decimals that read back as the same float64, commas between."""
     return "".join(",".join(repr(number) for number in row) + "\n" for row in values.astype(np.float64).tolist())
-
-
-def _sha256(checkpoint: Path) -> str:
-    try:
-        return file_sha256(checkpoint)
-    except OSError as error:
-        raise ResultsError(f"{checkpoint}: the checkpoint cannot be read ({error.strerror})") from error
 
 
 def _stem(checkpoint: Path) -> str:
@@ -350,22 +326,3 @@ def _read_manifest(file: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):
         raise ResultsError(f"{file}: is no manifest of results; move its folder away and run again")
     return manifest
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{folder}: cannot be made ({error.strerror}); check paths.yaml's output") from error
-
-
-def _write_whole(file: Path, text: str) -> None:
-    try:
-        with replacing(file) as stream:
-            stream.write(text.encode())
-    except OSError as error:
-        raise _refused(file, error) from error
-
-
-def _refused(file: Path, error: OSError) -> ResultsError:
-    return ResultsError(f"{file}: cannot be written ({error.strerror}); mend that and run the same command again")

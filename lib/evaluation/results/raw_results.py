@@ -1,4 +1,4 @@
-"""Results as they lie on disk, ours and those that other tools wrote: found by name or path, read, never changed."""
+"""Results of trackers on disk, ours and those of other tools: found by name or path, read, never changed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import difflib
 import glob
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +21,7 @@ from lib.data.datasets.texts import decode_text, parse_rows
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
-from lib.evaluation.results.archives import Archive, open_archive
+from lib.evaluation.results.archives import Archive
 from lib.evaluation.results.result_files import (
     DEPTH,
     BoxFile,
@@ -40,43 +41,48 @@ _REMEDY = "track the sequence again, or get the file again"
 
 @dataclass(frozen=True, eq=False)
 class ResultSet:
-    """One tracker's results on one benchmark.
+    """One tracker's results on one benchmark; ``producer`` is the tool whose form the files have.
 
-    ``source`` is the folder, or the zip with the folder in it. ``producer`` says whose form the files have.
-    ``manifest`` is that of our own results, None for others. Where the tracker was run several times a sequence,
-    ``repetition`` is which of them this is.
+    Where the tracker was run several times on each sequence, ``repetition`` is the number of the run.
     """
 
     label: str
     benchmark: str
-    source: Path
     producer: str
-    manifest: Mapping[str, Any] | None = None
     repetition: int = 1
-    _tree: Tree = field(repr=False, kw_only=True)
-    _place: Path = field(repr=False, kw_only=True)
     _found: FoundSet = field(repr=False, kw_only=True)
 
+    @property
+    def source(self) -> Path:
+        """The folder of the results; of a zip, the zip with the folder behind it."""
+        return self._found.source
+
+    @property
+    def manifest(self) -> Mapping[str, Any] | None:
+        """The manifest of our own results, None for others."""
+        return self._found.manifest
+
     def names(self) -> tuple[str, ...]:
-        """The benchmark's sequences that there are results of, complete or not, in the benchmark's order."""
+        """The benchmark's sequences with results, complete or not, in the benchmark's order."""
         return self._found.names(self.benchmark)
 
     def boxes(self, annotation: Annotation) -> np.ndarray:
-        """The boxes of a sequence as they stand in its file: float64 ``[M, 4]`` xywh in pixels.
+        """The boxes in a sequence's file: float64 ``[M, 4]`` xywh in pixels.
 
-        M may differ from the number of frames, and a value may be NaN or negative: what then is the protocols' to say.
+        M may differ from the number of frames, and a value may be NaN or negative: the protocols decide about these.
         Raises ``MissingResultError`` if there is no file, and ``ValueError`` naming file and line for one that is empty
         or holds anything but four numbers a line, for a last line that was cut short, for two files of one sequence,
-        and for results of ours that begin elsewhere than the sequence: those are of other data under the same name.
+        and for results of ours that do not begin with the sequence's first box: those are of other data of that name.
         """
         file = self._file(annotation.name)
         boxes = self._rows(file.name, 4, len(annotation.boxes))
         if len(boxes) == 0:
-            raise ValueError(f"{self._place / file.name}: is empty; {_REMEDY}")
+            raise ValueError(f"{self._found.place / file.name}: is empty; {_REMEDY}")
         given = annotation.boxes[:1]  # none of a sequence whose dataset is not on this disk
         if self.manifest is not None and len(given) and not np.array_equal(boxes[0], given[0]):
             raise ValueError(
-                f"{self._place / file.name}: begins elsewhere than the sequence's first box; track the sequence again"
+                f"{self._found.place / file.name}: begins elsewhere than the sequence's first box; track the sequence "
+                "again"
             )
         return boxes
 
@@ -120,11 +126,11 @@ class ResultSet:
         return total / frames if frames else None
 
     def repetitions(self) -> tuple[ResultSet, ...]:
-        """Each of the tracker's runs as a set of its own; of most trackers this one alone.
+        """Each of the tracker's runs as a set of its own; for most trackers this one alone.
 
-        The mean of their AO is what the got10k toolkit reports, which pools the frames of all.
+        The got10k toolkit reports the mean of their AO, which pools the frames of all.
         """
-        numbers = sorted({file.repetition for files in self._found.files.values() for file in files})
+        numbers = self._found.repetitions()
         if numbers == [1]:
             return (self,)
         return tuple(replace(self, label=f"{self.label}_{number:03d}", repetition=number) for number in numbers)
@@ -136,14 +142,14 @@ class ResultSet:
             which = f", repetition {self.repetition}" if files else ""
             raise MissingResultError(f"{self.source}: has no result of {name}{which}")
         if len(chosen) > 1:
-            one, other = (self._place / file.name for file in chosen[:2])
+            one, other = (self._found.place / file.name for file in chosen[:2])
             raise ValueError(f"{name} has two results, {one} and {other}; move one of them away")
         return chosen[0]
 
     def _rows(self, name: str, columns: int | None, frames: int = 0) -> np.ndarray:
         """The numbers of a file; ours end every line, others may leave out the end of the last of ``frames`` lines."""
-        file = self._place / name
-        text = decode_text(self._tree.read(name), file)
+        file = self._found.place / name
+        text = decode_text(self._found.tree.read(name), file)
         ended = self.manifest is not None or text.count("\n") + 1 < frames
         return parse_rows(text, columns, file, _REMEDY, ended)
 
@@ -152,139 +158,107 @@ def open_result_set(path: Path, benchmark: str, label: str | None = None) -> Res
     """The results of one tracker in a folder, a zip, or a folder in a zip (``raw.zip/grm_vitb``).
 
     Read as they are: our folder with its manifest; ``<sequence>.txt`` of pytracking, OSTrack, GRM, pysot and the got10k
-    toolkit, also of several benchmarks in one folder; ``<sequence>/<sequence>_001.txt`` of GOT-10k, of which repetition
-    1 is taken (see ``ResultSet.repetitions``); archives made for TrackingNet's and GOT-10k's servers; each of them at
-    the top or in folders below it. Names may be spelled as these tools do (``sequence_name``). ``label`` is the
-    folder's name unless given. Raises ``ValueError`` if there is no such place, nothing of the benchmark in it, or
-    results in more than one folder of it.
+    toolkit, also of several benchmarks in one folder; ``<sequence>/<sequence>_001.txt`` of GOT-10k (repetition 1, see
+    ``ResultSet.repetitions``); archives made for TrackingNet's and GOT-10k's servers; each at the top or in folders
+    below it. Names may be spelled as these tools do (``sequence_name``). ``label`` is the folder's name unless given.
+    Raises ``ValueError`` if there is no such place, nothing of the benchmark in it, or results in several folders of
+    it.
     """
     find_benchmark(benchmark)
-    tree, place, inner = _open_tree(Path(path))
+    tree, place, inner = _open_tree(path)
     found = [one for one in find_sets(tree, benchmark, place) if _lies_in(one.root, inner)]
-    other = [one for one in found if _is_of_other(one, benchmark)]
-    found = [one for one in found if one not in other]
-    if not found and other:
-        stated = other[0].manifest["benchmark"]
+    own = [one for one in found if not _is_of_other(one, benchmark)]
+    if not own and found:
+        stated = found[0].manifest["benchmark"]
         raise ValueError(f"{path}: holds results on {stated}, not {benchmark}; name a folder of {benchmark}")
-    if not found:
+    if not own:
         texts = [name for name in tree.names() if name.lower().endswith(".txt") and _lies_in(name, inner)]
-        there = (
-            f"the files there are named {_some(PurePosixPath(name).name for name in texts)}" if texts else "no texts"
-        )
+        named = _some(PurePosixPath(name).name for name in texts)
+        there = f"the files there are named {named}" if texts else "no texts"
         raise ValueError(f"{path}: no result of a sequence of {benchmark} (<sequence>.txt) in it; {there}")
-    if len(found) > 1:
-        twice = _same_sequence(found, benchmark)
-        folders = _some(str(place / one.root) for one in found)
+    if len(own) > 1:
+        folders = _some(str(one.source) for one in own)
+        twice = _same_sequence(own, benchmark)
         if twice:
-            sequence, one, second = twice
-            raise ValueError(
-                f"{path}: {sequence} has two results, {place / one} and {place / second}; move one of them away, or "
-                f"name one of the folders with results: {folders}"
-            )
+            raise ValueError(f"{path}: {twice}, or name one of the folders with results: {folders}")
         raise ValueError(f"{path}: results of {benchmark} lie in several folders; name one of {folders}")
-    return _result_set(found[0], benchmark, tree, place, label)
+    return _result_set(own[0], benchmark, label or _label(own[0]))
 
 
 def find_result_sets(output: Path, benchmark: str, wanted: Many[str]) -> list[ResultSet]:
-    """The results below ``output`` that bear the wanted names, ours and those of others, in folders and in zips.
+    """The results below ``output`` with the wanted names, ours and those of others, in folders and in zips.
 
-    A name is that of a folder anywhere in the place of the results, or of several with ``/`` between: ``grm_vitb`` (all
-    checkpoints of the experiment, and others' folder of that name), ``grm_vitb/epoch_0300``,
-    ``epoch_0300-1a2b3c4d``, ``raw/GRM``; ``*``, ``?`` and ``[...]`` stand for parts of one. A path works too, also
-    outside ``output``. Each set comes once, in the order of the names. Raises ``ValueError`` for a name that nothing
-    bears, with the nearest that there are, and for a damaged archive or manifest that does.
+    A name is that of a folder anywhere in the path of the results, or of several with ``/`` between: ``grm_vitb`` (all
+    checkpoints of the experiment, and others' folder of that name), ``grm_vitb/epoch_0300``, ``epoch_0300-1a2b3c4d``,
+    ``raw/GRM``; ``*``, ``?`` and ``[...]`` match parts of one. A path works too, also outside ``output``. Each set
+    comes once, in the order of the names. Raises ``ValueError`` for a name without results, with the nearest ones, and
+    for a damaged archive or manifest among the wanted.
     """
     find_benchmark(benchmark)
     candidates = _candidates(output, benchmark) if output.is_dir() else []
-    chosen: dict[tuple[Path, str], _Candidate] = {}
+    chosen: dict[Path, FoundSet] = {}
     for name in wanted:
-        matching = [candidate for candidate in candidates if candidate.bears(name)]
+        matching = [one for one in candidates if _has_name(one, name, output)]
         matching = matching or _at_path(name, output, benchmark, candidates)
         if not matching:
             raise ValueError(_nothing(name, output, benchmark, candidates))
-        for candidate in matching:
-            if candidate.damage:
-                raise ValueError(candidate.damage)
-            chosen.setdefault(candidate.key, candidate)
-    _refuse_nested(list(chosen.values()), benchmark)
-    labels = _distinct_labels([*candidates, *chosen.values()])
-    return [candidate.open(benchmark, labels[key]) for key, candidate in chosen.items()]
+        for one in matching:
+            chosen.setdefault(one.source, one)
+    for outer, inner in permutations(chosen.values(), 2):
+        # Results in a folder of another's are no second run of it, and the name does not decide between them.
+        if outer.source in inner.source.parents and (twice := _same_sequence([outer, inner], benchmark)):
+            raise ValueError(twice)
+    labels = _distinct_labels({one.source: one for one in [*candidates, *chosen.values()]})
+    return [_result_set(one, benchmark, labels.get(one.source, "")) for one in chosen.values()]
 
 
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """Results that may be wanted, or an archive that cannot be read, by the folders of their place."""
-
-    parts: tuple[str, ...]
-    place: Path
-    damage: str = ""
-    tree: Tree | None = None
-    found: FoundSet | None = None
-
-    def bears(self, name: str) -> bool:
-        """Whether the name is that of folders of the place, one after the other."""
-        patterns = [part for part in name.strip("/").split("/") if part not in ("", ".")]
-        ways = [self.parts, tuple(part.removesuffix(".zip") for part in self.parts)]
-        manifest = self.found.manifest if self.found else None
-        if manifest:
-            ways.append((str(manifest.get("experiment")), str(manifest.get("label"))))
-            ways.append((str(manifest.get("experiment")), self.parts[-1]))
-        return bool(patterns) and any(
-            all(map(fnmatchcase, parts[start:], patterns))
-            for parts in ways
-            for start in range(len(parts) - len(patterns) + 1)
-        )
-
-    @property
-    def source(self) -> Path:
-        """Where the results lie."""
-        return self.place / self.found.root if self.found else self.place
-
-    @property
-    def key(self) -> tuple[Path, str]:
-        """What tells these results from all others."""
-        return self.place, self.found.root if self.found else ""
-
-    def open(self, benchmark: str, label: str) -> ResultSet:
-        """The results."""
-        return _result_set(self.found, benchmark, self.tree, self.place, label)
-
-
-def _candidates(folder: Path, benchmark: str) -> list[_Candidate]:
+def _candidates(folder: Path, benchmark: str) -> list[FoundSet]:
+    """All results on the benchmark below a folder, and the zips there that cannot be read."""
     tree = Folder(folder)
     if not tree.whole:
         logger.warning("%s: holds too much to look at all of it; results not found by name are by their path", folder)
-    candidates = list(_candidates_in(tree, folder, (), benchmark))
-    folders = {name.rpartition("/")[0] for name in tree.names()}
-    folders |= {str(parent) for name in folders for parent in PurePosixPath(name).parents}
+    candidates = find_sets(tree, benchmark, folder)
+    folders = {parent for name in tree.names() for parent in PurePosixPath(name).parents}
     for name in tree.names():
         if not name.lower().endswith(".zip"):
             continue
-        if name[: -len(".zip")] in folders:
+        if PurePosixPath(name[: -len(".zip")]) in folders:
             logger.info("%s: not looked into, as it is unpacked beside", folder / name)
             continue
-        parts = tuple(name.split("/"))
         try:
-            archive = open_archive(folder / name)
+            archive = Archive(folder / name)
         except ValueError as error:
-            candidates.append(_Candidate(parts, folder / name, damage=str(error)))
-        else:
-            inside = list(_candidates_in(archive, folder / name, parts, benchmark))
-            candidates += inside
-            if not inside:
-                archive.close()
-    return candidates
+            candidates.append(FoundSet(folder / name, damage=str(error)))
+            continue
+        inside = find_sets(archive, benchmark, folder / name)
+        candidates += inside
+        if not inside:
+            archive.close()
+    return [one for one in candidates if not _is_of_other(one, benchmark)]
 
 
-def _candidates_in(tree: Tree, place: Path, parts: tuple[str, ...], benchmark: str) -> Iterator[_Candidate]:
-    for found in find_sets(tree, benchmark, place):
-        if not _is_of_other(found, benchmark):
-            own = tuple(part for part in found.root.split("/") if part)
-            yield _Candidate((*parts, *own) or (place.name,), place, found.damage, tree, found)
+def _has_name(found: FoundSet, name: str, output: Path) -> bool:
+    """Whether the name is that of folders in the path of results below ``output``, one after the other; of ours, also
+    of experiment and checkpoint."""
+    patterns = [part for part in name.strip("/").split("/") if part not in ("", ".")]
+    parts = _parts_below(found, output)
+    ways = [parts, [part.removesuffix(".zip") for part in parts]]
+    if found.manifest:
+        experiment, label = str(found.manifest.get("experiment")), str(found.manifest.get("label"))
+        ways += [[experiment, label], [experiment, parts[-1]]]
+    return bool(patterns) and any(
+        all(map(fnmatchcase, parts[start:], patterns))
+        for parts in ways
+        for start in range(len(parts) - len(patterns) + 1)
+    )
 
 
-def _at_path(name: str, output: Path, benchmark: str, candidates: list[_Candidate]) -> list[_Candidate]:
-    """Those that lie at a path or below it: of the candidates, or else outside the output folder."""
+def _parts_below(found: FoundSet, output: Path) -> list[str]:
+    return list(found.source.relative_to(output).parts) or [output.name]
+
+
+def _at_path(name: str, output: Path, benchmark: str, candidates: list[FoundSet]) -> list[FoundSet]:
+    """The results at a path or below it: among the candidates, or else outside the output folder."""
     chosen = []
     for path in _paths(name, output):
         below = [one for one in candidates if one.source.resolve().is_relative_to(path.resolve())]
@@ -292,14 +266,14 @@ def _at_path(name: str, output: Path, benchmark: str, candidates: list[_Candidat
             below = _candidates(path, benchmark)
         elif not below:
             tree, place, inner = _open_tree(path)
-            found = _candidates_in(tree, place, (place.name,), benchmark)
-            below = [one for one in found if _lies_in(one.found.root, inner)]
+            found = find_sets(tree, benchmark, place)
+            below = [one for one in found if _lies_in(one.root, inner) and not _is_of_other(one, benchmark)]
         chosen += below
     return chosen
 
 
 def _paths(name: str, output: Path) -> list[Path]:
-    """What a path or pattern of paths names, from the current folder or else from the output folder."""
+    """The paths that a path or a pattern matches, from the current folder or else from the output folder."""
     for path in (user_path(name), output / name):
         if glob.has_magic(name):
             found = [Path(one) for one in sorted(glob.glob(str(path)))]
@@ -310,14 +284,14 @@ def _paths(name: str, output: Path) -> list[Path]:
     return []
 
 
-def _open_tree(path: Path) -> tuple[Folder | Archive, Path, str]:
+def _open_tree(path: Path) -> tuple[Tree, Path, str]:
     """The files at a path, where their names begin, and the folder in a zip that the path leads to, or ""."""
     if path.is_dir():
         return Folder(path), path, ""
     archive = path if path.is_file() else _zip_above(path)
     if archive is None:
         raise ValueError(f"{path}: no such folder or zip; correct the path of the results")
-    return open_archive(archive), archive, "" if archive == path else path.relative_to(archive).as_posix()
+    return Archive(archive), archive, "" if archive == path else path.relative_to(archive).as_posix()
 
 
 def _zip_above(path: Path) -> Path | None:
@@ -332,80 +306,56 @@ def _is_of_other(found: FoundSet, benchmark: str) -> bool:
     return bool(found.manifest) and found.manifest["benchmark"] != benchmark
 
 
-def _result_set(found: FoundSet, benchmark: str, tree: Tree, place: Path, label: str | None) -> ResultSet:
+def _result_set(found: FoundSet, benchmark: str, label: str) -> ResultSet:
     if found.damage:
         raise ValueError(found.damage)
-    source = place / found.root
-    return ResultSet(
-        label=label or _own_label(found, source),
-        benchmark=benchmark,
-        source=source,
-        producer=producer_of(found, benchmark, tree, place),
-        manifest=found.manifest,
-        _tree=tree,
-        _place=place,
-        _found=found,
-    )
+    return ResultSet(label, benchmark, producer_of(found, benchmark), _found=found)
 
 
-def _own_label(found: FoundSet, source: Path) -> str:
+def _label(found: FoundSet) -> str:
     if found.manifest is None:
-        return folder_label(source)
+        return folder_label(found.source)
     return f"{found.manifest.get('experiment')}/{found.manifest.get('label')}"
 
 
-def _same_sequence(found: list[FoundSet], benchmark: str) -> tuple[str, str, str] | None:
-    """A sequence that two of the sets have, with its file in each."""
-    first: dict[str, str] = {}
-    for one in found:
-        for name in one.names(benchmark):
-            file = one.files[name][0].name
-            if name in first:
-                return name, first[name], file
-            first[name] = file
-    return None
-
-
-def _refuse_nested(chosen: list[_Candidate], benchmark: str) -> None:
-    """Results in a folder of another's are no second run of it: which of them is meant, the name does not say."""
-    for outer in chosen:
-        for inner in chosen:
-            if inner is outer or outer.source not in inner.source.parents:
-                continue
-            twice = _same_sequence([outer.found, inner.found], benchmark)
-            if twice:
-                sequence, one, second = twice
-                raise ValueError(
-                    f"{sequence} has two results, {outer.place / one} and {inner.place / second}; move one of the "
-                    "folders away"
-                )
-
-
-def _distinct_labels(candidates: Iterable[_Candidate]) -> dict[tuple[Path, str], str]:
-    """Labels by ``_Candidate.key`` with as many folders before them as tell them apart; ours with the digits of their
-    settings. They hang on what lies there, not on what was asked for, so a report of some has the labels of all."""
-    readable = {one.key: one for one in candidates if one.found and not one.damage}
-    labels = {key: _own_label(one.found, one.source) for key, one in readable.items()}
+def _distinct_labels(readable: Mapping[Path, FoundSet]) -> dict[Path, str]:
+    """Labels by source, with as many folders before them as make them distinct; of ours, with the digits of their
+    settings. They depend on all results there, not on the chosen ones, so that every report has the same labels."""
+    readable = {source: one for source, one in readable.items() if not one.damage}
+    labels = {source: _label(one) for source, one in readable.items()}
     for depth in range(1, DEPTH):
         times = Counter(labels.values())
-        for key, one in readable.items():
-            if times[labels[key]] == 1:
+        for source, one in readable.items():
+            if times[labels[source]] == 1:
                 continue
-            if one.found.manifest is not None and depth == 1:
-                labels[key] = f"{one.found.manifest.get('experiment')}/{one.source.name}"
+            if one.manifest is not None and depth == 1:
+                labels[source] = f"{one.manifest.get('experiment')}/{source.name}"
             else:
-                labels[key] = "/".join(one.source.parts[-1 - depth :])
+                labels[source] = "/".join(source.parts[-1 - depth :])
     return labels
 
 
-def _nothing(name: str, output: Path, benchmark: str, candidates: list[_Candidate]) -> str:
-    whole = ["/".join(candidate.parts) for candidate in candidates]
-    if not whole:
+def _same_sequence(found: Iterable[FoundSet], benchmark: str) -> str:
+    """The error if two of the sets have a sequence in common, with its file in each; else ""."""
+    first: dict[str, Path] = {}
+    for one in found:
+        for name in one.names(benchmark):
+            file = one.place / one.files[name][0].name
+            if name in first:
+                return f"{name} has two results, {first[name]} and {file}; move one of them away"
+            first[name] = file
+    return ""
+
+
+def _nothing(name: str, output: Path, benchmark: str, candidates: list[FoundSet]) -> str:
+    parts = [_parts_below(one, output) for one in candidates]
+    if not parts:
         return (
             f"{name}: there are no results on {benchmark} in {output}; make some with tracking/test.py --dataset "
             f"{benchmark}, or put a folder or zip of others' results there"
         )
-    shown = {part: text for candidate, text in zip(candidates, whole, strict=True) for part in candidate.parts}
+    whole = ["/".join(each) for each in parts]
+    shown = {part: text for each, text in zip(parts, whole, strict=True) for part in each}
     shown |= {text: text for text in whole}
     near = [shown[one] for one in difflib.get_close_matches(name, shown, n=_SHOWN, cutoff=0.5)]
     listed = _some(dict.fromkeys(near) or whole)

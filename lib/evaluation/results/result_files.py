@@ -1,4 +1,4 @@
-"""Which files below a folder or in a zip hold the boxes of which sequence, in the layouts of the tools of the field."""
+"""The files of boxes below a folder or in a zip, by tracker and sequence, in the layouts of the tools of the field."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
 
 
 class Tree(Protocol):
-    """Files by their names below one place, ``/`` between folders; an ``Archive`` is one too."""
+    """Files by their names below one place, ``/`` between folders: a ``Folder`` or an ``Archive``."""
 
     def names(self) -> tuple[str, ...]:
-        """All of them."""
+        """All names."""
 
     def read(self, name: str) -> bytes:
-        """The content of one; ``ValueError`` if it cannot be read."""
+        """The content of a file; ``ValueError`` if it cannot be read."""
 
 
-class Folder:
-    """The texts, manifests and zips below a folder, in natural order of folders, as far as ``DEPTH`` and ``ENTRIES``
-    go; ``whole`` says whether they went far enough."""
+class Folder(Tree):
+    """The texts, manifests and zips below a folder, down to ``DEPTH`` and up to ``ENTRIES``; ``whole`` is False where
+    these bounds left some out. Links to folders are followed, each folder once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,11 +51,9 @@ class Folder:
         self._names = tuple(self._walk())
 
     def names(self) -> tuple[str, ...]:
-        """The files' names."""
         return self._names
 
     def read(self, name: str) -> bytes:
-        """The content of a file; ``ValueError`` if it cannot be read."""
         file = self.path / name
         try:
             return file.read_bytes()
@@ -63,44 +61,32 @@ class Folder:
             raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
 
     def _walk(self) -> Iterator[str]:
-        left, seen, waiting = ENTRIES, set(), [""]
-        while waiting:
-            folder = waiting.pop()
-            try:
-                entries = sorted(os.scandir(self.path / folder), key=lambda entry: entry.name)
-            except OSError as error:
-                if not folder:
-                    raise ValueError(f"{self.path}: cannot be listed ({error.strerror}); correct the path") from error
-                logger.warning(
-                    "%s: cannot be listed (%s); results in it are not found", self.path / folder, error.strerror
-                )
-                continue
-            folders = []
-            for entry in entries:
-                left -= 1
-                if left < 0:
-                    self.whole = False
-                    return
-                name = f"{folder}{entry.name}"
-                if entry.name.startswith(".") or entry.name in _SKIPPED:
-                    continue
-                if entry.is_dir():
-                    place = os.path.realpath(entry.path)  # links to folders are followed, each folder once
-                    if place in seen:
-                        continue
-                    seen.add(place)
-                    if name.count("/") + 1 < DEPTH:
-                        folders.append(f"{name}/")
-                    else:
-                        self.whole = False
-                elif entry.name == MANIFEST or entry.name.lower().endswith((".txt", ".zip")):
-                    yield name
-            waiting += reversed(folders)
+        left, seen = ENTRIES, set()
+        for folder, folders, files in os.walk(self.path, onerror=self._refuse, followlinks=True):
+            left -= len(folders) + len(files)
+            if left < 0:
+                self.whole = False
+                return
+            above = Path(folder).relative_to(self.path)
+            below = {os.path.realpath(os.path.join(folder, name)): name for name in sorted(folders, reverse=True)}
+            folders[:] = sorted(name for real, name in below.items() if real not in seen and not _is_skipped(name))
+            seen |= below.keys()
+            if folders and len(above.parts) + 1 >= DEPTH:
+                self.whole = False
+                folders.clear()
+            for name in sorted(files):
+                if not _is_skipped(name) and (name == MANIFEST or name.lower().endswith((".txt", ".zip"))):
+                    yield (above / name).as_posix()
+
+    def _refuse(self, error: OSError) -> None:
+        if error.filename == str(self.path):
+            raise ValueError(f"{self.path}: cannot be listed ({error.strerror}); correct the path") from error
+        logger.warning("%s: cannot be listed (%s); results in it are not found", error.filename, error.strerror)
 
 
 class BoxFile(NamedTuple):
-    """A file of boxes: its name in the tree, the sequence as it spells it, which of the tracker's repetitions, and the
-    files of times and of scores that go with it, or ""."""
+    """A file of boxes: its ``name`` in the tree, the sequence as it is ``written`` there, the number of the tracker's
+    run, and the files of times and of scores that belong to it, or ""."""
 
     name: str
     written: str
@@ -111,49 +97,57 @@ class BoxFile(NamedTuple):
 
 @dataclass(eq=False)
 class FoundSet:
-    """The results of one tracker in one folder (``root``, "" is the tree's own) of a tree.
+    """The results of one tracker in one folder (``root``, "" is the top) of the ``tree`` of files at ``place``.
 
-    ``files`` are the box files by sequence: more than one of a repetition is for the reader to refuse. ``manifest`` is
-    that of our own results, else None; ``damage`` says what is wrong with it.
+    ``files`` are the box files by sequence; two of one repetition are for the reader to refuse. ``manifest`` is None
+    for results of others. ``damage`` is what is wrong with the manifest, or with a zip that has no tree then.
     """
 
-    root: str
+    place: Path
+    root: str = ""
+    tree: Tree | None = None
     files: dict[str, list[BoxFile]] = field(default_factory=dict)
     manifest: Mapping[str, Any] | None = None
     damage: str = ""
+
+    @property
+    def source(self) -> Path:
+        """The folder of the results; of a zip, the zip with the folder behind it."""
+        return self.place / self.root
 
     def names(self, benchmark: str) -> tuple[str, ...]:
         """The benchmark's sequences among them, in its order; all by name where it has no list."""
         known = known_names(benchmark) if self.manifest is None else None
         return tuple(sorted(self.files) if known is None else (name for name in known if name in self.files))
 
+    def repetitions(self) -> list[int]:
+        """The numbers of the tracker's runs."""
+        return sorted({file.repetition for files in self.files.values() for file in files})
 
-def find_sets(tree: Tree, benchmark: str, where: Path) -> list[FoundSet]:
-    """The result sets in a tree at ``where`` that have a sequence of the benchmark, by root.
 
-    Boxes lie in ``<sequence>.txt``, or in ``<sequence>/<sequence>_001.txt`` with further repetitions beside it. Ours
-    are told by their manifest, and come whatever benchmark it states.
+def find_sets(tree: Tree, benchmark: str, place: Path) -> list[FoundSet]:
+    """The result sets of the tree of files at ``place`` that have a sequence of the benchmark, by root.
+
+    Boxes lie in ``<sequence>.txt``, or in ``<sequence>/<sequence>_001.txt`` with further repetitions beside it. A
+    folder with a manifest of ours is one set, whatever benchmark it states.
     """
-    names = [name for name in tree.names() if not _is_skipped(name)]
-    ours = {_folder_of(name): name for name in names if _last(name) == MANIFEST}
+    names = [name for name in tree.names() if not any(map(_is_skipped, name.split("/")))]
     sets: dict[str, FoundSet] = {}
-    for root, name in ours.items():
-        found = _with_manifest(tree, root, name, where)
-        if found is not None:
-            sets[root] = found
-    own, inside = set(sets), {}
-    texts = [name for name in names if name.lower().endswith(".txt")]
-    present = {name[: -len(".txt")]: name for name in texts}
-    for name in texts:
-        folder = _folder_of(name)
-        if folder not in inside:
-            inside[folder] = any(folder.startswith(f"{root}/") or (folder and not root) for root in own)
-        if inside[folder]:
-            continue
-        root, file = _box_file(name, present)
-        if file is not None:
-            sequence = file.written if root in own else sequence_name(file.written, benchmark) or file.written
-            sets.setdefault(root, FoundSet(root)).files.setdefault(sequence, []).append(file)
+    for name in names:
+        if _last(name) == MANIFEST and (own := _with_manifest(tree, name, place)):
+            sets[own.root] = own
+    ours = set(sets)
+    texts = {name[: -len(".txt")]: name for name in names if name.lower().endswith(".txt")}
+    below_ours = {
+        folder
+        for folder in set(map(_folder_of, texts))
+        if any(folder.startswith(f"{root}/") or (folder and not root) for root in ours)
+    }
+    for name in texts.values():
+        root, file = _box_file(name, texts)
+        if file is not None and _folder_of(name) not in below_ours:
+            sequence = file.written if root in ours else sequence_name(file.written, benchmark) or file.written
+            sets.setdefault(root, FoundSet(place, root, tree)).files.setdefault(sequence, []).append(file)
     for found in sets.values():
         _drop_shared(found, benchmark)
     return [sets[root] for root in sorted(sets) if sets[root].manifest is not None or sets[root].names(benchmark)]
@@ -178,25 +172,24 @@ def folder_label(source: Path) -> str:
     return next((name for name in names if re.sub(r"[^a-z0-9]", "", name.lower()) not in _DATASETS), names[0])
 
 
-def producer_of(found: FoundSet, benchmark: str, tree: Tree, place: Path) -> str:
-    """Whose form the files have, as far as their places and the first of them tell."""
+def producer_of(found: FoundSet, benchmark: str) -> str:
+    """The tool whose form the files have, by their places and the first of them."""
     if found.manifest is not None:
         return OURS
-    zipped = place.suffix.lower() == ".zip"
-    names = found.names(benchmark)
-    files = found.files[names[0]]
+    zipped = found.place.suffix.lower() == ".zip"
+    files = [file for name in found.names(benchmark) for file in found.files[name]]
     if PurePosixPath(files[0].name).parent.name == files[0].written and files[0].name.endswith("_001.txt"):
-        count = max(file.repetition for name in names for file in found.files[name])
+        count = max(found.repetitions())
         who = "GOT-10k archive" if zipped else "got10k toolkit"
         return f"{who} ({count} repetitions)" if count > 1 else who
     if zipped and benchmark == "trackingnet":
         return "TrackingNet archive"
-    if any(f"/{_TIMES}/" in f"/{file.times}" for name in names for file in found.files[name]):
+    if any(f"/{_TIMES}/" in f"/{file.times}" for file in files):
         return "got10k toolkit"
     try:
-        content = tree.read(files[0].name)
+        content = found.tree.read(files[0].name)
     except ValueError:
-        content = b""  # whoever asks for this sequence's boxes is told
+        content = b""  # reading the boxes of this sequence raises the error
     return _writer(content) + (", zipped" if zipped else "")
 
 
@@ -211,15 +204,17 @@ def _writer(content: bytes) -> str:
     return "unknown (blanks)" if line else "unknown"
 
 
-def _with_manifest(tree: Tree, root: str, name: str, where: Path) -> FoundSet | None:
+def _with_manifest(tree: Tree, name: str, place: Path) -> FoundSet | None:
     """Our own results; None if the manifest is of another program."""
+    root = _folder_of(name)
     try:
         content = parse_json(tree.read(name))
     except ValueError as error:
-        return FoundSet(root, manifest={}, damage=f"{where / name}: cannot be read ({error}); mend it or move it away")
+        damage = f"{place / name}: cannot be read ({error}); mend it or move it away"
+        return FoundSet(place, root, tree, manifest={}, damage=damage)
     if not isinstance(content, dict) or "checkpoint_sha256" not in content or "benchmark" not in content:
         return None
-    return FoundSet(root, manifest=content)
+    return FoundSet(place, root, tree, manifest=content)
 
 
 def _is_side_file(path: str, present: Mapping[str, str]) -> bool:
@@ -250,8 +245,8 @@ def _drop_shared(found: FoundSet, benchmark: str) -> None:
             found.files[sequence] = own
 
 
-def _is_skipped(name: str) -> bool:
-    return any(part.startswith(".") or part in _SKIPPED for part in name.split("/"))
+def _is_skipped(part: str) -> bool:
+    return part.startswith(".") or part in _SKIPPED
 
 
 def _last(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,15 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.datasets.texts import is_cut
+from lib.data.datasets.texts import is_cut, parse_numbers, text_lines
 from lib.runtime.escapes import printable_lines
 
 FIRST_BOX_TOLERANCE = 1.0  # pixels: results that others truncated to integers are the given box still
 _REPETITIONS = 15  # VOT's number, the most that any toolkit runs; GOT-10k's runs 3
 _SHOWN = 3  # examples a kind of finding
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_LINE = re.compile(rf" *{_NUMBER} *(?:, *{_NUMBER} *)*", re.ASCII)
-_NOT_FINITE = re.compile(r"(?<![a-z])[+-]?(nan|inf|infinity)(?![a-z])", re.IGNORECASE)
 
 
 class Layout(NamedTuple):
@@ -179,17 +175,17 @@ def _without_nested_folder(
 def _read_table(file: str, data: bytes, columns: range) -> tuple[np.ndarray | None, list[Finding]]:
     """float64 ``[N, columns]`` of numbers with commas between them, None with the findings if it is none."""
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError:
         return None, [Finding("no numbers", file, "is no text")]
-    lines = text.replace("\r\n", "\n").rstrip("\n ").split("\n")
-    if lines == [""]:
+    lines = text_lines(text)
+    if not lines:
         return None, [Finding("empty file", file)]
-    rows = []
+    rows: list[list[float]] = []
     for number, line in enumerate(lines, start=1):
-        row = list(map(float, line.split(","))) if _LINE.fullmatch(line) else None
-        if row is None or not np.isfinite(row).all():
-            return None, [Finding(_kind_of(line), file, f"line {number} is {line[:60]!r}")]
+        kind, row = _read_line(line)
+        if kind:
+            return None, [Finding(kind, file, f"line {number} is {line[:60]!r}")]
         rows.append(row)
         if len(row) not in columns or len(row) != len(rows[0]):
             wanted = " or ".join(map(str, columns)) if len(columns) < 3 else f"{columns[0]} to {columns[-1]}"
@@ -199,10 +195,15 @@ def _read_table(file: str, data: bytes, columns: range) -> tuple[np.ndarray | No
     return np.array(rows), []
 
 
-def _kind_of(line: str) -> str:
-    if _NOT_FINITE.search(line) or _LINE.fullmatch(line):  # 1e999 is a number that no float can hold
-        return "NaN or infinite"
-    return "wrong delimiter" if _LINE.fullmatch(re.sub(r"[\t ;]+", ",", line.strip())) else "no numbers"
+def _read_line(line: str) -> tuple[str, list[float]]:
+    """The kind of finding if the line is not finite numbers with commas between, else ""; and its numbers."""
+    try:
+        row = parse_numbers(line.replace(";", ","))
+    except ValueError:
+        return "no numbers", []
+    if not np.isfinite(row).all():
+        return "NaN or infinite", row
+    return "wrong delimiter" if line.count(",") + 1 != len(row) else "", row
 
 
 def _check_boxes(file: str, boxes: np.ndarray, wanted: Expected) -> Iterator[Finding]:

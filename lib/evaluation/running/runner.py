@@ -100,7 +100,7 @@ def run_trials(
     ends badly.
 
     A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises what
-    ``make_engine`` raises in this process, ``ResultsError`` or ``OSError`` if results cannot be written. After
+    ``make_engine`` raises in this process, ``OSError`` if results cannot be written. After
     Ctrl-C (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others free for
     any command, and no process is left.
     """
@@ -113,7 +113,7 @@ def run_trials(
     for trial in trials:
         for name, reason in trial.unreadable.items():
             trial.folder.log_failure(name, reason, "the sequence cannot be tracked")
-    unfinished = [trial.folder.unfinished(trial.sequences) for trial in trials]
+    unfinished = [[it for it in trial.sequences if not trial.folder.is_finished(it, warn=True)] for trial in trials]
     waiting = [(trial.folder, it) for trial, open_ in zip(trials, unfinished, strict=True) for it in open_]
     total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
     processes = max(1, min(processes, max(map(len, unfinished))))
@@ -230,7 +230,7 @@ class _Part:
         return None
 
     def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
-        """Keep what became of a sequence, and let go of it; ``ResultsError`` if the disk refuses."""
+        """Keep what became of a sequence, and let go of it; ``OSError`` if the disk refuses."""
         if isinstance(outcome, Failure):
             self._fail(sequence, outcome)
         else:

@@ -1,5 +1,5 @@
-"""The server behind the page: what may be asked, by whom, and one tracking at a time. It listens on this machine alone
-unless another host is named."""
+"""The server of the page: its answers, who may ask, and one tracking at a time. It listens on this machine alone unless
+another host is named."""
 
 from __future__ import annotations
 
@@ -7,48 +7,53 @@ import asyncio
 import base64
 import ipaddress
 import json
-import logging
 import math
 import os
 import re
 import socket
 import sys
 import webbrowser
+from collections import abc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from pydantic import AfterValidator, Field, StringConstraints
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.config.paths import Paths
+from lib.config.schema import Section
+from lib.config.validation import validate
 from lib.inference.follow import TargetSpec
 from lib.inference.target import checked_box
 from lib.programs.demo.job import FILES, Job, in_thread
 from lib.programs.demo.maps import draw_maps
-from lib.programs.demo.trackers import Choice, Trackers
+from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import TooLargeError, Video, Videos, encode_jpeg, session_folder, shown_name
 from lib.programs.tracking import CLIP
 from lib.runtime.escapes import printable, show
+from lib.runtime.program import Outcome
 from lib.runtime.stop import terminated_like_interrupted
 from lib.visualization.boxes import COLORS
 
-PAGE = {"/": "index.html", "/style.css": "style.css", "/script.js": "script.js"}
+PAGE = Path(__file__).with_name("page")
 INTERVAL = 1 / 25  # seconds between two messages to a page that watches
-LIVE_WIDTH, LIVE_QUALITY = 960, 75  # of the frames that it sees meanwhile
-SWEEP = 60.0  # seconds between two looks for videos that nobody asks for
-ENDING = 1.0  # seconds for what runs when the server ends
-BODY = 100_000  # bytes of a question
+LIVE_WIDTH, LIVE_QUALITY = 960, 75  # of the JPEG frames in these messages
+SWEEP = 60.0  # seconds between two removals of idle videos
+ENDING = 1.0  # seconds for running work when the server ends
+MOST_BYTES = 100_000  # of a request, uploads apart
 MOST_TARGETS = 16
+UPLOAD = "/api/videos"
 BUSY = "another video is being tracked; wait for its end, or stop it on its page"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -59,52 +64,70 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-logger = logging.getLogger(__name__)
+
+def _printable_name(name: str) -> str:
+    if name != printable(name):
+        raise ValueError("should have printable characters only")
+    return name
+
+
+class AskedTarget(Section):
+    """A target drawn on the page: its name and its box xywh in pixels of the video."""
+
+    name: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40), AfterValidator(_printable_name)
+    ]
+    box: tuple[float, float, float, float]
+
+
+class AskedTracking(Section):
+    """The request to track: the number of a tracker in the list, and the targets."""
+
+    tracker: int
+    targets: tuple[AskedTarget, ...] = Field(min_length=1, max_length=MOST_TARGETS)
 
 
 class Demo:
-    """What the server's answers are made from: ``videos``, ``trackers``, and the work that runs, one at a time."""
+    """The answers to the page, made from ``videos`` and ``trackers``; one tracking or measurement runs at a time."""
 
     def __init__(self, videos: Videos, trackers: Trackers, clip: Path = CLIP) -> None:
         self.videos, self.trackers, self.clip = videos, trackers, clip
         self.jobs: dict[str, Job] = {}  # the last one of each video
         self._running: Job | None = None
-        self._occupied = False
+        self._alone = asyncio.Lock()
 
-    def state(self, _request: Request) -> dict[str, Any]:
-        """What the page needs first."""
-        return {
+    async def state(self, _request: Request) -> Response:
+        """The trackers, the limits and the colors."""
+        return JSONResponse({
             "limit": self.videos.limit,
             "clip": self.clip.is_file(),
             "trackers": self.trackers.describe(),
             "colors": ["#{:02x}{:02x}{:02x}".format(*color) for color in COLORS],
             "most": MOST_TARGETS,
-        }
+        })  # fmt: skip
 
-    async def upload(self, request: Request) -> dict[str, Any]:
+    async def upload(self, request: Request) -> Response:
         """Take a video: its name in the query, its bytes as the body."""
         name = shown_name(request.query_params.get("name", ""))
         length = request.headers.get("content-length", "")
         if length.isdecimal():
             self.videos.check_size(name, int(length))
-        folder = await self.videos.receive(name, request.stream())
-        return (await asyncio.wrap_future(in_thread(self.videos.add, folder, name))).describe()
+        return await self._add(await self.videos.receive(name, request.stream()), name)
 
-    async def open_clip(self, _request: Request) -> dict[str, Any]:
+    async def open_clip(self, _request: Request) -> Response:
         """Take the clip that comes with the project."""
         if not self.clip.is_file():
             raise HTTPException(404, "the built-in clip is not there; choose a video of your own")
-        folder = self.videos.copy(self.clip)
-        return (await asyncio.wrap_future(in_thread(self.videos.add, folder, self.clip.name))).describe()
+        return await self._add(self.videos.copy(self.clip), self.clip.name)
 
-    def first(self, request: Request) -> Response:
+    async def first(self, request: Request) -> Response:
         """The first frame."""
         return Response(self._video(request).first, media_type="image/jpeg")
 
-    async def close(self, request: Request) -> dict[str, Any]:
+    async def close(self, request: Request) -> Response:
         """Remove a video, such as when its page is left."""
         await self.remove(self._video(request))
-        return {}
+        return JSONResponse({})
 
     async def remove(self, video: Video) -> None:
         """End a video's job, then remove its files."""
@@ -114,37 +137,38 @@ class Demo:
             await asyncio.wrap_future(in_thread(job.wait, 10 * ENDING))
         self.videos.remove(video)
 
-    async def track(self, request: Request) -> dict[str, Any]:
+    async def track(self, request: Request) -> Response:
         """Begin to track targets with a tracker."""
-        video, asked = self._video(request), await _read_json(request)
-        targets = _parse_targets(asked.get("targets"), video)
-        number = asked.get("tracker")
-        if not isinstance(number, int) or isinstance(number, bool):
-            raise ValueError("tracker: not a number of the list; reload the page")
-        if self._is_occupied():
-            raise HTTPException(409, BUSY)
-        job = Job(video, targets, lambda: self.trackers.open(number))
+        video = self._video(request)
+        asked = validate(AskedTracking, await request.json(), "the request")
+        targets = [TargetSpec(target.name, target.box) for target in asked.targets]
+        for target in targets:
+            try:
+                checked_box(target.box, (video.height, video.width))
+            except ValueError as error:
+                raise ValueError(f"target {target.name}: {error}") from error
+        self._check_free()
+        job = Job(video, targets, lambda: self.trackers.open(asked.tracker))
 
         def ended(job: Job) -> None:
             if job.state in ("done", "stopped") and job.speed:
-                self.trackers.speeds[number] = job.speed
+                self.trackers.speeds[asked.tracker] = job.speed
 
         self._running = self.jobs[video.id] = job
         job.start(ended)
-        return {"targets": [target.name for target in targets]}
+        return JSONResponse({"targets": [target.name for target in targets]})
 
-    def events(self, request: Request) -> StreamingResponse:
-        """The job of a video as it goes on, as server-sent events."""
-        job = self._job(request)
-        return StreamingResponse(_events(job), media_type="text/event-stream")
+    async def events(self, request: Request) -> Response:
+        """The progress of a video's job as server-sent events, to its end."""
+        return StreamingResponse(_events(self._job(request)), media_type="text/event-stream")
 
-    def stop_job(self, request: Request) -> dict[str, Any]:
+    async def stop_job(self, request: Request) -> Response:
         """End a job after the current frame."""
         self._job(request).stop()
-        return {}
+        return JSONResponse({})
 
-    def file(self, request: Request) -> FileResponse:
-        """A file that a job has written; with ``?save`` under a name to keep it by."""
+    async def file(self, request: Request) -> Response:
+        """A file that a job has written; with ``?save`` as a download under a name of its own."""
         name, job = request.path_params["file"], self._job(request)
         path = job.video.folder / name
         if name not in FILES or not job.ended or not path.is_file():
@@ -152,17 +176,16 @@ class Demo:
         stem = re.sub(r"[^\w.-]+", "_", Path(job.video.name).stem) or "video"
         return FileResponse(path, filename=f"{stem}_{name}" if "save" in request.query_params else None)
 
-    async def maps(self, request: Request) -> dict[str, Any]:
+    async def maps(self, request: Request) -> Response:
         """The maps of a frame."""
-        job, text = self._job(request), request.query_params.get("frame", "")
-        if not (text.isascii() and text.isdigit() and len(text) < 10):
-            raise ValueError("frame: not a number")
-        drawn = await self._alone(draw_maps, job, int(text))
-        return {"maps": [each.as_dict() for each in drawn]}
+        frame = int(request.query_params.get("frame", ""))
+        drawn = await self._run_alone(draw_maps, self._job(request), frame)
+        return JSONResponse({"maps": [each.as_dict() for each in drawn]})
 
-    async def measure(self, request: Request) -> dict[str, Any]:
+    async def measure(self, request: Request) -> Response:
         """The speed of a tracker."""
-        return {"speed": await self._alone(self.trackers.measure, request.path_params["number"])}
+        number = request.path_params["number"]
+        return JSONResponse({"speed": await self._run_alone(self.trackers.measure, number)})
 
     def stop(self) -> None:
         """Ask all jobs for their end."""
@@ -170,12 +193,12 @@ class Demo:
             job.stop()
 
     def wait(self, seconds: float) -> None:
-        """Until the running job has ended, at most so many seconds."""
+        """Wait until the running job has ended, at most so many seconds."""
         if self._running:
             self._running.wait(seconds)
 
     async def sweep(self) -> None:
-        """Remove videos that nobody asks for, for as long as the server runs."""
+        """Remove videos without requests, for as long as the server runs."""
         while True:
             await asyncio.sleep(SWEEP)
             for video in self.videos.idle():
@@ -183,16 +206,18 @@ class Demo:
                 if job is None or job.ended:
                     await self.remove(video)
 
-    def _is_occupied(self) -> bool:
-        return self._occupied or bool(self._running and not self._running.ended)
+    async def _add(self, folder: Path, name: str) -> Response:
+        video = await asyncio.wrap_future(in_thread(self.videos.add, folder, name))
+        return JSONResponse(video.describe())
 
-    async def _alone(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        if self._is_occupied():
+    def _check_free(self) -> None:
+        if self._alone.locked() or (self._running and not self._running.ended):
             raise HTTPException(409, BUSY)
-        self._occupied = True
-        future = in_thread(function, *arguments)
-        future.add_done_callback(lambda _: setattr(self, "_occupied", False))
-        return await asyncio.wrap_future(future)
+
+    async def _run_alone(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        self._check_free()
+        async with self._alone:
+            return await asyncio.wrap_future(in_thread(function, *arguments))
 
     def _video(self, request: Request) -> Video:
         try:
@@ -211,7 +236,7 @@ async def _events(job: Job) -> AsyncIterator[str]:
     """``rows``: progress, the new rows and a picture of the newest of them; then ``end`` with the progress."""
     sent, shown = 0, -1
     while True:
-        ended = job.ended  # asked first: what is read afterwards is then all there is
+        ended = job.ended  # before the rows are read, which are then complete
         rows, latest = job.rows[sent:], job.latest
         if rows and latest:
             sent += len(rows)
@@ -228,65 +253,21 @@ async def _events(job: Job) -> AsyncIterator[str]:
         await asyncio.sleep(INTERVAL)
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY:
-            raise HTTPException(413, "the request is too long")
-    try:
-        content = json.loads(body)
-    except ValueError as error:
-        raise ValueError("the request is no JSON") from error
-    if not isinstance(content, dict):
-        raise ValueError("the request is no JSON object")
-    return content
-
-
-def _parse_targets(content: Any, video: Video) -> list[TargetSpec]:
-    """Targets ``[{"name": text, "box": [x, y, w, h]}, ...]`` in pixels of the video."""
-    if not isinstance(content, list) or not 1 <= len(content) <= MOST_TARGETS:
-        raise ValueError(f"draw 1 to {MOST_TARGETS} boxes")
-    targets = []
-    for number, each in enumerate(content, start=1):
-        name, box = (each.get("name"), each.get("box")) if isinstance(each, dict) else (None, None)
-        name = name.strip() if isinstance(name, str) else ""
-        if not name or len(name) > 40 or name != printable(name):
-            raise ValueError(f"target {number}: a name has 1 to 40 printable characters")
-        numbers = isinstance(box, list) and len(box) == 4 and all(type(side) in (int, float) for side in box)
-        if not numbers or not all(math.isfinite(side) for side in box):
-            raise ValueError(f"target {name}: a box is four numbers x, y, w, h")
-        try:
-            checked_box(box, (video.height, video.width))
-        except ValueError as error:
-            raise ValueError(f"target {name}: {error}") from error
-        targets.append(TargetSpec(name, tuple(map(float, box))))
-    names = [target.name for target in targets]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"two targets are named {twice[0]}; give each its own name")
-    return targets
-
-
 class Guard:
-    """Lets through only what the page itself asks for, and adds the headers that bind the page.
+    """Lets through only requests of the page itself, and adds the headers that bind the page.
 
     The host that a browser names must be this machine's: otherwise any site could point its own name here (DNS
-    rebinding) and read the answers. What changes something must come from a page of that host.
+    rebinding) and read the answers. A request that changes something must come from a page of that host. ``hosts`` are
+    the names allowed; None allows any number address, which no site can take for its own, and localhost.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str] | None) -> None:
         self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """The ASGI call."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        reason = self._refusal(headers.get("host", ""), headers.get("origin"), scope["method"])
-        if reason:
-            response = JSONResponse({"error": reason}, 403, HEADERS)
-            await response(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
@@ -294,36 +275,40 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        app = self._refusal(scope["path"], scope["method"], Headers(scope=scope)) or self._app
+        await app(scope, receive, send_with_headers)
 
-    def _refusal(self, host: str, origin: str | None, method: str) -> str:
+    def _refusal(self, path: str, method: str, headers: Headers) -> Response | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             name = ""
-        known = name in self._hosts if self._hosts is not None else name == "localhost" or _is_address(name)
-        if not known:
-            return "this host name is not the demo's; open the address that the program printed"
+        if not (name in self._hosts if self._hosts is not None else name == "localhost" or _is_address(name)):
+            return _mistake(403, "this host name is not the demo's; open the address that the program printed")
         if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
-            return "this request comes from another site"
-        return ""
+            return _mistake(403, "this request comes from another site")
+        length = headers.get("content-length", "0")
+        if path != UPLOAD and ("transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BYTES):
+            return _mistake(413, "the request is too long")
+        return None
+
+
+def _mistake(status: int, text: str) -> Response:
+    """A user's mistake; the rest of a request that is too long is not read."""
+    return JSONResponse({"error": text}, status, {"Connection": "close"} if status == 413 else None)
 
 
 def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(name))
+    return False
 
 
 def known_hosts(host: str) -> frozenset[str] | None:
-    """The names by which a browser may ask for a server bound to ``host``; None for any number address, which no site
-    can take for its own, and localhost."""
+    """The ``hosts`` of a ``Guard`` for a server bound to ``host``."""
     loopback = frozenset({"localhost", "127.0.0.1", "::1"})
-    if host in loopback or (_is_address(host) and ipaddress.ip_address(host).is_loopback):
-        return loopback | {host}
-    if _is_address(host):
+    if _is_address(host) and not ipaddress.ip_address(host).is_loopback:
         return None
     return loopback | {host.lower()}
 
@@ -331,55 +316,34 @@ def known_hosts(host: str) -> frozenset[str] | None:
 def make_app(demo: Demo, hosts: frozenset[str] | None) -> Starlette:
     """The server's answers. A mistake of the user's is ``{"error": one line}`` with status 400, 404, 409 or 413."""
 
-    def page(request: Request) -> Response:
-        name = PAGE[request.url.path]
-        types = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-        text = (files("lib.programs.demo") / "page" / name).read_text(encoding="utf-8")
-        return Response(text, media_type=types[Path(name).suffix])
-
-    def answer(function: Callable[[Request], Any]) -> Callable[[Request], Any]:
-        async def answered(request: Request) -> Response:
-            content = function(request)
-            if asyncio.iscoroutine(content):
-                content = await content
-            return content if isinstance(content, Response) else JSONResponse(content)
-
-        return answered
-
-    async def mistake(_request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 400
-        status = 413 if isinstance(error, TooLargeError) else status
-        text = error.detail if isinstance(error, HTTPException) else str(error)
-        close = {"Connection": "close"} if status == 413 else None
-        return JSONResponse({"error": printable(text.splitlines()[0])}, status, close)
-
-    async def gone(_request: Request, _error: Exception) -> Response:
-        return Response(status_code=400)
+    async def answer_error(_request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return _mistake(error.status_code, error.detail)
+        lines = str(error).splitlines() or [type(error).__name__]
+        return _mistake(413 if isinstance(error, TooLargeError) else 400, printable(lines[0]))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         sweep = asyncio.create_task(demo.sweep())
         yield
         sweep.cancel()
-        with suppress(asyncio.CancelledError):
-            await sweep
 
-    video = "/api/videos/{video}"
+    video = f"{UPLOAD}/{{video}}"
     routes = [
-        *(Route(path, page) for path in PAGE),
-        Route("/api/state", answer(demo.state)),
-        Route("/api/videos", answer(demo.upload), methods=["POST"]),
-        Route("/api/clip", answer(demo.open_clip), methods=["POST"]),
-        Route(f"{video}/first.jpg", answer(demo.first)),
-        Route(f"{video}/close", answer(demo.close), methods=["POST"]),
-        Route(f"{video}/track", answer(demo.track), methods=["POST"]),
-        Route(f"{video}/stop", answer(demo.stop_job), methods=["POST"]),
-        Route(f"{video}/events", answer(demo.events)),
-        Route(f"{video}/maps", answer(demo.maps)),
-        Route(f"{video}/files/{{file}}", answer(demo.file)),
-        Route("/api/trackers/{number:int}/measure", answer(demo.measure), methods=["POST"]),
+        Route("/api/state", demo.state),
+        Route(UPLOAD, demo.upload, methods=["POST"]),
+        Route("/api/clip", demo.open_clip, methods=["POST"]),
+        Route(f"{video}/first.jpg", demo.first),
+        Route(f"{video}/close", demo.close, methods=["POST"]),
+        Route(f"{video}/track", demo.track, methods=["POST"]),
+        Route(f"{video}/stop", demo.stop_job, methods=["POST"]),
+        Route(f"{video}/events", demo.events),
+        Route(f"{video}/maps", demo.maps),
+        Route(f"{video}/files/{{file}}", demo.file),
+        Route("/api/trackers/{number:int}/measure", demo.measure, methods=["POST"]),
+        Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
-    mistakes = {ValueError: mistake, HTTPException: mistake, ClientDisconnect: gone}
+    mistakes = dict.fromkeys((ValueError, HTTPException, ClientDisconnect), answer_error)
     app = Starlette(routes=routes, exception_handlers=mistakes, lifespan=lifespan)
     app.add_middleware(Guard, hosts=hosts)
     return app
@@ -399,36 +363,45 @@ class _Server(uvicorn.Server):
 
 def serve(
     paths: Paths,
-    choices: list[Choice],
+    config: abc.Sequence[str] = (),
+    checkpoint: abc.Sequence[Path] = (),
+    network: abc.Sequence[Path] = (),
+    device: str = "auto",
     host: str = "127.0.0.1",
     port: int = 8000,
-    limit: int = 500_000_000,
-    browse: bool = True,
-    device: str = "auto",
-) -> None:
-    """Serve the page until SIGINT or SIGTERM, which is then raised as ``KeyboardInterrupt``; uploads are removed first.
+    limit: int = 500,
+    no_browser: bool = False,
+) -> Outcome:
+    """The body of `tracking/demo.py`: serve the page until SIGINT or SIGTERM, which is then raised as
+    ``KeyboardInterrupt``; uploads are removed first.
 
-    ``port`` 0 takes a free one; ``limit`` is in bytes of an upload. Raises ``ValueError`` for a host or port that
-    cannot be had.
+    For the first four see ``find_trackers``. ``port`` 0 takes a free one; ``limit`` is in megabytes of an upload.
+    Raises ``ValueError`` for a host or port that cannot be had.
     """
+    choices = find_trackers(paths, config, checkpoint, network)
     listening = _listen(host, port)
     with listening, session_folder(paths.cache / "demo") as folder, terminated_like_interrupted():
-        demo = Demo(Videos(folder, limit), Trackers(paths, choices, device))
-        app = make_app(demo, known_hosts(host))
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=math.ceil(ENDING), server_header=False
+        demo = Demo(Videos(folder, limit * 1_000_000), Trackers(paths, choices, device))
+        settings = uvicorn.Config(
+            make_app(demo, known_hosts(host)),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=math.ceil(ENDING),
+            server_header=False,
         )
         named = f"[{host}]" if ":" in host else host
         address = f"http://{named}:{listening.getsockname()[1]}/"
         show(f"{address}  (Ctrl-C ends it)", flush=True)
         in_thread(demo.trackers.open, 0)  # torch takes seconds; whoever draws a box need not wait for it
-        if browse and _has_screen():
+        # Without a screen Python would open a text browser in the terminal.
+        if not no_browser and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
             webbrowser.open(address)
         try:
-            _Server(config, demo).run(sockets=[listening])
+            _Server(settings, demo).run(sockets=[listening])
         finally:
             demo.stop()
             demo.wait(ENDING / 2)
+    return Outcome()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -437,11 +410,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family)
     except socket.gaierror as error:
         raise ValueError(f"--host {host}: no address of this machine ({error.strerror})") from error
-    except OSError as error:
-        remedy = "name another with --port, or 0 for a free one"
-        raise ValueError(f"--host {host} --port {port}: {os.strerror(error.errno or 0)}; {remedy}") from error
-
-
-def _has_screen() -> bool:
-    """Whether a browser can be opened; on a terminal alone Python would open a text browser in it."""
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else "no port from 0 to 65535"
+        raise ValueError(
+            f"--host {host} --port {port}: {reason}; name another with --port, or 0 for a free one"
+        ) from error

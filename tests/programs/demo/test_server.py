@@ -94,23 +94,22 @@ def test_uploads_that_are_no_video_or_too_large(client: TestClient, demo: Demo, 
 @pytest.mark.parametrize(
     ("targets", "reason"),
     [
-        ([], "draw 1 to 16 boxes"),
-        ("x", "draw 1 to 16 boxes"),
-        (TARGETS * 9, "draw 1 to 16 boxes"),
+        ([], "targets: got .*should have at least 1 item"),
+        ("x", "targets: got .*should be a list"),
+        (TARGETS * 9, "targets: got .*should have at most 16 items"),
         ([{"name": "a", "box": [200, 10, 20, 20]}], "target a: the first box .* lies outside the image of 96 x 64"),
         ([{"name": "a", "box": [1, 1, 0, 5]}], "target a: the first box .* has no size"),
-        ([{"name": "a", "box": [1, 1, 5]}], "target a: a box is four numbers"),
-        ([{"name": "a", "box": [1, 1, 5, "5"]}], "target a: a box is four numbers"),
-        ([{"name": "a", "box": [1, 1, 5, True]}], "target a: a box is four numbers"),
-        ([{"name": " ", "box": [1, 1, 5, 5]}], "target 1: a name has 1 to 40 printable"),
-        ([{"name": "a\nb", "box": [1, 1, 5, 5]}], "target 1: a name has 1 to 40 printable"),
-        ([7], "target 1: a name has"),
-        ([TARGETS[1], TARGETS[1]], "two targets are named two; give each its own name"),
+        ([{"name": "a", "box": [1, 1, 5]}], "targets.0.box.3: missing"),
+        ([{"name": "a", "box": [1, 1, 5, "5"]}], "targets.0.box.3: .*should be a valid number"),
+        ([{"name": "a", "box": [1, 1, 5, True]}], "targets.0.box.3: .*should be a valid number"),
+        ([{"name": " ", "box": [1, 1, 5, 5]}], "targets.0.name: .*should have at least 1 character"),
+        ([{"name": "a\nb", "box": [1, 1, 5, 5]}], "targets.0.name: .*should have printable characters only"),
+        ([7], "targets.0: got 7; should be a mapping"),
     ],
 )
 def test_targets_that_cannot_be_tracked(client: TestClient, targets: Any, reason: str):
     path = f"/api/videos/{opened(client)}/track"
-    assert re.match(reason, refusal(client.post(path, json={"tracker": 0, "targets": targets}), 400))
+    assert re.search(reason, refusal(client.post(path, json={"tracker": 0, "targets": targets}), 400))
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"targets": NaN}', b'{"tracker": true, "targets": []}'])
@@ -126,7 +125,7 @@ def test_a_question_that_is_too_long(client: TestClient):
 def test_a_tracker_is_a_number_of_the_list(client: TestClient, tracker: Any):
     path = f"/api/videos/{opened(client)}/track"
     text = refusal(client.post(path, json={"tracker": tracker, "targets": TARGETS}), 400)
-    assert text == "tracker: not a number of the list; reload the page"
+    assert text.startswith("the request: tracker: ")
 
 
 def test_a_tracker_that_is_not_there_fails_the_job(client: TestClient):

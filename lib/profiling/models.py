@@ -1,0 +1,160 @@
+"""Costs of experiments' networks, counted, and their times, measured, for `tracking/profile_model.py`."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import abc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import torch
+from tqdm import tqdm
+
+from lib.experiment.build import build_model
+from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_config
+from lib.export.cost import Cost, count_cost
+from lib.profiling.forms import EAGER, Form, open_forms
+from lib.profiling.frames import Lane, time_frames, time_parts
+from lib.profiling.report import Report, Row, Table, add_ratios, describe_machine
+from lib.profiling.throughput import time_engine
+from lib.profiling.training import time_training
+from lib.runtime.allocator import keep_large_buffers
+from lib.runtime.process import find_device
+
+logger = logging.getLogger(__name__)
+
+_TITLES = {
+    "costs": (
+        "Parameters (M); multiply-adds (G) of a target once, of each frame, and of both in one pass as papers count;\n"
+        "attention: its products in these, the rest are linear layers and convolutions"
+    ),
+    "frames": (
+        "Milliseconds a frame: the network on a target, on a later frame, that frame end to end without decoding\n"
+        "(medians, 95th percentile, processor time of all threads); x: parts of an experiment's first line"
+    ),
+    "parts": "Milliseconds of a frame's parts but the network, eager fp32 (medians)",
+    "engine": (
+        "Frames a second of the engine from JPEG files of 1280 x 720; x: multiples of a tracker that takes one frame\n"
+        "after the other (no slots)"
+    ),
+    "training": (
+        "Training, forward and backward pass: milliseconds a pair, by the clock and of the processor; MiB that a\n"
+        "group keeps for the backward pass, and takes at most on a GPU; x: parts of an experiment's first line"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What to measure of each experiment.
+
+    * ``forms`` of the network, and exported ones in the ``folders``; ``batches``: numbers of targets in a batch.
+    * ``frames``: number of timed frames, after ``warmup`` batches that do not count; 0: none.
+    * ``engine``: slots of the engine, which tracks about ``engine_frames`` in a run with ``engine_threads`` of its own
+      (None: its own choice).
+    * ``training``: pairs of a training step; 0: none.
+    * ``threads`` of the processor for networks and crops; None: the libraries' own choice.
+    """
+
+    forms: tuple[Form, ...] = (EAGER,)
+    folders: tuple[Path, ...] = ()
+    batches: tuple[int, ...] = (1,)
+    frames: int = 50
+    warmup: int = 5
+    engine: tuple[int, ...] = ()
+    engine_frames: int = 800
+    engine_threads: int | None = None
+    training: int = 0
+    threads: int | None = None
+
+
+def experiment_names() -> list[str]:
+    """Every experiment of ``experiments/``, by name."""
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.yaml") if not path.name.startswith("paths."))
+
+
+def count_experiment(experiment: ExperimentConfig) -> Cost:
+    """The cost of the experiment's network, counted without memory for its weights."""
+    return count_cost(partial(build_model, experiment), experiment.template.size, experiment.search.size)
+
+
+def profile_models(
+    names: abc.Sequence[str | Path], overrides: abc.Sequence[str], device: str, wanted: Measurements
+) -> Report:
+    """Count and measure the experiments of these names or paths, all of ``experiments/`` without names.
+
+    Weights are fresh, since cost and time do not depend on them. The report has the tables "costs", "frames", "parts",
+    "engine" and "training". Raises ``ValueError`` for a name without an experiment, a device that is absent, and a form
+    that this machine cannot run.
+    """
+    place = find_device(device)
+    experiments = [load_config(name, overrides) for name in names or experiment_names()]
+    report = Report(describe_machine(), tables={name: Table(title) for name, title in _TITLES.items()})
+    if overrides:
+        report.settings["overrides"] = " ".join(overrides)
+    keep_large_buffers()
+    with _threads(wanted.threads):
+        if wanted.frames or wanted.engine or wanted.training:
+            where = f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
+            report.settings |= {"timed on": where, "threads": torch.get_num_threads()}
+            report.settings |= {"frames": wanted.frames, "warmup batches": wanted.warmup}
+        for experiment in tqdm(experiments, "experiments", disable=None):
+            for table, rows in _measure(experiment, place, wanted).items():
+                report.tables[table].rows += [{"experiment": experiment.name, **row} for row in rows]
+    return report
+
+
+def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measurements) -> dict[str, list[Row]]:
+    """The rows of one experiment by table."""
+    rows = {"costs": [_cost_row(experiment)]}
+    with tempfile.TemporaryDirectory(prefix="profile_") as temporary:
+        folder = Path(temporary)
+        opened = partial(open_forms, experiment, wanted.forms, wanted.folders, device, wanted.threads, folder)
+        if wanted.frames:
+            logger.info("%s: %d frames on %s", experiment.name, wanted.frames, device)
+            networks = opened(wanted.batches)
+            rows["frames"] = time_frames([Lane(*entry) for entry in networks], wanted.frames, wanted.warmup)
+            add_ratios(rows["frames"], "network", "end to end", "processor")
+            for network in [network for form, network, _ in networks if form == str(EAGER)][:1]:
+                rows["parts"] = time_parts(network, wanted.frames, wanted.warmup)
+        if wanted.engine:
+            logger.info("%s: the engine with %s slots", experiment.name, ", ".join(map(str, wanted.engine)))
+            networks = opened(wanted.engine, streams=torch.get_num_threads())
+            rows["engine"] = time_engine(networks, wanted.engine_frames, wanted.engine_threads, folder)
+            add_ratios(rows["engine"], "frames/s")
+        if wanted.training:
+            logger.info("%s: training steps of %d pairs", experiment.name, wanted.training)
+            rows["training"] = time_training(experiment, wanted.training, device)
+            add_ratios(rows["training"], "ms/pair", "kept")
+    return rows
+
+
+def _cost_row(experiment: ExperimentConfig) -> Row:
+    cost = count_experiment(experiment)
+    return {
+        "crops": f"{experiment.template.size}/{experiment.search.size}",
+        "params": cost.parameters / 1e6,
+        "target": cost.template.total / 1e9,
+        "frame": cost.frame.total / 1e9,
+        "both": cost.both.total / 1e9,
+        "attention": cost.both.attention / 1e9,
+    }
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """``count`` threads for torch and OpenCV within the block."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    if count is not None:
+        torch.set_num_threads(count)
+        cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])

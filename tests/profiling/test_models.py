@@ -1,0 +1,71 @@
+"""From experiments to a report of their costs and times."""
+
+from __future__ import annotations
+
+import cv2
+import pytest
+import torch
+from toy_experiment import write_experiment
+
+from lib.config.schema import ConfigError
+from lib.experiment.build import build_model
+from lib.experiment.config import load_config
+from lib.profiling import throughput
+from lib.profiling.forms import parse_forms
+from lib.profiling.models import Measurements, count_experiment, experiment_names, profile_models
+
+
+def test_counted_parameters_are_the_networks_own(tmp_path):
+    experiment = load_config(write_experiment(tmp_path / "toy.yaml"), ["model.backbone.depth=3"])
+    cost = count_experiment(experiment)
+    assert cost.parameters == sum(value.numel() for value in build_model(experiment).parameters())
+    assert cost.frame.total > cost.template.total > 0
+
+
+def test_every_experiment_has_a_name_that_loads():
+    names = experiment_names()
+    assert "grm_tiny" in names and "paths.example" not in names
+    assert [load_config(name).name for name in names] == names
+
+
+def test_everything_of_a_toy_experiment(tmp_path, monkeypatch):
+    monkeypatch.setattr(throughput, "LEAST", 4)
+    file = write_experiment(tmp_path / "toy.yaml")
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    wanted = Measurements(
+        parse_forms("eager:fp32,eager:bf16"), batches=(1, 2), frames=2, warmup=1, engine=(2,), engine_frames=1,
+        training=2, threads=1,
+    )  # fmt: skip
+    report = profile_models([file], ["model.backbone.depth=3"], "cpu", wanted)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == before
+    assert report.settings["threads"] == 1 and report.settings["timed on"] == "cpu"
+    assert report.settings["overrides"] == "model.backbone.depth=3" and report.machine["torch"]
+    tables = {name: table.rows for name, table in report.tables.items()}
+    assert {row["experiment"] for rows in tables.values() for row in rows} == {"toy"}
+    cost = count_experiment(load_config(file, ["model.backbone.depth=3"]))
+    assert [row["params"] for row in tables["costs"]] == [cost.parameters / 1e6]
+    assert [(row["form"], row["batch"]) for row in tables["frames"]] == [
+        ("eager fp32", 1), ("eager fp32", 2), ("eager bf16", 1), ("eager bf16", 2),
+    ]  # fmt: skip
+    assert tables["frames"][0]["x network"] == tables["training"][0]["x kept"] == 1
+    assert [row["clock"] for row in tables["parts"]] == ["wall", "processor"]
+    assert [(row["form"], row["slots"]) for row in tables["engine"]] == [
+        ("eager fp32", None), ("eager fp32", 2), ("eager bf16", 2),
+    ]  # fmt: skip
+    assert [row["precision"] for row in tables["training"]] == ["fp32", "bf16"]
+
+
+def test_parts_are_measured_if_they_are_asked_for(tmp_path):
+    file = write_experiment(tmp_path / "toy.yaml")
+    report = profile_models([file], [], "cpu", Measurements(frames=0))
+    assert report.settings == {} and [name for name, table in report.tables.items() if table.rows] == ["costs"]
+    report = profile_models([file], [], "cpu", Measurements(parse_forms("eager:bf16"), frames=1, warmup=0))
+    assert len(report.tables["frames"].rows) == 1 and report.tables["parts"].rows == []  # parts are of fp32
+
+
+def test_a_mistake_is_reported_before_anything_is_measured(tmp_path):
+    file, long = write_experiment(tmp_path / "toy.yaml"), Measurements(frames=10**9)
+    with pytest.raises(ConfigError, match="no such experiment"):
+        profile_models([file, "nothing"], [], "cpu", long)
+    with pytest.raises(ValueError, match="unknown to torch"):
+        profile_models([file], [], "abacus", long)
