@@ -47,13 +47,14 @@ def finish(run: subprocess.Popen, code: int) -> str:
 
 RECIPES = {
     "plain": {},
-    "fp16 and ema": {"precision": "fp16", "ema": 0.7},
+    "average": {"ema": 0.7},
+    "fp16 and average": {"precision": "fp16", "ema": 0.7},
     "one denominator a step": {"head": "distance", "clip_norm": 1.0},
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("processes", "recipe"), [(2, "plain"), (3, "plain"), (2, "fp16 and ema")])
+@pytest.mark.parametrize(("processes", "recipe"), [(2, "plain"), (3, "plain"), (2, "fp16 and average")])
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, processes, recipe):
     """Stopped by a signal to the last process only, in the first, the second and the last step of an epoch and in
     validation."""
@@ -71,7 +72,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, processes, recipe):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ["plain", "average", "one denominator a step"])
 def test_two_processes_compute_what_one_computes(toy, tmp_path, recipe):
     """1 process x 4 groups and 2 processes x 2 groups, whose positives differ in number; also validation, and a stop in
     one layout that goes on in the other."""
@@ -107,7 +108,7 @@ def test_what_goes_wrong_in_one_process_ends_all(tmp_path):
 
 @pytest.mark.slow
 def test_the_launching_program_is_stopped_and_started_again(tmp_path):
-    run = {"name": "run", "checkpoint_minutes": 1e-9, "epochs": 6}
+    run = {"name": "run", "checkpoint_minutes": 1e-9, "epochs": 12}
     launched = start(2, tmp_path, [run])
     while not (tmp_path / "run" / "checkpoints" / "last.pth").exists():
         assert launched.poll() is None, launched.communicate()
@@ -116,7 +117,7 @@ def test_the_launching_program_is_stopped_and_started_again(tmp_path):
     finish(launched, 130)
     end = results(tmp_path, 1)[0]["end"]
     assert end[0] is False
-    assert 0 < end[1] < 18
+    assert 0 < end[1] < 36
     finish(start(2, tmp_path, [run, {**run, "name": "unstopped"}]), 0)
     again, unstopped = results(tmp_path, 2)
     assert again == unstopped
