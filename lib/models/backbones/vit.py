@@ -43,6 +43,7 @@ class ViTConfig(BackboneConfig):
 
     @property
     def stride(self) -> int:
+        """Stride of the grid: the side of a patch."""
         return self.patch
 
     def build(self, template_size: int, search_size: int) -> nn.Module:
