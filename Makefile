@@ -31,8 +31,8 @@ $(TOOLKITS): $(INSTALLED) tests/requirements-toolkits.txt tests/requirements-vot
 quickstart: install
 	$(BIN)/python tracking/quickstart.py
 
-# Two files at a time, a thread each: torch's threads would stand in each other's way.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
+# Two processes with a thread each, since torch's threads would disturb each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test: install
 	$(BIN)/python -m ruff check .

@@ -20,6 +20,13 @@ LATE = 1000
 QUICK_SCHEDULES = {"ostrack": ("model.elimination.schedule.start=0", "model.elimination.schedule.length=2")}
 HEADS: tuple[HeadKind, ...] = get_args(HeadKind)
 FAMILIES_AND_HEADS = [(family, head) for family in FAMILIES for head in HEADS]
+# Each family with its published head and with one other, so that each head meets several families: for tests whose
+# code does not depend on the pair.
+COVERING_PAIRS = [
+    (family, HEADS[(HEADS.index(load_config(twin).model.head.kind) + step) % len(HEADS)])
+    for family, twin in TWINS.items()
+    for step in (0, 1)
+]
 
 
 def tiny(family: str, head: HeadKind | None = None, *overrides: str) -> ExperimentConfig:

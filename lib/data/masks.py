@@ -1,4 +1,4 @@
-"""Which pixels of a frame show its target: by an outline in the dataset's annotations, or by a mask in a file."""
+"""The pixels of a frame that show its target: from an outline in the annotations, or from a mask in a file."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, Outline, Sequence
 from lib.geometry.crop import Region
 
-# Polygons are filled at so many times the size, and averaged: OpenCV fills whole pixels, those on the border too.
+# Polygons are filled at this scale and averaged: OpenCV fills whole pixels, also on the border.
 _FINER = 4
 _SHIFT = 4  # bits of a corner's fraction, as cv2.fillPoly takes it
 
 
 class MaskFolder:
-    """Masks of a dataset's frames: below ``root``, the file of a frame has its key in the dataset, with ``.png``.
+    """Masks of a dataset's frames: below ``root``, the path of a mask is its frame's in the dataset, with ``.png``.
 
-    A pixel above 0 is the target's. ``source`` is the dataset's.
+    A pixel above 0 shows the target. ``source`` is the dataset's.
     """
 
     def __init__(self, root: Path, source: Source) -> None:
         self.root, self._source = root, source
 
     def path(self, sequence: Sequence, frame: int) -> Path:
-        """Where the mask of a frame lies, whether or not it is there."""
+        """The path of the mask of a frame; the disk is not asked."""
         frames = sequence.frames
         assert isinstance(frames, FrameFiles), "readers give FrameFiles"
         folder = self.root / self._source.key_of(frames.folder)
         return folder / f"{str(frames.names[frame]).rpartition('.')[0]}.png"
 
     def read(self, sequence: Sequence, frame: int, shape: tuple[int, int]) -> np.ndarray:
-        """bool ``[H, W]`` of a frame of that height and width; ``ImageError`` if the mask is missing, damaged, of
-        another size or without a pixel."""
+        """bool ``[H, W]`` of a frame of that height and width.
+
+        Raises ``ImageError`` for a mask that is missing, damaged, of another size or empty.
+        """
         path = self.path(sequence, frame)
         mask = open_image(path, "opencv").pixels().any(axis=2)
         if mask.shape != shape:
@@ -47,7 +49,7 @@ class MaskFolder:
 
 
 def outline_extent(outline: Outline) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of an outline in pixels; runs that have no pixel give a box without area."""
+    """Left, top, right and bottom of an outline in pixels; runs without a pixel give a box without area."""
     if len(outline.rings):
         corners = outline.numbers.reshape(-1, 2)
         return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
@@ -58,7 +60,7 @@ def outline_extent(outline: Outline) -> tuple[float, float, float, float]:
 def draw_outline(outline: Outline, region: Region, shrink: int = 1) -> np.ndarray:
     """The share of each pixel that an outline covers, uint8 ``[h, w]`` up to 255, of ``region`` at 1 / ``shrink``.
 
-    ``region`` is left, top, right and bottom in pixels; the last row and column of the result may be cut short by it.
+    ``region`` is left, top, right and bottom in pixels; the last row and column of the result may be partly outside.
     """
     left, top, right, bottom = region
     if not len(outline.rings):

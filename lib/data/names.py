@@ -1,21 +1,21 @@
-"""Names of sequences, after which the files of their results are named."""
+"""Names of sequences, and the files of their results."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-# Endings of the files that this project, pytracking and OSTrack write beside a sequence's boxes.
+# Endings of the files beside the boxes of a sequence, in this project, pytracking and OSTrack.
 SIDE_FILES = (
     "_time", "_network_time", "_scores", "_all_boxes", "_all_scores", "_object_presence_scores", "_confidence",
 )  # fmt: skip
-# Those of them with a score for each frame: ours, pytracking's and VOT's.
+# Endings of files with a score for each frame: ours, pytracking's and VOT's.
 SCORE_FILES = ("_scores", "_object_presence_scores", "_confidence")
 
 
 def find_meeting(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of names with a file in common: ``car`` and ``car_time``, whose boxes are a file of times of the first; and
-    a name with itself that is there twice."""
+    """Pairs of names whose results share a file: ``car`` and ``car_time``, whose boxes would be the times of ``car``,
+    and a name that occurs twice."""
     counts = Counter(names)
     for name, count in counts.items():
         if count > 1:

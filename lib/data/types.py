@@ -1,4 +1,4 @@
-"""The records that pass between disk, training, tracking and evaluation. Without torch, as tracking may be."""
+"""The records that pass between disk, training, tracking and evaluation. They need no torch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from lib.data.stores.source import Location
 
 
-# The key of ``Sequence.meta`` under which a reader notes why it takes frames of the sequence to be lost.
+# The key of ``Sequence.meta`` for a reader's note on frames of the sequence that are lost.
 SHORTFALL = "shortfall"
 
 
 class NumberedNames(abc.Sequence):
-    """File names that are numbers in a row: ``pattern % first``, ``pattern % (first + 1)``, ... ``count`` of them.
+    """``count`` file names with consecutive numbers: ``pattern % first``, ``pattern % (first + 1)``, ...
 
     ``pattern`` has one integer conversion, ``%08d.jpg`` or ``img_%05d.jpg``.
     """
@@ -37,8 +37,8 @@ class NumberedNames(abc.Sequence):
 class FrameFiles(abc.Sequence):
     """The image files of one folder, in order, like a tuple of paths.
 
-    A path is made when it is asked for: those of GOT-10k alone would take 280 MB. ``folder`` is a ``Path``, or what
-    stands for a folder inside a packed dataset (``lib.data.stores.source.Location``).
+    A path is made on access: all paths of GOT-10k would take 280 MB. ``folder`` is a ``Path``, or a folder inside a
+    packed dataset (``lib.data.stores.source.Location``).
     """
 
     def __init__(self, folder: Location, names: abc.Sequence[str]) -> None:
@@ -54,16 +54,16 @@ class FrameFiles(abc.Sequence):
         return self.folder / str(self.names[index])
 
     def file_name(self, index: int) -> str:
-        """The last part of a frame's path, which need not be made for it."""
+        """The last part of a frame's path, without making the path."""
         return str(self.names[index]).rpartition("/")[2]
 
 
 class Outline(NamedTuple):
-    """Which pixels of an image show an object, as an annotation says it: polygons, or runs of pixels.
+    """The pixels of an image that show an object, as annotated: polygons, or runs of pixels.
 
     * ``numbers``: float32 ``[n]``: x, y, x, y ... of all polygons in pixels, top-left origin 0; or height and width of
-      the image, then the lengths of runs down its columns, outside first and inside by turns (COCO's RLE).
-    * ``rings``: int32 ``[k]``: how many of the numbers belong to each polygon; empty for runs.
+      the image, then the lengths of runs down its columns, outside and inside in turn (COCO's RLE).
+    * ``rings``: int32 ``[k]``: the count of numbers of each polygon; empty for runs.
     """
 
     numbers: np.ndarray
@@ -75,17 +75,17 @@ class Sequence:
     """One annotated video, or one annotated object of an image set.
 
     * ``name``: unique inside its dataset, as published result files spell it.
-    * ``dataset``: name of the dataset it was read from, for messages and logs.
+    * ``dataset``: name of its dataset, for messages and logs.
     * ``frames``: one image file a frame, in order; a tuple or ``FrameFiles``.
     * ``boxes``: float64 ``[N, 4]`` xywh in pixels, top-left origin 0; NaN rows where unannotated. N equals the number
       of frames, or is 1 where only the first frame is annotated (test sets with a server).
     * ``visible``: bool ``[N]``, whether training may use that frame's box.
-    * ``image_set``: True if the one frame stands for a video (COCO).
+    * ``image_set``: True if its only frame is used as a video (COCO).
     * ``cover``: GOT-10k's visible share in eighths, int ``[N]``, or None; the GOT-10k protocol needs it.
-    * ``absent``: bool ``[N]``, where the dataset itself says that the target cannot be seen (full occlusion, out of
-      view), or None if it says nothing; some protocols leave these frames out.
-    * ``outline``: of the object in the one frame of an image set, or None if no more than its box is known.
-    * ``meta``: what else the dataset says of the sequence, in words (class, motion, language, resolution).
+    * ``absent``: bool ``[N]``, where the dataset marks the target as not visible (full occlusion, out of view), or None
+      if it has no such marks; some protocols leave these frames out.
+    * ``outline``: of the object in the only frame of an image set, or None if only its box is known.
+    * ``meta``: further annotations of the sequence, in words (class, motion, language, resolution).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The benchmarks a tracker can be tested on, by the names the field's own code uses."""
+"""The benchmarks a tracker can be tested on, by the names that published code uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from lib.data.types import SHORTFALL, Sequence
 
 logger = logging.getLogger(__name__)
 
-
 BENCHMARKS: dict[str, Benchmark] = {
     name: benchmark._replace(dataset=dataset.name, expected=dataset.expected.get(benchmark.split))
     for dataset in DATASETS.values()
@@ -33,21 +32,21 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def part_in_words(benchmark: str, count: int, known: int = 0) -> str:
-    """``2 of 70 sequences`` where ``count`` of them are fewer than the benchmark has, or than the ``known`` ones that
-    it has at least; empty of a whole set."""
+    """``2 of 70 sequences`` if ``count`` is less than the number of sequences of the benchmark, at least ``known``;
+    empty for a whole set."""
     expected = max(find_benchmark(benchmark).expected or 0, known)
     return f"{count} of {expected} sequences" if count < expected else ""
 
 
 def named_part(benchmark: str, part: str) -> str:
-    """How reports name the set of their numbers, by ``part_in_words``."""
+    """The name of a benchmark in reports, with its part from ``part_in_words``."""
     return f"part of {benchmark} ({part})" if part else benchmark
 
 
 def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]:
-    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order; see ``open_dataset``.
+    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order.
 
-    Raises ``ValueError`` too for two whose results would have a file in common.
+    Raises ``ValueError`` as ``open_dataset`` does, and for two sequences whose results would share a file.
     """
     benchmark = find_benchmark(name)
     sequences = open_dataset(benchmark.dataset, benchmark.split, root, cache)
@@ -56,8 +55,8 @@ def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]
 
 
 class Readable(NamedTuple):
-    """The sequences of a benchmark that can be read, in its order, and by name why the others cannot. ``left_out`` are
-    the names of sequences that were not asked for."""
+    """The sequences of a benchmark that can be read, in its order, and the errors of the others by name. ``left_out``
+    are the names of sequences that were not asked for."""
 
     sequences: abc.Sequence[Sequence]
     unreadable: abc.Mapping[str, str]
@@ -65,10 +64,10 @@ class Readable(NamedTuple):
 
 
 def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
-    """As ``read_benchmark``, but sequences whose annotations or frames cannot be read do not take the others with them.
+    """As ``read_benchmark``, but sequences that cannot be read do not hide the others.
 
-    They must not be forgotten either: without them there is no score of the set. Raises ``ValueError`` where the
-    dataset cannot be listed, or none of it be read.
+    They are returned too, since a score without them is no score of the set. Raises ``ValueError`` if the dataset
+    cannot be listed, or no sequence can be read.
     """
     try:
         return Readable(read_benchmark(name, root, cache), {})

@@ -3,9 +3,10 @@ without PyTorch and without the code of the network."""
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class ExportedNetwork:
         files = {half: folder / name for half, name in FILES[record.runtime].items()}
         self._find = load(files["find"], record.precision, threads, streams)
         self._encode = load(files["encode"], "fp32", threads, 1)  # once a video, always in full precision
+        self._threads = threads
+        self._load_streams = partial(load, files["find"], record.precision, threads, threads)
 
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, ...]:
         """See ``Network``."""
@@ -55,15 +58,11 @@ class ExportedNetwork:
         return tuple(np.concatenate(leaves) for leaves in zip(*rows, strict=True))
 
     def find(self, state: tuple[np.ndarray, ...], crops: np.ndarray) -> Found:
-        """See ``Network``. Raises ``ExportError`` for more crops than the network was exported for."""
+        """See ``Network``; more crops than the network was exported for have several turns, each on one thread."""
         rows = crops.shape[0]
-        if rows > self.batch:
-            raise ExportError(
-                f"{self.folder}: {rows} crops in a batch, but it was exported for {self.batch}; "
-                f"export it again with --batch {rows}"
-            )
-        (best,) = self._find(*(self._full(array) for array in (crops, *state)))
-        best = best[:rows]
+        arrays = (crops, *(leaf[:rows] for leaf in state))
+        turns = [[array[first : first + self.batch] for array in arrays] for first in range(0, rows, self.batch)]
+        best = self._turn(self._find, turns[0]) if len(turns) == 1 else np.concatenate(list(self._find_turns(turns)))
         return Found(best[:, :4], best[:, 4], best[:, 5].astype(np.int64))
 
     def blank(self, state: tuple[np.ndarray, ...], slots: int) -> tuple[np.ndarray, ...]:
@@ -75,12 +74,19 @@ class ExportedNetwork:
         for leaf, row in zip(states, state, strict=True):
             leaf[slot] = row[0]
 
-    def _full(self, array: np.ndarray) -> np.ndarray:
-        """As many rows as the network takes: further ones are cut off, missing ones are zeros."""
-        missing = self.batch - array.shape[0]
-        if missing <= 0:
-            return array[: self.batch]
-        return np.concatenate([array, np.zeros((missing, *array.shape[1:]), dtype=array.dtype)])
+    @cached_property
+    def _find_turns(self) -> Callable[[list[list[np.ndarray]]], Iterable[np.ndarray]]:
+        """Computes turns at once, each on one thread: threads that share a convolution would wait for each other."""
+        run = self._find if self._threads == 1 else self._load_streams()
+        pool = ThreadPoolExecutor(self._threads, "turn")
+        return partial(pool.map, partial(self._turn, run))
+
+    def _turn(self, run: Run, arrays: list[np.ndarray]) -> np.ndarray:
+        """The answers to one turn's crops and state, which get as many rows as the network takes."""
+        missing = self.batch - len(arrays[0])
+        if missing:
+            arrays = [np.concatenate([each, np.zeros((missing, *each.shape[1:]), each.dtype)]) for each in arrays]
+        return run(*arrays)[0][: self.batch - missing]
 
 
 def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: int) -> Run:
@@ -125,7 +131,7 @@ def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams
     return run
 
 
-@functools.cache
+@cache
 def openvino_core() -> Any:
     """OpenVINO's core, one for the life of the process.
 

@@ -47,7 +47,7 @@ class Step(NamedTuple):
 
     @property
     def found(self) -> Found | None:
-        """The network's answers to its first turn in this frame, which as a rule is the only one; None without one."""
+        """The network's answers in this frame; None where it was not asked."""
         return next((result.found for result in self.results.values() if result.found is not None), None)
 
     def to_supervision(self) -> Detections:
@@ -71,9 +71,8 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
     """Follow ``targets`` through one video, as one batch: a step for each of ``frames``.
 
     A frame is a ``Frame``, such as a ``VideoReader`` gives, or an image alone (RGB uint8 ``[H, W, 3]``), whose time is
-    its number. A target begins in the first frame whose number is at least its own. A network that takes fewer at once
-    has several turns in a frame. Raises ``ValueError`` for no target, for two of one name, and, in the first frame, for
-    a box outside the image; and as ``Tracker`` does.
+    its number. A target begins in the first frame whose number is at least its own. Raises ``ValueError`` for no
+    target, for two of one name, and, in the first frame, for a box outside the image; and as ``Tracker`` does.
     """
     _check(targets)
     # A state's rows are filled in the order in which targets begin, so the first ones are those of the batch.

@@ -30,8 +30,9 @@ class Network(Protocol):
     """A network on its device, with the crops it is made for.
 
     Crops are RGB ``[B, S, S, 3]`` of 0 to 255, uint8 or, where ``settings`` have them aligned, float32. A state is a
-    tuple of arrays or tensors with a leading batch axis. ``batch`` is the most crops that ``find`` takes, None for any
-    number; ``suggested_batch`` suits the network and its device. ``name`` and ``device`` are for messages and reports.
+    tuple of arrays or tensors with a leading batch axis. ``batch`` is the number of crops that the network computes at
+    once, None for any number; ``suggested_batch`` suits the network and its device. ``name`` and ``device`` are for
+    messages and reports.
     """
 
     settings: TrackSettings

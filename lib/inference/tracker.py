@@ -101,21 +101,15 @@ def advance(
     network: Network, image: Image, targets: abc.Sequence[Target], state: tuple[Any, ...]
 ) -> tuple[list[TrackResult], list[Target], float]:
     """The targets of the first rows of ``state`` in the next image, what to look for in the image after it, and the
-    seconds of the network. Where there are more than ``network.batch``, the network has several turns."""
+    seconds of the network."""
     settings = network.settings
     views = [look(image, target, settings.search) for target in targets]
     crops = np.stack([view.pixels for view in views]) if len(views) > 1 else views[0].pixels[None]
     started = perf_counter()
-    most = network.batch or len(views)
-    if len(views) <= most:
-        answers = [network.find(state, crops)]
-    else:
-        turns = [slice(first, first + most) for first in range(0, len(views), most)]
-        answers = [network.find(tuple(leaf[turn] for leaf in state), crops[turn]) for turn in turns]
+    found = network.find(state, crops)
     seconds = perf_counter() - started
     results, kept = [], []
-    for number, (target, view) in enumerate(zip(targets, views, strict=True)):
-        found, row = answers[number // most], number % most
+    for row, (target, view) in enumerate(zip(targets, views, strict=True)):
         score = float(found.scores[row])
         box = place(found.boxes[row], score, view, settings.tracker)
         kept.append(keep(target, box, score, settings.tracker))

@@ -1,4 +1,4 @@
-"""How the C library's allocator treats memory as large as a picture."""
+"""Settings of the C library's allocator for buffers as large as images."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import ctypes
 
 # malloc.h of glibc, and mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST_BUFFER = 32 * 2**20  # bytes; glibc takes no more. A picture of 1920 x 1080 has 6 MB.
-_KEPT = 256 * 2**20  # bytes free at the heap's end; several pictures, so that a worker never gives back what it needs
+_LARGEST_BUFFER = 32 * 2**20  # bytes, glibc's maximum; an image of 1920 x 1080 has 6 MB
+_KEPT = 256 * 2**20  # free bytes at the heap's end: several images
 
 
 def keep_large_buffers() -> bool:
-    """Makes this process keep buffers of up to 32 MB (256 MB in all) for the next picture; True if that could be done.
+    """Makes this process keep buffers of up to 32 MB (256 MB in all) for the next image; True if that was possible.
 
-    By default glibc maps each large buffer anew and gives it back when it is freed, and the kernel clears each page of
-    it at the first touch: for a picture of 1280 x 720 that takes as long as decoding it. Other C libraries are left as
-    they are. The price is that a process holds on to the largest amount that it ever had, up to the limits.
+    By default glibc maps each large buffer anew and unmaps it when it is freed, and the kernel clears each page at the
+    first access: for an image of 1280 x 720 this takes as long as decoding. The price: a process keeps the largest
+    amount that it ever used, up to these limits. Other C libraries are left unchanged.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, read without executing anything in them."""
+"""Checkpoint files: written whole or not at all, read without executing anything."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def save_safetensors(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Writes weights alone, with ``about``, plain types by name, as JSON texts in the head of the file. Raises
-    CheckpointError as ``save_checkpoint`` does."""
+    """Writes weights, with the plain types of ``about`` as JSON texts in the file's head. Raises CheckpointError as
+    ``save_checkpoint`` does."""
     plain = {name: value.contiguous() for name, value in weights.items()}
     texts = {key: json.dumps(value) for key, value in about.items()}
     _write(path, lambda file: file.write(safetensors.torch.save(plain, texts)))
@@ -51,13 +51,13 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def checksum_of(path: Path) -> str:
-    """The checksum of a file as ``read_inert`` compares it, "sha256 ..."; CheckpointError if there is no file."""
+    """The checksum of a file for ``read_inert``, "sha256 ..."; CheckpointError if there is no file."""
     check_file(path)
     return f"sha256 {file_sha256(path)}"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of any torch file whose top is a dictionary of tensors and plain types, tensors on the CPU.
+    """The content of any torch file that is a dictionary of tensors and plain types, with tensors on the CPU.
 
     Raises CheckpointError for a file that is missing, cut short, changed since it was written, no checkpoint, or that
     holds pickled objects.

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, however that ends, and the pool that runs tasks in such."""
+"""Child processes that end with their parent, however it ends, and a pool of such processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
-# Tasks that wait for each process of a pool: enough that none is idle, few enough to read their items as they are used.
+# Tasks that wait for each process of a pool: enough to keep it busy, few enough to read items only as they are used.
 _AHEAD = 4
 
 
@@ -28,35 +28,33 @@ class KilledError(ValueError):
 
 
 def end_when_closed(pipe: int, end: Callable[[], None]) -> None:
-    """Calls ``end``, in a thread, as soon as the other end of ``pipe``, an open file, is closed.
-
-    The kernel closes it with the last process that holds it, whichever way that process ended.
-    """
+    """Calls ``end``, in a thread, as soon as the other end of ``pipe``, an open file, is closed: when the last process
+    that holds it has ended in any way."""
     threading.Thread(target=lambda: (wait([pipe]), end()), name="parent", daemon=True).start()
 
 
 def end_with_parent() -> None:
-    """Ends this process, which ``multiprocessing`` started, as soon as the process that asked for it has ended.
+    """Ends this process, which ``multiprocessing`` started, as soon as the process that requested it has ended.
 
-    With a fork server the parent by number is that server, which lives as long as its children do. So the child watches
-    the pipe that ``multiprocessing`` gives it, whose other end is in the process that asked alone.
+    With a fork server the parent process is that server, which lives as long as its children. So the child watches the
+    pipe that ``multiprocessing`` gives it; only the requesting process holds its other end.
     """
     end_when_closed(multiprocessing.parent_process().sentinel, lambda: os._exit(1))
 
 
 def preload_project() -> None:
-    """Has the fork server, which starts with the first process, load the modules of this project that this one has
-    loaded, so that its processes need not. Its own rule, to load the main module, fails in several versions of Python
-    (3.11 among them), and each process would take seconds to import it."""
+    """Lets the fork server, which starts with the first process, import the modules of this project that are imported
+    here, which saves each of its processes seconds. Its own way, to import the main module, fails in several versions
+    of Python, 3.11 among them."""
     modules = [name for name in sys.modules if name.partition(".")[0] == "lib"]
     multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
 
 
 @contextmanager
 def born_blocking(numbers: Iterable[int]) -> Iterator[None]:
-    """Processes that ``multiprocessing`` starts in this block, a fork server too, are born with these signals blocked;
-    so is what a fork server starts later."""
-    resource_tracker.ensure_running()  # it would lift the block if it started within
+    """Processes that ``multiprocessing`` starts in this block are born with these signals blocked, and so are the later
+    children of a fork server that starts in it."""
+    resource_tracker.ensure_running()  # if it started within the block, it would unblock the signals
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
@@ -67,10 +65,9 @@ def born_blocking(numbers: Iterable[int]) -> Iterator[None]:
 class Pool:
     """Up to ``processes`` processes for tasks; with 0 the tasks run in this process.
 
-    The processes are started afresh, as a forked one could inherit locks of torch's threads, and call ``prepare``
-    first. Ctrl-C, which reaches the whole group, does not reach them: they end with the ``with`` block, at once if it
-    is left by an exception. One that is killed ends the block with a ``KilledError``; ``activity`` completes its
-    message, "a process that ... was killed".
+    The processes are spawned, because a forked one could inherit locks of torch's threads, and call ``prepare`` first.
+    Ctrl-C does not reach them: they end with the ``with`` block, at once if an exception leaves it. If one is killed,
+    the block ends with a ``KilledError``; ``activity`` completes its message, "a process that ... was killed".
     """
 
     def __init__(self, processes: int, activity: str, prepare: Callable[[], Any] = int) -> None:
@@ -98,7 +95,7 @@ class Pool:
             ) from error
 
     def each(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """The result of ``task`` for each item, in order; a few items are taken in advance."""
+        """The result of ``task`` for each item, in order; a few items are read in advance."""
         if self._executor is None:
             yield from map(task, items)
             return
@@ -111,7 +108,7 @@ class Pool:
             yield pending.popleft().result()
 
     def _submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
-        """Hands over a task, for which a process may start."""
+        """Submits a task, for which a process may start."""
         with born_blocking({signal.SIGINT}):
             return self._executor.submit(task, item)
 

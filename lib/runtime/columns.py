@@ -6,7 +6,7 @@ from collections import abc
 
 
 def columns(head: abc.Sequence[str], rows: abc.Sequence[abc.Sequence[str]]) -> list[str]:
-    """The lines of a table: columns side by side, those that hold words to the left, numbers to the right."""
+    """The lines of a table: columns of words are aligned to the left, columns of numbers to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     words = [any(cell[:1].isalpha() for cell in column) for column in zip(*rows, strict=True)]
     return [

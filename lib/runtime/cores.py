@@ -1,4 +1,4 @@
-"""How many cores a process may use."""
+"""The number of cores that a process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> int:
-    """The share of the machine's cores that launchers give a process by OMP_NUM_THREADS, else all it may run on."""
+    """The cores that a launcher gives this process by OMP_NUM_THREADS, else all that it may run on."""
     share = os.environ.get("OMP_NUM_THREADS", "")
     if share.isdecimal() and int(share) > 0:
         return int(share)

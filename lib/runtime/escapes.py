@@ -1,5 +1,5 @@
-"""Names and messages in what the project prints and writes: a character that a terminal, LaTeX, Markdown or a
-spreadsheet would obey, or that it cannot show, becomes an escape. No other module escapes text."""
+"""Escapes for printed and written text: characters that a terminal, LaTeX, Markdown or a spreadsheet would interpret or
+cannot show. No other module escapes text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import TextIO
 
-# A star or bracket that opens a row of a table would be read as an argument of the row before, so it gets braces.
+# At the begin of a row of a table, LaTeX reads a star or bracket as an argument of the row before, hence the braces.
 _LATEX = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}", "*": "{*}",
@@ -20,8 +20,8 @@ _FORMULA = tuple("=+-@")
 
 
 def printable(text: str) -> str:
-    """The text as one line. Control characters, line breaks, characters that turn the direction of writing and bytes
-    that are no UTF-8 (lone surrogates) become escapes as Python writes them: ``\\n``, ``\\x1b``, ``\\udcd0``."""
+    """The text as one line. Control characters, line breaks, characters that change the direction of writing and bytes
+    that are not UTF-8 (lone surrogates) become Python's escapes: ``\\n``, ``\\x1b``, ``\\udcd0``."""
     if text.isprintable():
         return text
     return "".join(
@@ -30,13 +30,13 @@ def printable(text: str) -> str:
 
 
 def printable_lines(lines: Iterable[str]) -> str:
-    """The lines, each as ``printable`` makes it, with line breaks between."""
+    """The lines, each ``printable``, with line breaks between."""
     return "\n".join(map(printable, lines))
 
 
 def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
-    """Print lines of text to ``stream`` (stdout unless given): each as ``printable`` makes it, with escapes for
-    characters that the stream's encoding lacks."""
+    """Print lines of text to ``stream`` (stdout unless given): each ``printable``, with escapes for characters that the
+    stream's encoding lacks."""
     stream = sys.stdout if stream is None else stream
     encoding = getattr(stream, "encoding", None) or "utf-8"
     shown = printable_lines(text.split("\n")).encode(encoding, "backslashreplace").decode(encoding)
@@ -44,7 +44,7 @@ def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool =
 
 
 def for_latex(text: str) -> str:
-    """The text as LaTeX sets it, letter by letter. A comment needs ``printable`` alone: it ends with its line."""
+    """The text for LaTeX, which sets it letter by letter. A comment needs only ``printable``."""
     return "".join(_LATEX.get(character, character) for character in printable(text))
 
 
@@ -54,9 +54,9 @@ def for_markdown(text: str) -> str:
 
 
 def for_csv(text: str) -> str:
-    """The text of a cell; one that a spreadsheet would compute as a formula gets an apostrophe before it."""
+    """The text of a cell; one that a spreadsheet would compute as a formula gets a leading apostrophe."""
     shown = printable(text)
-    # Spreadsheets skip blanks, and in some languages take the wide forms of these signs too.
+    # Spreadsheets skip blanks, and in some languages accept the wide forms of these signs.
     return f"'{shown}" if unicodedata.normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
 
 

@@ -1,4 +1,4 @@
-"""Files that are given as a checkpoint and are something else: the name of each kind, and what to do with it."""
+"""Names and remedies for files of other kinds that are given as a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-HEAD = 4096  # bytes of a file's beginning that show its kind
+HEAD = 4096  # bytes at the beginning of a file that show its kind
 _TEXT_SHOWN = 80
 _UNPACK = "unpack it and name the checkpoint in it"
 _KINDS = (
@@ -31,7 +31,7 @@ _SUFFIXES = {".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors", ".zip"}
 
 
 def kind_of(head: bytes) -> str | None:
-    """The kind of a file by its first ``HEAD`` bytes, and the remedy; None for a kind that is not known here."""
+    """The kind of a file by its first ``HEAD`` bytes, and the remedy; None for an unknown kind."""
     for offset, magic, kind in _KINDS:
         if head.startswith(magic, offset):
             return kind
@@ -49,7 +49,7 @@ def kind_of(head: bytes) -> str | None:
 
 
 def kind_of_zip(names: Iterable[str]) -> str:
-    """The kind of a zip archive that torch did not write, by the names in it, and the remedy."""
+    """The kind of a zip archive that torch did not write, by its names, and the remedy."""
     names = [name for name in names if not name.startswith("__MACOSX/")]
     inside = [name for name in names if PurePosixPath(name).suffix.lower() in _SUFFIXES]
     if inside:
@@ -61,6 +61,6 @@ def kind_of_zip(names: Iterable[str]) -> str:
 
 
 def short(text: str) -> str:
-    """The beginning of a text from a file, for a message: one line."""
+    """The beginning of a text from a file, as one line for a message."""
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= _TEXT_SHOWN else f"{text[:_TEXT_SHOWN]}..."

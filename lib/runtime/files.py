@@ -1,5 +1,5 @@
-"""Writing a file so that its name holds, whatever happens meanwhile, the earlier content or the whole new one; and the
-digest by which a file is known."""
+"""Files that are replaced as a whole: after a crash at any moment, a name holds the earlier or the new content. Also
+digests of files, and names for libraries that need UTF-8."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from lib.runtime.locks import take_lock
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write; at the end of the block it takes the place of ``path``, flushed to the disk.
+    """A binary file to write; at the end of the block it is flushed to the disk and takes the place of ``path``.
 
-    It is written beside ``path`` as ``.<12 hex digits>.tmp``, a name that no other writer has, not even one of the same
-    ``path``; the last of those stays. If the block or the disk fails, that file is removed and ``path`` is as before.
-    One left by a killed process is removed by the next write in the folder: nobody holds its lock.
+    It is written beside ``path`` as ``.<12 hex digits>.tmp``, a name that no other writer has. If the block or the disk
+    fails, that file is removed and ``path`` is unchanged. The next write in the folder removes the files of killed
+    processes, which nobody locks.
     """
     _remove_abandoned(path.parent)
     file = _open_temporary(path)
@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _open_temporary(path: Path) -> BinaryIO:
-    """``OSError`` names the file that is to be written."""
+    """The locked temporary file; ``OSError`` names ``path``."""
     while True:
         try:
             file = open(path.with_name(f".{uuid4().hex[:12]}.tmp"), "xb")  # noqa: SIM115 - the caller closes it
@@ -50,7 +50,7 @@ def _open_temporary(path: Path) -> BinaryIO:
         take_lock(file.fileno(), wait=True)
         if os.path.exists(file.name):
             return file
-        file.close()  # another writer took it for abandoned before it was locked
+        file.close()  # another writer removed it as abandoned before it was locked
 
 
 def _remove_abandoned(folder: Path) -> None:
@@ -61,7 +61,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Puts text in place of ``path`` as ``replacing`` does; folders are made. ``OSError`` names the file."""
+    """Writes ``path`` as ``replacing`` does, and makes its folder. ``OSError`` names the file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
@@ -72,8 +72,8 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def utf8_name(path: Path) -> Iterator[str]:
-    """Within the block, a name in UTF-8 of a file or folder that is there: its path, or a descriptor's. At other names
-    OpenCV crashes; LMDB, ONNX Runtime and TensorBoard refuse them."""
+    """A UTF-8 name for an existing file or folder within the block: its path, or that of an open descriptor. With other
+    names OpenCV crashes, and LMDB, ONNX Runtime and TensorBoard raise errors."""
     if os.fsencode(path) == str(path).encode("utf-8", "replace"):
         yield str(path)
         return

@@ -1,4 +1,4 @@
-"""Starting a program several times on this machine, as torchrun would, and saying afterwards how it ended."""
+"""Starts a program several times on this machine, as torchrun would, and waits for its processes."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from lib.runtime.cores import usable_cores
 
 logger = logging.getLogger(__name__)
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Seconds that processes have to end in before they are killed: after a signal, in which they save a checkpoint of
-# some 4 GB, and after another of them has failed, when all they may do is wait for it.
+# Seconds until processes that do not end are killed: after a signal, while they save a checkpoint of some 4 GB, and
+# after another one has failed, for which they may be waiting.
 AFTER_SIGNAL, AFTER_FAILURE = 120.0, 30.0
 LOOK_EVERY = 0.1
-_LAUNCHER = "TRACKING_LAUNCHER"  # the variable in which a process finds the pipe that closes with its launcher
+_LAUNCHER = "TRACKING_LAUNCHER"  # environment variable with the pipe that closes with the launcher
 
 
 def launch(processes: int, command: list[str]) -> int:
-    """Runs ``command`` (a Python file and its arguments) in ``processes`` processes on this machine, which compute
-    together; the exit code.
+    """Runs ``command`` (a Python file and its arguments) in ``processes`` processes that compute together on this
+    machine; returns the exit code.
 
-    The processes find the variables that torchrun sets (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, ...).
-    SIGINT and SIGTERM (and SIGHUP, as SIGTERM) are passed on to them and waited for, and give 130 and 143; a second
-    SIGINT kills them. A process that fails takes the others with it, and its code is returned (1 if a signal killed
+    The processes get the variables that torchrun sets (RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT, ...).
+    SIGINT and SIGTERM (and SIGHUP, as SIGTERM) are passed on to them; after they have ended, 130 or 143 is returned. A
+    second SIGINT kills them. If a process fails, the others are ended and its code is returned (1 if a signal killed
     it). Main thread only.
 
-    It is not torchrun itself, because torchrun raises its signals' exception wherever the program happens to be, and
-    within ``Popen.poll`` that leaves a lock held for which it then waits for ever; a handler here only takes a note.
+    torchrun itself raises an exception from its signal handler; inside ``Popen.poll`` this leaves a lock held, and
+    torchrun then waits for it forever. The handler here only takes a note.
 
-    The processes are on one machine, so the store through which they find each other and gloo's connections listen on
-    the loopback alone (gloo's elsewhere, if GLOO_SOCKET_IFNAME is set).
+    The store through which the processes meet listens on the loopback alone, and so do gloo's connections unless
+    GLOO_SOCKET_IFNAME is set.
     """
     from torch.distributed import TCPStore  # not above: launch_apart serves programs that run without torch
 
-    # The launcher keeps the store, so no other program can take the port. It gets a socket that listens already, for
-    # torch's own would listen on all interfaces. TORCHELASTIC_* have the processes meet there, as under torchrun,
+    # The launcher keeps the store open, so no other program can take the port. It gets a listening socket, because
+    # torch's own would listen on all interfaces. With TORCHELASTIC_* the processes meet there, as under torchrun,
     # instead of opening a store in rank 0.
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
@@ -62,23 +62,22 @@ def launch(processes: int, command: list[str]) -> int:
 def launch_apart(
     processes: int, command: list[str], variables: Mapping[str, str], files: list[int], look: Callable[[], None]
 ) -> int:
-    """As ``launch``, for processes that work each by itself: one that ends leaves the others alone, and one that was
-    killed by a signal is replaced, 2 * ``processes`` times in all.
+    """As ``launch``, for processes that work independently: if one ends, the others go on; one that was killed by a
+    signal is replaced, 2 * ``processes`` times in all.
 
-    They find ``variables`` instead of those by which to meet, and the open ``files`` under the same numbers. ``look``
-    is called every tenth of a second. Returns 130 or 143 after a signal, otherwise 0, however they ended.
+    They get ``variables`` instead of those for meeting, and the open ``files`` under the same numbers. ``look`` is
+    called every tenth of a second. Returns 130 or 143 after a signal, otherwise 0, however they ended.
     """
     return _Launcher(processes, command, variables, files, look, replacements=2 * processes).run()
 
 
 def has_launcher() -> bool:
-    """Whether one of the above started this process."""
+    """Whether ``launch`` or ``launch_apart`` started this process."""
     return _LAUNCHER in os.environ
 
 
 def end_with_launcher() -> None:
-    """Has this process, which one of the above started, ended (as by SIGTERM, later by force) as soon as the launcher
-    has ended and cannot do it."""
+    """Ends this process (by SIGTERM, later by force) as soon as its launcher has ended."""
 
     def end() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -128,7 +127,7 @@ class _Launcher:
         numbers = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": self._processes, "LOCAL_WORLD_SIZE": self._processes}
         variables = {name: str(value) for name, value in (numbers | {_LAUNCHER: self._watched}).items()}
         environment = {**os.environ, **variables, "OMP_NUM_THREADS": threads, **self._variables}
-        # A session of its own: Ctrl-C in a terminal reaches the launcher alone, and the process once, through it.
+        # In its own session, so that Ctrl-C in a terminal reaches it once, through the launcher.
         return subprocess.Popen(
             [sys.executable, *self._command],
             env=environment,
@@ -137,7 +136,7 @@ class _Launcher:
         )
 
     def _wait(self) -> int:
-        """Until all have ended; the exit code."""
+        """Waits until all have ended; returns the exit code."""
         passed_on, failure, deadline = 0, 0, float("inf")
         while True:
             self._look()
@@ -149,7 +148,7 @@ class _Launcher:
                     if codes[rank] < 0:
                         logger.error("process %d %s", rank, _ending(codes[rank]))
                     self._send(signal.SIGTERM)
-                # Also after a signal: one may wait for it in torch's rendezvous, where no handler runs.
+                # Also after a signal: another may wait for this one in torch's rendezvous, where no handler runs.
                 deadline = min(deadline, time.monotonic() + AFTER_FAILURE)
             elif self._replacements and not self._received:
                 codes = [self._replaced(rank, code) for rank, code in enumerate(codes)]
@@ -168,7 +167,8 @@ class _Launcher:
             time.sleep(LOOK_EVERY)
 
     def _replaced(self, rank: int, code: int | None) -> int | None:
-        """Start a process anew that has to be, if there are replacements left; its exit code, None while it runs."""
+        """The exit code of a process, None while it runs; one that was killed is started again while replacements are
+        left."""
         if code is None or code >= 0 or not self._replacements:
             return code
         self._replacements -= 1
@@ -177,7 +177,7 @@ class _Launcher:
         return None
 
     def _send(self, number: int) -> None:
-        """To each process that runs, and to the data workers that it started: its session is one group."""
+        """Sends a signal to each running process and to its data workers, which are in its process group."""
         for child in self._children:
             if child.poll() is None:
                 os.killpg(child.pid, number)

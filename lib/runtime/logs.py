@@ -27,7 +27,7 @@ class _AboveBar(logging.Handler):
 
 
 class _Printable(logging.Formatter):
-    """A message is one line, whatever name is in it; a traceback below it has lines of its own."""
+    """Prints a message as one line, whatever names it holds; a traceback below it keeps its lines."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name that logging calls
         return printable(super().formatMessage(record))
@@ -59,7 +59,7 @@ def set_up_logging(file: Path | None = None, rank: int = 0, quiet: bool = False)
 
 
 class JsonLines:
-    """Appends records to a file, a line of JSON each; numbers that JSON lacks (NaN, infinity) become null."""
+    """Appends records to a file, a line of JSON each; NaN and infinity become null."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,7 +79,8 @@ class JsonLines:
 
 
 def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
-    """Drops the records that ``keep`` refuses, and lines that a killed process left unfinished. No file is no error."""
+    """Drops the records for which ``keep`` is false, and unfinished lines of a killed process. A missing file is no
+    error."""
     if not path.is_file():
         return
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -1,4 +1,4 @@
-"""Stopping on request: SIGINT (Ctrl-C) and SIGTERM become a number to look at instead of an interruption."""
+"""Stopping on request: SIGINT (Ctrl-C) and SIGTERM set a number to check instead of interrupting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def interruption(number: int, message: str = "") -> KeyboardInterrupt:
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """Inside the block SIGTERM, a scheduler's word for Ctrl-C, raises ``Terminated``. Main thread only."""
+    """In the block SIGTERM, which schedulers send, raises ``Terminated``. Main thread only."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated
@@ -35,7 +35,7 @@ def terminated_like_interrupted() -> Iterator[None]:
 
 
 class StopRequested(Exception):
-    """Work was left because of ``signal``, at a point where everything worth keeping can be kept."""
+    """Work stopped because of ``signal``, at a point where everything can be saved."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
@@ -43,11 +43,10 @@ class StopRequested(Exception):
 
 
 class StopSignals:
-    """Inside the block the two signals only set ``received``; whoever works looks there and stops when it suits.
+    """In the block the two signals only set ``received``; the work checks it and stops between two steps.
 
-    A second signal leaves the process at once, with nothing but the kernel's tidying, if either of the two is a SIGINT:
-    a person is waiting. SIGTERM alone may come twice, from a scheduler and from a launcher, and means one stop. Main
-    thread only.
+    A second signal ends the process at once if either of the two is a SIGINT, because a person is waiting. SIGTERM
+    alone may come twice, from a scheduler and from a launcher, and counts once. Main thread only.
     """
 
     def __init__(self) -> None:

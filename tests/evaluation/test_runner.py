@@ -301,7 +301,7 @@ def test_sequences_in_the_hands_of_others_are_left_to_them(
     assert statuses(summary) == ["tracked", "elsewhere", "tracked", "tracked"]
     assert not summary.failed
     lines = summary.text().splitlines()
-    assert lines[0] == "sequences: 3 tracked, 0 kept, 0 failed, 1 in the hands of other commands"
+    assert lines[0] == "sequences: 3 tracked, 0 kept, 0 failed, 1 tracked by other commands"
     assert any(line.startswith(f"elsewhere s1: process {os.getpid()} on ") for line in lines)
     assert not folder.is_finished(sequences[1])
     assert statuses(run(sequences, ToyEngine(tmp_path), folder)) == ["kept", "tracked", "kept", "kept"]

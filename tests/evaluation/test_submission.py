@@ -126,7 +126,7 @@ def test_without_the_dataset_the_names_alone_are_known_and_that_is_said(tmp_path
     known = expected_sequences("trackingnet", Paths(cache=tmp_path))
     assert set(known) == set(official_names("trackingnet"))
     assert set(known.values()) == {Expected()}
-    assert "rows cannot be held against frames: data.trackingnet: not set" in caplog.text
+    assert "rows cannot be compared with frames: data.trackingnet: not set" in caplog.text
     text = check_files("trackingnet", "x", {}, known).text()
     assert "rows are not counted in 511 of 511 sequences: their frames are not on this disk" in text
 

@@ -123,6 +123,7 @@ def test_the_network_is_the_published_one_but_for_what_it_does_not_use(name, tab
     assert f"{count / 1e6:.1f}" == millions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "billions"), [
     ("ostrack_vitb_256", "29.0"),
     ("ostrack_vitb_256_ce", "21.5"),

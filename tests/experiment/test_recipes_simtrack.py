@@ -110,6 +110,7 @@ def test_the_file_states_the_number_of_parameters(name):
     assert stated[1] == f"{parameters(build_without_memory(load_config(name))) / 1e6:.1f}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "published"), [*zip(PAPER, (11.5, 25.0, 14.7, 95.4), strict=True)])
 def test_multiply_adds_are_the_published_within_a_tenth(name, published):
     """Of backbone, bottleneck and head, in 10^9 (Table 1). Sim-B/16*'s figure fits a network without the foveal window

@@ -69,6 +69,7 @@ def test_it_is_trained_as_the_sim_model_that_it_is_compared_with(name):
         assert getattr(theirs.model.backbone, key) == value, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "billions", "deviation"), [
     ("stark_sv_b16", 25.6, 0.1),
     # Our count is 12 % below the paper's figure for B/32; why is not known.

@@ -79,11 +79,16 @@ def test_several_streams_find_at_once(network, exported):
     assert not np.array_equal(alone[1], expected.boxes)
 
 
-def test_a_batch_beyond_the_export_is_refused(network, exported):
-    ours = open_network(exported, threads=1)
-    template, boxes, search = crops_of(network, 4)
-    with pytest.raises(ExportError, match="4 crops in a batch, but it was exported for 3; .* --batch 4"):
-        ours.find(ours.encode(template, boxes), search)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_more_targets_than_the_batch_have_turns(network, exported, threads):
+    ours = open_network(exported, threads=threads)
+    template, boxes, search = crops_of(network, 8)
+    state = ours.encode(template, boxes)
+    found = ours.find(tuple(np.concatenate([leaf, leaf]) for leaf in state), search)
+    alone = [ours.find(tuple(leaf[row : row + 1] for leaf in state), search[row : row + 1]) for row in range(8)]
+    np.testing.assert_allclose(found.boxes, np.concatenate([each.boxes for each in alone]), atol=1e-5)
+    np.testing.assert_allclose(found.scores, np.concatenate([each.scores for each in alone]), atol=1e-5)
+    assert found.cells.tolist() == [each.cells[0] for each in alone]
 
 
 def test_a_tracker_is_built_from_the_folder(network, exported, scene):

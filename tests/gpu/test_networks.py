@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES_AND_HEADS, TWINS, fresh, tiny
+from families import COVERING_PAIRS, TWINS, fresh, tiny
 
 from lib.inference.eager import TorchNetwork
 from lib.inference.network import Found
@@ -47,7 +47,7 @@ def assert_close(found: Found, expected: Found, bound: float) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=bound)
 
 
-@pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
+@pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
 def test_candidates_and_their_choice_equal_the_cpus(device, family, head):
     own, cpu = network(family, device, head), network(family, "cpu", head)
     found, expected = find(own), find(cpu)

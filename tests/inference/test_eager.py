@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from eager_networks import network_of
-from families import FAMILIES_AND_HEADS, TWINS, fresh, tiny
+from families import COVERING_PAIRS, TWINS, fresh, tiny
 
 from lib.geometry.grids import hann_window
 from lib.inference.eager import NormalizedCrops, TorchNetwork
@@ -33,7 +33,7 @@ def test_every_byte_is_normalized_as_in_training():
         assert torch.equal(NormalizedCrops()(torch.from_numpy(pixels)), planes(pixels))
 
 
-@pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
+@pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
 @torch.inference_mode()
 def test_find_is_the_model_and_the_best_of_its_candidates(family, head):
     experiment = tiny(family, head)

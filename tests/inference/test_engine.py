@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from eager_networks import network_of
-from families import FAMILIES_AND_HEADS, TWINS, fresh, tiny
+from families import TWINS, fresh, tiny
 
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
@@ -70,11 +70,11 @@ def test_one_slot_equals_a_tracker_to_the_bit(family, sequences):
         assert np.array_equal(tracks[sequence.name].scores, scores)
 
 
-@pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
-def test_a_batch_equals_a_tracker_within_the_bound(family, head, sequences):
+@pytest.mark.parametrize("family", TWINS)
+def test_a_batch_equals_a_tracker_within_the_bound(family, sequences):
     """Also while sequences end at different frames and others take their rows."""
-    net = network(family, head=head)
-    tracks = run(Engine(net, slots=2, finders=2 if head == "center" else 1), sequences)
+    net = network(family)
+    tracks = run(Engine(net, slots=2, finders=2 if family == "grm" else 1), sequences)
     assert sorted(tracks) == sorted(sequence.name for sequence in sequences)
     for sequence in sequences:
         boxes, scores = alone(net, sequence)

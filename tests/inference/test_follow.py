@@ -71,24 +71,6 @@ def test_each_target_equals_a_tracker_from_its_frame_on(sequence: Sequence, fram
             np.testing.assert_allclose(step.results[spec.name].box, expected, rtol=0, atol=BATCH_BOUND)
 
 
-def test_a_network_that_takes_fewer_targets_has_several_turns(sequence: Sequence, frames: list[np.ndarray]):
-    net, box = network(), sequence.boxes[0]
-    specs = [TargetSpec(str(number), box + number, number) for number in range(5)]
-    whole = list(follow(frames, specs, net))
-    net.batch, sizes, find = 2, [], net.find
-
-    def counted(state, crops):
-        sizes.append(len(crops))
-        assert state[0].shape[0] >= len(crops)
-        return find(state, crops)
-
-    net.find = counted
-    for expected, step in zip(whole, follow(frames, specs, net), strict=True):
-        for name, result in step.results.items():
-            np.testing.assert_allclose(result.box, expected.results[name].box, rtol=0, atol=BATCH_BOUND)
-    assert sizes[-3:] == [2, 2, 1] and max(sizes) == 2
-
-
 def test_a_target_begins_in_the_first_frame_that_is_not_before_its_own(sequence: Sequence, frames: list[np.ndarray]):
     """A live source leaves frames out; numbers and times are the source's."""
     shown = [Frame(number, number / 10, frames[number]) for number in (0, 2, 5, 6)]

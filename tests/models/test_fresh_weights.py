@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from families import FAMILIES_AND_HEADS, tiny
+from families import COVERING_PAIRS, tiny
 from torch import Tensor, nn
 
 from lib.experiment.build import build_model
@@ -43,7 +43,7 @@ def assert_all_is_set(experiment: ExperimentConfig) -> None:
     assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
 
 
-@pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
+@pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
 def test_every_number_of_every_family_with_any_head_is_set(family, head):
     assert_all_is_set(tiny(family, head))
 

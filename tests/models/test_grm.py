@@ -152,6 +152,7 @@ def test_maps_stay_float32_under_bfloat16():
     assert {part.dtype for part in parts} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_network_exports():
     """The prediction and the state are trees of tensors that torch.export understands."""
     model = tiny(threshold=0.4).eval()

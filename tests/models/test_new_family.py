@@ -15,7 +15,7 @@ from lib.config.paths import REPOSITORY
 from lib.config.yaml12 import read_yaml, to_yaml
 
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
-MODULE, LINE = re.findall(r"```python\n(.*?)```", PAGE.partition("## A family")[2], flags=re.DOTALL)
+MODULE, LINE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 TESTS = ("models/test_registry.py", "models/test_gradients.py", "experiment/test_families.py")
 
 

@@ -173,6 +173,7 @@ def test_forward_is_encoding_and_locating_and_remembers_nothing(elimination):
     assert all(len(part) == 2 for part in state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
 def test_network_exports(elimination):
     model = tiny(elimination).eval()

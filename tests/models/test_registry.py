@@ -7,7 +7,18 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from families import FAMILIES_AND_HEADS, LATE, QUICK_SCHEDULES, TWINS, fresh, inputs, stack, tiny, true_boxes
+from families import (
+    COVERING_PAIRS,
+    FAMILIES_AND_HEADS,
+    LATE,
+    QUICK_SCHEDULES,
+    TWINS,
+    fresh,
+    inputs,
+    stack,
+    tiny,
+    true_boxes,
+)
 from reference_weights import key_table
 from torch import Tensor
 
@@ -34,6 +45,7 @@ PREDICTIONS = {
     "distance": DistancePrediction,
 }
 with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
+with_two_heads = pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
 
 
 def compare(prediction: HeadPrediction, expected: HeadPrediction, rtol: float, atol: float) -> None:
@@ -122,7 +134,7 @@ def test_boxes_and_scores_of_every_candidate(family, head):
         assert (prediction.boxes[..., 2:] > 0).all()
 
 
-@with_any_head
+@with_two_heads
 @torch.inference_mode()
 def test_the_answer_depends_on_template_and_search_region(family, head):
     experiment = tiny(family, head)
@@ -136,7 +148,7 @@ def test_the_answer_depends_on_template_and_search_region(family, head):
         assert max(differences) > 0.01, "of the maps' own spread"
 
 
-@with_any_head
+@with_two_heads
 @torch.inference_mode()
 def test_states_of_several_targets_can_be_stacked(family, head):
     """The state is a tuple of tensors with a leading batch axis, and no sample sees another."""
@@ -150,7 +162,7 @@ def test_states_of_several_targets_can_be_stacked(family, head):
     compare(alone, type(together)(*(part[1:2] for part in together[:-1]), extras={}), rtol=1e-4, atol=1e-5)
 
 
-@with_any_head
+@with_two_heads
 @torch.inference_mode()
 def test_forward_is_encoding_and_locating_and_remembers_nothing(family, head):
     experiment = tiny(family, head)
@@ -162,7 +174,7 @@ def test_forward_is_encoding_and_locating_and_remembers_nothing(family, head):
         compare(prediction, first, rtol=0, atol=0)
 
 
-@with_any_head
+@with_two_heads
 @torch.inference_mode()
 def test_the_last_epoch_is_the_trained_network(family, head):
     """``epoch`` None, as trackers ask, is where a schedule ends; an epoch within it is another network, or the same."""
@@ -185,7 +197,7 @@ def test_weights_of_the_same_seed_are_the_same_and_all_are_saved(family):
     compare(other.eval()(*inputs(experiment, 2)), model(*inputs(experiment, 2)), rtol=0, atol=0)
 
 
-@with_any_head
+@with_two_heads
 def test_heads_stay_float32_under_bfloat16(family, head):
     experiment = tiny(family, head)
     model = fresh(experiment).train()
@@ -232,7 +244,7 @@ def trained_on(model: TrackingModel, experiment: ExperimentConfig) -> dict[str, 
     return {"total": result.total, **result.terms, **result.monitors, **model.monitors(prediction)}
 
 
-@with_any_head
+@with_two_heads
 def test_the_loss_of_a_batch_falls_along_its_gradient(family, head):
     """By what the gradient promises of a step so short, a ten-thousandth of the loss, but for its curvature."""
     experiment = tiny(family, head)
@@ -313,11 +325,11 @@ def test_the_released_names_are_all_there_and_nothing_else_is(table):
 @without_values
 @pytest.mark.parametrize("table", TABLES)
 def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(table):
-    """One name after the other, renamed or not: here every twentieth."""
+    """One name after the other, renamed or not: four of each file."""
     model, weights = on_no_device(load_config(TABLES[table])), released(table)
     owned, rename = frozenset(model.state_dict()), model.family.from_released
     used = [name for name in weights if name not in NEVER_USED.get(model.family.name, set())]
-    for published in used[::20]:
+    for published in used[:: len(used) // 4 + 1]:
         without = {name: value for name, value in weights.items() if name != published}
         [ours] = rename(weights, owned).keys() - rename(without, owned).keys()
         with pytest.raises(CheckpointError, match=re.escape(f"(1 missing: {ours})")):
@@ -331,7 +343,7 @@ def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(t
         assert "stranger" in str(error.value)
 
 
-@with_any_head
+@with_two_heads
 def test_weights_under_our_names_load_with_any_head(family, head):
     experiment = tiny(family, head)
     model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)

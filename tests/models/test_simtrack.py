@@ -240,6 +240,7 @@ def test_maps_stay_float32_under_bfloat16():
     assert {part.dtype for part in prediction if isinstance(part, Tensor)} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_network_exports():
     """The prediction and the state are trees of tensors that torch.export understands."""
     model = tiny().eval()

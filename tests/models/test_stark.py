@@ -342,6 +342,7 @@ def test_memory_and_maps_stay_float32_under_bfloat16():
     assert {part.dtype for part in parts} == {torch.float32}
 
 
+@pytest.mark.slow
 def test_the_network_exports():
     model = tiny(layers=1)
     program = torch.export.export(model, crops())

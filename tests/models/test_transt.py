@@ -261,6 +261,7 @@ def test_predictions_stay_float32_under_bfloat16(head):
     assert {part.dtype for name, part in prediction._asdict().items() if name != "extras"} == {torch.float32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["eca_cfa", "correlation", "transformer"])
 def test_network_exports(kind):
     model = tiny(FUSIONS[kind]).eval()

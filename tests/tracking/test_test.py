@@ -335,7 +335,7 @@ def test_sequences_in_the_hands_of_another_command_are_left_to_it_and_the_score_
         other.take(FIRST)
         ended = call(*words, "--legacy-int")
     assert ended.code == 0
-    assert "sequences: 0 tracked, 1 kept, 0 failed, 1 in the hands of other commands\n" in ended.out
+    assert "sequences: 0 tracked, 1 kept, 0 failed, 1 tracked by other commands\n" in ended.out
     assert f"elsewhere {FIRST}: process {os.getpid()} on " in ended.out
     assert ended.out.endswith("no score yet: the command that finishes the last sequence computes it\n")
     assert not (folder / "score.json").exists()

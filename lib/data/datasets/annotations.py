@@ -16,7 +16,6 @@ from lib.data.datasets.texts import parse_rows, parse_values
 from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 
-LISTS = "lists"
 UNPACK = "unpack the sequence again"
 _NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+")
 
@@ -27,9 +26,9 @@ def read_names(source: Source, key: str) -> list[str]:
 
 
 def read_numbers(source: Source, key: str, rows: int | None, columns: int, remedy: str = UNPACK) -> np.ndarray:
-    """float64 ``[rows, columns]`` of a text file, one row a line, as ``lib.data.datasets.texts`` reads numbers.
+    """float64 ``[rows, columns]`` of a text file, one row a line, read by ``lib.data.datasets.texts``.
 
-    ``rows`` None takes as many as there are, at least one. Raises ``ValueError`` naming file, line and ``remedy``.
+    ``rows`` None takes all rows, at least one. Raises ``ValueError`` naming file, line and ``remedy``.
     """
     table = parse_rows(source.text(key), columns, source.location(key), remedy)
     if len(table) == 0:
@@ -40,7 +39,7 @@ def read_numbers(source: Source, key: str, rows: int | None, columns: int, remed
 
 
 def read_flags(source: Source, key: str, count: int) -> np.ndarray:
-    """bool ``[count]`` of a file of 0 and 1, on one line or one a line, with commas, blanks or tabs between."""
+    """bool ``[count]`` of a file of 0 and 1, on one line or several, with commas, blanks or tabs between."""
     values = parse_values(source.text(key), source.location(key), UNPACK)
     wrong = values[~np.isin(values, (0, 1))]
     if len(wrong):
@@ -51,34 +50,39 @@ def read_flags(source: Source, key: str, count: int) -> np.ndarray:
 
 
 def has_area(boxes: np.ndarray) -> np.ndarray:
-    """bool ``[N]``: which boxes ``[N, 4]`` xywh are numbers with a width and a height above 0."""
+    """bool ``[N]``: which boxes ``[N, 4]`` xywh are finite, with a width and a height above 0."""
     return np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
 
 
 def list_frames(source: Source, key: str, first: int | None = None) -> FrameFiles:
-    """The image files of a folder whose names are numbers, in their order; other files are no frames.
+    """The image files of a folder with numbers as names, in their order; other files are no frames.
 
     Raises ``ValueError`` naming the folder if it is missing or has none, and for a frame that is lost or there twice
     (``order_frames``).
     """
     names = [name for name in source.names(key) if _NUMBERED.fullmatch(name) and is_image(name)]
     if not names:
-        raise ValueError(
-            f"{source.location(key)}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
-        )
-    row = shorten(names)  # nearly always, and of millions of names it spares most of the work
+        raise ValueError(f"{source.location(key)}: no images (<number>.jpg) in the sequence's folder; {UNPACK}")
+    row = shorten(names)  # nearly always a row of numbers, which needs no further work
     if not isinstance(row, NumberedNames) or (first is not None and row.first > first):
         row = order_frames(names, source.location(key), first)
     return FrameFiles(source.location(key), row)
 
 
 def numbered_frames(source: Source, key: str, pattern: str, first: int, count: int) -> FrameFiles:
-    """``count`` images of a folder named by a pattern (``%08d.jpg``); the disk is not asked whether they are there."""
+    """``count`` images of a folder named by a pattern (``%08d.jpg``); the disk is not asked."""
     return FrameFiles(source.location(key), NumberedNames(pattern, first, count))
 
 
+def read_folder(source: Source, dataset: str, name: str, images: str, boxes_file: str) -> Sequence:
+    """A sequence of all images of a folder and a file with a row for each."""
+    frames = list_frames(source, images)
+    boxes = read_numbers(source, boxes_file, len(frames), 4)
+    return Sequence(name, dataset, frames, boxes, has_area(boxes))
+
+
 def find_folder(source: Source, keys: Names[str]) -> str:
-    """The first of several folders that is there; ``ValueError`` naming them if none is."""
+    """The first of several folders that exists; ``ValueError`` naming them if none does."""
     for key in keys:
         if source.is_folder(key):
             return key
@@ -87,12 +91,12 @@ def find_folder(source: Source, keys: Names[str]) -> str:
 
 
 def package_list(name: str) -> str:
-    """The text of a list that comes with this package (``lists/<name>``)."""
-    return (files("lib.data.datasets") / LISTS / name).read_text(encoding="utf-8")
+    """The text of a list of this package (``lists/<name>``)."""
+    return (files("lib.data.datasets") / "lists" / name).read_text(encoding="utf-8")
 
 
 def package_names(name: str) -> list[str]:
-    """The words of a list that comes with this package: names of sequences, which have no blanks."""
+    """The words of a list of this package: names of sequences, which have no blanks."""
     return package_list(name).split()
 
 
@@ -116,12 +120,12 @@ class Listed(NamedTuple):
 
     @property
     def meta(self) -> dict[str, str]:
-        """What the table says of the target."""
+        """``meta`` of its ``Sequence``."""
         return {"class": self.object_class} if self.object_class else {}
 
 
 def package_table(name: str) -> list[Listed]:
-    """The sequences of a table that comes with this package, in its order; its keys are pytracking's."""
+    """The sequences of a table of this package, in its order; its keys are pytracking's."""
     return [
         Listed(
             name=entry["name"],
@@ -137,13 +141,13 @@ def package_table(name: str) -> list[Listed]:
     ]
 
 
+def table_names(name: str) -> list[str]:
+    """The names of the sequences of a table of this package."""
+    return [listed.name for listed in package_table(name)]
+
+
 def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
     """A sequence of a table, whose file of boxes has a row for each of its frames."""
     boxes = read_numbers(source, listed.boxes, listed.last - listed.first + 1, 4)
     frames = numbered_frames(source, listed.folder, listed.pattern, listed.first, len(boxes))
     return Sequence(listed.name, dataset, frames, boxes, has_area(boxes), meta=listed.meta)
-
-
-def table_names(name: str) -> list[str]:
-    """The names of the sequences of a table that comes with this package."""
-    return [listed.name for listed in package_table(name)]

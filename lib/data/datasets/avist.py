@@ -1,4 +1,4 @@
-"""AVisT: 120 sequences of bad sight, with flags for full occlusion and for leaving the view."""
+"""AVisT: 120 sequences in bad visibility, with flags for full occlusion and for leaving the view."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def list_avist(source: Source, split: str) -> Iterator[Entry]:
     """The 120 sequences in the list's order.
 
     Images are ``sequences/<name>/img_%05d.jpg``, as many as ``anno/<name>.txt`` has rows. A frame is absent if
-    ``full_occlusion/<name>_full_occlusion.txt`` or ``out_of_view/<name>_out_of_view.txt`` says so. Raises
+    ``full_occlusion/<name>_full_occlusion.txt`` or ``out_of_view/<name>_out_of_view.txt`` marks it. Raises
     ``ValueError`` naming the file.
     """
     for name in package_names("avist.txt"):
@@ -36,7 +36,7 @@ DATASET = Dataset(
     splits=("test",),
     expected={"test": 120},
     names={"test": partial(package_names, "avist.txt")},
-    # Five groups, and the scenarios that they are made of; camouflage is one of each, of the same sequences.
+    # Five groups, and their scenarios. Camouflage is a group and a scenario with the same sequences.
     attributes={"test": ("avist.json", "avist_scenarios.json")},
     benchmarks={"avist": Benchmark("test", "grm")},
 )

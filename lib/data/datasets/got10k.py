@@ -16,7 +16,7 @@ FOLDERS = {"official_val": "val", "test": "test"}
 # 0-based rows of train/list.txt, as OSTrack and pytracking publish them. Beware: GRM has a file called
 # got10k_train_split.txt too, but with all 9335 rows, which is "full" here.
 ROWS = ("vot_train", "vot_val", "train", "val")
-COVERS = range(9)  # eighths of the target that can be seen
+COVERS = range(9)  # visible eighths of the target
 
 
 def list_got10k(source: Source, split: str) -> Iterator[Entry]:
@@ -24,7 +24,7 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
 
     Of the train folder: ``full`` is all of it, ``train`` and ``val`` divide it, ``vot_train`` and ``vot_val`` divide it
     without the sequences near VOT's. ``official_val`` and ``test`` are the folders val and test; in ``test`` only the
-    first frame is annotated. A frame is visible if absence.label is 0, cover.label is not and the box has a size.
+    first frame is annotated. A frame is visible if absence.label is 0, cover.label is not and the box has an area.
     Raises ``ValueError`` naming the sequence or file.
     """
     folder = FOLDERS.get(split, "train")
@@ -40,7 +40,7 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
 
 
 def _rows(names: list[str], split: str, source: Source) -> list[str]:
-    """The names in the rows that a split consists of."""
+    """The names in the rows of a split."""
     rows = [int(row) for row in package_names(f"got10k_{split}_split.txt")]
     if max(rows) >= len(names):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""ITB: a folder a scene, in it a folder a video."""
+"""ITB: a folder for each scene, with a folder for each video."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, list_frames, read_numbers
+from lib.data.datasets.annotations import read_folder
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.stores.source import Source
-from lib.data.types import Sequence
 
 
 def list_itb(source: Source, split: str) -> Iterator[Entry]:
     """The videos by scene and name; as in OSTrack, a name with a dot in the root is no scene.
 
-    A video's images are all its ``<number>.jpg``, its boxes ``groundtruth.txt``, with commas or blanks. A sequence is
-    named after its video, and after its scene too if another scene has a video of that name. Raises ``ValueError``
-    naming the file.
+    A video has images ``<number>.jpg`` and boxes in ``groundtruth.txt``, with commas or blanks. A sequence is named
+    after its video, and after its scene too if another scene has a video of that name. Raises ``ValueError`` naming the
+    file.
     """
     scenes = [scene for scene in source.names() if "." not in scene and source.is_folder(scene)]
     videos = [
@@ -30,14 +29,9 @@ def list_itb(source: Source, split: str) -> Iterator[Entry]:
         raise ValueError(f"{source.location()}: no <scene>/<video> folder there; correct the path, or unpack ITB again")
     count = Counter(video for _, video in videos)
     for scene, video in videos:
+        key = f"{scene}/{video}"
         name = video if count[video] == 1 else f"{scene}_{video}"
-        yield Entry(name, partial(_read_sequence, source, f"{scene}/{video}", name))
-
-
-def _read_sequence(source: Source, key: str, name: str) -> Sequence:
-    frames = list_frames(source, key)
-    boxes = read_numbers(source, f"{key}/groundtruth.txt", len(frames), 4)
-    return Sequence(name, "itb", frames, boxes, has_area(boxes))
+        yield Entry(name, partial(read_folder, source, "itb", name, key, f"{key}/groundtruth.txt"))
 
 
 DATASET = Dataset("itb", list_itb, splits=("test",), expected={"test": 180}, benchmarks={"itb": Benchmark("test")})

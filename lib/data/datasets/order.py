@@ -1,4 +1,4 @@
-"""The order of frames and sequences by the numbers in their names, and the frames that are lost by these numbers."""
+"""The order of frames and sequences by the numbers in their names, and the frames that these numbers show as lost."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from lib.data.types import NumberedNames
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
-# A sign counts where no letter or digit is before it. Of three or more numbers with points between them, such as a
-# date, each counts for itself; of two, the second is the first one's fraction.
+# A sign counts where no letter or digit is before it. Two numbers with a point between them are one decimal; three or
+# more, such as a date, are whole numbers each.
 _NUMBER = re.compile(r"((?:(?<![^\W_])[+-])?(?:(?<!\d[.,])\d+[.,]\d+(?![.,]?\d)|\d+))")
 
 Key = tuple[str | Decimal, ...]
 
 
 class LostFrameError(ValueError):
-    """The numbers of a folder's images leave one out. The message names the folder and the images around the gap;
+    """A number is left out among a folder's images. The message names the folder and the images around the gap;
     ``names`` are the images that are there, in order."""
 
     def __init__(self, message: str, names: Names[str]) -> None:
@@ -29,14 +29,14 @@ class LostFrameError(ValueError):
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name ends as an image's does, in small letters or capitals; hidden files are none."""
+    """Whether a file's name has the suffix of an image, in small letters or capitals; hidden files are no images."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
 
 
 def natural_order(name: str) -> Key:
-    """What to sort names by so that their numbers are compared by value: 9 before 10, 2.25 before 2.5, -1 before 0.
+    """A key for ``sorted`` that compares the numbers in names by value: 9 before 10, 2.25 before 2.5, -1 before 0.
 
-    The parts of the name, text and number in turn; the first and the last are texts.
+    It holds the parts of the name, text and number in turn; the first and the last are texts.
     """
     parts = _NUMBER.split(name)
     return tuple(Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts))
@@ -49,8 +49,8 @@ def order_frames(names: Names[str], folder: object, first: int | None = None) ->
     (1.jpg and 1.png, 1.jpg and 01.jpg), or first in a text (left_1.jpg and right_1.jpg), or all numbers have a minus.
 
     Raises ``LostFrameError`` where a number is left out. Frames are numbered by a step, the smallest between two of
-    them; if ``first`` is given, by 1 from there or from a smaller number on. Whole numbers that are no multiples of a
-    step apart are times, as decimals are: they show no loss.
+    them; with ``first`` the step is 1, from that number or a smaller one on. Decimals, and whole numbers with distances
+    that are no multiples of a step, are times: they show no loss.
     """
     keys = {name: natural_order(PurePosixPath(name).stem) for name in names}
     ordered = sorted(names, key=lambda name: (keys[name], name))

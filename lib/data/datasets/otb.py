@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 def list_otb(source: Source, split: str) -> Iterator[Entry]:
     """The 100 sequences in the table's order.
 
-    Several start late (David at frame 300) or end before their folder does (Football1 at 74); Jogging and Skating2 are
-    two sequences each, of Human4 the second target is meant, and Tiger1 begins after its first five frames and rows.
-    Commas, tabs and blanks part the numbers, a file at a time. Rows for the whole of a video that starts late are cut
-    to its frames, which is logged. Raises ``ValueError`` naming the file.
+    Several start late (David at frame 300) or end before their folder does (Football1 at 74). Jogging and Skating2 are
+    two sequences each, Human4 has its second target, and Tiger1 begins after its first five frames and rows. Where a
+    file has rows for the whole of a video that starts late, those of its frames are taken, which is logged. Raises
+    ``ValueError`` naming the file.
     """
     for listed in package_table("otb100.json"):
         yield Entry(listed.name, partial(_read_sequence, source, listed))
@@ -35,7 +35,7 @@ def _read_sequence(source: Source, listed: Listed) -> Sequence:
 
 
 def _boxes_of_frames(source: Source, listed: Listed) -> np.ndarray:
-    """The boxes of frames ``first + omit`` to ``last``; the number of rows tells which frames the file is about."""
+    """The boxes of frames ``first + omit`` to ``last``; the number of rows shows which frames the file has."""
     boxes = read_numbers(source, listed.boxes, None, 4)
     count = listed.last - listed.first + 1
     if len(boxes) == count:
@@ -60,8 +60,8 @@ DATASET = Dataset(
     names={"otb100": partial(table_names, "otb100.json")},
     attributes={"otb100": ("otb100.json",)},
     benchmarks={"otb": Benchmark("otb100")},
-    # GRM alone has otb_; Jogging_1 is Jogging.1 in the got10k toolkit, which leaves one target of Human4, and Jogging-1
-    # in pysot.
+    # Only GRM has otb_. Jogging_1 is Jogging.1 in the got10k toolkit, which has one target of Human4, and Jogging-1 in
+    # pysot.
     spelling=Spelling("otb_", separators=True, aliases=(("Human4", "Human4_2"),)),
     folders=("otb100", "otb2015", "otbtb100"),
     partial_folders=True,

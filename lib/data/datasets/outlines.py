@@ -1,4 +1,4 @@
-"""COCO's ways to write which pixels show an object (polygons, runs as numbers or as text), as one record."""
+"""COCO's outlines of objects (polygons, runs as numbers or as text) as one record."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 from lib.data.types import Outline
 
-# The text of runs has 5 bits of a number in each character from this one on, and a sixth that says that more follow.
+# A character of the text of runs is this one plus 5 bits of a number, and a sixth bit if more follow.
 _ZERO = 48
 
 
 def pack_outline(segmentation: Any) -> Outline | None:
-    """The value of ``segmentation`` of an annotation as a record; None for one that tells no more than a box would.
+    """The value of ``segmentation`` of an annotation as a record.
 
-    That is the case for what is no outline, for polygons of less than three corners, and for a single rectangle along
-    the axes, by which sets without outlines fill the field.
+    None if it is no outline, has polygons of less than three corners, or is a single rectangle along the axes, with
+    which sets without outlines fill the field.
     """
     try:
         if isinstance(segmentation, dict):

@@ -1,4 +1,4 @@
-"""VOT's ways to write where a target is in a frame (boxes, polygons, masks, codes), as boxes."""
+"""The boxes of VOT's regions: boxes, polygons, masks and codes in a line of text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ UNKNOWN = (np.nan,) * 4
 
 
 def region_box(text: str) -> tuple[float, float, float, float]:
-    """The box xywh in pixels of a line of a VOT ground truth; NaN where the target's place is not known.
+    """The box xywh in pixels of a line of a VOT ground truth; NaN where the place of the target is unknown.
 
-    * four numbers are the box; six or more, an even number, a polygon x,y,x,y,..., whose box reaches from its corners'
-      smallest to their largest coordinates, as in pytracking and OSTrack (the got10k toolkit's differs);
-    * one number is a code (1 the tracker is started, 2 it failed, 0 unknown), and NaN anywhere means unknown as well;
-    * ``m`` and whole numbers is a mask, see ``mask_box``.
+    * Four numbers are the box.
+    * Six or more, an even number, are a polygon x,y,x,y,...; its box goes from the smallest to the largest coordinates
+      of its corners, as in pytracking and OSTrack (not in the got10k toolkit).
+    * One number is a code (1 the tracker is started, 2 it failed, 0 unknown); NaN anywhere means unknown as well.
+    * ``m`` and whole numbers are a mask, see ``mask_box``.
 
-    Numbers are read as everywhere (``parse_numbers``), since copies of VOT2018 have blanks between them. Raises
-    ``ValueError`` for anything else.
+    Numbers may have commas or blanks between them, as copies of VOT2018 do. Raises ``ValueError`` for anything else.
     """
     values = parse_numbers(text.removeprefix("m"))
     if text.startswith("m"):
@@ -39,8 +39,8 @@ def mask_box(numbers: list[int]) -> tuple[float, float, float, float]:
     """The smallest box xywh around a mask ``x0, y0, w, h, run, run, ...``; NaN if it has no pixel.
 
     The runs are lengths of zeros and ones in turn, zeros first, along the rows of the ``w`` x ``h`` pixels from
-    ``(x0, y0)`` on; what no run reaches is zero (votchallenge/toolkit, vot/region/io.py). A pixel is 1 wide, so that
-    the box of one pixel is 1 x 1. Raises ``ValueError`` for runs that do not fit.
+    ``(x0, y0)`` on; pixels after the last run are zero (votchallenge/toolkit, vot/region/io.py). The box of one pixel
+    is 1 x 1. Raises ``ValueError`` for runs that do not fit.
     """
     if len(numbers) < 4:
         raise ValueError("a mask begins with four numbers")

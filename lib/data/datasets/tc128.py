@@ -22,8 +22,8 @@ def list_tc128(source: Source, split: str) -> Iterator[Entry]:
     """The sequences in pytracking's order and with its names (``tpl_Board``); ``ce`` are the 78 that only this dataset
     has, named ``..._ce``.
 
-    ``<folder>/<name>_frames.txt`` says which images a sequence has (``first,last``); where it is missing, the table.
-    Folders bear the prefix ``tpl_`` or not, which is logged. Raises ``ValueError`` naming the file.
+    ``<folder>/<name>_frames.txt`` has the numbers of a sequence's images (``first,last``); where it is missing, the
+    table has them. Folders have the prefix ``tpl_`` or not, which is logged. Raises ``ValueError`` naming the file.
     """
     prefixed = any(name.startswith(PREFIX) for name in source.names())
     logger.info("%s: TC128 %s", source.location(), f"with folders named {PREFIX}..." if prefixed else "as released")

@@ -1,4 +1,4 @@
-"""The files of a dataset as its reader sees them: texts and listings below a root, and a record of what was asked."""
+"""The files of a dataset as its reader sees them: texts and listings below a root, and a record of its questions."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ def join_key(folder: str, name: str) -> str:
 
 
 class Source:
-    """The files below ``root``, by keys relative to it with ``/`` between (``""`` is the root itself); the key of what
-    lies elsewhere is its absolute path.
+    """The files below ``root``. A key is the path relative to it with ``/`` between names, ``""`` for the root itself,
+    or an absolute path for a file elsewhere.
 
-    ``stamps`` records, for every file or folder that was asked for, its size and time of change (nanoseconds), or None
-    if it was not there; an index made from the answers is good as long as they stay the same. Errors are ``ValueError``
-    in one line that names the path. ``cache`` is where a reader may keep what is not there ready to use (the frames of
-    a video), None if nowhere.
+    ``stamps`` records size and time of change (nanoseconds) of every file or folder that was asked for, None if it was
+    not there; an index made from the answers is valid while they stay the same. ``cache`` is a folder for files that a
+    reader makes (the frames of a video), or None. Errors are ``ValueError`` in one line that names the path.
     """
 
     def __init__(self, root: Path, cache: Path | None = None) -> None:
@@ -46,17 +45,17 @@ class Source:
         self.stamps: dict[str, Stamp] = {}
 
     def location(self, key: str = "") -> Location:
-        """Where the images of a folder lie; asks nothing of the disk."""
+        """The file or folder of a key; the disk is not asked."""
         return self.root / key if key else self.root
 
     def key_of(self, location: Location) -> str:
-        """The key of a file or folder; ``location`` of it is the file or folder again."""
+        """The key of a file or folder, the inverse of ``location``."""
         path, root = str(location), str(self.root)
         return "" if path == root else path.removeprefix(root.rstrip("/") + "/")
 
     def text(self, key: str) -> str:
-        """The content of a text file, see ``decode_text``; bytes that are no UTF-8 are replaced, for whoever parses it
-        to complain about."""
+        """The content of a text file, see ``decode_text``. Bytes that are no UTF-8 are replaced, so that the parser
+        names the line."""
         self._note(key)
         try:
             data = (self.root / key).read_bytes()

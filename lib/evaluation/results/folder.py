@@ -79,10 +79,10 @@ class ResultsFolder:
             for name in names
             if (length := len(os.fsencode(name))) > most
         }
-        if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk takes it for the manifest
+        if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk ignores the case of names
             folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
             meeting = {key for pair in find_meeting(folded.values()) for key in pair}
-            reason = "another's results would have the same files, as this disk takes A and a for one; rename it"
+            reason = "another sequence's results would have the same files on this disk, where A is a; rename it"
             found |= {name: reason for name, key in folded.items() if key in meeting}
         return found
 
@@ -234,7 +234,7 @@ def open_results(
         "settings": settings,
         "overrides": overrides or {},
     }
-    source = json.loads(json.dumps(description, allow_nan=False))  # as it will be read back: lists for tuples
+    source = json.loads(json.dumps(description, allow_nan=False))  # as it is read back: lists for tuples
     folder.mkdir(parents=True, exist_ok=True)
     with only_writer(file, wait=True):
         earlier = _read_manifest(file) if file.exists() else None
@@ -259,7 +259,7 @@ def sweep_warning(manifest: Mapping[str, Any]) -> str:
 
 
 def read_rows(file: Path, columns: int) -> np.ndarray:
-    """A text file of numbers that was written here, ``columns`` a line: float64 ``[N, columns]``.
+    """The numbers of a text file that was written here, ``columns`` a line: float64 ``[N, columns]``.
 
     Raises ``ResultsError`` for a missing file, for a line that holds anything else, and for a last line without an end.
     """
@@ -274,7 +274,7 @@ def read_rows(file: Path, columns: int) -> np.ndarray:
 
 
 def _begins_with_box(file: Path) -> bool:
-    """Whether a text of ours is one of boxes: times and scores are one number a line."""
+    """Whether a text file of ours holds boxes; times and scores are one number a line."""
     with file.open(encoding="utf-8", errors="replace") as stream:
         return stream.readline().count(",") == 3
 

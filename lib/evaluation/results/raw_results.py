@@ -87,8 +87,8 @@ class ResultSet:
         return boxes
 
     def seconds(self, name: str) -> np.ndarray | None:
-        """Seconds of each frame of a sequence, float64 ``[M]``, the first for taking the template; None if nobody kept
-        them. ``ValueError`` for a file that is damaged."""
+        """Seconds of each frame of a sequence, float64 ``[M]``, the first for taking the template; None without a file
+        of times. ``ValueError`` for a damaged one."""
         try:
             times = self._file(name).times
         except MissingResultError:
@@ -96,12 +96,12 @@ class ResultSet:
         if not times:
             return None
         columns = self._rows(times, None if self.manifest is None else 1)
-        # One column a repetition in the got10k toolkit; a single one where a tool kept but one.
+        # The got10k toolkit writes a column for each repetition, other tools a single one.
         return columns[:, min(self.repetition, columns.shape[1]) - 1] if columns.size else None
 
     def frame_scores(self, name: str) -> np.ndarray | None:
-        """The tracker's own score of each frame of a sequence, float64 ``[M]``; None if nobody kept them.
-        ``ValueError`` for a file that is damaged."""
+        """The tracker's own score of each frame of a sequence, float64 ``[M]``; None without a file of scores.
+        ``ValueError`` for a damaged one."""
         try:
             scores = self._file(name).scores
         except MissingResultError:
@@ -109,16 +109,16 @@ class ResultSet:
         return self._rows(scores, 1)[:, 0] if scores else None
 
     def mean_seconds(self) -> float | None:
-        """Mean seconds a frame, each sequence's first frame excluded, over the sequences whose times were kept.
+        """Mean seconds a frame, without each sequence's first frame, over the sequences with a file of times.
 
-        None where none were, and where a file of times is damaged, which is logged: the rest would be other frames.
+        None without any, and if one is damaged, which is logged: the mean of the rest would be of other frames.
         """
         total, frames = 0.0, 0
         for name in self.names():
             try:
                 seconds = self.seconds(name)
             except ValueError as error:
-                logger.warning("%s: no speed is stated: %s", self.source, error)
+                logger.warning("%s: no speed is reported: %s", self.source, error)
                 return None
             if seconds is not None:
                 tracked = seconds[1:][seconds[1:] > 0]
@@ -147,7 +147,7 @@ class ResultSet:
         return chosen[0]
 
     def _rows(self, name: str, columns: int | None, frames: int = 0) -> np.ndarray:
-        """The numbers of a file; ours end every line, others may leave out the end of the last of ``frames`` lines."""
+        """The numbers of a file. Ours end every line; others may omit the end of the last of ``frames`` lines."""
         file = self._found.place / name
         text = decode_text(self._found.tree.read(name), file)
         ended = self.manifest is not None or text.count("\n") + 1 < frames

@@ -19,7 +19,7 @@ from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
-# Depth and number of entries that are looked at below a folder: of ours, some 100 trackers on every benchmark.
+# Depth and number of entries to look at below a folder: enough for 100 trackers on every benchmark.
 DEPTH = 8
 ENTRIES = 1_000_000
 _TIMES = "times"  # beside the boxes, in the got10k toolkit
@@ -154,7 +154,7 @@ def find_sets(tree: Tree, benchmark: str, place: Path) -> list[FoundSet]:
 
 
 def _box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | None]:
-    """What a text holds by its name, and the folder of the results it belongs to; None for what lies beside boxes."""
+    """The folder of the results that a text belongs to, and the box file; None for a file beside boxes."""
     path = name[: -len(".txt")]
     folder, _, written = path.rpartition("/")
     root, repetition = folder, 1
@@ -167,7 +167,7 @@ def _box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | Non
 
 
 def folder_label(source: Path) -> str:
-    """The last folder that does not name a dataset."""
+    """The last folder whose name is not that of a dataset."""
     names = [name.removesuffix(".zip") for name in reversed(source.absolute().parts)]
     return next((name for name in names if re.sub(r"[^a-z0-9]", "", name.lower()) not in _DATASETS), names[0])
 
@@ -194,7 +194,7 @@ def producer_of(found: FoundSet, benchmark: str) -> str:
 
 
 def _writer(content: bytes) -> str:
-    """Who parts numbers like that: what comes to all trackers of a family from the code they share."""
+    """The family of tools that separates numbers like this; its trackers share the code that writes them."""
     line = content[:200].decode("utf-8", errors="replace").partition("\n")[0]
     whole = not re.search(r"[.eEnN]", line)
     if "\t" in line:
@@ -218,7 +218,7 @@ def _with_manifest(tree: Tree, name: str, place: Path) -> FoundSet | None:
 
 
 def _is_side_file(path: str, present: Mapping[str, str]) -> bool:
-    """Whether a tool wrote it beside a box file: that one is there, or the folder bears the sequence's name."""
+    """Whether a tool wrote it beside a box file: that file exists, or the folder has the sequence's name."""
     bases = [path.removesuffix(suffix) for suffix in SIDE_FILES if path.endswith(suffix)]
     return any(base in present or _last(base) == _last(_folder_of(base)) for base in bases)
 
@@ -238,7 +238,7 @@ def _scores(path: str, present: Mapping[str, str]) -> str:
 
 
 def _drop_shared(found: FoundSet, benchmark: str) -> None:
-    """Where a folder holds two benchmarks' sequences of one name, keep those that are spelled as this one's."""
+    """Where a folder holds sequences of one name of two benchmarks, keep those spelled like this benchmark's."""
     for sequence, files in found.files.items():
         own = [file for file in files if not shares_name(file.written, benchmark)]
         if own:

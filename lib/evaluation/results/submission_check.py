@@ -1,4 +1,4 @@
-"""What is wrong with the files of a submission: each of them held against what the benchmark's server expects."""
+"""Checks of the files of a submission against the expectations of the benchmark's server."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ import numpy as np
 from lib.data.datasets.texts import is_cut, parse_numbers, text_lines
 from lib.runtime.escapes import printable_lines
 
-FIRST_BOX_TOLERANCE = 1.0  # pixels: results that others truncated to integers are the given box still
-_REPETITIONS = 15  # VOT's number, the most that any toolkit runs; GOT-10k's runs 3
-_SHOWN = 3  # examples a kind of finding
+FIRST_BOX_TOLERANCE = 1.0  # pixels, so that boxes truncated to integers still equal the given one
+_REPETITIONS = 15  # of VOT, the most of any toolkit; GOT-10k runs 3
+_SHOWN = 3  # examples for each kind of finding
 
 
 class Layout(NamedTuple):
-    """How a server wants its files: a folder a sequence with boxes and times, or the boxes alone at the root."""
+    """The files that a server expects: with ``folders`` one a sequence with boxes and times, else boxes at the root."""
 
     folders: bool
 
     def boxes_file(self, name: str, repetition: int = 1) -> str:
-        """The file in the archive that holds a sequence's boxes, in GOT-10k's of one of several repetitions."""
+        """The file of a sequence's boxes in the archive, for GOT-10k of one of several repetitions."""
         return f"{name}/{name}_{repetition:03d}.txt" if self.folders else f"{name}.txt"
 
     def time_file(self, name: str) -> str | None:
-        """The file in the archive that holds a sequence's times, None where the server wants none."""
+        """The file of a sequence's times in the archive, None where the server expects none."""
         return f"{name}/{name}_time.txt" if self.folders else None
 
     def repetitions(self, name: str, files: Container[str]) -> list[str]:
-        """Those of ``files`` that hold boxes of further repetitions (``_002``, ``_003`` ...), as GOT-10k allows."""
+        """The ``files`` with boxes of further repetitions (``_002``, ``_003`` ...), which GOT-10k allows."""
         numbered = (self.boxes_file(name, number) for number in range(2, _REPETITIONS + 1))
         return [file for file in numbered if file in files] if self.folders else []
 
@@ -41,9 +41,8 @@ LAYOUTS = {"got10k_test": Layout(folders=True), "trackingnet": Layout(folders=Fa
 
 
 class Expected(NamedTuple):
-    """What is known of a sequence without its ground truth: how many frames it has and its first box, float64 ``[4]``
-    xywh in pixels. None where the dataset is not on this disk, or has a ``fault`` there: why the sequence cannot be
-    read."""
+    """The number of frames and the first box (float64 ``[4]``, xywh in pixels) of a sequence without ground truth; None
+    where the dataset is not on this disk, or where the sequence cannot be read for the reason ``fault``."""
 
     frames: int | None = None
     first: np.ndarray | None = None
@@ -51,7 +50,7 @@ class Expected(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something to tell of one file or sequence. It keeps the submission from being sent if it is ``fatal``."""
+    """A remark on one file or sequence; a ``fatal`` one makes the submission unfit."""
 
     kind: str
     where: str
@@ -61,9 +60,8 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Check:
-    """The findings about a submission of ``sequences`` expected ones, in ``counted`` of which the frames are known.
-
-    ``rows`` are the boxes in it."""
+    """The findings about a submission: ``sequences`` are expected, the frames of ``counted`` are known, ``rows`` is the
+    number of boxes. ``outcome`` is a last line about the archive, if any."""
 
     benchmark: str
     source: str
@@ -71,6 +69,7 @@ class Check:
     counted: int
     rows: int
     findings: tuple[Finding, ...]
+    outcome: str = ""
 
     @property
     def good(self) -> bool:
@@ -78,7 +77,7 @@ class Check:
         return not any(finding.fatal for finding in self.findings)
 
     def text(self) -> str:
-        """A table, a line for each kind of finding with its count and examples, below it the verdict."""
+        """A line for each kind of finding with its count and examples, and the verdict below."""
         lines = [f"{self.source}: {self.benchmark}, {self.sequences} sequences expected, {self.rows} boxes"]
         ordered = sorted(self.findings, key=lambda finding: (not finding.fatal, finding.kind))
         groups = [(kind, list(group)) for kind, group in groupby(ordered, key=lambda finding: finding.kind)]
@@ -93,7 +92,7 @@ class Check:
             )
         errors = sum(finding.fatal for finding in self.findings)
         lines.append(f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent")
-        return printable_lines(lines)
+        return printable_lines([*lines, *filter(None, [self.outcome])])
 
 
 def check_files(
@@ -103,16 +102,17 @@ def check_files(
     expected: Mapping[str, Expected],
     found: Iterable[Finding] = (),
 ) -> Check:
-    """Hold the files of an archive, by their names in it, against the sequences expected; ``found`` is told as well.
+    """Check the files of an archive, by their names in it, against the expected sequences; ``found`` are findings to
+    add.
 
-    Strict, as the servers are without a word: GOT-10k's gives no score for blanks between numbers (got-10k/toolkit,
-    issue 21); TrackingNet's takes boxes of zeros where the name of a second file ends like a video's (metrics.py of
-    its devkit); a NaN makes GOT-10k's mean NaN. A box without a size has no overlap by either, which is the
-    tracker's own doing: a warning.
+    Strict, because the servers report little: GOT-10k's gives no score for blanks between numbers (got-10k/toolkit,
+    issue 21); TrackingNet's takes boxes of zeros where the name of a second file ends like a video's (metrics.py of its
+    devkit); a NaN makes GOT-10k's mean NaN. A box without a size overlaps with nothing by either toolkit, which is the
+    tracker's fault and only a warning.
     """
     layout = LAYOUTS[benchmark]
     findings = list(found)
-    told = {finding.where for finding in findings}
+    reported = {finding.where for finding in findings}
     files, nested = _without_nested_folder(layout, files, expected)
     if nested:
         findings.append(Finding("nested folder", nested, "the server looks at the root; zip what is in the folder"))
@@ -125,7 +125,7 @@ def check_files(
         own = [boxes_file, *repetitions, *([time_file] if time_file else [])]
         known.update(own)
         if not any(file in files for file in own):
-            findings += [] if name in told else [Finding("missing sequence", name)]
+            findings += [] if name in reported else [Finding("missing sequence", name)]
             continue
         findings += [Finding("missing file", file) for file in (boxes_file, time_file) if file and file not in files]
         for file in (file for file in (boxes_file, *repetitions) if file in files):
@@ -143,7 +143,7 @@ def check_files(
 
 
 def refused_archive(benchmark: str, source: str, expected: Mapping[str, Expected], reason: str) -> Check:
-    """The check of an archive whose files cannot be looked at, or must not be."""
+    """The check of an archive that cannot be read safely."""
     return Check(benchmark, source, len(expected), _counted(expected), 0, (Finding("bad archive", reason),))
 
 
@@ -159,7 +159,7 @@ def _examples(group: list[Finding]) -> str:
 def _without_nested_folder(
     layout: Layout, files: Mapping[str, bytes], expected: Mapping[str, Expected]
 ) -> tuple[Mapping[str, bytes], str]:
-    """The files as if the folder that all expected ones lie in were the root, and that folder's name; "" for none."""
+    """The files with the folder around all expected ones as their root, and that folder's name; "" for none."""
     wanted = {layout.boxes_file(name) for name in expected}
     if wanted & set(files):
         return files, ""
@@ -173,7 +173,7 @@ def _without_nested_folder(
 
 
 def _read_table(file: str, data: bytes, columns: range) -> tuple[np.ndarray | None, list[Finding]]:
-    """float64 ``[N, columns]`` of numbers with commas between them, None with the findings if it is none."""
+    """float64 ``[N, columns]`` from lines of numbers with commas between; None with the findings for any other."""
     try:
         text = data.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What a trained tracker is compared with: one that never moves, and one that is shown the wrong target."""
+"""Baselines for a trained tracker: one whose box never moves, and the templates of wrong targets."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class StaticEngine:
-    """Answers the first box for every frame, with score 1; reads no image."""
+    """Gives the first box for every frame, with score 1; reads no image."""
 
     def run(self, take: Take, show: Callable[[int], None]) -> Iterator[Outcome]:
-        """As ``lib.inference.engine.Engine`` does."""
+        """Track as ``lib.inference.engine.Engine`` does."""
         while (sequence := take()) is not None:
             frames = len(sequence)
             boxes = np.repeat(np.array(sequence.boxes[:1], dtype=np.float64), frames, axis=0)
@@ -28,8 +28,8 @@ class StaticEngine:
 
 
 def foreign_templates(sequences: abc.Sequence[Sequence]) -> TemplateOf:
-    """For ``Engine``: shows each sequence the template of the next one (the last that of the first) whose first box
-    differs, the same one in every run and process. Raises ``ValueError`` if no two differ."""
+    """For ``Engine``: gives each sequence the template of the next one (after the last, the first) whose first box
+    differs, the same one in every run and process. Raises ``ValueError`` if all first boxes are equal."""
     first_boxes = np.array([sequence.boxes[0] for sequence in sequences])
     if len(np.unique(first_boxes, axis=0)) < 2:
         raise ValueError("a foreign template needs two sequences or more whose first boxes differ")

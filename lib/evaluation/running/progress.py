@@ -1,4 +1,4 @@
-"""How far a run is, in frames: a bar on a terminal, a line now and then anywhere else."""
+"""Progress of a run in frames: a bar on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ logger = logging.getLogger(__name__)
 
 
 class RunProgress:
-    """Follows ``frames`` frames of ``sequences`` sequences, of which ``kept`` were finished before; the speed counts
-    from the first frame on, so that the building of networks does not enter it. Shows nothing of 0 frames."""
+    """Shows ``frames`` frames of ``sequences`` sequences, ``kept`` of them finished before. The speed counts from the
+    first frame on, without the time to build networks. With 0 frames it shows nothing."""
 
     def __init__(self, frames: int, sequences: int, kept: int) -> None:
         self._frames, self._sequences = frames, sequences
         self._settled, self._finished, self._done = 0, kept, 0
         self._began: float | None = None
-        self._said = monotonic()
+        self._logged = monotonic()
         self._terminal = sys.stderr.isatty()
         hidden = not (self._terminal and frames)
         self._bar = tqdm(total=frames, unit="frame", smoothing=0.02, dynamic_ncols=True, disable=hidden)
@@ -35,12 +35,12 @@ class RunProgress:
         self._bar.close()
 
     def settle(self, frames: int) -> None:
-        """A sequence of so many frames is done with; ``show`` will show it."""
+        """Count a sequence of so many frames as done, for the next ``show``."""
         self._settled += frames
         self._finished += 1
 
     def show(self, frames: int) -> None:
-        """So many frames are done of sequences that are not settled yet."""
+        """Show the progress, with so many frames done of sequences that are under way."""
         done = self._settled + frames
         if not self._frames or done == self._done:
             return
@@ -50,8 +50,8 @@ class RunProgress:
         self._bar.set_postfix_str(f"{self._finished}/{self._sequences} sequences", refresh=False)
         self._bar.update(done - self._done)
         self._done = done
-        if not self._terminal and monotonic() - self._said > LINE_SECONDS:
-            self._said = monotonic()
+        if not self._terminal and monotonic() - self._logged > LINE_SECONDS:
+            self._logged = monotonic()
             logger.info(self._line())
 
     def _line(self) -> str:

@@ -1,5 +1,5 @@
-"""Runs trackers over the sequences of a benchmark, in one process or several, together with other commands that were
-started on the same. A process that dies loses the sequences it held, and others take them over."""
+"""Runs trackers over the sequences of a benchmark, in one process or several. Commands on the same results share
+the sequences; if a process dies, others take over the sequences that it was tracking."""
 
 from __future__ import annotations
 
@@ -29,27 +29,28 @@ from lib.inference.tracks import Failure, Track
 from lib.runtime.launch import launch_apart
 from lib.runtime.stop import Terminated
 
-LOOK_SECONDS = 1.0  # between two looks at what others are doing
-MOST_DEATHS = 2  # a sequence on which so many processes died since the run began is not given to another
+LOOK_SECONDS = 1.0  # between two looks at the results of others
+MOST_DEATHS = 2  # since the run began; a sequence with so many is not tracked again
 NOTHING: Mapping[str, str] = MappingProxyType({})
-_RUN = "TRACKING_RUN"  # the variable by which a process knows the run that it is part of
+_RUN = "TRACKING_RUN"  # environment variable with the run that a process is part of
 
 logger = logging.getLogger(__name__)
 
 
 class SequenceEngine(Protocol):
-    """What tracks sequences: ``lib.inference.engine.Engine``, or a baseline."""
+    """Tracks sequences: ``lib.inference.engine.Engine``, or a baseline."""
 
     def run(self, take: Take, show: Callable[[int], None]) -> Iterator[Outcome]:
-        """Track what ``take`` gives until it gives None; ``show`` the number of frames done of what has not ended."""
+        """Track the sequences from ``take`` until it gives None; ``show`` gets the number of frames done of those that
+        are under way."""
 
 
 class Trial(NamedTuple):
-    """A tracker, the sequences it is run over, and where its results go.
+    """A tracker, its sequences, and the folder of its results.
 
-    ``make_engine(most)`` builds the tracker, for so many sequences at once at most, in each process that has something
-    to track. ``unreadable`` are sequences that failed already when they were read: name and reason. ``left_out`` are
-    names of further sequences of the set, which were not asked for.
+    ``make_engine(most)`` builds the tracker for at most that many sequences at once, in each process that has something
+    to track. ``unreadable`` are the sequences that could not be read: name and reason. ``left_out`` are the names of
+    sequences of the set that were not asked for.
     """
 
     sequences: abc.Sequence[Sequence]
@@ -60,7 +61,7 @@ class Trial(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What came of a run: a summary for each trial, how many processes tracked, and the seconds they took together."""
+    """A summary for each trial of a run, the number of processes, and the seconds that the whole run took."""
 
     summaries: list[RunSummary]
     processes: int
@@ -74,8 +75,8 @@ class Report(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """What the processes of a run share: when it began (seconds since 1970), how many they are, and an open file in
-    which they note what they have tracked."""
+    """Shared by the processes of a run: its begin (seconds since 1970), the number of processes, and an open file in
+    which they note the sequences that they tracked."""
 
     began: float
     processes: int
@@ -83,7 +84,7 @@ class _Run(NamedTuple):
 
 
 def is_part_of_run() -> bool:
-    """Whether this process was started by ``run_trials`` of another one, to track and nothing else."""
+    """Whether ``run_trials`` of another process started this one, only to track."""
     return _RUN in os.environ
 
 
@@ -92,17 +93,16 @@ def run_trials(
 ) -> Report | None:
     """Track every sequence that is not finished in its trial's folder, and write each there as soon as it is done.
 
-    With several ``processes`` the ``command`` (a Python file and its arguments), which must be the one that led here,
-    is started as many times; in those processes this function tracks, prints nothing and returns None. Commands that
-    run at once on the same folder, on one machine or on many, share the sequences: each is tracked by one process. When
-    none is left to take, this one returns and reports those that are in the hands of others; with ``wait`` it waits
-    until nobody has any. So it does after a failure, as launchers (torchrun, ``srun -K``) stop all commands when one
-    ends badly.
+    With several ``processes`` the ``command`` (a Python file and its arguments, the one that led here) is started as
+    many times; in those processes this function tracks, prints nothing and returns None. Commands that run at once on
+    the same folder, on one machine or on many, share the sequences: one process tracks each. When none is left to take,
+    this one returns and reports the sequences that other commands are tracking; with ``wait`` it waits for these. It
+    also waits after a failure, because launchers (torchrun, ``srun -K``) stop all commands when one fails.
 
-    A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises what
-    ``make_engine`` raises in this process, ``OSError`` if results cannot be written. After
-    Ctrl-C (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others free for
-    any command, and no process is left.
+    A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises the errors
+    of ``make_engine`` in this process, and ``OSError`` if results cannot be written. After Ctrl-C
+    (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others are free for any
+    command, and no process is left.
     """
     trials = [_without_refused(trial) for trial in trials]
     if is_part_of_run():
@@ -133,7 +133,7 @@ def run_trials(
 
 
 def _without_refused(trial: Trial) -> Trial:
-    """The trial with the sequences that its folder cannot keep among those that failed already."""
+    """The trial with the sequences whose results its folder cannot keep moved to ``unreadable``."""
     refused = trial.folder.refused([sequence.name for sequence in trial.sequences])
     if not refused:
         return trial
@@ -142,12 +142,12 @@ def _without_refused(trial: Trial) -> Trial:
 
 
 def _count_tasks() -> int:
-    """How many commands torchrun or srun has started together with this one, itself included."""
+    """The number of commands that torchrun or srun started together, this one included."""
     return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
 
 
 class _Look:
-    """Called often, looks now and then for the results of ``waiting`` sequences in their folders, to show them."""
+    """Shows the progress of other processes: called often, it looks now and then for new results of ``waiting``."""
 
     def __init__(self, waiting: list[tuple[ResultsFolder, Sequence]], progress: RunProgress) -> None:
         self._waiting, self._progress, self._last = waiting, progress, monotonic()
@@ -166,27 +166,27 @@ class _Look:
 
 
 def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
-    """Track in this process until nothing is left to take, or nobody has anything."""
+    """Track in this process until nothing is left to take, or with ``wait`` until no process has anything."""
     with ExitStack() as stack:
         parts = [_Part(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in trials]
-        told = False
+        logged = False
         while True:
             for part in parts:
                 part.track()
             open_ = [sequence.name for part in parts for sequence in part.open]
             if not open_ or not (wait or any(part.failed for part in parts)):
                 return
-            if not told:
-                logger.info("waiting for the sequences in other hands: %s", ", ".join(open_))
-                told = True
+            if not logged:
+                logger.info("waiting for the sequences of other commands: %s", ", ".join(open_))
+                logged = True
             sleep(LOOK_SECONDS)
 
 
 class _Part:
-    """One process's part in a trial: the sequences that it claims, the longest first, and what becomes of them.
+    """One process's part in a trial: it claims sequences, the longest first, tracks them and keeps their results.
 
-    ``open`` are those that nobody has finished and this process has not claimed. A sequence on which a process died is
-    tracked alone: if that process dies too, there is no doubt which sequence it was.
+    ``open`` are the unfinished sequences that this process has not claimed. A sequence with which a process died is
+    tracked alone, so that another death shows that this sequence is the cause.
     """
 
     def __init__(self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress) -> None:
@@ -208,7 +208,7 @@ class _Part:
                     self._settle(sequence, outcome)
 
     def _most(self) -> int:
-        """How many sequences at once leave the other processes of the run some."""
+        """The most sequences at once that leave the other processes of the run some."""
         shares = 2 * self._run.processes if self._run.processes > 1 else 1
         return -(-(len(self.open) + 1) // shares)
 
@@ -230,7 +230,7 @@ class _Part:
         return None
 
     def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
-        """Keep what became of a sequence, and let go of it; ``OSError`` if the disk refuses."""
+        """Keep the outcome of a sequence and release it; ``OSError`` if the disk refuses."""
         if isinstance(outcome, Failure):
             self._fail(sequence, outcome)
         else:
@@ -245,7 +245,8 @@ class _Part:
         self._progress.settle(len(sequence))
 
     def _is_decided(self, sequence: Sequence, deaths: list[Death]) -> bool:
-        """Whether others have finished or failed a sequence since the run began, which a further death would be."""
+        """Whether a sequence needs no tracking: another process has finished it, it failed since the run began, or too
+        many processes died with it."""
         if self._folder.is_finished(sequence):
             return True
         noted = self._folder.failure(sequence.name)
@@ -267,7 +268,7 @@ class _Part:
 
 
 def _summarize(trial: Trial, run: _Run) -> RunSummary:
-    """What became of a trial's sequences, by its folder; those are tracked now that this run's processes have noted."""
+    """The outcome of a trial's sequences, by its folder and the notes of this run's processes."""
     folder, statuses, tracked = trial.folder, [], []
     noted = set(os.pread(run.notes, os.fstat(run.notes).st_size, 0).decode().splitlines())
     for sequence in trial.sequences:
@@ -277,7 +278,7 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
             tracked.append(sequence)
             statuses.append(SequenceStatus(sequence.name, "tracked"))
         else:
-            # Left by a process that was killed when it had just written the result.
+            # A process that was killed right after it had written the result left these.
             folder.forget_failure(sequence.name)
             release_left(folder.path, sequence.name)
             statuses.append(SequenceStatus(sequence.name, "kept"))
@@ -288,12 +289,12 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
 
 
 def _note(folder: ResultsFolder, sequence: Sequence) -> str:
-    """What stands for a tracked sequence among the run's notes: one line of ASCII, whatever its name."""
+    """The line for a tracked sequence in the run's notes: ASCII, whatever its name."""
     return json.dumps([str(folder.path), sequence.name])
 
 
 def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
-    """Of a sequence without a result."""
+    """The status of a sequence without a result."""
     holder, noted = find_holder(folder.path, name), folder.failure(name)
     if holder:
         return SequenceStatus(name, "elsewhere", holder)

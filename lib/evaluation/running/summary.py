@@ -1,4 +1,4 @@
-"""What became of the sequences of a run, and how fast they were tracked, as text for the terminal."""
+"""The outcome of each sequence of a run and the speed of tracking, as text for the terminal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from lib.runtime.escapes import printable_lines
 
 
 class SequenceStatus(NamedTuple):
-    """What became of one sequence: tracked now, kept (finished before, or by another command meanwhile), failed for
-    ``reason``, or elsewhere: in the hands of another command that ``reason`` names.
+    """The outcome of one sequence: tracked now, kept (finished before, or by another command meanwhile), failed for
+    ``reason``, or elsewhere: the process that ``reason`` names is tracking it.
 
-    ``traceback`` is of a failure whose reason is not enough.
+    ``traceback`` is given for a failure whose reason does not explain it.
     """
 
     name: str
@@ -43,8 +43,8 @@ class Speed:
 class RunSummary:
     """The sequences of a benchmark after a run.
 
-    The speeds are of the sequences tracked now: ``end_to_end`` is reading, cropping, network and box, None if nothing
-    was tracked; ``network`` the network alone, None if there is none.
+    The speeds cover the sequences tracked now: ``end_to_end`` is reading, cropping, network and box, None if nothing
+    was tracked; ``network`` is the network alone, None without one.
     """
 
     sequences: tuple[SequenceStatus, ...]
@@ -53,18 +53,18 @@ class RunSummary:
 
     @property
     def failed(self) -> tuple[SequenceStatus, ...]:
-        """The sequences without a result; a program that has any exits non-zero."""
+        """The sequences without a result; with any, the program exits non-zero."""
         return self._having("failed")
 
     @property
     def elsewhere(self) -> tuple[SequenceStatus, ...]:
-        """The sequences that other commands are tracking: the last of them to finish computes the score."""
+        """The sequences that other commands are tracking; the command that finishes last computes the score."""
         return self._having("elsewhere")
 
     def text(self) -> str:
-        """Some lines for the terminal: counts, speeds, what others are tracking, and each failure."""
+        """Lines for the terminal: counts, speeds, the sequences of other commands, and each failure."""
         counts = Counter(status.status for status in self.sequences)
-        others = f", {counts['elsewhere']} in the hands of other commands" if self.elsewhere else ""
+        others = f", {counts['elsewhere']} tracked by other commands" if self.elsewhere else ""
         lines = [f"sequences: {counts['tracked']} tracked, {counts['kept']} kept, {counts['failed']} failed{others}"]
         lines += [f"end to end: {self.end_to_end}"] if self.end_to_end else []
         lines += [f"network:    {self.network}"] if self.network else []
@@ -83,7 +83,7 @@ class RunSummary:
 
 
 def measure_speed(seconds: Iterable[np.ndarray]) -> Speed | None:
-    """Over the frames after each sequence's first; None if they took no time."""
+    """The speed over the frames after each sequence's first; None if they took no time."""
     tracked = np.concatenate([np.empty(0), *(column[1:] for column in seconds)])
     total = float(tracked.sum())
     if total == 0:

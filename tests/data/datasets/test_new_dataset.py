@@ -1,4 +1,4 @@
-"""A dataset with its benchmark is one file and one line: those of docs/extending.md, in a copy of the project."""
+"""A dataset with its benchmark is one file and one line: those of docs/new_dataset.md, in a copy of the project."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from miniatures import write_boxes, write_frames
 
 from lib.config.paths import REPOSITORY
 
-PAGE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
-MODULE, LINE = re.findall(r"```python\n(.*?)```", PAGE.partition("## A family")[0], flags=re.DOTALL)
+PAGE = (REPOSITORY / "docs" / "new_dataset.md").read_text(encoding="utf-8")
+MODULE, LINE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 PROGRAM = """
 import sys
 from pathlib import Path

@@ -78,16 +78,15 @@ def test_the_whole_published_table_loads_from_a_file(tmp_path):
         assert torch.equal(value, weights[name])
 
 
-@FAMILIES
 @pytest.mark.parametrize("wrapper", ["net", "model", "state_dict", None])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_every_wrapping_gives_the_same_weights(tmp_path, family, wrapper, prefix, models):
-    weights = published_weights(models[family])
+def test_every_wrapping_gives_the_same_weights(tmp_path, wrapper, prefix, models):
+    weights = published_weights(models["grm"])
     stored = {prefix + name: value for name, value in weights.items()}
     save_checkpoint(tmp_path / "x.pth", {wrapper: stored, "epoch": 3} if wrapper else stored)
     found = find_weights(read_inert(tmp_path / "x.pth"), tmp_path / "x.pth")
     assert found.keys() == weights.keys()
-    loaded, expected = fresh(tiny(family)), fresh(tiny(family))
+    loaded, expected = fresh(tiny("grm")), fresh(tiny("grm"))
     load_file(loaded, tmp_path / "x.pth")
     load_released(expected, weights)
     assert equal(loaded, expected)
