@@ -432,9 +432,9 @@ def test_without_the_network_there_is_one_clear_line(tmp_path, monkeypatch, name
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("timm:vit_base_patch16_224.may", r"timm has no such weights; did you mean timm:vit_base_patch16_224.mae\?"),
+        ("timm:vit_base_patch16_224.may", r"timm has no such weights; did you mean vit_base_patch16_224.mae\?"),
         ("timm:", "timm has no such weights"),
-        ("timm:qqqqqqq", "timm has no such weights; timm.list_models"),
+        ("timm:qqqqqqq", "timm has no such weights; known: "),
         ("torchvision:resnet50", "torchvision has no such weights; the form is torchvision:ResNet50_Weights"),
         ("torchvision:ResNet50_Weights.V9", "torchvision has no such weights"),
         ("hub:resnet50", "hub:resnet50 does not exist; known files are mae_pretrain_vit_base.pth, "),
