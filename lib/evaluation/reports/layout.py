@@ -165,7 +165,7 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     names = ("AUROC", "on target", "absent", "lost_below", "lost found", "false alarms")
     whole = Table(
         f"confidence_{comparison.benchmark}",
-        "What the score says of the box (percent of frames; lost_below is a score)",
+        "Scores of frames on and off the target (percent of frames; lost_below is a score)",
         "tracker",
         tuple(Column(comparison.title, name, plain=name == "lost_below") for name in names),
         tuple(Row(label, _confidence_cells(found)) for label, found in comparison.confidence.items()),
