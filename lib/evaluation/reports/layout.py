@@ -167,7 +167,7 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
         f"confidence_{comparison.benchmark}",
         "Scores of frames on and off the target (percent of frames; lost_below is a score)",
         "tracker",
-        tuple(Column(comparison.title, name, plain=name == "lost_below") for name in names),
+        tuple(Column(comparison.title, name) for name in names),
         tuple(Row(label, _confidence_cells(found)) for label, found in comparison.confidence.items()),
         tuple(
             f"{comparison.benchmark}, {label}: {line}"
@@ -196,11 +196,13 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     return [whole, curves]
 
 
-def _confidence_cells(found: Confidence | str) -> tuple[Cell, ...]:
+def _confidence_cells(found: Confidence | str) -> tuple[Cell | str, ...]:
     if isinstance(found, str):
         return (Cell(None),) * 6
-    shares = (found.on / found.frames, found.absent / found.frames)
-    return tuple(map(Cell, (found.auroc, *shares, *(found.threshold or (None, None, None)))))
+    known = tuple(map(Cell, (found.auroc, found.on / found.frames, found.absent / found.frames)))
+    if found.threshold is None:
+        return (*known, *(Cell(None),) * 3)
+    return (*known, f"{found.threshold.value:.3f}", Cell(found.threshold.found), Cell(found.threshold.false_alarms))
 
 
 def _confidence_lines(found: Confidence | str) -> list[str]:
