@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lib.evaluation.metrics.protocols import (
-    NORMALISED_51_TORCH,
+    NORMALIZED_51_TORCH,
     OVERLAP_21_TORCH,
     PROTOCOLS,
     Annotation,
@@ -227,7 +227,7 @@ def test_a_set_of_empty_curves_has_scores_of_zero_by_lasots_protocol() -> None:
 
 @pytest.mark.parametrize(("thresholds", "end", "step"), [
     (OVERLAP_21_TORCH, 1.05, 0.05),
-    (NORMALISED_51_TORCH, 0.51, 0.01),
+    (NORMALIZED_51_TORCH, 0.51, 0.01),
 ])  # fmt: skip
 def test_thresholds_that_torch_counts_are_equal_to_the_bit(thresholds, end, step) -> None:
     counted = torch.arange(0, end, step, dtype=torch.float64).numpy()
