@@ -130,7 +130,7 @@ def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experimen
     data = {"got10k": toy_got10k}
     paths = Paths(data=data, output=folder / "output", pretrained_models=folder, cache=folder / "cache")
     evaluation = evaluate_checkpoints(paths, "got10k_val", None, [file], device="cpu")
-    assert evaluation.complete
+    assert evaluation.good
     over_other = changed(experiment, "model", pretrained="other.pth")
     message = (
         r"last.pth: was trained over weights of sha256 \w{64}, but those of model.pretrained other.pth have \w{64}"
