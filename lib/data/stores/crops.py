@@ -1,8 +1,8 @@
 """Crop stores: the surroundings of the target in each frame, stored so that a training crop decodes little more than
 it shows.
 
-A store is a folder. ``crops.index`` holds how it was made and where each frame's record lies in ``000.crops``,
-``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``): a crop decodes the segments that it shows.
+A store is a folder. ``crops.index`` holds its settings and the place of each frame's record in ``000.crops``,
+``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``); a crop decodes only its own segments.
 """
 
 from __future__ import annotations
