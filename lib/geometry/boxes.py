@@ -1,6 +1,6 @@
 """Boxes as four numbers: turning one format into another, and the overlap of two.
 
-Formats: ``xywh`` is top-left corner and size, ``cxcywh`` centre and size, ``xyxy`` top-left and bottom-right corner.
+Formats: ``xywh`` is top-left corner and size, ``cxcywh`` center and size, ``xyxy`` top-left and bottom-right corner.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def generalized_iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> Tensor:
-    """Generalised IoU (Rezatofighi et al., CVPR 2019) of row i with row i, ``[...]``; boxes as ``iou`` takes them."""
+    """Generalized IoU (Rezatofighi et al., CVPR 2019) of row i with row i, ``[...]``; boxes as ``iou`` takes them."""
     overlap, union = iou(boxes_a_xyxy, boxes_b_xyxy)
     low = torch.minimum(boxes_a_xyxy[..., :2], boxes_b_xyxy[..., :2])
     high = torch.maximum(boxes_a_xyxy[..., 2:], boxes_b_xyxy[..., 2:])

@@ -68,8 +68,8 @@ class Engine:
         """Each sequence that ``take`` gives, with its track or the reason why there is none, in the order they end.
 
         ``take`` is asked whenever a row is free, until it gives None. ``show`` is called with the number of frames done
-        of the sequences that have not ended. What a frame or a first box raises ends that sequence; what the network
-        raises ends the run.
+        of the sequences that have not ended. An error of a frame or a first box ends that sequence; an error of the
+        network ends the run.
         """
         with (
             _one_thread_a_crop(),

@@ -1,5 +1,5 @@
-"""Where frames come from: a video file, a folder of images, a camera or an address; and the threads that read and write
-while a network works."""
+"""Sources of frames: a video file, a folder of images, a camera or an address; and threads that read and write while a
+network works."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def open_video(source: str | Path) -> VideoReader | FolderReader | LiveReader:
     """The frames of ``source``: a video file, a folder of images, the number of a camera, or an address (rtsp, http).
 
     Each has ``width``, ``height``, ``rate`` (frames a second), ``time_base``, ``length`` (None if unknown), ``first``
-    (the first ``Frame``) and ``close``; iterating gives all frames once. Of what is live, frames that come while none
-    is asked for are left out, and ``dropped`` counts them. Raises ``VideoError`` with the remedy in one line.
+    (the first ``Frame``) and ``close``; iterating gives all frames once. A live source leaves out frames that come
+    while none is asked for; ``dropped`` counts them. Raises ``VideoError`` with the remedy in one line.
     """
     text = str(source)
     if text.isascii() and text.isdigit() and not Path(text).exists():

@@ -24,7 +24,7 @@ from lib.evaluation.reports.layout import (
     score_tables,
     sequence_tables,
 )
-from lib.evaluation.reports.page import write_page
+from lib.evaluation.reports.page import Draw, write_page
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Table, render
@@ -51,7 +51,8 @@ class Request:
     ``protocols`` and ``scores`` are the benchmarks' own and all unless given. ``attribute_files`` are ``FILE`` or
     ``DATASET=FILE``. ``pair`` are two labels whose sequences are listed by difference. The report is returned in
     ``form``; ``out`` is a folder that gets every table in every format, ``page`` an HTML file.
-    With ``confidence`` the trackers' own scores are read too.
+    With ``confidence`` the trackers' own scores are read too. With ``pictures`` the page shows the decisions of our
+    networks behind the worst frames.
     """
 
     datasets: tuple[str, ...]
@@ -64,6 +65,7 @@ class Request:
     plots: bool = False
     video: bool = False
     page: Path | None = None
+    pictures: bool = False
     per_attribute: bool = False
     attribute_files: tuple[str, ...] = ()
     pair: tuple[str, str] | None = None
@@ -97,7 +99,7 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
     if request.out:
         _write(comparisons, missing, request)
     if request.page:
-        write_page(comparisons, request.page)
+        write_page(comparisons, request.page, _drawer(paths) if request.pictures else None)
     return report, complete
 
 
@@ -111,6 +113,14 @@ def _check(request: Request) -> None:
     for option, wanted, what in (("--plots", request.plots, "pictures"), ("--video", request.video, "videos")):
         if wanted and request.out is None:
             raise RequestError(f"{option}: name the folder for the {what} with --out FOLDER")
+    if request.pictures and request.page is None:
+        raise RequestError("--pictures: they are part of the page; name it with --html FILE")
+
+
+def _drawer(paths: Paths) -> Draw:
+    from lib.programs.visualizing import ResultDrawer  # it imports torch, which the analysis does not need
+
+    return ResultDrawer(paths)
 
 
 def _attribute_files(request: Request) -> dict[str, Path]:
