@@ -15,12 +15,6 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
     return torch.cat((corner, corner + size), dim=-1)
 
 
-def xyxy_to_xywh(boxes: Tensor) -> Tensor:
-    """``[..., 4]`` xyxy to xywh."""
-    low, high = boxes.split(2, dim=-1)
-    return torch.cat((low, high - low), dim=-1)
-
-
 def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
     """``[..., 4]`` cxcywh to xyxy; a negative size gives an inverted box, not an error."""
     center, size = boxes.split(2, dim=-1)
@@ -37,12 +31,6 @@ def xywh_to_cxcywh(boxes: Tensor) -> Tensor:
     """``[..., 4]`` xywh to cxcywh."""
     corner, size = boxes.split(2, dim=-1)
     return torch.cat((corner + 0.5 * size, size), dim=-1)
-
-
-def cxcywh_to_xywh(boxes: Tensor) -> Tensor:
-    """``[..., 4]`` cxcywh to xywh."""
-    center, size = boxes.split(2, dim=-1)
-    return torch.cat((center - 0.5 * size, size), dim=-1)
 
 
 def iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
