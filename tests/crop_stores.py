@@ -58,7 +58,7 @@ def open_index(folder: Path, name: str = "got10k", split: str = "full") -> Seque
 
 def natural(height: int, width: int, seed: int = 0) -> np.ndarray:
     """RGB noise whose amplitude falls with the frequency, as in photographs, under shapes with sharp sides; as soft as
-    a lens, and for its colours a JPEG, leave it."""
+    a lens, and for its colors a JPEG, leave it."""
     rng = np.random.default_rng(seed)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :])
     frequency[0, 0] = 1
@@ -69,13 +69,13 @@ def natural(height: int, width: int, seed: int = 0) -> np.ndarray:
     for _ in range(40):
         center, axes = (int(rng.integers(width)), int(rng.integers(height))), rng.integers(4, height // 5, 2).tolist()
         cv2.ellipse(shapes, center, axes, float(rng.uniform(0, 180)), 0, 360, float(rng.normal(0, 40)), -1)
-    grey = cv2.GaussianBlur(120 + shapes + 25 * brightness / brightness.std(), (0, 0), 0.6)
-    colour = cv2.GaussianBlur(20 * hue / hue.std(), (0, 0), 2.0)[..., None] * np.array([1.0, 0.2, -0.9])
-    return np.clip(grey[..., None] + colour, 0, 255).astype(np.uint8)
+    gray = cv2.GaussianBlur(120 + shapes + 25 * brightness / brightness.std(), (0, 0), 0.6)
+    color = cv2.GaussianBlur(20 * hue / hue.std(), (0, 0), 2.0)[..., None] * np.array([1.0, 0.2, -0.9])
+    return np.clip(gray[..., None] + color, 0, 255).astype(np.uint8)
 
 
 def ramp(height: int, width: int, slope: tuple[float, float]) -> np.ndarray:
-    """Grey, in three equal channels, that rises steadily by so many levels a column and a row."""
+    """Gray, in three equal channels, that rises steadily by so many levels a column and a row."""
     y, x = np.mgrid[0:height, 0:width]
-    grey = 128 + slope[0] * (x - width / 2) + slope[1] * (y - height / 2)
-    return np.rint(np.stack([grey] * 3, axis=2)).astype(np.uint8)
+    gray = 128 + slope[0] * (x - width / 2) + slope[1] * (y - height / 2)
+    return np.rint(np.stack([gray] * 3, axis=2)).astype(np.uint8)

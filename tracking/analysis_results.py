@@ -10,7 +10,7 @@ from lib.runtime.program import print_error, program, starting
 
 with starting():
     from lib.config.paths import load_paths, user_path
-    from lib.evaluation.metrics.bootstrap import Bootstrap
+    from lib.evaluation.reports.bootstrap import Bootstrap
     from lib.evaluation.reports.tables import FORMATS
     from lib.programs.analysis import JSON, Request, RequestError, analyse
     from lib.runtime.escapes import show

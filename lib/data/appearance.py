@@ -1,4 +1,4 @@
-"""The random changes of how a training pair looks: color, blur and resolution. All are off unless a recipe asks."""
+"""Random changes of a training pair's look: color, blur and resolution. All are off by default."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ColorJitterConfig(Section):
 
 
 class ReducedResolutionConfig(Section):
-    """A share of the crops is shrunk and enlarged again, each by itself, as a small target in its frame looks.
+    """A ``share`` of the crops is shrunk and enlarged again, each by itself, so that they look like small targets.
 
     The target's size sqrt(w * h) is drawn from ``target``, in crop pixels; a crop with a smaller target stays as it is.
     """
@@ -53,19 +53,19 @@ class ReducedResolutionConfig(Section):
 
 
 class MotionBlurConfig(Section):
-    """A share of the crops is blurred, each by itself, along a line of any direction; ``length`` in crop pixels."""
+    """A ``share`` of the crops is blurred, each by itself, along a line of any direction; ``length`` in crop pixels."""
 
     share: Probability = 0.0
     length: Span = (3.0, 15.0)
 
 
 class AugmentConfig(Section):
-    """How the crops of a pair are varied beside the flips, the grayscale and the brightness of ``DataConfig``.
+    """How the crops of a pair are varied, in addition to flips, grayscale and brightness (``DataConfig``).
 
     * ``color``: brightness, contrast and saturation.
     * ``channels``: each channel of each crop is multiplied by a factor of its own, uniform in 1 - value to 1 + value.
     * ``three``: probability that the pair, both crops alike, is made gray, solarized or blurred (DeiT III, LoRAT).
-    * ``motion_blur``, ``reduced_resolution``: see there.
+    * ``motion_blur``, ``reduced_resolution``: see ``MotionBlurConfig``, ``ReducedResolutionConfig``.
     * ``still_aspect``: where both crops show one image, the search crop is stretched: the ratio of its axes is the
       exponential of a number uniform in -value to value.
     """
@@ -79,7 +79,7 @@ class AugmentConfig(Section):
 
 
 class ColorFactors(NamedTuple):
-    """What is drawn of a color jitter: the factor of each change, and their order (numbers 0 to 2 of the three)."""
+    """Random numbers of a color jitter: the factor of each change, and their order (numbers 0 to 2)."""
 
     brightness: float
     contrast: float
@@ -90,10 +90,10 @@ class ColorFactors(NamedTuple):
 def vary_pair(
     crops: abc.Sequence[np.ndarray], target_sizes: abc.Sequence[float], config: AugmentConfig, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """The crops of a pair as ``config`` varies them, RGB ``[S, S, 3]`` each: uint8 and contiguous, also of float32.
+    """The crops of a pair, varied: RGB ``[S, S, 3]``, uint8 and contiguous, from uint8 or float32.
 
-    ``target_sizes`` are the targets' sqrt(w * h) in crop pixels. A part that is off draws no number, and crops that
-    nothing changes are returned as they are.
+    ``target_sizes`` are the targets' sqrt(w * h) in crop pixels. A part that is off draws no random number, and crops
+    that nothing changes are returned as they are.
     """
     varied = _vary_colors(crops, config, rng)
     blur, resolution = config.motion_blur, config.reduced_resolution
@@ -111,8 +111,8 @@ def vary_pair(
 def jitter_colors(image: np.ndarray, factors: ColorFactors) -> np.ndarray:
     """Brightness, contrast and saturation of a float32 RGB image ``[H, W, 3]`` of values up to 255, in place.
 
-    As torchvision's ``adjust_brightness``, ``adjust_contrast`` and ``adjust_saturation`` of float images: the factor
-    mixes the image with black, with the mean of its gray picture, and with its gray picture; clamped each time.
+    Equal to torchvision's ``adjust_brightness``, ``adjust_contrast`` and ``adjust_saturation`` of float images: the
+    factor mixes the image with black, with the mean of its gray image, and with its gray image; clamped each time.
     """
     for number in factors.order:
         factor = factors[number]
@@ -134,14 +134,16 @@ def jitter_colors(image: np.ndarray, factors: ColorFactors) -> np.ndarray:
 
 
 def blur_along_line(image: np.ndarray, length: float, angle: float) -> np.ndarray:
-    """The mean of the uint8 image along a line of ``length`` pixels, ``angle`` in radians; its middle stays where it
-    was. The border is repeated outside."""
+    """The mean of the uint8 image along a centered line of ``length`` pixels, ``angle`` in radians; the border is
+    repeated outside."""
     return cv2.filter2D(image, -1, line_kernel(length, angle), borderType=cv2.BORDER_REPLICATE)
 
 
 def line_kernel(length: float, angle: float) -> np.ndarray:
-    """float32 weights of sum 1, point-symmetric, of a line through the middle: points along it, each shared among the
-    four pixels around it as in bilinear interpolation."""
+    """float32 weights of sum 1, point-symmetric, of a line through the middle.
+
+    Each point along the line is shared among the four pixels around it as in bilinear interpolation.
+    """
     reach = math.ceil(length / 2)
     along = ((np.arange(8 * reach) + 0.5) / (8 * reach) - 0.5) * length
     x, y = along * math.cos(angle) + reach, along * math.sin(angle) + reach
@@ -153,8 +155,8 @@ def line_kernel(length: float, angle: float) -> np.ndarray:
 
 
 def reduce_resolution(image: np.ndarray, scale: float) -> np.ndarray:
-    """The uint8 image shrunk to ``scale`` of its side by means of pixels, and enlarged again bilinearly; as it is for
-    1 or more."""
+    """The uint8 image shrunk to ``scale`` of its side (means of pixels) and enlarged again (bilinear); unchanged for a
+    scale of 1 or more."""
     height, width = image.shape[:2]
     small = max(1, round(width * scale)), max(1, round(height * scale))
     if scale >= 1 or small == (width, height):
@@ -168,8 +170,10 @@ def solarize(image: np.ndarray) -> np.ndarray:
 
 
 def stretch(image: np.ndarray, ratio: float) -> np.ndarray:
-    """The uint8 image's middle, enlarged by ``ratio`` along x, or by 1 / ``ratio`` along y if that is below 1, so that
-    its width to height has changed by ``ratio``; of the same size. With a ratio of 1 it is the image itself."""
+    """The middle of the uint8 image, enlarged by ``ratio`` along x, or by 1 / ``ratio`` along y if that is below 1.
+
+    Its width to height changes by ``ratio``; the image's size stays. A ratio of 1 returns the image itself.
+    """
     if ratio == 1:
         return image
     height, width = image.shape[:2]
@@ -181,8 +185,8 @@ def stretch(image: np.ndarray, ratio: float) -> np.ndarray:
 
 
 def stretch_box(box_xywh: np.ndarray, ratio: float, size: int) -> np.ndarray:
-    """Where a box is after ``stretch``, in fractions of the crop; its middle lies at (size - 1) / 2 as
-    ``lib.geometry.crop.box_to_crop`` counts."""
+    """The box after ``stretch``, xywh in fractions of the crop; the crop's middle lies at (size - 1) / 2 pixels, as in
+    ``lib.geometry.crop.box_to_crop``."""
     factors = np.array((max(ratio, 1.0), max(1 / ratio, 1.0)), dtype=box_xywh.dtype)
     middle = (size - 1) / 2 / size
     return np.concatenate((middle + (box_xywh[:2] - middle) * factors, box_xywh[2:] * factors)).astype(box_xywh.dtype)
@@ -206,7 +210,7 @@ def _vary_colors(crops: abc.Sequence[np.ndarray], config: AugmentConfig, rng: np
             np.clip(image, 0, 255, out=image)
         if jittered:
             image = jitter_colors(image, factors or _draw_factors(color, rng))
-        varied.append(image.astype(np.uint8))  # cut off, as LoRAT and torchvision make integers of values
+        varied.append(image.astype(np.uint8))  # truncated, as in LoRAT and torchvision
     return varied
 
 

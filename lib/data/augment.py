@@ -1,4 +1,4 @@
-"""The random changes of where a training crop lies, and of its side; how it looks is ``lib.data.appearance``."""
+"""Random changes of a training crop's place and size; ``lib.data.appearance`` has those of its look."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lib.config.schema import Section
 from lib.geometry.aligned import Mapping
 from lib.geometry.crop import Context
 
-LEAST_SEEN = 10  # crop pixels of a target, along each axis
+LEAST_SEEN = 10  # crop pixels of a target that must be visible, along each axis
 
 
 class JitterConfig(Section):
     """How far a crop is moved and resized around the target.
 
-    ``center``: the crop's centre moves by up to ``center / 2`` along each axis, times the target's size as the crop's
-    context measures it: sqrt(w * h) for "area", (w + h) / 2 for "perimeter". ``scale``: standard deviation of the
-    logarithm of its width and height.
+    * ``center``: the crop's center moves by up to ``center / 2`` along each axis, in units of the target's size:
+      sqrt(w * h) for the context "area", (w + h) / 2 for "perimeter".
+    * ``scale``: standard deviation of the logarithm of its width and height.
     """
 
     center: NonNegativeFloat = 0.0
@@ -33,7 +33,7 @@ def jitter_box(
 ) -> np.ndarray:
     """A box near the target's, float64 ``[4]`` xywh, around which the crop is taken.
 
-    Width and height are multiplied by exp(normal * scale), each with its own draw; the box's centre moves by uniform
+    Width and height are multiplied by exp(normal * scale), each with its own draw; the box's center moves by uniform
     (-1/2, 1/2) * center, in units of the new size: sqrt(w * h) (``_get_jittered_box`` of GRM, OSTrack and SimTrack), or
     (w + h) / 2 for the context "perimeter" (that of TransT).
     """
@@ -53,7 +53,7 @@ def jitter_box(
 
 
 class Jitter(NamedTuple):
-    """The draws of an aligned crop's jitter: two standard normal ones, and two uniform ones from -1 to 1."""
+    """Random numbers of an aligned crop's jitter: two standard normal, and two uniform from -1 to 1."""
 
     normals: np.ndarray
     uniforms: np.ndarray
@@ -65,10 +65,10 @@ def draw_jitter(rng: np.random.Generator) -> Jitter:
 
 
 def jitter_mapping(mapping: Mapping, box_xywh: np.ndarray, config: JitterConfig, size: int, draws: Jitter) -> Mapping:
-    """The mapping of a crop of ``size`` pixels near that of ``mapping``, which has the box in its middle (LoRAT).
+    """A mapping of a crop of ``size`` pixels near ``mapping``, in whose middle the box lies (LoRAT).
 
     The scale of each axis is divided by exp(normal * scale), and the crop moves by uniform * center / 2, in units of
-    the mean side that the box then has in it.
+    the mean side of the box in the crop.
     """
     x, y, width, height = box_xywh.tolist()
     scale = np.asarray(mapping.scale) / np.exp(config.scale * draws.normals)
@@ -79,28 +79,27 @@ def jitter_mapping(mapping: Mapping, box_xywh: np.ndarray, config: JitterConfig,
 
 
 def is_well_seen(box_xyxy: np.ndarray, size: int) -> bool:
-    """Whether a box in crop pixels is fit to be learned from: clipped to the crop of ``size`` pixels, each of its sides
-    has ``LEAST_SEEN`` at least."""
+    """Whether each side of a box, clipped to the crop of ``size`` pixels, has ``LEAST_SEEN`` pixels or more."""
     low, high = np.split(box_xyxy.clip(0, size), 2)
     return bool((high - low >= LEAST_SEEN).all())
 
 
 def scale_box(box_xywh: np.ndarray, factor: float) -> np.ndarray:
-    """The box with ``factor`` times its width and height around its centre."""
+    """The box with ``factor`` times its width and height around its center."""
     extent = box_xywh[2:] * factor
     return np.concatenate((box_xywh[:2] + 0.5 * (box_xywh[2:] - extent), extent))
 
 
 def to_grayscale(image: np.ndarray) -> np.ndarray:
-    """The RGB image without colour, in three equal channels."""
+    """The RGB image without color, in three equal channels."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def mirror_box(box_xywh: np.ndarray, extent: float) -> np.ndarray:
     """The box after its image was flipped left to right.
 
-    ``extent`` is W - 1 for pixels of an image W wide, which is a pixel off the exact mirror, as the lineage has it; and
-    1 for fractions of a crop.
+    ``extent`` is W - 1 for pixels of an image W wide (a pixel off the exact mirror, as in the lineage), and 1 for
+    fractions of a crop.
     """
     x, y, width, height = box_xywh
     return np.array((extent - (x + width), y, width, height), dtype=box_xywh.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -12,11 +12,12 @@ import torch
 class Sample:
     """One training pair, cropped.
 
-    Images are uint8 ``[3, S, S]`` RGB. Boxes are float32 ``[4]`` xywh in fractions of their own crop. The gains are the
-    brightness factors that ``normalise`` applies on the device, in float, as the published code does on the host.
-    ``source`` names dataset, sequence and frames for messages; ``redrawn`` says why earlier draws were given up;
-    ``damaged`` are those of the reasons that name an image that cannot be read; ``missed`` is how many of the two crops
-    a crop store did not have (0 without one).
+    * ``template``, ``search``: uint8 ``[3, S, S]`` RGB; their boxes: float32 ``[4]`` xywh in fractions of the crop.
+    * ``template_gain``, ``search_gain``: factors of brightness, which are applied on the device.
+    * ``source``: dataset, sequence and frames, for messages.
+    * ``redrawn``: the reason for each draw that was given up; ``damaged``: the reasons among them that name an image
+      that cannot be read.
+    * ``missed``: number of the two crops that were not in the crop store (0 without one).
     """
 
     number: int
@@ -34,10 +35,8 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A group of samples stacked: uint8 ``[B, 3, S, S]`` images, float32 ``[B, 4]`` boxes (xywh, fractions of the
-    crop), float32 ``[B]`` gains, and for messages the sample numbers, their sources (dataset, sequence, frames), the
-    reason for every draw given up, those of damaged images once more by themselves, and the number of crops that were
-    missed in a crop store."""
+    """A group of samples stacked; see ``Sample``. Images are uint8 ``[B, 3, S, S]``, boxes float32 ``[B, 4]``, gains
+    float32 ``[B]``; reasons of all samples are in one tuple, missed crops are summed."""
 
     numbers: tuple[int, ...]
     template: torch.Tensor
@@ -47,7 +46,7 @@ class Batch:
     search_box: torch.Tensor
     search_gain: torch.Tensor
     sources: tuple[str, ...]
-    redrawn: tuple[str, ...] = field(default=())
+    redrawn: tuple[str, ...] = ()
     missed: int = 0
     damaged: tuple[str, ...] = ()
 
@@ -55,11 +54,11 @@ class Batch:
         return len(self.numbers)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The batch with its tensors on ``device``; the copy does not block where the memory is pinned."""
+        """The batch with its tensors on ``device``; the copy does not block if the memory is pinned."""
         return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The batch in page-locked memory; torch's loader calls this by its name."""
+        """The batch in page-locked memory. torch's loader calls it."""
         return self._with_tensors(torch.Tensor.pin_memory)
 
     def shared(self) -> Batch:

@@ -1,7 +1,7 @@
 """Pairs whose target is pasted: an object cut out by its mask moves over the frames of another video.
 
-Four steps: which object, video and look-alike (``Cutouts.draw``), how they move (``Motion``), their pixels
-(``lib.data.pasting.load_cutout``), and the crops (``PastedView``).
+``Cutouts.draw`` draws object, video, look-alike and motion; ``open_pasted`` loads their pixels; a ``PastedView`` gives
+crops of a composed frame.
 """
 
 from __future__ import annotations
@@ -27,18 +27,13 @@ from lib.data.types import Sequence
 from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Fill, Window
 
-# An object smaller than this in its own image, sqrt(w * h) in pixels, is too coarse to be cut out.
-MIN_OBJECT = 32.0
-# Between a target and its look-alike, in units of the distance at which their boxes touch.
-DISTANCES = (0.9, 2.0)
-# Periods of the waves by which objects move, in frames; how far they turn, and the logarithm of a size changes.
-PERIODS = (50.0, 250.0)
+MIN_OBJECT = 32.0  # sqrt(w * h) in pixels of its own image; a smaller object is too coarse to be cut out
+DISTANCES = (0.9, 2.0)  # from a target to its look-alike, in units of the distance at which their boxes touch
+PERIODS = (50.0, 250.0)  # frames; of the waves by which objects move
 MAX_TURN = math.radians(15)
-MAX_SCALING = 0.2
-# Factors of the channels of a look-alike in other colors.
-RECOLORED = (0.5, 1.5)
-# Pixels of a cut-out for each one that a crop shows of it before jitter.
-_DETAIL = 1.5
+MAX_SCALING = 0.2  # change of the logarithm of a size
+RECOLORED = (0.5, 1.5)  # factors of the channels of a look-alike in other colors
+_DETAIL = 1.5  # pixels of a cut-out for each one that a crop without jitter shows of it
 
 
 def _ascending(span: tuple[float, float]) -> tuple[float, float]:
@@ -50,7 +45,7 @@ def _ascending(span: tuple[float, float]) -> tuple[float, float]:
 class CutoutsConfig(Section):
     """The targets of a source are cut out by their masks and pasted on the frames of another dataset's videos.
 
-    * ``over``, ``split``: that dataset and its split.
+    * ``over``, ``split``: the dataset of the videos, and its split.
     * ``lookalike``: probability of a look-alike beside the target: the same cut-out mirrored, or in other colors, or
       another object of its class.
     * ``size``: the target's sqrt(w * h) as shares of the frame's sqrt(W * H); the logarithm is uniform between them.
@@ -77,7 +72,7 @@ class Wave(NamedTuple):
     phase: float
 
     def at(self, frame: int) -> float:
-        """Its value at the number of a frame."""
+        """The value at the number of a frame."""
         return self.middle + self.swing * math.sin(2 * math.pi * (frame / self.period + self.phase))
 
 
@@ -120,8 +115,8 @@ def draw_motion(size: tuple[float, float], rng: np.random.Generator) -> Motion:
 
 
 class Shown(NamedTuple):
-    """Which object is shown in both frames of a pair: its sequence, two frames of that, whether it is mirrored, and by
-    which factors its channels are multiplied."""
+    """An object in both frames of a pair: its sequence and two frames of it, whether it is mirrored, and the factors of
+    its channels."""
 
     sequence: Sequence
     frames: tuple[int, int]
@@ -130,8 +125,8 @@ class Shown(NamedTuple):
 
 
 class Composition(NamedTuple):
-    """All that is drawn of a pair: the target and its look-alike or None, the video and its two frames, the motion, and
-    whether the look-alike may lie above the target."""
+    """Everything drawn for a pair: the target and its look-alike or None, the video and the numbers of its two frames
+    (``places``), the motion, and whether the look-alike may lie above the target."""
 
     target: Shown
     lookalike: Shown | None
@@ -142,11 +137,10 @@ class Composition(NamedTuple):
 
 
 class Cutouts:
-    """What the objects of a pool are pasted on, and how.
+    """Draws pairs in which the objects of a pool are pasted on videos (``over``).
 
-    ``over`` are the videos. ``masks`` is where the masks of the objects lie, None if their outlines are in the
-    annotations. ``positions`` are those of the objects that can be cut out. Raises ``ValueError`` if there is none, and
-    if there is no video.
+    ``masks`` is the folder of the objects' masks, None if their outlines are in the annotations. ``positions`` are
+    those of the objects that can be cut out. Raises ``ValueError`` if there is none, and if there is no video.
     """
 
     def __init__(
@@ -176,7 +170,7 @@ class Cutouts:
     def draw(
         self, target: Sequence, frames: tuple[int, int], pairing: Pairing, max_gap: int, rng: np.random.Generator
     ) -> Composition:
-        """All that is random of a pair that shows two frames of an object, one at ``positions``. Reads no file."""
+        """The random choices of a pair that shows two frames of an object. Reads no file."""
         video = self._over[self._videos[int(rng.integers(len(self._videos)))]]
         places = draw_frames(video, pairing, max_gap, rng)
         shown, lookalike = Shown(target, frames), None
@@ -253,7 +247,7 @@ def open_pasted(
         frame = shown.frames[number]
         key = shown.sequence.name, frame
         if key not in loaded:
-            # The other frame may want it larger than this one, by as much as a size swings to and fro.
+            # The other frame may need it larger, by as much as a size changes.
             detail = min(size * math.exp(2 * MAX_SCALING), most)
             loaded[key] = load_cutout(shown.sequence, frame, masks, detail, decoder)
         cutout = loaded[key]
@@ -276,7 +270,7 @@ def open_pasted(
 
 
 class _Classes:
-    """The objects of each class: an array of all that can be drawn, in each worker 3.4 MB for the whole of COCO."""
+    """The objects of each class, as one array of all that can be drawn (3.4 MB in each worker for COCO)."""
 
     def __init__(self, sequences: abc.Sequence[Sequence], chosen: np.ndarray) -> None:
         if hasattr(sequences, "classes"):
@@ -290,7 +284,7 @@ class _Classes:
         self._spans = dict(zip(map(str, names), itertools.pairwise(bounds), strict=True))
 
     def positions(self, sequence: Sequence) -> np.ndarray:
-        """Where all objects of its class are, itself too; none where no class is stated."""
+        """The positions of all objects of its class, itself included; none if no class is stated."""
         name = sequence.meta.get("class", "")
         return self._positions[slice(*self._spans[name])] if name else self._positions[:0]
 

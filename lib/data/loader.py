@@ -1,4 +1,4 @@
-"""Samples prepared by worker processes and handed over as batches, in the order of their groups."""
+"""Batches of samples, prepared by worker processes and delivered in order."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import re
 import signal
 import threading
+from collections import abc
 from collections.abc import Iterable, Iterator
-from collections.abc import Sequence as Numbers
 from pathlib import Path
 
 import cv2
@@ -22,35 +22,33 @@ from lib.data.pairs import EmptyCropError, Pairs
 from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.children import born_blocking, end_with_parent, preload_project
 
-# macOS has no sigwaitinfo; there any SIGTERM ends a worker.
+# Signals whose effect the main process decides. macOS has no sigwaitinfo; there any SIGTERM ends a worker.
 _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}
 
 
-# Not "fork": beside gloo's threads, which take and leave the interpreter on their own, a forked worker now and then
-# finds a lock of the interpreter held for ever. The server is a fresh process without any.
+# Not "fork": a worker forked beside gloo's threads sometimes finds a lock of the interpreter held for ever. The fork
+# server is a fresh process without threads.
 _START_METHOD = "forkserver"
-
-# Where Linux keeps the memory in which batches come from workers; batches that torch asks of each worker in advance.
-SHARED_MEMORY = Path("/dev/shm")
-_AHEAD = 2
+SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps the memory in which batches come from workers
+_AHEAD = 2  # batches that each worker prepares in advance
 _PAGE = 4096  # bytes; each tensor has pages of its own
 
 
 class WorkerError(ValueError):
-    """Workers that cannot hand over their batches; the message has the reason and the remedy."""
+    """Workers cannot deliver batches; the message names the reason and the remedy."""
 
 
 class Loader:
-    """Batches of numbered groups; iterate once for each pass over the groups. Built by ``build_loader``."""
+    """Iterates over batches, once for each pass over the groups. Built by ``build_loader``."""
 
     def __init__(self, loader: DataLoader) -> None:
         self._loader = loader
 
     def __iter__(self) -> Iterator[Batch]:
-        """Raises the ``ValueError`` of a sample that could not be drawn as it is, with no worker's traceback in it, and
-        ``WorkerError`` where a worker, or the server that workers are forked from, was killed."""
-        # No name for the iterator: an error's traceback would keep it, and with it the workers, alive. That is also why
-        # the error below is not raised where torch's is caught.
+        """Raises the ``ValueError`` of a sample that cannot be drawn, without a worker's traceback, and ``WorkerError``
+        if a worker, or the server that forks them, was killed."""
+        # No variable for the iterator: an error's traceback would keep it, and with it the workers, alive. For the same
+        # reason the error below is not raised where torch's is caught.
         try:
             for item in self._start():
                 if isinstance(item, ValueError):
@@ -58,7 +56,7 @@ class Loader:
                 yield item
             return
         except (RuntimeError, EOFError, ConnectionError) as error:
-            if not self._loader.num_workers or not _tells_of_a_killed_worker(error):
+            if not self._loader.num_workers or not _worker_was_killed(error):
                 raise
         raise WorkerError(
             "a data worker was killed (often a lack of memory); run the same command again, with fewer data.workers or "
@@ -78,11 +76,11 @@ class Loader:
             ) from error
 
 
-def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin_memory: bool = False) -> Loader:
-    """A batch for every group of sample numbers, in order and the same whatever ``workers`` is.
+def build_loader(pairs: Pairs, groups: Iterable[abc.Sequence[int]], workers: int, pin_memory: bool = False) -> Loader:
+    """A loader of one batch for each group of sample numbers, in order and the same for any number of ``workers``.
 
-    ``groups`` may be lazy, all groups of a run say, so that workers start only once; they are asked for a few groups
-    ahead. With 0 workers the samples are prepared by the caller's process. ``pin_memory`` is for a CUDA device.
+    ``groups`` may be lazy (all groups of a run), so that workers start only once; it is read a few groups ahead. With 0
+    workers this process prepares the samples. ``pin_memory`` is for a CUDA device.
     """
     return Loader(
         DataLoader(
@@ -101,11 +99,11 @@ def build_loader(pairs: Pairs, groups: Iterable[Numbers[int]], workers: int, pin
 
 
 def check_shared_memory(template: int, search: int, group: int, workers: int, held: int, loaders: int = 1) -> None:
-    """Raises ``WorkerError`` unless ``SHARED_MEMORY`` has room for the batches that ``loaders`` on this machine have in
-    it at once: ``group`` pairs of crops of these sizes (pixels) in each, two for each worker, and ``held`` that the
-    process still uses.
+    """Raise ``WorkerError`` unless ``SHARED_MEMORY`` has room for the batches of ``loaders`` on this machine.
 
-    Containers get 64 MB as a rule. Where there is no such folder (macOS) nothing is checked.
+    Each loader has two batches for each worker there, and ``held`` that its process still uses; a batch is ``group``
+    pairs of crops of these sizes (pixels). Containers get 64 MB by default. Without such a folder (macOS) nothing is
+    checked.
     """
     if not workers or not SHARED_MEMORY.is_dir():
         return
@@ -123,8 +121,8 @@ def check_shared_memory(template: int, search: int, group: int, workers: int, he
         )
 
 
-def collate(samples: Numbers[Sample]) -> Batch:
-    """The samples stacked."""
+def collate(samples: abc.Sequence[Sample]) -> Batch:
+    """The batch of these samples."""
     return Batch(
         numbers=tuple(sample.number for sample in samples),
         template=torch.stack([sample.template for sample in samples]),
@@ -141,19 +139,19 @@ def collate(samples: Numbers[Sample]) -> Batch:
 
 
 class _Samples(Dataset):
-    """What torch's loader asks in a worker: one group at a time."""
+    """The dataset of torch's loader: makes one batch at a time in a worker."""
 
     def __init__(self, pairs: Pairs) -> None:
         self._pairs = pairs
 
-    def __getitems__(self, numbers: Numbers[int]) -> Batch | ValueError:
+    def __getitems__(self, numbers: abc.Sequence[int]) -> Batch | ValueError:
         try:
             batch = collate([self._pairs.sample(number) for number in numbers])
         except (ImageError, EmptyCropError) as error:
             return error
         if get_worker_info() is None:
             return batch
-        # Here, not by the thread that sends the batch: an error of that one is printed, and the batch never comes.
+        # Here, not in the thread that sends the batch: its error would be printed, and the batch never come.
         try:
             return batch.shared()
         except RuntimeError:
@@ -174,20 +172,18 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
 
 
-def _tells_of_a_killed_worker(error: Exception) -> bool:
-    """Whether it is what torch's loader raises in this process then; a worker's own error comes with its traceback as
-    text."""
+def _worker_was_killed(error: Exception) -> bool:
+    """Whether torch's loader raised it because of a killed worker; a worker's own error has its traceback as text."""
     if isinstance(error, RuntimeError):
         return re.match(r"DataLoader worker \(pid|Pin memory thread exited", str(error)) is not None
     return "in DataLoader worker process" not in str(error)
 
 
 def _start_worker(_number: int) -> None:
-    """Memory kept for pictures, one thread for them, and one that ends the worker when the main process says so.
+    """Prepare a worker: memory is kept for images, OpenCV uses one thread, and the main process decides when it ends.
 
-    A Ctrl-C, and a SIGTERM from a scheduler, torchrun or ``timeout``, reach every process of the group, but stopping is
-    the main process's decision: it finishes its step, which needs the workers. So both are blocked, and of the SIGTERMs
-    only the parent's counts.
+    A Ctrl-C, and a SIGTERM from a scheduler, torchrun or ``timeout``, reach every process of the group, but the main
+    process finishes its step first, which needs the workers. So both are blocked, and only the parent's SIGTERM counts.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _MAIN_DECIDES)  # first, as threads inherit it
     end_with_parent()

@@ -46,11 +46,12 @@ _TOKEN = 16
 
 
 class SourceConfig(Section):
-    """One split of a dataset, and how often it is drawn beside the others.
+    """One split of a dataset to train on.
 
-    ``annotated_every``: only frames whose number is a multiple of it, and the last of a video, are drawn. 30 is GRM's
-    rule for TrackingNet, where a person has drawn one box in 30. ``cutouts``: the targets are cut out by their masks
-    and pasted on videos of another dataset.
+    * ``weight``: it is drawn in proportion to it.
+    * ``annotated_every``: only frames whose number is a multiple of it, and the last of a video, are drawn; 30 is GRM's
+      rule for TrackingNet, where people annotated one frame in 30.
+    * ``cutouts``: the targets are cut out by their masks and pasted on videos of another dataset.
     """
 
     name: str
@@ -67,16 +68,17 @@ class SourceConfig(Section):
 
 
 class DataConfig(Section):
-    """What is trained on and how pairs are drawn and varied. Defaults are the lineage's (GRM, OSTrack).
+    """The datasets to train on, and how pairs are drawn and varied. Defaults are the lineage's (GRM, OSTrack).
 
-    * ``pairing`` and ``max_gap``: "causal", the search frame follows the template by at most ``max_gap - 1`` frames, if
-      a visible one is there; "interval" (TransT, with 100), it lies from ``max_gap`` before to ``max_gap - 1`` after.
-    * ``grayscale``, ``joint_flip``: probabilities for the pair as a whole; ``flip``: for each crop by itself.
+    * ``pairing``, ``max_gap``: with "causal" the search frame follows the template by at most ``max_gap - 1`` frames if
+      the target is visible there; with "interval" (TransT: 100) it lies from ``max_gap`` before to ``max_gap - 1``
+      after the template.
+    * ``grayscale``, ``joint_flip``: probabilities for the whole pair; ``flip``: for each crop.
     * ``brightness``: 0.2 multiplies each crop by a factor from 0.8 to 1.2.
     * ``augment``: color, blur and resolution; all off by default.
-    * ``store``: "crops" takes the pixels from crop stores (``crops`` in paths.yaml) as far as they reach.
-    * ``decoder``: what reads JPEG files; "auto" is the fastest that is installed. It changes no sample.
-    * ``scaled_decoding``: large targets are read at a half, a quarter or an eighth of their size: faster, but softer.
+    * ``store``: "crops" takes the pixels from crop stores (``crops`` in paths.yaml) if they hold them.
+    * ``decoder``: of JPEG files; "auto" is the fastest that is installed. It changes no sample.
+    * ``scaled_decoding``: large targets are decoded at 1/2, 1/4 or 1/8 of their size: faster, but softer.
     * ``workers``: processes that prepare samples, in each training process; 0 prepares them in the training process.
     """
 
@@ -273,11 +275,11 @@ class Pairs:
 
 
 def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """What a sample holds of a crop: pixels uint8 ``[3, S, S]``, the target's box and the gain."""
+    """A crop's part of a sample: pixels uint8 ``[3, S, S]``, the target's box and the gain."""
     if plan.mirrored:
         pixels = cv2.flip(pixels, 1)
     planes = np.empty((3, *pixels.shape[:2]), dtype=np.uint8)
-    cv2.split(pixels, list(planes))  # into its place: stacking would copy it once more
+    cv2.split(pixels, list(planes))  # into its place: stacking would copy once more
     return torch.from_numpy(planes), torch.from_numpy(plan.box), plan.gain
 
 

@@ -1,4 +1,4 @@
-"""Objects cut out by their masks, and where they come to lie in a frame: placed, measured and pasted."""
+"""Objects cut out by their masks: loaded, placed in a frame, measured and pasted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,11 @@ from lib.data.masks import MaskFolder, draw_outline, outline_extent, shrink_mask
 from lib.data.types import Sequence
 from lib.geometry.crop import Region, Window, inside
 
-# Pasted, an object is at least so large, sqrt(w * h) in pixels, and at most so many times as large as in its own image.
-MIN_PASTED = 10.0
-MAX_ENLARGED = 2.0
-# What of a target its look-alike may hide; and what of it must be seen, after that and after the frame's border.
-MAX_HIDDEN = 0.3
-MIN_SEEN = 1 / 3
-# Pixels of sqrt(w * h) at which the box of what is seen is measured; the frame's own if these are fewer.
-BOX_DETAIL = 128.0
+MIN_PASTED = 10.0  # sqrt(w * h) of a pasted object in pixels, at least
+MAX_ENLARGED = 2.0  # size of a pasted object, as a multiple of the size in its own image, at most
+MAX_HIDDEN = 0.3  # share of a target that its look-alike may hide
+MIN_SEEN = 1 / 3  # share of a target that must be visible within the frame and beside the look-alike
+BOX_DETAIL = 128.0  # pixels of sqrt(w * h) at which the visible part is measured; the frame's own if these are fewer
 _SHRINKS = (8, 4, 2, 1)
 _HALF = 128  # of a mask's 255
 _BORDER = 2  # pixels around a cut-out's mask, one of which its soft edge takes
@@ -28,11 +25,11 @@ _NOTHING = np.zeros(4)
 
 
 class Cutout(NamedTuple):
-    """An object cut out of its image: uint8 ``[h, w, 4]``, RGB and how much of each pixel is the object's, up to 255,
-    with a border of pixels that are not.
+    """An object cut out of its image.
 
-    ``center`` (x, y) and ``extent`` (width, height) are those of the mask's box in these pixels; ``shrink`` of the
-    image's pixels are one of them along each axis.
+    * ``pixels``: uint8 ``[h, w, 4]``: RGB and the object's share of each pixel, up to 255, with an empty border.
+    * ``center`` (x, y), ``extent`` (width, height): of the mask's box in these pixels.
+    * ``shrink``: so many pixels of the image are one of these along each axis.
     """
 
     pixels: np.ndarray
@@ -47,7 +44,7 @@ class Cutout(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A cut-out in a frame: a point p of its pixels lies at ``turn @ p + shift`` of the frame's, both counted from the
+    """A cut-out in a frame: a point p of it lies at ``turn @ p + shift`` of the frame, both in pixels counted from the
     top left corner of the first pixel."""
 
     cutout: Cutout
@@ -56,26 +53,26 @@ class Layer(NamedTuple):
 
     @property
     def center(self) -> np.ndarray:
-        """Where the middle of the mask's box lies: x, y."""
+        """The middle of the mask's box in the frame: x, y."""
         return self.turn @ self.cutout.center + self.shift
 
     @property
     def reach(self) -> np.ndarray:
-        """Half of the width and of the height that the mask's box takes in the frame."""
+        """Half of the width and height of the mask's box in the frame."""
         return np.abs(self.turn) @ self.cutout.extent / 2
 
     def draw(self, origin: np.ndarray, scale: float, size: tuple[int, int]) -> np.ndarray:
-        """uint8 ``[h, w, 4]`` of ``size`` (w, h): what it shows from ``origin`` of the frame on, at ``scale``."""
+        """The part of the frame from ``origin`` on, at ``scale``: uint8 ``[h, w, 4]`` of ``size`` (w, h)."""
         turn = self.turn * scale
         shift = (self.shift - origin) * scale + turn @ (0.5, 0.5) - 0.5
         return cv2.warpAffine(self.cutout.pixels, np.column_stack((turn, shift)), size, flags=cv2.INTER_LINEAR)
 
 
 def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail: float, decoder: str) -> Cutout:
-    """The target of a frame, cut out by its mask: that of ``masks``, or else the sequence's outline.
+    """The target of a frame, cut out by its mask in ``masks``, or else by the sequence's outline.
 
-    The image is decoded at the smallest part of its size at which the target still has ``detail`` pixels, sqrt(w * h).
-    Raises ``ImageError`` for an image or mask that cannot be read, and for a mask that shows nothing of its image.
+    The image is decoded at the smallest scale at which the target still has ``detail`` pixels of sqrt(w * h). Raises
+    ``ImageError`` for an image or mask that cannot be read, and for a mask that shows nothing of its image.
     """
     image = open_image(sequence.frames[frame], decoder)
     height, width = image.shape
@@ -99,7 +96,7 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
         cover = draw_outline(sequence.outline, region, shrink)
     if not (cover >= _HALF).any():
         raise ImageError(f"{sequence.frames[frame]}: the mask of {sequence.name} shows less than a pixel")
-    # A soft edge: a cut-out that is sharper than its surroundings would be found by that alone.
+    # A soft edge: a network would find a cut-out that is sharper than its surroundings by that alone.
     sides = (_BORDER,) * 4
     rgb = cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_REPLICATE)
     cover = cv2.GaussianBlur(cv2.copyMakeBorder(cover, *sides, cv2.BORDER_CONSTANT), (3, 3), 0)
@@ -108,8 +105,8 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
 
 
 def place(cutout: Cutout, size: float, center: np.ndarray, angle: float, mirrored: bool = False) -> Layer:
-    """The cut-out around ``center`` of a frame, with ``size`` pixels of sqrt(w * h) before it is turned by ``angle``
-    (radians, x towards y); the size is bounded by ``MIN_PASTED`` and ``MAX_ENLARGED``."""
+    """The cut-out around ``center`` of a frame, with ``size`` pixels of sqrt(w * h), then turned by ``angle`` (radians,
+    x towards y). The size is bounded by ``MIN_PASTED`` and ``MAX_ENLARGED``."""
     size = max(min(size, MAX_ENLARGED * cutout.size * cutout.shrink), MIN_PASTED)
     cosine, sine = math.cos(angle), math.sin(angle)
     turn = np.array(((cosine, -sine), (sine, cosine))) * (size / cutout.size)
@@ -119,8 +116,8 @@ def place(cutout: Cutout, size: float, center: np.ndarray, angle: float, mirrore
 
 
 def place_beside(layer: Layer, other: Layer, direction: float, distance: float) -> Layer:
-    """``other`` moved to where its center lies in that direction (radians) from the center of ``layer``, at
-    ``distance`` times the one at which the boxes of both touch."""
+    """``other``, moved in that direction (radians) from the center of ``layer``, at ``distance`` times the distance at
+    which their boxes touch."""
     step = np.array((math.cos(direction), math.sin(direction)))
     touching = ((layer.reach + other.reach) / np.maximum(np.abs(step), 1e-9)).min()
     return other._replace(shift=other.shift + layer.center + step * touching * distance - other.center)
@@ -133,11 +130,11 @@ def mirror(layer: Layer, width: int) -> Layer:
 
 
 def measure(target: Layer, other: Layer | None, above: bool, shape: tuple[int, int]) -> tuple[np.ndarray, list[Layer]]:
-    """The box of what is seen of a target in a frame of height and width ``shape``, float64 ``[4]`` xywh, and the
+    """The box of the visible part of a target in a frame of height and width ``shape``, float64 ``[4]`` xywh, and the
     layers in the order in which they are pasted.
 
-    ``other`` is pasted above the target if ``above`` is, and if it hides no more than ``MAX_HIDDEN`` of what the frame
-    shows of it. A target of which less than ``MIN_SEEN`` is seen has a box without area.
+    With ``above``, ``other`` is pasted above the target if it hides at most ``MAX_HIDDEN`` of it. The box has no area
+    if less than ``MIN_SEEN`` of the target is visible.
     """
     layers = [target] if other is None else [other, target]
     height, width = shape
@@ -158,13 +155,13 @@ def measure(target: Layer, other: Layer | None, above: bool, shape: tuple[int, i
         return _NOTHING, layers
     x, y, w, h = cv2.boundingRect(seen.view(np.uint8))
     corner = first + np.array((x, y)) / scale
-    # The last pixel may reach out of the frame where it is larger than one of the frame's.
+    # The last pixel may be larger than one of the frame's and reach out of it.
     return np.concatenate((corner, np.minimum(corner + np.array((w, h)) / scale, last) - corner)), layers
 
 
 def paste(canvas: np.ndarray, layer: Layer, window: Window, shape: tuple[int, int]) -> None:
-    """Paste a layer into ``canvas``, uint8 ``[S, S, 3]``, which shows ``window`` of a frame of height and width
-    ``shape``; what lies outside the frame stays as it is."""
+    """Paste a layer into ``canvas``, uint8 ``[S, S, 3]``, the crop of ``window`` in a frame of height and width
+    ``shape``; pixels outside the frame stay as they are."""
     scale = len(canvas) / window.side
     corner = np.array((window.x1, window.y1))
     left, top, right, bottom = inside(window, shape)
@@ -181,12 +178,12 @@ def paste(canvas: np.ndarray, layer: Layer, window: Window, shape: tuple[int, in
 
 
 def _scale(layer: Layer) -> float:
-    """Pixels of the frame along a pixel of the cut-out."""
+    """Side of a pixel of the cut-out in pixels of the frame."""
     return math.sqrt(abs(np.linalg.det(layer.turn)))
 
 
 def _aligned(box: tuple[float, float, float, float], shape: tuple[int, int], shrink: int) -> Region:
-    """Whole pixels around a box, from multiples of ``shrink`` to such or to the image's border."""
+    """Whole pixels around a box, extended to multiples of ``shrink`` or the image's border."""
     left, top = (math.floor(value / shrink) * shrink for value in box[:2])
     right, bottom = (math.ceil(value / shrink) * shrink for value in box[2:])
     return left, top, min(right, shape[1]), min(bottom, shape[0])

@@ -24,8 +24,8 @@ Pairing = Literal["causal", "interval"]
 class Pool(NamedTuple):
     """Sequences that are drawn equally often among themselves, and how often beside other pools (``weight``).
 
-    Of each video only the frames whose number is a multiple of ``every``, and the last, are drawn. ``crops`` is where
-    the surroundings of targets lie ready, or None. With ``cutouts`` the targets are pasted on other videos.
+    Of each video only the frames whose number is a multiple of ``every``, and the last, are drawn. ``crops`` is a store
+    of the targets' surroundings, or None. With ``cutouts`` the targets are pasted on other videos.
     """
 
     sequences: abc.Sequence[Sequence]
@@ -47,9 +47,9 @@ def visible_frames(sequence: Sequence, every: int = 1) -> np.ndarray:
 
 
 def can_be_drawn(sequence: Sequence, every: int = 1) -> bool:
-    """Whether a sequence is long enough and its target seen often enough to train on; an image needs a usable box.
+    """Whether a sequence is long enough, and its target visible often enough; an image needs a usable box.
 
-    Boxes of any size count: the lineage's rule of 50 pixels for COCO stands in its code, but no sampler asks for it.
+    Boxes of any size count: the lineage's code has a rule of 50 pixels for COCO, but no sampler applies it.
     """
     if sequence.image_set:
         return bool(sequence.visible.any())
@@ -57,9 +57,9 @@ def can_be_drawn(sequence: Sequence, every: int = 1) -> bool:
 
 
 class Positions(abc.Sequence):
-    """The numbers of those that were chosen (bool ``[n]``), ascending, like an array of them.
+    """The positions where ``chosen`` (bool ``[n]``) is True, ascending, like an array of them.
 
-    It keeps only the others, which are few: each worker has a copy, and an array for COCO alone would take 3.4 MB.
+    Only the other positions are kept, which are few: each worker has a copy, and an array for COCO would take 3.4 MB.
     """
 
     def __init__(self, chosen: np.ndarray) -> None:
@@ -82,9 +82,9 @@ def drawable(pool: Pool) -> Positions:
 
 
 def find_drawable(pool: Pool) -> np.ndarray:
-    """bool ``[n]``: which sequences can be drawn, whatever becomes of their targets.
+    """bool ``[n]``: which sequences can be drawn.
 
-    An index (``lib.data.stores.index.SequenceIndex``) answers for all of them at once; others are asked one by one.
+    An index (``lib.data.stores.index.SequenceIndex``) answers for all of them at once.
     """
     sequences = pool.sequences
     if not hasattr(sequences, "visible_counts"):
@@ -106,10 +106,9 @@ def draw_sequence(
 ) -> tuple[Pool, Sequence]:
     """A pool by its share, then one of its sequences, each equally likely whatever its length.
 
-    ``bounds`` are what ``share_bounds`` says of the pools' weights, ``positions`` what ``drawable`` says of each pool;
-    none is empty.
+    ``bounds`` are those of ``share_bounds``, ``positions`` those of ``drawable`` for each pool; none is empty.
     """
-    # As rng.choice(len(pools), p=shares), which takes ten times as long to check its arguments.
+    # Equal to rng.choice(len(pools), p=shares), which takes ten times as long to check its arguments.
     number = int(bounds.searchsorted(rng.random(), side="right"))
     choices = positions[number]
     return pools[number], pools[number].sequences[int(choices[rng.integers(len(choices))])]
@@ -120,8 +119,7 @@ def draw_frames(
 ) -> tuple[int, int]:
     """Numbers of a template frame and of a search frame, both visible and allowed by ``every``.
 
-    An image set stands for a video that shows its one image all the time: that is both. ``ValueError`` if fewer than
-    two frames are visible.
+    Of an image set both are its one image. Raises ``ValueError`` if fewer than two frames are visible.
     """
     if sequence.image_set:
         return 0, 0
@@ -137,12 +135,12 @@ def _draw_causal(visible: np.ndarray, length: int, max_gap: int, rng: np.random.
     """GRM, OSTrack, SimTrack: the search frame follows the template.
 
     The template is any visible frame but the sequence's last, the search frame any visible one 1 to ``max_gap - 1``
-    frames later. If there is none, the gap grows by 5 and the template is drawn again too, so that isolated frames are
-    drawn less.
+    frames later. If there is none, the gap grows by 5 and the template is drawn again too, so isolated frames are drawn
+    less often.
     """
     gap = max_gap
     while True:
-        # Once the gap spans the sequence, only a template that nothing follows could fail, for ever: it is left out.
+        # Once the gap spans the sequence, only a template without a visible follower could fail: it is left out.
         templates = visible[visible < length - 1] if gap < length else visible[:-1]
         template = templates[rng.integers(len(templates))]
         first, end = np.searchsorted(visible, (template + 1, template + gap))

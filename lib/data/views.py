@@ -82,13 +82,13 @@ def open_views(
 
 
 class FrameView(View):
-    """Crops of a frame, decoded when they are asked for.
+    """A view of a whole frame, decoded where and when crops show it.
 
-    ``fill`` is what they show outside the frame; for its mean colour the whole of it is decoded. ``scaled`` allows a
-    crop to be taken from the frame decoded at 1/2, 1/4 or 1/8 of its size, the least that still has a pixel for each of
-    the crop's: faster, and softer, for the decoder takes means where the exact crop passes over pixels. On photographs
-    (DAVIS, COCO) the two differ by 4, 8 and 12 of 255 levels on average, where a crop moved by one of its pixels
-    differs by 9, 13 and 19; padding is blurred over one of the decoder's pixels.
+    ``fill`` is shown outside the frame; for the mean color the whole frame is decoded. ``scaled`` takes a crop from the
+    frame decoded at 1/2, 1/4 or 1/8 of its size, the least that has a pixel for each of the crop's. That is faster and
+    softer: the decoder takes means where the exact crop skips pixels. On photographs (DAVIS, COCO) the two differ by 4,
+    8 and 12 of 255 levels on average (a crop moved by one of its pixels by 9, 13 and 19), and the border to the padding
+    is blurred over one of the decoder's pixels.
     """
 
     def __init__(self, image: EncodedImage, fill: Fill = "zero", scaled: bool = False) -> None:
@@ -101,9 +101,9 @@ class FrameView(View):
         return self._image.shape
 
     def keep(self, crops: Iterable[tuple[AnyWindow, int]], flipped: bool) -> None:
-        """Decode once what several crops, each a window and a size, are going to show; scaled ones are left apart.
+        """Decode at once the pixels of several later crops, each a window and a size; scaled ones are left out.
 
-        Each window shows some of the frame. Raises ``ImageError``.
+        Each window must show some of the frame. Raises ``ImageError``.
         """
         exact = [window for window, size in crops if self._shrink(window, size) == 1]
         if len(exact) > 1:
@@ -121,7 +121,7 @@ class FrameView(View):
         return fit(pixels, window, self.shape, size, value, flipped)
 
     def _scaled_crop(self, window: Window, shrink: int, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """As ``crop``, but flipped last: multiples of ``shrink`` count from the left of the frame on disk."""
+        """As ``crop``, but flipped last: the decoder's pixels are counted from the left of the frame on disk."""
         if flipped:
             window = window._replace(x1=self.shape[1] - window.x1 - window.side)
         leaves = _leaves(window, inside(window._replace(lost=0), self.shape))
@@ -137,13 +137,13 @@ class FrameView(View):
     def _look(
         self, region: Region, leaves: bool, shrink: int, grayscale: bool, aligned: bool = False
     ) -> tuple[np.ndarray, Value]:
-        """The pixels of a region, coloured or grey, and what lies outside the frame, if the crop leaves it."""
+        """The pixels of a region, in color or gray, and the value outside the frame, if the crop leaves it."""
         if leaves and self._fill == "mean":
-            whole = _coloured(self._pixels(self._whole, shrink), grayscale)
+            whole = _colored(self._pixels(self._whole, shrink), grayscale)
             left, top, right, bottom = region
             pixels = whole[top // shrink : -(-bottom // shrink), left // shrink : -(-right // shrink)]
             return pixels, mean_color(whole) if aligned else padding_value(whole, self._fill)
-        return _coloured(self._pixels(region, shrink), grayscale), 0
+        return _colored(self._pixels(region, shrink), grayscale), 0
 
     def _pixels(self, region: Region, shrink: int) -> np.ndarray:
         left, top, right, bottom = region
@@ -177,5 +177,5 @@ def _leaves(window: AnyWindow, region: Region) -> bool:
     return (right - left, bottom - top) != (window.side, window.side)
 
 
-def _coloured(pixels: np.ndarray, grayscale: bool) -> np.ndarray:
+def _colored(pixels: np.ndarray, grayscale: bool) -> np.ndarray:
     return to_grayscale(pixels) if grayscale and pixels.size else pixels

@@ -1,20 +1,18 @@
-"""Comparing the results of trackers on benchmarks: what `tracking/analysis_results.py` does."""
+"""Comparing the results of trackers on benchmarks: the body of `tracking/analysis_results.py`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Container
-from collections.abc import Sequence as Many
+from collections import abc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.config.paths import Paths, user_path
-from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
-from lib.evaluation.metrics.attributes import Attributes, known_attributes, read_attributes
-from lib.evaluation.metrics.bootstrap import Bootstrap, with_intervals
-from lib.evaluation.metrics.confidence import with_confidence
+from lib.evaluation.metrics.attributes import known_attributes, read_attributes
+from lib.evaluation.reports.bootstrap import Bootstrap, with_intervals
 from lib.evaluation.reports.comparison import Comparison, choose_protocols, compare
+from lib.evaluation.reports.confidence import with_confidence
 from lib.evaluation.reports.figures import write_figures
 from lib.evaluation.reports.films import write_films
 from lib.evaluation.reports.layout import (
@@ -33,26 +31,25 @@ from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 
 JSON = "json"
-PLACE = "{dataset}"  # in a path, stands for the benchmark's name
+PLACE = "{dataset}"  # the benchmark's name replaces it in a path
 
 
 class RequestError(ValueError):
-    """What was asked for cannot be: an unknown name, or options that do not go together."""
+    """A request that cannot be met: an unknown name, or options that do not go together."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to compare and what to make of it.
+    """The trackers to compare, and the reports to make.
 
-    ``trackers`` are ``WHAT`` or ``LABEL=WHAT``: a folder or zip of results (``{dataset}`` in it stands for the
-    benchmark), or what our output folder is searched for. What stands under one label is one tracker, whose runs are
-    reported as mean and deviation; without a label each result set is a tracker of its own.
+    ``trackers`` are ``WHAT`` or ``LABEL=WHAT``: a folder or zip of results, with ``{dataset}`` for the benchmark's
+    name, or a name to search the output folder for. All results under one label are one tracker, whose runs are
+    reported as mean and deviation; without a label each result set is a tracker.
 
-    ``protocols`` and ``scores`` are the benchmarks' own and all unless given. ``attribute_files`` are ``FILE`` or
-    ``DATASET=FILE``. ``pair`` are two labels whose sequences are listed by difference. The report is returned in
-    ``form``; ``out`` is a folder that gets every table in every format, ``page`` an HTML file.
-    With ``confidence`` the trackers' own scores are read too. With ``pictures`` the page shows the decisions of our
-    networks behind the worst frames.
+    ``protocols`` and ``scores`` default to the benchmarks' own and to all. ``attribute_files`` are ``FILE`` or
+    ``DATASET=FILE``. ``pair`` are two labels whose sequences are listed by difference. ``form`` is the format of the
+    returned report; the folder ``out`` gets every table in every format, and ``page`` is an HTML file. ``confidence``
+    reads the trackers' own scores too; ``pictures`` adds the decisions of our networks on the worst frames to the page.
     """
 
     datasets: tuple[str, ...]
@@ -76,17 +73,15 @@ class Request:
 def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
     """The report, and whether every tracker has every result and every protocol could score it.
 
-    Raises ``RequestError`` for what cannot be asked for, other ``ValueError`` and ``OSError`` for what cannot be read
-    or written.
+    Raises ``RequestError`` for a request that cannot be met, other ``ValueError`` and ``OSError`` for data that cannot
+    be read or written.
     """
-    files = _attribute_files(request)
-    _check(request)
+    files = _check(request)
     comparisons, missing = [], []
     for benchmark in dict.fromkeys(request.datasets):
         comparison, lines = _compare(paths, benchmark, request, files.get(benchmark))
         missing += lines
-        if comparison is not None:
-            comparisons.append(comparison)
+        comparisons += [comparison] if comparison else []
     if not comparisons:
         raise ValueError(printable_lines(missing))
     _check_names(comparisons, request)
@@ -94,17 +89,41 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
         comparisons = [with_intervals(comparison, request.bootstrap) for comparison in comparisons]
     if request.confidence:
         comparisons = [with_confidence(comparison) for comparison in comparisons]
-    complete = not missing and all(comparison.is_complete() for comparison in comparisons)
-    report = _report(comparisons, missing, request)
+    content = {
+        "format": 2,
+        "unit": "fractions",
+        "bootstrap": request.bootstrap and request.bootstrap._asdict(),
+        "missing": missing,
+        "benchmarks": [plain_comparison(comparison) for comparison in comparisons],
+    }
+    as_json = json.dumps(content, indent=1, allow_nan=False)
+    scores = score_tables(comparisons, request.scores, request.bootstrap)
+    others = _other_tables(comparisons, request)
+    confidence = [table for comparison in comparisons for table in confidence_tables(comparison)]
     if request.out:
-        _write(comparisons, missing, request)
+        for table in (*scores, *others, *confidence):
+            for form, ending in FORMATS.items():
+                write_text(request.out / f"{table.name}.{ending}", render(table, form, request.digits))
+        write_text(request.out / "analysis.json", as_json + "\n")
+        for comparison in comparisons:
+            if request.plots:
+                write_figures(comparison, request.out, request.per_attribute)
+            if request.video:
+                write_films(comparison, request.out)
     if request.page:
         write_page(comparisons, request.page, _drawer(paths) if request.pictures else None)
-    return report, complete
+    report = as_json if request.form == JSON else _report(comparisons, scores, others, confidence, request)
+    return report, not missing and all(comparison.is_complete() for comparison in comparisons)
 
 
-def _check(request: Request) -> None:
-    """Refuse at once what needs no data to be refused."""
+def _drawer(paths: Paths) -> Draw:
+    from lib.programs.visualizing import ResultDrawer  # it imports torch, which the analysis does not need
+
+    return ResultDrawer(paths)
+
+
+def _check(request: Request) -> dict[str, Path]:
+    """Refuse what needs no data to be refused; the user's files of attributes by benchmark."""
     try:
         for benchmark in request.datasets:
             choose_protocols(benchmark, request.protocols, ())
@@ -115,22 +134,12 @@ def _check(request: Request) -> None:
             raise RequestError(f"{option}: name the folder for the {what} with --out FOLDER")
     if request.pictures and request.page is None:
         raise RequestError("--pictures: they are part of the page; name it with --html FILE")
-
-
-def _drawer(paths: Paths) -> Draw:
-    from lib.programs.visualizing import ResultDrawer  # it imports torch, which the analysis does not need
-
-    return ResultDrawer(paths)
-
-
-def _attribute_files(request: Request) -> dict[str, Path]:
-    """The user's files by benchmark."""
     files: dict[str, Path] = {}
     for word in request.attribute_files:
         benchmark, equals, file = word.partition("=")
         if user_path(word).exists() or not equals:
             if len(set(request.datasets)) > 1:
-                raise RequestError(f"--attributes {word}: say of which dataset it is: --attributes DATASET={word}")
+                raise RequestError(f"--attributes {word}: name its dataset: --attributes DATASET={word}")
             benchmark, file = request.datasets[0], word
         if benchmark not in request.datasets:
             raise RequestError(
@@ -140,11 +149,9 @@ def _attribute_files(request: Request) -> dict[str, Path]:
     return files
 
 
-def _check_names(comparisons: Many[Comparison], request: Request) -> None:
-    """Labels and scores can be told only when the results are read."""
-    known = dict.fromkeys(
-        name for each in comparisons for protocol in each.protocols for name in each.score_names(protocol)
-    )
+def _check_names(comparisons: abc.Sequence[Comparison], request: Request) -> None:
+    """Labels and scores are known only when the results are read."""
+    known = {name: None for each in comparisons for protocol in each.protocols for name in each.score_names(protocol)}
     for name in request.scores:
         if known and name not in known:
             raise RequestError(f"--scores: no score {name!r} by these protocols; there are {', '.join(known)}")
@@ -160,77 +167,56 @@ def _check_names(comparisons: Many[Comparison], request: Request) -> None:
 def _compare(
     paths: Paths, benchmark: str, request: Request, attributes: Path | None
 ) -> tuple[Comparison | None, list[str]]:
-    """A benchmark's comparison, None without any results, and what is missing, a line each."""
+    """A benchmark's comparison, None without any results, and a line for each tracker without results."""
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
     sequences = tuple(read_benchmark(benchmark, root, paths.cache))
-    names = {sequence.name for sequence in sequences}
+    names = [sequence.name for sequence in sequences]
     groups, missing = _find_groups(paths.output, benchmark, request.trackers, names)
     if not groups:
         return None, missing
     protocols = choose_protocols(benchmark, request.protocols, sequences)
-    known = _attributes(benchmark, sequences, attributes)
+    known = read_attributes(attributes, benchmark, names) if attributes else known_attributes(benchmark, names)
     return compare(benchmark, sequences, groups, protocols, known, missing), missing
 
 
-def _attributes(benchmark: str, sequences: Many[Sequence], file: Path | None) -> Attributes:
-    names = [sequence.name for sequence in sequences]
-    return read_attributes(file, benchmark, names) if file else known_attributes(benchmark, names)
-
-
 def _find_groups(
-    output: Path, benchmark: str, trackers: Many[str], names: Container[str]
+    output: Path, benchmark: str, trackers: abc.Sequence[str], names: abc.Sequence[str]
 ) -> tuple[list[tuple[str, list[ResultSet]]], list[str]]:
-    """Trackers with their result sets on a benchmark, by label, and a line for each that has none.
+    """Trackers with their result sets on a benchmark, by label, and a line for each tracker that has none.
 
-    Those without a label are looked for together, so that theirs are distinct, and stand where the first of them does.
+    Trackers without a label are searched for together, so that their labels are distinct, and take the place of the
+    first of them.
     """
+    known = set(names)
     words = [_label_and_place(word.replace(PLACE, benchmark)) for word in trackers]
-    unnamed, missing = _find_together(output, benchmark, [place for label, place in words if not label], names)
-    taken = {result.label for result in unnamed} & {label for label, _ in words}
-    if taken:
-        name = sorted(taken)[0]
+    found: dict[tuple[str, str], list[ResultSet]] = {}
+    missing = []
+    for label, place in words:
+        try:
+            if label and user_path(place).exists():  # a path is one result set: others below it are no runs of it
+                found[label, place] = [open_result_set(user_path(place), benchmark)]
+            else:
+                found[label, place] = _find(output, benchmark, [place], known)
+        except ValueError as error:
+            missing.append((bool(label), f"{benchmark}: no results of {label or place}: {error}"))
+    places = [place for label, place in found if not label]
+    unnamed = _find(output, benchmark, places, known) if places else []
+    for name in sorted({result.label for result in unnamed} & {label for label, _ in words}):
         raise RequestError(f"--tracker: two trackers are called {name}; give one of them another label: LABEL={name}")
     groups: dict[str, dict[tuple[Path, int], ResultSet]] = {}
     for label, place in words:
-        found, unnamed = (unnamed, []) if not label else ([], unnamed)
-        if label:
-            try:
-                found = _find_labelled(output, benchmark, place, names)
-            except ValueError as error:
-                missing.append(f"{benchmark}: no results of {label}: {error}")
-        for result in found:
+        results = found.get((label, place), []) if label else unnamed
+        for result in results:
             runs = groups.setdefault(label or result.label, {})
             runs |= {(each.source, each.repetition): each for each in result.repetitions()}
-    return [(label, list(runs.values())) for label, runs in groups.items()], missing
+    lines = [line for _, line in sorted(missing, key=lambda pair: pair[0])]
+    return [(label, list(runs.values())) for label, runs in groups.items()], lines
 
 
-def _find_labelled(output: Path, benchmark: str, place: str, names: Container[str]) -> list[ResultSet]:
-    """Of a path one result set, so that others below it do not become its runs; of a name all that bear it."""
-    if user_path(place).exists():
-        return [open_result_set(user_path(place), benchmark)]
-    return _find(output, benchmark, [place], names)
-
-
-def _find_together(
-    output: Path, benchmark: str, places: Many[str], names: Container[str]
-) -> tuple[list[ResultSet], list[str]]:
-    """The result sets that are there, with distinct labels, and a line for each place without any."""
-    there, missing = [], []
-    for place in places:
-        try:
-            _find(output, benchmark, [place], names)
-        except ValueError as error:
-            missing.append(f"{benchmark}: no results of {place}: {error}")
-        else:
-            there.append(place)
-    return _find(output, benchmark, there, names) if there else [], missing
-
-
-def _find(output: Path, benchmark: str, places: Many[str], names: Container[str]) -> list[ResultSet]:
-    """Result sets with any sequence of the benchmark: where the package has no list of its ``names``, any text of boxes
-    might be of it."""
+def _find(output: Path, benchmark: str, places: list[str], names: abc.Set[str]) -> list[ResultSet]:
+    """Result sets with any sequence of the benchmark: without a list of its names any text of boxes might be one."""
     found = find_result_sets(output, benchmark, places)
-    own = [result for result in found if any(name in names for name in result.names())]
+    own = [result for result in found if names.intersection(result.names())]
     if not own:
         raise ValueError(f"{', '.join(places)}: holds results of other sequences than those of {benchmark}")
     return own
@@ -242,21 +228,24 @@ def _label_and_place(word: str) -> tuple[str, str]:
     return (label, what) if equals and not user_path(word).exists() else ("", word)
 
 
-def _report(comparisons: Many[Comparison], missing: Many[str], request: Request) -> str:
-    """What is printed: warnings stand once, above all, and remarks once, below the scores."""
-    if request.form == JSON:
-        return _json(comparisons, missing, request)
-    tables = score_tables(comparisons, request.scores, request.bootstrap)
+def _report(
+    comparisons: abc.Sequence[Comparison],
+    scores: list[Table],
+    others: list[Table],
+    confidence: list[Table],
+    request: Request,
+) -> str:
+    """The printed tables, with all warnings once above them and all remarks once below the scores."""
     below = [line for comparison in comparisons for line in remarks(comparison, comparison.protocols)]
     warnings = dict.fromkeys(warning for comparison in comparisons for warning in comparison.warnings)
-    shown = [replace(table, below=(), warnings=()) for table in (*tables, *_other_tables(comparisons, request))]
-    shown[len(tables) - 1] = replace(shown[len(tables) - 1], below=tuple(below))
-    shown += [replace(table, warnings=()) for table in _confidence_tables(comparisons)]
+    shown = [replace(table, below=(), warnings=()) for table in (*scores, *others)]
+    shown[len(scores) - 1] = replace(shown[len(scores) - 1], below=tuple(below))
+    shown += [replace(table, warnings=()) for table in confidence]
     shown[0] = replace(shown[0], warnings=tuple(warnings))
     return "\n".join(render(table, request.form, request.digits) for table in shown).rstrip("\n")
 
 
-def _other_tables(comparisons: Many[Comparison], request: Request) -> list[Table]:
+def _other_tables(comparisons: abc.Sequence[Comparison], request: Request) -> list[Table]:
     tables: list[Table] = []
     if request.bootstrap and len({entry.label for each in comparisons for entry in each.entries}) > 1:
         against = request.pair[1] if request.pair else None
@@ -264,37 +253,6 @@ def _other_tables(comparisons: Many[Comparison], request: Request) -> list[Table
     for comparison in comparisons:
         if request.per_attribute and comparison.attributes:
             tables += attribute_tables(comparison, request.scores)
-        if request.pair and {entry.label for entry in comparison.entries} >= set(request.pair):
+        if request.pair and all(map(comparison.entry, request.pair)):
             tables += sequence_tables(comparison, request.pair, request.scores)
     return tables
-
-
-def _confidence_tables(comparisons: Many[Comparison]) -> list[Table]:
-    return [table for comparison in comparisons for table in confidence_tables(comparison)]
-
-
-def _json(comparisons: Many[Comparison], missing: Many[str], request: Request) -> str:
-    bootstrap = request.bootstrap
-    content = {
-        "format": 2,
-        "unit": "fractions",
-        "bootstrap": bootstrap and bootstrap._asdict(),
-        "missing": list(missing),
-        "benchmarks": [plain_comparison(comparison) for comparison in comparisons],
-    }
-    return json.dumps(content, indent=1, allow_nan=False)
-
-
-def _write(comparisons: Many[Comparison], missing: Many[str], request: Request) -> None:
-    """Every table in every format, ``analysis.json``, the pictures and the videos."""
-    tables = score_tables(comparisons, request.scores, request.bootstrap)
-    for table in (*tables, *_other_tables(comparisons, request), *_confidence_tables(comparisons)):
-        for form, ending in FORMATS.items():
-            write_text(request.out / f"{table.name}.{ending}", render(table, form, request.digits))
-    write_text(request.out / "analysis.json", _json(comparisons, missing, request) + "\n")
-    if request.plots:
-        for comparison in comparisons:
-            write_figures(comparison, request.out, request.per_attribute)
-    if request.video:
-        for comparison in comparisons:
-            write_films(comparison, request.out)

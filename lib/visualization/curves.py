@@ -1,8 +1,8 @@
-"""Plots of how a training went, read from its log."""
+"""Plots of a training from its log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import abc
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ SMOOTHING = 50  # points of a smoothed curve: each is a mean over its share of t
 
 
 class LogError(ValueError):
-    """A training log that is missing or says nothing; the message names it."""
+    """A training log that is missing, damaged or without a step; the message names it."""
 
 
 def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
@@ -44,7 +44,7 @@ def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
     return records
 
 
-def plot_training(log: Path, picture: Path, loss_terms: Iterable[str]) -> None:
+def plot_training(log: Path, picture: Path, loss_terms: abc.Iterable[str]) -> None:
     """The log's loss, the terms of it by name, IoU and learning rates over the steps, as a PNG. Raises ``LogError``."""
     records = read_log(log)
     train, validation = records["train"], records["validation"]
@@ -76,12 +76,12 @@ def _points(records: list[dict[str, Any]], key: str) -> tuple[np.ndarray, np.nda
     return np.array([record["step"] for record in records]), values
 
 
-def _line(axes: Axes, records: list[dict[str, Any]], key: str, label: str, colour: str = "C0") -> None:
+def _line(axes: Axes, records: list[dict[str, Any]], key: str, label: str, color: str = "C0") -> None:
     """The values of every step, faint, and their means over some fifty spans."""
     steps, values = _points(records, key)
-    axes.plot(steps, values, color=colour, alpha=0.25, linewidth=0.7)
+    axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.7)
     spans = np.array_split(np.arange(len(steps)), min(SMOOTHING, len(steps)))
-    axes.plot([steps[s].mean() for s in spans], [values[s].mean() for s in spans], color=colour, label=label)
+    axes.plot([steps[s].mean() for s in spans], [values[s].mean() for s in spans], color=color, label=label)
 
 
 def _save(figure: Figure, picture: Path) -> None:

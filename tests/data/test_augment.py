@@ -1,4 +1,4 @@
-"""Jitter against its documented distribution; mirror and grey against their definitions."""
+"""Jitter against its documented distribution; mirror and gray against their definitions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def normal(x: np.ndarray) -> np.ndarray:
 
 
 def jitters(config: JitterConfig, context: str, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """Logarithm of the scaling, and the centre's move in units of the new box: sqrt(w * h), or (w + h) / 2."""
+    """Logarithm of the scaling, and the center's move in units of the new box: sqrt(w * h), or (w + h) / 2."""
     rng = np.random.default_rng(11)
     boxes = np.array([jitter_box(BOX, config, rng, context) for _ in range(count)])
     move = boxes[:, :2] + boxes[:, 2:] / 2 - (BOX[:2] + BOX[2:] / 2)
@@ -77,8 +77,8 @@ def test_mirror_in_fractions_keeps_the_type():
     assert mirrored.dtype == np.float32
 
 
-def test_grey_is_the_weighted_sum_of_the_channels():
+def test_gray_is_the_weighted_sum_of_the_channels():
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    grey = to_grayscale(image)
-    assert grey.shape == image.shape and (grey == grey[:, :, :1]).all()
-    assert np.abs(grey[:, :, 0] - image @ np.array([0.299, 0.587, 0.114])).max() <= 0.51
+    gray = to_grayscale(image)
+    assert gray.shape == image.shape and (gray == gray[:, :, :1]).all()
+    assert np.abs(gray[:, :, 0] - image @ np.array([0.299, 0.587, 0.114])).max() <= 0.51

@@ -138,8 +138,8 @@ def test_samples_differ_from_those_of_frames_in_their_pixels_alone(photographs):
         assert torch.equal(sample.template_box, exact.template_box) and torch.equal(sample.search_box, exact.search_box)
         for crop, other in ((sample.template, exact.template), (sample.search, exact.search)):
             assert not torch.equal(crop, other) and (crop.float() - other.float()).abs().mean() < 8
-            grey = [bool((pixels[0] == pixels[2]).all()) for pixels in (crop, other)]
-            assert grey[0] == grey[1]
+            gray = [bool((pixels[0] == pixels[2]).all()) for pixels in (crop, other)]
+            assert gray[0] == gray[1]
 
 
 def test_what_is_not_stored_is_taken_from_the_frame(photographs):
@@ -222,7 +222,7 @@ UNFIT = {
     "factor": (
         settings(),
         settings(search=WIDER),
-        r"reaches 5\.\d sqrt\(w \* h\) from a target's centre, .* jitter 6\.\d",
+        r"reaches 5\.\d sqrt\(w \* h\) from a target's center, .* jitter 6\.\d",
     ),
     "jitter": (
         settings(),

@@ -42,7 +42,7 @@ def test_size_and_unit(sampling):
     assert header == JpegHeader(height=41, width=63, unit=unit)
 
 
-def test_a_grey_picture_is_plain():
+def test_a_gray_picture_is_plain():
     assert read_header(encode(image=PICTURE[:, :, 0])) == JpegHeader(41, 63, 8)
 
 
@@ -75,7 +75,7 @@ def changed(data: bytes, position: int, new: int) -> bytes:
 @pytest.mark.parametrize(
     ("position", "new"),
     [(1, 0xC3), (1, 0xC9), (3, 16), (4, 12), (9, 2), (9, 4), (11, 0x01)],
-    ids=["lossless", "arithmetic", "length", "12 bits", "two colours", "four colours", "sampling factor 0"],
+    ids=["lossless", "arithmetic", "length", "12 bits", "two colors", "four colors", "sampling factor 0"],
 )
 def test_rare_kinds_are_not_plain(position, new):
     assert read_header(changed(encode(), position, new)) is None

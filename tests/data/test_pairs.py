@@ -52,7 +52,7 @@ def assert_same(sample: Sample, other: Sample, but: tuple[str, ...] = ()) -> Non
 
 @pytest.fixture
 def noise(make_sequence) -> list[Sequence]:
-    """Two videos of coloured noise, 20 frames of 200 x 150, the target walking through the middle."""
+    """Two videos of colored noise, 20 frames of 200 x 150, the target walking through the middle."""
     rng = np.random.default_rng(0)
     sequences = []
     for name in ("a", "b"):
@@ -121,12 +121,12 @@ def test_the_joint_flip_is_that_of_the_whole_images(noise, make_sequence, tmp_pa
         assert_same(plain.sample(number), sample)
 
 
-def test_grey_pairs_are_made_of_grey_images(noise, make_sequence):
-    grey_pairs = pairs(noise, **{**LIVELY, "grayscale": 1.0})
-    expected = [grey_pairs.sample(number) for number in range(6)]
-    grey = [changed(s, lambda image: to_grayscale(np.ascontiguousarray(image)), lambda box: box, make_sequence)
+def test_gray_pairs_are_made_of_gray_images(noise, make_sequence):
+    gray_pairs = pairs(noise, **{**LIVELY, "grayscale": 1.0})
+    expected = [gray_pairs.sample(number) for number in range(6)]
+    gray = [changed(s, lambda image: to_grayscale(np.ascontiguousarray(image)), lambda box: box, make_sequence)
             for s in noise]  # fmt: skip
-    plain = pairs(grey, **{**LIVELY, "grayscale": 0.0})
+    plain = pairs(gray, **{**LIVELY, "grayscale": 0.0})
     for number, sample in enumerate(expected):
         assert_same(plain.sample(number), sample)
 
@@ -185,7 +185,7 @@ def test_videos_are_not_stretched(noise):
 
 
 def test_labels_lead_back_to_the_annotated_box(noise, monkeypatch):
-    """By the tracker's own way back, which takes the crop's centre half a crop pixel further on."""
+    """By the tracker's own way back, which takes the crop's center half a crop pixel further on."""
     windows = []
     original = lib.data.pairs.crop_window
 
@@ -269,11 +269,11 @@ def test_samples_vary_as_documented(lively_samples, kolmogorov_p):
 
 
 def test_coins_fall_as_documented(lively_samples, kolmogorov_p):
-    grey = np.array([[int((crop[0] == crop[2]).all()) for crop in (s.template, s.search)] for s in lively_samples])
-    assert (grey[:, 0] == grey[:, 1]).all()
-    assert kolmogorov_p(grey[:, 0], heads(0.25)) > 1e-3
-    coloured = [s for s in lively_samples if not (s.template[0] == s.template[2]).all()]
-    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template, s.search)] for s in coloured])
+    gray = np.array([[int((crop[0] == crop[2]).all()) for crop in (s.template, s.search)] for s in lively_samples])
+    assert (gray[:, 0] == gray[:, 1]).all()
+    assert kolmogorov_p(gray[:, 0], heads(0.25)) > 1e-3
+    colored = [s for s in lively_samples if not (s.template[0] == s.template[2]).all()]
+    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template, s.search)] for s in colored])
     assert kolmogorov_p(turned[:, 0], heads(0.5)) > 1e-3
     # Joint flips cancel between the two, which leaves the crops' own: 2 * 0.3 * 0.7.
     assert kolmogorov_p(turned[:, 0] ^ turned[:, 1], heads(0.42)) > 1e-3

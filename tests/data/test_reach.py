@@ -23,7 +23,7 @@ DRAWS = 20_000
 
 
 def drawn_reaches(role: Role, width: float, height: float, count: int) -> np.ndarray:
-    """How far ``count`` windows reach from the target's centre, less what rounding them to pixels may add."""
+    """How far ``count`` windows reach from the target's center, less what rounding them to pixels may add."""
     rng = np.random.default_rng(0)
     box = np.array([-width / 2, -height / 2, width, height])
     reaches = []

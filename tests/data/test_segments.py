@@ -29,7 +29,7 @@ def record() -> tuple[bytes, int, int]:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_rectangle_is_as_in_the_whole_but_at_its_sides(record, decoder):
-    """Where colours are smoothed with neighbours that are not there."""
+    """Where colors are smoothed with neighbors that are not there."""
     try:
         find_decoder(decoder)
     except ValueError as error:

@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 203, 149
 
 
 def smooth_image(seed: int = 0) -> np.ndarray:
-    """As photographs are: more in the large than in the small, no pixel like another, and no colour grey."""
+    """As photographs are: more in the large than in the small, no pixel like another, and no color gray."""
     random = np.random.default_rng(seed)
     image = np.zeros((HEIGHT, WIDTH, 3))
     for cells, amplitude in ((4, 90.0), (9, 40.0), (18, 12.0)):
@@ -29,7 +29,7 @@ def smooth_image(seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
-    """One picture as JPEG with colours at half resolution, and without loss; sides are odd."""
+    """One picture as JPEG with colors at half resolution, and without loss; sides are odd."""
     folder = tmp_path_factory.mktemp("frames")
     files = {"jpg": folder / "frame.jpg", "png": folder / "frame.png"}
     for file in files.values():
@@ -52,7 +52,7 @@ def windows(count: int, seed: int, most: int = 330) -> list[Window]:
 
 
 def crop_of_whole(file: Path, window: Window, size: int, flipped: bool, grayscale: bool, fill: str) -> np.ndarray:
-    """Decode all, take the colours, flip, cut."""
+    """Decode all, take the colors, flip, cut."""
     image = read_image(file)
     if grayscale:
         image = to_grayscale(image)

@@ -11,9 +11,9 @@ import pytest
 
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.attributes import Attributes
-from lib.evaluation.metrics.bootstrap import Bootstrap, difference_intervals, with_intervals
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import MissingResultError
+from lib.evaluation.reports.bootstrap import Bootstrap, difference_intervals, with_intervals
 from lib.evaluation.reports.comparison import Comparison, choose_protocols, compare
 from lib.evaluation.reports.figures import write_figures
 from lib.evaluation.reports.layout import attribute_tables, difference_tables, score_tables, sequence_tables

@@ -98,7 +98,7 @@ def test_names_that_are_too_many_or_missing_are_said(tmp_path):
     assert found.sequences == {"N": {"b"}, "D": {"b"}}
     assert found.remarks == (
         f"{file}: names 1 sequence(s) that own does not have: a",
-        f"{file}: says nothing of 1 sequence(s) of own: c",
+        f"{file}: has no entry for 1 sequence(s) of own: c",
     )
 
 
@@ -110,7 +110,7 @@ def test_names_that_are_too_many_or_missing_are_said(tmp_path):
     ({"attributes": {"N": "Night"}, "sequences": {"a": "N"}}, "has another form than"),
     ({"attributes": {"N": "Night"}, "sequences": {"a": ["M"]}}, "sequences.a: 'M' is none of the attributes N"),
     ({"attributes": {"N": "Night"}, "sequences": {"a": [[]]}}, "sequences.a: [] is none of the attributes N"),
-    ({"attributes": {"N": "Night"}, "sequences": {"z": ["N"]}}, "names no sequence of own ('a' ...); is it of another"),
+    ({"attributes": {"N": "Night"}, "sequences": {"z": ["N"]}}, "names no sequence of own ('a' ...); is it for"),
 ])  # fmt: skip
 def test_a_file_that_is_wrong_is_named(tmp_path, content, message):
     file = write(tmp_path, content)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lib.evaluation.metrics.bootstrap import (
+from lib.evaluation.metrics.protocols import PROTOCOLS, Curves
+from lib.evaluation.metrics.scoring import SequenceScores, SetScores
+from lib.evaluation.reports.bootstrap import (
     Bootstrap,
     difference_intervals,
     drawn_scores,
@@ -13,8 +15,6 @@ from lib.evaluation.metrics.bootstrap import (
     interval,
     with_intervals,
 )
-from lib.evaluation.metrics.protocols import PROTOCOLS, Curves
-from lib.evaluation.metrics.scoring import SequenceScores, SetScores
 from lib.evaluation.reports.comparison import Comparison, Entry, Run
 from tests.evaluation.toy_sets import noisy, scored, sequences
 

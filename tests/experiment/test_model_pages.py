@@ -70,16 +70,17 @@ def test_the_overrides_are_found():
     assert ("transt", ("test.tracker.window=none",)) in overrides("transt")
 
 
-@pytest.mark.parametrize(("page", "name", "words"), [(page, *entry) for page in PAGES for entry in overrides(page)])
-def test_an_override_of_a_table_is_one_of_its_experiment(page, name, words):
-    assert load_config(name, words) != load_config(name)
+@pytest.mark.parametrize("page", PAGES)
+def test_an_override_of_a_table_is_one_of_its_experiment(page):
+    for name, words in overrides(page):
+        assert load_config(name, words) != load_config(name), words
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_experiment_stands_on_a_page(name):
-    family = {"stark_sv": "stark"}.get(load_config(name).model.name, load_config(name).model.name)
-    for page in ("models", family):
-        assert f"`{name}`" in (DOCS / f"{page}.md").read_text(encoding="utf-8"), f"docs/{page}.md"
+def test_every_experiment_is_on_a_page():
+    for name in NAMES:
+        family = load_config(name).model.name
+        for page in ("models", {"stark_sv": "stark"}.get(family, family)):
+            assert f"`{name}`" in (DOCS / f"{page}.md").read_text(encoding="utf-8"), f"{name} on docs/{page}.md"
 
 
 def test_the_overview_has_every_experiment_but_the_twins_once():

@@ -121,7 +121,7 @@ def test_the_reliability_is_drawn_as_given(drawn: list) -> None:
 
 def test_neighbours_differ_in_lightness_or_dash_not_in_hue_alone() -> None:
     """Each two of the first fifteen differ in dash or marker: a print without colour tells them apart."""
-    styles = [plots._style(number, 21) for number in range(15)]
+    styles = [plots._style(number, 2) for number in range(15)]
     assert len({(str(style["linestyle"]), style["marker"]) for style in styles}) == 15
     assert len({matplotlib.colors.to_hex(style["color"]) for style in styles[:8]}) == 8
 
@@ -133,7 +133,7 @@ def test_the_radar_closes_its_polygons_and_leaves_gaps(drawn: list) -> None:
     assert np.allclose(a, [61, 52, 70, 61]) and np.allclose(b, [50, np.nan, 66, 50], equal_nan=True)
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["FM", "OV", "LR"]
     assert axes.get_ylim() == (40, 70)
-    assert axes.get_title().splitlines() == ["attributes, lasot", "AUC in percent by protocol grm", "the centre is 40"]
+    assert axes.get_title().splitlines() == ["attributes, lasot", "AUC in percent by protocol grm", "the center is 40"]
 
 
 @pytest.mark.parametrize(

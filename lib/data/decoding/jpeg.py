@@ -1,4 +1,4 @@
-"""What a JPEG says of itself before its pixels: enough to know its size and whether any decoder reads it alike."""
+"""Headers of JPEG files: their size, and whether every decoder gives the same pixels."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TIFF, _ORIENTATION, _UPRIGHT = 6, 0x0112, 1
 
 
 class JpegHeader(NamedTuple):
-    """Size of the picture in pixels, and the width of the units that it is coded in (8 times the largest horizontal
-    sampling factor)."""
+    """Size of the image in pixels, and the width of its coded units (8 times the largest horizontal sampling
+    factor)."""
 
     height: int
     width: int
@@ -25,8 +25,10 @@ class JpegHeader(NamedTuple):
 
 
 def read_frame(data: bytes) -> tuple[int, int, int] | None:
-    """Bits of a value, height and width as the first frame of a JPEG states them, whatever its kind; None if it has
-    none. Bytes between segments are passed over, as libjpeg does."""
+    """Bits of a value, height and width by the first frame header of a JPEG of any kind; None if it has none.
+
+    Bytes between segments are skipped, as libjpeg does.
+    """
     position = len(START)
     while (position := data.find(b"\xff", position)) >= 0 and position + 9 <= len(data):
         marker, length = struct.unpack_from(">BH", data, position + 1)
@@ -40,16 +42,15 @@ def read_frame(data: bytes) -> tuple[int, int, int] | None:
 
 
 def is_truncated(data: bytes) -> bool:
-    """Whether a scan begins and no end mark follows; ``data`` starts as a JPEG does."""
+    """Whether a scan of a JPEG begins and no end mark follows."""
     return data.find(SCAN, data.rfind(END) + 1) >= 0
 
 
 def read_header(data: bytes) -> JpegHeader | None:
-    """The header of a plain JPEG: 8 bits, grey or three colours, sequential, Huffman coded, upright. None for all else.
+    """The header of a plain JPEG: 8 bits, gray or three colors, sequential, Huffman coded, upright. None for all else.
 
-    Plain files are those that every libjpeg-turbo decodes to the same pixels, whoever calls it. Turning by EXIF and
-    colours for print are done differently, or not at all, and what a damaged progressive file lacks is guessed
-    differently by every version. Whatever is odd before the first scan makes a file not plain.
+    Every libjpeg-turbo decodes a plain file to the same pixels. Decoders differ in rotation by EXIF, in CMYK, and in
+    the missing parts of a damaged progressive file. Anything odd before the first scan makes a file not plain.
     """
     if not data.startswith(START):
         return None
@@ -85,10 +86,10 @@ def _read_frame(segment: bytes) -> JpegHeader | None:
 
 
 def _is_upright(segment: bytes) -> bool:
-    """Whether no entry of the first directory asks for a turn; what cannot be read to its end might."""
+    """Whether no entry of the first directory states a rotation; False if it cannot be read to its end."""
     order = {b"II": "<", b"MM": ">"}.get(segment[_TIFF : _TIFF + 2])
     if order is None:
-        return True  # no EXIF: XMP, say
+        return True  # no EXIF, such as XMP
     try:
         start = _TIFF + struct.unpack_from(order + "I", segment, _TIFF + 4)[0]
         (entries,) = struct.unpack_from(order + "H", segment, start)

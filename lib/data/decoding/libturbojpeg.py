@@ -20,7 +20,7 @@ Region = tuple[int, int, int, int]
 
 
 class _Region(ctypes.Structure):
-    """``tjregion``; all zeros is the whole picture."""
+    """``tjregion``; all zeros is the whole image."""
 
     _fields_ = [(name, ctypes.c_int) for name in ("x", "y", "w", "h")]
 
@@ -47,8 +47,10 @@ _SIGNATURES = {
 
 @functools.cache
 def load_library() -> ctypes.CDLL | None:
-    """The library that the Python package ``turbojpeg`` brings along, or the system's; None if there is none of version
-    3. The package's own functions decode whole pictures only."""
+    """The library inside the Python package ``turbojpeg``, or the system's; None if there is none of version 3.
+
+    The package's own functions decode whole images only.
+    """
     package = find_spec("turbojpeg")
     folder = Path(package.origin).parent / "turbojpeg.libs" if package and package.origin else None
     bundled = sorted(str(path) for path in folder.glob("libturbojpeg*.so*")) if folder else []
@@ -56,7 +58,7 @@ def load_library() -> ctypes.CDLL | None:
         try:
             library = ctypes.CDLL(name) if name else None
         except OSError:
-            continue  # of another system, or damaged: as good as none
+            continue  # of another system, or damaged
         if library is not None and hasattr(library, "tj3SetCroppingRegion"):
             for function, (result, arguments) in _SIGNATURES.items():
                 getattr(library, function).restype = result
@@ -68,12 +70,12 @@ def load_library() -> ctypes.CDLL | None:
 def decode(data: bytes, header: JpegHeader, region: Region | None, shrink: int) -> np.ndarray | None:
     """Pixels uint8 RGB ``[h, w, 3]`` of a plain JPEG, or None if the library refuses it or warns of damage.
 
-    The picture is decoded at ``1 / shrink`` of its size, rounded up (1, 2, 4, 8: by the cosine transform); ``region``
-    is (left, top, right, bottom) in pixels of that smaller picture, None the whole. Equal to the same part of the
-    picture decoded whole. What lies below the region need not be read, so damage there may pass.
+    The image is decoded at ``1 / shrink`` of its size, rounded up (1, 2, 4, 8: by the cosine transform); ``region`` is
+    (left, top, right, bottom) in pixels of that smaller image, None the whole. The pixels are equal to those of the
+    image decoded whole. The library may not read below the region, so damage there may stay unnoticed.
     """
     library = load_library()
-    # A handle that has seen another picture would lend its tables to one that lacks them; a new one takes 1 us.
+    # A used handle would lend the tables of the last image to one that lacks them; a new one takes 1 us.
     handle = library.tj3Init(_DECOMPRESS)
     if not handle:
         raise MemoryError("libturbojpeg: no memory for a decompressor")
@@ -88,14 +90,14 @@ def _decode(
 ) -> np.ndarray | None:
     height, width = -(-header.height // shrink), -(-header.width // shrink)
     left, top, right, bottom = region or (0, 0, width, height)
-    # Smooth upsampling of the colours is wrong at the sides of what is decoded: so one unit more on each.
+    # Smooth upsampling of the colors is wrong at the sides of the decoded part: so one unit more on each side.
     unit = header.unit // shrink
     begin, end = max(0, left // unit * unit - unit), min(width, -(-right // unit) * unit + unit)
     cropped = (begin, top, end, bottom) != (0, 0, width, height)
     box = _Region(begin, top, end - begin, bottom - top) if cropped else _Region()
     if (
         library.tj3DecompressHeader(handle, data, len(data))
-        # Were these others, the library would write beyond the pixels.
+        # With another size the library would write beyond the array.
         or library.tj3Get(handle, _WIDTH) != header.width
         or library.tj3Get(handle, _HEIGHT) != header.height
         or library.tj3SetScalingFactor(handle, _Scale(1, shrink))

@@ -24,7 +24,7 @@ _KEY_FRAMES = 48  # frames from one to the next: a player jumps to these
 _ENCODER = "libx264"
 # Without B frames the file's length is right at a variable rate too.
 _ENCODING = {"preset": "superfast", "crf": "20", "bf": "0"}
-# What a stream in MP4 may be, and browsers play.
+# Codecs that MP4 allows and browsers play.
 _AUDIO = ("aac", "mp3", "opus", "ac3", "flac", "alac")
 
 logger = logging.getLogger(__name__)
@@ -44,15 +44,15 @@ class Frame(NamedTuple):
 
 
 class VideoReader:
-    """The frames of a video, one after another, turned as the video states; a frame that is damaged is left out.
+    """The frames of a video in order, rotated as its header states; damaged frames are left out.
 
-    ``width`` and ``height`` are those of the first frame as it is shown, ``rate`` is the average of frames a second,
-    ``time_base`` the step of the times in seconds, ``length`` the number of frames by the header (an estimate for some
-    formats), None for a stream without an end. ``shortfall`` is, once all frames were read, a line if they are fewer,
-    or if the stream broke.
+    * ``width``, ``height``: of the first frame as it is shown; ``first`` is that frame.
+    * ``rate``: average number of frames a second; ``time_base``: step of the times in seconds.
+    * ``length``: number of frames by the header (an estimate for some formats), None for a stream without an end.
+    * ``shortfall``: after the last frame, a line if there were fewer frames, or if the stream broke; else "".
 
     ``container_format`` and ``options`` are FFmpeg's, for cameras and streams; ``timeout`` is in seconds. Raises
-    ``VideoError`` where no frame can be read.
+    ``VideoError`` if no frame can be read.
     """
 
     live = False
@@ -101,13 +101,13 @@ class VideoReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._frames.close()
         self._container.close()
 
     @property
     def start(self) -> Fraction:
-        """The time in the file of the first frame, in seconds."""
+        """The time of the first frame in the file, in seconds."""
         return self._start or Fraction(0)
 
     def shortfall_of(self, count: int) -> str:
@@ -163,7 +163,7 @@ class VideoReader:
                 return
 
     def _time(self, frame: av.VideoFrame) -> Fraction:
-        """Seconds from the first frame; a frame without a time follows the one before at the average rate."""
+        """Seconds from the first frame; a frame without a time follows the last one at the average rate."""
         pts = frame.pts if frame.pts is not None else frame.dts
         seconds = None if pts is None else pts * (frame.time_base or self.time_base)
         if self._start is None:
@@ -178,11 +178,11 @@ class VideoReader:
 class VideoWriter:
     """Writes frames as H.264 in an MP4 file (yuv420p, BT.709) that browsers and phones play while they load it.
 
-    The file takes its name when it is whole, at ``close`` or the end of a ``with`` block, also after an error; a killed
-    process leaves none of that name. Without a frame no file is written. All frames get the size of the first; an odd
-    width or height gets one more column or row, since the format has even ones. ``rate`` is in frames a second,
-    ``time_base`` in seconds; ``audio`` is a video whose sound is copied, from its time ``audio_start`` on, as long as
-    the frames last. Folders are made. Raises ``VideoError`` where there is no encoder, and ``OSError``.
+    The file gets its name at ``close`` or the end of a ``with`` block, also after an error; a killed process leaves no
+    file of that name. Without a frame no file is written. All frames get the size of the first; an odd width or height
+    gets one more column or row, since the format needs even ones. ``rate`` is in frames a second, ``time_base`` in
+    seconds. The sound of the video ``audio`` is copied, from its time ``audio_start`` on, as long as the frames last.
+    Folders are made. Raises ``VideoError`` if there is no encoder, and ``OSError``.
     """
 
     def __init__(
@@ -262,7 +262,7 @@ class VideoWriter:
 
 
 class _Sound:
-    """The sound of a video, copied packet by packet into another container; nothing if there is none to copy."""
+    """Copies the sound of a video, if it has any, packet by packet into another container."""
 
     def __init__(self, source: Path, start: Fraction, target: Any) -> None:
         self._start, self._target = start, target
@@ -288,7 +288,7 @@ class _Sound:
         self._container.close()
 
     def copy_until(self, time: Fraction) -> None:
-        """Copy what is heard up to ``time`` (seconds) of the target's video."""
+        """Copy the sound up to ``time`` (seconds) of the target's video."""
         while self._next is not None:
             packet = self._next
             shift = round(self._start / packet.time_base)
@@ -306,7 +306,7 @@ class _Sound:
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
-    """Pixels as they are to be shown."""
+    """The pixels, rotated as the frame states."""
     image = frame.to_ndarray(format="rgb24")
     turns = round(frame.rotation / 90) % 4  # counterclockwise
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image

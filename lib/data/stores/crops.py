@@ -1,7 +1,7 @@
-"""Crop stores: the surroundings of the target in each frame, of which a training crop decodes about what it shows.
+"""Crop stores: of each frame the surroundings of the target, of which a training crop decodes about what it shows.
 
-A store is a folder. ``crops.index`` says what it was made for and where each frame's record lies in ``000.crops``,
-``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``); those that a crop shows are decoded.
+A store is a folder. ``crops.index`` holds how it was made and where each frame's record lies in ``000.crops``,
+``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``): a crop decodes those that it shows.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ logger = logging.getLogger(__name__)
 FORMAT = 2
 INDEX = "crops.index"
 # A row for each stored frame: its record, the region of the frame that it shows (ends exclusive) and at what size, the
-# frame's own height and width, and the mean of each channel and of the frame made grey, rounded down.
+# frame's own height and width, and the mean of each channel and of the frame made gray, rounded down.
 ROW = np.dtype(
     [("offset", "<u8"), ("length", "<u4"), ("crc", "<u4"), ("part", "<u2")]
     + [(name, "<u2") for name in ("left", "top", "right", "bottom", "columns", "rows", "height", "width")]
-    + [(name, "u1") for name in ("red", "green", "blue", "grey")]
+    + [(name, "u1") for name in ("red", "green", "blue", "gray")]
 )
-# Arrays of a dataset's index that say which frames there are, and where their targets.
+# Arrays of a dataset's index with the frames and their targets' boxes.
 _ANNOTATIONS = ("name.", "frames", "boxes", "visible")
-_SLACK = 1e-6  # of reaches and resolutions that are worked out twice
+_SLACK = 1e-6  # of reaches and resolutions that are computed twice
 
 
 class CropSettings(NamedTuple):
     """What is stored of a dataset's frames.
 
-    * ``template``, ``search``: what training takes of a frame; one record serves both.
+    * ``template``, ``search``: the crops that training takes of a frame; one record serves both.
     * ``every``: of a video only frames whose number is a multiple of it, and the last.
     * ``coverage``: the least share of draws whose crop lies in the stored surroundings.
-    * ``detail``: stored pixels for a pixel of a training crop that jitter left alone; no frame is magnified for it.
+    * ``detail``: stored pixels for each pixel of a training crop without jitter; no frame is magnified for it.
     * ``quality``: of the JPEG.
 
-    With the defaults 20,000 draws practically always have 99.9 % of them inside, a pair costs less than a fifth of what
-    it does from whole frames, and the targets that GRM's crops (128 and 256 pixels) show at 0.73 of their size or more,
-    up to 88 px, are kept in the frame's own pixels.
+    With the defaults 99.9 % of 20,000 draws lie inside (``tests/data/test_cropping.py``), a pair costs less than a
+    fifth of one from whole frames, and targets up to 88 pixels of sqrt(w * h), which GRM's crops (128 and 256 pixels)
+    show at 0.73 of their size or more, are kept in the frame's own pixels.
     """
 
     template: Role
@@ -67,20 +67,17 @@ class CropSettings(NamedTuple):
     quality: int = 85
 
     def resolution(self, width: float, height: float) -> float:
-        """Stored pixels for each pixel of the frame, around a target of that size; it may come out above 1."""
-        return self.detail * max(role.crop.size / float(role.side(width, height)) for role in self._roles().values())
+        """Stored pixels for each pixel of the frame, around a target of that size; it may be above 1."""
+        return self.detail * max(role.crop.size / float(role.side(width, height)) for role in self._roles())
 
     def reaches(self) -> tuple[Reach, ...]:
-        """How far crops reach from a target's centre, for both roles."""
-        return tuple(Reach(role, self.coverage) for role in self._roles().values())
+        """How far crops reach from a target's center, for both roles."""
+        return tuple(Reach(role, self.coverage) for role in self._roles())
 
     def as_tree(self) -> dict[str, Any]:
-        """The settings as JSON can hold them."""
-        roles = {
-            name: {"crop": role.crop.model_dump(), "jitter": role.jitter.model_dump()}
-            for name, role in self._roles().items()
-        }
-        return self._asdict() | roles
+        """The settings as plain values, for JSON."""
+        roles = ({"crop": role.crop.model_dump(), "jitter": role.jitter.model_dump()} for role in self._roles())
+        return self._asdict() | dict(zip(("template", "search"), roles, strict=True))
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> CropSettings:
@@ -91,89 +88,8 @@ class CropSettings(NamedTuple):
         }
         return cls(**(tree | roles))
 
-    def _roles(self) -> dict[str, Role]:
-        return {"template": self.template, "search": self.search}
-
-
-class CropStore:
-    """The stored frames of a split of a dataset. Made by ``open_crops``.
-
-    Pickling passes on where the store lies: a worker maps the same index.
-    """
-
-    def __init__(self, folder: Path, columns: Columns, fills: dict[str, Fill], decoder: str) -> None:
-        self.folder, self._columns, self._fills, self._decoder = folder, columns, fills, decoder
-        arrays = columns.arrays
-        self._names, self._first, self._end = arrays["names"], arrays["first"], arrays["end"]
-        self._frames, self._rows = arrays["frames"], arrays["rows"].view(ROW)
-        self._files: dict[int, BinaryIO] = {}
-        weakref.finalize(self, _close, self._files)
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> StoredView | FrameView:
-        """A view of a frame of the sequence of that name, for crops as ``role`` ("template", "search") takes them.
-
-        ``open_frame`` opens the frame itself, for crops that show more than is stored. It is the view, ``missed``, if
-        nothing is stored.
-        """
-        record = self.find(name, frame)
-        if record is None:
-            view = open_frame()
-            view.missed = True
-            return view
-        return StoredView(self, record, self._fills[role], open_frame)
-
-    def find(self, name: str, frame: int) -> Record | None:
-        """The record of a frame of the sequence of that name; None if nothing is stored of it."""
-        number = hash_name(name)
-        place = self._names.searchsorted(number)
-        if place == len(self._names) or self._names[place] != number:
-            return None
-        first, end = int(self._first[place]), int(self._end[place])
-        row = first + int(self._frames[first:end].searchsorted(np.int32(frame)))
-        if row == end or self._frames[row] != frame:
-            return None
-        return Record(*self._rows[row].item())
-
-    def decode(self, record: Record, region: Region) -> tuple[np.ndarray, int, int]:
-        """The segments of a record that hold a region, all in stored pixels: uint8 RGB ``[h, w, 3]``, with the column
-        and row of the first pixel. Raises ``ImageError``."""
-        width, height = SEGMENT
-        columns, rows = count_segments(record.columns, record.rows)
-        left, top, right, bottom = region
-        # A pixel more: colours are smoothed between neighbours, which is wrong at the sides of what is decoded.
-        first_column, first_row = max(0, left - 1) // width, max(0, top - 1) // height
-        end_column, end_row = min(columns, right // width + 1), min(rows, bottom // height + 1)
-        data = self._read(record)
-        place = _Place(self.folder, record)
-        try:
-            part = pick_segments(data, columns, rows, (first_column, first_row, end_column, end_row))
-        except ValueError as error:
-            raise ImageError(f"{place} is damaged; make the crop store again") from error
-        header = JpegHeader((end_row - first_row) * height, (end_column - first_column) * width, UNIT)
-        pixels = EncodedImage(place, part, self._decoder, header).pixels()
-        return pixels, first_column * width, first_row * height
-
-    def _read(self, record: Record) -> bytes:
-        try:
-            if record.part not in self._files:
-                path = self.folder / part_name(record.part)
-                self._files[record.part] = open(path, "rb", buffering=0)  # noqa: SIM115 (kept open)
-            data = os.pread(self._files[record.part].fileno(), record.length, record.offset)
-        except OSError as error:
-            path = self.folder / part_name(record.part)
-            raise ImageError(f"{path}: cannot read from the crop store ({error.strerror})") from error
-        if len(data) != record.length:
-            path = self.folder / part_name(record.part)
-            raise ImageError(f"{path}: the crop store was cut short; make it again")
-        if record.crc != zlib.crc32(data):
-            raise ImageError(f"{_Place(self.folder, record)} is damaged; make the crop store again")
-        return data
-
-    def __reduce__(self) -> tuple:
-        return _open_again, (self.folder, self._columns.sums, self._fills, self._decoder)
+    def _roles(self) -> tuple[Role, Role]:
+        return self.template, self.search
 
 
 class Record(NamedTuple):
@@ -194,7 +110,85 @@ class Record(NamedTuple):
     red: int
     green: int
     blue: int
-    grey: int
+    gray: int
+
+
+class CropStore:
+    """The stored frames of a split of a dataset. Made by ``open_crops``.
+
+    A pickled store holds its folder alone: a worker maps the same index.
+    """
+
+    def __init__(self, folder: Path, columns: Columns, fills: dict[str, Fill], decoder: str) -> None:
+        self.folder, self._columns, self._fills, self._decoder = folder, columns, fills, decoder
+        arrays = columns.arrays
+        self._names, self._first, self._end = arrays["names"], arrays["first"], arrays["end"]
+        self._frames, self._rows = arrays["frames"], arrays["rows"].view(ROW)
+        self._files: dict[int, BinaryIO] = {}
+        weakref.finalize(self, _close, self._files)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
+        """A view of a frame of the sequence of that name, for crops of ``role`` ("template", "search").
+
+        ``open_frame`` opens the frame itself, for crops that show more than is stored. Its view, with ``missed`` set,
+        is returned if nothing is stored.
+        """
+        record = self.find(name, frame)
+        if record is not None:
+            return StoredView(self, record, self._fills[role], open_frame)
+        view = open_frame()
+        view.missed = True
+        return view
+
+    def find(self, name: str, frame: int) -> Record | None:
+        """The record of a frame of the sequence of that name; None if nothing is stored of it."""
+        number = hash_name(name)
+        place = self._names.searchsorted(number)
+        if place == len(self._names) or self._names[place] != number:
+            return None
+        first, end = int(self._first[place]), int(self._end[place])
+        row = first + int(self._frames[first:end].searchsorted(np.int32(frame)))
+        if row == end or self._frames[row] != frame:
+            return None
+        return Record(*self._rows[row].item())
+
+    def decode(self, record: Record, region: Region) -> tuple[np.ndarray, int, int]:
+        """The segments of a record that hold a region, in stored pixels: uint8 RGB ``[h, w, 3]``, with the column and
+        row of the first pixel. Raises ``ImageError``."""
+        width, height = SEGMENT
+        columns, rows = count_segments(record.columns, record.rows)
+        left, top, right, bottom = region
+        # A pixel more: colors are smoothed between neighbors, which is wrong at the sides of the decoded part.
+        first_column, first_row = max(0, left - 1) // width, max(0, top - 1) // height
+        end_column, end_row = min(columns, right // width + 1), min(rows, bottom // height + 1)
+        data, place = self._read(record), _Place(self.folder, record)
+        try:
+            part = pick_segments(data, columns, rows, (first_column, first_row, end_column, end_row))
+        except ValueError as error:
+            raise ImageError(f"{place} is damaged; make the crop store again") from error
+        header = JpegHeader((end_row - first_row) * height, (end_column - first_column) * width, UNIT)
+        pixels = EncodedImage(place, part, self._decoder, header).pixels()
+        return pixels, first_column * width, first_row * height
+
+    def _read(self, record: Record) -> bytes:
+        path = self.folder / part_name(record.part)
+        try:
+            if record.part not in self._files:
+                self._files[record.part] = open(path, "rb", buffering=0)  # noqa: SIM115 (kept open)
+            data = os.pread(self._files[record.part].fileno(), record.length, record.offset)
+        except OSError as error:
+            raise ImageError(f"{path}: cannot read from the crop store ({error.strerror})") from error
+        if len(data) != record.length:
+            raise ImageError(f"{path}: the crop store was cut short; make it again")
+        if record.crc != zlib.crc32(data):
+            raise ImageError(f"{_Place(self.folder, record)} is damaged; make the crop store again")
+        return data
+
+    def __reduce__(self) -> tuple:
+        return _open_again, (self.folder, self._columns.sums, self._fills, self._decoder)
 
 
 class StoredView(View):
@@ -252,7 +246,7 @@ class StoredView(View):
         return cv2.flip(crop, 1) if flipped else crop
 
     def _resize(self, columns: _Line, rows: _Line) -> np.ndarray:
-        """These columns and rows of a crop, from a record at less than the frame's resolution."""
+        """These columns and rows of a crop, from a record below the frame's resolution."""
         needed = columns.first, rows.first, columns.last + 1, rows.last + 1
         pixels, column, row = self._store.decode(self._record, needed)
         to_stored = np.array([[columns.step, 0, columns.place - column], [0, rows.step, rows.place - row]])
@@ -268,15 +262,15 @@ class StoredView(View):
         record = self._record
         if self._fill == "zero":
             return 0
-        return (record.grey,) * 3 if grayscale else (record.red, record.green, record.blue)
+        return (record.gray,) * 3 if grayscale else (record.red, record.green, record.blue)
 
 
 class _Line(NamedTuple):
-    """The columns, or the rows, of a crop that show something of the frame.
+    """The columns, or the rows, of a crop that show some of the frame.
 
-    They are those from ``begin`` up to before ``end``; ``shares`` float32 ``[end - begin]`` are of the frame, the rest
-    of each is padding; None if nothing is. They are interpolated from the stored pixels ``first`` to ``last``: that at
-    ``begin`` lies at ``place``, and each next one ``step`` on.
+    They run from ``begin`` to before ``end``. ``shares`` float32 ``[end - begin]`` is the share of each that shows the
+    frame, the rest is padding; None if there is no padding. They are interpolated from the stored pixels ``first`` to
+    ``last``: column ``begin`` lies at ``place``, each next one ``step`` further.
     """
 
     begin: int
@@ -289,9 +283,9 @@ class _Line(NamedTuple):
 
 
 def _lay(start: int, side: int, size: int, shown: tuple[int, int], stored: tuple[int, int], count: int) -> _Line:
-    """How a crop of ``size`` pixels lies along one axis, whose window begins at ``start`` and is ``side`` long.
+    """Where a crop of ``size`` pixels lies along one axis; its window begins at ``start`` and is ``side`` long.
 
-    It shows the frame's pixels ``shown``; the record has ``stored`` ones, in ``count`` pixels (both: first and end).
+    It shows the frame's pixels ``shown``; the record shows ``stored`` (both: first and end) in ``count`` pixels.
     """
     begin, end, shares = 0, size, None
     if shown != (start, start + side):
@@ -314,7 +308,7 @@ def _lay(start: int, side: int, size: int, shown: tuple[int, int], stored: tuple
 
 
 def _mix(lines: np.ndarray, shares: np.ndarray | None, value: int | tuple[int, int, int]) -> None:
-    """Mix ``value`` into the lines that are not of the frame alone."""
+    """Mix ``value`` into the lines that show padding."""
     mixed = () if shares is None else np.flatnonzero(shares < 1)
     if len(mixed):
         share = shares[mixed, None, None]
@@ -324,12 +318,13 @@ def _mix(lines: np.ndarray, shares: np.ndarray | None, value: int | tuple[int, i
 def open_crops(
     folder: Path, index: SequenceIndex, wanted: CropSettings, *, dataset: str, split: str, remedy: str, decoder: str
 ) -> CropStore:
-    """The crop store of a split, for training that takes of its frames what ``wanted`` says.
+    """The crop store of a split, for training that takes the crops ``wanted``.
 
     ``index`` is the split's (``lib.data.stores.index.open_dataset``); the store must have been made from the same
     annotations. It may have been made for larger crops or more jitter than wanted, not for less; its own coverage,
-    detail and quality hold. Raises ``ValueError`` in one line, with ``remedy`` (a command), for a store that is not
-    there, not complete, damaged or does not fit."""
+    detail and quality hold. Raises ``ValueError`` in one line, with ``remedy`` (a command), for a store that is
+    missing, incomplete, damaged or unfit.
+    """
     path = folder / INDEX
     try:
         columns = open_columns(path)
@@ -342,9 +337,7 @@ def open_crops(
         raise ValueError(f"{folder}: {problem}; remove it and make another crop store: {remedy}")
     fills = {"template": wanted.template.crop.fill, "search": wanted.search.crop.fill}
     if decoder == "auto" and DECODERS["simplejpeg"].missing() is None:
-        decoder = (
-            "simplejpeg"  # of small pictures, decoded whole, it makes a tenth more than the fastest for large ones
-        )
+        decoder = "simplejpeg"  # for small images decoded whole it is a tenth faster than the fastest for large ones
     store = CropStore(folder, columns, fills, find_decoder(decoder))
     logger.info("%s %s: crops of %d frames from %s", dataset, split, len(store), folder)
     return store
@@ -368,7 +361,7 @@ def _open_again(folder: Path, sums: dict[str, int], fills: dict[str, Fill], deco
 
 
 def _unfit(about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, dataset: str, split: str) -> str | None:
-    """Why a store cannot serve, in words; None if it can."""
+    """Why a store cannot serve; None if it can."""
     if about.get("kind") != "crops" or about["format"] != FORMAT:
         return f"not a crop store of format {FORMAT}"
     if (about["dataset"], about["split"]) != (dataset, split):
@@ -387,7 +380,7 @@ def _unfit(about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, da
         )
         if stored < asked * (1 - _SLACK):
             return (
-                f"reaches {stored:.1f} sqrt(w * h) from a target's centre, but these crops with their jitter "
+                f"reaches {stored:.1f} sqrt(w * h) from a target's center, but these crops with their jitter "
                 f"{asked:.1f}"
             )
         stored, asked = settings.resolution(width, height), wanted.resolution(width, height)
@@ -409,12 +402,12 @@ def _incomplete(folder: Path, sizes: list[int]) -> str | None:
 
 
 def sum_annotations(index: SequenceIndex) -> dict[str, int]:
-    """What tells whether two indices hold the same sequences, frames and boxes."""
+    """Checksums that are equal for two indices with the same sequences, frames and boxes."""
     return {name: value for name, value in index.sums.items() if name.startswith(_ANNOTATIONS)}
 
 
 def hash_name(name: str) -> np.uint64:
-    """The number by which a sequence is looked up."""
+    """The number under which a sequence is looked up."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return np.uint64(int.from_bytes(digest, "little"))
 
@@ -425,7 +418,7 @@ def part_name(part: int) -> str:
 
 
 class _Place(NamedTuple):
-    """Where a record lies, for messages: a path is made when one is told."""
+    """Where a record lies; the text for messages is made when one is needed."""
 
     folder: Path
     record: Record

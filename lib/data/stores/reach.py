@@ -1,4 +1,4 @@
-"""How far from a target its crops reach, and how finely they show it: what has to be kept of a frame."""
+"""How far from a target its crops reach: the part of a frame that a crop store has to keep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from lib.data.augment import JitterConfig
 from lib.geometry.crop import CropConfig
 
-# Shapes, |log(w / h)|, at which reaches are worked out; beyond the last, where a target is a line, they hardly change.
+# Shapes, |log(w / h)|, at which reaches are computed; beyond the last, where a target is a line, they hardly change.
 SHAPES = np.linspace(0.0, 6.0, 25)
 # Standard normal draws and their weights: the trapezoid rule, which suits a bell-shaped integrand.
 _DRAWS = np.linspace(-5.0, 5.0, 121)
@@ -21,7 +21,7 @@ Lengths = np.ndarray | float
 
 
 class Role(NamedTuple):
-    """What training takes of a frame that serves as template, or as search frame."""
+    """The crop that training takes of a template or search frame, and its jitter."""
 
     crop: CropConfig
     jitter: JitterConfig
@@ -34,24 +34,24 @@ class Role(NamedTuple):
         return np.sqrt((width + margin) * (height + margin))
 
     def unit(self, width: Lengths, height: Lengths) -> Lengths:
-        """What moves are counted in, in pixels (``lib.data.augment.jitter_box``)."""
+        """Unit of the crop's moves in pixels (``lib.data.augment.jitter_box``)."""
         return np.sqrt(width * height) if self.crop.context == "area" else 0.5 * (width + height)
 
 
 class Reach:
-    """How far the windows of a role reach from a target's centre: to the left, to the right, above and below.
+    """How far the windows of a role reach from a target's center along either axis.
 
     At least ``coverage`` of the draws lie inside that square, whatever the target's size and shape.
     """
 
     def __init__(self, role: Role, coverage: float) -> None:
         self._role = role
-        # In units of the window's side without jitter, in which it has a limit for thin targets. An area has no shape.
+        # In units of the window's side without jitter, so that it has a limit for thin targets. An area has no shape.
         shapes = SHAPES[:1] if role.crop.context == "area" else SHAPES
         self._sides = np.resize([_quantile(role, shape, coverage) for shape in shapes], len(SHAPES))
 
     def pixels(self, width: float, height: float) -> float:
-        """Pixels from the centre of a box of that size; that windows are rounded to whole pixels is left out."""
+        """Pixels from the center of a box of that size, without the rounding of windows to whole pixels."""
         shape = abs(math.log(width / height))
         return float(np.interp(shape, SHAPES, self._sides) * self._role.side(width, height))
 
@@ -59,8 +59,8 @@ class Reach:
 def _quantile(role: Role, shape: float, coverage: float) -> float:
     """The reach around a target with log(w / h) = ``shape``, in units of the side of its window without jitter.
 
-    The logarithms of width and height are drawn from normal distributions. Given these, the side of the window is, and
-    its moves u and v along the axes are uniform: it lies inside a reach q if side / 2 + max(|u|, |v|) <= q.
+    The logarithms of width and height are drawn from normal distributions. They determine the side of the window; its
+    moves u and v along the axes are uniform. It lies inside a reach q if side / 2 + max(|u|, |v|) <= q.
     """
     width, height = math.exp(shape / 2), math.exp(-shape / 2)
     widths = width * np.exp(role.jitter.scale * _DRAWS)[:, None]

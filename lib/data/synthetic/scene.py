@@ -1,4 +1,4 @@
-"""What a synthetic sequence shows: a patterned target between two look-alike companions before a muted background."""
+"""Draws synthetic sequences: a patterned target between two look-alikes, before a muted background."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-SPRITE = 96  # pixels of a sprite's side; a shape fills it, and the largest object on screen is a little smaller
+SPRITE = 96  # side of a sprite in pixels; the largest object in a frame is a little smaller
 OBJECT_SHARE = 0.19  # side of an object at scale 1, as a share of the image height
 LEAVING_FRAMES = 16  # from the first step towards the border until the target is back
 
@@ -21,9 +21,9 @@ class Frame(NamedTuple):
     """One rendered frame.
 
     * ``image``: uint8 RGB ``[H, W, 3]``.
-    * ``box``: float64 ``[4]`` xywh in pixels, the extent of the whole target, hidden parts included, cut at the image's
-      border; zeros if all of it lies outside.
-    * ``visible``: share of the target's pixels that show, counted on masks; what lies outside the image does not show.
+    * ``box``: float64 ``[4]`` xywh in pixels, of the whole target, hidden parts included, cut at the image's border;
+      zeros if all of it lies outside.
+    * ``visible``: share of the target's pixels that are visible, counted on masks.
     """
 
     image: np.ndarray
@@ -97,50 +97,50 @@ def _wave(rng: np.random.Generator, frames: int, shortest: float, longest: float
     return np.sin(2 * np.pi * np.arange(frames)[:, None] / periods + phases) @ weights
 
 
-def _colour(hue: float, saturation: float, value: float) -> np.ndarray:
+def _color(hue: float, saturation: float, value: float) -> np.ndarray:
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value), np.float32)
 
 
 def _paint(
     rng: np.random.Generator, pattern: Field, palette: np.ndarray, height: int, width: int, zoom: float
 ) -> np.ndarray:
-    """The pattern in three colours, float32 ``[height, width, 3]``; ``zoom`` scales its frequencies."""
+    """The pattern in three colors, float32 ``[height, width, 3]``; ``zoom`` scales its frequencies."""
     v, u = np.mgrid[-zoom : zoom : height * 1j, -zoom * width / height : zoom * width / height : width * 1j]
     return palette[np.digitize(pattern(rng, u, v), (-0.35, 0.35))]
 
 
-def _sprite(colours: np.ndarray, outline: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _sprite(colors: np.ndarray, outline: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Premultiplied RGBA float32 of a shape with a dark rim, at full and half size."""
     v, u = np.mgrid[-1 : 1 : SPRITE * 1j, -1 : 1 : SPRITE * 1j]
     inside = (outline(np.arctan2(v, u)) - np.hypot(u, v)) * SPRITE / 2  # pixels from the edge, roughly
     alpha = np.clip(inside + 0.5, 0, 1)[..., None]
     shade = np.clip(0.45 + inside / 8, 0.45, 1)[..., None]
-    full = np.concatenate([colours * shade * alpha, alpha], axis=2).astype(np.float32)
+    full = np.concatenate([colors * shade * alpha, alpha], axis=2).astype(np.float32)
     return full, cv2.resize(full, (SPRITE // 2, SPRITE // 2), interpolation=cv2.INTER_AREA)
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A sprite on its way: ``centres`` and ``half_axes`` ``[frames, 2]`` x, y in pixels, ``angles`` ``[frames]``."""
+    """A moving sprite: ``centers`` and ``half_axes`` ``[frames, 2]`` x, y in pixels, ``angles`` ``[frames]``."""
 
     sprite: tuple[np.ndarray, np.ndarray]
-    centres: np.ndarray
+    centers: np.ndarray
     half_axes: np.ndarray
     angles: np.ndarray
 
     def patch(self, frame: int, exposure: float) -> tuple[np.ndarray, int, int]:
-        """Premultiplied RGBA of this layer, and column and row of its left top corner; ``exposure`` is the share of the
-        step to the next frame over which it is smeared."""
-        centre, axes = self.centres[frame], self.half_axes[frame]
-        step = (self.centres[min(frame + 1, len(self.centres) - 1)] - centre) * exposure
+        """Premultiplied RGBA of this layer, and column and row of its top left corner; it is smeared over the share
+        ``exposure`` of the step to the next frame."""
+        center, axes = self.centers[frame], self.half_axes[frame]
+        step = (self.centers[min(frame + 1, len(self.centers) - 1)] - center) * exposure
         cosine, sine = np.cos(self.angles[frame]), np.sin(self.angles[frame])
         matrix = np.array([[cosine, -sine], [sine, cosine]]) * axes
         reach = np.ceil(np.abs(matrix).sum(axis=1) + np.abs(step) / 2 + 1).astype(int)
-        corner = np.floor(centre).astype(int) - reach
+        corner = np.floor(center).astype(int) - reach
         sprite = self.sprite[1] if axes.max() < SPRITE / 4 else self.sprite[0]
         middle = (len(sprite) - 1) / 2
         matrix = matrix / (len(sprite) / 2)
-        affine = np.column_stack([matrix, centre - corner - matrix @ [middle, middle]])
+        affine = np.column_stack([matrix, center - corner - matrix @ [middle, middle]])
         width, height = (int(side) for side in 2 * reach + 1)
         return _smear(cv2.warpAffine(sprite, affine, (width, height)), step), int(corner[0]), int(corner[1])
 
@@ -165,9 +165,9 @@ def _overlap(patch: np.ndarray, left: int, top: int, shape: tuple[int, ...]) -> 
 
 
 def _backdrop(rng: np.random.Generator, pattern: Field, height: int, width: int) -> np.ndarray:
-    """A muted texture twice the image's size, uint8 RGB: greyish patterns under two octaves of noise."""
+    """A muted texture of twice the image's size, uint8 RGB: grayish patterns under two octaves of noise."""
     hue, value = rng.uniform(), rng.uniform(0.35, 0.65)
-    palette = np.stack([_colour(hue + rng.normal(0, 0.1), rng.uniform(0, 0.2), value + d) for d in (-0.09, 0.0, 0.09)])
+    palette = np.stack([_color(hue + rng.normal(0, 0.1), rng.uniform(0, 0.2), value + d) for d in (-0.09, 0.0, 0.09)])
     image = _paint(rng, pattern, palette, 2 * height, 2 * width, rng.uniform(2.5, 4)).astype(np.float32)
     for cells, strength in ((8, 14), (48, 9)):
         noise = rng.normal(0, strength, (cells, cells, 1)) + rng.normal(0, strength / 4, (cells, cells, 3))
@@ -175,13 +175,13 @@ def _backdrop(rng: np.random.Generator, pattern: Field, height: int, width: int)
     return image.clip(0, 255).astype(np.uint8)
 
 
-def _departure(rng: np.random.Generator, centres: np.ndarray, half: np.ndarray, width: int, height: int) -> np.ndarray:
+def _departure(rng: np.random.Generator, centers: np.ndarray, half: np.ndarray, width: int, height: int) -> np.ndarray:
     """Offsets ``[frames, 2]`` that take the target over the nearest border and back again, once."""
-    frames = len(centres)
+    frames = len(centers)
     duration = min(LEAVING_FRAMES, frames // 2)
     start = rng.integers(frames // 4, frames - duration + 1)
     middle = start + duration // 2
-    x, y, reach = *centres[middle], 1.5 * half[middle]
+    x, y, reach = *centers[middle], 1.5 * half[middle]
     ways = np.array([[-x - reach, 0], [width - x + reach, 0], [0, -y - reach], [0, height - y + reach]])
     way = ways[np.argmin(np.abs(ways).sum(axis=1))]
     offsets = np.zeros((frames, 2))
@@ -190,8 +190,8 @@ def _departure(rng: np.random.Generator, centres: np.ndarray, half: np.ndarray, 
 
 
 def _jerks(rng: np.random.Generator, side: np.ndarray) -> np.ndarray:
-    """A held camera's jumps ``[frames, 2]`` in pixels: one frame in twelve moves all by half an object or so, after
-    which the view creeps back. Without them, whoever follows the nearest object needs no template."""
+    """Jumps of a hand-held camera ``[frames, 2]`` in pixels: one frame in twelve moves everything by about half an
+    object, then the view creeps back. Without them a tracker that follows the nearest object needs no template."""
     offsets = np.zeros((len(side), 2))
     for frame in range(1, len(side)):
         angle = rng.uniform(0, 2 * np.pi)
@@ -203,9 +203,9 @@ def _jerks(rng: np.random.Generator, side: np.ndarray) -> np.ndarray:
 def _objects(
     rng: np.random.Generator, patterns: dict[str, Field], side: np.ndarray, home: np.ndarray, width: int, height: int
 ) -> list[Layer]:
-    """The target and its two companions: one shape and family of pattern, three patterns and hues.
+    """The target and its two look-alikes: one shape and pattern family, three patterns and hues.
 
-    All three circle round ``home`` ``[frames, 2]`` alike, so that their places do not tell which is the target.
+    All three circle around ``home`` ``[frames, 2]`` alike, so that their places do not reveal the target.
     """
     frames = len(side)
     outline = SHAPES[str(rng.choice(list(SHAPES)))]
@@ -216,34 +216,34 @@ def _objects(
     layers = []
     for number, hue in enumerate(hues):
         palette = np.stack([
-            _colour(hue, rng.uniform(0.7, 0.95), rng.uniform(0.7, 1)),
-            _colour(hue + rng.uniform(-0.06, 0.06), *accent),
-            _colour(hue + rng.uniform(-0.06, 0.06), rng.uniform(0.7, 0.95), rng.uniform(0.35, 0.6)),
+            _color(hue, rng.uniform(0.7, 0.95), rng.uniform(0.7, 1)),
+            _color(hue + rng.uniform(-0.06, 0.06), *accent),
+            _color(hue + rng.uniform(-0.06, 0.06), rng.uniform(0.7, 0.95), rng.uniform(0.35, 0.6)),
         ])  # fmt: skip
         sprite = _sprite(_paint(rng, pattern, palette, SPRITE, SPRITE, 1.0), outline)
         aspect = 0.3 * _wave(rng, frames, 30, 80)
         half_axes = side[:, None] / 2 * rng.uniform(0.9, 1.1) * np.exp(np.column_stack([aspect, -aspect]))
         angle = turn + number * 2 * np.pi / 3 + 0.45 * _wave(rng, frames, 25, 60)
         distance = side * (0.75 + 0.15 * _wave(rng, frames, 25, 60))
-        centres = home + distance[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+        centers = home + distance[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
         if number == 0 and rng.uniform() < 0.2:
-            centres = centres + _departure(rng, centres, side / 2, width, height)
-        layers.append(Layer(sprite, centres, half_axes, rng.uniform(-0.15, 0.15) + 0.15 * _wave(rng, frames, 40, 90)))
+            centers = centers + _departure(rng, centers, side / 2, width, height)
+        layers.append(Layer(sprite, centers, half_axes, rng.uniform(-0.15, 0.15) + 0.15 * _wave(rng, frames, 40, 90)))
     return layers
 
 
 def _occluder(rng: np.random.Generator, pattern: Field, target: Layer) -> Layer:
-    """A muted post that passes before the target once, in about eight frames of the middle half of the sequence."""
-    frames = len(target.centres)
+    """A muted post that passes in front of the target once, in about eight frames."""
+    frames = len(target.centers)
     moment = rng.uniform(0.3, 0.8) * frames
     size = 2 * np.sqrt(target.half_axes.prod(axis=1))
     angle = rng.uniform(-0.5, 0.5)
     passing = rng.choice([-1, 1]) * rng.uniform(0.16, 0.3) * (np.arange(frames) - moment) * size
-    centres = target.centres + passing[:, None] * [np.cos(angle), np.sin(angle)]
+    centers = target.centers + passing[:, None] * [np.cos(angle), np.sin(angle)]
     half_axes = size[:, None] * [rng.uniform(0.2, 0.42), rng.uniform(1.2, 2)]
-    colours = cv2.resize(_backdrop(rng, pattern, SPRITE, SPRITE), (SPRITE, SPRITE)).astype(np.float32)
-    sprite = _sprite(colours * rng.uniform(0.6, 0.9), SHAPES["tile"])
-    return Layer(sprite, centres, half_axes, np.full(frames, angle))
+    colors = cv2.resize(_backdrop(rng, pattern, SPRITE, SPRITE), (SPRITE, SPRITE)).astype(np.float32)
+    sprite = _sprite(colors * rng.uniform(0.6, 0.9), SHAPES["tile"])
+    return Layer(sprite, centers, half_axes, np.full(frames, angle))
 
 
 def render(
@@ -251,10 +251,10 @@ def render(
 ) -> Iterator[Frame]:
     """The frames of one sequence, a function of the generator's state and the arguments.
 
-    The target is one of three objects that differ only in their patterns' instances and hues and circle round a common
-    middle, so that nothing but its first appearance tells it apart. Size goes from half to twice the mean, aspect
-    changes, the camera jerks, two fifths of the sequences pass behind a post, a fifth leave the image and come back,
-    some are smeared by motion, all change in light.
+    The target is one of three objects that differ only in pattern and hue and circle around a common middle, so that
+    only its first appearance identifies it. Its size goes from half to twice the mean, its aspect changes, the camera
+    jerks, the light changes; in two fifths of the sequences it passes behind a post, in a fifth it leaves the image and
+    comes back, and some have motion blur.
     """
     side = OBJECT_SHARE * height * 2 ** (rng.uniform(0.4, 1) * _wave(rng, frames, 30, 90))
     jerks = _jerks(rng, side)

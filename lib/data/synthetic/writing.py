@@ -1,4 +1,4 @@
-"""Writes a synthetic tracking set in GOT-10k's layout: a folder that is whole once it bears its final name."""
+"""Writes a synthetic dataset in GOT-10k's layout; the folder gets its name when it is complete."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class SyntheticSet:
-    """What a synthetic set depends on: numbers of sequences, frames of one in each split, image size and seed.
+    """Everything that determines a synthetic set: sequences and frames a sequence in each split, image size and seed.
 
-    ``version`` counts changes of the drawing, so that a set written by an earlier one is not taken for this.
+    ``version`` counts changes of the drawing, so that a set of an earlier version is not taken for this one.
     """
 
     train: int
@@ -54,16 +54,14 @@ def write_synthetic(
     root: Path, *, train: int = 480, val: int = 32, frames: int = 24, val_frames: int = 60,
     width: int = 256, height: int = 192, seed: int = 0, processes: int = 1,
 ) -> bool:  # fmt: skip
-    """Write a set under ``root`` in GOT-10k's layout; False if that very set is there already.
+    """Write a set under ``root`` in GOT-10k's layout; False if the same set is there already.
 
-    Each sequence is a function of (seed, split, index), whatever the numbers of sequences and processes. The test split
-    shares no pattern family with the training split (``lib.data.synthetic.scene.PATTERNS``). Boxes are those of
-    ``lib.data.synthetic.scene.Frame``. ``cover.label`` is the visible share in eighths, rounded up, and
-    ``absence.label`` 1 where nothing shows.
+    Each sequence is a function of (seed, split, index) alone. The splits share no pattern family
+    (``lib.data.synthetic.scene.PATTERNS``). ``groundtruth.txt`` holds the boxes of ``lib.data.synthetic.scene.Frame``,
+    ``cover.label`` the visible share in eighths, rounded up, ``absence.label`` 1 where nothing is visible.
 
-    Work goes on in a folder beside ``root`` that is renamed when complete, so a write that was cut short is continued
-    by the next, and ``root`` is never half a set. Raises ValueError where ``root`` holds anything else, and while
-    another process writes it.
+    The set is written in a folder beside ``root`` that is renamed when complete, so a stopped write is resumed by the
+    next. Raises ``ValueError`` if ``root`` holds anything else, and while another process writes it.
     """
     wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
     root = root.absolute()

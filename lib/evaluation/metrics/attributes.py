@@ -1,8 +1,8 @@
-"""Attributes of sequences (fast motion, occlusion, rain ...): which sequences have which, where that is known."""
+"""Attributes of sequences (fast motion, occlusion, rain ...): from the package's tables or from a user's file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import abc
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -17,16 +17,16 @@ _FORM = '{"attributes": {short: words}, "sequences": {name: [short, ...]}}'
 
 
 class Attributes(NamedTuple):
-    """``names`` are the attributes in words by their short names, ``sequences`` the sequences that have each, spelled
-    as the benchmark spells them. ``remarks`` say which sequences a file lacks or has too many."""
+    """``names`` are the attributes' words by their short names, ``sequences`` the sequences with each attribute, as the
+    benchmark spells them. ``remarks`` name sequences that a file lacks or has too many."""
 
-    names: Mapping[str, str]
-    sequences: Mapping[str, frozenset[str]]
+    names: abc.Mapping[str, str]
+    sequences: abc.Mapping[str, frozenset[str]]
     remarks: tuple[str, ...] = ()
 
 
-def known_attributes(benchmark: str, sequences: Iterable[str]) -> Attributes:
-    """Those of the package that any of a benchmark's ``sequences`` has; empty where none are known."""
+def known_attributes(benchmark: str, sequences: abc.Iterable[str]) -> Attributes:
+    """The package's attributes that any of the ``sequences`` has; empty where none are known."""
     names: dict[str, str] = {}
     tables: dict[str, list[str]] = {}
     entry = find_benchmark(benchmark)
@@ -35,44 +35,43 @@ def known_attributes(benchmark: str, sequences: Iterable[str]) -> Attributes:
         names |= more
         for name, shorts in listed.items():
             tables.setdefault(name, []).extend(shorts)
-    found, _, _ = _by_attribute(names, tables, benchmark, tuple(sequences))
-    return Attributes({short: names[short] for short in found}, found)
+    return _by_attribute(names, _spelled(tables, benchmark, set(sequences)))
 
 
-def read_attributes(file: Path, benchmark: str, sequences: Iterable[str]) -> Attributes:
+def read_attributes(file: Path, benchmark: str, sequences: abc.Iterable[str]) -> Attributes:
     """A user's own file, of the form ``{"attributes": {short: words}, "sequences": {name: [short, ...]}}``.
 
-    Names may be spelled as other toolkits do (``bike1`` for ``uav_bike1``, ``Jogging.1``). Raises ``ValueError`` for a
+    Names may be spelled as in other toolkits (``bike1`` for ``uav_bike1``, ``Jogging.1``). Raises ``ValueError`` for a
     file that cannot be read or has another form, and where it names none of the ``sequences``.
     """
     sequences = tuple(sequences)
     names, listed = _read(file)
-    found, unknown, missing = _by_attribute(names, listed, benchmark, sequences)
+    ours = _spelled(listed, benchmark, set(sequences))
+    unknown = [name for name, own in zip(listed, ours, strict=True) if own[0] is None]
+    missing = sorted(set(sequences) - {name for name, _ in ours})
     if len(unknown) == len(listed):
         example = f" ({sequences[0]!r} ...)" if sequences else ""
-        raise ValueError(f"{file}: names no sequence of {benchmark}{example}; is it of another dataset?")
+        raise ValueError(f"{file}: names no sequence of {benchmark}{example}; is it for another dataset?")
     remarks = []
     if unknown:
         remarks.append(f"{file}: names {len(unknown)} sequence(s) that {benchmark} does not have: {', '.join(unknown)}")
     if missing:
-        remarks.append(f"{file}: says nothing of {len(missing)} sequence(s) of {benchmark}: {', '.join(missing)}")
-    return Attributes({short: names[short] for short in found}, found, tuple(remarks))
+        remarks.append(f"{file}: has no entry for {len(missing)} sequence(s) of {benchmark}: {', '.join(missing)}")
+    return _by_attribute(names, ours)._replace(remarks=tuple(remarks))
 
 
-def _by_attribute(
-    names: Iterable[str], listed: Mapping[str, Iterable[str]], benchmark: str, sequences: tuple[str, ...]
-) -> tuple[dict[str, frozenset[str]], list[str], list[str]]:
-    """The sequences by attribute, those that have any; names that are no sequence; sequences that are not named."""
-    known = set(sequences)
-    ours = {name: name if name in known else sequence_name(name, benchmark) for name in listed}
-    ours = {name: own if own in known else None for name, own in ours.items()}
-    found = {
-        short: frozenset(ours[name] for name, shorts in listed.items() if ours[name] and short in shorts)
-        for short in names
-    }
-    unknown = [name for name in listed if ours[name] is None]
-    missing = sorted(known - set(ours.values()))
-    return {short: those for short, those in found.items() if those}, unknown, missing
+def _spelled(
+    listed: abc.Mapping[str, list[str]], benchmark: str, known: abc.Set[str]
+) -> list[tuple[str | None, list[str]]]:
+    """The attributes of each listed name under the benchmark's spelling, None for a name that is no sequence."""
+    ours = [name if name in known else sequence_name(name, benchmark) for name in listed]
+    return [(own if own in known else None, shorts) for own, shorts in zip(ours, listed.values(), strict=True)]
+
+
+def _by_attribute(names: abc.Mapping[str, str], ours: list[tuple[str | None, list[str]]]) -> Attributes:
+    found = {short: frozenset(name for name, shorts in ours if name and short in shorts) for short in names}
+    found = {short: those for short, those in found.items() if those}
+    return Attributes({short: names[short] for short in found}, found)
 
 
 def _read(file: Path | Traversable) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -85,14 +84,11 @@ def _read(file: Path | Traversable) -> tuple[dict[str, str], dict[str, list[str]
         raise ValueError(f"{file}: is no JSON ({error}); attributes have the form {_FORM}") from error
     tables = content if isinstance(content, dict) else {}
     names, listed = tables.get("attributes"), tables.get("sequences")
-    if not _is_table(names, str) or not _is_table(listed, list):
-        raise ValueError(f"{file}: has another form than {_FORM}")
+    for table, kind in ((names, str), (listed, list)):
+        if not isinstance(table, dict) or not all(isinstance(value, kind) for value in table.values()):
+            raise ValueError(f"{file}: has another form than {_FORM}")
     for name, shorts in listed.items():
         for short in shorts:
             if not isinstance(short, str) or short not in names:
                 raise ValueError(f"{file}: sequences.{name}: {short!r} is none of the attributes {', '.join(names)}")
     return names, listed
-
-
-def _is_table(table: object, kind: type) -> bool:
-    return isinstance(table, dict) and all(isinstance(value, kind) for value in table.values())

@@ -1,13 +1,13 @@
-"""Scores by protocol: what each public toolkit makes of the same boxes, bad input included.
+"""Scores by protocol: each public toolkit's result for the same boxes, bad input included.
 
-Each protocol has one function from the boxes of a sequence to curves over thresholds; the scores of a set are read off
-the mean of its sequences' curves (GOT-10k: off all its frames together). How they differ, and by how much on the same
-boxes, is told in docs/protocols.md. Boxes are xywh in pixels, scores and curves are fractions.
+Each protocol has one function from the boxes of a sequence to curves over thresholds. The scores of a set are read off
+the mean of its sequences' curves (GOT-10k: off all its frames together). docs/protocols.md lists how the protocols
+differ, and by how much on the same boxes. Boxes are xywh in pixels, scores and curves are fractions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import abc
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -21,12 +21,12 @@ class MetricError(ValueError):
 
 
 class Annotation(NamedTuple):
-    """What a protocol may know of a sequence.
+    """The ground truth of a sequence.
 
-    ``dataset`` is the benchmark's name (``lasot``), on which some toolkits' rules depend. ``boxes`` float64 ``[N, 4]``.
+    ``dataset`` is the benchmark's name (``lasot``): some toolkits' rules depend on it. ``boxes`` float64 ``[N, 4]``.
     ``absent`` bool ``[N]`` and ``cover`` int ``[N]`` are None where the dataset has no such flags. ``image_size`` is
-    (width, height), which only GOT-10k's protocol asks for, or None. ``nan_is_absent`` makes a frame whose box is no
-    number an absent one, where the toolkit itself refuses it or gives no score (docs/protocols.md).
+    (width, height) or None; only GOT-10k's protocol needs it. ``nan_is_absent`` makes a frame whose box has a NaN an
+    absent one where the toolkit itself refuses it or gives no score.
     """
 
     name: str
@@ -39,9 +39,11 @@ class Annotation(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """One sequence by one protocol: shares of frames at each of the protocol's thresholds; None where it has no such
-    curve. ``overlaps`` are the frames that count, where the protocol pools those of a set. ``notes`` say in words what
-    the protocol's own rule did with rows that are missing, too many or no boxes, and the frames it took as invalid."""
+    """One sequence by one protocol: shares of frames at each threshold; None where the protocol has no such curve.
+
+    ``overlaps`` are those of the counted frames, where the protocol pools the frames of a set. ``notes`` count the rows
+    that the protocol's own rule changed, and the frames that it took as invalid.
+    """
 
     success: np.ndarray
     precision: np.ndarray | None = None
@@ -57,53 +59,52 @@ def _torch_arange(count: int, step: float) -> np.ndarray:
     return np.array([float(Fraction(first) + number % 4 * Fraction(step)) for number, first in enumerate(firsts)])
 
 
-# Thresholds. pytracking and its descendants count with torch.arange, two of whose points lie beside linspace's.
+# Thresholds. pytracking and its descendants count with torch.arange, two of whose points differ from linspace's.
 OVERLAP_21 = np.linspace(0, 1, 21)
 OVERLAP_21_TORCH = _torch_arange(21, 0.05)
 OVERLAP_101 = np.linspace(0, 1, 101)
 PIXELS_51 = np.arange(51.0)
 PIXELS_21 = np.linspace(0, 50, 21)
-NORMALISED_51 = np.arange(51) / 100
-NORMALISED_51_TORCH = _torch_arange(51, 0.01)
-NORMALISED_21 = np.linspace(0, 0.5, 21)
+NORMALIZED_51 = np.arange(51) / 100
+NORMALIZED_51_TORCH = _torch_arange(51, 0.01)
+NORMALIZED_21 = np.linspace(0, 0.5, 21)
+
+# Benchmarks whose absence flags the public loaders of the pytracking family pass to the analysis.
+_FLAGGED = ("lasot", "lasot_extension_subset", "avist")
+# Notes that several protocols make.
+_AT_BORDER = "frame(s) taken as invalid, as the annotated x or y is 0 or less"
+_NO_NUMBER = "frame(s) taken as absent, as the annotation is no number"
+_SURPLUS = "surplus row(s) cut"
 
 
 def lasot(annotation: Annotation, predicted: np.ndarray) -> Curves:
     """LaSOT's official toolkit (HengLan/LaSOT_Evaluation_Toolkit, MATLAB), and TNL2K's, which has the same rules.
 
-    A row that is no box is answered by the row before. Absent frames are misses of everything; frames whose annotation
-    has a value of 0 or less are misses of success and hits of both precisions. Raises ``MetricError`` for too few rows.
+    The row before replaces a row that is no box. Absent frames are misses of everything; frames whose annotation has a
+    value of 0 or less are misses of success and hits of both precisions. Raises ``MetricError`` for too few rows.
     """
-    boxes, notes = annotation.boxes, _Notes()
-    if len(predicted) < len(boxes):
+    boxes = annotation.boxes
+    surplus = len(predicted) - len(boxes)
+    if surplus < 0:
         raise _wrong_count(boxes, predicted)
-    notes.add(len(predicted) - len(boxes), "surplus row(s) cut")
     predicted = predicted[: len(boxes)]
     bad = np.isnan(predicted).any(axis=1) | ~(predicted[:, 2] > 0) | ~(predicted[:, 3] > 0)
     bad &= ~np.isnan(boxes).any(axis=1)
-    notes.add(bad[1:].sum(), "row(s) that are no box replaced by the row before")
     predicted = _with_first(_previous_for(predicted, bad), boxes)
     kept = ~_absent(annotation)
-    boxes, predicted = boxes[kept], predicted[kept]
-    overlap = _overlaps(boxes, predicted)
-    centers, answered = _center(boxes), _center(predicted)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error = _length(centers - answered)
-        normalised = _length(centers / boxes[:, 2:] - answered / boxes[:, 2:])
-    invalid = ~(boxes > 0).all(axis=1)
-    overlap[invalid] = error[invalid] = normalised[invalid] = -1
-    notes.add((invalid & _has_size(boxes)).sum(), _AT_BORDER)
-    frames = len(kept)
-    return Curves(
-        _shares_above(overlap, OVERLAP_21, frames),
-        _shares_within(error, PIXELS_51, frames),
-        _shares_within(normalised, NORMALISED_51, frames),
-        notes=notes.all(),
+    overlap, error, normalized = _measures(boxes[kept], predicted[kept])
+    invalid = ~(boxes[kept] > 0).all(axis=1)
+    overlap[invalid] = error[invalid] = normalized[invalid] = -1
+    notes = _notes(
+        (surplus, _SURPLUS),
+        (bad[1:].sum(), "row(s) that are no box replaced by the row before"),
+        ((invalid & _has_size(boxes[kept])).sum(), _AT_BORDER),
     )
+    return _curves(overlap, error, normalized, len(boxes), notes)
 
 
 def pytracking(annotation: Annotation, predicted: np.ndarray) -> Curves:
-    """visionml/pytracking, ``pytracking/analysis``: an annotation is valid if all its values are above 0. Of own data,
+    """visionml/pytracking, ``pytracking/analysis``: an annotation is valid if all its values are above 0. For own data,
     which no toolkit knows, it is valid if its width and height are above 0."""
     return _pytracking_family(annotation, predicted, all_above_zero=annotation.dataset != "own", valid_only=False)
 
@@ -114,17 +115,17 @@ def ostrack(annotation: Annotation, predicted: np.ndarray) -> Curves:
 
 
 def grm(annotation: Annotation, predicted: np.ndarray) -> Curves:
-    """Little-Podi/GRM, ``lib/test/analysis``: as OSTrack, over the valid frames alone; AVisT as pytracking has it."""
+    """Little-Podi/GRM, ``lib/test/analysis``: as OSTrack over the valid frames alone; AVisT as in pytracking."""
     avist = annotation.dataset == "avist"
     return _pytracking_family(annotation, predicted, all_above_zero=avist, valid_only=not avist)
 
 
 def _pytracking_family(annotation: Annotation, predicted: np.ndarray, all_above_zero: bool, valid_only: bool) -> Curves:
-    """The rules that depend on the dataset are kept: absence flags count where the public loaders hand them on (LaSOT,
-    its extension, AVisT); a NaN in the annotation is refused but for UAV123; for UAV123 an invalid frame is a hit of
-    precision, for LaSOT an absent one is a miss of normalised precision, elsewhere a hit.
+    """Some rules depend on the dataset. Absence flags count where the public loaders pass them on. A NaN in the
+    annotation is refused except for UAV123. For UAV123 an invalid frame is a hit of precision; for LaSOT an absent one
+    is a miss of normalized precision, elsewhere a hit.
     """
-    boxes, notes = annotation.boxes, _Notes()
+    boxes = annotation.boxes
     uav, lasot_rules = annotation.dataset in ("uav", "uav20l"), annotation.dataset == "lasot"
     if np.isnan(predicted).any() or (predicted[:, 2:] < 0).any():
         raise MetricError("a predicted box is not a number, or its width or height is below 0")
@@ -133,47 +134,42 @@ def _pytracking_family(annotation: Annotation, predicted: np.ndarray, all_above_
         if not annotation.nan_is_absent:
             raise MetricError("the annotation has a box that is not a number")
         boxes = np.where(unknown[:, None], np.nan, boxes)
-        notes.add(unknown.sum(), _NO_NUMBER)
     empty = (predicted[:, 2:] == 0).any(axis=1)
     if empty[len(boxes) :].any():
         raise MetricError(f"a box without size in a row after the {len(boxes)} annotated ones")
     missing = len(boxes) - len(predicted)
     if missing > 0 and lasot_rules:
         raise _wrong_count(boxes, predicted)
-    notes.add(-missing, "surplus row(s) cut")
-    notes.add(missing, "missing row(s) taken as boxes of zeros")
     bad = empty[: len(boxes)] & ~unknown[: len(empty)]
-    notes.add(bad[1:].sum(), "row(s) without size replaced by the row before")
     predicted = _previous_for(predicted[: len(boxes)], bad)
     predicted = _with_first(np.concatenate((predicted, np.zeros((max(missing, 0), 4)))), boxes)
     seen = ~_absent(annotation) if annotation.dataset in _FLAGGED else np.ones(len(boxes), dtype=bool)
     valid = ((boxes > 0).all(axis=1) if all_above_zero else _has_size(boxes)) & seen
-    notes.add((_has_size(boxes) & seen & ~valid).sum(), _AT_BORDER)
-    centers, answered = _center(boxes), _center(predicted)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        overlap = _overlaps(boxes, predicted)
-        error = _length(centers - answered)
-        normalised = _length(centers / boxes[:, 2:] - answered / boxes[:, 2:])
-    overlap[~valid] = normalised[~valid] = -1
+    overlap, error, normalized = _measures(boxes, predicted)
+    overlap[~valid] = normalized[~valid] = -1
     error[~valid] = -1 if uav else np.inf
     if lasot_rules:
-        error[~seen] = normalised[~seen] = np.inf
+        error[~seen] = normalized[~seen] = np.inf
     frames = int(valid.sum()) if valid_only else len(boxes)
     if frames == 0:
         raise MetricError("no frame is valid")
-    return Curves(
-        _shares_above(overlap, OVERLAP_21_TORCH, frames),
-        _shares_within(error, PIXELS_51, frames),
-        _shares_within(normalised, NORMALISED_51_TORCH, frames),
-        notes=notes.all(),
+    notes = _notes(
+        (0 if uav else unknown.sum(), _NO_NUMBER),
+        (-missing, _SURPLUS),
+        (missing, "missing row(s) taken as boxes of zeros"),
+        (bad[1:].sum(), "row(s) without size replaced by the row before"),
+        ((_has_size(boxes) & seen & ~valid).sum(), _AT_BORDER),
     )
+    return _curves(overlap, error, normalized, frames, notes, OVERLAP_21_TORCH, NORMALIZED_51_TORCH)
 
 
 def got10k(annotation: Annotation, predicted: np.ndarray) -> Curves:
     """got-10k/toolkit, ``ExperimentGOT10k``: the first frame and those with cover 0 are left out, boxes are clipped to
-    the image, and an overlap that is not a number makes the AO of its set one. Raises ``MetricError`` where the number
-    of boxes differs, at which the toolkit stops, and where a label or the image's size is not known."""
-    boxes, cover, notes = annotation.boxes, annotation.cover, _Notes()
+    the image, and an overlap of NaN makes the AO of its set NaN.
+
+    Raises ``MetricError`` for another number of boxes, as the toolkit does, and for a missing label or image size.
+    """
+    boxes, cover = annotation.boxes, annotation.cover
     if boxes.shape != predicted.shape:
         raise _wrong_count(boxes, predicted)
     if cover is None or len(cover) != len(boxes):
@@ -182,25 +178,24 @@ def got10k(annotation: Annotation, predicted: np.ndarray) -> Curves:
     if annotation.image_size is None:
         raise MetricError("GOT-10k's protocol needs the size of the images, which is not known")
     kept = np.flatnonzero(np.asarray(cover)[1:] > 0) + 1
-    if annotation.nan_is_absent:
-        unknown = np.isnan(boxes[kept]).any(axis=1)
-        notes.add(unknown.sum(), _NO_NUMBER)
-        kept = kept[~unknown]
+    unknown = np.isnan(boxes[kept]).any(axis=1) & annotation.nan_is_absent
+    kept = kept[~unknown]
     overlaps = _plain_overlaps(*(_clipped(rows[kept], *annotation.image_size) for rows in (boxes, predicted)))
-    notes.add(np.isnan(overlaps).sum(), "overlap(s) that are not a number, so the AO is none either")
+    notes = _notes(
+        (unknown.sum(), _NO_NUMBER),
+        (np.isnan(overlaps).sum(), "overlap(s) that are not a number, so the AO is none either"),
+    )
     success = _shares_above(overlaps, OVERLAP_101, max(len(overlaps), 1))
-    return Curves(success, overlaps=overlaps, notes=notes.all())
+    return Curves(success, overlaps=overlaps, notes=notes)
 
 
 def got10k_otb(annotation: Annotation, predicted: np.ndarray) -> Curves:
     """got-10k/toolkit, ``ExperimentOTB`` and those derived from it.
 
     Both lists are cut to the shorter. The UAV and LaSOT variants leave out frames annotated with NaN; LaSOT's has a
-    normalised precision, of the difference over max(1, w and h). No absence flags, no image border.
+    normalized precision, of the difference over max(1, w and h). No absence flags, no image border.
     """
-    notes = _Notes()
-    notes.add(len(predicted) - len(annotation.boxes), "surplus row(s) cut")
-    notes.add(len(annotation.boxes) - len(predicted), "annotated frame(s) without a row left out")
+    surplus = len(predicted) - len(annotation.boxes)
     rows = min(len(annotation.boxes), len(predicted))
     boxes, predicted = annotation.boxes[:rows], _with_first(predicted[:rows], annotation.boxes)
     lasot_rules = annotation.dataset in ("lasot", "lasot_extension_subset")
@@ -208,77 +203,55 @@ def got10k_otb(annotation: Annotation, predicted: np.ndarray) -> Curves:
         kept = ~np.isnan(boxes).any(axis=1)
         boxes, predicted = boxes[kept], predicted[kept]
     offset = _center(boxes) - _center(predicted)
-    normalised = None
-    if lasot_rules:
-        normalised = _shares_within(_length(offset / np.maximum(1, boxes[:, 2:])), NORMALISED_51, len(boxes))
-    return Curves(
-        _shares_above(_plain_overlaps(boxes, predicted), OVERLAP_21, len(boxes)),
-        _shares_within(_length(offset), PIXELS_51, len(boxes)),
-        normalised,
-        notes=notes.all(),
-    )
+    normalized = _length(offset / np.maximum(1, boxes[:, 2:])) if lasot_rules else None
+    notes = _notes((surplus, _SURPLUS), (-surplus, "annotated frame(s) without a row left out"))
+    return _curves(_plain_overlaps(boxes, predicted), _length(offset), normalized, len(boxes), notes)
 
 
 def trackingnet(annotation: Annotation, predicted: np.ndarray) -> Curves:
-    """SilvioGiancola/TrackingNet-devkit, ``metrics.py``: boxes are rounded, a row that is missing is a miss, an overlap
-    on the threshold counts, and all three scores are areas under curves of 21 points."""
-    boxes, notes = np.round(annotation.boxes), _Notes()
-    notes.add(len(predicted) - len(boxes), "surplus row(s) cut")
-    notes.add(len(boxes) - len(predicted), "missing row(s) are misses")
+    """SilvioGiancola/TrackingNet-devkit, ``metrics.py``: boxes are rounded, a missing row is a miss, an overlap on the
+    threshold counts, and all three scores are areas under curves of 21 points."""
+    boxes = np.round(annotation.boxes)
+    surplus = len(predicted) - len(boxes)
     whole = np.full_like(boxes, np.nan)
     rows = min(len(boxes), len(predicted))
     whole[:rows] = np.round(predicted[:rows])
     predicted = _with_first(whole, boxes)
-    # The devkit's centres lie at xy + (wh + 1) / 2, whose differences are those of (wh - 1) / 2.
+    # The devkit's centers are at xy + (wh + 1) / 2, whose differences are those of (wh - 1) / 2.
     with np.errstate(invalid="ignore", divide="ignore"):
         offset = _center(boxes) - _center(predicted)
         overlap = _overlaps(boxes, predicted)
-        normalised = _length(offset / boxes[:, 2:])
+        normalized = _length(offset / boxes[:, 2:])
     return Curves(
-        _shares_from(overlap, OVERLAP_21, len(boxes)),
+        _shares_above(overlap, OVERLAP_21, len(boxes), included=True),
         _shares_within(_length(offset), PIXELS_21, len(boxes)),
-        _shares_within(normalised, NORMALISED_21, len(boxes)),
-        notes=notes.all(),
+        _shares_within(normalized, NORMALIZED_21, len(boxes)),
+        notes=_notes((surplus, _SURPLUS), (-surplus, "missing row(s) are misses")),
     )
 
 
 def pysot(annotation: Annotation, predicted: np.ndarray) -> Curves:
-    """The pysot toolkit as TransT brings it: the first frame is taken as predicted, nothing is repaired, absent frames
-    are misses, and a frame whose annotated centre is not above 0 is a hit of both precisions."""
+    """The pysot toolkit in TransT's version: the first frame counts as predicted, nothing is repaired, absent frames
+    are misses, and a frame whose annotated center is not above 0 is a hit of both precisions."""
     boxes = annotation.boxes
-    notes = _Notes()
     if len(boxes) != len(predicted):
         raise _wrong_count(boxes, predicted)
-    kept, frames = ~_absent(annotation), len(boxes)
+    kept = ~_absent(annotation)
     boxes, predicted = boxes[kept], predicted[kept]
+    _, error, normalized = _measures(boxes, predicted)
     with np.errstate(invalid="ignore", divide="ignore"):
         overlap = _plain_overlaps(boxes, predicted, eps=0)
-        centers, answered = _center(boxes), _center(predicted)
-        error = _length(centers - answered)
-        normalised = _length(centers / boxes[:, 2:] - answered / boxes[:, 2:])
     overlap[~_has_size(boxes)] = -1
-    placeless = ~(centers > 0).all(axis=1)
-    error[placeless] = normalised[placeless] = -1
-    notes.add((placeless & _has_size(boxes)).sum(), "frame(s) taken as hits, as the annotated center is 0 or less")
-    return Curves(
-        _shares_above(overlap, OVERLAP_21, frames),
-        _shares_within(error, PIXELS_51, frames),
-        _shares_within(normalised, NORMALISED_51, frames),
-        notes=notes.all(),
-    )
-
-
-# Benchmarks whose absence flags the public loaders of the pytracking family hand to the analysis.
-_FLAGGED = ("lasot", "lasot_extension_subset", "avist")
-# Notes that several protocols make.
-_AT_BORDER = "frame(s) taken as invalid, as the annotated x or y is 0 or less"
-_NO_NUMBER = "frame(s) taken as absent, as the annotation is no number"
+    placeless = ~(_center(boxes) > 0).all(axis=1)
+    error[placeless] = normalized[placeless] = -1
+    count = (placeless & _has_size(boxes)).sum()
+    notes = _notes((count, "frame(s) taken as hits, as the annotated center is 0 or less"))
+    return _curves(overlap, error, normalized, len(kept), notes)
 
 
 def _absent(annotation: Annotation) -> np.ndarray:
-    if annotation.absent is None:
-        return np.zeros(len(annotation.boxes), dtype=bool)
-    return np.asarray(annotation.absent, dtype=bool)
+    flags = annotation.absent
+    return np.zeros(len(annotation.boxes), bool) if flags is None else np.asarray(flags, dtype=bool)
 
 
 def _has_size(boxes: np.ndarray) -> np.ndarray:
@@ -289,23 +262,12 @@ def _wrong_count(boxes: np.ndarray, predicted: np.ndarray) -> MetricError:
     return MetricError(f"{len(predicted)} predicted boxes for {len(boxes)} annotated frames")
 
 
-class _Notes:
-    """What was done to rows, in words, with how many."""
-
-    def __init__(self) -> None:
-        self._notes: list[str] = []
-
-    def add(self, count: int, what: str) -> None:
-        """Nothing for a count of 0 or less."""
-        if count > 0:
-            self._notes.append(f"{count} {what}")
-
-    def all(self) -> tuple[str, ...]:
-        return tuple(self._notes)
+def _notes(*counts: tuple[int, str]) -> tuple[str, ...]:
+    return tuple(f"{count} {what}" for count, what in counts if count > 0)
 
 
 def _previous_for(predicted: np.ndarray, bad: np.ndarray) -> np.ndarray:
-    """The rows, each bad one but the first replaced by the last one before it that is not."""
+    """The rows; the last good row before replaces each bad one but the first."""
     rows = np.arange(len(predicted))
     rows[1:][bad[1:]] = 0
     return predicted[np.maximum.accumulate(rows)]
@@ -319,20 +281,23 @@ def _center(boxes: np.ndarray) -> np.ndarray:
     return boxes[:, :2] + (boxes[:, 2:] - 1) / 2
 
 
-def _middle(boxes: np.ndarray) -> np.ndarray:
-    return boxes[:, :2] + boxes[:, 2:] / 2
-
-
 def _length(vectors: np.ndarray) -> np.ndarray:
     return np.sqrt((vectors**2).sum(axis=1))
+
+
+def _measures(boxes: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Overlaps, distances of the centers in pixels, and distances in units of the annotated width and height."""
+    centers, answered = _center(boxes), _center(predicted)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        normalized = _length(centers / boxes[:, 2:] - answered / boxes[:, 2:])
+        return _overlaps(boxes, predicted), _length(centers - answered), normalized
 
 
 def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Overlaps of boxes ``[N, 4]`` whose corners are pixels (x + w - 1); the union is not guarded."""
     low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:] - 1, b[:, :2] + b[:, 2:] - 1)
     shared = np.maximum(high - low + 1, 0).prod(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
+    return shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
 
 
 def _plain_overlaps(a: np.ndarray, b: np.ndarray, eps: float = _EPS) -> np.ndarray:
@@ -343,34 +308,46 @@ def _plain_overlaps(a: np.ndarray, b: np.ndarray, eps: float = _EPS) -> np.ndarr
 
 
 def _clipped(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """As the toolkit clips: a corner moved into the image does not shorten its box."""
+    """Clipped as the toolkit does: a corner moved into the image does not shorten its box."""
     x, y = np.clip(boxes[:, 0], 0, width), np.clip(boxes[:, 1], 0, height)
     return np.stack([x, y, np.clip(boxes[:, 2], 0, width - x), np.clip(boxes[:, 3], 0, height - y)], axis=1)
 
 
-def _counts(values: np.ndarray, thresholds: np.ndarray, side: str) -> np.ndarray:
-    """How many values lie below each threshold (``left``), or below or on it (``right``); NaN nowhere."""
-    places = np.searchsorted(thresholds, values, side="left" if side == "right" else "right")
+def _counts(values: np.ndarray, thresholds: np.ndarray, included: bool) -> np.ndarray:
+    """How many values are below each threshold, or also on it; NaN never counts."""
+    places = np.searchsorted(thresholds, values, side="left" if included else "right")
     return np.cumsum(np.bincount(places, minlength=len(thresholds) + 1))[: len(thresholds)]
 
 
-def _shares_above(values: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
+def _shares_above(values: np.ndarray, thresholds: np.ndarray, frames: int, included: bool = False) -> np.ndarray:
+    """The shares of ``frames`` with a value above each threshold, or also on it."""
     known = values[~np.isnan(values)]
-    return (len(known) - _counts(known, thresholds, "right")) / frames
-
-
-def _shares_from(values: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
-    known = values[~np.isnan(values)]
-    return (len(known) - _counts(known, thresholds, "left")) / frames
+    return (len(known) - _counts(known, thresholds, not included)) / frames
 
 
 def _shares_within(values: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
-    known = values[~np.isnan(values)]
-    return _counts(known, thresholds, "right") / frames
+    return _counts(values[~np.isnan(values)], thresholds, True) / frames
+
+
+def _curves(
+    overlap: np.ndarray,
+    error: np.ndarray,
+    normalized: np.ndarray | None,
+    frames: int,
+    notes: tuple[str, ...],
+    overlap_points: np.ndarray = OVERLAP_21,
+    normalized_points: np.ndarray = NORMALIZED_51,
+) -> Curves:
+    return Curves(
+        _shares_above(overlap, overlap_points, frames),
+        _shares_within(error, PIXELS_51, frames),
+        None if normalized is None else _shares_within(normalized, normalized_points, frames),
+        notes=notes,
+    )
 
 
 def _curve_scores(curves: Curves) -> dict[str, float]:
-    """Of pytracking, its descendants, LaSOT and pysot: the mean of the success curve, precisions at 20 px and 0.20."""
+    """pytracking, its descendants, LaSOT and pysot: the mean of the success curve, precisions at 20 px and 0.20."""
     return {
         "AUC": float(curves.success.mean()),
         "OP50": float(curves.success[10]),
@@ -381,18 +358,13 @@ def _curve_scores(curves: Curves) -> dict[str, float]:
 
 
 def _got10k_scores(curves: Curves) -> dict[str, float]:
-    overlaps = curves.overlaps
-    if len(overlaps) == 0:
-        return {"AO": np.nan, "SR0.5": np.nan, "SR0.75": np.nan}
-    return {
-        "AO": float(overlaps.mean()),
-        "SR0.5": float((overlaps > 0.5).mean()),
-        "SR0.75": float((overlaps > 0.75).mean()),
-    }
+    found = curves.overlaps if len(curves.overlaps) else np.array([np.nan])
+    rates = {f"SR{rate}": float((found > rate).mean()) if len(curves.overlaps) else np.nan for rate in (0.5, 0.75)}
+    return {"AO": float(found.mean()), **rates}
 
 
 def _got10k_otb_scores(curves: Curves) -> dict[str, float]:
-    """Normalised precision is the mean of its curve here, not its value at 0.20."""
+    """Normalized precision is the mean of its curve here, not its value at 0.20."""
     scores = {"AUC": float(curves.success.mean()), "OP50": float(curves.success[10]), "P": float(curves.precision[20])}
     if curves.norm_precision is not None:
         scores["Pnorm"] = float(curves.norm_precision.mean())
@@ -403,30 +375,30 @@ def _areas(curves: Curves) -> dict[str, float]:
     return {
         "AUC": float(np.trapezoid(curves.success, OVERLAP_21)),
         "P": float(np.trapezoid(curves.precision, PIXELS_21) / 50),
-        "Pnorm": float(np.trapezoid(curves.norm_precision, NORMALISED_21) / 0.5),
+        "Pnorm": float(np.trapezoid(curves.norm_precision, NORMALIZED_21) / 0.5),
     }
 
 
-def _mean(sequences: Sequence[Curves]) -> Curves:
-    return Curves(*(_mean_of([getattr(curves, name) for curves in sequences]) for name in _CURVES))
+_CURVES = ("success", "precision", "norm_precision")
 
 
-def _mean_without_empty(sequences: Sequence[Curves]) -> Curves:
+def _mean(sequences: abc.Sequence[Curves]) -> Curves:
+    all_rows = ([getattr(curves, name) for curves in sequences] for name in _CURVES)
+    return Curves(*(None if rows[0] is None else np.mean(rows, axis=0) for rows in all_rows))
+
+
+def _mean_without_empty(sequences: abc.Sequence[Curves]) -> Curves:
     """LaSOT's toolkit leaves a sequence out of each mean in which its curve is 0 throughout."""
     all_rows = ([getattr(curves, name) for curves in sequences] for name in _CURVES)
     return Curves(*(np.mean([row for row in rows if row.sum() > _EPS] or rows[:1], axis=0) for rows in all_rows))
 
 
-def _mean_of(rows):
-    return None if rows[0] is None else np.mean(rows, axis=0)
-
-
-def _pooled(sequences: Sequence[Curves]) -> Curves:
+def _pooled(sequences: abc.Sequence[Curves]) -> Curves:
     overlaps = np.concatenate([curves.overlaps for curves in sequences])
     return Curves(_shares_above(overlaps, OVERLAP_101, max(len(overlaps), 1)), overlaps=overlaps)
 
 
-def _once(curves: Curves) -> tuple[float, float, float]:
+def _once(_: Curves) -> tuple[float, float, float]:
     return 1.0, 1.0, 1.0
 
 
@@ -438,31 +410,27 @@ def _by_frames(curves: Curves) -> tuple[float, float, float]:
     return (float(len(curves.overlaps)),) * 3
 
 
-_CURVES = ("success", "precision", "norm_precision")
-
-
 class Protocol(NamedTuple):
-    """``score`` a sequence, ``join`` those of a set, and read the ``values`` off either; thresholds for plots.
+    """``score`` a sequence, ``join`` those of a set, and read the ``values`` off either; ``thresholds`` for plots.
 
-    ``weights`` are what a sequence counts in the three curves of a set: a set's value is the mean, by these weights, of
-    its sequences' values.
+    ``weights`` are the weights of a sequence in the three curves of a set: a set's value is the weighted mean of its
+    sequences' values.
     """
 
-    score: Callable[[Annotation, np.ndarray], Curves]
-    join: Callable[[Sequence[Curves]], Curves]
-    values: Callable[[Curves], dict[str, float]]
-    weights: Callable[[Curves], tuple[float, float, float]]
-    thresholds: tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+    score: abc.Callable[[Annotation, np.ndarray], Curves]
+    join: abc.Callable[[abc.Sequence[Curves]], Curves] = _mean
+    values: abc.Callable[[Curves], dict[str, float]] = _curve_scores
+    weights: abc.Callable[[Curves], tuple[float, float, float]] = _once
+    thresholds: tuple[np.ndarray, np.ndarray | None, np.ndarray | None] = (OVERLAP_21, PIXELS_51, NORMALIZED_51)
 
 
-_LASOT_POINTS = (OVERLAP_21, PIXELS_51, NORMALISED_51)
 PROTOCOLS = {
-    "lasot": Protocol(lasot, _mean_without_empty, _curve_scores, _once_unless_empty, _LASOT_POINTS),
-    "pytracking": Protocol(pytracking, _mean, _curve_scores, _once, _LASOT_POINTS),
-    "ostrack": Protocol(ostrack, _mean, _curve_scores, _once, _LASOT_POINTS),
-    "grm": Protocol(grm, _mean, _curve_scores, _once, _LASOT_POINTS),
+    "lasot": Protocol(lasot, join=_mean_without_empty, weights=_once_unless_empty),
+    "pytracking": Protocol(pytracking),
+    "ostrack": Protocol(ostrack),
+    "grm": Protocol(grm),
     "got10k": Protocol(got10k, _pooled, _got10k_scores, _by_frames, (OVERLAP_101, None, None)),
-    "got10k-otb": Protocol(got10k_otb, _mean, _got10k_otb_scores, _once, _LASOT_POINTS),
-    "trackingnet": Protocol(trackingnet, _mean, _areas, _once, (OVERLAP_21, PIXELS_21, NORMALISED_21)),
-    "pysot": Protocol(pysot, _mean, _curve_scores, _once, _LASOT_POINTS),
+    "got10k-otb": Protocol(got10k_otb, values=_got10k_otb_scores),
+    "trackingnet": Protocol(trackingnet, values=_areas, thresholds=(OVERLAP_21, PIXELS_21, NORMALIZED_21)),
+    "pysot": Protocol(pysot),
 }

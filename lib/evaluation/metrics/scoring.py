@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
-from collections.abc import Sequence as Many
+from collections import abc
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -15,11 +14,11 @@ from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, Curves, MetricError
 
-Boxes = Callable[[Annotation], np.ndarray]
+Boxes = abc.Callable[[Annotation], np.ndarray]
 
 
 class MissingResultError(ValueError):
-    """There is no result of a sequence. TrackingNet's protocol scores that as boxes of zeros, no other scores it."""
+    """A sequence has no result. TrackingNet's protocol scores it as boxes of zeros, no other protocol scores it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +30,8 @@ class SequenceScores:
     """
 
     name: str
-    curves: Mapping[str, Curves]
-    errors: Mapping[str, str] = field(default_factory=dict)
+    curves: abc.Mapping[str, Curves]
+    errors: abc.Mapping[str, str] = field(default_factory=dict)
     missing: str = ""
 
     def values(self, protocol: str) -> dict[str, float]:
@@ -51,14 +50,14 @@ class SetScores:
     label: str
     benchmark: str
     sequences: tuple[SequenceScores, ...]
-    overall: Mapping[str, Curves | None]
+    overall: abc.Mapping[str, Curves | None]
 
     def values(self, protocol: str) -> dict[str, float]:
         """The set's scores by name, in fractions; empty where the protocol gives none."""
         curves = self.overall[protocol]
         return {} if curves is None else PROTOCOLS[protocol].values(curves)
 
-    def part(self, protocol: str, names: Container[str]) -> Curves | None:
+    def part(self, protocol: str, names: abc.Container[str]) -> Curves | None:
         """The curves of the set of these sequences alone; None where there are none or one has an error."""
         return _joined([entry for entry in self.sequences if entry.name in names], protocol)
 
@@ -73,15 +72,13 @@ class SetScores:
 
 
 def has_first_box_only(sequence: Sequence) -> bool:
-    """Whether nothing but the first frame is annotated: such a sequence can be tracked, but not scored."""
+    """Whether only the first frame is annotated: such a sequence can be tracked, but not scored."""
     return len(sequence.boxes) == 1 < len(sequence)
 
 
 def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
-    """What the protocols may know of a sequence; the image's size, which GOT-10k's alone asks for, where it has covers.
-
-    It comes from the dataset's own words (``resolution: (W, H)``) or from the first image.
-    """
+    """The ground truth for the protocols. Where the sequence has covers, it includes the image size for GOT-10k's
+    protocol, from the dataset's ``resolution: (W, H)`` or from the first image."""
     size = None
     if sequence.cover is not None:
         stated = re.fullmatch(r"\((\d+), *(\d+)\)", sequence.meta.get("resolution", ""))
@@ -92,19 +89,21 @@ def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
 def score_set(
     label: str,
     benchmark: str,
-    annotations: Iterable[Annotation],
+    annotations: abc.Iterable[Annotation],
     find_boxes: Boxes,
-    protocols: Many[str] = tuple(PROTOCOLS),
-    unreadable: Mapping[str, str] = MappingProxyType({}),
-    unscored: Iterable[Annotation] = (),
+    protocols: abc.Sequence[str] = tuple(PROTOCOLS),
+    unreadable: abc.Mapping[str, str] = MappingProxyType({}),
+    unscored: abc.Iterable[Annotation] = (),
 ) -> SetScores:
-    """Score one tracker. ``find_boxes(annotation)`` gives its boxes, float64 ``[M, 4]`` xywh; ``MissingResultError``
-    and other ``ValueError`` become that sequence's error under every protocol (see ``MissingResultError``), and so do
-    the reasons why the ``unreadable`` sequences of the set, by name, have no annotation. Of ``unscored`` ones the boxes
-    are read and not scored.
+    """Score one tracker by each of the ``protocols``.
 
-    By the benchmark's own protocol a frame whose annotation is no number is an absent frame. By another one that is
-    asked for it is whatever that one's toolkit makes of it, which may be a refusal."""
+    ``find_boxes(annotation)`` returns its boxes, float64 ``[M, 4]`` xywh; its ``ValueError`` becomes that sequence's
+    error under every protocol, except for ``MissingResultError``. ``unreadable`` are sequences of the set without an
+    annotation, by name, with the reason. The boxes of ``unscored`` ones are read and not scored.
+
+    By the benchmark's own protocol a frame with an annotation of NaN is an absent frame. Any other protocol treats it
+    as its toolkit does, which may be a refusal.
+    """
     own = find_benchmark(benchmark).protocol
     sequences = (
         *(_score_sequence(annotation, find_boxes, protocols, own) for annotation in annotations),
@@ -114,19 +113,21 @@ def score_set(
     return SetScores(label, benchmark, sequences, {name: _joined(sequences, name) for name in protocols})
 
 
-def _joined(sequences: Many[SequenceScores], protocol: str) -> Curves | None:
+def _joined(sequences: abc.Sequence[SequenceScores], protocol: str) -> Curves | None:
     curves = [entry.curves[protocol] for entry in sequences if protocol in entry.curves]
     return PROTOCOLS[protocol].join(curves) if curves and not _errors(sequences, protocol) else None
 
 
-def _errors(sequences: Many[SequenceScores], protocol: str) -> dict[str, str]:
+def _errors(sequences: abc.Sequence[SequenceScores], protocol: str) -> dict[str, str]:
     reasons = {
         entry.name: entry.errors.get(protocol, "" if protocol in entry.curves else entry.missing) for entry in sequences
     }
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _score_sequence(annotation: Annotation, find_boxes: Boxes, protocols: Many[str], own: str) -> SequenceScores:
+def _score_sequence(
+    annotation: Annotation, find_boxes: Boxes, protocols: abc.Sequence[str], own: str
+) -> SequenceScores:
     curves, errors = {}, {}
     try:
         boxes, absent = find_boxes(annotation), ""

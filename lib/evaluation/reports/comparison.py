@@ -20,7 +20,7 @@ from lib.evaluation.results.raw_results import ResultSet
 from lib.evaluation.results.result_files import OURS
 
 if TYPE_CHECKING:
-    from lib.evaluation.metrics.confidence import Confidence
+    from lib.evaluation.reports.confidence import Confidence
 
 ALL = "all"
 # The curves a protocol may have, in the order of its thresholds, and the names of the score that it reads off each.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from lib.evaluation.results.raw_results import ResultSet, find_result_sets
 from lib.evaluation.results.sequence_names import known_names
 from lib.evaluation.results.submission_check import LAYOUTS, Check, Expected, Finding, check_files, refused_archive
 from lib.runtime.files import replacing
+from lib.runtime.program import RequestError
 
 # 1/10000 pixel: at most 0.001 percent points of the overlap of a target of 10 px. GOT-10k's toolkit writes 3 digits,
 # pytracking 2 for TrackingNet, whose devkit rounds to whole pixels (metrics.py).
@@ -26,6 +28,21 @@ TIME_FORMAT = "%.8f"  # of GOT-10k's toolkit (got10k/experiments/got10k.py)
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 logger = logging.getLogger(__name__)
+
+
+def submit(benchmark: str, tracker: str | None, out: Path | None, check: Path | None, paths: Paths) -> Check:
+    """Make the archive ``out`` from the results of ``tracker``, or check the archive ``check``.
+
+    Raises ``RequestError`` for any other choice of the three, else as ``make_submission`` does.
+    """
+    if bool(check) == bool(tracker) or bool(tracker) != bool(out):
+        raise RequestError("name --tracker and --out to make an archive, or --check alone")
+    expected = expected_sequences(benchmark, paths)
+    if check:
+        return check_submission(check, benchmark, expected)
+    made = make_submission(find_results(paths.output, benchmark, tracker), expected, out)
+    outcome = f"written, for {find_benchmark(benchmark).server}" if made.good else "not written"
+    return replace(made, outcome=f"{out}: {outcome}")
 
 
 def official_names(benchmark: str) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ class Finding(NamedTuple):
 @dataclass(frozen=True)
 class Check:
     """The findings about a submission: ``sequences`` are expected, the frames of ``counted`` are known, ``rows`` is the
-    number of boxes."""
+    number of boxes. ``outcome`` is a last line about the archive, if any."""
 
     benchmark: str
     source: str
@@ -69,6 +69,7 @@ class Check:
     counted: int
     rows: int
     findings: tuple[Finding, ...]
+    outcome: str = ""
 
     @property
     def good(self) -> bool:
@@ -91,7 +92,7 @@ class Check:
             )
         errors = sum(finding.fatal for finding in self.findings)
         lines.append(f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent")
-        return printable_lines(lines)
+        return printable_lines([*lines, *filter(None, [self.outcome])])
 
 
 def check_files(

@@ -1,7 +1,7 @@
-"""What a tracker's score says about its box: how often the box is on the target, and below which score it is lost.
+"""How a tracker's score relates to its box: how often the box is on the target, and the score below which it is lost.
 
-The score is the one that the tracker keeps for each frame beside its boxes (``_scores.txt``). docs/confidence.md says
-which frames count as what.
+The score is that of each frame, from the file beside the boxes (``_scores.txt``). docs/confidence.md lists which frames
+count as what.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from lib.evaluation.metrics.overlaps import is_box, overlaps
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Comparison, Entry
 
-ON_TARGET = 0.5  # a box that overlaps more is on the target, as in SR0.5 and OP50
+ON_TARGET = 0.5  # a box with a larger overlap is on the target, as in SR0.5 and OP50
 BINS = 10
 
 
 class Frames(NamedTuple):
-    """Frames of known ground truth: float64 ``scores [N]``, bool ``on [N]`` where the box is on the target and bool
-    ``absent [N]`` where there is no target to be seen."""
+    """Frames with known ground truth: float64 ``scores [N]``, bool ``on [N]`` where the box is on the target and bool
+    ``absent [N]`` where no target is visible."""
 
     scores: np.ndarray
     on: np.ndarray
@@ -31,8 +31,8 @@ class Frames(NamedTuple):
 
 
 class Reliability(NamedTuple):
-    """Frames in order of their score, in bins of about equal size: the mean ``scores``, the ``shares`` of frames on the
-    target, and how many frames (``counts``), each ``[B]``. Equal scores are in one bin."""
+    """Frames in the order of their score, in bins of about equal size: the mean ``scores``, the ``shares`` of frames on
+    the target, and the ``counts`` of frames, each ``[B]``. Equal scores are in one bin."""
 
     scores: np.ndarray
     shares: np.ndarray
@@ -40,8 +40,8 @@ class Reliability(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """``value``: a frame is lost if its score is below it. ``found`` is the share of lost frames whose score is, and
-    ``false_alarms`` the share of frames on the target whose score is."""
+    """A frame is lost if its score is below ``value``. ``found`` is the share of lost frames below it, and
+    ``false_alarms`` the share of frames on the target below it."""
 
     value: float
     found: float
@@ -52,10 +52,10 @@ class Threshold(NamedTuple):
 class Confidence:
     """A tracker's scores on a benchmark, over the frames of all its runs.
 
-    ``frames`` were counted, of which ``on`` had the box on the target and ``absent`` no target. ``auroc`` is the
-    probability that a frame on the target has a higher score than another frame, None where there is only one kind.
-    ``for_absent`` separates absent frames from those on the target, ``for_lost`` all frames off the target; each is
-    None where one kind of frames is missing. ``left_out`` says what could not be read.
+    ``frames`` counts all of them, ``on`` those with the box on the target, ``absent`` those without a target. ``auroc``
+    is the probability that a frame on the target has a higher score than another frame. ``for_absent`` separates absent
+    frames from those on the target, ``for_lost`` all frames off the target. Each of the three is None where one kind of
+    frames is missing. ``left_out`` describes files that could not be read.
     """
 
     frames: int
@@ -79,7 +79,7 @@ def with_confidence(comparison: Comparison) -> Comparison:
 
 
 def measure(frames: Frames, left_out: str = "") -> Confidence:
-    """The confidence of scores whose frames are known."""
+    """The confidence over these frames."""
     on, lost = frames.scores[frames.on], frames.scores[~frames.on]
     return Confidence(
         len(frames.scores),
@@ -108,12 +108,12 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
 
 def best_threshold(on: np.ndarray, lost: np.ndarray) -> Threshold | None:
     """The threshold with the largest difference between both shares (Youden's J, 1950), the lowest of equals; None
-    without frames of one kind. It lies in the middle between two scores that there are."""
+    without frames of one kind. It is the middle between two neighboring scores."""
     if not (len(on) and len(lost)):
         return None
     values = np.unique(np.concatenate([on, lost]))
     below_on, below_lost = (np.searchsorted(np.sort(part), values) / len(part) for part in (on, lost))
-    # Below the lowest score nothing is lost, above the highest everything: both differ by 0.
+    # Below the lowest score and above the highest the difference is 0.
     best = int(np.argmax(below_lost - below_on))
     middle = float(values[best]) if best == 0 else float((values[best - 1] + values[best]) / 2)
     return Threshold(middle, float(below_lost[best]), float(below_on[best]))
@@ -134,30 +134,26 @@ def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> Fram
     """The frames of a sequence that count: all but the first, which the tracker was given, and those without ground
     truth.
 
-    A target is absent where the dataset flags it, or GOT-10k's cover is 0; where the dataset has no flags, where its
-    annotation is no box. A flag of a present target without a box is no ground truth. Raises ``ValueError`` for another
-    number of scores than frames.
+    A target is absent where the dataset flags it or GOT-10k's cover is 0; in a dataset without flags, where its
+    annotation is no box. A frame flagged as present without a box has no ground truth. Raises ``ValueError`` where the
+    numbers of scores, boxes and frames differ.
     """
     if not len(scores) == len(boxes) == len(sequence.boxes):
         raise ValueError(f"{len(scores)} scores and {len(boxes)} boxes for {len(sequence.boxes)} frames")
     annotated = is_box(sequence.boxes)
-    if sequence.absent is None and sequence.cover is None:
-        absent = ~annotated
-    else:
-        flags = (None if sequence.absent is None else sequence.absent, _no_cover(sequence))
-        absent = np.logical_or.reduce([np.asarray(flag, dtype=bool) for flag in flags if flag is not None])
+    absent = ~annotated if sequence.absent is None and sequence.cover is None else np.zeros(len(boxes), bool)
+    if sequence.absent is not None:
+        absent |= np.asarray(sequence.absent, dtype=bool)
+    if sequence.cover is not None:
+        absent |= np.asarray(sequence.cover) == 0
     known = (absent | annotated) & np.isfinite(scores)
     known[0] = False
     on = ~absent & annotated & (overlaps(sequence.boxes, boxes) > ON_TARGET)
     return Frames(scores[known].astype(np.float64), on[known], absent[known])
 
 
-def _no_cover(sequence: Sequence) -> np.ndarray | None:
-    return None if sequence.cover is None else np.asarray(sequence.cover) == 0
-
-
 def _confidence(comparison: Comparison, entry: Entry) -> Confidence | str:
-    """Of all runs; in words, why there is none."""
+    """The confidence over all runs, or the reason why there is none."""
     parts, missing, damaged = [], 0, []
     for run, sequence in product(entry.runs, comparison.sequences):
         try:

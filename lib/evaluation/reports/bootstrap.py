@@ -1,4 +1,4 @@
-"""Confidence intervals of a set's scores, by drawing its sequences again with replacement (the percentile bootstrap of
+"""Confidence intervals of a set's scores: its sequences are drawn again with replacement (the percentile bootstrap of
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13)."""
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from lib.evaluation.metrics.scoring import SetScores
 from lib.evaluation.reports.comparison import Comparison, Entry
 
 LEVEL = 0.95
-_CURVE_OF = {"P": 1, "Pnorm": 2}  # which of a protocol's three weights a score has; the others are of success
+_CURVE_OF = {"P": 1, "Pnorm": 2}  # the weight of a score among a protocol's three; the others belong to success
 
 
 class Bootstrap(NamedTuple):
-    """How many sets are drawn, and the seed that decides which."""
+    """How many sets are drawn, and the seed of the draw."""
 
     times: int = 1000
     seed: int = 0
@@ -28,7 +28,7 @@ class Bootstrap(NamedTuple):
     def draw(self, sequences: int) -> np.ndarray:
         """float64 ``[times, sequences]``: how often each sequence is in each drawn set of as many sequences.
 
-        The same numbers give the same sets, so trackers that are compared are scored on the same ones.
+        Equal numbers give equal sets, so compared trackers are scored on the same ones.
         """
         drawn = np.random.default_rng(self.seed).integers(sequences, size=(self.times, sequences))
         drawn += sequences * np.arange(self.times)[:, None]
@@ -39,21 +39,25 @@ class Bootstrap(NamedTuple):
 def drawn_scores(scores: SetScores, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
     """Each score (fractions) of every drawn set, ``[times]``; empty where the protocol gives the whole set none.
 
-    They are what the protocol's ``join`` makes of the drawn sequences: GOT-10k's pools their frames, LaSOT's leaves out
-    those whose curve is empty. A score that is no number for one sequence is none for any drawn set.
+    They equal the protocol's ``join`` of the drawn sequences: GOT-10k's pools their frames, LaSOT's leaves out empty
+    curves. A score of NaN for one sequence is NaN for every drawn set.
     """
     if scores.overall[protocol] is None:
         return {}
-    values = [entry.values(protocol) for entry in scores.sequences]
-    weights = np.array([PROTOCOLS[protocol].weights(entry.curves[protocol]) for entry in scores.sequences])
-    return {
-        name: _weighted_means(np.array([row[name] for row in values]), weights[:, _CURVE_OF.get(name, 0)], draws)
-        for name in values[0]
-    }
+    scored = [entry for entry in scores.sequences if protocol in entry.curves]
+    values = [entry.values(protocol) for entry in scored]
+    weights = np.array([PROTOCOLS[protocol].weights(entry.curves[protocol]) for entry in scored])
+    found = {}
+    for name in values[0]:
+        row, weight = np.array([value[name] for value in values]), weights[:, _CURVE_OF.get(name, 0)]
+        totals, sums = draws @ weight, draws @ np.where(weight > 0, row * weight, 0)
+        with np.errstate(invalid="ignore"):  # a set of sequences without weight has the value that each of them has
+            found[name] = np.where(totals > 0, sums / totals, row[np.argmin(weight)])
+    return found
 
 
 def entry_scores(entry: Entry, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
-    """The same of a tracker: means over its runs, which are scored on the same drawn sets."""
+    """The same for a tracker: means over its runs, which are scored on the same drawn sets."""
     runs = [drawn_scores(run.scores, protocol, draws) for run in entry.runs]
     return {name: np.mean([run[name] for run in runs], axis=0) for name in runs[0]} if all(runs) else {}
 
@@ -80,18 +84,8 @@ def difference_intervals(
 ) -> dict[str, tuple[float, float]]:
     """The interval of each score of ``entry`` minus that of ``other``; empty where one has none.
 
-    Both are scored on the same drawn sets (paired): what makes a set hard for both is no difference, so it is often
-    narrower than the intervals of the two would have it.
+    Both are scored on the same drawn sets (paired), so a set that is hard for both makes no difference.
     """
     draws = bootstrap.draw(len(entry.runs[0].scores.sequences))
     ours, theirs = (entry_scores(each, protocol, draws) for each in (entry, other))
     return {name: interval(ours[name] - theirs[name]) for name in ours if name in theirs}
-
-
-def _weighted_means(values: np.ndarray, weights: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """The mean of ``values`` by ``weights``, both ``[S]``, in each of ``draws`` ``[times, S]``; a set of sequences that
-    all count nothing has the value that each of them has."""
-    totals = draws @ weights
-    sums = draws @ np.where(weights > 0, values * weights, 0)
-    with np.errstate(invalid="ignore"):
-        return np.where(totals > 0, sums / totals, values[np.argmin(weights)])
