@@ -38,7 +38,7 @@ class CrampedPairs:
 
 
 if __name__ == "__main__":
-    import lib.models.initial  # noqa: F401, which is not for workers alone
+    import lib.models.weights.initial  # noqa: F401, which is not for workers alone
 
     for batch in build_loader(SlowPairs(), [[number] for number in range(10_000)], 2):
         if batch.numbers == (0,):

@@ -23,14 +23,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dataset", nargs="+", required=True, help="benchmarks: lasot uav otb nfs got10k_val ...")
     parser.add_argument(
         "--tracker", nargs="+", action="extend", required=True, metavar="[LABEL=]WHAT",
-        help="what to look for in the output folder, or a folder or zip of raw results ({dataset} in it stands for the "
-        "benchmark); what has the same LABEL (seeds, epochs) is one tracker with mean and deviation",
+        help="a name to search the output folder for, or a folder or zip of raw results ({dataset} in it becomes the "
+        "benchmark's name); results with the same LABEL (seeds, epochs) are one tracker with mean and deviation",
     )  # fmt: skip
     parser.add_argument(
         "--protocol", nargs="+", default=[], help="protocols, or all; each benchmark's own unless given"
     )
     parser.add_argument("--scores", nargs="+", default=[], help="only these: AUC P Pnorm OP50 OP75 AO SR0.5 SR0.75")
-    parser.add_argument("--format", default="text", choices=(*FORMATS, JSON), help="of what is printed")
+    parser.add_argument("--format", default="text", choices=(*FORMATS, JSON), help="format of the printed report")
     parser.add_argument("--digits", type=int, default=1, help="decimals of percent")
     parser.add_argument("--out", type=user_path, metavar="FOLDER", help="write every table here, in every format")
     parser.add_argument("--plots", action="store_true", help="curves and radar plots as PDF and PNG in --out")
@@ -43,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--per-attribute", action="store_true", help="scores over the sequences with each attribute")
     parser.add_argument(
         "--confidence", action="store_true",
-        help="what the trackers' scores say of their boxes, and the best test.tracker.lost_below (docs/confidence.md)",
+        help="how trackers' scores relate to their boxes, and the best test.tracker.lost_below (docs/confidence.md)",
     )  # fmt: skip
     parser.add_argument(
         "--attributes", action="append", default=[], metavar="[DATASET=]FILE",
@@ -56,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
         "--bootstrap", type=int, nargs="?", const=Bootstrap().times, metavar="N",
         help="95 %% confidence intervals over sequences, of N drawn sets (1000)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=Bootstrap().seed, help="of the bootstrap")
+    parser.add_argument("--seed", type=int, default=Bootstrap().seed, help="seed of the bootstrap")
     parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
     arguments = parser.parse_args()
     if arguments.bootstrap is not None and arguments.bootstrap < 1:

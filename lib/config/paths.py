@@ -41,7 +41,7 @@ class Paths(Section):
         """Root folder of a dataset; ``ConfigError`` says where to set it if it is not set or is not there."""
         if name not in self.data:
             hint = f" ({suggest(name, self.data)})" if self.data else ""
-            raise ConfigError(f"data.{name}: not set{hint}; {self._remedy(name)} to the folder of {name}")
+            raise ConfigError(f"data.{name}: not set; {self._remedy(name)} to the folder of {name}{hint}")
         if not self.data[name].is_dir():
             raise ConfigError(f"data.{name}: no such folder: {self.data[name]}; {self._remedy(name)} to the right one")
         return self.data[name]

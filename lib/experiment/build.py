@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -29,17 +29,19 @@ from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
 from lib.losses.objective import Objective
 from lib.losses.registry import OBJECTIVES
-from lib.models.adapters import Base, frozen_by_family
 from lib.models.base import TrackingModel
-from lib.models.initial import check_initial, load_initial
 from lib.models.registry import FAMILIES
-from lib.models.released import NO_TABLE, LoadReport, load_file
+from lib.models.weights.adapters import Base, frozen_by_family
+from lib.models.weights.initial import check_initial, load_initial
+from lib.models.weights.released import LoadReport, load_file
+from lib.models.weights.renaming import Table
 from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.cores import usable_cores
 from lib.runtime.process import Process
 from lib.runtime.unpickling import load_plain, read_inert
 from lib.training.actor import Actor
+from lib.training.config import Run
 from lib.training.frozen import freeze
 from lib.training.trainer import Trainer
 
@@ -138,12 +140,12 @@ def default_checkpoint(experiment: ExperimentConfig, paths: Paths) -> Path:
 def trained_model(
     experiment: ExperimentConfig,
     path: Path,
-    table: Mapping[str, str | None] = NO_TABLE,
+    table: Table | None = None,
     checksum: str | None = None,
     folder: Path | None = None,
 ) -> tuple[TrackingModel, LoadReport]:
     """The network of ``build_model`` with the weights of a checkpoint of ours, or of one as its authors released it,
-    strictly and without executing anything in it; ``table`` renames them first. See ``lib.models.released.load_file``.
+    strictly and without executing anything in it; ``table`` renames them first. See ``load_file``.
 
     An adapter's file holds trained tensors alone: the weights beneath are those of ``model.pretrained``, a file of
     ``folder``, by default the machine's folder of pretrained models.
@@ -303,16 +305,10 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
         train_pairs,
         val_pairs,
         experiment.train,
-        samples_per_epoch=data.samples_per_epoch,
-        val_samples=data.val_samples,
-        workers=data.workers,
-        seed=experiment.seed,
-        experiment=to_tree(experiment),
-        output=run_folder(experiment, paths, overfit),
-        process=process,
-        resolve=with_new_keys,
-        base=base,
-        overfit=overfit,
+        data,
+        Run(run_folder(experiment, paths, overfit), to_tree(experiment), experiment.seed, with_new_keys, overfit),
+        process,
+        base,
     )
 
 

@@ -20,7 +20,7 @@ from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
 from lib.losses.registry import OBJECTIVES, AnyObjectiveConfig
 from lib.models.registry import FAMILIES, ModelConfig
-from lib.training.trainer import TrainConfig
+from lib.training.config import TrainConfig
 
 EXPERIMENTS = REPOSITORY / "experiments"
 

@@ -22,7 +22,7 @@ SMALL = 20_000_000  # parameters
 
 class NormalizedCrops(nn.Module):
     """Crops ``[B, S, S, 3]`` of 0 to 255, uint8 or float32, -> network input ``[B, 3, S, S]`` float32:
-    ``lib.models.base.normalise`` to the bit, in half of its time, since the bytes are put in planes first and nothing
+    ``lib.models.base.normalize`` to the bit, in half of its time, since the bytes are put in planes first and nothing
     is allocated twice."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The objective of networks with a centre head: heat map, GIoU and L1 of one box a sample."""
+"""The objective of the center head: heat map, GIoU and L1 of one box per sample."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class CenterObjectiveConfig(ObjectiveConfig):
 
 
 class CenterObjective(Objective):
-    """Loss of a ``CenterPrediction``, as GRM and OSTrack publish it (lib/train/actors), in float32 whatever comes in.
+    """Loss of a ``CenterPrediction``, as GRM and OSTrack publish it (lib/train/actors), in float32.
 
-    The box of a sample is the one at the argmax of its raw score map, without a window. The heat map is made from the
-    true box as it is, GIoU and L1 compare with the true box clamped to the crop. Means and the count of positives are
-    over the batch given. Monitors: ``iou``, mean over samples, and ``inverted``, the number of inverted boxes; these
-    have a GIoU here (see ``giou_loss``), where the published code drops the term of the batch.
+    The predicted box is the one at the argmax of the raw score map, without a window. The heat map is made from the
+    true box; GIoU and L1 compare with the true box clamped to the crop. Means and the number of positives are over the
+    batch. Monitors: ``iou``, mean over samples, and ``inverted``, the number of inverted boxes. These have a GIoU here
+    (see ``giou_loss``); the published code drops the term for the whole batch.
     """
 
     def __init__(self, config: CenterObjectiveConfig) -> None:

@@ -1,4 +1,4 @@
-"""The objective of networks with a corner head: GIoU and L1 of the one box a sample."""
+"""The objective of the corner head: GIoU and L1 of one box per sample."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lib.models.base import CornerPrediction
 class CornerObjective(Objective):
     """Loss of a ``CornerPrediction``, as STARK and SimTrack publish it (lib/train/actors), in float32.
 
-    The true box is clamped to the crop. Means are over the batch given. A corner head can predict inverted boxes; the
-    published code then drops the GIoU term of the whole batch without a word and trains it on L1 alone, which is not
-    done here (see ``giou_loss``). Monitors: ``iou``, mean over samples, and ``inverted``, the number of such boxes.
+    The true box is clamped to the crop. Means are over the batch. A corner head can predict inverted boxes: the
+    published code then silently drops the GIoU term of the whole batch; here it stays (see ``giou_loss``). Monitors:
+    ``iou``, mean over samples, and ``inverted``, the number of such boxes.
     """
 
     def __init__(self, config: ObjectiveConfig) -> None:

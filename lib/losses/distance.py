@@ -1,4 +1,4 @@
-"""The objective of networks with a distance head: every cell's score is to be the overlap of its own box."""
+"""The objective of the distance head: each cell's score is trained to be the IoU of its own box."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lib.geometry.grids import touched_cells
 from lib.losses.objective import Objective, ObjectiveResult
 from lib.models.base import DistancePrediction
 
-# The smallest union and hull, in areas of the crop, that an overlap is divided by.
+# Least union and hull, as a share of the crop's area, that an overlap is divided by.
 LEAST_AREA = 1e-6
 
 
 class DistanceObjectiveConfig(Section):
-    """Weights of the terms, ``classification`` and ``giou`` (LoRAT), and the ``denominator`` of both.
+    """Weights of the terms ``classification`` and ``giou``, and the ``denominator`` of both.
 
-    ``denominator``: "step", the positives of a step, over all processes, shared evenly among its groups (LoRAT);
-    "group", those of the group.
+    ``denominator``: "step", the number of positives in a step over all processes, divided by its groups (LoRAT);
+    "group", the number in the group.
     """
 
     classification: NonNegativeFloat = 1.0
@@ -35,9 +35,9 @@ class DistanceObjectiveConfig(Section):
 class DistanceObjective(Objective):
     """Loss of a ``DistancePrediction``, as LoRAT publishes it (criteria/methods/box_with_score_map), in float32.
 
-    The true box is clipped to the crop; positives are all cells that it touches. Binary cross-entropy of every cell
-    with the overlap of its box where positive, which has no gradient, and 0 elsewhere; GIoU of the positives. Both
-    are sums, divided by the number of positives, at least 1. Monitors: ``iou``, mean over the group's positives.
+    The true box is clipped to the crop; all cells that it touches are positives. The binary cross-entropy of a positive
+    cell has the IoU of its box as target, without gradient, that of other cells 0. GIoU is of positives alone. Both are
+    sums, divided by the number of positives, at least 1. Monitors: ``iou``, mean over the group's positives.
     """
 
     def __init__(self, config: DistanceObjectiveConfig) -> None:
@@ -45,7 +45,7 @@ class DistanceObjective(Objective):
         self.counts_steps = config.denominator == "step"
 
     def count(self, search_box: Tensor, grid: int) -> Tensor:
-        """See ``Objective``: the positives among the cells of a grid of that side."""
+        """The number of positives among the cells of a grid of that side."""
         return touched_cells(search_box, grid).sum()
 
     def __call__(
@@ -68,8 +68,8 @@ class DistanceObjective(Objective):
 
 
 def floored_overlaps(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalized IoU of row i with row i, both ``[N]``, with unions and hulls of ``LEAST_AREA`` at least: two
-    equal points have the IoU 0, and no overlap is NaN."""
+    """IoU and generalized IoU of row i with row i, both ``[N]``. Unions and hulls have at least ``LEAST_AREA``, so two
+    equal points have the IoU 0 and none is NaN."""
     area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_a_xyxy, boxes_b_xyxy))
     inner_low = torch.maximum(boxes_a_xyxy[:, :2], boxes_b_xyxy[:, :2])
     inner_high = torch.minimum(boxes_a_xyxy[:, 2:], boxes_b_xyxy[:, 2:])

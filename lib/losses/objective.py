@@ -1,8 +1,8 @@
-"""What every objective takes and gives; which one a network has follows from its head."""
+"""The interface of objectives. The head of a network decides its objective."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import abc
 from typing import NamedTuple, Protocol
 
 from pydantic import NonNegativeFloat
@@ -13,16 +13,15 @@ from lib.models.base import HeadPrediction
 
 
 class ObjectiveConfig(Section):
-    """Weights of the terms that most heads have, ``giou`` and ``l1`` of the box; the objective of a head adds its own.
-    The values are those of the papers by default."""
+    """Weights of the terms of the box, ``giou`` and ``l1``; some heads add others. Defaults are the papers'."""
 
     giou: NonNegativeFloat = 2.0
     l1: NonNegativeFloat = 5.0
 
 
 class ObjectiveResult(NamedTuple):
-    """What an objective says of one group, scalars all: the weighted ``total`` to differentiate and the unweighted
-    ``terms`` by name, both in float32, and ``monitors`` that are only logged (no gradient): integers are counts."""
+    """Scalars of one group: the weighted ``total`` to differentiate, the unweighted ``terms`` by name (both float32),
+    and ``monitors``, which are only logged; integers among them are counts."""
 
     total: Tensor
     terms: dict[str, Tensor]
@@ -30,11 +29,13 @@ class ObjectiveResult(NamedTuple):
 
 
 class Objective(Protocol):
-    """Judges a head's prediction; ``weights`` are those of its terms, by name. If it ``counts_steps``, all groups of a
-    step have one denominator: it has a method ``count(search_box, grid)``, and is called with the group's share of all
-    counts as ``count``."""
+    """Compares a head's prediction with the true box; ``weights`` are those of its terms, by name.
 
-    weights: Mapping[str, float]
+    If it ``counts_steps``, all groups of a step share one denominator: it has a method ``count(search_box, grid)``, and
+    is called with the group's share of the sum of all counts as ``count``.
+    """
+
+    weights: abc.Mapping[str, float]
     counts_steps: bool = False
 
     def __call__(self, prediction: HeadPrediction, search_box: Tensor) -> ObjectiveResult:

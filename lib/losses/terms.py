@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lib.geometry.boxes import generalized_iou, iou
 
-# The smallest side that a centre head can predict.
+# The smallest side that a center head can predict.
 LEAST_SIDE = 1e-4
 
 
@@ -27,7 +27,7 @@ def focal_loss(scores: Tensor, heatmap: Tensor) -> Tensor:
 def giou_loss(predicted_xyxy: Tensor, target_xyxy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean of 1 - GIoU over boxes ``[N, 4]``; also, without gradient, IoU ``[N]`` and which boxes are inverted ``[N]``.
 
-    An inverted predicted box (x2 < x1 or y2 < y1) counts as one of ``LEAST_SIDE`` about the same centre on that axis,
+    An inverted predicted box (x2 < x1 or y2 < y1) counts as one of ``LEAST_SIDE`` about the same center on that axis,
     and its GIoU is lowered by the length of the inversion: finite, never better than an upright sliver, and with a
     gradient that pulls the edges the right way round. The published code sets the term of the whole batch to 0 instead.
     """

@@ -1,10 +1,10 @@
-"""What every tracking network answers: which boxes might hold the target in this crop, with what score each."""
+"""The interface of tracking networks: which boxes may hold the target in a crop, and with which score."""
 
 from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections import abc
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, get_args
 
@@ -18,10 +18,11 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 
 
 class Prediction(NamedTuple):
-    """N candidate boxes a sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the crop, ``scores`` ``[B, N]``.
+    """N candidate boxes for each sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the crop, ``scores``
+    ``[B, N]``.
 
-    The predictions of all heads begin with these fields. ``extras``, their last, holds by name what the network
-    decided on its way; each family says what that is.
+    The predictions of all heads begin with these fields. Their last, ``extras``, holds the network's own decisions by
+    name; each family documents them.
     """
 
     boxes: Tensor
@@ -29,9 +30,11 @@ class Prediction(NamedTuple):
 
 
 class CenterPrediction(NamedTuple):
-    """A ``Prediction`` of a centre head on an F x F grid, N = F * F in row-major order, with the maps that training
-    supervises: ``score_map`` ``[B, 1, F, F]`` in (0, 1); ``size_map`` ``[B, 2, F, F]`` w, h in fractions;
-    ``offset_map`` ``[B, 2, F, F]`` x, y in cells."""
+    """A ``Prediction`` of a center head on an F x F grid, N = F * F in row-major order.
+
+    ``score_map`` ``[B, 1, F, F]`` in (0, 1); ``size_map`` ``[B, 2, F, F]``: w, h in fractions; ``offset_map``
+    ``[B, 2, F, F]``: x, y in cells.
+    """
 
     boxes: Tensor
     scores: Tensor
@@ -45,7 +48,7 @@ class CornerPrediction(NamedTuple):
     """A ``Prediction`` of a corner head, N = 1: the expectation of two maps over the cells of an F x F grid.
 
     ``top_left`` and ``bottom_right`` ``[B, F, F]`` are the maps before the softmax. The score is the product of the two
-    corners' largest probabilities, which nothing is trained on and no published tracker reports.
+    corners' largest probabilities. It is not trained, and no published tracker reports it.
     """
 
     boxes: Tensor
@@ -55,10 +58,12 @@ class CornerPrediction(NamedTuple):
     extras: dict[str, Tensor]
 
 
-class PointPrediction(NamedTuple):
-    """A ``Prediction`` of an MLP head: every cell of an F x F grid says, for itself, whether it lies on the target and
-    where the box is; N = F * F, row-major. ``logits`` ``[B, N, 2]``, target first and background second, as TransT has
-    them; the scores are their softmax's first entry."""
+class MLPPrediction(NamedTuple):
+    """A ``Prediction`` of an MLP head: a class and a box from every cell of an F x F grid, N = F * F in row-major
+    order.
+
+    ``logits`` ``[B, N, 2]``: target, then background, as in TransT. The scores are the target's softmax.
+    """
 
     boxes: Tensor
     scores: Tensor
@@ -67,9 +72,12 @@ class PointPrediction(NamedTuple):
 
 
 class DistancePrediction(NamedTuple):
-    """A ``Prediction`` of a distance head: every cell of an F x F grid gives a score and a box of its own, N = F * F,
-    row-major. ``logits`` ``[B, N]``, whose sigmoid are the scores; ``corners`` ``[B, N, 4]``, the boxes as xyxy in
-    fractions of the crop."""
+    """A ``Prediction`` of a distance head: a score and a box from every cell of an F x F grid, N = F * F in row-major
+    order.
+
+    ``logits`` ``[B, N]``, whose sigmoid is the score; ``corners`` ``[B, N, 4]``: the boxes as xyxy in fractions of the
+    crop.
+    """
 
     boxes: Tensor
     scores: Tensor
@@ -78,14 +86,14 @@ class DistancePrediction(NamedTuple):
     extras: dict[str, Tensor]
 
 
-HeadPrediction = CenterPrediction | CornerPrediction | PointPrediction | DistancePrediction
+HeadPrediction = CenterPrediction | CornerPrediction | MLPPrediction | DistancePrediction
 
 
-def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
-    """Network input from RGB images: uint8 ``[B, 3, H, W]`` -> float32, ImageNet mean 0 and deviation 1 a channel.
+def normalize(images: Tensor, gains: Tensor | None = None) -> Tensor:
+    """Network input from RGB images: uint8 ``[B, 3, H, W]`` -> float32 with ImageNet's mean and deviation removed.
 
-    ``gains`` ``[B]`` are brightness factors: the image is multiplied by ``gain / 255`` and clamped to [0, 1] before the
-    mean is taken off, as in the lineage's training code. Padding is 0 before normalisation, in training and test.
+    ``gains`` ``[B]`` are brightness factors: images are multiplied by ``gain / 255`` and clamped to [0, 1] first, as in
+    the lineage's training code. Padding is 0 before normalization, in training and test.
     """
     pixels = images.float()
     pixels = pixels / 255 if gains is None else (pixels * (gains.float() / 255)[:, None, None, None]).clamp(0, 1)
@@ -95,78 +103,75 @@ def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
 
 
 class FamilyConfig(Section):
-    """What every family's configuration has: ``pretrained``, initial weights by file or by a library's name, or
-    ``none`` (see ``lib.models.initial``); and, as each family types and orders them, ``name``, a ``backbone`` (a
-    ``BackboneConfig``) and a ``head``."""
+    """Section ``model``. ``pretrained``: initial weights by file or by a library's name, or ``none`` (see
+    ``lib.models.weights.initial``). Each family adds ``name``, a ``backbone`` (a ``BackboneConfig``) and a ``head``."""
 
     pretrained: str
 
     @property
     def stride(self) -> int:
-        """Pixels of a crop along one cell of the network's grid."""
+        """Stride of the search grid in crop pixels; crop sizes must be multiples of it."""
         return self.backbone.stride
 
     def folded(self) -> FamilyConfig:
-        """The configuration of the network after ``TrackingModel.fold``; its own if nothing changes its names."""
+        """The configuration of the network after ``TrackingModel.fold``."""
         return self
 
     def misfits(self, template_size: int, search_size: int) -> list[str]:
-        """What else of the network does not fit crops of these sizes, each as ``key: what is wrong and the remedy``."""
+        """Other reasons why crops of these sizes do not fit, each as ``key: fault and remedy``."""
         return []
 
     def changing_shapes(self) -> str:
-        """Why tensors inside the network change their shapes in the course of training, which ``train.compile`` does
-        not allow; "" if they do not."""
+        """The reason why shapes inside the network change during training, which ``train.compile`` does not allow; ""
+        if they do not."""
         return ""
 
 
 class TrackingModel(nn.Module):
-    """A network that is shown a target once and then finds it in crops. It remembers nothing between calls.
+    """A network that encodes a template once and then finds the target in search crops. It keeps no state of its own.
 
-    ``epoch`` is the number of the training epoch, from 0, for what a schedule changes while training; it is passed on
-    by the actor, in training and validation, and None stands for the trained network. ``family`` is the record that the
-    network's class belongs to.
+    ``epoch`` is the number of the training epoch, from 0, for schedules inside the network; None means trained.
+    ``family`` is the record of the network's family.
     """
 
     family: Family
 
     @abstractmethod
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
-        """State of the target: a tuple of tensors with a leading batch axis.
+        """The target's state: tensors with a leading batch axis.
 
-        ``template`` ``[B, 3, Hz, Wz]`` normalised; ``box`` ``[B, 4]`` xywh in fractions of the template crop.
+        ``template`` ``[B, 3, Hz, Wz]`` normalized; ``box`` ``[B, 4]`` xywh in fractions of the template crop.
         """
 
     @abstractmethod
     def locate(self, state: tuple[Tensor, ...], search: Tensor, epoch: int | None = None) -> Prediction:
-        """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalised."""
-
-    def parameter_groups(self) -> dict[str, list[str]]:
-        """Every trained parameter's name, once, under the family's group that ``train.optimizer.lr_factors`` may scale.
-        A group whose parameters are all frozen is empty."""
-        groups: dict[str, list[str]] = {group: [] for group in self.family.groups}
-        trained = [name for name, parameter in self.named_parameters() if parameter.requires_grad]
-        for name in trained:
-            group = next((group for group, pattern in self.family.groups.items() if re.match(pattern, name)), None)
-            assert group is not None, f"{type(self).__name__}: no optimizer group has a pattern for {name}"
-            groups[group].append(name)
-        return groups
-
-    def fold(self) -> None:
-        """Folds for inference, in place, what only training keeps apart; the function stays the same. Nothing by
-        default."""
-
-    def check_released(self, weights: Mapping[str, Tensor]) -> None:
-        """Raises ``ValueError`` if published weights, under their own names, state settings that are not this
-        network's. Nothing by default."""
-
-    def monitors(self, prediction: Prediction) -> dict[str, Tensor]:
-        """What is worth logging of a prediction beside the loss, scalars or vectors by name."""
-        return {}
+        """Candidate boxes in ``search`` ``[B, 3, Hx, Wx]``, normalized."""
 
     def forward(self, template: Tensor, box: Tensor, search: Tensor, epoch: int | None = None) -> Prediction:
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
         return self.locate(self.encode_template(template, box), search, epoch)
+
+    def parameter_groups(self) -> dict[str, list[str]]:
+        """The names of trained parameters by the family's groups (``Family.groups``). A group whose parameters are all
+        frozen is empty."""
+        groups: dict[str, list[str]] = {group: [] for group in self.family.groups}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                group = next((group for group, pattern in self.family.groups.items() if re.match(pattern, name)), None)
+                assert group is not None, f"{type(self).__name__}: no optimizer group has a pattern for {name}"
+                groups[group].append(name)
+        return groups
+
+    def fold(self) -> None:
+        """Folds, in place, what only training keeps apart; the function stays the same. Nothing by default."""
+
+    def check_released(self, weights: abc.Mapping[str, Tensor]) -> None:
+        """Raises ``ValueError`` if published weights, under their own names, state other settings than this network's.
+        Nothing by default."""
+
+    def monitors(self, prediction: Prediction) -> dict[str, Tensor]:
+        """Values to log beside the loss, scalars or vectors by name."""
+        return {}
 
 
 class TokenMap(NamedTuple):
@@ -182,40 +187,27 @@ class TokenMap(NamedTuple):
     meaning: str
 
 
-def under_our_names(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """Weights of a family that was published under our names, or never."""
+def _unchanged(weights: abc.Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     return dict(weights)
-
-
-def nothing_frozen(config: Any) -> tuple[str, ...]:
-    """The patterns of frozen parameters of a family that trains them all."""
-    return ()
-
-
-def no_attention(model: Any) -> Mapping[str, nn.Module]:
-    """The modules of a family without attention that can be drawn."""
-    return {}
 
 
 @dataclass(frozen=True)
 class Family:
-    """All that other files need to know of a family of networks; each family's file ends with its record.
+    """The record of a family of networks, at the end of its file. Other files know no more of it.
 
-    Patterns are regular expressions that must fit the beginning of a parameter's name.
+    Patterns are regular expressions that must match the beginning of a parameter's name.
 
     * ``config``: the class of its section ``model``, whose field ``name`` is a literal, the family's name.
-    * ``build``: the class of the network, called with that configuration and the sizes in pixels of the template's and
-      the search region's crops. The record is its attribute ``family``.
-    * ``from_released``: weights under the names that were published, and the names that the network owns -> weights
-      under our names; the names are the same by default.
-    * ``groups``: the optimizer's parameter groups and the pattern of each, in the optimizer's order. The first pattern
-      that fits a name counts, and each parameter must have one. ``backbone`` and ``head``, the rest, by default.
-    * ``frozen``: from the network's configuration, the patterns of the parameters that training leaves as they are,
-      beside those of ``train.frozen``. Their BatchNorm layers stay in eval form.
+    * ``build``: the class of the network, called with that configuration and the sizes in pixels of template and search
+      crop. The record becomes its attribute ``family``.
+    * ``from_released``: renames published weights; called with them and the names that the network owns. By default the
+      names are equal.
+    * ``groups``: the optimizer's parameter groups with the pattern of each, in order; the first match counts.
+      ``backbone`` and ``head`` (the rest) by default.
+    * ``frozen``: the patterns of frozen parameters, from the network's configuration; ``train.frozen`` may add others.
     * ``fresh``: patterns of names inside ``backbone`` that no image network has.
-    * ``test_time``: dotted keys below ``model`` that leave the weights alone, so that their values may differ by
-      benchmark and may be swept.
-    * ``token_maps``: by name, what can be drawn of the network's decisions, from the network and a prediction's
+    * ``test_time``: dotted keys below ``model`` that change no weight; they may differ by benchmark and be swept.
+    * ``token_maps``: what can be drawn of the network's decisions, by name, from the network and a prediction's
       ``extras``.
     * ``attention``: from the network, by stage, the modules whose attention from the target to the search region can be
       drawn; see ``lib.models.attention.recorded_attention``.
@@ -223,13 +215,13 @@ class Family:
 
     config: type[FamilyConfig]
     build: type[TrackingModel]
-    from_released: Callable[[Mapping[str, Tensor], frozenset[str]], dict[str, Tensor]] = under_our_names
-    groups: Mapping[str, str] = field(default_factory=lambda: {"backbone": r"backbone\.", "head": ""})
-    frozen: Callable[[Any], tuple[str, ...]] = nothing_frozen
+    from_released: abc.Callable[[abc.Mapping[str, Tensor], frozenset[str]], dict[str, Tensor]] = _unchanged
+    groups: abc.Mapping[str, str] = field(default_factory=lambda: {"backbone": r"backbone\.", "head": ""})
+    frozen: abc.Callable[[Any], tuple[str, ...]] = lambda config: ()
     fresh: tuple[str, ...] = ()
     test_time: tuple[str, ...] = ()
-    token_maps: Mapping[str, Callable[[Any, Mapping[str, Tensor]], TokenMap]] = field(default_factory=dict)
-    attention: Callable[[Any], Mapping[str, nn.Module]] = no_attention
+    token_maps: abc.Mapping[str, abc.Callable[[Any, abc.Mapping[str, Tensor]], TokenMap]] = field(default_factory=dict)
+    attention: abc.Callable[[Any], abc.Mapping[str, nn.Module]] = lambda model: {}
 
     def __post_init__(self) -> None:
         self.build.family = self
@@ -240,5 +232,5 @@ class Family:
         return get_args(self.config.model_fields["name"].annotation)[0]
 
     def is_fresh(self, name: str) -> bool:
-        """Whether weights of image networks lack the parameter or buffer ``name`` by nature."""
+        """Whether image networks lack the parameter or buffer ``name`` by nature."""
         return not name.startswith("backbone.") or any(re.match(pattern, name) for pattern in self.fresh)

@@ -1,5 +1,5 @@
-"""GRM (Generalized Relation Modeling for Transformer Tracking, CVPR 2023): one network for template and search that
-decides, token by token and block by block, which search tokens meet the template."""
+"""GRM (Generalized Relation Modeling for Transformer Tracking, CVPR 2023): one network for template and search tokens,
+which decides in each block which search tokens interact with the template."""
 
 from __future__ import annotations
 
@@ -26,16 +26,15 @@ Softmax = Literal["exact", "published"]
 
 
 class DivisionConfig(Section):
-    """Relation modelling between template and search tokens (GRM paper, Sec. 3.3).
+    """Relation modeling between template and search tokens (GRM paper, Sec. 3.3).
 
-    * ``relation``: ``adaptive`` predicts each search token's kind; ``one_stream`` makes all of them meet the template;
-      ``two_stream`` keeps all of them apart. The first block is joint in every variant, as in the published network.
-    * ``target``: the template's summary the predictor sees: maximum or mean over all template tokens, or over the
-      tokens multiplied by the mask of the target's box.
+    * ``relation``: ``adaptive`` predicts each search token's kind; ``one_stream`` lets all of them interact with the
+      template; ``two_stream`` separates all of them. The first block is joint in every variant, as published.
+    * ``target``: the template's summary for the predictor: maximum or mean over all template tokens, or over the tokens
+      multiplied by the mask of the target's box.
     * ``hidden``: width of the predictor's first layer; the second has half of it.
-    * ``threshold``: at test time a token stays apart iff its probability of staying apart is at least this; 0 takes
-      the likelier kind. ``ratio``: instead, exactly ``int(ratio * N)`` tokens meet the template, the likeliest ones;
-      null turns it off.
+    * ``threshold``: at test time a token is separated iff its probability of separation is at least this; 0 takes the
+      likelier kind. ``ratio``: instead, the likeliest ``int(ratio * N)`` tokens interact; null turns it off.
     * ``softmax``, ``train_softmax``: the form of masked attention in evaluation and in training, see
       ``lib.models.layers.relation``.
     """
@@ -76,7 +75,7 @@ def target_representation(template: Tensor, mask: Tensor, kind: TargetKind) -> T
 
 
 class DivisionPredictor(nn.Sequential):
-    """A search token beside the template's summary -> log-probabilities of (S, A). Layers 0, 2, 4 bear the weights."""
+    """A search token and the template's summary -> log-probabilities of (S, A). Layers 0, 2 and 4 have weights."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__(
@@ -94,13 +93,13 @@ class DivisionPredictor(nn.Sequential):
 
 
 def draw_interacts(log_probs: Tensor) -> Tensor:
-    """Training's decision, ``[B, Nx]`` of 0 and 1: hard Gumbel-softmax, temperature 1, straight-through gradient."""
+    """The decision in training, ``[B, Nx]`` of 0 and 1: hard Gumbel-softmax, temperature 1, straight-through."""
     with torch.autocast(log_probs.device.type, enabled=False):
         return F.gumbel_softmax(log_probs.float(), tau=1.0, hard=True)[..., 1]
 
 
 def choose_interacts(log_probs: Tensor, config: DivisionConfig) -> Tensor:
-    """Evaluation's decision by threshold, ratio or the likelier kind, ``[B, Nx]`` of 0 and 1."""
+    """The decision in evaluation by threshold, ratio or the likelier kind, ``[B, Nx]`` of 0 and 1."""
     if config.ratio is not None:
         count = int(config.ratio * log_probs.shape[1])
         chosen = log_probs[..., 1].topk(count, dim=-1).indices
@@ -111,7 +110,7 @@ def choose_interacts(log_probs: Tensor, config: DivisionConfig) -> Tensor:
 
 
 class DividingAttention(Attention):
-    """Self-attention over all tokens; a block that divides asks first which search tokens meet the template."""
+    """Self-attention over all tokens; a block that divides first decides which search tokens interact."""
 
     def __init__(self, config: ViTConfig, division: DivisionConfig, divides: bool) -> None:
         super().__init__(config)
@@ -133,7 +132,7 @@ class DividingAttention(Attention):
         return self.join(attended), interacts, log_probs
 
     def divide(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Decisions and log-probabilities of this block; all tokens stay apart, unasked, in a two-stream network."""
+        """Decisions and log-probabilities of this block; a two-stream network separates all, without probabilities."""
         template, search = tokens.split([template_mask.shape[1], tokens.shape[1] - template_mask.shape[1]], dim=1)
         if self.division.relation == "two_stream":
             return search.new_zeros(search.shape[:2], dtype=torch.float32), None
@@ -143,10 +142,10 @@ class DividingAttention(Attention):
 
 
 class DividingBlock(Block):
-    """A transformer block that also says what its attention decided."""
+    """A transformer block that also returns its attention's decisions."""
 
     def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Tokens ``[B, N, C]`` -> tokens, and decisions and log-probabilities as the attention gives them."""
+        """Tokens ``[B, N, C]`` -> tokens, and the attention's decisions and log-probabilities."""
         attended, interacts, log_probs = self.attn(self.norm1(tokens), template_mask)
         return self.add_mlp(tokens + self.drop_path(attended)), interacts, log_probs
 
@@ -159,14 +158,12 @@ class DividingViT(JointViT):
             return DividingBlock(config, index, DividingAttention(config, division, divides=index > 0))
 
         super().__init__(config, template_grid, search_grid, block)
-        self.apply(_initialise_predictor)
+        self.apply(_initialize_predictor)
 
     def forward(self, template: Tensor, template_mask: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Template tokens ``[B, Nz, C]``, mask of the target's box ``[B, Nz]`` and search crop ``[B, 3, Hx, Wx]`` ->
-
-        normed tokens ``[B, Nz + Nx, C]``, decisions ``[B, blocks, Nx]`` and log-probabilities ``[B, blocks, Nx, 2]``
-        of the blocks that divide (blocks is 0 where none does, or, for the probabilities, where none is asked).
-        """
+        normed tokens ``[B, Nz + Nx, C]``, decisions ``[B, blocks, Nx]`` and log-probabilities ``[B, blocks, Nx, 2]`` of
+        the blocks that divide. Without division, or for a two-stream network's probabilities, ``blocks`` is 0."""
         tokens = self.embed(template, search)
         search_tokens = tokens.shape[1] - template.shape[1]
         decisions, log_probs = [], []
@@ -182,7 +179,7 @@ class DividingViT(JointViT):
         )
 
 
-def _initialise_predictor(module: nn.Module) -> None:
+def _initialize_predictor(module: nn.Module) -> None:
     """GRM's predictors start from the published truncated normal 0.02."""
     if isinstance(module, DivisionPredictor):
         for layer in module:
@@ -194,10 +191,10 @@ class GRM(TrackingModel):
     """Template and search tokens in one ViT, then a head on the search tokens.
 
     The state of a target is its patch tokens ``[B, Nz, C]`` and the mask of its box ``[B, Nz]``: from the first block
-    on the template's features depend on the search region, so nothing more can be kept. ``extras`` of a prediction are
+    on the template's features depend on the search region. ``extras`` of a prediction are
 
-    * ``interacts``: float ``[B, blocks, Nx]``, 1 where a search token meets the template too (kind A), 0 where it stays
-      among search tokens (kind S), for each block that divides; ``[B, 0, Nx]`` in a model that never divides.
+    * ``interacts``: float ``[B, blocks, Nx]`` for each block that divides: 1 where a search token interacts with the
+      template too (kind A), 0 where it attends to search tokens alone (kind S). ``blocks`` is 0 without division.
     * ``division_log_probs``: ``[B, blocks, Nx, 2]`` log-probabilities of (S, A).
     """
 
@@ -208,11 +205,9 @@ class GRM(TrackingModel):
         self.box_head = build_head(config.head, self.backbone.width, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``TrackingModel``."""
         return self.backbone.embed_template(template), template_mask(box, self.template_grid)
 
     def locate(self, state: tuple[Tensor, Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        """See ``TrackingModel``."""
         tokens, interacts, log_probs = self.backbone(*state, search)
         search_tokens = tokens[:, -(self.search_grid**2) :]
         features = search_tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
@@ -224,8 +219,8 @@ class GRM(TrackingModel):
 
 
 def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """GRM's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network, and a one- or
-    two-stream network, which owns no ``divide_predict``, has no use for the predictors."""
+    """GRM's released names are ours. The network never uses its ``cls_token`` and ``pos_embed``, nor, if it is one- or
+    two-stream, the predictors (``divide_predict``)."""
     divides = any(".divide_predict." in name for name in owned)
     unused = {"backbone.cls_token", "backbone.pos_embed"}
     return {

@@ -1,7 +1,7 @@
-"""Lite: a light tracker. The features of both crops from one small image network, box-aware correlation, then a head.
+"""Lite: a light tracker. Features of both crops from one small image network, box-aware correlation, then a head.
 
-A cosine of pretrained features matches from the first step, where a fusion network of attention must first learn to:
-at 6,400 pairs the correlation had a mean IoU of 0.50 in training, two layers of TransT's fusion 0.08.
+The cosine of pretrained features matches from the first step; a fusion network of attention must learn to match first.
+After 6,400 pairs the correlation had a mean IoU of 0.50 in training, two layers of TransT's fusion 0.08.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.folding import fold_norms
 
-# Of a template cell outside the target's box; one inside has 1.
+# Weight of a template cell outside the target's box; one inside has 1.
 OUTSIDE = 0.2
-# Side of the depth-wise kernels, and channels inside a perceptron over those outside.
+# Side of the depth-wise kernels, and width of a perceptron's hidden layer over that of its input.
 KERNEL, EXPANSION = 5, 2
 
 
@@ -36,11 +36,11 @@ class LiteConfig(FamilyConfig):
 
 
 class Correlation(nn.Module):
-    """Search features beside what they have in common with the target, mixed to ``width`` channels.
+    """Search features and their similarities to the target, mixed to ``width`` channels.
 
-    For each search cell: its cosine with each template cell, those outside the box weighted by ``OUTSIDE``; its cosine
-    with the target, the mean of the template's features over the box; its features; and their product with the
-    target's, channel by channel.
+    Each search cell has: its cosine with each template cell, those outside the box weighted by ``OUTSIDE``; its cosine
+    with the target's features, the mean of the template's over the box; its own features; and their product with the
+    target's features.
     """
 
     def __init__(self, width: int, template_grid: int) -> None:
@@ -51,8 +51,8 @@ class Correlation(nn.Module):
         )
 
     def remember(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-        """What is kept of a template's features ``[B, C, Fz, Fz]`` and the box in it (xywh, fractions of the crop): the
-        vectors that search cells are compared with, ``[B, Fz * Fz + 1, C]``, and the target's features ``[B, C]``."""
+        """The state of a template with features ``[B, C, Fz, Fz]`` and a box (xywh, fractions of the crop): the vectors
+        that search cells are compared with, ``[B, Fz * Fz + 1, C]``, and the target's features ``[B, C]``."""
         cells = template.flatten(2).transpose(1, 2)
         inside = cell_coverage(box, self.template_grid).to(cells.dtype)
         share = inside / inside.sum(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
@@ -61,14 +61,14 @@ class Correlation(nn.Module):
         return torch.cat([weighted, F.normalize(target, dim=1)[:, None]], dim=1), target
 
     def forward(self, state: tuple[Tensor, Tensor], search: Tensor) -> Tensor:
-        """What ``remember`` gave and search features ``[B, C, Fx, Fx]`` -> features ``[B, C, Fx, Fx]``."""
+        """The state and search features ``[B, C, Fx, Fx]`` -> features ``[B, C, Fx, Fx]``."""
         compared, target = state
         cosines = (compared @ F.normalize(search, dim=1).flatten(2)).unflatten(2, search.shape[2:])
         return self.mix(torch.cat([cosines, search, search * target[:, :, None, None]], dim=1))
 
 
 class MixingBlock(nn.Sequential):
-    """A depth-wise convolution, which looks around, and a perceptron over channels; added to their input."""
+    """A depth-wise convolution and a perceptron over channels, added to their input."""
 
     def __init__(self, width: int) -> None:
         super().__init__(
@@ -86,10 +86,10 @@ class MixingBlock(nn.Sequential):
 
 
 class Lite(TrackingModel):
-    """The state of a target is what ``Correlation.remember`` gives: the backbone sees the template once a video.
+    """The state of a target is that of ``Correlation.remember``: the backbone sees the template once a video.
 
-    Template and search features have a BatchNorm each after the projection that they share: their statistics differ,
-    and what training normalizes by is what tracking does.
+    Template and search features have a BatchNorm each after their common projection, since their statistics differ.
+    ``extras`` is empty.
     """
 
     def __init__(self, config: LiteConfig, template_size: int, search_size: int) -> None:
@@ -101,20 +101,18 @@ class Lite(TrackingModel):
         self.correlation = Correlation(config.width, template_size // config.stride)
         self.mixing = nn.Sequential(*(MixingBlock(config.width) for _ in range(config.blocks)))
         self.box_head = build_head(config.head, config.width, search_size // config.stride)
-        # Depth-wise convolutions are faster so, in training and on every device.
+        # Depth-wise convolutions are faster in this format, in training and on every device.
         self.to(memory_format=torch.channels_last)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``TrackingModel``."""
         return self.correlation.remember(self.template_norm(self.projection(self.backbone(template))), box)
 
     def locate(self, state: tuple[Tensor, Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        """See ``TrackingModel``. ``extras`` is empty."""
         features = self.search_norm(self.projection(self.backbone(search)))
         return self.box_head(self.mixing(self.correlation(state, features)))
 
     def fold(self) -> None:
-        """See ``TrackingModel``: BatchNorm goes into the convolutions, but for the two after the projection."""
+        """Folds BatchNorm into the convolutions, except the two layers after the projection."""
         parameter = next(self.parameters())
         template, search = (parameter.new_zeros(1, 3, size, size) for size in self.sizes)
         fold_norms(self, template, parameter.new_tensor([[0.25, 0.25, 0.5, 0.5]]), search)

@@ -1,5 +1,5 @@
-"""LoRAT (Tracking Meets LoRA, ECCV 2024): template and search tokens in one frozen DINOv2, whose linear layers get
-trained updates of low rank, and a head of perceptrons on the search tokens."""
+"""LoRAT (Tracking Meets LoRA, ECCV 2024): template and search tokens in one frozen DINOv2 with trained low-rank updates
+of its linear layers, and a head of perceptrons on the search tokens."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from lib.geometry.grids import touched_cells
-from lib.models.backbones.dinov2 import DINOv2Config, dinov2_as_timm
+from lib.models.backbones.dinov2 import DINOv2Config
 from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.lora import LoRAConfig, add_lora, merge_lora
+from lib.models.weights.renaming import dinov2_as_timm
 
 
 class LoRATConfig(FamilyConfig):
-    """The network. ``lora``: the updates of the blocks' linear layers; without them (``enabled: false``) everything is
-    trained, and nothing is frozen."""
+    """The network. ``lora``: the updates of the blocks' linear layers; ``enabled: false`` trains all weights."""
 
     name: Literal["lorat"]
     backbone: DINOv2Config = DINOv2Config()
@@ -26,11 +26,9 @@ class LoRATConfig(FamilyConfig):
     head: HeadConfig = HeadConfig(kind="distance", channels=768)
 
     def folded(self) -> LoRATConfig:
-        """See ``FamilyConfig``."""
         return self.model_copy(update={"lora": self.lora.model_copy(update={"enabled": False})})
 
     def misfits(self, template_size: int, search_size: int) -> list[str]:
-        """See ``FamilyConfig``."""
         if template_size <= search_size:
             return []
         return [
@@ -40,10 +38,9 @@ class LoRATConfig(FamilyConfig):
 
 
 class LoRAT(TrackingModel):
-    """The state of a target is its tokens before the first block, ``[B, Nz, C]``. A prediction has no extras.
+    """The state of a target is its tokens before the first block, ``[B, Nz, C]``. ``extras`` is empty.
 
-    ``token_type_embed`` ``[3, C]`` marks tokens: 0 and 1, those of the template beside and on the target, 2, those of
-    the search region.
+    ``token_type_embed`` ``[3, C]`` marks tokens: template off the target (0), on the target (1), search region (2).
     """
 
     def __init__(self, config: LoRATConfig, template_size: int, search_size: int) -> None:
@@ -58,42 +55,40 @@ class LoRAT(TrackingModel):
         self.box_head = build_head(config.head, self.backbone.width, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        """See ``TrackingModel``."""
         on_target = touched_cells(box, self.template_grid).long()
         return (self.backbone.embed_template(template) + self.token_type_embed[on_target],)
 
     def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        """See ``TrackingModel``."""
         tokens = self.backbone(*state, self.backbone.embed_search(search) + self.token_type_embed[2])
         return self.box_head(tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
 
     def fold(self) -> None:
-        """See ``TrackingModel``: the updates go into the weights."""
+        """Merges the updates into the weights."""
         merge_lora(self.backbone.blocks)
 
     def check_released(self, weights: Mapping[str, Tensor]) -> None:
-        """See ``TrackingModel``: full files state alpha and the form of the scaling; the released partial ones do not,
-        so both are taken from the configuration."""
+        """Compares alpha and the form of the scaling, which full files state. The released partial files do not; there
+        the configuration's values are used."""
         for name, key, value in (("lora_alpha", "alpha", self.lora.alpha), ("use_rslora", "rslora", self.lora.rslora)):
             if self.lora.enabled and name in weights and weights[name].item() != value:
                 raise ValueError(f"it was trained with model.lora.{key}={weights[name].item()}, not {value}")
 
 
 def lorat_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """Weights under the names of LoRAT's repository (github.com/LitingLin/LoRAT), with updates or merged. The two
-    numbers in full files, ``lora_alpha`` and ``use_rslora``, are settings, see ``LoRAT.check_released``."""
+    """Weights under the names of LoRAT's repository (github.com/LitingLin/LoRAT), with updates or merged. The numbers
+    ``lora_alpha`` and ``use_rslora`` in full files are settings, see ``LoRAT.check_released``."""
     parts = ("pos_embed", "patch_embed", "blocks", "norm")
-    places = {"head": "box_head", **{part: f"backbone.{part}" for part in parts}}
+    ours = {"head": "box_head", **{part: f"backbone.{part}" for part in parts}}
     result = {}
     for name, value in dinov2_as_timm(weights).items():
         first, dot, rest = name.partition(".")
         if first not in ("lora_alpha", "use_rslora"):
-            result[places.get(first, first) + dot + rest] = value
+            result[ours.get(first, first) + dot + rest] = value
     return result
 
 
 def frozen_under_lora(config: LoRATConfig) -> tuple[str, ...]:
-    """With updates, all of the backbone but them is frozen: patches, positions, norms and LayerScale too."""
+    """With updates, all else in the backbone is frozen: patches, positions, norms and LayerScale too."""
     return (r"backbone\.(?!.*\.lora\.)",) if config.lora.enabled else ()
 
 

@@ -1,8 +1,8 @@
 """OSTrack (Joint Feature Learning and Relation Modeling for Tracking, ECCV 2022): template and search tokens attend to
-each other in every block of one network, which may drop the search tokens that the template attends to least.
+each other in every block of one network, which can drop the search tokens that the template attends to least.
 
-From early blocks on, most of the search region is known to be background. A block that eliminates ranks the search
-tokens by the attention they get from the template and goes on with the first of them (OSTrack paper, Sec. 3.3).
+Most of the search region is recognizable as background in early blocks. An eliminating block ranks the search tokens by
+the attention that they get from the template and keeps the first of them (OSTrack paper, Sec. 3.3).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ TemplateRange = Literal["all", "center_point", "center_rect", "box"]
 
 
 class KeepScheduleConfig(Section):
-    """How training comes to the final keep rate. Epochs are counted from 1, as the published settings count them.
+    """Schedule of the keep rate in training. Epochs are counted from 1, as in the published settings.
 
-    All tokens are kept up to and including epoch ``start``; then the rate falls along half a cosine, and the final one
-    is reached at epoch ``start + length`` (CE_START_EPOCH and CE_WARM_EPOCH of botaoye/OSTrack).
+    All tokens are kept up to and including epoch ``start``; then the rate falls along half a cosine and reaches its
+    final value at epoch ``start + length`` (CE_START_EPOCH and CE_WARM_EPOCH of botaoye/OSTrack).
     """
 
     start: int = Field(default=20, ge=0)
@@ -39,12 +39,12 @@ class KeepScheduleConfig(Section):
 class EliminationConfig(Section):
     """Candidate elimination (OSTrack paper, Sec. 3.3).
 
-    * ``blocks``: those that eliminate, counted from 0.
-    * ``keep``: the share of the search tokens still there that each of them keeps.
-    * ``template``: the template tokens whose attention ranks the search tokens: "all" of them; the cell in the middle
-      ("center_point"), of an even grid the upper left one of the four there; all of these four ("center_rect"; of an
-      odd grid the one cell); or the cells that the target's box touches ("box").
-    * ``schedule``: of the keep rate while training.
+    * ``blocks``: numbers of the eliminating blocks, from 0.
+    * ``keep``: share of its search tokens that each of them keeps.
+    * ``template``: the template tokens whose attention ranks the search tokens: "all"; "center_point", the cell in the
+      middle (of an even grid, the upper left one of the middle four); "center_rect", all of the middle four (of an odd
+      grid, the one cell); "box", the cells that the target's box touches.
+    * ``schedule``: the keep rate while training.
     """
 
     blocks: tuple[int, ...] = Field(default=(3, 6, 9), min_length=1)
@@ -78,15 +78,14 @@ class OSTrackConfig(FamilyConfig):
         return self
 
     def changing_shapes(self) -> str:
-        """See ``FamilyConfig``."""
         if self.elimination is None or self.elimination.keep == 1:
             return ""
         return "model.elimination.schedule changes the number of tokens from epoch to epoch; set model.elimination=null"
 
 
 def keep_rate(config: EliminationConfig, epoch: int | None) -> float:
-    """The share of search tokens that each eliminating block keeps in ``epoch``, counted from 0; None is the trained
-    network. Source: adjust_keep_rate in lib/utils/ce_utils.py of botaoye/OSTrack, whose epochs begin with 1."""
+    """The share of search tokens that each eliminating block keeps in ``epoch``, from 0; None is the trained network.
+    Source: adjust_keep_rate in lib/utils/ce_utils.py of botaoye/OSTrack, whose epochs begin with 1."""
     if epoch is None:
         return config.keep
     progress = (epoch + 1 - config.schedule.start) / config.schedule.length
@@ -96,7 +95,7 @@ def keep_rate(config: EliminationConfig, epoch: int | None) -> float:
 
 
 def ranking_rows(kind: TemplateRange, grid: int) -> Tensor:
-    """Numbers ``[K]`` of the template tokens, on a grid of that side, whose attention has to be computed."""
+    """Numbers ``[K]`` of the ranking template tokens on a grid of that side."""
     cells = torch.arange(grid**2).unflatten(0, (grid, grid))
     first, end = (grid - 1) // 2, grid // 2 + 1
     if kind == "center_point":
@@ -105,7 +104,7 @@ def ranking_rows(kind: TemplateRange, grid: int) -> Tensor:
 
 
 def ranking_weights(kind: TemplateRange, boxes_xywh: Tensor, grid: int) -> Tensor:
-    """What each of the K ranking tokens counts, ``[B, K]`` with sums of 1: for "box" those off the target nothing.
+    """Weights ``[B, K]`` of the ranking tokens, with sums of 1; tokens off the target weigh 0 for "box".
 
     ``boxes_xywh`` ``[B, 4]`` is the target in fractions of the template crop.
     """
@@ -118,11 +117,11 @@ def ranking_weights(kind: TemplateRange, boxes_xywh: Tensor, grid: int) -> Tenso
 
 @torch.no_grad()
 def rank_candidates(q: Tensor, k: Tensor, rows: Tensor, weights: Tensor, template_tokens: int) -> Tensor:
-    """How much of the template's attention each search token gets: float32 ``[B, n]``, without a gradient.
+    """The template's attention to each search token: float32 ``[B, n]``, without gradient.
 
-    ``q, k`` ``[B, heads, Nz + n, D]`` are those of the block's own attention, template first; ``rows`` ``[K]`` and
-    ``weights`` ``[B, K]`` say which template tokens ask. Only their rows of the attention matrix are computed: softmax
-    over all keys, mean over the heads. Runs in float32 also under autocast, for bfloat16 knows too few values to rank.
+    ``q, k`` ``[B, heads, Nz + n, D]`` are the block's own, template first; ``rows`` ``[K]`` and ``weights`` ``[B, K]``
+    select the ranking template tokens. Only their rows of the attention matrix are computed: softmax over all keys,
+    mean over the heads. Runs in float32 also under autocast, since bfloat16 has too few values to rank.
     """
     with torch.autocast(q.device.type, enabled=False):
         logits = q[:, :, rows].float() @ k.float().transpose(-2, -1) * q.shape[-1] ** -0.5
@@ -130,57 +129,57 @@ def rank_candidates(q: Tensor, k: Tensor, rows: Tensor, weights: Tensor, templat
         return (weights[:, None] @ attention).squeeze(1)
 
 
-def eliminate(tokens: Tensor, places: Tensor, ranks: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def eliminate(tokens: Tensor, cells: Tensor, ranks: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The template tokens and the ``count`` search tokens of highest rank, in the order of their ranks.
 
-    ``tokens`` ``[B, Nz + n, C]``; ``places`` ``[B, n]``, where on the search grid each search token stands; ``ranks``
-    ``[B, n]``. Returns tokens ``[B, Nz + count, C]`` and their places ``[B, count]``.
+    ``tokens`` ``[B, Nz + n, C]``; ``cells`` ``[B, n]``, the cell of the search grid of each search token; ``ranks``
+    ``[B, n]``. Returns tokens ``[B, Nz + count, C]`` and their cells ``[B, count]``.
     """
-    template, search = tokens.split([tokens.shape[1] - places.shape[1], places.shape[1]], dim=1)
+    template, search = tokens.split([tokens.shape[1] - cells.shape[1], cells.shape[1]], dim=1)
     kept = order_of(ranks).topk(count, dim=1, largest=False).indices
     search = search.gather(1, kept[:, :, None].expand(-1, -1, search.shape[2]))
-    return torch.cat([template, search], dim=1), places.gather(1, kept)
+    return torch.cat([template, search], dim=1), cells.gather(1, kept)
 
 
 def order_of(ranks: Tensor) -> Tensor:
-    """Each rank's number in descending order, from 0: int64 ``[B, n]`` of ``[B, n]``. Of equal ones (in an untrained
-    network, of flat padding) the first comes first.
+    """The position of each rank in descending order, from 0: ``[B, n]`` -> int64 ``[B, n]``. Equal ranks (in an
+    untrained network, of flat padding) keep their order.
 
-    A stable sort by comparisons, so that equal ranks are decided alike on every device and in every exported form: ONNX
-    and OpenVINO have no stable sort, and torch's ``topk`` takes any of equal values.
+    A stable sort by comparisons, so that equal ranks have the same order on every device and in every exported form:
+    ONNX and OpenVINO have no stable sort, and torch's ``topk`` takes any of equal values.
     """
     mine, others = ranks[:, :, None], ranks[:, None, :]
     earlier = torch.ones(ranks.shape[1], ranks.shape[1], dtype=torch.bool, device=ranks.device).tril(-1)
     return ((others > mine) | ((others == mine) & earlier)).sum(dim=2)
 
 
-def restore(search: Tensor, places: Tensor, count: int) -> Tensor:
-    """Search tokens ``[B, n, C]`` back at their ``places`` ``[B, n]`` among ``count``, row-major; zeros elsewhere."""
+def restore(search: Tensor, cells: Tensor, count: int) -> Tensor:
+    """Search tokens ``[B, n, C]`` at their ``cells`` ``[B, n]`` among ``count``, row-major; zeros elsewhere."""
     empty = search.new_zeros(search.shape[0], count, search.shape[2])
-    return empty.scatter(1, places[:, :, None].expand(-1, -1, search.shape[2]), search)
+    return empty.scatter(1, cells[:, :, None].expand(-1, -1, search.shape[2]), search)
 
 
-def present(places: Tensor, count: int) -> Tensor:
-    """Which of ``count`` places are among ``places`` ``[B, n]``: bool ``[B, count]``."""
-    return torch.zeros(places.shape[0], count, dtype=torch.bool, device=places.device).scatter(1, places, True)
+def present(cells: Tensor, count: int) -> Tensor:
+    """Which of ``count`` cells are among ``cells`` ``[B, n]``: bool ``[B, count]``."""
+    return torch.zeros(cells.shape[0], count, dtype=torch.bool, device=cells.device).scatter(1, cells, True)
 
 
 class EliminatingBlock(Block):
     """A transformer block that drops search tokens between its attention and its MLP."""
 
     def forward(
-        self, tokens: Tensor, places: Tensor, rows: Tensor, weights: Tensor, rate: float
+        self, tokens: Tensor, cells: Tensor, rows: Tensor, weights: Tensor, rate: float
     ) -> tuple[Tensor, Tensor]:
-        """Tokens ``[B, Nz + n, C]``, the search tokens' places ``[B, n]`` and the keep rate -> tokens and places of
-        what is left; see ``rank_candidates`` for ``rows`` and ``weights``."""
+        """Tokens ``[B, Nz + n, C]``, the search tokens' cells ``[B, n]`` and the keep rate -> the tokens and cells that
+        are kept; see ``rank_candidates`` for ``rows`` and ``weights``."""
         q, k, v = self.attn.split(self.norm1(tokens))
         tokens = tokens + self.drop_path(self.attn.join(F.scaled_dot_product_attention(q, k, v)))
-        search_tokens = places.shape[1]
+        search_tokens = cells.shape[1]
         count = math.ceil(rate * search_tokens)
         if count < search_tokens:
             ranks = rank_candidates(q, k, rows, weights, tokens.shape[1] - search_tokens)
-            tokens, places = eliminate(tokens, places, ranks, count)
-        return self.add_mlp(tokens), places
+            tokens, cells = eliminate(tokens, cells, ranks, count)
+        return self.add_mlp(tokens), cells
 
 
 class EliminatingViT(JointViT):
@@ -199,42 +198,38 @@ class EliminatingViT(JointViT):
             self.register_buffer("rows", ranking_rows(elimination.template, template_grid), persistent=False)
 
     def forward(self, template: Tensor, weights: Tensor, search: Tensor, rate: float) -> tuple[Tensor, Tensor]:
-        """Template tokens ``[B, Nz, C]``, weights of those that rank ``[B, K]`` (not read where nothing eliminates),
-        search crop ``[B, 3, Hx, Wx]`` and the keep rate ->
-
-        normed tokens ``[B, Nz + Nx, C]``, where a removed one is zero, and which search tokens each eliminating block
-        removed, bool ``[B, stages, Nx]``.
-        """
+        """Template tokens ``[B, Nz, C]``, weights of the ranking ones ``[B, K]`` (not read without elimination), search
+        crop ``[B, 3, Hx, Wx]`` and the keep rate -> normed tokens ``[B, Nz + Nx, C]``, zeros where removed, and the
+        search tokens that each eliminating block removed, bool ``[B, stages, Nx]``."""
         tokens = self.embed(template, search)
         template_tokens = template.shape[1]
         search_tokens = tokens.shape[1] - template_tokens
-        places = torch.arange(search_tokens, device=tokens.device).expand(tokens.shape[0], -1)
+        cells = torch.arange(search_tokens, device=tokens.device).expand(tokens.shape[0], -1)
         removed = []
         for block in self.blocks:
             if isinstance(block, EliminatingBlock):
-                before = places
-                tokens, places = block(tokens, before, self.rows, weights, rate)
-                removed.append(present(before, search_tokens) & ~present(places, search_tokens))
+                before = cells
+                tokens, cells = block(tokens, before, self.rows, weights, rate)
+                removed.append(present(before, search_tokens) & ~present(cells, search_tokens))
             else:
                 tokens = block(tokens)
         tokens = self.norm(tokens)
-        if places.shape[1] < search_tokens:
-            left = restore(tokens[:, template_tokens:], places, search_tokens)
+        if cells.shape[1] < search_tokens:
+            left = restore(tokens[:, template_tokens:], cells, search_tokens)
             tokens = torch.cat([tokens[:, :template_tokens], left], dim=1)
         if not removed:
-            return tokens, places.new_zeros((tokens.shape[0], 0, search_tokens), dtype=torch.bool)
+            return tokens, cells.new_zeros((tokens.shape[0], 0, search_tokens), dtype=torch.bool)
         return tokens, torch.stack(removed, dim=1)
 
 
 class OSTrack(TrackingModel):
     """Template and search tokens in one ViT, then a head on the search tokens.
 
-    The state of a target is its patch tokens ``[B, Nz, C]`` and what each of the template tokens that rank the search
-    tokens counts, ``[B, K]`` (``[B, 0]`` in a network that never eliminates). ``extras`` of a prediction are
+    The state of a target is its patch tokens ``[B, Nz, C]`` and the weights of the ranking ones, ``[B, K]`` (``[B, 0]``
+    without elimination). ``extras`` of a prediction are
 
     * ``removed``: bool ``[B, stages, Nx]``, the search tokens that each eliminating block removed, row-major on the
-      search grid; no token is removed twice, so ``any(dim=1)`` is all that is missing at the end. ``stages`` is 0 in a
-      network that never eliminates, and nothing is True while the schedule keeps all.
+      search grid. No token is removed twice. ``stages`` is 0 without elimination.
     """
 
     def __init__(self, config: OSTrackConfig, template_size: int, search_size: int) -> None:
@@ -245,14 +240,12 @@ class OSTrack(TrackingModel):
         self.box_head = build_head(config.head, self.backbone.width, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``TrackingModel``."""
         weights = box.new_zeros(box.shape[0], 0)
         if self.elimination:
             weights = ranking_weights(self.elimination.template, box, self.template_grid)
         return self.backbone.embed_template(template), weights
 
     def locate(self, state: tuple[Tensor, Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        """See ``TrackingModel``; ``epoch`` decides the keep rate."""
         rate = keep_rate(self.elimination, epoch) if self.elimination else 1.0
         tokens, removed = self.backbone(*state, search, rate)
         search_tokens = tokens[:, -(self.search_grid**2) :]
@@ -267,7 +260,7 @@ class OSTrack(TrackingModel):
 
 
 def ostrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """OSTrack's released names are ours; its ``cls_token`` and ``pos_embed`` are never used by the network."""
+    """OSTrack's released names are ours; the network never uses its ``cls_token`` and ``pos_embed``."""
     unused = {"backbone.cls_token", "backbone.pos_embed"}
     return {name: value for name, value in weights.items() if name not in unused}
 

@@ -1,5 +1,5 @@
-"""SimTrack (Backbone is All Your Need, ECCV 2022): exemplar and search region go through one image backbone as a
-sequence of tokens, and a corner head reads the box off the search tokens."""
+"""SimTrack (Backbone is All Your Need, ECCV 2022): template and search region go through one image backbone as a
+sequence of tokens, and a corner head predicts the box from the search tokens."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from lib.models.backbones.pvt import PVTConfig
 from lib.models.backbones.swin import SwinConfig
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
-from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import Decoder
 from lib.models.layers.positions import full_grid
+from lib.models.weights.renaming import clip_as_timm
 
 
 class SerialViTConfig(ViTConfig):
     """The transformer of Sim-B/16 by default.
 
-    * ``foveal``: the side in pixels of the foveal window (Section 3.3), or 0 for none. 64; 42 with patches of 14.
-    * ``exemplar_position``: "eq7", from the place of a patch and how much of it the target covers; "image", the
-      pretrained positions of an image, resized to the exemplar's grid.
-    * ``interact_every``: 1, exemplar and search tokens meet in every block; 2, in blocks 2, 4, 6 ..., 4, in 4, 8, 12
-      ..., counted from 1. In the others each attends to its own side.
-    * ``one_way``: exemplar tokens never attend to search tokens (Table 7's models; 0.2 LaSOT AUC in the ViT).
+    * ``foveal``: side of the foveal window in pixels (Section 3.3), or 0 for none. 64; 42 with patches of 14.
+    * ``exemplar_position``: positions of the template's patches (the paper's exemplar): "eq7", from the center of a
+      patch and the share of it that the target covers; "image", the pretrained ones, resized to the template's grid.
+    * ``interact_every``: template and search tokens attend to each other in every block (1), in blocks 2, 4, 6 ... (2),
+      or in 4, 8, 12 ... (4), counted from 1. In the others each attends to its own side.
+    * ``one_way``: template tokens never attend to search tokens (Table 7's models; 0.2 LaSOT AUC in the ViT).
     """
 
     kind: Literal["vit"] = "vit"
@@ -46,12 +46,11 @@ class SerialViTConfig(ViTConfig):
             raise ValueError(f"foveal: {self.foveal} is not a multiple of patch {self.patch}; 0 is no foveal window")
         if self.interact_every > self.depth:
             raise ValueError(
-                f"interact_every: {self.interact_every} with depth {self.depth}: exemplar and search would never meet"
+                f"interact_every: {self.interact_every} with depth {self.depth}: template and search would never meet"
             )
         return self
 
     def build(self, template_size: int, search_size: int) -> SerialViT:
-        """See ``BackboneConfig``."""
         return SerialViT(self, template_size, search_size)
 
 
@@ -59,15 +58,16 @@ SerialBackbone = Annotated[SerialViTConfig | SwinConfig | PVTConfig, Field(discr
 
 
 class SimTrackConfig(FamilyConfig):
-    """The network. A backbone's configuration has a ``kind`` beside what ``backbones.base`` says, and its module has
+    """The network. Beyond the interface of ``backbones.base``, a backbone's configuration has a ``kind``, and its
+    module has
 
-    * ``encode_template(template [B, 3, Hz, Wz], box [B, 4]) -> tuple``: what of the template does not depend on the
-      search region, tensors with a leading batch axis,
-    * ``forward(state, search [B, 3, Hx, Wx]) -> (search tokens [B, Nx, C], exemplar tokens [B, Nz, C])``, row-major.
+    * ``encode_template(template [B, 3, Hz, Wz], box [B, 4]) -> tuple``: the part of the template's features that does
+      not depend on the search region, tensors with a leading batch axis,
+    * ``forward(state, search [B, 3, Hx, Wx]) -> (search tokens [B, Nx, C], template tokens [B, Nz, C])``, row-major.
 
-    ``bottleneck``: channels of the linear layer between backbone and head. ``decoder_layers``: of STARK's decoder
-    between bottleneck and head, with search tokens as queries and exemplar tokens as memory (Table 9; the paper says no
-    more of it: 8 heads, hidden layers of 8 times the bottleneck and sine positions are STARK's).
+    ``bottleneck``: channels of the linear layer between backbone and head. ``decoder_layers``: layers of STARK's
+    decoder between bottleneck and head, with search tokens as queries and template tokens as memory (Table 9). The
+    paper gives no sizes; 8 heads, hidden layers of 8 times the bottleneck and sine positions are STARK's.
     """
 
     name: Literal["simtrack"]
@@ -77,21 +77,20 @@ class SimTrackConfig(FamilyConfig):
     head: HeadConfig = HeadConfig(kind="corner")
 
     def misfits(self, template_size: int, search_size: int) -> list[str]:
-        """See ``FamilyConfig``."""
         if self.backbone.kind != "vit" or template_size - self.backbone.foveal >= self.backbone.patch:
             return []
         return [
             f"model.backbone.foveal: {self.backbone.foveal} with template.size {template_size}; the window lies half a "
-            "patch beside the exemplar's patches and must be smaller than it by a patch"
+            "patch beside the template's patches and must be smaller than it by a patch"
         ]
 
 
-class ExemplarPosition(nn.Sequential):
+class TemplatePosition(nn.Sequential):
     """Eq. 7: two fully connected layers on (R, x, y) of each patch; published names.
 
-    The paper names (i, j, R) and nothing else; this is the repository's form (lib/models/stark/clipvit16.py): R is
-    moved from [0, 1] to [1/2, 1], x and y are the patch's centre in fractions of the crop, C / 2 hidden units with
-    ReLU, and the result is 2 * sigmoid - 1. Layers start from PyTorch's defaults, as published.
+    The paper gives (i, j, R) alone; this is the repository's form (lib/models/stark/clipvit16.py): R is mapped from
+    [0, 1] to [1/2, 1], x and y are the patch's center in fractions of the crop, C / 2 hidden units with ReLU, and the
+    result is 2 * sigmoid - 1. Layers start from PyTorch's defaults, as published.
     """
 
     def __init__(self, width: int) -> None:
@@ -100,16 +99,16 @@ class ExemplarPosition(nn.Sequential):
     def forward(self, box: Tensor, grid: int) -> Tensor:
         """Box ``[B, 4]`` xywh in fractions of the template -> positions ``[B, grid * grid, C]``, row-major, in
         (-1, 1)."""
-        centres = (torch.arange(grid, device=box.device) + 0.5) / grid
-        rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+        centers = (torch.arange(grid, device=box.device) + 0.5) / grid
+        rows, columns = torch.meshgrid(centers, centers, indexing="ij")
         ratio = covered_share(box, grid)
         described = torch.stack([(ratio + 1) / 2, columns.expand_as(ratio), rows.expand_as(ratio)], dim=-1)
         return 2 * super().forward(described.flatten(1, 2)).sigmoid() - 1
 
 
 def covered_share(box: Tensor, grid: int) -> Tensor:
-    """R of Eq. 7: which share of each cell the box covers, ``[B, grid, grid]`` by row and column, for boxes ``[B, 4]``
-    xywh in fractions of the crop; what sticks out of the crop covers nothing."""
+    """R of Eq. 7: the share of each cell that the box covers, ``[B, grid, grid]`` by row and column, for boxes
+    ``[B, 4]`` xywh in fractions of the crop."""
     low, high = (box[:, :2] * grid)[..., None], ((box[:, :2] + box[:, 2:]) * grid)[..., None]
     first = torch.arange(grid, device=box.device)
     along = (torch.minimum(high, first + 1) - torch.maximum(low, first)).clamp(min=0)
@@ -117,13 +116,13 @@ def covered_share(box: Tensor, grid: int) -> Tensor:
 
 
 def first_cell(grid: int, cells: int) -> int:
-    """The foveal window of ``cells`` patches a side begins in the middle of this patch, along both axes, of a template
-    of ``grid`` patches a side.
+    """The patch in whose middle the foveal window begins, along both axes; the window has ``cells`` patches a side, the
+    template ``grid``.
 
-    Where ``grid - cells`` is odd (ViT-B/16: 7 and 4, L/14: 6 and 3) the window is centred. Where it is even (B/32: 4
-    and 2) a centred one would show the template's own patches again, so it lies half a patch further right and down,
-    which is the paper's appendix: the image is moved up and left first. The repository's condition for that
-    (lib/models/stark/clipvit16.py) is never true for B/32, whose foveal tokens there tell nothing new.
+    If ``grid - cells`` is odd (ViT-B/16: 7 and 4, L/14: 6 and 3) the window is centered. If it is even (B/32: 4 and 2)
+    a centered window would repeat the template's own patches, so it lies half a patch further right and down, as in the
+    paper's appendix, which moves the image up and left first. The repository's condition for that
+    (lib/models/stark/clipvit16.py) is never true for B/32, whose foveal tokens there only repeat template tokens.
     """
     return (grid - cells) // 2
 
@@ -137,8 +136,8 @@ def foveal_window(template: Tensor, patch: int, cells: int) -> Tensor:
 def foveal_positions(positions: Tensor, cells: int) -> Tensor:
     """Positions ``[B, cells * cells, C]`` of the foveal patches from the template's ``[B, n * n, C]``.
 
-    A foveal patch lies where four of the template meet; it takes the mean of two of them, the upper left and the lower
-    right, as the repository does. The paper (Section 3.3) would ask Eq. 7 once more.
+    A foveal patch overlaps four of the template's; it takes the mean position of two of them, the upper left and the
+    lower right, as in the repository. The paper (Section 3.3) applies Eq. 7 instead.
     """
     grid = round(positions.shape[1] ** 0.5)
     first = first_cell(grid, cells)
@@ -148,9 +147,9 @@ def foveal_positions(positions: Tensor, cells: int) -> Tensor:
 
 
 class SerialViT(ImageViT):
-    """``ImageViT`` whose sequence is exemplar patches, foveal patches, class token and search patches.
+    """``ImageViT`` whose sequence is template patches, foveal patches, class token and search patches.
 
-    The published order differs; attention without a mask does not see it. ``pos_fc`` is Eq. 7.
+    The published order differs, which unmasked attention does not notice. ``pos_fc`` is Eq. 7.
     """
 
     def __init__(self, config: SerialViTConfig, template_size: int, search_size: int) -> None:
@@ -158,17 +157,16 @@ class SerialViT(ImageViT):
         self.foveal_cells = config.foveal // config.patch
         self.template_grid, self.search_grid = template_size // config.patch, search_size // config.patch
         assert self.foveal_cells < self.template_grid, (config.foveal, template_size)
-        self.pos_fc = ExemplarPosition(config.width) if config.exemplar_position == "eq7" else None
-        exemplar = self.template_grid**2 + self.foveal_cells**2
-        joint, apart = allowed_attention(exemplar, 1 + self.search_grid**2, config.one_way)
+        self.pos_fc = TemplatePosition(config.width) if config.exemplar_position == "eq7" else None
+        template = self.template_grid**2 + self.foveal_cells**2
+        joint, apart = allowed_attention(template, 1 + self.search_grid**2, config.one_way)
         self.register_buffer("joint", joint, persistent=False)
         self.register_buffer("apart", apart, persistent=False)
         self.interacts = [number % config.interact_every == 0 for number in range(1, config.depth + 1)]
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        """Template ``[B, 3, Hz, Wz]`` and box ``[B, 4]`` xywh in fractions of it -> its tokens with their positions,
-        foveal ones last, ``[B, Nz + Nf, C]``: all that does not depend on the search region, from the first block on
-        everything does."""
+        """Template ``[B, 3, Hz, Wz]`` and box ``[B, 4]`` xywh in fractions of it -> its tokens with positions, foveal
+        ones last, ``[B, Nz + Nf, C]``. From the first block on everything depends on the search region."""
         if self.pos_fc is None:
             positions = self.image_positions(self.template_grid)
         else:
@@ -180,31 +178,31 @@ class SerialViT(ImageViT):
         return (tokens,)
 
     def forward(self, state: tuple[Tensor], search: Tensor) -> tuple[Tensor, Tensor]:
-        """What ``encode_template`` gave and the search crop ``[B, 3, Hx, Wx]`` -> normed tokens of the search region
-        ``[B, Nx, C]`` and of the exemplar ``[B, Nz, C]``, row-major; class and foveal tokens end here."""
-        (exemplar,) = state
-        tokens = self.norm_pre(torch.cat([exemplar, self.embed(search)], dim=1))
+        """The state and the search crop ``[B, 3, Hx, Wx]`` -> normed tokens of the search region ``[B, Nx, C]`` and of
+        the template ``[B, Nz, C]``, row-major, without class and foveal tokens."""
+        (template,) = state
+        tokens = self.norm_pre(torch.cat([template, self.embed(search)], dim=1))
         for block, interacts in zip(self.blocks, self.interacts, strict=True):
             tokens = block(tokens, self.joint if interacts else self.apart)
         tokens = self.norm(tokens)
         return tokens[:, -(self.search_grid**2) :], tokens[:, : self.template_grid**2]
 
 
-def allowed_attention(exemplar: int, search: int, one_way: bool) -> tuple[Tensor | None, Tensor]:
-    """Who may attend to whom among ``exemplar`` tokens and then ``search`` tokens (the class token is one of these),
-    bool ``[N, N]`` by query and key: in blocks where the two sides meet (None for all to all), and in those where they
-    do not. ``one_way``: where they meet, only search tokens look across."""
-    of_search = torch.arange(exemplar + search) >= exemplar
+def allowed_attention(template: int, search: int, one_way: bool) -> tuple[Tensor | None, Tensor]:
+    """Masks of allowed attention among ``template`` tokens, then ``search`` tokens (which include the class token),
+    bool ``[N, N]`` by query and key: for blocks where the two sides interact (None: all to all) and for the others.
+    ``one_way``: only search tokens attend to the other side."""
+    of_search = torch.arange(template + search) >= template
     apart = of_search[:, None] == of_search
     return (apart | of_search[:, None]) if one_way else None, apart
 
 
 class SimTrack(TrackingModel):
-    """Exemplar and search region in one backbone, a linear bottleneck, then a head on the search tokens.
+    """Template and search region in one backbone, a linear bottleneck, then a head on the search tokens.
 
-    The state of a target is what the backbone keeps of the template: what does not depend on the search region. The
-    head's grid follows from the crop and the backbone's cells; the repository's is fixed to cells of 16 pixels, which
-    fits B/16 alone. A prediction has no extras.
+    The state of a target is the backbone's part of the template that does not depend on the search region. The head's
+    grid follows from the crop and the backbone's stride; the repository's is fixed to 16 pixels, which fits B/16 alone.
+    ``extras`` is empty.
     """
 
     def __init__(self, config: SimTrackConfig, template_size: int, search_size: int) -> None:
@@ -216,23 +214,21 @@ class SimTrack(TrackingModel):
         self.box_head = build_head(config.head, config.bottleneck, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
-        """See ``TrackingModel``."""
         return self.backbone.encode_template(template, box)
 
     def locate(self, state: tuple[Tensor, ...], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        """See ``TrackingModel``."""
-        search_tokens, exemplar_tokens = self.backbone(state, search)
+        search_tokens, template_tokens = self.backbone(state, search)
         tokens = self.bottleneck(search_tokens)
         if self.decoder is not None:
             grids = (self.search_grid, self.template_grid)
-            search_places, places = (full_grid(grid, tokens.shape[-1], tokens.device) for grid in grids)
-            tokens = self.decoder(tokens, search_places, self.bottleneck(exemplar_tokens), places)
+            search_positions, positions = (full_grid(grid, tokens.shape[-1], tokens.device) for grid in grids)
+            tokens = self.decoder(tokens, search_positions, self.bottleneck(template_tokens), positions)
         features = tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
         return self.box_head(features)
 
 
 def _search_decoder(width: int, layers: int) -> Decoder:
-    """STARK's decoder for tokens of ``width`` channels, its matrices starting from Xavier's rule as STARK's do."""
+    """STARK's decoder for tokens of ``width`` channels; matrices start from Xavier's rule, as in STARK."""
     decoder = Decoder(width, heads=8, ffn=8 * width, dropout=0.1, depth=layers)
     for parameter in decoder.parameters():
         if parameter.ndim > 1:
@@ -244,8 +240,8 @@ def simtrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str])
     """Weights under the names of SimTrack's repository (github.com/LPXTT/SimTrack): its backbone is CLIP's in
     ``backbone.visual``, all other names are ours.
 
-    CLIP's projection, which the network never uses, is left out. The file that the authors released has names of
-    another code base, which are unknown to us; it needs a table of names first.
+    CLIP's projection, which the network never uses, is left out. The authors' released file has the names of another,
+    unknown code base; it needs a table of names first.
     """
     visual = "backbone.visual."
     inside = {name.removeprefix(visual): value for name, value in weights.items() if name.startswith(visual)}

@@ -1,5 +1,8 @@
-"""STARK-SV, the baseline of SimTrack's paper: STARK-S (ICCV 2021) with a vision transformer for its ResNet. Template
-and search region pass the backbone each by itself and meet in an encoder, from which one query picks the target."""
+"""STARK-SV, the baseline of SimTrack's paper: STARK-S (ICCV 2021) with a vision transformer instead of its ResNet.
+
+Template and search region pass the backbone separately and meet in an encoder; one query of a decoder selects the
+target.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ from lib.config.schema import Section
 from lib.models.backbones.image import ImageViT
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, HeadPrediction, TokenMap, TrackingModel
-from lib.models.clip_names import clip_as_timm
 from lib.models.heads.config import HeadConfig, build_head
 from lib.models.layers.encoder_decoder import Decoder, EncoderLayer
 from lib.models.layers.positions import full_grid, sine_positions
+from lib.models.weights.renaming import clip_as_timm
 
 _PUBLISHED_BACKBONE = "backbone.visual."
 
@@ -29,13 +32,12 @@ class SiameseViTConfig(ViTConfig):
     drop_path: float = Field(default=0.0, ge=0, lt=1)
 
     def build(self, template_size: int, search_size: int) -> SiameseViT:
-        """See ``BackboneConfig``; for square crops of any size."""
         return SiameseViT(self)
 
 
 class TransformerConfig(Section):
-    """Sizes of an encoder and a decoder; the defaults are STARK's. ``ffn`` is the width inside the perceptrons,
-    ``encoder`` and ``decoder`` are numbers of layers."""
+    """Sizes of encoder and decoder; the defaults are STARK's. ``ffn``: width of the hidden layers; ``encoder`` and
+    ``decoder``: numbers of layers."""
 
     width: int = Field(default=256, ge=4, multiple_of=4)
     heads: int = Field(default=8, ge=1)
@@ -64,8 +66,8 @@ class SiameseViT(ImageViT):
     """``ImageViT``, called with the template and the search region in turn."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Square crops ``[B, 3, H, H]`` -> normed tokens of their patches ``[B, N, C]``, row-major. The class token
-        ends here."""
+        """Square crops ``[B, 3, H, H]`` -> normed tokens of their patches ``[B, N, C]``, row-major, without the class
+        token."""
         tokens = self.norm_pre(self.embed(images))
         for block in self.blocks:
             tokens = block(tokens)
@@ -73,7 +75,7 @@ class SiameseViT(ImageViT):
 
 
 class Encoder(nn.Module):
-    """``EncoderLayer`` after ``EncoderLayer``, without a norm at the end, as the last layer has one."""
+    """A stack of ``EncoderLayer``. The last layer ends in a norm, so none follows."""
 
     def __init__(self, width: int, heads: int, ffn: int, dropout: float, depth: int) -> None:
         super().__init__()
@@ -87,8 +89,8 @@ class Encoder(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder of all tokens, and a decoder whose queries start from zero and are told apart by their positions
-    alone (DETR, STARK). Matrices start from Xavier's rule, as published."""
+    """An encoder of all tokens, and a decoder whose queries start at zero and differ by their positions alone (DETR,
+    STARK). Matrices start from Xavier's rule, as published."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -115,9 +117,9 @@ class StarkSV(TrackingModel):
     The state of a target is one tensor, its projected tokens ``[B, Nz, C]``. ``extras`` of a prediction hold
     ``attention`` ``[B, F, F]``: the dot product of the decoded query with each search token, without a softmax.
 
-    Parts of the public network never learn and are kept as it has them: the softmax over the one query is 1, so that
-    no gradient reaches how it attends to itself (``transformer.decoder.layers.*.self_attn.in_proj_*``, rows of queries
-    and keys); and in the first decoder layer the values it takes are zero, so that their weights get none either.
+    Parts of the public network never learn and are kept: the softmax over the one query is 1, so its self-attention
+    gets no gradient (``transformer.decoder.layers.*.self_attn.in_proj_*``, rows of queries and keys); and the values in
+    the first decoder layer are zero, so their weights get none either.
     """
 
     def __init__(self, config: StarkSVConfig, template_size: int, search_size: int) -> None:
@@ -134,16 +136,14 @@ class StarkSV(TrackingModel):
         self.register_buffer("positions", torch.cat(positions, dim=1), persistent=False)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        """See ``TrackingModel``; the box is of no use to this family."""
         return (self.project(self.backbone(template)),)
 
     def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        """See ``TrackingModel``."""
         return self.predict(*self.fuse(*state, self.project(self.backbone(search))))
 
     def project(self, tokens: Tensor) -> Tensor:
-        """Backbone tokens ``[B, N, width]`` through the 1x1 convolution: ``[B, N, C]``, not in bfloat16 under autocast
-        either, since the transformer adds to them layer after layer."""
+        """Backbone tokens ``[B, N, width]`` through the 1x1 convolution: ``[B, N, C]``, in float32 also under autocast,
+        since each layer of the transformer adds to them."""
         projected = self.bottleneck(tokens.transpose(1, 2)[..., None]).squeeze(-1).transpose(1, 2)
         return projected.to(self.query_embed.weight.dtype)
 
@@ -153,9 +153,9 @@ class StarkSV(TrackingModel):
         """Projected tokens ``[B, Nz, C]`` and ``[B, Nx, C]`` -> the memory ``[B, Nz + Nx, C]`` and the decoded query
         ``[B, 1, C]``.
 
-        ``padding``: bool ``[B, F, F]`` of the template's grid and of the search region's, True for cells outside the
-        picture, as STARK marks them; they are then neither attended to nor counted in the positions. Some cell must be
-        inside. Trackers and training here do not mark them.
+        ``padding``: bool ``[B, F, F]`` for the template's grid and the search region's, True for cells outside the
+        image, as STARK marks them. They are neither attended to nor counted in the positions; at least one cell must be
+        inside. Trackers and training here mark none.
         """
         tokens = torch.cat([template, search], dim=1)
         positions, outside = self.positions, None
@@ -177,8 +177,8 @@ class StarkSV(TrackingModel):
 
 
 def stark_sv_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """No STARK-SV was released. Of neck and head the names of the public STARK-S are ours; a backbone under the names
-    of SimTrack's public code, ``backbone.visual.`` and CLIP's, gets timm's."""
+    """No STARK-SV was released. The public STARK-S has our names of neck and head; a backbone under the names of
+    SimTrack's public code, ``backbone.visual.`` and CLIP's, gets timm's."""
     visual = {
         name.removeprefix(_PUBLISHED_BACKBONE): value
         for name, value in weights.items()

@@ -32,9 +32,9 @@ class FusionConfig(Section):
     * ``kind``: "feature", ``layers`` layers of ego-context (ECA) and cross-feature augment (CFA) on both sides, then
       one CFA of the search features; "transformer" (the paper's TransT(ori)), ``layers`` encoder layers on the template
       and as many decoder layers on the search features.
-    * ``width``, ``heads``, ``hidden`` (of the perceptrons) and ``dropout``, which also thins attention weights.
-    * ``ego_context``, ``cross_feature`` (kind "feature"): without the first there is no ECA; without the second each
-      CFA keeps its perceptron but has no attention, and depth-wise correlation stands for the last one (Table 3).
+    * ``width``, ``heads``, ``hidden`` (width of the hidden layers) and ``dropout``, also of attention weights.
+    * ``ego_context``, ``cross_feature`` (kind "feature"): without the first there is no ECA. Without the second each
+      CFA has its perceptron but no attention, and depth-wise correlation replaces the last one (Table 3).
     """
 
     kind: Literal["feature", "transformer"] = "feature"
@@ -56,7 +56,7 @@ class FusionConfig(Section):
 
 
 def kind(value: Any) -> str:
-    """The ``kind`` of a backbone; recipes and checkpoints from before there was a choice have none, and a ResNet."""
+    """The ``kind`` of a backbone. Recipes and checkpoints from before there was a choice have none: a ResNet."""
     return str(value.get("kind", "resnet")) if isinstance(value, dict) else getattr(value, "kind", "resnet")
 
 
@@ -85,14 +85,14 @@ class EgoContext(nn.Module):
 
     def forward(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """``tokens`` ``[B, N, C]`` -> tokens; ``positions`` ``[1, N, C]``."""
-        places = tokens + positions
-        attended, _ = self.attention(places, places, tokens, need_weights=False)
+        keys = tokens + positions
+        attended, _ = self.attention(keys, keys, tokens, need_weights=False)
         return self.norm(tokens + self.dropout(attended))
 
 
 class CrossFeature(nn.Module):
     """Attention to the other side's tokens and a perceptron with ReLU, each added, then normed: the paper's CFA module.
-    Without ``config.cross_feature`` the perceptron and its norm are left."""
+    Without ``config.cross_feature`` it has the perceptron and its norm alone."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class CrossFeature(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, positions: Tensor, others: Tensor, other_positions: Tensor) -> Tensor:
-        """``tokens`` ``[B, N, C]`` -> tokens that have looked at ``others`` ``[B, M, C]``; positions ``[1, N, C]`` and
+        """``tokens`` ``[B, N, C]``, which attend to ``others`` ``[B, M, C]`` -> tokens; positions ``[1, N, C]`` and
         ``[1, M, C]``."""
         if self.attention is not None:
             queries, keys = tokens + positions, others + other_positions
@@ -117,9 +117,9 @@ class CrossFeature(nn.Module):
 
 
 class FeatureFusionLayer(nn.Module):
-    """ECA and then CFA of the template's and of the search region's tokens; no weights are shared between the two.
+    """ECA, then CFA, of the template's and of the search region's tokens, with weights of their own.
 
-    Both CFA start from what the ECA gave: neither side sees the other's new tokens.
+    Both CFA start from the ECA's outputs: neither side sees the other's new tokens.
     """
 
     def __init__(self, config: FusionConfig) -> None:
@@ -128,16 +128,16 @@ class FeatureFusionLayer(nn.Module):
         self.search_eca = EgoContext(config) if config.ego_context else None
         self.template_cfa, self.search_cfa = CrossFeature(config), CrossFeature(config)
 
-    def forward(self, template: Tensor, search: Tensor, places: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Tokens ``[B, Nz, C]`` and ``[B, Nx, C]`` -> tokens; ``places`` are the positions of both."""
-        z, x = places
+    def forward(self, template: Tensor, search: Tensor, positions: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Tokens ``[B, Nz, C]`` and ``[B, Nx, C]`` -> tokens; ``positions`` of both."""
+        z, x = positions
         if self.template_eca is not None and self.search_eca is not None:
             template, search = self.template_eca(template, z), self.search_eca(search, x)
         return self.template_cfa(template, z, search, x), self.search_cfa(search, x, template, z)
 
 
 class _Fusion(nn.Module):
-    """What both kinds have: the sine positions of the two grids, which are no parameters, and their fresh weights."""
+    """Sine positions of the two grids, without parameters, and the initialization of both kinds."""
 
     def __init__(self, width: int, template_grid: int, search_grid: int) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class _Fusion(nn.Module):
         self.register_buffer("template_positions", full_grid(template_grid, width, device), persistent=False)
         self.register_buffer("search_positions", full_grid(search_grid, width, device), persistent=False)
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Xavier's rule for every matrix, as published; the packed projection of an attention counts as one matrix."""
         for parameter in self.parameters():
             if parameter.ndim > 1:
@@ -154,9 +154,9 @@ class _Fusion(nn.Module):
 
 
 class FeatureFusion(_Fusion):
-    """TransT's feature fusion network, and what is left of it without one or both of its modules.
+    """TransT's feature fusion network, complete or without one or both of its modules.
 
-    The template's tokens depend on the search region from the first layer's CFA on, so its state are its tokens.
+    The template's tokens depend on the search region from the first layer's CFA on, so the state is the tokens before.
     Source: ltr/models/neck/featurefusion_network.py.
     """
 
@@ -165,14 +165,14 @@ class FeatureFusion(_Fusion):
         self.layers = nn.ModuleList(FeatureFusionLayer(config) for _ in range(config.layers))
         self.last = CrossFeature(config) if config.cross_feature else None
         self.norm = nn.LayerNorm(config.width)
-        self._initialise()
+        self._initialize()
 
     def remember(self, template: Tensor) -> Tensor:
-        """What is kept of a template's tokens ``[B, Nz, C]`` for the whole video."""
+        """The state from a template's tokens ``[B, Nz, C]``, computed once a video."""
         return template
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
-        """What ``remember`` gave and the search region's tokens ``[B, Nx, C]`` -> fused tokens ``[B, Nx, C]``."""
+        """The state and the search region's tokens ``[B, Nx, C]`` -> fused tokens ``[B, Nx, C]``."""
         z, x = self.template_positions, self.search_positions
         for layer in self.layers:
             template, search = layer(template, search, (z, x))
@@ -185,7 +185,7 @@ class TransformerFusion(_Fusion):
     """The original Transformer for fusion: the template into the encoder, the search region into the decoder.
 
     Encoder and decoder layers are DETR's, with sine positions, and the decoder's output is normed, as there. The
-    template never sees the search region, so what is kept of it is the encoder's output.
+    template never sees the search region, so the state is the encoder's output.
     """
 
     def __init__(self, config: FusionConfig, template_grid: int, search_grid: int) -> None:
@@ -194,23 +194,23 @@ class TransformerFusion(_Fusion):
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.layers))
         self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self._initialise()
+        self._initialize()
 
     def remember(self, template: Tensor) -> Tensor:
-        """What is kept of a template's tokens ``[B, Nz, C]`` for the whole video."""
+        """The state from a template's tokens ``[B, Nz, C]``, computed once a video."""
         for layer in self.encoder:
             template = layer(template, self.template_positions)
         return template
 
     def forward(self, memory: Tensor, search: Tensor) -> Tensor:
-        """What ``remember`` gave and the search region's tokens ``[B, Nx, C]`` -> fused tokens ``[B, Nx, C]``."""
+        """The state and the search region's tokens ``[B, Nx, C]`` -> fused tokens ``[B, Nx, C]``."""
         for layer in self.decoder:
             search = layer(search, self.search_positions, memory, self.template_positions)
         return self.norm(search)
 
 
 def build_fusion(config: FusionConfig, template_grid: int, search_grid: int) -> FeatureFusion | TransformerFusion:
-    """The fusion network for grids of that many cells along a side."""
+    """The fusion network for grids of these sides, in cells."""
     kind = FeatureFusion if config.kind == "feature" else TransformerFusion
     return kind(config, template_grid, search_grid)
 
@@ -219,9 +219,9 @@ def correlate(search: Tensor, template: Tensor, search_grid: int, template_grid:
     """Depth-wise correlation: each channel of the search tokens ``[B, Nx, C]`` with the same channel of the template's
     ``[B, Nz, C]``; tokens ``[B, Nx, C]``, divided by the number of template cells.
 
-    Outside the search grid is 0, so that every cell has a vector for the heads. The template's cell of index
-    ``template_grid // 2`` is laid on each: the cell whose upper left corner is the middle of the template's crop, as
-    cells of the search grid count by their upper left corners in the objective.
+    The search grid is padded with zeros, so that every cell has a vector for the heads. On each search cell lies the
+    template's cell of index ``template_grid // 2``, whose upper left corner is the middle of the template's crop:
+    the objective counts search cells by their upper left corners.
     """
     maps, kernels = (
         tokens.transpose(1, 2).reshape(1, -1, side, side)
@@ -234,10 +234,10 @@ def correlate(search: Tensor, template: Tensor, search_grid: int, template_grid:
 
 
 def begin_by_likeness(module: nn.Module) -> None:
-    """Gives an attention keys equal to queries; for ``nn.Module.apply``.
+    """Sets an attention's keys equal to its queries; for ``nn.Module.apply``.
 
-    For networks that start from nothing: tokens attend to what resembles them from the first step, and a small network
-    learns to match in hundreds of steps (as ``lib.models.backbones.vit.initialise``).
+    In a network without pretrained weights tokens then attend to similar tokens from the first step, and a small
+    network learns to match in hundreds of steps (as ``lib.models.backbones.vit.initialize``).
     """
     if isinstance(module, nn.MultiheadAttention):
         query, key, _ = module.in_proj_weight.data.chunk(3)
@@ -247,11 +247,11 @@ def begin_by_likeness(module: nn.Module) -> None:
 class TransT(TrackingModel):
     """Features of both crops from the same backbone and projection, fused, then a head on the search tokens.
 
-    The state of a target is one tensor, what the fusion network keeps of the template's tokens, ``[B, Nz, C]``: the
-    backbone sees the template once a video. The box of the target in the template is not used.
+    The state of a target is one tensor, the fusion network's state ``[B, Nz, C]``: the backbone sees the template once
+    a video. The box of the target in the template is not used. ``extras`` is empty.
 
-    The template passes the backbone before the search region does; in the published code it comes second. That decides
-    nothing but the order in which BatchNorm's running statistics take in the two crops of a group.
+    The template passes the backbone before the search region; in the published code it comes second. This changes only
+    the order in which BatchNorm's running statistics take the two crops of a group.
     """
 
     def __init__(self, config: TransTConfig, template_size: int, search_size: int) -> None:
@@ -265,11 +265,9 @@ class TransT(TrackingModel):
             self.fusion.apply(begin_by_likeness)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        """See ``TrackingModel``."""
         return (self.fusion.remember(self._embed(template)),)
 
     def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        """See ``TrackingModel``. ``extras`` is empty."""
         fused = self.fusion(*state, self._embed(search))
         return self.box_head(fused.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
 
@@ -278,7 +276,7 @@ class TransT(TrackingModel):
         return self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
 
 
-# Where the parts of the published fusion layers stand here; each layer has them for side 1, template, and 2, search.
+# Our names of the parts of the published fusion layers; each layer has them for side 1, template, and 2, search.
 _IN_LAYER = {
     theirs.format(number): f"{side}_{ours}"
     for number, side in ((1, "template"), (2, "search"))
@@ -306,10 +304,10 @@ _BEGINNINGS = {
 
 def transt_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
     """TransT's released weights under our names; all of them are used, ``num_batches_tracked`` included."""
-    return {_renamed(name): value for name, value in weights.items()}
+    return {_our_name(name): value for name, value in weights.items()}
 
 
-def _renamed(name: str) -> str:
+def _our_name(name: str) -> str:
     for theirs, ours in _BEGINNINGS.items():
         if name.startswith(theirs):
             name = ours + name.removeprefix(theirs)

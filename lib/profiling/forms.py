@@ -35,11 +35,13 @@ EAGER = Form("eager", "fp32")
 
 
 def parse_forms(text: str) -> tuple[Form, ...]:
-    """The forms that a list names: ``eager:fp32,compiled:bf16``; ``ValueError`` for one that there is not."""
+    """The forms of a list such as ``eager:fp32,compiled:bf16``. Raises ``ValueError`` for an unknown one."""
     forms = tuple(Form(*entry.partition(":")[::2]) for entry in text.split(","))
     for kind, precision in forms:
         if kind not in (*_OF_TORCH, *_EXPORTED):
-            raise ValueError(f"form {kind!r}: it is {', '.join((*_OF_TORCH, *_EXPORTED))}, and a precision: eager:bf16")
+            raise ValueError(
+                f"form {kind!r}: give one of {', '.join((*_OF_TORCH, *_EXPORTED))} with a precision, as eager:bf16"
+            )
         known = get_args(Precision if kind in _OF_TORCH else ExportPrecision)
         if precision not in known:
             raise ValueError(f"form {kind}:{precision}: a precision is {', '.join(known)}")
@@ -64,11 +66,11 @@ def open_forms(
     batches: abc.Sequence[int],
     streams: int = 1,
 ) -> list[tuple[str, Network, int]]:
-    """Each form's label and network for each number of targets at once; PyTorch's networks take any number.
+    """The label, network and batch of each form for each of ``batches``; PyTorch's networks take any batch.
 
-    Weights are fresh ones. Forms are exported into folders of ``temporary``, without a comparison; for ``threads`` and
-    ``streams`` of exported networks, which run on the processor whatever the ``device``, see ``lib.export.exported``.
-    Raises ``ValueError`` for a folder whose network is another experiment's or is made for none of ``batches``.
+    Weights are fresh. Forms are exported into folders of ``temporary``, without a comparison. Exported networks run on
+    the processor, whatever the ``device``; for their ``threads`` and ``streams`` see ``lib.export.exported``. Raises
+    ``ValueError`` for a folder whose network is another experiment's or is made for none of ``batches``.
     """
     opened: list[tuple[str, Network, int]] = []
     for form in forms:

@@ -1,4 +1,4 @@
-"""Writes frames that cost about as much to read and decode as photographs do, for measuring speed.
+"""Writes frames that cost about as much to read and decode as photographs, to measure speed.
 
 Pictures of "dead leaves" (opaque shapes of many sizes over each other), which have the edges and the spectrum of
 natural images (Lee, Mumford and Huang 2001), under noise at several scales and a camera's grain. In GOT-10k's layout.
@@ -20,14 +20,14 @@ JPEG_QUALITY = 72
 SMALLEST, LARGEST = 60, 250
 
 _AREA_PER_LEAF = 1700  # pixels
-_GRAIN = 1.3, 3.5  # standard deviation, grey levels, of some sequence
-_MARGIN = 128  # pixels by which a backdrop is larger than a frame, for the camera's way
+_GRAIN = 1.3, 3.5  # standard deviation, gray levels, drawn for each sequence
+_MARGIN = 128  # pixels by which a backdrop is larger than a frame, for the camera's motion
 
 
 def write_textures(root: Path, sequences: int, frames: int, seed: int = 0, quality: int = JPEG_QUALITY) -> int:
-    """Write ``train/`` of a GOT-10k with that many sequences of that many frames; the bytes of all images.
+    """Write ``train/`` of a GOT-10k with so many sequences of so many frames. Returns the bytes of all images.
 
-    Each sequence is a texture before another one, both moving; its target is never hidden and does not change its size.
+    Each sequence is a texture that moves before another one; its target is never hidden and keeps its size.
     """
     rng = np.random.default_rng(seed)
     grain = rng.normal(0, 1, (HEIGHT + _MARGIN, WIDTH + _MARGIN, 1)).astype(np.float32)
@@ -61,37 +61,37 @@ def _render(
     cv2.ellipse(shape, (columns // 2, rows // 2), (columns // 2, rows // 2), 0, 0, 360, 1, -1)
     free = np.array((WIDTH - columns, HEIGHT - rows))
     grain = rng.uniform(*_GRAIN) * grain
-    ways = [_way(rng, frames) for _ in range(3)]
+    paths = [_path(rng, frames) for _ in range(3)]
     for number in range(frames):
-        x, y = (ways[0][number] * free).astype(int)
-        left, top = (ways[1][number] * _MARGIN).astype(int)
+        x, y = (paths[0][number] * free).astype(int)
+        left, top = (paths[1][number] * _MARGIN).astype(int)
         image = backdrop[top : top + HEIGHT, left : left + WIDTH].copy()
         image[y : y + rows, x : x + columns] += shape * (target - image[y : y + rows, x : x + columns])
-        left, top = (ways[2][number] * _MARGIN).astype(int)
+        left, top = (paths[2][number] * _MARGIN).astype(int)
         image += grain[top : top + HEIGHT, left : left + WIDTH]
         yield image.clip(0, 255).astype(np.uint8), (x, y, columns, rows)
 
 
-def _way(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """A smooth way ``[frames, 2]`` within 0..1 along each axis."""
+def _path(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """A smooth path ``[frames, 2]`` within 0..1 along each axis."""
     time = np.arange(frames)[:, None]
     return 0.5 + 0.45 * np.sin(time / rng.uniform(6, 15, 2) + rng.uniform(0, 6, 2))
 
 
 def _leaves(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """A picture, float32 ``[height, width, 3]`` in 0..255: large shapes below, small ones above, each in one colour."""
+    """A picture, float32 ``[height, width, 3]`` in 0..255: large shapes below, small ones above, each in one color."""
     image = 128 + 50 * _noise(rng, height, width, 128)
     for size in sorted(12 + 20 * rng.pareto(1.5, height * width // _AREA_PER_LEAF), reverse=True):
-        centre = rng.integers(0, (width, height)).tolist()
+        center = rng.integers(0, (width, height)).tolist()
         axes = np.clip(size * rng.uniform(0.3, 1, 2), 2, width).astype(int).tolist()
-        colour = 0.4 * image[centre[1], centre[0]] + 0.6 * rng.uniform(20, 235) + rng.normal(0, 15, 3)
-        cv2.ellipse(image, centre, axes, rng.uniform(0, 180), 0, 360, colour.tolist(), -1)
+        color = 0.4 * image[center[1], center[0]] + 0.6 * rng.uniform(20, 235) + rng.normal(0, 15, 3)
+        cv2.ellipse(image, center, axes, rng.uniform(0, 180), 0, 360, color.tolist(), -1)
     image += 18 * _noise(rng, height, width, 512)
     return cv2.GaussianBlur(image, (0, 0), 0.7).clip(0, 255)
 
 
 def _noise(rng: np.random.Generator, height: int, width: int, finest: int) -> np.ndarray:
-    """Coloured noise float32 ``[height, width, 3]`` of about 1: from 4 to ``finest`` cells a column, each scale twice
+    """Colored noise float32 ``[height, width, 3]`` of about 1: from 4 to ``finest`` cells a column, each scale twice
     as fine as the last and weaker."""
     image = np.zeros((height, width, 3), np.float32)
     cells, strength = 4, 1.0

@@ -12,9 +12,9 @@ from lib.config.paths import load_paths, user_path
 class Parser(argparse.ArgumentParser):
     """A parser with a method for each argument that several programs have."""
 
-    def __init__(self, description: str | None) -> None:
+    def __init__(self, description: str | None, prog: str | None = None) -> None:
         super().__init__(
-            description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
+            prog, description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
         )
 
     def config(self, required: bool = False) -> None:
@@ -51,12 +51,12 @@ class Parser(argparse.ArgumentParser):
         return arguments
 
 
-def at_least(bound: int) -> Callable[[str], int]:
-    """The type of an integer argument that is not below ``bound``."""
+def at_least(bound: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:
+    """The type of an argument that is a number not below ``bound``."""
 
-    def number(text: str) -> int:
-        if int(text) < bound:
+    def number(text: str) -> float:
+        if not kind(text) >= bound:
             raise argparse.ArgumentTypeError(f"must be {bound} or more, not {text}")
-        return int(text)
+        return kind(text)
 
     return number

@@ -12,7 +12,8 @@ from torch import nn
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
-from lib.models.released import NO_TABLE, find_weights, read_table
+from lib.models.weights.released import find_weights
+from lib.models.weights.renaming import read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint, save_safetensors
 from lib.runtime.escapes import printable_lines
 from lib.runtime.locks import only_writer
@@ -35,7 +36,7 @@ def convert_checkpoint(
     weights in ``file`` and, with ``config``, of its network: the material for a table of names.
 
     Without ``config`` the file must be a checkpoint of ours. ``rename`` is a table of names, see
-    ``lib.models.released.read_table``. ``out`` loads with ``torch.load(weights_only=True)`` and names the file that it
+    ``read_table``. ``out`` loads with ``torch.load(weights_only=True)`` and names the file that it
     is from under ``source``. An ``out`` that ends in ``.safetensors`` holds the weights, with experiment and source as
     texts in its head. ``half`` writes half precision; ``merge`` folds adapters into the weights, and the configuration
     is that of the plain network. Raises ``ValueError`` for a file that does not fit, for numbers beyond half precision
@@ -48,7 +49,7 @@ def convert_checkpoint(
     _check_out(out, file, force)
     experiment = load_experiment(config, overrides) if config else experiment_of_checkpoint(file, overrides)
     checksum = checksum_of(file)
-    model, report = trained_model(experiment, file, read_table(rename) if rename else NO_TABLE, checksum)
+    model, report = trained_model(experiment, file, read_table(rename) if rename else None, checksum)
     if merge:
         experiment = _merged(experiment, model)
     source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}

@@ -69,8 +69,8 @@ def export_checkpoint(
             evaluate_networks(paths, score, [folder]),
         ):
             assert evaluation is not None, "no launcher started this process"
-            texts.append(evaluation.text)
-            good = good and evaluation.complete
+            texts.append(evaluation.text())
+            good = good and evaluation.good
     return Outcome("\n".join(texts), good)
 
 

@@ -1,33 +1,93 @@
-"""Crop stores for an experiment: what its configuration says of a dataset, handed to who writes them."""
+"""The bodies of `tracking/prepare_data.py`: write, check and pack datasets, store their crops, draw their samples."""
 
 from __future__ import annotations
 
+from collections import abc
 from pathlib import Path
 
+from lib.config.paths import Paths, load_paths
 from lib.config.schema import ConfigError
-from lib.data.pairs import SourceConfig
-from lib.data.stores.cropping import CropSummary, write_crops
-from lib.experiment.build import crop_settings
-from lib.experiment.config import ExperimentConfig
+from lib.data.checking import CheckReport, check_dataset_on_disk, find_splits
+from lib.data.datasets.registry import check_dataset
+from lib.data.mask_checking import check_masks
+from lib.data.stores.packing import pack_dataset, verify_packed
+from lib.data.synthetic.writing import write_synthetic
+from lib.runtime.escapes import show
+from lib.runtime.program import Outcome, starting
+
+# The tasks that need PyTorch import it themselves: it takes seconds.
+
+
+def write_set(root: Path, train: int, val: int, frames: int, val_frames: int, seed: int, processes: int) -> Outcome:
+    """Write a synthetic set, see ``write_synthetic``."""
+    written = write_synthetic(
+        root, train=train, val=val, frames=frames, val_frames=val_frames, seed=seed, processes=processes
+    )
+    return Outcome(f"{root}: {'written' if written else 'there already, left as it is'}")
+
+
+def check(
+    name: str,
+    paths: Path | None,
+    root: Path | None,
+    split: abc.Sequence[str] | None,
+    json: Path | None,
+    quick: bool,
+    masks: bool,
+    processes: int,
+) -> CheckReport:
+    """Check the splits of a dataset (None: all that exist) as ``check_dataset_on_disk`` does, with ``masks`` its
+    masks too, and write the findings to the file ``json``. Ctrl-C ends it with the findings so far."""
+    root, places = _find(name, root, paths)
+    report = check_dataset_on_disk(name, root, split or (), cache=places.cache, processes=processes, quick=quick)
+    if masks and report.complete:
+        check_masks(report, places.masks.get(name), cache=places.cache, processes=processes)
+    if json:
+        report.write(json)
+    if not report.complete:
+        show(report.text())
+        raise KeyboardInterrupt("stopped")
+    return report
+
+
+def pack(
+    name: str, paths: Path | None, root: Path | None, split: abc.Sequence[str] | None, out: Path, verify: bool
+) -> Outcome:
+    """Pack splits of a dataset (None: all that exist) into the LMDB ``out``; ``verify`` compares it with the dataset
+    afterwards."""
+    root, _ = _find(name, root, paths)
+    text = pack_dataset(name, split or find_splits(name, root), root, out).text()
+    if not verify:
+        return Outcome(text)
+    show(text)
+    if problems := verify_packed(out, root):
+        raise ValueError("\n".join(problems))
+    return Outcome(f"{out}: every file is as it is in {root}")
 
 
 def make_crops(
-    experiment: ExperimentConfig,
     name: str,
-    root: Path,
-    cache: Path,
-    target: Path,
-    *,
+    paths: Path | None,
+    root: Path | None,
+    config: str,
+    out: Path,
     split: str | None = None,
     every: int | None = None,
     processes: int = 1,
-) -> list[CropSummary]:
-    """Write the crop stores that training the experiment asks of a dataset, each in a folder ``target / <split>``.
+) -> Outcome:
+    """Write the crop stores for training the experiment ``config`` on a dataset, each in a folder ``out / <split>``.
 
-    ``split`` is one that the experiment trains on or any other, None all that it trains on. ``every`` takes the place
-    of the source's ``annotated_every``. Raises ``ConfigError`` for a dataset that the experiment does not train on and
-    no split, and ``ValueError`` as ``lib.data.stores.cropping.write_crops`` does.
+    ``split`` is one that the experiment trains on or any other, None all that it trains on. ``every`` replaces the
+    source's ``annotated_every``. Raises ``ConfigError`` for a dataset that the experiment does not train on without a
+    ``split``, and ``ValueError`` as ``lib.data.stores.cropping.write_crops`` does.
     """
+    with starting():
+        from lib.data.pairs import SourceConfig
+        from lib.data.stores.cropping import write_crops
+        from lib.experiment.build import crop_settings, load_experiment
+
+    root, places = _find(name, root, paths)
+    experiment = load_experiment(config)
     trained = [source for source in experiment.data.train if source.name == name and source.cutouts is None]
     sources = [source for source in trained if split in (None, source.split)]
     if not sources and split is not None:
@@ -37,8 +97,25 @@ def make_crops(
         raise ConfigError(f"{experiment.name} does not train on {name} but on {names}; name one of them, or a split")
     if every is not None:
         sources = [source.model_copy(update={"annotated_every": every}) for source in sources]
-    unique = {source.split: source for source in sources}
-    return [
-        write_crops(name, source.split, root, cache, target, crop_settings(experiment, source), processes)
-        for source in unique.values()
+    summaries = [
+        write_crops(name, source.split, root, places.cache, out, crop_settings(experiment, source), processes)
+        for source in {source.split: source for source in sources}.values()
     ]
+    return Outcome("\n".join(summary.text() for summary in summaries))
+
+
+def draw(paths: Path | None, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str]) -> Outcome:
+    """Draw training samples, see ``draw_samples``."""
+    with starting():
+        from lib.experiment.build import load_experiment
+        from lib.programs.samples import draw_samples
+
+    experiment = load_experiment(config, overrides)
+    return Outcome("\n".join(draw_samples(experiment, load_paths(paths), range(first, first + count), out)))
+
+
+def _find(name: str, root: Path | None, paths: Path | None) -> tuple[Path, Paths]:
+    """The dataset's folder, and the folders of this machine."""
+    check_dataset(name)
+    places = load_paths(paths)
+    return root or places.dataset_root(name), places

@@ -34,6 +34,8 @@ from lib.programs.testing import track_and_score
 from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.programs.trained import results_folder
 from lib.runtime.files import write_text
+from lib.runtime.program import Outcome
+from lib.runtime.stop import interruption
 from lib.visualization.curves import plot_training
 from lib.visualization.plots import Line, plot_curves
 from lib.visualization.sheet import write_png
@@ -59,13 +61,6 @@ class TokenShares(NamedTuple):
     stages: dict[str, float]
 
 
-class QuickstartEnd(NamedTuple):
-    """What to print, and the exit code: 0, 1 if a sequence failed, 130 or 143 if the training was stopped."""
-
-    text: str
-    exit_code: int
-
-
 def run_quickstart(
     paths: Paths,
     data: Path | None,
@@ -75,14 +70,14 @@ def run_quickstart(
     processes: int,
     command: Many[str],
     train: Callable[[list[str], dict[str, str]], int],
-) -> QuickstartEnd:
+) -> Outcome:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
     ``config`` names an experiment that trains on GOT-10k alone, such as a family's tiny twin. ``data`` is a folder in
     GOT-10k's layout to take instead of the set. ``train`` runs the training program with the arguments and environment
     variables it is given, and returns its exit code; ``command`` is the one that led here, with which ``processes``
-    are started to track. What is finished from an earlier call of the same ``run`` is kept. Raises ``ValueError`` as
-    its parts do.
+    are started to track. What is finished from an earlier call of the same ``run`` is kept. The result is good if no
+    sequence failed. Raises ``ValueError`` as its parts do, and ``KeyboardInterrupt`` if the training was stopped.
     """
     synthetic = data is None
     if synthetic:
@@ -104,14 +99,15 @@ def run_quickstart(
         with _clocked(seconds, "training"):
             code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], places)
         if code:
-            return QuickstartEnd("the training did not end; the same command goes on from its last checkpoint", code)
+            text = "the training did not end; the same command goes on from its last checkpoint"
+            raise interruption(code - 128, text) if code > 128 else ValueError(text)
 
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
         trials = _trials(paths, experiment, checkpoint, sequences)
         tracked = track_and_score(BENCHMARK, list(trials.values()), processes, command)
     if tracked is None:
-        return QuickstartEnd("", 0)
+        return Outcome()
     tested = dict(zip(trials, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
         shares, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
@@ -129,7 +125,7 @@ def run_quickstart(
         for name, why in run.scores.errors(PROTOCOL).items()
     ]
     text = _text(tested, named, shares, maps, seconds, output)
-    return QuickstartEnd("\n".join([text, *failures]), int(bool(failures)))
+    return Outcome("\n".join([text, *failures]), not failures)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""Testing trackers on a benchmark: what `tracking/test.py` does, whatever the trackers are made from. Without torch."""
+"""The body of `tracking/test.py`: trackers tested on a benchmark, whatever they are made from. Without torch."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from collections.abc import Sequence as Many
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from lib.config.paths import Paths
 from lib.config.suggestion import suggest
@@ -13,18 +16,104 @@ from lib.evaluation.reports.comparison import Comparison, compare_folders
 from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
-from lib.evaluation.running.runner import Report, Trial, run_trials
+from lib.evaluation.running.runner import Report, Trial, is_part_of_run, run_trials
 from lib.inference.settings import TrackerConfig
 from lib.runtime.escapes import printable
+from lib.runtime.logs import set_up_logging
+from lib.runtime.program import Outcome, RequestError
+from lib.runtime.stop import terminated_like_interrupted
 
 
-class Evaluation(NamedTuple):
-    """The text to print, the scores of the finished trials, an entry each, and whether everything has a result and a
-    score."""
+@dataclass(frozen=True)
+class Evaluation:
+    """The ``message`` to print, the scores of the finished trials, an entry each, and whether everything is ``good``:
+    has a result and a score."""
 
-    text: str
+    message: str
     comparison: Comparison
-    complete: bool
+    good: bool
+
+    def text(self) -> str:
+        """The message."""
+        return self.message
+
+
+def run_test(
+    paths: Paths,
+    command: Many[str],
+    dataset: str,
+    config: str | None = None,
+    name: str | None = None,
+    checkpoint: Many[Path] = (),
+    network: Many[Path] = (),
+    sequence: Many[str] = (),
+    sweep: str | None = None,
+    on_test_set: bool = False,
+    processes: int = 1,
+    batch: int | None = None,
+    compile: bool = False,
+    capture: bool = False,
+    recover: bool = False,
+    device: str = "auto",
+    legacy_int: bool = False,
+    overrides: Many[str] = (),
+) -> Evaluation | Outcome:
+    """Test the exported networks in the folders ``network``, else the checkpoints of an experiment, on a benchmark.
+
+    See ``evaluate_networks`` and ``evaluate_checkpoints``; ``recover`` searches for lost targets over the whole image.
+    """
+    if not (config or checkpoint or network):
+        raise RequestError("name --config, --checkpoint, both, or --network")
+    if network and (config or checkpoint or sweep or overrides or compile or capture):
+        raise RequestError(
+            "--network has its settings with it; leave out --config, --checkpoint, --sweep, --compile, --capture and "
+            "overrides"
+        )
+    if on_test_set and not sweep:
+        raise RequestError("--on-test-set goes with --sweep")
+    if processes > 1 and "WORLD_SIZE" in os.environ and not is_part_of_run():
+        raise RequestError("--processes starts the processes itself; leave it out under torchrun")
+    common = {
+        "names": sequence,
+        "processes": processes,
+        "command": command,
+        "batch": batch,
+        "device": device,
+        "legacy_int": legacy_int,
+    }
+    with tracking_process():
+        if network:
+            from lib.programs.exported import evaluate_networks
+
+            evaluation = evaluate_networks(paths, dataset, network, name, recover=recover, **common)
+        else:
+            from lib.programs.sweep import parse_sweep  # these import torch, which takes seconds or is not there
+            from lib.programs.trained import evaluate_checkpoints
+
+            evaluation = evaluate_checkpoints(
+                paths,
+                dataset,
+                config,
+                checkpoint,
+                [*overrides, *(["test.tracker.recover=true"] if recover else [])],
+                name,
+                compiled=compile,
+                captured=capture,
+                sweep=parse_sweep(sweep) if sweep else None,
+                on_test_set=on_test_set,
+                **common,
+            )
+    return evaluation or Outcome()
+
+
+@contextmanager
+def tracking_process() -> Iterator[None]:
+    """Inside the block SIGTERM ends the process like Ctrl-C. A process that another one has started to track logs
+    warnings only, since the other one reports."""
+    if is_part_of_run():
+        set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=True)
+    with terminated_like_interrupted():
+        yield
 
 
 def evaluate(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Many
+from dataclasses import replace
 from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.evaluation.running.runner import Trial, is_part_of_run
-from lib.experiment.build import (
-    default_checkpoint,
-    engine_factory,
-    experiment_of_checkpoint,
-    load_experiment,
-    trained_model,
-)
+from lib.experiment.build import engine_factory, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
+from lib.programs.chosen import find_chosen
 from lib.programs.sweep import Sweep, Tested, check_sweep, sweep_table, write_sweep
 from lib.programs.testing import Evaluation, evaluate, read_chosen, recovery_in_words
 from lib.runtime.process import describe_device, device_in_turn
@@ -53,7 +49,7 @@ def evaluate_checkpoints(
     readable = read_chosen(paths, benchmark, names)
     device = device_in_turn(device)
     if not checkpoints:
-        checkpoints = [default_checkpoint(load_experiment(config, overrides, run), paths)]
+        checkpoints = [find_chosen(paths, config, None, overrides, run)[1]]
     # A mistake in the last of them is reported before the first is tracked, and not by every process.
     values = zip(sweep.values, sweep.overrides(), strict=True) if sweep else [("", None)]
     cases = [
@@ -81,7 +77,8 @@ def evaluate_checkpoints(
         Tested(value, checkpoint, run) for (checkpoint, value, _), run in zip(cases, comparison.runs, strict=True)
     ]
     file = write_sweep(sweep, comparison, tested, paths.output / cases[0][2].name / "reports")
-    return evaluation._replace(text=f"{evaluation.text}\n{sweep_table(sweep, comparison, tested)}\nkept in {file}")
+    text = f"{evaluation.message}\n{sweep_table(sweep, comparison, tested)}\nkept in {file}"
+    return replace(evaluation, message=text)
 
 
 def results_folder(
@@ -128,10 +125,7 @@ def _checked_experiment(
     paths: Paths, config: str | None, checkpoint: Path, overrides: Many[str], run: str | None
 ) -> ExperimentConfig:
     """The experiment to test a checkpoint with; raises unless the checkpoint's weights fit it."""
-    if config:
-        experiment = load_experiment(config, overrides, run)
-    else:
-        experiment = experiment_of_checkpoint(checkpoint, overrides, run)
+    experiment, _ = find_chosen(paths, config, checkpoint, overrides, run)
     if not is_part_of_run():  # whoever started this process has seen that they fit
         trained_model(experiment, checkpoint, folder=paths.pretrained_models)
     return experiment

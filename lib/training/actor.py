@@ -1,4 +1,4 @@
-"""What is done with one group of samples: normalise, predict, judge."""
+"""Computes the loss of one group of samples: normalize, predict, compare."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lib.data.batch import Batch
 from lib.losses.objective import Objective
-from lib.models.base import TrackingModel, normalise
+from lib.models.base import TrackingModel, normalize
 from lib.training.frozen import rest_frozen_norms
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -17,18 +17,18 @@ _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class GroupResult(NamedTuple):
-    """``loss``: the scalar to differentiate. ``values``: what is logged of the group, detached, by name: the terms and
-    monitors of the objective, and the model's own monitors."""
+    """``loss``: the scalar to differentiate. ``values``: what is logged of the group, detached, by name: the loss, the
+    terms and monitors of the objective, and the model's own monitors."""
 
     loss: Tensor
     values: dict[str, Tensor]
 
 
 class Actor(nn.Module):
-    """A model and the objective it is trained on. The batch given is the group: its means and counts are the loss's.
+    """A model and the objective that it is trained on. A batch is one group.
 
-    Under ``bf16`` and ``fp16`` the model runs in autocast, what must stay float32 sees to it itself; the objective runs
-    outside.
+    Under ``bf16`` and ``fp16`` the model runs under autocast; its parts that need float32 leave autocast themselves.
+    The objective always runs in float32.
     """
 
     def __init__(self, model: TrackingModel, objective: Objective, precision: Precision = "fp32") -> None:
@@ -38,25 +38,25 @@ class Actor(nn.Module):
         self.precision = precision
 
     def train(self, mode: bool = True) -> Actor:
-        """As ``nn.Module``'s, but for BatchNorm layers whose parameters are frozen: these stay in eval form."""
+        """As ``nn.Module.train``, but BatchNorm layers whose parameters are frozen stay in eval mode."""
         super().train(mode)
         rest_frozen_norms(self.model)
         return self
 
     @property
     def counts_steps(self) -> bool:
-        """Whether the groups of a step share one denominator, which ``count`` is for."""
+        """Whether all groups of a step share one denominator, counted by ``count``."""
         return self.objective.counts_steps
 
     def count(self, batch: Batch) -> Tensor:
-        """What the objective counts in a batch, an integer scalar."""
+        """The batch's part of that denominator, an integer scalar."""
         return self.objective.count(batch.search_box, self.model.box_head.grid)
 
     def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
-        """``batch`` lies on the device of the model; ``epoch``, from 0, is passed on to it. ``count``: the group's
-        share of what the objective counts in the whole step; None has it count in the group."""
-        template = normalise(batch.template, batch.template_gain)
-        search = normalise(batch.search, batch.search_gain)
+        """``batch`` lies on the model's device. ``epoch``, from 0, is passed to the model. ``count``: the group's share
+        of the step's denominator; None lets the objective count in the group."""
+        template = normalize(batch.template, batch.template_gain)
+        search = normalize(batch.search, batch.search_gain)
         reduced = _AUTOCAST[self.precision]
         with torch.autocast(search.device.type, reduced, enabled=reduced is not None):
             prediction = self.model(template, batch.template_box, search, epoch)

@@ -1,15 +1,15 @@
-"""The checkpoints of one run: written, thinned out, and chosen from when the run goes on."""
+"""The checkpoint files of one run: writes them, removes old ones, and finds the one to resume from."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import abc
 from pathlib import Path
 from typing import Any
 
 from lib.runtime.checkpoint import FORMAT, CheckpointError, read_training_checkpoint, save_checkpoint
 
-# Keys and sections of the experiment that may differ when a run goes on, since no weight depends on them.
+# Keys and sections of the experiment that a resumed run may change, since no weight depends on them.
 FREE_KEYS = (
     "data.val",
     "data.val_samples",
@@ -24,10 +24,10 @@ FREE_KEYS = (
 
 
 class Checkpoints:
-    """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth``, N finished epochs, in ``folder``.
+    """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth`` (N finished epochs) in ``folder``.
 
-    ``experiment`` is the resolved configuration as a plain tree; it stands in each of them, and a run only goes on with
-    the one it was started with. ``resolve`` writes out in a tree of an earlier version the keys that are new since.
+    ``experiment`` is the resolved configuration as a plain tree. Each checkpoint holds it, and a run resumes only with
+    the one that it was started with. ``resolve`` adds the keys that are new since to the tree of an older checkpoint.
     """
 
     def __init__(
@@ -35,26 +35,26 @@ class Checkpoints:
         folder: Path,
         experiment: dict[str, Any],
         keep: int,
-        resolve: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+        resolve: abc.Callable[[dict[str, Any]], dict[str, Any]] = dict,
     ) -> None:
         self.folder, self.experiment, self.keep, self.resolve = folder, experiment, keep, resolve
 
     def save_last(self, state: dict[str, Any]) -> None:
-        """Writes ``last.pth``; ``state`` is what ``TRAINING_KEYS`` names beside the experiment."""
+        """Writes ``last.pth``; ``state`` has the keys of ``TRAINING_KEYS`` except the experiment."""
         self._save("last.pth", state)
 
     def save_epoch(self, state: dict[str, Any]) -> None:
-        """Writes the epoch's file and ``last.pth``, a copy of its own, then removes the oldest epochs."""
+        """Writes the epoch's file and ``last.pth``, then removes the oldest epochs."""
         self._save(f"epoch_{state['epoch']:04d}.pth", state)
         self._save("last.pth", state)
         for path in list(self._epochs().values())[: -self.keep]:
             path.unlink()
 
     def newest(self) -> tuple[Path, dict[str, Any]] | None:
-        """The file that is furthest on, and its content; None if there is none.
+        """The checkpoint with the most steps and its content; None if there is none.
 
-        Raises CheckpointError if that file is damaged, naming also the older one that could be used: going back is the
-        user's decision. Likewise if the experiment differs in more than ``FREE_KEYS``, naming the keys.
+        Raises CheckpointError if that file is damaged; the message names the next older one, since going back is the
+        user's decision. Raises it too, naming the keys, if the experiment differs in more than ``FREE_KEYS``.
         """
         epochs = self._epochs()
         candidates = [path for path in (self.folder / "last.pth", *reversed(epochs.values())) if path.is_file()]
@@ -82,9 +82,9 @@ class Checkpoints:
 
 
 def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The dotted keys in which two experiments differ, with both values, but for ``FREE_KEYS``."""
+    """The dotted keys, except ``FREE_KEYS``, in which two experiments differ, with both values."""
     old, new = _flatten(before), _flatten(now)
-    # Earlier versions wrote the weights of all heads' losses; a head's own change with ``model.head.kind`` alone.
+    # Earlier versions wrote the loss weights of all heads; those of other heads are ignored.
     old = {key: value for key, value in old.items() if key in new or not key.startswith("objective.")}
     return [
         f"{key} was {old.get(key, 'absent')!r}, is {new.get(key, 'absent')!r}"

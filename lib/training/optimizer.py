@@ -1,8 +1,7 @@
-"""AdamW over a model's parameter groups, each with its own share of the learning rate."""
+"""AdamW over a model's parameter groups, each with its own learning rate."""
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
@@ -10,15 +9,16 @@ from torch.optim import AdamW
 
 from lib.config.schema import ConfigError, NamePattern, Section
 from lib.models.base import TrackingModel
+from lib.training.frozen import names_fitting
 
 
 class OptimizerConfig(Section):
     """AdamW.
 
-    * ``lr_factors``: by name of a group of ``model.parameter_groups()``, what multiplies ``lr`` there; a group that is
-      not named has 1. GRM: ``{backbone: 0.1}``.
-    * ``no_decay``: patterns of parameters without weight decay; each must fit the beginning of a name. All decay by
-      default; ``[".*bias$", ".*norm"]`` leaves out biases and norms.
+    * ``lr_factors``: factors of ``lr`` by parameter group of the model (``model.parameter_groups()``), 1 by default.
+      GRM: ``{backbone: 0.1}``.
+    * ``no_decay``: patterns of parameters without weight decay; each must match the beginning of a name. All decay by
+      default; ``[".*bias$", ".*norm"]`` excludes biases and norms.
     """
 
     lr: PositiveFloat
@@ -28,11 +28,10 @@ class OptimizerConfig(Section):
 
 
 def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
-    """One parameter group of the optimizer for each of the model's, in its order; ``name`` and ``base_lr`` stand in it.
-    It has no parameters where all of the model's are frozen. The parameters of a group that ``no_decay`` names are a
-    group of the same name behind it.
+    """An optimizer with one parameter group for each of the model's, in its order, with ``name`` and ``base_lr``.
 
-    Raises ConfigError for a factor of a group that the model does not have, and a pattern that fits no parameter.
+    A group whose parameters are all frozen stays, empty. Parameters that ``no_decay`` names form another group of the
+    same name after it. Raises ConfigError for a factor of an unknown group and a pattern that fits no parameter.
     """
     groups = model.parameter_groups()
     unknown = [name for name in config.lr_factors if name not in groups]
@@ -43,7 +42,7 @@ def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     grouped = sorted(name for names in groups.values() for name in names)
     assert grouped == sorted(parameters), "parameter_groups() must hold every trainable parameter once"
-    undecayed = _without_decay(model, config.no_decay)
+    undecayed = names_fitting(model, config.no_decay, "train.optimizer.no_decay")
     parts = []
     for name, names in groups.items():
         rate = config.lr * config.lr_factors.get(name, 1.0)
@@ -54,18 +53,6 @@ def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
     return AdamW(parts, weight_decay=config.weight_decay)
 
 
-def _without_decay(model: TrackingModel, patterns: tuple[str, ...]) -> set[str]:
-    """The names, of frozen parameters too, that any of the patterns fits."""
-    names = [name for name, _ in model.named_parameters()]
-    fitting = {pattern: {name for name in names if re.match(pattern, name)} for pattern in patterns}
-    if idle := [pattern for pattern in patterns if not fitting[pattern]]:
-        raise ConfigError(
-            f"train.optimizer.no_decay: {', '.join(map(repr, idle))} fits the beginning of no parameter's name; this "
-            f"model has {', '.join(names[:3])}, ..."
-        )
-    return set().union(*fitting.values())
-
-
 def set_rates(optimizer: AdamW, factor: float) -> None:
     """Sets every group's learning rate to ``factor`` times its base rate."""
     for group in optimizer.param_groups:
@@ -73,5 +60,5 @@ def set_rates(optimizer: AdamW, factor: float) -> None:
 
 
 def named_rates(optimizer: AdamW, kind: Literal["lr", "base_lr"]) -> dict[str, float]:
-    """By name of the group, its learning rate as it is now or before the schedule's factor."""
+    """The learning rate of each group by name, now ("lr") or without the schedule's factor ("base_lr")."""
     return {group["name"]: group[kind] for group in optimizer.param_groups}

@@ -1,11 +1,10 @@
-"""What a run shows of itself: progress bar or sparse lines, log.jsonl, TensorBoard."""
+"""What a run reports: progress bar or log lines, log.jsonl, TensorBoard, config.yaml."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections import Counter, abc
 from contextlib import ExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
@@ -14,33 +13,37 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from lib.config.yaml12 import to_yaml
 from lib.data.batch import Batch
-from lib.runtime.files import utf8_name
+from lib.runtime.files import utf8_name, write_text
 from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
+from lib.training.config import Run, TrainConfig
+from lib.training.optimizer import named_rates
+from lib.training.plan import StepPlan
+from lib.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
 # Damaged images that a summary names; each is logged as it occurs, but among much else.
 MAX_REASONS = 5
-
-Part = Literal["training", "validation"]
+COUNTS = ("pairs", "redrawn", "damaged", "missed")
 
 
 class Meter:
-    """Named values of groups, until they are read: integers are counts and are summed, all others are averaged."""
+    """Accumulates named values of groups until they are read: sums integers, which are counts, and averages floats."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._groups = 0
 
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """One group's values: scalars and vectors, left on their device."""
+    def add(self, values: abc.Mapping[str, Tensor]) -> None:
+        """Adds one group's values: scalars and vectors, left on their device."""
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0) + (value.double() if value.is_floating_point() else value)
         self._groups += 1
 
     def read(self, process: Process) -> dict[str, Any]:
-        """Mean (or count) by name over all groups of all processes since the last reading. Collective."""
+        """Mean (or count) by name over all groups of all processes since the last read. Collective."""
         shares = process.gather((self._groups, {name: value.tolist() for name, value in self._sums.items()}))
         self._sums, self._groups = {}, 0
         groups = sum(count for count, _ in shares)
@@ -52,124 +55,111 @@ class Meter:
 
 
 class Draws:
-    """What the samples of batches say of the data, until it is read."""
+    """Counts redrawn, damaged and missed samples since the last read."""
 
     def __init__(self) -> None:
-        self._counts = dict.fromkeys(("pairs", "redrawn", "damaged", "missed"), 0)
-        self._reasons: list[str] = []
+        self._counts, self._reasons = Counter(), []
 
     def add(self, batch: Batch) -> None:
-        """The samples of one group."""
-        for name, more in (
-            ("pairs", len(batch)),
-            ("redrawn", len(batch.redrawn)),
-            ("damaged", len(batch.damaged)),
-            ("missed", batch.missed),
-        ):
-            self._counts[name] += more
+        """Adds the samples of one group."""
+        numbers = len(batch), len(batch.redrawn), len(batch.damaged), batch.missed
+        self._counts.update(dict(zip(COUNTS, numbers, strict=True)))
         self._reasons = _first_few([*self._reasons, *batch.damaged])
 
     def read(self, process: Process) -> dict[str, Any]:
-        """Sums over all processes since the last reading, as ``Progress`` writes them. Collective."""
+        """Sums over all processes since the last read, as ``Progress.drawn`` takes them. Collective."""
         shares = process.gather((self._counts, self._reasons))
-        self._counts, self._reasons = dict.fromkeys(self._counts, 0), []
-        total = {name: sum(counts[name] for counts, _ in shares) for name in self._counts}
-        views = 2 * total["pairs"]
+        self._counts, self._reasons = Counter(), []
+        total = {name: sum(counts.get(name, 0) for counts, _ in shares) for name in COUNTS}
         return {
             **total,
-            "missed_share": total["missed"] / views if views else 0.0,
+            "missed_share": total["missed"] / max(1, 2 * total["pairs"]),
             "reasons": _first_few([reason for _, reasons in shares for reason in reasons]),
         }
 
 
 class Progress:
-    """Follows a run of ``steps`` and ``epochs`` from the finished ``step`` and ``epoch`` on; ``pairs`` are in a step.
+    """Reports a run from the finished step and epoch of ``state`` on. Only rank 0 shows and writes.
 
-    Records of what comes after, left by a run that was killed, are dropped.
+    Records of later steps, left by a run that was killed, are dropped.
 
-    Lines of ``output/log.jsonl``: ``{"kind": "train", "step", "epoch", "lr": {group: float}, "loss", <terms>,
-    <monitors>, "pairs_per_second"}`` every ``log_every`` steps, averaged since the last one, and ``{"kind":
-    "validation", "step", "epoch", "loss", <terms>, <monitors>}``; TensorBoard holds the same. ``step`` counts finished
-    steps, ``epoch`` is the one that the last belongs to, from 1. Only rank 0 shows and writes.
+    Lines of ``log.jsonl``: ``{"kind": "train", "step", "epoch", "lr": {group: float}, "loss", <terms>, <monitors>,
+    "pairs_per_second"}`` every ``log_every`` steps, averaged since the last one, and ``{"kind": "validation", "step",
+    "epoch", "loss", <terms>, <monitors>}``; TensorBoard holds the same. ``step`` counts finished steps; ``epoch``, from
+    1, is the one that the last of them belongs to.
 
     After each epoch's training, after a validation and at a stop comes ``{"kind": "data", "of": "training" or
-    "validation", "step", "epoch", "pairs", "redrawn", "damaged", "missed", "missed_share", "reasons"}``: of so many
-    ``pairs``, those since the last such line, ``redrawn`` draws were given up, ``damaged`` of them for an image that
-    cannot be read (``reasons`` names the first few), and ``missed`` views were not in the crop store (0 without one).
-    So an epoch that was stopped has several lines; what a killed run had counted since its last line is lost.
+    "validation", "step", "epoch", "pairs", "redrawn", "damaged", "missed", "missed_share", "reasons"}``: among
+    ``pairs`` samples since the last such line, ``redrawn`` draws were discarded, ``damaged`` of them for an image that
+    cannot be read (``reasons`` has the first few messages), and ``missed`` crops were not in the crop store. A stopped
+    epoch has several lines; counts since the last line are lost when a run is killed.
     """
 
-    def __init__(
-        self,
-        output: Path,
-        process: Process,
-        *,
-        step: int,
-        epoch: int,
-        steps: int,
-        epochs: int,
-        pairs: int,
-        log_every: int,
-    ) -> None:
-        self._process, self._steps, self._epochs = process, steps, epochs
-        self._pairs, self._log_every = pairs, log_every
-        self._training = Meter()
+    def __init__(self, run: Run, process: Process, config: TrainConfig, plan: StepPlan, state: TrainingState) -> None:
+        self._config, self._steps = config, plan.steps
+        self._meter = Meter()
+        self._process = process
         self._seconds, self._counted_steps = 0.0, 0
-        self._bar = tqdm(
-            total=steps, initial=step, unit="step", dynamic_ncols=True, disable=None if process.is_main else True
-        )
-        self._file, self._board, self._names = None, None, ExitStack()
-        if process.is_main:
-            path = output / "log.jsonl"
-            cut_json_lines(
-                path,
-                lambda line: line["step"] <= step and (_is_of_training(line) or line["epoch"] <= epoch),
-            )
-            self._file = JsonLines(path)
-            (output / "tensorboard").mkdir(exist_ok=True)
-            folder = self._names.enter_context(utf8_name(output / "tensorboard"))
-            self._board = SummaryWriter(folder, purge_step=step + 1)
+        off = None if process.is_main else True  # None: off without a terminal
+        self._bar = tqdm(total=plan.steps, initial=state.step, unit="step", dynamic_ncols=True, disable=off)
+        self._closing = ExitStack()
+        self._closing.callback(self._bar.close)
+        if not process.is_main:
+            return
+        _announce(config, plan, state, process)
+        write_text(run.output / "config.yaml", to_yaml(run.experiment))
+        path = run.output / "log.jsonl"
+
+        def is_earlier(line: abc.Mapping[str, Any]) -> bool:
+            # Validation is done again if its epoch had not ended.
+            of_training = line["kind"] == "train" or line.get("of") == "training"
+            return line["step"] <= state.step and (of_training or line["epoch"] <= state.epoch)
+
+        cut_json_lines(path, is_earlier)
+        self._file = JsonLines(path)
+        self._closing.callback(self._file.close)
+        (run.output / "tensorboard").mkdir(exist_ok=True)
+        folder = self._closing.enter_context(utf8_name(run.output / "tensorboard"))
+        self._board = self._closing.enter_context(SummaryWriter(folder, purge_step=state.step + 1))
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.close()
-        if self._process.is_main:
-            self._file.close()
-            self._board.close()
-            self._names.close()
+        self._closing.close()
 
     def trained(
-        self, step: int, epoch: int, groups: list[Mapping[str, Tensor]], rates: dict[str, float], seconds: float
+        self, step: int, epoch: int, groups: list[abc.Mapping[str, Tensor]], rates: dict[str, float], seconds: float
     ) -> None:
         """Takes the values of this process's groups in the step just finished. Collective."""
         for values in groups:
-            self._training.add(values)
+            self._meter.add(values)
         self._seconds += seconds
         self._counted_steps += 1
         self._bar.update()
-        if step % self._log_every and step != self._steps:
+        if step % self._config.log_every and step != self._steps:
             return
-        values = self._training.read(self._process)
-        speed = self._pairs * self._counted_steps / self._seconds
+        values = self._meter.read(self._process)
+        pairs = self._config.global_batch
+        speed = pairs * self._counted_steps / self._seconds
         self._seconds, self._counted_steps = 0.0, 0
         self._write({"kind": "train", "step": step, "epoch": epoch, "lr": rates, **values, "pairs_per_second": speed})
         shown = {"loss": f"{values['loss']:.3f}", "IoU": f"{values['iou']:.3f}", "pairs/s": f"{speed:.1f}"}
         self._bar.set_postfix(shown, refresh=False)
         if self._bar.disable:
-            left = tqdm.format_interval((self._steps - step) * self._pairs / speed)
+            left = tqdm.format_interval((self._steps - step) * pairs / speed)
             numbers = ", ".join(f"{name} {number}" for name, number in shown.items())
-            logger.info("epoch %d/%d, step %d/%d: %s, %s left", epoch, self._epochs, step, self._steps, numbers, left)
+            epochs = self._config.epochs
+            logger.info("epoch %d/%d, step %d/%d: %s, %s left", epoch, epochs, step, self._steps, numbers, left)
 
     def validated(self, step: int, epoch: int, values: dict[str, Any]) -> None:
-        """Takes what ``Meter.read`` says of the held-out pairs after ``epoch`` epochs."""
+        """Takes what ``Meter.read`` gave of the validation pairs after ``epoch`` epochs."""
         self._write({"kind": "validation", "step": step, "epoch": epoch, **values})
         loss, iou = values["loss"], values["iou"]
-        logger.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._epochs, loss, iou)
+        logger.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._config.epochs, loss, iou)
 
-    def drawn(self, part: Part, step: int, epoch: int, values: dict[str, Any]) -> None:
-        """Takes what ``Draws.read`` says of a part of ``epoch``; without pairs there is nothing to say."""
+    def drawn(self, part: Literal["training", "validation"], step: int, epoch: int, values: dict[str, Any]) -> None:
+        """Takes what ``Draws.read`` gave of a part of ``epoch``; without pairs nothing is reported."""
         if not values["pairs"]:
             return
         self._write({"kind": "data", "of": part, "step": step, "epoch": epoch, **values})
@@ -178,7 +168,7 @@ class Progress:
             found += f", such as: {'; '.join(values['reasons'])}"
         if values["missed"]:
             found += f"; {values['missed']} views ({values['missed_share']:.2%}) were not in the crop store"
-        logger.info("epoch %d/%d, %d pairs of %s: %s", epoch, self._epochs, values["pairs"], part, found)
+        logger.info("epoch %d/%d, %d pairs of %s: %s", epoch, self._config.epochs, values["pairs"], part, found)
 
     def _write(self, record: dict[str, Any]) -> None:
         if self._process.is_main:
@@ -188,19 +178,32 @@ class Progress:
                 self._board.add_scalar(name, value, record["step"])
 
 
-def _scalars(prefix: str, record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _announce(config: TrainConfig, plan: StepPlan, state: TrainingState, process: Process) -> None:
+    logger.info("%d epochs of %d steps, %d steps in all", config.epochs, plan.steps_per_epoch, plan.steps)
+    logger.info(
+        "global batch %d in %d groups of %d; processes: %d, groups that each takes a step (accumulation): %d",
+        *(plan.global_batch, plan.groups, plan.group_batch, plan.processes, plan.local_groups),
+    )
+    rates = ", ".join(f"{name} {rate:g}" for name, rate in named_rates(state.optimizer, "base_lr").items())
+    logger.info("lr: %s; %s on %s", rates, config.precision, process.device)
+    sizes = [(parameter.requires_grad, parameter.numel()) for parameter in state.model.parameters()]
+    if frozen := [size for trained, size in sizes if not trained]:
+        logger.info(
+            "frozen: %d of %d parameter tensors, %.1f of %.1f million numbers",
+            *(len(frozen), len(sizes), sum(frozen) / 1e6, sum(size for _, size in sizes) / 1e6),
+        )
+    if plan.left_over:
+        logger.info("data.samples_per_epoch is %d more than whole steps; an epoch is shorter by that", plan.left_over)
+
+
+def _scalars(prefix: str, record: abc.Mapping[str, Any]) -> abc.Iterator[tuple[str, float]]:
     for name, value in record.items():
         if isinstance(value, list):
             value = {str(index): item for index, item in enumerate(value)}
-        if isinstance(value, Mapping):
+        if isinstance(value, abc.Mapping):
             yield from _scalars(f"{prefix}/{name}", value)
         elif name != "step" and not isinstance(value, str):
             yield f"{prefix}/{name}", value
-
-
-def _is_of_training(line: Mapping[str, Any]) -> bool:
-    """Whether a record of the log is about steps done; validation is done again if its epoch was not ended."""
-    return line["kind"] == "train" or line.get("of") == "training"
 
 
 def _first_few(reasons: list[str]) -> list[str]:

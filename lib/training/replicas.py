@@ -1,9 +1,9 @@
-"""The actor in every process: equal parameters, gradients averaged over groups and processes, rank 0's buffers."""
+"""Gradients over several processes: equal parameters everywhere, gradients averaged, rank 0's buffers shared."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections import abc
 from contextlib import nullcontext
 
 import torch
@@ -17,7 +17,7 @@ from lib.training.actor import Actor, GroupResult
 
 
 class Replicas:
-    """Computes gradients with an actor that every process holds; rank 0's parameters and buffers are given to all."""
+    """Computes gradients with the actor that every process holds. All start from rank 0's parameters and buffers."""
 
     def __init__(self, actor: Actor, process: Process) -> None:
         self._process = process
@@ -25,7 +25,7 @@ class Replicas:
         self._shared = None
         if process.world > 1:
             self.broadcast_buffers()
-            # Of 1x1 convolutions the strides have no meaning, and the copy it warns of is of a few hundred numbers.
+            # Strides of 1x1 convolutions have no meaning, and the copy it warns of has a few hundred numbers.
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
             self._shared = DistributedDataParallel(_Shared(actor), broadcast_buffers=False)
             self._settle_buckets()
@@ -36,12 +36,11 @@ class Replicas:
         epoch: int,
         share: float,
         last: bool,
-        scale: Callable[[Tensor], Tensor] = lambda loss: loss,
+        scale: abc.Callable[[Tensor], Tensor] = lambda loss: loss,
         count: Tensor | None = None,
     ) -> GroupResult:
-        """Adds ``share`` times the gradient of the group's loss, which ``scale`` enlarges, for ``count`` see
-        ``Actor.forward``; after the ``last`` group of
-        a step, the gradients are the mean over processes of what each has added."""
+        """Adds ``share`` times the gradient of the group's loss, which ``scale`` enlarges. After the ``last`` group of
+        a step, the gradients are averaged over processes. ``count``: see ``Actor.forward``."""
         if self._shared is None:
             result = self._actor(batch, epoch, count)
             scale(result.loss * share).backward()
@@ -52,20 +51,20 @@ class Replicas:
         return result
 
     def broadcast_buffers(self, module: nn.Module | None = None) -> None:
-        """Gives rank 0's buffers of ``module``, the actor by default, to every process: BatchNorm's running statistics
-        above all."""
+        """Copies rank 0's buffers of ``module`` (the actor by default), such as running statistics, to every
+        process."""
         if self._process.world > 1:
             with losing_others():
                 for buffer in (module or self._actor).buffers():
                     dist.broadcast(buffer, 0)
 
     def _settle_buckets(self) -> None:
-        """Spends one backward pass without samples before the first step.
+        """Runs one backward pass without samples before the first step.
 
-        DistributedDataParallel sums gradients in buckets, and lays these out anew after its first synchronised backward
-        pass. The layout decides in which order three or more processes are summed; without this, the first step after a
-        resume would be summed otherwise than the same step of a run that never stopped. ``find_unused_parameters``
-        prevents the new layout too, but walks the graph at every step.
+        DistributedDataParallel sums gradients in buckets and rearranges them after its first synchronized backward
+        pass. The arrangement decides in which order three or more processes are summed. Without this pass, the first
+        step after a resume would be summed in another order than in a run that never stopped.
+        ``find_unused_parameters`` prevents the rearrangement too, but walks the graph at every step.
         """
         self._shared(None).backward()
         self._actor.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""The learning rate's factor as a pure function of the step, so that a resumed run needs no scheduler state."""
+"""The factor of the learning rate as a pure function of the step; a resumed run needs no scheduler state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lib.config.schema import Section
 
 
 class WarmupConfig(Section):
-    """The length of the warm-up in ``epochs``, which may be a part of one, or in ``steps``."""
+    """Length of the warm-up, in ``epochs`` (fractions allowed) or in ``steps``."""
 
     epochs: PositiveFloat | None = None
     steps: PositiveInt | None = None
@@ -27,7 +27,7 @@ ShareOfSteps = Annotated[float, Field(ge=0, lt=1)]
 
 
 class StepScheduleConfig(Section):
-    """Constant, times ``factor`` from the end of epoch ``drop_epoch`` on. ``warmup``: share of all steps, or
+    """Constant until the end of epoch ``drop_epoch``, then multiplied by ``factor``. ``warmup``: share of all steps,
     ``{epochs: 2}`` or ``{steps: 2000}``."""
 
     kind: Literal["step"]
@@ -37,7 +37,8 @@ class StepScheduleConfig(Section):
 
 
 class CosineScheduleConfig(Section):
-    """Half a cosine from 1 down to ``final`` after the warm-up. ``warmup``: as above."""
+    """Half a cosine from 1 to ``final`` after the warm-up. ``warmup``: share of all steps, ``{epochs: 2}`` or ``{steps:
+    2000}``."""
 
     kind: Literal["cosine"]
     warmup: ShareOfSteps | WarmupConfig = 0.05
@@ -50,10 +51,10 @@ ScheduleConfig = Annotated[StepScheduleConfig | CosineScheduleConfig, Field(disc
 def rate_factor(
     config: StepScheduleConfig | CosineScheduleConfig, step: int, steps_per_epoch: int, epochs: int
 ) -> float:
-    """What every group's learning rate is multiplied by at ``step`` (from 0).
+    """The factor of every group's learning rate at ``step`` (from 0).
 
-    The warm-up rises linearly and reaches 1 with its last step. ``drop_epoch: 240`` means that 240 epochs run at the
-    full rate, as in the lineage's ``StepLR``.
+    The warm-up rises linearly and reaches 1 at its last step. ``drop_epoch: 240`` means that 240 epochs run at the full
+    rate, as in the lineage's ``StepLR``.
     """
     steps = steps_per_epoch * epochs
     warmup = warmup_steps(config.warmup, steps_per_epoch, epochs)
@@ -66,7 +67,7 @@ def rate_factor(
 
 
 def warmup_steps(warmup: float | WarmupConfig, steps_per_epoch: int, epochs: int) -> int:
-    """The length of the warm-up in steps."""
+    """Length of the warm-up in steps."""
     if not isinstance(warmup, WarmupConfig):
         return round(warmup * steps_per_epoch * epochs)
     return warmup.steps or round(warmup.epochs * steps_per_epoch)

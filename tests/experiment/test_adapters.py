@@ -15,9 +15,9 @@ from toy_experiment import write_experiment
 from lib.config.paths import Paths
 from lib.experiment.build import build_model, build_network, build_trainer, load_experiment, trained_model
 from lib.experiment.config import ExperimentConfig
-from lib.models.adapters import frozen_by_family
-from lib.models.initial import load_initial
 from lib.models.registry import FAMILIES
+from lib.models.weights.adapters import frozen_by_family
+from lib.models.weights.initial import load_initial
 from lib.programs.converting import convert_checkpoint
 from lib.programs.trained import evaluate_checkpoints
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
@@ -91,7 +91,7 @@ def test_checkpoints_hold_what_is_trained_and_a_run_goes_on_to_the_same_bits(exp
     found = again.actor.model.state_dict()
     assert all(torch.equal(value, found[name]) for name, value in weights.items())
     if ema:
-        average, other = whole.average.module.state_dict(), again.average.module.state_dict()
+        average, other = whole.state.average.module.state_dict(), again.state.average.module.state_dict()
         assert all(torch.equal(value, other[name]) for name, value in average.items())
 
 
@@ -130,7 +130,7 @@ def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experimen
     data = {"got10k": toy_got10k}
     paths = Paths(data=data, output=folder / "output", pretrained_models=folder, cache=folder / "cache")
     evaluation = evaluate_checkpoints(paths, "got10k_val", None, [file], device="cpu")
-    assert evaluation.complete
+    assert evaluation.good
     over_other = changed(experiment, "model", pretrained="other.pth")
     message = (
         r"last.pth: was trained over weights of sha256 \w{64}, but those of model.pretrained other.pth have \w{64}"

@@ -35,7 +35,7 @@ from lib.experiment.build import (
 )
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.base import TrackingModel
-from lib.models.released import load_file, load_released
+from lib.models.weights.released import load_file, load_released
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.process import Process
 

@@ -38,7 +38,7 @@ def start(experiment: ExperimentConfig, output: Path, data: Path) -> Trainer:
 def leavings(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Weights, buffers and the optimiser's state."""
     tensors = dict(trainer.actor.model.state_dict())
-    for index, state in trainer.optimizer.state_dict()["state"].items():
+    for index, state in trainer.state.optimizer.state_dict()["state"].items():
         tensors |= {f"{index}.{name}": value for name, value in state.items()}
     return tensors
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from lib.config.yaml12 import to_yaml
 from lib.experiment.build import build_network, experiment_of_checkpoint, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
-from lib.models.released import load_released
+from lib.models.weights.released import load_released
 from lib.programs.converting import convert_checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
 

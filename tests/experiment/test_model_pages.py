@@ -49,8 +49,8 @@ def overrides(page: str) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def experiment_rows(head: str) -> list[list[str]]:
-    """Rows of the table of models.md whose second column is ``head``, without its head."""
-    rows = tables("models")
+    """Rows of the table of models.md or costs.md whose second column is ``head``, without its head."""
+    rows = [*tables("models"), *tables("costs")]
     start = next(number for number, row in enumerate(rows) if row[1] == head) + 2
     stop = next((number for number in range(start, len(rows)) if not rows[number][0].startswith("`")), len(rows))
     return rows[start:stop]

@@ -16,8 +16,8 @@ from lib.config.paths import REPOSITORY
 from lib.config.schema import ConfigError
 from lib.data.pairs import SourceConfig
 from lib.experiment.config import ExperimentConfig, load_config
-from lib.models.initial import INITIAL_WEIGHTS
 from lib.models.simtrack import SimTrack
+from lib.models.weights.initial import INITIAL_WEIGHTS
 
 PAPER = ["simtrack_b32", "simtrack_b16", "simtrack_b16_8blocks", "simtrack_l14"]
 SHORT = ["simtrack_b16_50ep", "simtrack_b16_got10k"]
@@ -169,6 +169,6 @@ def test_the_twin_keeps_every_path_of_the_large_network():
 
 
 @pytest.mark.parametrize("changes", [["model.backbone.foveal=112"], ["template.size=64"]])
-def test_a_foveal_window_as_large_as_the_exemplar_is_a_wrong_configuration(changes):
+def test_a_foveal_window_as_large_as_the_template_is_a_wrong_configuration(changes):
     with pytest.raises(ConfigError, match=r"model.backbone.foveal: \d+ with template.size \d+; the window lies half a"):
         load_config("simtrack_b16", changes)

@@ -69,7 +69,7 @@ def test_the_walk_finds_every_section():
     names = {section.__name__ for section in sections(ExperimentConfig)}
     assert names >= {
         "ExperimentConfig", "GRMConfig", "ViTConfig", "DivisionConfig", "HeadConfig", "CropConfig", "DataConfig",
-        "SourceConfig", "JitterConfig", "ObjectiveConfig", "PointObjectiveConfig", "TrainConfig", "OptimizerConfig",
+        "SourceConfig", "JitterConfig", "ObjectiveConfig", "MLPObjectiveConfig", "TrainConfig", "OptimizerConfig",
         "TestingConfig", "StepScheduleConfig", "CosineScheduleConfig", "TrackerConfig",
     }  # fmt: skip
 

@@ -138,7 +138,9 @@ def test_a_stopped_training_goes_on_where_it_was(device, family, tmp_path, toy_g
     for name, value in stopped.actor.model.state_dict().items():
         assert torch.equal(again.actor.model.state_dict()[name], value), name
     for before, after in zip(
-        stopped.optimizer.state_dict()["state"].values(), again.optimizer.state_dict()["state"].values(), strict=True
+        stopped.state.optimizer.state_dict()["state"].values(),
+        again.state.optimizer.state_dict()["state"].values(),
+        strict=True,
     ):
         assert all(torch.equal(before[name].cpu(), after[name].cpu()) for name in before)
     assert again.run() == TrainingEnd(True, 4)

@@ -12,7 +12,7 @@ from lib.geometry.grids import hann_window
 from lib.inference.eager import NormalizedCrops, TorchNetwork
 from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
-from lib.models.base import normalise
+from lib.models.base import normalize
 
 
 def crops(size: int, batch: int, seed: int = 0) -> np.ndarray:
@@ -24,7 +24,7 @@ def boxes(batch: int) -> np.ndarray:
 
 
 def planes(pixels: np.ndarray) -> torch.Tensor:
-    return normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
+    return normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous())
 
 
 def test_every_byte_is_normalized_as_in_training():

@@ -20,7 +20,7 @@ from lib.inference.network import Found
 from lib.inference.settings import TrackerConfig, TrackSettings
 from lib.inference.tracker import Tracker
 from lib.models.base import IMAGE_MEAN, IMAGE_STD, DistancePrediction
-from lib.models.released import load_released
+from lib.models.weights.released import load_released
 
 RECORDED = np.load(REFERENCE / "lorat_tracker.golden.npz", allow_pickle=False)
 CASES = ("interior", "bottomleft", "topright", "small")

@@ -12,8 +12,8 @@ from eager_networks import tracker_of
 from lib.geometry.clip import clip_box
 from lib.geometry.crop import CropConfig, box_to_crop, crop_window, cut
 from lib.inference.settings import TrackerConfig
-from lib.models.released import load_released
 from lib.models.simtrack import SimTrack, SimTrackConfig
+from lib.models.weights.released import load_released
 from tests.reference_weights import filled_state_dict
 
 RECORDED = np.load(Path(__file__).parents[1] / "reference" / "simtrack_tracker.golden.npz", allow_pickle=False)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from lib.experiment.config import load_config
 from lib.inference.tracker import Tracker
-from lib.models.base import PointPrediction, TrackingModel
+from lib.models.base import MLPPrediction, TrackingModel
 from lib.models.registry import FAMILIES
-from lib.models.released import load_released
+from lib.models.weights.released import load_released
 from tests.reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 GOLDEN = np.load(REFERENCE / "transt_tracker.golden.npz", allow_pickle=False)
@@ -58,7 +58,7 @@ def network() -> TrackingModel:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_network_tracks_as_recorded(case: str, network: TrackingModel) -> None:
-    predictions: list[PointPrediction] = []
+    predictions: list[MLPPrediction] = []
     handle = network.box_head.register_forward_hook(lambda module, given, answer: predictions.append(answer))
     tracker = tracker_of(network)
     tracker.init(FRAMES[0], GOLDEN[f"{case}.init_bbox"])
@@ -81,12 +81,12 @@ class MadeUp(TrackingModel):
 
     def __init__(self, logits: Tensor, boxes: Tensor) -> None:
         super().__init__()
-        self.prediction = PointPrediction(boxes[None], logits.softmax(dim=-1)[None, :, 0], logits[None], {})
+        self.prediction = MLPPrediction(boxes[None], logits.softmax(dim=-1)[None, :, 0], logits[None], {})
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
         return (box,)
 
-    def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> PointPrediction:
+    def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> MLPPrediction:
         return self.prediction
 
     def parameter_groups(self) -> dict[str, list[str]]:

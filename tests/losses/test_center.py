@@ -63,7 +63,7 @@ def test_the_weights_are_those_of_the_configuration() -> None:
 
 
 def test_a_box_beyond_the_crop_is_clamped_for_its_box_and_not_for_its_heatmap() -> None:
-    """The heat map's centre follows the whole box, off the grid here; the box is compared with the part in the crop."""
+    """The heat map's center follows the whole box, off the grid here; the box is compared with the part in the crop."""
     beyond = torch.tensor([[0.8, 0.4, 0.8, 0.2]])
     score_map = torch.full((1, 1, 16, 16), 0.1)
     exact = prediction_of(score_map, torch.tensor([[[0.9, 0.5, 0.2, 0.2]]]))

@@ -1,4 +1,4 @@
-"""Normalisation, and the two halves of a tracking network."""
+"""Normalization, and the two halves of a tracking network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.models.base import HeadPrediction, Prediction, TrackingModel, normalise
+from lib.models.base import HeadPrediction, Prediction, TrackingModel, normalize
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -26,21 +26,21 @@ def expected(images: torch.Tensor, gains: list[float]) -> np.ndarray:
 
 
 def test_images_become_imagenets_mean_and_deviation(images):
-    normalised = normalise(images)
-    assert normalised.dtype == torch.float32
-    np.testing.assert_allclose(normalised.numpy(), expected(images, [1, 1]), atol=1e-6)
+    normalized = normalize(images)
+    assert normalized.dtype == torch.float32
+    np.testing.assert_allclose(normalized.numpy(), expected(images, [1, 1]), atol=1e-6)
 
 
 def test_a_gain_brightens_each_image_and_never_beyond_white(images):
-    brighter = normalise(images, torch.tensor([1.2, 0.8], dtype=torch.float64))
+    brighter = normalize(images, torch.tensor([1.2, 0.8], dtype=torch.float64))
     assert brighter.dtype == torch.float32
     np.testing.assert_allclose(brighter.numpy(), expected(images, [1.2, 0.8]), atol=1e-6)
     assert (images[0].float() * 1.2 > 255).any()
-    torch.testing.assert_close(normalise(images, torch.ones(2)), normalise(images))
+    torch.testing.assert_close(normalize(images, torch.ones(2)), normalize(images))
 
 
-def test_padding_is_zero_before_normalisation():
-    padding = normalise(torch.zeros(1, 3, 1, 1, dtype=torch.uint8)).flatten()
+def test_padding_is_zero_before_normalization():
+    padding = normalize(torch.zeros(1, 3, 1, 1, dtype=torch.uint8)).flatten()
     np.testing.assert_allclose(padding.numpy(), -MEAN / STD, rtol=1e-6)
 
 

@@ -8,8 +8,9 @@ import timm
 import torch
 from reference_weights import REFERENCE, filled_tensor
 
-from lib.models.backbones.dinov2 import DINOv2Block, DINOv2Config, dinov2_as_timm
+from lib.models.backbones.dinov2 import DINOv2Block, DINOv2Config
 from lib.models.layers.lora import LoRAConfig, LoRALinear, add_lora, merge_lora
+from lib.models.weights.renaming import dinov2_as_timm
 
 SIZES = {"width": 32, "depth": 2, "heads": 2, "patch": 4}
 

@@ -22,7 +22,7 @@ def tokens(count: int, seed: int) -> Tensor:
     return torch.randn(2, count, WIDTH, generator=torch.Generator().manual_seed(seed))
 
 
-def randomised(module: nn.Module) -> nn.Module:
+def randomized(module: nn.Module) -> nn.Module:
     """In eval mode, with biases and norms away from 0 and 1."""
     torch.manual_seed(0)
     for parameter in module.parameters():
@@ -32,7 +32,7 @@ def randomised(module: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("padding", [None, PADDING])
 def test_without_positions_the_encoder_layer_is_pytorchs(padding):
-    ours = randomised(EncoderLayer(*SIZES))
+    ours = randomized(EncoderLayer(*SIZES))
     theirs = nn.TransformerEncoderLayer(WIDTH, HEADS, FFN, 0.1, batch_first=True).eval()
     theirs.load_state_dict(ours.state_dict())
     expected = theirs(tokens(7, 1), src_key_padding_mask=padding)
@@ -43,7 +43,7 @@ def test_without_positions_the_encoder_layer_is_pytorchs(padding):
 
 @pytest.mark.parametrize("padding", [None, PADDING])
 def test_without_positions_the_decoder_layer_is_pytorchs(padding):
-    ours = randomised(DecoderLayer(*SIZES))
+    ours = randomized(DecoderLayer(*SIZES))
     theirs = nn.TransformerDecoderLayer(WIDTH, HEADS, FFN, 0.1, batch_first=True).eval()
     theirs.load_state_dict(ours.state_dict())
     expected = theirs(tokens(3, 1), tokens(7, 2), memory_key_padding_mask=padding)
@@ -64,7 +64,7 @@ def written_out(attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor,
 
 
 def test_positions_go_to_queries_and_keys_and_not_to_values():
-    encoder, decoder = randomised(EncoderLayer(*SIZES)), randomised(DecoderLayer(*SIZES))
+    encoder, decoder = randomized(EncoderLayer(*SIZES)), randomized(DecoderLayer(*SIZES))
     memory, places, queries, query_places = tokens(7, 1), tokens(7, 2), tokens(3, 3), tokens(3, 4)
 
     def perceive(layer: nn.Module, x: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def test_positions_go_to_queries_and_keys_and_not_to_values():
 
 
 def test_stacks_run_their_layers_in_turn_and_the_decoder_norms_at_the_end():
-    encoder, decoder = randomised(Encoder(*SIZES, 2)), randomised(Decoder(*SIZES, 2))
+    encoder, decoder = randomized(Encoder(*SIZES, 2)), randomized(Decoder(*SIZES, 2))
     memory, places, queries, query_places = tokens(7, 1), tokens(7, 2), tokens(3, 3), tokens(3, 4)
     first, second = encoder.layers
     expected = second(first(memory, places, PADDING), places, PADDING)
@@ -94,7 +94,7 @@ def test_stacks_run_their_layers_in_turn_and_the_decoder_norms_at_the_end():
 
 
 def test_padding_is_as_if_it_were_not_there():
-    model = randomised(EncoderDecoder(SMALL))
+    model = randomized(EncoderDecoder(SMALL))
     inputs, places, queries = tokens(7, 1), tokens(7, 2)[:1], tokens(1, 3)[0]
     memory, decoded = model(inputs, places, queries, PADDING)
     short_memory, short_decoded = model(inputs[1:, :4], places[:, :4], queries)
@@ -103,7 +103,7 @@ def test_padding_is_as_if_it_were_not_there():
 
 
 def test_queries_start_from_zero():
-    model = randomised(EncoderDecoder(SMALL))
+    model = randomized(EncoderDecoder(SMALL))
     inputs, places, queries = tokens(7, 1), tokens(7, 2), tokens(3, 3)[0]
     memory, decoded = model(inputs, places, queries)
     torch.testing.assert_close(memory, model.encoder(inputs, places))
@@ -112,7 +112,7 @@ def test_queries_start_from_zero():
 
 
 def test_the_order_of_tokens_is_told_by_positions_alone():
-    model = randomised(EncoderDecoder(SMALL))
+    model = randomized(EncoderDecoder(SMALL))
     inputs, places, queries = tokens(7, 1), tokens(7, 2), tokens(3, 3)[0]
     order = torch.randperm(7, generator=torch.Generator().manual_seed(4))
     memory, decoded = model(inputs, places, queries)
@@ -131,7 +131,7 @@ def test_fresh_matrices_are_xaviers():
 
 def test_a_lone_query_leaves_no_gradient_to_how_it_attends_to_itself():
     """Why the first decoder layer's packed projection never learns: see ``StarkSV``."""
-    model = randomised(EncoderDecoder(SMALL)).train()
+    model = randomized(EncoderDecoder(SMALL)).train()
     _, decoded = model(tokens(7, 1), tokens(7, 2), tokens(1, 3)[0], PADDING)
     (decoded * tokens(1, 5)).sum().backward()
     zero = [name for name, parameter in model.named_parameters() if not parameter.grad.any()]

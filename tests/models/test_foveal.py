@@ -7,7 +7,7 @@ import torch
 
 from lib.models.simtrack import foveal_positions, foveal_window
 
-# Template, patch and window in pixels, and where the window begins: B/32 shifted by 16 pixels, B/16 and L/14 centred.
+# Template, patch and window in pixels, and where the window begins: B/32 shifted by 16 pixels, B/16 and L/14 centered.
 PUBLISHED = {"B/32": (128, 32, 64, 48), "B/16": (112, 16, 64, 24), "L/14": (84, 14, 42, 21)}
 OTHERS = {"one patch": (64, 16, 16, 24), "largest": (64, 16, 48, 8), "even": (96, 16, 32, 40)}
 
@@ -28,16 +28,16 @@ def test_the_window_begins_in_the_middle_of_a_patch(template, patch, window, sta
 
 
 @pytest.mark.parametrize(("template", "patch", "window", "start"), (PUBLISHED | OTHERS).values())
-def test_positions_are_those_of_the_patches_centres(template, patch, window, start):
-    """Taken from a table that holds each patch's centre in pixels, the foveal ones are the foveal patches' centres."""
+def test_positions_are_those_of_the_patches_centers(template, patch, window, start):
+    """Taken from a table that holds each patch's center in pixels, the foveal ones are the foveal patches' centers."""
     grid, cells = template // patch, window // patch
 
-    def centres(first: int, count: int) -> torch.Tensor:
+    def centers(first: int, count: int) -> torch.Tensor:
         line = first + (torch.arange(count) + 0.5) * patch
         y, x = torch.meshgrid(line, line, indexing="ij")
         return torch.stack([x, y], dim=-1).flatten(0, 1)[None]
 
-    torch.testing.assert_close(foveal_positions(centres(0, grid), cells), centres(start, cells))
+    torch.testing.assert_close(foveal_positions(centers(0, grid), cells), centers(start, cells))
 
 
 def test_a_position_is_the_mean_of_two_patches_on_the_diagonal_from_upper_left():

@@ -35,7 +35,7 @@ def config(**changes) -> FusionConfig:
     return FusionConfig(**(SIZES | {"dropout": 0.0} | changes))
 
 
-def randomised(module: nn.Module) -> nn.Module:
+def randomized(module: nn.Module) -> nn.Module:
     """With no bias or norm at its starting value, behind which much can hide."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def perceive(module: CrossFeature, values: Tensor) -> Tensor:
 
 def test_the_two_modules_are_the_papers_written_out():
     """Positions go to queries and keys, not to values; the norm stands after each sum."""
-    ego, cross = randomised(EgoContext(config())), randomised(CrossFeature(config()))
+    ego, cross = randomized(EgoContext(config())), randomized(CrossFeature(config()))
     template, search, z, x = tokens(4), tokens(9, seed=1), tokens(4, 1, 2), tokens(9, 1, 3)
     expected = ego.norm(search + attend(ego.attention, search + x, search + x, search))
     torch.testing.assert_close(ego(search, x), expected, rtol=1e-5, atol=1e-5)
@@ -74,7 +74,7 @@ def test_the_two_modules_are_the_papers_written_out():
 
 
 def test_without_cross_attention_the_perceptron_is_left():
-    cross = randomised(CrossFeature(config(cross_feature=False)))
+    cross = randomized(CrossFeature(config(cross_feature=False)))
     search = tokens(9)
     found = cross(search, tokens(9, 1, 3), tokens(4), tokens(4, 1, 2))
     torch.testing.assert_close(found, perceive(cross, search))
@@ -83,7 +83,7 @@ def test_without_cross_attention_the_perceptron_is_left():
 
 @pytest.mark.parametrize("ego_context", [True, False])
 def test_both_sides_look_at_each_other_before_either_is_changed(ego_context):
-    layer = randomised(FeatureFusionLayer(config(ego_context=ego_context)))
+    layer = randomized(FeatureFusionLayer(config(ego_context=ego_context)))
     template, search, places = tokens(4), tokens(9, seed=1), (tokens(4, 1, 2), tokens(9, 1, 3))
     z, x = template, search
     if ego_context:
@@ -133,7 +133,7 @@ def test_every_kind_answers_each_search_cell_and_trains_every_parameter(changes)
 
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_the_template_decides_what_is_found_and_no_sample_sees_another(changes):
-    fusion = randomised(build_fusion(config(**changes), 2, 3))
+    fusion = randomized(build_fusion(config(**changes), 2, 3))
     template, search = tokens(4, 3), tokens(9, 3, seed=1)
     together = fusion(fusion.remember(template), search)
     alone = fusion(fusion.remember(template[1:2]), search[1:2])
@@ -146,7 +146,7 @@ def test_the_template_decides_what_is_found_and_no_sample_sees_another(changes):
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_places_count_wherever_there_is_attention_or_correlation(changes):
     """Search cells in another order are not the same cells in another order."""
-    fusion = randomised(build_fusion(config(**changes), 2, 3))
+    fusion = randomized(build_fusion(config(**changes), 2, 3))
     state, search = fusion.remember(tokens(4)), tokens(9, seed=1)
     assert (fusion(state, search.flip(1)).flip(1) - fusion(state, search)).abs().max() > 1e-3
 
@@ -164,7 +164,7 @@ def test_the_parts_that_an_ablation_takes_away_are_gone():
 
 
 def test_correlation_takes_the_place_of_the_last_cross_attention():
-    fusion = randomised(build_fusion(config(cross_feature=False), 2, 3))
+    fusion = randomized(build_fusion(config(cross_feature=False), 2, 3))
     z, x = tokens(4), tokens(9, seed=1)
     found = fusion(fusion.remember(z), x)
     for layer in fusion.layers:
@@ -174,7 +174,7 @@ def test_correlation_takes_the_place_of_the_last_cross_attention():
 
 def test_the_original_transformer_is_pytorchs():
     """Without positions, which PyTorch's layers do not take; theirs bear the same names."""
-    fusion = randomised(TransformerFusion(config(kind="transformer"), 2, 3))
+    fusion = randomized(TransformerFusion(config(kind="transformer"), 2, 3))
     fusion.template_positions.zero_()
     fusion.search_positions.zero_()
     sizes = {"d_model": 16, "nhead": 2, "dim_feedforward": 24, "dropout": 0.0, "batch_first": True}
@@ -202,7 +202,7 @@ def test_positions_are_those_of_both_grids_and_no_weights():
 
 @pytest.mark.parametrize("kind", ["feature", "transformer"])
 def test_dropout_is_in_training_alone_and_reaches_attention_weights(kind):
-    fusion = randomised(build_fusion(config(kind=kind, dropout=0.5), 2, 3))
+    fusion = randomized(build_fusion(config(kind=kind, dropout=0.5), 2, 3))
     state, search = fusion.remember(tokens(4)), tokens(9, seed=1)
     assert torch.equal(fusion(state, search), fusion(state, search))
     fusion.train()

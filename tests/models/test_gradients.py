@@ -160,10 +160,10 @@ def test_the_test_tells_rounding_from_learning():
     """A layer whose channels' means are taken off has a bias that learns nothing, and one without that has."""
     torch.manual_seed(0)
     layer, inputs_of_layer = torch.nn.Linear(5, 3), torch.randn(40, 5)
-    for centred, expected in ((True, False), (False, True)):
+    for centered, expected in ((True, False), (False, True)):
         layer.zero_grad()
         outputs = layer(inputs_of_layer)
-        outputs = torch.nn.functional.batch_norm(outputs, None, None, training=True) if centred else outputs.tanh()
+        outputs = torch.nn.functional.batch_norm(outputs, None, None, training=True) if centered else outputs.tanh()
         (outputs * torch.randn(40, 3)).sum().backward()
         gradients = {name: parameter.grad for name, parameter in layer.named_parameters()}
         assert [learns(part) for part in split("bias", gradients)] == [expected]

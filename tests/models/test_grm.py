@@ -10,7 +10,7 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor
 from lib.models.backbones.vit import ViTConfig
 from lib.models.grm import GRM, DivisionConfig, GRMConfig
 from lib.models.heads.config import HeadConfig
-from lib.models.released import load_released
+from lib.models.weights.released import load_released
 
 TINY = {"backbone": ViTConfig(width=32, depth=3, heads=2, patch=8), "head": HeadConfig(kind="center", channels=16)}
 VIT_LARGE = ViTConfig(width=1024, depth=24, heads=16)
@@ -138,8 +138,8 @@ def test_boxes_stand_row_major_and_decode_their_cell():
     prediction = model(*inputs())
     row, column, sample = 2, 5, 1
     offset = prediction.offset_map[sample, :, row, column]
-    centre = (torch.tensor([column, row]) + offset) / 8
-    expected = torch.cat([centre, prediction.size_map[sample, :, row, column]])
+    center = (torch.tensor([column, row]) + offset) / 8
+    expected = torch.cat([center, prediction.size_map[sample, :, row, column]])
     torch.testing.assert_close(prediction.boxes[sample, row * 8 + column], expected)
     assert prediction.scores[sample, row * 8 + column] == prediction.score_map[sample, 0, row, column]
 

@@ -202,7 +202,7 @@ def test_a_cell_of_the_mlp_head_sees_no_other():
     assert differs.nonzero().tolist() == [[3 * GRID + 1]]
 
 
-# Centre head
+# Center head
 
 
 @torch.inference_mode()

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.models.backbones.dinov2 import DINOv2Config
-from lib.models.initial import load_initial
 from lib.models.lorat import FAMILY, LoRAT, LoRATConfig
-from lib.models.released import load_released
+from lib.models.weights.initial import load_initial
+from lib.models.weights.released import load_released
 
 RECORDED = np.load(REFERENCE / "lorat_b224.golden.npz", allow_pickle=False)
 BOUNDS = {"score_map": 5e-5, "boxes": 1.5e-5}

@@ -8,15 +8,15 @@ import torch
 from reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 from lib.models.backbones.vit import ViTConfig
-from lib.models.base import CenterPrediction, CornerPrediction, PointPrediction
+from lib.models.base import CenterPrediction, CornerPrediction, MLPPrediction
 from lib.models.heads.config import HeadConfig
 from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig, ostrack_from_released
-from lib.models.released import load_released
+from lib.models.weights.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
 BACKBONE = ViTConfig(width=32, depth=3, heads=2, patch=8)
 ELIMINATION = EliminationConfig(blocks=(1, 2), schedule=KeepScheduleConfig(start=2, length=4))
-HEADS = {"center": CenterPrediction, "corner": CornerPrediction, "mlp": PointPrediction}
+HEADS = {"center": CenterPrediction, "corner": CornerPrediction, "mlp": MLPPrediction}
 
 
 def tiny(elimination: EliminationConfig | None = ELIMINATION, head: str = "center") -> OSTrack:

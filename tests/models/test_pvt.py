@@ -1,4 +1,4 @@
-"""PVT as SimTrack's backbone: timm's network for one image, and how exemplar and search region meet in it."""
+"""PVT as SimTrack's backbone: timm's network for one image, and how template and search region meet in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPLATE, SEARCH = 32, 64
 BOX = torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(2, 4)
 
 
-def randomise(module: nn.Module) -> None:
+def randomize(module: nn.Module) -> None:
     """Weights large enough for attention to differ, biases and norms away from 0 and 1."""
     for name, parameter in sorted(module.named_parameters()):
         spread = 0.1 if parameter.ndim == 1 else 1.5 / parameter[0].numel() ** 0.5
@@ -30,7 +30,7 @@ def randomise(module: nn.Module) -> None:
 def tiny(config: PVTConfig = TINY) -> PVT:
     torch.manual_seed(0)
     backbone = config.build(TEMPLATE, SEARCH).eval()
-    randomise(backbone)
+    randomize(backbone)
     return backbone
 
 
@@ -44,7 +44,7 @@ def image_network() -> nn.Module:
     torch.manual_seed(2)
     sizes = {"embed_dims": (8, 16, 24), "depths": (2, 1, 1), "num_heads": (1, 2, 3), "mlp_ratios": (2, 2, 2)}
     network = timm.create_model("twins_pcpvt_base", pretrained=False, sr_ratios=(4, 2, 1), **sizes).eval()
-    randomise(network)
+    randomize(network)
     return network
 
 
@@ -63,17 +63,17 @@ def test_one_image_goes_through_the_plain_image_network(size):
 def test_without_reduction_a_block_is_timms_over_all_tokens_in_one_sequence():
     ours = SerialBlock(16, 2, 2, sr_ratio=1, ws=1).eval()
     timms = Block(16, 2, 2, sr_ratio=1, ws=1).eval()
-    randomise(ours)
+    randomize(ours)
     timms.load_state_dict(ours.state_dict())
     tokens = torch.randn(2, 16 + 64, 16, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(ours(tokens, [16, 64]), timms(tokens, (1, 80)), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("ratio", [2, 4, 8])
-def test_exemplar_keys_are_those_of_the_search_region_at_twice_the_density(ratio):
+def test_template_keys_are_those_of_the_search_region_at_twice_the_density(ratio):
     """In R/2 zeros' margin, each of the four ways to start every R-th cell at a multiple of R/2 is plain reduction."""
     block = SerialBlock(16, 2, 2, sr_ratio=ratio, ws=1)
-    randomise(block)
+    randomize(block)
     grid, half = 2 * ratio, ratio // 2
     image = torch.randn(1, 16, grid, grid, generator=torch.Generator().manual_seed(3))
     keys = as_map(block._reduce_half(image.flatten(2).mT))
@@ -87,13 +87,13 @@ def test_exemplar_keys_are_those_of_the_search_region_at_twice_the_density(ratio
             torch.testing.assert_close(keys[:, :, row::2, column::2], plain, atol=1e-5, rtol=1e-4)
 
 
-def test_every_token_attends_to_the_dense_keys_of_the_exemplar_and_the_reduced_ones_of_the_search_region():
+def test_every_token_attends_to_the_dense_keys_of_the_template_and_the_reduced_ones_of_the_search_region():
     block = SerialBlock(16, 2, 2, sr_ratio=4, ws=1).eval()
-    randomise(block)
+    randomize(block)
     generator = torch.Generator().manual_seed(3)
-    exemplar, search = (torch.randn(2, side**2, 16, generator=generator) for side in (8, 16))
-    tokens = torch.cat([exemplar, search], dim=1)
-    reduced = [block._reduce_half(block.norm1(exemplar)), block._reduce(block.norm1(search))]
+    template_part, search = (torch.randn(2, side**2, 16, generator=generator) for side in (8, 16))
+    tokens = torch.cat([template_part, search], dim=1)
+    reduced = [block._reduce_half(block.norm1(template_part)), block._reduce(block.norm1(search))]
     assert [part.shape[1] for part in reduced] == [16, 16]
     query = block.attn.q(block.norm1(tokens)).unflatten(2, (2, 8)).transpose(1, 2)
     pairs = [block.attn.kv(block.attn.norm(part)).unflatten(2, (2, 2, 8)).permute(2, 0, 3, 1, 4) for part in reduced]
@@ -108,14 +108,14 @@ def test_every_token_attends_to_the_dense_keys_of_the_exemplar_and_the_reduced_o
 def test_both_sides_depend_on_each_other_everywhere():
     backbone = tiny()
     template, other, search = images(TEMPLATE, TEMPLATE, SEARCH)
-    here, exemplar = backbone(backbone.encode_template(template, BOX), search)
+    here, template_part = backbone(backbone.encode_template(template, BOX), search)
     changed, _ = backbone(backbone.encode_template(other, BOX), search)
-    _, exemplar_elsewhere = backbone(backbone.encode_template(template, BOX), search.flip(3) + 1)
+    _, template_elsewhere = backbone(backbone.encode_template(template, BOX), search.flip(3) + 1)
     assert ((here - changed).abs().amax(dim=2) > 1e-3).all()
-    assert ((exemplar - exemplar_elsewhere).abs().amax(dim=2) > 1e-3).all()
+    assert ((template_part - template_elsewhere).abs().amax(dim=2) > 1e-3).all()
 
 
-def test_an_exemplar_is_encoded_once_and_states_stack():
+def test_a_template_is_encoded_once_and_states_stack():
     backbone = tiny()
     template, search, later = images(TEMPLATE, SEARCH, SEARCH)
     state = backbone.encode_template(template, BOX)
@@ -132,10 +132,10 @@ def test_an_exemplar_is_encoded_once_and_states_stack():
 def test_tokens_stand_on_a_stride_of_16(template_size, search_size):
     backbone = tiny(PVTConfig(widths=(8, 16, 24), depths=(1, 1, 1), heads=(1, 2, 3)))
     template, search = images(template_size, search_size, batch=1)
-    search_tokens, exemplar_tokens = backbone(backbone.encode_template(template, BOX[:1]), search)
+    search_tokens, template_tokens = backbone(backbone.encode_template(template, BOX[:1]), search)
     assert backbone.width == 24
     assert search_tokens.shape == (1, (search_size // 16) ** 2, 24)
-    assert exemplar_tokens.shape == (1, (template_size // 16) ** 2, 24)
+    assert template_tokens.shape == (1, (template_size // 16) ** 2, 24)
 
 
 def test_tokens_are_row_major():

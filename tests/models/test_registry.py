@@ -31,17 +31,17 @@ from lib.models.base import (
     Family,
     FamilyConfig,
     HeadPrediction,
-    PointPrediction,
+    MLPPrediction,
     TrackingModel,
 )
 from lib.models.registry import FAMILIES, ModelConfig
-from lib.models.released import load_released
+from lib.models.weights.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
 PREDICTIONS = {
     "center": CenterPrediction,
     "corner": CornerPrediction,
-    "mlp": PointPrediction,
+    "mlp": MLPPrediction,
     "distance": DistancePrediction,
 }
 with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)

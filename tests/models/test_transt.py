@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lib.models.backbones.resnet import ResNetConfig
 from lib.models.heads.config import HeadConfig
-from lib.models.released import load_released
 from lib.models.transt import FusionConfig, TransT, TransTConfig, transt_from_released
+from lib.models.weights.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)

@@ -24,7 +24,7 @@ def test_forms_are_named_in_a_list():
     ("text", "words"),
     [("eagre:fp32", "'eagre'"), ("", "''"), ("eager", "a precision is fp32"), ("eager:int8", "eager:int8")],
 )
-def test_a_form_that_there_is_not_is_named(text, words):
+def test_an_unknown_form_is_named(text, words):
     with pytest.raises(ValueError, match=words):
         parse_forms(text)
 
@@ -50,7 +50,7 @@ def scores(network: Network) -> np.ndarray:
     return network.find(network.encode(template, boxes), search).scores
 
 
-def test_every_form_is_there_for_each_batch(experiment, tmp_path):
+def test_every_form_is_opened_for_each_batch(experiment, tmp_path):
     opened = open_forms(experiment, parse_forms("eager:fp32,eager:bf16"), (), CPU, 1, tmp_path, (1, 2))
     assert [(label, batch) for label, _, batch in opened] == [
         ("eager fp32", 1), ("eager fp32", 2), ("eager bf16", 1), ("eager bf16", 2),
@@ -80,6 +80,6 @@ def test_an_exported_network_fits_its_experiment_and_batch(experiment, exported,
         open_forms(experiment, (), folders, CPU, 1, tmp_path, (1,))
 
 
-def test_a_form_that_makes_no_sense_is_refused(experiment, tmp_path):
+def test_a_form_without_a_runtime_is_refused(experiment, tmp_path):
     with pytest.raises(ValueError, match="onnx --precision bf16"):
         open_forms(experiment, (Form("onnx", "bf16"),), (), CPU, 1, tmp_path, (1,))

@@ -1,4 +1,4 @@
-"""Turns of several forms of a network, and what is timed in them."""
+"""Several forms of a network take turns, and each part of a frame is timed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAUSE = 0.004
 
 
 class Idle(TrackingModel):
-    """Takes PAUSE seconds and says that the target is far off and large; notes in ``calls`` who was asked for what."""
+    """Takes PAUSE seconds, answers with a large box far away and appends its name and the crops to ``calls``."""
 
     family = "idle"
 
@@ -72,7 +72,7 @@ def test_forms_have_turns():
 
 
 def test_a_frame_costs_the_same_wherever_the_network_sees_the_target():
-    """Without the target put back, its answers would lead to ever larger crops, mostly of padding."""
+    """Without putting the target back, its answers would lead to ever larger crops, mostly of padding."""
     network = idle()
     time_frames([Lane("eager", network, 1)], frames=9, warmup=0)
     first, *others, last = (search for _, search in network.model.calls)

@@ -1,4 +1,4 @@
-"""Frames for measuring: what a photograph of their size would cost, in GOT-10k's layout."""
+"""Frames that cost as much as photographs of their size, in GOT-10k's layout."""
 
 from __future__ import annotations
 

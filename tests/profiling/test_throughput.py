@@ -1,4 +1,4 @@
-"""Frames a second of the engine, and that no target moves meanwhile."""
+"""Frames a second of the engine, while no target moves."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_engine_and_the_tracker_before_it(network, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("family", ["grm", "transt"])
 def test_targets_stay_where_they_are(family, toy_got10k):
-    """Whatever the network says, with either way to cut a crop."""
+    """For any answer of the network, with both ways to cut a crop."""
     experiment = tiny(family)
     network = network_of(fresh(experiment), experiment.template, experiment.search, experiment.test.tracker)
     frames = sorted(toy_got10k.glob("val/*1/*.jpg"))[:10]

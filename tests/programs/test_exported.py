@@ -114,7 +114,7 @@ def test_an_exported_network_recovers_by_its_own_threshold(exported: Path, tmp_p
     record = json.loads((folder / RECORD).read_text())
     record["settings"]["tracker"]["lost_below"] = 2.0
     (folder / RECORD).write_text(json.dumps(record))
-    texts = [evaluate_networks(paths, "got10k_val", [folder], recover=recover).text for recover in (False, True)]
+    texts = [evaluate_networks(paths, "got10k_val", [folder], recover=recover).text() for recover in (False, True)]
     assert ["test.tracker.recover=True" in text for text in texts] == [False, True]
     assert all("2 tracked, 0 kept" in text for text in texts)
 

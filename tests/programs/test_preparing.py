@@ -10,8 +10,8 @@ from toy_experiment import write_experiment
 from lib.config.schema import ConfigError
 from lib.experiment.build import crop_settings
 from lib.experiment.config import load_config
-from lib.programs import preparing
 from lib.programs.preparing import make_crops
+from lib.runtime.program import Outcome
 
 SOURCES = [
     {"name": "got10k", "split": "full", "annotated_every": 3},
@@ -23,7 +23,7 @@ SOURCES = [
 
 @pytest.fixture
 def experiment(tmp_path):
-    return load_config(write_experiment(tmp_path / "toy.yaml", data={"train": SOURCES}))
+    return write_experiment(tmp_path / "toy.yaml", data={"train": SOURCES})
 
 
 @pytest.fixture
@@ -32,19 +32,21 @@ def written(monkeypatch) -> list[tuple]:
     calls: list[tuple] = []
 
     def write_crops(name, split, root, cache, target, settings, processes):
-        assert (root, cache, target, processes) == (Path("root"), Path("cache"), Path("out"), 3)
+        assert (root, target, processes) == (Path("root"), Path("out"), 3)
         calls.append((name, split, settings))
+        return Outcome("written")
 
-    monkeypatch.setattr(preparing, "write_crops", write_crops)
+    monkeypatch.setattr("lib.data.stores.cropping.write_crops", write_crops)
     return calls
 
 
 def make(experiment, name, **options) -> None:
-    make_crops(experiment, name, Path("root"), Path("cache"), Path("out"), processes=3, **options)
+    make_crops(name, None, Path("root"), str(experiment), Path("out"), processes=3, **options)
 
 
 def test_every_split_that_is_trained_on_once(experiment, written):
     make(experiment, "got10k")
+    experiment = load_config(experiment)
     assert written == [
         ("got10k", source.split, crop_settings(experiment, source)) for source in experiment.data.train[:2]
     ]

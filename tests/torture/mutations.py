@@ -31,7 +31,7 @@ from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment
 from lib.experiment.config import to_tree
 from lib.inference.tracks import Track
-from lib.models.released import load_file
+from lib.models.weights.released import load_file
 from lib.runtime.checkpoint import read_training_checkpoint, save_checkpoint
 
 HEADS = ("mutations", "refused", "equal", "wrong")

@@ -308,10 +308,11 @@ def test_the_processes_get_the_other_arguments(call, toy, monkeypatch, given):
         commands.append((processes, command))
         return 143
 
-    monkeypatch.setattr("lib.runtime.launch.launch", note)
+    monkeypatch.setattr("lib.programs.training.launch", note)
     ended = call("train.py", "--config", toy.file, *given, "--name", "x", "train.epochs=3")
     assert ended.code == 143
-    assert commands == [(2, [str(PROGRAM), "--config", str(toy.file), "--name", "x", "train.epochs=3"])]
+    words = ["--config", str(toy.file), *given, "--name", "x", "train.epochs=3", "--nproc=1"]
+    assert commands == [(2, [str(PROGRAM), *words])]
 
 
 def test_ctrl_c_before_the_first_step_is_no_traceback(call, toy, monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from lib.data.loader import collate
 from lib.losses.center import CenterObjective, CenterObjectiveConfig
-from lib.models.base import normalise
+from lib.models.base import normalize
 from lib.training.actor import Actor
 
 
@@ -21,7 +21,7 @@ def test_what_an_actor_says_is_what_model_and_objective_say(toy, batch):
     model, objective = toy.ToyTracker().eval(), CenterObjective(CenterObjectiveConfig())
     result = Actor(model, objective)(batch)
     prediction = model(
-        normalise(batch.template, batch.template_gain), batch.template_box, normalise(batch.search, batch.search_gain)
+        normalize(batch.template, batch.template_gain), batch.template_box, normalize(batch.search, batch.search_gain)
     )
     expected = objective(prediction, batch.search_box)
     assert torch.equal(result.loss, expected.total)
@@ -63,15 +63,15 @@ def test_the_epoch_reaches_the_network(toy, batch):
 
 
 def test_a_run_tells_the_epoch_in_training_and_validation_and_after_a_resume(toy, tmp_path):
-    """Two epochs of 3 steps of 6 groups, each with 4 groups of held-out pairs; stopped in the second one's first."""
+    """Two epochs of 3 steps of 6 groups, each with 4 validation groups; stopped in the second one's first step."""
     trainer = toy.build_trainer(tmp_path, stop_at=(signal.SIGTERM, 22))
     told = record_epochs(trainer.actor.model)
     assert not trainer.run().finished
-    assert told == [(True, 0)] * 18 + [(False, 0)] * 4 + [(True, 1)]
+    assert told == [(True, 0)] * 18 + [(False, 0)] * 4 + [(True, 1)] * 6
     trainer = toy.build_trainer(tmp_path)
     told = record_epochs(trainer.actor.model)
     assert trainer.run().finished
-    assert told == [(True, 1)] * 18 + [(False, 1)] * 4
+    assert told == [(True, 1)] * 12 + [(False, 1)] * 4
 
 
 def test_the_networks_own_monitors_are_logged_beside_the_objectives(toy, tmp_path):

@@ -9,23 +9,20 @@ from torch import nn
 
 from lib.config.schema import ConfigError
 from lib.training.actor import Actor
+from lib.training.config import TrainConfig
 from lib.training.frozen import freeze, rest_frozen_norms
 from lib.training.optimizer import OptimizerConfig, build_optimizer, named_rates
-from lib.training.trainer import TrainConfig
 
 NORMS = (r"head\.conv1_\w+\.1\.",)  # the BatchNorm of the head's first layers
 
 
 def test_patterns_fit_beginnings_and_family_and_recipe_add_up(toy):
     model = toy.ToyTracker()
-    assert freeze(model, ("template",), (r"mix\.w", "mix")) == (
-        "template.weight", "template.bias", "mix.weight", "mix.bias"
-    )  # fmt: skip
+    freeze(model, ("template",), (r"mix\.w", "mix"))
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     assert [name for name in frozen if not name.startswith("head.")] == [
         "template.weight", "template.bias", "mix.weight", "mix.bias"
     ]  # fmt: skip
-    assert freeze(model, (), ()) == ()
 
 
 def test_a_pattern_for_nothing_and_one_for_all_are_errors(toy):
@@ -33,7 +30,7 @@ def test_a_pattern_for_nothing_and_one_for_all_are_errors(toy):
         freeze(toy.ToyTracker(), (), ("mix", "mixx", "eight"))
     with pytest.raises(ConfigError, match=r"^train.frozen: freezes every parameter"):
         freeze(toy.ToyTracker(), (), ("",))
-    with pytest.raises(AssertionError, match="family"):
+    with pytest.raises(ConfigError, match="^Family.frozen: 'mixx'"):
         freeze(toy.ToyTracker(), ("mixx",), ())
 
 

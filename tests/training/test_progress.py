@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lib.data.loader import collate
 from lib.runtime.process import Process
+from lib.training.config import Run
 from lib.training.progress import MAX_REASONS, Draws, Meter, Progress
 
 ALONE = Process(0, 1, 0, torch.device("cpu"))
@@ -36,8 +37,12 @@ def values(loss: float, inverted: int = 1) -> dict[str, torch.Tensor]:
     }
 
 
-def start(output, step: int = 0, epoch: int = 0) -> Progress:
-    return Progress(output, ALONE, step=step, epoch=epoch, steps=4, epochs=2, pairs=8, log_every=2)
+def start(toy, output, process: Process = ALONE, step: int = 0, epoch: int = 0) -> Progress:
+    """Progress of a run of two epochs of two steps of eight pairs, from there on."""
+    trainer = toy.build_trainer(output, global_batch=8, data={"samples_per_epoch": 16})
+    trainer.state.step, trainer.state.epoch = step, epoch
+    run = Run(output, {"seed": 5}, seed=5)
+    return Progress(run, process, trainer.config, trainer.plan, trainer.state)
 
 
 def lines(output) -> list[dict]:
@@ -75,9 +80,9 @@ def test_draws_are_summed_over_batches_and_processes(toy):
     assert draws.read(ALONE) == {**dict.fromkeys(other, 0), "missed_share": 0.0, "reasons": []}
 
 
-def test_a_line_every_few_steps_and_at_the_end(tmp_path, caplog):
+def test_a_line_every_few_steps_and_at_the_end(toy, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    with start(tmp_path) as progress:
+    with start(toy, tmp_path) as progress:
         for step in range(1, 5):
             progress.trained(step, 1 + (step - 1) // 2, [values(step), values(step)], {"head": 0.1 / step}, 0.5)
         progress.validated(4, 2, {"loss": 7.0, "iou": 0.5, "inverted": 0})
@@ -92,13 +97,13 @@ def test_a_line_every_few_steps_and_at_the_end(tmp_path, caplog):
     assert "held-out pairs: loss 7.000, IoU 0.500" in text
 
 
-def test_going_on_drops_what_comes_after(tmp_path):
-    with start(tmp_path) as progress:
+def test_going_on_drops_what_comes_after(toy, tmp_path):
+    with start(toy, tmp_path) as progress:
         for step in range(1, 5):
             progress.trained(step, 1, [values(step)], {"head": 0.1}, 1.0)
         progress.validated(2, 1, {"loss": 7.0, "iou": 0.5})
     time.sleep(1)  # TensorBoard orders the files of one process by the second in their names
-    with start(tmp_path, step=3, epoch=0) as progress:
+    with start(toy, tmp_path, step=3, epoch=0) as progress:
         assert [(line["kind"], line["step"]) for line in lines(tmp_path)] == [("train", 2)]
         progress.trained(4, 1, [values(9.0)], {"head": 0.1}, 1.0)
     assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(2, 1.5), (4, 9.0)]
@@ -108,9 +113,9 @@ def test_going_on_drops_what_comes_after(tmp_path):
     assert "train/lr/head" in board.Tags()["scalars"]
 
 
-def test_other_processes_write_nothing(tmp_path):
+def test_other_processes_write_nothing(toy, tmp_path):
     process = Process(1, 1, 1, torch.device("cpu"))
-    with Progress(tmp_path, process, step=0, epoch=0, steps=4, epochs=2, pairs=8, log_every=1) as progress:
+    with start(toy, tmp_path, process) as progress:
         progress.trained(1, 1, [values(1.0)], {"head": 0.1}, 1.0)
         progress.validated(1, 1, {"loss": 7.0, "iou": 0.5})
     assert list(tmp_path.iterdir()) == []
@@ -127,9 +132,9 @@ FOUND = {
 CLEAN = {"pairs": 8, "redrawn": 0, "damaged": 0, "missed": 0, "missed_share": 0.0, "reasons": []}
 
 
-def test_what_was_drawn_is_told_and_written(tmp_path, caplog):
+def test_what_was_drawn_is_told_and_written(toy, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    with start(tmp_path) as progress:
+    with start(toy, tmp_path) as progress:
         progress.drawn("training", 2, 1, FOUND)
         progress.drawn("validation", 2, 1, CLEAN)
         progress.drawn("training", 2, 1, CLEAN | {"pairs": 0})
@@ -137,7 +142,7 @@ def test_what_was_drawn_is_told_and_written(tmp_path, caplog):
         {"kind": "data", "of": "training", "step": 2, "epoch": 1, **FOUND},
         {"kind": "data", "of": "validation", "step": 2, "epoch": 1, **CLEAN},
     ]
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if "pairs of" in record.getMessage()] == [
         "epoch 1/2, 24 pairs of training: 3 draws given up, 2 for damaged images, such as: a.jpg is; b.jpg is; "
         "12 views (25.00%) were not in the crop store",
         "epoch 1/2, 8 pairs of validation: 0 draws given up, 0 for damaged images",
@@ -151,9 +156,9 @@ def test_what_was_drawn_is_told_and_written(tmp_path, caplog):
     }
 
 
-def test_going_on_keeps_what_was_drawn_up_to_there(tmp_path):
+def test_going_on_keeps_what_was_drawn_up_to_there(toy, tmp_path):
     """At step 2 an epoch's training has ended; if its validation was not, it is done again."""
-    with start(tmp_path) as progress:
+    with start(toy, tmp_path) as progress:
         progress.drawn("training", 1, 1, FOUND)
         progress.drawn("training", 2, 1, FOUND)
         progress.drawn("validation", 2, 1, CLEAN)
@@ -162,14 +167,14 @@ def test_going_on_keeps_what_was_drawn_up_to_there(tmp_path):
         (1, [("training", 1), ("training", 2), ("validation", 2)]),
         (0, [("training", 1), ("training", 2)]),
     ):
-        with start(tmp_path, step=2, epoch=epoch):
+        with start(toy, tmp_path, step=2, epoch=epoch):
             assert [(line["of"], line["step"]) for line in lines(tmp_path)] == kept
 
 
-def test_a_folder_whose_name_is_no_utf8(tmp_path):
+def test_a_folder_whose_name_is_no_utf8(toy, tmp_path):
     output = tmp_path / "\udcd0"
     output.mkdir()
-    with start(output) as progress:
+    with start(toy, output) as progress:
         progress.trained(1, 1, [values(1.0)], {"head": 0.1}, 1.0)
         progress.trained(2, 1, [values(3.0)], {"head": 0.1}, 1.0)
     output.rename(tmp_path / "run")

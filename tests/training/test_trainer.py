@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,13 +17,15 @@ from lib.config.schema import ConfigError
 from lib.data.loader import collate
 from lib.data.pairs import FIRST_VALIDATION_NUMBER
 from lib.losses.center import CenterObjective, CenterObjectiveConfig
-from lib.models.released import load_file
+from lib.models.weights.released import load_file
 from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
+from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
+from lib.runtime.stop import StopRequested
 from lib.training.actor import Actor
-from lib.training.finite import NonFiniteError
 from lib.training.schedule import rate_factor
+from lib.training.trainer import NonFiniteError, check_finite
 
 FORWARD_PASSES = 44  # of the toy's whole run: 2 epochs of (3 steps of 6 groups, 4 groups of validation)
 
@@ -139,10 +142,10 @@ def assert_same_draws(records: list[dict], whole: list[dict]) -> None:
 
 
 def test_a_run_may_be_stopped_at_every_step(toy, whole, tmp_path):
-    stops = 0
-    while not (end_left := toy.train(tmp_path, stop_at=(signal.SIGTERM, 6)))[0].finished:
-        stops += 1
-    assert stops > 4
+    stops = []
+    while not (end_left := toy.train(tmp_path, stop_at=(signal.SIGTERM, 4)))[0].finished:
+        stops.append(end_left[0].step)
+    assert stops == [1, 2, 3, 4, 5, 6]
     assert end_left[1] == whole[1]
     assert_same_draws(lines(tmp_path, "data"), lines(whole[0], "data"))
 
@@ -155,7 +158,7 @@ def test_a_stop_after_the_last_forward_pass_changes_nothing(toy, whole, tmp_path
 
 def test_workers_change_no_bit(toy, whole, tmp_path):
     end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, 8), data={"workers": 2})
-    assert end == (False, 1, signal.SIGTERM)
+    assert end == (False, 2, signal.SIGTERM)
     end, left = toy.train(tmp_path, data={"workers": 1})
     assert left == whole[1]
 
@@ -198,11 +201,11 @@ def test_the_start_tells_the_recipe(toy, tmp_path, caplog):
         "global batch 12 in 6 groups of 2; processes: 1, groups that each takes a step (accumulation): 6",
         "lr: backbone 0.001, head 0.01; fp32 on cpu",
         "data.samples_per_epoch is 2 more than whole steps",
-        "stopped by SIGTERM at step 0 of 6; the same command goes on from there",
+        "stopped by SIGTERM at step 1 of 6; run the same command to continue",
     ):
         assert part in caplog.text
     tree = yaml.safe_load((tmp_path / "config.yaml").read_text())
-    assert tree == toy.build_trainer(tmp_path).experiment
+    assert tree == toy.build_trainer(tmp_path)._run.experiment
     assert read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["experiment"] == tree
 
 
@@ -263,10 +266,11 @@ def test_overfit_repeats_the_first_step(toy, tmp_path):
 
 def test_fine_tuning_takes_the_weights_only(toy, whole, tmp_path):
     start = whole[0] / "checkpoints" / "last.pth"
-    end, left = toy.train(tmp_path, init_from=str(start), stop_at=(signal.SIGTERM, 0))
-    assert end.step == 0
+    trainer = toy.build_trainer(tmp_path, init_from=str(start))
+    trainer._restore()
+    assert trainer.state.step == 0
     weights = {name: values for name, values in whole[1].items() if not name[0].isdigit()}
-    assert left == weights
+    assert toy.leavings(trainer.actor.model, trainer.state.optimizer) == weights
     end, left = toy.train(tmp_path, init_from=str(start))
     assert end.finished
     assert left != whole[1]
@@ -336,11 +340,11 @@ def test_a_compiled_run_is_stopped_and_goes_on_to_the_same_bits(toy, whole, tmp_
 
 def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(toy, tmp_path):
     trainer = toy.build_trainer(tmp_path, precision="fp16", log_every=1)
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**19)  # too large for the toy's gradients
+    trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**19)  # too large for the toy's gradients
     weight = trainer.actor.model.mix.weight
     before, scales = [weight.detach().clone()], []
     trainer.actor.model.register_forward_pre_hook(
-        lambda model, _: before.append(weight.detach().clone()) or scales.append(trainer.scaler.get_scale())
+        lambda model, _: before.append(weight.detach().clone()) or scales.append(trainer.state.scaler.get_scale())
     )
     assert trainer.run() == (True, 6, 0)
     overflows = [line["overflows"] for line in lines(tmp_path, "train")]
@@ -351,14 +355,14 @@ def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(toy, tmp_path):
     for step, (first, following) in enumerate(zip(firsts, firsts[1:], strict=False)):
         assert torch.equal(before[first + 1], before[following + 1]) == bool(overflows[step])
     saved = read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["scaler"]
-    assert saved == trainer.scaler.state_dict()
+    assert saved == trainer.state.scaler.state_dict()
 
 
 def test_fp16_without_overflows_learns_as_fp32(toy, tmp_path):
     losses = []
     for precision in ("fp32", "fp16"):
         trainer = toy.build_trainer(tmp_path / precision, precision=precision, log_every=1)
-        trainer.scaler = torch.amp.GradScaler("cpu", init_scale=128.0, enabled=precision == "fp16")
+        trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=128.0, enabled=precision == "fp16")
         assert trainer.run().finished
         losses.append([line["loss"] for line in lines(tmp_path / precision, "train")])
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
@@ -370,7 +374,7 @@ def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(toy, tmp_path):
     with pytest.raises(NonFiniteError, match="step 0: loss nan"):
         toy.train(tmp_path / "loss", poisoned=3, **step)
     trainer = toy.build_trainer(tmp_path / "gradient", **step)
-    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     trainer.actor.model.mix.weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(NonFiniteError, match="step 2: gradient norm (nan|inf) though every loss is finite"):
         trainer.run()
@@ -383,15 +387,15 @@ def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(toy, who
     expected, course = {}, []
     step_optimizer = trainer._step_optimizer
 
-    def recording(groups):
-        result = step_optimizer(groups)
+    def recording(batches, losses):
+        result = step_optimizer(batches, losses)
         course.append({name: value.detach().clone() for name, value in trainer.actor.model.named_parameters()})
         return result
 
     trainer._step_optimizer = recording
     start = {name: value.detach().clone() for name, value in trainer.actor.model.named_parameters()}
     assert trainer.run().finished
-    assert toy.leavings(trainer.actor.model, trainer.optimizer) == whole[1]
+    assert toy.leavings(trainer.actor.model, trainer.state.optimizer) == whole[1]
     for name in names:
         expected[name] = 0.7**6 * start[name]
         for step, weights in enumerate(course):
@@ -420,9 +424,10 @@ def test_the_average_is_what_is_validated(toy, tmp_path):
 
 def test_fine_tuning_averages_from_the_weights_that_it_starts_from(toy, whole, tmp_path):
     start = str(whole[0] / "checkpoints" / "last.pth")
-    left = toy.train(tmp_path, init_from=start, ema=0.7, stop_at=(signal.SIGTERM, 0))[1]
-    weights = {name: values for name, values in whole[1].items() if not name[0].isdigit()}
-    assert left == weights | {f"average.{name}": values for name, values in weights.items()}
+    trainer = toy.build_trainer(tmp_path, init_from=start, ema=0.7)
+    trainer._restore()
+    for model in (trainer.actor.model, trainer.state.average.module):
+        assert toy.leavings(model, trainer.state.optimizer).items() <= whole[1].items()
 
 
 @pytest.mark.parametrize(
@@ -452,3 +457,67 @@ def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(toy, tmp_p
     with pytest.raises(NonFiniteError, match="step 0: gradient norm (nan|inf) though every loss is finite"):
         trainer.run()
     assert torch.equal(trainer.actor.model.divide.weight, before)
+
+
+ALONE = Process(0, 1, 0, torch.device("cpu"))
+
+
+def together_with(other: int) -> SimpleNamespace:
+    """A process beside another one that answers ``other`` to every question."""
+    return SimpleNamespace(device=torch.device("cpu"), agree=lambda value: max(value, other))
+
+
+def take(toy, output, process, received: int = 0, unreadable: int | None = None) -> list[tuple[int, ...]]:
+    """The numbers of the first groups that a trainer takes, two at once."""
+    trainer = toy.build_trainer(output)
+    trainer.process, trainer._signals = process, SimpleNamespace(received=received)
+    batches = trainer._batches(toy.ToyPairs(3, unreadable=unreadable), [range(0, 2), range(2, 4), range(4, 6)])
+    return [[batch.numbers for batch in trainer._take(batches, 2)] for _ in range(3)]
+
+
+def test_groups_come_in_order_and_end(toy, tmp_path):
+    assert take(toy, tmp_path, ALONE) == [[(0, 1), (2, 3)], [(4, 5)], []]
+
+
+@pytest.mark.parametrize(("own", "other"), [(signal.SIGTERM, 0), (0, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
+def test_all_stop_if_one_is_asked(toy, tmp_path, own, other):
+    with pytest.raises(StopRequested) as stop:
+        take(toy, tmp_path, together_with(other), received=own)
+    assert stop.value.signal == signal.SIGTERM
+
+
+@pytest.mark.parametrize("received", [0, signal.SIGTERM])
+def test_all_fail_if_one_cannot_read(toy, tmp_path, received):
+    answers = []
+    process = SimpleNamespace(device=torch.device("cpu"), agree=lambda value: answers.append(value) or value)
+    with pytest.raises(ValueError, match="noise/1 is unreadable"):
+        take(toy, tmp_path, process, received=received, unreadable=1)
+    with pytest.raises(LostProcessError, match="its own message"):
+        take(toy, tmp_path, together_with(answers[0]), received=received)
+
+
+def check(*losses: float, norm: float = 5.0, can_overflow: bool = False) -> bool:
+    """``check_finite`` of groups with these losses, two samples each, in step 3."""
+    batches = [SimpleNamespace(numbers=(2 * i, 2 * i + 1), sources=(f"a/{2 * i}", f"a/{2 * i + 1}")) for i in range(9)]
+    groups = batches[: len(losses)], [torch.tensor(loss) for loss in losses]
+    return check_finite(ALONE, 3, *groups, torch.tensor(norm), can_overflow)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_the_samples_of_a_group_whose_loss_is_not_finite_are_named(bad):
+    assert check(1.0, 2.0)
+    with pytest.raises(NonFiniteError) as error:
+        check(1.0, bad, 2.0)
+    assert str(error.value) == f"step 3: loss {bad} in samples 2 to 3 (a/2; a/3)"
+
+
+def test_a_gradient_that_is_not_finite_names_all_samples():
+    with pytest.raises(NonFiniteError, match="step 3: gradient norm inf .* a/0; a/1; a/2; a/3"):
+        check(1.0, 2.0, norm=float("inf"))
+
+
+def test_an_overflow_is_allowed_where_it_is_expected_and_a_loss_never():
+    assert not check(1.0, 2.0, norm=float("nan"), can_overflow=True)
+    assert check(1.0, 2.0, can_overflow=True)
+    with pytest.raises(NonFiniteError, match="step 3: loss nan in samples 0 to 1"):
+        check(float("nan"), norm=float("nan"), can_overflow=True)

@@ -15,13 +15,17 @@ import torch
 from torch import nn
 
 from lib.data.batch import Sample
+from lib.data.pairs import DataConfig
 from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.models.base import TrackingModel
 from lib.models.heads.center import CenterHead
+from lib.models.heads.distance import DistanceHead
 from lib.runtime.process import Process, start_process, stop_process
 from lib.training.actor import Actor
+from lib.training.config import Run, TrainConfig
 from lib.training.frozen import freeze
-from lib.training.trainer import TrainConfig, Trainer, TrainingEnd
+from lib.training.trainer import Trainer, TrainingEnd
 
 CONFIG = {
     "epochs": 2,
@@ -35,7 +39,7 @@ CONFIG = {
 
 
 class ToyPairs:
-    """Pairs of noise. Some centres lie beyond the crop and have no positive cell: groups differ in positives.
+    """Pairs of noise. Some centers lie beyond the crop and have no positive cell: groups differ in positives.
 
     Every third sample is drawn again for an empty crop, every seventh for a damaged image; every fifth lacks a view.
     """
@@ -64,14 +68,18 @@ class ToyPairs:
 class ToyTracker(TrackingModel):
     """Noise inside (dropout, Gumbel), batch statistics (the head's), two parameter groups, a 4 x 4 grid."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, head: str = "center", width: int = 16) -> None:
         super().__init__()
         self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
         self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)
-        self.head = CenterHead(width, 16, 4)
+        self.head = CenterHead(width, 16, 4) if head == "center" else DistanceHead(width, 16, 4)
         for name, parameter in self.head.named_parameters():
             # Before BatchNorm a bias has a gradient of rounding only, and Adam makes whole steps of it.
             parameter.requires_grad_(not name.endswith(".0.bias"))
+
+    @property
+    def box_head(self):
+        return self.head
 
     def encode_template(self, template, box):
         return (self.template(template).amax(dim=(2, 3)) * box[:, 2:3],)
@@ -102,13 +110,14 @@ class ToyTracker(TrackingModel):
 
 def build_trainer(
     output: Path, process: Process | None = None, stop_at: tuple[int, int] | None = None, data: dict | None = None,
-    overfit: bool = False, poisoned: int | None = None, unreadable: int | None = None, **changes,
+    overfit: bool = False, poisoned: int | None = None, unreadable: int | None = None, head: str = "center",
+    **changes,
 ) -> Trainer:  # fmt: skip
     """A trainer of the toy. ``stop_at`` is (signal, number of the forward pass in which this process receives it);
     ``data`` replaces the numbers given beside ``TrainConfig``, ``changes`` its keys. Sample ``poisoned`` has a NaN, and
     ``unreadable`` raises."""
     torch.manual_seed(7)
-    model = ToyTracker()
+    model = ToyTracker(head)
     torch.rand(int(np.random.default_rng().integers(1000)))  # the global generator must not matter from here on
     if stop_at is not None:
         number, calls = stop_at[0], iter(range(10**6))
@@ -118,29 +127,30 @@ def build_trainer(
     numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
     process = process or Process(0, 1, 0, torch.device("cpu"))
     freeze(model, (), config.frozen)
-    actor = Actor(model, CenterObjective(CenterObjectiveConfig()), config.precision)
+    objective = CenterObjective(CenterObjectiveConfig())
+    if head == "distance":
+        objective = DistanceObjective(DistanceObjectiveConfig())  # its denominator is that of the step
+    actor = Actor(model, objective, config.precision)
     pairs = ToyPairs(3, poisoned, unreadable)
     experiment = {"seed": 5, "train": tree, "data": numbers, "test": {"threshold": 0.5}}
-    return Trainer(
-        actor, pairs, pairs, config, **numbers, seed=5, experiment=experiment, output=output, process=process,
-        overfit=overfit,
-    )  # fmt: skip
+    run = Run(output, experiment, seed=5, overfit=overfit)
+    return Trainer(actor, pairs, pairs, config, DataConfig.model_construct(**numbers), run, process)
 
 
 def train(output: Path, process: Process | None = None, **arguments) -> tuple[TrainingEnd, dict]:
-    """Runs a trainer; how it ended, and everything it leaves: weights, buffers, their average and the optimiser's
+    """Runs a trainer; how it ended, and everything it leaves: weights, buffers, their average and the optimizer's
     state, as lists."""
     trainer = build_trainer(output, process, **arguments)
     end = trainer.run()
-    left = leavings(trainer.actor.model, trainer.optimizer)
-    if trainer.average is not None:
-        average = trainer.average.module.state_dict()
+    left = leavings(trainer.actor.model, trainer.state.optimizer)
+    if trainer.state.average is not None:
+        average = trainer.state.average.module.state_dict()
         left |= {f"average.{name}": value.double().flatten().tolist() for name, value in average.items()}
     return end, left
 
 
 def leavings(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
-    """Weights, buffers and the optimiser's state, in a form in which == means equal to the bit."""
+    """Weights, buffers and the optimizer's state, in a form in which == means equal to the bit."""
     tensors = dict(model.state_dict())
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"{index}.{name}": value for name, value in state.items()}

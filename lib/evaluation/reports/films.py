@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import abc
 from pathlib import Path
 
 import cv2
@@ -28,9 +28,9 @@ TRUTH = "ground truth"
 def write_films(comparison: Comparison, folder: Path) -> list[Path]:
     """The worst and the best sequences as ``<benchmark>_worst_<n>_<sequence>.mp4`` and ``best``, the extreme one first.
 
-    They are ranked by the mean over trackers of the first score by the first protocol; a sequence without a score of
-    every tracker is left out. A tracker whose boxes end early has none in the rest. Raises ``ValueError`` for a
-    damaged image or file of boxes.
+    The rank is the mean over trackers of the first score by the first protocol; a sequence without a score of every
+    tracker is left out. A tracker whose boxes end early has no box after that. Raises ``ValueError`` for a damaged
+    image or file of boxes.
     """
     means = sequence_means(comparison)
     ranked = sorted((value, sequence.name, sequence) for sequence, value in means if value is not None)
@@ -57,7 +57,7 @@ def sequence_means(comparison: Comparison) -> list[tuple[Sequence, float | None]
     return means
 
 
-def _frames(comparison: Comparison, sequence: Sequence) -> Iterator[np.ndarray]:
+def _frames(comparison: Comparison, sequence: Sequence) -> abc.Iterator[np.ndarray]:
     annotation = annotation_of(sequence, comparison.benchmark)
     runs = {entry.label: next((run for run in entry.runs if run.boxes), None) for entry in comparison.entries}
     tracks = {label: run.boxes(annotation) for label, run in runs.items() if run is not None}
@@ -66,7 +66,7 @@ def _frames(comparison: Comparison, sequence: Sequence) -> Iterator[np.ndarray]:
     for number, location in enumerate(sequence.frames):
         image = open_image(location).pixels()
         scale = PANEL / image.shape[1]
-        height = height or round(image.shape[0] * scale)  # that of the first frame: a video has one size
+        height = height or round(image.shape[0] * scale)  # the height of the first frame, as a video has one size
         small = cv2.resize(image, (PANEL, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         shrink = np.array([scale, height / image.shape[0]] * 2)
         truth = sequence.boxes[number] * shrink if number < len(sequence.boxes) else np.full(4, np.nan)
@@ -79,6 +79,6 @@ def _frames(comparison: Comparison, sequence: Sequence) -> Iterator[np.ndarray]:
 
 
 def _fitted(label: str) -> str:
-    """A title that a panel has room for: the middle of a longer one is left out."""
+    """A title that fits into a panel; a longer one loses its middle."""
     most = math.floor(PANEL / 8)
     return label if len(label) <= most else f"{label[: most // 2 - 2]}...{label[-most // 2 + 1 :]}"

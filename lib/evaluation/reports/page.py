@@ -87,7 +87,7 @@ def _benchmark(comparison: Comparison, number: int, draw: Draw | None) -> Markup
 
 
 def _select(what: str, number: int | str, names: abc.Sequence[str]) -> Markup:
-    """A list that shows the elements of the chosen ``data-<what>`` alone."""
+    """A list of names; only elements with the chosen ``data-<what>`` are visible."""
     options = (make("option", {}, name) for name in names)
     label = {"protocol": "protocol ", "score": "score by sequence "}[what]
     return make("label", {}, label, make("select", {"id": f"{what}-{number}", "data-switches": what}, *options))
@@ -123,7 +123,7 @@ def _view(comparison: Comparison, protocol: str, number: int, cards: _Cards) -> 
 def _by_score(
     title: str, tables: abc.Sequence[Table], names: abc.Sequence[str], kind: str, falling: bool = False
 ) -> list[Markup]:
-    """A table for each score, of which the first is shown."""
+    """A table for each score; the first is visible."""
     if not names:
         return []
     place = len(tables[0].columns) if falling else None
@@ -143,7 +143,7 @@ def _falling(table: Table) -> Table:
 
 
 def _table(table: Table, kind: str, falling: int | None = None) -> Markup:
-    """A table whose heads are buttons that sort it. ``falling`` is the column that it is sorted by already."""
+    """A table with heads that are buttons for sorting. ``falling`` is the column that sorts its rows already."""
     groups = dict.fromkeys(column.group for column in table.columns)
     caption = ", ".join((table.title, *groups))
     heads = []
@@ -164,7 +164,7 @@ def _table(table: Table, kind: str, falling: int | None = None) -> Markup:
 
 
 def _row(table: Table, number: int, row: Row, best: abc.Set[tuple[int, int]]) -> Markup:
-    """The title of a number's cell is its value, which it is sorted by."""
+    """The title of a number's cell is its exact value, for sorting."""
     cells = [make("th", {"scope": "row"}, row.label)]
     for place, (cell, words) in enumerate(zip(row.cells, row_words(table, row, 1), strict=True)):
         value = cell.value if isinstance(cell, Cell) else None

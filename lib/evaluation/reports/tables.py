@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
 from lib.runtime.escapes import for_csv, for_latex, for_markdown, printable
 
-FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the endings of their files
+FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the suffixes of their files
 NONE = "-"
-PLAIN_DIGITS = 3
 
 
 class Cell(NamedTuple):
-    """A score in fractions: None where there is none; ``deviation`` over runs and the ends of a confidence interval
-    where they are known."""
+    """A score as a fraction, None where there is none, with its ``deviation`` over runs and the ends of its confidence
+    interval where they are known."""
 
     value: float | None
     deviation: float | None = None
@@ -28,21 +27,19 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """``group`` stands above columns side by side that share it: the benchmark and its protocol. The cells of a
-    ``plain`` column are no fractions and are printed as they are, with ``PLAIN_DIGITS`` decimals."""
+    """Neighboring columns with the same ``group`` (benchmark and protocol) share a line above their names."""
 
     group: str
     name: str
-    plain: bool = False
 
     @property
     def whole_name(self) -> str:
-        """For formats without a line for groups."""
+        """Group and name, for formats without a line for groups."""
         return ": ".join(filter(None, (self.group, self.name)))
 
 
 class Row(NamedTuple):
-    """A label and for each column a cell, or words that are printed as they are."""
+    """A label, and for each column a cell or words that are printed unchanged."""
 
     label: str
     cells: tuple[Cell | str, ...]
@@ -50,10 +47,10 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` is for a file, ``title`` stands above with the ``warnings``, ``below`` what else must be known.
+    """``name`` is the file's name. ``title`` and ``warnings`` are printed above the table, ``below`` under it.
 
-    ``corner`` is what the labels are. ``best`` is ``column`` or ``row``: where the best score is looked for, which
-    LaTeX and Markdown set in bold; empty for nowhere. ``signed`` gives differences a plus.
+    ``corner`` is the head of the labels. LaTeX and Markdown print the best score of each ``best`` (``column`` or
+    ``row``) in bold, none if it is empty. ``signed`` prints differences with a plus.
     """
 
     name: str
@@ -68,23 +65,21 @@ class Table:
 
 
 def render(table: Table, form: str, digits: int = 1) -> str:
-    """The table in one of ``FORMATS``, with a line's end; percent with ``digits`` decimals."""
+    """The table in one of ``FORMATS``, with a final line break; percent with ``digits`` decimals."""
     return {"text": _text, "markdown": _markdown, "latex": _latex, "csv": _csv}[form](table, digits)
 
 
 def percent(value: float | None, digits: int, signed: bool = False) -> str:
-    """A fraction in percent, ``-`` for None, ``nan`` for what is no number."""
+    """A fraction in percent, ``-`` for None, ``nan`` for NaN."""
     if value is None:
         return NONE
     return "nan" if math.isnan(value) else f"{100 * value:{'+' if signed else ''}.{digits}f}"
 
 
-def _words(cell: Cell | str, digits: int, signed: bool, plain: bool = False) -> str:
-    """``66.1 ± 0.3 [64.2, 68.0]``, of which a cell has what it knows."""
+def _words(cell: Cell | str, digits: int, signed: bool) -> str:
+    """``66.1 ± 0.3 [64.2, 68.0]``, without the parts that the cell lacks."""
     if isinstance(cell, str):
         return printable(cell)
-    if plain:
-        return NONE if cell.value is None else f"{cell.value:.{PLAIN_DIGITS}f}"
     text = percent(cell.value, digits, signed)
     if cell.deviation is not None:
         text += f" ± {percent(cell.deviation, digits)}"
@@ -95,8 +90,7 @@ def _words(cell: Cell | str, digits: int, signed: bool, plain: bool = False) -> 
 
 def row_words(table: Table, row: Row, digits: int) -> list[str]:
     """The words of a row's cells, percent with ``digits`` decimals."""
-    cells = zip(table.columns, row.cells, strict=True)
-    return [_words(cell, digits, table.signed, column.plain) for column, cell in cells]
+    return [_words(cell, digits, table.signed) for cell in row.cells]
 
 
 def _text(table: Table, digits: int) -> str:
@@ -122,99 +116,92 @@ def _text(table: Table, digits: int) -> str:
 
 
 def _markdown(table: Table, digits: int) -> str:
-    bold = best_cells(table, digits)
-    names = (for_markdown(column.whole_name) for column in table.columns)
-    lines = [_markdown_row([for_markdown(table.corner), *names]), "|:--" + "|--:" * len(table.columns) + "|"]
-    for number, row in enumerate(table.rows):
-        words = row_words(table, row, digits)
-        words = [f"**{word}**" if (number, place) in bold else word for place, word in enumerate(words)]
-        lines.append(_markdown_row([for_markdown(row.label), *words]))
-    warnings = (f"**Warning: {for_markdown(warning)}**\n" for warning in table.warnings)
-    above = [*warnings, f"{for_markdown(table.title)}\n"]
+    warnings = [f"**Warning: {for_markdown(warning)}**\n" for warning in table.warnings]
+    names = [for_markdown(name) for name in (table.corner, *(column.whole_name for column in table.columns))]
+    rows = [[for_markdown(label), *words] for label, words in _bold_rows(table, digits, "**{}**")]
+    head, *lines = ("| " + " | ".join(words) + " |" for words in (names, *rows))
     below = ["", *(f"- {for_markdown(line.strip())}" for line in table.below)] if table.below else []
-    return "\n".join([*above, *lines, *below]) + "\n"
-
-
-def _markdown_row(words: Sequence[str]) -> str:
-    return "| " + " | ".join(words) + " |"
+    rule = "|:--" + "|--:" * len(table.columns) + "|"
+    return "\n".join([*warnings, f"{for_markdown(table.title)}\n", head, rule, *lines, *below]) + "\n"
 
 
 def _latex(table: Table, digits: int) -> str:
-    bold = best_cells(table, digits)
-    lines = [f"% {printable(line)}" for line in (*(f"WARNING: {text}" for text in table.warnings), table.title)]
-    lines += [r"\begin{tabular}{l" + "r" * len(table.columns) + "}", r"\toprule"]
     spans, rules, place = [], [], 2
     for group, columns in groupby(column.group for column in table.columns):
         count = len(list(columns))
         spans.append(rf"\multicolumn{{{count}}}{{c}}{{{for_latex(group)}}}")
         rules.append(rf"\cmidrule(lr){{{place}-{place + count - 1}}}")
         place += count
-    lines += [" & ".join(["", *spans]).lstrip() + r" \\", " ".join(rules)]
-    lines += [" & ".join(map(for_latex, [table.corner, *(column.name for column in table.columns)])) + r" \\"]
-    lines.append(r"\midrule")
-    for number, row in enumerate(table.rows):
-        words = [_latex_number(word) for word in row_words(table, row, digits)]
-        words = [rf"\textbf{{{word}}}" if (number, place) in bold else word for place, word in enumerate(words)]
-        lines.append(" & ".join([for_latex(row.label), *words]) + r" \\")
-    lines.append(r"\bottomrule")
-    width = 1 + len(table.columns)
-    lines += [rf"\multicolumn{{{width}}}{{l}}{{{for_latex(warning)}}} \\" for warning in table.warnings]
-    return "\n".join([*lines, r"\end{tabular}", *(f"% {printable(line.strip())}" for line in table.below)]) + "\n"
+    groups = ["& " + " & ".join(spans) + r" \\", " ".join(rules)] if any(c.group for c in table.columns) else []
+    names = map(for_latex, (table.corner, *(column.name for column in table.columns)))
+    rows = [[for_latex(label), *words] for label, words in _bold_rows(table, digits, r"\textbf{{{}}}", _latex_number)]
+    warnings = [rf"\multicolumn{{{place - 1}}}{{l}}{{{for_latex(warning)}}} \\" for warning in table.warnings]
+    return (
+        "\n".join(
+            [
+                *(f"% {printable(line)}" for line in (*(f"WARNING: {text}" for text in table.warnings), table.title)),
+                r"\begin{tabular}{l" + "r" * len(table.columns) + "}",
+                r"\toprule",
+                *groups,
+                " & ".join(names) + r" \\",
+                r"\midrule",
+                *(" & ".join(words) + r" \\" for words in rows),
+                r"\bottomrule",
+                *warnings,
+                r"\end{tabular}",
+                *(f"% {printable(line.strip())}" for line in table.below),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _latex_number(word: str) -> str:
-    if word == NONE:
-        return "--"
-    return for_latex(word).replace("±", r"$\pm$").replace("-", "$-$")
+    return "--" if word == NONE else for_latex(word).replace("±", r"$\pm$").replace("-", "$-$")
+
+
+def _bold_rows(
+    table: Table, digits: int, bold: str, changed: abc.Callable[[str], str] = str
+) -> abc.Iterator[tuple[str, list[str]]]:
+    """Label and words of each row, the best ones in ``bold``."""
+    best = best_cells(table, digits)
+    for number, row in enumerate(table.rows):
+        words = map(changed, row_words(table, row, digits))
+        yield row.label, [bold.format(word) if (number, place) in best else word for place, word in enumerate(words)]
 
 
 def _csv(table: Table, digits: int) -> str:
     """A column for each number; deviations and intervals have columns of their own where any cell has them."""
-    parts = [
-        [
-            part
-            for part in Cell._fields
-            if part == "value" or any(getattr(cell, part, None) is not None for cell in cells)
-        ]
-        for cells in zip(*(row.cells for row in table.rows), strict=True)
-    ] or [["value"]] * len(table.columns)
-    names = [for_csv(table.corner)]
-    for column, kept in zip(table.columns, parts, strict=True):
-        name = for_csv(column.whole_name)
-        names += [name if part == "value" else f"{name} {part}" for part in kept]
+    names, columns = [for_csv(table.corner)], []
+    for place, column in enumerate(table.columns):
+        cells = [row.cells[place] for row in table.rows]
+        for part in Cell._fields:
+            numbers = [cell if isinstance(cell, str) else getattr(cell, part) for cell in cells]
+            if part == "value" or any(number is not None and not isinstance(number, str) for number in numbers):
+                names.append(for_csv(column.whole_name) + (f" {part}" if part != "value" else ""))
+                columns.append([_csv_word(number, digits) for number in numbers])
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([for_csv(f"# WARNING: {warning}")] for warning in table.warnings)
     writer.writerow(names)
-    for row in table.rows:
-        numbers = (
-            (getattr(cell, part, cell), column.plain)
-            for column, cell, kept in zip(table.columns, row.cells, parts, strict=True)
-            for part in kept
-        )
-        words = ("" if number is None else _number(number, digits, plain) for number, plain in numbers)
-        writer.writerow([for_csv(row.label), *words])
+    writer.writerows(zip((for_csv(row.label) for row in table.rows), *columns, strict=True))
     return stream.getvalue()
 
 
-def _number(value: float | str, digits: int, plain: bool) -> str:
-    return for_csv(value) if isinstance(value, str) else _words(Cell(value), digits, False, plain)
+def _csv_word(number: float | str | None, digits: int) -> str:
+    if isinstance(number, str):
+        return for_csv(number)
+    return "" if number is None else percent(number, digits)
 
 
 def best_cells(table: Table, digits: int) -> set[tuple[int, int]]:
-    """The rows and columns of the highest scores as printed, of two at least."""
-    known = {
-        (number, place): round(100 * cell.value, digits)
-        for number, row in enumerate(table.rows)
-        for place, cell in enumerate(row.cells)
-        if isinstance(cell, Cell) and cell.value is not None and not math.isnan(cell.value)
+    """The rows and columns of the highest scores as printed, among two at least."""
+    lines: dict[int, dict[tuple[int, int], float]] = {}
+    for number, row in enumerate(table.rows):
+        for place, cell in enumerate(row.cells):
+            if table.best and isinstance(cell, Cell) and cell.value is not None and not math.isnan(cell.value):
+                line = lines.setdefault(place if table.best == "column" else number, {})
+                line[number, place] = round(100 * cell.value, digits)
+    return {
+        key for line in lines.values() if len(line) > 1 for key, value in line.items() if value == max(line.values())
     }
-    if not table.best:
-        return set()
-    axis = 1 if table.best == "column" else 0
-    best = set()
-    for line in {key[axis] for key in known}:
-        rivals = {key: value for key, value in known.items() if key[axis] == line}
-        if len(rivals) > 1:
-            best |= {key for key, value in rivals.items() if value == max(rivals.values())}
-    return best

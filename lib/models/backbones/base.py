@@ -1,4 +1,4 @@
-"""What every backbone has, so that a family can take one for another and image weights find their way into any."""
+"""The interface of backbones, which makes them interchangeable and lets image weights load into each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lib.config.schema import Section
 
 
 class BackboneConfig(Section):
-    """A backbone's configuration. It has ``stride``, a field or a property: pixels of a crop along one cell of the
-    grid. The crops' sizes must be multiples of it. The module that it builds has
+    """A backbone's configuration. A field or property ``stride``: stride of the grid in crop pixels; crop sizes must be
+    multiples of it. The module that it builds has
 
-    * ``width``: channels of the tokens or features that it gives,
-    * ``from_image_weights(weights) -> weights``: the part it takes of an image network's weights, in timm's names
-      (torchvision's for a ResNet), under its own names.
+    * ``width``: channels of its tokens or features,
+    * ``from_image_weights(weights) -> weights``: the part that it takes of an image network's weights, from timm's
+      names (torchvision's for a ResNet) to its own.
     """
 
     @abstractmethod

@@ -1,10 +1,9 @@
-"""DINOv2's vision transformer (Oquab et al., TMLR 2024) for a template and a search region in one sequence: LayerScale
-apart from the weights, SwiGLU in the largest, and one table of positions for both crops."""
+"""DINOv2's vision transformer (Oquab et al., TMLR 2024) for template and search region in one sequence: LayerScale,
+SwiGLU in the largest size, and one position table for both crops."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -19,21 +18,22 @@ from lib.models.backbones.vit import (
     PatchEmbed,
     ViTConfig,
     image_positions,
-    initialise,
+    initialize,
     resize_positions,
 )
 from lib.models.layers.lora import plain_as_lora
+from lib.models.weights.renaming import dinov2_as_timm
 
-# Larger rates of drop path choose a part of the batch, see ``DINOv2Block``.
+# Larger rates of drop path select a part of the batch, see ``DINOv2Block``.
 LARGEST_RATE_BY_SAMPLE = 0.1
 
 
 class DINOv2Config(ViTConfig):
     """Sizes of the transformer: ViT-S 384 / 12 / 6, B 768 / 12 / 12, L 1024 / 24 / 16, g 1536 / 40 / 24 with SwiGLU.
 
-    * ``ffn``: "mlp", two layers around a GELU; "swiglu", the product of two halves, one through SiLU, each as wide as
-      two thirds of ``mlp_ratio`` times the tokens, rounded up to a multiple of 8.
-    * ``drop_path``: in every block alike; above 0.1 by parts of the batch, as in DINOv2, see ``DINOv2Block``.
+    * ``ffn``: "mlp", two layers around a GELU; "swiglu", the product of two halves, one through SiLU, each with two
+      thirds of the width of "mlp", rounded up to a multiple of 8.
+    * ``drop_path``: equal in every block; above 0.1 by parts of the batch, as in DINOv2, see ``DINOv2Block``.
     """
 
     style: Literal["timm"] = "timm"
@@ -42,11 +42,10 @@ class DINOv2Config(ViTConfig):
     drop_path: float = Field(default=0.0, ge=0, lt=1)
 
     def build(self, template_size: int, search_size: int) -> DINOv2:
-        """See ``BackboneConfig``."""
         return DINOv2(self, template_size // self.patch, search_size // self.patch)
 
     def feed_forward(self) -> nn.Module:
-        """A block's second half, with layers ``fc1`` and ``fc2`` as in timm."""
+        """A block's MLP, with layers ``fc1`` and ``fc2`` as in timm."""
         hidden = int(self.width * self.mlp_ratio)
         if self.ffn == "mlp":
             return Mlp(self.width, hidden)
@@ -57,9 +56,9 @@ class DINOv2Config(ViTConfig):
 class DINOv2Block(nn.Module):
     """Pre-norm transformer block whose two branches end in LayerScale, in timm's layout.
 
-    With drop path of a rate p up to 0.1, each sample loses its branch with that probability. Above, a branch is
-    computed for a part of the batch alone, which saves its cost for the rest: max(floor(B * (1 - p)), 1) of B samples,
-    drawn anew, get it times B over their number (facebookresearch/dinov2, dinov2/layers/block.py).
+    At a drop path rate p up to 0.1, each sample drops its branch with that probability. Above, a branch is computed for
+    a part of the batch alone, which saves its cost for the rest: max(floor(B * (1 - p)), 1) of B samples, drawn each
+    time, get it times B over their number (facebookresearch/dinov2, dinov2/layers/block.py).
     """
 
     def __init__(self, config: DINOv2Config) -> None:
@@ -88,24 +87,24 @@ class DINOv2Block(nn.Module):
 class DINOv2(nn.Module):
     """Layers under timm's names, without class, mask and register tokens.
 
-    ``pos_embed`` ``[1, Nx, C]`` has a place for each cell of the search grid, ``search_grid`` a side. The template's
-    places are its upper left corner, ``template_grid`` a side.
+    ``pos_embed`` ``[1, Nx, C]`` has a position for each cell of the search grid. The template takes those of its upper
+    left corner, ``template_grid`` cells a side.
     """
 
     def __init__(self, config: DINOv2Config, template_grid: int, search_grid: int) -> None:
         super().__init__()
         self.width, self.template_grid, self.search_grid = config.width, template_grid, search_grid
         self.patch_embed = PatchEmbed(config)
-        places = build_sincos2d_pos_embed([search_grid, search_grid], config.width, POSITION_TEMPERATURE)
-        self.pos_embed = nn.Parameter(places[None])
+        positions = build_sincos2d_pos_embed([search_grid, search_grid], config.width, POSITION_TEMPERATURE)
+        self.pos_embed = nn.Parameter(positions[None])
         self.blocks = nn.ModuleList(DINOv2Block(config) for _ in range(config.depth))
         self.norm = config.norm()
-        self.apply(initialise)
+        self.apply(initialize)
 
     def embed_template(self, template: Tensor) -> Tensor:
         """``[B, 3, Hz, Hz]`` -> tokens ``[B, Nz, C]``, row-major, with positions."""
-        places = self.pos_embed.unflatten(1, (self.search_grid, self.search_grid))
-        return self.patch_embed(template) + places[:, : self.template_grid, : self.template_grid].flatten(1, 2)
+        table = self.pos_embed.unflatten(1, (self.search_grid, self.search_grid))
+        return self.patch_embed(template) + table[:, : self.template_grid, : self.template_grid].flatten(1, 2)
 
     def embed_search(self, search: Tensor) -> Tensor:
         """``[B, 3, Hx, Hx]`` -> tokens ``[B, Nx, C]``, row-major, with positions."""
@@ -119,19 +118,13 @@ class DINOv2(nn.Module):
         return self.norm(tokens[:, template.shape[1] :])
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of DINOv2's weights, in timm's names or DINOv2's, with updates of its layers or not.
+        """The part of DINOv2's weights, in timm's names or DINOv2's, that this backbone takes, with LoRA or without.
 
-        The position table loses its class token and is resized to the search grid as LoRAT does it: bicubic, without
-        antialias and without the offset of 0.1 in DINOv2's own code.
+        The position table loses its class token and is resized to the search grid as in LoRAT: bicubic, without
+        antialiasing and without the offset of 0.1 in DINOv2's own code.
         """
         owned = frozenset(self.state_dict())
         named = plain_as_lora(dinov2_as_timm(weights), owned)
         taken = {name: value for name, value in named.items() if name in owned}
         taken["pos_embed"] = resize_positions(image_positions(weights["pos_embed"]), self.search_grid)
         return taken
-
-
-def dinov2_as_timm(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv2's weights under timm's names: SwiGLU's layers are ``fc1`` and ``fc2`` there, not ``w12`` and ``w3``."""
-    ours = {"w12": "fc1", "w3": "fc2"}
-    return {re.sub(r"(?<=\.mlp\.)(w12|w3)(?=\.)", lambda m: ours[m[0]], name): v for name, v in weights.items()}

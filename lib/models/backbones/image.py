@@ -1,5 +1,5 @@
-"""A vision transformer as it was trained on images, class token and position table of the image's size included: what
-SimTrack's serial and STARK-SV's Siamese backbone have in common."""
+"""A vision transformer with the class token and position table of its image training: the common part of SimTrack's
+serial and STARK-SV's Siamese backbone."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from lib.models.backbones.vit import (
     PatchEmbed,
     ViTConfig,
     image_positions,
-    initialise,
+    initialize,
     resize_positions,
 )
 
-# The side in pixels of the images that CLIP, MAE, DeiT, MoCo v3 and SLIP were trained on.
+# Side in pixels of the images that CLIP, MAE, DeiT, MoCo v3 and SLIP were trained on.
 IMAGE_SIZE = 224
 
 
 class ImageViT(nn.Module):
-    """Layers and position table under timm's names; subclasses say what passes through them.
+    """Layers and position table under timm's names; subclasses have the forward pass.
 
-    The table keeps the size it has for an image and is resized to the crops in every pass (bilinear), as SimTrack's
-    published code does. ``norm`` is for every token; CLIP itself norms the class token alone.
+    The table keeps its image size and is resized to the crops in every pass (bilinear), as in SimTrack's published
+    code. ``norm`` is for every token; CLIP itself norms the class token alone.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -36,14 +36,14 @@ class ImageViT(nn.Module):
         self.patch, self.width = config.patch, config.width
         self.patch_embed = PatchEmbed(config)
         image_grid = IMAGE_SIZE // config.patch
-        places = build_sincos2d_pos_embed([image_grid, image_grid], config.width, POSITION_TEMPERATURE)
+        positions = build_sincos2d_pos_embed([image_grid, image_grid], config.width, POSITION_TEMPERATURE)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.pos_embed = nn.Parameter(torch.cat([torch.zeros(1, config.width), places])[None])
-        # Without a norm there the attribute is a module all the same, so that forward() has one path.
+        self.pos_embed = nn.Parameter(torch.cat([torch.zeros(1, config.width), positions])[None])
+        # A module even without a norm, so that forward() has one path.
         self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
         self.norm = config.norm()
-        self.apply(initialise)
+        self.apply(initialize)
 
     def embed(self, images: Tensor) -> Tensor:
         """Square crops ``[B, 3, H, H]`` -> class token and patches with their positions, ``[B, 1 + N, C]``."""
@@ -56,9 +56,9 @@ class ImageViT(nn.Module):
         return resize_positions(self.pos_embed[:, 1:], grid, mode="bilinear")
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of an image ViT's weights in timm's names: all but a classifier, and the first
-        ``depth`` blocks (Sim-B/16* goes without the last four). A position table of another size is resized; of its
-        first rows only the class token's is kept."""
+        """The part of an image ViT's weights, in timm's names, that this backbone takes: all but a classifier, and the
+        first ``depth`` blocks (Sim-B/16* omits the last four). A position table of another size is resized, and only
+        the class token's row stays before it."""
         owned = self.state_dict()
         taken = {name: value for name, value in weights.items() if name in owned}
         table, grid = weights["pos_embed"], math.isqrt(owned["pos_embed"].shape[1] - 1)

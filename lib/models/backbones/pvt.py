@@ -1,5 +1,5 @@
-"""Pyramid Vision Transformer as SimTrack's backbone (its paper's Table 7): exemplar and search region go through the
-stages as one sequence, and each block reduces the keys of either image on its own grid."""
+"""Pyramid Vision Transformer as SimTrack's backbone (its paper's Table 7): template and search region go through the
+stages as one sequence, and each block reduces the keys of each image on its own grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timm.models.twins import Block, PatchEmbed, PosConv
 from torch import Tensor, nn
 
 from lib.models.backbones.base import BackboneConfig
-from lib.models.backbones.vit import initialise
+from lib.models.backbones.vit import initialize
 
 # Pixels along a token of the first stage.
 PATCH = 4
@@ -26,9 +26,9 @@ Count = Annotated[int, Field(ge=1)]
 class PVTConfig(BackboneConfig):
     """Sizes of the network; PVT-Medium without its fourth stage by default.
 
-    The lists have an entry a stage; each stage after the first halves the grid, so that three stages end at the stride
-    of 16 that SimTrack's head reads (the paper's 8.9 G multiply-adds a frame agree with three). ``reductions``: so many
-    cells of the search region, in each direction, have one key (PVT's R); the exemplar's keys stand twice as dense.
+    The lists have an entry for each stage; each stage after the first halves the grid, so three stages end at stride
+    16, which SimTrack's head reads (the paper's 8.9 G multiply-adds per frame agree with three). ``reductions``: cells
+    of the search region per key, in each direction (PVT's R); the template's keys are twice as dense.
     ``drop_path`` grows linearly from 0 in the first block to this in the last.
     """
 
@@ -49,25 +49,24 @@ class PVTConfig(BackboneConfig):
             if width % heads:
                 raise ValueError(f"heads: {heads} does not divide its stage's width {width}")
             if reduction > 1 and reduction % 2:
-                raise ValueError(f"reductions: {reduction} is odd, but the exemplar's is half of it")
+                raise ValueError(f"reductions: {reduction} is odd, but the template's is half of it")
         return self
 
     @property
     def stride(self) -> int:
-        """See ``BackboneConfig``: that of the last stage."""
+        """Stride of the last stage."""
         return PATCH * 2 ** (len(self.depths) - 1)
 
     def build(self, template_size: int, search_size: int) -> PVT:
-        """See ``BackboneConfig``; for square crops of any size."""
         return PVT(self)
 
 
 class SerialBlock(Block):
-    """timm's block with spatial reduction attention, over the tokens of one or several images: all attend to all keys,
-    and keys are reduced image by image."""
+    """timm's block with spatial reduction attention, over the tokens of one or several images: all tokens attend to all
+    keys, and keys are reduced image by image."""
 
     def forward(self, tokens: Tensor, counts: list[int]) -> Tensor:
-        """Tokens ``[B, N, C]`` of square images of ``counts`` tokens each, exemplar before search -> tokens."""
+        """Tokens ``[B, N, C]`` of square images of ``counts`` tokens each, template before search -> tokens."""
         tokens = tokens + self.drop_path1(self._attend(self.norm1(tokens), counts))
         return tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
 
@@ -75,8 +74,8 @@ class SerialBlock(Block):
         attn = self.attn
         query = attn.q(tokens).unflatten(2, (attn.num_heads, -1)).transpose(1, 2)
         if attn.sr is not None:
-            *exemplars, search = tokens.split(counts, dim=1)
-            tokens = attn.norm(torch.cat([*map(self._reduce_half, exemplars), self._reduce(search)], dim=1))
+            *templates, search = tokens.split(counts, dim=1)
+            tokens = attn.norm(torch.cat([*map(self._reduce_half, templates), self._reduce(search)], dim=1))
         keys, values = attn.kv(tokens).unflatten(2, (2, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(query, keys, values)
         return attn.proj(attended.transpose(1, 2).flatten(2))
@@ -86,8 +85,8 @@ class SerialBlock(Block):
         return self.attn.sr(as_map(tokens)).flatten(2).transpose(1, 2)
 
     def _reduce_half(self, tokens: Tensor) -> Tensor:
-        """A key for every R/2 x R/2 tokens. The pretrained kernel of R x R tokens stays and moves by R/2, so that no
-        weight is new; R/2 rows and columns of zeros around the image, shared out to both sides, round it off."""
+        """A key for every R/2 x R/2 tokens, with the pretrained kernel of R x R tokens at stride R/2, so that no weight
+        is new; the image is padded by R/2 rows and columns of zeros in all."""
         ratio = self.attn.sr_ratio
         before, after = ratio // 4, ratio // 2 - ratio // 4
         padded = F.pad(as_map(tokens), (before, after, before, after))
@@ -96,14 +95,14 @@ class SerialBlock(Block):
 
 
 class PVT(nn.Module):
-    """SimTrack's serialised network on PVT's stages, in the names of timm's ``twins_pcpvt_base``.
+    """SimTrack's serialized network on PVT's stages, in the names of timm's ``twins_pcpvt_base``.
 
-    timm has PVT-Medium with conditional positions only (PCPVT-B: the same stages, widths, heads and reductions; a
-    depth-wise convolution after the first block of each stage in place of the table of positions, Chu et al., "Twins",
-    2021). It needs nothing of Eq. 7, and the foveal window, whose tokens stand on no grid, has no place here.
+    timm has PVT-Medium only with conditional positions (PCPVT-B: the same stages, widths, heads and reductions; a
+    depth-wise convolution after the first block of each stage replaces the position table, Chu et al., "Twins", 2021).
+    It has neither Eq. 7 nor a foveal window, whose tokens lie on no grid.
 
-    The tokens are normed at the end without a learned scale and shift: the image network has its norm after the fourth
-    stage only, and a linear layer follows in SimTrack, which can learn both.
+    The final norm has no learned scale and shift: the image network's norm comes after the fourth stage, and the linear
+    layer that follows in SimTrack can learn both.
     """
 
     def __init__(self, config: PVTConfig) -> None:
@@ -114,7 +113,7 @@ class PVT(nn.Module):
         self.patch_embeds, self.blocks, self.pos_block = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for index, width in enumerate(config.widths):
             patch, before = (2, config.widths[index - 1]) if index else (PATCH, 3)
-            # timm's layer wants an image size, and does not use it.
+            # timm's layer requires an image size and does not use it.
             self.patch_embeds.append(PatchEmbed(patch, patch, before, width))
             self.blocks.append(
                 nn.ModuleList(
@@ -132,38 +131,38 @@ class PVT(nn.Module):
             )
             self.pos_block.append(PosConv(width, width))
         self.norm = nn.LayerNorm(self.width, elementwise_affine=False)
-        self.apply(initialise)
+        self.apply(initialize)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of an image PCPVT's weights in timm's names: all but the fourth stage and what
-        follows it."""
+        """The part of an image PCPVT's weights, in timm's names, that this backbone takes: all before the fourth
+        stage."""
         owned = self.state_dict()
         return {name: value for name, value in weights.items() if name in owned}
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        """State of the exemplar ``[B, 3, Hz, Wz]``: its tokens before the first block, ``[B, N, C]``; from there on
-        they depend on the search region. ``box`` decides nothing."""
+        """State of the template ``[B, 3, Hz, Wz]``: its tokens before the first block, ``[B, N, C]``. ``box`` is not
+        used."""
         return (self.embed(template),)
 
     def forward(self, state: tuple[Tensor], search: Tensor) -> tuple[Tensor, Tensor]:
-        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the exemplar's ``[B, Nz, C]``, both row-major."""
-        exemplar_tokens, search_tokens = self.run(*state, self.embed(search))
-        return search_tokens, exemplar_tokens
+        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the template's ``[B, Nz, C]``, both row-major."""
+        template_tokens, search_tokens = self.run(*state, self.embed(search))
+        return search_tokens, template_tokens
 
     def embed(self, image: Tensor) -> Tensor:
         """``[B, 3, H, W]`` -> the first stage's tokens ``[B, H / 4 * W / 4, C]``."""
         return self.patch_embeds[0](image)[0]
 
     def run(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """What ``embed`` gave of square images, exemplar before search -> each image's final tokens. One image alone is
-        the plain image network."""
+        """Embedded square images, template before search -> the final tokens of each. With one image it is the plain
+        image network."""
         for index, (blocks, positions) in enumerate(zip(self.blocks, self.pos_block, strict=True)):
             if index:
                 images = tuple(self.patch_embeds[index](as_map(image))[0] for image in images)
             counts = [image.shape[1] for image in images]
             tokens = blocks[0](torch.cat(images, dim=1), counts)
-            placed = [positions(part, as_map(part).shape[2:]) for part in tokens.split(counts, dim=1)]
-            tokens = torch.cat(placed, dim=1)
+            parts = [positions(part, as_map(part).shape[2:]) for part in tokens.split(counts, dim=1)]
+            tokens = torch.cat(parts, dim=1)
             for block in blocks[1:]:
                 tokens = block(tokens, counts)
             images = tokens.split(counts, dim=1)

@@ -13,8 +13,8 @@ from lib.models.backbones.base import BackboneConfig
 
 
 class ResNetConfig(BackboneConfig):
-    """Sizes of the network; ResNet-50 by default. ``width``: channels of the stem, of which the stages give 4, 8 and 16
-    times as many; ``blocks``: bottleneck blocks in each stage."""
+    """Sizes of the network; ResNet-50 by default. ``width``: channels of the stem; the stages have 4, 8 and 16 times as
+    many. ``blocks``: bottleneck blocks in each stage."""
 
     kind: Literal["resnet"] = "resnet"
     width: PositiveInt = 64
@@ -22,21 +22,20 @@ class ResNetConfig(BackboneConfig):
 
     @property
     def stride(self) -> int:
-        """See ``BackboneConfig``: the stem quarters the image, the second stage halves it, the third no longer does."""
+        """Stride of the grid: 4 after the stem, 8 after the second stage; the third keeps it."""
         return 8
 
     def build(self, template_size: int, search_size: int) -> ResNet:
-        """See ``BackboneConfig``; for crops of any size."""
         return ResNet(self)
 
 
 class ResNet(nn.Module):
-    """Stem and three stages of torchvision's bottleneck blocks, which have the stride on the 3x3 convolution.
+    """Stem and three stages of torchvision's bottleneck blocks, with the stride on the 3x3 convolution.
 
     The third stage keeps the resolution of the second. Only its first block's 3x3 convolution is dilated, by 2, as in
-    the published code (ltr/models/backbone/resnet.py); the paper speaks of the stage's, and torchvision's
-    ``replace_stride_with_dilation`` would dilate all but the first. BatchNorm is trained, not frozen. Fresh weights
-    are torchvision's.
+    the published code (ltr/models/backbone/resnet.py). The paper dilates the whole stage, and torchvision's
+    ``replace_stride_with_dilation`` would dilate all blocks but the first. BatchNorm is trained, not frozen. Fresh
+    weights are torchvision's.
     """
 
     def __init__(self, config: ResNetConfig) -> None:
@@ -55,8 +54,8 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of an ImageNet ResNet's weights in torchvision's names: all but ``layer4`` and
-        ``fc``. Older files lack BatchNorm's counters of batches, which nothing reads; those keep their fresh zeros."""
+        """The part of an ImageNet ResNet's weights, in torchvision's names, that this backbone takes: all but
+        ``layer4`` and ``fc``. BatchNorm's batch counters, which nothing reads and older files lack, may be absent."""
         own = self.state_dict()
         taken = {name: value for name, value in weights.items() if name in own}
         counters = {name: value for name, value in own.items() if name.endswith(".num_batches_tracked")}
@@ -69,7 +68,7 @@ class ResNet(nn.Module):
 
 
 def _stage(inputs: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
-    """Blocks of ``width`` channels inside and 4 * ``width`` at the end; stride and dilation are the first one's."""
+    """Blocks of ``width`` inner and 4 * ``width`` output channels; stride and dilation are those of the first."""
     outputs = width * Bottleneck.expansion
     shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
     first = Bottleneck(inputs, width, stride, shortcut, dilation=dilation)

@@ -1,5 +1,5 @@
-"""Swin Transformer as SimTrack's backbone (its paper's Table 7): the exemplar goes through the network by itself, once
-a video, and every window of the search region sees the exemplar beside itself."""
+"""Swin Transformer as SimTrack's backbone (its paper's Table 7): the template goes through the network alone, once a
+video, and every window of the search region also attends to the template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock, win
 from torch import Tensor, nn
 
 from lib.models.backbones.base import BackboneConfig
-from lib.models.backbones.vit import initialise
+from lib.models.backbones.vit import initialize
 
 # Pixels along a token of the first stage.
 PATCH = 4
@@ -26,9 +26,9 @@ Count = Annotated[int, Field(ge=1)]
 class SwinConfig(BackboneConfig):
     """Sizes of the network; Swin-B without its fourth stage by default.
 
-    ``depths`` and ``heads`` have an entry a stage; each stage after the first doubles the width and halves the grid, so
-    that three stages end at the stride of 16 that SimTrack's head reads (a fourth would leave it 7 x 7 cells at 224
-    pixels; the paper's 15.0 G multiply-adds a frame agree with three). ``window`` is the side of the windows in tokens.
+    ``depths`` and ``heads`` have an entry for each stage; each stage after the first doubles the width and halves the
+    grid, so three stages end at stride 16, which SimTrack's head reads (four would leave 7 x 7 cells at 224 pixels; the
+    paper's 15.0 G multiply-adds per frame agree with three). ``window``: side of the windows in tokens.
     ``drop_path`` grows linearly from 0 in the first block to this in the last.
     """
 
@@ -50,37 +50,36 @@ class SwinConfig(BackboneConfig):
 
     @property
     def stride(self) -> int:
-        """See ``BackboneConfig``: that of the last stage."""
+        """Stride of the last stage."""
         return PATCH * 2 ** (len(self.depths) - 1)
 
     def build(self, template_size: int, search_size: int) -> Swin:
-        """See ``BackboneConfig``."""
         return Swin(self, search_size)
 
 
 class MeetingBlock(SwinTransformerBlock):
-    """timm's block, whose windows can see an exemplar beside themselves.
+    """timm's block, whose windows can also attend to a template.
 
-    The exemplar is pooled to the size of a window, so that both halves of what a search token attends to count as many
-    keys. The relative position bias is the window's own; keys of the exemplar have none, as the place of a search token
-    says nothing about where on the exemplar its like would be.
+    The template is pooled to the size of a window, so that a search token has as many keys in it as in its window. The
+    window's keys have their relative position bias; the template's have none, since the position of a search token does
+    not predict a position on the template.
     """
 
-    def exemplar_keys(self, tokens: Tensor) -> Tensor:
-        """What search windows see of exemplar tokens ``[B, H, W, C]`` as they enter this block: keys and values
-        ``[B, 2, heads, M, D]``, M a window's tokens, or H * W if the exemplar is smaller than a window."""
+    def template_keys(self, tokens: Tensor) -> Tensor:
+        """Keys and values of template tokens ``[B, H, W, C]`` at the input of this block, for search windows:
+        ``[B, 2, heads, M, D]``, M a window's tokens, or H * W if the template is smaller than a window."""
         height, width = (min(side, window) for side, window in zip(tokens.shape[1:3], self.window_size, strict=True))
         pooled = F.adaptive_avg_pool2d(self.norm1(tokens).permute(0, 3, 1, 2), (height, width)).flatten(2)
         qkv = self.attn.qkv(pooled.transpose(1, 2)).unflatten(2, (3, self.attn.num_heads, -1))
         return qkv[:, :, 1:].permute(0, 2, 3, 1, 4)
 
-    def forward(self, tokens: Tensor, exemplar: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, H, W, C]`` -> tokens, each attending to its window and to what ``exemplar_keys`` gave, if
-        anything did. Windows are shifted as in timm, so never where one holds the whole image."""
-        tokens = tokens + self.drop_path1(self._attend(self.norm1(tokens), exemplar))
+    def forward(self, tokens: Tensor, template: Tensor | None = None) -> Tensor:
+        """Tokens ``[B, H, W, C]`` -> tokens, each attending to its window and to the ``template_keys``, if given.
+        Windows are shifted as in timm: never if one holds the whole image."""
+        tokens = tokens + self.drop_path1(self._attend(self.norm1(tokens), template))
         return tokens + self.drop_path2(self.mlp(self.norm2(tokens)))
 
-    def _attend(self, tokens: Tensor, exemplar: Tensor | None) -> Tensor:
+    def _attend(self, tokens: Tensor, template: Tensor | None) -> Tensor:
         batch, rows, columns, _ = tokens.shape
         window, heads = self.window_size, self.attn.num_heads
         shift = self.shift_size if rows > window[0] or columns > window[1] else (0, 0)
@@ -97,8 +96,8 @@ class MeetingBlock(SwinTransformerBlock):
             # -100 between tokens that only the shift brought side by side. timm keeps the mask of the search grid.
             kept = (rows, columns) == self.input_resolution
             bias = bias + (self.attn_mask if kept else self.get_attn_mask(shifted))[:, None]
-        if exemplar is not None:
-            beside = exemplar.transpose(0, 1)[:, :, None].expand(-1, -1, count, -1, -1, -1)
+        if template is not None:
+            beside = template.transpose(0, 1)[:, :, None].expand(-1, -1, count, -1, -1, -1)
             keys = torch.cat([keys, beside], dim=4)
             bias = F.pad(bias, (0, beside.shape[4]))
         # Windows count as heads, so that the bias, which samples share, is not copied for each.
@@ -112,8 +111,8 @@ class MeetingBlock(SwinTransformerBlock):
 
 
 class Stage(nn.Module):
-    """``downsample``, which halves the grid (not in the first stage), then ``blocks``; timm's names. ``grid`` is the
-    side of the search region's tokens in it, ``rates`` gives each block's drop path."""
+    """``downsample``, which halves the grid (not in the first stage), then ``blocks``; timm's names. ``grid``: side of
+    the search region in its tokens; ``rates``: each block's drop path."""
 
     def __init__(self, config: SwinConfig, index: int, grid: int, rates: Iterator[float]) -> None:
         super().__init__()
@@ -133,14 +132,14 @@ class Stage(nn.Module):
 
 
 class Swin(nn.Module):
-    """SimTrack's serialised network on Swin's stages, in timm's names (``swin_base_patch4_window7_224``).
+    """SimTrack's serialized network on Swin's stages, in timm's names (``swin_base_patch4_window7_224``).
 
-    The paper drops the exemplar's attention to the search region here, so all of the exemplar's part is the state: what
-    each block shows of it to the search region, and its final tokens. It has no place for the foveal window, whose
-    tokens stand on no grid, and positions are relative, so Eq. 7 has nothing to replace.
+    The paper drops the template's attention to the search region here, so the state is the whole of the template: its
+    keys and values in each block and its final tokens. There is no foveal window, whose tokens lie on no grid, and
+    positions are relative, so there is no Eq. 7.
 
-    The tokens are normed at the end without a learned scale and shift: the image network has its norm after the fourth
-    stage only, and a linear layer follows in SimTrack, which can learn both.
+    The final norm has no learned scale and shift: the image network's norm comes after the fourth stage, and the linear
+    layer that follows in SimTrack can learn both.
     """
 
     def __init__(self, config: SwinConfig, search_size: int) -> None:
@@ -155,11 +154,11 @@ class Swin(nn.Module):
             Stage(config, index, search_size // PATCH // 2**index, rates) for index in range(len(config.depths))
         )
         self.norm = nn.LayerNorm(self.width, elementwise_affine=False)
-        self.apply(initialise)
+        self.apply(initialize)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of an image Swin's weights in timm's names: all but the fourth stage and what
-        follows it. Tables of relative positions are resized to the window."""
+        """The part of an image Swin's weights, in timm's names, that this backbone takes: all before the fourth stage.
+        Tables of relative positions are resized to the window."""
         taken = {}
         for name, owned in self.state_dict().items():
             if name in weights:
@@ -170,22 +169,22 @@ class Swin(nn.Module):
         return taken
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
-        """State of the exemplar ``[B, 3, Hz, Wz]``: for each block the keys and values that the search region meets
-        there, ``[B, 2, heads, M, D]``, then the final tokens ``[B, Nz, C]``, row-major. ``box`` decides nothing."""
+        """State of the template ``[B, 3, Hz, Wz]``: its keys and values in each block, ``[B, 2, heads, M, D]``, then
+        its final tokens ``[B, Nz, C]``, row-major. ``box`` is not used."""
         tokens, state = self.patch_embed(template), []
         for stage in self.layers:
             tokens = stage.downsample(tokens)
             for block in stage.blocks:
-                state.append(block.exemplar_keys(tokens))
+                state.append(block.template_keys(tokens))
                 tokens = block(tokens)
         return *state, self.norm(tokens).flatten(1, 2)
 
     def forward(self, state: tuple[Tensor, ...], search: Tensor) -> tuple[Tensor, Tensor]:
-        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the exemplar's ``[B, Nz, C]``, both row-major."""
-        *shown, exemplar_tokens = state
+        """Search tokens ``[B, Nx, C]`` of ``[B, 3, Hx, Wx]`` and the template's ``[B, Nz, C]``, both row-major."""
+        *shown, template_tokens = state
         tokens, keys = self.patch_embed(search), iter(shown)
         for stage in self.layers:
             tokens = stage.downsample(tokens)
             for block in stage.blocks:
                 tokens = block(tokens, next(keys))
-        return self.norm(tokens).flatten(1, 2), exemplar_tokens
+        return self.norm(tokens).flatten(1, 2), template_tokens

@@ -20,8 +20,8 @@ TRIED_CELLS = 6
 
 
 class TimmConfig(BackboneConfig):
-    """``name``: a network of ``timm.list_models()`` that takes images of any size; ``stride``: it is cut after the last
-    of its stages that has this stride."""
+    """``name``: a network of ``timm.list_models()`` that takes images of any size; ``stride``: it is cut after its last
+    stage of this stride."""
 
     kind: Literal["timm"] = "timm"
     name: str
@@ -35,12 +35,11 @@ class TimmConfig(BackboneConfig):
         return self
 
     def build(self, template_size: int, search_size: int) -> TimmFeatures:
-        """See ``BackboneConfig``; for crops of any size."""
         return TimmFeatures(self.name, self.stride)
 
 
 class TimmFeatures(nn.Module):
-    """Stem and stages of a timm network up to the last stage of a stride, and nothing beyond; fresh weights are timm's.
+    """Stem and stages of a timm network up to the last stage of a stride; fresh weights are timm's.
 
     Images come normalized by ImageNet's mean and deviation. Where timm states others for the network's weights, they
     are normalized again: ``x * std / own_std + (mean - own_mean) / own_std``.
@@ -70,9 +69,8 @@ class TimmFeatures(nn.Module):
         return features
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of the whole network's weights in timm's names: all up to the cut. Raises
-        ``KeyError`` for a name that they lack. BatchNorm's counters of batches, which nothing reads, start fresh where
-        a file has none."""
+        """The part of the whole network's weights, in timm's names, that this backbone takes: all up to the cut. Raises
+        ``KeyError`` for a name that they lack, except BatchNorm's batch counters, which nothing reads."""
         taken = {}
         for name, value in self.network.state_dict().items():
             taken[f"network.{name}"] = weights.get(name, value) if _is_counter(name) else weights[name]
@@ -84,7 +82,7 @@ def _is_counter(name: str) -> bool:
 
 
 def _strides(network: nn.Module) -> list[int]:
-    """The stride of each of a timm network's stages; none for a network that cannot be cut."""
+    """The stride of each stage of a timm network; none if it cannot be cut."""
     if not hasattr(network, "prune_intermediate_layers"):
         return []
     return [stage["reduction"] for stage in network.feature_info]
@@ -92,7 +90,7 @@ def _strides(network: nn.Module) -> list[int]:
 
 @cache
 def _misfit(name: str, stride: int) -> str:
-    """What is wrong with a network's name and stride, with the remedy; nothing if they fit."""
+    """The fault of a network's name and stride, with the remedy; "" if they fit."""
     if not timm.is_model(name):
         return f"name: timm has no network {name!r}; {suggest(name, timm.list_models())}"
     with torch.device("meta"):  # names and shapes, without memory or numbers

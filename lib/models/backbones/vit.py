@@ -1,5 +1,5 @@
-"""The vision transformer's parts that every ViT family shares, and the form that GRM and OSTrack have in common:
-template and search tokens in one sequence, without a class token."""
+"""The parts of vision transformers that all ViT families share, and the ViT of GRM and OSTrack: template and search
+tokens in one sequence, without a class token."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from timm.layers import DropPath, Mlp, QuickGELU, build_sincos2d_pos_embed
+from timm.layers import DropPath, Mlp, QuickGELU, build_sincos2d_pos_embed, resample_abs_pos_embed
 from torch import Tensor, nn
 
 from lib.models.backbones.base import BackboneConfig
 
-# Of the sine and cosine positions a network starts from: at MAE's 10000 the cells of so small a grid are nearly alike.
+# Temperature of the initial sine and cosine positions. At MAE's 10000, cells of such small grids are nearly equal.
 POSITION_TEMPERATURE = 20.0
 
 
@@ -43,20 +43,19 @@ class ViTConfig(BackboneConfig):
 
     @property
     def stride(self) -> int:
-        """See ``BackboneConfig``."""
+        """Stride of the grid: the side of a patch."""
         return self.patch
 
     def build(self, template_size: int, search_size: int) -> nn.Module:
-        """See ``BackboneConfig``: a ``JointViT``."""
         return JointViT(self, template_size // self.patch, search_size // self.patch)
 
     def norm(self) -> nn.LayerNorm:
-        """A fresh LayerNorm over the tokens' width, in the style's eps."""
+        """A LayerNorm over the tokens' width with the style's eps."""
         return nn.LayerNorm(self.width, eps=1e-6 if self.style == "timm" else 1e-5)
 
 
 class PatchEmbed(nn.Module):
-    """An image as tokens: a linear projection of each patch, row-major."""
+    """A linear projection of each patch of an image, row-major."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -87,13 +86,13 @@ class Attention(nn.Module):
         return self.proj(attended.transpose(1, 2).flatten(2))
 
     def forward(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Attention of all tokens ``[B, N, C]`` to all, or to those that the bool mask ``[N, N]`` allows."""
+        """Attention of all tokens ``[B, N, C]`` to all, or to those allowed by the bool mask ``[N, N]``."""
         return self.join(F.scaled_dot_product_attention(*self.split(tokens), attn_mask=allowed))
 
 
 class Block(nn.Module):
     """Pre-norm transformer block in timm's layout, number ``index`` of ``config.depth``. ``attn`` replaces the plain
-    attention in families that decide who attends to whom."""
+    attention in families with an attention of their own."""
 
     def __init__(self, config: ViTConfig, index: int, attn: nn.Module | None = None) -> None:
         super().__init__()
@@ -106,19 +105,19 @@ class Block(nn.Module):
         self.drop_path = DropPath(rate) if rate > 0 else nn.Identity()
 
     def add_mlp(self, tokens: Tensor) -> Tensor:
-        """The block's second half: tokens ``[B, N, C]`` plus the MLP of them."""
+        """The block's second half: tokens ``[B, N, C]`` plus their MLP."""
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
     def forward(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, N, C]`` -> tokens; see ``Attention`` for ``allowed``. Not for blocks with another attention."""
+        """Tokens ``[B, N, C]`` -> tokens; ``allowed``: see ``Attention``. Not for blocks with another attention."""
         return self.add_mlp(tokens + self.drop_path(self.attn(self.norm1(tokens), allowed)))
 
 
 class JointViT(nn.Module):
-    """ViT whose tokens are the template's then the search region's, without a class token.
+    """ViT whose tokens are the template's, then the search region's, without a class token.
 
-    Names of parameters are those that OSTrack and GRM published. ``template_grid`` and ``search_grid`` are the sides in
-    patches. ``block`` makes the block of a number, from 0, for a family that has its own; that family runs them itself.
+    Parameter names are those of OSTrack and GRM. ``template_grid`` and ``search_grid`` are sides in patches. ``block``
+    builds the block of a number, from 0, for a family with its own blocks; that family runs them itself.
     """
 
     def __init__(
@@ -133,14 +132,14 @@ class JointViT(nn.Module):
         self.patch_embed = PatchEmbed(config)
         self.pos_embed_z = nn.Parameter(torch.zeros(1, template_grid**2, config.width))
         self.pos_embed_x = nn.Parameter(torch.zeros(1, search_grid**2, config.width))
-        # Without a norm there the attribute is a module all the same, so that forward() has one path.
+        # A module even without a norm, so that forward() has one path.
         self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
         self.norm = config.norm()
-        places = side_by_side_positions(config.width, template_grid, search_grid)
-        self.pos_embed_z.data[0], self.pos_embed_x.data[0] = places
+        positions = side_by_side_positions(config.width, template_grid, search_grid)
+        self.pos_embed_z.data[0], self.pos_embed_x.data[0] = positions
         make = block or (lambda index: Block(config, index))
         self.blocks = nn.ModuleList(make(index) for index in range(config.depth))
-        self.apply(initialise)
+        self.apply(initialize)
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
         """Template tokens ``[B, Nz, C]`` and search crop ``[B, 3, Hx, Wx]`` -> normed tokens ``[B, Nz + Nx, C]``."""
@@ -150,10 +149,10 @@ class JointViT(nn.Module):
         return self.norm(tokens)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What this backbone takes of an image ViT's weights in timm's names, under its own names.
+        """The part of an image ViT's weights that this backbone takes, from timm's names to its own.
 
-        The position table loses its class and distillation tokens and is resized bicubically to both grids, as the
-        published code does (Little-Podi/GRM lib/models/grm/base_backbone.py).
+        The position table loses its class and distillation tokens and is resized bicubically to both grids, as in the
+        published code (Little-Podi/GRM lib/models/grm/base_backbone.py).
         """
         owned = self.state_dict()
         taken = {name: value for name, value in weights.items() if name in owned}
@@ -178,30 +177,26 @@ def image_positions(table: Tensor) -> Tensor:
 
 def resize_positions(table: Tensor, grid: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
     """A square position table ``[1, n * n, C]`` for a square of ``grid`` cells: ``[1, grid * grid, C]``, row-major."""
-    side = math.isqrt(table.shape[1])
-    if side == grid:
-        return table
-    image = table.transpose(1, 2).unflatten(2, (side, side))
-    return F.interpolate(image, size=(grid, grid), mode=mode, align_corners=False).flatten(2).transpose(1, 2)
+    return resample_abs_pos_embed(table, [grid, grid], num_prefix_tokens=0, interpolation=mode, antialias=False)
 
 
 def side_by_side_positions(width: int, template_grid: int, search_grid: int) -> tuple[Tensor, Tensor]:
-    """Sine and cosine positions ``[Nz, C]`` and ``[Nx, C]`` to start from without pretrained ones. The template stands
-    beside the search region, so that no two tokens start at the same place."""
+    """Initial sine and cosine positions ``[Nz, C]`` and ``[Nx, C]`` without pretrained ones. The template lies beside
+    the search region, so that no two tokens start at the same position."""
     height = max(search_grid, template_grid)
-    places = build_sincos2d_pos_embed(
+    positions = build_sincos2d_pos_embed(
         [search_grid + template_grid, height], dim=width, temperature=POSITION_TEMPERATURE
     ).unflatten(0, (search_grid + template_grid, height))
-    template, search = places[search_grid:, :template_grid], places[:search_grid, :search_grid]
+    template, search = positions[search_grid:, :template_grid], positions[:search_grid, :search_grid]
     return template.flatten(0, 1), search.flatten(0, 1)
 
 
-def initialise(module: nn.Module) -> None:
-    """What a transformer without pretrained weights starts from; for ``nn.Module.apply``.
+def initialize(module: nn.Module) -> None:
+    """Initializes a transformer without pretrained weights; for ``nn.Module.apply``.
 
     Linear layers and the patch projection take MAE's Xavier rule. Keys start equal to queries (Trockman & Kolter,
-    "Mimetic Initialization of Self-Attention Layers", 2023): tokens attend to what resembles them from the first step,
-    and a small network learns to match in hundreds of steps.
+    "Mimetic Initialization of Self-Attention Layers", 2023): tokens attend to similar tokens from the first step, and a
+    small network learns to match in hundreds of steps.
     """
     if isinstance(module, (nn.Linear, nn.Conv2d)):
         nn.init.xavier_uniform_(module.weight.view(module.weight.shape[0], -1))

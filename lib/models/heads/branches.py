@@ -1,4 +1,4 @@
-"""The convolutional branch that centre and corner heads are made of, under the published names."""
+"""The convolutional branches of center and corner heads, under the published names."""
 
 from __future__ import annotations
 

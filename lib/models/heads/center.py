@@ -1,4 +1,4 @@
-"""The centre head: a score, a size and an offset for every cell of the search grid."""
+"""The center head: a score, a size and an offset for every cell of the search grid."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lib.models.base import CenterPrediction
 from lib.models.heads.branches import add_branch, run_branch
 
-# Keeps the focal loss finite; 1 - 1e-4 is 1.0 in bfloat16, so these maps are float32 always.
+# Keeps the focal loss finite. 1 - 1e-4 would be 1.0 in bfloat16, so these maps are always float32.
 SCORE_MARGIN = 1e-4
 
 
@@ -42,7 +42,7 @@ class CenterHead(nn.Module):
 def decode_boxes(size: Tensor, offset: Tensor, cells: Tensor) -> Tensor:
     """The box of every cell, ``[B, F * F, 4]`` cxcywh in fractions of the crop, row-major, from the two maps.
 
-    Cell (x, y) says ((x + offset_x) / F, (y + offset_y) / F, w, h); ``cells`` ``[2, F, F]`` are the cells' x and y.
+    The box of cell (x, y) is ((x + offset_x) / F, (y + offset_y) / F, w, h). ``cells`` ``[2, F, F]``: x and y.
     """
     centers = (offset + cells) / size.shape[-1]
     return torch.cat([centers, size], dim=1).flatten(2).transpose(1, 2)

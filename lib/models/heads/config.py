@@ -1,4 +1,4 @@
-"""The choice of a head: the same ones serve every family whose network ends in features on a grid."""
+"""The choice of a head, for every family whose network ends in features on a grid."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HeadKind = Literal["center", "corner", "mlp", "distance"]
 
 
 class HeadConfig(Section):
-    """How boxes are read off the search features.
+    """How boxes are predicted from search features.
 
     * ``kind``: "center" (OSTrack, GRM), a score, a size and an offset for each cell; "corner" (STARK, SimTrack), two
-      corners as expectations over the cells; "mlp" (TransT), a class and a box from each cell's vector alone;
-      "distance" (LoRAT), a score and the distances to the four sides, likewise.
-    * ``channels``: of the first of four 3x3 layers, each further one having half (center, corner); of the two hidden
+      corners as expectations over the cells; "mlp" (TransT), a class and a box from each cell's vector; "distance"
+      (LoRAT), a score and the distances to the box's four sides from each cell's vector.
+    * ``channels``: of the first of four 3x3 layers, halved by each further one (center, corner), or of the two hidden
       layers (mlp, distance).
     """
 
@@ -31,7 +31,7 @@ class HeadConfig(Section):
 
 
 def build_head(config: HeadConfig, width: int, grid: int) -> nn.Module:
-    """The head for features ``[B, width, grid, grid]``; called with them it gives a prediction with empty extras."""
+    """The head for features ``[B, width, grid, grid]``; its predictions have empty ``extras``."""
     if config.kind == "center":
         return CenterHead(width, config.channels, grid)
     if config.kind == "corner":

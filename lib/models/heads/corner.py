@@ -13,7 +13,7 @@ from lib.models.heads.branches import add_branch, run_branch
 class CornerHead(nn.Module):
     """Two branches of 3x3 convolutions over search features (STARK's head, which SimTrack uses); published names.
 
-    A cell's place is its upper left corner, without half a cell, as published: a corner lies in [0, 1 - 1 / F].
+    A cell's position is its upper left corner, as published, so a corner lies in [0, 1 - 1 / F].
     Runs in float32 also under autocast.
     """
 
@@ -22,8 +22,8 @@ class CornerHead(nn.Module):
         for branch in ("tl", "br"):
             add_branch(self, branch, width, channels, 1)
         line = torch.arange(grid, dtype=torch.float32) / grid
-        places = torch.stack([line.repeat(grid), line.repeat_interleave(grid)], dim=1)
-        self.register_buffer("places", places, persistent=False)
+        positions = torch.stack([line.repeat(grid), line.repeat_interleave(grid)], dim=1)
+        self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, features: Tensor) -> CornerPrediction:
         """``features`` ``[B, C, F, F]``."""
@@ -36,5 +36,5 @@ class CornerHead(nn.Module):
     def _expect(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``[B, F, F]`` -> expected x, y ``[B, 2]`` in fractions of the crop, and its peak ``[B]``."""
         probabilities = logits.flatten(1).softmax(dim=1)
-        # One product with all places: row and column sums times a line are wrong in batches of OpenVINO 2026.4.
-        return probabilities @ self.places, probabilities.amax(dim=1)
+        # One product with all positions: row and column sums times a line are wrong in batches of OpenVINO 2026.4.
+        return probabilities @ self.positions, probabilities.amax(dim=1)

@@ -1,5 +1,4 @@
-"""The distance head: each cell of the search grid gives, from its own vector, a score and the distances from its center
-to the four sides of the box."""
+"""The distance head: from each cell's own vector, a score and the distances of its center to the box's four sides."""
 
 from __future__ import annotations
 
@@ -8,12 +7,13 @@ from torch import Tensor, nn
 
 from lib.geometry.boxes import xyxy_to_cxcywh
 from lib.models.base import DistancePrediction
+from lib.models.heads.mlp import Perceptron
 
 
 class DistanceHead(nn.Module):
     """Two perceptrons with two hidden layers, one for the score and one for the box (LoRAT's head); published names.
 
-    A distance is a sigmoid, at most one crop, so that a box may reach outside. Runs in float32 also under autocast.
+    A distance is a sigmoid: at most one crop, so a box may reach outside. Runs in float32 also under autocast.
     """
 
     def __init__(self, width: int, channels: int, grid: int) -> None:
@@ -34,15 +34,11 @@ class DistanceHead(nn.Module):
         return DistancePrediction(xyxy_to_cxcywh(corners), logits.sigmoid(), logits, corners, extras={})
 
 
-class _Perceptron(nn.Module):
+class _Perceptron(Perceptron):
+    activation = staticmethod(nn.functional.gelu)
+
     def __init__(self, width: int, hidden: int, outputs: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)])
+        super().__init__(width, hidden, outputs)
         for layer in self.layers:
             nn.init.trunc_normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        for layer in self.layers[:-1]:
-            vectors = nn.functional.gelu(layer(vectors))
-        return self.layers[-1](vectors)

@@ -1,4 +1,4 @@
-"""Post-norm layers of DETR's transformer, of tokens and of queries, and its decoder (STARK, SimTrack, TransT(ori)).
+"""Post-norm encoder and decoder layers of DETR's transformer, and its decoder (STARK, SimTrack, TransT(ori)).
 
 Positions are added to queries and keys in every layer, never to values. Parameter names are the published ones.
 """
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention and a perceptron with ReLU, each added, then normed; ``dropout`` also on the attention's weights.
+    """Self-attention and a perceptron with ReLU, each added, then normed; ``dropout`` also of attention weights.
 
     Source: lib/models/stark/transformer.py of STARK, ``TransformerEncoderLayer.forward_post``.
     """
@@ -25,9 +25,9 @@ class EncoderLayer(nn.Module):
 
     def forward(self, tokens: Tensor, positions: Tensor, padding: Tensor | None = None) -> Tensor:
         """``tokens`` ``[B, N, C]`` -> tokens; ``positions`` ``[B or 1, N, C]``; ``padding`` bool ``[B, N]``, True for
-        tokens that nobody may attend to."""
-        places = tokens + positions
-        tokens = self.norm1(tokens + self.dropout(_attend(self.self_attn, places, places, tokens, padding)))
+        tokens that no token may attend to."""
+        keys = tokens + positions
+        tokens = self.norm1(tokens + self.dropout(_attend(self.self_attn, keys, keys, tokens, padding)))
         return self.norm2(tokens + _perceive(self, tokens))
 
 
@@ -56,10 +56,10 @@ class DecoderLayer(nn.Module):
         memory_positions: Tensor,
         padding: Tensor | None = None,
     ) -> Tensor:
-        """``queries`` ``[B, M, C]`` -> queries, that have looked at ``memory`` ``[B, N, C]``; the positions are
-        ``[B or 1, M, C]`` and ``[B or 1, N, C]``; ``padding`` bool ``[B, N]``, True for memory nobody may attend to."""
-        places = queries + query_positions
-        queries = self.norm1(queries + self.dropout(_attend(self.self_attn, places, places, queries, None)))
+        """``queries`` ``[B, M, C]``, which attend to ``memory`` ``[B, N, C]`` -> queries; positions ``[B or 1, M, C]``
+        and ``[B or 1, N, C]``; ``padding`` bool ``[B, N]``, True for memory that no query may attend to."""
+        own_keys = queries + query_positions
+        queries = self.norm1(queries + self.dropout(_attend(self.self_attn, own_keys, own_keys, queries, None)))
         keys = memory + memory_positions
         met = _attend(self.multihead_attn, queries + query_positions, keys, memory, padding)
         queries = self.norm2(queries + self.dropout(met))
@@ -67,7 +67,7 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """``DecoderLayer`` after ``DecoderLayer``, and a norm."""
+    """A stack of ``DecoderLayer`` and a norm."""
 
     def __init__(self, width: int, heads: int, ffn: int, dropout: float, depth: int) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Decoder(nn.Module):
 def _attend(
     attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None
 ) -> Tensor:
-    """The attention's output alone, so that PyTorch never forms the weights."""
+    """The attention's output alone; PyTorch then never computes the weights."""
     return attention(queries, keys, values, key_padding_mask=padding, need_weights=False)[0]
 
 

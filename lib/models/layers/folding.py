@@ -1,4 +1,4 @@
-"""BatchNorm folded into convolutions for inference: the same function in fewer passes over memory."""
+"""Folds BatchNorm into convolutions for inference: the same function in fewer passes over memory."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-# Their weights are what they convolve with; subclasses may compute others from them first.
+# Exact types: subclasses may convolve with other weights than their own.
 _CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 
 
 @torch.no_grad()
 def fold_norms(network: nn.Module, *example: Tensor) -> None:
-    """Folds, in place, each BatchNorm that takes all outputs of one convolution, and nothing else, into it.
+    """Folds, in place, each BatchNorm whose only input is one convolution's output, read by nothing else.
 
-    ``network``, in eval mode, is called with ``example`` to see which do; their activations stay. An output that is
-    also read outside of any module, as by an addition, is not seen: fold no network without a test of its outputs.
+    ``network``, in eval mode, is called with ``example`` to find them; activations stay. A reader outside of any
+    module, such as an addition, is not noticed: fold no network without a test of its outputs.
     """
     assert not network.training, "BatchNorm's statistics are folded, so they must be those of inference"
     outputs: list[tuple[Tensor, nn.Module]] = []
@@ -53,7 +53,7 @@ def fold_norms(network: nn.Module, *example: Tensor) -> None:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a module is BatchNorm with statistics, with nothing else but perhaps an activation after it."""
+    """Whether a module is BatchNorm with running statistics, followed by at most an activation."""
     if type(module) is BatchNormAct2d:
         return module.track_running_stats and isinstance(module.drop, nn.Identity)
     return type(module) is nn.BatchNorm2d and module.track_running_stats

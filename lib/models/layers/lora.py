@@ -1,4 +1,4 @@
-"""LoRA (Hu et al., ICLR 2022): linear layers with a trained update of low rank beside a weight that stays, and merging.
+"""LoRA (Hu et al., ICLR 2022): linear layers with a frozen weight and a trained low-rank update, and merging them.
 
 Names are those that LoRAT published: ``linear`` for the layer, ``lora.A`` and ``lora.B`` for its update; the joint
 projection to queries, keys and values becomes three layers ``q``, ``k`` and ``v``.
@@ -20,14 +20,13 @@ LoRALayer = Literal["q", "k", "v", "proj", "fc1", "fc2"]
 
 
 class LoRAConfig(Section):
-    """Which linear layers of a transformer get an update, and of what size.
+    """Low-rank updates of a transformer's linear layers.
 
-    * ``enabled``: false trains all weights themselves (full fine-tuning), or holds a merged network.
+    * ``enabled``: false means no updates: full fine-tuning, or a merged network.
     * ``rank`` and ``alpha``: the update is B A times alpha / rank; ``rslora``: times alpha / sqrt(rank).
     * ``layers``: queries, keys, values and output projection of the attention; both layers of the MLP.
-    * ``init``: "bert", both matrices from a normal distribution of deviation 0.02, so that the network starts slightly
-      off its pretrained weights (LoRAT); "lora", A uniform (Kaiming) and B zero; "gaussian", A normal of deviation
-      1 / rank and B zero.
+    * ``init``: "bert", both matrices normal with deviation 0.02, so the network starts slightly off its pretrained
+      weights (LoRAT); "lora", A uniform (Kaiming) and B zero; "gaussian", A normal with deviation 1 / rank and B zero.
     """
 
     enabled: bool = True
@@ -39,7 +38,7 @@ class LoRAConfig(Section):
 
     @property
     def scaling(self) -> float:
-        """What the product of the two matrices is multiplied by."""
+        """The factor of the product of the two matrices."""
         return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
 
@@ -79,7 +78,7 @@ class LoRALinear(nn.Module):
         return self.linear(tokens) + self.lora(tokens)
 
     def merged(self) -> nn.Linear:
-        """One linear layer that computes the same."""
+        """The equal linear layer."""
         weight = self.linear.weight
         return _linear((weight.float() + self.lora.weight()).to(weight.dtype), self.linear.bias)
 
@@ -97,13 +96,13 @@ class LoRAQKV(nn.Module):
         return torch.cat([self.q(tokens), self.k(tokens), self.v(tokens)], dim=-1)
 
     def merged(self) -> nn.Linear:
-        """As ``LoRALinear``'s."""
+        """The equal linear layer."""
         parts = [part.merged() if isinstance(part, LoRALinear) else part for part in (self.q, self.k, self.v)]
         return _linear(torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts]))
 
 
 def add_lora(blocks: nn.Module, config: LoRAConfig) -> None:
-    """Gives the linear layers of transformer blocks (timm's names) that ``config`` lists their updates, in place."""
+    """Adds updates, in place, to the linear layers of transformer blocks (timm's names) that ``config`` lists."""
     for block in list(blocks.modules()):
         for name, layer in list(block.named_children()):
             if not isinstance(layer, nn.Linear):
@@ -115,7 +114,7 @@ def add_lora(blocks: nn.Module, config: LoRAConfig) -> None:
 
 
 def merge_lora(module: nn.Module) -> None:
-    """Replaces each layer with an update by one linear layer that computes the same, under its plain name, in place."""
+    """Replaces each layer with an update, in place, by the equal linear layer, under its plain name."""
     for parent in list(module.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, (LoRALinear, LoRAQKV)):
@@ -123,8 +122,8 @@ def merge_lora(module: nn.Module) -> None:
 
 
 def plain_as_lora(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """Weights of plain layers under the names that ``owned`` has for them, where layers have updates; a joint
-    projection is split into the three of ``LoRAQKV``."""
+    """Weights of plain layers under the ``owned`` names of a network with updates; a joint projection is split into the
+    three of ``LoRAQKV``."""
     result = {}
     for name, value in weights.items():
         layer, _, kind = name.rpartition(".")
@@ -138,7 +137,7 @@ def plain_as_lora(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """A linear layer of this weight ``[outputs, inputs]`` and bias, trainable."""
+    """A trainable linear layer with this weight ``[outputs, inputs]`` and bias."""
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias is not None, weight.device, weight.dtype)
     layer.weight = nn.Parameter(weight.detach())
     if bias is not None:

@@ -1,4 +1,4 @@
-"""Sine and cosine positions on a grid, as DETR's line has them (TransT, STARK)."""
+"""Sine and cosine positions on a grid, as in DETR (TransT, STARK)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ TEMPERATURE = 10000.0
 
 
 def sine_positions(padding: Tensor, width: int) -> Tensor:
-    """Positions ``[B, H * W, width]``, row-major, of the cells of a grid; ``padding`` bool ``[B, H, W]``, True where a
-    cell shows nothing.
+    """Positions ``[B, H * W, width]``, row-major, of the cells of a grid; ``padding`` bool ``[B, H, W]``, True outside
+    the image.
 
-    Rows and columns are counted from 1 over cells that are no padding, and scaled so that the last is 2 pi. The first
-    half of the channels is of the row, the second of the column, sine and cosine in turn.
+    Rows and columns are counted from 1 over cells that are not padding, and scaled so that the last is 2 pi. The first
+    half of the channels encodes the row, the second the column, sine and cosine in turn.
     Source: ltr/models/neck/position_encoding.py of TransT.
     """
     shown = (~padding).float()

@@ -1,15 +1,15 @@
-"""Who attends to whom between template and search tokens, and attention under that rule.
+"""Masked attention between template and search tokens, by GRM's rule of token kinds.
 
-With kinds T (template), S (search, kept apart) and A (search, meets both), token i may attend to token j iff
-``kind_i == kind_j or A in (kind_i, kind_j)``: everything is allowed but T with S and S with T. Tokens stand template
-first. The decisions are ``interacts`` ``[B, Nx]``, 1 for A and 0 for S.
+With kinds T (template), S (search, separate) and A (search, interacts with both), token i may attend to token j iff
+``kind_i == kind_j or A in (kind_i, kind_j)``: all pairs but T with S. The template's tokens come first. The decisions
+are ``interacts`` ``[B, Nx]``, 1 for A and 0 for S.
 
-Both forms of attention give the decisions a gradient. With logits a, the mask m of 0 and 1, e_ij = exp(a_ij - max_j
-a_ij), s_i = eps + sum_j e_ij m_ij, g_i the gradient of output i, p_ij = g_i . v_j and D_i the mean of p_ij under the
-weights of row i, the mask's gradient is e_ij (p_ij - D_i) / s_i. A decision gets that of its row and its column of the
-mask, summed over the template's tokens; so only the blocks template x search and search x template matter to it.
+Both forms of attention give the decisions a gradient. Let a be the logits, m the mask of 0 and 1, e_ij = exp(a_ij -
+max_j a_ij), s_i = eps + sum_j e_ij m_ij, g_i the gradient of output i, p_ij = g_i . v_j and D_i the mean of p_ij under
+the weights of row i. Then the mask's gradient is e_ij (p_ij - D_i) / s_i. A decision gets the sum over its row and its
+column of the mask at the template's tokens, so only the blocks template x search and search x template contribute.
 
-No matrix of all pairs of tokens is kept for the backward pass: it is computed again, a few samples at a time.
+The backward pass keeps no matrix of all token pairs; it computes them again, a few samples at a time.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch.autograd.function import once_differentiable
 
 # Little-Podi/GRM lib/models/grm/vit.py, softmax_with_policy.
 PUBLISHED_EPS = 1e-6
-# Where gradients are wanted, so many samples are computed together that a matrix of all their pairs of tokens has this
-# size. On a CPU it should stay in the caches; a GPU wants large operations (its value is not measured).
+# With gradients, the samples computed at once have matrices of token pairs of about this size in all. It should fit the
+# caches of a CPU; a GPU needs large operations (its value is not measured).
 CPU_CHUNK_BYTES = 8 * 2**20
 GPU_CHUNK_BYTES = 256 * 2**20
 
@@ -33,9 +33,9 @@ GPU_CHUNK_BYTES = 256 * 2**20
 def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
     """1 where attention is allowed, else 0: ``[B, N, N]`` of ``interacts``' type, N = template + search tokens.
 
-    Differentiable in ``interacts``. The published code adds up products of the three one-hot columns; with S = 1 - A
-    that sum is this expression, and the gradient of a straight-through softmax is the same too, because what the two
-    differ by moves S and A together.
+    Differentiable in ``interacts``. The published code adds products of the three one-hot columns; with S = 1 - A the
+    sum is this expression. The gradient of a straight-through softmax is equal too, since the two differ only by a term
+    that changes S and A together.
     """
     apart = F.pad(1 - interacts, (template_tokens, 0))
     template = torch.zeros_like(apart)
@@ -45,10 +45,10 @@ def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
 
 
 def exact_attention(q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
-    """Attention over the allowed keys alone. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1.
+    """Attention to the allowed keys alone. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1.
 
-    No gradient reaches ``interacts`` through a boolean mask; they get the module's formula, with the published eps.
-    Without it the gradient would grow without bound where a masked key lies far above the allowed ones.
+    A boolean mask passes no gradient to ``interacts``; they get the module's formula, with the published eps. Without
+    eps the gradient would be unbounded where a masked key lies far above the allowed ones.
     """
     q, k, v = _as_autocast(q, k, v)
     allowed = relation_mask(interacts, q.shape[2] - interacts.shape[1]).bool()
@@ -61,13 +61,13 @@ def exact_attention(q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tenso
 def published_attention(q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
     """Attention in the multiplicative form that GRM's weights were trained with. ``q, k, v`` ``[B, heads, N, D]``.
 
-    The weight of key j is ``(exp(a_j - max_a) * mask_j + eps / N) / (sum + eps)``, with the maximum over all keys,
-    masked ones too, and in float32. So where every allowed key lies far below a masked one, eps takes part of the
-    weight from it: with one allowed key eps is 2 % of the sum at a gap of 10 in the logits and more than half at 14.
-    With GRM's 320 tokens and gaps up to 5 the form equals ``exact_attention`` within 1e-5.
+    The weight of key j is ``(exp(a_j - max_a) * mask_j + eps / N) / (sum + eps)`` in float32, with the maximum over all
+    keys, masked ones included. Where a masked key lies far above every allowed one, eps takes weight from these: with
+    one allowed key, 2 % at a gap of 10 in the logits and more than half at 14. With GRM's 320 tokens and gaps up to 5
+    the form equals ``exact_attention`` within 1e-5.
 
-    The backward pass keeps q, k, v and the sums. It runs once: there is no second derivative. Where several keys of a
-    row have its maximum, each gets an equal share of the maximum's gradient, as ``Tensor.amax`` has it.
+    The backward pass keeps q, k, v and the sums; there is no second derivative. Several keys that share the maximum of
+    a row get equal shares of its gradient, as in ``Tensor.amax``.
     """
     q, k, v = _as_autocast(q, k, v)
     wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (q, k, v, interacts))
@@ -106,7 +106,7 @@ class _Published(torch.autograd.Function):
 
 
 def _published_weights(q: Tensor, k: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The published weights ``[B, heads, N, N]`` and what they were divided by ``[B, heads, N, 1]``, in one buffer."""
+    """The published weights ``[B, heads, N, N]`` and their denominators ``[B, heads, N, 1]``, in one buffer."""
     logits = _logits(q, k)
     weights = logits.sub_(logits.amax(dim=-1, keepdim=True)).exp_().mul_(mask)
     sums = weights.sum(dim=-1, keepdim=True).add_(PUBLISHED_EPS)
@@ -122,7 +122,7 @@ def _published_gradients(
     gradient: Tensor,
     needed: tuple[bool, bool, bool, bool],
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of q, k, v and interacts, None for those that are not ``needed``."""
+    """The gradients of q, k, v and interacts, None where not ``needed``."""
     need_q, need_k, need_v, need_interacts = needed
     of_q = of_k = of_v = of_interacts = None
     mask = _mask(interacts, q)
@@ -130,11 +130,11 @@ def _published_gradients(
     shifted.sub_(shifted.amax(dim=-1, keepdim=True))
     spare = torch.empty_like(shifted)
     largest = torch.eq(shifted, 0, out=torch.empty_like(shifted)) if need_q or need_k else None
-    shares = shifted.exp_().div_(sums)  # of all keys, masked ones too
-    floor = PUBLISHED_EPS / q.shape[2] / sums  # that the weights of all keys of a row have besides
+    shares = shifted.exp_().div_(sums)  # of all keys, masked ones included
+    floor = PUBLISHED_EPS / q.shape[2] / sums  # added to the weights of all keys of a row
     if need_q or need_k or need_interacts:
         of_mask = (gradient @ v.transpose(-2, -1)).to(shares.dtype).mul_(shares)
-        # From this very p, not from the outputs, which bfloat16 has rounded: a row's gradients must cancel.
+        # From this p, not from the outputs, which are rounded to bfloat16: a row's gradients must cancel.
         mean = torch.mul(of_mask, mask, out=spare).sum(dim=-1, keepdim=True)
         mean += floor * (gradient.to(floor.dtype) @ v.to(floor.dtype).sum(dim=2)[..., None])
         of_mask.addcmul_(shares, mean, value=-1)
@@ -155,7 +155,7 @@ def _published_gradients(
 
 
 class _ExactDecisions(torch.autograd.Function):
-    """``exact_attention``'s outputs, passed on, and in the backward pass the gradient of the decisions behind them."""
+    """Passes on ``exact_attention``'s outputs; its backward pass adds the gradient of the decisions."""
 
     @staticmethod
     def forward(ctx: Any, attended: Tensor, q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ def _across(pairs: Tensor, template_tokens: int) -> tuple[Tensor, Tensor]:
 
 
 def _of_decisions(template_search: Tensor, search_template: Tensor) -> Tensor:
-    """The decisions' gradient ``[B, Nx]`` from those of the mask's two blocks."""
+    """The decisions' gradient ``[B, Nx]`` from the gradients of the mask's two blocks."""
     return template_search.sum(dim=(1, 2)) + search_template.sum(dim=(1, 3))
 
 
@@ -215,8 +215,8 @@ def _precise(q: Tensor) -> torch.dtype:
 
 
 def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors in the type in which autocast, if it is on, would multiply them; it does not reach into a backward
-    pass, so all types are chosen here."""
+    """The tensors in the type in which autocast, if it is on, would multiply them. Autocast does not reach into a
+    backward pass, so all types are chosen here."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors
@@ -224,7 +224,7 @@ def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def _chunks(q: Tensor) -> Iterator[slice]:
-    """The batch of ``q`` ``[B, heads, N, D]`` in slices that are computed one after the other."""
+    """Slices of the batch of ``q`` ``[B, heads, N, D]``, to be computed one after the other."""
     batch, heads, tokens, _ = q.shape
     limit = CPU_CHUNK_BYTES if q.device.type == "cpu" else GPU_CHUNK_BYTES
     samples = max(1, limit // (heads * tokens**2 * _precise(q).itemsize))

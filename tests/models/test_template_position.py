@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from lib.models.simtrack import ExemplarPosition, covered_share
+from lib.models.simtrack import TemplatePosition, covered_share
 
 GRID = 7
 
@@ -23,7 +23,7 @@ def test_the_share_of_a_cell_is_the_share_of_its_pixels():
 
 def test_a_patch_is_described_by_its_share_and_its_centre_in_this_order():
     torch.manual_seed(0)
-    layers, box = ExemplarPosition(8), torch.tensor([[0.1, 0.3, 0.5, 0.6]])
+    layers, box = TemplatePosition(8), torch.tensor([[0.1, 0.3, 0.5, 0.6]])
     row, column = 2, 5
     share = covered_share(box, GRID)[0, row, column]
     described = torch.stack([(share + 1) / 2, torch.tensor((column + 0.5) / GRID), torch.tensor((row + 0.5) / GRID)])
@@ -34,7 +34,7 @@ def test_a_patch_is_described_by_its_share_and_its_centre_in_this_order():
 
 def test_only_the_patches_whose_share_changes_move():
     torch.manual_seed(0)
-    layers = ExemplarPosition(8)
+    layers = TemplatePosition(8)
     box, higher = torch.tensor([[0.1, 0.2, 0.5, 0.3]]), torch.tensor([[0.1, 0.2, 0.5, 0.5]])
     changed = (covered_share(box, GRID) != covered_share(higher, GRID)).flatten()
     assert 0 < changed.sum() < GRID**2

@@ -22,7 +22,9 @@ from lib.config.paths import REPOSITORY
 from lib.experiment.config import EXPERIMENTS, load_config
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
-from lib.models.initial import (
+from lib.models.simtrack import SerialViT, SerialViTConfig
+from lib.models.stark import SiameseViT
+from lib.models.weights.initial import (
     INITIAL_WEIGHTS,
     UNKNOWN,
     InitialWeights,
@@ -34,8 +36,6 @@ from lib.models.initial import (
     resize_kernel,
     without_layer_scale,
 )
-from lib.models.simtrack import SerialViT, SerialViTConfig
-from lib.models.stark import SiameseViT
 from lib.runtime.checkpoint import CheckpointError
 
 WIDTH, DEPTH, HEADS, PATCH = 16, 2, 2, 8
@@ -73,7 +73,7 @@ def holder(style: str = "timm", **changes) -> Holder:
     return Holder(Plain(ViTConfig(style=style, **(SIZES | changes))))
 
 
-def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
+def randomized(network: nn.Module, seed: int = 0) -> nn.Module:
     """The network in eval mode with nothing at a special value."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
 def image_vit(**changes) -> VisionTransformer:
     """timm's own ViT, of 4 x 4 patches."""
     sizes = {"img_size": 4 * PATCH, "patch_size": PATCH, "embed_dim": WIDTH, "depth": DEPTH, "num_heads": HEADS}
-    return randomised(VisionTransformer(**(sizes | {"num_classes": 3} | changes)))
+    return randomized(VisionTransformer(**(sizes | {"num_classes": 3} | changes)))
 
 
 def saved(folder: Path, content: object, name: str = "weights.pth") -> str:
@@ -194,7 +194,7 @@ class Clip(nn.Module):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("form", ["TorchScript", "state dict", "image network alone"])
 def test_clip_gives_the_same_tokens(tmp_path, form, small_images):
-    network, images = randomised(Clip()), torch.randn(2, 3, 32, 32)
+    network, images = randomized(Clip()), torch.randn(2, 3, 32, 32)
     if form == "TorchScript":
         torch.jit.trace(network, images, check_trace=False).save(tmp_path / "clip.pt")
     else:
@@ -202,14 +202,14 @@ def test_clip_gives_the_same_tokens(tmp_path, form, small_images):
     model = Holder(SiameseViT(ViTConfig(style="clip", **SIZES))).eval()
     report = load_initial(model, "clip.pt", tmp_path)
     torch.testing.assert_close(model.backbone(images), network(images)[:, 1:], atol=2e-5, rtol=1e-5)
-    assert set(report.initialised) == {"box_head.weight", "box_head.bias"}
+    assert set(report.fresh) == {"box_head.weight", "box_head.bias"}
     text = {name for name in network.state_dict() if not name.startswith("visual.")}
     assert set(report.dropped) == (set() if form == "image network alone" else text)
 
 
 def test_clip_gives_the_same_tokens_in_simtracks_backbone(tmp_path, small_images):
-    """Without foveal window and with an exemplar that the search tokens do not see, the search side is CLIP."""
-    network, images = randomised(ClipVision()), torch.randn(2, 3, 32, 32)
+    """Without foveal window and with a template that the search tokens do not see, the search side is CLIP."""
+    network, images = randomized(ClipVision()), torch.randn(2, 3, 32, 32)
     config = SerialViTConfig(**SIZES, foveal=0, exemplar_position="image", interact_every=2)
     model = Holder(SerialViT(config, 16, 32)).eval()
     load_initial(model, saved(tmp_path, network.state_dict()), tmp_path)
@@ -219,7 +219,7 @@ def test_clip_gives_the_same_tokens_in_simtracks_backbone(tmp_path, small_images
 
 
 def test_half_precision_becomes_single(tmp_path):
-    network = randomised(ClipVision(grid=3)).half()
+    network = randomized(ClipVision(grid=3)).half()
     model = taken_by(holder("clip"), network.state_dict(), tmp_path)
     assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
     ours, theirs = model.backbone.blocks[0].attn.qkv.weight, network.transformer.resblocks[0].attn.in_proj_weight
@@ -255,7 +255,7 @@ def test_a_class_token_that_holds_its_position_gets_one_of_zero(small_images, tm
 
 
 def test_the_distilled_deit_loses_its_second_token():
-    network = randomised(timm.models.deit.VisionTransformerDistilled(
+    network = randomized(timm.models.deit.VisionTransformerDistilled(
         img_size=4 * PATCH, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS
     ))  # fmt: skip
     weights = as_timm(network.state_dict())
@@ -298,7 +298,7 @@ def test_every_source_fills_the_same_backbone(tmp_path, wrap):
     stored = content.get("model") or content.get("state_dict") or content
     backbone = [name for name in report.taken if "pos_embed" not in name]
     assert len(backbone) + len(report.dropped) + 1 == len(stored), "every tensor is taken, dropped, or positions"
-    assert report.initialised == ("box_head.weight", "box_head.bias")
+    assert report.fresh == ("box_head.weight", "box_head.bias")
     assert re.match(rf"{len(report.taken)} tensors taken; {len(report.dropped)} not used \(", str(report))
 
 
@@ -329,7 +329,7 @@ def test_every_vit_family_takes_an_image_vit(tmp_path, family):
     experiment = tiny(family)
     model, config = fresh(experiment), experiment.model.backbone
     clip = config.style == "clip"
-    network = randomised(VisionTransformer(
+    network = randomized(VisionTransformer(
         img_size=3 * config.patch, patch_size=config.patch, embed_dim=config.width, depth=config.depth + 1,
         num_heads=config.heads, mlp_ratio=config.mlp_ratio, pre_norm=clip, num_classes=0,
     ))  # fmt: skip
@@ -337,7 +337,7 @@ def test_every_vit_family_takes_an_image_vit(tmp_path, family):
     report = load_initial(model, saved(tmp_path, network.state_dict()), tmp_path)
     assert torch.equal(model.backbone.blocks[-1].mlp.fc2.weight, network.blocks[config.depth - 1].mlp.fc2.weight)
     kept = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
-    assert set(report.initialised) == kept
+    assert set(report.fresh) == kept
     assert f"blocks.{config.depth}.norm1.weight" in report.dropped
     assert not any(re.fullmatch(r"backbone\.(blocks|norm|norm_pre|patch_embed|pos_embed|cls_token)\b.*", name)
                    for name in kept if ".divide_predict." not in name)  # fmt: skip
@@ -432,9 +432,9 @@ def test_without_the_network_there_is_one_clear_line(tmp_path, monkeypatch, name
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("timm:vit_base_patch16_224.may", r"timm has no such weights; did you mean timm:vit_base_patch16_224.mae\?"),
+        ("timm:vit_base_patch16_224.may", r"timm has no such weights; did you mean vit_base_patch16_224.mae\?"),
         ("timm:", "timm has no such weights"),
-        ("timm:qqqqqqq", "timm has no such weights; timm.list_models"),
+        ("timm:qqqqqqq", "timm has no such weights; known: "),
         ("torchvision:resnet50", "torchvision has no such weights; the form is torchvision:ResNet50_Weights"),
         ("torchvision:ResNet50_Weights.V9", "torchvision has no such weights"),
         ("hub:resnet50", "hub:resnet50 does not exist; known files are mae_pretrain_vit_base.pth, "),
@@ -552,7 +552,7 @@ def test_weights_of_the_other_style_are_refused(tmp_path, own, theirs):
 
 def test_openais_file_is_refused_by_a_backbone_of_timms_style(tmp_path):
     with pytest.raises(CheckpointError, match="set model.backbone.style=clip"):
-        taken_by(holder(), randomised(Clip()).state_dict(), tmp_path)
+        taken_by(holder(), randomized(Clip()).state_dict(), tmp_path)
 
 
 @pytest.mark.parametrize(

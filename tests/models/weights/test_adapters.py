@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lib.models.adapters import Base, frozen_by_family, over_base, sum_of_weights
 from lib.models.base import Family
+from lib.models.weights.adapters import Base, frozen_by_family, over_base, sum_of_weights
 from lib.runtime.checkpoint import CheckpointError
 
 

@@ -1,4 +1,4 @@
-"""Files of adapters: they hold what was trained over frozen initial weights, and the sum of those weights beneath."""
+"""Adapter files: trained tensors alone, with the checksum of the frozen initial weights beneath them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lib.runtime.checkpoint import CheckpointError
 
 
 class Base(NamedTuple):
-    """The weights beneath an adapter: ``pretrained`` as ``model.pretrained`` names them, the ``names`` of the frozen
-    parameters that they fill, and ``load``, which puts them into a model."""
+    """The frozen weights beneath an adapter: the value of ``model.pretrained``, the ``names`` of the parameters that
+    they fill, and ``load``, which loads them into a model."""
 
     pretrained: str
     names: frozenset[str]
@@ -25,13 +25,13 @@ class Base(NamedTuple):
 
 
 def frozen_by_family(model: TrackingModel, config: Any) -> frozenset[str]:
-    """The names of the parameters that the family's record freezes under this configuration."""
+    """The names of the parameters that the family's record freezes."""
     patterns = model.family.frozen(config)
     return frozenset(name for name, _ in model.named_parameters() if any(re.match(p, name) for p in patterns))
 
 
 def sum_of_weights(weights: Mapping[str, Tensor], names: Iterable[str]) -> str:
-    """The sha256 of the bytes of the tensors that ``names`` names, in the order of names."""
+    """The sha256 of the bytes of the named tensors, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(names):
         digest.update(weights[name].detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
@@ -41,11 +41,11 @@ def sum_of_weights(weights: Mapping[str, Tensor], names: Iterable[str]) -> str:
 def over_base(
     model: TrackingModel, weights: Mapping[str, Tensor], base: Base | None, stated: Any, source: Path | str
 ) -> dict[str, Tensor]:
-    """``weights`` of a file, completed with the frozen ones beneath if it lacks these.
+    """The ``weights`` of a file, completed with the frozen ones if it lacks them.
 
-    ``stated``: what the file states of its base, ``{"pretrained": name, "sha256": sum}``, or None. A file that states
-    none, as others publish them, is completed if it lacks the frozen parameters and nothing else. Raises
-    CheckpointError if there is nothing to lay beneath, or if that is not what the file was trained over.
+    ``stated``: the file's statement about its base, ``{"pretrained": name, "sha256": sum}``, or None. A file without
+    one, as others publish them, is completed if it lacks exactly the frozen parameters. Raises CheckpointError if there
+    is no base, or another one than the file was trained over.
     """
     missing = model.state_dict().keys() - weights.keys()
     if not missing or (stated is None and (base is None or missing != base.names)):

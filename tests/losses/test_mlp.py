@@ -10,23 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib.losses.points import PointObjective, PointObjectiveConfig, cells_on_target
-from lib.models.base import PointPrediction
+from lib.losses.mlp import MLPObjective, MLPObjectiveConfig, cells_on_target
+from lib.models.base import MLPPrediction
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 RECORDED = np.load(REFERENCE / "transt_loss.golden.npz", allow_pickle=False)
 OUTPUTS = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)
-OBJECTIVE = PointObjective(PointObjectiveConfig())
+OBJECTIVE = MLPObjective(MLPObjectiveConfig())
 # Weights as filled, or with the gains under which the outputs differ from cell to cell; boxes within the crop, or two
 # of the rule's corner cases.
 CASES = ["", "alt_", "edge_", "alt_edge_"]
 
 
-def prediction_of(logits: Tensor, boxes: Tensor) -> PointPrediction:
-    return PointPrediction(boxes, logits.softmax(dim=-1)[..., 0], logits, extras={})
+def prediction_of(logits: Tensor, boxes: Tensor) -> MLPPrediction:
+    return MLPPrediction(boxes, logits.softmax(dim=-1)[..., 0], logits, extras={})
 
 
-def recorded_case(case: str) -> tuple[PointPrediction, Tensor]:
+def recorded_case(case: str) -> tuple[MLPPrediction, Tensor]:
     """The recorded outputs of the network, to be differentiated, and the true boxes, xywh."""
     gain = "alt_" if case.startswith("alt_") else ""
     logits, boxes = (torch.from_numpy(OUTPUTS[f"{gain}pred_{name}"]).requires_grad_() for name in ("logits", "boxes"))
@@ -68,12 +68,12 @@ def test_gradients_are_as_long_as_the_recorded(case):
 
 
 def test_the_weights_are_those_of_the_published_code_and_of_the_configuration():
-    config = PointObjectiveConfig()
+    config = MLPObjectiveConfig()
     for name, weight in (("loss_ce", config.classification), ("loss_bbox", config.l1), ("loss_giou", config.giou)):
         assert RECORDED[f"weight_{name}"] == weight
     assert RECORDED["eos_coef"] == config.background
     prediction, target = recorded_case("alt_")
-    changed = PointObjective(PointObjectiveConfig(classification=0.5, l1=3.0, giou=0.25, background=1.0))
+    changed = MLPObjective(MLPObjectiveConfig(classification=0.5, l1=3.0, giou=0.25, background=1.0))
     result, usual = changed(prediction, target), OBJECTIVE(prediction, target)
     terms = result.terms
     torch.testing.assert_close(result.total, 0.5 * terms["classification"] + 3 * terms["l1"] + 0.25 * terms["giou"])

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from lib.config.schema import ConfigError
 from lib.models.base import TrackingModel
-from lib.models.released import find_weights, load_file, load_released, read_table, renamed
+from lib.models.weights.released import find_weights, load_file, load_released
+from lib.models.weights.renaming import read_table, renamed
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
 from lib.runtime.unpickling import read_inert
 

@@ -1,19 +1,40 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
 from lib.config.schema import ConfigError
-from lib.training.groups import Layout, running_statistics
+from lib.data.pairs import FIRST_VALIDATION_NUMBER, DataConfig
+from lib.training.config import TrainConfig
+from lib.training.frozen import running_statistics
+from lib.training.plan import StepPlan
+
+
+def plan(toy, global_batch: int, group_batch: int, processes: int, samples: int = 640, validated: int = 0) -> StepPlan:
+    data = DataConfig.model_construct(samples_per_epoch=samples, val_samples=validated)
+    config = TrainConfig.model_validate_json(
+        json.dumps({**toy.CONFIG, "global_batch": global_batch, "group_batch": group_batch})
+    )
+    return StepPlan(config, data, processes)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_processes_take_contiguous_blocks_of_the_same_groups(processes):
-    layout = Layout(global_batch=16, group_batch=4, processes=processes)
-    assert layout.local_groups * processes == layout.groups == 4
-    dealt = [numbers for rank in range(processes) for numbers in layout.numbers(3, rank)]
+def test_processes_take_contiguous_blocks_of_the_same_groups(toy, processes):
+    dealing = plan(toy, 16, 4, processes)
+    assert dealing.local_groups * processes == dealing.groups == 4
+    dealt = [numbers for rank in range(processes) for numbers in dealing.numbers(3, rank)]
     assert dealt == [range(48, 52), range(52, 56), range(56, 60), range(60, 64)]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_take_turns_in_validation(toy, processes):
+    dealing = plan(toy, 16, 4, processes, validated=15)
+    dealt = [numbers for rank in range(processes) for numbers in dealing.validation_numbers(rank)]
+    starts = [FIRST_VALIDATION_NUMBER + 4 * group for group in ((0, 1, 2) if processes == 1 else (0, 2, 1))]
+    assert dealt == [range(start, start + 4) for start in starts]
 
 
 @pytest.mark.parametrize(
@@ -25,9 +46,9 @@ def test_processes_take_contiguous_blocks_of_the_same_groups(processes):
         ((320, 40, 16), "nearest that can: 8$"),
     ],
 )
-def test_what_does_not_divide_names_the_nearest_that_does(sizes, message):
+def test_what_does_not_divide_names_the_nearest_that_does(toy, sizes, message):
     with pytest.raises(ConfigError, match=message):
-        Layout(*sizes)
+        plan(toy, *sizes)
 
 
 def test_statistics_are_remembered_only_where_they_should_be():

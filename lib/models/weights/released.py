@@ -1,0 +1,118 @@
+"""Loads a checkpoint, ours or one that a tracker's authors released, into a network, strictly."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lib.models.base import TrackingModel
+from lib.models.weights.adapters import Base, over_base
+from lib.models.weights.renaming import Table, renamed
+from lib.runtime.checkpoint import CheckpointError, load_weights
+from lib.runtime.file_kinds import short
+from lib.runtime.unpickling import StoredTensor, is_tensor, load_tensors, read_inert
+
+# The key that a file holds its weights under: ours and DeiT's, the pytracking lineage's, MoCo's and SLIP's.
+WRAPPERS = ("model", "net", "state_dict")
+# Parts that torch adds to names of networks trained in parallel, compiled or with recomputed activations.
+ADDED = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """Result of loading: names ``taken``, as the network has them; names of the file ``dropped``, which the network
+    does not own; names ``fresh``, which the file lacks by nature. With a table of names: the file's names that no line
+    fits (``unmatched``) and lines that fit none (``unused``). Of initial weights: how ``checksum`` was compared."""
+
+    taken: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    checksum: str = ""
+
+    def __str__(self) -> str:
+        parts = [f"{len(self.taken)} tensors taken"]
+        for title, names in (
+            ("not used", self.dropped),
+            ("fresh", self.fresh),
+            ("without a line in the table", self.unmatched),
+            ("lines of the table for nothing", self.unused),
+        ):
+            if names:
+                shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+                parts.append(f"{len(names)} {title} ({shown})")
+        return "; ".join(parts + [f"checksum {self.checksum}"] * bool(self.checksum))
+
+
+def find_weights(content: Any, path: Path) -> dict[str, StoredTensor | Tensor]:
+    """The weights in the content that ``read_inert`` read: those below one of ``WRAPPERS``, or at the top, without the
+    parts that torch adds to names (``ADDED``).
+
+    Raises CheckpointError for a file without any, or with two of one name.
+    """
+    wrapped = content if isinstance(content, dict) else {}
+    found = next((wrapped[key] for key in WRAPPERS if isinstance(wrapped.get(key), dict)), wrapped)
+    if not any(is_tensor(value) for value in found.values()):
+        raise CheckpointError(
+            f"{path}: holds no weights (neither below {', '.join(map(repr, WRAPPERS))} nor at its top); is it a "
+            "checkpoint?"
+        )
+    result: dict[str, StoredTensor | Tensor] = {}
+    for name, value in found.items():
+        own = ".".join(part for part in str(name).split(".") if part not in ADDED)
+        if own in result:
+            raise CheckpointError(f"{path}: two of its weights are called {short(own)} without {', '.join(ADDED)}")
+        result[own] = value
+    return result
+
+
+def load_file(
+    model: TrackingModel,
+    path: Path,
+    table: Table | None = None,
+    checksum: str | None = None,
+    base: Base | None = None,
+) -> LoadReport:
+    """Loads the weights of a checkpoint into ``model``, strictly. Nothing in the file is executed.
+
+    ``table`` renames first, see ``renamed``. ``checksum``: see ``read_inert``. ``base`` completes a file of trained
+    tensors alone, see ``over_base``. Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key;
+    the model is then unchanged but for the base.
+    """
+    content = read_inert(path, checksum)
+    weights = load_tensors(find_weights(content, path), path)
+    if table:
+        weights, unmatched, unused = renamed(weights, table)
+        return replace(load_released(model, weights, path, base), unmatched=unmatched, unused=unused)
+    if isinstance(content, dict) and isinstance(content.get("experiment"), dict):  # only our files hold one
+        load_weights(model, over_base(model, weights, base, content.get("beneath"), path), path)
+        return LoadReport(tuple(weights))
+    return load_released(model, weights, path, base)
+
+
+def load_released(
+    model: TrackingModel,
+    state_dict: abc.Mapping[str, Tensor],
+    source: Path | str = "the released weights",
+    base: Base | None = None,
+) -> LoadReport:
+    """Loads a published ``state_dict``, under its own names or ours, into ``model`` as ``load_file`` does."""
+    owned = frozenset(model.state_dict())
+    try:
+        model.check_released(state_dict)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: of another model than the configuration's: {error}") from error
+    try:
+        weights = dict(state_dict) if state_dict.keys() == owned else model.family.from_released(state_dict, owned)
+    except (KeyError, ValueError) as error:  # a name that is built otherwise than those it resembles
+        name = model.family.name
+        raise CheckpointError(f"{source}: not the names that {name} was published with ({error})") from error
+    load_weights(model, over_base(model, weights, base, None, source), source)
+    # Renaming may give a tensor another shape, but leaves it where it is.
+    used = {value.data_ptr() for value in weights.values()}
+    return LoadReport(tuple(weights), tuple(name for name, value in state_dict.items() if value.data_ptr() not in used))

@@ -1,0 +1,47 @@
+"""The body of `tracking/train.py`."""
+
+from __future__ import annotations
+
+import os
+from collections import abc
+from contextlib import nullcontext
+
+from lib.config.paths import Paths
+from lib.experiment.build import build_trainer, check_files, check_workers, load_experiment, run_folder
+from lib.runtime.launch import launch
+from lib.runtime.locks import only_writer
+from lib.runtime.process import start_process, stop_process
+from lib.runtime.program import RequestError
+
+
+def train(
+    paths: Paths,
+    command: abc.Sequence[str],
+    config: str,
+    name: str | None,
+    nproc: int,
+    device: str,
+    overfit: bool,
+    overrides: abc.Sequence[str],
+) -> int:
+    """Train an experiment in ``nproc`` processes; the exit code: 0, or 130 or 143 if the training was stopped.
+
+    ``name`` is the output folder's name, by default the experiment's. ``command`` is the present one, which starts the
+    processes. Raises ``ConfigError`` for an experiment that cannot be trained here, before a GPU is touched.
+    """
+    if nproc > 1 and "WORLD_SIZE" in os.environ:
+        raise RequestError("--nproc starts the processes itself; leave it out under torchrun")
+    rank, world, local = (int(os.environ.get(variable, 0)) for variable in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    experiment = load_experiment(config, overrides, name)
+    check_files(experiment, paths)
+    check_workers(experiment, world or nproc, local or nproc)
+    if nproc > 1:
+        return launch(nproc, [*command, "--nproc=1"])
+    folder = run_folder(experiment, paths, overfit)
+    remedy = "wait for it, end it, or give this run a folder of its own with --name"
+    with nullcontext() if rank else only_writer(folder, folder / ".lock", remedy):
+        process = start_process(device)
+        try:
+            return build_trainer(experiment, paths, process, overfit).run().exit_code
+        finally:
+            stop_process()

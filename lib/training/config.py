@@ -1,0 +1,72 @@
+"""What training is given: its section of the configuration, and the identity of a run."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from lib.config.schema import NamePattern, Section
+from lib.training.actor import Precision
+from lib.training.optimizer import OptimizerConfig
+from lib.training.schedule import ScheduleConfig
+
+
+class TrainConfig(Section):
+    """How a network is trained.
+
+    * ``global_batch``: pairs in one optimizer step. ``group_batch``: pairs that share BatchNorm statistics and loss
+      denominators. Gradients are averaged over groups, then clipped to the norm ``clip_norm``; null does not clip
+      (TransT).
+    * ``precision``: "bf16" and "fp16" run the network under autocast. "fp16" scales the loss; a step whose gradient
+      overflows is skipped, counted as ``overflows`` and followed by a smaller scale.
+    * ``compile``: runs the network through ``torch.compile``. The first steps take minutes, later ones are faster. Only
+      for networks whose shapes do not change.
+    * ``ema``: decay of an exponential moving average of the weights, such as 0.9999. The average is validated, tested
+      and exported. Null keeps none.
+    * ``frozen``: patterns of parameters that are not trained; each must match the beginning of a name. BatchNorm layers
+      whose parameters are frozen keep their statistics. The family's record may freeze more.
+    * ``checkpoint_minutes``: time between checkpoints inside an epoch. ``keep``: number of epoch checkpoints kept.
+    * ``validate_every``: epochs between validations, if there are validation pairs; the last epoch always has one.
+    * ``init_from``: a checkpoint, ours or a released one, whose weights a new run starts from (fine-tuning; resuming
+      needs no key).
+    * ``log_every``: steps between lines of the log.
+    """
+
+    epochs: PositiveInt
+    global_batch: PositiveInt
+    group_batch: PositiveInt
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    clip_norm: PositiveFloat | None
+    precision: Precision = "fp32"
+    compile: bool = False
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    frozen: tuple[NamePattern, ...] = ()
+    checkpoint_minutes: PositiveFloat = 20.0
+    keep: PositiveInt = 3
+    validate_every: PositiveInt = 1
+    init_from: str | None = None
+    log_every: PositiveInt = 50
+
+
+@dataclass(frozen=True)
+class Run:
+    """Identity of a run.
+
+    * ``output``: its folder. No other run may write there meanwhile (``lib.runtime.locks``).
+    * ``experiment``: the resolved configuration as a plain tree. It is written to ``config.yaml`` and into
+      checkpoints, and a resumed run must have the same.
+    * ``seed``: decides the noise inside the network.
+    * ``resolve``: adds the keys that are new since to the tree of an older checkpoint.
+    * ``overfit``: repeats the samples of the first step, never validates and always starts anew.
+    """
+
+    output: Path
+    experiment: dict[str, Any]
+    seed: int
+    resolve: abc.Callable[[dict[str, Any]], dict[str, Any]] = dict
+    overfit: bool = False

@@ -1,0 +1,63 @@
+"""Which samples a step takes, and which process computes which group of them."""
+
+from __future__ import annotations
+
+from lib.config.schema import ConfigError
+from lib.data.pairs import FIRST_VALIDATION_NUMBER, DataConfig
+from lib.training.config import TrainConfig
+from lib.training.schedule import warmup_steps
+
+
+class StepPlan:
+    """Deals the groups of a step to processes: contiguous blocks, the same number to each.
+
+    Step s (from 0) takes samples ``s * G`` to ``s * G + G - 1`` for a global batch of G; its group k is the block of
+    ``group_batch`` samples from ``s * G + k * group_batch``. Raises ConfigError if batches, samples, warm-up and
+    processes do not fit each other.
+    """
+
+    def __init__(self, config: TrainConfig, data: DataConfig, processes: int) -> None:
+        self.global_batch, self.group_batch, self.processes = config.global_batch, config.group_batch, processes
+        self.groups = self.global_batch // self.group_batch
+        self.local_groups = self.groups // processes  # that each process takes in a step, one after the other
+        self.steps_per_epoch, self.left_over = divmod(data.samples_per_epoch, self.global_batch)
+        self.steps = self.steps_per_epoch * config.epochs
+        self.validation_groups = data.val_samples // self.group_batch
+        if self.global_batch % self.group_batch:
+            raise ConfigError(
+                f"train.group_batch: {self.group_batch} does not divide train.global_batch {self.global_batch}; "
+                f"nearest that do: {_nearest_divisors(self.global_batch, self.group_batch)}"
+            )
+        if self.groups % processes:
+            raise ConfigError(
+                f"{processes} processes cannot share {self.groups} groups of {self.group_batch} evenly "
+                f"(train.global_batch {self.global_batch}); nearest that can: "
+                f"{_nearest_divisors(self.groups, processes)}"
+            )
+        if not self.steps:
+            raise ConfigError(
+                f"data.samples_per_epoch: {data.samples_per_epoch} is less than train.global_batch {self.global_batch}"
+            )
+        if data.val_samples and not self.validation_groups:
+            raise ConfigError(f"data.val_samples: {data.val_samples} is less than train.group_batch {self.group_batch}")
+        warmup = warmup_steps(config.schedule.warmup, self.steps_per_epoch, config.epochs)
+        if warmup >= self.steps:
+            raise ConfigError(f"train.schedule.warmup: {warmup} steps, but the run has {self.steps}; shorten it")
+
+    def numbers(self, step: int, rank: int) -> list[range]:
+        """The sample numbers of each group that process ``rank`` takes in ``step``."""
+        first = step * self.global_batch + rank * self.local_groups * self.group_batch
+        starts = (first + group * self.group_batch for group in range(self.local_groups))
+        return [range(start, start + self.group_batch) for start in starts]
+
+    def validation_numbers(self, rank: int) -> list[range]:
+        """The sample numbers of each validation group that process ``rank`` takes; the processes take turns."""
+        mine = range(rank, self.validation_groups, self.processes)
+        starts = (FIRST_VALIDATION_NUMBER + group * self.group_batch for group in mine)
+        return [range(start, start + self.group_batch) for start in starts]
+
+
+def _nearest_divisors(number: int, wanted: int) -> str:
+    divisors = [d for d in range(1, number + 1) if number % d == 0]
+    below = [d for d in divisors if d < wanted][-1:]
+    return " or ".join(str(d) for d in below + [d for d in divisors if d > wanted][:1])
