@@ -84,7 +84,6 @@ class _Storage:
 
     @property
     def size(self) -> int:
-        """Bytes of all numbers."""
         return self.count * self.dtype.itemsize
 
     @cached_property
@@ -322,10 +321,9 @@ def _named_tensors(module: Any) -> dict[str, StoredTensor]:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:
-    if not (isinstance(storage, _Storage) and type(shape) is type(stride) is tuple and len(shape) <= MOST_AXES):
+    proper = isinstance(storage, _Storage) and type(shape) is type(stride) is tuple and len(shape) <= MOST_AXES
+    if not proper or not all(type(number) is int and 0 <= number < 2**63 for number in (offset, *shape, *stride)):
         raise ValueError("a tensor without a storage or a proper shape")
-    if not all(type(number) is int and 0 <= number < 2**63 for number in (offset, *shape, *stride)):
-        raise ValueError("a tensor without a proper shape")
     return StoredTensor(storage, offset, shape, stride)
 
 
@@ -397,8 +395,8 @@ class _Unpickler(pickle._Unpickler):
                 raise ValueError(f"more than {MOST_PARTS} entries")
         return result
 
-    def reduce(self) -> None:
-        """REDUCE and NEWOBJ: the result of a call, or a stand-in for it."""
+    def load_reduce(self) -> None:
+        """The result of a call, or a stand-in for it."""
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Foreign) or not isinstance(arguments, tuple):
             raise ValueError(f"its pickle calls a {type(function).__name__} with a {type(arguments).__name__}")
@@ -407,55 +405,45 @@ class _Unpickler(pickle._Unpickler):
             raise ValueError(f"its pickle calls {function.name} with too much")
         self.append(call(*arguments) if call else Foreign(function.name))
 
-    def new_object_with_keywords(self) -> None:
-        """NEWOBJ_EX, as NEWOBJ without the keywords."""
-        self.stack.pop()
-        self.reduce()
+    load_newobj = load_reduce
 
-    def build(self) -> None:
-        """BUILD: attributes of an object. Those of a dictionary (a state dict's ``_metadata``) are left out."""
+    def load_newobj_ex(self) -> None:
+        self.stack.pop()  # the keywords
+        self.load_reduce()
+
+    def load_build(self) -> None:
+        """Attributes of an object. Those of a dictionary (a state dict's ``_metadata``) are left out."""
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Foreign):
             target.state = state
         elif not isinstance(target, dict):
             raise ValueError(f"its pickle gives attributes to a {type(target).__name__}")
 
-    def empty_set(self) -> None:
-        """EMPTY_SET: a stand-in, so that no item is hashed."""
+    def load_setitem(self) -> None:
+        _check_key(self.stack[-2])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        for key in self.stack[::2]:
+            _check_key(key)
+        super().load_setitems()
+
+    def load_empty_set(self) -> None:
+        """A stand-in, so that no item is hashed."""
         self.append(Foreign("builtins.set"))
 
-    def frozen_set(self) -> None:
-        """FROZENSET, as EMPTY_SET."""
+    def load_frozenset(self) -> None:
         self.pop_mark()
         self.append(Foreign("builtins.frozenset"))
 
 
-def _with_plain_keys(code: bytes, keys: slice) -> Callable[[_Unpickler], None]:
-    """The library's instruction, after a check of the keys that it will hash, at these places of the stack."""
-    follow = pickle._Unpickler.dispatch[code[0]]
-
-    def checked(unpickler: _Unpickler) -> None:
-        for key in unpickler.stack[keys]:
-            _check_key(key)
-        follow(unpickler)
-
-    return checked
-
-
+# The instructions by their codes, with the methods above in place of the library's.
 _NOT_OF_TORCH = (
     pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.PERSID, pickle.INST, pickle.OBJ, pickle.DICT, pickle.BYTEARRAY8,
     pickle.NEXT_BUFFER, pickle.READONLY_BUFFER,
 )  # fmt: skip
-_OURS = {
-    pickle.SETITEM: _with_plain_keys(pickle.SETITEM, slice(-2, -1)),
-    pickle.SETITEMS: _with_plain_keys(pickle.SETITEMS, slice(0, None, 2)),
-    pickle.EMPTY_SET: _Unpickler.empty_set,
-    pickle.FROZENSET: _Unpickler.frozen_set,
-    pickle.REDUCE: _Unpickler.reduce,
-    pickle.NEWOBJ: _Unpickler.reduce,
-    pickle.NEWOBJ_EX: _Unpickler.new_object_with_keywords,
-    pickle.BUILD: _Unpickler.build,
-}
 _Unpickler.dispatch = {
-    code: follow for code, follow in pickle._Unpickler.dispatch.items() if bytes([code]) not in _NOT_OF_TORCH
-} | {code[0]: follow for code, follow in _OURS.items()}
+    code: getattr(_Unpickler, follow.__name__)
+    for code, follow in pickle._Unpickler.dispatch.items()
+    if bytes([code]) not in _NOT_OF_TORCH
+}

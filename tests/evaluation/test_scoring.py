@@ -150,12 +150,13 @@ def test_a_frame_annotated_with_no_number_is_absent_by_the_benchmarks_own_protoc
     scores = scored((unknown, on_pixels("b", 1)), perfect, benchmark)
     assert scores.values(protocol) == scored((absent, on_pixels("b", 1)), perfect, benchmark).values(protocol)
     assert all(np.isfinite(list(scores.values(protocol).values())))
-    toolkits_rule = protocol == "lasot" or benchmark in ("uav", "uav20l")  # which scores such a frame
+    uav = benchmark in ("uav", "uav20l", "uav123_10fps")
+    toolkits_rule = protocol == "lasot" or uav  # which scores such a frame
     note = "2 frame(s) taken as absent, as the annotation is no number"
     assert scores.notes(protocol) == ({} if toolkits_rule else {"a": (note,)})
     for name in {"pytracking", "ostrack", "grm"} - {protocol}:
         refused = {"a": "the annotation has a box that is not a number"}
-        assert scores.errors(name) == ({} if benchmark in ("uav", "uav20l") else refused)
+        assert scores.errors(name) == ({} if uav else refused)
 
 
 @pytest.mark.parametrize(("protocol", "benchmark"), [

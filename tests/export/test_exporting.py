@@ -167,7 +167,8 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(network, tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes.txt"]
 
 
-def test_a_network_that_answers_otherwise_leaves_no_folder(network, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_network_with_other_boxes_leaves_no_folder(network, tmp_path, monkeypatch):
     other = toy_network(tmp_path, seed=1)
     monkeypatch.setattr(exporting, "programs", lambda _, batch: programs(other, batch))
     (tmp_path / "here").mkdir()

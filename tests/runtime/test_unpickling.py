@@ -272,12 +272,11 @@ COMMANDS = {
 }
 
 
-@FORMATS
 @pytest.mark.parametrize("command", COMMANDS)
-def test_no_command_of_a_file_is_executed(tmp_path, zipped, command):
+def test_no_command_of_a_file_is_executed(tmp_path, command):
     mark = tmp_path / "executed"
     content = {"net": {"weight": torch.arange(3.0)}, "settings": [COMMANDS[command](str(mark))]}
-    path = save(tmp_path / "bad.pth", content, zipped)
+    path = save(tmp_path / "bad.pth", content)
     read = read_inert(path)
     assert torch.equal(load_tensors(read["net"], path)["weight"], torch.arange(3.0))
     assert repr(read["settings"]) != ""
@@ -345,13 +344,11 @@ def maker(monkeypatch):
     monkeypatch.setitem(sys.modules, "maker", module)
 
 
-@FORMATS
 @pytest.mark.parametrize("attack", hostile(""))
-def test_no_instruction_reaches_what_it_names(tmp_path, zipped, attack, maker):
+def test_no_instruction_reaches_what_it_names(tmp_path, attack, maker):
     mark = tmp_path / "executed"
     pickled = hostile(str(mark))[attack]
-    path = write(tmp_path / "bad.pth", pickled, zipped)
-    read = read_inert(path)
+    read = read_inert(write(tmp_path / "bad.pth", pickled))
     assert isinstance(read, (Foreign, dict))
     assert not mark.exists()
     pickle.loads(pickled)
@@ -391,10 +388,9 @@ REFUSED = {
 }  # fmt: skip
 
 
-@FORMATS
 @pytest.mark.parametrize("fault", REFUSED)
-def test_what_torch_does_not_write_is_refused_in_one_line(tmp_path, zipped, fault):
-    refused(write(tmp_path / "odd.pth", REFUSED[fault], zipped))
+def test_what_torch_does_not_write_is_refused_in_one_line(tmp_path, fault):
+    refused(write(tmp_path / "odd.pth", REFUSED[fault]))
 
 
 def stored(shape: bytes, stride: bytes, offset: bytes = b"K\x00") -> bytes:

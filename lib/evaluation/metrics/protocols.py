@@ -71,6 +71,8 @@ NORMALIZED_21 = np.linspace(0, 0.5, 21)
 
 # Benchmarks whose absence flags the public loaders of the pytracking family pass to the analysis.
 _FLAGGED = ("lasot", "lasot_extension_subset", "avist")
+# Benchmarks of UAV123's videos, whose rows of NaN the toolkits accept.
+_UAV = ("uav", "uav20l", "uav123_10fps")
 # Notes that several protocols make.
 _AT_BORDER = "frame(s) taken as invalid, as the annotated x or y is 0 or less"
 _NO_NUMBER = "frame(s) taken as absent, as the annotation is no number"
@@ -126,7 +128,7 @@ def _pytracking_family(annotation: Annotation, predicted: np.ndarray, all_above_
     is a miss of normalized precision, elsewhere a hit.
     """
     boxes = annotation.boxes
-    uav, lasot_rules = annotation.dataset in ("uav", "uav20l"), annotation.dataset == "lasot"
+    uav, lasot_rules = annotation.dataset in _UAV, annotation.dataset == "lasot"
     if np.isnan(predicted).any() or (predicted[:, 2:] < 0).any():
         raise MetricError("a predicted box is not a number, or its width or height is below 0")
     unknown = np.isnan(boxes).any(axis=1)
@@ -199,7 +201,7 @@ def got10k_otb(annotation: Annotation, predicted: np.ndarray) -> Curves:
     rows = min(len(annotation.boxes), len(predicted))
     boxes, predicted = annotation.boxes[:rows], _with_first(predicted[:rows], annotation.boxes)
     lasot_rules = annotation.dataset in ("lasot", "lasot_extension_subset")
-    if lasot_rules or annotation.dataset in ("uav", "uav20l"):
+    if lasot_rules or annotation.dataset in _UAV:
         kept = ~np.isnan(boxes).any(axis=1)
         boxes, predicted = boxes[kept], predicted[kept]
     offset = _center(boxes) - _center(predicted)

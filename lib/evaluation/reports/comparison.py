@@ -43,7 +43,7 @@ class Run:
     exists for our own results only. ``seconds`` is the mean time of a frame, None where no times are kept.
     ``boxes(annotation)`` reads the boxes of a sequence again, for pictures; None forbids pictures.
     ``frame_scores(name)`` reads the tracker's score of each frame, float64 ``[N]``, None where there is no file. Both
-    raise ``ValueError``. ``others`` are sequences of the set that these scores lack: they were not asked for, or have
+    raise ``ValueError``. ``others`` are sequences of the set that these scores lack: they were not requested, or have
     a result and no data any more.
     """
 

@@ -110,11 +110,16 @@ def attribute_tables(comparison: Comparison, scores: abc.Sequence[str] = ()) -> 
 
     There is a table for each protocol and score (its first unless ``scores`` names others).
     """
+    values = {
+        (protocol, short): [entry.part_values(protocol, names) for entry in comparison.entries]
+        for protocol in comparison.protocols
+        for short, names in comparison.attributes.items()
+    }
     tables = []
     for score in _single_columns(comparison, scores):
         rows = []
         for short, names in comparison.attributes.items():
-            parts = [entry.part_values(score.protocol, names) for entry in comparison.entries]
+            parts = values[score.protocol, short]
             cells = tuple(Cell(*part[score.name]) if score.name in part else Cell(None) for part in parts)
             rows.append(Row(f"{short} {comparison.attribute_names[short]} ({len(names)})", cells))
         whole = (score.cell(entry.label)._replace(low=None, high=None) for entry in comparison.entries)
@@ -137,17 +142,19 @@ def sequence_tables(comparison: Comparison, labels: abc.Sequence[str], scores: a
         unknown = labels[entries.index(None)]
         raise ValueError(f"{comparison.benchmark}: no tracker {unknown!r} in this comparison; it has {known}")
     gap = [[], ["difference"], ["widest gap"]][min(len(labels), 3) - 1]
+    values = {
+        protocol: [[entry.sequence_values(protocol, n) for entry in entries] for n in range(len(comparison.sequences))]
+        for protocol in comparison.protocols
+    }
     tables = []
     for score in _single_columns(comparison, scores):
         rows = []
-        for number, sequence in enumerate(comparison.sequences):
-            found = [entry.sequence_values(score.protocol, number).get(score.name) for entry in entries]
-            values = [each and each.mean for each in found]
-            known = None not in values
-            difference = values[0] - values[1] if len(values) == 2 and known else None
-            if len(values) > 2 and known:
-                difference = max(values) - min(values)
-            rows.append(Row(sequence.name, tuple(map(Cell, [*values, *[difference] * len(gap)]))))
+        for sequence, found in zip(comparison.sequences, values[score.protocol], strict=True):
+            means = [each[score.name].mean if score.name in each else None for each in found]
+            difference = None
+            if len(means) > 1 and None not in means:
+                difference = means[0] - means[1] if len(means) == 2 else max(means) - min(means)
+            rows.append(Row(sequence.name, tuple(map(Cell, [*means, *[difference] * len(gap)]))))
         if gap:
             rows.sort(key=lambda row: -float("inf") if row.cells[-1].value is None else row.cells[-1].value)
             rows.reverse()
@@ -165,9 +172,9 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     names = ("AUROC", "on target", "absent", "lost_below", "lost found", "false alarms")
     whole = Table(
         f"confidence_{comparison.benchmark}",
-        "What the score says of the box (percent of frames; lost_below is a score)",
+        "Scores of frames on and off the target (percent of frames; lost_below is a score)",
         "tracker",
-        tuple(Column(comparison.title, name, plain=name == "lost_below") for name in names),
+        tuple(Column(comparison.title, name) for name in names),
         tuple(Row(label, _confidence_cells(found)) for label, found in comparison.confidence.items()),
         tuple(
             f"{comparison.benchmark}, {label}: {line}"
@@ -196,11 +203,13 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     return [whole, curves]
 
 
-def _confidence_cells(found: Confidence | str) -> tuple[Cell, ...]:
+def _confidence_cells(found: Confidence | str) -> tuple[Cell | str, ...]:
     if isinstance(found, str):
         return (Cell(None),) * 6
-    shares = (found.on / found.frames, found.absent / found.frames)
-    return tuple(map(Cell, (found.auroc, *shares, *(found.threshold or (None, None, None)))))
+    known = tuple(map(Cell, (found.auroc, found.on / found.frames, found.absent / found.frames)))
+    if found.threshold is None:
+        return (*known, *(Cell(None),) * 3)
+    return (*known, f"{found.threshold.value:.3f}", Cell(found.threshold.found), Cell(found.threshold.false_alarms))
 
 
 def _confidence_lines(found: Confidence | str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import abc
+from types import MappingProxyType
 from typing import Any
 
 from lib.evaluation.benchmarks import find_benchmark
@@ -94,11 +95,12 @@ def _sequences(run: Run) -> dict[str, Any]:
 
 
 def _spreads(
-    spreads: abc.Mapping[str, Spread], intervals: abc.Mapping[str, tuple[float, float]] | None = None
+    spreads: abc.Mapping[str, Spread], intervals: abc.Mapping[str, tuple[float, float]] = MappingProxyType({})
 ) -> dict[str, Any]:
-    found = {name: spread._asdict() for name, spread in spreads.items()}
-    return {name: {**score, "interval": intervals[name]} if name in (intervals or ()) else score
-            for name, score in found.items()}  # fmt: skip
+    return {
+        name: spread._asdict() | ({"interval": intervals[name]} if name in intervals else {})
+        for name, spread in spreads.items()
+    }
 
 
 def _curves(entry: Entry, protocol: str) -> dict[str, Any]:

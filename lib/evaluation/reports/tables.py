@@ -14,7 +14,6 @@ from lib.runtime.escapes import for_csv, for_latex, for_markdown, printable
 
 FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the suffixes of their files
 NONE = "-"
-PLAIN_DIGITS = 3
 
 
 class Cell(NamedTuple):
@@ -28,12 +27,10 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Neighboring columns with the same ``group`` (benchmark and protocol) share a line above their names. The numbers
-    of a ``plain`` column are not fractions and are printed unchanged, with ``PLAIN_DIGITS`` decimals."""
+    """Neighboring columns with the same ``group`` (benchmark and protocol) share a line above their names."""
 
     group: str
     name: str
-    plain: bool = False
 
     @property
     def whole_name(self) -> str:
@@ -79,12 +76,10 @@ def percent(value: float | None, digits: int, signed: bool = False) -> str:
     return "nan" if math.isnan(value) else f"{100 * value:{'+' if signed else ''}.{digits}f}"
 
 
-def _words(cell: Cell | str, digits: int, signed: bool, plain: bool = False) -> str:
+def _words(cell: Cell | str, digits: int, signed: bool) -> str:
     """``66.1 ± 0.3 [64.2, 68.0]``, without the parts that the cell lacks."""
     if isinstance(cell, str):
         return printable(cell)
-    if plain:
-        return NONE if cell.value is None else f"{cell.value:.{PLAIN_DIGITS}f}"
     text = percent(cell.value, digits, signed)
     if cell.deviation is not None:
         text += f" ± {percent(cell.deviation, digits)}"
@@ -95,8 +90,7 @@ def _words(cell: Cell | str, digits: int, signed: bool, plain: bool = False) -> 
 
 def row_words(table: Table, row: Row, digits: int) -> list[str]:
     """The words of a row's cells, percent with ``digits`` decimals."""
-    cells = zip(table.columns, row.cells, strict=True)
-    return [_words(cell, digits, table.signed, column.plain) for column, cell in cells]
+    return [_words(cell, digits, table.signed) for cell in row.cells]
 
 
 def _text(table: Table, digits: int) -> str:
@@ -185,7 +179,7 @@ def _csv(table: Table, digits: int) -> str:
             numbers = [cell if isinstance(cell, str) else getattr(cell, part) for cell in cells]
             if part == "value" or any(number is not None and not isinstance(number, str) for number in numbers):
                 names.append(for_csv(column.whole_name) + (f" {part}" if part != "value" else ""))
-                columns.append([_csv_word(number, digits, column.plain) for number in numbers])
+                columns.append([_csv_word(number, digits) for number in numbers])
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([for_csv(f"# WARNING: {warning}")] for warning in table.warnings)
@@ -194,10 +188,10 @@ def _csv(table: Table, digits: int) -> str:
     return stream.getvalue()
 
 
-def _csv_word(number: float | str | None, digits: int, plain: bool) -> str:
+def _csv_word(number: float | str | None, digits: int) -> str:
     if isinstance(number, str):
         return for_csv(number)
-    return "" if number is None else _words(Cell(number), digits, False, plain)
+    return "" if number is None else percent(number, digits)
 
 
 def best_cells(table: Table, digits: int) -> set[tuple[int, int]]:

@@ -1,11 +1,12 @@
 "use strict";
 // Sorts the rows of tables and switches between protocols and scores; the content is in the page.
 
-// A number's cell has its value as title, and none where it has no value. Other cells are sorted by their words.
+// The title of a cell is its exact number; a cell without a digit has no value. Heads of rows are sorted as words.
 function valueOf(cell) {
-  if (cell.matches("th")) return cell.textContent;
-  if (cell.title) return Number(cell.title);
-  return /\d/.test(cell.textContent) ? cell.textContent : null;
+  const words = cell.title || cell.textContent;
+  if (cell.matches("th")) return words;
+  if (!/\d/.test(words)) return null;
+  return Number.isNaN(Number(words)) ? words : Number(words);
 }
 
 function sortRows(table, place, ascending) {
@@ -14,7 +15,8 @@ function sortRows(table, place, ascending) {
   rows.sort((a, b) => {
     const [x, y] = [valueOf(a.cells[place]), valueOf(b.cells[place])];
     if (x === null || y === null) return (x === null) - (y === null);  // cells without a value come last either way
-    return sign * (typeof x === "number" ? x - y : x.localeCompare(y, "en", { numeric: true }));
+    if (typeof x === "number" && typeof y === "number") return sign * (x - y);
+    return sign * String(x).localeCompare(String(y), "en", { numeric: true });
   });
   table.tBodies[0].append(...rows);
   [...table.tHead.rows[0].cells].forEach((head, number) => {
