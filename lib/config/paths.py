@@ -22,10 +22,10 @@ class Paths(Section):
 
     * ``data``: root folder of each dataset by its name, as ``dataset_root`` looks it up.
     * ``output``: runs are written below it, a folder an experiment.
-    * ``pretrained_models``: weights that others trained.
-    * ``cache``: what is made from the data and can be made again (indices of annotations, frames of videos).
-    * ``crops``: folder of the crop stores of each dataset by its name, one a split, as ``prepare_data.py crops`` makes.
-    * ``masks``: folder of the masks of a dataset's frames by its name, laid out as the dataset, each a PNG.
+    * ``pretrained_models``: weights of other projects.
+    * ``cache``: files made from the data that can be made again (indices of annotations, frames of videos).
+    * ``crops``: folder of each dataset's crop stores by its name, one store a split (``prepare_data.py crops``).
+    * ``masks``: folder of each dataset's masks by its name, laid out like the frames, each mask a PNG.
     """
 
     data: dict[str, Path] = {}
@@ -38,7 +38,7 @@ class Paths(Section):
     _file: Path = PrivateAttr(default_factory=lambda: REPOSITORY / "paths.yaml")
 
     def dataset_root(self, name: str) -> Path:
-        """Root folder of a dataset; ``ConfigError`` says where to set it if it is not set or is not there."""
+        """Root folder of a dataset. Raises ``ConfigError`` with the remedy if it is not set or does not exist."""
         if name not in self.data:
             hint = f" ({suggest(name, self.data)})" if self.data else ""
             raise ConfigError(f"data.{name}: not set; {self._remedy(name)} to the folder of {name}{hint}")
@@ -47,7 +47,7 @@ class Paths(Section):
         return self.data[name]
 
     def weights(self, name: str) -> Path:
-        """A file or folder of ``pretrained_models``; where that lacks it, of the repository's own, which ships some."""
+        """A file or folder of ``pretrained_models``, else of the repository's own folder, which ships some."""
         file = self.pretrained_models / user_path(name)
         return file if file.exists() else SHIPPED_WEIGHTS / user_path(name)
 

@@ -1,4 +1,4 @@
-"""The wiring: from a configuration to networks, data, trackers and a trainer. Nothing else sees all of it."""
+"""The wiring: from a configuration to networks, data, trackers and a trainer."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def trained_model(
 
 
 def _base(experiment: ExperimentConfig, model: TrackingModel, folder: Path | None) -> Base | None:
-    """What lies beneath the trained parameters, if the family freezes some."""
+    """The frozen weights beneath the trained parameters, if the family freezes some."""
     pretrained, names = experiment.model.pretrained, frozen_by_family(model, experiment.model)
 
     def load(model: TrackingModel) -> None:
@@ -258,7 +258,7 @@ def check_workers(experiment: ExperimentConfig, world: int, local: int) -> None:
 
 
 def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:
-    """What a crop store must hold of a source's frames to train this experiment."""
+    """The content of a crop store that is needed to train this experiment on a source."""
     data = experiment.data
     template, search = Role(experiment.template, data.template_jitter), Role(experiment.search, data.search_jitter)
     return CropSettings(template, search, every=source.annotated_every)

@@ -1,4 +1,4 @@
-"""Testing exported networks on a benchmark. Without torch."""
+"""Exported networks tested on a benchmark. Without torch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Our tracker as the got10k toolkit wants one, so that ``ExperimentGOT10k(...).run(tracker)`` runs it.
+"""Our tracker with the interface of the got10k toolkit, so that ``ExperimentGOT10k(...).run(tracker)`` runs it.
 
-The toolkit asks for a name and a few methods, not for its own class, so nothing of it is imported until it draws.
+The toolkit needs a name and a few methods, not its own class, so it is imported only to draw.
 """
 
 from __future__ import annotations

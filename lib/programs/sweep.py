@@ -1,4 +1,4 @@
-"""Trying values of one test-time setting on a benchmark: which values, where that is allowed, what it showed."""
+"""Values of one test-time setting tried on a benchmark: their grammar, where they are allowed, and their table."""
 
 from __future__ import annotations
 

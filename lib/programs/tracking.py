@@ -1,5 +1,5 @@
-"""Tracking a user's own video: targets as the command line names them, a network, and the files that are written. What
-`tracking/track.py` does; without torch where the network is an exported one."""
+"""The body of `tracking/track.py`: targets of the command line, a network, and the files that are written. It runs
+without torch where the network is an exported one."""
 
 from __future__ import annotations
 

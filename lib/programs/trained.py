@@ -1,4 +1,4 @@
-"""Testing what training leaves: the checkpoints of an experiment on a benchmark."""
+"""Checkpoints of an experiment tested on a benchmark."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def results_folder(
     """
     own = experiment.for_benchmark(benchmark)
     resolved, tracker = to_tree(own), own.test.tracker
-    # What decides a tracked box: not the data or the recipe that the weights came from.
+    # The sections that decide a tracked box; data and recipe of the weights do not.
     settings = {section: resolved[section] for section in ("model", "template", "search", "test")}
     settings["test"]["tracker"] = tracker.deciding()
     if experiment.test.precision != "fp32":
@@ -126,6 +126,6 @@ def _checked_experiment(
 ) -> ExperimentConfig:
     """The experiment to test a checkpoint with; raises unless the checkpoint's weights fit it."""
     experiment, _ = find_chosen(paths, config, checkpoint, overrides, run)
-    if not is_part_of_run():  # whoever started this process has seen that they fit
+    if not is_part_of_run():  # the process that started this one has checked them
         trained_model(experiment, checkpoint, folder=paths.pretrained_models)
     return experiment

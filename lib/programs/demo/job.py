@@ -1,4 +1,4 @@
-"""A video that is being tracked for a page: its thread, what it has found so far, and the files that it leaves."""
+"""The tracking of a page's video: its thread, its results so far, and its files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lib.programs.tracking import TABLE, TRACKS, VIDEO, Wanted, written_steps
 from lib.runtime.escapes import printable
 
 FILES = (VIDEO, TRACKS, TABLE)
-RECENT = 30  # frames that the shown speed is the mean of
+RECENT = 30  # frames of the mean speed that is shown
 
 T = TypeVar("T")
 

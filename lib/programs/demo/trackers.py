@@ -1,4 +1,4 @@
-"""Trackers at hand: the shipped one, runs in the output folder, exported networks; opened one at a time."""
+"""The trackers to choose from: the shipped one, runs in the output folder, exported networks; one is open at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRAME = (480, 854)  # height and width of its image
 
 
 class Choice(NamedTuple):
-    """A tracker to choose: how it is called, a ``detail`` for the list, and the words that open it."""
+    """A tracker to choose: its name, a ``detail`` for the list, and the arguments that open it."""
 
     label: str
     detail: str

@@ -34,8 +34,8 @@ class TooLargeError(ValueError):
 
 @contextmanager
 def session_folder(root: Path) -> Iterator[Path]:
-    """A new folder in ``root`` for this process alone, removed at the end of the block, together with what killed
-    processes left. A process holds a lock on its folder while it lives."""
+    """A new folder in ``root`` for this process alone, removed at the end of the block. Folders of killed processes are
+    removed first. A process holds a lock on its folder while it lives."""
     root.mkdir(parents=True, exist_ok=True)
     with open(root / ".lock", "a") as guard:
         take_lock(guard.fileno(), wait=True)  # no other process clears a folder before its lock is taken
