@@ -36,6 +36,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--plots", action="store_true", help="curves and radar plots as PDF and PNG in --out")
     parser.add_argument("--video", action="store_true", help="the worst and best sequences as videos in --out")
     parser.add_argument("--html", type=user_path, metavar="FILE", help="write one page with everything")
+    parser.add_argument(
+        "--pictures", action="store_true",
+        help="on the page, the decisions of our networks behind the worst frames (docs/visualize.md)",
+    )  # fmt: skip
     parser.add_argument("--per-attribute", action="store_true", help="scores over the sequences with each attribute")
     parser.add_argument(
         "--confidence", action="store_true",
@@ -78,6 +82,7 @@ def main() -> int:
         plots=arguments.plots,
         video=arguments.video,
         page=arguments.html,
+        pictures=arguments.pictures,
         per_attribute=arguments.per_attribute,
         confidence=arguments.confidence,
         attribute_files=tuple(arguments.attributes),

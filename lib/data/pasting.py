@@ -20,7 +20,7 @@ MIN_SEEN = 1 / 3  # share of a target that must be visible within the frame and 
 BOX_DETAIL = 128.0  # pixels of sqrt(w * h) at which the visible part is measured; the frame's own if these are fewer
 _SHRINKS = (8, 4, 2, 1)
 _HALF = 128  # of a mask's 255
-_BORDER = 2  # pixels around a cut-out's mask, one of which its soft edge takes
+_BORDER = 2  # pixels around a cut-out's mask; its soft edge takes one of them
 _NOTHING = np.zeros(4)
 
 

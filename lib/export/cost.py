@@ -1,4 +1,4 @@
-"""What a network costs, counted rather than timed: parameters, and multiply-adds of one target and of one frame."""
+"""Cost of a network, counted rather than timed: parameters, and multiply-adds for one target and for one frame."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PRODUCTS = {torch.ops.aten.bmm, torch.ops.aten.baddbmm}
 class Work:
     """Multiply-adds of one pass over one sample.
 
-    ``layers``: linear layers and convolutions, which is all that counters see that go by modules (thop, with which
-    OSTrack's figures were made). ``attention``: the products of activations with each other, which are those of queries
-    with keys and of weights with values. Norms, activations, softmax and resizing are not counted, as in the papers.
+    ``layers``: linear layers and convolutions; counters by module, such as thop (used for OSTrack's figures), see only
+    these. ``attention``: products of queries with keys and of weights with values. Norms, activations, softmax and
+    resizing are not counted, as in the papers.
     """
 
     layers: int
@@ -41,8 +41,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Cost:
-    """``parameters``: what the network owns when it tracks, without running statistics; released files may hold more
-    that no network uses. ``template``: the work done once for a target; ``frame``: for every frame after it."""
+    """``parameters`` of the network when it tracks, without running statistics; released files may hold more that no
+    network uses. ``template``: the work for a target, once; ``frame``: the work for every frame after it."""
 
     parameters: int
     template: Work
@@ -50,7 +50,7 @@ class Cost:
 
     @property
     def both(self) -> Work:
-        """Template and search region in one pass, which is what papers count."""
+        """Template and search region in one pass, as papers count."""
         return self.template + self.frame
 
 
@@ -75,7 +75,7 @@ def count_cost(build: Callable[[], TrackingModel], template_size: int, search_si
 
 
 def _count(compute: Callable[[], Any]) -> tuple[Any, Work]:
-    """What ``compute`` returns, and the work it was.
+    """The result of ``compute``, and its work.
 
     PyTorch's counter has no formula for the fused attention of CPUs, so attention runs as plain matrix products here.
     Gradients are left on: without them a linear layer of strided tokens becomes a batch of products, like attention's.

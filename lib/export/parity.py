@@ -1,4 +1,4 @@
-"""How near an exported network is to the eager one: both on the same crops, in pixels of the search crop."""
+"""Parity: the largest differences between an exported network and the eager one on the same crops."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _PLACES = 4  # of each scene, at which crops are cut beside those of the tracked
 
 
 class ParityError(ExportError):
-    """An exported network that answers otherwise than the eager one; the message names the crop and the difference."""
+    """An exported network whose answers differ from the eager one's; the message names the crop and the difference."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One crop and both answers: ``batch`` says in which of the exported batches it was.
+    """One crop and both answers: ``batch`` is the size of the exported batch it was in.
 
     ``pixels`` is the largest difference of the box's four numbers, ``overlap`` the IoU of both boxes, ``score`` the
     difference of the scores; ``cell`` and ``expected`` are the candidates that the exported and the eager form chose.

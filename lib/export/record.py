@@ -1,4 +1,4 @@
-"""What lies in the folder of an exported network: its files, and the record that says what they are and from where."""
+"""The record of an exported network: its files with their checksums, its settings and its origin."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Leaf(Section):
 
 
 class Origin(Section):
-    """Where an exported network comes from: the experiment's name, the weights' file by its sha256 (None for fresh
+    """The origin of an exported network: the experiment's name, the sha256 of the weights' file (None for fresh
     weights), the benchmark whose test-time values it has, its resolved model section, and versions of libraries."""
 
     experiment: str
@@ -50,7 +50,7 @@ class Origin(Section):
 
 
 class ParitySummary(Section):
-    """How near to eager fp32 the exported form was when it was made; see ``lib.export.parity``.
+    """Differences from eager fp32, measured at the export; see ``lib.export.parity``.
 
     ``pixels``: the largest difference of a box in pixels of the search crop, of the crops where both chose the same
     cell; ``score``: of a score. Of the crops of the tracked sequence: ``same_cell``, the share with the same best cell,
@@ -65,7 +65,7 @@ class ParitySummary(Section):
 
 
 class ExportRecord(Section):
-    """``network.json``: what the files are (each by its sha256), and all that a tracker needs beside them.
+    """``network.json``: the files by their sha256, and all that a tracker needs beside them.
 
     ``batch`` is the number of crops that ``find`` takes; ``encode`` takes one. ``state`` are the leaves between them.
     """

@@ -1,6 +1,6 @@
 """Boxes as four numbers: turning one format into another, and the overlap of two.
 
-Formats: ``xywh`` is top-left corner and size, ``cxcywh`` centre and size, ``xyxy`` top-left and bottom-right corner.
+Formats: ``xywh`` is top-left corner and size, ``cxcywh`` center and size, ``xyxy`` top-left and bottom-right corner.
 """
 
 from __future__ import annotations
@@ -13,12 +13,6 @@ def xywh_to_xyxy(boxes: Tensor) -> Tensor:
     """``[..., 4]`` xywh to xyxy."""
     corner, size = boxes.split(2, dim=-1)
     return torch.cat((corner, corner + size), dim=-1)
-
-
-def xyxy_to_xywh(boxes: Tensor) -> Tensor:
-    """``[..., 4]`` xyxy to xywh."""
-    low, high = boxes.split(2, dim=-1)
-    return torch.cat((low, high - low), dim=-1)
 
 
 def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
@@ -39,12 +33,6 @@ def xywh_to_cxcywh(boxes: Tensor) -> Tensor:
     return torch.cat((corner + 0.5 * size, size), dim=-1)
 
 
-def cxcywh_to_xywh(boxes: Tensor) -> Tensor:
-    """``[..., 4]`` cxcywh to xywh."""
-    center, size = boxes.split(2, dim=-1)
-    return torch.cat((center - 0.5 * size, size), dim=-1)
-
-
 def iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
     """Intersection over union of row i with row i, and the union's area, both ``[...]``.
 
@@ -60,7 +48,7 @@ def iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def generalized_iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> Tensor:
-    """Generalised IoU (Rezatofighi et al., CVPR 2019) of row i with row i, ``[...]``; boxes as ``iou`` takes them."""
+    """Generalized IoU (Rezatofighi et al., CVPR 2019) of row i with row i, ``[...]``; boxes as ``iou`` takes them."""
     overlap, union = iou(boxes_a_xyxy, boxes_b_xyxy)
     low = torch.minimum(boxes_a_xyxy[..., :2], boxes_b_xyxy[..., :2])
     high = torch.maximum(boxes_a_xyxy[..., 2:], boxes_b_xyxy[..., 2:])

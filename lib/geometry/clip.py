@@ -28,7 +28,7 @@ def clip_inside(box_xywh: Sequence[float] | np.ndarray, image_height: int, image
 
 
 def raise_sides(box_xywh: np.ndarray, least: float) -> np.ndarray:
-    """The box about its centre with sides of ``least`` pixels at least."""
+    """The box about its center with sides of ``least`` pixels at least."""
     extent = np.maximum(box_xywh[2:], least)
     return np.concatenate((box_xywh[:2] + 0.5 * (box_xywh[2:] - extent), extent))
 
@@ -36,7 +36,7 @@ def raise_sides(box_xywh: np.ndarray, least: float) -> np.ndarray:
 def clip_center(
     box_xywh: Sequence[float] | np.ndarray, image_height: int, image_width: int, least: float
 ) -> np.ndarray:
-    """The box with its centre brought into the image, and each side between ``least`` and the image's: float64 ``[4]``
+    """The box with its center brought into the image, and each side between ``least`` and the image's: float64 ``[4]``
     xywh, in pixels. It may reach outside. TransT's rule (pysot_toolkit/trackers/tracker.py, ``_bbox_clip``)."""
     x, y, width, height = (float(value) for value in box_xywh)
     center_x, center_y = (

@@ -26,7 +26,7 @@ class CropConfig(Section):
     * ``factor`` and ``context``: the window's side in image pixels, from the target's w and h. "area" (GRM, OSTrack,
       SimTrack): sqrt(w * h) * factor. "perimeter" (SiamFC, TransT): a margin of (factor - 1) * (w + h) / 2 is added to
       both before the root is taken.
-    * ``fill``: what is shown outside the image, black ("zero") or the frame's mean colour ("mean"; TransT).
+    * ``fill``: what is shown outside the image, black ("zero") or the frame's mean color ("mean"; TransT).
     * ``placement``: "rounded", the window's side and corner are whole image pixels, and a crop's pixels whole numbers;
       "aligned" (LoRAT), see ``lib.geometry.aligned``: only where the image begins and ends is rounded, boxes are mapped
       as the pixels are, and these are float32.
@@ -78,7 +78,7 @@ def crop_mapping(box_xywh: Box, crop: CropConfig) -> Mapping:
 
 
 def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Window:
-    """The window centred on a box in pixels.
+    """The window centered on a box in pixels.
 
     * "area": side ceil(sqrt(w * h) * factor), corner rounded half to even (``sample_target`` of GRM and OSTrack).
     * "perimeter": side ceil(sqrt((w + (factor - 1) m) (h + (factor - 1) m))) with m = (w + h) / 2, corner rounded down
@@ -151,8 +151,8 @@ def fit(
     """The crop from the pixels of ``inside(window, image_shape)`` alone: ``[size, size, 3]``, contiguous, uint8 or, if
     aligned, float32.
 
-    Outside the image it is ``value``, in each channel. The pixels are resized bilinearly. ``flipped`` says that they
-    come from the image before it was flipped left to right, as ``window`` sees it: they are flipped on their way.
+    Outside the image it is ``value``, in each channel. The pixels are resized bilinearly. With ``flipped`` they
+    come from the image before it was flipped left to right, while ``window`` lies in the flipped one.
     """
     if isinstance(window, AlignedWindow):
         return fit_aligned(cv2.flip(pixels, 1) if flipped and pixels.size else pixels, window, value)
@@ -196,7 +196,7 @@ def inside_shrunk(window: Window, image_shape: Sequence[int], shrink: int) -> Re
 def fit_shrunk(pixels: np.ndarray, window: Window, shrink: int, size: int, value: Value = 0) -> np.ndarray:
     """The crop as ``fit`` makes it, from ``inside_shrunk(window, image_shape, shrink)`` decoded at 1 / ``shrink``.
 
-    A pixel then is the mean of ``shrink`` x ``shrink`` of the image, and lies at their middle: centres stay where they
+    A pixel then is the mean of ``shrink`` x ``shrink`` of the image, and lies at their middle: centers stay where they
     were. Rows and columns that the border cuts short count as whole, so padding may begin up to shrink - 1 pixels late.
     """
     x0, y0 = window.x1 // shrink, window.y1 // shrink
@@ -247,7 +247,7 @@ def padding_mask(image_shape: Sequence[int], window: Window, size: int) -> np.nd
 def box_to_crop(box_xywh: Box, reference_box_xywh: Box, resize_factor: float, size: int) -> np.ndarray:
     """A box in image pixels, float32 ``[4]`` xywh in fractions of the crop that was cut around ``reference_box_xywh``.
 
-    The reference's centre is taken to lie at (size - 1) / 2 crop pixels and the rounding of the window's corner is
+    The reference's center is taken to lie at (size - 1) / 2 crop pixels and the rounding of the window's corner is
     ignored, as in the lineage's labels. ``box_from_crop`` differs by half a crop pixel; networks have learned that.
     """
     box, reference = np.asarray(box_xywh, dtype=np.float32), np.asarray(reference_box_xywh, dtype=np.float32)
@@ -259,7 +259,7 @@ def box_to_crop(box_xywh: Box, reference_box_xywh: Box, resize_factor: float, si
 
 def truncated_box(box_xywh: Box, resize_factor: float, size: int) -> np.ndarray:
     """The box in the crop that was cut around it, its corner cut off to whole crop pixels towards 0: float32 ``[4]``
-    xywh in fractions of the crop. What SimTrack's tracker tells its network (lib/test/tracker/simtrack.py)."""
+    xywh in fractions of the crop. The input of SimTrack's network in its tracker (lib/test/tracker/simtrack.py)."""
     extent = np.asarray(box_xywh, dtype=np.float32)[2:] * np.float32(resize_factor)
     corner = np.trunc(np.float32(size / 2) - extent / 2)
     return np.concatenate((corner, extent)) / np.float32(size)
@@ -268,7 +268,7 @@ def truncated_box(box_xywh: Box, resize_factor: float, size: int) -> np.ndarray:
 def box_from_crop(prediction_cxcywh: Box, previous_box_xywh: Box, resize_factor: float, size: int) -> np.ndarray:
     """A predicted box, cxcywh in fractions of the crop cut around ``previous_box_xywh``, in image pixels: float64 xywh.
 
-    The crop's centre, size / 2, is put on the previous box's centre, unrounded. Not clipped. The scaling is done in
+    The crop's center, size / 2, is put on the previous box's center, unrounded. Not clipped. The scaling is done in
     float32, as published.
     """
     scaled = np.asarray(prediction_cxcywh, dtype=np.float32) * np.float32(size) / np.float32(resize_factor)

@@ -16,7 +16,7 @@ ROUNDING = 1e-5
 
 
 def hann_window(n: int) -> Tensor:
-    """The window that favours the middle of a score map: float32 ``[n, n]``, above 0 at the border too."""
+    """The window that favors the middle of a score map: float32 ``[n, n]``, above 0 at the border too."""
     steps = torch.arange(1, n + 1, dtype=torch.float32)
     line = 0.5 * (1 - torch.cos(2 * math.pi / (n + 1) * steps))
     return line[:, None] * line
@@ -29,10 +29,10 @@ def hann_window_to_zero(n: int) -> Tensor:
 
 
 def center_heatmap(boxes_xywh: Tensor, n: int) -> Tensor:
-    """The score map a centre head should give: float32 ``[B, n, n]``, for boxes ``[B, 4]`` in fractions of the crop.
+    """The score map a center head should give: float32 ``[B, n, n]``, for boxes ``[B, 4]`` in fractions of the crop.
 
-    A Gaussian of deviation (2 * radius + 1) / 6, cut off ``radius`` cells from the cell the centre rounds to (half to
-    even), where it is exactly 1. A centre that rounds off the grid leaves a map without a 1. Source: CenterNet's
+    A Gaussian of deviation (2 * radius + 1) / 6, cut off ``radius`` cells from the cell the center rounds to (half to
+    even), where it is exactly 1. A center that rounds off the grid leaves a map without a 1. Source: CenterNet's
     targets as GRM has them (lib/utils/heapmap_utils.py).
     """
     boxes = boxes_xywh.float() * n

@@ -1,8 +1,7 @@
-"""Many sequences at once: look, find and place for batches of targets, each in its own video.
+"""Engine: look, find and place for batches of targets, each in its own video.
 
-A batch has a row for each target. A row whose sequence is finished gets the next sequence at once. There is one batch
-more than the network works on at a time, so that threads can read, decode and cut the next frames of one batch while
-the network works on the others.
+A batch has a row for each target. A row gets the next sequence as soon as its own ends. There is one batch more than
+the network works on at a time: threads read, decode and cut its next frames meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -35,15 +34,16 @@ MOST_THREADS = 16
 
 
 class Engine:
-    """Tracks sequences with ``network``, ``slots`` in a batch (the network's own number where its batch is fixed).
+    """Tracks sequences with ``network``, ``slots`` in a batch (the network's own number if its batch is fixed).
 
-    ``finders`` batches pass the network at a time, each in a thread of its own. A GPU is busy with one; on a CPU, as
-    many as there are cores, each on one core, do more together than one on all cores. ``most`` is the number of
-    sequences that are to be tracked at once; batches have no more slots than that takes. ``threads`` look at frames;
-    without a number, as many as the process has cores. ``template_of`` shows the network another target than the
-    sequence's own, which a baseline does. With one slot boxes and scores equal those of
-    ``Tracker`` to the bit; in larger batches the sums of matrix products may be ordered otherwise, see docs/testing.md
-    for the measured bound.
+    * ``finders``: batches in the network at a time, each in its own thread. One keeps a GPU busy; on a CPU, one for
+      each core is faster than one on all cores.
+    * ``most``: sequences to track in all; batches get no more slots than these need.
+    * ``threads`` that look at frames; by default one for each core.
+    * ``template_of``: for a baseline, which shows the network another target than the sequence's own.
+
+    With one slot, boxes and scores equal those of ``Tracker`` to the bit. In larger batches matrix products may be
+    summed in another order; docs/testing.md has the measured bound.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class Engine:
         self._template_of = template_of
 
     def run(self, take: Take, show: Callable[[int], None] = lambda frames: None) -> Iterator[Outcome]:
-        """Each sequence that ``take`` gives, with its track or the reason why there is none, in the order they end.
+        """Each sequence from ``take`` with its track or the reason why there is none, in the order they end.
 
-        ``take`` is asked whenever a row is free, until it gives None. ``show`` is called with the number of frames done
-        of the sequences that have not ended. What a frame or a first box raises ends that sequence; what the network
-        raises ends the run.
+        ``take`` is called whenever a row is free, until it gives None. ``show`` is called with the number of frames
+        done in the sequences that have not ended. An error of a frame or a first box ends that sequence; one of the
+        network ends the run.
         """
         with (
             _one_thread_a_crop(),
@@ -117,16 +117,15 @@ def _one_thread_a_crop() -> Iterator[None]:
 
 
 class _Clock:
-    """Shares the time that passes among the frames that are tracked in it."""
+    """Time since the last call of ``lap``, which the frames tracked in it share."""
 
     def __init__(self) -> None:
         self._last = perf_counter()
 
     def lap(self) -> float:
-        """Seconds since the last call."""
-        now = perf_counter()
-        seconds, self._last = now - self._last, now
-        return seconds
+        """In seconds."""
+        before, self._last = self._last, perf_counter()
+        return self._last - before
 
 
 class _Row:
@@ -157,14 +156,6 @@ class _Row:
         return Track(np.stack(self.boxes), *columns)
 
 
-class _Found(NamedTuple):
-    """For each row of a batch its view, or why it has none, the network's answers, and the seconds they took."""
-
-    views: list[View | Exception]
-    found: Found
-    seconds: float
-
-
 class _Batch:
     """Targets in one batch: row i of ``_rows`` has row i of the state. The place of one that ends goes to the last.
 
@@ -178,7 +169,7 @@ class _Batch:
         self._crops = np.zeros((self._slots, search.size, search.size, 3), dtype=search.dtype)
         self._state: tuple[Any, ...] = ()
         self._rows: list[_Row] = []
-        self._found: Future[_Found] | None = None
+        self._found: Future[tuple[list[View | Exception], Found, float]] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -241,8 +232,9 @@ class _Batch:
             self._remove(row)
         yield from outcomes
 
-    def _find(self) -> _Found:
-        """The network's answers for all rows. A row without a view has an error instead, and an answer for nothing."""
+    def _find(self) -> tuple[list[View | Exception], Found, float]:
+        """For each row its view, or the error in its place; the network's answers, for a row without a view too; and
+        the seconds they took."""
         views: list[View | Exception] = []
         for number, row in enumerate(self._rows):
             try:
@@ -253,7 +245,7 @@ class _Batch:
             views.append(view)
         started = perf_counter()
         found = self._network.find(self._state, self._crops[: len(self._rows)])
-        return _Found(views, found, perf_counter() - started)
+        return views, found, perf_counter() - started
 
     def _first_view(self, frame: Location, box: np.ndarray) -> FirstView:
         return begin(open_image(frame), box, self._network.settings)

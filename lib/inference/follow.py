@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lib.data.decoding.video import Frame
-from lib.inference.network import Found, Network
+from lib.inference.network import Network
 from lib.inference.target import Boxlike, Target, View, begin, checked_box
 from lib.inference.tracker import TrackResult, advance
 
@@ -44,11 +44,6 @@ class Step(NamedTuple):
     def views(self) -> dict[str, View]:
         """The search crop of each target that the network looked for in this frame."""
         return {name: result.view for name, result in self.results.items() if result.view is not None}
-
-    @property
-    def found(self) -> Found | None:
-        """The network's answers in this frame; None where it was not asked."""
-        return next((result.found for result in self.results.values() if result.found is not None), None)
 
     def to_supervision(self) -> Detections:
         """The results as ``supervision.Detections``, without lost targets; ``tracker_id`` counts the targets from 0 in

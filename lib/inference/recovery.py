@@ -1,4 +1,4 @@
-"""Where a lost target is searched for: at places all over the image, one in each frame, the nearest first.
+"""Search for a lost target: at places all over the image, one in each frame, the nearest first.
 
 Crops stay of the network's size and scale, one for each target and frame, so a search costs no time. The region that
 was searched grows until it is the whole image, and then the search begins again. A target is found as soon as its score
@@ -20,7 +20,7 @@ STRIDE = 0.75
 
 
 def recover_lost(network: Network) -> None:
-    """Have lost targets searched for by all that track with this network. Raises ``ValueError`` if its settings have no
+    """Make trackers with this network search for lost targets. Raises ``ValueError`` if its settings have no
     ``lost_below``."""
     try:
         network.settings = network.settings.recovering()
@@ -34,9 +34,9 @@ def is_searched(lost: int) -> bool:
 
 
 def place_to_search(seen: np.ndarray, lost: int, side: float, height: int, width: int) -> np.ndarray:
-    """Around which box (float64 ``[4]`` xywh) a target is looked for that has been lost for ``lost`` frames.
+    """The box (float64 ``[4]`` xywh) around which a target is searched for after ``lost`` frames without it.
 
-    It has the size of the box where the target was last ``seen``, whose window has a side of ``side`` pixels.
+    It has the size of ``seen``, the box where the target was last seen, whose window has a side of ``side`` pixels.
     """
     center = seen[:2] + seen[2:] / 2
     places = np.concatenate([center[None], _grid(side * STRIDE, height, width)])

@@ -1,4 +1,4 @@
-"""What a tracker needs to know beside its network: how crops are taken and how a found box becomes the target's."""
+"""Settings of a tracker beside its network: how crops are taken, and how a found box becomes the target's box."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NO_THRESHOLD = (
 
 
 class TrackerConfig(Section):
-    """How candidate boxes become one box.
+    """From candidate boxes to one box.
 
     * ``window``: "multiply" weighs the scores with a Hann window before the best is taken (OSTrack, GRM), "blend" takes
       ``1 - penalty`` of the scores and ``penalty`` of a Hann window that is 0 at the border (TransT), "none" does not.
-    * ``clip``: what keeps the box at the image. "margin": ``clip_margin`` pixels of it stay inside (OSTrack's
+    * ``clip``: how the box is kept at the image. "margin": ``clip_margin`` pixels of it stay inside (OSTrack's
       lineage); "center": its center stays inside, and its sides between ``clip_margin`` and the image's (TransT);
-      "inside": what lies outside is cut off, the last box stays if nothing is left, and the next window is that of a
-      box whose sides are ``clip_margin`` pixels at least (LoRAT).
+      "inside": the part outside is cut off; the last box stays if nothing is left; the next window is that of a box
+      with sides of at least ``clip_margin`` pixels (LoRAT).
     * ``lost_below``: a target with a lower score is lost in that frame; with null none is. Each network has its own
       (docs/confidence.md).
     * ``recover``: a target that stays lost is searched for over the whole image until its score returns
@@ -53,7 +53,7 @@ class TrackerConfig(Section):
         return self.lost_below is not None and score < self.lost_below
 
     def deciding(self) -> dict[str, Any]:
-        """The values that decide a box, as plain types: without a threshold that nothing searches by."""
+        """The values that decide a box, as plain types; ``lost_below`` is left out unless ``recover`` uses it."""
         return self.model_dump(mode="json", exclude=None if self.recover else {"lost_below", "recover"})
 
 

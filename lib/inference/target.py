@@ -1,6 +1,6 @@
-"""Look and place: the way from an image and a target to a crop, and from a box in the crop back to the target.
+"""Look and place: from an image and a target to a crop, and from a box in the crop back to the target.
 
-Both are numpy and may run in any thread. Between them lies *find*, the network (``lib.inference.network``).
+Both are numpy and may run in any thread. *Find*, the network (``lib.inference.network``), comes between them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,13 @@ Boxlike = np.ndarray | abc.Sequence[float]
 
 
 class Target(NamedTuple):
-    """Where a target was last seen: ``box`` float64 ``[4]`` xywh in image pixels. ``padding`` is what its search crops
-    show outside the image (with fill "mean" the mean color of the first frame, in every frame, as in TransT). Their
-    windows are those of a box whose sides have ``least`` image pixels at least. Where it is to be recovered, ``lost``
-    counts the frames since its score was last high enough, and ``seen`` is its box there, None until it is lost."""
+    """Last known place of a target.
+
+    ``box`` float64 ``[4]`` xywh in image pixels; ``padding`` fills search crops outside the image (with fill "mean" the
+    mean color of the first frame, in every frame, as in TransT); ``least`` is the least side of a box, in image pixels,
+    for the window around it. With recovery, ``lost`` counts the frames since the score was last high enough, and
+    ``seen`` is the box there, None until the target is lost.
+    """
 
     box: np.ndarray
     padding: Value
@@ -117,7 +120,7 @@ def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig
         size = view.pixels.shape[0]
         box = box_from_crop(found_box, view.box, size / view.window.side, size)
     if not (np.isfinite(box).all() and math.isfinite(score)):
-        raise ValueError("the network answered a box or score that is not finite: its weights are no good")
+        raise ValueError("the network's box or score is not finite: its weights are damaged; take another checkpoint")
     if config.clip == "inside":
         clipped = clip_inside(box, view.height, view.width)
         return view.box.copy() if clipped is None else clipped

@@ -18,7 +18,7 @@ from lib.inference.target import Boxlike, FirstView, Image, Target, View, begin,
 
 @dataclass(frozen=True, eq=False)
 class TrackResult:
-    """What a tracker finds in a frame; it unpacks as ``box, score``.
+    """Result of a tracker in a frame; it unpacks as ``box, score``.
 
     ``box`` float64 ``[4]`` xywh in image pixels; ``score``, higher is surer, before the Hann window. ``view`` is the
     crop that the network saw; ``found`` its answers to the whole batch, of which ``row`` is this target's. The first

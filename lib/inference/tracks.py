@@ -26,10 +26,9 @@ class Track:
 
 
 class Failure(NamedTuple):
-    """Why a sequence, or a process, gave no result: one line, and the whole traceback for the log.
+    """Why a sequence or a process gave no result: a ``reason`` in one line, and the ``traceback`` for the log.
 
-    ``explained`` means that the line is enough: the data or the settings are wrong, not the program, or nothing more is
-    known.
+    ``explained``: the line is enough, since the data or the settings are wrong, or nothing more is known.
     """
 
     reason: str
@@ -38,7 +37,7 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The failure that an exception stands for; a ``ValueError`` explains itself."""
+    """The failure of an exception; a ``ValueError`` explains itself."""
     line = " ".join(str(error).split()) or "no message"
     explained = isinstance(error, ValueError)
     reason = line if explained else f"{type(error).__name__}: {line}"

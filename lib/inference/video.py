@@ -1,5 +1,5 @@
-"""Where frames come from: a video file, a folder of images, a camera or an address; and the threads that read and write
-while a network works."""
+"""Sources of frames: a video file, a folder of images, a camera or an address; and threads that read and write while a
+network works."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def open_video(source: str | Path) -> VideoReader | FolderReader | LiveReader:
     """The frames of ``source``: a video file, a folder of images, the number of a camera, or an address (rtsp, http).
 
     Each has ``width``, ``height``, ``rate`` (frames a second), ``time_base``, ``length`` (None if unknown), ``first``
-    (the first ``Frame``) and ``close``; iterating gives all frames once. Of what is live, frames that come while none
-    is asked for are left out, and ``dropped`` counts them. Raises ``VideoError`` with the remedy in one line.
+    (the first ``Frame``) and ``close``; iterating gives all frames once. A live source leaves out frames that come
+    while none is asked for; ``dropped`` counts them. Raises ``VideoError`` with the remedy in one line.
     """
     text = str(source)
     if text.isascii() and text.isdigit() and not Path(text).exists():
@@ -64,7 +64,20 @@ def _open_camera(number: int) -> VideoReader:
         raise VideoError(f"camera {number}: {reason}; {remedy}") from error
 
 
-class FolderReader:
+class _Source:
+    """A source that a ``with`` block closes."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the source; nothing by default."""
+
+
+class FolderReader(_Source):
     """The images of a folder in the order of ``order_frames``, shown at 25 frames a second.
 
     Raises ``VideoError`` at once for a folder without images or without a clear order, and
@@ -96,20 +109,11 @@ class FolderReader:
         yield self.first
         yield from map(self._read, range(1, self.length))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Nothing is held."""
-
     def _read(self, number: int) -> Frame:
         return Frame(number, float(number / self.rate), read_image(self._folder / self._names[number]))
 
 
-class LiveReader:
+class LiveReader(_Source):
     """The newest frame of a source that does not wait: a thread reads, and keeps one frame until it is asked for.
 
     Frames keep their numbers in the source, so a gap shows frames that were left out; ``dropped`` counts them.
@@ -148,14 +152,7 @@ class LiveReader:
             else:
                 return
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
     def close(self) -> None:
-        """End the thread and let go of the source."""
         self._ended = True
         self._thread.join()
         self._reader.close()

@@ -231,7 +231,7 @@ def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> d
 
 
 def division_map(model: GRM, extras: Mapping[str, Tensor]) -> TokenMap:
-    """Which tokens are of kind A; blocks are counted from 1, and the second is the first that divides."""
+    """The tokens of kind A; blocks are counted from 1, and the second is the first that divides."""
     interacts = extras["interacts"]
     return TokenMap(interacts > 0.5, tuple(f"block {n + 2}" for n in range(interacts.shape[1])), "meet the template")
 

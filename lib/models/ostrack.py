@@ -266,7 +266,7 @@ def ostrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) 
 
 
 def elimination_map(model: OSTrack, extras: Mapping[str, Tensor]) -> TokenMap:
-    """Which tokens are left after each block that eliminates; blocks are counted from 1."""
+    """The tokens left after each eliminating block; blocks are counted from 1."""
     blocks = model.elimination.blocks if model.elimination else ()
     left = extras["removed"].cumsum(dim=1) == 0
     return TokenMap(left, tuple(f"block {index + 1}" for index in blocks), "go on")

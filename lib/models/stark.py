@@ -194,7 +194,7 @@ def query_map(model: StarkSV, extras: Mapping[str, Tensor]) -> TokenMap:
 
 
 def attentions_of_decoder(model: StarkSV) -> dict[str, nn.Module]:
-    """How the query looks at both images in each layer of the decoder, counted from 1."""
+    """The query's attention to both images in each layer of the decoder, counted from 1."""
     layers = enumerate(model.transformer.decoder.layers, start=1)
     return {f"decoder {number}": layer.multihead_attn for number, layer in layers}
 

@@ -319,7 +319,7 @@ def _our_name(name: str) -> str:
 
 
 def template_attentions(model: TransT) -> dict[str, nn.Module]:
-    """How the template looks at the search region in each layer of the fusion network, counted from 1."""
+    """The template's attention to the search region in each layer of the fusion network, counted from 1."""
     if not isinstance(model.fusion, FeatureFusion) or model.fusion.last is None:
         return {}
     layers = enumerate(model.fusion.layers, start=1)

@@ -22,7 +22,7 @@ from lib.evaluation.reports.layout import (
     score_tables,
     sequence_tables,
 )
-from lib.evaluation.reports.page import write_page
+from lib.evaluation.reports.page import Draw, write_page
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Table, render
@@ -49,7 +49,7 @@ class Request:
     ``protocols`` and ``scores`` default to the benchmarks' own and to all. ``attribute_files`` are ``FILE`` or
     ``DATASET=FILE``. ``pair`` are two labels whose sequences are listed by difference. ``form`` is the format of the
     returned report; the folder ``out`` gets every table in every format, and ``page`` is an HTML file. ``confidence``
-    reads the trackers' own scores too.
+    reads the trackers' own scores too; ``pictures`` adds the decisions of our networks on the worst frames to the page.
     """
 
     datasets: tuple[str, ...]
@@ -62,6 +62,7 @@ class Request:
     plots: bool = False
     video: bool = False
     page: Path | None = None
+    pictures: bool = False
     per_attribute: bool = False
     attribute_files: tuple[str, ...] = ()
     pair: tuple[str, str] | None = None
@@ -110,9 +111,15 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
             if request.video:
                 write_films(comparison, request.out)
     if request.page:
-        write_page(comparisons, request.page)
+        write_page(comparisons, request.page, _drawer(paths) if request.pictures else None)
     report = as_json if request.form == JSON else _report(comparisons, scores, others, confidence, request)
     return report, not missing and all(comparison.is_complete() for comparison in comparisons)
+
+
+def _drawer(paths: Paths) -> Draw:
+    from lib.programs.visualizing import ResultDrawer  # it imports torch, which the analysis does not need
+
+    return ResultDrawer(paths)
 
 
 def _check(request: Request) -> dict[str, Path]:
@@ -125,6 +132,8 @@ def _check(request: Request) -> dict[str, Path]:
     for option, wanted, what in (("--plots", request.plots, "pictures"), ("--video", request.video, "videos")):
         if wanted and request.out is None:
             raise RequestError(f"{option}: name the folder for the {what} with --out FOLDER")
+    if request.pictures and request.page is None:
+        raise RequestError("--pictures: they are part of the page; name it with --html FILE")
     files: dict[str, Path] = {}
     for word in request.attribute_files:
         benchmark, equals, file = word.partition("=")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import abc
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -14,12 +15,18 @@ import numpy as np
 from lib.config.paths import Paths
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
+from lib.data.types import Sequence
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.reports.comparison import Run
 from lib.geometry.crop import inside
 from lib.inference.decisions import Decisions, decide
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker, TrackResult
 from lib.inference.video import ahead, open_video
+from lib.programs.chosen import build_chosen
 from lib.programs.testing import read_chosen
+from lib.runtime.checkpoint import CheckpointError
+from lib.runtime.files import file_sha256
 from lib.visualization.boxes import COLORS
 from lib.visualization.sheet import write_png
 from lib.visualization.token_map import SIDE, Panel, draw_legend, draw_strip, fit_frame, token_panels
@@ -37,7 +44,7 @@ class Shown(NamedTuple):
     """What is drawn: the ``frames`` by number, the ``maps`` by name (all if empty), and whether they go into a
     ``video`` instead of a sheet."""
 
-    frames: Sequence[int]
+    frames: abc.Sequence[int]
     maps: tuple[str, ...] = ()
     video: bool = False
 
@@ -50,7 +57,7 @@ class Footage(NamedTuple):
     boxes: np.ndarray
 
 
-def parse_frames(text: str) -> Sequence[int]:
+def parse_frames(text: str) -> abc.Sequence[int]:
     """Numbers of frames, from 0, as ``FRAMES`` describes. Raises ``ValueError``."""
     if re.fullmatch(r"\d+(,\d+)*", text, re.ASCII):
         return sorted({int(word) for word in text.split(",")})
@@ -129,6 +136,38 @@ def _begin(tracker: Tracker, image: np.ndarray, target: TargetSpec) -> None:
         tracker.init(image, target.box)
     except ValueError as error:
         raise ValueError(f"target {target.name}: {error}; a box is x,y,w,h in pixels of the video") from error
+
+
+class ResultDrawer:
+    """Draws the decisions behind a frame of kept results of ours: the network looks there once more, with the box of
+    the frame before. A network is built once for a run."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._trackers: dict[str, Tracker] = {}
+
+    def __call__(self, benchmark: str, run: Run, sequence: Sequence, frame: int) -> np.ndarray:
+        """A strip, uint8 RGB. Raises ``ValueError`` for results of others and for a checkpoint that is gone."""
+        if run.source not in self._trackers:
+            self._trackers[run.source] = self._build(benchmark, run)
+        tracker, image = self._trackers[run.source], read_image(sequence.frames[frame])
+        tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
+        tracker.box = run.boxes(annotation_of(sequence, benchmark))[frame - 1]
+        decisions = decide(tracker, image)
+        return draw_decisions(f"frame {frame + 1}", image, tracker, decisions, sequence.boxes[frame])
+
+    def _build(self, benchmark: str, run: Run) -> Tracker:
+        manifest = run.manifest or {}
+        files = [Path(each["checkpoint"]) for each in manifest.get("runs", []) if each.get("checkpoint")]
+        there = [file for file in files if file.is_file()]
+        if not there:
+            raise ValueError(f"{run.source}: its checkpoint is not here ({files[-1] if files else 'none is named'})")
+        if file_sha256(there[-1]) != manifest["checkpoint_sha256"]:
+            raise ValueError(f"{there[-1]}: is not the checkpoint of these results any more; test it again")
+        try:
+            return Tracker(build_chosen(self._paths, None, there[-1], "cpu", dataset=benchmark))
+        except CheckpointError:  # as its authors released it, without a configuration
+            return Tracker(build_chosen(self._paths, manifest["experiment"], there[-1], "cpu", dataset=benchmark))
 
 
 def draw_decisions(

@@ -1,4 +1,4 @@
-"""What training is given: its section of the configuration, and the identity of a run."""
+"""The inputs of training: section ``train`` of the configuration, and the identity of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lib.training.schedule import ScheduleConfig
 
 
 class TrainConfig(Section):
-    """How a network is trained.
+    """Section ``train``.
 
     * ``global_batch``: pairs in one optimizer step. ``group_batch``: pairs that share BatchNorm statistics and loss
       denominators. Gradients are averaged over groups, then clipped to the norm ``clip_norm``; null does not clip
@@ -62,7 +62,7 @@ class Run:
       checkpoints, and a resumed run must have the same.
     * ``seed``: decides the noise inside the network.
     * ``resolve``: adds the keys that are new since to the tree of an older checkpoint.
-    * ``overfit``: repeats the samples of the first step, never validates and always starts anew.
+    * ``overfit``: repeats the samples of the first step, never validates and never resumes.
     """
 
     output: Path

@@ -14,7 +14,7 @@ from lib.models.base import TrackingModel
 
 
 def freeze(model: TrackingModel, family: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    """Freezes every parameter whose name begins as a pattern says.
+    """Freezes every parameter whose name matches a pattern at its beginning.
 
     ``family``: patterns of the family's record; ``wanted``: those of ``train.frozen``. Raises ConfigError for a pattern
     that fits no name, and if no parameter is left to train.
@@ -28,8 +28,8 @@ def freeze(model: TrackingModel, family: tuple[str, ...], wanted: tuple[str, ...
 
 
 def names_fitting(model: nn.Module, patterns: tuple[str, ...], key: str) -> set[str]:
-    """The names of parameters that begin as any of the patterns says. Raises ConfigError, naming ``key``, for a pattern
-    that fits none."""
+    """The names of parameters whose beginning matches any of the patterns. Raises ConfigError, naming ``key``, for a
+    pattern that matches none."""
     names = [name for name, _ in model.named_parameters()]
     fitting = {pattern: {name for name in names if re.match(pattern, name)} for pattern in patterns}
     if idle := [pattern for pattern in patterns if not fitting[pattern]]:

@@ -1,4 +1,4 @@
-"""Which samples a step takes, and which process computes which group of them."""
+"""The samples of each step, and their distribution over groups and processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run reports: progress bar or log lines, log.jsonl, TensorBoard, config.yaml."""
+"""Reports of a run: progress bar or log lines, log.jsonl, TensorBoard, config.yaml."""
 
 from __future__ import annotations
 

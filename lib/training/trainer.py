@@ -226,7 +226,7 @@ class Trainer:
         if newest is not None:
             path, content = newest
             self.state.resume(path, content)
-            logger.info("going on from %s, step %d of %d", path, self.state.step, self.plan.steps)
+            logger.info("resuming from %s, step %d of %d", path, self.state.step, self.plan.steps)
             if content["processes"] != self.process.world:
                 logger.warning(
                     "this run had %d processes and now has %d: the result will be equal within rounding only",

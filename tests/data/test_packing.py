@@ -401,7 +401,7 @@ def test_a_flipped_bit_is_named(root, target, small_batches):
     data[data.index(image) + 12_345] ^= 1
     (target / DATA).write_bytes(data)
     assert verify_packed(target) == [
-        f"{target}:{KEY}: is not what was packed: its checksum differs; copy or pack it again"
+        f"{target}:{KEY}: differs from the packed file: its checksum differs; copy or pack it again"
     ]
 
 
@@ -412,7 +412,7 @@ def test_missing_and_foreign_values_are_named(root, target, small_batches, monke
     change(target, {KEY.encode(): None, b"more": b"", b"even more": b""})
     assert verify_packed(target) == [
         f"{target}:{KEY}: is missing; copy or pack it again",
-        f"{target / DATA}: holds {len(whole) + 1} keys and records of {files} files, its manifest says {len(whole)} "
+        f"{target / DATA}: holds {len(whole) + 1} keys and records of {files} files, its manifest states {len(whole)} "
         f"and {files}; pack it again",
     ]
     images = [key for key in whole if key.endswith(b".jpg")]

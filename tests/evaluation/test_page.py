@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import lib.evaluation.reports.page as page
+from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.reports.comparison import Comparison, Entry, Run
@@ -27,7 +28,7 @@ from lib.evaluation.reports.pictures import WIDTH, Picture, first_picture, worst
 from tests.evaluation.toy_comparison import EVIL, FRAMES, HEIGHT, PROTOCOLS, drifting, toy_comparison
 from tests.evaluation.toy_comparison import WIDTH as IMAGE_WIDTH
 
-VOID = {"meta", "link"}
+VOID = {"meta", "link", "img"}
 
 
 class Reader(HTMLParser):
@@ -321,3 +322,27 @@ def test_the_template_is_installed_with_the_package() -> None:
     folder = Path(page.__file__).with_name("page_template")
     assert sorted(path.name for path in folder.iterdir()) == ["page.css", "page.html", "page.js"]
     assert '"page_template/*"' in setup
+
+
+def test_decisions_are_drawn_for_the_worst_frames_or_a_reason_is_given(tmp_path: Path):
+    comparison = toy_comparison(tmp_path / "images", ("got10k",))
+    asked = []
+
+    def draw(benchmark: str, run: Run, sequence: Sequence, frame: int) -> np.ndarray:
+        asked.append((benchmark, run.source, sequence.name, frame))
+        if run.manifest is None:
+            raise ValueError("raw: <its checkpoint> is not here")
+        return np.zeros((8, 16, 3), np.uint8)
+
+    write_page([comparison], tmp_path / "page.html", draw)
+    reader = Reader((tmp_path / "page.html").read_text())
+    images = [words for tag, words in reader.tags if tag == "img"]
+    drawn = [name for _, source, name, _ in asked if source == "output/seed_0"]
+    assert images and all(words["src"].startswith("data:image/jpeg;base64,") for words in images)
+    assert [words["alt"].split(", ")[:2] for words in images if words["alt"].startswith("ours")] == [
+        ["ours", name] for name in drawn
+    ]
+    assert all(0 < frame < FRAMES for *_, frame in asked)
+    reasons = [text for text in reader.all("p") if "no picture of decisions" in text]
+    assert reasons and all(text.endswith("raw: <its checkpoint> is not here") for text in reasons)
+    assert len(images) + len(reasons) == len(asked)

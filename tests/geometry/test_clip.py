@@ -45,13 +45,13 @@ def test_the_recorded_steps_reach_every_edge_that_clip_center_has() -> None:
     [
         ((50, 40, 20, 30), (50, 40, 20, 30)),  # fits, and stays
         ((-6, 100, 20, 30), (-6, 100, 20, 30)),  # may reach outside
-        ((-15, 40, 20, 30), (-10, 40, 20, 30)),  # centre left of the image
+        ((-15, 40, 20, 30), (-10, 40, 20, 30)),  # center left of the image
         ((150, -20, 40, 20), (140, -10, 40, 20)),  # right of it and above
         ((155, 115, 4, 500), (152, 60, 10, 120)),  # below it, too narrow and too high
         ((0, 0, 900, 2), (80, -4, 160, 10)),
     ],
 )
-def test_clip_center_moves_the_centre_into_the_image_and_keeps_sides_between_the_least_and_the_images(
+def test_clip_center_moves_the_center_into_the_image_and_keeps_sides_between_the_least_and_the_images(
     box: tuple[float, ...], expected: tuple[float, ...]
 ) -> None:
     np.testing.assert_array_equal(clip_center(box, 120, 160, 10), expected)

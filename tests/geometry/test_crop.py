@@ -239,7 +239,7 @@ def test_a_crop_needs_a_size_a_factor_and_known_words(wrong: dict[str, float | s
         CropConfig(**right | wrong)
 
 
-# TransT: a context of the target's perimeter, the mean colour outside the frame, nothing lost at its border
+# TransT: a context of the target's perimeter, the mean color outside the frame, nothing lost at its border
 
 TRANST = np.load(Path(__file__).parents[1] / "reference" / "transt_tracker.golden.npz", allow_pickle=False)
 CASES = ("interior", "bottomleft", "topright")

@@ -20,7 +20,7 @@ def test_hann_window_equals_the_recorded(n: int) -> None:
     np.testing.assert_allclose(window.numpy(), np.outer(line, line), rtol=0, atol=1e-7)
 
 
-def test_hann_window_rolled_to_the_corner_is_the_recorded_uncentred_one() -> None:
+def test_hann_window_rolled_to_the_corner_is_the_recorded_uncentered_one() -> None:
     rolled = torch.fft.ifftshift(hann_window(17)).numpy()
     kept = np.delete(np.arange(17), 9)
     np.testing.assert_allclose(rolled[np.ix_(kept, kept)], RECORDED["hann2d.uncentered16"][0, 0], rtol=0, atol=1e-6)
@@ -38,7 +38,7 @@ def test_heatmap_equals_the_recorded(n: int) -> None:
 
 
 @pytest.mark.parametrize("n", [16, 20, 24])
-def test_heatmap_has_its_one_at_the_recorded_centre_and_ends_at_the_recorded_radius(n: int) -> None:
+def test_heatmap_has_its_one_at_the_recorded_center_and_ends_at_the_recorded_radius(n: int) -> None:
     heat = center_heatmap(torch.from_numpy(RECORDED["heat.boxes_xywh"]), n).numpy()
     for row, (x, y), radius in zip(heat, RECORDED[f"heat.centre{n}"], RECORDED[f"heat.radius_int{n}"], strict=True):
         rows, columns = (abs(np.arange(n) - middle) <= radius for middle in (y, x))

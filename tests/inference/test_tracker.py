@@ -26,7 +26,7 @@ GREEN = (0, 255, 0)
 
 
 class SpotModel(TrackingModel):
-    """Finds the box around what has the template's mean colour at its centre; keeps what it was given, to look at."""
+    """Finds the box around what has the template's mean color at its center; keeps what it was given, to look at."""
 
     def __init__(self, cells: int = 4) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ def test_a_spot_is_followed_as_it_moves_grows_and_crosses_the_border() -> None:
         np.testing.assert_allclose(found, box, atol=2.5)
 
 
-def test_the_network_sees_the_crops_of_the_last_box_normalised() -> None:
+def test_the_network_sees_the_crops_of_the_last_box_normalized() -> None:
     model, box = SpotModel(), (60, 40, 20, 24)
     tracker = tracker_of(model)
     image, later = painted(box), painted((63, 42, 20, 24))
@@ -111,7 +111,7 @@ def test_the_network_sees_the_crops_of_the_last_box_normalised() -> None:
 
 
 def test_context_and_fill_are_those_of_each_crop_and_the_mean_is_the_first_frames() -> None:
-    """As TransT's tracker: later frames are surrounded by the mean colour of the first."""
+    """As TransT's tracker: later frames are surrounded by the mean color of the first."""
     random = np.random.default_rng(0)
     first, later = (random.integers(low, low + 100, (120, 160, 3), dtype=np.uint8) for low in (20, 150))
     box = np.array([140.0, 90.0, 24.0, 30.0])
@@ -132,7 +132,7 @@ def test_context_and_fill_are_those_of_each_crop_and_the_mean_is_the_first_frame
             assert torch.equal(seen, normalize(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
 
 
-def test_a_centred_answer_keeps_the_unrounded_centre() -> None:
+def test_a_centered_answer_keeps_the_unrounded_center() -> None:
     model = FixedModel(torch.tensor([[0.5, 0.5, 0.25, 0.2]]), torch.tensor([0.7]))
     tracker = tracker_of(model)
     box = np.array([60.37, 40.81, 20.2, 24.9])
@@ -298,7 +298,7 @@ def test_one_candidate_is_taken_whatever_the_window(window: str) -> None:
     assert tracker.update(painted((60, 40, 20, 24))).score == pytest.approx(0.3)
 
 
-def test_a_box_that_leaves_keeps_its_centre_in_the_image() -> None:
+def test_a_box_that_leaves_keeps_its_center_in_the_image() -> None:
     """With ``clip: center``; the sides lie between the margin and the image's."""
     for said, expected in (((-1.0, 3.0, 0.3, 0.02), (0, 120, None, 10)), ((0.5, -3.0, 9.0, 9.0), (None, 0, 160, 120))):
         model = FixedModel(torch.tensor([said]), torch.tensor([0.5]))

@@ -95,7 +95,7 @@ class MadeUp(TrackingModel):
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_follows_the_network_is_as_recorded(case: str) -> None:
-    """Window penalty, choice, map back and clipping; two of the cases reach an edge with their centre, one with the
+    """Window penalty, choice, map back and clipping; two of the cases reach an edge with their center, one with the
     size."""
     made_up = image_tensor((1, 6, 32, 32), f"post:{case}", seed=0)[0].flatten(1).T
     logits, boxes = 3 * made_up[:, :2], made_up[:, 2:].sigmoid()

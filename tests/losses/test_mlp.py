@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib.geometry.boxes import cxcywh_to_xywh
 from lib.losses.mlp import MLPObjective, MLPObjectiveConfig, cells_on_target
 from lib.models.base import MLPPrediction
 
@@ -31,7 +30,8 @@ def recorded_case(case: str) -> tuple[MLPPrediction, Tensor]:
     """The recorded outputs of the network, to be differentiated, and the true boxes, xywh."""
     gain = "alt_" if case.startswith("alt_") else ""
     logits, boxes = (torch.from_numpy(OUTPUTS[f"{gain}pred_{name}"]).requires_grad_() for name in ("logits", "boxes"))
-    return prediction_of(logits, boxes), cxcywh_to_xywh(torch.from_numpy(RECORDED[f"{case}target_boxes"]))
+    center, size = torch.from_numpy(RECORDED[f"{case}target_boxes"]).split(2, dim=-1)
+    return prediction_of(logits, boxes), torch.cat((center - 0.5 * size, size), dim=-1)
 
 
 @pytest.mark.parametrize("case", CASES)

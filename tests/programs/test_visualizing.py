@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from eager_networks import tracker_of
 from families import fresh, tiny
-from toy_demo import FRAMES, write_clip
+from toy_demo import FRAMES, write_clip, write_run
 
 from lib.config.paths import Paths
+from lib.data.datasets.registry import read_dataset
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import VideoReader
+from lib.evaluation.metrics.scoring import SetScores
+from lib.evaluation.reports.comparison import Run
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker
-from lib.programs.visualizing import MOST, Shown, open_footage, parse_frames, visualize
+from lib.programs.visualizing import MOST, ResultDrawer, Shown, open_footage, parse_frames, visualize
+from lib.runtime.files import file_sha256
 from lib.visualization.sheet import MARGIN, TITLE
 from lib.visualization.token_map import COLUMNS, LINE, SIDE
 
@@ -105,3 +111,20 @@ def test_a_sequence_brings_its_annotation(toy_got10k: Path, tmp_path: Path):
         open_footage(paths, None, "got10k_val", "GOT-10k_Val_7"),
     ):
         pass
+
+
+def test_the_decisions_behind_kept_results_are_drawn_again(toy_got10k: Path, tmp_path: Path):
+    checkpoint = write_run(tmp_path / "output")
+    [sequence, *_] = read_dataset("got10k", "official_val", toy_got10k)
+    manifest = {"experiment": "toy", "checkpoint_sha256": file_sha256(checkpoint), "runs": [{"checkpoint": checkpoint}]}
+    scores = SetScores("toy", "got10k_val", (), {})
+    run = Run(scores, "results", "ours", manifest, boxes=lambda annotation: annotation.boxes)
+    draw = ResultDrawer(Paths(output=tmp_path))
+    strip = draw("got10k_val", run, sequence, 7)
+    assert strip.shape == (*strip_size(3 + 2 + 1), 3) and strip.dtype == np.uint8
+    others = replace(run, source="raw", manifest=None)
+    with pytest.raises(ValueError, match=r"^raw: its checkpoint is not here \(none is named\)$"):
+        draw("got10k_val", others, sequence, 7)
+    changed = replace(run, source="old", manifest=manifest | {"checkpoint_sha256": "ab"})
+    with pytest.raises(ValueError, match="is not the checkpoint of these results any more; test it again$"):
+        draw("got10k_val", changed, sequence, 7)

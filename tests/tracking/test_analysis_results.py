@@ -235,6 +235,7 @@ def test_the_program_run_for_real(run, raw):
     ("--dataset lasot --tracker a --protocol lasott", "unknown protocol 'lasott'; did you mean lasot?"),
     ("--dataset lasot --tracker a --plots", "--plots: name the folder for the pictures with --out FOLDER"),
     ("--dataset lasot --tracker a --video", "--video: name the folder for the videos with --out FOLDER"),
+    ("--dataset lasot --tracker a --pictures", "--pictures: they are part of the page; name it with --html FILE"),
     ("--dataset lasot uav --tracker a --attributes x.json", "--attributes x.json: name its dataset: "),
     ("--dataset lasot --tracker a --attributes uav=x.json", "--attributes uav=x.json: uav is none of the datasets "),
 ])  # fmt: skip

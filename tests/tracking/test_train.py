@@ -76,7 +76,7 @@ def test_a_run_stopped_by_each_signal_goes_on_to_the_same_bits(trained, start):
         assert "Traceback" not in err
         if number is not None:
             assert f"stopped by {number.name} at step " in err
-            assert "the same command goes on from there" in err
+            assert "run the same command to continue" in err
             assert log(run)[-1]["step"] < 40
     assert same_bits(run, toy.output / "toy")
     assert [line["step"] for line in log(run) if line["kind"] == "train"] == list(range(1, 41))

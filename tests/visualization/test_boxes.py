@@ -7,13 +7,13 @@ from lib.visualization.boxes import COLORS, GRAY, draw_boxes, draw_targets
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 
 
-def extent(image: np.ndarray, colour: tuple[int, int, int]) -> list[int]:
-    """First column, first row, width and height of the pixels of exactly this colour below the legend."""
-    rows, columns = np.nonzero((image == colour).all(axis=2) & (np.arange(len(image))[:, None] > 35))
+def extent(image: np.ndarray, color: tuple[int, int, int]) -> list[int]:
+    """First column, first row, width and height of the pixels of exactly this color below the legend."""
+    rows, columns = np.nonzero((image == color).all(axis=2) & (np.arange(len(image))[:, None] > 35))
     return [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
 
 
-def test_each_box_is_drawn_on_its_pixels_in_its_own_colour():
+def test_each_box_is_drawn_on_its_pixels_in_its_own_color():
     boxes = {"ground truth": np.array([20.2, 40.0, 30, 25]), "tracker": np.array([70.0, 50, 60, 40.4])}
     drawn = draw_boxes(IMAGE, boxes)
     assert extent(drawn, COLORS[0]) == [20, 40, 30, 25]

@@ -206,17 +206,17 @@ def _decode_jpeg4py(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray 
     import jpeg4py  # here: it need not be installed
 
     pixels = np.empty((-(-header.height // shrink), -(-header.width // shrink), 3), np.uint8)
-    picture = jpeg4py.JPEG(np.frombuffer(data, np.uint8))
+    image = jpeg4py.JPEG(np.frombuffer(data, np.uint8))
     try:
         # The library takes the largest of its scales that fits in there.
-        return picture.decode(pixels)
+        return image.decode(pixels)
     except jpeg4py.JPEGRuntimeError:
         return None
     finally:
         # The module would keep it for the next image, and lend this one's tables to an image that lacks them.
-        if picture.decompressor is not None:
-            picture.decompressor.release()
-            picture.decompressor = None
+        if image.decompressor is not None:
+            image.decompressor.release()
+            image.decompressor = None
 
 
 def _missing_turbojpeg() -> str | None:

@@ -1,7 +1,8 @@
-"""Crop stores: of each frame the surroundings of the target, of which a training crop decodes about what it shows.
+"""Crop stores: the surroundings of the target in each frame, stored so that a training crop decodes little more than
+it shows.
 
-A store is a folder. ``crops.index`` holds how it was made and where each frame's record lies in ``000.crops``,
-``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``): a crop decodes those that it shows.
+A store is a folder. ``crops.index`` holds its settings and the place of each frame's record in ``000.crops``,
+``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``); a crop decodes only its own segments.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 INDEX = "crops.index"
-# A row for each stored frame: its record, the region of the frame that it shows (ends exclusive) and at what size, the
+# A row for each stored frame: its record, the stored region of the frame (ends exclusive) and its stored size, the
 # frame's own height and width, and the mean of each channel and of the frame made gray, rounded down.
 ROW = np.dtype(
     [("offset", "<u8"), ("length", "<u4"), ("crc", "<u4"), ("part", "<u2")]
@@ -46,7 +47,7 @@ _SLACK = 1e-6  # of reaches and resolutions that are computed twice
 
 
 class CropSettings(NamedTuple):
-    """What is stored of a dataset's frames.
+    """The stored part of a dataset's frames.
 
     * ``template``, ``search``: the crops that training takes of a frame; one record serves both.
     * ``every``: of a video only frames whose number is a multiple of it, and the last.

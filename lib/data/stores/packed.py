@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a store holds.
+    """The content of a store.
 
     * ``splits``: number of sequences in each packed split; ``root``: the folder that was packed.
     * ``complete``: False while it is being packed; it cannot be read until then.
@@ -157,7 +157,7 @@ class Store:
             while found and (path := cursor.key()).startswith(prefix):
                 name, slash, _ = path[len(prefix) :].partition(b"/")
                 names.append(os.fsdecode(name))
-                # What lies in a folder lies between its name with "/" and its name with the next byte, "0".
+                # The keys of a folder's files lie between its name with "/" and its name with the next byte, "0".
                 found = cursor.set_range(prefix + name + b"0") if slash else cursor.next()
         return sorted(names)
 

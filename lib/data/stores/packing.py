@@ -325,7 +325,7 @@ def verify_packed(target: Path, root: Path | None = None) -> list[str]:
     keys = manifest.files + manifest.records + 1
     if (files, entries) != (manifest.files, keys):
         problems.append(
-            f"{target / DATA}: holds {entries} keys and records of {files} files, its manifest says {keys} and "
+            f"{target / DATA}: holds {entries} keys and records of {files} files, its manifest states {keys} and "
             f"{manifest.files}; pack it again"
         )
     return problems
@@ -361,7 +361,7 @@ def _find_difference(store: Store, entry: PackedEntry, root: Path | None) -> str
     if len(data) != entry.size:
         return f"has {len(data)} bytes instead of {entry.size}"
     if zlib.crc32(data) != entry.crc:
-        return "is not what was packed: its checksum differs"
+        return "differs from the packed file: its checksum differs"
     if root is not None:
         file = Path(root) / entry.key
         try:

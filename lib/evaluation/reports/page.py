@@ -16,12 +16,15 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from lib.evaluation.reports.comparison import CURVES, Comparison
+import numpy as np
+
+from lib.data.types import Sequence
+from lib.evaluation.reports.comparison import CURVES, Comparison, Run
 from lib.evaluation.reports.drawings import curve_figure
 from lib.evaluation.reports.figures import curve_lines, reliability_lines, score_of
 from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
 from lib.evaluation.reports.markup import Markup, join, make
-from lib.evaluation.reports.pictures import Picture, first_picture, worst_picture
+from lib.evaluation.reports.pictures import Picture, first_picture, jpeg_address, worst_picture
 from lib.evaluation.reports.plain import plain
 from lib.evaluation.reports.tables import Cell, Row, Table, best_cells, percent, row_words
 from lib.runtime.files import write_text
@@ -32,10 +35,15 @@ WORST, BEST = 4, 2  # sequences shown for a tracker, by protocol
 PICTURED = 8  # sequences with pictures for a tracker, over all protocols: they are most of the page's bytes
 
 
-def write_page(comparisons: abc.Sequence[Comparison], file: Path) -> None:
+# From a benchmark, a run, a sequence and the number of a frame: a picture, uint8 RGB; raises ``ValueError``.
+Draw = abc.Callable[[str, Run, Sequence, int], np.ndarray]
+
+
+def write_page(comparisons: abc.Sequence[Comparison], file: Path, draw: Draw | None = None) -> None:
     """Write the page, whole or not at all; folders are made. ``OSError`` names the file.
 
     Pictures come from the images of the sequences and the boxes of the runs; a reason takes the place of a missing one.
+    ``draw`` pictures the decisions behind the worst frames.
     """
     template, style, script = (_template(name) for name in ("page.html", "page.css", "page.js"))
     policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'"
@@ -47,7 +55,7 @@ def write_page(comparisons: abc.Sequence[Comparison], file: Path) -> None:
     if len(comparisons) > 1:
         links = (make("a", {"href": f"#benchmark-{n}"}, each.title) for n, each in enumerate(comparisons))
         content.append(make("nav", {}, *links))
-    content += [_benchmark(comparison, number) for number, comparison in enumerate(comparisons)]
+    content += [_benchmark(comparison, number, draw) for number, comparison in enumerate(comparisons)]
     words = {"title": TITLE, "policy": policy, "style": style, "script": script, "content": join(*content)}
     write_text(file, Template(template).substitute(words))
 
@@ -60,10 +68,10 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _benchmark(comparison: Comparison, number: int) -> Markup:
+def _benchmark(comparison: Comparison, number: int, draw: Draw | None) -> Markup:
     count = f"{len(comparison.sequences)} sequences"
     bar = [make("h2", {}, comparison.title), _select("protocol", number, comparison.protocols)]
-    cards = _Cards(comparison, number)
+    cards = _Cards(comparison, number, draw)
     views = [_view(comparison, protocol, number, cards) for protocol in comparison.protocols]
     store = make("svg", {"class": "store", "aria-hidden": "true"}, *cards.symbols)
     return make(
@@ -71,6 +79,7 @@ def _benchmark(comparison: Comparison, number: int) -> Markup:
         {"class": "benchmark", "id": f"benchmark-{number}", "aria-label": comparison.title},
         make("div", {"class": "bar"}, *bar, make("span", {"class": "faint"}, count)),
         *views,
+        *cards.decisions(),
         *_confidence(comparison),
         *_settings(comparison),
         store,
@@ -201,8 +210,9 @@ def _settings(comparison: Comparison) -> list[Markup]:
 class _Cards:
     """The worst and the best sequences of each tracker with pictures, which the protocols share as SVG ``symbols``."""
 
-    def __init__(self, comparison: Comparison, number: int) -> None:
-        self._comparison, self._number = comparison, number
+    def __init__(self, comparison: Comparison, number: int, draw: Draw | None) -> None:
+        self._comparison, self._number, self._draw = comparison, number, draw
+        self._decided: list[Markup] = []
         self.symbols: list[Markup] = []
         self._extremes = {name: _extremes(comparison, name) for name in comparison.protocols}
         self._first: dict[str, Markup] = {}
@@ -238,7 +248,24 @@ class _Cards:
                 self._first[name] = self._figure(first_picture(sequences[name]))
             picture = worst_picture(run, sequences[name], self._comparison.benchmark)
             found[name] = picture and self._figure(picture)
+            if self._draw and picture and not picture.missing:
+                self._decided.append(self._decision(place, run, sequences[name], picture))
         return found
+
+    def decisions(self) -> list[Markup]:
+        """The part of the page with the decisions behind the worst frames; empty if they were not asked for."""
+        return (
+            [make("h3", {}, "Decisions"), make("div", {"class": "decisions"}, *self._decided)] if self._decided else []
+        )
+
+    def _decision(self, place: int, run: Run, sequence: Sequence, picture: Picture) -> Markup:
+        caption = f"{self._comparison.entries[place].label}, {sequence.name}, {picture.caption}"
+        try:
+            image = self._draw(self._comparison.benchmark, run, sequence, picture.frame)
+        except ValueError as error:
+            return make("p", {"class": "none"}, f"{caption}: no picture of decisions: {error}")
+        shown = make("img", {"src": jpeg_address(image), "alt": caption})
+        return make("figure", {}, shown, make("figcaption", {}, caption))
 
     def _figure(self, picture: Picture) -> Markup:
         if picture.missing:

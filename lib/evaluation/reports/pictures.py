@@ -20,12 +20,14 @@ WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
 
 class Picture(NamedTuple):
     """A small frame with boxes as the content of an SVG element of ``size`` (width, height; pixels of the whole image),
-    or ``missing``: the reason why there is none. ``caption`` names the frame, counted from 1."""
+    or ``missing``: the reason why there is none. ``caption`` names the frame, counted from 1; ``frame``
+    is its number, from 0."""
 
     caption: str
     size: tuple[int, int] = (0, 0)
     content: Markup = Markup()
     missing: str = ""
+    frame: int = 0
 
 
 def first_picture(sequence: Sequence) -> Picture:
@@ -54,6 +56,13 @@ def worst_picture(run: Run, sequence: Sequence, benchmark: str) -> Picture | Non
     return _picture(sequence, frame, caption, boxes)
 
 
+def jpeg_address(pixels: np.ndarray) -> str:
+    """A data address of the image, uint8 RGB, as a JPEG."""
+    encoded, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    assert encoded, "an image of uint8 RGB is a JPEG"
+    return f"data:image/jpeg;base64,{base64.b64encode(code.tobytes()).decode()}"
+
+
 def _picture(sequence: Sequence, frame: int, caption: str, boxes: dict[str, np.ndarray]) -> Picture:
     try:
         image = open_image(sequence.frames[frame])
@@ -64,12 +73,11 @@ def _picture(sequence: Sequence, frame: int, caption: str, boxes: dict[str, np.n
     if width > WIDTH:
         small = (WIDTH, max(1, round(height * WIDTH / width)))
         pixels = cv2.resize(pixels, small, interpolation=cv2.INTER_AREA)
-    encoded, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert encoded, "an image of uint8 RGB is a JPEG"
-    jpeg = f"data:image/jpeg;base64,{base64.b64encode(code.tobytes()).decode()}"
-    shapes = [make("image", {"href": jpeg, "width": width, "height": height, "preserveAspectRatio": "none"})]
+    shapes = [
+        make("image", {"href": jpeg_address(pixels), "width": width, "height": height, "preserveAspectRatio": "none"})
+    ]
     for kind, box in boxes.items():
         if is_box(box[None])[0]:
             x, y, w, h = (f"{value:.2f}" for value in box)
             shapes.append(make("rect", {"class": kind, "x": x, "y": y, "width": w, "height": h}))
-    return Picture(caption, (width, height), Markup("".join(shapes)))
+    return Picture(caption, (width, height), Markup("".join(shapes)), frame=frame)
