@@ -3,23 +3,22 @@ python tracking/analysis_results.py --dataset lasot uav --tracker grm_vitb OSTra
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from lib.runtime.program import print_error, program, starting
+from lib.runtime.program import Result, program, starting
 
 with starting():
-    from lib.config.paths import load_paths, user_path
+    from lib.config.paths import user_path
     from lib.evaluation.reports.bootstrap import Bootstrap
     from lib.evaluation.reports.tables import FORMATS
-    from lib.programs.analysis import JSON, Request, RequestError, analyse
-    from lib.runtime.escapes import show
-    from lib.runtime.logs import set_up_logging
+    from lib.programs.analysis import JSON, Request, analyze
+    from lib.programs.arguments import Parser, at_least
 
 
-def parse_arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+@program()
+def main() -> Result:
+    """0 if everything was scored, 1 if a result is missing or a protocol could not score one, 2 for a wrong request."""
+    parser = Parser(__doc__)
     parser.add_argument("--dataset", nargs="+", required=True, help="benchmarks: lasot uav otb nfs got10k_val ...")
     parser.add_argument(
         "--tracker", nargs="+", action="extend", required=True, metavar="[LABEL=]WHAT",
@@ -31,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scores", nargs="+", default=[], help="only these: AUC P Pnorm OP50 OP75 AO SR0.5 SR0.75")
     parser.add_argument("--format", default="text", choices=(*FORMATS, JSON), help="format of the printed report")
-    parser.add_argument("--digits", type=int, default=1, help="decimals of percent")
+    parser.add_argument("--digits", type=int, choices=range(7), default=1, help="decimals of percent")
     parser.add_argument("--out", type=user_path, metavar="FOLDER", help="write every table here, in every format")
     parser.add_argument("--plots", action="store_true", help="curves and radar plots as PDF and PNG in --out")
     parser.add_argument("--video", action="store_true", help="the worst and best sequences as videos in --out")
@@ -53,49 +52,29 @@ def parse_arguments() -> argparse.Namespace:
         "--per-sequence", nargs=2, metavar=("LABEL", "LABEL"), help="sequences by the difference of two trackers"
     )
     parser.add_argument(
-        "--bootstrap", type=int, nargs="?", const=Bootstrap().times, metavar="N",
+        "--bootstrap", type=at_least(1), nargs="?", const=Bootstrap().times, metavar="N",
         help="95 %% confidence intervals over sequences, of N drawn sets (1000)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=Bootstrap().seed, help="seed of the bootstrap")
-    parser.add_argument("--paths", type=user_path, help="file instead of paths.yaml")
-    arguments = parser.parse_args()
-    if arguments.bootstrap is not None and arguments.bootstrap < 1:
-        parser.error("--bootstrap must be 1 or more")
-    if not 0 <= arguments.digits <= 6:
-        parser.error("--digits must be 0 to 6")
-    return arguments
-
-
-@program()
-def main() -> int:
-    """0 if everything was scored, 1 if a result is missing or a protocol could not score one, 2 for a wrong request."""
-    arguments = parse_arguments()
-    set_up_logging()
+    parser.paths()
+    arguments = parser.parse()
+    bootstrap, seed = arguments.pop("bootstrap"), arguments.pop("seed")
     request = Request(
-        datasets=tuple(arguments.dataset),
-        trackers=tuple(arguments.tracker),
-        protocols=tuple(arguments.protocol),
-        scores=tuple(arguments.scores),
-        form=arguments.format,
-        digits=arguments.digits,
-        out=arguments.out,
-        plots=arguments.plots,
-        video=arguments.video,
-        page=arguments.html,
-        pictures=arguments.pictures,
-        per_attribute=arguments.per_attribute,
-        confidence=arguments.confidence,
-        attribute_files=tuple(arguments.attributes),
-        pair=tuple(arguments.per_sequence) if arguments.per_sequence else None,
-        bootstrap=Bootstrap(arguments.bootstrap, arguments.seed) if arguments.bootstrap else None,
+        datasets=tuple(arguments["dataset"]),
+        trackers=tuple(arguments["tracker"]),
+        protocols=tuple(arguments["protocol"]),
+        scores=tuple(arguments["scores"]),
+        form=arguments["format"],
+        page=arguments["html"],
+        attribute_files=tuple(arguments["attributes"]),
+        pair=tuple(arguments["per_sequence"]) if arguments["per_sequence"] else None,
+        bootstrap=Bootstrap(bootstrap, seed) if bootstrap else None,
+        **{
+            name: arguments[name]
+            for name in ("digits", "out", "plots", "video", "pictures", "per_attribute", "confidence")
+        },
     )
-    try:
-        report, complete = analyse(load_paths(arguments.paths), request)
-    except RequestError as error:
-        print_error(error)
-        return 2
-    show(report)
-    return 0 if complete else 1
+    return analyze(arguments["paths"], request)
 
 
 if __name__ == "__main__":

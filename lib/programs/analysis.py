@@ -29,13 +29,10 @@ from lib.evaluation.reports.tables import FORMATS, Table, render
 from lib.evaluation.results.raw_results import ResultSet, find_result_sets, open_result_set
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
+from lib.runtime.program import Outcome, RequestError
 
 JSON = "json"
 PLACE = "{dataset}"  # the benchmark's name replaces it in a path
-
-
-class RequestError(ValueError):
-    """A request that cannot be met: an unknown name, or options that do not go together."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,8 @@ class Request:
     confidence: bool = False
 
 
-def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
-    """The report, and whether every tracker has every result and every protocol could score it.
+def analyze(paths: Paths, request: Request) -> Outcome:
+    """The report; it is good if every tracker has every result and every protocol could score it.
 
     Raises ``RequestError`` for a request that cannot be met, other ``ValueError`` and ``OSError`` for data that cannot
     be read or written.
@@ -113,7 +110,7 @@ def analyse(paths: Paths, request: Request) -> tuple[str, bool]:
     if request.page:
         write_page(comparisons, request.page, _drawer(paths) if request.pictures else None)
     report = as_json if request.form == JSON else _report(comparisons, scores, others, confidence, request)
-    return report, not missing and all(comparison.is_complete() for comparison in comparisons)
+    return Outcome(report, not missing and all(comparison.is_complete() for comparison in comparisons))
 
 
 def _drawer(paths: Paths) -> Draw:

@@ -25,8 +25,10 @@ from lib.inference.tracker import Tracker, TrackResult
 from lib.inference.video import ahead, open_video
 from lib.programs.chosen import build_chosen
 from lib.programs.testing import read_chosen
+from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.files import file_sha256
+from lib.runtime.program import Outcome, RequestError
 from lib.visualization.boxes import COLORS
 from lib.visualization.sheet import write_png
 from lib.visualization.token_map import SIDE, Panel, draw_legend, draw_strip, fit_frame, token_panels
@@ -81,6 +83,37 @@ def open_footage(paths: Paths, video: str | None, dataset: str | None = None, na
     [sequence] = readable.sequences
     frames = (Frame(number, number / RATE, read_image(file)) for number, file in enumerate(sequence.frames))
     yield Footage(name, frames, sequence.boxes)
+
+
+def run_visualize(
+    paths: Paths,
+    words: abc.Sequence[str],
+    frames: str,
+    maps: abc.Sequence[str] = (),
+    video: bool = False,
+    box: str | None = None,
+    dataset: str | None = None,
+    sequence: str | None = None,
+    config: str | None = None,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+) -> Outcome:
+    """The body of `tracking/visualize.py`. ``words`` are a source, unless ``dataset`` and ``sequence`` are given, and
+    overrides. Without ``box`` the target is the sequence's. For the rest see ``visualize``."""
+    if bool(dataset) != bool(sequence):
+        raise RequestError("--dataset and --sequence go together")
+    if not dataset and not (words and box):
+        raise RequestError(f"name a video and its target with --box {GRAMMAR}, or --dataset and --sequence")
+    shown = Shown(parse_frames(frames), tuple(maps), video)
+    targets = parse_targets([box] if box else [])
+    source, *overrides = [None, *words] if dataset else words
+    config = config or (None if checkpoint else SHIPPED)
+    network = build_chosen(paths, config, checkpoint, device, overrides=overrides, dataset=dataset)
+    with open_footage(paths, source, dataset, sequence or "") as footage:
+        target = targets[0] if targets else TargetSpec("target", footage.boxes[0])
+        folder = output_folder(paths, sequence or source, out, "visualize")
+        return Outcome(str(visualize(footage, target, Tracker(network), shown, folder)))
 
 
 def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Shown, folder: Path) -> Path:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lib.config.paths import Paths
-from lib.programs.analysis import Request, RequestError, analyse
+from lib.programs.analysis import Request, analyze
+from lib.runtime.program import RequestError
 
 SEQUENCES = {"dtb70": ("Animal1", "Car2", "Yacht3"), "got10k_val": ("GOT-10k_Val_000001", "GOT-10k_Val_000002")}
 
@@ -39,8 +40,8 @@ def paths(tmp_path: Path) -> Paths:
 
 def ask(paths: Paths, *trackers: str, datasets=("dtb70", "got10k_val"), **changed) -> tuple[list[list[str]], bool]:
     """The words of the lines of the report, but for the warnings that a few sequences are a part of a benchmark."""
-    report, complete = analyse(paths, Request(datasets, trackers, **changed))
-    return [line.split() for line in report.splitlines() if ": PART, " not in line], complete
+    report = analyze(paths, Request(datasets, trackers, **changed))
+    return [line.split() for line in report.text().splitlines() if ": PART, " not in line], report.good
 
 
 def test_benchmarks_stand_side_by_side_with_their_own_protocols(paths):

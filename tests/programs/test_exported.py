@@ -94,9 +94,9 @@ def test_processes_of_the_same_command_share_the_sequences(run: Run, exported: P
 @pytest.mark.parametrize(("words", "code", "line"), [
     (["--batch", "4"], 1, "error: --batch 4: {} was exported for batches of 2; leave --batch out, or export it with"),
     (["--device", "cuda"], 1, "error: --device cuda: exported networks run on the CPU; leave it out"),
-    (["--config", "grm_tiny"], 2, "test.py: error: --network has its settings with it; leave out --config, "),
-    (["--compile"], 2, "test.py: error: --network has its settings with it; leave out --config, "),
-    (["test.tracker.window=none"], 2, "test.py: error: --network has its settings with it; leave out --config, "),
+    (["--config", "grm_tiny"], 2, "error: --network has its settings with it; leave out --config, "),
+    (["--compile"], 2, "error: --network has its settings with it; leave out --config, "),
+    (["test.tracker.window=none"], 2, "error: --network has its settings with it; leave out --config, "),
 ])  # fmt: skip
 def test_what_does_not_go_with_it_is_one_line(run: Run, exported: Path, words: list[str], code: int, line: str) -> None:
     ended = run(*words)

@@ -112,7 +112,8 @@ def manifests(paths: Paths) -> dict[float, dict]:
 
 def test_every_value_has_a_folder_a_line_and_scores(paths, words):
     words["names"] = ()
-    report, _, complete = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3:0.6:0.3"))
+    ended = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3:0.6:0.3"))
+    report, complete = ended.text(), ended.good
     assert complete
     assert sorted(manifests(paths)) == [0.3, 0.6]
     lines = report[report.index("\nsweep of ") :].splitlines()[1:]
@@ -141,7 +142,7 @@ def test_a_sweep_over_some_sequences_leaves_that_of_all_alone(paths, words):
     evaluate_checkpoints(paths, **words | {"names": ()}, sweep=sweep)
     kept = {file: file.read_bytes() for file in paths.output.rglob("*.json") if file.name != "manifest.json"}
     assert len(kept) == 3, "a score of each value, and the sweep"
-    report, *_ = evaluate_checkpoints(paths, **words, sweep=sweep)
+    report = evaluate_checkpoints(paths, **words, sweep=sweep).text()
     assert all(file.read_bytes() == content for file, content in kept.items())
     assert f"\nsweep of {sweep.text} on part of got10k_val (1 of 180 sequences), protocol got10k (%)\n" in report
     part = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json").read_text())
@@ -153,7 +154,7 @@ def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
     experiment = load_experiment(words["config"], ["seed=9"])
     save_checkpoint(other, {"model": build_model(experiment).state_dict()})
     words["checkpoints"].append(other)
-    report, *_ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
+    report = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6")).text()
     rows = [line.split() for line in report[report.index("\nsweep of ") :].splitlines()[3:7]]
     assert [(row[0], row[-1].partition("-")[0]) for row in rows] == [
         ("0.3", "some"), ("0.3", "other"), ("0.6", "some"), ("0.6", "other"),
@@ -168,7 +169,8 @@ def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
         raise ValueError("not finite")
 
     monkeypatch.setattr("lib.inference.engine.place", refuse)
-    report, _, complete = evaluate_checkpoints(paths, **words, sweep=sweep)
+    ended = evaluate_checkpoints(paths, **words, sweep=sweep)
+    report, complete = ended.text(), ended.good
     assert not complete
     lines = report[report.index("\nsweep of ") :].splitlines()[1:]
     assert lines[2].split()[:4] == ["0.3", "-", "-", "-"]
@@ -177,16 +179,16 @@ def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     assert kept["tested"][0]["scores"]["got10k"] == {}
     assert list(kept["tested"][0]["errors"]) == words["names"]
     shutil.rmtree(paths.output)
-    report, *_ = evaluate_checkpoints(paths, **words, sweep=sweep)
+    report = evaluate_checkpoints(paths, **words, sweep=sweep).text()
     assert "highest" not in report
 
 
 def test_a_sweep_takes_up_what_is_there(paths, words):
     evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
-    report, *_ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
+    report = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6")).text()
     assert report.count("sequences: 1 tracked, 0 kept, 0 failed") == 1
     assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 1
-    report, *_ = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6"))
+    report = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6")).text()
     assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 2
 
 
@@ -212,7 +214,7 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
         evaluate_checkpoints(paths, **words, sweep=sweep)
     assert list(manifests(paths)) == [0.3]
 
-    report, *_ = evaluate_checkpoints(paths, **words, sweep=sweep, on_test_set=True)
+    report = evaluate_checkpoints(paths, **words, sweep=sweep, on_test_set=True).text()
     assert report.count(f": {WARNING}\n") == 3, "one of each folder, and that of the sweep"
     assert f"\nWARNING: {WARNING}\nkept in " in report
     assert {value: sweep_warning(manifest) for value, manifest in manifests(paths).items()} == {
@@ -226,7 +228,7 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
     assert f": {WARNING}" in report
     assert comparison.runs[0].manifest["sweeps"] == [sweep.text]
     # A value outside the sweep has not been chosen by it.
-    report, *_ = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.5"])
+    report = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.5"]).text()
     assert WARNING not in report
 
 
