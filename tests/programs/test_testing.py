@@ -116,7 +116,8 @@ def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
 
 def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
     words = {"benchmark": BENCHMARK, "config": str(file), "checkpoints": [checkpoint]}
-    report, comparison, complete = evaluate_checkpoints(paths, **words)
+    ended = evaluate_checkpoints(paths, **words)
+    report, comparison, complete = ended.text(), ended.comparison, ended.good
     assert complete
     assert len(comparison.entries) == 1
     assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
@@ -124,7 +125,8 @@ def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
     assert any(line.endswith(" 2/2") for line in report.splitlines())
     [file] = paths.output.rglob("score.json")
     before = file.read_bytes()
-    report, comparison, complete = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
+    ended = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
+    report, comparison, complete = ended.text(), ended.comparison, ended.good
     assert complete
     assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report
     assert any(line.endswith(" 1/1") for line in report.splitlines())
