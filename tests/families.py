@@ -7,13 +7,13 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_config
+from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 from lib.models.base import TrackingModel
 from lib.models.heads.config import HeadKind
 from lib.models.registry import FAMILIES
 
 # Twins keep every path of the large networks: experiments/<anything>_tiny.yaml, by the family that it names.
-TWINS = {load_config(path).model.name: path.stem for path in sorted(EXPERIMENTS.glob("*_tiny.yaml"))}
+TWINS = {load_experiment(path).model.name: path.stem for path in sorted(EXPERIMENTS.glob("*_tiny.yaml"))}
 # An epoch in which every schedule inside a network has come to its end, as OSTrack's elimination.
 LATE = 1000
 # What brings such schedules into a training of two epochs.
@@ -23,7 +23,7 @@ FAMILIES_AND_HEADS = [(family, head) for family in FAMILIES for head in HEADS]
 # Each family with its published head and with one other, so that each head meets several families: for tests whose
 # code does not depend on the pair.
 COVERING_PAIRS = [
-    (family, HEADS[(HEADS.index(load_config(twin).model.head.kind) + step) % len(HEADS)])
+    (family, HEADS[(HEADS.index(load_experiment(twin).model.head.kind) + step) % len(HEADS)])
     for family, twin in TWINS.items()
     for step in (0, 1)
 ]
@@ -32,7 +32,7 @@ COVERING_PAIRS = [
 def tiny(family: str, head: HeadKind | None = None, *overrides: str) -> ExperimentConfig:
     """The family's twin, with ``head`` in place of its published one, and overrides (``train.epochs=2``)."""
     chosen = () if head is None else (f"model.head.kind={head}",)
-    return load_config(TWINS[family], (*chosen, *overrides))
+    return load_experiment(TWINS[family], (*chosen, *overrides))
 
 
 def fresh(experiment: ExperimentConfig) -> TrackingModel:

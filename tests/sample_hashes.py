@@ -18,8 +18,7 @@ from lib.data.batch import Sample
 from lib.data.datasets.registry import read_dataset
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.experiment.build import load_experiment
-from lib.experiment.config import EXPERIMENTS, ExperimentConfig
+from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 
 RECORD = Path(__file__).parent / "reference" / "sample_hashes.json"
 # How many samples a digest covers: the first for a quick test, the second for a slow one.

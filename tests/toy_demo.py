@@ -11,8 +11,8 @@ import numpy as np
 from toy_experiment import write_experiment
 
 from lib.data.decoding.video import VideoWriter
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment, to_tree
 from lib.runtime.checkpoint import save_checkpoint
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 64

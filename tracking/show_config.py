@@ -11,7 +11,7 @@ from lib.runtime.program import Outcome, program, starting
 with starting():
     from lib.config.paths import user_path
     from lib.config.yaml12 import to_yaml
-    from lib.experiment.config import experiment_schema, load_config, to_tree
+    from lib.experiment.config import experiment_schema, load_experiment, to_tree
     from lib.programs.arguments import Parser
 
 
@@ -30,7 +30,7 @@ def main() -> Outcome:
             parser.error("--write-schema takes no other argument: the schema is the same for every experiment")
         arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
         return Outcome()
-    experiment = load_config(arguments.config, arguments.overrides)
+    experiment = load_experiment(arguments.config, arguments.overrides)
     if arguments.dataset:
         experiment = experiment.for_benchmark(arguments.dataset)
     return Outcome(to_yaml(to_tree(experiment)).rstrip("\n"))

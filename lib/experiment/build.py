@@ -21,7 +21,7 @@ from lib.data.sampling import Pool
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
 from lib.data.stores.reach import Role
-from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree, with_new_keys
+from lib.experiment.config import ExperimentConfig, from_tree, to_tree, with_new_keys
 from lib.export.exported import open_network
 from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
@@ -48,11 +48,6 @@ from lib.training.trainer import Trainer
 logger = logging.getLogger(__name__)
 
 EngineFactory = Callable[[int], Engine]
-
-
-def load_experiment(name: str | Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
-    """The experiment of that name or path, with dotted overrides; see ``lib.experiment.config.load_config``."""
-    return load_config(name, overrides, run)
 
 
 def build_model(experiment: ExperimentConfig) -> TrackingModel:

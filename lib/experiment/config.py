@@ -158,7 +158,7 @@ class ExperimentConfig(Section):
         return validate(ExperimentConfig, tree, f"test.per_dataset.{benchmark}")
 
 
-def load_config(name: str | Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
+def load_experiment(name: str | Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
     """The experiment ``experiments/<name>.yaml``, or the file at a path, with overrides (``train.epochs=50``).
 
     ``base: other`` at the top takes another experiment of the same folder and lays this file over it, one level only.

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from lib.experiment.build import build_model
-from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_config
+from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 from lib.export.cost import Cost, count_cost
 from lib.profiling.forms import EAGER, Form, open_forms
 from lib.profiling.frames import Lane, time_frames, time_parts
@@ -93,7 +93,7 @@ def profile_models(
     that this machine cannot run.
     """
     place = find_device(device)
-    experiments = [load_config(name, overrides) for name in names or experiment_names()]
+    experiments = [load_experiment(name, overrides) for name in names or experiment_names()]
     report = Report(describe_machine(), tables={name: Table(title) for name, title in _TITLES.items()})
     if overrides:
         report.settings["overrides"] = " ".join(overrides)

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from lib.config.paths import Paths
-from lib.experiment.build import build_network, default_checkpoint, experiment_of_checkpoint, load_experiment
-from lib.experiment.config import ExperimentConfig
+from lib.experiment.build import build_network, default_checkpoint, experiment_of_checkpoint
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.eager import TorchNetwork
 from lib.runtime.process import find_device
 from lib.runtime.program import RequestError

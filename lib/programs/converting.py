@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lib.experiment.build import build_model, experiment_of_checkpoint, load_experiment, trained_model
-from lib.experiment.config import ExperimentConfig, to_tree
+from lib.experiment.build import build_model, experiment_of_checkpoint, trained_model
+from lib.experiment.config import ExperimentConfig, load_experiment, to_tree
 from lib.models.base import TrackingModel
 from lib.models.weights.released import find_weights
 from lib.models.weights.renaming import read_table

@@ -84,7 +84,8 @@ def make_crops(
     with starting():
         from lib.data.pairs import SourceConfig
         from lib.data.stores.cropping import write_crops
-        from lib.experiment.build import crop_settings, load_experiment
+        from lib.experiment.build import crop_settings
+        from lib.experiment.config import load_experiment
 
     root, places = _find(name, root, paths)
     experiment = load_experiment(config)
@@ -107,7 +108,7 @@ def make_crops(
 def draw(paths: Path | None, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str]) -> Outcome:
     """Draw training samples, see ``draw_samples``."""
     with starting():
-        from lib.experiment.build import load_experiment
+        from lib.experiment.config import load_experiment
         from lib.programs.samples import draw_samples
 
     experiment = load_experiment(config, overrides)

@@ -26,8 +26,8 @@ from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import SequenceEngine, Trial, is_part_of_run
-from lib.experiment.build import build_objective, build_tracker, engine_factory, load_experiment
-from lib.experiment.config import ExperimentConfig
+from lib.experiment.build import build_objective, build_tracker, engine_factory
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.decisions import decide
 from lib.models.base import TokenMap
 from lib.programs.testing import track_and_score

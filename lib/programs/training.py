@@ -7,7 +7,8 @@ from collections import abc
 from contextlib import nullcontext
 
 from lib.config.paths import Paths
-from lib.experiment.build import build_trainer, check_files, check_workers, load_experiment, run_folder
+from lib.experiment.build import build_trainer, check_files, check_workers, run_folder
+from lib.experiment.config import load_experiment
 from lib.runtime.launch import launch
 from lib.runtime.locks import only_writer
 from lib.runtime.process import start_process, stop_process

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
-from lib.experiment.build import build_model, build_network, build_trainer, load_experiment, trained_model
-from lib.experiment.config import ExperimentConfig
+from lib.experiment.build import build_model, build_network, build_trainer, trained_model
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.registry import FAMILIES
 from lib.models.weights.adapters import frozen_by_family
 from lib.models.weights.initial import load_initial

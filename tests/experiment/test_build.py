@@ -29,11 +29,10 @@ from lib.experiment.build import (
     default_checkpoint,
     engine_factory,
     experiment_of_checkpoint,
-    load_experiment,
     named_weights,
     trained_model,
 )
-from lib.experiment.config import ExperimentConfig, to_tree
+from lib.experiment.config import ExperimentConfig, load_experiment, to_tree
 from lib.models.base import TrackingModel
 from lib.models.weights.released import load_file, load_released
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint

@@ -10,8 +10,8 @@ from lib.config.paths import Paths
 from lib.data.augment import JitterConfig
 from lib.data.stores.cropping import write_crops
 from lib.data.stores.reach import Role
-from lib.experiment.build import build_pairs, crop_settings, load_experiment
-from lib.experiment.config import ExperimentConfig
+from lib.experiment.build import build_pairs, crop_settings
+from lib.experiment.config import ExperimentConfig, load_experiment
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from lib.experiment.config import (
     experiment_schema,
     find_experiment,
     from_tree,
-    load_config,
+    load_experiment,
     per_dataset_keys,
     to_tree,
     with_new_keys,
@@ -74,7 +74,7 @@ def test_the_stated_number_of_parameters_is_that_of_the_network():
     """GRM's and OSTrack's published counts include the class token and the image's 14 x 14 positions, which stay in
     their checkpoints; the networks here do not have them."""
     for path in FILES:
-        experiment = load_config(path)
+        experiment = load_experiment(path)
         count = parameters(build_without_memory(experiment))
         if experiment.model.name in ("grm", "ostrack") and experiment.model.pretrained != "none":
             count += (1 + 1 + 14**2) * experiment.model.backbone.width
@@ -88,7 +88,7 @@ def test_the_stated_number_of_parameters_is_that_of_the_network():
 ])  # fmt: skip
 def test_the_network_is_the_published_one_but_for_what_it_does_not_use(name, table, millions):
     published = {key: tuple(entry["shape"]) for key, entry in key_table(table).items()}
-    model = build_without_memory(load_config(name))
+    model = build_without_memory(load_experiment(name))
     ours = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     unused = {key: published.pop(key) for key in ("backbone.cls_token", "backbone.pos_embed")}
     assert ours == published
@@ -100,7 +100,7 @@ def test_the_network_is_the_published_one_but_for_what_it_does_not_use(name, tab
 
 @pytest.mark.parametrize("name", PAPER)
 def test_what_all_published_recipes_share(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     assert (experiment.template.size, experiment.template.factor) == (128, 2.0)
     assert (experiment.model.backbone.patch, experiment.model.backbone.drop_path) == (16, 0.1)
     assert experiment.model.backbone.mlp_ratio == 4.0
@@ -129,7 +129,7 @@ def test_what_all_published_recipes_share(name):
     ("grm_vitl_320", 1024, 24, 16, 320, 5.0, (4.5, 0.5), (80, 10)),
 ])  # fmt: skip
 def test_sizes_crops_and_batches(name, width, depth, heads, size, factor, jitter, batches):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     backbone, search_jitter = experiment.model.backbone, experiment.data.search_jitter
     assert (backbone.width, backbone.depth, backbone.heads) == (width, depth, heads)
     assert (experiment.search.size, experiment.search.factor) == (size, factor)
@@ -141,7 +141,7 @@ def test_sizes_crops_and_batches(name, width, depth, heads, size, factor, jitter
 
 @pytest.mark.parametrize("name", PAPER)
 def test_epochs_and_data(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     four = [("lasot", "train"), ("got10k", "vot_train"), ("coco", "train2017"), ("trackingnet", "train")]
     alone = name == "grm_vitb_got10k"
     assert (experiment.train.epochs, experiment.train.schedule.drop_epoch) == ((100, 80) if alone else (300, 240))
@@ -161,11 +161,11 @@ def test_epochs_and_data(name):
     ("grm_tiny", "adaptive"),
 ])  # fmt: skip
 def test_relations(name, relation):
-    assert load_config(name).model.division.relation == relation
+    assert load_experiment(name).model.division.relation == relation
 
 
 def test_the_tiny_network_trains_from_nothing_at_one_rate():
-    experiment = load_config("grm_tiny")
+    experiment = load_experiment("grm_tiny")
     assert experiment.model.pretrained == "none"
     assert experiment.train.optimizer.lr_factors == {}
 
@@ -173,7 +173,7 @@ def test_the_tiny_network_trains_from_nothing_at_one_rate():
 @pytest.mark.parametrize("name", [*PAPER, "grm_tiny"])
 def test_the_threshold_at_each_benchmark(name):
     benchmarks = [*THRESHOLDS, "got10k_val", "got10k_test", "trackingnet", "otb"]
-    found = {each: load_config(name).for_benchmark(each).model.division.threshold for each in benchmarks}
+    found = {each: load_experiment(name).for_benchmark(each).model.division.threshold for each in benchmarks}
     assert found == {each: THRESHOLDS.get(each, 0.0) if name == "grm_vitb" else 0.0 for each in benchmarks}
 
 
@@ -181,17 +181,17 @@ def test_the_threshold_at_each_benchmark(name):
 
 
 def test_a_name_a_path_and_a_slip(tmp_path, monkeypatch):
-    assert load_config("grm_tiny") == load_config(EXPERIMENTS / "grm_tiny.yaml")
+    assert load_experiment("grm_tiny") == load_experiment(EXPERIMENTS / "grm_tiny.yaml")
     assert find_experiment("grm_tiny") == EXPERIMENTS / "grm_tiny.yaml"
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine.yaml").write_text("base: grm_tiny\n")
     assert find_experiment("~/mine.yaml") == tmp_path / "mine.yaml"
     with pytest.raises(ConfigError, match=r"^--config: grm_vit: no such experiment in .*; did you mean grm_vitb\?$"):
-        load_config("grm_vit")
+        load_experiment("grm_vit")
     with pytest.raises(ConfigError, match="^--config: zzz: no such experiment in .*; known: grm_tiny, grm_vitb, "):
-        load_config("zzz")
+        load_experiment("zzz")
     with pytest.raises(ConfigError, match="^--config: experiments/zzz.yaml: no such file; give the path of a YAML"):
-        load_config("experiments/zzz.yaml")
+        load_experiment("experiments/zzz.yaml")
 
 
 def write(folder: Path, **trees: dict[str, Any]) -> Path:
@@ -205,34 +205,34 @@ def test_a_base_is_laid_under_key_by_key_and_lists_are_replaced(tmp_path):
     changes = {"seed": 8, "train": {"epochs": 5}, "data": {"train": sources}}
     write(tmp_path, one=TREE, two={"base": "one", **changes})
     expected = from_tree({**merge(TREE, changes), "name": "two"}, "merged")
-    assert load_config(tmp_path / "two.yaml") == expected
+    assert load_experiment(tmp_path / "two.yaml") == expected
     assert [source.name for source in expected.data.train] == ["got10k", "lasot"]
 
 
 def test_a_base_has_one_level(tmp_path):
     write(tmp_path, one=TREE, two={"base": "one"}, three={"base": "two"}, lost={"base": "on"}, wrong={"base": 1})
     with pytest.raises(ConfigError, match=r"three.yaml: base: two has a base itself; only one level is allowed"):
-        load_config(tmp_path / "three.yaml")
+        load_experiment(tmp_path / "three.yaml")
     with pytest.raises(ConfigError, match=r"lost.yaml: base: on: no such experiment in .*; did you mean one\?"):
-        load_config(tmp_path / "lost.yaml")
+        load_experiment(tmp_path / "lost.yaml")
     with pytest.raises(ConfigError, match="wrong.yaml: base: got 1; should be the name of an experiment"):
-        load_config(tmp_path / "wrong.yaml")
+        load_experiment(tmp_path / "wrong.yaml")
 
 
 def test_the_name_is_the_files_the_trees_or_the_runs(tmp_path):
     file = write_experiment(tmp_path / "toy.yaml")
-    assert load_config(file).name == "toy"
-    assert load_config(file, ["name=other"]).name == "other"
-    assert load_config(file, ["name=other"], run="third").name == "third"
-    assert load_config(write_experiment(tmp_path / "named.yaml", name="said")).name == "said"
+    assert load_experiment(file).name == "toy"
+    assert load_experiment(file, ["name=other"]).name == "other"
+    assert load_experiment(file, ["name=other"], run="third").name == "third"
+    assert load_experiment(write_experiment(tmp_path / "named.yaml", name="said")).name == "said"
     with pytest.raises(ConfigError, match='command line: name: got "../away"'):
-        load_config(file, run="../away")
+        load_experiment(file, run="../away")
 
 
 def test_overrides_reach_any_value(tmp_path):
     file = write_experiment(tmp_path / "toy.yaml")
     overrides = ["train.optimizer.lr=2e-4", "model.division={target: roimax, ratio: 0.5}", "data.val=[]"]
-    experiment = load_config(file, [*overrides, "data.val_samples=0"])
+    experiment = load_experiment(file, [*overrides, "data.val_samples=0"])
     assert experiment.train.optimizer.lr == 2e-4
     assert (experiment.model.division.target, experiment.model.division.ratio) == ("roimax", 0.5)
     assert experiment.model.division.hidden == 16
@@ -242,17 +242,17 @@ def test_overrides_reach_any_value(tmp_path):
 @pytest.mark.parametrize("value", ["ostrack", "{a: 1}", "1"])
 def test_the_family_cannot_be_changed_by_an_override(value):
     with pytest.raises(ConfigError, match="command line: model.name: got") as error:
-        load_config("grm_vitb", [f"model.name={value}"])
+        load_experiment("grm_vitb", [f"model.name={value}"])
     assert "cannot change 'grm'" in str(error.value)
     for key in ("model.pretrained", "model.backbone", "model.division", "model.head"):
         assert key in str(error.value)
-    assert load_config("grm_vitb", ["model.name=grm"]) == load_config("grm_vitb")
+    assert load_experiment("grm_vitb", ["model.name=grm"]) == load_experiment("grm_vitb")
 
 
 @pytest.mark.parametrize("value", ["3", "null", "grm", "[grm]"])
 def test_a_model_that_is_no_mapping_is_one_error(value):
     with pytest.raises(ConfigError, match="command line: model: got"):
-        load_config("grm_vitb", [f"model={value}"])
+        load_experiment("grm_vitb", [f"model={value}"])
 
 
 # Errors
@@ -262,7 +262,7 @@ def test_all_wrong_fields_are_told_at_once_each_at_its_key(tmp_path):
     changes = {"train": {"epochs": "many"}, "data": {"max_gap": 1}, "model": {"division": {"treshold": 0.5}}}
     file = write_experiment(tmp_path / "toy.yaml", **changes)
     with pytest.raises(ConfigError) as error:
-        load_config(file, ["objective.l1=x"])
+        load_experiment(file, ["objective.l1=x"])
     lines = sorted(str(error.value).splitlines())
     assert lines == [
         f"{file}: data.max_gap: got 1; should be greater than or equal to 2",
@@ -282,7 +282,7 @@ CROSS_SECTION = {
 
 def test_errors_across_sections_are_told_together_once_the_fields_are_clean(tmp_path):
     with pytest.raises(ConfigError) as error:
-        load_config(write_experiment(tmp_path / "toy.yaml", **CROSS_SECTION))
+        load_experiment(write_experiment(tmp_path / "toy.yaml", **CROSS_SECTION))
     place = f"{tmp_path / 'toy.yaml'}: "
     assert str(error.value).splitlines() == [
         place + "template.size: 8 is not a multiple of model.backbone's stride 16; the nearest are 16 and 16",
@@ -292,14 +292,14 @@ def test_errors_across_sections_are_told_together_once_the_fields_are_clean(tmp_
         place + f"test.per_dataset.otb: train.epochs may not differ by benchmark; may: {', '.join(per_dataset_keys())}",
     ]
     with pytest.raises(ConfigError) as error:
-        load_config(tmp_path / "toy.yaml", ["train.epochs=0"])
+        load_experiment(tmp_path / "toy.yaml", ["train.epochs=0"])
     assert str(error.value) == "command line: train.epochs: got 0; should be greater than 0"
 
 
 def test_a_value_that_a_benchmark_cannot_take_is_told_for_each(tmp_path):
     per_dataset = {"otb": {"model.division.threshold": 7}, "uav": {"model.division.threshold": "high"}}
     with pytest.raises(ConfigError) as error:
-        load_config(write_experiment(tmp_path / "toy.yaml", test={"per_dataset": per_dataset}))
+        load_experiment(write_experiment(tmp_path / "toy.yaml", test={"per_dataset": per_dataset}))
     place = f"{tmp_path / 'toy.yaml'}: test.per_dataset"
     assert str(error.value).splitlines() == [
         f"{place}.otb: model.division.threshold: got 7; should be less than or equal to 1",
@@ -327,7 +327,7 @@ def thresholds(experiment: ExperimentConfig) -> list[float]:
 
 
 def test_a_benchmark_gets_its_values_and_states_each_once(toy):
-    experiment = load_config(toy)
+    experiment = load_experiment(toy)
     assert thresholds(experiment) == [0.0, 0.0, 0.3, 0.6]
     tested = experiment.for_benchmark("otb")
     assert tested.test.tracker.window == "none"
@@ -340,7 +340,7 @@ def test_a_benchmark_gets_its_values_and_states_each_once(toy):
 
 @pytest.mark.parametrize("override", ["model.division.threshold=0.5", "model.division={threshold: 0.5}"])
 def test_the_command_line_wins_over_every_benchmark(toy, override):
-    experiment = load_config(toy, [override])
+    experiment = load_experiment(toy, [override])
     assert thresholds(experiment) == [0.5] * 4
     assert experiment.for_benchmark("otb").test.tracker.window == "none"
 
@@ -351,27 +351,27 @@ def test_the_command_line_wins_over_every_benchmark(toy, override):
     "test.per_dataset={otb: {model: {division: {threshold: 0.7}}}}",
 ])  # fmt: skip
 def test_the_value_of_one_benchmark_can_be_overridden(toy, override):
-    assert thresholds(load_config(toy, [override])) == [0.0, 0.0, 0.7, 0.6]
+    assert thresholds(load_experiment(toy, [override])) == [0.0, 0.0, 0.7, 0.6]
     for_all = "model.division.threshold=0.5"
-    assert thresholds(load_config(toy, [override, for_all])) == [0.5, 0.5, 0.7, 0.5]
-    assert thresholds(load_config(toy, [for_all, override])) == [0.5, 0.5, 0.7, 0.5]
+    assert thresholds(load_experiment(toy, [override, for_all])) == [0.5, 0.5, 0.7, 0.5]
+    assert thresholds(load_experiment(toy, [for_all, override])) == [0.5, 0.5, 0.7, 0.5]
 
 
 def test_a_file_wins_over_its_base_however_both_write_the_key(tmp_path, toy):
     nested = {"model": {"division": {"threshold": 0.8}}}
     base = merge(TREE, {"test": {"per_dataset": {"otb": nested}}})
     write(tmp_path, nested=base, dotted={"base": "nested", "test": {"per_dataset": PER_DATASET}})
-    assert thresholds(load_config(tmp_path / "nested.yaml")) == [0.0, 0.0, 0.8, 0.0]
-    assert thresholds(load_config(tmp_path / "dotted.yaml")) == [0.0, 0.0, 0.3, 0.6]
+    assert thresholds(load_experiment(tmp_path / "nested.yaml")) == [0.0, 0.0, 0.8, 0.0]
+    assert thresholds(load_experiment(tmp_path / "dotted.yaml")) == [0.0, 0.0, 0.3, 0.6]
     write(tmp_path, other={"base": "toy", "test": {"per_dataset": {"otb": nested}}})
-    assert thresholds(load_config(tmp_path / "other.yaml")) == [0.0, 0.0, 0.8, 0.6]
+    assert thresholds(load_experiment(tmp_path / "other.yaml")) == [0.0, 0.0, 0.8, 0.6]
 
 
 def test_two_rules_for_the_division_are_refused_at_every_benchmark_that_has_one(toy):
     with pytest.raises(ConfigError) as error:
-        load_config(toy, ["model.division.ratio=0.5"])
+        load_experiment(toy, ["model.division.ratio=0.5"])
     assert len(str(error.value).splitlines()) == 2
-    experiment = load_config(toy, ["model.division.ratio=0.5", "model.division.threshold=0"])
+    experiment = load_experiment(toy, ["model.division.ratio=0.5", "model.division.threshold=0"])
     assert thresholds(experiment) == [0.0] * 4
 
 
@@ -380,20 +380,20 @@ def test_two_rules_for_the_division_are_refused_at_every_benchmark_that_has_one(
 
 def test_the_resolved_configuration_is_the_same_experiment(tmp_path):
     for name in NAMES:
-        experiment = load_config(name)
+        experiment = load_experiment(name)
         tree = to_tree(experiment)
         assert from_tree(tree, "tree") == experiment
         (tmp_path / "config.yaml").write_text(to_yaml(tree))
         assert read_yaml(tmp_path / "config.yaml") == tree
-        assert load_config(tmp_path / "config.yaml") == experiment
+        assert load_experiment(tmp_path / "config.yaml") == experiment
         assert from_tree(json.loads(json.dumps(tree)), "json") == experiment
 
 
 def test_a_tree_takes_overrides_and_a_name_as_a_file_does(toy):
-    tree = to_tree(load_config(toy))
+    tree = to_tree(load_experiment(toy))
     before = json.dumps(tree)
     overrides = ["model.division.threshold=0.5", "train.epochs=3"]
-    assert from_tree(tree, "tree", overrides, "run") == load_config(toy, overrides, "run")
+    assert from_tree(tree, "tree", overrides, "run") == load_experiment(toy, overrides, "run")
     assert json.dumps(tree) == before
 
 
@@ -439,7 +439,7 @@ def test_the_schema_accepts_every_experiment_and_its_resolved_form():
     schema = experiment_schema()
     for path in FILES:
         assert accepts(schema, read_yaml(path), schema), path
-        assert accepts(schema, to_tree(load_config(path)), schema), path
+        assert accepts(schema, to_tree(load_experiment(path)), schema), path
 
 
 @pytest.mark.parametrize("change", [
@@ -476,25 +476,27 @@ KEYS_OF_ALL_HEADS = {"focal": 1.0, "classification": 8.334, "background": 0.0625
 def test_the_objective_is_that_of_the_head_and_another_heads_key_is_an_error(tmp_path, head):
     head_section = {"head": {"kind": head, "channels": 16}}
     file = write_experiment(tmp_path / "toy.yaml", model=head_section)
-    experiment = load_config(file)
+    experiment = load_experiment(file)
     assert set(to_tree(experiment)["objective"]) == {"giou", "l1"} | HEAD_KEYS[head]
     assert from_tree(to_tree(experiment), "tree") == experiment
     for key, default in KEYS_OF_ALL_HEADS.items():
         write_experiment(file, model=head_section, objective={key: default})
         if key in HEAD_KEYS[head]:
-            assert load_config(file) == experiment
-            assert getattr(load_config(file, [f"objective.{key}=3"]).objective, key) == 3
+            assert load_experiment(file) == experiment
+            assert getattr(load_experiment(file, [f"objective.{key}=3"]).objective, key) == 3
         else:
             with pytest.raises(ConfigError, match=rf"^{file}: objective\.{key}: got {default}; unknown key; "):
-                load_config(file)
+                load_experiment(file)
             with pytest.raises(ConfigError, match=rf"^command line: objective\.{key}: got 3; unknown key; "):
-                load_config(write_experiment(file, model=head_section), [f"objective.{key}=3"])
+                load_experiment(write_experiment(file, model=head_section), [f"objective.{key}=3"])
 
 
 @pytest.mark.parametrize("head", HEAD_KEYS)
 def test_a_configuration_resolved_by_an_earlier_version_is_read_and_its_run_goes_on(tmp_path, head):
     """It holds the keys of all heads, each with its default unless it was used."""
-    experiment = load_config(write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": head, "channels": 16}}))
+    experiment = load_experiment(
+        write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": head, "channels": 16}})
+    )
     before = merge(to_tree(experiment), {"objective": KEYS_OF_ALL_HEADS | {"giou": 3.0}})
     changed = from_tree(before, "tree")
     assert changed.objective == experiment.objective.model_copy(update={"giou": 3.0})
@@ -503,7 +505,7 @@ def test_a_configuration_resolved_by_an_earlier_version_is_read_and_its_run_goes
 
 
 def test_a_configuration_resolved_by_an_earlier_version_gets_the_keys_that_are_new(tmp_path):
-    experiment = load_config(write_experiment(tmp_path / "toy.yaml"))
+    experiment = load_experiment(write_experiment(tmp_path / "toy.yaml"))
     tree = to_tree(experiment)
     earlier = copy.deepcopy(tree)
     del earlier["train"]["frozen"], earlier["test"]
@@ -515,7 +517,7 @@ def test_a_configuration_resolved_by_an_earlier_version_gets_the_keys_that_are_n
 def test_an_objective_beside_a_wrong_model_is_not_blamed(tmp_path):
     file = write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": "centre"}}, objective={"focal": 1.0})
     with pytest.raises(ConfigError) as error:
-        load_config(file)
+        load_experiment(file)
     assert len(str(error.value).splitlines()) == 1
     assert "model.head.kind" in str(error.value)
 
@@ -524,7 +526,7 @@ def test_a_network_whose_shapes_change_is_not_compiled_for_training():
     """By the family's own word, with the reason."""
     for overrides in ([], ["model.elimination.keep=0.5"]):
         with pytest.raises(ConfigError, match="train.compile: model.elimination.schedule changes the"):
-            load_config("ostrack_tiny", ["train.compile=true", *overrides])
+            load_experiment("ostrack_tiny", ["train.compile=true", *overrides])
     for still in (["model.elimination=null"], ["model.elimination.keep=1"], ["train.compile=false"]):
-        load_config("ostrack_tiny", ["train.compile=true", *still])
-    assert load_config("grm_tiny", ["train.compile=true"]).train.compile
+        load_experiment("ostrack_tiny", ["train.compile=true", *still])
+    assert load_experiment("grm_tiny", ["train.compile=true"]).train.compile

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.export.cost import Cost
 from lib.profiling.models import count_experiment, experiment_names
 
@@ -58,7 +58,7 @@ def experiment_rows(head: str) -> list[list[str]]:
 
 @cache
 def cost(name: str) -> Cost:
-    return count_experiment(load_config(name))
+    return count_experiment(load_experiment(name))
 
 
 def test_the_overrides_are_found():
@@ -73,12 +73,12 @@ def test_the_overrides_are_found():
 @pytest.mark.parametrize("page", PAGES)
 def test_an_override_of_a_table_is_one_of_its_experiment(page):
     for name, words in overrides(page):
-        assert load_config(name, words) != load_config(name), words
+        assert load_experiment(name, words) != load_experiment(name), words
 
 
 def test_every_experiment_is_on_a_page():
     for name in NAMES:
-        family = load_config(name).model.name
+        family = load_experiment(name).model.name
         for page in ("models", {"stark_sv": "stark"}.get(family, family)):
             assert f"`{name}`" in (DOCS / f"{page}.md").read_text(encoding="utf-8"), f"{name} on docs/{page}.md"
 
@@ -92,7 +92,7 @@ def test_the_overview_has_every_experiment_but_the_twins_once():
 @pytest.mark.parametrize("row", experiment_rows("row of the paper"), ids=lambda row: row[0].strip("`"))
 def test_the_overview_says_what_is_counted(row):
     name = row[0].strip("`")
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     assert row[2] == f"{experiment.template.size}, {experiment.search.size}"
     assert row[3] == f"{cost(name).parameters / 1e6:.1f}"
     assert row[5] == f"{cost(name).both.total / 1e9:.1f}"

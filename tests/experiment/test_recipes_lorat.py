@@ -7,7 +7,7 @@ import torch
 from reference_weights import key_table
 
 from lib.experiment.build import build_model
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.models.lorat import lorat_from_released
 from lib.training.frozen import freeze
 from lib.training.optimizer import build_optimizer
@@ -18,7 +18,7 @@ NAMES = [f"lorat_{name}" for name in (*SIZES, "b224_got10k", "b224_full")]
 
 def optimized(name: str) -> dict[str, bool]:
     """The trained parameters of an experiment, and whether each decays."""
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     with torch.device("meta"):
         model = build_model(experiment)
     freeze(model, model.family.frozen(experiment.model), experiment.train.frozen)
@@ -46,7 +46,7 @@ def test_without_lora_everything_is_trained_and_vectors_norms_and_embeddings_do_
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_published_values(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     train, data = experiment.train, experiment.data
     assert (train.global_batch, data.samples_per_epoch) == (128, 131072)
     assert train.epochs == (100 if name.endswith("got10k") else 170)

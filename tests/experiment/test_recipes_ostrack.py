@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib.data.pairs import SourceConfig
-from lib.experiment.config import ExperimentConfig, load_config
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, keep_rate
 
 FOUR_SETS = ["ostrack_vitb_256", "ostrack_vitb_256_ce", "ostrack_vitb_384", "ostrack_vitb_384_ce"]
@@ -26,7 +26,7 @@ def build_without_memory(experiment: ExperimentConfig) -> OSTrack:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_what_all_published_recipes_share(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     backbone = experiment.model.backbone
     assert (backbone.style, backbone.width, backbone.depth, backbone.heads) == ("timm", 768, 12, 12)
     assert (backbone.patch, backbone.mlp_ratio, backbone.drop_path) == (16, 4.0, 0.1)
@@ -53,7 +53,7 @@ def test_what_all_published_recipes_share(name):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_crops(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     crops = (experiment.template.size, experiment.template.factor, experiment.search.size, experiment.search.factor)
     jitter = (experiment.data.search_jitter.center, experiment.data.search_jitter.scale)
     if "_384" in name:
@@ -65,7 +65,7 @@ def test_crops(name):
 @pytest.mark.parametrize("name", PAPER)
 def test_epochs_and_data(name):
     """TrackingNet with all its frames: taking one in 30 is GRM's rule."""
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     four = [("lasot", "train"), ("got10k", "vot_train"), ("coco", "train2017"), ("trackingnet", "train")]
     alone = name in GOT10K
     assert (experiment.train.epochs, experiment.train.schedule.drop_epoch) == ((100, 80) if alone else (300, 240))
@@ -78,7 +78,7 @@ def test_epochs_and_data(name):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_elimination(name):
-    elimination = load_config(name).model.elimination
+    elimination = load_experiment(name).model.elimination
     if "_ce" not in name:
         assert elimination is None
         return
@@ -88,7 +88,7 @@ def test_elimination(name):
 
 @pytest.mark.parametrize("name", [*PAPER, "ostrack_tiny"])
 def test_the_keep_rate_begins_at_one_and_comes_to_its_end_within_the_training(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     if experiment.model.elimination is not None:
         rates = [keep_rate(experiment.model.elimination, epoch) for epoch in range(experiment.train.epochs)]
         assert rates[0] == 1.0
@@ -97,7 +97,7 @@ def test_the_keep_rate_begins_at_one_and_comes_to_its_end_within_the_training(na
 
 
 def test_the_tiny_twin_is_that_of_grm_with_elimination_in_its_place():
-    ours, grm = load_config("ostrack_tiny"), load_config("grm_tiny")
+    ours, grm = load_experiment("ostrack_tiny"), load_experiment("grm_tiny")
     assert (ours.model.backbone, ours.model.head) == (grm.model.backbone, grm.model.head)
     for section in ("seed", "template", "search", "data", "objective", "train", "test"):
         assert getattr(ours, section) == getattr(grm, section)
@@ -116,7 +116,7 @@ def test_the_tiny_twin_is_that_of_grm_with_elimination_in_its_place():
 ])  # fmt: skip
 def test_the_network_is_the_published_one_but_for_what_it_does_not_use(name, table, millions):
     published = {key: tuple(entry["shape"]) for key, entry in key_table(table).items()}
-    model = build_without_memory(load_config(name))
+    model = build_without_memory(load_experiment(name))
     unused = {key: published.pop(key) for key in ("backbone.cls_token", "backbone.pos_embed")}
     assert {key: tuple(value.shape) for key, value in model.state_dict().items()} == published
     count = sum(parameter.numel() for parameter in model.parameters()) + sum(map(math.prod, unused.values()))
@@ -132,7 +132,7 @@ def test_the_network_is_the_published_one_but_for_what_it_does_not_use(name, tab
 ])  # fmt: skip
 def test_multiply_adds_are_the_published_ones(name, billions):
     """The paper's Table 3, whose counter sees layers: convolutions and linear layers, no products inside attention."""
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     with FakeTensorMode(), torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model = OSTrack(experiment.model, experiment.template.size, experiment.search.size).eval()
         template, search = (

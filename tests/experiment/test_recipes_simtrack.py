@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lib.config.paths import REPOSITORY
 from lib.config.schema import ConfigError
 from lib.data.pairs import SourceConfig
-from lib.experiment.config import ExperimentConfig, load_config
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.simtrack import SimTrack
 from lib.models.weights.initial import INITIAL_WEIGHTS
 
@@ -39,7 +39,7 @@ def parameters(model: SimTrack) -> int:
 
 @pytest.mark.parametrize("name", PAPER + SHORT)
 def test_what_all_published_recipes_share(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     backbone, model = experiment.model.backbone, experiment.model
     assert (backbone.kind, backbone.style, backbone.mlp_ratio, backbone.drop_path) == ("vit", "clip", 4.0, 0.0)
     assert (backbone.exemplar_position, backbone.interact_every, backbone.one_way) == ("eq7", 1, False)
@@ -67,7 +67,7 @@ def test_what_all_published_recipes_share(name):
 @pytest.mark.parametrize("name", PAPER + SHORT)
 def test_epochs_batches_and_data(name):
     """The paper's batch of 256 is 32 on each of 8 GPUs; the repository's yaml has 64 on each."""
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     train = experiment.train
     plan = (train.epochs, train.schedule.drop_epoch, train.global_batch, train.group_batch)
     assert plan == ((50, 40, 512, 64) if name in SHORT else (500, 400, 256, 32))
@@ -85,7 +85,7 @@ def test_epochs_batches_and_data(name):
     ("simtrack_l14", "ViT-L-14.pt", (1024, 24, 16, 14, 42), (84, 1.5, 224, 4.0), (3.5, 0.5), 36 + 1 + 256 + 9),
 ])  # fmt: skip
 def test_sizes_crops_and_tokens(name, pretrained, blocks, sizes, jitter, tokens):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     backbone, template, search = experiment.model.backbone, experiment.template, experiment.search
     assert (backbone.width, backbone.depth, backbone.heads, backbone.patch, backbone.foveal) == blocks
     assert (template.size, template.factor, search.size, search.factor) == sizes
@@ -99,7 +99,7 @@ def test_parameters_are_the_published_but_for_clips_projection():
     table = {key: math.prod(entry["shape"]) for key, entry in key_table("simtrack_b16").items()}
     published = sum(count for key, count in table.items() if "running" not in key and "batches" not in key)
     assert f"{published / 1e6:.1f}" == "88.6"
-    ours = parameters(build_without_memory(load_config("simtrack_b16")))
+    ours = parameters(build_without_memory(load_experiment("simtrack_b16")))
     assert ours == published - table["backbone.visual.proj"]
 
 
@@ -107,7 +107,7 @@ def test_parameters_are_the_published_but_for_clips_projection():
 def test_the_file_states_the_number_of_parameters(name):
     text = (REPOSITORY / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
     stated = re.search(r"([\d.]+) M parameters", text)
-    assert stated[1] == f"{parameters(build_without_memory(load_config(name))) / 1e6:.1f}"
+    assert stated[1] == f"{parameters(build_without_memory(load_experiment(name))) / 1e6:.1f}"
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_the_file_states_the_number_of_parameters(name):
 def test_multiply_adds_are_the_published_within_a_tenth(name, published):
     """Of backbone, bottleneck and head, in 10^9 (Table 1). Sim-B/16*'s figure fits a network without the foveal window
     better, and B/16 has 23.4 in Table 4."""
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     with FakeTensorMode():
         model = network(experiment)
         images = (torch.zeros(1, 3, size, size) for size in (experiment.template.size, experiment.search.size))
@@ -141,8 +141,8 @@ def test_the_documentation_lists_every_row_of_the_tables():
 
 @pytest.mark.parametrize(("table", "what", "overrides"), ablations(), ids=lambda part: str(part)[:24])
 def test_each_row_is_an_experiment_that_can_be_built(table, what, overrides):
-    experiment = load_config("simtrack_b16", overrides)
-    changed = experiment != load_config("simtrack_b16")
+    experiment = load_experiment("simtrack_b16", overrides)
+    changed = experiment != load_experiment("simtrack_b16")
     assert changed == bool(overrides)
     assert experiment.model.pretrained in INITIAL_WEIGHTS
     model, style = build_without_memory(experiment), experiment.model.backbone.style
@@ -159,16 +159,16 @@ def test_each_row_is_an_experiment_that_can_be_built(table, what, overrides):
 
 def test_the_twin_keeps_every_path_of_the_large_network():
     """Only width, depth, sizes and what is learned from differ."""
-    tiny, large = load_config("simtrack_tiny").model, load_config("simtrack_b16").model
+    tiny, large = load_experiment("simtrack_tiny").model, load_experiment("simtrack_b16").model
     sizes = {"width", "depth", "heads", "foveal"}
     backbones = [model.backbone.model_dump(exclude=sizes) for model in (tiny, large)]
     assert backbones[0] == backbones[1]
     assert tiny.backbone.foveal > 0
     assert (tiny.head.kind, tiny.decoder_layers) == (large.head.kind, large.decoder_layers)
-    assert load_config("simtrack_tiny").test == load_config("simtrack_b16").test
+    assert load_experiment("simtrack_tiny").test == load_experiment("simtrack_b16").test
 
 
 @pytest.mark.parametrize("changes", [["model.backbone.foveal=112"], ["template.size=64"]])
 def test_a_foveal_window_as_large_as_the_template_is_a_wrong_configuration(changes):
     with pytest.raises(ConfigError, match=r"model.backbone.foveal: \d+ with template.size \d+; the window lies half a"):
-        load_config("simtrack_b16", changes)
+        load_experiment("simtrack_b16", changes)

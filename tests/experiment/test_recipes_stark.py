@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lib.data.pairs import SourceConfig
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.export.cost import count_cost
 from lib.models.stark import StarkSV, TransformerConfig
 
@@ -14,7 +14,7 @@ PAPER = ["stark_sv_b32", "stark_sv_b16", "stark_sv_l14"]
 
 @pytest.mark.parametrize("name", PAPER)
 def test_what_all_recipes_share(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     backbone = experiment.model.backbone
     assert (backbone.style, backbone.mlp_ratio, backbone.drop_path) == ("clip", 4.0, 0.0)
     assert experiment.model.transformer == TransformerConfig(
@@ -50,7 +50,7 @@ def test_what_all_recipes_share(name):
     ("stark_sv_l14", "ViT-L-14.pt", (1024, 24, 16, 14), (84, 1.5), (224, 4.0), 3.5),
 ])  # fmt: skip
 def test_sizes(name, pretrained, vit, template, search, jitter):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     backbone = experiment.model.backbone
     assert experiment.model.pretrained == pretrained
     assert (backbone.width, backbone.depth, backbone.heads, backbone.patch) == vit
@@ -61,7 +61,7 @@ def test_sizes(name, pretrained, vit, template, search, jitter):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_it_is_trained_as_the_sim_model_that_it_is_compared_with(name):
-    ours, theirs = load_config(name), load_config(name.replace("stark_sv", "simtrack"))
+    ours, theirs = load_experiment(name), load_experiment(name.replace("stark_sv", "simtrack"))
     for section in ("template", "search", "data", "objective", "train"):
         assert getattr(ours, section) == getattr(theirs, section), section
     assert ours.model.pretrained == theirs.model.pretrained
@@ -77,7 +77,7 @@ def test_it_is_trained_as_the_sim_model_that_it_is_compared_with(name):
 ])  # fmt: skip
 def test_multiply_adds_are_near_the_published_ones(name, billions, deviation):
     """SimTrack's Tables 1 and 4, whose figures for one network differ by 7 % themselves."""
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     sizes = (experiment.template.size, experiment.search.size)
     cost = count_cost(lambda: StarkSV(experiment.model, *sizes), *sizes)
     assert abs(cost.both.total / 1e9 / billions - 1) < deviation
@@ -85,7 +85,7 @@ def test_multiply_adds_are_near_the_published_ones(name, billions, deviation):
 
 
 def test_the_tiny_twin_has_every_path_of_the_large_network_and_sees_the_data_of_the_other_twins():
-    twin, large, grm = load_config("stark_tiny"), load_config("stark_sv_b16"), load_config("grm_tiny")
+    twin, large, grm = load_experiment("stark_tiny"), load_experiment("stark_sv_b16"), load_experiment("grm_tiny")
     assert (twin.model.backbone.style, twin.model.head.kind) == ("clip", "corner")
     assert twin.model.transformer.dropout == large.model.transformer.dropout
     assert min(twin.model.transformer.encoder, twin.model.transformer.decoder) > 1
@@ -96,5 +96,5 @@ def test_the_tiny_twin_has_every_path_of_the_large_network_and_sees_the_data_of_
 
 @pytest.mark.parametrize("name", [*PAPER, "stark_tiny"])
 def test_a_target_is_as_large_in_the_template_as_in_the_search_region(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     assert experiment.template.size / experiment.template.factor == experiment.search.size / experiment.search.factor

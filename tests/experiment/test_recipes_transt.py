@@ -9,7 +9,7 @@ import torch
 
 from lib.config.schema import ConfigError
 from lib.data.pairs import SourceConfig
-from lib.experiment.config import EXPERIMENTS, load_config, to_tree
+from lib.experiment.config import EXPERIMENTS, load_experiment, to_tree
 from lib.models.registry import FAMILIES
 
 # (layers, kind, ego context, cross feature, parameters in millions)
@@ -34,7 +34,7 @@ PENALTY = {
 
 @pytest.mark.parametrize("name", FUSIONS)
 def test_what_all_published_recipes_share(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     template, search, data, train = experiment.template, experiment.search, experiment.data, experiment.train
     assert (template.size, template.factor, search.size, search.factor) == (128, 2.0, 256, 4.0)
     assert {(crop.context, crop.fill) for crop in (template, search)} == {("perimeter", "mean")}
@@ -56,7 +56,7 @@ def test_what_all_published_recipes_share(name):
 
 @pytest.mark.parametrize(("name", "fusion"), FUSIONS.items())
 def test_the_network_of_each_and_its_number_of_parameters(name, fusion):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     layers, kind, ego_context, cross_feature, millions = fusion
     ours = experiment.model.fusion
     assert (ours.layers, ours.kind, ours.ego_context, ours.cross_feature) == (layers, kind, ego_context, cross_feature)
@@ -72,7 +72,7 @@ def test_the_network_of_each_and_its_number_of_parameters(name, fusion):
 
 @pytest.mark.parametrize("name", FUSIONS)
 def test_epochs_rates_and_data(name):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     alone = name == "transt_got10k"
     train = experiment.train
     assert (train.epochs, train.schedule.drop_epoch) == ((500, 250) if alone else (1000, 500))
@@ -84,7 +84,7 @@ def test_epochs_rates_and_data(name):
 
 @pytest.mark.parametrize(("name", "scores"), PENALTY.items())
 def test_each_row_of_the_papers_ablations_also_runs_without_the_window_penalty(name, scores):
-    experiment, plain = load_config(name), load_config(name, ["test.tracker.window=none"])
+    experiment, plain = load_experiment(name), load_experiment(name, ["test.tracker.window=none"])
     tree, changed = to_tree(experiment), to_tree(plain)
     assert changed["test"]["tracker"].pop("window") == "none"
     assert tree["test"]["tracker"].pop("window") == "blend"
@@ -98,11 +98,11 @@ def test_a_crop_must_be_a_multiple_of_the_stride():
     with pytest.raises(
         ConfigError, match="search.size: 250 is not a multiple of model.backbone's stride 8; .* 248 and 256"
     ):
-        load_config("transt", ["search.size=250"])
+        load_experiment("transt", ["search.size=250"])
 
 
 def test_the_tiny_network_has_every_path_of_the_large_one_and_trains_from_nothing():
-    tiny, large = load_config("transt_tiny"), load_config("transt")
+    tiny, large = load_experiment("transt_tiny"), load_experiment("transt")
     assert tiny.model.pretrained == "none"
     assert tiny.train.optimizer.lr_factors == {}
     assert min(tiny.model.backbone.blocks[2], tiny.model.fusion.layers) >= 2

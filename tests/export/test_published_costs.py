@@ -10,7 +10,7 @@ import torch
 from reference_weights import key_table
 
 from lib.experiment.build import build_model
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.export.cost import Cost, count_cost
 from lib.models.registry import FAMILIES
 
@@ -66,7 +66,7 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 @cache
 def cost(name: str) -> Cost:
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     return count_cost(partial(build_model, experiment), experiment.template.size, experiment.search.size)
 
 
@@ -97,7 +97,7 @@ def test_parameters_are_the_released_ones(name, table, millions):
     }
     published = sum(prod(value.shape) for value in released.values())
     assert f"{published / 1e6:.1f}" == millions
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     with torch.device("meta"):
         owned = frozenset(build_model(experiment).state_dict())
     taken = FAMILIES[experiment.model.name].from_released(released, owned)

@@ -8,7 +8,7 @@ import torch
 from families import TWINS, fresh, tiny
 from toy_experiment import write_experiment
 
-from lib.experiment.config import ExperimentConfig, from_tree, load_config, to_tree
+from lib.experiment.config import ExperimentConfig, from_tree, load_experiment, to_tree
 from lib.inference.eager import TorchNetwork
 from lib.inference.settings import TrackSettings
 
@@ -44,7 +44,7 @@ def network_of(experiment: ExperimentConfig, seed: int | None = None) -> TorchNe
 
 def toy_network(folder: Path, *overrides: str, seed: int | None = None) -> TorchNetwork:
     """GRM with two blocks of 32 channels; its experiment is written to ``folder``."""
-    return network_of(load_config(write_experiment(folder / "toy.yaml"), overrides), seed)
+    return network_of(load_experiment(write_experiment(folder / "toy.yaml"), overrides), seed)
 
 
 def twin(name: str, *overrides: str) -> ExperimentConfig:

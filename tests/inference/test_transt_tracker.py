@@ -9,7 +9,7 @@ import pytest
 from eager_networks import tracker_of as tracker_with
 from torch import Tensor
 
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.inference.tracker import Tracker
 from lib.models.base import MLPPrediction, TrackingModel
 from lib.models.registry import FAMILIES
@@ -18,7 +18,7 @@ from tests.reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 GOLDEN = np.load(REFERENCE / "transt_tracker.golden.npz", allow_pickle=False)
 CASES = ("interior", "bottomleft", "topright")
-EXPERIMENT = load_config("transt")
+EXPERIMENT = load_experiment("transt")
 PIXELS = 0.05
 
 

@@ -11,7 +11,7 @@ from families import COVERING_PAIRS, tiny
 from torch import Tensor, nn
 
 from lib.experiment.build import build_model
-from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_config
+from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 
 TINY = sorted(path.stem for path in EXPERIMENTS.glob("*_tiny.yaml"))
 
@@ -50,7 +50,7 @@ def test_every_number_of_every_family_with_any_head_is_set(family, head):
 
 @pytest.mark.parametrize("name", TINY)
 def test_every_number_of_every_tiny_experiment_is_set(name):
-    assert_all_is_set(load_config(name))
+    assert_all_is_set(load_experiment(name))
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.int64])

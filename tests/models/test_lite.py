@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from families import fresh, inputs, tiny
 
 from lib.experiment.build import build_model
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.geometry.grids import cell_coverage
 from lib.models.lite import OUTSIDE, Correlation
 
@@ -59,7 +59,7 @@ def test_the_box_matters_and_one_without_area_is_finite():
 @pytest.mark.parametrize(("name", "grids"), [("lite", (8, 16)), ("lite_192", (6, 12))])
 @torch.inference_mode()
 def test_the_published_sizes(name, grids):
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     model = build_model(experiment)
     assert sum(parameter.numel() for parameter in model.parameters()) < 1_200_000
     template, box, search = inputs(experiment, 1)

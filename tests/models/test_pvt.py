@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from timm.models.twins import Block
 from torch import Tensor, nn
 
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.export.cost import count_cost
 from lib.models.backbones.pvt import PVT, PVTConfig, SerialBlock, as_map
 from lib.models.simtrack import SimTrack, SimTrackConfig
@@ -183,7 +183,7 @@ def test_network_exports():
 @pytest.mark.slow
 def test_the_experiment_is_pvt_medium_without_its_fourth_stage():
     """Every tensor of timm's network that stands before the fourth stage, as it is; published: 8.9 G multiply-adds."""
-    experiment = load_config("simtrack_pvt_m")
+    experiment = load_experiment("simtrack_pvt_m")
     source, _, name = experiment.model.pretrained.partition(":")
     sizes = experiment.template.size, experiment.search.size
     with torch.device("meta"):

@@ -22,7 +22,7 @@ from families import (
 from reference_weights import key_table
 from torch import Tensor
 
-from lib.experiment.config import ExperimentConfig, load_config
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.losses.registry import OBJECTIVES
 from lib.models.base import (
     CenterPrediction,
@@ -311,7 +311,7 @@ def released(table: str) -> dict[str, Tensor]:
 @without_values
 @pytest.mark.parametrize("table", TABLES)
 def test_the_released_names_are_all_there_and_nothing_else_is(table):
-    model, weights = on_no_device(load_config(TABLES[table])), released(table)
+    model, weights = on_no_device(load_experiment(TABLES[table])), released(table)
     report = load_released(model, weights)
     assert sorted(report.taken) == sorted(model.state_dict())
     assert set(report.dropped) == NEVER_USED.get(model.family.name, set())
@@ -326,7 +326,7 @@ def test_the_released_names_are_all_there_and_nothing_else_is(table):
 @pytest.mark.parametrize("table", TABLES)
 def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(table):
     """One name after the other, renamed or not: four of each file."""
-    model, weights = on_no_device(load_config(TABLES[table])), released(table)
+    model, weights = on_no_device(load_experiment(TABLES[table])), released(table)
     owned, rename = frozenset(model.state_dict()), model.family.from_released
     used = [name for name in weights if name not in NEVER_USED.get(model.family.name, set())]
     for published in used[:: len(used) // 4 + 1]:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from timm.models.swin_transformer import WindowAttention
 from torch import Tensor, nn
 
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.export.cost import count_cost
 from lib.models.backbones.swin import Swin, SwinConfig
 from lib.models.simtrack import SimTrack, SimTrackConfig
@@ -187,7 +187,7 @@ def test_tables_of_another_window_are_resized_as_timm_does():
 def test_the_experiment_is_swin_b_without_its_fourth_stage():
     """Every tensor of timm's network that stands before the fourth stage, as it is; published: 15.0 G multiply-adds,
     which is what a frame costs when the template is done."""
-    experiment = load_config("simtrack_swin_b")
+    experiment = load_experiment("simtrack_swin_b")
     source, _, name = experiment.model.pretrained.partition(":")
     sizes = experiment.template.size, experiment.search.size
     with torch.device("meta"):

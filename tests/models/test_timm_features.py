@@ -15,7 +15,7 @@ from reference_weights import REFERENCE, image_tensor
 from lib.config.schema import ConfigError
 from lib.config.yaml12 import to_yaml
 from lib.experiment.build import build_model
-from lib.experiment.config import load_config, to_tree
+from lib.experiment.config import load_experiment, to_tree
 from lib.models.backbones.timm_features import TimmConfig, TimmFeatures
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
 from lib.models.weights.initial import check_initial, load_initial
@@ -68,7 +68,7 @@ def test_what_cannot_be_a_backbone_is_refused_with_the_remedy(values, problem):
 
 def test_a_configuration_names_the_key():
     with pytest.raises(ConfigError, match="model.backbone.*resnet1: .*did you mean|timm has no network 'resnet1'"):
-        load_config("lite_tiny", ["model.backbone.name=resnet1"])
+        load_experiment("lite_tiny", ["model.backbone.name=resnet1"])
 
 
 def test_weights_of_another_network_are_refused():
@@ -86,7 +86,7 @@ def test_a_file_without_counters_of_batches_is_taken():
 @torch.inference_mode()
 def test_the_packages_weights_give_the_recorded_features(tmp_path):
     """The file of the installed package: names, normalization and numbers, against outputs recorded elsewhere."""
-    experiment = load_config("lite")
+    experiment = load_experiment("lite")
     model = build_model(experiment)
     report = load_initial(model, f"pypi:{PACKAGE}", tmp_path)
     assert len(report.taken) == len(model.backbone.state_dict())
@@ -126,13 +126,13 @@ def test_transt_takes_one_in_place_of_its_resnet(tmp_path):
     tree = to_tree(tiny("transt"))
     tree["model"]["backbone"] = {"kind": "timm", "name": "test_efficientnet", "stride": 8}
     file.write_text(to_yaml(tree))
-    experiment = load_config(file)
+    experiment = load_experiment(file)
     model = fresh(experiment)
     assert isinstance(model.backbone, TimmFeatures)
     prediction = model(*inputs(experiment, 2))
     assert prediction.boxes.shape == (2, (experiment.search.size // 8) ** 2, 4)
     del tree["model"]["backbone"]
     file.write_text(to_yaml(tree))
-    assert load_config(file).model.backbone.kind == "resnet"
+    assert load_experiment(file).model.backbone.kind == "resnet"
     with pytest.raises(ConfigError, match=r"model.backbone.kind: got \"resnett\"; did you mean resnet\?"):
-        load_config("transt_tiny", ["model.backbone.kind=resnett"])
+        load_experiment("transt_tiny", ["model.backbone.kind=resnett"])

@@ -8,7 +8,7 @@ import torch
 from families import tiny
 from toy_experiment import write_experiment
 
-from lib.experiment.config import ExperimentConfig, load_config
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.network import Network
 from lib.profiling.forms import EAGER, Form, open_forms, parse_forms
 
@@ -31,7 +31,7 @@ def test_an_unknown_form_is_named(text, words):
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory) -> ExperimentConfig:
-    return load_config(write_experiment(tmp_path_factory.mktemp("toy") / "toy.yaml"))
+    return load_experiment(write_experiment(tmp_path_factory.mktemp("toy") / "toy.yaml"))
 
 
 @pytest.fixture(scope="module")

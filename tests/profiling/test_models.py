@@ -9,14 +9,14 @@ from toy_experiment import write_experiment
 
 from lib.config.schema import ConfigError
 from lib.experiment.build import build_model
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.profiling import throughput
 from lib.profiling.forms import parse_forms
 from lib.profiling.models import Measurements, count_experiment, experiment_names, profile_models
 
 
 def test_counted_parameters_are_the_networks_own(tmp_path):
-    experiment = load_config(write_experiment(tmp_path / "toy.yaml"), ["model.backbone.depth=3"])
+    experiment = load_experiment(write_experiment(tmp_path / "toy.yaml"), ["model.backbone.depth=3"])
     cost = count_experiment(experiment)
     assert cost.parameters == sum(value.numel() for value in build_model(experiment).parameters())
     assert cost.frame.total > cost.template.total > 0
@@ -25,7 +25,7 @@ def test_counted_parameters_are_the_networks_own(tmp_path):
 def test_every_experiment_has_a_name_that_loads():
     names = experiment_names()
     assert "grm_tiny" in names and "paths.example" not in names
-    assert [load_config(name).name for name in names] == names
+    assert [load_experiment(name).name for name in names] == names
 
 
 def test_everything_of_a_toy_experiment(tmp_path, monkeypatch):
@@ -42,7 +42,7 @@ def test_everything_of_a_toy_experiment(tmp_path, monkeypatch):
     assert report.settings["overrides"] == "model.backbone.depth=3" and report.machine["torch"]
     tables = {name: table.rows for name, table in report.tables.items()}
     assert {row["experiment"] for rows in tables.values() for row in rows} == {"toy"}
-    cost = count_experiment(load_config(file, ["model.backbone.depth=3"]))
+    cost = count_experiment(load_experiment(file, ["model.backbone.depth=3"]))
     assert [row["params"] for row in tables["costs"]] == [cost.parameters / 1e6]
     assert [(row["form"], row["batch"]) for row in tables["frames"]] == [
         ("eager fp32", 1), ("eager fp32", 2), ("eager bf16", 1), ("eager bf16", 2),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.profiling import plans
 from lib.profiling.forms import EAGER, Form, parse_forms
 from lib.profiling.models import Measurements
@@ -21,7 +21,9 @@ def nothing_measured(monkeypatch):
     """A report has a row for each experiment and form, without numbers."""
 
     def profile(names: list[str], overrides: list[str], device: str, wanted: Measurements) -> Report:
-        rows = [{"experiment": load_config(name).name, "form": str(form)} for name in names for form in wanted.forms]
+        rows = [
+            {"experiment": load_experiment(name).name, "form": str(form)} for name in names for form in wanted.forms
+        ]
         return Report({"processor": "A"}, tables={"frames": Table("Forms", rows)})
 
     monkeypatch.setattr(plans, "profile_models", profile)
@@ -30,7 +32,7 @@ def nothing_measured(monkeypatch):
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_names_experiments_and_has_a_toy(name):
     for part, small in zip(PLANS[name].parts, toy(PLANS[name]).parts, strict=True):
-        assert [load_config(experiment).name for experiment in part.experiments] == list(part.experiments)
+        assert [load_experiment(experiment).name for experiment in part.experiments] == list(part.experiments)
         assert (small.title, small.experiments) == (part.title, ("grm_tiny",))
         assert small.wanted.frames <= 2 and small.wanted.training <= 2 and len(small.wanted.engine) <= 2
         assert {form.kind for form in small.wanted.forms} <= {"eager", "onnx", "openvino"}

@@ -9,8 +9,8 @@ import torch
 from toy_experiment import write_experiment
 
 from lib.config.paths import load_paths
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment, to_tree
 from lib.programs.chosen import build_chosen
 from lib.runtime.checkpoint import save_checkpoint
 

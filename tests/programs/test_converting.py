@@ -13,8 +13,8 @@ from toy_experiment import write_experiment
 
 from lib.config.schema import ConfigError
 from lib.config.yaml12 import to_yaml
-from lib.experiment.build import build_model, build_tracker, experiment_of_checkpoint, load_experiment, trained_model
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model, build_tracker, experiment_of_checkpoint, trained_model
+from lib.experiment.config import load_experiment, to_tree
 from lib.models.weights.released import load_released
 from lib.programs.converting import convert_checkpoint
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint

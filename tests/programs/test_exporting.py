@@ -8,7 +8,8 @@ from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.experiment.build import build_model, load_experiment
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment
 from lib.export.record import ExportError
 from lib.programs import exporting
 from lib.programs.exporting import export_checkpoint

@@ -17,7 +17,8 @@ from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.results.folder import open_results
 from lib.evaluation.running.runner import Trial, run_trials
-from lib.experiment.build import build_tracker, load_experiment
+from lib.experiment.build import build_tracker
+from lib.experiment.config import load_experiment
 from lib.inference.engine import Engine
 from lib.inference.tracker import Tracker
 from lib.programs.got10k_toolkit import Got10kTracker

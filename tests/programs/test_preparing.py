@@ -9,7 +9,7 @@ from toy_experiment import write_experiment
 
 from lib.config.schema import ConfigError
 from lib.experiment.build import crop_settings
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.programs.preparing import make_crops
 from lib.runtime.program import Outcome
 
@@ -46,7 +46,7 @@ def make(experiment, name, **options) -> None:
 
 def test_every_split_that_is_trained_on_once(experiment, written):
     make(experiment, "got10k")
-    experiment = load_config(experiment)
+    experiment = load_experiment(experiment)
     assert written == [
         ("got10k", source.split, crop_settings(experiment, source)) for source in experiment.data.train[:2]
     ]

@@ -14,8 +14,8 @@ from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Curves
 from lib.evaluation.metrics.scoring import SequenceScores, SetScores
 from lib.evaluation.reports.comparison import Run
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment, to_tree
 from lib.programs import quickstart
 
 

@@ -11,7 +11,8 @@ from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.experiment.build import build_pairs, check_files, load_experiment
+from lib.experiment.build import build_pairs, check_files
+from lib.experiment.config import load_experiment
 from lib.programs.samples import draw_samples
 
 CUTOUTS = {"over": "got10k", "split": "full", "size": [0.2, 0.6]}

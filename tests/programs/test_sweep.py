@@ -13,8 +13,8 @@ from lib.config.paths import Paths
 from lib.evaluation import benchmarks
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.results.folder import sweep_warning
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import per_dataset_keys
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment, per_dataset_keys
 from lib.programs.sweep import check_sweep, parse_sweep
 from lib.programs.trained import evaluate_checkpoints
 from lib.runtime.checkpoint import save_checkpoint

@@ -14,8 +14,8 @@ from lib.evaluation.reports.comparison import Comparison
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.runner import Trial
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import ExperimentConfig
+from lib.experiment.build import build_model
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.programs import trained
 from lib.programs.testing import track_and_score
 from lib.programs.trained import evaluate_checkpoints, results_folder

@@ -14,8 +14,8 @@ from toy_experiment import write_experiment
 from lib.data.datasets.regions import region_box
 from lib.data.decoding.images import read_image
 from lib.evaluation.benchmarks import read_benchmark
-from lib.experiment.build import build_model, build_tracker, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model, build_tracker
+from lib.experiment.config import load_experiment, to_tree
 from lib.inference.follow import TargetSpec, follow
 from lib.inference.tracker import Tracker
 from lib.programs.vot_toolkit import box_of_region, run_vot

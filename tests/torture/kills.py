@@ -21,8 +21,8 @@ from torture.table import Table
 from toy_experiment import write_experiment
 from video_files import encode
 
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment, to_tree
 from lib.runtime.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import pytest
 import torch
 from released_files import published_weights, write_released
 
-from lib.experiment.build import build_model, load_experiment
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment
 from lib.runtime.checkpoint import checksum_of
 
 DATASET = ["--dataset", "got10k_val", "--sequence", "GOT-10k_Val_000001"]

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lib.data.synthetic.scene import PATTERNS, render
-from lib.experiment.build import build_model, build_network, build_tracker, load_experiment
+from lib.experiment.build import build_model, build_network, build_tracker
+from lib.experiment.config import load_experiment
 from lib.export.record import read_record
 from lib.inference.tracker import Tracker
 

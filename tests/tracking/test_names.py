@@ -13,8 +13,8 @@ import pytest
 from miniatures import write_boxes, write_frames
 from toy_experiment import write_experiment
 
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment, to_tree
 from lib.runtime.checkpoint import save_checkpoint
 
 GBK = os.fsdecode("\u884c\u4eba".encode("gbk"))  # no UTF-8

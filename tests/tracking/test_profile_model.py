@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from lib.experiment.build import build_model
-from lib.experiment.config import load_config
+from lib.experiment.config import load_experiment
 from lib.models.registry import FAMILIES
 from lib.profiling.models import experiment_names
 
@@ -19,7 +19,7 @@ QUICK = ["--frames", 2, "--warmup", 1, "--threads", 1, "--device", "cpu"]
 
 
 def test_there_is_a_twin_of_every_family():
-    assert len({load_config(name).model.name for name in TWINS}) == len(TWINS) == len(FAMILIES)
+    assert len({load_experiment(name).model.name for name in TWINS}) == len(TWINS) == len(FAMILIES)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_tiny_twin_is_counted_and_timed(call, tmp_path, name):
     content = json.loads(file.read_text())
     tables = {name: table["rows"] for name, table in content["tables"].items()}
     (costs,) = tables["costs"]
-    experiment = load_config(name)
+    experiment = load_experiment(name)
     model = build_model(experiment)
     model.fold()
     assert costs["params"] == sum(value.numel() for value in model.parameters()) / 1e6

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lib.experiment.config import experiment_schema, load_config
+from lib.experiment.config import experiment_schema, load_experiment
 
 
 @pytest.mark.slow
@@ -14,13 +14,13 @@ def test_what_is_printed_is_the_experiment(run, tmp_path):
     ended = run("show_config.py", "--config", "grm_vitb", "train.epochs=3")
     assert (ended.code, ended.err) == (0, "")
     (tmp_path / "shown.yaml").write_text(ended.out)
-    assert load_config(tmp_path / "shown.yaml") == load_config("grm_vitb", ["train.epochs=3"])
+    assert load_experiment(tmp_path / "shown.yaml") == load_experiment("grm_vitb", ["train.epochs=3"])
 
 
 def test_values_of_a_benchmark_are_in_their_places(call, tmp_path):
     (tmp_path / "shown.yaml").write_text(call("show_config.py", "--config", "grm_vitb", "--dataset", "nfs").out)
-    shown = load_config(tmp_path / "shown.yaml")
-    assert shown == load_config("grm_vitb").for_benchmark("nfs")
+    shown = load_experiment(tmp_path / "shown.yaml")
+    assert shown == load_experiment("grm_vitb").for_benchmark("nfs")
     assert shown.model.division.threshold == 0.6
 
 

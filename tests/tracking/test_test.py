@@ -14,8 +14,8 @@ from toy_experiment import write_experiment
 
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.claims import Claims
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import ExperimentConfig, to_tree
+from lib.experiment.build import build_model
+from lib.experiment.config import ExperimentConfig, load_experiment, to_tree
 from lib.inference.recovery import PATIENCE
 from lib.runtime.checkpoint import save_checkpoint
 

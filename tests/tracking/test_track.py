@@ -13,8 +13,8 @@ import pytest
 from video_files import encode, smooth
 
 from lib.data.decoding.video import VideoReader
-from lib.experiment.build import build_model, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model
+from lib.experiment.config import load_experiment, to_tree
 from lib.runtime.checkpoint import save_checkpoint
 
 CLIP = Path(__file__).parents[2] / "docs" / "clip.mp4"

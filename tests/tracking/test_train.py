@@ -21,7 +21,7 @@ from toy_experiment import write_experiment
 from lib.config.yaml12 import read_yaml
 from lib.data import loader
 from lib.data.datasets.record import Dataset
-from lib.experiment.config import load_config, to_tree
+from lib.experiment.config import load_experiment, to_tree
 from lib.runtime.checkpoint import read_checkpoint
 
 PROGRAM = Path(__file__).parents[2] / "tracking" / "train.py"
@@ -37,7 +37,7 @@ def test_a_run_leaves_configuration_log_curves_and_checkpoints(trained):
     toy, ended = trained
     run = toy.output / "toy"
     assert ended.code == 0, ended.err
-    assert read_yaml(run / "config.yaml") == to_tree(load_config(toy.file))
+    assert read_yaml(run / "config.yaml") == to_tree(load_experiment(toy.file))
     assert [line["step"] for line in log(run) if line["kind"] == "train"] == list(range(1, 41))
     assert [line["step"] for line in log(run) if line["kind"] == "validation"] == [20, 40]
     assert len(list((run / "tensorboard").iterdir())) == 1

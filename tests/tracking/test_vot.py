@@ -17,8 +17,8 @@ from miniatures import moving_boxes, write_frames
 from toy_experiment import write_experiment
 
 from lib.data.decoding.images import read_image
-from lib.experiment.build import build_model, build_tracker, load_experiment
-from lib.experiment.config import to_tree
+from lib.experiment.build import build_model, build_tracker
+from lib.experiment.config import load_experiment, to_tree
 from lib.runtime.checkpoint import save_checkpoint
 
 # TraX writes numbers with four decimals, and keeps them as float32.

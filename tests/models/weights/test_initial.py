@@ -19,7 +19,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from lib.config.paths import REPOSITORY
-from lib.experiment.config import EXPERIMENTS, load_config
+from lib.experiment.config import EXPERIMENTS, load_experiment
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.simtrack import SerialViT, SerialViTConfig
@@ -522,7 +522,7 @@ def test_the_table_for_readers_says_the_same():
 
 
 def test_every_experiment_starts_from_weights_that_are_known(tmp_path):
-    for name in {load_config(file).model.pretrained for file in EXPERIMENTS.glob("[!p]*.yaml")}:
+    for name in {load_experiment(file).model.pretrained for file in EXPERIMENTS.glob("[!p]*.yaml")}:
         if ":" in name:
             check_initial(name, tmp_path)
         else:

@@ -67,7 +67,8 @@ def test_a_file_loads_as_downloaded_settings_and_all(tmp_path, family, zipped, m
 @pytest.mark.slow
 def test_the_whole_published_table_loads_from_a_file(tmp_path):
     """GRM ViT-B, 400 MB: every name, shape and value."""
-    from lib.experiment.build import build_model, load_experiment
+    from lib.experiment.build import build_model
+    from lib.experiment.config import load_experiment
 
     weights = filled_state_dict("grm_vitb_256", seed=3)
     path = write_released(tmp_path / "GRM_ep0300.pth.tar", "grm", weights, zipped=True)
