@@ -32,7 +32,7 @@ quickstart: install
 	$(BIN)/python tracking/quickstart.py
 
 # Two processes with a thread each, since torch's threads would disturb each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test: install
 	$(BIN)/python -m ruff check .

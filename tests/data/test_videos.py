@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -110,44 +110,27 @@ videos.unpack_video(Path(sys.argv[1]), None, Path(sys.argv[2]))
 """
 
 
-def test_what_a_killed_process_left_is_removed_and_what_another_works_on_is_not(tmp_path):
+def test_what_a_killed_process_left_is_removed(tmp_path):
     file, cache = tmp_path / "car.avi", tmp_path / "cache"
     write_video(file)
-    command = [sys.executable, "-c", KILLED, str(file), str(cache)]
-    subprocess.run([*command, "kill"])
-    [left] = (cache / "videos").iterdir()
-    assert left.name.startswith(".")
-    os.utime(left, (0, time.time() - 400))
-    with subprocess.Popen([*command, "work"], stdout=subprocess.PIPE, text=True) as other:
+    subprocess.run([sys.executable, "-c", KILLED, str(file), str(cache), "kill"])
+    assert all(path.name.startswith(".") for path in (cache / "videos").iterdir())
+    frames, _ = unpack_video(file, None, cache)
+    assert len(frames) == 5 and list((cache / "videos").iterdir()) == [frames.folder]
+
+
+def test_a_video_that_another_process_unpacks_is_waited_for(tmp_path):
+    file, cache = tmp_path / "car.avi", tmp_path / "cache"
+    write_video(file)
+    command = [sys.executable, "-c", KILLED, str(file), str(cache), "work"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other, ThreadPoolExecutor() as pool:
         working = Path(other.stdout.readline().strip())
-        frames, _ = unpack_video(file, stamp(file), cache)
-        assert sorted((cache / "videos").iterdir()) == sorted([working, frames.folder])
+        waiting = pool.submit(unpack_video, file, None, cache)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.2)
+        assert working.is_dir()
         other.kill()
-
-
-def test_folders_are_removed_when_they_have_been_silent(tmp_path):
-    file, videos_folder = tmp_path / "car.avi", tmp_path / "cache" / "videos"
-    write_video(file)
-    for name in (".elsewhere-1", ".elsewhere-2"):
-        (videos_folder / name).mkdir(parents=True)
-    (videos_folder / ".DS_Store").touch()
-    os.utime(videos_folder / ".elsewhere-1", (0, time.time() - 400))
-    unpack_video(file, stamp(file), tmp_path / "cache")
-    assert sorted(path.name for path in videos_folder.glob(".*")) == [".DS_Store", ".elsewhere-2"]
-
-
-def test_the_faster_of_two_processes_wins(tmp_path, monkeypatch):
-    file, cache = tmp_path / "car.avi", tmp_path / "cache"
-    write_video(file)
-    write = videos._write_frames
-
-    def slow(video: Path, folder: Path) -> None:
-        write(video, folder)
-        monkeypatch.setattr(videos, "_write_frames", write)
-        unpack_video(file, stamp(file), cache)  # the other process, meanwhile
-
-    monkeypatch.setattr(videos, "_write_frames", slow)
-    frames, _ = unpack_video(file, stamp(file), cache)
+        frames, _ = waiting.result(timeout=60)
     assert len(frames) == 5 and list((cache / "videos").iterdir()) == [frames.folder]
 
 

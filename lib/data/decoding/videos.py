@@ -6,9 +6,6 @@ import hashlib
 import logging
 import os
 import shutil
-import time
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -16,6 +13,7 @@ import cv2
 from lib.data.decoding.video import VideoReader
 from lib.data.stores.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
+from lib.runtime.locks import only_writer
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 # Other video files, which are not read.
@@ -29,7 +27,6 @@ PATTERN = "%08d.jpg"
 QUALITY = 95
 
 _LOG_EVERY = 1000  # frames
-_SILENT = 300  # seconds without a new frame, after which the process that unpacked is taken for killed
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +36,13 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
     line if the header of the video states more frames than could be read, else "".
 
     The folder's name depends on the video's path and ``stamp`` (size and time of change), so a video that was replaced
-    is unpacked anew. The folder gets its name when all frames are in it, so an unfinished one is never used. Frames are
-    rotated as the video's header states. Raises ``ValueError`` in one line for a video that cannot be read, and for a
-    cache that cannot be written.
+    is unpacked anew. The folder gets its name when all frames are in it, so an unfinished one is never used; a process
+    that needs the same video meanwhile waits. Frames are rotated as the video's header states. Raises ``ValueError`` in
+    one line for a video that cannot be read, and for a cache that cannot be written.
     """
     about = f"{os.path.abspath(video)}\0{stamp}".encode("utf-8", "surrogateescape")
     folder = cache.absolute() / FOLDER / f"{video.stem}-{hashlib.sha256(about).hexdigest()[:16]}"
     try:
-        _remove_abandoned(folder.parent)
         if not folder.is_dir():
             _unpack(video, folder)
         count = sum(name.endswith(".jpg") for name in os.listdir(folder))
@@ -61,25 +57,18 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
 
 
 def _unpack(video: Path, folder: Path) -> None:
-    unfinished = folder.parent / f".{uuid.uuid4().hex}"
-    unfinished.mkdir(parents=True)
-    try:
-        _write_frames(video, unfinished)
+    with only_writer(folder, wait=True):
+        if folder.is_dir():  # another process has unpacked it meanwhile
+            return
+        unfinished = folder.with_name(f".{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)  # a killed process has left it
+        unfinished.mkdir()
         try:
+            _write_frames(video, unfinished)
             unfinished.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster, with the same frames
-                raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Remove the unfinished folders of killed processes: those without a new frame for some minutes."""
-    for folder in parent.glob(".*"):
-        with suppress(OSError):  # another process has just finished or removed it
-            if folder.is_dir() and time.time() - folder.stat().st_mtime > _SILENT:
-                shutil.rmtree(folder, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
 
 
 def _write_frames(video: Path, folder: Path) -> None:
