@@ -30,8 +30,9 @@ from lib.data.sampling import (
     drawable,
     share_bounds,
 )
+from lib.data.stores.crops import open_views
 from lib.data.types import FrameFiles, Sequence
-from lib.data.views import AnyWindow, View, open_views
+from lib.data.views import AnyWindow, View
 from lib.geometry.aligned import AlignedWindow, align
 from lib.geometry.crop import CropConfig, box_to_crop, crop_mapping, crop_window, is_empty
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-from collections import abc
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from lib.data.augment import to_grayscale
-from lib.data.decoding.images import EncodedImage, open_image
-from lib.data.types import Sequence
+from lib.data.decoding.images import EncodedImage
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import (
-    CropConfig,
     Fill,
     Region,
     Value,
@@ -27,9 +23,6 @@ from lib.geometry.crop import (
     mean_color,
     padding_value,
 )
-
-if TYPE_CHECKING:
-    from lib.data.stores.crops import CropStore
 
 AnyWindow = Window | AlignedWindow
 
@@ -53,32 +46,6 @@ class View(Protocol):
         ``flipped`` mirrors the frame left to right; ``window`` is in pixels of the mirrored frame. Raises
         ``ImageError``.
         """
-
-
-def open_views(
-    sequence: Sequence,
-    frames: tuple[int, int],
-    crops: abc.Sequence[CropConfig],
-    store: CropStore | None,
-    decoder: str,
-    scaled: bool,
-) -> list[View]:
-    """Views of the frames of a template and of a search crop (``crops``), from the store if there is one.
-
-    A frame's file is opened only if the store lacks it, and once if both crops show it with the same ``fill``: that is
-    one view. For ``scaled`` see ``FrameView``. Raises ``ImageError``.
-    """
-
-    @functools.cache
-    def open_frame(frame: int, fill: Fill) -> FrameView:
-        return FrameView(open_image(sequence.frames[frame], decoder), fill, scaled)
-
-    if store is None:
-        return [open_frame(frame, crop.fill) for frame, crop in zip(frames, crops, strict=True)]
-    return [
-        store.view(sequence.name, frame, role, functools.partial(open_frame, frame, crop.fill))
-        for role, frame, crop in zip(("template", "search"), frames, crops, strict=True)
-    ]
 
 
 class FrameView(View):

@@ -13,7 +13,7 @@ from lib.evaluation.running.runner import Trial, is_part_of_run
 from lib.export.exported import ExportedNetwork, open_network
 from lib.inference.engine import Engine
 from lib.inference.recovery import recover_lost
-from lib.programs.testing import Evaluation, evaluate, read_chosen, recovery_in_words
+from lib.programs.trials import Evaluation, evaluate, read_chosen, recovery_in_words
 from lib.runtime.cores import usable_cores
 
 DESCRIPTION = "network.json"

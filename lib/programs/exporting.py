@@ -14,8 +14,8 @@ from lib.export.exporting import check_folder, check_form, export_network
 from lib.export.record import ExportPrecision, Origin, Runtime
 from lib.programs.chosen import find_chosen
 from lib.programs.exported import evaluate_networks
-from lib.programs.testing import read_chosen
 from lib.programs.trained import evaluate_checkpoints
+from lib.programs.trials import read_chosen
 from lib.runtime.checkpoint import checksum_of
 from lib.runtime.program import Outcome
 

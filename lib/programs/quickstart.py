@@ -30,9 +30,9 @@ from lib.experiment.build import build_objective, build_tracker, engine_factory
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.decisions import decide
 from lib.models.base import TokenMap
-from lib.programs.testing import track_and_score
 from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.programs.trained import results_folder
+from lib.programs.trials import track_and_score
 from lib.runtime.files import write_text
 from lib.runtime.program import Outcome
 from lib.runtime.stop import interruption

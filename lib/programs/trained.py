@@ -13,7 +13,7 @@ from lib.experiment.build import engine_factory, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.programs.chosen import find_chosen
 from lib.programs.sweep import Sweep, Tested, check_sweep, sweep_table, write_sweep
-from lib.programs.testing import Evaluation, evaluate, read_chosen, recovery_in_words
+from lib.programs.trials import Evaluation, evaluate, read_chosen, recovery_in_words
 from lib.runtime.process import describe_device, device_in_turn
 
 

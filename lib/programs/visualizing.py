@@ -24,8 +24,8 @@ from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker, TrackResult
 from lib.inference.video import ahead, open_video
 from lib.programs.chosen import build_chosen
-from lib.programs.testing import read_chosen
 from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
+from lib.programs.trials import read_chosen
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.files import file_sha256
 from lib.runtime.program import Outcome, RequestError

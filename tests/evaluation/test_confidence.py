@@ -10,8 +10,9 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.metrics.attributes import known_attributes
+from lib.evaluation.metrics.confidence import auroc, best_threshold, frames_of, measure, reliability
 from lib.evaluation.reports.comparison import Comparison, compare
-from lib.evaluation.reports.confidence import auroc, best_threshold, frames_of, measure, reliability, with_confidence
+from lib.evaluation.reports.confidence import with_confidence
 from lib.evaluation.reports.layout import confidence_tables
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.tables import render

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from browser import ENTER, Browser, missing_browser, open_browser
 
+from lib.evaluation.metrics.confidence import Confidence, Frames, measure
 from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.reports.comparison import Comparison, Entry, Run
-from lib.evaluation.reports.confidence import Confidence, Frames, measure
 from lib.evaluation.reports.page import write_page
 from tests.evaluation.toy_comparison import EVIL, PROTOCOLS, drifting, toy_comparison
 

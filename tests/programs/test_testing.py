@@ -17,8 +17,8 @@ from lib.evaluation.running.runner import Trial
 from lib.experiment.build import build_model
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.programs import trained
-from lib.programs.testing import track_and_score
 from lib.programs.trained import evaluate_checkpoints, results_folder
+from lib.programs.trials import track_and_score
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from tests.evaluation.toy_sets import sequences
 

@@ -7,12 +7,14 @@ A store is a folder. ``crops.index`` holds its settings and the place of each fr
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import math
 import os
 import weakref
 import zlib
+from collections import abc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -21,12 +23,13 @@ import cv2
 import numpy as np
 
 from lib.data.augment import JitterConfig, to_grayscale
-from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, find_decoder
+from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, find_decoder, open_image
 from lib.data.decoding.jpeg import JpegHeader
 from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach, Role
 from lib.data.stores.segments import SEGMENT, UNIT, count_segments, pick_segments
+from lib.data.types import Sequence
 from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
 
@@ -426,3 +429,29 @@ class _Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.folder / part_name(self.record.part)}: the record at byte {self.record.offset}"
+
+
+def open_views(
+    sequence: Sequence,
+    frames: tuple[int, int],
+    crops: abc.Sequence[CropConfig],
+    store: CropStore | None,
+    decoder: str,
+    scaled: bool,
+) -> list[View]:
+    """Views of the frames of a template and of a search crop (``crops``), from the store if there is one.
+
+    A frame's file is opened only if the store lacks it, and once if both crops show it with the same ``fill``: that is
+    one view. For ``scaled`` see ``FrameView``. Raises ``ImageError``.
+    """
+
+    @functools.cache
+    def open_frame(frame: int, fill: Fill) -> FrameView:
+        return FrameView(open_image(sequence.frames[frame], decoder), fill, scaled)
+
+    if store is None:
+        return [open_frame(frame, crop.fill) for frame, crop in zip(frames, crops, strict=True)]
+    return [
+        store.view(sequence.name, frame, role, functools.partial(open_frame, frame, crop.fill))
+        for role, frame, crop in zip(("template", "search"), frames, crops, strict=True)
+    ]

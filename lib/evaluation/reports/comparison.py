@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from lib.config.suggestion import suggest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
 from lib.evaluation.metrics.attributes import Attributes
+from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
 from lib.evaluation.metrics.scoring import Boxes, SetScores, annotation_of, has_first_box_only, score_set
 from lib.evaluation.results.folder import ResultsFolder, sweep_warning
 from lib.evaluation.results.raw_results import ResultSet
 from lib.evaluation.results.result_files import OURS
-
-if TYPE_CHECKING:
-    from lib.evaluation.reports.confidence import Confidence
 
 ALL = "all"
 # The curves a protocol may have, in the order of its thresholds, and the names of the score that it reads off each.

@@ -1,155 +1,20 @@
-"""How a tracker's score relates to its box: how often the box is on the target, and the score below which it is lost.
-
-The score is that of each frame, from the file beside the boxes (``_scores.txt``). docs/confidence.md lists which frames
-count as what.
-"""
+"""The confidence of a comparison's trackers, measured over the frames of all their runs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
-from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.types import Sequence
-from lib.evaluation.metrics.overlaps import is_box, overlaps
+from lib.evaluation.metrics.confidence import Confidence, Frames, frames_of, measure
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Comparison, Entry
-
-ON_TARGET = 0.5  # a box with a larger overlap is on the target, as in SR0.5 and OP50
-BINS = 10
-
-
-class Frames(NamedTuple):
-    """Frames with known ground truth: float64 ``scores [N]``, bool ``on [N]`` where the box is on the target and bool
-    ``absent [N]`` where no target is visible."""
-
-    scores: np.ndarray
-    on: np.ndarray
-    absent: np.ndarray
-
-
-class Reliability(NamedTuple):
-    """Frames in the order of their score, in bins of about equal size: the mean ``scores``, the ``shares`` of frames on
-    the target, and the ``counts`` of frames, each ``[B]``. Equal scores are in one bin."""
-
-    scores: np.ndarray
-    shares: np.ndarray
-    counts: np.ndarray
-
-
-class Threshold(NamedTuple):
-    """A frame is lost if its score is below ``value``. ``found`` is the share of lost frames below it, and
-    ``false_alarms`` the share of frames on the target below it."""
-
-    value: float
-    found: float
-    false_alarms: float
-
-
-@dataclass(frozen=True, eq=False)
-class Confidence:
-    """A tracker's scores on a benchmark, over the frames of all its runs.
-
-    ``frames`` counts all of them, ``on`` those with the box on the target, ``absent`` those without a target. ``auroc``
-    is the probability that a frame on the target has a higher score than another frame. ``for_absent`` separates absent
-    frames from those on the target, ``for_lost`` all frames off the target. Each of the three is None where one kind of
-    frames is missing. ``left_out`` describes files that could not be read.
-    """
-
-    frames: int
-    on: int
-    absent: int
-    reliability: Reliability
-    auroc: float | None
-    for_absent: Threshold | None
-    for_lost: Threshold | None
-    left_out: str = ""
-
-    @property
-    def threshold(self) -> Threshold | None:
-        """The one for ``test.tracker.lost_below``: by the absent frames where there are any."""
-        return self.for_absent or self.for_lost
 
 
 def with_confidence(comparison: Comparison) -> Comparison:
     """The comparison with the confidence of each tracker that keeps scores."""
     return replace(comparison, confidence={entry.label: _confidence(comparison, entry) for entry in comparison.entries})
-
-
-def measure(frames: Frames, left_out: str = "") -> Confidence:
-    """The confidence over these frames."""
-    on, lost = frames.scores[frames.on], frames.scores[~frames.on]
-    return Confidence(
-        len(frames.scores),
-        int(frames.on.sum()),
-        int(frames.absent.sum()),
-        reliability(frames.scores, frames.on),
-        auroc(on, lost),
-        best_threshold(on, frames.scores[frames.absent]),
-        best_threshold(on, lost),
-        left_out,
-    )
-
-
-def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
-    """The share of pairs in which the positive has the higher score, equal scores counting half; None without a pair.
-
-    Counted by ranks (the statistic of Mann and Whitney, 1947), with the mean rank for equal scores.
-    """
-    if not (len(positive) and len(negative)):
-        return None
-    _, places, counts = np.unique(np.concatenate([positive, negative]), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
-    wins = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
-    return float(wins / (len(positive) * len(negative)))
-
-
-def best_threshold(on: np.ndarray, lost: np.ndarray) -> Threshold | None:
-    """The threshold with the largest difference between both shares (Youden's J, 1950), the lowest of equals; None
-    without frames of one kind. It is the middle between two neighboring scores."""
-    if not (len(on) and len(lost)):
-        return None
-    values = np.unique(np.concatenate([on, lost]))
-    below_on, below_lost = (np.searchsorted(np.sort(part), values) / len(part) for part in (on, lost))
-    # Below the lowest score and above the highest the difference is 0.
-    best = int(np.argmax(below_lost - below_on))
-    middle = float(values[best]) if best == 0 else float((values[best - 1] + values[best]) / 2)
-    return Threshold(middle, float(below_lost[best]), float(below_on[best]))
-
-
-def reliability(scores: np.ndarray, on: np.ndarray, bins: int = BINS) -> Reliability:
-    """Bins of the frames by their scores."""
-    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1])) if len(scores) else np.empty(0)
-    places = np.searchsorted(edges, scores, side="right")
-    counts = np.bincount(places, minlength=len(edges) + 1)
-    kept = counts > 0
-    sums = (np.bincount(places, weights, minlength=len(counts))[kept] for weights in (scores, on.astype(np.float64)))
-    means, shares = (total / counts[kept] for total in sums)
-    return Reliability(means, shares, counts[kept])
-
-
-def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> Frames:
-    """The frames of a sequence that count: all but the first, which the tracker was given, and those without ground
-    truth.
-
-    A target is absent where the dataset flags it or GOT-10k's cover is 0; in a dataset without flags, where its
-    annotation is no box. A frame flagged as present without a box has no ground truth. Raises ``ValueError`` where the
-    numbers of scores, boxes and frames differ.
-    """
-    if not len(scores) == len(boxes) == len(sequence.boxes):
-        raise ValueError(f"{len(scores)} scores and {len(boxes)} boxes for {len(sequence.boxes)} frames")
-    annotated = is_box(sequence.boxes)
-    absent = ~annotated if sequence.absent is None and sequence.cover is None else np.zeros(len(boxes), bool)
-    if sequence.absent is not None:
-        absent |= np.asarray(sequence.absent, dtype=bool)
-    if sequence.cover is not None:
-        absent |= np.asarray(sequence.cover) == 0
-    known = (absent | annotated) & np.isfinite(scores)
-    known[0] = False
-    on = ~absent & annotated & (overlaps(sequence.boxes, boxes) > ON_TARGET)
-    return Frames(scores[known].astype(np.float64), on[known], absent[known])
 
 
 def _confidence(comparison: Comparison, entry: Entry) -> Confidence | str:

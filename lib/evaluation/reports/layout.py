@@ -6,9 +6,9 @@ from collections import abc
 from itertools import zip_longest
 from typing import NamedTuple
 
+from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.reports.bootstrap import LEVEL, Bootstrap, difference_intervals
 from lib.evaluation.reports.comparison import Comparison
-from lib.evaluation.reports.confidence import Confidence
 from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import Cell, Column, Row, Table
 

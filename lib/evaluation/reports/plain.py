@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from lib.evaluation.benchmarks import find_benchmark
+from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import CURVES, Comparison, Entry, Run, Spread
-from lib.evaluation.reports.confidence import Confidence
 from lib.runtime.json_text import plain
 
 
