@@ -122,7 +122,7 @@ def test_links_beside_the_official_names_are_no_second_copy(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger=imagenet_vid.__name__):
         (sequence,) = read(tmp_path)
     assert sequence.name == f"a.{VIDEO}.0" and sequence.frames[0].exists()
-    assert caplog.messages[1] == "imagenet_vid: no ILSVRC*_VID_train_* there, so its folders are a"
+    assert "imagenet_vid: no ILSVRC*_VID_train_* there, so its folders are a" in caplog.messages
 
 
 def test_a_video_is_parsed_once_for_all_its_tracks(tmp_path, monkeypatch):
