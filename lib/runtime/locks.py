@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -39,7 +39,9 @@ def only_writer(
     lock.parent.mkdir(parents=True, exist_ok=True)
     file = open_locked(lock, wait)
     if file is None:
-        holder = lock.read_text("utf-8").strip() if lock.exists() else ""
+        holder = ""
+        with suppress(FileNotFoundError):  # it has just ended
+            holder = lock.read_text("utf-8").strip()
         raise LockedError(f"{target}: {holder or 'another process'} is writing it; {remedy}")
     with file:
         try:
