@@ -1,9 +1,10 @@
-"""What tests of several packages share: a small synthetic set."""
+"""Fixtures of several packages: a small synthetic set, made-up sequences, and a log that no test changes for others."""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Indices that the programs make lie here, not in the checkout."""
     os.environ["TRACKING_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     return Path(os.environ["TRACKING_CACHE"])
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Puts the project's logger back: a program that runs within a test sets it up."""
+    logger = logging.getLogger("lib")
+    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")
