@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence as Many
+from collections import abc
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import NamedTuple
@@ -116,7 +116,7 @@ class ParityReport:
     def _batches(self) -> list[int]:
         return sorted({row.batch for row in self.rows})
 
-    def _check_exact(self, rows: Many[Row]) -> None:
+    def _check_exact(self, rows: abc.Sequence[Row]) -> None:
         worst = max(rows, key=lambda row: row.pixels)
         if worst.pixels > PIXELS:
             raise ParityError(
@@ -124,7 +124,7 @@ class ParityReport:
                 f"(cell {worst.cell}, eager {worst.expected}); {PIXELS:g} are allowed"
             )
 
-    def _check_reduced(self, rows: Many[Row]) -> None:
+    def _check_reduced(self, rows: abc.Sequence[Row]) -> None:
         same, median = _agreement(rows)
         if same < SAME_CELL:
             first = next(row for row in rows if row.cell != row.expected)
@@ -216,7 +216,7 @@ def _others(settings: TrackSettings) -> list[_Case]:
     ]
 
 
-def _answers(network: Network, cases: Many[_Case], batch: int) -> Found:
+def _answers(network: Network, cases: abc.Sequence[_Case], batch: int) -> Found:
     """What ``network`` finds in each case, ``batch`` of them at a time."""
     firsts = [begin(_scene(seed)[0].image, _scene(seed)[0].box, network.settings) for seed in _SCENES]
     states = [network.encode(first.view.pixels[None], first.box[None]) for first in firsts]
@@ -230,12 +230,12 @@ def _answers(network: Network, cases: Many[_Case], batch: int) -> Found:
     return _joined(parts)
 
 
-def _joined(parts: Many[Found]) -> Found:
+def _joined(parts: abc.Sequence[Found]) -> Found:
     """All rows of these answers, without predictions."""
     return Found(*(np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True)))
 
 
-def _rows(cases: Many[_Case], batch: int, answers: Found, expected: Found, size: int) -> list[Row]:
+def _rows(cases: abc.Sequence[_Case], batch: int, answers: Found, expected: Found, size: int) -> list[Row]:
     pixels = np.abs(answers.boxes - expected.boxes).max(axis=1) * size
     corners = [np.concatenate([b[:, :2] - b[:, 2:] / 2, b[:, 2:]], axis=1) for b in (answers.boxes, expected.boxes)]
     columns = zip(
@@ -250,7 +250,7 @@ def _rows(cases: Many[_Case], batch: int, answers: Found, expected: Found, size:
     return [Row(case.name, batch, case.tracked, *values) for case, *values in columns]
 
 
-def _agreement(rows: Many[Row]) -> tuple[float, float]:
+def _agreement(rows: abc.Sequence[Row]) -> tuple[float, float]:
     """The share of rows whose cell is eager's, and the median overlap of the boxes there."""
     alike = [row.overlap for row in rows if row.cell == row.expected]
     return len(alike) / len(rows), float(np.median(alike)) if alike else 0.0

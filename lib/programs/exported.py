@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence as Many
+from collections import abc
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +23,11 @@ RUNTIMES = ("onnxruntime", "openvino")
 def evaluate_networks(
     paths: Paths,
     benchmark: str,
-    networks: Many[Path],
+    networks: abc.Sequence[Path],
     run: str | None = None,
-    names: Many[str] = (),
+    names: abc.Sequence[str] = (),
     processes: int = 1,
-    command: Many[str] = (),
+    command: abc.Sequence[str] = (),
     device: str = "auto",
     batch: int | None = None,
     legacy_int: bool = False,

@@ -5,7 +5,7 @@ The toolkit needs a name and a few methods, not its own class, so it is imported
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Many
+from collections import abc
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,9 @@ class Got10kTracker:
         """The target's box in the next image, float64 ``[4]``."""
         return self._tracker.update(_pixels(image)).box
 
-    def track(self, img_files: Many[str], box: np.ndarray, visualize: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def track(
+        self, img_files: abc.Sequence[str], box: np.ndarray, visualize: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Follow the target through a sequence's image files: float64 ``[N, 4]`` boxes, the first as given, and ``[N]``
         seconds, without the reading of the image, as the toolkit's own loop counts them.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections import abc
 from collections.abc import Callable
-from collections.abc import Sequence as Many
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -68,7 +68,7 @@ def run_quickstart(
     run: str,
     overrides: tuple[str, ...],
     processes: int,
-    command: Many[str],
+    command: abc.Sequence[str],
     train: Callable[[list[str], dict[str, str]], int],
 ) -> Outcome:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.

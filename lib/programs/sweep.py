@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import abc
 from collections.abc import Iterable
-from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -80,7 +80,7 @@ def check_sweep(sweep: Sweep, benchmark: str, overrides: Iterable[str], on_test_
             raise ValueError(f"{where}: {override} sets it as well; leave one of the two out")
 
 
-def sweep_table(sweep: Sweep, comparison: Comparison, tested: Many[Tested]) -> str:
+def sweep_table(sweep: Sweep, comparison: Comparison, tested: abc.Sequence[Tested]) -> str:
     """The benchmark's scores in percent, a line for each value; below, the value with the highest first score."""
     [protocol] = comparison.protocols
     names = comparison.score_names(protocol)
@@ -102,7 +102,7 @@ def sweep_table(sweep: Sweep, comparison: Comparison, tested: Many[Tested]) -> s
     return render(Table("sweep", title, "value", columns, tuple(rows), tuple(below)), "text", digits=2).rstrip("\n")
 
 
-def write_sweep(sweep: Sweep, comparison: Comparison, tested: Many[Tested], reports: Path) -> Path:
+def write_sweep(sweep: Sweep, comparison: Comparison, tested: abc.Sequence[Tested], reports: Path) -> Path:
     """Keep the scores by every protocol for each value as JSON in ``reports``; the file's path.
 
     Scores without other sequences of the set lie in a file of their own, beside those of all.

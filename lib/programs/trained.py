@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Many
+from collections import abc
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +21,12 @@ def evaluate_checkpoints(
     paths: Paths,
     benchmark: str,
     config: str | None,
-    checkpoints: Many[Path],
-    overrides: Many[str] = (),
+    checkpoints: abc.Sequence[Path],
+    overrides: abc.Sequence[str] = (),
     run: str | None = None,
-    names: Many[str] = (),
+    names: abc.Sequence[str] = (),
     processes: int = 1,
-    command: Many[str] = (),
+    command: abc.Sequence[str] = (),
     device: str = "auto",
     batch: int | None = None,
     compiled: bool = False,
@@ -122,7 +122,7 @@ def results_folder(
 
 
 def _checked_experiment(
-    paths: Paths, config: str | None, checkpoint: Path, overrides: Many[str], run: str | None
+    paths: Paths, config: str | None, checkpoint: Path, overrides: abc.Sequence[str], run: str | None
 ) -> ExperimentConfig:
     """The experiment to test a checkpoint with; raises unless the checkpoint's weights fit it."""
     experiment, _ = find_chosen(paths, config, checkpoint, overrides, run)

@@ -13,17 +13,20 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.config.paths import Paths
+from lib.config.tree import merge
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Run
+from lib.experiment.build import build_network
+from lib.experiment.config import from_tree, to_tree
 from lib.geometry.crop import inside
 from lib.inference.decisions import Decisions, decide
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker, TrackResult
 from lib.inference.video import ahead, open_video
-from lib.programs.chosen import build_chosen
+from lib.programs.chosen import build_chosen, find_chosen
 from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
 from lib.programs.trials import read_chosen
 from lib.runtime.checkpoint import CheckpointError
@@ -65,7 +68,7 @@ def parse_frames(text: str) -> abc.Sequence[int]:
         return sorted({int(word) for word in text.split(",")})
     if match := re.fullmatch(r"(\d*):(\d*)(?::(\d+))?", text, re.ASCII):
         start, stop, step = (int(word) if word else None for word in match.groups())
-        if step != 0 and (numbers := range(start or 1, LAST if stop is None else stop, step or 1)):
+        if step != 0 and (numbers := range(start or 0, LAST if stop is None else stop, step or 1)):
             return numbers
     raise ValueError(f"--frames {text}: write {FRAMES}")
 
@@ -173,7 +176,7 @@ def _begin(tracker: Tracker, image: np.ndarray, target: TargetSpec) -> None:
 
 class ResultDrawer:
     """Draws the decisions behind a frame of kept results of ours: the network looks there once more, with the box of
-    the frame before. A network is built once for a run."""
+    the frame before and the settings of the results. A network is built once for a run."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -198,9 +201,12 @@ class ResultDrawer:
         if file_sha256(there[-1]) != manifest["checkpoint_sha256"]:
             raise ValueError(f"{there[-1]}: is not the checkpoint of these results any more; test it again")
         try:
-            return Tracker(build_chosen(self._paths, None, there[-1], "cpu", dataset=benchmark))
+            experiment, _ = find_chosen(self._paths, checkpoint=there[-1])
         except CheckpointError:  # as its authors released it, without a configuration
-            return Tracker(build_chosen(self._paths, manifest["experiment"], there[-1], "cpu", dataset=benchmark))
+            experiment, _ = find_chosen(self._paths, manifest["experiment"], there[-1])
+        sections = {key: value for key, value in manifest["settings"].items() if isinstance(value, dict)}
+        tested = from_tree(merge(to_tree(experiment.for_benchmark(benchmark)), sections), run.source)
+        return Tracker(build_network(tested, there[-1], pretrained_models=self._paths.pretrained_models))
 
 
 def draw_decisions(

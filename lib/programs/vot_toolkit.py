@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections import abc
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +40,7 @@ def run_vot(
     checkpoint: Path | None = None,
     dataset: str | None = None,
     device: str = "auto",
-    overrides: Sequence[str] = (),
+    overrides: abc.Sequence[str] = (),
     print_ini: bool = False,
     identifier: str | None = None,
 ) -> Outcome:

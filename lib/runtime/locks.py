@@ -37,12 +37,16 @@ def only_writer(
     unless given). If another process is in such a block, raises ``LockedError`` at once, or waits for it."""
     lock = lock or lock_of(target)
     lock.parent.mkdir(parents=True, exist_ok=True)
-    file = open_locked(lock, wait)
+    file = open_locked(lock)
     if file is None:
         holder = ""
         with suppress(FileNotFoundError):  # it has just ended
             holder = lock.read_text("utf-8").strip()
-        raise LockedError(f"{target}: {holder or 'another process'} is writing it; {remedy}")
+        problem = f"{target}: {holder or 'another process'} is writing it"
+        if not wait:
+            raise LockedError(f"{problem}; {remedy}")
+        logger.info("%s; waiting for it", problem)
+        file = open_locked(lock, wait=True)
     with file:
         try:
             file.truncate(0)

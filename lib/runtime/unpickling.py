@@ -317,7 +317,7 @@ def _named_tensors(module: Any) -> dict[str, StoredTensor]:
     return found
 
 
-# Instructions
+# Parts of a pickle
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:

@@ -64,7 +64,14 @@ def test_a_video_has_any_number_of_frames(clip: Path, tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("text", "numbers"),
-    [("7", [7]), ("50,1,10,1", [1, 10, 50]), ("2:9:3", [2, 5, 8]), (":3", [1, 2]), ("4:6", [4, 5])],
+    [
+        ("7", [7]),
+        ("50,1,10,1", [1, 10, 50]),
+        ("2:9:3", [2, 5, 8]),
+        (":3", [0, 1, 2]),
+        ("0:7:3", [0, 3, 6]),
+        ("4:6", [4, 5]),
+    ],
 )
 def test_frames_are_numbers_or_a_range(text: str, numbers: list[int]):
     assert list(parse_frames(text)) == numbers
@@ -116,12 +123,20 @@ def test_a_sequence_brings_its_annotation(toy_got10k: Path, tmp_path: Path):
 def test_the_decisions_behind_kept_results_are_drawn_again(toy_got10k: Path, tmp_path: Path):
     checkpoint = write_run(tmp_path / "output")
     [sequence, *_] = read_dataset("got10k", "official_val", toy_got10k)
-    manifest = {"experiment": "toy", "checkpoint_sha256": file_sha256(checkpoint), "runs": [{"checkpoint": checkpoint}]}
+    manifest = {
+        "experiment": "toy",
+        "checkpoint_sha256": file_sha256(checkpoint),
+        "runs": [{"checkpoint": checkpoint}],
+        "settings": {"test": {"tracker": {"window": "multiply"}}},
+    }
     scores = SetScores("toy", "got10k_val", (), {})
     run = Run(scores, "results", "ours", manifest, boxes=lambda annotation: annotation.boxes)
     draw = ResultDrawer(Paths(output=tmp_path))
     strip = draw("got10k_val", run, sequence, 7)
     assert strip.shape == (*strip_size(3 + 2 + 1), 3) and strip.dtype == np.uint8
+    settings = {"test": {"tracker": {"window": "none"}}}
+    overridden = replace(run, source="without a window", manifest=manifest | {"settings": settings})
+    assert draw("got10k_val", overridden, sequence, 7).shape[1] < strip.shape[1]  # one map of scores, not two
     others = replace(run, source="raw", manifest=None)
     with pytest.raises(ValueError, match=r"^raw: its checkpoint is not here \(none is named\)$"):
         draw("got10k_val", others, sequence, 7)

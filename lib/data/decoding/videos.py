@@ -66,9 +66,8 @@ def _unpack(video: Path, folder: Path) -> None:
         try:
             _write_frames(video, unfinished)
             unfinished.rename(folder)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)  # nothing is there after the renaming
 
 
 def _write_frames(video: Path, folder: Path) -> None:

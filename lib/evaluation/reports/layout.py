@@ -67,7 +67,7 @@ def score_tables(
             names = ("sequences", "frames/s")[: 2 if _has_times(comparison) else 1]
             heads += [Column(_Score(comparison, protocol, "").group, name) for name in names]
         below = [line for comparison, protocol in part for line in remarks(comparison, [protocol])]
-        tables += [_table("scores", part, title, heads, rows, below=tuple(below), best="column")] if columns else []
+        tables += [_table("scores", part, title, heads, rows, below=below, best="column")] if columns else []
     return tables
 
 
@@ -252,11 +252,20 @@ def _single_columns(comparison: Comparison, scores: abc.Sequence[str]) -> list[_
     return found
 
 
-def _table(kind: str, part: Part, title: str, columns: list[Column], rows: list[Row], **words) -> Table:
+def _table(
+    kind: str,
+    part: Part,
+    title: str,
+    columns: list[Column],
+    rows: list[Row],
+    below: abc.Sequence[str] = (),
+    best: str = "",
+    signed: bool = False,
+) -> Table:
     protocols = {protocol for _, protocol in part}
     name = f"{kind}_{protocols.pop()}" if len(protocols) == 1 else kind
     warnings = dict.fromkeys(warning for comparison, _ in part for warning in comparison.warnings)
-    return Table(name, title, "tracker", tuple(columns), tuple(rows), warnings=tuple(warnings), **words)
+    return Table(name, title, "tracker", tuple(columns), tuple(rows), tuple(below), tuple(warnings), best, signed)
 
 
 def _score_table(corner: str, score: _Score, title: str, columns: list[str], rows: list[Row], best: str = "") -> Table:

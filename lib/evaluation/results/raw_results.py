@@ -5,9 +5,8 @@ from __future__ import annotations
 import difflib
 import glob
 import logging
-from collections import Counter
+from collections import Counter, abc
 from collections.abc import Iterable, Mapping
-from collections.abc import Sequence as Many
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import permutations
@@ -185,7 +184,7 @@ def open_result_set(path: Path, benchmark: str, label: str | None = None) -> Res
     return _result_set(own[0], benchmark, label or _label(own[0]))
 
 
-def find_result_sets(output: Path, benchmark: str, wanted: Many[str]) -> list[ResultSet]:
+def find_result_sets(output: Path, benchmark: str, wanted: abc.Sequence[str]) -> list[ResultSet]:
     """The results below ``output`` with the wanted names, ours and those of others, in folders and in zips.
 
     A name is that of a folder anywhere in the path of the results, or of several with ``/`` between: ``grm_vitb`` (all

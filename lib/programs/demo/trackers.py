@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -33,7 +33,10 @@ class Choice(NamedTuple):
 
 
 def find_trackers(
-    paths: Paths, configs: Sequence[str] = (), checkpoints: Sequence[Path] = (), networks: Sequence[Path] = ()
+    paths: Paths,
+    configs: abc.Sequence[str] = (),
+    checkpoints: abc.Sequence[Path] = (),
+    networks: abc.Sequence[Path] = (),
 ) -> list[Choice]:
     """The named trackers, then the others at hand. Raises ``ValueError`` if there is none."""
     named = [
@@ -84,7 +87,7 @@ def _exported(folder: Path) -> Choice:
 class Trackers:
     """The ``choices``, and the network that was used last, so that it is opened once."""
 
-    def __init__(self, paths: Paths, choices: Sequence[Choice], device: str = "auto") -> None:
+    def __init__(self, paths: Paths, choices: abc.Sequence[Choice], device: str = "auto") -> None:
         self.choices = list(choices)
         self.speeds: dict[int, float] = {}  # frames a second, by the choice's number
         self._paths, self._device = paths, device
