@@ -36,10 +36,10 @@ def convert_checkpoint(
     weights in ``file`` and, with ``config``, of its network: the material for a table of names.
 
     Without ``config`` the file must be a checkpoint of ours. ``rename`` is a table of names, see ``read_table``.
-    ``out`` loads with ``torch.load(weights_only=True)`` and names its origin under ``source``. An ``out``
-    that ends in ``.safetensors`` holds the weights, with experiment and source as texts in its head. ``half`` writes half precision; ``merge`` folds adapters into the weights, and the configuration
-    is that of the plain network. Raises ``ValueError`` for a file that does not fit, for numbers beyond half precision
-    and, without ``force``, for an ``out`` that exists.
+    ``out`` loads with ``torch.load(weights_only=True)`` and names its origin under ``source``. An ``out`` that ends in
+    ``.safetensors`` holds the weights, with experiment and source as texts in its head. ``half`` writes half precision.
+    ``merge`` folds adapters into the weights; the configuration is then the plain network's. Raises ``ValueError`` for a
+    file that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that exists.
     """
     if out is None:
         if rename or force or half or merge:
