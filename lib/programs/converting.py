@@ -38,8 +38,8 @@ def convert_checkpoint(
     Without ``config`` the file must be a checkpoint of ours. ``rename`` is a table of names, see ``read_table``.
     ``out`` loads with ``torch.load(weights_only=True)`` and names its origin under ``source``. An ``out`` that ends in
     ``.safetensors`` holds the weights, with experiment and source as texts in its head. ``half`` writes half precision.
-    ``merge`` folds adapters into the weights; the configuration is then the plain network's. Raises ``ValueError`` for a
-    file that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that exists.
+    ``merge`` folds adapters into the weights; the configuration is then the plain network's. Raises ``ValueError`` for
+    a file that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that exists.
     """
     if out is None:
         if rename or force or half or merge:
