@@ -28,7 +28,7 @@ from lib.evaluation.reports.pictures import WIDTH, Picture, first_picture, worst
 from tests.evaluation.toy_comparison import EVIL, FRAMES, HEIGHT, PROTOCOLS, drifting, toy_comparison
 from tests.evaluation.toy_comparison import WIDTH as IMAGE_WIDTH
 
-VOID = {"meta", "link", "img"}
+VOID = {"meta", "link", "img", "wbr"}
 
 
 class Reader(HTMLParser):
@@ -50,6 +50,8 @@ class Reader(HTMLParser):
         assert self._open.pop()[0] == tag
 
     def handle_data(self, data: str) -> None:
+        if self.tags and self.tags[-1][0] == "wbr":  # one text with a place for a line break
+            data = self.texts.pop()[1] + data
         self.texts.append((list(self._open), data))
 
     def all(self, tag: str) -> list[str]:

@@ -17,7 +17,7 @@ def make(tag: str, attributes: abc.Mapping[str, object] | None = None, *children
     words = "".join(
         f' {name}="{escape(printable(str(value)))}"' for name, value in (attributes or {}).items() if value is not None
     )
-    return Markup(f"<{tag}{words}>" if tag == "img" else f"<{tag}{words}>{join(*children)}</{tag}>")
+    return Markup(f"<{tag}{words}>" if tag in ("img", "wbr") else f"<{tag}{words}>{join(*children)}</{tag}>")
 
 
 def join(*children: str | None) -> Markup:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections import abc
 from dataclasses import replace
 from importlib.resources import files
@@ -150,7 +151,7 @@ def _table(table: Table, kind: str, falling: int | None = None) -> Markup:
     for place, name in enumerate((table.corner, *(column.name for column in table.columns))):
         sort = "descending" if place == falling else None
         words = {"scope": "col", "class": "number" if place else None, "aria-sort": sort}
-        heads.append(make("th", words, make("button", {"type": "button"}, name)))
+        heads.append(make("th", words, make("button", {"type": "button"}, *_breakable(name))))
     best = best_cells(table, 1)
     rows = [_row(table, number, row, best) for number, row in enumerate(table.rows)]
     whole = make(
@@ -165,7 +166,7 @@ def _table(table: Table, kind: str, falling: int | None = None) -> Markup:
 
 def _row(table: Table, number: int, row: Row, best: abc.Set[tuple[int, int]]) -> Markup:
     """The title of a number's cell is its exact value, for sorting."""
-    cells = [make("th", {"scope": "row"}, row.label)]
+    cells = [make("th", {"scope": "row"}, *_breakable(row.label))]
     for place, (cell, words) in enumerate(zip(row.cells, row_words(table, row, 1), strict=True)):
         value = cell.value if isinstance(cell, Cell) else None
         title = None if value is None or math.isnan(value) else f"{value:.10g}"
@@ -174,6 +175,12 @@ def _row(table: Table, number: int, row: Row, best: abc.Set[tuple[int, int]]) ->
         interval = make("small", {}, f"[{ends}") if bracket else None
         cells.append(make("td", {"class": kind, "title": title}, mean, interval))
     return make("tr", {}, *cells)
+
+
+def _breakable(name: str) -> list[Markup | str]:
+    """A name with places for line breaks, so that a long one is not broken within a word."""
+    first, *rest = re.split(r"(?<=[/_-])", name)
+    return [first, *(part for word in rest for part in (make("wbr", {}), word))]
 
 
 def _remarks(table: Table) -> Markup:
