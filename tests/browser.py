@@ -1,7 +1,5 @@
 """A real Chromium for tests, driven by chromedriver in the W3C WebDriver protocol (JSON over HTTP on this machine)."""
 
-from __future__ import annotations
-
 import base64
 import http.client
 import json

@@ -1,7 +1,5 @@
 """Fixtures of several packages: a small synthetic set, made-up sequences, and a log that no test changes for others."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Iterator

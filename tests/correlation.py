@@ -1,7 +1,5 @@
 """A network that needs no training: the template's target is correlated with the search crop."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Small datasets with pictures of one's own, crop stores of them, and pictures that cameras could have taken."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

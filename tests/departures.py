@@ -2,8 +2,6 @@
 python tests/departures.py --data GOT10K --out FOLDER
 and then tracking/test.py --dataset got10k_val with data.got10k set to FOLDER (docs/confidence.md)."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Networks and trackers of a model, for tests that make the model themselves."""
 
-from __future__ import annotations
-
 from lib.geometry.crop import CropConfig
 from lib.inference.eager import TorchNetwork
 from lib.inference.settings import Precision, TrackerConfig, TrackSettings

@@ -1,7 +1,5 @@
 """A small experiment of every family for tests that hold over all of them: its tiny twin, with any of the heads."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import torch

@@ -1,7 +1,5 @@
 """Which processes of this machine come from one, and whether they live: for tests that kill it."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ _MARK = "TEST_FAMILY"
 
 
 @contextmanager
-def family() -> Iterator[tuple[dict[str, str], Family]]:
+def family() -> "Iterator[tuple[dict[str, str], Family]]":
     """A variable for the environment of a process, and what is known of it and of all that come from it; those that are
     left at the end are killed."""
     mark = uuid4().hex

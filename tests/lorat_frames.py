@@ -1,7 +1,5 @@
 """The made-up video that LoRAT's published code was run on for the recorded crops and boxes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

@@ -1,7 +1,5 @@
 """LoRAT networks with the weights that the recorded numbers were made with."""
 
-from __future__ import annotations
-
 import torch
 from reference_weights import filled_state_dict, key_table
 from torch import Tensor

@@ -3,8 +3,6 @@
 The target of every sequence is a bright rectangle that moves; ``moving_boxes`` are its boxes.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path

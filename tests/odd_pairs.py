@@ -3,8 +3,6 @@
 Also a program: it takes batches of ``SlowPairs`` from two workers, and prints a line after the first.
 """
 
-from __future__ import annotations
-
 import resource
 import time
 

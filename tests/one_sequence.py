@@ -1,7 +1,5 @@
 """Reads one sequence of a dataset of which a test wrote only a few, and checks what holds for every one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ Imported by name, so that worker processes can unpickle what is in it; also a pr
 asks for ``keep_large_buffers`` first and prints whether that could be done, then the count.
 """
 
-from __future__ import annotations
-
 import resource
 import sys
 from typing import TYPE_CHECKING
@@ -41,7 +39,7 @@ def take_pictures() -> None:
 class FaultPairs:
     """Stands for ``Pairs``: the source of a sample is the count of faults where it was prepared."""
 
-    def sample(self, number: int) -> Sample:
+    def sample(self, number: int) -> "Sample":
         """A sample of zeros."""
         import torch  # not above: the program must start fast
 

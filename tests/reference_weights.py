@@ -3,8 +3,6 @@
 The rule is the one the recorded numbers in tests/reference were made with.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from pathlib import Path

@@ -1,8 +1,6 @@
 """Checkpoints such as the authors of GRM, OSTrack, TransT and SimTrack released them, made of filled or random weights:
 the same wrapping, the same names and the same paths of pickled classes, which nobody can import afterwards."""
 
-from __future__ import annotations
-
 import sys
 import types
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """Whether two trainings ended alike."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

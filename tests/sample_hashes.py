@@ -4,8 +4,6 @@
 meant to change; a recipe that is published must not.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tempfile

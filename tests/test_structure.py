@@ -1,7 +1,5 @@
 """The floors of lib: which package may import which, and rules of the house that a syntax tree can check."""
 
-from __future__ import annotations
-
 import ast
 from collections import defaultdict
 from functools import cache

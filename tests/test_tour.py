@@ -1,7 +1,5 @@
 """docs/tour.ipynb runs from its first cell to its last."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbclient

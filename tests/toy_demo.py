@@ -1,7 +1,5 @@
 """A demo at toy size: a clip of a moving square, a run with fresh weights, and a server that is run for real."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 from http.client import HTTPConnection

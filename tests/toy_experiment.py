@@ -1,7 +1,5 @@
 """A whole experiment that trains on a CPU within a second, as a file for tests of the wiring and of the programs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Video files of given frames, for tests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path

@@ -1,8 +1,6 @@
 """Compare trackers on benchmarks, from our results and from others' raw results:
 python tracking/analysis_results.py --dataset lasot uav --tracker grm_vitb OSTrack=path/to/raw [--protocol all]"""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Result, program, starting

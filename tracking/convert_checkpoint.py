@@ -8,8 +8,6 @@ python tracking/convert_checkpoint.py model.safetensors --config lorat_b224 --me
 Nothing in the file is executed. See docs/checkpoints.md, also for the table of names.
 """
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Result, program, starting

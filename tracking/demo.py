@@ -1,8 +1,6 @@
 """A page to try trackers on your own videos: python tracking/demo.py
 Opens http://127.0.0.1:8000/ in the browser; choose a video, draw boxes, press Track."""
 
-from __future__ import annotations
-
 import os
 import sys
 from importlib.util import find_spec

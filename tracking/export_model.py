@@ -4,8 +4,6 @@ python tracking/export_model.py --config grm_vitb --checkpoint FILE --format ope
 It is compared with the network in PyTorch first, and refused if it answers otherwise. See docs/export.md.
 """
 
-from __future__ import annotations
-
 import sys
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """Measure the tables of docs/speed.md, on a CPU or on a GPU: python tracking/measure_speed.py gpu"""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Outcome, program, starting

@@ -8,8 +8,6 @@ python tracking/prepare_data.py crops got10k --config grm_vitb_got10k --out /dat
 python tracking/prepare_data.py samples --config grm_vitb --out samples.png
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable

@@ -1,8 +1,6 @@
 """Measure the speed of making training samples, from each store and with each decoder, beside the straightforward way:
 python tracking/profile_data.py [--seconds 10] [--json FILE]; with --index, of opening TrackingNet's annotations."""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Outcome, program, starting

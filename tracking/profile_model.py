@@ -1,8 +1,6 @@
 """Count the costs of networks and time them in several forms, alone and end to end:
 python tracking/profile_model.py --config grm_vitb [--config ...] [--forms eager:fp32,eager:bf16] [a.key=value ...]"""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Outcome, program, starting

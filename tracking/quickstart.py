@@ -1,7 +1,5 @@
 """Train a tiny network on a synthetic set, test it beside three baselines: python tracking/quickstart.py [--seed 1]"""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import nullcontext

@@ -1,8 +1,6 @@
 """Print an experiment with every value resolved, or write the JSON schema that editors check experiment files with:
 python tracking/show_config.py --config grm_vitb [section.key=value ...] | --write-schema experiments/schema.json"""
 
-from __future__ import annotations
-
 import json
 import sys
 

@@ -5,8 +5,6 @@ python tracking/submit.py trackingnet --tracker others/raw_results.zip --out oth
 python tracking/submit.py trackingnet --check others_trackingnet.zip
 """
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Result, program, starting

@@ -2,8 +2,6 @@
 python tracking/test.py --config grm_vitb --dataset got10k_val [--checkpoint FILE ...] [section.key=value ...]
 python tracking/test.py --network FOLDER --dataset got10k_val"""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Result, program, starting

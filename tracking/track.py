@@ -1,8 +1,6 @@
 """Track targets in your own video: python tracking/track.py VIDEO --box x,y,w,h [--box name=x,y,w,h@frame ...]
 VIDEO is a file, a folder of images, the number of a camera, or an address (rtsp://, http://)."""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Result, program, starting

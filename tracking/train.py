@@ -1,7 +1,5 @@
 """Train an experiment: python tracking/train.py --config grm_vitb [--nproc 8] [section.key=value ...]"""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import program, starting

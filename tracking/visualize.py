@@ -1,8 +1,6 @@
 """Draw what a network decides on frames of a video: python tracking/visualize.py VIDEO --box x,y,w,h --frames 1,10,50
 or of a benchmark's sequence: python tracking/visualize.py --dataset got10k_val --sequence NAME --frames 10:100:10"""
 
-from __future__ import annotations
-
 import sys
 
 from lib.runtime.program import Result, program, starting

@@ -2,8 +2,6 @@
 python tracking/vot.py --config grm_vitb --checkpoint FILE --print-ini >> trackers.ini
 The toolkit then starts the printed command, and this program answers it over TraX."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

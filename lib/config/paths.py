@@ -1,7 +1,5 @@
 """Where data, pretrained weights and output lie on this machine: paths.yaml and environment variables."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The base class of every configuration section, and the one error a wrong configuration raises."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 

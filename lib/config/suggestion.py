@@ -1,7 +1,5 @@
 """The hint in the error for an unknown name: the nearest known name, or all of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from difflib import get_close_matches
 

@@ -1,7 +1,5 @@
 """Plain configuration trees: one laid over another, and single values set by dotted overrides."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From a plain tree to a typed section, with one line for each wrong field, and the JSON schema for editors."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin

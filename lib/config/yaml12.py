@@ -3,8 +3,6 @@
 PyYAML does the reading; its types, which follow YAML 1.1, are replaced, and keys and bounds are checked.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

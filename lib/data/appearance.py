@@ -1,7 +1,5 @@
 """Random changes of a training pair's look: color, blur and resolution. All are off by default."""
 
-from __future__ import annotations
-
 import math
 from collections import abc
 from typing import Annotated, NamedTuple

@@ -1,7 +1,5 @@
 """Random changes of a training crop's place and size; ``lib.data.appearance`` has those of its look."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,9 +1,8 @@
 """Training pairs as tensors: one sample, and a group of samples stacked."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import torch
 
@@ -53,18 +52,18 @@ class Batch:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def to(self, device: torch.device | str) -> Batch:
+    def to(self, device: torch.device | str) -> Self:
         """The batch with its tensors on ``device``; the copy does not block if the memory is pinned."""
         return self._with_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> Self:
         """The batch in page-locked memory. torch's loader calls it."""
         return self._with_tensors(torch.Tensor.pin_memory)
 
-    def shared(self) -> Batch:
+    def shared(self) -> Self:
         """The batch with its tensors moved to memory that another process can map; ``RuntimeError`` if it is full."""
         return self._with_tensors(torch.Tensor.share_memory_)
 
-    def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+    def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return replace(self, **{name: change(v) for name, v in values.items() if isinstance(v, torch.Tensor)})

@@ -1,7 +1,5 @@
 """Faults of a dataset on disk: its sequences, their annotations and every image, as a table and as JSON."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter

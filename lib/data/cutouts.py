@@ -4,8 +4,6 @@
 crops of a composed frame.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections import abc

@@ -1,7 +1,5 @@
 """Batches of samples, prepared by worker processes and delivered in order."""
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 import os

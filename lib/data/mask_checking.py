@@ -1,7 +1,5 @@
 """Faults of the masks of a dataset's targets: the outlines in its annotations, or the files of a folder."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing

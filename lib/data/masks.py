@@ -1,7 +1,5 @@
 """The pixels of a frame that show its target: from an outline in the annotations, or from a mask in a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -1,7 +1,5 @@
 """Names of sequences, and the files of their results."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 

@@ -1,11 +1,9 @@
 """Training pairs by number: sample n of a seed is always the same template and search crop."""
 
-from __future__ import annotations
-
 import logging
 import math
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -102,7 +100,7 @@ class DataConfig(Section):
     workers: NonNegativeInt = 4
 
     @model_validator(mode="after")
-    def _validation_is_whole(self) -> DataConfig:
+    def _validation_is_whole(self) -> Self:
         if bool(self.val) != bool(self.val_samples):
             raise ValueError("val and val_samples belong together: name datasets and a number of samples, or neither")
         return self

@@ -1,7 +1,5 @@
 """Objects cut out by their masks: loaded, placed in a frame, measured and pasted."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Which dataset, sequence and frames make a training pair."""
 
-from __future__ import annotations
-
 from collections import abc
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -31,8 +29,8 @@ class Pool(NamedTuple):
     sequences: abc.Sequence[Sequence]
     weight: float = 1.0
     every: int = 1
-    crops: CropStore | None = None
-    cutouts: Cutouts | None = None
+    crops: "CropStore | None" = None
+    cutouts: "Cutouts | None" = None
 
 
 def visible_frames(sequence: Sequence, every: int = 1) -> np.ndarray:

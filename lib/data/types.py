@@ -1,7 +1,5 @@
 """The records that pass between disk, training, tracking and evaluation. They need no torch."""
 
-from __future__ import annotations
-
 from collections import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,14 +39,14 @@ class FrameFiles(abc.Sequence):
     packed dataset (``lib.data.stores.source.Location``).
     """
 
-    def __init__(self, folder: Location, names: abc.Sequence[str]) -> None:
+    def __init__(self, folder: "Location", names: abc.Sequence[str]) -> None:
         self.folder = folder
         self.names = names if isinstance(names, NumberedNames) else np.array(names, dtype=str)
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int | slice) -> Location | FrameFiles:
+    def __getitem__(self, index: int | slice) -> "Location | FrameFiles":
         if isinstance(index, slice):
             return FrameFiles(self.folder, self.names[index])
         return self.folder / str(self.names[index])
@@ -90,7 +88,7 @@ class Sequence:
 
     name: str
     dataset: str
-    frames: abc.Sequence[Location]
+    frames: "abc.Sequence[Location]"
     boxes: np.ndarray
     visible: np.ndarray
     image_set: bool = False

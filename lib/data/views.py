@@ -1,7 +1,5 @@
 """Views of frames: crops of a frame, decoded from no more of it than they show."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Protocol
 

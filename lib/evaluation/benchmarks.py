@@ -1,7 +1,5 @@
 """The benchmarks a tracker can be tested on, by the names that published code uses."""
 
-from __future__ import annotations
-
 import logging
 from collections import abc
 from pathlib import Path

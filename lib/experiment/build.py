@@ -1,7 +1,5 @@
 """The wiring: from a configuration to networks, data, trackers and a trainer."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterable

@@ -1,10 +1,8 @@
 """The whole configuration: sections that components own, the checks across them, and how a file becomes one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
@@ -94,7 +92,7 @@ class ExperimentConfig(Section):
     test: TestingConfig = TestingConfig()
 
     @model_validator(mode="after")
-    def _sections_fit(self) -> ExperimentConfig:
+    def _sections_fit(self) -> Self:
         problems = []
         stride = self.model.stride
         for crop in ("template", "search"):
@@ -144,7 +142,7 @@ class ExperimentConfig(Section):
             problems.append("data.augment.still_aspect: aligned crops are stretched by their jitter; set it to 0")
         return problems
 
-    def for_benchmark(self, benchmark: str | None) -> ExperimentConfig:
+    def for_benchmark(self, benchmark: str | None) -> Self:
         """The experiment with the values of ``test.per_dataset`` for this benchmark in their places; None has none.
 
         Its own ``per_dataset`` is empty, so that it states each value once. ``ValueError`` for an unknown benchmark.

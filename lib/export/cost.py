@@ -1,11 +1,9 @@
 """Cost of a network, counted rather than timed: parameters, and multiply-adds for one target and for one frame."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -35,7 +33,7 @@ class Work:
         """Both kinds."""
         return self.layers + self.attention
 
-    def __add__(self, other: Work) -> Work:
+    def __add__(self, other: "Work") -> Self:
         return Work(self.layers + other.layers, self.attention + other.attention)
 
 

@@ -1,8 +1,6 @@
 """An exported network behind the interface of ``lib.inference.network``: ONNX Runtime or OpenVINO on the processor,
 without PyTorch and without the code of the network."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ from lib.runtime.files import utf8_name
 Run = Callable[..., list[np.ndarray]]
 
 
-def open_network(folder: str | Path, threads: int | None = None, streams: int = 1) -> ExportedNetwork:
+def open_network(folder: str | Path, threads: int | None = None, streams: int = 1) -> "ExportedNetwork":
     """The exported network in ``folder``, on ``threads`` of the processor (as many as the process has cores).
 
     With several ``streams`` as many threads of the caller may call ``find`` at once; they share the processor's.

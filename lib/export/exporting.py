@@ -1,7 +1,5 @@
 """Writing a network as a folder that ONNX Runtime or OpenVINO runs."""
 
-from __future__ import annotations
-
 import logging
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """Parity: the largest differences between an exported network and the eager one on the same crops."""
 
-from __future__ import annotations
-
 import json
 from collections import abc
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """The record of an exported network: its files with their checksums, its settings and its origin."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """ONNX graphs in reduced precision: the products of a network's body; heads, norms and softmax stay float32."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

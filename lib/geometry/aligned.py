@@ -1,8 +1,6 @@
 """Crops whose image part begins and ends at whole pixels of the image and of the crop (LoRAT): where they lie, their
 pixels in float32, boxes into them and out of them. The two axes have scales of their own."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

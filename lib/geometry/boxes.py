@@ -3,8 +3,6 @@
 Formats: ``xywh`` is top-left corner and size, ``cxcywh`` center and size, ``xyxy`` top-left and bottom-right corner.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Keeping a box on the image. Without torch, which a tracker on an exported network does not need."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,10 +1,8 @@
 """The square window around a target: where it lies, its pixels at the network's size, boxes into it and out of it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -44,7 +42,7 @@ class CropConfig(Section):
         return np.float32 if self.placement == "aligned" else np.uint8
 
     @model_validator(mode="after")
-    def _margin_is_no_cut(self) -> CropConfig:
+    def _margin_is_no_cut(self) -> Self:
         if self.context == "perimeter" and self.factor < 1:
             raise ValueError(
                 f"factor: {self.factor:g} with context perimeter; it must be 1 or more, the margin is added"

@@ -1,8 +1,6 @@
 """Maps over an n x n grid of cells laid on a crop, index ``[row, column]``: Hann window, heat map, masks of a box
 and coverage."""
 
-from __future__ import annotations
-
 import math
 
 import torch

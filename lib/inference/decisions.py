@@ -1,7 +1,5 @@
 """What a network decides on one frame of a video: score maps, the maps of its family, attention of the target."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from contextlib import nullcontext
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """A network of this project's own, run by PyTorch behind the interface of ``lib.inference.network``."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -4,8 +4,6 @@ A batch has a row for each target. A row gets the next sequence as soon as its o
 the network works on at a time: threads read, decode and cut its next frames meanwhile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -95,7 +93,7 @@ class Engine:
                 for pool in (looking, finding):
                     pool.shutdown(cancel_futures=True)
 
-    def _begin(self, batch: _Batch, take: Take) -> Generator[Outcome, None, bool]:
+    def _begin(self, batch: "_Batch", take: Take) -> Generator[Outcome, None, bool]:
         """Give the next sequence to a batch that the network is not working on; True if there is none."""
         sequence = take()
         if sequence is not None:
@@ -131,7 +129,7 @@ class _Clock:
 class _Row:
     """A sequence that is being tracked; its lists have a value for each frame that is done."""
 
-    def __init__(self, sequence: Sequence, target: Target, seconds: float, network_seconds: float) -> None:
+    def __init__(self, sequence: "Sequence", target: Target, seconds: float, network_seconds: float) -> None:
         self.sequence, self.target = sequence, target
         self.boxes = [np.array(sequence.boxes[0], dtype=np.float64)]
         self.scores, self.seconds, self.network_seconds = [1.0], [seconds], [network_seconds]
@@ -179,7 +177,7 @@ class _Batch:
         """How many frames of its sequences are done."""
         return sum(len(row.boxes) for row in self._rows)
 
-    def begin(self, sequence: Sequence, template_of: TemplateOf | None) -> Track | Failure | None:
+    def begin(self, sequence: "Sequence", template_of: TemplateOf | None) -> Track | Failure | None:
         """Give a row to a sequence; its outcome if there is nothing to track."""
         started = perf_counter()
         try:
@@ -247,7 +245,7 @@ class _Batch:
         found = self._network.find(self._state, self._crops[: len(self._rows)])
         return views, found, perf_counter() - started
 
-    def _first_view(self, frame: Location, box: np.ndarray) -> FirstView:
+    def _first_view(self, frame: "Location", box: np.ndarray) -> FirstView:
         return begin(open_image(frame), box, self._network.settings)
 
     def _look(self, row: _Row) -> None:

@@ -1,7 +1,5 @@
 """One video, frame by frame: its targets as one batch, each from the frame in which it begins."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -45,7 +43,7 @@ class Step(NamedTuple):
         """The search crop of each target that the network looked for in this frame."""
         return {name: result.view for name, result in self.results.items() if result.view is not None}
 
-    def to_supervision(self) -> Detections:
+    def to_supervision(self) -> "Detections":
         """The results as ``supervision.Detections``, without lost targets; ``tracker_id`` counts the targets from 0 in
         their order, ``data["name"]`` holds their names. ``ImportError`` if that library is missing."""
         import supervision

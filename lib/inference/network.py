@@ -3,8 +3,6 @@
 ``lib.inference.eager`` implements it with PyTorch, ``lib.export.exported`` with a file for ONNX Runtime or OpenVINO.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np

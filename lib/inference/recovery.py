@@ -5,8 +5,6 @@ was searched grows until it is the whole image, and then the search begins again
 is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

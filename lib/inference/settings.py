@@ -1,8 +1,6 @@
 """Settings of a tracker beside its network: how crops are taken, and how a found box becomes the target's box."""
 
-from __future__ import annotations
-
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,7 +41,7 @@ class TrackerConfig(Section):
     recover: bool = False
 
     @model_validator(mode="after")
-    def _recovery_has_a_threshold(self) -> TrackerConfig:
+    def _recovery_has_a_threshold(self) -> Self:
         if self.recover and self.lost_below is None:
             raise ValueError(NO_THRESHOLD)
         return self
@@ -64,7 +62,7 @@ class TrackSettings(Section):
     search: CropConfig
     tracker: TrackerConfig = TrackerConfig()
 
-    def recovering(self) -> TrackSettings:
+    def recovering(self) -> Self:
         """These, with lost targets recovered. Raises ``ValueError`` without a ``lost_below``."""
         if self.tracker.lost_below is None:
             raise ValueError(NO_THRESHOLD)

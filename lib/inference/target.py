@@ -3,8 +3,6 @@
 Both are numpy and may run in any thread. *Find*, the network (``lib.inference.network``), comes between them.
 """
 
-from __future__ import annotations
-
 import math
 from collections import abc
 from typing import NamedTuple

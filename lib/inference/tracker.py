@@ -1,7 +1,5 @@
 """One target: its template once, then look, find and place for every frame."""
 
-from __future__ import annotations
-
 from collections import abc
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A tracked sequence, or the reason why it could not be tracked."""
 
-from __future__ import annotations
-
 import traceback
 from dataclasses import dataclass
 from typing import NamedTuple

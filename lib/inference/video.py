@@ -1,8 +1,6 @@
 """Sources of frames: a video file, a folder of images, a camera or an address; and threads that read and write while a
 network works."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import deque
@@ -26,7 +24,7 @@ SILENCE = 10.0  # seconds without data, after which a stream has ended
 T = TypeVar("T")
 
 
-def open_video(source: str | Path) -> VideoReader | FolderReader | LiveReader:
+def open_video(source: str | Path) -> "VideoReader | FolderReader | LiveReader":
     """The frames of ``source``: a video file, a folder of images, the number of a camera, or an address (rtsp, http).
 
     Each has ``width``, ``height``, ``rate`` (frames a second), ``time_base``, ``length`` (None if unknown), ``first``

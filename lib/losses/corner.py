@@ -1,7 +1,5 @@
 """The objective of the corner head: GIoU and L1 of one box per sample."""
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional
 

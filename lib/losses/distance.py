@@ -1,7 +1,5 @@
 """The objective of the distance head: each cell's score is trained to be the IoU of its own box."""
 
-from __future__ import annotations
-
 import math
 from typing import Literal
 

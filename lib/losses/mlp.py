@@ -1,7 +1,5 @@
 """The objective of the MLP head: cross-entropy of every cell, GIoU and L1 of the cells on the target."""
 
-from __future__ import annotations
-
 import math
 
 import torch

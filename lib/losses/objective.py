@@ -1,7 +1,5 @@
 """The interface of objectives. The head of a network decides its objective."""
 
-from __future__ import annotations
-
 from collections import abc
 from typing import NamedTuple, Protocol
 

@@ -1,7 +1,5 @@
 """The objective of each kind of head."""
 
-from __future__ import annotations
-
 from collections import abc
 from typing import Any, NamedTuple, Union
 

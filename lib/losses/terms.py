@@ -1,7 +1,5 @@
 """Single loss terms on plain tensors, in float32: focal loss of a heat map, GIoU loss of boxes."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

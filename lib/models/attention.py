@@ -4,8 +4,6 @@ Networks call ``scaled_dot_product_attention``, which keeps no weights. While th
 hooks compute the few rows that a picture shows; the network itself computes the same as without them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial

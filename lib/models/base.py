@@ -1,12 +1,10 @@
 """The interface of tracking networks: which boxes may hold the target in a crop, and with which score."""
 
-from __future__ import annotations
-
 import re
 from abc import abstractmethod
 from collections import abc
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +111,7 @@ class FamilyConfig(Section):
         """Stride of the search grid in crop pixels; crop sizes must be multiples of it."""
         return self.backbone.stride
 
-    def folded(self) -> FamilyConfig:
+    def folded(self) -> Self:
         """The configuration of the network after ``TrackingModel.fold``."""
         return self
 
@@ -134,7 +132,7 @@ class TrackingModel(nn.Module):
     ``family`` is the record of the network's family.
     """
 
-    family: Family
+    family: "Family"
 
     @abstractmethod
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:

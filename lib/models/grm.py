@@ -1,11 +1,9 @@
 """GRM (Generalized Relation Modeling for Transformer Tracking, CVPR 2023): one network for template and search tokens,
 which decides in each block which search tokens interact with the template."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +46,7 @@ class DivisionConfig(Section):
     train_softmax: Softmax = "published"
 
     @model_validator(mode="after")
-    def _one_test_rule(self) -> DivisionConfig:
+    def _one_test_rule(self) -> Self:
         if self.threshold and self.ratio is not None:
             raise ValueError("threshold and ratio are two rules for the same decision; set threshold: 0 or ratio: null")
         return self

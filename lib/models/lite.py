@@ -4,8 +4,6 @@ The cosine of pretrained features matches from the first step; a fusion network 
 After 6,400 pairs the correlation had a mean IoU of 0.50 in training, two layers of TransT's fusion 0.08.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

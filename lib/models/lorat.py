@@ -1,10 +1,8 @@
 """LoRAT (Tracking Meets LoRA, ECCV 2024): template and search tokens in one frozen DINOv2 with trained low-rank updates
 of its linear layers, and a head of perceptrons on the search tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +23,7 @@ class LoRATConfig(FamilyConfig):
     lora: LoRAConfig = LoRAConfig()
     head: HeadConfig = HeadConfig(kind="distance", channels=768)
 
-    def folded(self) -> LoRATConfig:
+    def folded(self) -> Self:
         return self.model_copy(update={"lora": self.lora.model_copy(update={"enabled": False})})
 
     def misfits(self, template_size: int, search_size: int) -> list[str]:

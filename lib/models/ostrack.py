@@ -5,11 +5,9 @@ Most of the search region is recognizable as background in early blocks. An elim
 the attention that they get from the template and keeps the first of them (OSTrack paper, Sec. 3.3).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +67,7 @@ class OSTrackConfig(FamilyConfig):
     head: HeadConfig = HeadConfig(kind="center")
 
     @model_validator(mode="after")
-    def _blocks_exist(self) -> OSTrackConfig:
+    def _blocks_exist(self) -> Self:
         if self.elimination and self.elimination.blocks[-1] >= self.backbone.depth:
             raise ValueError(
                 f"elimination.blocks {list(self.elimination.blocks)} goes beyond the last block, "

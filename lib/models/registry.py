@@ -1,7 +1,5 @@
 """The families of networks, by the name that ``model.name`` gives: one record for each, one line here."""
 
-from __future__ import annotations
-
 from typing import Annotated, Union
 
 from pydantic import Field

@@ -1,10 +1,8 @@
 """SimTrack (Backbone is All Your Need, ECCV 2022): template and search region go through one image backbone as a
 sequence of tokens, and a corner head predicts the box from the search tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -41,7 +39,7 @@ class SerialViTConfig(ViTConfig):
     one_way: bool = False
 
     @model_validator(mode="after")
-    def _sides_meet(self) -> SerialViTConfig:
+    def _sides_meet(self) -> Self:
         if self.foveal % self.patch:
             raise ValueError(f"foveal: {self.foveal} is not a multiple of patch {self.patch}; 0 is no foveal window")
         if self.interact_every > self.depth:
@@ -50,7 +48,7 @@ class SerialViTConfig(ViTConfig):
             )
         return self
 
-    def build(self, template_size: int, search_size: int) -> SerialViT:
+    def build(self, template_size: int, search_size: int) -> "SerialViT":
         return SerialViT(self, template_size, search_size)
 
 

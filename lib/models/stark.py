@@ -4,10 +4,8 @@ Template and search region pass the backbone separately and meet in an encoder; 
 target.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -31,7 +29,7 @@ class SiameseViTConfig(ViTConfig):
     style: Literal["timm", "clip"] = "clip"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
 
-    def build(self, template_size: int, search_size: int) -> SiameseViT:
+    def build(self, template_size: int, search_size: int) -> "SiameseViT":
         return SiameseViT(self)
 
 
@@ -47,7 +45,7 @@ class TransformerConfig(Section):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> TransformerConfig:
+    def _heads_divide_width(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         return self

@@ -7,10 +7,8 @@ to values. Attention never asks for its weights, so PyTorch does not form them; 
 ``scaled_dot_product_attention``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +45,7 @@ class FusionConfig(Section):
     cross_feature: bool = True
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> FusionConfig:
+    def _parts_fit(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.kind == "transformer" and not (self.ego_context and self.cross_feature):

@@ -1,7 +1,5 @@
 """The forms that an experiment's network can be run in: eager, compiled, captured, exported, each in a precision."""
 
-from __future__ import annotations
-
 from collections import abc
 from pathlib import Path
 from tempfile import mkdtemp

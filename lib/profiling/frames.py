@@ -1,7 +1,5 @@
 """Times of a frame with several forms of a network, in turns within one process: the network alone and end to end."""
 
-from __future__ import annotations
-
 from collections import abc, defaultdict
 from time import perf_counter, process_time
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Costs of experiments' networks, counted, and their times, measured, for `tracking/profile_model.py`."""
 
-from __future__ import annotations
-
 import logging
 import tempfile
 from collections import abc

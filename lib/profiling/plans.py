@@ -1,7 +1,5 @@
 """Plans of measurements: all of a machine in one command, for `make gpu` and `make speed`."""
 
-from __future__ import annotations
-
 import json
 import logging
 from dataclasses import asdict, dataclass, field, replace

@@ -1,7 +1,5 @@
 """Tables of measurements, as text for a terminal and as JSON, and the machine that they were taken on."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

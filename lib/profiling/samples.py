@@ -1,7 +1,5 @@
 """Pairs a second that one process makes from each store, beside the straightforward way; times of opening an index."""
 
-from __future__ import annotations
-
 import functools
 import sys
 import tempfile

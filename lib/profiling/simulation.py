@@ -1,7 +1,5 @@
 """Writes annotations in TrackingNet's layout, as many as it has or fewer, to measure an index of their size."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -4,8 +4,6 @@ Pictures of "dead leaves" (opaque shapes of many sizes over each other), which h
 natural images (Lee, Mumford and Huang 2001), under noise at several scales and a camera's grain. In GOT-10k's layout.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

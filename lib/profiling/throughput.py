@@ -1,7 +1,5 @@
 """Frames a second of the engine from JPEG files, beside a tracker that takes one frame after the other."""
 
-from __future__ import annotations
-
 import statistics
 from collections import abc
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Time of a training step in each precision, and the memory that it keeps for the backward pass."""
 
-from __future__ import annotations
-
 import statistics
 from collections import abc
 from time import perf_counter, process_time

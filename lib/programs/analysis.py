@@ -1,7 +1,5 @@
 """Comparing the results of trackers on benchmarks: the body of `tracking/analysis_results.py`."""
 
-from __future__ import annotations
-
 import json
 from collections import abc
 from dataclasses import dataclass, replace

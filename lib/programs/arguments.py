@@ -1,7 +1,5 @@
 """The command line of the programs: the arguments that they share, as keyword arguments of their bodies."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The network that a user names by an experiment, a checkpoint or both."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The body of `tracking/convert_checkpoint.py`: released checkpoints in our plain form."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Exported networks tested on a benchmark. Without torch."""
 
-from __future__ import annotations
-
 import sys
 from collections import abc
 from functools import partial

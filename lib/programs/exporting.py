@@ -1,7 +1,5 @@
 """The body of `tracking/export_model.py`: the network of a checkpoint as a folder that runs without PyTorch."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 from pathlib import Path

@@ -3,8 +3,6 @@
 The toolkit needs a name and a few methods, not its own class, so it is imported only to draw.
 """
 
-from __future__ import annotations
-
 from collections import abc
 from pathlib import Path
 

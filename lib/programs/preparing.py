@@ -1,7 +1,5 @@
 """The bodies of `tracking/prepare_data.py`: write, check and pack datasets, store their crops, draw their samples."""
 
-from __future__ import annotations
-
 from collections import abc
 from pathlib import Path
 

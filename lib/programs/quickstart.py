@@ -1,8 +1,6 @@
 """The first run of a newcomer: a synthetic set, a tiny network trained on it, tested beside three baselines, drawn;
 then a real video, tracked by the tracker that ships."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections import abc

@@ -1,7 +1,5 @@
 """Pictures of the training samples that an experiment draws, for a look before it is trained."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

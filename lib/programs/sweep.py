@@ -1,7 +1,5 @@
 """Values of one test-time setting tried on a benchmark: their grammar, where they are allowed, and their table."""
 
-from __future__ import annotations
-
 import json
 from collections import abc
 from collections.abc import Iterable

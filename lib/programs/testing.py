@@ -1,7 +1,5 @@
 """The body of `tracking/test.py`. Without torch, if the trackers are exported networks."""
 
-from __future__ import annotations
-
 import os
 from collections import abc
 from pathlib import Path

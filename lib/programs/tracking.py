@@ -1,8 +1,6 @@
 """The body of `tracking/track.py`: targets of the command line, a network, and the files that are written. It runs
 without torch where the network is an exported one."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Checkpoints of an experiment tested on a benchmark."""
 
-from __future__ import annotations
-
 from collections import abc
 from dataclasses import replace
 from pathlib import Path

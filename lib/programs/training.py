@@ -1,7 +1,5 @@
 """The body of `tracking/train.py`."""
 
-from __future__ import annotations
-
 import os
 from collections import abc
 from contextlib import nullcontext

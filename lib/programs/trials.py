@@ -1,7 +1,5 @@
 """Trackers tried on a benchmark, whatever they are made from: tracked, scored, and described. Without torch."""
 
-from __future__ import annotations
-
 import os
 from collections import abc
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Pictures of a network's decisions on frames of a video or of a benchmark's sequence."""
 
-from __future__ import annotations
-
 import re
 from collections import abc
 from collections.abc import Iterable, Iterator

@@ -5,8 +5,6 @@ The package vot-trax (module ``trax``) speaks TraX. The tracker's environment ne
 not, so it is imported when a server starts.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys
@@ -105,7 +103,7 @@ def serve(tracker: Tracker, name: str) -> None:
             server.status([(trax.Rectangle.create(*box), answer)])
 
 
-def box_of_region(region: Region) -> np.ndarray:
+def box_of_region(region: "Region") -> np.ndarray:
     """The box, float64 ``[4]`` xywh in pixels, of TraX's region, equal to that of ``lib.data.datasets.regions`` for the
     same region in a file.
 

@@ -1,7 +1,5 @@
 """Settings of the C library's allocator for buffers as large as images."""
 
-from __future__ import annotations
-
 import ctypes
 
 # malloc.h of glibc, and mallopt(3).

@@ -1,7 +1,5 @@
 """Checkpoint files: written whole or not at all, read without executing anything."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

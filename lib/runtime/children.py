@@ -1,7 +1,5 @@
 """Child processes that end with their parent, however it ends, and a pool of such processes."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal
@@ -15,7 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -77,7 +75,7 @@ class Pool:
             context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(processes, context, _begin, (prepare,))
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         self._others = set(multiprocessing.active_children())
         return self
 

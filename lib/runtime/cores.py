@@ -1,7 +1,5 @@
 """The number of cores that a process may use."""
 
-from __future__ import annotations
-
 import os
 
 

@@ -1,8 +1,6 @@
 """Escapes for printed and written text: characters that a terminal, LaTeX, Markdown or a spreadsheet would interpret or
 cannot show. No other module escapes text."""
 
-from __future__ import annotations
-
 import html
 import re
 import sys

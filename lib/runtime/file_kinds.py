@@ -1,7 +1,5 @@
 """Names and remedies for files of other kinds that are given as a checkpoint."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable

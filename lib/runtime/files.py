@@ -1,8 +1,6 @@
 """Files that are replaced as a whole: after a crash at any moment, a name holds the earlier or the new content. Also
 digests of files, and names for libraries that need UTF-8."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterator

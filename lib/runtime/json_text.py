@@ -1,7 +1,5 @@
 """JSON: values that it can hold, and texts of any origin, in which each fault is a ValueError of one line."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import abc

@@ -1,7 +1,5 @@
 """Starts a program several times on this machine, as torchrun would, and waits for its processes."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -6,8 +6,6 @@ network file system passes flock on: NFS does since Linux 2.6.12 unless it is mo
 ``flock``. On a disk without flock a warning says that nothing is locked.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import functools

@@ -1,7 +1,5 @@
 """Logs: messages for people, and lines of JSON for programs that plot."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

@@ -1,7 +1,5 @@
 """This process among those of the run: its rank, its device, and how the processes exchange values."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Iterator

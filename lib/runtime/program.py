@@ -1,7 +1,5 @@
 """What every program does alike: begin without a traceback at Ctrl-C, and end with one clear line and a code."""
 
-from __future__ import annotations
-
 import errno
 import os
 import signal

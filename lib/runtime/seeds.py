@@ -1,7 +1,5 @@
 """Seeds for the noise inside networks: drop path, dropout, Gumbel."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

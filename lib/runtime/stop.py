@@ -1,12 +1,11 @@
 """Stopping on request: SIGINT (Ctrl-C) and SIGTERM set a number to check instead of interrupting."""
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
+from typing import Self
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -52,7 +51,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received = 0
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Self:
         self._earlier = {number: signal.signal(number, self._receive) for number in STOPPING}
         return self
 

@@ -14,8 +14,6 @@ A file may still keep the reader busy for some seconds, take some hundred megaby
 hold wrong weights.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import math

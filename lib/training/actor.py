@@ -1,8 +1,6 @@
 """Computes the loss of one group of samples: normalize, predict, compare."""
 
-from __future__ import annotations
-
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +35,7 @@ class Actor(nn.Module):
         self.objective = objective
         self.precision = precision
 
-    def train(self, mode: bool = True) -> Actor:
+    def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but BatchNorm layers whose parameters are frozen stay in eval mode."""
         super().train(mode)
         rest_frozen_norms(self.model)

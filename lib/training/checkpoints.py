@@ -1,7 +1,5 @@
 """The checkpoint files of one run: writes them, removes old ones, and finds the one to resume from."""
 
-from __future__ import annotations
-
 import re
 from collections import abc
 from pathlib import Path

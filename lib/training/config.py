@@ -1,7 +1,5 @@
 """The inputs of training: section ``train`` of the configuration, and the identity of a run."""
 
-from __future__ import annotations
-
 from collections import abc
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Frozen parameters, and the BatchNorm layers whose statistics training leaves alone."""
 
-from __future__ import annotations
-
 import re
 from collections import abc
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """AdamW over a model's parameter groups, each with its own learning rate."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat

@@ -1,7 +1,5 @@
 """The samples of each step, and their distribution over groups and processes."""
 
-from __future__ import annotations
-
 from lib.config.schema import ConfigError
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, DataConfig
 from lib.training.config import TrainConfig

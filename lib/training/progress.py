@@ -1,12 +1,10 @@
 """Reports of a run: progress bar or log lines, log.jsonl, TensorBoard, config.yaml."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter, abc
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from torch import Tensor
@@ -122,7 +120,7 @@ class Progress:
         folder = self._closing.enter_context(utf8_name(run.output / "tensorboard"))
         self._board = self._closing.enter_context(SummaryWriter(folder, purge_step=state.step + 1))
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

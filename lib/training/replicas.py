@@ -1,7 +1,5 @@
 """Gradients over several processes: equal parameters everywhere, gradients averaged, rank 0's buffers shared."""
 
-from __future__ import annotations
-
 import warnings
 from collections import abc
 from contextlib import nullcontext

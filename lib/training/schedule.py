@@ -1,9 +1,7 @@
 """The factor of the learning rate as a pure function of the step; a resumed run needs no scheduler state."""
 
-from __future__ import annotations
-
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -17,7 +15,7 @@ class WarmupConfig(Section):
     steps: PositiveInt | None = None
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> WarmupConfig:
+    def _one_of_both(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("should be a share of all steps, or a mapping with one of epochs and steps")
         return self

@@ -1,7 +1,5 @@
 """The state of a training run: all that a checkpoint holds and a resumed run needs."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

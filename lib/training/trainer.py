@@ -1,7 +1,5 @@
 """The training run: resumes from the newest checkpoint, trains and validates epoch by epoch, saves, stops."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

@@ -1,7 +1,5 @@
 """Boxes drawn on a frame, each in its color, with a legend or with the target's name at the box."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 
 import cv2

@@ -1,7 +1,5 @@
 """Plots of a training from its log."""
 
-from __future__ import annotations
-
 from collections import abc
 from pathlib import Path
 from typing import Any

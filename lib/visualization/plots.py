@@ -1,7 +1,5 @@
 """Plots of scores as PDF and PNG: curves over thresholds, scores by attribute and reliability, trackers together."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import abc
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pictures out of pictures: titled panels side by side, and their file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

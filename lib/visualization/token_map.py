@@ -1,7 +1,5 @@
 """Values of a network's search tokens as pictures: one painter for decisions, scores and attention."""
 
-from __future__ import annotations
-
 import math
 from collections import abc
 from typing import NamedTuple

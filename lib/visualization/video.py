@@ -1,7 +1,5 @@
 """A tracked sequence to look at: its boxes on every frame as a video, and some frames on a sheet."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Where data, output and weights lie: files, environment variables, defaults."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The hint for an unknown name."""
 
-from __future__ import annotations
-
 from lib.config.suggestion import suggest
 
 

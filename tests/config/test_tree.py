@@ -1,7 +1,5 @@
 """Merging trees and dotted overrides."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

@@ -1,10 +1,8 @@
 """Typed sections from trees, and the lines that say what is wrong."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import pytest
 from pydantic import Field, field_validator, model_validator
@@ -28,7 +26,7 @@ class Stream(Section):
     keep: float
 
     @model_validator(mode="after")
-    def _check(self) -> Stream:
+    def _check(self) -> Self:
         if self.keep > 1:
             raise ValueError(f"keep: got {self.keep}; should be 1 or less\nname: got {self.name}; should be another")
         return self
@@ -73,7 +71,7 @@ class Experiment(Section):
         return value
 
     @model_validator(mode="after")
-    def _across(self) -> Experiment:
+    def _across(self) -> Self:
         if self.steps > 1000:
             raise ValueError(f"steps: got {self.steps}; should be 1000 or less")
         return self

@@ -1,7 +1,5 @@
 """Reading and writing YAML by the 1.2 core rules."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Miniature datasets, written where a test asks, and a test of distributions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training pairs of aligned crops (LoRAT): the jitter's draws, refusals, labels and pixels, against the recorded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

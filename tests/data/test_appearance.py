@@ -1,7 +1,5 @@
 """Each change of how crops look against torchvision, Pillow or its definition; off, it draws and changes nothing."""
 
-from __future__ import annotations
-
 import math
 
 import cv2

@@ -1,7 +1,5 @@
 """Jitter against its documented distribution; mirror and gray against their definitions."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

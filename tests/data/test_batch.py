@@ -1,7 +1,5 @@
 """A batch on its way to the device."""
 
-from __future__ import annotations
-
 import torch
 
 from lib.data.batch import Batch

@@ -1,7 +1,5 @@
 """Checking a dataset on disk: whatever is wrong with one, and nothing else, is told, counted and named."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

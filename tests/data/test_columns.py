@@ -1,7 +1,5 @@
 """Arrays in one file: they come back as they were, or not at all."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import subprocess

@@ -1,7 +1,5 @@
 """Writing a crop store: the next write goes on where one was stopped; damage is named; nothing is mixed up."""
 
-from __future__ import annotations
-
 import errno
 import os
 import subprocess

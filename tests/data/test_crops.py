@@ -1,7 +1,5 @@
 """Crops from a store: where the exact ones are, nearly the same pixels, or else from the frame; damage is named."""
 
-from __future__ import annotations
-
 import json
 import logging
 import pickle

@@ -1,7 +1,5 @@
 """Pasted pairs as samples: a function of (seed, n), with boxes of what is seen, redrawn where something is damaged."""
 
-from __future__ import annotations
-
 import math
 import pickle
 from collections import Counter

@@ -1,7 +1,5 @@
 """Reading an image: colors, regions, decoders that agree to the bit, and files that are none."""
 
-from __future__ import annotations
-
 import importlib.machinery
 import io
 import itertools
@@ -425,7 +423,7 @@ class FakeJpeg4py(types.ModuleType):
     def release(self) -> None:
         self.released += 1
 
-    def JPEG(self, source: np.ndarray) -> FakePicture:  # noqa: N802 - the name it has there
+    def JPEG(self, source: np.ndarray) -> "FakePicture":  # noqa: N802 - the name it has there
         return FakePicture(self, source)
 
 

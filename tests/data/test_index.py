@@ -1,7 +1,5 @@
 """The index of annotations: equal to what it was made from, good only as long as that stays, never half a file."""
 
-from __future__ import annotations
-
 import builtins
 import errno
 import logging

@@ -1,7 +1,5 @@
 """The header of a JPEG: sizes as the file has them, and no mistake about what is plain."""
 
-from __future__ import annotations
-
 import struct
 
 import cv2

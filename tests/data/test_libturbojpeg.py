@@ -1,7 +1,5 @@
 """Regions of a JPEG by libjpeg-turbo 3: equal to parts of the whole, with nothing left over from earlier pictures."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor

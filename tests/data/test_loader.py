@@ -1,7 +1,5 @@
 """Batches from worker processes: the same as without them, in order, and undisturbed by signals or errors."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import platform

@@ -1,7 +1,5 @@
 """Each fault of a mask is found, and a set without faults has none."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Masks of polygons against a test of each pixel's points, of runs against numpy, and files that are refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -1,7 +1,5 @@
 """Workers share an index: what they take does not depend on its size, and does not grow while they work."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import re

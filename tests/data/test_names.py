@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from lib.data.names import SIDE_FILES, find_meeting

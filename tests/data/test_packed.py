@@ -1,7 +1,5 @@
 """A packed dataset answers as its folder does, is shared by processes, and is refused when it is not whole."""
 
-from __future__ import annotations
-
 import logging
 import os
 import pickle

@@ -1,7 +1,5 @@
 """Packing goes on after any end, refuses what does not belong together, and verifying finds every damage."""
 
-from __future__ import annotations
-
 import os
 import re
 import resource

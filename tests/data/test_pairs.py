@@ -1,7 +1,5 @@
 """A sample from its number: the same for ever, cropped as published, varied as documented, redrawn within bounds."""
 
-from __future__ import annotations
-
 import logging
 import math
 import pickle

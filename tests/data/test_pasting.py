@@ -1,7 +1,5 @@
 """Where pasted objects lie: boxes against the pixels that are pasted, look-alikes against the stated bounds."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

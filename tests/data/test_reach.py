@@ -1,7 +1,5 @@
 """How far crops reach: enough for the share of draws that is asked for, and not much farther."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which frames are drawn, against the documented rule worked out without drawing."""
 
-from __future__ import annotations
-
 from collections import abc
 from pathlib import Path
 

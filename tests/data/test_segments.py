@@ -1,7 +1,5 @@
 """Rectangles of a record: the same pixels as in the whole picture, and nothing else for a record."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from crop_stores import natural

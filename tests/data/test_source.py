@@ -1,7 +1,5 @@
 """A dataset's files: what was asked is recorded, so that a change of any of it shows."""
 
-from __future__ import annotations
-
 import os
 import pickle
 from pathlib import Path

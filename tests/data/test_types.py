@@ -1,7 +1,5 @@
 """Frames as a tuple of paths that is not kept in memory."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 

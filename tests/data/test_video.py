@@ -1,7 +1,5 @@
 """Videos are read and written with the right colors, times, sizes and sound; what is wrong with one is one line."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Frames of a video file: unpacked once, whole or not at all, and what is wrong with a file said in one line."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Crops of a frame: the same as from the whole of it, from no more of it than needed."""
 
-from __future__ import annotations
-
 from itertools import product
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Short sequences on disk whose target is a bright square."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Comparisons and their tables: one reading of the boxes, no set score over fewer sequences, everything said."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Archives of strangers: harmless ones are read; anything else in them is an error of one line."""
 
-from __future__ import annotations
-
 import io
 import stat
 import struct

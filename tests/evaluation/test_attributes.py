@@ -1,7 +1,5 @@
 """Attributes: every listed name is a sequence of the package's lists; a user's own file is checked and mapped."""
 
-from __future__ import annotations
-
 import json
 from importlib.resources import files
 

@@ -1,7 +1,5 @@
 """The baselines a tracker is measured against do exactly what they claim."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

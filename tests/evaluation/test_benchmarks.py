@@ -1,7 +1,5 @@
 """Benchmarks are found by the lineage's names, and what cannot be run says why."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The bootstrap equals a slow loop over drawn sequences by every protocol, and its intervals hold what they promise."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

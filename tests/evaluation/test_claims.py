@@ -1,7 +1,5 @@
 """A name is one process's at a time, whatever crashes or races; and nothing is claimed forever."""
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

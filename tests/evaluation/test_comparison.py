@@ -1,7 +1,5 @@
 """Runs of one tracker are reported as mean and sample deviation; one without a score leaves none."""
 
-from __future__ import annotations
-
 import statistics
 
 import numpy as np

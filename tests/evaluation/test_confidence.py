@@ -1,7 +1,5 @@
 """What scores say of boxes: equal to counts over all pairs, all thresholds and all frames."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

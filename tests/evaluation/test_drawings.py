@@ -1,7 +1,5 @@
 """Curves of the page: where their points lie, and the order of the key."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Videos of a comparison: which sequences, and a panel for each tracker with both boxes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Scores of our own results folders: the table and the JSON have the protocol's numbers and what they lack."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import replace

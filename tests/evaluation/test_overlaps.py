@@ -1,7 +1,5 @@
 """Overlaps of boxes: equal to counted pixels, and what they are of rows that are no boxes."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lib.evaluation.metrics.overlaps import is_box, overlaps

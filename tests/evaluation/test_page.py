@@ -1,7 +1,5 @@
 """The page as a parser reads it: numbers, names that stay text, pictures, and the policy that keeps it offline."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """The page in a real Chromium: what a reader sees, clicks and types."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

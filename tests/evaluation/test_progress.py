@@ -1,7 +1,5 @@
 """What a run shows of itself on a terminal and elsewhere."""
 
-from __future__ import annotations
-
 import logging
 import sys
 

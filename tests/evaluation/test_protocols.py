@@ -1,7 +1,5 @@
 """Each protocol equals its toolkit on every recorded sequence, bad input and refusals included; no two are the same."""
 
-from __future__ import annotations
-
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The numbers of docs/protocols.md are what the protocols give, and its defaults are the benchmarks'."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

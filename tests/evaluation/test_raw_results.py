@@ -1,7 +1,5 @@
 """Results in the form of every tool, written in miniature, come back as the same boxes; faults are told in one line."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

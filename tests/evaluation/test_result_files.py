@@ -1,7 +1,5 @@
 """Which files are whose, told by their names alone; and how a folder is looked through."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

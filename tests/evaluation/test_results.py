@@ -1,7 +1,5 @@
 """Results come back bit for bit, never mix, and a finished sequence is one whose box file is whole."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """A run loses no more than what a process held that died, does nothing twice, and processes give what one gives."""
 
-from __future__ import annotations
-
 import errno
 import os
 import pickle

@@ -1,7 +1,5 @@
 """A set's scores are those of its sequences put together; what cannot be scored is an error, of its protocol alone."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every benchmark's names come back from every spelling of them, and no spelling means two sequences."""
 
-from __future__ import annotations
-
 import pytest
 
 from lib.data.datasets.registry import find_dataset

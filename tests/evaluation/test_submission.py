@@ -1,8 +1,6 @@
 """Archives for the servers: what is in one that is made, what keeps one from being made, and what is wrong with those
 of others."""
 
-from __future__ import annotations
-
 import io
 import warnings
 import zipfile

@@ -1,7 +1,5 @@
 """Tables in every format: the same numbers, aligned, escaped, the best in bold."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """What an exported network is tested with runs where torch is not installed."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

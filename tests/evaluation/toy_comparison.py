@@ -1,7 +1,5 @@
 """A small comparison of three trackers on images of its own, with names that try to break out of a page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

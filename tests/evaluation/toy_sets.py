@@ -1,7 +1,5 @@
 """Sequences without images, and boxes near theirs, for tests of scores."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

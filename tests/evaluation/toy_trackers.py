@@ -1,7 +1,5 @@
 """An engine without a network, whose sequences may have accidents, and a command that runs it."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import pickle
@@ -11,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -43,7 +42,7 @@ class ToyEngine:
     folder: Path
     slots: int = 1
 
-    def __call__(self, most: int) -> ToyEngine:
+    def __call__(self, most: int) -> Self:
         self.note(f"most={most}")
         return self
 

@@ -1,7 +1,5 @@
 """A family that freezes what it starts from, through the whole wiring: its checkpoints hold what was trained alone."""
 
-from __future__ import annotations
-
 import signal
 from dataclasses import replace
 from pathlib import Path

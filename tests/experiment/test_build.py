@@ -1,7 +1,5 @@
 """The calls that others build on: the experiment, its network, its tracker, and what a checkpoint may hold."""
 
-from __future__ import annotations
-
 import builtins
 import io
 import os

@@ -1,7 +1,5 @@
 """Training from crop stores: which are opened, what they must have been made for, and what to do where one is not."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from toy_experiment import write_experiment

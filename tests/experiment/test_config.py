@@ -1,7 +1,5 @@
 """The experiment files and the published values in them; bases, overrides, values by benchmark, the schema."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

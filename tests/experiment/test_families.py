@@ -1,7 +1,5 @@
 """Every family through the whole wiring, with its tiny twin: it trains, stops and goes on, and tracks."""
 
-from __future__ import annotations
-
 import json
 import math
 import signal

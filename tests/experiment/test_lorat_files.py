@@ -1,7 +1,5 @@
 """LoRAT's files: released adapters over a DINOv2 file, full and merged ones, and what is refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The pages on the networks: every experiment stands there, numbers are what is counted, and every override loads."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The lines of Python in the README and on the page of one's own video are the same, and they run."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """LoRAT's recipes: what is trained and what decays, by the published key tables, and the published values."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from reference_weights import key_table

@@ -1,7 +1,5 @@
 """OSTrack's experiments hold the published values: recipes, sizes, schedules of elimination, parameters, costs."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,8 +1,6 @@
 """SimTrack's experiments hold the published values: recipes, crops, tokens, parameters, costs; and the ablations that
 docs/simtrack.md lists are overrides that do what they say."""
 
-from __future__ import annotations
-
 import math
 import re
 

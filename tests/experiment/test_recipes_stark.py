@@ -1,7 +1,5 @@
 """STARK-SV's experiments hold the published values, and each is trained as the Sim model it is compared with."""
 
-from __future__ import annotations
-
 import pytest
 
 from lib.data.pairs import SourceConfig

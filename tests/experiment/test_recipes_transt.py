@@ -1,7 +1,5 @@
 """TransT's experiments hold the published recipe, the ablations of its paper, and what its files say of them."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

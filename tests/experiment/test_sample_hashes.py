@@ -1,7 +1,5 @@
 """No change of the code changes a sample of a published recipe by a bit."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A key of the configuration that nothing reads is a defect: each must be read somewhere beyond its own class."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, get_args

@@ -1,7 +1,5 @@
 """A toy network and its exports, made once."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

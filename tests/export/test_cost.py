@@ -1,7 +1,5 @@
 """Counting: parameters and multiply-adds against formulas, and against what layers see that run for real."""
 
-from __future__ import annotations
-
 from functools import partial
 from math import prod
 

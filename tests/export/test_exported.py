@@ -1,7 +1,5 @@
 """An exported network answers as the eager one does, without torch, and says in one line where it cannot."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

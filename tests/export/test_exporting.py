@@ -1,7 +1,5 @@
 """Exports that are made, equal to eager, and those that are refused or fail and leave nothing behind."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

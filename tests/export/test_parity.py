@@ -1,7 +1,5 @@
 """The parity report: what it measures, and what it refuses."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

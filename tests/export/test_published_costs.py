@@ -1,7 +1,5 @@
 """Full-size networks against the papers: parameters exactly, multiply-adds within a tenth, and where they are not."""
 
-from __future__ import annotations
-
 from functools import cache, partial
 from math import prod
 

@@ -1,7 +1,5 @@
 """The folder of an exported network: what is read is what was written, and nothing else passes."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Passes over ONNX graphs: products become of fewer bits, and nothing else does."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Small networks that export in seconds, for the tests of exported ones."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """Aligned crops against the recorded ones of LoRAT: rectangles, pixels, boxes both ways."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

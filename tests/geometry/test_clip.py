@@ -1,7 +1,5 @@
 """Boxes kept on the image: OSTrack's rule (a margin of the box stays) and TransT's (the center stays), as recorded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Windows, crops and boxes: the recorded ones of GRM, OSTrack and TransT, and plain ways of making them."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 

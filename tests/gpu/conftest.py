@@ -1,8 +1,6 @@
 """Checks that need CUDA; `make gpu` runs them. With TRACKING_GPU_TESTS_ON=cpu they run on the CPU, as far as they can
 there, which shows that the checks themselves hold."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 

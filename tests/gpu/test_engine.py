@@ -1,7 +1,5 @@
 """The engine on CUDA beside a tracker on CUDA and one on the CPU, over whole sequences."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

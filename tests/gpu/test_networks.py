@@ -1,7 +1,5 @@
 """Every family and head on CUDA finds what it finds on the CPU, in reduced precisions, compiled and captured too."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Training on CUDA: gradients as on the CPU, gradients through NCCL, and a run that was stopped."""
 
-from __future__ import annotations
-
 import json
 import signal
 from collections.abc import Iterator

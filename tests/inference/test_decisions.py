@@ -1,7 +1,5 @@
 """The maps of one frame: those that the network answers by, and only those that were asked for."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """PyTorch behind the interface of a network: what the graphs add to the model changes no bit of it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

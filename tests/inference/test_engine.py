@@ -1,7 +1,5 @@
 """Many sequences at once: equal to one at a time, whatever ends when and whatever fails."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path

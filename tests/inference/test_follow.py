@@ -1,7 +1,5 @@
 """Several targets of one video: equal to as many trackers, each from its own frame on."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """LoRAT's tracker against the recorded steps of the public code: made-up answers, forced boxes, the whole network."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Lost targets: which are, where they are searched for, and that every way of tracking searches alike."""
 
-from __future__ import annotations
-
 from functools import partial
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """SimTrack's recorded tracks: its crops, the box that its network is told, and the boxes that come out."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 

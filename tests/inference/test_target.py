@@ -1,7 +1,5 @@
 """Look and place: the same crops from an array and from a file of which only a region is decoded."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

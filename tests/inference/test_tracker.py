@@ -1,7 +1,5 @@
 """The loop around a network: windows, maps back, clipping, the choice of a box; and GRM's recorded tracks."""
 
-from __future__ import annotations
-
 import time
 import zlib
 from pathlib import Path

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from lib.inference.tracks import failure_of
 
 

@@ -1,7 +1,5 @@
 """TransT's tracker against the recorded steps of the public one: crops, network, window penalty, clipping, state."""
 
-from __future__ import annotations
-
 import zlib
 
 import numpy as np

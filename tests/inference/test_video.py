@@ -1,7 +1,5 @@
 """Frames come from files, folders, cameras and addresses; of what is live, the newest one counts."""
 
-from __future__ import annotations
-
 import errno
 import threading
 import time

@@ -1,7 +1,5 @@
 """SimTrack's objective against the recorded numbers of the public code, and where it leaves them on purpose."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

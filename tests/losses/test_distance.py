@@ -1,7 +1,5 @@
 """LoRAT's objective against the recorded numbers of the public code: positives, losses, gradients, two processes."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """TransT's objective against the recorded numbers of the public code, and its rule for positives against slices."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which objective judges which head."""
 
-from __future__ import annotations
-
 from typing import get_args, get_type_hints
 
 import torch

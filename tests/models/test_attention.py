@@ -1,7 +1,5 @@
 """Rows of attention beside a network: they equal attention computed another way, and nothing else changes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from families import fresh, inputs, tiny

@@ -1,7 +1,5 @@
 """Normalization, and the two halves of a tracking network."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import numpy as np

@@ -1,7 +1,5 @@
 """DINOv2's transformer against timm's own, and updates of its layers that merge into the same function."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import timm

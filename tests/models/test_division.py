@@ -1,7 +1,5 @@
 """The token division: decisions by each rule, and the gradient that reaches the predictor through them."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Drop path in DINOv2's blocks, by sample and by parts of the batch."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

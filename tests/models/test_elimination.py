@@ -1,7 +1,5 @@
 """Candidate elimination: the schedule, who ranks, and the ranking and the removal computed in two ways."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode

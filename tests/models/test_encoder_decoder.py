@@ -1,7 +1,5 @@
 """The transformer's layers against PyTorch's own and against attention written out; padding; how it begins."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

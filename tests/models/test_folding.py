@@ -1,7 +1,5 @@
 """Folded networks are the same function, and only what may be folded is."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from families import HEADS, fresh, inputs, tiny

@@ -1,7 +1,5 @@
 """The foveal window lies where the paper's appendix puts it, and its positions are those of its patches."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

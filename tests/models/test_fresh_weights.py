@@ -1,7 +1,5 @@
 """No parameter and no buffer of a fresh network is memory as the allocator gave it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

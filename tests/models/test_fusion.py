@@ -1,7 +1,5 @@
 """Fusion of template and search tokens, part by part, against the same computed by hand or by PyTorch's layers."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """Every parameter of every family learns, with any head: a parameter without a gradient is a mistake or stands here."""
 
-from __future__ import annotations
-
 import functools
 import re
 from typing import NamedTuple

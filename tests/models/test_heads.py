@@ -1,7 +1,5 @@
 """The heads against straightforward formulas, and what all of them promise."""
 
-from __future__ import annotations
-
 from typing import get_args
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What the serial and the Siamese transformer take over from an image network."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

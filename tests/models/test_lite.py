@@ -1,7 +1,5 @@
 """The light family: its correlation against a loop, and sizes."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

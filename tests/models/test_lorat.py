@@ -1,7 +1,5 @@
 """LoRAT against the recorded outputs of the public code: wrapped, merged, over a DINOv2 file, with SwiGLU."""
 
-from __future__ import annotations
-
 import re
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A family is one file and one line: that of docs/extending.md, in a copy of the project, passes the tests of all."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Sine positions against the recorded ones, against the formula, and with padding."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

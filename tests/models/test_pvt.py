@@ -1,7 +1,5 @@
 """PVT as SimTrack's backbone: timm's network for one image, and how template and search region meet in it."""
 
-from __future__ import annotations
-
 import pytest
 import timm
 import torch

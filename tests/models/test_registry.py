@@ -1,7 +1,5 @@
 """What holds for every family of networks, and for every family with every head."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, get_args
 

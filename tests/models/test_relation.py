@@ -1,8 +1,6 @@
 """Attention under the T / S / A rule: against a loop over pairs, the published softmax against the exact one, and the
 form that keeps no matrix of all pairs against the plain one that autograd differentiates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The ResNet's stages: torchvision's network with one convolution changed, and what is taken of its weights."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torchvision

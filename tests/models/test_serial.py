@@ -1,7 +1,5 @@
 """SimTrack's transformer: who attends to whom, what the state holds, positions, and what it takes of image networks."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from pydantic import ValidationError

@@ -1,7 +1,5 @@
 """SimTrack against the recorded outputs of the public code, and what every variant of it promises."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

@@ -1,7 +1,5 @@
 """STARK-SV against the recorded outputs of the public STARK-S head, its backbone against timm's, and what it keeps."""
 
-from __future__ import annotations
-
 import copy
 import functools
 

@@ -1,7 +1,5 @@
 """Swin as SimTrack's backbone: timm's network as far as the template goes, and what search tokens see beside it."""
 
-from __future__ import annotations
-
 import pytest
 import timm
 import torch

@@ -1,7 +1,5 @@
 """Eq. 7 of SimTrack: shares of patches by counting pixels, and the layers written out for a single patch."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

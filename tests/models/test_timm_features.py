@@ -1,7 +1,5 @@
 """timm's networks cut at a stride: the same features, under the same names, of an image normalized as they want it."""
 
-from __future__ import annotations
-
 from importlib import metadata
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What can be drawn of every family's decisions."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from families import fresh, inputs, tiny

@@ -1,7 +1,5 @@
 """TransT against the recorded outputs of the public code, and what every variant of it promises."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """The forms that a network can be run in."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Several forms of a network take turns, and each part of a frame is timed."""
 
-from __future__ import annotations
-
 from time import sleep
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From experiments to a report of their costs and times."""
 
-from __future__ import annotations
-
 import cv2
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Plans of measurements: their names exist, a failure costs itself alone, and time is limited."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

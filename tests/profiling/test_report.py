@@ -1,7 +1,5 @@
 """Tables of a report as text and as JSON."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -3,8 +3,6 @@
 The measurement itself, in processes, is run by tests/tracking/test_profile_data.py.
 """
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The simulated TrackingNet is one that the reader of the true one accepts, and pairs can be drawn from it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

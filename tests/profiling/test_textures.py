@@ -1,7 +1,5 @@
 """Frames that cost as much as photographs of their size, in GOT-10k's layout."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lib.data.datasets.registry import read_dataset

@@ -1,7 +1,5 @@
 """Frames a second of the engine, while no target moves."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from eager_networks import network_of

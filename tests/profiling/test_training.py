@@ -1,7 +1,5 @@
 """A training step in each precision, and the memory that it keeps."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from families import tiny

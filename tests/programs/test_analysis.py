@@ -1,7 +1,5 @@
 """Comparisons over paths: several benchmarks side by side, who is one tracker and who is not."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

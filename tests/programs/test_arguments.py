@@ -1,7 +1,5 @@
 """The arguments that programs share."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """The network that a user names is the experiment's, with the weights that were named or those of its run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

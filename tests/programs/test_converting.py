@@ -1,7 +1,5 @@
 """Released checkpoints in our plain form."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """test.py --network: an exported network is tested like a checkpoint, and without torch."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Exporting a checkpoint: which settings the exported network gets."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from toy_experiment import write_experiment

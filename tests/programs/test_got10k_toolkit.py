@@ -1,7 +1,5 @@
 """Our tracker under the got10k toolkit: by itself, and run and scored by the toolkit for real where it is installed."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

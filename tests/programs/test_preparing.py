@@ -1,7 +1,5 @@
 """Which crop stores an experiment asks for."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

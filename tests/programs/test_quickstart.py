@@ -1,7 +1,5 @@
 """What the quickstart is made of, without its training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures of training samples; here of cut-outs, as an experiment's file names them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

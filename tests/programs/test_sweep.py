@@ -1,7 +1,5 @@
 """Which sweeps are understood and allowed, and that every report of what one left says so."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

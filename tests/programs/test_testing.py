@@ -1,7 +1,5 @@
 """Which settings decide a folder of results, and what is kept in it beside the boxes."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Tracking a video of one's own: targets as words, files that are whole however it ends, faults in one line."""
 
-from __future__ import annotations
-
 import csv
 import json
 import logging

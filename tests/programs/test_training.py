@@ -1,7 +1,5 @@
 """The start of a training; its runs are in tests/tracking."""
 
-from __future__ import annotations
-
 import pytest
 
 from lib.config.paths import Paths

@@ -1,7 +1,5 @@
 """What visualize.py does, in this process: which frames are drawn, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

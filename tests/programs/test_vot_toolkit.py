@@ -1,7 +1,5 @@
 """What the VOT toolkit is told of our tracker, and the regions it hands over; a real session is in tests/tracking."""
 
-from __future__ import annotations
-
 import configparser
 import shlex
 import sys

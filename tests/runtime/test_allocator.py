@@ -1,7 +1,5 @@
 """Large buffers that are kept: shown by what the kernel counts, not by a clock."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import sys

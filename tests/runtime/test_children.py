@@ -1,7 +1,5 @@
 """Processes that end with the one that started them, and the pool that runs tasks in such."""
 
-from __future__ import annotations
-
 import ast
 import multiprocessing
 import os

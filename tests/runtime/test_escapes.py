@@ -1,7 +1,5 @@
 """No character of a name is obeyed: by a terminal, LaTeX, Markdown, HTML or a spreadsheet."""
 
-from __future__ import annotations
-
 import io
 import sys
 import unicodedata

@@ -1,7 +1,5 @@
 """Every kind of file that is given as a checkpoint by mistake is called by its name, in one line with a remedy."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io

@@ -1,7 +1,5 @@
 """JSON of any origin: what is wrong with it is one line, however deep it is."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

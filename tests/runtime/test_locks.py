@@ -1,7 +1,5 @@
 """A lock on what one process alone may write."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """How a program begins and ends: no traceback, one clear line, a code."""
 
-from __future__ import annotations
-
 import ast
 import errno
 import os

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import torch
 
 from lib.runtime.seeds import seed_network

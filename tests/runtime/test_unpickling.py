@@ -1,7 +1,5 @@
 """Files of any origin are read as data: what torch wrote comes back, and nothing that a file asks for is done."""
 
-from __future__ import annotations
-
 import collections
 import functools
 import hashlib

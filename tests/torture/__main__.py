@@ -1,7 +1,5 @@
 """Kill programs and damage files: make torture [seed ...], or PYTHONPATH=tests python -m torture --help"""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

@@ -1,7 +1,5 @@
 """What a run left on the disk, by name, as digests that two runs of the same command share."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from contextlib import closing

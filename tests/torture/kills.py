@@ -1,8 +1,6 @@
 """Programs that are killed again and again at drawn moments, gone on with by the same command, and compared with a run
 that nothing disturbed."""
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

@@ -1,8 +1,6 @@
 """Files that are damaged in one place, by class of byte, and read as the programs read them: each has to give equal
 results, or be refused by a ValueError whose one line names it, in bounded time and memory."""
 
-from __future__ import annotations
-
 import os
 import random
 import re

@@ -1,7 +1,5 @@
 """Counts by kind, the faults that were found, and both as text."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

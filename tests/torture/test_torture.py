@@ -1,7 +1,5 @@
 """A small part of `make torture`, and that it finds faults where there are some."""
 
-from __future__ import annotations
-
 import os
 import random
 import tempfile

@@ -1,7 +1,5 @@
 """The programs of tracking/: run for real, or called in this process, where they take milliseconds."""
 
-from __future__ import annotations
-
 import importlib.util
 import logging
 import os

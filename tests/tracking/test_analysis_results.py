@@ -1,7 +1,5 @@
 """analysis_results.py: trackers side by side from results on disk, in every format, and what it says of mistakes."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """convert_checkpoint.py, and test.py on files as their authors released them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

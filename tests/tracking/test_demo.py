@@ -1,7 +1,5 @@
 """The demo run for real: its end and its faults. Its page: ``test_demo_page.py``."""
 
-from __future__ import annotations
-
 import signal
 from pathlib import Path
 

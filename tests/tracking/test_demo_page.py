@@ -1,7 +1,5 @@
 """The demo's page in a real Chromium: a video chosen, boxes drawn, tracked, looked at and downloaded."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """export_model.py, run for real."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The published recipe starts on a machine that has the four datasets, with nothing edited but paths.yaml."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

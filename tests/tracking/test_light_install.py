@@ -1,7 +1,5 @@
 """The light install, for users who only track: requirements-track.txt in an environment of its own, without torch."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

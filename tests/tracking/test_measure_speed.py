@@ -1,7 +1,5 @@
 """measure_speed.py: both plans at toy size, a machine without a GPU, and the checks for a GPU."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

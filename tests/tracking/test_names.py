@@ -1,7 +1,5 @@
 """Names that no terminal, table or disk likes: every program goes on to its end and shows them with escapes."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

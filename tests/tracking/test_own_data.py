@@ -1,7 +1,5 @@
 """The steps of docs/own_data.md, on a miniature of the data that the page describes."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

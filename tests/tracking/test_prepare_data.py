@@ -1,7 +1,5 @@
 """prepare_data.py: what each task writes and prints, and how it ends."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

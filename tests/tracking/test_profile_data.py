@@ -1,7 +1,5 @@
 """profile_data.py at toy size: which rows it measures and prints, whatever the speed."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

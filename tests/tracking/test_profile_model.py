@@ -1,7 +1,5 @@
 """profile_model.py: which rows it counts, measures and prints, whatever the speed."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The quickstart at toy size: trained, tested beside its baselines, drawn; then again, keeping what is finished."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """show_config.py: the resolved configuration as a file that loads again, and the schema."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The batch scripts of docs/slurm.md, with stand-ins for Slurm's commands, on two "nodes" of this machine."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """submit.py: an archive of a whole benchmark from our results and from those of others, and what it refuses to make."""
 
-from __future__ import annotations
-
 import shutil
 import zipfile
 from pathlib import Path

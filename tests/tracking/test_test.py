@@ -1,7 +1,5 @@
 """test.py: what a test of a tracker leaves, what it keeps, and what it says of damaged data and checkpoints."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """track.py: run for real on the clip in the repository, ended by signals, and refused in one line."""
 
-from __future__ import annotations
-
 import json
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """train.py: to the end, stopped and gone on with, in several processes, and what it says of mistakes."""
 
-from __future__ import annotations
-
 import json
 import re
 import signal

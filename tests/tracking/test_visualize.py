@@ -1,7 +1,5 @@
 """visualize.py: the command of docs/visualize.md is run for real, and mistakes are refused in one line."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path

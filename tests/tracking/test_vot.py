@@ -1,7 +1,5 @@
 """vot.py: sessions over TraX, and the VOT toolkit run for real on a workspace made here, where they are installed."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

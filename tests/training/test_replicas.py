@@ -1,7 +1,5 @@
 """Training in several processes: the same bits after a stop, the same result as in one process but for rounding."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -3,8 +3,6 @@
 `toy.py OUTPUT PLAN.json` runs one trainer after the other as PLAN says and writes what came of them.
 """
 
-from __future__ import annotations
-
 import json
 import signal
 import sys

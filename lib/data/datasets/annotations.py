@@ -1,7 +1,5 @@
 """The text files and image folders that datasets share: names, tables of numbers, numbered frames."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence as Names

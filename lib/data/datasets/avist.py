@@ -1,7 +1,5 @@
 """AVisT: 120 sequences in bad visibility, with flags for full occlusion and for leaving the view."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """COCO: each annotated object that is no crowd is a sequence of one frame."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """DTB70: 70 drone videos, a folder a sequence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """GOT-10k: ``train``, ``val`` and ``test`` folders of sequences, and the published parts of the train folder."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """ImageNet-VID: each object that is followed through a training video is a sequence."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """ITB: a folder for each scene, with a folder for each video."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial

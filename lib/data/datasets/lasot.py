@@ -1,7 +1,5 @@
 """LaSOT and its extension: sequences by name, in the layouts of the archives and of copies."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

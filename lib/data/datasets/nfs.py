@@ -1,7 +1,5 @@
 """NfS at 30 frames a second: as pytracking repacked it, or as it was released."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """The order of frames and sequences by the numbers in their names, and the frames that these numbers show as lost."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence as Names
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """OTB100: a folder a sequence, by pytracking's and OSTrack's table of frames and names (``Jogging_1``)."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from functools import partial

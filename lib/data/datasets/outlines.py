@@ -1,7 +1,5 @@
 """COCO's outlines of objects (polygons, runs as numbers or as text) as one record."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

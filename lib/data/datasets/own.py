@@ -1,7 +1,5 @@
 """A user's own data: folders of images, or video files, with the target's boxes in a text file beside them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """The record of a dataset: its reader, its splits and its benchmarks. Each file of readers ends with one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, NoReturn
 

@@ -1,7 +1,5 @@
 """The boxes of VOT's regions: boxes, polygons, masks and codes in a line of text."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lib.data.datasets.texts import parse_numbers

@@ -1,7 +1,5 @@
 """The datasets by name. A new dataset is one line here."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from lib.config.suggestion import suggest

@@ -1,7 +1,5 @@
 """Temple-Color 128: 129 sequences, as released or with the folders named by pytracking (``tpl_Board``)."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """Texts of numbers that people and tools write: one rule from bytes to lines and from lines to numbers."""
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """TNL2K: 700 videos for testing and 1300 for training, each with a sentence that describes its target."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from functools import partial

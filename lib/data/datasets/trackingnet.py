@@ -1,7 +1,5 @@
 """TrackingNet: twelve chunks of training videos, and a test chunk where only the first frames are annotated."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """UAV123 and UAV20L: drone videos, whose parts are sequences."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator

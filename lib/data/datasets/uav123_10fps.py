@@ -1,7 +1,5 @@
 """UAV123 at 10 frames a second: every third frame of UAV123's videos, with folders of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from lib.data.datasets.annotations import Listed

@@ -1,7 +1,5 @@
 """VOT-style folders: the short-term sets of VOT2018, VOT2020 and VOT2022, or any with a ``list.txt``."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

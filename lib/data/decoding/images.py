@@ -1,7 +1,5 @@
 """Reading one image: its bytes at once, then the pixels that are needed, by the decoder that is asked for."""
 
-from __future__ import annotations
-
 import functools
 import io
 import math
@@ -110,7 +108,7 @@ class EncodedImage:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
+def open_image(location: "Location", decoder: str = "auto") -> EncodedImage:
     """Read the file, and decode nothing yet. For ``decoder`` see ``find_decoder``.
 
     Raises ``ImageError`` for a file that cannot be read, for one of more than ``MAX_PIXELS`` or 8 bits a value, and for
@@ -159,7 +157,7 @@ def _too_deep(location: object, bits: int) -> ImageError:
     )
 
 
-def read_image(location: Location) -> np.ndarray:
+def read_image(location: "Location") -> np.ndarray:
     """The image as uint8 RGB ``[H, W, 3]``, contiguous, rotated by its EXIF data; gray becomes RGB.
 
     Raises ``ImageError`` as ``open_image``.

@@ -1,7 +1,5 @@
 """Headers of JPEG files: their size, and whether every decoder gives the same pixels."""
 
-from __future__ import annotations
-
 import struct
 from typing import NamedTuple
 

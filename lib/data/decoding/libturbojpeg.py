@@ -1,7 +1,5 @@
 """libjpeg-turbo 3 by its C interface (turbojpeg.h): the one decoder that reads a region of a JPEG without the rest."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 from ctypes.util import find_library

@@ -1,7 +1,5 @@
 """Video files, read and written by FFmpeg through PyAV: RGB frames with their exact times in, H.264 out."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """The frames of a video file as images, unpacked once and kept in the cache."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

@@ -4,15 +4,13 @@ The file is what ``numpy.savez`` writes, except that each array begins at a mult
 it but cannot map it.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 import zipfile
 from collections import abc
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 
@@ -101,7 +99,7 @@ class Texts(abc.Sequence):
         self.which, self.ends, self.letters = which, ends, letters
 
     @classmethod
-    def pack(cls, texts: Iterable[str]) -> Texts:
+    def pack(cls, texts: Iterable[str]) -> Self:
         """The arrays of these texts. A file name that is no UTF-8 holds lone surrogates, and comes back as it is."""
         numbers: dict[str, int] = {}
         which = np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int32)
@@ -110,7 +108,7 @@ class Texts(abc.Sequence):
         return cls(which, ends, np.frombuffer(b"".join(parts), dtype=np.uint8))
 
     @classmethod
-    def from_columns(cls, columns: Columns, name: str) -> Texts:
+    def from_columns(cls, columns: Columns, name: str) -> Self:
         """The texts whose arrays were stored under that name."""
         return cls(*(columns.arrays[f"{name}.{part}"] for part in ("which", "ends", "letters")))
 

@@ -1,7 +1,5 @@
 """Writes a crop store in parts, so that a stopped write resumes; the store has its name once it is complete."""
 
-from __future__ import annotations
-
 import json
 import math
 import zlib

@@ -5,8 +5,6 @@ A store is a folder. ``crops.index`` holds its settings and the place of each fr
 ``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``); a crop decodes only its own segments.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import logging
@@ -17,7 +15,7 @@ import zlib
 from collections import abc
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -84,7 +82,7 @@ class CropSettings(NamedTuple):
         return self._asdict() | dict(zip(("template", "search"), roles, strict=True))
 
     @classmethod
-    def from_tree(cls, tree: dict[str, Any]) -> CropSettings:
+    def from_tree(cls, tree: dict[str, Any]) -> Self:
         """The settings of ``as_tree``."""
         roles = {
             name: Role(CropConfig(**tree[name]["crop"]), JitterConfig(**tree[name]["jitter"]))
@@ -249,7 +247,7 @@ class StoredView(View):
             crop[rows.begin : rows.end, columns.begin : columns.end] = shown
         return cv2.flip(crop, 1) if flipped else crop
 
-    def _resize(self, columns: _Line, rows: _Line) -> np.ndarray:
+    def _resize(self, columns: "_Line", rows: "_Line") -> np.ndarray:
         """These columns and rows of a crop, from a record below the frame's resolution."""
         needed = columns.first, rows.first, columns.last + 1, rows.last + 1
         pixels, column, row = self._store.decode(self._record, needed)

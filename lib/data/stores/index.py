@@ -1,7 +1,5 @@
 """The annotations of a dataset: read from its texts once, then kept in a file that all processes map."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import itertools
@@ -45,7 +43,7 @@ _ROWS = {
 _BETWEEN_FILES = "\0"  # no file's name can hold it
 
 
-def open_dataset(name: str, split: str, root: Path, cache: Path) -> SequenceIndex:
+def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceIndex":
     """The sequences of a split of the dataset whose files lie in ``root``.
 
     They are kept in ``cache / indices``. Nothing is read again while the files and folders that the reader asked for

@@ -5,8 +5,6 @@ A key is a file's path below the dataset's root, its value the file's bytes. STA
 a manifest, and a record of the files of each batch, from which packing resumes and is verified.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import logging
@@ -18,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import lmdb
 
@@ -268,7 +266,7 @@ class PackedFile:
     root: Path
     key: str = ""
 
-    def __truediv__(self, name: str) -> PackedFile:
+    def __truediv__(self, name: str) -> Self:
         return PackedFile(self.root, f"{self.key}/{name}" if self.key else name)
 
     @property

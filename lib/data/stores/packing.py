@@ -1,7 +1,5 @@
 """Packs a dataset into an LMDB for ``lib.data.stores.packed``, in batches that survive a kill, and verifies it."""
 
-from __future__ import annotations
-
 import errno
 import os
 import time

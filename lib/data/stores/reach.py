@@ -1,7 +1,5 @@
 """How far from a target its crops reach: the part of a frame that a crop store has to keep."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

@@ -9,8 +9,6 @@ Written by hand because it pays: with GRM's crops a store makes 1.96 times as ma
 decoded whole by simplejpeg, and 1.22 times as many as one from which turbojpeg decodes the region of the crop.
 """
 
-from __future__ import annotations
-
 import struct
 
 import cv2

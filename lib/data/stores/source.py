@@ -1,10 +1,8 @@
 """The files of a dataset as its reader sees them: texts and listings below a root, and a record of its questions."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from lib.data.datasets.texts import decode_text
 
@@ -17,7 +15,7 @@ class Location(Protocol):
     def name(self) -> str:
         """The last part of the path."""
 
-    def __truediv__(self, name: str) -> Location: ...
+    def __truediv__(self, name: str) -> Self: ...
 
     def read_bytes(self) -> bytes:
         """The file's bytes; ``OSError`` if they cannot be read."""

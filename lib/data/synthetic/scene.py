@@ -1,7 +1,5 @@
 """Draws synthetic sequences: a patterned target between two look-alikes, before a muted background."""
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Writes a synthetic dataset in GOT-10k's layout; the folder gets its name when it is complete."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import asdict, dataclass

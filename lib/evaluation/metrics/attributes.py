@@ -1,7 +1,5 @@
 """Attributes of sequences (fast motion, occlusion, rain ...): from the package's tables or from a user's file."""
 
-from __future__ import annotations
-
 from collections import abc
 from importlib.resources import files
 from importlib.resources.abc import Traversable

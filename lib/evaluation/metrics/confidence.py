@@ -4,8 +4,6 @@ The score is that of each frame, from the file beside the boxes (``_scores.txt``
 count as what.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Overlaps of boxes as continuous rectangles, for what no protocol defines: pictures and the confidence of trackers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

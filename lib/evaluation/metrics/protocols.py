@@ -5,8 +5,6 @@ the mean of its sequences' curves (GOT-10k: off all its frames together). docs/p
 differ, and by how much on the same boxes. Boxes are xywh in pixels, scores and curves are fractions.
 """
 
-from __future__ import annotations
-
 from collections import abc
 from fractions import Fraction
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Scores of one tracker on one benchmark, by every protocol in one pass."""
 
-from __future__ import annotations
-
 import re
 from collections import abc
 from dataclasses import dataclass, field

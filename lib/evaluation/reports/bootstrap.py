@@ -1,8 +1,6 @@
 """Confidence intervals of a set's scores: its sequences are drawn again with replacement (the percentile bootstrap of
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 

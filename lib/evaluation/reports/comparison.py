@@ -1,7 +1,5 @@
 """Trackers side by side on one benchmark: what every table, picture and page is made from."""
 
-from __future__ import annotations
-
 from collections import abc
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """The confidence of a comparison's trackers, measured over the frames of all their runs."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from itertools import product
 

@@ -1,7 +1,5 @@
 """Curves as inline SVG for the page; the style sheet has the colors and dashes of their lines."""
 
-from __future__ import annotations
-
 from collections import abc
 
 import numpy as np

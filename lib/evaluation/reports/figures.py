@@ -1,7 +1,5 @@
 """Comparisons as plots: curves of every requested protocol, scores by attribute and the reliability of scores."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import abc
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sequences of a comparison as videos: a panel for each tracker, side by side, with its box and the annotated one."""
 
-from __future__ import annotations
-
 import math
 from collections import abc
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Comparisons as tables: trackers by score, by attribute and by sequence, their differences and their confidence."""
 
-from __future__ import annotations
-
 from collections import abc
 from itertools import zip_longest
 from typing import NamedTuple

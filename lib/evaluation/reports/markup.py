@@ -1,7 +1,5 @@
 """HTML and SVG elements as text; names of trackers and sequences never become markup."""
 
-from __future__ import annotations
-
 from collections import abc
 from html import escape
 

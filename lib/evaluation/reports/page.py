@@ -4,8 +4,6 @@ Python writes everything; the script sorts rows and switches between protocols a
 policy forbids requests and other scripts.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json
@@ -94,7 +92,7 @@ def _select(what: str, number: int | str, names: abc.Sequence[str]) -> Markup:
     return make("label", {}, label, make("select", {"id": f"{what}-{number}", "data-switches": what}, *options))
 
 
-def _view(comparison: Comparison, protocol: str, number: int, cards: _Cards) -> Markup:
+def _view(comparison: Comparison, protocol: str, number: int, cards: "_Cards") -> Markup:
     """Everything by one protocol."""
     single = replace(comparison, protocols=(protocol,))
     names = comparison.score_names(protocol)

@@ -1,7 +1,5 @@
 """Frames of sequences for the page: the first one, and the one where the predicted box overlaps least."""
 
-from __future__ import annotations
-
 import base64
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Comparisons in plain types, for JSON: ``analysis.json``, and the ``score.json`` of a results folder."""
 
-from __future__ import annotations
-
 from collections import abc
 from types import MappingProxyType
 from typing import Any

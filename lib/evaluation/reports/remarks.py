@@ -1,8 +1,6 @@
 """Lines below the scores: where results lie, settings for the benchmark, sequences without a score and why, rows that a
 protocol's rule changed."""
 
-from __future__ import annotations
-
 import re
 from collections import abc
 

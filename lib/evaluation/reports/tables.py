@@ -1,7 +1,5 @@
 """Tables of scores as text, Markdown, LaTeX and CSV: fractions go in, percent come out."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

@@ -1,7 +1,5 @@
 """Zip archives of strangers, read in memory: every member is checked before one is read, and nothing is unpacked."""
 
-from __future__ import annotations
-
 import lzma
 import re
 import stat

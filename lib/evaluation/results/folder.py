@@ -1,7 +1,5 @@
 """Results of ours on disk: a folder for each checkpoint with its settings, with whole text files for each sequence."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

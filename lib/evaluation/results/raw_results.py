@@ -1,7 +1,5 @@
 """Results of trackers on disk, ours and those of other tools: found by name or path, read, never changed."""
 
-from __future__ import annotations
-
 import difflib
 import glob
 import logging
@@ -124,7 +122,7 @@ class ResultSet:
                 total, frames = total + float(tracked.sum()), frames + len(tracked)
         return total / frames if frames else None
 
-    def repetitions(self) -> tuple[ResultSet, ...]:
+    def repetitions(self) -> "tuple[ResultSet, ...]":
         """Each of the tracker's runs as a set of its own; for most trackers this one alone.
 
         The got10k toolkit reports the mean of their AO, which pools the frames of all.

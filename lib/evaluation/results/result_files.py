@@ -1,7 +1,5 @@
 """The files of boxes below a folder or in a zip, by tracker and sequence, in the layouts of the tools of the field."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """How other tools name the result files of a benchmark's sequences."""
 
-from __future__ import annotations
-
 import functools
 import re
 

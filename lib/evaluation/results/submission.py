@@ -1,7 +1,5 @@
 """Archives for the servers of GOT-10k and TrackingNet: made from results, or checked if made elsewhere."""
 
-from __future__ import annotations
-
 import logging
 import zipfile
 from dataclasses import replace

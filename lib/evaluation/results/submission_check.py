@@ -1,7 +1,5 @@
 """Checks of the files of a submission against the expectations of the benchmark's server."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass

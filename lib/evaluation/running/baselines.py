@@ -1,7 +1,5 @@
 """Baselines for a trained tracker: one whose box never moves, and the templates of wrong targets."""
 
-from __future__ import annotations
-
 from collections import abc
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -35,7 +33,7 @@ def foreign_templates(sequences: abc.Sequence[Sequence]) -> TemplateOf:
         raise ValueError("a foreign template needs two sequences or more whose first boxes differ")
     numbers = {sequence.name: number for number, sequence in enumerate(sequences)}
 
-    def template_of(sequence: Sequence) -> tuple[Location, np.ndarray]:
+    def template_of(sequence: Sequence) -> "tuple[Location, np.ndarray]":
         start = numbers[sequence.name]
         differs = (first_boxes != first_boxes[start]).any(axis=1)
         donor = next(sequences[i] for i in (*range(start, len(differs)), *range(start)) if differs[i])

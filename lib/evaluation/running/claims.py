@@ -1,7 +1,5 @@
 """Claims: which process tracks which sequence, agreed on by locked files in the folder of the results."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

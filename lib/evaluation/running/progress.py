@@ -1,7 +1,5 @@
 """Progress of a run in frames: a bar on a terminal, a line a minute elsewhere."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from time import monotonic

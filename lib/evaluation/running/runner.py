@@ -1,8 +1,6 @@
 """Runs trackers over the sequences of a benchmark, in one process or several. Commands on the same results share
 the sequences; if a process dies, others take over the sequences that it was tracking."""
 
-from __future__ import annotations
-
 import faulthandler
 import json
 import logging

@@ -1,7 +1,5 @@
 """The outcome of each sequence of a run and the speed of tracking, as text for the terminal."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass

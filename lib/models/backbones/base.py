@@ -1,7 +1,5 @@
 """The interface of backbones, which makes them interchangeable and lets image weights load into each."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 from torch import nn

@@ -1,8 +1,6 @@
 """DINOv2's vision transformer (Oquab et al., TMLR 2024) for template and search region in one sequence: LayerScale,
 SwiGLU in the largest size, and one position table for both crops."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Literal
@@ -41,7 +39,7 @@ class DINOv2Config(ViTConfig):
     ffn: Literal["mlp", "swiglu"] = "mlp"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
 
-    def build(self, template_size: int, search_size: int) -> DINOv2:
+    def build(self, template_size: int, search_size: int) -> "DINOv2":
         return DINOv2(self, template_size // self.patch, search_size // self.patch)
 
     def feed_forward(self) -> nn.Module:

@@ -1,8 +1,6 @@
 """A vision transformer with the class token and position table of its image training: the common part of SimTrack's
 serial and STARK-SV's Siamese backbone."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

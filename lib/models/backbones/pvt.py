@@ -1,12 +1,10 @@
 """Pyramid Vision Transformer as SimTrack's backbone (its paper's Table 7): template and search region go through the
 stages as one sequence, and each block reduces the keys of each image on its own grid."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +39,7 @@ class PVTConfig(BackboneConfig):
     drop_path: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _stages_agree(self) -> PVTConfig:
+    def _stages_agree(self) -> Self:
         lists = (self.widths, self.depths, self.heads, self.mlp_ratios, self.reductions)
         if len({len(entries) for entries in lists}) > 1:
             raise ValueError("widths, depths, heads, mlp_ratios and reductions must have an entry for each stage")
@@ -57,7 +55,7 @@ class PVTConfig(BackboneConfig):
         """Stride of the last stage."""
         return PATCH * 2 ** (len(self.depths) - 1)
 
-    def build(self, template_size: int, search_size: int) -> PVT:
+    def build(self, template_size: int, search_size: int) -> "PVT":
         return PVT(self)
 
 

@@ -1,7 +1,5 @@
 """The first three stages of a ResNet at stride 8, TransT's backbone, under torchvision's names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 
@@ -25,7 +23,7 @@ class ResNetConfig(BackboneConfig):
         """Stride of the grid: 4 after the stem, 8 after the second stage; the third keeps it."""
         return 8
 
-    def build(self, template_size: int, search_size: int) -> ResNet:
+    def build(self, template_size: int, search_size: int) -> "ResNet":
         return ResNet(self)
 
 

@@ -1,11 +1,9 @@
 """Swin Transformer as SimTrack's backbone (its paper's Table 7): the template goes through the network alone, once a
 video, and every window of the search region also attends to the template."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +38,7 @@ class SwinConfig(BackboneConfig):
     drop_path: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _stages_agree(self) -> SwinConfig:
+    def _stages_agree(self) -> Self:
         if len(self.depths) != len(self.heads):
             raise ValueError(f"depths {self.depths} and heads {self.heads} must have an entry for each stage")
         for stage, heads in enumerate(self.heads):
@@ -53,7 +51,7 @@ class SwinConfig(BackboneConfig):
         """Stride of the last stage."""
         return PATCH * 2 ** (len(self.depths) - 1)
 
-    def build(self, template_size: int, search_size: int) -> Swin:
+    def build(self, template_size: int, search_size: int) -> "Swin":
         return Swin(self, search_size)
 
 

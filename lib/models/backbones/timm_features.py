@@ -1,10 +1,8 @@
 """An image network of timm's, cut at a stated stride, under timm's names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import Literal, Self
 
 import timm
 import torch
@@ -28,13 +26,13 @@ class TimmConfig(BackboneConfig):
     stride: PositiveInt = 16
 
     @model_validator(mode="after")
-    def _the_network_has_the_stride(self) -> TimmConfig:
+    def _the_network_has_the_stride(self) -> Self:
         problem = _misfit(self.name, self.stride)
         if problem:
             raise ValueError(problem)
         return self
 
-    def build(self, template_size: int, search_size: int) -> TimmFeatures:
+    def build(self, template_size: int, search_size: int) -> "TimmFeatures":
         return TimmFeatures(self.name, self.stride)
 
 

@@ -1,11 +1,9 @@
 """The parts of vision transformers that all ViT families share, and the ViT of GRM and OSTrack: template and search
 tokens in one sequence, without a class token."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +34,7 @@ class ViTConfig(BackboneConfig):
     drop_path: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> ViTConfig:
+    def _heads_divide_width(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         return self

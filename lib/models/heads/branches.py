@@ -1,7 +1,5 @@
 """The convolutional branches of center and corner heads, under the published names."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 LEVELS = 4

@@ -1,7 +1,5 @@
 """The center head: a score, a size and an offset for every cell of the search grid."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

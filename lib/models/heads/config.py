@@ -1,7 +1,5 @@
 """The choice of a head, for every family whose network ends in features on a grid."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field

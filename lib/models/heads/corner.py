@@ -1,7 +1,5 @@
 """The corner head: the box's two corners, each the expectation of a map over the cells of the search grid."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

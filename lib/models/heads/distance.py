@@ -1,7 +1,5 @@
 """The distance head: from each cell's own vector, a score and the distances of its center to the box's four sides."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """The MLP head: a class and a box from each cell's own vector."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

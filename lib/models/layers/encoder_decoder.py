@@ -3,8 +3,6 @@
 Positions are added to queries and keys in every layer, never to values. Parameter names are the published ones.
 """
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 

@@ -1,7 +1,5 @@
 """Folds BatchNorm into convolutions for inference: the same function in fewer passes over memory."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import torch

@@ -4,8 +4,6 @@ Names are those that LoRAT published: ``linear`` for the layer, ``lora.A`` and `
 projection to queries, keys and values becomes three layers ``q``, ``k`` and ``v``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Literal

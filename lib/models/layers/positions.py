@@ -1,7 +1,5 @@
 """Sine and cosine positions on a grid, as in DETR (TransT, STARK)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -12,8 +12,6 @@ column of the mask at the template's tokens, so only the blocks template x searc
 The backward pass keeps no matrix of all token pairs; it computes them again, a few samples at a time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Adapter files: trained tensors alone, with the checksum of the frozen initial weights beneath them."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping

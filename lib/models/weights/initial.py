@@ -4,8 +4,6 @@ Each source's names become timm's (torchvision's for a ResNet); the backbone's `
 takes of them. Loading is strict and reports what was taken.
 """
 
-from __future__ import annotations
-
 import re
 from collections import abc
 from importlib import metadata

@@ -1,7 +1,5 @@
 """Loads a checkpoint, ours or one that a tracker's authors released, into a network, strictly."""
 
-from __future__ import annotations
-
 from collections import abc
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names of published weights under other names: timm's for image networks, ours by a table that the user writes."""
 
-from __future__ import annotations
-
 import re
 from collections import abc
 from pathlib import Path

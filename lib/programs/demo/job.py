@@ -1,7 +1,5 @@
 """The tracking of a page's video: its thread, its results so far, and its files."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -62,7 +60,7 @@ class Job:
         self._clock: deque[float] = deque(maxlen=RECENT)
         self._seconds = 0.0
 
-    def start(self, then: Callable[[Job], object]) -> None:
+    def start(self, then: "Callable[[Job], object]") -> None:
         """Begin; ``then`` is called at the end, in the thread."""
 
         def run() -> None:

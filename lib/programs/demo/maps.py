@@ -1,7 +1,5 @@
 """The maps of one tracked frame: the network looks there once more, as it did while it tracked."""
 
-from __future__ import annotations
-
 import base64
 from itertools import islice
 from typing import NamedTuple

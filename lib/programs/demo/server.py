@@ -1,8 +1,6 @@
 """The server of the page: its answers, who may ask, and one tracking at a time. It listens on this machine alone unless
 another host is named."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import ipaddress

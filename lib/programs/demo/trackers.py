@@ -1,7 +1,5 @@
 """The trackers to choose from: the shipped one, runs in the output folder, exported networks; one is open at a time."""
 
-from __future__ import annotations
-
 from collections import abc
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Videos that a page has opened: where their files lie, which formats are taken, and when they are removed."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator

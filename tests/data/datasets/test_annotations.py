@@ -1,7 +1,5 @@
 """Tables, flags and names as datasets write them: numbers against numpy's own reader, names against their pattern."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

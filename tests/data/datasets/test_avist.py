@@ -1,7 +1,5 @@
 """AVisT's layout in miniature."""
 
-from __future__ import annotations
-
 import numpy as np
 from miniatures import write_boxes, write_frames
 from one_sequence import names_of, read_one, refused

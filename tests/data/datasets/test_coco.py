@@ -1,7 +1,5 @@
 """COCO's layouts in miniature, and what is wrong with a broken file."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

@@ -1,7 +1,5 @@
 """GOT-10k's layout in miniature, its published rows, and what is wrong with a broken copy."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

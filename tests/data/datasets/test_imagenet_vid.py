@@ -1,7 +1,5 @@
 """ImageNet-VID's layout in miniature: tracks, gaps, occlusion, and what is wrong with a broken copy."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """ITB's layout in miniature."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from miniatures import write_boxes, write_frames

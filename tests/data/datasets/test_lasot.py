@@ -1,7 +1,5 @@
 """LaSOT's layouts in miniature, its flags, its lists, and what is wrong with a broken copy."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

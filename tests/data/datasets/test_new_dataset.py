@@ -1,7 +1,5 @@
 """A dataset with its benchmark is one file and one line: those of docs/new_dataset.md, in a copy of the project."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """NfS as pytracking repacked it and as it was released, with the rows that its files have too many."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

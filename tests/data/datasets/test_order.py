@@ -1,7 +1,5 @@
 """Names in the order of their numbers, orders that nobody can know, and numbers that show a frame to be lost."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

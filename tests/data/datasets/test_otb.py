@@ -1,7 +1,5 @@
 """OTB100's sequences that begin late, end early, skip frames or share a video, and its ways to write numbers."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from pathlib import Path

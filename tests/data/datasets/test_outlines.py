@@ -1,7 +1,5 @@
 """COCO's polygons and runs as records; what tells no more than a box is none."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """A user's own data: images and videos in all layouts that are promised, and what a user may do wrong."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

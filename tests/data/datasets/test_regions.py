@@ -1,7 +1,5 @@
 """Boxes of VOT's regions, masks against their pixels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """Datasets by name."""
 
-from __future__ import annotations
-
 import pytest
 
 from lib.data.datasets.registry import DATASETS, read_dataset

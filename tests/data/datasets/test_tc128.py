@@ -1,7 +1,5 @@
 """Temple-Color 128 as released and as pytracking's users have it."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """One rule for texts and their numbers: what is read, against numpy's own reader; what is refused, line by line."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

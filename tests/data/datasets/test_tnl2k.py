@@ -1,7 +1,5 @@
 """TNL2K's sequences, wherever a copy has them, and the sentences that describe their targets."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

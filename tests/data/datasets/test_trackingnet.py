@@ -1,7 +1,5 @@
 """TrackingNet's layout in miniature, its chunks, and what is wrong with a broken copy."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """UAV123's parts of videos and UAV20L, in the folders that people have them in."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 

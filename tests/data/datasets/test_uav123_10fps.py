@@ -1,7 +1,5 @@
 """UAV123 at 10 frames a second: ranges of frames that follow from UAV123's."""
 
-from __future__ import annotations
-
 import numpy as np
 from miniatures import moving_boxes, write_boxes
 from one_sequence import names_of, read_one, refused

@@ -1,7 +1,5 @@
 """VOT-style folders: old and new layouts, every kind of region, flags, several objects, broken copies."""
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

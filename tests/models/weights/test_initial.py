@@ -1,7 +1,5 @@
 """Initial weights from image networks: every source's names, equal functions, resized tables, what is refused."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import urllib.error

@@ -1,7 +1,5 @@
 """Released checkpoints as downloaded: names, wrappings, pickled settings, tables of names, strict reports."""
 
-from __future__ import annotations
-
 import os
 import re
 

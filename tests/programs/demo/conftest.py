@@ -1,7 +1,5 @@
 """What the tests of the demo share: a clip, a run, and a client of the server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

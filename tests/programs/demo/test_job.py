@@ -1,7 +1,5 @@
 """A job beside `follow` on the same video, its files, its end, and the maps of a frame."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The server's answers: the way of a video, and what is refused."""
 
-from __future__ import annotations
-
 import json
 import re
 import threading

@@ -1,7 +1,5 @@
 """The list of trackers, and opening and measuring one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Uploads: what is taken, what is refused, and that nothing outlives its session."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -5,8 +5,6 @@ A moment in seconds seldom falls between the writing of a file and its renaming;
 are the same each time.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import signal
