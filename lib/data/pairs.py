@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
-from lib.data.augment import JitterConfig, draw_jitter, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
+from lib.data.augment import JitterConfig, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
 from lib.data.batch import Sample
 from lib.data.cutouts import CutoutsConfig, open_pasted
 from lib.data.datasets.registry import check_dataset
@@ -267,7 +267,7 @@ class Pairs:
             return align(mapping, crop.size, shape)
         corners = np.concatenate((box[:2], box[:2] + box[2:]))
         for _ in range(MOST_DRAWS):
-            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, draw_jitter(rng))
+            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, rng)
             if is_well_seen(jittered.forth(corners), crop.size):
                 return align(jittered, crop.size, shape)
         raise EmptyCropError(f"too little of the target is seen in {MOST_DRAWS} crops in a row")
