@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lib.config.paths import user_path
-from lib.data.datasets.texts import decode_text, parse_rows
+from lib.data.files.texts import decode_text, parse_rows
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
