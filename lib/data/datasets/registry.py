@@ -64,7 +64,7 @@ def find_dataset(name: str) -> Dataset:
 def read_dataset(name: str, split: str, root: Path, cache: Path | None = None) -> list[Sequence]:
     """The sequences of a split of the dataset whose files lie in ``root``, read without an index.
 
-    Programs use ``lib.data.stores.index.open_dataset``. ``cache`` is that of ``lib.data.stores.source.Source``. Raises
+    Programs use ``lib.data.stores.index.open_dataset``. ``cache`` is that of ``lib.data.files.source.Source``. Raises
     ``ValueError`` for data that cannot be read.
     """
     return [entry.read() for entry in find_dataset(name).entries(open_source(root, cache), split)]

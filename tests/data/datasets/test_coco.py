@@ -11,7 +11,7 @@ from miniatures import write_coco
 
 from lib.data.datasets import coco
 from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 FILE = Path("annotations") / "instances_train2017.json"

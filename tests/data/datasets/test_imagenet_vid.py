@@ -11,7 +11,7 @@ from miniatures import VID_SET, moving_boxes, write_imagenet_vid
 
 from lib.data.datasets import imagenet_vid
 from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 VIDEO = "ILSVRC2015_train_00005000"

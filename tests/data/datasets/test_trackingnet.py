@@ -9,7 +9,7 @@ from miniatures import moving_boxes, write_trackingnet
 
 from lib.data.datasets import trackingnet
 from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 
