@@ -8,7 +8,9 @@ from pydantic import NonNegativeFloat
 
 from lib.config.schema import Section
 from lib.geometry.aligned import Mapping
-from lib.geometry.crop import Context
+from lib.geometry.crop import Context, CropConfig
+
+Lengths = np.ndarray | float
 
 LEAST_SEEN = 10  # crop pixels of a target that must be visible, along each axis
 
@@ -23,6 +25,24 @@ class JitterConfig(Section):
 
     center: NonNegativeFloat = 0.0
     scale: NonNegativeFloat = 0.0
+
+
+class Role(NamedTuple):
+    """The crop that training takes of a template or search frame, and its jitter."""
+
+    crop: CropConfig
+    jitter: JitterConfig
+
+    def side(self, width: Lengths, height: Lengths) -> Lengths:
+        """Side in pixels, not rounded, of the window around a box of that size (``lib.geometry.crop.crop_window``)."""
+        if self.crop.context == "area":
+            return np.sqrt(width * height) * self.crop.factor
+        margin = (self.crop.factor - 1) * self.unit(width, height)
+        return np.sqrt((width + margin) * (height + margin))
+
+    def unit(self, width: Lengths, height: Lengths) -> Lengths:
+        """Unit of the crop's moves in pixels (``jitter_box``)."""
+        return np.sqrt(width * height) if self.crop.context == "area" else 0.5 * (width + height)
 
 
 def jitter_box(
