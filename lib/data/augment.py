@@ -1,6 +1,7 @@
 """Random changes of a training crop's place and size; ``lib.data.appearance`` has those of its look."""
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
