@@ -65,7 +65,6 @@ DATASET = Dataset(
     "tc128",
     list_tc128,
     splits=("tc128", "ce"),
-    expected={"tc128": 129, "ce": 78},
     names={"tc128": partial(table_names, "tc128.json"), "ce": _names_ce},
     benchmarks={"tc128": Benchmark("tc128"), "tc128ce": Benchmark("ce")},
     spelling=Spelling(PREFIX, separators=True, shared="otb"),

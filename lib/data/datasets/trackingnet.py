@@ -85,7 +85,7 @@ DATASET = Dataset(
     splits=("train", "test"),
     more_splits=True,
     # TrackingNet-devkit's table lists a video of TRAIN_0 twice, hence 2512 rows there for 2511 videos.
-    expected={"train": 30132, "train_0-3": 10044, "test": 511, **{f"train_{chunk}": 2511 for chunk in CHUNKS}},
+    expected={"train": 30132, "train_0-3": 10044, **{f"train_{chunk}": 2511 for chunk in CHUNKS}},
     names={"test": official_names},
     benchmarks={"trackingnet": Benchmark("test", "trackingnet", server="the TrackingNet server (eval.ai)")},
 )

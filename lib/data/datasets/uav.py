@@ -50,7 +50,6 @@ DATASET = Dataset(
     "uav",
     list_uav,
     splits=("uav123", "uav20l"),
-    expected={"uav123": 123, "uav20l": 20},
     names={split: partial(table_names, f"{split}.json") for split in ("uav123", "uav20l")},
     attributes={"uav123": ("uav123.json",)},  # those of UAV20L are of other parts of the videos
     benchmarks={"uav": Benchmark("uav123", "grm"), "uav20l": Benchmark("uav20l")},

@@ -40,7 +40,6 @@ DATASET = Dataset(
     "uav123_10fps",
     list_uav123_10fps,
     splits=("test",),
-    expected={"test": 123},
     names={"test": _names},
     benchmarks={"uav123_10fps": Benchmark("test")},
     spelling=Spelling("uav10fps_"),
