@@ -211,6 +211,7 @@ def from_tree(
     if run is not None:
         changed["name"] = run
         overrides = (*overrides, f"name={run}")
+    changed = _without_scaled_decoding(changed, source)
     return validate(ExperimentConfig, _dotted_per_dataset(changed), source, overrides)
 
 
@@ -239,6 +240,19 @@ def experiment_schema() -> dict[str, Any]:
                 # What a file leaves to its base, the family's name above all, would fit several families at once.
                 field["anyOf"] = field.pop("oneOf")
     return schema
+
+
+def _without_scaled_decoding(tree: dict[str, Any], source: str) -> dict[str, Any]:
+    """The tree without a key that configurations of earlier versions hold; ``ConfigError`` if it is not false there."""
+    data = tree.get("data")
+    if not isinstance(data, dict) or "scaled_decoding" not in data:
+        return tree
+    if data["scaled_decoding"] is not False:
+        raise ConfigError(
+            f"{source}: data.scaled_decoding: got {data['scaled_decoding']}; was removed, as every crop is decoded "
+            "exactly; remove the key"
+        )
+    return {**tree, "data": {key: value for key, value in data.items() if key != "scaled_decoding"}}
 
 
 def _family(tree: dict[str, Any]) -> Any:
