@@ -37,7 +37,7 @@ from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.cores import usable_cores
 from lib.runtime.process import Process
-from lib.runtime.unpickling import load_plain, read_inert
+from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
 from lib.training.frozen import freeze
@@ -168,8 +168,8 @@ def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str
     if not isinstance(content, dict) or not isinstance(content.get("experiment"), dict):
         raise CheckpointError(f"{path}: holds no configuration; name it with --config")
     try:
-        tree = json.loads(json.dumps(load_plain(content["experiment"], path)))
-    except (CheckpointError, TypeError) as error:
+        tree = json.loads(json.dumps(as_plain(content["experiment"], path)))
+    except (CheckpointError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its configuration is not of plain types; name one with --config") from error
     return from_tree(tree, str(path), overrides, run)
 
