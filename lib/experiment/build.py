@@ -25,9 +25,9 @@ from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
-from lib.losses.objective import Objective
-from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
+from lib.models.heads.base import Objective
+from lib.models.heads.registry import HEADS
 from lib.models.registry import FAMILIES
 from lib.models.weights.adapters import Base, frozen_by_family
 from lib.models.weights.initial import check_initial, load_initial
@@ -271,7 +271,7 @@ def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
 
 def build_objective(experiment: ExperimentConfig) -> Objective:
     """The objective of the model's head."""
-    return OBJECTIVES[experiment.model.head.kind].build(experiment.objective)
+    return HEADS[experiment.model.head.kind].objective(experiment.objective)
 
 
 def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False) -> Path:
