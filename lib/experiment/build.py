@@ -9,6 +9,7 @@ import torch
 
 from lib.config.paths import Paths, load_paths, user_path
 from lib.config.schema import ConfigError
+from lib.data.augment import Role
 from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import find_decoder
@@ -18,7 +19,6 @@ from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
-from lib.data.stores.reach import Role
 from lib.experiment.config import ExperimentConfig, from_tree, to_tree, with_new_keys
 from lib.export.exported import open_network
 from lib.inference.eager import TorchNetwork
