@@ -9,6 +9,7 @@ import torch
 
 from lib.config.paths import Paths, load_paths, user_path
 from lib.config.schema import ConfigError
+from lib.data.augment import Role
 from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import find_decoder
@@ -18,16 +19,15 @@ from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
-from lib.data.stores.reach import Role
 from lib.experiment.config import ExperimentConfig, from_tree, to_tree, with_new_keys
 from lib.export.exported import open_network
 from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
-from lib.losses.objective import Objective
-from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
+from lib.models.heads.base import Objective
+from lib.models.heads.registry import HEADS
 from lib.models.registry import FAMILIES
 from lib.models.weights.adapters import Base, frozen_by_family
 from lib.models.weights.initial import check_initial, load_initial
@@ -271,7 +271,7 @@ def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
 
 def build_objective(experiment: ExperimentConfig) -> Objective:
     """The objective of the model's head."""
-    return OBJECTIVES[experiment.model.head.kind].build(experiment.objective)
+    return HEADS[experiment.model.head.kind].objective(experiment.objective)
 
 
 def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False) -> Path:
