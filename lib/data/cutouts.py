@@ -188,8 +188,6 @@ class Cutouts:
 class PastedView(View):
     """A view of one frame of a composition. Made by ``open_pasted``."""
 
-    missed = False
-
     def __init__(
         self, image: EncodedImage, target: Layer, lookalike: Layer | None, above: bool, fill: Fill, scaled: bool
     ) -> None:

@@ -1,15 +1,19 @@
 """Views of frames: crops of a frame, decoded from no more of it than they show."""
 
-from collections.abc import Iterable
+import functools
+from collections import abc
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import cv2
 import numpy as np
 
 from lib.data.augment import to_grayscale
-from lib.data.decoding.images import EncodedImage
+from lib.data.decoding.images import EncodedImage, open_image
+from lib.data.types import Sequence
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import (
+    CropConfig,
     Fill,
     Region,
     Value,
@@ -28,10 +32,10 @@ AnyWindow = Window | AlignedWindow
 class View(Protocol):
     """A frame from which crops are taken: of an image file, a crop store, or with objects pasted on it.
 
-    ``missed``: a crop store should have had its pixels, and they were read from the frame.
+    ``missed``: the crop store lacked the pixels, so the frame was read.
     """
 
-    missed: bool
+    missed = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,7 +63,6 @@ class FrameView(View):
     def __init__(self, image: EncodedImage, fill: Fill = "zero", scaled: bool = False) -> None:
         self._image, self._fill, self._scaled = image, fill, scaled
         self._kept: tuple[Region, np.ndarray] | None = None
-        self.missed = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -133,6 +136,43 @@ class FrameView(View):
     def _whole(self) -> Region:
         height, width = self.shape
         return 0, 0, width, height
+
+
+class ViewStore(Protocol):
+    """A store that keeps parts of the frames of a dataset (``lib.data.stores.crops.CropStore``)."""
+
+    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
+        """A view of a frame of the sequence of that name, for crops of ``role`` ("template", "search").
+
+        ``open_frame`` opens the frame itself, for crops that show more than is stored. Its view, with ``missed`` set,
+        is returned if nothing is stored.
+        """
+
+
+def open_views(
+    sequence: Sequence,
+    frames: tuple[int, int],
+    crops: abc.Sequence[CropConfig],
+    store: ViewStore | None,
+    decoder: str,
+    scaled: bool,
+) -> list[View]:
+    """Views of the frames of a template and of a search crop (``crops``), from the store if there is one.
+
+    A frame's file is opened only if the store lacks it, and once if both crops show it with the same ``fill``: that is
+    one view. For ``scaled`` see ``FrameView``. Raises ``ImageError``.
+    """
+
+    @functools.cache
+    def open_frame(frame: int, fill: Fill) -> FrameView:
+        return FrameView(open_image(sequence.frames[frame], decoder), fill, scaled)
+
+    if store is None:
+        return [open_frame(frame, crop.fill) for frame, crop in zip(frames, crops, strict=True)]
+    return [
+        store.view(sequence.name, frame, role, functools.partial(open_frame, frame, crop.fill))
+        for role, frame, crop in zip(("template", "search"), frames, crops, strict=True)
+    ]
 
 
 def _leaves(window: AnyWindow, region: Region) -> bool:

@@ -10,6 +10,7 @@ import torch
 
 from lib.config.paths import Paths, load_paths, user_path
 from lib.config.schema import ConfigError
+from lib.data.augment import Role
 from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import find_decoder
@@ -19,16 +20,15 @@ from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
-from lib.data.stores.reach import Role
 from lib.experiment.config import ExperimentConfig, from_tree, to_tree, with_new_keys
 from lib.export.exported import open_network
 from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
 from lib.inference.tracker import Tracker
-from lib.losses.objective import Objective
-from lib.losses.registry import OBJECTIVES
 from lib.models.base import TrackingModel
+from lib.models.heads.base import Objective
+from lib.models.heads.registry import HEADS
 from lib.models.registry import FAMILIES
 from lib.models.weights.adapters import Base, frozen_by_family
 from lib.models.weights.initial import check_initial, load_initial
@@ -38,7 +38,7 @@ from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.cores import usable_cores
 from lib.runtime.process import Process
-from lib.runtime.unpickling import load_plain, read_inert
+from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
 from lib.training.frozen import freeze
@@ -189,8 +189,8 @@ def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str
     if not isinstance(content, dict) or not isinstance(content.get("experiment"), dict):
         raise CheckpointError(f"{path}: holds no configuration; name it with --config")
     try:
-        tree = json.loads(json.dumps(load_plain(content["experiment"], path)))
-    except (CheckpointError, TypeError) as error:
+        tree = json.loads(json.dumps(as_plain(content["experiment"], path)))
+    except (CheckpointError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its configuration is not of plain types; name one with --config") from error
     return from_tree(tree, str(path), overrides, run)
 
@@ -260,7 +260,7 @@ def build_actor(experiment: ExperimentConfig, model: TrackingModel) -> Actor:
 
 def build_objective(experiment: ExperimentConfig) -> Objective:
     """The objective of the model's head."""
-    return OBJECTIVES[experiment.model.head.kind].build(experiment.objective)
+    return HEADS[experiment.model.head.kind].objective(experiment.objective)
 
 
 def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False) -> Path:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lib.data.augment import JitterConfig, jitter_box
+from lib.data.augment import JitterConfig, Role, jitter_box
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.loader import build_loader
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
@@ -26,7 +26,6 @@ from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packing import pack_dataset
-from lib.data.stores.reach import Role
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.profiling.report import Report, Row, Table, describe_machine

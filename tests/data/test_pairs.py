@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import lib.data.pairs
-import lib.data.stores.crops
+import lib.data.views
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
@@ -539,9 +539,7 @@ def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
 
 def test_a_frame_is_not_opened_for_what_is_stored(noise, monkeypatch):
     opened = []
-    monkeypatch.setattr(
-        lib.data.stores.crops, "open_image", lambda file, decoder: opened.append(file) or open_image(file)
-    )
+    monkeypatch.setattr(lib.data.views, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
     stored = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise))], TEMPLATE, SEARCH, 0)
     for number in range(10):
         opened.clear()

@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,10 +14,8 @@ from PIL import Image
 
 from lib.data.decoding import libturbojpeg
 from lib.data.decoding.jpeg import START, JpegHeader, is_truncated, read_frame, read_header
-from lib.data.decoding.libturbojpeg import Region
-
-if TYPE_CHECKING:
-    from lib.data.stores.source import Location
+from lib.data.types import Location
+from lib.geometry.aligned import Region
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # By Pillow's names: the formats that OpenCV reads beside JPEG and PNG, whatever the file's suffix.
@@ -108,7 +106,7 @@ class EncodedImage:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def open_image(location: "Location", decoder: str = "auto") -> EncodedImage:
+def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
     """Read the file, and decode nothing yet. For ``decoder`` see ``find_decoder``.
 
     Raises ``ImageError`` for a file that cannot be read, for one of more than ``MAX_PIXELS`` or 8 bits a value, and for
@@ -157,7 +155,7 @@ def _too_deep(location: object, bits: int) -> ImageError:
     )
 
 
-def read_image(location: "Location") -> np.ndarray:
+def read_image(location: Location) -> np.ndarray:
     """The image as uint8 RGB ``[H, W, 3]``, contiguous, rotated by its EXIF data; gray becomes RGB.
 
     Raises ``ImageError`` as ``open_image``.

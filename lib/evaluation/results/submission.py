@@ -11,7 +11,7 @@ from lib.config.paths import Paths
 from lib.evaluation.benchmarks import find_benchmark, read_what_is_readable
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
-from lib.evaluation.results.archives import ArchiveError, read_members
+from lib.evaluation.results.archives import Archive, ArchiveError
 from lib.evaluation.results.raw_results import ResultSet, find_result_sets
 from lib.evaluation.results.sequence_names import known_names
 from lib.evaluation.results.submission_check import LAYOUTS, Check, Expected, Finding, check_files, refused_archive
@@ -97,7 +97,8 @@ def make_submission(results: ResultSet, expected: dict[str, Expected], file: Pat
 def check_submission(file: Path, benchmark: str, expected: dict[str, Expected]) -> Check:
     """Check an archive that somebody made, in memory."""
     try:
-        files = read_members(file)
+        archive = Archive(file)
+        files = {name: archive.read(name) for name in archive.names()}
     except ArchiveError as error:
         return refused_archive(benchmark, str(file), expected, str(error))
     return check_files(benchmark, str(file), files, expected)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.datasets.texts import is_cut, parse_numbers, text_lines
+from lib.data.files.texts import is_cut, parse_numbers, text_lines
 from lib.runtime.escapes import printable_lines
 
 FIRST_BOX_TOLERANCE = 1.0  # pixels, so that boxes truncated to integers still equal the given one
