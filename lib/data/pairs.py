@@ -15,7 +15,6 @@ from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box
 from lib.data.augment import (
     JitterConfig,
     Role,
-    draw_jitter,
     is_well_seen,
     jitter_box,
     jitter_mapping,
@@ -265,7 +264,7 @@ class Pairs:
             return align(mapping, crop.size, shape)
         corners = np.concatenate((box[:2], box[:2] + box[2:]))
         for _ in range(MOST_DRAWS):
-            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, draw_jitter(rng))
+            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, rng)
             if is_well_seen(jittered.forth(corners), crop.size):
                 return align(jittered, crop.size, shape)
         raise EmptyCropError(f"too little of the target is seen in {MOST_DRAWS} crops in a row")

@@ -128,8 +128,8 @@ def padding_value(image: np.ndarray, fill: Fill) -> Value:
     """What a crop shows outside ``image`` (uint8 ``[H, W, 3]``): 0, or the mean of each channel, rounded down."""
     if fill == "zero":
         return 0
-    red, green, blue, _ = (int(total) // (image.shape[0] * image.shape[1]) for total in cv2.sumElems(image))
-    return red, green, blue
+    red, green, blue = mean_color(image)
+    return int(red), int(green), int(blue)
 
 
 def mean_color(image: np.ndarray) -> tuple[float, float, float]:

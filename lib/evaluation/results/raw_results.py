@@ -227,10 +227,7 @@ def _candidates(folder: Path, benchmark: str) -> list[FoundSet]:
         except ValueError as error:
             candidates.append(FoundSet(folder / name, damage=str(error)))
             continue
-        inside = find_sets(archive, benchmark, folder / name)
-        candidates += inside
-        if not inside:
-            archive.close()
+        candidates += find_sets(archive, benchmark, folder / name)
     return [one for one in candidates if not _is_of_other(one, benchmark)]
 
 
