@@ -15,9 +15,10 @@ import miniatures
 import numpy as np
 import pytest
 import torch
+from one_sequence import read_dataset
 
 from lib.data.augment import JitterConfig
-from lib.data.datasets.registry import find_dataset, read_dataset
+from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, read_image
 from lib.data.files.source import Source
 from lib.data.loader import build_loader
