@@ -43,7 +43,7 @@ def first_box(sequence: Sequence) -> np.ndarray:
 
 
 def score(benchmark: str, sequences: list[Sequence], folder: ResultsFolder, failed=None, left_out=()) -> Comparison:
-    return compare_folders(benchmark, sequences, [folder], [failed or {}], left_out)
+    return compare_folders(benchmark, sequences, [(folder.path.name, folder)], [failed or {}], left_out)
 
 
 def values(comparison: Comparison) -> dict[str, float]:
@@ -230,7 +230,8 @@ def test_two_folders_stand_side_by_side(tmp_path: Path, sequences: list[Sequence
     one, other = (open_results(tmp_path, "toy", "otb", None, {"seed": seed}, "cpu", label="toy") for seed in (1, 2))
     track(sequences, one)
     track(sequences[:2], other)
-    found = compare_folders("otb", sequences, [one, other], [{}, {"s2": "not tracked"}])
+    folders = [(folder.path.name, folder) for folder in (one, other)]
+    found = compare_folders("otb", sequences, folders, [{}, {"s2": "not tracked"}])
     assert [entry.label for entry in found.entries] == [one.path.name, other.path.name]
     first, second = (run.scores for run in found.runs)
     assert first.values("pytracking") and not second.values("pytracking")

@@ -229,11 +229,11 @@ def compare(
 def compare_folders(
     benchmark: str,
     sequences: abc.Sequence[Sequence],
-    folders: abc.Sequence[ResultsFolder],
+    folders: abc.Sequence[tuple[str, ResultsFolder]],
     failures: abc.Sequence[abc.Mapping[str, str]] = (),
     left_out: abc.Sequence[str] = (),
 ) -> Comparison:
-    """Score our own results folders, an entry each, by every protocol with one reading of the boxes.
+    """Score our own results ``folders``, an entry each under its label, by every protocol, with one reading of boxes.
 
     ``protocols`` of the comparison is the benchmark's own alone; the scores by the others are in ``Run.scores``.
     ``failures`` are, for each folder, the reasons why sequences could not be read or tracked, by name. ``left_out`` are
@@ -246,7 +246,7 @@ def compare_folders(
     annotations = [annotation_of(sequence, benchmark) for sequence in scored]
     unscored = [name for name in by_name if name not in {sequence.name for sequence in scored}]
     entries = []
-    for folder, failed in zip(folders, failures or [MappingProxyType({})] * len(folders), strict=True):
+    for (label, folder), failed in zip(folders, failures or [MappingProxyType({})] * len(folders), strict=True):
 
         def boxes(annotation: Annotation, folder=folder, failed=failed) -> np.ndarray:
             if annotation.name in failed:
@@ -259,7 +259,7 @@ def compare_folders(
         names = {*by_name, *failed, *left_out}
         others = tuple(dict.fromkeys([*left_out, *folder.others(names)]))
         run = Run(scores, str(folder.path), OURS, folder.manifest(), boxes=boxes, others=others)
-        entries.append(Entry(folder.path.name, (run,)))
+        entries.append(Entry(label, (run,)))
     protocols = () if server else (find_benchmark(benchmark).protocol,)
     warnings = ()
     if unscored and not server:
