@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lib.config.suggestion import suggest
 from lib.config.yaml12 import read_value
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
-from lib.evaluation.reports.comparison import Comparison, Run
+from lib.evaluation.reports.comparison import Comparison, ScoredRun
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
 from lib.evaluation.results.folder import sweep_warning
@@ -39,7 +39,7 @@ class Tested(NamedTuple):
 
     value: str
     checkpoint: Path
-    run: Run
+    run: ScoredRun
 
 
 def parse_sweep(text: str) -> Sweep:
@@ -86,14 +86,14 @@ def sweep_table(sweep: Sweep, comparison: Comparison, tested: abc.Sequence[Teste
     for case in tested:
         values = case.run.scores.values(protocol)
         cells = [Cell(values.get(name)) for name in names]
-        rows.append(Row(case.value, (*cells, Path(case.run.source).name)))
+        rows.append(Row(case.value, (*cells, case.run.results.source.name)))
     below = []
     scored = [case for case in tested if case.run.scores.values(protocol)]
     if scored:
         best = max(scored, key=lambda case: case.run.scores.values(protocol)[names[0]])
         number = f"{100 * best.run.scores.values(protocol)[names[0]]:.2f}"
-        below.append(f"highest {names[0]}: {number} with {sweep.key}={best.value} ({Path(best.run.source).name})")
-    warning = sweep_warning(tested[0].run.manifest)
+        below.append(f"highest {names[0]}: {number} with {sweep.key}={best.value} ({best.run.results.source.name})")
+    warning = sweep_warning(tested[0].run.results.manifest)
     title = f"sweep of {sweep.text} on {comparison.title}, protocol {protocol} (%)"
     columns = tuple(Column("", name) for name in (*names, "results"))
     below += [f"WARNING: {warning}"] if warning else []
@@ -112,12 +112,12 @@ def write_sweep(sweep: Sweep, comparison: Comparison, tested: abc.Sequence[Teste
         "benchmark": comparison.benchmark,
         "part": comparison.part,
         "protocol": scores[0]["protocol"],
-        "warning": sweep_warning(tested[0].run.manifest),
+        "warning": sweep_warning(tested[0].run.results.manifest),
         "tested": [
             {
                 "value": read_value(case.value, sweep.key, "--sweep"),
                 "checkpoint": str(case.checkpoint),
-                "results": case.run.source,
+                "results": str(case.run.results.source),
                 "scores": score["scores"],
                 "errors": score["errors"],
             }

@@ -4,16 +4,18 @@ import os
 from collections import abc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.config.suggestion import suggest
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
-from lib.evaluation.reports.comparison import Comparison, compare_folders
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
+from lib.evaluation.results.raw_results import open_result_set
 from lib.evaluation.running.runner import Report, Trial, is_part_of_run, run_trials
 from lib.inference.settings import TrackerConfig
 from lib.runtime.escapes import printable
@@ -79,7 +81,7 @@ def evaluate(
     if comparison.entries:
         [table] = score_tables([comparison], counts=True)
         texts.append(render(table, "text", digits=2).rstrip("\n"))
-        texts += [printable(f"{run.source}: score.json is left alone") for run in comparison.runs if run.others]
+        texts += [printable(f"{run.results.source}: score.json is left alone") for run in comparison.runs if run.others]
     complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
     return Evaluation("\n".join(texts), comparison, complete)
 
@@ -89,7 +91,7 @@ def track_and_score(
 ) -> tuple[Report, Comparison] | None:
     """Track what is not finished of each trial, score it all, and keep each score in its folder as ``score.json``.
 
-    A score that is without other sequences of the set (``Run.others``) is not kept.
+    A score that is without other sequences of the set (``ScoredRun.others``) is not kept.
 
     For ``processes``, ``command`` and ``wait`` see ``run_trials``; None where that gives None. The comparison has an
     entry for each trial but those of which other commands still have sequences, which can only be without ``wait``;
@@ -99,16 +101,21 @@ def track_and_score(
     if report is None:
         return None
     finished = [
-        (trial, {status.name: status.reason for status in summary.failed})
+        (trial.folder, {status.name: status.reason for status in summary.failed})
         for trial, summary in zip(trials, report.summaries, strict=True)
         if not summary.elsewhere
     ]
-    first = trials[0]
-    folders = [trial.folder for trial, _ in finished]
-    comparison = compare_folders(
-        benchmark, first.sequences, folders, [failed for _, failed in finished], first.left_out
+    comparison = compare(
+        benchmark,
+        trials[0].sequences,
+        [(folder.path.name, [open_result_set(folder.path, benchmark)]) for folder, _ in finished],
+        tuple(PROTOCOLS),
+        failures={folder.path.name: failed for folder, failed in finished},
+        left_out=trials[0].left_out,
     )
-    for folder, run in zip(folders, comparison.runs, strict=True):
+    own = find_benchmark(benchmark)
+    comparison = replace(comparison, protocols=() if own.server else (own.protocol,))
+    for (folder, _), run in zip(finished, comparison.runs, strict=True):
         if not run.others:
             folder.write_json("score.json", plain_score(comparison, run))
     return report, comparison
