@@ -14,7 +14,7 @@ import numpy as np
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.evaluation.metrics.overlaps import is_box
+from lib.geometry.overlaps import is_box
 
 COVERED = 1.4  # sides of the panel, in sides of the target
 PERIOD = 60  # frames from one departure to the next

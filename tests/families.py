@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 from lib.models.base import TrackingModel
-from lib.models.heads.config import HeadKind
+from lib.models.heads.registry import HeadKind
 from lib.models.registry import FAMILIES
 
 # Twins keep every path of the large networks: experiments/<anything>_tiny.yaml, by the family that it names.

@@ -1,4 +1,4 @@
-"""Reads one sequence of a dataset of which a test wrote only a few, and checks what holds for every one."""
+"""Reads sequences of a dataset that a test wrote, without an index, and checks what holds for every one."""
 
 from pathlib import Path
 
@@ -8,6 +8,11 @@ import pytest
 from lib.data.datasets.registry import find_dataset
 from lib.data.stores.packed import open_source
 from lib.data.types import Sequence
+
+
+def read_dataset(name: str, split: str, root: Path, cache: Path | None = None) -> list[Sequence]:
+    """The sequences of a split of the dataset whose files lie in ``root``; ``cache`` is that of its ``Source``."""
+    return [entry.read() for entry in find_dataset(name).entries(open_source(root, cache), split)]
 
 
 def names_of(dataset: str, split: str, root: Path) -> list[str]:

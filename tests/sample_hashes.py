@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from miniatures import write_coco, write_got10k, write_lasot, write_trackingnet
+from one_sequence import read_dataset
 
 from lib.data.batch import Sample
-from lib.data.datasets.registry import read_dataset
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment

@@ -12,7 +12,6 @@ FLOORS = {
     "runtime": 1,
     "data": 2,
     "models": 2,
-    "losses": 3,
     "inference": 3,
     "visualization": 3,
     "training": 4,

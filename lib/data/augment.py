@@ -9,7 +9,9 @@ from pydantic import NonNegativeFloat
 
 from lib.config.schema import Section
 from lib.geometry.aligned import Mapping
-from lib.geometry.crop import Context
+from lib.geometry.crop import Context, CropConfig
+
+Lengths = np.ndarray | float
 
 LEAST_SEEN = 10  # crop pixels of a target that must be visible, along each axis
 
@@ -24,6 +26,24 @@ class JitterConfig(Section):
 
     center: NonNegativeFloat = 0.0
     scale: NonNegativeFloat = 0.0
+
+
+class Role(NamedTuple):
+    """The crop that training takes of a template or search frame, and its jitter."""
+
+    crop: CropConfig
+    jitter: JitterConfig
+
+    def side(self, width: Lengths, height: Lengths) -> Lengths:
+        """Side in pixels, not rounded, of the window around a box of that size (``lib.geometry.crop.crop_window``)."""
+        if self.crop.context == "area":
+            return np.sqrt(width * height) * self.crop.factor
+        margin = (self.crop.factor - 1) * self.unit(width, height)
+        return np.sqrt((width + margin) * (height + margin))
+
+    def unit(self, width: Lengths, height: Lengths) -> Lengths:
+        """Unit of the crop's moves in pixels (``jitter_box``)."""
+        return np.sqrt(width * height) if self.crop.context == "area" else 0.5 * (width + height)
 
 
 def jitter_box(
@@ -50,29 +70,19 @@ def jitter_box(
     ))  # fmt: skip
 
 
-class Jitter(NamedTuple):
-    """Random numbers of an aligned crop's jitter: two standard normal, and two uniform from -1 to 1."""
-
-    normals: np.ndarray
-    uniforms: np.ndarray
-
-
-def draw_jitter(rng: np.random.Generator) -> Jitter:
-    """The next draws of ``jitter_mapping``."""
-    return Jitter(rng.standard_normal(2), rng.uniform(-1, 1, 2))
-
-
-def jitter_mapping(mapping: Mapping, box_xywh: np.ndarray, config: JitterConfig, size: int, draws: Jitter) -> Mapping:
+def jitter_mapping(
+    mapping: Mapping, box_xywh: np.ndarray, config: JitterConfig, size: int, rng: np.random.Generator
+) -> Mapping:
     """A mapping of a crop of ``size`` pixels near ``mapping``, in whose middle the box lies (LoRAT).
 
-    The scale of each axis is divided by exp(normal * scale), and the crop moves by uniform * center / 2, in units of
-    the mean side of the box in the crop.
+    The scale of each axis is divided by exp(normal * scale), and the crop moves by uniform (-1, 1) * center / 2, in
+    units of the mean side of the box in the crop.
     """
     x, y, width, height = box_xywh.tolist()
-    scale = np.asarray(mapping.scale) / np.exp(config.scale * draws.normals)
+    scale = np.asarray(mapping.scale) / np.exp(config.scale * rng.standard_normal(2))
     unit = 0.5 * (width * scale[0] + height * scale[1])
     center = np.array((x + 0.5 * width, y + 0.5 * height))
-    shift = size / 2 - center * scale + draws.uniforms * (0.5 * config.center * unit)
+    shift = size / 2 - center * scale + rng.uniform(-1, 1, 2) * (0.5 * config.center * unit)
     return Mapping(tuple(scale.tolist()), tuple(shift.tolist()))
 
 

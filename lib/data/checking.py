@@ -20,10 +20,10 @@ from lib.data.datasets.order import is_image
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
+from lib.data.files.source import Source, Stamp
 from lib.data.names import find_meeting
 from lib.data.stores.packed import open_source
-from lib.data.stores.source import Location, Source, Stamp
-from lib.data.types import SHORTFALL, FrameFiles, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, Location, Sequence
 from lib.runtime.children import Pool
 from lib.runtime.columns import columns
 from lib.runtime.escapes import printable, printable_lines

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from lib.data.checking import PIECE, CheckReport, Problem
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
+from lib.data.files.source import Source
 from lib.data.masks import MaskFolder, outline_extent
 from lib.data.stores.packed import open_source
-from lib.data.stores.source import Source
 from lib.data.types import Sequence
 from lib.runtime.children import Pool
 from lib.runtime.escapes import printable

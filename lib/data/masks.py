@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from lib.data.decoding.images import ImageError, open_image
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import FrameFiles, Outline, Sequence
 from lib.geometry.crop import Region
 

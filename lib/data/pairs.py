@@ -12,7 +12,15 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
-from lib.data.augment import JitterConfig, draw_jitter, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
+from lib.data.augment import (
+    JitterConfig,
+    Role,
+    is_well_seen,
+    jitter_box,
+    jitter_mapping,
+    mirror_box,
+    scale_box,
+)
 from lib.data.batch import Sample
 from lib.data.cutouts import CutoutsConfig, open_pasted
 from lib.data.datasets.registry import check_dataset
@@ -28,9 +36,8 @@ from lib.data.sampling import (
     drawable,
     share_bounds,
 )
-from lib.data.stores.crops import open_views
 from lib.data.types import FrameFiles, Sequence
-from lib.data.views import AnyWindow, View
+from lib.data.views import AnyWindow, View, open_views
 from lib.geometry.aligned import AlignedWindow, align
 from lib.geometry.crop import CropConfig, box_to_crop, crop_mapping, crop_window, is_empty
 
@@ -77,7 +84,6 @@ class DataConfig(Section):
     * ``augment``: color, blur and resolution; all off by default.
     * ``store``: "crops" takes the pixels from crop stores (``crops`` in paths.yaml) if they hold them.
     * ``decoder``: of JPEG files; "auto" is the fastest that is installed. It changes no sample.
-    * ``scaled_decoding``: large targets are decoded at 1/2, 1/4 or 1/8 of their size: faster, but softer.
     * ``workers``: processes that prepare samples, in each training process; 0 prepares them in the training process.
     """
 
@@ -96,7 +102,6 @@ class DataConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     store: Literal["frames", "crops"] = "frames"
     decoder: Literal["auto", "opencv", "simplejpeg", "turbojpeg", "jpeg4py"] = "auto"
-    scaled_decoding: bool = False
     workers: NonNegativeInt = 4
 
     @model_validator(mode="after")
@@ -108,14 +113,6 @@ class DataConfig(Section):
 
 class EmptyCropError(ValueError):
     """A crop that shows nothing of the image."""
-
-
-class _Role(NamedTuple):
-    """One of the two crops of a pair: its name, how it is taken and how it is jittered."""
-
-    name: Literal["template", "search"]
-    crop: CropConfig
-    jitter: JitterConfig
 
 
 class _Plan(NamedTuple):
@@ -145,10 +142,7 @@ class Pairs:
         self._bounds = share_bounds([pool.weight for pool in pools])
         self._pools = pools
         self._positions = [_drawable(pool) for pool in pools]
-        self._roles = (
-            _Role("template", template, config.template_jitter),
-            _Role("search", search, config.search_jitter),
-        )
+        self._roles = Role(template, config.template_jitter), Role(search, config.search_jitter)
 
     def sample(self, number: int) -> Sample:
         """Sample ``number``, decided by it and the seed alone.
@@ -197,22 +191,23 @@ class Pairs:
         views: list[View]
         if pool.cutouts is not None:
             composition = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
-            views = open_pasted(composition, pool.cutouts.masks, crops, config.decoder, config.scaled_decoding)
+            views = open_pasted(composition, pool.cutouts.masks, crops, config.decoder)
             boxes = [view.box(flipped) for view in views]
             source = f"{source} over {_source(composition.video, composition.places)}"
         else:
-            views = open_views(sequence, frames, crops, pool.crops, config.decoder, config.scaled_decoding)
+            views = open_views(sequence, frames, crops, pool.crops, config.decoder)
             boxes = [sequence.boxes[frame] for frame in frames]
             if flipped:
                 boxes = [mirror_box(box, view.shape[1] - 1) for box, view in zip(boxes, views, strict=True)]
         shapes = [view.shape for view in views]  # of both, before more is drawn: damage shows here
+        spans = 0.0, config.augment.still_aspect if sequence.image_set else 0.0
         plans = [
-            self._plan(box, shape, role, sequence.image_set, rng)
-            for box, shape, role in zip(boxes, shapes, self._roles, strict=True)
+            self._plan(box, shape, role, span, rng)
+            for box, shape, role, span in zip(boxes, shapes, self._roles, spans, strict=True)
         ]
         sizes = [crop.size for crop in crops]
         if views[0] is views[1]:
-            views[0].keep([(plan.window, size) for plan, size in zip(plans, sizes, strict=True)], flipped)
+            views[0].keep([plan.window for plan in plans], flipped)
         images = [
             stretch(view.crop(plan.window, size, flipped, grayscale), plan.aspect)
             for view, plan, size in zip(views, plans, sizes, strict=True)
@@ -225,17 +220,19 @@ class Pairs:
         )  # fmt: skip
 
     def _plan(
-        self, box: np.ndarray, shape: tuple[int, int], role: _Role, still: bool, rng: np.random.Generator
+        self, box: np.ndarray, shape: tuple[int, int], role: Role, span: float, rng: np.random.Generator
     ) -> _Plan:
-        """The crop of a frame of that height and width around ``box``. One that is to be stretched shows more of the
-        frame along one axis, and less along the other."""
+        """The crop of a frame of that height and width around ``box``.
+
+        With a ``span`` above 0 it is stretched by a ratio whose logarithm is uniform from -span to span: it shows more
+        of the frame along one axis, and less along the other.
+        """
         crop, aspect = role.crop, 1.0
         if crop.placement == "aligned":
             window = self._aligned_window(box, shape, role, rng)
             label = window.box_to_crop(box)
         else:
             jittered = jitter_box(box, role.jitter, rng, crop.context)
-            span = self.config.augment.still_aspect if still and role.name == "search" else 0.0
             aspect = math.exp(rng.uniform(-span, span)) if span else 1.0
             if aspect != 1:
                 jittered = scale_box(jittered, math.sqrt(max(aspect, 1 / aspect)))
@@ -252,7 +249,7 @@ class Pairs:
         return _Plan(window, mirror_box(label, 1) if mirrored else label, aspect, gain, mirrored)
 
     def _aligned_window(
-        self, box: np.ndarray, shape: tuple[int, int], role: _Role, rng: np.random.Generator
+        self, box: np.ndarray, shape: tuple[int, int], role: Role, rng: np.random.Generator
     ) -> AlignedWindow:
         """The window around ``box``, jittered until the target is well seen in it, in at most ``MOST_DRAWS`` draws.
 
@@ -267,7 +264,7 @@ class Pairs:
             return align(mapping, crop.size, shape)
         corners = np.concatenate((box[:2], box[:2] + box[2:]))
         for _ in range(MOST_DRAWS):
-            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, draw_jitter(rng))
+            jittered = jitter_mapping(mapping, box, role.jitter, crop.size, rng)
             if is_well_seen(jittered.forth(corners), crop.size):
                 return align(jittered, crop.size, shape)
         raise EmptyCropError(f"too little of the target is seen in {MOST_DRAWS} crops in a row")

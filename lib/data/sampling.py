@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from lib.data.types import Sequence
+from lib.data.views import ViewStore
 
 if TYPE_CHECKING:
     from lib.data.cutouts import Cutouts
-    from lib.data.stores.crops import CropStore
 
 # All published families: more than 2 * (1 template + 1 search) visible frames, and 20 in all.
 MIN_VISIBLE = 5
@@ -29,7 +29,7 @@ class Pool(NamedTuple):
     sequences: abc.Sequence[Sequence]
     weight: float = 1.0
     every: int = 1
-    crops: "CropStore | None" = None
+    crops: ViewStore | None = None
     cutouts: "Cutouts | None" = None
 
 

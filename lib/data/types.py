@@ -3,16 +3,26 @@
 from collections import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from lib.data.stores.source import Location
-
-
 # The key of ``Sequence.meta`` for a reader's note on frames of the sequence that are lost.
 SHORTFALL = "shortfall"
+
+
+class Location(Protocol):
+    """A file or folder of a dataset: a ``Path``, or a ``lib.data.stores.packed.PackedFile``; its text names it in
+    messages."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+
+    def __truediv__(self, name: str) -> Self: ...
+
+    def read_bytes(self) -> bytes:
+        """The file's bytes; ``OSError`` if they cannot be read."""
 
 
 class NumberedNames(abc.Sequence):
@@ -36,10 +46,10 @@ class FrameFiles(abc.Sequence):
     """The image files of one folder, in order, like a tuple of paths.
 
     A path is made on access: all paths of GOT-10k would take 280 MB. ``folder`` is a ``Path``, or a folder inside a
-    packed dataset (``lib.data.stores.source.Location``).
+    packed dataset.
     """
 
-    def __init__(self, folder: "Location", names: abc.Sequence[str]) -> None:
+    def __init__(self, folder: Location, names: abc.Sequence[str]) -> None:
         self.folder = folder
         self.names = names if isinstance(names, NumberedNames) else np.array(names, dtype=str)
 
@@ -88,7 +98,7 @@ class Sequence:
 
     name: str
     dataset: str
-    frames: "abc.Sequence[Location]"
+    frames: abc.Sequence[Location]
     boxes: np.ndarray
     visible: np.ndarray
     image_set: bool = False

@@ -16,7 +16,7 @@ from lib.data.pairs import DataConfig
 from lib.evaluation.benchmarks import find_benchmark
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import Precision, TrackerConfig
-from lib.losses.registry import OBJECTIVES, AnyObjectiveConfig
+from lib.models.heads.registry import HEADS, AnyObjectiveConfig
 from lib.models.registry import FAMILIES, ModelConfig
 from lib.training.config import TrainConfig
 
@@ -53,9 +53,9 @@ def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
     """The section ``objective`` as the model's head has it: a key that the head does not use is an error. Beside a
     wrong model, whose head is not known, it may be that of any head."""
     model = info.data.get("model")
-    kinds = [OBJECTIVES[model.head.kind]] if model is not None else OBJECTIVES.values()
+    heads = [HEADS[model.head.kind]] if model is not None else HEADS.values()
     errors = []
-    for section in dict.fromkeys(kind.config for kind in kinds):
+    for section in (head.objective_config for head in heads):
         try:
             return section.model_validate(_keys_of_this_head(value, section))
         except ValidationError as error:  # the places name the member of the union, as in errors of pydantic's unions
@@ -211,6 +211,7 @@ def from_tree(
     if run is not None:
         changed["name"] = run
         overrides = (*overrides, f"name={run}")
+    changed = _without_scaled_decoding(changed, source)
     return validate(ExperimentConfig, _dotted_per_dataset(changed), source, overrides)
 
 
@@ -239,6 +240,19 @@ def experiment_schema() -> dict[str, Any]:
                 # What a file leaves to its base, the family's name above all, would fit several families at once.
                 field["anyOf"] = field.pop("oneOf")
     return schema
+
+
+def _without_scaled_decoding(tree: dict[str, Any], source: str) -> dict[str, Any]:
+    """The tree without a key that configurations of earlier versions hold; ``ConfigError`` if it is not false there."""
+    data = tree.get("data")
+    if not isinstance(data, dict) or "scaled_decoding" not in data:
+        return tree
+    if data["scaled_decoding"] is not False:
+        raise ConfigError(
+            f"{source}: data.scaled_decoding: got {data['scaled_decoding']}; was removed, as every crop is decoded "
+            "exactly; remove the key"
+        )
+    return {**tree, "data": {key: value for key, value in data.items() if key != "scaled_decoding"}}
 
 
 def _family(tree: dict[str, Any]) -> Any:

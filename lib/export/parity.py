@@ -2,7 +2,7 @@
 
 import json
 from collections import abc
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -11,11 +11,13 @@ import numpy as np
 from lib.data.synthetic.scene import PATTERNS, Frame, render
 from lib.export.record import ExportError, ExportPrecision, ParitySummary
 from lib.geometry.crop import padding_value
+from lib.geometry.overlaps import overlaps
 from lib.inference.follow import TargetSpec, follow
 from lib.inference.network import Found, Network
 from lib.inference.settings import TrackSettings
 from lib.inference.target import Target, begin, look
 from lib.inference.tracker import TrackResult
+from lib.runtime.columns import columns
 
 PIXELS = 0.05  # the largest difference of a box in fp32
 SAME_CELL, OVERLAP = 0.98, 0.97  # share of the sequence's crops, and median IoU there, in reduced precisions
@@ -31,34 +33,28 @@ class ParityError(ExportError):
     """An exported network whose answers differ from the eager one's; the message names the crop and the difference."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One crop and both answers: ``batch`` is the size of the exported batch it was in.
-
-    ``pixels`` is the largest difference of the box's four numbers, ``overlap`` the IoU of both boxes, ``score`` the
-    difference of the scores; ``cell`` and ``expected`` are the candidates that the exported and the eager form chose.
-    """
-
-    crop: str
-    batch: int
-    tracked: bool
-    pixels: float
-    overlap: float
-    score: float
-    cell: int
-    expected: int
+# One crop in a batch of the exported network, compared with the eager network's answer. ``tracked``: the crop is of the
+# tracked sequence; ``pixels``: the largest difference of the box's four numbers; ``overlap``: the IoU of both boxes;
+# ``score``: the difference of the scores; ``cell`` and ``expected``: the candidates of the exported and the eager one.
+ROW = np.dtype([
+    ("crop", "U60"), ("batch", int), ("tracked", bool), ("pixels", float), ("overlap", float), ("score", float),
+    ("cell", int), ("expected", int),
+])  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ParityReport:
-    """What ``compare`` found; ``size`` is the side of the search crop, ``free`` the overlap of both forms' own tracks
-    in each frame of the sequence."""
+    """The differences that ``compare`` measured: ``rows`` of ``ROW``, for each batch size and each crop.
+
+    ``size`` is the side of the search crop in pixels; ``free`` is the overlap of both networks' own tracks in each
+    frame of the sequence.
+    """
 
     name: str
     precision: ExportPrecision
     size: int
-    rows: tuple[Row, ...]
-    free: tuple[float, ...]
+    rows: np.recarray
+    free: np.ndarray
 
     def check(self) -> None:
         """Raise ``ParityError`` unless all is within bounds.
@@ -66,73 +62,73 @@ class ParityReport:
         fp32: every box within ``PIXELS``. Reduced precisions, on the crops of the tracked sequence: the same best cell
         on a share of ``SAME_CELL``, and there a median overlap of ``OVERLAP``.
         """
-        for batch in self._batches():
-            rows = [row for row in self.rows if row.batch == batch]
+        for rows in self._batches():
             if self.precision == "fp32":
                 self._check_exact(rows)
             else:
-                self._check_reduced([row for row in rows if row.tracked])
+                self._check_reduced(rows[rows.tracked])
 
     def summary(self) -> ParitySummary:
         """The report in five numbers, each the worst of all batches."""
-        alike = [row for row in self.rows if row.cell == row.expected]
-        shares, medians = [], []
-        for batch in self._batches():
-            same, median = _agreement([row for row in self.rows if row.batch == batch and row.tracked])
-            shares.append(same)
-            medians.append(median)
+        shares, medians = zip(*(_agreement(rows[rows.tracked]) for rows in self._batches()), strict=True)
         return ParitySummary(
-            pixels=max((row.pixels for row in alike), default=float(self.size)),
-            score=max(row.score for row in self.rows),
+            pixels=self._pixels(self.rows).max(),
+            score=self.rows.score.max(),
             same_cell=min(shares),
             median_overlap=min(medians),
-            free_overlap=float(np.mean(self.free)),
+            free_overlap=self.free.mean(),
         )
 
     def json(self) -> str:
         """All rows, as text."""
-        return json.dumps({"summary": self.summary().model_dump(), **asdict(self)}, indent=1) + "\n"
+        rows = [dict(zip(ROW.names, row, strict=True)) for row in self.rows.tolist()]
+        head = {"name": self.name, "precision": self.precision, "size": self.size}
+        tree = {"summary": self.summary().model_dump(), **head, "rows": rows, "free": self.free.tolist()}
+        return json.dumps(tree, indent=1) + "\n"
 
     def text(self) -> str:
         """A table for a terminal."""
-        lines = [f"parity of {self.name} with eager fp32, in pixels of a search crop of {self.size}"]
-        lines.append(
-            f"{'':24}{'crops':>6}{'same cell':>11}{'box median':>12}{'worst':>9}{'IoU median':>12}{'score':>9}"
-        )
+        lines = []
         for batch in self._batches():
-            for tracked, kind in ((True, "tracked sequence"), (False, "other crops")):
-                rows = [row for row in self.rows if row.batch == batch and row.tracked == tracked]
-                alike = [row.pixels for row in rows if row.cell == row.expected] or [float(self.size)]
+            for rows, kind in ((batch[batch.tracked], "tracked sequence"), (batch[~batch.tracked], "other crops")):
                 same, median = _agreement(rows)
-                lines.append(
-                    f"{f'batch {batch}, {kind}':24}{len(rows):6}{same:11.1%}{np.median(alike):12.4f}"
-                    f"{max(alike):9.4f}{median:12.4f}{max(row.score for row in rows):9.1e}"
-                )
-        lines.append(f"each tracking for itself: mean IoU {np.mean(self.free):.4f} over {len(self.free)} frames")
-        return "\n".join(lines)
+                pixels = self._pixels(rows)
+                numbers = f"{len(rows)} {same:.1%} {np.median(pixels):.4f} {pixels.max():.4f} {median:.4f}"
+                lines.append([f"batch {batch.batch[0]}, {kind}", *numbers.split(), f"{rows.score.max():.1e}"])
+        head = ["", "crops", "same cell", "box median", "worst", "IoU median", "score"]
+        return "\n".join([
+            f"parity of {self.name} with eager fp32, in pixels of a search crop of {self.size}",
+            *columns(head, lines),
+            f"each tracking for itself: mean IoU {self.free.mean():.4f} over {len(self.free)} frames",
+        ])  # fmt: skip
 
-    def _batches(self) -> list[int]:
-        return sorted({row.batch for row in self.rows})
+    def _batches(self) -> list[np.recarray]:
+        return [self.rows[self.rows.batch == batch] for batch in np.unique(self.rows.batch)]
 
-    def _check_exact(self, rows: abc.Sequence[Row]) -> None:
-        worst = max(rows, key=lambda row: row.pixels)
+    def _pixels(self, rows: np.recarray) -> np.ndarray:
+        """Differences of the boxes where both chose the same cell; the crop's side if they never did."""
+        pixels = rows.pixels[rows.cell == rows.expected]
+        return pixels if len(pixels) else np.array([float(self.size)])
+
+    def _check_exact(self, rows: np.recarray) -> None:
+        worst = rows[rows.pixels.argmax()]
         if worst.pixels > PIXELS:
             raise ParityError(
                 f"{self.name}: refused, its box differs from eager's by {worst.pixels:.3g} pixels on {_place(worst)} "
                 f"(cell {worst.cell}, eager {worst.expected}); {PIXELS:g} are allowed"
             )
 
-    def _check_reduced(self, rows: abc.Sequence[Row]) -> None:
+    def _check_reduced(self, rows: np.recarray) -> None:
         same, median = _agreement(rows)
         if same < SAME_CELL:
-            first = next(row for row in rows if row.cell != row.expected)
+            first = rows[rows.cell != rows.expected][0]
             raise ParityError(
                 f"{self.name}: refused, it chose eager's cell on {same:.1%} of the tracked sequence, {SAME_CELL:.0%} "
                 f"are needed; first on {_place(first)}: cell {first.cell}, eager {first.expected}, "
                 f"{first.pixels:.3g} pixels apart"
             )
         if median < OVERLAP:
-            worst = min(rows, key=lambda row: row.overlap)
+            worst = rows[rows.overlap.argmin()]
             raise ParityError(
                 f"{self.name}: refused, its boxes overlap with eager's by {median:.3f} in the median of the tracked "
                 f"sequence, {OVERLAP:g} are needed; least on {_place(worst)}: {worst.overlap:.3f}, "
@@ -141,12 +137,11 @@ class ParityReport:
 
 
 class _Case(NamedTuple):
-    """A crop, the number of the target that is looked for in it, and whether it is one of the tracked sequence."""
+    """A crop, and the number of the target that is looked for in it."""
 
-    name: str
+    crop: str
     target: int
     pixels: np.ndarray
-    tracked: bool
 
 
 def compare(eager: Network, exported: Network, precision: ExportPrecision, name: str) -> ParityReport:
@@ -155,32 +150,26 @@ def compare(eager: Network, exported: Network, precision: ExportPrecision, name:
 
     ``name`` is the exported form's in messages. Raises ``ParityError`` where ``exported`` answers NaN or infinity.
     """
-    size = eager.settings.search.size
     track = _tracked(eager)
-    sequence = [
-        _Case(f"frame {number} of the sequence", 0, result.view.pixels, True)
-        for number, result in enumerate(track, start=1)
-    ]
     others = _others(eager.settings)
+    cases = [_Case(f"frame {number} of the sequence", 0, result.view.pixels) for number, result in enumerate(track, 1)]
+    cases += others
     expected = _joined([*(result.found for result in track), _answers(eager, others, 1)])
-    rows: list[Row] = []
+    size = eager.settings.search.size
+    batches = []
     for batch in sorted({1, exported.batch or 1}):
-        cases = [*sequence, *others]
-        rows += _rows(cases, batch, _answers(exported, cases, batch), expected, size)
-    for row in rows:
-        if not np.isfinite([row.pixels, row.score]).all():
+        answers = _answers(exported, cases, batch)
+        rows = np.recarray(len(cases), ROW)
+        rows.crop, rows.batch, rows.tracked = [case.crop for case in cases], batch, np.arange(len(cases)) < len(track)
+        rows.pixels = np.abs(answers.boxes - expected.boxes).max(axis=1) * size
+        rows.overlap = overlaps(*(_xywh(boxes) for boxes in (answers.boxes, expected.boxes)))
+        rows.score = np.abs(answers.scores - expected.scores)
+        rows.cell, rows.expected = answers.cells, expected.cells
+        for row in rows[~np.isfinite(rows.pixels + rows.score)]:
             raise ParityError(f"{name}: refused, its answer on {_place(row)} is not finite")
+        batches.append(rows)
     free = overlaps(*(np.stack([result.box for result in results]) for results in (track, _tracked(exported))))
-    return ParityReport(name, precision, size, tuple(rows), tuple(free.tolist()))
-
-
-def overlaps(boxes_xywh: np.ndarray, others_xywh: np.ndarray) -> np.ndarray:
-    """The IoU of each row of boxes ``[N, 4]`` with the same row of others: float64 ``[N]``; 0 where both are empty."""
-    (corner, size), (other, others) = (np.split(b.astype(np.float64), 2, axis=1) for b in (boxes_xywh, others_xywh))
-    sides = np.minimum(corner + size, other + others) - np.maximum(corner, other)
-    both = sides.clip(min=0).prod(axis=1)
-    union = size.clip(min=0).prod(axis=1) + others.clip(min=0).prod(axis=1) - both
-    return both / np.where(union > 0, union, 1)
+    return ParityReport(name, precision, size, np.concatenate(batches).view(np.recarray), free)
 
 
 @cache
@@ -208,7 +197,7 @@ def _others(settings: TrackSettings) -> list[_Case]:
             target = Target(frame.box, padding_value(frame.image, settings.search.fill))
             crops[f"frame {number} of scene {name}"] = look(frame.image, target, settings.search).pixels
     return [
-        _Case(f"{name}, with the target of scene {'AB'[target]}", target, pixels, False)
+        _Case(f"{name}, with the target of scene {'AB'[target]}", target, pixels)
         for name, pixels in crops.items()
         for target in range(len(_SCENES))
     ]
@@ -233,26 +222,15 @@ def _joined(parts: abc.Sequence[Found]) -> Found:
     return Found(*(np.concatenate(arrays) for arrays in zip(*(part[:3] for part in parts), strict=True)))
 
 
-def _rows(cases: abc.Sequence[_Case], batch: int, answers: Found, expected: Found, size: int) -> list[Row]:
-    pixels = np.abs(answers.boxes - expected.boxes).max(axis=1) * size
-    corners = [np.concatenate([b[:, :2] - b[:, 2:] / 2, b[:, 2:]], axis=1) for b in (answers.boxes, expected.boxes)]
-    columns = zip(
-        cases,
-        pixels.tolist(),
-        overlaps(*corners).tolist(),
-        np.abs(answers.scores - expected.scores).tolist(),
-        answers.cells.tolist(),
-        expected.cells.tolist(),
-        strict=True,
-    )
-    return [Row(case.name, batch, case.tracked, *values) for case, *values in columns]
+def _xywh(boxes_cxcywh: np.ndarray) -> np.ndarray:
+    return np.concatenate([boxes_cxcywh[:, :2] - boxes_cxcywh[:, 2:] / 2, boxes_cxcywh[:, 2:]], axis=1)
 
 
-def _agreement(rows: abc.Sequence[Row]) -> tuple[float, float]:
+def _agreement(rows: np.recarray) -> tuple[float, float]:
     """The share of rows whose cell is eager's, and the median overlap of the boxes there."""
-    alike = [row.overlap for row in rows if row.cell == row.expected]
-    return len(alike) / len(rows), float(np.median(alike)) if alike else 0.0
+    alike = rows.overlap[rows.cell == rows.expected]
+    return len(alike) / len(rows), float(np.median(alike)) if len(alike) else 0.0
 
 
-def _place(row: Row) -> str:
+def _place(row: np.record) -> str:
     return f"{row.crop}, in a batch of {row.batch}"

@@ -12,7 +12,9 @@ from lib.inference.eager import FindGraph, TorchNetwork
 from lib.inference.target import Image
 from lib.inference.tracker import Tracker, TrackResult
 from lib.models.attention import recorded_attention
-from lib.models.base import Prediction, TokenMap
+from lib.models.base import TokenMap
+from lib.models.heads.base import Prediction
+from lib.models.heads.corner import CornerPrediction
 
 ATTENTION = "attention"
 
@@ -62,10 +64,10 @@ def _target_weights(tracker: Tracker) -> Tensor:
 
 def _scores(prediction: Prediction, graph: FindGraph) -> dict[str, TokenMap]:
     """The maps that the best candidate is taken from."""
-    scores = prediction.scores.float()
-    if scores.shape[1] == 1:
+    if isinstance(prediction, CornerPrediction):
         corners = torch.stack([prediction.top_left, prediction.bottom_right], dim=1).float().flatten(2).softmax(dim=2)
         return {"corners": TokenMap(corners, ("top left", "bottom right"), "probability")}
+    scores = prediction.scores.float()
     if graph.config.window == "none":
         return {"scores": TokenMap(scores[:, None], ("score",), "score")}
     both = torch.stack([scores, graph.weigh(scores)], dim=1)

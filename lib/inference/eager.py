@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lib.geometry.grids import hann_window, hann_window_to_zero
 from lib.inference.network import Found
 from lib.inference.settings import Precision, TrackerConfig, TrackSettings
-from lib.models.base import IMAGE_MEAN, IMAGE_STD, Prediction, TrackingModel
+from lib.models.base import IMAGE_MEAN, IMAGE_STD, TrackingModel
+from lib.models.heads.base import Prediction
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALL = 20_000_000  # parameters

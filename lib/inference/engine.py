@@ -8,25 +8,22 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 
 from lib.data.decoding.images import open_image
+from lib.data.types import Location, Sequence
 from lib.inference.network import Found, Network
 from lib.inference.target import FirstView, Target, View, begin, keep, look, place
 from lib.inference.tracks import Failure, Track, failure_of
 from lib.runtime.cores import usable_cores
 
-if TYPE_CHECKING:
-    from lib.data.stores.source import Location
-    from lib.data.types import Sequence
-
-Outcome = tuple["Sequence", Track | Failure]
-Take = Callable[[], "Sequence | None"]
+Outcome = tuple[Sequence, Track | Failure]
+Take = Callable[[], Sequence | None]
 # The frame and the box, xywh in pixels, from which a sequence's template is cut.
-TemplateOf = Callable[["Sequence"], tuple["Location", np.ndarray]]
+TemplateOf = Callable[[Sequence], tuple[Location, np.ndarray]]
 
 MOST_THREADS = 16
 
@@ -129,7 +126,7 @@ class _Clock:
 class _Row:
     """A sequence that is being tracked; its lists have a value for each frame that is done."""
 
-    def __init__(self, sequence: "Sequence", target: Target, seconds: float, network_seconds: float) -> None:
+    def __init__(self, sequence: Sequence, target: Target, seconds: float, network_seconds: float) -> None:
         self.sequence, self.target = sequence, target
         self.boxes = [np.array(sequence.boxes[0], dtype=np.float64)]
         self.scores, self.seconds, self.network_seconds = [1.0], [seconds], [network_seconds]
@@ -177,7 +174,7 @@ class _Batch:
         """How many frames of its sequences are done."""
         return sum(len(row.boxes) for row in self._rows)
 
-    def begin(self, sequence: "Sequence", template_of: TemplateOf | None) -> Track | Failure | None:
+    def begin(self, sequence: Sequence, template_of: TemplateOf | None) -> Track | Failure | None:
         """Give a row to a sequence; its outcome if there is nothing to track."""
         started = perf_counter()
         try:
@@ -245,7 +242,7 @@ class _Batch:
         found = self._network.find(self._state, self._crops[: len(self._rows)])
         return views, found, perf_counter() - started
 
-    def _first_view(self, frame: "Location", box: np.ndarray) -> FirstView:
+    def _first_view(self, frame: Location, box: np.ndarray) -> FirstView:
         return begin(open_image(frame), box, self._network.settings)
 
     def _look(self, row: _Row) -> None:

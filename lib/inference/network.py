@@ -14,8 +14,8 @@ class Found(NamedTuple):
     """The best candidate in each of B crops: ``boxes`` float32 ``[B, 4]`` cxcywh in fractions of the crop, ``scores``
     float32 ``[B]``, the network's own before the window, and ``cells`` int64 ``[B]``, the candidates' numbers.
 
-    ``prediction`` holds all candidates (``lib.models.base.Prediction``, on the network's device), None for a network
-    that gives the best ones only.
+    ``prediction`` holds all candidates (``lib.models.heads.base.Prediction``, on the network's device), None for a
+    network that gives the best ones only.
     """
 
     boxes: np.ndarray

@@ -45,7 +45,7 @@ class TrackResult:
 
     @property
     def prediction(self) -> Any:
-        """All candidates of the batch (``lib.models.base.Prediction``), None for an exported network."""
+        """All candidates of the batch (``lib.models.heads.base.Prediction``), None for an exported network."""
         return self.found.prediction if self.found else None
 
 

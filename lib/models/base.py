@@ -10,81 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lib.config.schema import Section
+from lib.models.heads.base import Prediction
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-
-
-class Prediction(NamedTuple):
-    """N candidate boxes for each sample: ``boxes`` ``[B, N, 4]`` cxcywh in fractions of the crop, ``scores``
-    ``[B, N]``.
-
-    The predictions of all heads begin with these fields. Their last, ``extras``, holds the network's own decisions by
-    name; each family documents them.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-
-
-class CenterPrediction(NamedTuple):
-    """A ``Prediction`` of a center head on an F x F grid, N = F * F in row-major order.
-
-    ``score_map`` ``[B, 1, F, F]`` in (0, 1); ``size_map`` ``[B, 2, F, F]``: w, h in fractions; ``offset_map``
-    ``[B, 2, F, F]``: x, y in cells.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    score_map: Tensor
-    size_map: Tensor
-    offset_map: Tensor
-    extras: dict[str, Tensor]
-
-
-class CornerPrediction(NamedTuple):
-    """A ``Prediction`` of a corner head, N = 1: the expectation of two maps over the cells of an F x F grid.
-
-    ``top_left`` and ``bottom_right`` ``[B, F, F]`` are the maps before the softmax. The score is the product of the two
-    corners' largest probabilities. It is not trained, and no published tracker reports it.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    top_left: Tensor
-    bottom_right: Tensor
-    extras: dict[str, Tensor]
-
-
-class MLPPrediction(NamedTuple):
-    """A ``Prediction`` of an MLP head: a class and a box from every cell of an F x F grid, N = F * F in row-major
-    order.
-
-    ``logits`` ``[B, N, 2]``: target, then background, as in TransT. The scores are the target's softmax.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    logits: Tensor
-    extras: dict[str, Tensor]
-
-
-class DistancePrediction(NamedTuple):
-    """A ``Prediction`` of a distance head: a score and a box from every cell of an F x F grid, N = F * F in row-major
-    order.
-
-    ``logits`` ``[B, N]``, whose sigmoid is the score; ``corners`` ``[B, N, 4]``: the boxes as xyxy in fractions of the
-    crop.
-    """
-
-    boxes: Tensor
-    scores: Tensor
-    logits: Tensor
-    corners: Tensor
-    extras: dict[str, Tensor]
-
-
-HeadPrediction = CenterPrediction | CornerPrediction | MLPPrediction | DistancePrediction
 
 
 def normalize(images: Tensor, gains: Tensor | None = None) -> Tensor:

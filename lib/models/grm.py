@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lib.config.schema import Section
 from lib.geometry.grids import template_mask
 from lib.models.backbones.vit import Attention, Block, JointViT, ViTConfig
-from lib.models.base import Family, FamilyConfig, HeadPrediction, TokenMap, TrackingModel
-from lib.models.heads.config import HeadConfig, build_head
+from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
+from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 from lib.models.layers.relation import exact_attention, published_attention
 
 TargetKind = Literal["allmax", "allavg", "roimax", "roiavg"]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from lib.geometry.grids import cell_coverage
 from lib.models.backbones.timm_features import TimmConfig
-from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
-from lib.models.heads.config import HeadConfig, build_head
+from lib.models.base import Family, FamilyConfig, TrackingModel
+from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 from lib.models.layers.folding import fold_norms
 
 # Weight of a template cell outside the target's box; one inside has 1.
@@ -93,12 +93,13 @@ class Lite(TrackingModel):
     def __init__(self, config: LiteConfig, template_size: int, search_size: int) -> None:
         super().__init__()
         self.sizes = template_size, search_size
+        self.search_grid = search_size // config.stride
         self.backbone = config.backbone.build(template_size, search_size)
         self.projection = nn.Conv2d(self.backbone.width, config.width, 1, bias=False)
         self.template_norm, self.search_norm = nn.BatchNorm2d(config.width), nn.BatchNorm2d(config.width)
         self.correlation = Correlation(config.width, template_size // config.stride)
         self.mixing = nn.Sequential(*(MixingBlock(config.width) for _ in range(config.blocks)))
-        self.box_head = build_head(config.head, config.width, search_size // config.stride)
+        self.box_head = build_head(config.head, config.width, self.search_grid)
         # Depth-wise convolutions are faster in this format, in training and on every device.
         self.to(memory_format=torch.channels_last)
 

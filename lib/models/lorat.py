@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lib.geometry.grids import touched_cells
 from lib.models.backbones.dinov2 import DINOv2Config
-from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
-from lib.models.heads.config import HeadConfig, build_head
+from lib.models.base import Family, FamilyConfig, TrackingModel
+from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 from lib.models.layers.lora import LoRAConfig, add_lora, merge_lora
 from lib.models.weights.renaming import dinov2_as_timm
 

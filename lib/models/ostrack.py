@@ -17,8 +17,8 @@ from torch import Tensor
 from lib.config.schema import Section
 from lib.geometry.grids import template_mask
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
-from lib.models.base import Family, FamilyConfig, HeadPrediction, TokenMap, TrackingModel
-from lib.models.heads.config import HeadConfig, build_head
+from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
+from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 
 TemplateRange = Literal["all", "center_point", "center_rect", "box"]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lib.config.schema import Section
 from lib.models.backbones.image import ImageViT
 from lib.models.backbones.vit import ViTConfig
-from lib.models.base import Family, FamilyConfig, HeadPrediction, TokenMap, TrackingModel
-from lib.models.heads.config import HeadConfig, build_head
+from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
+from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 from lib.models.layers.encoder_decoder import Decoder, EncoderLayer
 from lib.models.layers.positions import full_grid, sine_positions
 from lib.models.weights.renaming import clip_as_timm

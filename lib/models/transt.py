@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from lib.config.schema import Section
 from lib.models.backbones.resnet import ResNetConfig
 from lib.models.backbones.timm_features import TimmConfig
-from lib.models.base import Family, FamilyConfig, HeadPrediction, TrackingModel
-from lib.models.heads.config import HeadConfig, build_head
+from lib.models.base import Family, FamilyConfig, TrackingModel
+from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 from lib.models.layers.encoder_decoder import DecoderLayer, EncoderLayer
 from lib.models.layers.positions import full_grid
 

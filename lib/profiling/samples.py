@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lib.data.augment import JitterConfig, jitter_box
+from lib.data.augment import JitterConfig, Role, jitter_box
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.loader import build_loader
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
@@ -26,7 +26,6 @@ from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packing import pack_dataset
-from lib.data.stores.reach import Role
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.profiling.report import Report, Row, Table, describe_machine
@@ -62,11 +61,10 @@ _INDEX = "TrackingNet simulated: seconds to open its annotations the first time 
 
 
 class Contestant(NamedTuple):
-    """A way to make samples: the store (or the straightforward way), the decoder, and whether it decodes at a scale."""
+    """A way to make samples: the store (or the straightforward way), and the decoder."""
 
     store: str
     decoder: str
-    scaled: bool = False
 
 
 class Turn(NamedTuple):
@@ -122,7 +120,6 @@ def contestants() -> list[Contestant]:
     found = [Contestant(STRAIGHTFORWARD, "cv2.imread")]
     for store in STORES:
         found += [Contestant(store, decoder) for decoder in (best, *others)]
-        found += [Contestant(store, best, scaled=True)] if store != "crops" else []  # a crop store is scaled already
     return found
 
 
@@ -144,7 +141,7 @@ def _write_stores(root: Path, sequences: int, frames: int, quality: int) -> dict
 
 def open_pairs(root: Path, contestant: Contestant) -> Pairs:
     """The pairs as training makes them, from the stores below ``root``."""
-    config = CONFIG.model_copy(update={"decoder": contestant.decoder, "scaled_decoding": contestant.scaled})
+    config = CONFIG.model_copy(update={"decoder": contestant.decoder})
     cropped = contestant.store == "crops"
     index = open_dataset("got10k", "full", root / ("folder" if cropped else contestant.store), root / "cache")
     crops = open_crops(
@@ -264,7 +261,7 @@ def _race(root: Path, seconds: float) -> list[Row]:
         pairs = [(others[0], own) for others, own in zip(rounds, turns, strict=True)]
         rows.append({
             "store": name.store,
-            "decoder": name.decoder + (" scaled" if name.scaled else ""),
+            "decoder": name.decoder,
             "pairs/s": rate,
             "ms/pair": 1000 / rate,
             "ratio": median(plain.seconds / own.seconds for plain, own in pairs),

@@ -17,16 +17,16 @@ from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
-from lib.experiment.build import build_network
+from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
 from lib.geometry.crop import inside
 from lib.inference.decisions import Decisions, decide
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker, TrackResult
 from lib.inference.video import ahead, open_video
-from lib.programs.chosen import build_chosen, find_chosen
+from lib.programs.network_choice import choose_checkpoint, choose_form
+from lib.programs.testing import read_chosen
 from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
-from lib.programs.trials import read_chosen
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.files import file_sha256
 from lib.runtime.program import Outcome, RequestError
@@ -110,7 +110,7 @@ def run_visualize(
     targets = parse_targets([box] if box else [])
     source, *overrides = [None, *words] if dataset else words
     config = config or (None if checkpoint else SHIPPED)
-    network = build_chosen(paths, config, checkpoint, device, overrides=overrides, dataset=dataset)
+    network = choose_form(paths, config, checkpoint, overrides, device, dataset).network()
     with open_footage(paths, source, dataset, sequence or "") as footage:
         target = targets[0] if targets else TargetSpec("target", footage.boxes[0])
         folder = output_folder(paths, sequence or source, out, "visualize")
@@ -199,12 +199,12 @@ class ResultDrawer:
         if file_sha256(there[-1]) != manifest["checkpoint_sha256"]:
             raise ValueError(f"{there[-1]}: is not the checkpoint of these results any more; test it again")
         try:
-            experiment, _ = find_chosen(self._paths, checkpoint=there[-1])
+            experiment, _ = choose_checkpoint(self._paths, checkpoint=there[-1])
         except CheckpointError:  # as its authors released it, without a configuration
-            experiment, _ = find_chosen(self._paths, manifest["experiment"], there[-1])
+            experiment, _ = choose_checkpoint(self._paths, manifest["experiment"], there[-1])
         sections = {key: value for key, value in manifest["settings"].items() if isinstance(value, dict)}
         tested = from_tree(merge(to_tree(experiment.for_benchmark(benchmark)), sections), source)
-        return Tracker(build_network(tested, there[-1], pretrained_models=self._paths.pretrained_models))
+        return Tracker(TorchForm(tested, there[-1], pretrained_models=self._paths.pretrained_models).network())
 
 
 def draw_decisions(

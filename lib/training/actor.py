@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lib.data.batch import Batch
-from lib.losses.objective import Objective
 from lib.models.base import TrackingModel, normalize
+from lib.models.heads.base import Objective
 from lib.training.frozen import rest_frozen_norms
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -48,7 +48,7 @@ class Actor(nn.Module):
 
     def count(self, batch: Batch) -> Tensor:
         """The batch's part of that denominator, an integer scalar."""
-        return self.objective.count(batch.search_box, self.model.box_head.grid)
+        return self.objective.count(batch.search_box, self.model.search_grid)
 
     def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
         """``batch`` lies on the model's device. ``epoch``, from 0, is passed to the model. ``count``: the group's share
@@ -58,7 +58,6 @@ class Actor(nn.Module):
         reduced = _AUTOCAST[self.precision]
         with torch.autocast(search.device.type, reduced, enabled=reduced is not None):
             prediction = self.model(template, batch.template_box, search, epoch)
-        shared = {} if count is None else {"count": count}
-        result = self.objective(prediction, batch.search_box, **shared)
+        result = self.objective(prediction, batch.search_box, count)
         values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}
         return GroupResult(result.total, {name: value.detach() for name, value in values.items()})

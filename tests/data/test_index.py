@@ -15,15 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniatures import write_coco, write_got10k, write_imagenet_vid, write_lasot, write_trackingnet
+from one_sequence import read_dataset
 
 from lib.data.datasets import lasot
 from lib.data.datasets.record import Dataset, Entry
-from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.datasets.registry import DATASETS
+from lib.data.files.source import Source
 from lib.data.sampling import Pool, drawable, visible_frames
 from lib.data.stores import index as index_module
 from lib.data.stores.columns import open_columns
 from lib.data.stores.index import SequenceIndex, open_dataset
-from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 
 MINIATURES = {

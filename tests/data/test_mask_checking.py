@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 from miniatures import write_coco, write_got10k
+from one_sequence import read_dataset
 
 from lib.data.checking import check_dataset_on_disk
-from lib.data.datasets.registry import read_dataset
+from lib.data.files.source import Source
 from lib.data.mask_checking import check_masks
 from lib.data.masks import MaskFolder
-from lib.data.stores.source import Source
 
 
 @pytest.fixture

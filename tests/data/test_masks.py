@@ -8,8 +8,8 @@ import pytest
 
 from lib.data.datasets.outlines import pack_outline
 from lib.data.decoding.images import ImageError
+from lib.data.files.source import Source
 from lib.data.masks import MaskFolder, draw_outline, outline_extent, shrink_mask
-from lib.data.stores.source import Source
 from lib.data.types import FrameFiles, Sequence
 
 POLYGONS = [[10.5, 8.0, 41.25, 12.5, 35.0, 44.0, 22.0, 30.0, 6.0, 40.5], [44.0, 30.0, 58.0, 33.0, 50.0, 52.0]]

@@ -15,10 +15,12 @@ import miniatures
 import numpy as np
 import pytest
 import torch
+from one_sequence import read_dataset
 
 from lib.data.augment import JitterConfig
-from lib.data.datasets.registry import find_dataset, read_dataset
+from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, read_image
+from lib.data.files.source import Source
 from lib.data.loader import build_loader
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
@@ -35,7 +37,6 @@ from lib.data.stores.packed import (
     open_store,
 )
 from lib.data.stores.packing import pack_dataset
-from lib.data.stores.source import Source
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 

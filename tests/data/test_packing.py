@@ -14,9 +14,10 @@ import lmdb
 import miniatures
 import numpy as np
 import pytest
+from one_sequence import read_dataset
 
 from lib.data.datasets.record import Dataset, Entry
-from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.datasets.registry import DATASETS
 from lib.data.stores import packing
 from lib.data.stores.packed import DATA, MANIFEST, Manifest, close_store, open_source, open_store, record_key
 from lib.data.stores.packing import pack_dataset, verify_packed

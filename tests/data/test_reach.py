@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from lib.data.augment import JitterConfig, jitter_box
-from lib.data.stores.reach import Reach, Role
+from lib.data.augment import JitterConfig, Role, jitter_box
+from lib.data.stores.reach import Reach
 from lib.geometry.crop import CropConfig, crop_window
 
 FAMILIES = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lib.data.files.source import Source
 from lib.data.stores.packed import open_source
-from lib.data.stores.source import Source
 
 
 @pytest.fixture

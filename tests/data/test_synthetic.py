@@ -2,9 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_sequence import read_dataset
 
 import lib.data.synthetic.writing as synthetic
-from lib.data.datasets.registry import read_dataset
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.scene import PATTERNS, render
 from lib.data.synthetic.writing import write_synthetic

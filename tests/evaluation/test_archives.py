@@ -1,17 +1,15 @@
-"""Archives of strangers: harmless ones are read; anything else in them is an error of one line."""
+"""Archives of results: whole ones are read; any fault of one is an error of one line."""
 
 import io
-import stat
 import struct
 import zipfile
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lib.evaluation.results import archives
-from lib.evaluation.results.archives import Archive, ArchiveError, read_members
+from lib.evaluation.results.archives import Archive, ArchiveError
 
 FILES = {"grm/a.txt": b"1,2,3,4\n" * 400, "grm/b.txt": b"", "README.md": "Größe".encode()}
 
@@ -21,6 +19,11 @@ def make_zip(file: Path, files: dict[str, bytes] | None = None, method: int = zi
         for name, content in (FILES if files is None else files).items():
             archive.writestr(name, content)
     return file
+
+
+def read_all(file: Path) -> dict[str, bytes]:
+    archive = Archive(file)
+    return {name: archive.read(name) for name in archive.names()}
 
 
 def error_of(call: Callable[..., object], *words: object) -> str:
@@ -33,63 +36,31 @@ def error_of(call: Callable[..., object], *words: object) -> str:
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_what_was_packed_is_read(tmp_path: Path, method: int) -> None:
     file = make_zip(tmp_path / "a.zip", {"grm/": b"", **FILES}, method)
-    assert read_members(file) == FILES
-    with closing(Archive(file)) as archive:
-        assert archive.names() == tuple(FILES)
-        assert archive.read("grm/a.txt") == FILES["grm/a.txt"]
+    assert read_all(file) == FILES
+    assert Archive(file).names() == tuple(FILES)
 
 
 def test_a_leading_dot_and_double_slashes_are_the_same_name(tmp_path: Path) -> None:
-    assert read_members(make_zip(tmp_path / "a.zip", {"./x//y.txt": b"1"})) == {"x/y.txt": b"1"}
+    assert read_all(make_zip(tmp_path / "a.zip", {"./x//y.txt": b"1"})) == {"x/y.txt": b"1"}
     assert "x/y.txt is in it twice" in error_of(
         Archive, make_zip(tmp_path / "b.zip", {"x/y.txt": b"1", "./x/y.txt": b"2"})
     )
 
 
-HOSTILE = {
-    "../evil.txt": "leads out of its folder",
-    "x/../../evil.txt": "leads out of its folder",
-    "x/..": "leads out of its folder",
-    "/evil.txt": "has an absolute name",
-    "C:/evil.txt": "has an absolute name",
-    "c:evil.txt": "has an absolute name",
-    "..\\evil.txt": "has a backslash",
-    "x\\evil.txt": "has a backslash",
-    "line\nbreak.txt": "has a control character",
-    "tab\t.txt": "has a control character",
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
-    file = make_zip(tmp_path / "a.zip", {"good.txt": b"1", name: b"evil"})
-    assert error_of(read_members, file).startswith(f"{file}: member {name!r} {HOSTILE[name]}")
-
-
-def test_a_name_that_goes_on_after_its_end_is_refused(tmp_path: Path) -> None:
-    """Python cuts a name at a zero byte; other programs do not."""
-    file = make_zip(tmp_path / "a.zip", {"good.txtX/../../evil": b"1"})
+def test_a_name_that_leads_elsewhere_is_only_a_name(tmp_path: Path) -> None:
+    names = ("../evil.txt", "x/../../evil.txt", "/evil.txt", "C:\\evil.txt", "line\nbreak.txt")
+    assert tuple(read_all(make_zip(tmp_path / "a.zip", dict.fromkeys(names, b"evil")))) == names
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.zip"]
+    file = make_zip(tmp_path / "b.zip", {"good.txtX/../../evil": b"1"})
     file.write_bytes(file.read_bytes().replace(b"good.txtX", b"good.txt\0"))
-    assert "leads out" in error_of(Archive, file)
-    file.write_bytes(make_zip(tmp_path / "b.zip", {"good.txtXevil": b"1"}).read_bytes().replace(b"txtX", b"txt\0"))
-    assert "control character" in error_of(Archive, file)
-
-
-@pytest.mark.parametrize(("mode", "what"), [(stat.S_IFLNK, "a link"), (stat.S_IFIFO, "no ordinary file")])
-def test_links_and_devices_are_refused(tmp_path: Path, mode: int, what: str) -> None:
-    info = zipfile.ZipInfo("way_out")
-    info.create_system, info.external_attr = 3, (mode | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr(info, "/etc")
-        archive.writestr("way_out_/passwd", "evil")
-    assert f"'way_out' is {what}" in error_of(Archive, tmp_path / "a.zip")
+    assert list(read_all(file)) == ["good.txt\0/../../evil"], "not cut at the zero byte, as Python does"
 
 
 def test_a_file_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
         archive.writestr("a.txt", "1")
         archive.writestr("a.txt", "2")
-    assert error_of(read_members, tmp_path / "a.zip").startswith(f"{tmp_path / 'a.zip'}: a.txt is in it twice")
+    assert error_of(Archive, tmp_path / "a.zip").startswith(f"{tmp_path / 'a.zip'}: a.txt is in it twice")
 
 
 def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
@@ -97,22 +68,18 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
     content = bytearray(file.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the flags in the central directory
     file.write_bytes(content)
-    assert "a.txt is encrypted" in error_of(Archive, file)
+    assert "is encrypted" in error_of(read_all, file)
 
 
-def test_absurd_sizes_are_refused_before_anything_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absurd_sizes_are_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = make_zip(tmp_path / "a.zip", {"small.txt": b"1", "bomb.txt": bytes(2_000_000)})
     assert file.stat().st_size < 5000
     monkeypatch.setattr(archives, "MEMBER_BYTES", 1_000_000)
     assert "bomb.txt would unpack to 2000000 bytes" in error_of(Archive, file)
     monkeypatch.setattr(archives, "MEMBER_BYTES", 3_000_000)
-    assert len(read_members(file)["bomb.txt"]) == 2_000_000
-    monkeypatch.setattr(archives, "READ_BYTES", 1_000_000)
-    assert "unpacks to 2000001 bytes" in error_of(read_members, file)
+    assert len(read_all(file)["bomb.txt"]) == 2_000_000
     monkeypatch.setattr(archives, "TOTAL_BYTES", 2_000_000)
     assert "2000001 with those before it" in error_of(Archive, file)
-    monkeypatch.setattr(archives, "MEMBERS", 1)
-    assert "has 2 members" in error_of(Archive, file)
 
 
 @pytest.mark.parametrize("announced", [10, 3_000])
@@ -123,7 +90,7 @@ def test_a_member_of_another_size_than_announced_is_damage(tmp_path: Path, annou
     for signature, place in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
         struct.pack_into("<I", content, content.index(signature) + place, announced)
     file.write_bytes(content)
-    assert error_of(read_members, file).startswith(f"{file}: a.txt ")
+    assert error_of(read_all, file).startswith(f"{file}: a.txt ")
 
 
 def test_cut_short_anywhere_is_one_line(tmp_path: Path) -> None:
@@ -143,7 +110,7 @@ def test_damage_within_is_one_line(tmp_path: Path) -> None:
     for place in range(0, len(content), 5):
         file.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
         try:
-            members = read_members(file)
+            members = read_all(file)
         except ArchiveError as error:
             noticed += 1
             assert "\n" not in str(error)
@@ -160,4 +127,4 @@ def test_random_bytes_never_escape_as_another_error(tmp_path: Path) -> None:
     tail = buffer.getvalue()[buffer.getvalue().index(b"PK\x01\x02") :]
     for garbage in (b"PK\x05\x06", b"PK\x05\x06" + b"\xff" * 18, tail, tail + b"\xff" * 40, b"PK\x03\x04" + tail):
         file.write_bytes(garbage)
-        error_of(read_members, file)
+        error_of(read_all, file)

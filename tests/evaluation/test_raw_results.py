@@ -461,18 +461,14 @@ def test_places_without_results_are_named(tmp_path: Path) -> None:
     message = message_of(open_result_set, tmp_path, "uav")
     assert "no result of a sequence of uav" in message
     assert "files there are named airplane-1.txt" in message
-    (tmp_path / "no.zip").write_text("no zip")
-    assert "not a whole zip archive" in message_of(open_result_set, tmp_path / "no.zip", "uav")
 
 
-def test_a_hostile_zip_is_not_read(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
-        archive.writestr("bike1.txt", "1,2,3,4\n")
-        archive.writestr("../boat1.txt", "1,2,3,4\n")
+def test_a_damaged_zip_fails_only_where_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "raw.zip").write_text("no zip")
     for call in (open_result_set, lambda path, name: find_result_sets(path.parent, name, ["raw"])):
-        assert "'../boat1.txt' leads out of its folder" in message_of(call, tmp_path / "raw.zip", "uav")
+        assert "not a whole zip archive" in message_of(call, tmp_path / "raw.zip", "uav")
     write(tmp_path / "good" / "bike1.txt", boxes_of("x"), "%d", ",")
-    assert len(find_result_sets(tmp_path, "uav", ["good"])) == 1  # nobody asked for the other
+    assert len(find_result_sets(tmp_path, "uav", ["good"])) == 1
 
 
 # Finding

@@ -5,9 +5,8 @@ import torch
 from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
-from lib.data.augment import JitterConfig
+from lib.data.augment import JitterConfig, Role
 from lib.data.stores.cropping import write_crops
-from lib.data.stores.reach import Role
 from lib.experiment.build import build_pairs, crop_settings
 from lib.experiment.config import ExperimentConfig, load_experiment
 

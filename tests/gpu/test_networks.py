@@ -8,7 +8,7 @@ from families import COVERING_PAIRS, TWINS, fresh, tiny
 from lib.inference.eager import TorchNetwork
 from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
-from lib.models.heads.config import HeadKind
+from lib.models.heads.registry import HeadKind
 
 pytestmark = pytest.mark.gpu
 

@@ -17,7 +17,8 @@ from lib.inference.eager import FindGraph, TorchNetwork
 from lib.inference.network import Found
 from lib.inference.settings import TrackerConfig, TrackSettings
 from lib.inference.tracker import Tracker
-from lib.models.base import IMAGE_MEAN, IMAGE_STD, DistancePrediction
+from lib.models.base import IMAGE_MEAN, IMAGE_STD
+from lib.models.heads.distance import DistancePrediction
 from lib.models.weights.released import load_released
 
 RECORDED = np.load(REFERENCE / "lorat_tracker.golden.npz", allow_pickle=False)

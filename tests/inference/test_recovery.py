@@ -12,8 +12,8 @@ from departures import depart
 from lib.config.schema import ConfigError
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
-from lib.evaluation.metrics.overlaps import is_box, overlaps
 from lib.experiment.config import load_experiment
+from lib.geometry.overlaps import is_box, overlaps
 from lib.inference.engine import Engine
 from lib.inference.follow import TargetSpec, follow
 from lib.inference.recovery import PATIENCE, STRIDE, is_searched, place_to_search, recover_lost

@@ -13,8 +13,9 @@ from torch import Tensor
 from lib.geometry.crop import CropConfig, crop_window, cut
 from lib.inference.settings import TrackerConfig
 from lib.inference.tracker import Tracker
-from lib.models.base import Prediction, TrackingModel, normalize
+from lib.models.base import TrackingModel, normalize
 from lib.models.grm import GRM, DivisionConfig, GRMConfig
+from lib.models.heads.base import Prediction
 from lib.models.weights.released import load_released
 from tests.reference_weights import filled_state_dict
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lib.experiment.config import load_experiment
 from lib.inference.tracker import Tracker
-from lib.models.base import MLPPrediction, TrackingModel
+from lib.models.base import TrackingModel
+from lib.models.heads.mlp import MLPPrediction
 from lib.models.registry import FAMILIES
 from lib.models.weights.released import load_released
 from tests.reference_weights import REFERENCE, filled_state_dict, image_tensor

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lib.models.base import HeadPrediction, Prediction, TrackingModel, normalize
+from lib.models.base import TrackingModel, normalize
+from lib.models.heads.base import Prediction
+from lib.models.heads.registry import HeadPrediction
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

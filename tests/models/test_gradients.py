@@ -9,7 +9,7 @@ import torch
 from families import FAMILIES_AND_HEADS, LATE, fresh, inputs, tiny, true_boxes
 from torch import Tensor
 
-from lib.losses.registry import OBJECTIVES
+from lib.models.heads.registry import HEADS
 
 BATCH = 6
 # Of a bias's largest gradient over its layer's weight's: real ones lie above 1e-2, those of rounding below 1e-5.
@@ -111,7 +111,7 @@ def parts(family: str, head: str | None, *overrides: str) -> tuple[list[str], li
     model = fresh(experiment).train()
     torch.manual_seed(3)
     prediction = model(*inputs(experiment, BATCH), epoch=LATE)
-    OBJECTIVES[experiment.model.head.kind].build(experiment.objective)(prediction, true_boxes(BATCH)).total.backward()
+    HEADS[experiment.model.head.kind].objective(experiment.objective)(prediction, true_boxes(BATCH)).total.backward()
     unreached = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     gradients = {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
     return unreached, [part for name in gradients for part in split(name, gradients)]

@@ -7,7 +7,7 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 from lib.models.backbones.vit import ViTConfig
 from lib.models.grm import GRM, DivisionConfig, GRMConfig
-from lib.models.heads.config import HeadConfig
+from lib.models.heads.registry import HeadConfig
 from lib.models.weights.released import load_released
 
 TINY = {"backbone": ViTConfig(width=32, depth=3, heads=2, patch=8), "head": HeadConfig(kind="center", channels=16)}

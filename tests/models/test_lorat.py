@@ -10,8 +10,8 @@ from reference_weights import REFERENCE, image_tensor, key_table
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.models.backbones.dinov2 import DINOv2Config
+from lib.models.heads.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.models.lorat import FAMILY, LoRAT, LoRATConfig
 from lib.models.weights.initial import load_initial
 from lib.models.weights.released import load_released

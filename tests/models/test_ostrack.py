@@ -6,8 +6,10 @@ import torch
 from reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 from lib.models.backbones.vit import ViTConfig
-from lib.models.base import CenterPrediction, CornerPrediction, MLPPrediction
-from lib.models.heads.config import HeadConfig
+from lib.models.heads.center import CenterPrediction
+from lib.models.heads.corner import CornerPrediction
+from lib.models.heads.mlp import MLPPrediction
+from lib.models.heads.registry import HeadConfig
 from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig, ostrack_from_released
 from lib.models.weights.released import load_released
 from lib.runtime.checkpoint import CheckpointError

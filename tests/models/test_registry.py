@@ -21,27 +21,12 @@ from reference_weights import key_table
 from torch import Tensor
 
 from lib.experiment.config import ExperimentConfig, load_experiment
-from lib.losses.registry import OBJECTIVES
-from lib.models.base import (
-    CenterPrediction,
-    CornerPrediction,
-    DistancePrediction,
-    Family,
-    FamilyConfig,
-    HeadPrediction,
-    MLPPrediction,
-    TrackingModel,
-)
+from lib.models.base import Family, FamilyConfig, TrackingModel
+from lib.models.heads.registry import HEADS, HeadPrediction
 from lib.models.registry import FAMILIES, ModelConfig
 from lib.models.weights.released import load_released
 from lib.runtime.checkpoint import CheckpointError
 
-PREDICTIONS = {
-    "center": CenterPrediction,
-    "corner": CornerPrediction,
-    "mlp": MLPPrediction,
-    "distance": DistancePrediction,
-}
 with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
 with_two_heads = pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
 
@@ -120,7 +105,7 @@ def test_the_first_pattern_that_fits_decides_the_group_and_every_parameter_needs
 def test_boxes_and_scores_of_every_candidate(family, head):
     experiment = tiny(family, head)
     prediction = fresh(experiment)(*inputs(experiment, 2))
-    assert type(prediction) is PREDICTIONS[head]
+    assert type(prediction) is HEADS[head].prediction
     candidates = 1 if head == "corner" else (experiment.search.size // experiment.model.stride) ** 2
     assert prediction.boxes.shape == (2, candidates, 4)
     assert prediction.scores.shape == (2, candidates)
@@ -203,7 +188,7 @@ def test_heads_stay_float32_under_bfloat16(family, head):
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model(*inputs(experiment, 4), epoch=LATE)
     assert {part.dtype for part in mixed[:-1]} == {torch.float32}
-    result = OBJECTIVES[head].build(experiment.objective)(mixed, true_boxes(4))
+    result = HEADS[head].objective(experiment.objective)(mixed, true_boxes(4))
     result.total.backward()
     gradients = [parameter.grad for parameter in model.parameters()]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
@@ -238,7 +223,7 @@ def trained_on(model: TrackingModel, experiment: ExperimentConfig) -> dict[str, 
     """Loss of one batch in training mode, always with the same noise, and all that is logged of it."""
     torch.manual_seed(4)
     prediction = model(*inputs(experiment, 4), epoch=LATE)
-    result = OBJECTIVES[experiment.model.head.kind].build(experiment.objective)(prediction, true_boxes(4))
+    result = HEADS[experiment.model.head.kind].objective(experiment.objective)(prediction, true_boxes(4))
     return {"total": result.total, **result.terms, **result.monitors, **model.monitors(prediction)}
 
 

@@ -13,9 +13,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from lib.geometry.boxes import xyxy_to_cxcywh
-from lib.models.base import CenterPrediction, CornerPrediction, MLPPrediction
-from lib.models.heads.branches import run_branch
-from lib.models.heads.config import HeadConfig
+from lib.models.heads.center import CenterPrediction
+from lib.models.heads.convolutions import run_branch
+from lib.models.heads.corner import CornerPrediction
+from lib.models.heads.mlp import MLPPrediction
+from lib.models.heads.registry import HeadConfig
 from lib.models.stark import (
     SiameseViT,
     SiameseViTConfig,

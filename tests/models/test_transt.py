@@ -7,7 +7,7 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_ta
 from torch import Tensor
 
 from lib.models.backbones.resnet import ResNetConfig
-from lib.models.heads.config import HeadConfig
+from lib.models.heads.registry import HeadConfig
 from lib.models.transt import FusionConfig, TransT, TransTConfig, transt_from_released
 from lib.models.weights.released import load_released
 from lib.runtime.checkpoint import CheckpointError

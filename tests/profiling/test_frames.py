@@ -10,7 +10,8 @@ from torch import Tensor
 from lib.geometry.crop import CropConfig
 from lib.inference.eager import TorchNetwork
 from lib.inference.settings import TrackerConfig
-from lib.models.base import Prediction, TrackingModel
+from lib.models.base import TrackingModel
+from lib.models.heads.base import Prediction
 from lib.profiling.frames import TURN, Lane, make_scene, time_frames, time_parts
 
 PAUSE = 0.004

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from one_sequence import read_dataset
 
-from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.datasets.registry import DATASETS
 from lib.data.sampling import can_be_drawn
 from lib.profiling.simulation import HEIGHT, TRACKINGNET_VIDEOS, WIDTH, write_simulated_trackingnet
 

@@ -1,8 +1,8 @@
 """Frames that cost as much as photographs of their size, in GOT-10k's layout."""
 
 import numpy as np
+from one_sequence import read_dataset
 
-from lib.data.datasets.registry import read_dataset
 from lib.data.decoding.images import read_image
 from lib.profiling.textures import HEIGHT, LARGEST, SMALLEST, WIDTH, write_textures
 

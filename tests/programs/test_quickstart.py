@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from one_sequence import read_dataset
 
 from lib.config.paths import Paths
-from lib.data.datasets.registry import read_dataset
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Curves
 from lib.evaluation.metrics.scoring import SequenceScores, SetScores

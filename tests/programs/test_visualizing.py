@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from eager_networks import tracker_of
 from families import fresh, tiny
+from one_sequence import read_dataset
 from toy_demo import FRAMES, write_clip, write_run
 
 from lib.config.paths import Paths
-from lib.data.datasets.registry import read_dataset
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import VideoReader
 from lib.evaluation.metrics.scoring import SetScores

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from miniatures import write_got10k
+from one_sequence import read_dataset
 
 from lib.data import checking
 from lib.data.datasets.got10k import list_got10k
 from lib.data.datasets.record import Dataset
-from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.datasets.registry import DATASETS
 
 
 @pytest.mark.slow

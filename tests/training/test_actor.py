@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from lib.data.loader import collate
-from lib.losses.center import CenterObjective, CenterObjectiveConfig
 from lib.models.base import normalize
+from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.training.actor import Actor
 
 

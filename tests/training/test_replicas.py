@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from lib.data.loader import collate
-from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
 from lib.training.actor import Actor

@@ -14,7 +14,7 @@ import yaml
 from lib.config.schema import ConfigError
 from lib.data.loader import collate
 from lib.data.pairs import FIRST_VALIDATION_NUMBER
-from lib.losses.center import CenterObjective, CenterObjectiveConfig
+from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.models.weights.released import load_file
 from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint

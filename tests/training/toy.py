@@ -14,11 +14,9 @@ from torch import nn
 
 from lib.data.batch import Sample
 from lib.data.pairs import DataConfig
-from lib.losses.center import CenterObjective, CenterObjectiveConfig
-from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.models.base import TrackingModel
-from lib.models.heads.center import CenterHead
-from lib.models.heads.distance import DistanceHead
+from lib.models.heads.center import CenterHead, CenterObjective, CenterObjectiveConfig
+from lib.models.heads.distance import DistanceHead, DistanceObjective, DistanceObjectiveConfig
 from lib.runtime.process import Process, start_process, stop_process
 from lib.training.actor import Actor
 from lib.training.config import Run, TrainConfig
@@ -68,16 +66,13 @@ class ToyTracker(TrackingModel):
 
     def __init__(self, head: str = "center", width: int = 16) -> None:
         super().__init__()
+        self.search_grid = 4
         self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
         self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)
         self.head = CenterHead(width, 16, 4) if head == "center" else DistanceHead(width, 16, 4)
         for name, parameter in self.head.named_parameters():
             # Before BatchNorm a bias has a gradient of rounding only, and Adam makes whole steps of it.
             parameter.requires_grad_(not name.endswith(".0.bias"))
-
-    @property
-    def box_head(self):
-        return self.head
 
     def encode_template(self, template, box):
         return (self.template(template).amax(dim=(2, 3)) * box[:, 2:3],)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.data.datasets.order import is_image, order_frames, shorten
-from lib.data.datasets.texts import parse_rows, parse_values
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
+from lib.data.files.texts import parse_rows, parse_values
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 
 UNPACK = "unpack the sequence again"
@@ -24,7 +24,7 @@ def read_names(source: Source, key: str) -> list[str]:
 
 
 def read_numbers(source: Source, key: str, rows: int | None, columns: int, remedy: str = UNPACK) -> np.ndarray:
-    """float64 ``[rows, columns]`` of a text file, one row a line, read by ``lib.data.datasets.texts``.
+    """float64 ``[rows, columns]`` of a text file, one row a line, read by ``lib.data.files.texts``.
 
     ``rows`` None takes all rows, at least one. Raises ``ValueError`` naming file, line and ``remedy``.
     """

@@ -5,7 +5,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import has_area, numbered_frames, package_names, read_flags, read_numbers
 from lib.data.datasets.record import Benchmark, Dataset, Entry
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 

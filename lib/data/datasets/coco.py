@@ -11,8 +11,8 @@ import numpy as np
 from lib.data.datasets.annotations import find_folder, has_area
 from lib.data.datasets.outlines import pack_outline
 from lib.data.datasets.record import Dataset, Entry
-from lib.data.stores.source import Location, Source
-from lib.data.types import FrameFiles, Sequence
+from lib.data.files.source import Source
+from lib.data.types import FrameFiles, Location, Sequence
 from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)

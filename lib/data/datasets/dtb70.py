@@ -5,7 +5,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import read_folder
 from lib.data.datasets.record import Benchmark, Dataset, Entry
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 
 BOXES = "groundtruth_rect.txt"
 

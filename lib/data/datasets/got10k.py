@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.data.datasets.annotations import UNPACK, has_area, list_frames, package_names, read_names, read_numbers
 from lib.data.datasets.record import Benchmark, Dataset, Entry
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 FOLDERS = {"official_val": "val", "test": "test"}

@@ -11,8 +11,8 @@ import numpy as np
 
 from lib.data.datasets.annotations import find_folder, has_area, numbered_frames, stem
 from lib.data.datasets.record import Dataset, Entry, refuse
-from lib.data.datasets.texts import parse_number
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
+from lib.data.files.texts import parse_number
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)

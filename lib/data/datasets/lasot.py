@@ -7,7 +7,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import has_area, numbered_frames, package_names, read_flags, read_numbers
 from lib.data.datasets.record import Benchmark, Dataset, Entry, refuse
-from lib.data.stores.source import Source, join_key
+from lib.data.files.source import Source, join_key
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)

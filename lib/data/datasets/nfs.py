@@ -8,8 +8,8 @@ import numpy as np
 
 from lib.data.datasets.annotations import UNPACK, Listed, has_area, list_frames, package_table, read_listed, table_names
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
-from lib.data.datasets.texts import parse_lines, parse_number, refuse_cut
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
+from lib.data.files.texts import parse_lines, parse_number, refuse_cut
 from lib.data.types import Sequence
 
 # Some files of the release have the rows of the video at 240 frames a second.

@@ -10,7 +10,7 @@ from lib.data.datasets.annotations import has_area, read_numbers, stem
 from lib.data.datasets.order import IMAGE_SUFFIXES, LostFrameError, is_image, natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.decoding.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
-from lib.data.stores.source import Source, join_key
+from lib.data.files.source import Source, join_key
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 
 ALL = "all"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, NoReturn
 
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lib.data.datasets.texts import parse_numbers
+from lib.data.files.texts import parse_numbers
 
 UNKNOWN = (np.nan,) * 4
 

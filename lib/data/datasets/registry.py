@@ -1,7 +1,5 @@
 """The datasets by name. A new dataset is one line here."""
 
-from pathlib import Path
-
 from lib.config.suggestion import suggest
 from lib.data.datasets import (
     avist,
@@ -22,8 +20,6 @@ from lib.data.datasets import (
     vot,
 )
 from lib.data.datasets.record import Dataset
-from lib.data.stores.packed import open_source
-from lib.data.types import Sequence
 
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
@@ -59,12 +55,3 @@ def find_dataset(name: str) -> Dataset:
     """The dataset of that name; ``ValueError`` for an unknown one."""
     check_dataset(name)
     return DATASETS[name]
-
-
-def read_dataset(name: str, split: str, root: Path, cache: Path | None = None) -> list[Sequence]:
-    """The sequences of a split of the dataset whose files lie in ``root``, read without an index.
-
-    Programs use ``lib.data.stores.index.open_dataset``. ``cache`` is that of ``lib.data.stores.source.Source``. Raises
-    ``ValueError`` for data that cannot be read.
-    """
-    return [entry.read() for entry in find_dataset(name).entries(open_source(root, cache), split)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from lib.data.datasets.annotations import Listed, package_table, read_listed, read_numbers, table_names
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 PREFIX = "tpl_"

@@ -7,7 +7,7 @@ from functools import partial
 from lib.data.datasets.annotations import has_area, package_names, read_numbers
 from lib.data.datasets.order import LostFrameError, is_image, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
-from lib.data.stores.source import Source, join_key
+from lib.data.files.source import Source, join_key
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 
 NAMES = {split: partial(package_names, f"tnl2k_{split}.txt") for split in ("test", "train")}

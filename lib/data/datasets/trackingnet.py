@@ -7,7 +7,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import has_area, list_frames, numbered_frames, package_names, read_numbers, stem
 from lib.data.datasets.record import Benchmark, Dataset, Entry
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from functools import partial
 
 from lib.data.datasets.annotations import Listed, package_list, package_table, read_listed
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
-from lib.data.stores.source import Source, join_key
+from lib.data.files.source import Source, join_key
 
 # As released; without data_seq or without UAV123 below it; the videos beside anno.
 VIDEO_FOLDERS = ("data_seq/UAV123", "data_seq", "UAV123", "")

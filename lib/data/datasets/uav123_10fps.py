@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lib.data.datasets.annotations import Listed
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.datasets.uav import list_videos, uav123
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 
 
 def list_uav123_10fps(source: Source, split: str) -> Iterator[Entry]:

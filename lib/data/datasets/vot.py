@@ -14,8 +14,8 @@ from lib.data.datasets.annotations import UNPACK, has_area, numbered_frames, pac
 from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.datasets.regions import region_box
-from lib.data.datasets.texts import parse_lines, parse_values, refuse_cut, text_lines
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
+from lib.data.files.texts import parse_lines, parse_values, refuse_cut, text_lines
 from lib.data.types import FrameFiles, Sequence
 
 CHANNELS = ("color", "depth", "ir")

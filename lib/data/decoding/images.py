@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,10 +14,8 @@ from PIL import Image
 
 from lib.data.decoding import libturbojpeg
 from lib.data.decoding.jpeg import START, JpegHeader, is_truncated, read_frame, read_header
-from lib.data.decoding.libturbojpeg import Region
-
-if TYPE_CHECKING:
-    from lib.data.stores.source import Location
+from lib.data.types import Location
+from lib.geometry.aligned import Region
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 # By Pillow's names: the formats that OpenCV reads beside JPEG and PNG, whatever the file's suffix.
@@ -62,9 +60,8 @@ class EncodedImage:
         """uint8 RGB ``[h, w, 3]`` of ``region``: (left, top, right, bottom) in pixels, ends exclusive; all by default.
 
         ``shrink`` 2, 4 or 8 gives the image at that part of its size, rounded up, for less work: a pixel is about the
-        mean of ``shrink x shrink`` ones. A crop resized from there differs from one resized from the whole by 4, 8 and
-        12 gray levels on average (photographs of COCO and GOT-10k), since the latter skips pixels. ``region`` is still
-        in pixels of the whole; its left and top must be multiples of ``shrink``, its right and bottom are rounded up.
+        mean of ``shrink x shrink`` ones. ``region`` is still in pixels of the whole; its left and top must be multiples
+        of ``shrink``, its right and bottom are rounded up.
 
         Do not write into the result: it may be part of a larger array that other calls return too. Raises
         ``ImageError``.
@@ -108,7 +105,7 @@ class EncodedImage:
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def open_image(location: "Location", decoder: str = "auto") -> EncodedImage:
+def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
     """Read the file, and decode nothing yet. For ``decoder`` see ``find_decoder``.
 
     Raises ``ImageError`` for a file that cannot be read, for one of more than ``MAX_PIXELS`` or 8 bits a value, and for
@@ -157,7 +154,7 @@ def _too_deep(location: object, bits: int) -> ImageError:
     )
 
 
-def read_image(location: "Location") -> np.ndarray:
+def read_image(location: Location) -> np.ndarray:
     """The image as uint8 RGB ``[H, W, 3]``, contiguous, rotated by its EXIF data; gray becomes RGB.
 
     Raises ``ImageError`` as ``open_image``.

@@ -9,12 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.decoding.jpeg import JpegHeader
+from lib.geometry.aligned import Region
 
 # turbojpeg.h of version 3: TJINIT_DECOMPRESS, TJPARAM_JPEGWIDTH, TJPARAM_JPEGHEIGHT, TJPF_RGB.
 _DECOMPRESS, _WIDTH, _HEIGHT, _RGB = 1, 5, 6, 0
-
-
-Region = tuple[int, int, int, int]
 
 
 class _Region(ctypes.Structure):

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 
 from lib.data.decoding.video import VideoReader
-from lib.data.stores.source import Stamp
+from lib.data.files.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
 from lib.runtime.locks import only_writer
 

@@ -5,14 +5,12 @@ A store is a folder. ``crops.index`` holds its settings and the place of each fr
 ``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``); a crop decodes only its own segments.
 """
 
-import functools
 import hashlib
 import logging
 import math
 import os
 import weakref
 import zlib
-from collections import abc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -20,15 +18,14 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import cv2
 import numpy as np
 
-from lib.data.augment import JitterConfig, to_grayscale
-from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, find_decoder, open_image
+from lib.data.augment import JitterConfig, Role, to_grayscale
+from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, find_decoder
 from lib.data.decoding.jpeg import JpegHeader
 from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
-from lib.data.stores.reach import SHAPES, Reach, Role
+from lib.data.stores.reach import SHAPES, Reach
 from lib.data.stores.segments import SEGMENT, UNIT, count_segments, pick_segments
-from lib.data.types import Sequence
-from lib.data.views import FrameView, View
+from lib.data.views import FrameView, View, ViewStore
 from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
 
 logger = logging.getLogger(__name__)
@@ -115,7 +112,7 @@ class Record(NamedTuple):
     gray: int
 
 
-class CropStore:
+class CropStore(ViewStore):
     """The stored frames of a split of a dataset. Made by ``open_crops``.
 
     A pickled store holds its folder alone: a worker maps the same index.
@@ -133,11 +130,6 @@ class CropStore:
         return len(self._frames)
 
     def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
-        """A view of a frame of the sequence of that name, for crops of ``role`` ("template", "search").
-
-        ``open_frame`` opens the frame itself, for crops that show more than is stored. Its view, with ``missed`` set,
-        is returned if nothing is stored.
-        """
         record = self.find(name, frame)
         if record is not None:
             return StoredView(self, record, self._fills[role], open_frame)
@@ -202,7 +194,6 @@ class StoredView(View):
 
     def __init__(self, store: CropStore, record: Record, fill: Fill, open_frame: Callable[[], FrameView]) -> None:
         self._store, self._record, self._fill, self._open_frame = store, record, fill, open_frame
-        self.missed = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -427,29 +418,3 @@ class _Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.folder / part_name(self.record.part)}: the record at byte {self.record.offset}"
-
-
-def open_views(
-    sequence: Sequence,
-    frames: tuple[int, int],
-    crops: abc.Sequence[CropConfig],
-    store: CropStore | None,
-    decoder: str,
-    scaled: bool,
-) -> list[View]:
-    """Views of the frames of a template and of a search crop (``crops``), from the store if there is one.
-
-    A frame's file is opened only if the store lacks it, and once if both crops show it with the same ``fill``: that is
-    one view. For ``scaled`` see ``FrameView``. Raises ``ImageError``.
-    """
-
-    @functools.cache
-    def open_frame(frame: int, fill: Fill) -> FrameView:
-        return FrameView(open_image(sequence.frames[frame], decoder), fill, scaled)
-
-    if store is None:
-        return [open_frame(frame, crop.fill) for frame, crop in zip(frames, crops, strict=True)]
-    return [
-        store.view(sequence.name, frame, role, functools.partial(open_frame, frame, crop.fill))
-        for role, frame, crop in zip(("template", "search"), frames, crops, strict=True)
-    ]

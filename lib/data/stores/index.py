@@ -19,9 +19,9 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
+from lib.data.files.source import Source, Stamp
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
 from lib.data.stores.packed import open_source
-from lib.data.stores.source import Source, Stamp
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
 from lib.runtime.escapes import printable
 from lib.runtime.json_text import parse_json
@@ -291,7 +291,7 @@ def _index_file(cache: Path, about: dict[str, Any]) -> Path:
 def _readers() -> str:
     """A digest of the code and lists that decide what an index holds."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    folders: list[Traversable] = [files("lib.data.datasets")]
+    folders: list[Traversable] = [files("lib.data.datasets"), files("lib.data.files")]
     while folders:
         for item in sorted(folders.pop().iterdir(), key=lambda item: item.name):
             if item.is_dir():

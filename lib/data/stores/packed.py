@@ -20,8 +20,9 @@ from typing import NamedTuple, Self
 
 import lmdb
 
-from lib.data.datasets.texts import decode_text
-from lib.data.stores.source import Location, Source, Stamp
+from lib.data.files.source import Source, Stamp
+from lib.data.files.texts import decode_text
+from lib.data.types import Location
 from lib.runtime.files import utf8_name
 from lib.runtime.json_text import parse_json
 

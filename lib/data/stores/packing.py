@@ -17,6 +17,7 @@ import lmdb
 from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
+from lib.data.files.source import Source
 from lib.data.stores.packed import (
     DATA,
     FILE,
@@ -33,7 +34,6 @@ from lib.data.stores.packed import (
     open_store,
     record_key,
 )
-from lib.data.stores.source import Source
 from lib.runtime.children import KilledError, Pool
 from lib.runtime.escapes import printable
 from lib.runtime.files import utf8_name

@@ -1,12 +1,10 @@
 """How far from a target its crops reach: the part of a frame that a crop store has to keep."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.augment import JitterConfig
-from lib.geometry.crop import CropConfig
+from lib.data.augment import Role
 
 # Shapes, |log(w / h)|, at which reaches are computed; beyond the last, where a target is a line, they hardly change.
 SHAPES = np.linspace(0.0, 6.0, 25)
@@ -14,26 +12,6 @@ SHAPES = np.linspace(0.0, 6.0, 25)
 _DRAWS = np.linspace(-5.0, 5.0, 121)
 _WEIGHTS = np.exp(-0.5 * _DRAWS**2) / np.exp(-0.5 * _DRAWS**2).sum()
 _HALVINGS = 40
-
-Lengths = np.ndarray | float
-
-
-class Role(NamedTuple):
-    """The crop that training takes of a template or search frame, and its jitter."""
-
-    crop: CropConfig
-    jitter: JitterConfig
-
-    def side(self, width: Lengths, height: Lengths) -> Lengths:
-        """Side in pixels, not rounded, of the window around a box of that size (``lib.geometry.crop.crop_window``)."""
-        if self.crop.context == "area":
-            return np.sqrt(width * height) * self.crop.factor
-        margin = (self.crop.factor - 1) * self.unit(width, height)
-        return np.sqrt((width + margin) * (height + margin))
-
-    def unit(self, width: Lengths, height: Lengths) -> Lengths:
-        """Unit of the crop's moves in pixels (``lib.data.augment.jitter_box``)."""
-        return np.sqrt(width * height) if self.crop.context == "area" else 0.5 * (width + height)
 
 
 class Reach:

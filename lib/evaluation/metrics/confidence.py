@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.metrics.overlaps import is_box, overlaps
+from lib.geometry.overlaps import is_box, overlaps
 
 ON_TARGET = 0.5  # a box with a larger overlap is on the target, as in SR0.5 and OP50
 BINS = 10
@@ -138,5 +138,5 @@ def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> Fram
         absent |= np.asarray(sequence.cover) == 0
     known = (absent | annotated) & np.isfinite(scores)
     known[0] = False
-    on = ~absent & annotated & (overlaps(sequence.boxes, boxes) > ON_TARGET)
+    on = ~absent & (overlaps(sequence.boxes, boxes) > ON_TARGET)
     return Frames(scores[known].astype(np.float64), on[known], absent[known])

@@ -8,10 +8,10 @@ import numpy as np
 
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.types import Sequence
-from lib.evaluation.metrics.overlaps import is_box, overlaps
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.evaluation.reports.markup import Markup, make
+from lib.geometry.overlaps import is_box, overlaps
 
 WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
 
@@ -41,7 +41,8 @@ def worst_picture(run: ScoredRun, sequence: Sequence, benchmark: str) -> Picture
     except ValueError as error:
         return Picture("", missing=str(error))
     rows = min(len(predicted), len(sequence.boxes))
-    found = overlaps(sequence.boxes[:rows], predicted[:rows])
+    truth = sequence.boxes[:rows]
+    found = np.where(is_box(truth), overlaps(truth, predicted[:rows]), np.inf)
     if sequence.absent is not None:
         found[np.asarray(sequence.absent[:rows], dtype=bool)] = np.inf
     found[:1] = np.inf  # given to the tracker

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from lib.data.datasets.texts import decode_text, parse_rows
+from lib.data.files.texts import decode_text, parse_rows
 from lib.data.names import find_meeting
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lib.config.paths import user_path
-from lib.data.datasets.texts import decode_text, parse_rows
+from lib.data.files.texts import decode_text, parse_rows
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
@@ -227,10 +227,7 @@ def _candidates(folder: Path, benchmark: str) -> list[FoundSet]:
         except ValueError as error:
             candidates.append(FoundSet(folder / name, damage=str(error)))
             continue
-        inside = find_sets(archive, benchmark, folder / name)
-        candidates += inside
-        if not inside:
-            archive.close()
+        candidates += find_sets(archive, benchmark, folder / name)
     return [one for one in candidates if not _is_of_other(one, benchmark)]
 
 

@@ -2,16 +2,12 @@
 
 from collections import abc
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.data.types import Sequence
+from lib.data.types import Location, Sequence
 from lib.inference.engine import Outcome, Take, TemplateOf
 from lib.inference.tracks import Track
-
-if TYPE_CHECKING:
-    from lib.data.stores.source import Location
 
 
 class StaticEngine:
@@ -33,7 +29,7 @@ def foreign_templates(sequences: abc.Sequence[Sequence]) -> TemplateOf:
         raise ValueError("a foreign template needs two sequences or more whose first boxes differ")
     numbers = {sequence.name: number for number, sequence in enumerate(sequences)}
 
-    def template_of(sequence: Sequence) -> "tuple[Location, np.ndarray]":
+    def template_of(sequence: Sequence) -> tuple[Location, np.ndarray]:
         start = numbers[sequence.name]
         differs = (first_boxes != first_boxes[start]).any(axis=1)
         donor = next(sequences[i] for i in (*range(start, len(differs)), *range(start)) if differs[i])

@@ -1,13 +1,35 @@
 """The center head: a score, a size and an offset for every cell of the search grid."""
 
-import torch
-from torch import Tensor, nn
+from typing import NamedTuple
 
-from lib.models.base import CenterPrediction
-from lib.models.heads.branches import add_branch, run_branch
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
+from lib.geometry.grids import center_heatmap
+from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
+from lib.models.heads.convolutions import add_branch, run_branch
+from lib.models.heads.terms import focal_loss, giou_loss
 
 # Keeps the focal loss finite. 1 - 1e-4 would be 1.0 in bfloat16, so these maps are always float32.
 SCORE_MARGIN = 1e-4
+
+
+class CenterPrediction(NamedTuple):
+    """A ``Prediction`` of a center head on an F x F grid, N = F * F in row-major order.
+
+    ``score_map`` ``[B, 1, F, F]`` in (0, 1); ``size_map`` ``[B, 2, F, F]``: w, h in fractions; ``offset_map``
+    ``[B, 2, F, F]``: x, y in cells.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    score_map: Tensor
+    size_map: Tensor
+    offset_map: Tensor
+    extras: dict[str, Tensor]
 
 
 class CenterHead(nn.Module):
@@ -44,3 +66,39 @@ def decode_boxes(size: Tensor, offset: Tensor, cells: Tensor) -> Tensor:
     """
     centers = (offset + cells) / size.shape[-1]
     return torch.cat([centers, size], dim=1).flatten(2).transpose(1, 2)
+
+
+class CenterObjectiveConfig(ObjectiveConfig):
+    """Adds ``focal``, the weight of the score map's term (OSTrack, GRM)."""
+
+    focal: NonNegativeFloat = 1.0
+
+
+class CenterObjective(Objective):
+    """Loss of a ``CenterPrediction``, as GRM and OSTrack publish it (lib/train/actors), in float32.
+
+    The predicted box is the one at the argmax of the raw score map, without a window. The heat map is made from the
+    true box; GIoU and L1 compare with the true box clamped to the crop. Means and the number of positives are over the
+    batch. Monitors: ``iou``, mean over samples, and ``inverted``, the number of inverted boxes. These have a GIoU here
+    (see ``giou_loss``); the published code drops the term for the whole batch.
+    """
+
+    terms = ("giou", "l1", "focal")
+
+    def __call__(
+        self, prediction: CenterPrediction, search_box: Tensor, count: Tensor | None = None
+    ) -> ObjectiveResult:
+        score_map = prediction.score_map
+        best = score_map.flatten(1).argmax(dim=1)
+        picked = prediction.boxes.take_along_dim(best[:, None, None], dim=1).squeeze(1).float()
+        predicted, target = cxcywh_to_xyxy(picked), xywh_to_xyxy(search_box).clamp(0, 1)
+        giou, overlap, inverted = giou_loss(predicted, target)
+        terms = {
+            "giou": giou,
+            "l1": functional.l1_loss(predicted, target),
+            "focal": focal_loss(score_map.squeeze(1), center_heatmap(search_box, score_map.shape[-1])),
+        }
+        return self.result(terms, {"iou": overlap.mean(), "inverted": inverted.sum()})
+
+
+HEAD = Head("center", CenterPrediction, CenterHead, CenterObjectiveConfig, CenterObjective)

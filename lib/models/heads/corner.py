@@ -1,11 +1,29 @@
 """The corner head: the box's two corners, each the expectation of a map over the cells of the search grid."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from lib.geometry.boxes import xyxy_to_cxcywh
-from lib.models.base import CornerPrediction
-from lib.models.heads.branches import add_branch, run_branch
+from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_cxcywh
+from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
+from lib.models.heads.convolutions import add_branch, run_branch
+from lib.models.heads.terms import giou_loss
+
+
+class CornerPrediction(NamedTuple):
+    """A ``Prediction`` of a corner head, N = 1: the expectation of two maps over the cells of an F x F grid.
+
+    ``top_left`` and ``bottom_right`` ``[B, F, F]`` are the maps before the softmax. The score is the product of the two
+    corners' largest probabilities. It is not trained, and no published tracker reports it.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    top_left: Tensor
+    bottom_right: Tensor
+    extras: dict[str, Tensor]
 
 
 class CornerHead(nn.Module):
@@ -36,3 +54,26 @@ class CornerHead(nn.Module):
         probabilities = logits.flatten(1).softmax(dim=1)
         # One product with all positions: row and column sums times a line are wrong in batches of OpenVINO 2026.4.
         return probabilities @ self.positions, probabilities.amax(dim=1)
+
+
+class CornerObjective(Objective):
+    """Loss of a ``CornerPrediction``, as STARK and SimTrack publish it (lib/train/actors), in float32.
+
+    The true box is clamped to the crop. Means are over the batch. A corner head can predict inverted boxes: the
+    published code then silently drops the GIoU term of the whole batch; here it stays (see ``giou_loss``). Monitors:
+    ``iou``, mean over samples, and ``inverted``, the number of such boxes.
+    """
+
+    terms = ("giou", "l1")
+
+    def __call__(
+        self, prediction: CornerPrediction, search_box: Tensor, count: Tensor | None = None
+    ) -> ObjectiveResult:
+        predicted = cxcywh_to_xyxy(prediction.boxes.squeeze(1).float())
+        target = xywh_to_xyxy(search_box.float()).clamp(0, 1)
+        giou, overlap, inverted = giou_loss(predicted, target)
+        terms = {"giou": giou, "l1": functional.l1_loss(predicted, target)}
+        return self.result(terms, {"iou": overlap.mean(), "inverted": inverted.sum()})
+
+
+HEAD = Head("corner", CornerPrediction, CornerHead, ObjectiveConfig, CornerObjective)

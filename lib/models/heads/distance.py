@@ -1,11 +1,37 @@
-"""The distance head: from each cell's own vector, a score and the distances of its center to the box's four sides."""
+"""The distance head: from each cell's own vector, a score and the distances of its center to the box's four sides.
+Each cell's score is trained to be the IoU of its own box."""
+
+import math
+from typing import Literal, NamedTuple
 
 import torch
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
+from torch.nn import functional
 
-from lib.geometry.boxes import xyxy_to_cxcywh
-from lib.models.base import DistancePrediction
+from lib.config.schema import Section
+from lib.geometry.boxes import xywh_to_xyxy, xyxy_to_cxcywh
+from lib.geometry.grids import touched_cells
+from lib.models.heads.base import Head, Objective, ObjectiveResult
 from lib.models.heads.mlp import Perceptron
+
+# Least union and hull, as a share of the crop's area, that an overlap is divided by.
+LEAST_AREA = 1e-6
+
+
+class DistancePrediction(NamedTuple):
+    """A ``Prediction`` of a distance head: a score and a box from every cell of an F x F grid, N = F * F in row-major
+    order.
+
+    ``logits`` ``[B, N]``, whose sigmoid is the score; ``corners`` ``[B, N, 4]``: the boxes as xyxy in fractions of the
+    crop.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    logits: Tensor
+    corners: Tensor
+    extras: dict[str, Tensor]
 
 
 class DistanceHead(nn.Module):
@@ -16,8 +42,7 @@ class DistanceHead(nn.Module):
 
     def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
-        self.cls_mlp, self.reg_mlp = _Perceptron(width, channels, 1), _Perceptron(width, channels, 4)
-        self.grid = grid
+        self.cls_mlp, self.reg_mlp = _perceptron(width, channels, 1), _perceptron(width, channels, 4)
         line = (torch.arange(grid, dtype=torch.float32) + 0.5) / grid
         centers = torch.stack([line.repeat(grid), line.repeat_interleave(grid)], dim=1)
         self.register_buffer("centers", centers, persistent=False)
@@ -32,11 +57,72 @@ class DistanceHead(nn.Module):
         return DistancePrediction(xyxy_to_cxcywh(corners), logits.sigmoid(), logits, corners, extras={})
 
 
-class _Perceptron(Perceptron):
-    activation = staticmethod(nn.functional.gelu)
+def _perceptron(width: int, hidden: int, outputs: int) -> Perceptron:
+    """A perceptron with LoRAT's activation and initial weights."""
+    perceptron = Perceptron(width, hidden, outputs, functional.gelu)
+    for layer in perceptron.layers:
+        nn.init.trunc_normal_(layer.weight, std=0.02)
+        nn.init.zeros_(layer.bias)
+    return perceptron
 
-    def __init__(self, width: int, hidden: int, outputs: int) -> None:
-        super().__init__(width, hidden, outputs)
-        for layer in self.layers:
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+
+class DistanceObjectiveConfig(Section):
+    """Weights of the terms ``classification`` and ``giou``, and the ``denominator`` of both.
+
+    ``denominator``: "step", the number of positives in a step over all processes, divided by its groups (LoRAT);
+    "group", the number in the group.
+    """
+
+    classification: NonNegativeFloat = 1.0
+    giou: NonNegativeFloat = 1.0
+    denominator: Literal["step", "group"] = "step"
+
+
+class DistanceObjective(Objective):
+    """Loss of a ``DistancePrediction``, as LoRAT publishes it (criteria/methods/box_with_score_map), in float32.
+
+    The true box is clipped to the crop; all cells that it touches are positives. The binary cross-entropy of a positive
+    cell has the IoU of its box as target, without gradient, that of other cells 0. GIoU is of positives alone. Both are
+    sums, divided by the number of positives, at least 1. Monitors: ``iou``, mean over the group's positives.
+    """
+
+    terms = ("classification", "giou")
+
+    def __init__(self, config: DistanceObjectiveConfig) -> None:
+        super().__init__(config)
+        self.counts_steps = config.denominator == "step"
+
+    def count(self, search_box: Tensor, grid: int) -> Tensor:
+        return touched_cells(search_box, grid).sum()
+
+    def __call__(
+        self, prediction: DistancePrediction, search_box: Tensor, count: Tensor | None = None
+    ) -> ObjectiveResult:
+        logits, true = prediction.logits.float(), xywh_to_xyxy(search_box.float()).clamp(0, 1)
+        positive = touched_cells(search_box, math.isqrt(logits.shape[1]))
+        own = positive.sum()
+        denominator = (own if count is None else count).clamp(min=1)
+        corners, owner = prediction.corners.float()[positive], positive.nonzero()[:, 0]
+        overlap, generalized = floored_overlaps(corners, true[owner])
+        wanted = torch.zeros_like(logits).masked_scatter(positive, overlap.detach())
+        classification = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
+        terms = {"classification": classification / denominator, "giou": (1 - generalized).sum() / denominator}
+        return self.result(terms, {"iou": overlap.detach().sum() / own.clamp(min=1)})
+
+
+def floored_overlaps(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalized IoU of row i with row i, both ``[N]``. Unions and hulls have at least ``LEAST_AREA``, so two
+    equal points have the IoU 0 and none is NaN."""
+    area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_a_xyxy, boxes_b_xyxy))
+    inner_low = torch.maximum(boxes_a_xyxy[:, :2], boxes_b_xyxy[:, :2])
+    inner_high = torch.minimum(boxes_a_xyxy[:, 2:], boxes_b_xyxy[:, 2:])
+    intersection = (inner_high - inner_low).clamp(min=0).prod(dim=1)
+    union = (area_a + area_b - intersection).clamp(min=LEAST_AREA)
+    outer_low = torch.minimum(boxes_a_xyxy[:, :2], boxes_b_xyxy[:, :2])
+    outer_high = torch.maximum(boxes_a_xyxy[:, 2:], boxes_b_xyxy[:, 2:])
+    hull = (outer_high - outer_low).prod(dim=1).clamp(min=LEAST_AREA)
+    overlap = intersection / union
+    return overlap, overlap - (hull - union) / hull
+
+
+HEAD = Head("distance", DistancePrediction, DistanceHead, DistanceObjectiveConfig, DistanceObjective)

@@ -1,9 +1,45 @@
 """The MLP head: a class and a box from each cell's own vector."""
 
-import torch
-from torch import Tensor, nn
+import math
+from collections import abc
+from typing import NamedTuple
 
-from lib.models.base import MLPPrediction
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lib.geometry.boxes import cxcywh_to_xyxy, generalized_iou, iou, xywh_to_cxcywh, xywh_to_xyxy
+from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
+
+
+class MLPPrediction(NamedTuple):
+    """A ``Prediction`` of an MLP head: a class and a box from every cell of an F x F grid, N = F * F in row-major
+    order.
+
+    ``logits`` ``[B, N, 2]``: target, then background, as in TransT. The scores are the target's softmax.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    logits: Tensor
+    extras: dict[str, Tensor]
+
+
+class Perceptron(nn.Module):
+    """Three linear layers, with an activation after the first two."""
+
+    def __init__(
+        self, width: int, hidden: int, outputs: int, activation: abc.Callable[[Tensor], Tensor] = functional.relu
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)])
+        self.activation = activation
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            vectors = self.activation(layer(vectors))
+        return self.layers[-1](vectors)
 
 
 class MLPHead(nn.Module):
@@ -12,7 +48,7 @@ class MLPHead(nn.Module):
     Boxes are cxcywh in fractions of the crop, not relative to the cell. Runs in float32 also under autocast.
     """
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
         self.class_embed = Perceptron(width, channels, 2)
         self.bbox_embed = Perceptron(width, channels, 4)
@@ -25,16 +61,59 @@ class MLPHead(nn.Module):
             return MLPPrediction(boxes, logits.softmax(dim=-1)[..., 0], logits, extras={})
 
 
-class Perceptron(nn.Module):
-    """Three linear layers, with an activation after the first two."""
+def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
+    """The positive cells of an n x n grid: bool ``[B, n * n]``, row-major, for boxes ``[B, 4]`` in fractions.
 
-    activation = staticmethod(nn.functional.relu)
+    TransT's rule (ltr/models/loss/matcher.py): along each axis the cells from ceil(n * min) up to, not including,
+    ceil(n * max), at least one; a cell counts by its upper left corner. The published code does not clamp these
+    numbers, so a box that begins a cell or more left of or above the crop becomes a slice with a negative start:
+    usually no positives, or those of the opposite side. Kept, since the released weights were trained so.
+    """
+    # In float64, as published: in float32 the product may step over a whole number.
+    edges = (n * xywh_to_xyxy(boxes_xywh.double())).ceil()
+    start, stop = edges.split(2, dim=1)
+    stop = stop + (stop == start)
+    # As in numpy's slices, a negative end counts from the far side.
+    start, stop = ((end + n * (end < 0)).clamp(0, n) for end in (start, stop))
+    cells = torch.arange(n, device=boxes_xywh.device)
+    columns, rows = ((cells >= start[:, axis, None]) & (cells < stop[:, axis, None]) for axis in (0, 1))
+    return (rows[:, :, None] & columns[:, None, :]).flatten(1)
 
-    def __init__(self, width: int, hidden: int, outputs: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)])
 
-    def forward(self, vectors: Tensor) -> Tensor:
-        for layer in self.layers[:-1]:
-            vectors = self.activation(layer(vectors))
-        return self.layers[-1](vectors)
+class MLPObjectiveConfig(ObjectiveConfig):
+    """Adds ``classification``, the weight of the cross-entropy, and ``background``, the weight of a background cell in
+    it (TransT)."""
+
+    classification: NonNegativeFloat = 8.334
+    background: NonNegativeFloat = 0.0625
+
+
+class MLPObjective(Objective):
+    """Loss of a ``MLPPrediction``, as TransT publishes it (ltr/models/tracking/transt.py), in float32.
+
+    All denominators are of the batch: the cross-entropy is a mean weighted by class, GIoU and L1 (summed over the four
+    coordinates) are divided by the number of positives, at least 1. The true box is not clamped. Monitors: ``iou``,
+    mean over positives, and ``accuracy``, the share of positives classified as target.
+    """
+
+    terms = ("classification", "giou", "l1")
+
+    def __call__(self, prediction: MLPPrediction, search_box: Tensor, count: Tensor | None = None) -> ObjectiveResult:
+        logits, target = prediction.logits.float(), search_box.float()
+        positive = cells_on_target(target, math.isqrt(logits.shape[1]))
+        positives = positive.sum().clamp(min=1)
+        weight = logits.new_tensor([1.0, self.config.background])
+        classes = functional.cross_entropy(logits.flatten(0, 1), (~positive).long().flatten(), weight=weight)
+        boxes, owner = prediction.boxes.float()[positive], positive.nonzero()[:, 0]
+        predicted, true = cxcywh_to_xyxy(boxes), xywh_to_xyxy(target)[owner]
+        terms = {
+            "classification": classes,
+            "giou": (1 - generalized_iou(predicted, true)).sum() / positives,
+            "l1": (boxes - xywh_to_cxcywh(target)[owner]).abs().sum() / positives,
+        }
+        hits = (logits.argmax(dim=-1) == 0) & positive
+        monitors = {"iou": iou(predicted.detach(), true)[0].sum() / positives, "accuracy": hits.sum() / positives}
+        return self.result(terms, monitors)
+
+
+HEAD = Head("mlp", MLPPrediction, MLPHead, MLPObjectiveConfig, MLPObjective)

@@ -12,7 +12,7 @@ from lib.data.datasets.annotations import (
     read_numbers,
     stem,
 )
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import NumberedNames
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from miniatures import write_coco
+from one_sequence import read_dataset
 
 from lib.data.datasets import coco
-from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.stores.source import Source
+from lib.data.datasets.registry import DATASETS
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 FILE = Path("annotations") / "instances_train2017.json"

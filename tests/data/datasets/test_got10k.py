@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from one_sequence import read_dataset
 
 from lib.data.datasets import got10k
 from lib.data.datasets.got10k import ROWS
-from lib.data.datasets.registry import read_dataset
 from lib.data.types import Sequence
 
 FIRST = "GOT-10k_Train_000001"

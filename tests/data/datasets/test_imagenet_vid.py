@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniatures import VID_SET, moving_boxes, write_imagenet_vid
+from one_sequence import read_dataset
 
 from lib.data.datasets import imagenet_vid
-from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.stores.source import Source
+from lib.data.datasets.registry import DATASETS
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 VIDEO = "ILSVRC2015_train_00005000"

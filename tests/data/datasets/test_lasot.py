@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniatures import moving_boxes, write_lasot
+from one_sequence import read_dataset
 
 from lib.data.datasets import lasot
-from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.datasets.registry import DATASETS
 from lib.data.decoding.images import read_image
-from lib.data.stores.source import Source
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 LENGTHS = {"airplane-2": 4, "airplane-10": 3, "zebra-1": 2}

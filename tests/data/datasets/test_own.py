@@ -6,15 +6,14 @@ import cv2
 import numpy as np
 import pytest
 from miniatures import jpeg, moving_boxes, write_boxes, write_frames
-from one_sequence import names_of, read_one, refused
+from one_sequence import names_of, read_dataset, read_one, refused
 from video_files import encode
 
 from lib.data.checking import CheckReport, Problem, check_dataset_on_disk
 from lib.data.datasets.own import list_own
-from lib.data.datasets.registry import read_dataset
 from lib.data.decoding.images import read_image
+from lib.data.files.source import Source
 from lib.data.stores.index import open_dataset
-from lib.data.stores.source import Source
 
 
 def write_sequence(folder: Path, count: int = 4, separator: str = ",") -> np.ndarray:

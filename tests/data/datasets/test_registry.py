@@ -1,8 +1,9 @@
 """Datasets by name."""
 
 import pytest
+from one_sequence import read_dataset
 
-from lib.data.datasets.registry import DATASETS, read_dataset
+from lib.data.datasets.registry import DATASETS
 from lib.data.stores.packed import open_source
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniatures import moving_boxes, write_trackingnet
+from one_sequence import read_dataset
 
 from lib.data.datasets import trackingnet
-from lib.data.datasets.registry import DATASETS, read_dataset
-from lib.data.stores.source import Source
+from lib.data.datasets.registry import DATASETS
+from lib.data.files.source import Source
 from lib.data.types import Sequence
 
 

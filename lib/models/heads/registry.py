@@ -1,17 +1,21 @@
-"""The choice of a head, for every family whose network ends in features on a grid."""
+"""The kinds of heads, by the name that ``model.head.kind`` gives: one record for each, one line here."""
 
-from typing import Literal
+from typing import Literal, Union
 
 from pydantic import Field
 from torch import nn
 
 from lib.config.schema import Section
-from lib.models.heads.center import CenterHead
-from lib.models.heads.corner import CornerHead
-from lib.models.heads.distance import DistanceHead
-from lib.models.heads.mlp import MLPHead
+from lib.models.heads import center, corner, distance, mlp
+from lib.models.heads.base import Head
 
-HeadKind = Literal["center", "corner", "mlp", "distance"]
+HEADS: dict[str, Head] = {head.kind: head for head in (center.HEAD, corner.HEAD, mlp.HEAD, distance.HEAD)}
+
+HeadKind = Literal[tuple(HEADS)]
+# Unions of as many members as there are records, which ``|`` cannot write.
+HeadPrediction = Union[tuple(head.prediction for head in HEADS.values())]  # noqa: UP007
+# The section ``objective``; the head decides which.
+AnyObjectiveConfig = Union[tuple(head.objective_config for head in HEADS.values())]  # noqa: UP007
 
 
 class HeadConfig(Section):
@@ -30,10 +34,4 @@ class HeadConfig(Section):
 
 def build_head(config: HeadConfig, width: int, grid: int) -> nn.Module:
     """The head for features ``[B, width, grid, grid]``; its predictions have empty ``extras``."""
-    if config.kind == "center":
-        return CenterHead(width, config.channels, grid)
-    if config.kind == "corner":
-        return CornerHead(width, config.channels, grid)
-    if config.kind == "distance":
-        return DistanceHead(width, config.channels, grid)
-    return MLPHead(width, config.channels)
+    return HEADS[config.kind].network(width, config.channels, grid)

@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib.losses.mlp import MLPObjective, MLPObjectiveConfig, cells_on_target
-from lib.models.base import MLPPrediction
+from lib.models.heads.mlp import MLPObjective, MLPObjectiveConfig, MLPPrediction, cells_on_target
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+REFERENCE = Path(__file__).parents[2] / "reference"
 RECORDED = np.load(REFERENCE / "transt_loss.golden.npz", allow_pickle=False)
 OUTPUTS = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)
 OBJECTIVE = MLPObjective(MLPObjectiveConfig())

@@ -2,24 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Protocol, Self
 
-from lib.data.datasets.texts import decode_text
-
-
-class Location(Protocol):
-    """A file or folder of a dataset: a ``Path``, or a ``lib.data.stores.packed.PackedFile``; its text names it in
-    messages."""
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-
-    def __truediv__(self, name: str) -> Self: ...
-
-    def read_bytes(self) -> bytes:
-        """The file's bytes; ``OSError`` if they cannot be read."""
-
+from lib.data.files.texts import decode_text
+from lib.data.types import Location
 
 Stamp = tuple[int, int] | None
 

@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lib.losses.center import CenterObjective, CenterObjectiveConfig
-from lib.models.base import CenterPrediction
+from lib.models.heads.center import CenterObjective, CenterObjectiveConfig, CenterPrediction
 
-RECORDED = np.load(Path(__file__).parents[1] / "reference" / "targets.golden.npz", allow_pickle=False)
+RECORDED = np.load(Path(__file__).parents[2] / "reference" / "targets.golden.npz", allow_pickle=False)
 BOXES = torch.from_numpy(RECORDED["actor.gt_xywh"])
 OBJECTIVE = CenterObjective(CenterObjectiveConfig())
 

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
-from lib.losses.corner import CornerObjective
-from lib.losses.objective import ObjectiveConfig
-from lib.losses.terms import LEAST_SIDE
-from lib.models.base import CornerPrediction
+from lib.models.heads.base import ObjectiveConfig
+from lib.models.heads.corner import CornerObjective, CornerPrediction
+from lib.models.heads.terms import LEAST_SIDE
 
-RECORDED = np.load(Path(__file__).parents[1] / "reference" / "simtrack_loss.golden.npz", allow_pickle=False)
+RECORDED = np.load(Path(__file__).parents[2] / "reference" / "simtrack_loss.golden.npz", allow_pickle=False)
 TARGET = torch.from_numpy(RECORDED["target_boxes"])
 OBJECTIVE = CornerObjective(ObjectiveConfig())
 INVERTED, UPRIGHT = 3, [0, 1, 2, 4]

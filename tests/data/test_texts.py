@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.data.datasets.texts import (
+from lib.data.files.texts import (
     decode_text,
     is_cut,
     parse_number,

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from lib.geometry.boxes import xyxy_to_cxcywh
 from lib.geometry.grids import touched_cells
-from lib.losses.distance import DistanceObjective, DistanceObjectiveConfig, floored_overlaps
-from lib.models.base import DistancePrediction
+from lib.models.heads.distance import DistanceObjective, DistanceObjectiveConfig, DistancePrediction, floored_overlaps
 
-RECORDED = np.load(Path(__file__).parents[1] / "reference" / "lorat_loss.golden.npz", allow_pickle=False)
+RECORDED = np.load(Path(__file__).parents[2] / "reference" / "lorat_loss.golden.npz", allow_pickle=False)
 # Samples of the made-up outputs that each case takes, and the grid.
 CASES = {
     "syn224": (slice(0, 7), 16),

@@ -7,13 +7,12 @@ import pytest
 import torch
 from reference_weights import key_table
 
-from lib.models.base import CornerPrediction
-from lib.models.heads.branches import add_branch, run_branch
 from lib.models.heads.center import SCORE_MARGIN, CenterHead
-from lib.models.heads.config import HeadConfig, HeadKind, build_head
-from lib.models.heads.corner import CornerHead
+from lib.models.heads.convolutions import add_branch, run_branch
+from lib.models.heads.corner import CornerHead, CornerPrediction
 from lib.models.heads.distance import DistanceHead
 from lib.models.heads.mlp import MLPHead
+from lib.models.heads.registry import HeadConfig, HeadKind, build_head
 
 KINDS = get_args(HeadKind)
 WIDTH, GRID = 24, 6
@@ -193,7 +192,7 @@ def test_each_cells_vector_is_judged_alone():
 
 @torch.inference_mode()
 def test_a_cell_of_the_mlp_head_sees_no_other():
-    model, inputs = MLPHead(WIDTH, 16).eval(), features(1)
+    model, inputs = MLPHead(WIDTH, 16, GRID).eval(), features(1)
     changed = inputs.clone()
     changed[0, :, 3, 1] += 1
     differs = (model(inputs).logits != model(changed).logits).any(dim=2)[0]

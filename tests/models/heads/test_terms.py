@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from lib.geometry.boxes import cxcywh_to_xyxy
-from lib.losses.terms import focal_loss, giou_loss
+from lib.models.heads.terms import focal_loss, giou_loss
 
-RECORDED = np.load(Path(__file__).parents[1] / "reference" / "targets.golden.npz", allow_pickle=False)
+RECORDED = np.load(Path(__file__).parents[2] / "reference" / "targets.golden.npz", allow_pickle=False)
 TARGET = torch.tensor([[0.4, 0.4, 0.6, 0.7]])
 
 
