@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.evaluation.benchmarks import BENCHMARKS
+from lib.data.datasets.registry import DATASETS
 from lib.evaluation.metrics.attributes import Attributes
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import MissingResultError
@@ -113,7 +113,8 @@ def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
 
     assert "PART, 5 of 100 sequences: not the whole set" in report()
     assert report().count("5 of 100 sequences") > 1, "in the warning alone, and not beside the numbers"
-    monkeypatch.setitem(BENCHMARKS, "otb", BENCHMARKS["otb"]._replace(expected=5))
+    names = {"otb100": lambda: map(str, range(5))}
+    monkeypatch.setitem(DATASETS, "otb", DATASETS["otb"]._replace(names=names))
     assert "of 100 sequences" not in report() and "part of" not in report().lower()
 
 
