@@ -50,7 +50,7 @@ def time_engine(
 
     The first row, without slots, is a tracker that reads and tracks one frame after the other. A run has about
     ``frames`` frames, ``LEAST`` or more a sequence, and all slots are taken until its end. ``threads`` cut crops. On a
-    CPU each of torch's threads computes a batch by itself, as in ``lib.experiment.build.engine_factory``.
+    CPU each of torch's threads computes a batch by itself, as in ``lib.experiment.build.TorchForm.engine``.
     """
     write_textures(folder / "textures", 1, _FILES)
     files = sorted(folder.glob("textures/train/*/*.jpg"))

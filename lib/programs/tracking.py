@@ -129,10 +129,14 @@ def open_tracking_network(
     if network is not None:
         opened = open_network(network, threads)
     else:
-        from lib.programs.chosen import build_chosen  # it imports torch, which takes seconds
+        import torch  # which takes seconds
 
+        from lib.programs.network_choice import choose_form
+
+        if threads:
+            torch.set_num_threads(threads)
         chosen = config or (None if checkpoint else SHIPPED)
-        opened = build_chosen(paths, chosen, checkpoint, device, threads, overrides)
+        opened = choose_form(paths, chosen, checkpoint, overrides, device).network()
     if recover:
         recover_lost(opened)
     return opened
