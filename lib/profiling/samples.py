@@ -58,11 +58,10 @@ _LOADER = "Pairs a second of the loader with 1 and 2 workers: medians"
 
 
 class Contestant(NamedTuple):
-    """A way to make samples: the store (or the straightforward way), the decoder, and whether it decodes at a scale."""
+    """A way to make samples: the store (or the straightforward way), and the decoder."""
 
     store: str
     decoder: str
-    scaled: bool = False
 
 
 class Turn(NamedTuple):
@@ -104,7 +103,6 @@ def contestants() -> list[Contestant]:
     found = [Contestant(STRAIGHTFORWARD, "cv2.imread")]
     for store in STORES:
         found += [Contestant(store, decoder) for decoder in (best, *others)]
-        found += [Contestant(store, best, scaled=True)] if store != "crops" else []  # a crop store is scaled already
     return found
 
 
@@ -126,7 +124,7 @@ def _write_stores(root: Path, sequences: int, frames: int, quality: int) -> dict
 
 def open_pairs(root: Path, contestant: Contestant) -> Pairs:
     """The pairs as training makes them, from the stores below ``root``."""
-    config = CONFIG.model_copy(update={"decoder": contestant.decoder, "scaled_decoding": contestant.scaled})
+    config = CONFIG.model_copy(update={"decoder": contestant.decoder})
     cropped = contestant.store == "crops"
     index = open_dataset("got10k", "full", root / ("folder" if cropped else contestant.store), root / "cache")
     crops = open_crops(
@@ -239,7 +237,7 @@ def _race(root: Path, seconds: float) -> list[Row]:
         pairs = [(others[0], own) for others, own in zip(rounds, turns, strict=True)]
         rows.append({
             "store": name.store,
-            "decoder": name.decoder + (" scaled" if name.scaled else ""),
+            "decoder": name.decoder,
             "pairs/s": rate,
             "ms/pair": 1000 / rate,
             "ratio": median(plain.seconds / own.seconds for plain, own in pairs),

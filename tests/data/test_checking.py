@@ -23,7 +23,7 @@ FIRST, SECOND = "GOT-10k_Train_000001", "GOT-10k_Train_000002"
 def root(tmp_path, monkeypatch) -> Path:
     """A GOT-10k with nothing wrong: two sequences to train on, one official validation sequence, no test folder."""
     splits = {"full": 2, "official_val": 1, "test": 3}
-    monkeypatch.setitem(DATASETS, "got10k", got10k.DATASET._replace(splits=tuple(splits), expected=splits))
+    monkeypatch.setitem(DATASETS, "got10k", got10k.DATASET._replace(splits=tuple(splits), expected=splits, names={}))
     write_got10k(tmp_path, "train", [4, 3])
     return write_got10k(tmp_path, "val", [2])
 
