@@ -11,7 +11,7 @@ with starting():
     from lib.config.paths import load_paths, user_path
     from lib.programs.arguments import Parser, at_least
     from lib.programs.quickstart import run_quickstart
-    from lib.programs.trials import tracking_process
+    from lib.programs.testing import tracking_process
     from lib.runtime.launch import has_launcher, launch
     from lib.runtime.locks import only_writer
 

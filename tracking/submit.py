@@ -11,8 +11,8 @@ from lib.runtime.program import Result, program, starting
 
 with starting():
     from lib.config.paths import user_path
-    from lib.evaluation.results.submission import submit
     from lib.programs.arguments import Parser
+    from lib.programs.submission import submit
 
 
 @program("stopped; no archive was written")

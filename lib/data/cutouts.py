@@ -188,10 +188,8 @@ class Cutouts:
 class PastedView(View):
     """A view of one frame of a composition. Made by ``open_pasted``."""
 
-    def __init__(
-        self, image: EncodedImage, target: Layer, lookalike: Layer | None, above: bool, fill: Fill, scaled: bool
-    ) -> None:
-        self._image, self._frame = image, FrameView(image, fill, scaled)
+    def __init__(self, image: EncodedImage, target: Layer, lookalike: Layer | None, above: bool, fill: Fill) -> None:
+        self._image, self._frame = image, FrameView(image, fill)
         self._layers, self._above = (target, lookalike), above
         self._known: dict[bool, tuple[np.ndarray, list[Layer]]] = {}
 
@@ -228,9 +226,9 @@ class PastedView(View):
 
 
 def open_pasted(
-    composition: Composition, masks: MaskFolder | None, crops: abc.Sequence[CropConfig], decoder: str, scaled: bool
+    composition: Composition, masks: MaskFolder | None, crops: abc.Sequence[CropConfig], decoder: str
 ) -> list[PastedView]:
-    """The two frames of a composition, for a template and a search crop (``crops``). For ``scaled`` see ``FrameView``.
+    """The two frames of a composition, for a template and a search crop (``crops``).
 
     Raises ``ImageError`` for an image or mask that cannot be read.
     """
@@ -261,7 +259,7 @@ def open_pasted(
         if composition.lookalike is not None:
             lookalike = layer(composition.lookalike, number, size * motion.ratio, center, -angle)
             lookalike = place_beside(target, lookalike, motion.direction.at(frame), motion.distance.at(frame))
-        views.append(PastedView(image, target, lookalike, composition.above, crop.fill, scaled))
+        views.append(PastedView(image, target, lookalike, composition.above, crop.fill))
     return views
 
 

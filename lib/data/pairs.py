@@ -84,7 +84,6 @@ class DataConfig(Section):
     * ``augment``: color, blur and resolution; all off by default.
     * ``store``: "crops" takes the pixels from crop stores (``crops`` in paths.yaml) if they hold them.
     * ``decoder``: of JPEG files; "auto" is the fastest that is installed. It changes no sample.
-    * ``scaled_decoding``: large targets are decoded at 1/2, 1/4 or 1/8 of their size: faster, but softer.
     * ``workers``: processes that prepare samples, in each training process; 0 prepares them in the training process.
     """
 
@@ -103,7 +102,6 @@ class DataConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     store: Literal["frames", "crops"] = "frames"
     decoder: Literal["auto", "opencv", "simplejpeg", "turbojpeg", "jpeg4py"] = "auto"
-    scaled_decoding: bool = False
     workers: NonNegativeInt = 4
 
     @model_validator(mode="after")
@@ -193,11 +191,11 @@ class Pairs:
         views: list[View]
         if pool.cutouts is not None:
             composition = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
-            views = open_pasted(composition, pool.cutouts.masks, crops, config.decoder, config.scaled_decoding)
+            views = open_pasted(composition, pool.cutouts.masks, crops, config.decoder)
             boxes = [view.box(flipped) for view in views]
             source = f"{source} over {_source(composition.video, composition.places)}"
         else:
-            views = open_views(sequence, frames, crops, pool.crops, config.decoder, config.scaled_decoding)
+            views = open_views(sequence, frames, crops, pool.crops, config.decoder)
             boxes = [sequence.boxes[frame] for frame in frames]
             if flipped:
                 boxes = [mirror_box(box, view.shape[1] - 1) for box, view in zip(boxes, views, strict=True)]
@@ -209,7 +207,7 @@ class Pairs:
         ]
         sizes = [crop.size for crop in crops]
         if views[0] is views[1]:
-            views[0].keep([(plan.window, size) for plan, size in zip(plans, sizes, strict=True)], flipped)
+            views[0].keep([plan.window for plan in plans], flipped)
         images = [
             stretch(view.crop(plan.window, size, flipped, grayscale), plan.aspect)
             for view, plan, size in zip(views, plans, sizes, strict=True)

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -37,15 +38,13 @@ from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.cores import usable_cores
 from lib.runtime.process import Process
-from lib.runtime.unpickling import load_plain, read_inert
+from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
 from lib.training.frozen import freeze
 from lib.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
-
-EngineFactory = Callable[[int], Engine]
 
 
 def build_model(experiment: ExperimentConfig) -> TrackingModel:
@@ -57,31 +56,53 @@ def build_model(experiment: ExperimentConfig) -> TrackingModel:
     return model.eval()
 
 
-def build_network(
-    experiment: ExperimentConfig,
-    checkpoint: str | Path | None = None,
-    device: str = "cpu",
-    dataset: str | None = None,
-    compiled: bool = False,
-    captured: bool = False,
-    checksum: str | None = None,
-    pretrained_models: Path | None = None,
-) -> TorchNetwork:
-    """The network with the weights of ``checkpoint`` (fresh ones without), ready to find targets.
+@dataclass(frozen=True)
+class TorchForm:
+    """An experiment's network as PyTorch runs it. It holds no weights, so that processes can send it to each other.
 
-    ``dataset`` is a benchmark's name (``lasot``); ``experiment.test.per_dataset`` holds the values that differ there.
-    For ``compiled`` and ``captured`` see ``TorchNetwork``. ``checksum`` ("sha256 ...") is that of the checkpoint to be
-    read. For ``pretrained_models`` see ``trained_model``. Raises ``CheckpointError`` for a checkpoint that cannot be
-    read, has another checksum or is of another network.
+    * ``checkpoint``: the file of the weights; fresh ones without. ``checksum`` ("sha256 ...") is the one that it must
+      have. For ``pretrained_models`` see ``trained_model``.
+    * ``benchmark``: the one (``lasot``) whose values of ``test.per_dataset`` hold.
+    * ``batch``: the most sequences in a batch; None takes what suits the network and its device.
+    * For ``compiled`` and ``captured`` see ``TorchNetwork``.
     """
-    keep_large_buffers()
-    experiment = experiment.for_benchmark(dataset)
-    if checkpoint is None:
-        model = build_model(experiment)
-    else:
-        model, _ = trained_model(experiment, user_path(checkpoint), checksum=checksum, folder=pretrained_models)
-    settings = TrackSettings(template=experiment.template, search=experiment.search, tracker=experiment.test.tracker)
-    return TorchNetwork(model, settings, device, experiment.test.precision, compiled, captured, experiment.name)
+
+    experiment: ExperimentConfig
+    checkpoint: Path | None = None
+    device: str = "cpu"
+    benchmark: str | None = None
+    batch: int | None = None
+    compiled: bool = False
+    captured: bool = False
+    checksum: str | None = None
+    pretrained_models: Path | None = None
+
+    def network(self) -> TorchNetwork:
+        """The network, ready to find targets. Raises ``CheckpointError`` for a checkpoint that cannot be read, has
+        another checksum or is of another network."""
+        keep_large_buffers()
+        experiment = self.experiment.for_benchmark(self.benchmark)
+        if self.checkpoint is None:
+            model = build_model(experiment)
+        else:
+            model, _ = trained_model(experiment, self.checkpoint, checksum=self.checksum, folder=self.pretrained_models)
+        settings = TrackSettings(
+            template=experiment.template, search=experiment.search, tracker=experiment.test.tracker
+        )
+        precision = experiment.test.precision
+        return TorchNetwork(model, settings, self.device, precision, self.compiled, self.captured, experiment.name)
+
+    def engine(self, most: int, template_of: TemplateOf | None = None) -> Engine:
+        """An engine for at most ``most`` sequences at once; for ``template_of`` see ``Engine``.
+
+        On a CPU each batch is computed by one core; a compiled network takes all of them for one batch.
+        """
+        network = self.network()
+        finders = 1
+        if network.device == "cpu" and not self.compiled:
+            finders = usable_cores()
+            torch.set_num_threads(1)
+        return Engine(network, self.batch or network.suggested_batch, finders, most, template_of=template_of)
 
 
 def build_tracker(
@@ -91,17 +112,17 @@ def build_tracker(
     dataset: str | None = None,
     network: str | Path | None = None,
 ) -> Tracker:
-    """A tracker of one target, with the network of ``build_network`` or the exported one in the folder ``network``.
+    """A tracker of one target, with an experiment's network or the exported one in the folder ``network``.
 
-    Without ``checkpoint`` it has the weights that the experiment names, and fresh ones if it names none.
+    ``dataset`` is a benchmark's name (``lasot``); the values of ``test.per_dataset`` for it hold. Without
+    ``checkpoint`` the tracker has the weights that the experiment names, and fresh ones if it names none.
     """
     if (experiment is None) == (network is None):
         raise ValueError("a tracker is built from an experiment or from the folder of an exported network: name one")
     if network is not None:
         return Tracker(open_network(user_path(network)))
-    if checkpoint is None:
-        checkpoint = named_weights(experiment, load_paths())
-    return Tracker(build_network(experiment, checkpoint, device, dataset))
+    file = named_weights(experiment, load_paths()) if checkpoint is None else user_path(checkpoint)
+    return Tracker(TorchForm(experiment, file, device, dataset).network())
 
 
 def named_weights(experiment: ExperimentConfig, paths: Paths) -> Path | None:
@@ -168,42 +189,10 @@ def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str
     if not isinstance(content, dict) or not isinstance(content.get("experiment"), dict):
         raise CheckpointError(f"{path}: holds no configuration; name it with --config")
     try:
-        tree = json.loads(json.dumps(load_plain(content["experiment"], path)))
-    except (CheckpointError, TypeError) as error:
+        tree = json.loads(json.dumps(as_plain(content["experiment"], path)))
+    except (CheckpointError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its configuration is not of plain types; name one with --config") from error
     return from_tree(tree, str(path), overrides, run)
-
-
-def engine_factory(
-    experiment: ExperimentConfig,
-    checkpoint: Path | None,
-    device: str,
-    dataset: str | None,
-    batch: int | None = None,
-    template_of: TemplateOf | None = None,
-    compiled: bool = False,
-    captured: bool = False,
-    checksum: str | None = None,
-    pretrained_models: Path | None = None,
-) -> EngineFactory:
-    """Called with the most sequences that are to be tracked at once, it builds a network and its engine.
-
-    On a CPU the engine has each batch computed by one core; a compiled network takes all of them for one batch.
-    ``batch`` None takes what suits the network and its device. For ``template_of`` see ``Engine``, for the rest
-    ``build_network``.
-    """
-
-    def make(most: int) -> Engine:
-        network = build_network(
-            experiment, checkpoint, device, dataset, compiled, captured, checksum, pretrained_models
-        )
-        finders = 1
-        if network.device == "cpu" and not compiled:
-            finders = usable_cores()
-            torch.set_num_threads(1)
-        return Engine(network, batch or network.suggested_batch, finders, most, template_of=template_of)
-
-    return make
 
 
 def check_files(experiment: ExperimentConfig, paths: Paths) -> None:

@@ -155,22 +155,20 @@ def fit(
     if isinstance(window, AlignedWindow):
         return fit_aligned(cv2.flip(pixels, 1) if flipped and pixels.size else pixels, window, value)
     left, top, _, _ = inside(window, image_shape)
-    canvas = _padded(pixels, left - window.x1, top - window.y1, window.side, window.side, value, flipped)
+    canvas = _padded(pixels, left - window.x1, top - window.y1, window.side, value, flipped)
     return cv2.resize(canvas, (size, size))
 
 
-def _padded(
-    pixels: np.ndarray, left: int, top: int, width: int, height: int, value: Value, flipped: bool = False
-) -> np.ndarray:
-    """A picture ``[height, width, 3]`` of ``value`` in which the pixels begin at column ``left`` and row ``top``."""
+def _padded(pixels: np.ndarray, left: int, top: int, side: int, value: Value, flipped: bool) -> np.ndarray:
+    """A picture ``[side, side, 3]`` of ``value`` in which the pixels begin at column ``left`` and row ``top``."""
     rows, columns = pixels.shape[:2]
-    if (rows, columns) == (height, width) and not flipped:
+    if (rows, columns) == (side, side) and not flipped:
         return pixels
-    if value == 0 and height * width > 4 * rows * columns:
+    if value == 0 and side * side > 4 * rows * columns:
         # A window far larger than the image then costs only the memory that is read.
-        canvas = np.zeros((height, width, 3), dtype=np.uint8)
+        canvas = np.zeros((side, side, 3), dtype=np.uint8)
     else:
-        canvas = np.empty((height, width, 3), dtype=np.uint8)
+        canvas = np.empty((side, side, 3), dtype=np.uint8)
         bottom, right = top + rows, left + columns
         for border in (canvas[:top], canvas[bottom:], canvas[top:bottom, :left], canvas[top:bottom, right:]):
             border[...] = value
@@ -181,30 +179,6 @@ def _padded(
         else:
             place[...] = pixels
     return canvas
-
-
-def inside_shrunk(window: Window, image_shape: Sequence[int], shrink: int) -> Region:
-    """As ``inside``, for an image that is decoded at 1 / ``shrink``: left and top are multiples of it, none is lost."""
-    left, top, right, bottom = inside(window._replace(lost=0), image_shape)
-    if left == right or top == bottom:
-        return 0, 0, 0, 0
-    return left // shrink * shrink, top // shrink * shrink, right, bottom
-
-
-def fit_shrunk(pixels: np.ndarray, window: Window, shrink: int, size: int, value: Value = 0) -> np.ndarray:
-    """The crop as ``fit`` makes it, from ``inside_shrunk(window, image_shape, shrink)`` decoded at 1 / ``shrink``.
-
-    A pixel then is the mean of ``shrink`` x ``shrink`` of the image, and lies at their middle: centers stay where they
-    were. Rows and columns that the border cuts short count as whole, so padding may begin up to shrink - 1 pixels late.
-    """
-    x0, y0 = window.x1 // shrink, window.y1 // shrink
-    columns, rows = (-(-(start + window.side) // shrink) for start in (window.x1, window.y1))
-    padded = _padded(pixels, max(0, -x0), max(0, -y0), columns - x0, rows - y0, value)
-    step = window.side / size / shrink
-    x, y = (start / shrink - first + 0.5 * step - 0.5 for start, first in ((window.x1, x0), (window.y1, y0)))
-    to_pixels = np.array([[step, 0, x], [0, step, y]])
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(padded, to_pixels, (size, size), flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def cut(image: np.ndarray, window: Window | AlignedWindow, size: int, value: Value = 0) -> np.ndarray:

@@ -54,6 +54,10 @@ class TrackerConfig(Section):
         """The values that decide a box, as plain types; ``lost_below`` is left out unless ``recover`` uses it."""
         return self.model_dump(mode="json", exclude=None if self.recover else {"lost_below", "recover"})
 
+    def stated(self) -> dict[str, bool]:
+        """The settings that every report states, by their keys: the search for lost targets."""
+        return {"test.tracker.recover": True} if self.recover else {}
+
 
 class TrackSettings(Section):
     """The crops of ``template`` and ``search``, and the ``tracker``'s own values; an exported network carries them."""

@@ -7,7 +7,7 @@ from typing import NamedTuple, get_args
 
 import torch
 
-from lib.experiment.build import build_network
+from lib.experiment.build import TorchForm
 from lib.experiment.config import ExperimentConfig
 from lib.export.exported import check_openvino_precision, open_network
 from lib.export.exporting import check_form, write_network
@@ -94,9 +94,9 @@ def open_forms(
 
 def _build(experiment: ExperimentConfig, form: Form, device: str) -> TorchNetwork:
     testing = experiment.test.model_copy(update={"precision": form.precision})
-    return build_network(
+    return TorchForm(
         experiment.model_copy(update={"test": testing}),
         device=device,
         compiled=form.kind == "compiled",
         captured=form.kind == "captured",
-    )
+    ).network()

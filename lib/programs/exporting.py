@@ -6,14 +6,12 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.experiment.build import build_network
+from lib.experiment.build import TorchForm
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.export.exporting import check_folder, check_form, export_network
 from lib.export.record import ExportPrecision, Origin, Runtime
-from lib.programs.chosen import find_chosen
-from lib.programs.exported import evaluate_networks
-from lib.programs.trained import evaluate_checkpoints
-from lib.programs.trials import read_chosen
+from lib.programs.network_choice import choose_checkpoint
+from lib.programs.testing import read_chosen, run_test
 from lib.runtime.checkpoint import checksum_of
 from lib.runtime.program import Outcome
 
@@ -32,7 +30,7 @@ def export_checkpoint(
     score: str | None = None,
     overrides: Iterable[str] = (),
 ) -> Outcome:
-    """Write the network of ``find_chosen`` for ``runtime``.
+    """Write the network of ``choose_checkpoint`` for ``runtime``.
 
     ``dataset`` is a benchmark whose test-time values are taken; ``out`` is by default
     ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both forms are tested on that
@@ -43,30 +41,30 @@ def export_checkpoint(
     check_form(runtime, precision)
     # Eager, to compare with, runs in fp32, whatever precision it is tested in.
     overrides = (*overrides, "test.precision=fp32")
-    experiment, checkpoint = find_chosen(paths, config, checkpoint, overrides)
+    experiment, checkpoint = choose_checkpoint(paths, config, checkpoint, overrides)
     folder = out or paths.output / experiment.name / "exported" / f"{runtime}_{precision}_{batch}"
     check_folder(folder)
     if score:
         _check_score(paths, experiment, dataset, score)
     baked = experiment.for_benchmark(dataset)
     checksum = checksum_of(checkpoint)
-    network = build_network(baked, checkpoint, checksum=checksum, pretrained_models=paths.pretrained_models)
+    form = TorchForm(baked, checkpoint, checksum=checksum, pretrained_models=paths.pretrained_models)
     origin = Origin(
         experiment=experiment.name,
         checkpoint_sha256=checksum.removeprefix("sha256 "),
         dataset=dataset,
         model=to_tree(baked)["model"],
     )
-    report = export_network(network, folder, runtime, precision, batch, origin)
+    report = export_network(form.network(), folder, runtime, precision, batch, origin)
     written = f"{folder}: written, for batches of {batch}"
     texts, good = [report.text(), written], True
     if score:
         logger.info(written)
-        for evaluation in (
-            evaluate_checkpoints(paths, score, config, [checkpoint], overrides, device="cpu"),
-            evaluate_networks(paths, score, [folder]),
+        for tested in (
+            {"config": config, "checkpoint": [checkpoint], "overrides": overrides, "device": "cpu"},
+            {"network": [folder]},
         ):
-            assert evaluation is not None, "no launcher started this process"
+            evaluation = run_test(paths, (), score, **tested)
             texts.append(evaluation.text())
             good = good and evaluation.good
     return Outcome("\n".join(texts), good)

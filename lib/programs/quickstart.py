@@ -6,6 +6,8 @@ import os
 from collections import abc
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -13,24 +15,24 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lib.config.paths import Paths
+from lib.config.paths import CLIP, Paths
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
+from lib.evaluation.benchmarks import Readable, named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.comparison import Run
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.reports.comparison import ScoredRun
 from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
-from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
-from lib.evaluation.running.runner import SequenceEngine, Trial, is_part_of_run
-from lib.experiment.build import build_objective, build_tracker, engine_factory
+from lib.evaluation.running.runner import is_part_of_run
+from lib.experiment.build import TorchForm, build_objective, build_tracker
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.decisions import decide
 from lib.models.base import TokenMap
-from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
-from lib.programs.trained import results_folder
-from lib.programs.trials import track_and_score
+from lib.programs.testing import Candidate, track_and_score
+from lib.programs.tracking import CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
+from lib.programs.trained_candidates import results_of
 from lib.runtime.files import write_text
 from lib.runtime.program import Outcome
 from lib.runtime.stop import interruption
@@ -102,11 +104,11 @@ def run_quickstart(
 
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
-        trials = _trials(paths, experiment, checkpoint, sequences)
-        tracked = track_and_score(BENCHMARK, list(trials.values()), processes, command)
+        candidates = _candidates(paths, experiment, checkpoint, sequences)
+        tracked = track_and_score(BENCHMARK, Readable(sequences, {}), list(candidates.values()), processes, command)
     if tracked is None:
         return Outcome()
-    tested = dict(zip(trials, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
+    tested = dict(zip(candidates, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
         shares, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
     clip = Wanted(output / "clip", replace=True)
@@ -133,32 +135,33 @@ def _clocked(seconds: dict[str, float], name: str):
     seconds[name] = perf_counter() - started
 
 
-def _trials(
-    paths: Paths, experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
-) -> dict[str, Trial]:
+def _candidates(
+    paths: Paths, experiment: ExperimentConfig, checkpoint: Path, sequences: abc.Sequence[Sequence]
+) -> dict[str, Candidate]:
     """The trained network and its baselines, by label."""
-
-    def trial(label: str, make_engine: Callable[[int], SequenceEngine], weights: Path | None = None) -> Trial:
-        return Trial(sequences, make_engine, results_folder(paths, experiment, BENCHMARK, weights, "cpu", label=label))
-
-    foreign = foreign_templates(sequences)
-    return {
-        TRAINED: trial(TRAINED, engine_factory(experiment, checkpoint, "cpu", BENCHMARK), checkpoint),
-        FIRST_BOX: trial(FIRST_BOX, lambda _most: StaticEngine()),
-        UNTRAINED: trial(UNTRAINED, engine_factory(experiment, None, "cpu", BENCHMARK)),
-        WRONG_TEMPLATE: trial(
-            WRONG_TEMPLATE,
-            engine_factory(experiment, checkpoint, "cpu", BENCHMARK, template_of=foreign),
-            checkpoint,
-        ),
+    trained = TorchForm(experiment, checkpoint, benchmark=BENCHMARK)
+    fresh = replace(trained, checkpoint=None)
+    engines = {
+        TRAINED: (trained, trained.engine),
+        FIRST_BOX: (fresh, _make_static),
+        UNTRAINED: (fresh, fresh.engine),
+        WRONG_TEMPLATE: (trained, partial(trained.engine, template_of=foreign_templates(sequences))),
     }
+    return {
+        label: Candidate(form.checkpoint, results_of(paths, form, label), make_engine, title=TITLES[label])
+        for label, (form, make_engine) in engines.items()
+    }
+
+
+def _make_static(_most: int) -> StaticEngine:
+    return StaticEngine()
 
 
 def _draw(
     experiment: ExperimentConfig,
     checkpoint: Path,
     sequences: list[Sequence],
-    runs: dict[str, Run],
+    runs: dict[str, ScoredRun],
     output: Path,
     named: str,
 ) -> tuple[dict[str, TokenShares], list[str]]:
@@ -174,7 +177,7 @@ def _draw(
     if lines:
         plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
     shown = _median_sequence(sequences, runs[TRAINED])
-    tracked = ResultsFolder(Path(runs[TRAINED].source)).boxes(shown)
+    tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
     tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
     write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
     crop, maps = _token_maps(experiment, checkpoint, sequences)
@@ -187,12 +190,12 @@ def _draw(
     return shares, list(maps)
 
 
-def _median_sequence(sequences: list[Sequence], run: Run) -> Sequence:
+def _median_sequence(sequences: list[Sequence], run: ScoredRun) -> Sequence:
     """The sequence to look at: half of those that could be scored went better, half worse."""
     scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.scores.sequences]
     ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
     if not ranked:
-        raise ValueError(f"{run.source}: no sequence could be scored; its score.json says why")
+        raise ValueError(f"{run.results.source}: no sequence could be scored; its score.json says why")
     name = ranked[len(ranked) // 2][1]
     return next(sequence for sequence in sequences if sequence.name == name)
 
@@ -216,7 +219,7 @@ def _token_maps(
 
 
 def _text(
-    runs: dict[str, Run],
+    runs: dict[str, ScoredRun],
     named: str,
     shares: dict[str, TokenShares],
     maps: list[str],

@@ -1,21 +1,20 @@
-"""Values of one test-time setting tried on a benchmark: their grammar, where they are allowed, and their table."""
+"""Values of one test-time setting tried on a benchmark: their grammar, where they are allowed, and their report."""
 
 import json
 from collections import abc
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
-from typing import NamedTuple
+from operator import itemgetter
 
+from lib.config.paths import Paths
 from lib.config.suggestion import suggest
 from lib.config.yaml12 import read_value
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
-from lib.evaluation.reports.comparison import Comparison, Run
 from lib.evaluation.reports.plain import plain_score
-from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
 from lib.evaluation.results.folder import sweep_warning
 from lib.experiment.config import per_dataset_keys
+from lib.programs.testing import Candidate, Evaluation
 from lib.runtime.files import write_text
 
 MOST_VALUES = 1000  # each tracks the whole benchmark; more is a slip of the step
@@ -23,7 +22,7 @@ MOST_VALUES = 1000  # each tracks the whole benchmark; more is a slip of the ste
 
 @dataclass(frozen=True)
 class Sweep:
-    """The values to try of the setting ``key``, as they would stand behind ``key=``; ``text`` is what was asked."""
+    """The ``values`` to try of the setting ``key``, as texts of YAML; ``text`` is the argument of ``--sweep``."""
 
     key: str
     values: tuple[str, ...]
@@ -32,14 +31,6 @@ class Sweep:
     def overrides(self) -> list[str]:
         """An override of the configuration for each value."""
         return [f"{self.key}={value}" for value in self.values]
-
-
-class Tested(NamedTuple):
-    """One value of a sweep, tested with the weights of ``checkpoint``."""
-
-    value: str
-    checkpoint: Path
-    run: Run
 
 
 def parse_sweep(text: str) -> Sweep:
@@ -61,8 +52,8 @@ def parse_sweep(text: str) -> Sweep:
 
 
 def check_sweep(sweep: Sweep, benchmark: str, overrides: Iterable[str], on_test_set: bool) -> None:
-    """``ValueError`` for a sweep on a test set that ``on_test_set`` does not ask for, on a benchmark whose scores only
-    a server knows, and of a setting that ``overrides`` set as well."""
+    """Raise ``ValueError`` for a sweep on a test set without ``on_test_set``, on a benchmark that a server scores, and
+    of a setting that ``overrides`` set as well."""
     entry = find_benchmark(benchmark)
     where = f"--sweep {sweep.text}"
     if entry.server:
@@ -70,64 +61,50 @@ def check_sweep(sweep: Sweep, benchmark: str, overrides: Iterable[str], on_test_
     if entry.test_set and not on_test_set:
         others = " or ".join(name for name, other in BENCHMARKS.items() if not other.test_set)
         raise ValueError(
-            f"{where}: {benchmark} is a test set, whose scores no longer tell how good a tracker is once they have "
-            f"chosen its settings; sweep on {others}, or say --on-test-set, and every report of these results says so"
+            f"{where}: {benchmark} is a test set; its scores no longer measure a tracker whose settings they have "
+            f"chosen; sweep on {others}, or add --on-test-set, and every report of these results states the sweep"
         )
     for override in overrides:
         if override.partition("=")[0].strip() == sweep.key:
             raise ValueError(f"{where}: {override} sets it as well; leave one of the two out")
 
 
-def sweep_table(sweep: Sweep, comparison: Comparison, tested: abc.Sequence[Tested]) -> str:
-    """The benchmark's scores in percent, a line for each value; below, the value with the highest first score."""
-    [protocol] = comparison.protocols
-    names = comparison.score_names(protocol)
-    rows = []
-    for case in tested:
-        values = case.run.scores.values(protocol)
-        cells = [Cell(values.get(name)) for name in names]
-        rows.append(Row(case.value, (*cells, Path(case.run.source).name)))
-    below = []
-    scored = [case for case in tested if case.run.scores.values(protocol)]
-    if scored:
-        best = max(scored, key=lambda case: case.run.scores.values(protocol)[names[0]])
-        number = f"{100 * best.run.scores.values(protocol)[names[0]]:.2f}"
-        below.append(f"highest {names[0]}: {number} with {sweep.key}={best.value} ({Path(best.run.source).name})")
-    warning = sweep_warning(tested[0].run.manifest)
-    title = f"sweep of {sweep.text} on {comparison.title}, protocol {protocol} (%)"
-    columns = tuple(Column("", name) for name in (*names, "results"))
-    below += [f"WARNING: {warning}"] if warning else []
-    return render(Table("sweep", title, "value", columns, tuple(rows), tuple(below)), "text", digits=2).rstrip("\n")
-
-
-def write_sweep(sweep: Sweep, comparison: Comparison, tested: abc.Sequence[Tested], reports: Path) -> Path:
-    """Keep the scores by every protocol for each value as JSON in ``reports``; the file's path.
+def report_sweep(sweep: Sweep, evaluation: Evaluation, candidates: abc.Sequence[Candidate], paths: Paths) -> Evaluation:
+    """Keep the scores by every protocol for each value as JSON in the experiment's folder ``reports``, and add the
+    candidate with the highest first score to the message.
 
     Scores without other sequences of the set lie in a file of their own, beside those of all.
     """
-    scores = [plain_score(comparison, case.run) for case in tested]
+    comparison = evaluation.comparison
+    scores = [plain_score(comparison, run) for run in comparison.runs]
+    manifest, protocol = comparison.runs[0].results.manifest, scores[0]["protocol"]
     content = {
         "sweep": sweep.text,
         "setting": sweep.key,
         "benchmark": comparison.benchmark,
         "part": comparison.part,
-        "protocol": scores[0]["protocol"],
-        "warning": sweep_warning(tested[0].run.manifest),
+        "protocol": protocol,
+        "warning": sweep_warning(manifest),
         "tested": [
             {
-                "value": read_value(case.value, sweep.key, "--sweep"),
-                "checkpoint": str(case.checkpoint),
-                "results": case.run.source,
+                "value": read_value(candidate.setting.partition("=")[2], sweep.key, "--sweep"),
+                "checkpoint": str(candidate.source),
+                "results": score["results"],
                 "scores": score["scores"],
                 "errors": score["errors"],
             }
-            for case, score in zip(tested, scores, strict=True)
+            for candidate, score in zip(candidates, scores, strict=True)
         ],
     }
     part = "-part" if comparison.others else ""
-    file = reports / f"sweep-{comparison.benchmark}-{sweep.key}{part}.json"
+    file = paths.output / manifest["experiment"] / "reports" / f"sweep-{comparison.benchmark}-{sweep.key}{part}.json"
     write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    return file
+    lines = [evaluation.message]
+    for name in comparison.score_names(protocol)[:1]:
+        found = zip((score["scores"][protocol].get(name) for score in scores), candidates, strict=True)
+        best, candidate = max(((value, each) for value, each in found if value is not None), key=itemgetter(0))
+        lines.append(f"highest {name}: {100 * best:.2f} with {candidate.label}")
+    return replace(evaluation, message="\n".join([*lines, f"kept in {file}"]))
 
 
 def _range(text: str, parts: list[str]) -> list[str]:

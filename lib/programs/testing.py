@@ -1,13 +1,63 @@
-"""The body of `tracking/test.py`. Without torch, if the trackers are exported networks."""
+"""The body of `tracking/test.py`: trackers that are run on a benchmark, scored and reported. Without torch, if all of
+them are exported networks."""
 
 import os
 from collections import abc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from lib.config.paths import Paths
-from lib.evaluation.running.runner import is_part_of_run
-from lib.programs.trials import Evaluation, tracking_process
+from lib.config.suggestion import suggest
+from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.reports.comparison import Comparison, compare
+from lib.evaluation.reports.layout import score_tables
+from lib.evaluation.reports.plain import plain_score
+from lib.evaluation.reports.tables import render
+from lib.evaluation.results.folder import ResultsFolder
+from lib.evaluation.results.raw_results import open_result_set
+from lib.evaluation.running.runner import Report, SequenceEngine, Trial, is_part_of_run, run_trials
+from lib.runtime.escapes import printable
+from lib.runtime.logs import set_up_logging
 from lib.runtime.program import Outcome, RequestError
+from lib.runtime.stop import terminated_like_interrupted
+
+
+class Candidate(NamedTuple):
+    """A tracker to test.
+
+    ``source`` is the file or folder with its weights, None for fresh ones, ``folder`` that of its results.
+    ``make_engine(most)`` builds it for at most that many sequences at once. ``setting`` is the ``key=value`` that a
+    sweep tries, ``title`` its name in reports, by default the setting and the folder's name.
+    """
+
+    source: Path | None
+    folder: ResultsFolder
+    make_engine: Callable[[int], SequenceEngine]
+    setting: str = ""
+    title: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name of its row in reports."""
+        return self.title or f"{self.setting} {self.folder.path.name}".lstrip()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The ``message`` to print, the scores of the finished candidates, an entry each, and whether everything is
+    ``good``: has a result and a score."""
+
+    message: str
+    comparison: Comparison
+    good: bool
+
+    def text(self) -> str:
+        """The message."""
+        return self.message
 
 
 def run_test(
@@ -30,9 +80,15 @@ def run_test(
     legacy_int: bool = False,
     overrides: abc.Sequence[str] = (),
 ) -> Evaluation | Outcome:
-    """Test the exported networks in the folders ``network``, else the checkpoints of an experiment, on a benchmark.
+    """Test the exported networks in the folders ``network``, else the checkpoints of an experiment, on the benchmark
+    ``dataset``, or on the sequences of these names alone.
 
-    See ``evaluate_networks`` and ``evaluate_checkpoints``; ``recover`` searches for lost targets over the whole image.
+    ``name`` replaces the experiment's in the output folder. Each value of ``sweep`` is tested with each checkpoint, on
+    a test set only if ``on_test_set``; a sweep waits for sequences that other commands are tracking. ``recover``
+    searches for lost targets over the whole image. ``batch`` is the most sequences in a batch, None what suits the
+    network and its device. ``processes`` start ``command``, the present one, see ``run_trials``; in those the result is
+    empty. With ``legacy_int`` the boxes are written as integers too, beside the floats. Raises ``RequestError`` for
+    arguments that do not go together, and ``ValueError`` for what cannot be read or does not fit.
     """
     if not (config or checkpoint or network):
         raise RequestError("name --config, --checkpoint, both, or --network")
@@ -45,34 +101,142 @@ def run_test(
         raise RequestError("--on-test-set goes with --sweep")
     if processes > 1 and "WORLD_SIZE" in os.environ and not is_part_of_run():
         raise RequestError("--processes starts the processes itself; leave it out under torchrun")
-    common = {
-        "names": sequence,
-        "processes": processes,
-        "command": command,
-        "batch": batch,
-        "device": device,
-        "legacy_int": legacy_int,
-    }
+    tried = None
     with tracking_process():
         if network:
-            from lib.programs.exported import evaluate_networks
+            from lib.programs.exported_candidates import exported_candidates
 
-            evaluation = evaluate_networks(paths, dataset, network, name, recover=recover, **common)
+            readable = read_chosen(paths, dataset, sequence)
+            candidates = exported_candidates(paths, dataset, network, name, device, batch, recover)
         else:
-            from lib.programs.sweep import parse_sweep  # these import torch, which takes seconds or is not there
-            from lib.programs.trained import evaluate_checkpoints
+            from lib.programs.sweep import (
+                check_sweep,
+                parse_sweep,
+                report_sweep,
+            )  # these import torch, which takes seconds
+            from lib.programs.trained_candidates import trained_candidates
 
-            evaluation = evaluate_checkpoints(
-                paths,
-                dataset,
-                config,
-                checkpoint,
-                [*overrides, *(["test.tracker.recover=true"] if recover else [])],
-                name,
-                compiled=compile,
-                captured=capture,
-                sweep=parse_sweep(sweep) if sweep else None,
-                on_test_set=on_test_set,
-                **common,
+            tried = parse_sweep(sweep) if sweep else None
+            if tried:
+                check_sweep(tried, dataset, overrides, on_test_set)
+            overrides = [*overrides, *(["test.tracker.recover=true"] if recover else [])]
+            readable = read_chosen(paths, dataset, sequence)
+            candidates = trained_candidates(
+                paths, dataset, config, checkpoint, overrides, name, device, batch, compile, capture, tried
             )
-    return evaluation or Outcome()
+        evaluation = evaluate(dataset, readable, candidates, processes, command, tried is not None, legacy_int)
+    if evaluation is None:
+        return Outcome()
+    return report_sweep(tried, evaluation, candidates, paths) if tried else evaluation
+
+
+@contextmanager
+def tracking_process() -> Iterator[None]:
+    """Inside the block SIGTERM ends the process like Ctrl-C. A process that another one has started to track logs
+    warnings only, since the other one reports."""
+    if is_part_of_run():
+        set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=True)
+    with terminated_like_interrupted():
+        yield
+
+
+def read_chosen(paths: Paths, benchmark: str, names: abc.Sequence[str]) -> Readable:
+    """The sequences of a benchmark, those of these ``names`` alone if there are any; ``ValueError`` for a name that is
+    not there."""
+    root = paths.dataset_root(find_benchmark(benchmark).dataset)
+    readable = read_what_is_readable(benchmark, root, paths.cache)
+    if not names:
+        return readable
+    known = {sequence.name: sequence for sequence in readable.sequences}
+    every = [*known, *readable.unreadable]
+    for name in names:
+        if name not in every:
+            raise ValueError(f"--sequence: {benchmark} has no sequence {name}; {suggest(name, every)}")
+    return Readable(
+        [known[name] for name in dict.fromkeys(names) if name in known],
+        {name: reason for name, reason in readable.unreadable.items() if name in names},
+        [name for name in every if name not in names],
+    )
+
+
+def evaluate(
+    benchmark: str,
+    readable: Readable,
+    candidates: abc.Sequence[Candidate],
+    processes: int = 1,
+    command: abc.Sequence[str] = (),
+    wait: bool = False,
+    legacy_int: bool = False,
+) -> Evaluation | None:
+    """Track what is not finished of each candidate, score it, and describe both; see ``run_test``.
+
+    For ``processes``, ``command`` and ``wait`` see ``run_trials``; None where that gives None. Sequences that other
+    commands are tracking are left to them, and the score with them.
+    """
+    tracked = track_and_score(benchmark, readable, candidates, processes, command, wait)
+    if tracked is None:
+        return None
+    report, comparison = tracked
+    texts = []
+    for candidate, summary in zip(candidates, report.summaries, strict=True):
+        if legacy_int:
+            finished = {status.name for status in summary.sequences if status.status in ("tracked", "kept")}
+            for sequence in readable.sequences:
+                if sequence.name in finished:
+                    candidate.folder.write_legacy_int(sequence)
+        texts += [
+            printable(str(candidate.source)), summary.text(), printable(f"results: {candidate.folder.path}"),
+        ]  # fmt: skip
+        if summary.elsewhere:
+            texts.append("no score yet: the command that finishes the last sequence computes it")
+    if text := report.text():
+        texts.append(text)
+    if comparison.entries:
+        [table] = score_tables([comparison], counts=True)
+        texts.append(render(table, "text", digits=2).rstrip("\n"))
+        texts += [printable(f"{run.results.source}: score.json is left alone") for run in comparison.runs if run.others]
+    complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
+    return Evaluation("\n".join(texts), comparison, complete)
+
+
+def track_and_score(
+    benchmark: str,
+    readable: Readable,
+    candidates: abc.Sequence[Candidate],
+    processes: int = 1,
+    command: abc.Sequence[str] = (),
+    wait: bool = True,
+) -> tuple[Report, Comparison] | None:
+    """Track what is not finished of each candidate, score it all, and keep each score in its folder as ``score.json``.
+
+    A score that is without other sequences of the set (``ScoredRun.others``) is not kept. For ``processes``,
+    ``command`` and ``wait`` see ``run_trials``; None where that gives None. The comparison has an entry for each
+    candidate but those of which other commands still have sequences, which can only be without ``wait``; the last of
+    them scores.
+    """
+    trials = [
+        Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable, readable.left_out)
+        for each in candidates
+    ]
+    report = run_trials(trials, processes, command, wait)
+    if report is None:
+        return None
+    finished = [
+        (candidate, {status.name: status.reason for status in summary.failed})
+        for candidate, summary in zip(candidates, report.summaries, strict=True)
+        if not summary.elsewhere
+    ]
+    comparison = compare(
+        benchmark,
+        readable.sequences,
+        [(each.label, [open_result_set(each.folder.path, benchmark)]) for each, _ in finished],
+        tuple(PROTOCOLS),
+        failures={candidate.label: failed for candidate, failed in finished},
+        left_out=readable.left_out,
+    )
+    own = find_benchmark(benchmark)
+    comparison = replace(comparison, protocols=() if own.server else (own.protocol,))
+    for (candidate, _), run in zip(finished, comparison.runs, strict=True):
+        if not run.others:
+            candidate.folder.write_json("score.json", plain_score(comparison, run))
+    return report, comparison

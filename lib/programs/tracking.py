@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.config.paths import REPOSITORY, Paths, load_paths
+from lib.config.paths import Paths, load_paths
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
@@ -35,8 +35,7 @@ from lib.visualization.boxes import draw_targets
 Source = VideoReader | FolderReader | LiveReader
 
 SHIPPED, DESCRIPTION = "lite", "network.json"
-# A real video that comes with the project, and its target in the first frame.
-CLIP = REPOSITORY / "docs" / "clip.mp4"
+# The target in the first frame of the video that comes with the project.
 CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
 
 VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
@@ -129,10 +128,14 @@ def open_tracking_network(
     if network is not None:
         opened = open_network(network, threads)
     else:
-        from lib.programs.chosen import build_chosen  # it imports torch, which takes seconds
+        import torch  # which takes seconds
 
+        from lib.programs.network_choice import choose_form
+
+        if threads:
+            torch.set_num_threads(threads)
         chosen = config or (None if checkpoint else SHIPPED)
-        opened = build_chosen(paths, chosen, checkpoint, device, threads, overrides)
+        opened = choose_form(paths, chosen, checkpoint, overrides, device).network()
     if recover:
         recover_lost(opened)
     return opened

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,17 +16,17 @@ from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.comparison import Run
-from lib.experiment.build import build_network
+from lib.evaluation.reports.comparison import ScoredRun
+from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
 from lib.geometry.crop import inside
 from lib.inference.decisions import Decisions, decide
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker, TrackResult
 from lib.inference.video import ahead, open_video
-from lib.programs.chosen import build_chosen, find_chosen
+from lib.programs.network_choice import choose_checkpoint, choose_form
+from lib.programs.testing import read_chosen
 from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
-from lib.programs.trials import read_chosen
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.files import file_sha256
 from lib.runtime.program import Outcome, RequestError
@@ -110,7 +110,7 @@ def run_visualize(
     targets = parse_targets([box] if box else [])
     source, *overrides = [None, *words] if dataset else words
     config = config or (None if checkpoint else SHIPPED)
-    network = build_chosen(paths, config, checkpoint, device, overrides=overrides, dataset=dataset)
+    network = choose_form(paths, config, checkpoint, overrides, device, dataset).network()
     with open_footage(paths, source, dataset, sequence or "") as footage:
         target = targets[0] if targets else TargetSpec("target", footage.boxes[0])
         folder = output_folder(paths, sequence or source, out, "visualize")
@@ -180,31 +180,31 @@ class ResultDrawer:
         self._paths = paths
         self._trackers: dict[str, Tracker] = {}
 
-    def __call__(self, benchmark: str, run: Run, sequence: Sequence, frame: int) -> np.ndarray:
+    def __call__(self, benchmark: str, run: ScoredRun, sequence: Sequence, frame: int) -> np.ndarray:
         """A strip, uint8 RGB. Raises ``ValueError`` for results of others and for a checkpoint that is gone."""
-        if run.source not in self._trackers:
-            self._trackers[run.source] = self._build(benchmark, run)
-        tracker, image = self._trackers[run.source], read_image(sequence.frames[frame])
+        source = str(run.results.source)
+        if source not in self._trackers:
+            self._trackers[source] = self._build(benchmark, source, run.results.manifest or {})
+        tracker, image = self._trackers[source], read_image(sequence.frames[frame])
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
-        tracker.box = run.boxes(annotation_of(sequence, benchmark))[frame - 1]
+        tracker.box = run.results.boxes(annotation_of(sequence, benchmark))[frame - 1]
         decisions = decide(tracker, image)
-        return draw_decisions(f"frame {frame + 1}", image, tracker, decisions, sequence.boxes[frame])
+        return draw_decisions(f"frame {frame}", image, tracker, decisions, sequence.boxes[frame])
 
-    def _build(self, benchmark: str, run: Run) -> Tracker:
-        manifest = run.manifest or {}
+    def _build(self, benchmark: str, source: str, manifest: abc.Mapping[str, Any]) -> Tracker:
         files = [Path(each["checkpoint"]) for each in manifest.get("runs", []) if each.get("checkpoint")]
         there = [file for file in files if file.is_file()]
         if not there:
-            raise ValueError(f"{run.source}: its checkpoint is not here ({files[-1] if files else 'none is named'})")
+            raise ValueError(f"{source}: its checkpoint is not here ({files[-1] if files else 'none is named'})")
         if file_sha256(there[-1]) != manifest["checkpoint_sha256"]:
             raise ValueError(f"{there[-1]}: is not the checkpoint of these results any more; test it again")
         try:
-            experiment, _ = find_chosen(self._paths, checkpoint=there[-1])
+            experiment, _ = choose_checkpoint(self._paths, checkpoint=there[-1])
         except CheckpointError:  # as its authors released it, without a configuration
-            experiment, _ = find_chosen(self._paths, manifest["experiment"], there[-1])
+            experiment, _ = choose_checkpoint(self._paths, manifest["experiment"], there[-1])
         sections = {key: value for key, value in manifest["settings"].items() if isinstance(value, dict)}
-        tested = from_tree(merge(to_tree(experiment.for_benchmark(benchmark)), sections), run.source)
-        return Tracker(build_network(tested, there[-1], pretrained_models=self._paths.pretrained_models))
+        tested = from_tree(merge(to_tree(experiment.for_benchmark(benchmark)), sections), source)
+        return Tracker(TorchForm(tested, there[-1], pretrained_models=self._paths.pretrained_models).network())
 
 
 def draw_decisions(

@@ -20,7 +20,7 @@ from lib.data.decoding.images import read_image
 from lib.experiment.build import build_tracker, trained_model
 from lib.experiment.config import find_experiment
 from lib.inference.tracker import Tracker
-from lib.programs.chosen import find_chosen
+from lib.programs.network_choice import choose_checkpoint
 from lib.runtime.escapes import printable
 from lib.runtime.process import find_device
 from lib.runtime.program import Outcome, RequestError
@@ -42,8 +42,8 @@ def run_vot(
     print_ini: bool = False,
     identifier: str | None = None,
 ) -> Outcome:
-    """Serve the tracker of ``find_chosen`` with the test-time values of the benchmark ``dataset`` (``vot22``), or with
-    ``print_ini`` return the section of ``trackers.ini`` under which the toolkit starts ``program``, tracking/vot.py.
+    """Serve the tracker of ``choose_checkpoint`` with the test-time values of the benchmark ``dataset`` (``vot22``).
+    With ``print_ini`` return the section of ``trackers.ini`` that starts ``program``, tracking/vot.py.
 
     With ``print_ini`` everything is checked that would fail once the toolkit starts the process and hides the message
     in a log. The command names this Python, so that the toolkit can have an environment of its own, and absolute paths,
@@ -55,7 +55,7 @@ def run_vot(
     if find_spec("trax") is None:
         raise ValueError(f"vot-trax is not installed here; {sys.executable} -m pip install vot-trax==4.0.2")
     chosen_device = str(find_device(device))
-    experiment, checkpoint = find_chosen(load_paths(), config, checkpoint, overrides)
+    experiment, checkpoint = choose_checkpoint(load_paths(), config, checkpoint, overrides)
     if not print_ini:
         serve(build_tracker(experiment, checkpoint, chosen_device, dataset), experiment.name)
         return Outcome()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lib.runtime.file_kinds import short
 from lib.runtime.files import file_sha256, replacing
-from lib.runtime.unpickling import CheckpointError, check_file, load_plain, read_inert
+from lib.runtime.unpickling import CheckpointError, as_plain, check_file, read_inert
 
 FORMAT = 1
 TRAINING_KEYS = {
@@ -63,7 +63,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     content = read_inert(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__} where a checkpoint is a dictionary")
-    return load_plain(content, path)
+    return as_plain(content, path)
 
 
 def read_training_checkpoint(path: Path) -> dict[str, Any]:

@@ -17,13 +17,6 @@ _KINDS = (
     (0, b"\x28\xb5\x2f\xfd", f"a Zstandard archive; {_UNPACK}"),
     (0, b"7z\xbc\xaf\x27\x1c", f"a 7-Zip archive; {_UNPACK}"),
     (0, b"Rar!", f"a RAR archive; {_UNPACK}"),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes; save the weights by torch.save or safetensors"),
-    (0, b"\x93NUMPY", "a NumPy array; save the weights by torch.save or safetensors"),
-    (0, b"GGUF", "a GGUF file; save the weights by torch.save or safetensors"),
-    (0, b"\x89PNG", "an image; name a checkpoint"),
-    (0, b"\xff\xd8\xff", "an image; name a checkpoint"),
-    (4, b"ftyp", "a video; name a checkpoint"),
-    (0, b"%PDF", "a PDF document; name a checkpoint"),
 )
 _SUFFIXES = {".pth", ".pt", ".tar", ".ckpt", ".bin", ".safetensors", ".zip"}
 
@@ -53,8 +46,6 @@ def kind_of_zip(names: Iterable[str]) -> str:
     if inside:
         more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
         return f"a zip archive around {short(inside[0])}{more}; unzip it and name that file"
-    if names and all(name.endswith(".npy") for name in names):
-        return "NumPy arrays (.npz); save the weights by torch.save or safetensors"
     return f"a zip archive, but torch's has a data.pkl and this one has {short(', '.join(names[:3])) or 'nothing'}"
 
 

@@ -459,20 +459,6 @@ def test_decoders_give_the_same_samples(noise, make_sequence, tmp_path):
         assert_same(auto.sample(number), opencv.sample(number))
 
 
-def test_scaled_decoding_reads_less_of_large_targets(noise, monkeypatch):
-    asked = []
-    original = EncodedImage.pixels
-    monkeypatch.setattr(
-        EncodedImage,
-        "pixels",
-        lambda self, region=None, shrink=1: asked.append(shrink) or original(self, region, shrink),
-    )
-    exact, scaled = (pairs(noise, **STILL, scaled_decoding=scaled) for scaled in (False, True))
-    for number in range(3):
-        assert_same(scaled.sample(number), exact.sample(number), but=("template", "search"))
-    assert asked == 3 * [2, 2, 1, 1]
-
-
 def test_a_decoder_without_its_library_is_an_error(noise, monkeypatch):
     monkeypatch.setattr(lib.data.pairs, "find_decoder", lib.data.decoding.images.find_decoder.__wrapped__)
     absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")

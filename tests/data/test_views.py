@@ -78,9 +78,9 @@ class SpiedImage:
     def __init__(self, file: Path) -> None:
         self._image, self.shape, self.asked = open_image(file), (HEIGHT, WIDTH), []
 
-    def pixels(self, region=None, shrink=1):
-        self.asked.append((region, shrink))
-        return self._image.pixels(region, shrink)
+    def pixels(self, region):
+        self.asked.append(region)
+        return self._image.pixels(region)
 
 
 def test_only_what_a_crop_shows_is_asked_for(files):
@@ -99,7 +99,7 @@ def test_only_what_a_crop_shows_is_asked_for(files):
         (WIDTH - 30, 120, WIDTH, HEIGHT - 1),
         (WIDTH - 30, 120, WIDTH, HEIGHT),
     ]
-    assert image.asked == [(region, 1) for region in regions]
+    assert image.asked == regions
 
 
 def test_the_whole_is_asked_for_where_its_mean_is_shown(files):
@@ -107,7 +107,7 @@ def test_the_whole_is_asked_for_where_its_mean_is_shown(files):
     view = FrameView(image, "mean")
     view.crop(Window(20, 30, 50), 32, False, False)
     view.crop(Window(-20, 30, 50), 32, False, False)
-    assert image.asked == [((20, 30, 70, 80), 1), ((0, 0, WIDTH, HEIGHT), 1)]
+    assert image.asked == [(20, 30, 70, 80), (0, 0, WIDTH, HEIGHT)]
 
 
 @pytest.mark.parametrize("fill", ["zero", "mean"])
@@ -119,80 +119,15 @@ def test_crops_of_one_frame_are_decoded_together(files, fill):
         for flipped, grayscale in product((False, True), repeat=2):
             image = SpiedImage(files["jpg"])
             view = FrameView(image, fill)
-            view.keep(((window, 32) for window in (small, large)), flipped)
+            view.keep((small, large), flipped)
             for window in (small, large):
                 found = view.crop(window, 32, flipped, grayscale)
                 expected = crop_of_whole(files["jpg"], window, 32, flipped, grayscale, fill)
                 np.testing.assert_array_equal(found, expected)
             assert len(image.asked) == 1
     image = SpiedImage(files["jpg"])
-    FrameView(image).keep([(Window(20, 30, 50), 32), (Window(60, 10, 30), 32)], False)
-    assert image.asked == [((20, 10, 90, 80), 1)]
-
-
-# Decoded at a part of its size
-
-
-@pytest.mark.parametrize(("side", "shrink"), [(63, 1), (64, 2), (127, 2), (128, 4), (255, 4), (256, 8), (999, 8)])
-def test_a_scaled_crop_has_a_pixel_for_each_of_its_own(files, side, shrink):
-    image = SpiedImage(files["jpg"])
-    view = FrameView(image, scaled=True)
-    view.crop(Window(13, 22, side), 32, False, False)
-    assert [asked for _, asked in image.asked] == [shrink]
-    FrameView(image).crop(Window(13, 22, side), 32, False, False)
-    assert image.asked[1][1] == 1
-
-
-@pytest.mark.parametrize("fill", ["zero", "mean"])
-@pytest.mark.parametrize(("ratio", "shrink"), [(2, 2), (3, 2), (5, 4), (9, 8)])
-def test_a_scaled_crop_differs_little_and_lies_where_the_exact_one_does(files, ratio, shrink, fill):
-    """The tolerance, on a picture without edges: 1, 2 and 4 of 255 levels on average over a crop from the half, quarter
-    and eighth, from two of its pixels off the border on. Moved by half a pixel of the crop it would be off by more."""
-    differences, moved = [], []
-    for window in windows(80, seed=11, most=400):
-        size = window.side // ratio
-        middles = [(np.arange(size) + 0.5) * window.side / max(size, 1) + start for start in (window.y1, window.x1)]
-        deep = [
-            (2 * shrink < middle) & (middle < length - 2 * shrink)
-            for middle, length in zip(middles, (HEIGHT, WIDTH), strict=True)
-        ]
-        if min(rows.sum() for rows in deep) < 6:
-            continue
-        for flipped, grayscale in product((False, True), repeat=2):
-            found = FrameView(open_image(files["jpg"]), fill, scaled=True).crop(window, size, flipped, grayscale)
-            expected = crop_of_whole(files["jpg"], window, size, flipped, grayscale, fill)
-            shown = np.ix_(*deep)
-            differences.append(np.abs(found[shown] - expected[shown].astype(int)).mean())
-            for axis in (0, 1):
-                between = (found[shown].astype(float) + np.roll(found, 1, axis)[shown]) / 2
-                moved.append(np.abs(between - expected[shown]).mean())
-    assert len(differences) > 20
-    assert max(differences) < shrink / 2
-    assert np.mean(moved) > 2 * np.mean(differences)
-
-
-@pytest.mark.parametrize(("fill", "shown"), [("zero", 0), ("mean", 1)])
-def test_a_scaled_crop_beside_the_frame_shows_its_surroundings(files, fill, shown):
-    mean = read_image(files["jpg"]).mean(axis=(0, 1))
-    for corner in ((WIDTH + 2, 20), (WIDTH, 20), (-200, 20), (20, HEIGHT + 3), (-500, -500)):
-        for flipped in (False, True):
-            view = FrameView(open_image(files["jpg"]), fill, scaled=True)
-            crop = view.crop(Window(*corner, 200), 25, flipped, False)
-            np.testing.assert_allclose(crop - mean * shown, 0, atol=1.5)
-
-
-def test_scaled_or_not_a_crop_as_fine_as_its_window_is_exact(files):
-    for window in windows(20, seed=13, most=100):
-        exact = FrameView(open_image(files["jpg"])).crop(window, 64, True, False)
-        scaled = FrameView(open_image(files["jpg"]), scaled=True).crop(window, 64, True, False)
-        np.testing.assert_array_equal(scaled, exact)
-
-
-def test_scaled_crops_are_decoded_apart(files):
-    image = SpiedImage(files["jpg"])
-    view = FrameView(image, scaled=True)
-    view.keep([(Window(20, 30, 100), 32), (Window(60, 10, 30), 32)], False)
-    assert image.asked == []
+    FrameView(image).keep([Window(20, 30, 50), Window(60, 10, 30)], False)
+    assert image.asked == [(20, 10, 90, 80)]
 
 
 def test_a_damaged_frame_is_an_error(tmp_path, files):

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
-from lib.experiment.build import build_model, build_network, build_trainer, trained_model
+from lib.experiment.build import TorchForm, build_model, build_trainer, trained_model
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.registry import FAMILIES
 from lib.models.weights.adapters import frozen_by_family
 from lib.models.weights.initial import load_initial
 from lib.programs.converting import convert_checkpoint
-from lib.programs.trained import evaluate_checkpoints
+from lib.programs.testing import run_test
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
 from lib.runtime.process import Process
 from lib.training.trainer import Trainer
@@ -98,7 +98,7 @@ def test_such_a_file_is_tested_converted_and_trained_from(experiment, folder, to
     assert trainer.run().finished
     file = folder / "output" / "toy" / "checkpoints" / "last.pth"
     expected = trainer.actor.model.state_dict()
-    network = build_network(experiment, file)
+    network = TorchForm(experiment, file).network()
     assert all(torch.equal(value, expected[name]) for name, value in network.model.state_dict().items())
 
     convert_checkpoint(file, None, folder / "plain.pth")
@@ -110,7 +110,7 @@ def test_such_a_file_is_tested_converted_and_trained_from(experiment, folder, to
     model, _ = trained_model(experiment, folder / "plain.pth")
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
     with pytest.raises(CheckpointError, match="last.pth: holds trained tensors alone, .*mae.pth does not exist"):
-        build_network(experiment, file)
+        TorchForm(experiment, file).network()
     (folder / "elsewhere.pth").rename(folder / "mae.pth")
 
     tuned = changed(experiment, "train", init_from=str(file))
@@ -127,18 +127,18 @@ def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experimen
     (folder / "paths.yaml").write_text("{}")
     data = {"got10k": toy_got10k}
     paths = Paths(data=data, output=folder / "output", pretrained_models=folder, cache=folder / "cache")
-    evaluation = evaluate_checkpoints(paths, "got10k_val", None, [file], device="cpu")
+    evaluation = run_test(paths, (), "got10k_val", checkpoint=[file], device="cpu")
     assert evaluation.good
     over_other = changed(experiment, "model", pretrained="other.pth")
     message = (
         r"last.pth: was trained over weights of sha256 \w{64}, but those of model.pretrained other.pth have \w{64}"
     )
     with pytest.raises(CheckpointError, match=message):
-        build_network(over_other, file, pretrained_models=folder)
+        TorchForm(over_other, file, pretrained_models=folder).network()
     with pytest.raises(CheckpointError, match=message):
         start(changed(over_other, "train", init_from=str(file)), folder, toy_got10k, "other").run()
     with pytest.raises(CheckpointError, match="model.pretrained is none"):
-        build_network(changed(experiment, "model", pretrained="none"), file, pretrained_models=folder)
+        TorchForm(changed(experiment, "model", pretrained="none"), file, pretrained_models=folder).network()
     torch.save({"model": image_weights(experiment, 101)}, folder / "mae.pth")
     with pytest.raises(CheckpointError, match="was trained over weights"):
         start(changed(experiment, "train", epochs=2), folder, toy_got10k).run()

@@ -17,15 +17,14 @@ from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.experiment.build import (
+    TorchForm,
     build_actor,
     build_model,
-    build_network,
     build_pairs,
     build_tracker,
     build_trainer,
     check_files,
     default_checkpoint,
-    engine_factory,
     experiment_of_checkpoint,
     named_weights,
     trained_model,
@@ -129,9 +128,9 @@ def test_weights_that_an_experiment_names_are_used_where_no_checkpoint_is_named(
     experiment, paths = named
     file = paths.pretrained_models / "small.pth"
     assert named_weights(experiment, paths) == default_checkpoint(experiment, paths) == file
-    expected = build_network(experiment, file).model
+    expected = TorchForm(experiment, file).network().model
     assert equal(build_tracker(experiment).network.model, expected)
-    assert not equal(build_network(experiment).model, expected)
+    assert not equal(TorchForm(experiment).network().model, expected)
     last = paths.output / "toy" / "checkpoints" / "last.pth"
     last.parent.mkdir(parents=True)
     last.write_bytes(b"")
@@ -159,11 +158,11 @@ def test_the_tracker_takes_the_values_of_its_benchmark(toy):
 
 def test_an_engine_has_the_slots_that_are_needed_and_no_more_than_suit_the_network(toy, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    make, threads = engine_factory(toy, None, "cpu", "lasot"), torch.get_num_threads()
+    make, threads = TorchForm(toy, benchmark="lasot").engine, torch.get_num_threads()
     engines = [make(most) for most in (1, 500)]
     assert [engine.slots for engine in engines] == [1, 8]
     assert [engine.finders for engine in engines] == [2, 2], "the second has as many cores as the first"
-    assert [engine_factory(toy, None, "cpu", "lasot", batch)(500).slots for batch in (1, 16)] == [1, 16]
+    assert [TorchForm(toy, benchmark="lasot", batch=batch).engine(500).slots for batch in (1, 16)] == [1, 16]
     assert torch.get_num_threads() == 1, "each finder has a core"
     torch.set_num_threads(threads)
     network = make(1).network
@@ -173,7 +172,7 @@ def test_an_engine_has_the_slots_that_are_needed_and_no_more_than_suit_the_netwo
 
 def test_the_networks_precision_is_the_experiments(toy, tmp_path):
     bf16 = load_experiment(write_experiment(tmp_path / "bf16.yaml", test={"precision": "bf16"}))
-    assert build_network(toy).precision == "fp32" and build_network(bf16).precision == "bf16"
+    assert TorchForm(toy).network().precision == "fp32" and TorchForm(bf16).network().precision == "bf16"
 
 
 def test_a_tracker_has_one_source(toy, tmp_path):

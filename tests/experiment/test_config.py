@@ -237,6 +237,15 @@ def test_overrides_reach_any_value(tmp_path):
     assert experiment.data.val == ()
 
 
+def test_a_key_that_was_removed_may_only_be_off():
+    """Resolved configurations of earlier versions hold it."""
+    tree = to_tree(load_experiment("grm_vitb"))
+    assert from_tree(merge(tree, {"data": {"scaled_decoding": False}}), "old.yaml") == load_experiment("grm_vitb")
+    with pytest.raises(ConfigError, match="^old.yaml: data.scaled_decoding: got True; .*; remove the key$") as error:
+        from_tree(merge(tree, {"data": {"scaled_decoding": True}}), "old.yaml")
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("value", ["ostrack", "{a: 1}", "1"])
 def test_the_family_cannot_be_changed_by_an_override(value):
     with pytest.raises(ConfigError, match="command line: model.name: got") as error:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lib.config.yaml12 import to_yaml
-from lib.experiment.build import build_network, experiment_of_checkpoint, trained_model
+from lib.experiment.build import TorchForm, experiment_of_checkpoint, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.weights.released import load_released
 from lib.programs.converting import convert_checkpoint
@@ -95,7 +95,7 @@ def test_a_merged_file_is_plain_and_needs_no_other(dinov2, adapter, tmp_path):
     assert not [name for name in content["model"] if ".lora." in name]
     again = experiment_of_checkpoint(out)
     assert not again.model.lora.enabled
-    network = build_network(again, out)
+    network = TorchForm(again, out).network()
     crops = [np.zeros((1, side, side, 3), dtype=np.float32) + 90 for side in (64, 128)]
     found = network.find(network.encode(crops[0], np.array([[0.25, 0.25, 0.5, 0.5]])), crops[1])
     assert np.isfinite(found.boxes).all()

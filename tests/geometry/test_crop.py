@@ -18,9 +18,7 @@ from lib.geometry.crop import (
     crop_window,
     cut,
     fit,
-    fit_shrunk,
     inside,
-    inside_shrunk,
     is_empty,
     padding_mask,
     padding_value,
@@ -354,46 +352,6 @@ def test_a_crop_is_empty_by_its_mask() -> None:
             verdicts.append(is_empty((120, 160), window, size, 16))
             assert verdicts[-1] == expected
     assert 200 < sum(verdicts) < len(verdicts) - 200
-
-
-def shrunk(image: np.ndarray, shrink: int) -> np.ndarray:
-    """The image of means of ``shrink`` x ``shrink`` pixels; the last ones are repeated to make whole squares."""
-    height, width = (-(-length // shrink) * shrink for length in image.shape[:2])
-    pads = (0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)
-    squares = np.pad(image, pads, mode="edge").reshape(height // shrink, shrink, width // shrink, shrink, 3)
-    return squares.mean(axis=(1, 3)).round().astype(np.uint8)
-
-
-@pytest.mark.parametrize("shrink", [2, 4, 8])
-def test_a_crop_of_fewer_pixels_shows_each_place_where_it_was(shrink: int) -> None:
-    """A plane of brightness, which no interpolation changes; the border's blur reaches a shrunk pixel inwards."""
-    y, x = np.mgrid[0:119, 0:157]
-    plane = np.stack((x, 2 * y, 200 - x // 2 - y // 2), axis=-1).astype(np.uint8)
-    checked = 0
-    for window in some_windows(120, seed=3):
-        size = window.side // shrink
-        if size < 8 or padding_mask(plane.shape, window, size).all():
-            continue
-        left, top, right, bottom = inside_shrunk(window, plane.shape, shrink)
-        assert left % shrink == top % shrink == 0
-        part = shrunk(plane, shrink)[top // shrink : -(-bottom // shrink), left // shrink : -(-right // shrink)]
-        found = fit_shrunk(part, window, shrink, size, (9, 9, 9)).astype(int)
-        expected = cut(plane, window, size, (9, 9, 9)).astype(int)
-        step = window.side / size
-        middle = [start + (np.arange(size) + 0.5) * step for start in (window.y1, window.x1)]
-        deep = [
-            (place > 2 * shrink) & (place < length - 2 * shrink)
-            for place, length in zip(middle, plane.shape[:2], strict=True)
-        ]
-        beyond = [
-            (place < -shrink) | (place > length + 2 * shrink)
-            for place, length in zip(middle, plane.shape[:2], strict=True)
-        ]
-        assert np.abs(found - expected)[np.ix_(*deep)].max(initial=0) <= 1
-        np.testing.assert_array_equal(found[beyond[0]], 9)
-        np.testing.assert_array_equal(found[:, beyond[1]], 9)
-        checked += deep[0].sum() * deep[1].sum()
-    assert checked > 500
 
 
 def test_the_box_that_simtrack_is_told_is_the_recorded_one() -> None:

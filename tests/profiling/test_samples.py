@@ -74,13 +74,12 @@ def test_every_store_runs_with_every_decoder_that_is_installed(monkeypatch):
     assert found[0] == Contestant("straightforward", "cv2.imread")
     installed = {name for name, decoder in DECODERS.items() if decoder.missing() is None}
     for store in ("folder", "lmdb", "crops"):
-        exact = [entry.decoder for entry in found if entry.store == store and not entry.scaled]
+        exact = [entry.decoder for entry in found if entry.store == store]
         assert exact[0] == best and set(exact) == installed
-    assert [entry.store for entry in found if entry.scaled] == ["folder", "lmdb"]
     monkeypatch.setitem(DECODERS, "simplejpeg", DECODERS["simplejpeg"]._replace(missing=lambda: "gone"))
     assert "simplejpeg" not in {entry.decoder for entry in contestants()} - {best}
 
 
 def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
-        samples.profile_index(tmp_path / "nowhere", videos=1)
+        samples.profile_samples(tmp_path / "nowhere")

@@ -14,7 +14,7 @@ from lib.evaluation.results.folder import sweep_warning
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment, per_dataset_keys
 from lib.programs.sweep import check_sweep, parse_sweep
-from lib.programs.trained import evaluate_checkpoints
+from lib.programs.testing import run_test
 from lib.runtime.checkpoint import save_checkpoint
 
 KEY = "model.division.threshold"
@@ -70,7 +70,7 @@ def test_test_sets_are_swept_on_request_alone_and_those_of_servers_never(benchma
             with pytest.raises(ValueError, match=f"the scores of {benchmark} are known to .* alone"):
                 check_sweep(sweep, benchmark, [], on_test_set)
         elif entry.test_set and not on_test_set:
-            with pytest.raises(ValueError, match=f"{benchmark} is a test set.*on got10k_val or own, or say --on-test-"):
+            with pytest.raises(ValueError, match=f"{benchmark} is a test set.*on got10k_val or own, or add --on-test-"):
                 check_sweep(sweep, benchmark, [], on_test_set)
         else:
             check_sweep(sweep, benchmark, ["train.lr=1"], on_test_set)
@@ -98,7 +98,8 @@ def words(tmp_path) -> dict:
     weights = tmp_path / "some.pth"
     save_checkpoint(weights, {"model": build_model(load_experiment(file)).state_dict()})
     return {
-        "benchmark": "got10k_val", "config": str(file), "checkpoints": [weights], "names": ["GOT-10k_Val_000001"],
+        "command": (), "dataset": "got10k_val", "config": str(file), "checkpoint": [weights],
+        "sequence": ["GOT-10k_Val_000001"],
     }  # fmt: skip
 
 
@@ -108,41 +109,44 @@ def manifests(paths: Paths) -> dict[float, dict]:
     return {manifest["settings"]["model"]["division"]["threshold"]: manifest for manifest in read}
 
 
+def rows_of(report: str) -> list[str]:
+    """The rows of the table of scores."""
+    return [line for line in report.splitlines() if line.startswith(f"{KEY}=")]
+
+
 def test_every_value_has_a_folder_a_line_and_scores(paths, words):
-    words["names"] = ()
-    ended = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3:0.6:0.3"))
+    words["sequence"] = ()
+    ended = run_test(paths, **words, sweep=f"{KEY}=0.3:0.6:0.3")
     report, complete = ended.text(), ended.good
     assert complete
     assert sorted(manifests(paths)) == [0.3, 0.6]
-    lines = report[report.index("\nsweep of ") :].splitlines()[1:]
-    part = "part of got10k_val (2 of 180 sequences)"
-    assert lines[0] == f"sweep of {KEY}=0.3:0.6:0.3 on {part}, protocol got10k (%)"
-    assert lines[1].split() == ["value", "AO", "SR0.5", "SR0.75", "results"]
-    assert [line.split()[0] for line in lines[2:4]] == ["0.3", "0.6"]
-    file = Path(lines[5].removeprefix("kept in "))
+    assert "part of got10k_val (2 of 180 sequences), protocol got10k" in report
+    lines = rows_of(report)
+    assert [line.split()[0] for line in lines] == [f"{KEY}=0.3", f"{KEY}=0.6"]
+    *_, highest, kept_in = report.splitlines()
+    file = Path(kept_in.removeprefix("kept in "))
     assert file == paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}.json"
     kept = json.loads(file.read_text())
     assert [case["value"] for case in kept["tested"]] == [0.3, 0.6]
-    for case, line in zip(kept["tested"], lines[2:4], strict=True):
+    for case, line in zip(kept["tested"], lines, strict=True):
         score = json.loads((Path(case["results"]) / "score.json").read_text())
         assert case["scores"] == score["scores"]
-        assert line.split()[1] == f"{100 * case['scores']['got10k']['AO']:.2f}"
-        assert line.split()[-1] == Path(case["results"]).name
+        assert line.split()[1:3] == [Path(case["results"]).name, f"{100 * case['scores']['got10k']['AO']:.2f}"]
     best = max(kept["tested"], key=lambda case: case["scores"]["got10k"]["AO"])
-    assert lines[4].startswith(f"highest AO: {100 * best['scores']['got10k']['AO']:.2f} with {KEY}={best['value']} (")
+    assert highest.startswith(f"highest AO: {100 * best['scores']['got10k']['AO']:.2f} with {KEY}={best['value']} ")
     # A validation set is there to be swept on.
     assert "test set" not in report
     assert kept["warning"] == ""
 
 
 def test_a_sweep_over_some_sequences_leaves_that_of_all_alone(paths, words):
-    sweep = parse_sweep(f"{KEY}=0.3,0.6")
-    evaluate_checkpoints(paths, **words | {"names": ()}, sweep=sweep)
+    sweep = f"{KEY}=0.3,0.6"
+    run_test(paths, **words | {"sequence": ()}, sweep=sweep)
     kept = {file: file.read_bytes() for file in paths.output.rglob("*.json") if file.name != "manifest.json"}
     assert len(kept) == 3, "a score of each value, and the sweep"
-    report = evaluate_checkpoints(paths, **words, sweep=sweep).text()
+    report = run_test(paths, **words, sweep=sweep).text()
     assert all(file.read_bytes() == content for file, content in kept.items())
-    assert f"\nsweep of {sweep.text} on part of got10k_val (1 of 180 sequences), protocol got10k (%)\n" in report
+    assert "part of got10k_val (1 of 180 sequences), protocol got10k" in report
     part = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json").read_text())
     assert part["part"] == "1 of 180 sequences"
 
@@ -151,48 +155,48 @@ def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
     other = tmp_path / "other.pth"
     experiment = load_experiment(words["config"], ["seed=9"])
     save_checkpoint(other, {"model": build_model(experiment).state_dict()})
-    words["checkpoints"].append(other)
-    report = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6")).text()
-    rows = [line.split() for line in report[report.index("\nsweep of ") :].splitlines()[3:7]]
-    assert [(row[0], row[-1].partition("-")[0]) for row in rows] == [
+    words["checkpoint"].append(other)
+    report = run_test(paths, **words, sweep=f"{KEY}=0.3,0.6").text()
+    rows = [line.split() for line in rows_of(report)]
+    assert [(row[0].partition("=")[2], row[1].partition("-")[0]) for row in rows] == [
         ("0.3", "some"), ("0.3", "other"), ("0.6", "some"), ("0.6", "other"),
     ]  # fmt: skip
 
 
 def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
-    sweep = parse_sweep(f"{KEY}=0.3,0.6")
-    evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
+    sweep = f"{KEY}=0.3,0.6"
+    run_test(paths, **words, overrides=[f"{KEY}=0.6"])
 
     def refuse(*_arguments):
         raise ValueError("not finite")
 
     monkeypatch.setattr("lib.inference.engine.place", refuse)
-    ended = evaluate_checkpoints(paths, **words, sweep=sweep)
+    ended = run_test(paths, **words, sweep=sweep)
     report, complete = ended.text(), ended.good
     assert not complete
-    lines = report[report.index("\nsweep of ") :].splitlines()[1:]
-    assert lines[2].split()[:4] == ["0.3", "-", "-", "-"]
-    assert f" with {KEY}=0.6 (some-" in lines[4]
+    setting, _, *scores = rows_of(report)[0].split()
+    assert (setting, scores[:3]) == (f"{KEY}=0.3", ["-", "-", "-"])
+    assert f" with {KEY}=0.6 some-" in report.splitlines()[-2]
     kept = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json").read_text())
     assert kept["tested"][0]["scores"]["got10k"] == {}
-    assert list(kept["tested"][0]["errors"]) == words["names"]
+    assert list(kept["tested"][0]["errors"]) == words["sequence"]
     shutil.rmtree(paths.output)
-    report = evaluate_checkpoints(paths, **words, sweep=sweep).text()
+    report = run_test(paths, **words, sweep=sweep).text()
     assert "highest" not in report
 
 
 def test_a_sweep_takes_up_what_is_there(paths, words):
-    evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
-    report = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6")).text()
+    run_test(paths, **words, overrides=[f"{KEY}=0.6"])
+    report = run_test(paths, **words, sweep=f"{KEY}=0.3,0.6").text()
     assert report.count("sequences: 1 tracked, 0 kept, 0 failed") == 1
     assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 1
-    report = evaluate_checkpoints(paths, **words, sweep=parse_sweep(f"{KEY}=0.3,0.6")).text()
+    report = run_test(paths, **words, sweep=f"{KEY}=0.3,0.6").text()
     assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 2
 
 
 def test_a_wrong_value_is_told_before_the_first_is_tracked(paths, words):
     with pytest.raises(ValueError, match='test.tracker.window: got "some"'):
-        evaluate_checkpoints(paths, **words, sweep=parse_sweep("test.tracker.window=none,some"))
+        run_test(paths, **words, sweep="test.tracker.window=none,some")
     assert manifests(paths) == {}
 
 
@@ -205,16 +209,15 @@ def _on_a_test_set(monkeypatch):
 
 @pytest.mark.usefixtures("_on_a_test_set")
 def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
-    evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.3"])
+    run_test(paths, **words, overrides=[f"{KEY}=0.3"])
     assert sweep_warning(manifests(paths)[0.3]) == ""
-    sweep = parse_sweep(f"{KEY}=0.3,0.6")
+    sweep = f"{KEY}=0.3,0.6"
     with pytest.raises(ValueError, match="got10k_val is a test set"):
-        evaluate_checkpoints(paths, **words, sweep=sweep)
+        run_test(paths, **words, sweep=sweep)
     assert list(manifests(paths)) == [0.3]
 
-    report = evaluate_checkpoints(paths, **words, sweep=sweep, on_test_set=True).text()
-    assert report.count(f": {WARNING}\n") == 3, "one of each folder, and that of the sweep"
-    assert f"\nWARNING: {WARNING}\nkept in " in report
+    report = run_test(paths, **words, sweep=sweep, on_test_set=True).text()
+    assert report.count(f": {WARNING}\n") == 2, "one of each folder"
     assert {value: sweep_warning(manifest) for value, manifest in manifests(paths).items()} == {
         0.3: WARNING, 0.6: WARNING,
     }  # fmt: skip
@@ -222,11 +225,11 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
     assert json.loads(file.read_text())["warning"] == WARNING
 
     # Whoever tests the best value by itself afterwards has seen all of them.
-    ended = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.6"])
+    ended = run_test(paths, **words, overrides=[f"{KEY}=0.6"])
     assert f": {WARNING}" in ended.text()
-    assert ended.comparison.runs[0].manifest["sweeps"] == [sweep.text]
+    assert ended.comparison.runs[0].results.manifest["sweeps"] == [sweep]
     # A value outside the sweep has not been chosen by it.
-    report = evaluate_checkpoints(paths, **words, overrides=[f"{KEY}=0.5"]).text()
+    report = run_test(paths, **words, overrides=[f"{KEY}=0.5"]).text()
     assert WARNING not in report
 
 

@@ -1,22 +1,25 @@
 """Which settings decide a folder of results, and what is kept in it beside the boxes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
-from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.benchmarks import Readable, read_benchmark
 from lib.evaluation.reports.comparison import Comparison
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.running.baselines import StaticEngine
-from lib.evaluation.running.runner import Trial
-from lib.experiment.build import build_model
+from lib.evaluation.running.runner import NOTHING
+from lib.experiment.build import TorchForm, build_model
 from lib.experiment.config import ExperimentConfig, load_experiment
-from lib.programs import trained
-from lib.programs.trained import evaluate_checkpoints, results_folder
-from lib.programs.trials import track_and_score
+from lib.inference.settings import TrackSettings
+from lib.programs import exported_candidates, trained_candidates
+from lib.programs.testing import Candidate, run_test, track_and_score
+from lib.programs.trained_candidates import results_of
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from tests.evaluation.toy_sets import sequences
 
@@ -43,7 +46,7 @@ def checkpoint(file, tmp_path) -> Path:
 
 def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, checkpoint):
     def folder(*overrides: str, weights: Path | None = checkpoint) -> Path:
-        return results_folder(paths, load_experiment(file, overrides), BENCHMARK, weights, "cpu").path
+        return results_of(paths, TorchForm(load_experiment(file, overrides), weights, benchmark=BENCHMARK)).path
 
     same = folder()
     assert same.parent == paths.output / "toy" / "results" / BENCHMARK
@@ -65,13 +68,53 @@ def test_a_folder_depends_on_what_decides_a_box_and_nothing_else(paths, file, ch
     assert len({same, folder(weights=None), folder("seed=8", weights=None)}) == 3
 
 
+def test_folders_have_the_names_that_earlier_versions_gave_them(paths, file, tmp_path):
+    """A name is made of the settings and the weights' checksum; results of earlier runs must be found again."""
+    weights = tmp_path / "epoch_0001.pth"
+    weights.write_bytes(b"weights")
+
+    def name(*overrides: str, experiment=file, benchmark=BENCHMARK, label=None, **form) -> str:
+        form = TorchForm(load_experiment(experiment, overrides), benchmark=benchmark, **form)
+        return results_of(paths, form, label).path.name
+
+    recovering = "test.tracker={lost_below: 0.3, recover: true}"
+    own = "test.per_dataset.got10k_val={model.division.threshold: 0.4}"
+    assert name(checkpoint=weights) == "epoch_0001-c934cc57"
+    assert name(own, checkpoint=weights) == "epoch_0001-c531cf1a"
+    assert name("test.precision=bf16", checkpoint=weights, batch=8) == "epoch_0001-fd0ec3c3"
+    assert name(recovering, checkpoint=weights) == "epoch_0001-2c86a211"
+    assert name() == "no_checkpoint-685bb492"
+    assert name(benchmark="lasot", label="untrained") == "untrained-685bb492"
+    assert name(experiment="grm_tiny", benchmark="uav", checkpoint=weights) == "epoch_0001-6eb76322"
+    assert name(experiment="transt_tiny", benchmark="uav", checkpoint=weights) == "epoch_0001-7cc78a56"
+    assert name(experiment="lite", benchmark="uav", checkpoint=weights) == "epoch_0001-ea14d003"
+
+
+@pytest.mark.parametrize(("recover", "expected"), [(False, "exported-87ddff07"), (True, "exported-4831e528")])
+def test_folders_of_exported_networks_have_the_names_of_earlier_versions(
+    paths, file, tmp_path, monkeypatch, recover, expected
+):
+    experiment = load_experiment(file, ["test.tracker.lost_below=0.3"])
+    network = Mock(batch=2, device="cpu")
+    network.settings = TrackSettings(
+        template=experiment.template, search=experiment.search, tracker=experiment.test.tracker
+    )
+    network.record.origin.experiment = "toy"
+    monkeypatch.setattr(exported_candidates, "open_network", lambda *_: network)
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported" / "network.json").write_bytes(b"{}")
+    [candidate] = exported_candidates.exported_candidates(paths, BENCHMARK, [tmp_path / "exported"], recover=recover)
+    assert candidate.folder.path == paths.output / "toy" / "results" / BENCHMARK / expected
+
+
 def test_recovery_left_alone_leaves_results_where_they_were(paths, file, checkpoint):
     """Folders of results from before there was one have these settings, and their digits are made of them."""
-    plain = results_folder(paths, load_experiment(file), BENCHMARK, checkpoint, "cpu").manifest()
+    form = TorchForm(load_experiment(file), checkpoint, benchmark=BENCHMARK)
+    plain = results_of(paths, form).manifest()
     assert not {"lost_below", "recover"} & plain["settings"]["test"]["tracker"].keys()
     assert plain["overrides"] == {}
     words = ["test.tracker.lost_below=0.3", "test.tracker.recover=true"]
-    recovering = results_folder(paths, load_experiment(file, words), BENCHMARK, checkpoint, "cpu").manifest()
+    recovering = results_of(paths, replace(form, experiment=load_experiment(file, words))).manifest()
     assert recovering["settings"]["test"]["tracker"]["lost_below"] == 0.3
     assert recovering["overrides"] == {"test.tracker.recover": True}  # which every report states
 
@@ -80,20 +123,21 @@ def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoi
     """Its results would state the sha256 of the earlier one."""
 
     def replacing(*words, **named):
-        results = results_folder(*words, **named)
+        results = results_of(*words, **named)
         model = build_model(load_experiment(file, ["seed=8"]))
         save_checkpoint(checkpoint, {"model": model.state_dict()})
         return results
 
-    monkeypatch.setattr(trained, "results_folder", replacing)
+    monkeypatch.setattr(trained_candidates, "results_of", replacing)
     with pytest.raises(CheckpointError, match="some.pth: its sha256 is .* another file took its place"):
-        evaluate_checkpoints(paths, BENCHMARK, str(file), [checkpoint])
+        run_test(paths, (), BENCHMARK, str(file), checkpoint=[checkpoint])
 
 
 def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
     def folders(*overrides: str) -> set[Path]:
         experiment = load_experiment(file, overrides)
-        return {results_folder(paths, experiment, BENCHMARK, checkpoint, "cpu", batch).path for batch in (None, 1, 8)}
+        form = TorchForm(experiment, checkpoint, benchmark=BENCHMARK)
+        return {results_of(paths, replace(form, batch=batch)).path for batch in (None, 1, 8)}
 
     assert len(folders()) == 1
     assert len(folders("test.precision=bf16")) == len(folders("test.precision=fp16")) == 3
@@ -102,9 +146,10 @@ def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
 def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
     sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache)
     experiment: ExperimentConfig = load_experiment(file)
-    folder = results_folder(paths, experiment, BENCHMARK, None, "cpu", label="first_box")
+    folder = results_of(paths, TorchForm(experiment, benchmark=BENCHMARK), "first_box")
     assert folder.path.name.startswith("first_box-")
-    report, comparison = track_and_score(BENCHMARK, [Trial(sequences, lambda most: StaticEngine(), folder)])
+    candidate = Candidate(None, folder, lambda most: StaticEngine())
+    report, comparison = track_and_score(BENCHMARK, Readable(sequences, {}), [candidate])
     assert [status.status for status in report.summaries[0].sequences] == ["tracked", "tracked"]
     kept = json.loads((folder.path / "score.json").read_text())
     assert kept == plain_score(comparison, comparison.runs[0])
@@ -113,36 +158,37 @@ def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
 
 
 def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
-    words = {"benchmark": BENCHMARK, "config": str(file), "checkpoints": [checkpoint]}
-    ended = evaluate_checkpoints(paths, **words)
+    words = {"command": (), "dataset": BENCHMARK, "config": str(file), "checkpoint": [checkpoint]}
+    ended = run_test(paths, **words)
     report, comparison, complete = ended.text(), ended.comparison, ended.good
     assert complete
     assert len(comparison.entries) == 1
     assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
     assert "\nWARNING: got10k_val: PART, 2 of 180 sequences: not the whole set\n" in report
-    assert any(line.endswith(" 2/2") for line in report.splitlines())
+    assert any(line.split()[-2:-1] == ["2/2"] for line in report.splitlines())
     [file] = paths.output.rglob("score.json")
     before = file.read_bytes()
-    ended = evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002"])
+    ended = run_test(paths, **words, sequence=["GOT-10k_Val_000002"])
     report, comparison, complete = ended.text(), ended.comparison, ended.good
     assert complete
     assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report
-    assert any(line.endswith(" 1/1") for line in report.splitlines())
+    assert any(line.split()[-2:-1] == ["1/1"] for line in report.splitlines())
     assert "PART, 1 of 180 sequences: not the whole set, without GOT-10k_Val_000001\n" in report
     assert report.splitlines()[-1].endswith(": score.json is left alone")
     assert comparison.others == ("GOT-10k_Val_000001",) and file.read_bytes() == before
-    evaluate_checkpoints(paths, **words, names=["GOT-10k_Val_000002", "GOT-10k_Val_000001"])
+    run_test(paths, **words, sequence=["GOT-10k_Val_000002", "GOT-10k_Val_000001"])
     assert json.loads(file.read_text())["sequences"].keys() == {"GOT-10k_Val_000001", "GOT-10k_Val_000002"}
 
 
 def test_a_score_of_fewer_sequences_than_are_finished_is_not_kept(paths, file):
     """Ways to have fewer: asking for some, a failure of all others before they were tracked, and data that are gone."""
     videos = sequences(3)
-    folder = results_folder(paths, load_experiment(file), "own", None, "cpu", label="first_box")
+    folder = results_of(paths, TorchForm(load_experiment(file), benchmark="own"), "first_box")
+    candidate = Candidate(None, folder, lambda most: StaticEngine())
 
-    def score(*chosen: int, **changed) -> tuple[Comparison, list[str] | None]:
-        trial = Trial([videos[number] for number in chosen], lambda most: StaticEngine(), folder, **changed)
-        _, found = track_and_score("own", [trial])
+    def score(*chosen: int, unreadable=NOTHING, left_out=()) -> tuple[Comparison, list[str] | None]:
+        readable = Readable([videos[number] for number in chosen], unreadable, left_out)
+        _, found = track_and_score("own", readable, [candidate])
         kept = folder.path / "score.json"
         return found, sorted(json.loads(kept.read_text())["sequences"]) if kept.exists() else None
 

@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -226,7 +227,7 @@ def test_without_a_name_the_shipped_network_is_taken(tmp_path: Path, monkeypatch
     """Exported if it is there and nothing else is asked for: it starts without torch."""
     asked = []
     monkeypatch.setattr(tracking, "open_network", lambda folder, threads: asked.append(folder))
-    monkeypatch.setattr("lib.programs.chosen.build_chosen", lambda paths, config, *_: asked.append(config))
+    monkeypatch.setattr("lib.programs.network_choice.choose_form", lambda paths, config, *_: Mock(asked.append(config)))
     monkeypatch.setattr("lib.config.paths.SHIPPED_WEIGHTS", tmp_path / "none")
     monkeypatch.setenv("TRACKING_PRETRAINED_MODELS", str(tmp_path))
     open_tracking_network()

@@ -1,4 +1,4 @@
-"""Files of any origin are read as data: what torch wrote comes back, and nothing that a file asks for is done."""
+"""Files of any origin are read as data: the content that torch wrote comes back, and no command is executed."""
 
 import collections
 import functools
@@ -21,9 +21,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from lib.runtime import unpickling
 from lib.runtime.checkpoint import CheckpointError
-from lib.runtime.unpickling import Foreign, StoredTensor, load_plain, load_tensors, read_inert
+from lib.runtime.unpickling import StandIn, as_plain, as_tensors, read_inert
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before 1.6"])
 
@@ -77,7 +76,7 @@ def test_tensors_of_every_type_and_layout_come_back(tmp_path, zipped):
     tensors = {str(dtype): (torch.randn(3, 4) * 9).to(dtype) for dtype in DTYPES}
     tensors |= {"turned": base.T, "slice": base[1:5:2, 2:], "scalar": torch.tensor(3.5), "empty": torch.zeros(0, 4)}
     tensors |= {"parameter": nn.Parameter(torch.randn(2)), "whole": base}
-    loaded = load_tensors(read_inert(save(tmp_path / "file.pth", tensors, zipped)), "file")
+    loaded = as_tensors(read_inert(save(tmp_path / "file.pth", tensors, zipped)), "file")
     expected = torch.load(tmp_path / "file.pth", weights_only=True)
     assert loaded.keys() == expected.keys()
     for name, value in loaded.items():
@@ -105,21 +104,9 @@ def test_plain_types_come_back(tmp_path, zipped, protocol):
 def test_the_attributes_of_a_state_dict_are_left_out(tmp_path):
     state = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).state_dict()
     assert state._metadata
-    loaded = load_tensors(read_inert(save(tmp_path / "net.pth", state)), "net")
+    loaded = as_tensors(read_inert(save(tmp_path / "net.pth", state)), "net")
     assert type(loaded) is dict
     assert all(torch.equal(loaded[name], value) for name, value in state.items())
-
-
-def test_numbers_are_read_when_they_are_asked_for(tmp_path):
-    path = save(tmp_path / "a.pth", {"net": {"a": torch.ones(3)}, "optimizer": {"b": torch.zeros(1000)}})
-    content = bytearray(path.read_bytes())
-    content[content.index(bytes(2000)) + 7] ^= 1
-    path.write_bytes(content)
-    read = read_inert(path)
-    assert isinstance(read["optimizer"]["b"], StoredTensor)
-    assert torch.equal(load_tensors(read["net"], path)["a"], torch.ones(3))
-    with pytest.raises(CheckpointError, match="a.pth: not a whole checkpoint .*CRC"):
-        load_tensors(read["optimizer"], path)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*TorchScript archive")
@@ -137,7 +124,7 @@ def test_the_tensors_of_a_torchscript_archive_are_read_without_its_code(tmp_path
     torch.jit.script(network).save(tmp_path / "net.pt")
     with pytest.raises(RuntimeError, match="TorchScript"):
         torch.load(tmp_path / "net.pt", weights_only=True)
-    loaded = load_tensors(read_inert(tmp_path / "net.pt"), "net")
+    loaded = as_tensors(read_inert(tmp_path / "net.pt"), "net")
     assert loaded.keys() == network.state_dict().keys()
     for name, value in network.state_dict().items():
         assert loaded[name].dtype == value.dtype
@@ -221,22 +208,24 @@ def test_unknown_classes_become_stand_ins(tmp_path, zipped, protocol, elsewhere)
         naively(tmp_path / "x.pth")
     read = read_inert(tmp_path / "x.pth")
     assert read.keys() == content.keys()
-    assert torch.equal(load_tensors(read["net"], "x")["weight"], torch.arange(4.0))
-    assert repr(read["settings"]) == "<others.settings.Stranger>"
+    assert torch.equal(as_tensors(read["net"], "x")["weight"], torch.arange(4.0))
+    assert type(read["settings"]).__name__ == "others.settings.Stranger"
     assert read["settings"].state["lr"] == 0.1
-    assert type(read["settings"].state["inner"]) is Foreign
+    assert isinstance(read["settings"].state["inner"], StandIn)
     assert read["mapping"].state == {"extra": 5}
     assert read["slots"].state == (None, {"value": 7})
     assert read["reduced"].state == {"state": 3}
-    assert (read["args"].name, read["args"].state) == ("argparse.Namespace", {"lr": 3})
-    strange = [read["list"], read["keywords"], read["class"], *read["stats"], *read["sets"], *read["others"]]
-    assert all(type(value) is Foreign for value in strange)
+    assert (type(read["args"]).__name__, read["args"].state) == ("argparse.Namespace", {"lr": 3})
+    assert issubclass(read["class"], StandIn)
+    strange = [read["list"], read["keywords"], *read["stats"], *read["others"]]
+    assert all(isinstance(value, StandIn) for value in strange)
+    assert all(isinstance(value, StandIn if protocol == 2 else set | frozenset) for value in read["sets"])
 
 
 def test_what_is_no_tensor_is_named_where_weights_are_wanted(tmp_path):
     read = read_inert(save(tmp_path / "x.pth", {"weight": torch.zeros(1), "bias": np.zeros(2), "step": 3}))
     with pytest.raises(CheckpointError, match=r"x: 2 of its weights are no tensors \(bias, step\)"):
-        load_tensors(read, "x")
+        as_tensors(read, "x")
 
 
 # Files that want something done
@@ -276,8 +265,7 @@ def test_no_command_of_a_file_is_executed(tmp_path, command):
     content = {"net": {"weight": torch.arange(3.0)}, "settings": [COMMANDS[command](str(mark))]}
     path = save(tmp_path / "bad.pth", content)
     read = read_inert(path)
-    assert torch.equal(load_tensors(read["net"], path)["weight"], torch.arange(3.0))
-    assert repr(read["settings"]) != ""
+    assert torch.equal(as_tensors(read["net"], path)["weight"], torch.arange(3.0))
     assert not mark.exists()
     naively(path)
     assert mark.exists(), "the file is harmless, so this proves nothing"
@@ -347,7 +335,7 @@ def test_no_instruction_reaches_what_it_names(tmp_path, attack, maker):
     mark = tmp_path / "executed"
     pickled = hostile(str(mark))[attack]
     read = read_inert(write(tmp_path / "bad.pth", pickled))
-    assert isinstance(read, (Foreign, dict))
+    assert isinstance(read, (StandIn, dict))
     assert not mark.exists()
     pickle.loads(pickled)
     assert mark.exists(), "the pickle is harmless, so this proves nothing"
@@ -355,40 +343,48 @@ def test_no_instruction_reaches_what_it_names(tmp_path, attack, maker):
 
 REFUSED = {
     "an extension's number": b"\x82\x01.",
-    "INST": b"(" + text("/executed") + b"ios\nmkdir\n.",
-    "OBJ": b"(cos\nmkdir\n" + text("/executed") + b"o.",
-    "a persistent id in text": b"P1\n.",
     "a persistent id that is no storage": text("file") + text("/etc/passwd") + b"\x86Q.",
     "a storage of no known type": b"(" + text("storage") + b"cos\nsystem\n" + text("0") + text("cpu") + b"K\x01tQ.",
-    "a storage that is two": b"((" + b"".join(
-        text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + count + b"tQ("
-        for count in (b"K\x01", b"K\x02")) + b"0t.",
-    "a number called": b"K\x01)R.",
-    "a class called with a list": b"cx\ny\n]R.",
     "text called": text("os.system") + text("true") + b"\x85R.",
     "a number as a class": b"K\x01)\x81.",
-    "a number with attributes": b"K\x01}b.",
-    "a name that is no text": b"\x80\x04K\x01K\x02\x93.",
-    "a list that is filled as a dictionary": b"]K\x01K\x02s.",
     "a tensor without storage": b"ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x00)))Nt)R.",
-    "a key that is a list": b"}]K\x01s.",
     "a buffer from outside": b"\x97.",
-    "nothing on the stack": b".",
-    "two values": b"K\x01K\x02.",
     "no end": b"K\x01",
-    "a mark that was never set": b"t.",
-    "a value from below the mark": b"K\x01(\x85t.",
-    "an unknown place of the memo": b"h\x07.",
     "an unknown instruction": b"\xff.",
-    "half a character": b"X\x02\x00\x00\x00\xc3\x28.",
     "text beyond the end": b"X\xff\xff\xff\xff.",
-    "a number of a million digits": b"L" + b"9" * 10**6 + b"L\n.",
+    "a deep key": b"})" + b"\x85" * 300_000 + b"Ns.",
+    "a deep key among others": b"}(K\x01N)" + b"\x85" * 300_000 + b"Nu.",
+    "a deep key of a dictionary made at once": b"()" + b"\x85" * 300_000 + b"Nd.",
+    "a deep key of pairs": b"ccollections\nOrderedDict\n])" + b"\x85" * 300_000 + b"N\x86a\x85R.",
+    "a deep item of a set": b"\x8f()" + b"\x85" * 300_000 + b"\x90.",
+    "a deep item of a frozen set": b"()" + b"\x85" * 300_000 + b"\x91.",
+    "a deep key of a storage": b"(" + text("storage") + b"ctorch\nFloatStorage\n)" + b"\x85" * 300_000 + text("cpu")
+    + b"K\x01tQ.",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_what_torch_does_not_write_is_refused_in_one_line(tmp_path, fault):
+def test_hostile_instructions_are_refused_in_one_line(tmp_path, fault):
+    """Hashing a key as deep as these would end the process."""
     refused(write(tmp_path / "odd.pth", REFUSED[fault]))
+
+
+@FORMATS
+def test_deep_values_are_harmless(tmp_path, zipped):
+    deep = 300_000
+    assert isinstance(read_inert(write(tmp_path / "a.pth", b"]" * deep + b"a" * (deep - 1) + b".", zipped)), list)
+    assert isinstance(read_inert(write(tmp_path / "b.pth", b")" + b"\x85" * deep + b".", zipped)), tuple)
+    assert read_inert(write(tmp_path / "c.pth", b"Nr\xff\xff\xff\xff.", zipped)) is None  # a far place of the memo
+    foreign = b"}cx\ny\nq\x000" + b"h\x00" * 50_000 + b")" + b"R\x85" * 50_000 + b"0."
+    assert read_inert(write(tmp_path / "d.pth", foreign, zipped)) == {}
+
+
+def test_attributes_hide_no_method(tmp_path):
+    """Of the dictionary, as ``_metadata`` of a state dict, or of the tensor."""
+    dictionary = b"ccollections\nOrderedDict\n)R}" + text("items") + b"K\x01sb."
+    assert list(read_inert(write(tmp_path / "a.pth", dictionary)).items()) == []
+    tensor = stored(b"K\x03\x85", b"K\x01\x85")[:-2] + b"}" + text("shape") + b"K\x01sbs."
+    assert read_inert(write(tmp_path / "b.pth", tensor, records=FLOATS))["w"].shape == (3,)
 
 
 def stored(shape: bytes, stride: bytes, offset: bytes = b"K\x00") -> bytes:
@@ -402,7 +398,7 @@ FLOATS = {"0": torch.arange(4.0).numpy().tobytes()}
 
 def test_a_tensor_written_by_hand(tmp_path):
     path = write(tmp_path / "x.pth", stored(b"K\x03\x85", b"K\x01\x85", b"K\x01"), records=FLOATS)
-    assert torch.equal(load_tensors(read_inert(path), "x")["w"], torch.tensor([1.0, 2.0, 3.0]))
+    assert torch.equal(as_tensors(read_inert(path), "x")["w"], torch.tensor([1.0, 2.0, 3.0]))
 
 
 @pytest.mark.parametrize(
@@ -411,65 +407,21 @@ def test_a_tensor_written_by_hand(tmp_path):
         (b"K\x05\x85", b"K\x01\x85", b"K\x00"),
         (b"K\x04\x85", b"K\x01\x85", b"K\x01"),
         (b"K\x02\x85", b"J\xff\xff\xff\x7f\x85", b"K\x00"),
-        (b"J\xff\xff\xff\x7f\x85", b"K\x00\x85", b"K\x00"),  # one number many times over
         (b"K\x02\x85", b"J\xff\xff\xff\xff\x85", b"K\x01"),  # backwards
         (b"J\xff\xff\xff\xff\x85", b"K\x01\x85", b"K\x00"),
         (b"K\x02K\x02\x86", b"K\x01\x85", b"K\x00"),
         (b"K\x02\x85", b"K\x01\x85", b"\x8a\x0a" + b"\xff" * 9 + b"\x7f"),
-        (b"(" + b"K\x01" * 100 + b"t", b"(" + b"K\x01" * 100 + b"t", b"K\x00"),
     ],
 )  # fmt: skip
 def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, shape, stride, offset):
     path = write(tmp_path / "x.pth", stored(shape, stride, offset), records=FLOATS)
-    with pytest.raises(CheckpointError, match="x.pth: not a whole checkpoint") as error:
-        load_tensors(read_inert(path), path)
-    assert "\n" not in str(error.value)
+    refused(path)
 
 
 @pytest.mark.parametrize("records", [{}, {"0": b"\x00" * 15}])
 def test_a_storage_that_is_missing_or_short_is_refused(tmp_path, records):
     path = write(tmp_path / "x.pth", stored(b"K\x04\x85", b"K\x01\x85"), records=records)
-    with pytest.raises(CheckpointError, match="not a whole checkpoint"):
-        load_tensors(read_inert(path), path)
-
-
-@FORMATS
-def test_bombs_are_refused_or_harmless(tmp_path, zipped, monkeypatch):
-    deep = 20_000  # the stack of calls ends far before
-    assert isinstance(read_inert(write(tmp_path / "a.pth", b"]" * deep + b"a" * (deep - 1) + b".", zipped)), list)
-    assert isinstance(read_inert(write(tmp_path / "b.pth", b")" + b"\x85" * deep + b".", zipped)), tuple)
-    assert "nested or huge" in refused(write(tmp_path / "c.pth", b"})" + b"\x85" * deep + b"Ns.", zipped))
-    # A list of two references to a list of two references ...: printing or comparing it would never end.
-    laughs = b"]q\x00" + b"".join(b"]q%c(h%ch%ce" % (n, n - 1, n - 1) for n in range(1, 90))
-    assert isinstance(read_inert(write(tmp_path / "d.pth", laughs + b"0" * 89 + b".", zipped)), list)
-    assert read_inert(write(tmp_path / "f.pth", b"Nr\xff\xff\xff\xff.", zipped)) is None  # a far place of the memo
-    # Hashing a key as deep as this would end the process.
-    for deep_key in (
-        b"})" + b"\x85" * 300_000 + b"Ns.",
-        b"}()" + b"\x85" * 300_000 + b"Nu.",
-    ):
-        assert "nested or huge" in refused(write(tmp_path / "i.pth", deep_key, zipped))
-    foreign = b"}cx\ny\nq\x000" + b"h\x00" * 50_000 + b")" + b"R\x85" * 50_000 + b"0."
-    assert read_inert(write(tmp_path / "j.pth", foreign, zipped)) == {}
-    # Arguments of a hundred thousand numbers, copied by each of as many calls, would take minutes; pairs would too.
-    calls = b"(" + b"N" * 10**5 + b"tq\x00cx\ny\nq\x01" + b"h\x01h\x00R0" * 10**5 + b"0."
-    assert isinstance(read_inert(write(tmp_path / "k.pth", calls, zipped)), tuple)
-    pairs = (
-        b"(" + b"K\x01N\x86" * 10**5 + b"tq\x00ccollections\nOrderedDict\nq\x01" + b"h\x01h\x00\x85R0" * 10**5 + b"0."
-    )
-    assert "100000 entries" in refused(write(tmp_path / "e.pth", pairs, zipped))
-    keys = b"}(" + b"".join(b"\x8a\x10" + (n * (2**61 - 1)).to_bytes(16, "little") + b"N" for n in range(1, 9)) + b"u."
-    assert "nested or huge" in refused(write(tmp_path / "l.pth", keys, zipped)), "all have the same hash"
-    assert "too long" in refused(write(tmp_path / "m.pth", b"c" + b"x" * 600 + b"\ny\n.", zipped))
-    monkeypatch.setattr(unpickling, "LONGEST_PICKLE", 1000)
-    assert "longer than" in refused(write(tmp_path / "g.pth", b"N0" * 510 + b"N.", zipped))
-    assert read_inert(write(tmp_path / "h.pth", b"N0" * 400 + b"N.", zipped)) is None
-
-
-def test_a_compressed_archive_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "x.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data.pkl", b"N0" * 10**6 + b"N.")
-    assert "compressed" in refused(tmp_path / "x.pth")
+    refused(path)
 
 
 @FORMATS
@@ -500,7 +452,7 @@ def test_any_changed_byte_gives_one_line_or_a_tree(tmp_path, zipped):
         try:
             read = read_inert(path)
             if isinstance(read, dict) and isinstance(read.get("net"), dict):
-                load_tensors(read["net"], path)
+                as_tensors(read["net"], path)
             answers[True] += 1
         except CheckpointError as error:
             assert "\n" not in str(error)
@@ -543,7 +495,7 @@ def test_safetensors_are_read(tmp_path):
         "none": torch.zeros(0),
     }
     save_file(weights, tmp_path / "w.safetensors", metadata={"format": "pt"})
-    loaded = load_tensors(read_inert(tmp_path / "w.safetensors"), "w")
+    loaded = as_tensors(read_inert(tmp_path / "w.safetensors"), "w")
     assert loaded.keys() == weights.keys()
     assert all(
         torch.equal(value, weights[name]) and value.dtype == weights[name].dtype for name, value in loaded.items()
@@ -555,17 +507,15 @@ def test_safetensors_are_read(tmp_path):
 
 
 @FORMATS
-def test_the_checksum_is_that_of_the_file_whose_numbers_are_read(tmp_path, zipped):
+def test_another_checksum_is_refused(tmp_path, zipped):
     path, weights = tmp_path / "x.pth", {"w": torch.arange(9.0)}
     whole = save(path, weights, zipped).read_bytes()
     digests = hashlib.sha256(whole).hexdigest(), hashlib.md5(whole).hexdigest()
     for checksum in (f"sha256 {digests[0]}", f"sha256 {digests[0][:8]}", f"md5 {digests[1][:6]}"):
-        content = read_inert(path, checksum)
-        os.replace(save(tmp_path / "new.pth", {"w": torch.zeros(9)}, zipped), path)
-        assert torch.equal(load_tensors(content, path)["w"], weights["w"]), "another file took its name meanwhile"
+        assert torch.equal(read_inert(save(path, weights, zipped), checksum)["w"], weights["w"])
+        save(path, {"w": torch.zeros(9)}, zipped)
         with pytest.raises(CheckpointError, match=f"x.pth: its {checksum.split()[0]} is .* and should begin with "):
             read_inert(path, checksum)
-        path.write_bytes(whole)
 
 
 def test_a_flipped_byte_is_refused_or_harmless_wherever_it_is(tmp_path):
@@ -583,7 +533,7 @@ def test_a_flipped_byte_is_refused_or_harmless_wherever_it_is(tmp_path):
         changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
         try:
-            read = load_plain(read_inert(path), path)
+            read = as_plain(read_inert(path), path)
         except CheckpointError as error:
             assert "\n" not in str(error)
             answers[False] += 1
@@ -603,9 +553,6 @@ def same(one, other) -> bool:
 
 
 def test_a_checkpoint_of_ours_holds_nothing_but_tensors_and_plain_types(tmp_path):
-    deep: list = []
-    for _ in range(60):
-        deep = [deep]
     laughs: list = [0]
     for _ in range(40):
         laughs = [laughs, laughs]
@@ -614,14 +561,13 @@ def test_a_checkpoint_of_ours_holds_nothing_but_tensors_and_plain_types(tmp_path
     for part, reason in (
         (Namespace(), "holds a pickled argparse.Namespace, not only tensors and plain types"),
         ([Asks(os.getcwd)], "holds a pickled posix.getcwd, not"),
-        (deep, "more than 100000 parts, or nested deeper than 50 levels"),
         (laughs, "more than 100000 parts"),
         (circle, "more than 100000 parts"),
         ({(1, 2): 3}, "holds a pickled dict, not"),
     ):
         read = read_inert(save(tmp_path / "x.pth", {"w": torch.zeros(1), "part": part}))
         with pytest.raises(CheckpointError, match=f"^x: .*{reason}") as error:
-            load_plain(read, "x")
+            as_plain(read, "x")
         assert "\n" not in str(error.value)
 
 

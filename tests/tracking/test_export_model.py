@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.data.synthetic.scene import PATTERNS, render
-from lib.experiment.build import build_model, build_network, build_tracker
+from lib.experiment.build import TorchForm, build_model, build_tracker
 from lib.experiment.config import load_experiment
 from lib.export.record import read_record
 from lib.inference.tracker import Tracker
@@ -36,7 +36,7 @@ def test_a_checkpoint_becomes_a_folder_that_tracks_alike(call, toy, checkpoint, 
     record = read_record(folder)
     assert record.origin.checkpoint_sha256 is not None and record.origin.model["name"] == "grm"
     scene = list(render(np.random.default_rng(1), PATTERNS["val"], 5, 160, 120))
-    eager = Tracker(build_network(load_experiment(toy.file), checkpoint))
+    eager = Tracker(TorchForm(load_experiment(toy.file), checkpoint).network())
     trackers = eager, build_tracker(network=folder)
     for tracker in trackers:
         tracker.init(scene[0].image, scene[0].box)

@@ -10,7 +10,7 @@ from miniatures import moving_boxes, write_boxes, write_got10k
 
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.results.folder import Track, open_results
-from lib.evaluation.results.submission import official_names
+from lib.programs.submission import official_names
 
 GOT10K, LENGTH = "got10k_test", 3
 LABEL = "epoch_0300"
@@ -139,12 +139,12 @@ def test_a_zip_of_others_results_becomes_an_archive_and_stays_as_it_is(call, tmp
 
 
 @pytest.mark.usefixtures("_on_disk")
-def test_a_name_that_stands_for_several_results(call, output, tmp_path):
+def test_a_name_that_matches_several_results(call, output, tmp_path):
     shutil.copytree(output, output.with_name(f"{LABEL}-00000000"))
     ended = call("submit.py", GOT10K, "--tracker", "toy", "--out", tmp_path / "toy.zip")
     assert ended.code == 1
     [line] = ended.errors
-    assert line.startswith("error: --tracker toy: stands for 2 results of got10k_test; name one of ")
+    assert line.startswith("error: --tracker toy: matches 2 results of got10k_test; name one of ")
     assert str(output) in line
 
 

@@ -60,9 +60,8 @@ class EncodedImage:
         """uint8 RGB ``[h, w, 3]`` of ``region``: (left, top, right, bottom) in pixels, ends exclusive; all by default.
 
         ``shrink`` 2, 4 or 8 gives the image at that part of its size, rounded up, for less work: a pixel is about the
-        mean of ``shrink x shrink`` ones. A crop resized from there differs from one resized from the whole by 4, 8 and
-        12 gray levels on average (photographs of COCO and GOT-10k), since the latter skips pixels. ``region`` is still
-        in pixels of the whole; its left and top must be multiples of ``shrink``, its right and bottom are rounded up.
+        mean of ``shrink x shrink`` ones. ``region`` is still in pixels of the whole; its left and top must be multiples
+        of ``shrink``, its right and bottom are rounded up.
 
         Do not write into the result: it may be part of a larger array that other calls return too. Raises
         ``ImageError``.

@@ -57,8 +57,7 @@ def sequence_means(comparison: Comparison) -> list[tuple[Sequence, float | None]
 
 def _frames(comparison: Comparison, sequence: Sequence) -> abc.Iterator[np.ndarray]:
     annotation = annotation_of(sequence, comparison.benchmark)
-    runs = {entry.label: next((run for run in entry.runs if run.boxes), None) for entry in comparison.entries}
-    tracks = {label: run.boxes(annotation) for label, run in runs.items() if run is not None}
+    tracks = {entry.label: entry.runs[0].results.boxes(annotation) for entry in comparison.entries}
     columns = COLUMNS if len(tracks) > 4 else 2
     height = 0
     for number, location in enumerate(sequence.frames):

@@ -24,7 +24,7 @@ from lib.models.base import TrackingModel
 from lib.models.weights.released import LoadReport, find_weights
 from lib.models.weights.renaming import EFFICIENTNET, clip_as_timm, efficientnet_as_timm
 from lib.runtime.checkpoint import CheckpointError, check_not_quantized, load_weights
-from lib.runtime.unpickling import load_tensors, read_inert
+from lib.runtime.unpickling import as_tensors, read_inert
 
 Weights = dict[str, Tensor]
 
@@ -120,7 +120,7 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
             file = _file(name, folder)
             known = INITIAL_WEIGHTS.get(file.name)
             published = None if known is None or known.checksum == UNKNOWN else known.checksum.rstrip(".")
-            weights, outside = image_network(load_tensors(find_weights(read_inert(file, published), file), name))
+            weights, outside = image_network(as_tensors(find_weights(read_inert(file, published), file), name))
             checksum = f"as published ({published})" if published else "unknown, none is published"
         check_not_quantized({key: v for key, v in weights.items() if v.dtype in (torch.int8, torch.uint8)}, name)
         weights = as_timm(weights, layer_scale="blocks.0.ls1.gamma" in model.backbone.state_dict())

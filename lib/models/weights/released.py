@@ -13,7 +13,7 @@ from lib.models.weights.adapters import Base, over_base
 from lib.models.weights.renaming import Table, renamed
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.file_kinds import short
-from lib.runtime.unpickling import StoredTensor, is_tensor, load_tensors, read_inert
+from lib.runtime.unpickling import as_tensors, read_inert
 
 # The key that a file holds its weights under: ours and DeiT's, the pytracking lineage's, MoCo's and SLIP's.
 WRAPPERS = ("model", "net", "state_dict")
@@ -48,7 +48,7 @@ class LoadReport:
         return "; ".join(parts + [f"checksum {self.checksum}"] * bool(self.checksum))
 
 
-def find_weights(content: Any, path: Path) -> dict[str, StoredTensor | Tensor]:
+def find_weights(content: Any, path: Path) -> dict[str, Tensor]:
     """The weights in the content that ``read_inert`` read: those below one of ``WRAPPERS``, or at the top, without the
     parts that torch adds to names (``ADDED``).
 
@@ -56,12 +56,12 @@ def find_weights(content: Any, path: Path) -> dict[str, StoredTensor | Tensor]:
     """
     wrapped = content if isinstance(content, dict) else {}
     found = next((wrapped[key] for key in WRAPPERS if isinstance(wrapped.get(key), dict)), wrapped)
-    if not any(is_tensor(value) for value in found.values()):
+    if not any(isinstance(value, Tensor) for value in found.values()):
         raise CheckpointError(
             f"{path}: holds no weights (neither below {', '.join(map(repr, WRAPPERS))} nor at its top); is it a "
             "checkpoint?"
         )
-    result: dict[str, StoredTensor | Tensor] = {}
+    result: dict[str, Tensor] = {}
     for name, value in found.items():
         own = ".".join(part for part in str(name).split(".") if part not in ADDED)
         if own in result:
@@ -84,7 +84,7 @@ def load_file(
     the model is then unchanged but for the base.
     """
     content = read_inert(path, checksum)
-    weights = load_tensors(find_weights(content, path), path)
+    weights = as_tensors(find_weights(content, path), path)
     if table:
         weights, unmatched, unused = renamed(weights, table)
         return replace(load_released(model, weights, path, base), unmatched=unmatched, unused=unused)

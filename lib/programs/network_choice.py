@@ -3,17 +3,14 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
-
 from lib.config.paths import Paths
-from lib.experiment.build import build_network, default_checkpoint, experiment_of_checkpoint
+from lib.experiment.build import TorchForm, default_checkpoint, experiment_of_checkpoint
 from lib.experiment.config import ExperimentConfig, load_experiment
-from lib.inference.eager import TorchNetwork
 from lib.runtime.process import find_device
 from lib.runtime.program import RequestError
 
 
-def find_chosen(
+def choose_checkpoint(
     paths: Paths,
     config: str | None = None,
     checkpoint: Path | None = None,
@@ -31,19 +28,15 @@ def find_chosen(
     return experiment, checkpoint or default_checkpoint(experiment, paths)
 
 
-def build_chosen(
+def choose_form(
     paths: Paths,
     config: str | None = None,
     checkpoint: Path | None = None,
-    device: str = "auto",
-    threads: int | None = None,
     overrides: Iterable[str] = (),
-    dataset: str | None = None,
-) -> TorchNetwork:
-    """The network of ``find_chosen`` on a device, with its test-time values for the benchmark ``dataset``; ``threads``
-    is the number of CPU threads, None for PyTorch's own."""
-    if threads:
-        torch.set_num_threads(threads)
+    device: str = "auto",
+    benchmark: str | None = None,
+) -> TorchForm:
+    """The network of ``choose_checkpoint`` on a device, with its test-time values for the benchmark."""
     device = str(find_device(device))
-    experiment, checkpoint = find_chosen(paths, config, checkpoint, overrides)
-    return build_network(experiment, checkpoint, device, dataset, pretrained_models=paths.pretrained_models)
+    experiment, checkpoint = choose_checkpoint(paths, config, checkpoint, overrides)
+    return TorchForm(experiment, checkpoint, device, benchmark, pretrained_models=paths.pretrained_models)

@@ -13,14 +13,15 @@ from miniatures import moving_boxes, write_got10k, write_trackingnet
 
 from lib.config.paths import Paths
 from lib.evaluation.results.raw_results import open_result_set
-from lib.evaluation.results.submission import (
+from lib.programs.submission import (
+    Check,
+    Expected,
+    check_files,
     check_submission,
     expected_sequences,
-    find_results,
     make_submission,
     official_names,
 )
-from lib.evaluation.results.submission_check import Check, Expected, check_files
 
 LENGTHS = {"GOT-10k_Test_000001": 3, "GOT-10k_Test_000002": 4}
 FIRST, SECOND = LENGTHS
@@ -120,7 +121,7 @@ def test_a_lost_frame_keeps_a_submission_from_being_sent(tmp_path):
     assert "00000004.jpg follows 00000002.jpg: 1 frame(s) of it are lost" in check.text()
 
 
-def test_without_the_dataset_the_names_alone_are_known_and_that_is_said(tmp_path, caplog):
+def test_without_the_dataset_the_names_alone_are_known(tmp_path, caplog):
     known = expected_sequences("trackingnet", Paths(cache=tmp_path))
     assert set(known) == set(official_names("trackingnet"))
     assert set(known.values()) == {Expected()}
@@ -170,12 +171,6 @@ def test_the_same_results_are_the_same_bytes(results, tmp_path):
         path.write_text(path.read_text().replace(",", "\t"))  # later, and in another form
     make(results, tmp_path / "two.zip")
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
-
-
-def test_results_are_found_by_name_and_by_path(results, tmp_path):
-    assert find_results(tmp_path / "results", "got10k_test", str(results)).names()
-    with pytest.raises(ValueError, match="other"):
-        find_results(tmp_path / "results", "got10k_test", "other")
 
 
 def boxes_file(results: Path) -> Path:
@@ -336,7 +331,7 @@ def test_repetitions_of_got10k(tmp_path):
     assert check(tmp_path, "got10k_test", files | several).findings == ()
     columns = text_of(np.full((3, 3), 0.1))
     assert check(tmp_path, "got10k_test", files | several | {TIMES: columns}).findings == ()
-    assert kinds(check(tmp_path, "got10k_test", files | {TIMES: columns})) == ["wrong columns"]
+    assert kinds(check(tmp_path, "got10k_test", files | {TIMES: columns})) == ["unreadable file"]
     short = {GOT.replace("_001", "_002"): text_of(boxes_of(2))}
     assert kinds(check(tmp_path, "got10k_test", files | short)) == ["wrong number of rows"]
 
@@ -344,26 +339,27 @@ def test_repetitions_of_got10k(tmp_path):
 @pytest.mark.parametrize(("name", "change", "kind", "detail"), [
     (GOT, lambda text: text.replace(",", "\t"), "wrong delimiter", r"line 1 is '20.000\t12.000\t"),
     (GOT, lambda text: text.replace(",", " "), "wrong delimiter", "line 1"),
-    (VIDEO, lambda text: text.replace(",", ";"), "wrong delimiter", "line 1"),
+    (VIDEO, lambda text: text.replace("\n", ",\n"), "wrong delimiter", "line 1"),
+    (VIDEO, lambda text: text.replace(",", ";"), "unreadable file", "line 1 is '20;12;24;18', not 4 numbers"),
     (GOT, lambda text: text.replace("23.314", "nan"), "NaN or infinite", "line 2 is 'nan,"),
     (GOT, lambda text: text.replace("23.314", "-Inf"), "NaN or infinite", "line 2"),
     (GOT, lambda text: text.replace("23.314", "1e999"), "NaN or infinite", "line 2"),
-    (GOT, lambda text: text.replace("23.314", "x"), "no numbers", "line 2 is 'x,"),
-    (GOT, lambda text: text.replace("23.314", "1_000"), "no numbers", "line 2"),
-    (GOT, lambda text: text.replace("23.314", ""), "no numbers", "line 2"),
-    (GOT, lambda text: "x,y,w,h\n" + text, "no numbers", "line 1 is 'x,y,w,h'"),
-    (GOT, lambda text: "\n" + text, "no numbers", "line 1 is ''"),
-    (GOT, lambda text: "\ufeff" + text, "no numbers", "line 1"),
-    (GOT, lambda text: text.encode("utf-16"), "no numbers", "is no text"),
-    (GOT, lambda text: "", "empty file", ""),
-    (VIDEO, lambda text: "\n\n", "empty file", ""),
-    (GOT, lambda text: text.replace(",24.000", "", 1), "wrong columns", "line 1 has 3 numbers, not 4"),
-    (GOT, lambda text: text.replace("23.314", "1,1"), "wrong columns", "line 2 has 5 numbers, not 4"),
+    (GOT, lambda text: text.replace("23.314", "x"), "unreadable file", "line 2 is 'x,"),
+    (GOT, lambda text: text.replace("23.314", "1_000"), "unreadable file", "line 2"),
+    (GOT, lambda text: text.replace("23.314", ""), "unreadable file", "line 2"),
+    (GOT, lambda text: "x,y,w,h\n" + text, "unreadable file", "line 1 is 'x,y,w,h'"),
+    (GOT, lambda text: "\n" + text, "unreadable file", "line 1 is ''"),
+    (GOT, lambda text: "\ufeff" + text, "unreadable file", "line 1"),
+    (GOT, lambda text: text.encode("utf-16"), "unreadable file", "can't decode"),
+    (GOT, lambda text: "", "unreadable file", "is empty"),
+    (VIDEO, lambda text: "\n\n", "unreadable file", "is empty"),
+    (GOT, lambda text: text.replace(",24.000", "", 1), "unreadable file", "line 1 is '20.000,12.000,18.000', not 4"),
+    (GOT, lambda text: text.replace("23.314", "1,1"), "unreadable file", "line 2 is '1,1,"),
     (GOT, lambda text: text + "1,2,3,4\n", "wrong number of rows", "4 for 3 frames"),
     (VIDEO, lambda text: text[: text.index("\n")], "wrong number of rows", "1 for 3 frames"),
-    (GOT, lambda text: text[:-2], "line cut short", "line 3 is '"),
+    (GOT, lambda text: text[:-2], "unreadable file", ", cut short"),
     (TIMES, lambda text: text + text, "wrong number of rows", "6 times for 3 frames"),
-    (TIMES, lambda text: text.replace("0.1", "0.1,0.1"), "wrong columns", "line 1 has 2 numbers, not 1"),
+    (TIMES, lambda text: text.replace("0.1", "0.1,0.1"), "unreadable file", "has 2 columns for 1 run(s)"),
     (TIMES, lambda text: text.replace("0.1", "-0.1", 1), "negative time", "line 1"),
 ])  # fmt: skip
 def test_files_that_the_servers_would_misread(tmp_path, name, change, kind, detail):
@@ -410,7 +406,7 @@ def test_files_under_other_names_are_missing_and_unknown(tmp_path):
 
 @pytest.mark.parametrize("benchmark", ["got10k_test", "trackingnet"])
 @pytest.mark.parametrize("folder", ["some/", "results/GOT-10k/some/"])
-def test_a_nested_folder_is_told_and_looked_into(tmp_path, benchmark, folder):
+def test_a_nested_folder_is_reported_and_its_files_are_checked(tmp_path, benchmark, folder):
     files = sound(benchmark)
     found = check(tmp_path, benchmark, {folder + name: text for name, text in files.items()})
     assert [(finding.kind, finding.where) for finding in found.findings] == [("nested folder", folder)]
@@ -419,7 +415,7 @@ def test_a_nested_folder_is_told_and_looked_into(tmp_path, benchmark, folder):
     name = GOT if benchmark == "got10k_test" else VIDEO
     damaged = files | {name: "1,2,3\n"}
     found = check(tmp_path, benchmark, {folder + name: text for name, text in damaged.items()})
-    assert kinds(found) == ["nested folder", "wrong columns"]
+    assert kinds(found) == ["nested folder", "unreadable file"]
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:/evil.txt"])

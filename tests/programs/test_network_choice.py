@@ -9,7 +9,7 @@ from toy_experiment import write_experiment
 from lib.config.paths import load_paths
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment, to_tree
-from lib.programs.chosen import build_chosen
+from lib.programs.network_choice import choose_form
 from lib.runtime.checkpoint import save_checkpoint
 
 
@@ -17,7 +17,7 @@ def test_config_checkpoint_or_both(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TRACKING_OUTPUT", str(tmp_path))
     paths, file = load_paths(), write_experiment(tmp_path / "toy.yaml")
     with pytest.raises(ValueError, match=r"toy/checkpoints/last\.pth: no such checkpoint; .*--checkpoint"):
-        build_chosen(paths, str(file), device="cpu")
+        choose_form(paths, str(file), device="cpu")
     weights = {}
     for seed, checkpoint in ((3, tmp_path / "toy" / "checkpoints" / "last.pth"), (5, tmp_path / "other.pth")):
         experiment = load_experiment(file, [f"seed={seed}"])
@@ -26,7 +26,7 @@ def test_config_checkpoint_or_both(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         save_checkpoint(checkpoint, {"model": weights[checkpoint], "experiment": to_tree(experiment)})
     last, other = weights
     for config, checkpoint, expected in ((file, None, last), (file, other, other), (None, other, other)):
-        network = build_chosen(paths, config and str(config), checkpoint, "cpu", threads=torch.get_num_threads())
+        network = choose_form(paths, config and str(config), checkpoint, device="cpu").network()
         assert (network.name, network.device) == ("toy", "cpu")
         for name, tensor in network.model.state_dict().items():
             assert torch.equal(tensor, weights[expected][name]), name

@@ -16,7 +16,7 @@ from lib.evaluation.benchmarks import read_benchmark
 from lib.export.exporting import export_network
 from lib.export.record import RECORD, Origin
 from lib.inference.engine import Engine
-from lib.programs.exported import evaluate_networks
+from lib.programs.testing import run_test
 from tests.export.toy_exports import toy_network
 
 pytestmark = pytest.mark.slow
@@ -90,8 +90,8 @@ def test_processes_of_the_same_command_share_the_sequences(run: Run, exported: P
 
 
 @pytest.mark.parametrize(("words", "code", "line"), [
-    (["--batch", "4"], 1, "error: --batch 4: {} was exported for batches of 2; leave --batch out, or export it with"),
-    (["--device", "cuda"], 1, "error: --device cuda: exported networks run on the CPU; leave it out"),
+    (["--batch", "4"], 2, "error: --batch 4: {} was exported for batches of 2; leave --batch out, or export it with"),
+    (["--device", "cuda"], 2, "error: --device cuda: exported networks run on the CPU; leave it out"),
     (["--config", "grm_tiny"], 2, "error: --network has its settings with it; leave out --config, "),
     (["--compile"], 2, "error: --network has its settings with it; leave out --config, "),
     (["test.tracker.window=none"], 2, "error: --network has its settings with it; leave out --config, "),
@@ -106,13 +106,14 @@ def test_what_does_not_go_with_it_is_one_line(run: Run, exported: Path, words: l
 def test_an_exported_network_recovers_by_its_own_threshold(exported: Path, tmp_path: Path, toy_got10k: Path) -> None:
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / "out", pretrained_models=tmp_path, cache=tmp_path)
     with pytest.raises(ValueError, match="toy.*: recover: true, but lost_below is not set"):
-        evaluate_networks(paths, "got10k_val", [exported], recover=True)
+        run_test(paths, (), "got10k_val", network=[exported], recover=True)
     folder = tmp_path / "exported"
     shutil.copytree(exported, folder)
     record = json.loads((folder / RECORD).read_text())
     record["settings"]["tracker"]["lost_below"] = 2.0
     (folder / RECORD).write_text(json.dumps(record))
-    texts = [evaluate_networks(paths, "got10k_val", [folder], recover=recover).text() for recover in (False, True)]
+    words = {"command": (), "dataset": "got10k_val", "network": [folder]}
+    texts = [run_test(paths, **words, recover=recover).text() for recover in (False, True)]
     assert ["test.tracker.recover=True" in text for text in texts] == [False, True]
     assert all("2 tracked, 0 kept" in text for text in texts)
 

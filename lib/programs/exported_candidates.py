@@ -1,4 +1,4 @@
-"""Exported networks tested on a benchmark. Without torch."""
+"""Exported networks as candidates of a test. Without torch."""
 
 import sys
 from collections import abc
@@ -7,46 +7,41 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.evaluation.results.folder import open_results
-from lib.evaluation.running.runner import Trial, is_part_of_run
+from lib.evaluation.running.runner import is_part_of_run
 from lib.export.exported import ExportedNetwork, open_network
+from lib.export.record import RECORD
 from lib.inference.engine import Engine
 from lib.inference.recovery import recover_lost
-from lib.programs.trials import Evaluation, evaluate, read_chosen, recovery_in_words
+from lib.programs.testing import Candidate
 from lib.runtime.cores import usable_cores
+from lib.runtime.program import RequestError
 
-DESCRIPTION = "network.json"
 RUNTIMES = ("onnxruntime", "openvino")
 
 
-def evaluate_networks(
+def exported_candidates(
     paths: Paths,
     benchmark: str,
-    networks: abc.Sequence[Path],
+    folders: abc.Sequence[Path],
     run: str | None = None,
-    names: abc.Sequence[str] = (),
-    processes: int = 1,
-    command: abc.Sequence[str] = (),
     device: str = "auto",
     batch: int | None = None,
-    legacy_int: bool = False,
     recover: bool = False,
-) -> Evaluation | None:
-    """Track a benchmark's sequences with each exported network, named by its folder, and score them.
+) -> list[Candidate]:
+    """A candidate for each exported network, named by its folder.
 
-    Results lie under the experiment that the network is of, or under ``run``. ``names`` restricts the sequences.
-    ``batch`` is the most sequences in a batch, None what suits the network. With ``recover`` lost targets are searched
-    for over the whole image. For the rest see ``evaluate``. Raises ``ValueError`` for what cannot be read or does not
-    fit.
+    Its results lie under the experiment that it is of, or under ``run``. With ``recover`` lost targets are searched for
+    over the whole image. Raises ``RequestError`` for another device than the CPU and for another batch than the
+    network's, and ``ValueError`` for a network that cannot be read.
     """
     if device not in ("auto", "cpu"):
-        raise ValueError(f"--device {device}: exported networks run on the CPU; leave it out")
-    readable = read_chosen(paths, benchmark, names)
-    trials = []
-    for folder in networks:
+        raise RequestError(f"--device {device}: exported networks run on the CPU; leave it out")
+    candidates = []
+    for folder in folders:
         network = _open(folder, recover)
         tracker = network.settings.tracker
-        if batch is not None and network.batch not in (None, batch):
-            raise ValueError(
+        if batch not in (None, network.batch):
+            raise RequestError(
                 f"--batch {batch}: {folder} was exported for batches of {network.batch}; leave --batch out, or export "
                 f"it with --batch {batch}"
             )
@@ -54,17 +49,16 @@ def evaluate_networks(
             paths.output,
             run or network.record.origin.experiment,
             benchmark,
-            folder / DESCRIPTION,
+            folder / RECORD,
             network.settings.model_dump(mode="json") | {"tracker": tracker.deciding()},
             network.device,
             label=folder.absolute().name,
-            overrides=recovery_in_words(tracker),
+            overrides=tracker.stated(),
             versions={name: sys.modules[name].__version__ for name in RUNTIMES if name in sys.modules},
             note=not is_part_of_run(),
         )
-        make_engine = partial(_make_engine, folder, recover)
-        trials.append(Trial(readable.sequences, make_engine, results, readable.unreadable, readable.left_out))
-    return evaluate(benchmark, trials, networks, processes, command, legacy_int=legacy_int)
+        candidates.append(Candidate(folder, results, partial(_make_engine, folder, recover)))
+    return candidates
 
 
 def _open(folder: Path, recover: bool, threads: int | None = None, streams: int = 1) -> ExportedNetwork:
