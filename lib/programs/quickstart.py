@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lib.config.paths import Paths
+from lib.config.paths import CLIP, Paths
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
@@ -32,7 +32,7 @@ from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.decisions import decide
 from lib.models.base import TokenMap
 from lib.programs.testing import Candidate, track_and_score
-from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
+from lib.programs.tracking import CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.programs.trained_candidates import results_of
 from lib.runtime.files import write_text
 from lib.runtime.program import Outcome

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.config.paths import REPOSITORY, Paths, load_paths
+from lib.config.paths import Paths, load_paths
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
@@ -35,8 +35,7 @@ from lib.visualization.boxes import draw_boxes
 Source = VideoReader | FolderReader | LiveReader
 
 SHIPPED, DESCRIPTION = "lite", "network.json"
-# A real video that comes with the project, and its target in the first frame.
-CLIP = REPOSITORY / "docs" / "clip.mp4"
+# The target in the first frame of the video that comes with the project.
 CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
 
 VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
