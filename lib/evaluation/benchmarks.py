@@ -16,7 +16,7 @@ from lib.data.types import SHORTFALL, Sequence
 logger = logging.getLogger(__name__)
 
 BENCHMARKS: dict[str, Benchmark] = {
-    name: benchmark._replace(dataset=dataset.name, expected=dataset.expected.get(benchmark.split))
+    name: benchmark._replace(dataset=dataset.name)
     for dataset in DATASETS.values()
     for name, benchmark in dataset.benchmarks.items()
 }
@@ -32,7 +32,8 @@ def find_benchmark(name: str) -> Benchmark:
 def part_in_words(benchmark: str, count: int, known: int = 0) -> str:
     """``2 of 70 sequences`` if ``count`` is less than the number of sequences of the benchmark, at least ``known``;
     empty for a whole set."""
-    expected = max(find_benchmark(benchmark).expected or 0, known)
+    entry = find_benchmark(benchmark)
+    expected = max(find_dataset(entry.dataset).count(entry.split) or 0, known)
     return f"{count} of {expected} sequences" if count < expected else ""
 
 

@@ -20,6 +20,7 @@ class StepPlan:
         self.local_groups = self.groups // processes  # that each process takes in a step, one after the other
         self.steps_per_epoch, self.left_over = divmod(data.samples_per_epoch, self.global_batch)
         self.steps = self.steps_per_epoch * config.epochs
+        assert self.steps, "an experiment has data.samples_per_epoch for a step or more"
         self.validation_groups = data.val_samples // self.group_batch
         if self.global_batch % self.group_batch:
             raise ConfigError(
@@ -31,10 +32,6 @@ class StepPlan:
                 f"{processes} processes cannot share {self.groups} groups of {self.group_batch} evenly "
                 f"(train.global_batch {self.global_batch}); nearest that can: "
                 f"{_nearest_divisors(self.groups, processes)}"
-            )
-        if not self.steps:
-            raise ConfigError(
-                f"data.samples_per_epoch: {data.samples_per_epoch} is less than train.global_batch {self.global_batch}"
             )
         if data.val_samples and not self.validation_groups:
             raise ConfigError(f"data.val_samples: {data.val_samples} is less than train.group_batch {self.group_batch}")

@@ -1,18 +1,18 @@
 """Reports of a run: progress bar or log lines, log.jsonl, TensorBoard, config.yaml."""
 
 import logging
-from collections import Counter, abc
+from collections import abc
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from lib.config.yaml12 import to_yaml
-from lib.data.batch import Batch
 from lib.runtime.files import utf8_name, write_text
 from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
@@ -24,56 +24,39 @@ from lib.training.state import TrainingState
 logger = logging.getLogger(__name__)
 # Damaged images that a summary names; each is logged as it occurs, but among much else.
 MAX_REASONS = 5
-COUNTS = ("pairs", "redrawn", "damaged", "missed")
 
 
 class Meter:
-    """Accumulates named values of groups until they are read: sums integers, which are counts, and averages floats."""
+    """Accumulates named values of groups until they are read: sums integers, which are counts, and averages floats.
+
+    It also keeps the first few reasons that groups give, each once.
+    """
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._groups = 0
+        self._groups, self._sums, self._reasons = 0, {}, []
 
-    def add(self, values: abc.Mapping[str, Tensor]) -> None:
+    def add(self, values: abc.Mapping[str, Tensor | int], reasons: abc.Iterable[str] = ()) -> None:
         """Adds one group's values: scalars and vectors, left on their device."""
         for name, value in values.items():
+            value = torch.as_tensor(value)
             self._sums[name] = self._sums.get(name, 0) + (value.double() if value.is_floating_point() else value)
         self._groups += 1
+        self._reasons = _first_few([*self._reasons, *reasons])
 
-    def read(self, process: Process) -> dict[str, Any]:
-        """Mean (or count) by name over all groups of all processes since the last read. Collective."""
-        shares = process.gather((self._groups, {name: value.tolist() for name, value in self._sums.items()}))
-        self._sums, self._groups = {}, 0
-        groups = sum(count for count, _ in shares)
+    def read(self, process: Process) -> tuple[dict[str, Any], list[str]]:
+        """Mean (or count) by name over all groups of all processes since the last read, and the reasons. Collective."""
+        sums = {name: value.tolist() for name, value in self._sums.items()}
+        shares = process.gather((self._groups, sums, self._reasons))
+        self._groups, self._sums, self._reasons = 0, {}, []
+        groups = sum(count for count, _, _ in shares)
         total: dict[str, np.ndarray] = {}
-        for _, sums in shares:
+        for _, sums, _ in shares:
             for name, value in sums.items():
                 total[name] = total.get(name, 0) + np.asarray(value)
-        return {name: (value if value.dtype.kind == "i" else value / groups).tolist() for name, value in total.items()}
-
-
-class Draws:
-    """Counts redrawn, damaged and missed samples since the last read."""
-
-    def __init__(self) -> None:
-        self._counts, self._reasons = Counter(), []
-
-    def add(self, batch: Batch) -> None:
-        """Adds the samples of one group."""
-        numbers = len(batch), len(batch.redrawn), len(batch.damaged), batch.missed
-        self._counts.update(dict(zip(COUNTS, numbers, strict=True)))
-        self._reasons = _first_few([*self._reasons, *batch.damaged])
-
-    def read(self, process: Process) -> dict[str, Any]:
-        """Sums over all processes since the last read, as ``Progress.drawn`` takes them. Collective."""
-        shares = process.gather((self._counts, self._reasons))
-        self._counts, self._reasons = Counter(), []
-        total = {name: sum(counts.get(name, 0) for counts, _ in shares) for name in COUNTS}
-        return {
-            **total,
-            "missed_share": total["missed"] / max(1, 2 * total["pairs"]),
-            "reasons": _first_few([reason for _, reasons in shares for reason in reasons]),
+        values = {
+            name: (value if value.dtype.kind == "i" else value / groups).tolist() for name, value in total.items()
         }
+        return values, _first_few([reason for _, _, reasons in shares for reason in reasons])
 
 
 class Progress:
@@ -137,7 +120,7 @@ class Progress:
         self._bar.update()
         if step % self._config.log_every and step != self._steps:
             return
-        values = self._meter.read(self._process)
+        values, _ = self._meter.read(self._process)
         pairs = self._config.global_batch
         speed = pairs * self._counted_steps / self._seconds
         self._seconds, self._counted_steps = 0.0, 0
@@ -151,22 +134,32 @@ class Progress:
             logger.info("epoch %d/%d, step %d/%d: %s, %s left", epoch, epochs, step, self._steps, numbers, left)
 
     def validated(self, step: int, epoch: int, values: dict[str, Any]) -> None:
-        """Takes what ``Meter.read`` gave of the validation pairs after ``epoch`` epochs."""
+        """Takes the means over the validation pairs after ``epoch`` epochs."""
         self._write({"kind": "validation", "step": step, "epoch": epoch, **values})
         loss, iou = values["loss"], values["iou"]
         logger.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._config.epochs, loss, iou)
 
-    def drawn(self, part: Literal["training", "validation"], step: int, epoch: int, values: dict[str, Any]) -> None:
-        """Takes what ``Draws.read`` gave of a part of ``epoch``; without pairs nothing is reported."""
-        if not values["pairs"]:
+    def sampled(
+        self,
+        part: Literal["training", "validation"],
+        step: int,
+        epoch: int,
+        counts: dict[str, int],
+        reasons: abc.Sequence[str],
+    ) -> None:
+        """Takes the counts ``pairs``, ``redrawn``, ``damaged`` and ``missed`` of the samples of a part of ``epoch``;
+        without pairs nothing is reported."""
+        if not counts.get("pairs"):
             return
-        self._write({"kind": "data", "of": part, "step": step, "epoch": epoch, **values})
-        found = f"{values['redrawn']} draws given up, {values['damaged']} for damaged images"
-        if values["reasons"]:
-            found += f", such as: {'; '.join(values['reasons'])}"
-        if values["missed"]:
-            found += f"; {values['missed']} views ({values['missed_share']:.2%}) were not in the crop store"
-        logger.info("epoch %d/%d, %d pairs of %s: %s", epoch, self._config.epochs, values["pairs"], part, found)
+        share = counts["missed"] / (2 * counts["pairs"])
+        record = {"kind": "data", "of": part, "step": step, "epoch": epoch, **counts}
+        self._write({**record, "missed_share": share, "reasons": reasons})
+        found = f"{counts['redrawn']} draws given up, {counts['damaged']} for damaged images"
+        if reasons:
+            found += f", such as: {'; '.join(reasons)}"
+        if counts["missed"]:
+            found += f"; {counts['missed']} views ({share:.2%}) were not in the crop store"
+        logger.info("epoch %d/%d, %d pairs of %s: %s", epoch, self._config.epochs, counts["pairs"], part, found)
 
     def _write(self, record: dict[str, Any]) -> None:
         if self._process.is_main:

@@ -15,17 +15,20 @@ from lib.training.actor import Actor, GroupResult
 
 
 class Replicas:
-    """Computes gradients with the actor that every process holds. All start from rank 0's parameters and buffers."""
+    """Computes gradients with the actor that every process holds."""
 
     def __init__(self, actor: Actor, process: Process) -> None:
         self._process = process
         self._actor = actor
-        self._shared = None
-        if process.world > 1:
+        self._shared: DistributedDataParallel | None = None
+
+    def start(self) -> None:
+        """Gives every process rank 0's parameters and buffers. Collective; comes before the first gradient."""
+        if self._process.world > 1:
             self.broadcast_buffers()
             # Strides of 1x1 convolutions have no meaning, and the copy it warns of has a few hundred numbers.
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-            self._shared = DistributedDataParallel(_Shared(actor), broadcast_buffers=False)
+            self._shared = DistributedDataParallel(_Shared(self._actor), broadcast_buffers=False)
             self._settle_buckets()
 
     def add_gradient(

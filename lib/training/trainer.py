@@ -25,7 +25,7 @@ from lib.training.config import Run, TrainConfig
 from lib.training.frozen import running_statistics
 from lib.training.optimizer import named_rates, set_rates
 from lib.training.plan import StepPlan
-from lib.training.progress import Draws, Meter, Progress
+from lib.training.progress import Meter, Progress
 from lib.training.replicas import Replicas
 from lib.training.schedule import rate_factor
 from lib.training.state import TrainingState
@@ -77,12 +77,15 @@ class Trainer:
         self.actor = actor.to(process.device)
         self.state = TrainingState(actor.model, config, base)
         self.checkpoints = Checkpoints(run.output / "checkpoints", run.experiment, config.keep, run.resolve)
-        self._draws = Draws()
+        self._replicas = Replicas(self.actor, process)
+        self._signals = StopSignals()
+        self._samples = Meter()  # of training, since the last report
+        self._saved_at = time.monotonic()
 
     def run(self) -> TrainingEnd:
         """Trains to the last epoch, or until SIGINT or SIGTERM: then the step is finished and a checkpoint saved, and
         an equal Trainer continues as if nothing had happened. Raises CheckpointError and NonFiniteError."""
-        with StopSignals() as self._signals:
+        with self._signals:
             self._restore()
             state = self.state
             if state.epoch == self.config.epochs:
@@ -90,14 +93,14 @@ class Trainer:
                 return TrainingEnd(True, state.step)
             if self.config.compile:
                 self.actor.model.forward = torch.compile(self.actor.model.forward, dynamic=False)
-            self._replicas = Replicas(self.actor, self.process)
+            self._replicas.start()
             end = TrainingEnd(True, self.plan.steps)
-            with Progress(self._run, self.process, self.config, self.plan, self.state) as self._progress:
+            with Progress(self._run, self.process, self.config, self.plan, self.state) as progress:
                 try:
-                    self._train()
+                    self._train(progress)
                 except StopRequested as stop:
                     self._save()
-                    self._report_draws("training", self._draws)
+                    self._report_samples(progress, "training", self._samples)
                     logger.info(
                         "%s at step %d of %d; run the same command to continue", stop, state.step, self.plan.steps
                     )
@@ -105,23 +108,22 @@ class Trainer:
             self.process.agree(0)  # no process leaves before rank 0 has written
             return end
 
-    def _train(self) -> None:
+    def _train(self, progress: Progress) -> None:
         state = self.state
         batches = self._batches(self.train_pairs, self._group_numbers())
-        self._saved_at = time.monotonic()
         while state.epoch < self.config.epochs:
             self.actor.train()
             while state.step < (state.epoch + 1) * self.plan.steps_per_epoch:
                 start = time.perf_counter()
                 values = self._train_step(self._take(batches, self.plan.local_groups))
                 rates, seconds = named_rates(state.optimizer, "lr"), time.perf_counter() - start
-                self._progress.trained(state.step, state.epoch + 1, values, rates, seconds)
+                progress.trained(state.step, state.epoch + 1, values, rates, seconds)
                 if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
                     self._save()
-            self._report_draws("training", self._draws)
+            self._report_samples(progress, "training", self._samples)
             ended = state.epoch + 1
             if self.val_pairs is not None and (ended % self.config.validate_every == 0 or ended == self.config.epochs):
-                self._validate()
+                self._validate(progress)
             state.epoch = ended
             self._save(epoch_ended=True)
 
@@ -142,7 +144,7 @@ class Trainer:
                 )
             losses.append(result.loss.detach())
             values.append(result.values)
-            self._draws.add(batch)
+            self._samples.add(_counts(batch), batch.damaged)
         overflows = self._step_optimizer(batches, losses)
         if self.state.scaler.is_enabled():
             values[0]["overflows"] = torch.tensor(overflows if self.process.is_main else 0)
@@ -166,7 +168,7 @@ class Trainer:
         return int(not finite)
 
     @torch.no_grad()
-    def _validate(self) -> None:
+    def _validate(self, progress: Progress) -> None:
         """Losses on validation pairs, in whole groups that the processes take in turn."""
         judged = self.actor
         if self.state.average is not None:
@@ -174,13 +176,14 @@ class Trainer:
         self._replicas.broadcast_buffers(judged)
         judged.eval()
         batches = self._batches(self.val_pairs, self.plan.validation_numbers(self.process.rank))
-        meter, draws = Meter(), Draws()
+        losses, samples = Meter(), Meter()
         for _ in range(0, self.plan.validation_groups, self.process.world):  # as often in every process
             for batch in self._take(batches, 1):
-                meter.add(judged(batch, self.state.epoch).values)
-                draws.add(batch)
-        self._progress.validated(self.state.step, self.state.epoch + 1, meter.read(self.process))
-        self._report_draws("validation", draws)
+                losses.add(judged(batch, self.state.epoch).values)
+                samples.add(_counts(batch), batch.damaged)
+        values, _ = losses.read(self.process)
+        progress.validated(self.state.step, self.state.epoch + 1, values)
+        self._report_samples(progress, "validation", samples)
 
     def _batches(self, pairs: Pairs, groups: abc.Iterable[range]) -> abc.Iterator[Batch]:
         return iter(build_loader(pairs, groups, self.data.workers, pin_memory=self.process.device.type == "cuda"))
@@ -239,8 +242,8 @@ class Trainer:
                 "that all of them see"
             )
 
-    def _report_draws(self, part: str, draws: Draws) -> None:
-        self._progress.drawn(part, self.state.step, self.state.epoch + 1, draws.read(self.process))
+    def _report_samples(self, progress: Progress, part: str, samples: Meter) -> None:
+        progress.sampled(part, self.state.step, self.state.epoch + 1, *samples.read(self.process))
 
     def _save(self, epoch_ended: bool = False) -> None:
         if self.process.is_main:
@@ -252,23 +255,36 @@ class Trainer:
 def check_finite(
     process: Process, step: int, batches: list[Batch], losses: list[Tensor], norm: Tensor, can_overflow: bool = False
 ) -> bool:
-    """Whether the step may be taken. Raises NonFiniteError, in every process, if a group's loss or the gradient's
-    ``norm`` is not finite; but if only the gradient is not and it ``can_overflow``, the answer is False.
+    """Whether the step may be taken; False if the gradient's ``norm`` is not finite and it ``can_overflow``.
 
-    Collective, and the one place in a step where the host waits for the device.
+    Raises NonFiniteError in a process with a loss that is not finite, and LostProcessError in the others; where the
+    gradient alone is not finite, NonFiniteError in all. Collective, and the one place in a step where the host waits
+    for the device.
     """
     *finite, norm_is_finite = torch.stack([*losses, norm]).isfinite().tolist()
     fault = process.agree(_BAD_LOSS if not all(finite) else _BAD_GRADIENT if not norm_is_finite else 0)
     if not fault or (fault == _BAD_GRADIENT and can_overflow):
         return not fault
+    if fault == _BAD_GRADIENT:
+        sources = "; ".join(source for batch in batches for source in batch.sources)
+        raise NonFiniteError(
+            f"step {step}: gradient norm {norm.item()} though every loss is finite, in samples {sources}"
+        )
+    if all(finite):
+        raise LostProcessError
     named = [
         f"loss {loss.item()} in samples {batch.numbers[0]} to {batch.numbers[-1]} ({'; '.join(batch.sources)})"
         for batch, loss, is_finite in zip(batches, losses, finite, strict=True)
         if not is_finite
     ]
-    if fault == _BAD_GRADIENT:
-        named = [source for batch in batches for source in batch.sources]
-    found = [part for share in process.gather(named) for part in share]
-    if fault == _BAD_GRADIENT:
-        found = [f"gradient norm {norm.item()} though every loss is finite, in samples {'; '.join(found)}"]
-    raise NonFiniteError(f"step {step}: {', '.join(found)}")
+    raise NonFiniteError(f"step {step}: {', '.join(named)}")
+
+
+def _counts(batch: Batch) -> dict[str, int]:
+    """The counts of ``Progress.sampled``."""
+    return {
+        "pairs": len(batch),
+        "redrawn": len(batch.redrawn),
+        "damaged": len(batch.damaged),
+        "missed": batch.missed,
+    }

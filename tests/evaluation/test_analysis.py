@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.evaluation.benchmarks import BENCHMARKS
+from lib.data.datasets.registry import DATASETS
 from lib.evaluation.metrics.attributes import Attributes
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import MissingResultError
@@ -90,7 +90,7 @@ def test_scores_are_those_of_each_result_set_which_is_read_once():
         alone = scored(VIDEOS, noisy(0.1)).values(protocol)
         assert {name: value.mean for name, value in entry.values(protocol).items()} == alone
     [run] = entry.runs
-    assert (run.source, run.producer, run.seconds) == ("/results/x", "a toy", 0.02)
+    assert run.results.label == "x" and run.seconds == 0.02
 
 
 def test_a_sweep_on_a_test_set_is_warned_of():
@@ -113,7 +113,8 @@ def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
 
     assert "PART, 5 of 100 sequences: not the whole set" in report()
     assert report().count("5 of 100 sequences") > 1, "in the warning alone, and not beside the numbers"
-    monkeypatch.setitem(BENCHMARKS, "otb", BENCHMARKS["otb"]._replace(expected=5))
+    names = {"otb100": lambda: map(str, range(5))}
+    monkeypatch.setitem(DATASETS, "otb", DATASETS["otb"]._replace(names=names))
     assert "of 100 sequences" not in report() and "part of" not in report().lower()
 
 
@@ -277,7 +278,7 @@ def test_differences_have_paired_intervals():
     [table] = difference_tables([found], bootstrap)
     assert [row.label for row in table.rows] == ["b", "c"]
     a, _, c = found.entries
-    ends = difference_intervals(c, a, "pytracking", bootstrap)["AUC"]
+    ends = difference_intervals(c, a, "pytracking", bootstrap.draw(len(VIDEOS)))["AUC"]
     value = c.values("pytracking")["AUC"].mean - a.values("pytracking")["AUC"].mean
     assert table.rows[1].cells[0] == Cell(value, None, *ends)
     assert "N = 50, seed 1" in table.title and table.signed

@@ -105,7 +105,9 @@ def test_gradients_through_the_group_equal_those_without(device, family, group_o
     batch = make_group(experiment, 4).to(device)
     plain, shared = actor_of(experiment, device), actor_of(experiment, device)
     plain(batch, 0).loss.backward()
-    Replicas(shared, group_of_one).add_gradient(batch, 0, share=1.0, last=True)
+    replicas = Replicas(shared, group_of_one)
+    replicas.start()
+    replicas.add_gradient(batch, 0, share=1.0, last=True)
     assert_equal_gradients(gradients(shared), gradients(plain))
 
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lib.data.loader import collate
 from lib.runtime.process import Process
 from lib.training.config import Run
-from lib.training.progress import MAX_REASONS, Draws, Meter, Progress
+from lib.training.progress import MAX_REASONS, Meter, Progress
 
 ALONE = Process(0, 1, 0, torch.device("cpu"))
 
@@ -51,31 +50,26 @@ def test_values_are_averaged_over_groups_and_inverted_boxes_counted():
     meter = Meter()
     meter.add(values(1.0))
     meter.add(values(2.0))
-    read = meter.read(TwoProcesses((1, {"loss": 6.0, "iou": 0.3, "inverted": 2, "share_a": [1.0, 1.5]})))
+    read, _ = meter.read(TwoProcesses((1, {"loss": 6.0, "iou": 0.3, "inverted": 2, "share_a": [1.0, 1.5]}, [])))
     assert read["loss"] == pytest.approx(3.0)
     assert read["iou"] == pytest.approx(0.2)
     assert json.dumps(read["inverted"]) == "4"
     assert read["share_a"] == pytest.approx([0.5, 1.5])
     meter.add(values(5.0))
-    assert meter.read(TwoProcesses((0, {})))["loss"] == 5.0
+    assert meter.read(TwoProcesses((0, {}, [])))[0]["loss"] == 5.0
 
 
-def test_draws_are_summed_over_batches_and_processes(toy):
-    draws, pairs = Draws(), toy.ToyPairs(3)
-    for first in (0, 8):
-        draws.add(collate([pairs.sample(number) for number in range(first, first + 8)]))
-    other = {"pairs": 4, "redrawn": 5, "damaged": 4, "missed": 3}
-    read = draws.read(TwoProcesses((other, ["noise/7.jpg is damaged", *(f"{n} is damaged" for n in range(3))])))
-    assert read == {
-        "pairs": 16 + 4,
-        "redrawn": 3 + 6 + 5,  # of 0 to 15, and 0 counts twice
-        "damaged": 3 + 4,
-        "missed": 4 + 3,
-        "missed_share": 7 / 40,
-        "reasons": [f"noise/{n}.jpg is damaged" for n in (0, 7, 14)] + ["0 is damaged", "1 is damaged"],
-    }
-    assert len(read["reasons"]) == MAX_REASONS
-    assert draws.read(ALONE) == {**dict.fromkeys(other, 0), "missed_share": 0.0, "reasons": []}
+def test_the_first_few_reasons_of_all_processes_are_kept_once():
+    meter = Meter()
+    for first in range(3):
+        meter.add({"damaged": 2}, [f"{first} is damaged", "0 is damaged"])
+    counts, reasons = meter.read(
+        TwoProcesses((1, {"damaged": 4}, ["2 is damaged", *(f"{n} is torn" for n in range(4))]))
+    )
+    assert counts == {"damaged": 10}
+    assert reasons == ["0 is damaged", "1 is damaged", "2 is damaged", "0 is torn", "1 is torn"]
+    assert len(reasons) == MAX_REASONS
+    assert meter.read(ALONE) == ({}, [])
 
 
 def test_a_line_every_few_steps_and_at_the_end(toy, tmp_path, caplog):
@@ -119,26 +113,21 @@ def test_other_processes_write_nothing(toy, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-FOUND = {
-    "pairs": 24,
-    "redrawn": 3,
-    "damaged": 2,
-    "missed": 12,
-    "missed_share": 0.25,
-    "reasons": ["a.jpg is", "b.jpg is"],
-}
-CLEAN = {"pairs": 8, "redrawn": 0, "damaged": 0, "missed": 0, "missed_share": 0.0, "reasons": []}
+FOUND = {"pairs": 24, "redrawn": 3, "damaged": 2, "missed": 12}
+REASONS = ["a.jpg is", "b.jpg is"]
+CLEAN = {"pairs": 8, "redrawn": 0, "damaged": 0, "missed": 0}
 
 
-def test_what_was_drawn_is_told_and_written(toy, tmp_path, caplog):
+def test_the_counts_of_samples_are_logged_and_written(toy, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     with start(toy, tmp_path) as progress:
-        progress.drawn("training", 2, 1, FOUND)
-        progress.drawn("validation", 2, 1, CLEAN)
-        progress.drawn("training", 2, 1, CLEAN | {"pairs": 0})
+        progress.sampled("training", 2, 1, FOUND, REASONS)
+        progress.sampled("validation", 2, 1, CLEAN, [])
+        progress.sampled("training", 2, 1, {}, [])
+    both = FOUND | {"missed_share": 0.25}, CLEAN | {"missed_share": 0.0}
     assert lines(tmp_path) == [
-        {"kind": "data", "of": "training", "step": 2, "epoch": 1, **FOUND},
-        {"kind": "data", "of": "validation", "step": 2, "epoch": 1, **CLEAN},
+        {"kind": "data", "of": "training", "step": 2, "epoch": 1, **both[0], "reasons": REASONS},
+        {"kind": "data", "of": "validation", "step": 2, "epoch": 1, **both[1], "reasons": []},
     ]
     assert [record.getMessage() for record in caplog.records if "pairs of" in record.getMessage()] == [
         "epoch 1/2, 24 pairs of training: 3 draws given up, 2 for damaged images, such as: a.jpg is; b.jpg is; "
@@ -148,19 +137,18 @@ def test_what_was_drawn_is_told_and_written(toy, tmp_path, caplog):
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert {name: [event.value for event in board.Scalars(name)] for name in board.Tags()["scalars"]} == {
         f"data/{part}/{name}": [pytest.approx(value)]
-        for part, values in (("training", FOUND), ("validation", CLEAN))
+        for part, values in zip(("training", "validation"), both, strict=True)
         for name, value in {**values, "epoch": 1}.items()
-        if name != "reasons"
     }
 
 
-def test_going_on_keeps_what_was_drawn_up_to_there(toy, tmp_path):
+def test_going_on_keeps_the_counts_up_to_there(toy, tmp_path):
     """At step 2 an epoch's training has ended; if its validation was not, it is done again."""
     with start(toy, tmp_path) as progress:
-        progress.drawn("training", 1, 1, FOUND)
-        progress.drawn("training", 2, 1, FOUND)
-        progress.drawn("validation", 2, 1, CLEAN)
-        progress.drawn("training", 3, 2, FOUND)
+        progress.sampled("training", 1, 1, FOUND, [])
+        progress.sampled("training", 2, 1, FOUND, [])
+        progress.sampled("validation", 2, 1, CLEAN, [])
+        progress.sampled("training", 3, 2, FOUND, [])
     for epoch, kept in (
         (1, [("training", 1), ("training", 2), ("validation", 2)]),
         (0, [("training", 1), ("training", 2)]),

@@ -1,6 +1,7 @@
 """The text files and image folders that datasets share: names, tables of numbers, numbered frames."""
 
 import json
+import logging
 import re
 from collections.abc import Sequence as Names
 from importlib.resources import files
@@ -13,6 +14,8 @@ from lib.data.datasets.order import is_image, order_frames, shorten
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_rows, parse_values
 from lib.data.types import FrameFiles, NumberedNames, Sequence
+
+logger = logging.getLogger(__name__)
 
 UNPACK = "unpack the sequence again"
 _NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+")
@@ -98,6 +101,20 @@ def package_names(name: str) -> list[str]:
     return package_list(name).split()
 
 
+def warn_unofficial(names: Names[str], official: Names[str], split: str, place: object) -> None:
+    """Log how the sequences that ``place`` lists differ from the official ones of a split."""
+    missing, others = sorted(set(official) - set(names)), sorted(set(names) - set(official))
+    if missing or others:
+        logger.warning(
+            "%s: not the official %s of %d sequences: %d are missing%s, %d are not of it%s",
+            place, split, len(official), len(missing), _examples(missing), len(others), _examples(others),
+        )  # fmt: skip
+
+
+def _examples(names: list[str]) -> str:
+    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
+
+
 def stem(name: str) -> str:
     """A file's name without its last suffix."""
     return PurePosixPath(name).stem
@@ -113,8 +130,8 @@ class Listed(NamedTuple):
     first: int
     last: int
     boxes: str
-    omit: int
-    object_class: str
+    omit: int = 0
+    object_class: str = ""
 
     @property
     def meta(self) -> dict[str, str]:
@@ -123,20 +140,8 @@ class Listed(NamedTuple):
 
 
 def package_table(name: str) -> list[Listed]:
-    """The sequences of a table of this package, in its order; its keys are pytracking's."""
-    return [
-        Listed(
-            name=entry["name"],
-            folder=entry["path"],
-            pattern=f"%0{entry['nz']}d.{entry['ext']}",
-            first=entry["startFrame"],
-            last=entry["endFrame"],
-            boxes=entry["anno_path"],
-            omit=entry.get("initOmit", 0),
-            object_class=entry.get("object_class", ""),
-        )
-        for entry in json.loads(package_list(name))
-    ]
+    """The sequences of a table of this package, in its order."""
+    return [Listed(**row) for row in json.loads(package_list(name))]
 
 
 def table_names(name: str) -> list[str]:

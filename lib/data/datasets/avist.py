@@ -32,7 +32,6 @@ DATASET = Dataset(
     "avist",
     list_avist,
     splits=("test",),
-    expected={"test": 120},
     names={"test": partial(package_names, "avist.txt")},
     # Five groups, and their scenarios. Camouflage is a group and a scenario with the same sequences.
     attributes={"test": ("avist.json", "avist_scenarios.json")},

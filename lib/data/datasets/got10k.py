@@ -79,12 +79,10 @@ DATASET = Dataset(
     "got10k",
     list_got10k,
     splits=("full", *ROWS, *FOLDERS),
-    expected={
-        "full": 9335, "vot_train": 7086, "vot_val": 1249, "train": 7934, "val": 1401, "official_val": 180, "test": 180,
-    },
+    expected={"full": 9335, "vot_train": 7086, "vot_val": 1249, "train": 7934, "val": 1401},
     names={"official_val": partial(_official, "Val"), "test": partial(_official, "Test")},
     benchmarks={
         "got10k_val": Benchmark("official_val", "got10k", test_set=False),
         "got10k_test": Benchmark("test", "got10k", server="the GOT-10k server (got-10k.aitestunion.com)"),
     },
-)  # fmt: skip
+)

@@ -105,7 +105,6 @@ DATASET = Dataset(
     "lasot",
     list_lasot,
     splits=(*NAMES, "full"),
-    expected={"train": 1120, "test": 280, "extension": 150},
     names=NAMES,
     attributes={"test": ("lasot.json",)},
     benchmarks={"lasot": Benchmark("test", "lasot")},
@@ -115,7 +114,6 @@ EXTENSION = Dataset(
     "lasot_extension_subset",
     list_lasot_extension_subset,
     splits=("test",),
-    expected={"test": 150},
     names={"test": NAMES["extension"]},
     benchmarks={"lasot_extension_subset": Benchmark("test", "lasot")},
 )

@@ -71,7 +71,6 @@ DATASET = Dataset(
     "nfs",
     list_nfs,
     splits=("nfs30",),
-    expected={"nfs30": 100},
     names={"nfs30": partial(table_names, "nfs30.json")},
     benchmarks={"nfs": Benchmark("nfs30", "grm")},
     spelling=Spelling("nfs_"),  # nfs_Gymnastics in pytracking's family, Gymnastics in the got10k toolkit and pysot

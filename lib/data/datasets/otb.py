@@ -54,7 +54,6 @@ DATASET = Dataset(
     "otb",
     list_otb,
     splits=("otb100",),
-    expected={"otb100": 100},
     names={"otb100": partial(table_names, "otb100.json")},
     attributes={"otb100": ("otb100.json",)},
     benchmarks={"otb": Benchmark("otb100")},

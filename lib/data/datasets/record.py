@@ -29,8 +29,7 @@ class Benchmark(NamedTuple):
     * ``protocol``: how results are scored by default, a key of ``lib.evaluation.metrics.protocols.PROTOCOLS``.
     * ``server``: who scores results where the ground truth is not public, else empty.
     * ``test_set``: whether trackers are compared by its scores, so that no setting may be chosen by them.
-    * ``dataset``, ``expected``: name of the dataset, and number of sequences if it is published. Filled in by
-      ``lib.evaluation.benchmarks``.
+    * ``dataset``: name of the dataset; ``lib.evaluation.benchmarks`` fills it in.
     """
 
     split: str
@@ -38,7 +37,6 @@ class Benchmark(NamedTuple):
     server: str = ""
     test_set: bool = True
     dataset: str = ""
-    expected: int | None = None
 
 
 class Spelling(NamedTuple):
@@ -63,8 +61,8 @@ class Dataset(NamedTuple):
     * ``name``: of the dataset in ``paths.yaml``, ``data.train`` and on the command line.
     * ``reader``: lists the sequences of a split; it asks the disk only through its ``Source``.
     * ``splits``: names of the splits. With ``more_splits`` the reader knows others too, such as single chunks.
-    * ``expected``: number of sequences, where it is published.
     * ``names``: the official names of the sequences, where the package has a list.
+    * ``expected``: number of sequences, where it is published without the names.
     * ``attributes``: files of sequence attributes (``lib/data/datasets/attributes``).
     * ``benchmarks``: benchmarks by name.
     * ``spelling``: names of result files.
@@ -75,14 +73,20 @@ class Dataset(NamedTuple):
     name: str
     reader: Callable[[Source, str], Iterator[Entry]]
     splits: tuple[str, ...]
-    expected: Mapping[str, int] = {}
     names: Mapping[str, Callable[[], Iterable[str]]] = {}
+    expected: Mapping[str, int] = {}
     attributes: Mapping[str, tuple[str, ...]] = {}
     benchmarks: Mapping[str, Benchmark] = {}
     spelling: Spelling = Spelling()
     folders: tuple[str, ...] = ()
     partial_folders: bool = False
     more_splits: bool = False
+
+    def count(self, split: str) -> int | None:
+        """The official number of sequences of a split, None if it is not known."""
+        if split in self.names:
+            return len(list(self.names[split]()))
+        return self.expected.get(split)
 
     def entries(self, source: Source, split: str) -> Iterator[Entry]:
         """The sequences of a split in their order. Raises ``ValueError`` for an unknown split, and while iterating for

@@ -36,7 +36,7 @@ def _read_sequence(source: Source, listed: Listed, prefixed: bool) -> Sequence:
     name = file.removesuffix("_gt.txt")
     folder = folder if prefixed else name
     first, last = _frame_range(source, f"{folder}/{name}_frames.txt", listed)
-    listed = listed._replace(folder=f"{folder}/img", boxes=f"{folder}/{file}", first=first, last=last, object_class="")
+    listed = listed._replace(folder=f"{folder}/img", boxes=f"{folder}/{file}", first=first, last=last)
     return read_listed(source, "tc128", listed)
 
 
@@ -65,7 +65,6 @@ DATASET = Dataset(
     "tc128",
     list_tc128,
     splits=("tc128", "ce"),
-    expected={"tc128": 129, "ce": 78},
     names={"tc128": partial(table_names, "tc128.json"), "ce": _names_ce},
     benchmarks={"tc128": Benchmark("tc128"), "tc128ce": Benchmark("ce")},
     spelling=Spelling(PREFIX, separators=True, shared="otb"),

@@ -82,7 +82,6 @@ DATASET = Dataset(
     "tnl2k",
     list_tnl2k,
     splits=("test", "train"),
-    expected={"test": 700, "train": 1300},
     names=NAMES,
     benchmarks={"tnl2k": Benchmark("test", "lasot")},
 )

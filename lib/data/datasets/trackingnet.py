@@ -1,16 +1,21 @@
 """TrackingNet: twelve chunks of training videos, and a test chunk where only the first frames are annotated."""
 
-import logging
 import re
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, list_frames, numbered_frames, package_names, read_numbers, stem
+from lib.data.datasets.annotations import (
+    has_area,
+    list_frames,
+    numbered_frames,
+    package_names,
+    read_numbers,
+    stem,
+    warn_unofficial,
+)
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.types import Sequence
-
-logger = logging.getLogger(__name__)
 
 CHUNKS = range(12)
 official_names = partial(package_names, "trackingnet_test.txt")  # of the test videos
@@ -57,7 +62,8 @@ def _list_chunk(source: Source, chunk: str, first_box_only: bool) -> Iterator[En
     if not names:
         raise ValueError(f"{source.location(f'{chunk}/anno')}: holds no <video>.txt; unpack the chunk again")
     if first_box_only:
-        _compare_with_list(source, names)
+        # The server counts a missing video as zero boxes.
+        warn_unofficial(names, official_names(), "test", source.location("TEST/anno"))
     for name in names:
         yield Entry(name, partial(_read_video, source, chunk, name, first_box_only))
 
@@ -73,25 +79,13 @@ def _read_video(source: Source, chunk: str, name: str, first_box_only: bool) -> 
     return Sequence(name, "trackingnet", frames, boxes, has_area(boxes))
 
 
-def _compare_with_list(source: Source, names: list[str]) -> None:
-    """Warn if the test chunk is not the official one: the server counts a missing video as zero boxes."""
-    official, there = set(official_names()), set(names)
-    place = source.location("TEST/anno")
-    if lacking := sorted(official - there):
-        logger.warning(
-            "%s: lacks %d of the %d official test videos, such as %s", place, len(lacking), len(official), lacking[0]
-        )
-    if others := sorted(there - official):
-        logger.warning("%s: has %d that are no official test videos, such as %s", place, len(others), others[0])
-
-
 DATASET = Dataset(
     "trackingnet",
     list_trackingnet,
     splits=("train", "test"),
     more_splits=True,
     # TrackingNet-devkit's table lists a video of TRAIN_0 twice, hence 2512 rows there for 2511 videos.
-    expected={"train": 30132, "train_0-3": 10044, "test": 511, **{f"train_{chunk}": 2511 for chunk in CHUNKS}},
+    expected={"train": 30132, "train_0-3": 10044, **{f"train_{chunk}": 2511 for chunk in CHUNKS}},
     names={"test": official_names},
     benchmarks={"trackingnet": Benchmark("test", "trackingnet", server="the TrackingNet server (eval.ai)")},
 )

@@ -1,11 +1,10 @@
 """UAV123 and UAV20L: drone videos, whose parts are sequences."""
 
-import json
 import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import Listed, package_list, package_table, read_listed
+from lib.data.datasets.annotations import Listed, package_table, read_listed, table_names
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.files.source import Source, join_key
 
@@ -22,8 +21,8 @@ def list_uav(source: Source, split: str) -> Iterator[Entry]:
     Frame numbers are the video's: ``bird1_2`` begins at frame 775 of the folder bird1.
     """
     if split == "uav123":
-        return list_videos(source, "uav", split, uav123(), VIDEO_FOLDERS)
-    return list_videos(source, "uav", split, _uav20l(), (*VIDEO_FOLDERS, "data_seq/UAV20L"))
+        return list_videos(source, "uav", split, package_table("uav123.json"), VIDEO_FOLDERS)
+    return list_videos(source, "uav", split, package_table("uav20l.json"), (*VIDEO_FOLDERS, "data_seq/UAV20L"))
 
 
 def list_videos(
@@ -47,32 +46,11 @@ def list_videos(
         yield Entry(sequence.name, partial(read_listed, source, dataset, sequence))
 
 
-def uav123() -> list[Listed]:
-    """pytracking's table of UAV123; folders are those of the videos."""
-    return [at._replace(folder=at.folder.rpartition("/")[2]) for at in package_table("uav123.json")]
-
-
-def _uav20l() -> list[Listed]:
-    """The got10k toolkit's table of UAV20L, in the form of the other tables."""
-    return [
-        Listed(
-            name, at["folder_name"], "%06d.jpg", at["start_frame"], at["end_frame"], f"anno/UAV20L/{name}.txt",
-            omit=0, object_class="",
-        )
-        for name, at in json.loads(package_list("uav20l.json")).items()
-    ]  # fmt: skip
-
-
-def _names(split: str) -> list[str]:
-    return [listed.name for listed in (uav123() if split == "uav123" else _uav20l())]
-
-
 DATASET = Dataset(
     "uav",
     list_uav,
     splits=("uav123", "uav20l"),
-    expected={"uav123": 123, "uav20l": 20},
-    names={split: partial(_names, split) for split in ("uav123", "uav20l")},
+    names={split: partial(table_names, f"{split}.json") for split in ("uav123", "uav20l")},
     attributes={"uav123": ("uav123.json",)},  # those of UAV20L are of other parts of the videos
     benchmarks={"uav": Benchmark("uav123", "grm"), "uav20l": Benchmark("uav20l")},
     spelling=Spelling("uav_"),  # uav_bike1 in pytracking's family, bike1 in the got10k toolkit and pysot

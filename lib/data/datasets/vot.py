@@ -5,12 +5,19 @@ import logging
 import re
 from collections.abc import Iterator
 from functools import partial
-from itertools import groupby
 from pathlib import PurePosixPath
 
 import numpy as np
 
-from lib.data.datasets.annotations import UNPACK, has_area, numbered_frames, package_list, read_names, stem
+from lib.data.datasets.annotations import (
+    UNPACK,
+    has_area,
+    numbered_frames,
+    package_list,
+    read_names,
+    stem,
+    warn_unofficial,
+)
 from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.datasets.regions import region_box
@@ -33,21 +40,13 @@ def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
     Frames before the first with a box are left out (an object that appears later; logged), and frames after the last
     row have no box. See ``lib.data.datasets.regions`` for the boxes of polygons and masks.
 
-    ``meta`` holds the flags of ``*.tag`` and ``*.label`` files (``meta["tag.occlusion"]`` = "3-10 15", frames from 0),
-    the values of ``*.value`` files, and the frame rate; short files are filled up with 0, as in VOT's toolkit. Only the
-    flags full_occlusion and out_of_view make frames absent. Raises ``ValueError`` naming the file.
+    Frames are absent by the flags full_occlusion and out_of_view (``.tag`` or ``.label``); short files are filled up
+    with 0, as in VOT's toolkit. Raises ``ValueError`` naming the file.
     """
     names = read_names(source, "list.txt")
     if not names:
         raise ValueError(f"{source.location('list.txt')}: names no sequence; unpack the dataset again")
-    official = set(_official(split))
-    missing, foreign = sorted(official - set(names)), sorted(set(names) - official)
-    if missing or foreign:
-        logger.warning(
-            "%s: not the official %s of %d sequences: %d are missing%s, %d are not of it%s",
-            source.location("list.txt"), split, len(official),
-            len(missing), _examples(missing), len(foreign), _examples(foreign),
-        )  # fmt: skip
+    warn_unofficial(names, _official(split), split, source.location("list.txt"))
     for name in names:
         files = source.names(name) if source.is_folder(name) else []
         objects = [file for file in files if re.fullmatch(r"groundtruth_.+\.txt", file)]
@@ -62,10 +61,6 @@ def _official(year: str) -> list[str]:
     return json.loads(package_list("vot.json"))[year]
 
 
-def _examples(names: list[str]) -> str:
-    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
-
-
 def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file: str | None) -> Sequence:
     properties = _read_properties(source, f"{key}/sequence")
     frames = _list_images(source, key, properties)
@@ -78,25 +73,21 @@ def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file
         logger.info("%s: %s begins at frame %d, the first with a box", source.location(key), name, first)
         frames, boxes = frames[first:], boxes[first:]
     visible, absent = has_area(boxes), None
-    meta = {"fps": properties["fps"]} if "fps" in properties else {}
     for file in source.names(key):
-        if not file.endswith((".tag", ".label", ".value")):
-            continue
-        text = source.text(f"{key}/{file}")
-        values = parse_values(text, source.location(f"{key}/{file}"), UNPACK)[first : first + len(frames)]
-        values = np.pad(values, (0, len(frames) - len(values)))
-        if file.endswith(".value"):
-            meta[f"value.{stem(file)}"] = " ".join(f"{value:g}" for value in values)
-            continue
-        if not np.isin(values, (0, 1)).all():
-            raise ValueError(f"{source.location(key)}/{file}: holds more than 0 and 1; {UNPACK}")
-        if values.any():
-            meta[f"tag.{stem(file)}"] = _ranges(values)
-        if stem(file) in ABSENT:
-            absent = (values == 1) | (False if absent is None else absent)
+        if file.endswith((".tag", ".label")) and stem(file) in ABSENT:
+            flags = _read_flags(source, f"{key}/{file}", first, len(frames))
+            absent = flags if absent is None else absent | flags
     if absent is not None:
         visible &= ~absent
-    return Sequence(name, dataset, frames, boxes, visible, absent=absent, meta=meta)
+    return Sequence(name, dataset, frames, boxes, visible, absent=absent)
+
+
+def _read_flags(source: Source, key: str, first: int, count: int) -> np.ndarray:
+    """bool ``[count]`` of the frames from ``first`` on; False after the file's end."""
+    values = parse_values(source.text(key), source.location(key), UNPACK)[first : first + count]
+    if not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{source.location(key)}: holds more than 0 and 1; {UNPACK}")
+    return np.pad(values == 1, (0, count - len(values)))
 
 
 def _read_properties(source: Source, key: str) -> dict[str, str]:
@@ -148,22 +139,15 @@ def _read_boxes(source: Source, key: str, count: int) -> np.ndarray:
     return boxes
 
 
-def _ranges(flags: np.ndarray) -> str:
-    """The positions of nonzero flags, as ``3-10 15``."""
-    runs = (list(run) for _, run in groupby(enumerate(np.flatnonzero(flags)), lambda pair: pair[1] - pair[0]))
-    return " ".join(f"{run[0][1]}" if len(run) == 1 else f"{run[0][1]}-{run[-1][1]}" for run in runs)
-
-
 DATASETS = tuple(
     Dataset(
         name,
         partial(list_vot, name),
         splits=(year,),
-        expected={year: count},
         names={year: partial(_official, year)},
         benchmarks={name: Benchmark(year)},
         folders=(year,),
         partial_folders=True,
     )
-    for name, year, count in (("vot18", "vot2018", 60), ("vot20", "vot2020", 60), ("vot22", "vot2022", 62))
+    for name, year in (("vot18", "vot2018"), ("vot20", "vot2020"), ("vot22", "vot2022"))
 )

@@ -216,7 +216,7 @@ def _read(name: str, split: str, source: Source) -> tuple[dict[str, np.ndarray],
     nothing = np.empty(0)
     entries = dataset.entries(source, split)
     title = printable(f"{name} {split}")
-    with tqdm(entries, title, dataset.expected.get(split), unit=" sequences", disable=None) as progress:
+    with tqdm(entries, title, dataset.count(split), unit=" sequences", disable=None) as progress:
         for sequence in (entry.read() for entry in progress):
             numbered, listed = _split_names(sequence.frames)
             folder = source.key_of(sequence.frames.folder)

@@ -172,7 +172,7 @@ def _plan(name: str, splits: Iterable[str], source: _Questions) -> tuple[list[_F
     plan: list[_Files] = []
     counts = {}
     for split in splits:
-        count, expected = 0, dataset.expected.get(split)
+        count, expected = 0, dataset.count(split)
         entries = dataset.entries(source, split)
         for entry in tqdm(entries, printable(f"{name} {split}"), expected, unit=" sequences", disable=None):
             frames = entry.read().frames

@@ -27,7 +27,7 @@ def write_vot(
 @pytest.mark.parametrize(("name", "count"), [("vot18", 60), ("vot20", 60), ("vot22", 62)])
 def test_the_lists_are_the_published_ones(tmp_path, caplog, name, count):
     [split] = DATASETS[name].splits
-    assert len(OFFICIAL[split]) == len(set(OFFICIAL[split])) == count == DATASETS[name].expected[split]
+    assert len(OFFICIAL[split]) == len(set(OFFICIAL[split])) == count == DATASETS[name].count(split)
     (tmp_path / "list.txt").write_text("\n".join(OFFICIAL[split]) + "\n")
     with caplog.at_level(logging.INFO, "lib"):
         assert names_of(name, split, tmp_path) == OFFICIAL[split]
@@ -46,7 +46,7 @@ def test_the_old_layout(tmp_path):
     sequence = read_one("vot18", "vot2018", tmp_path, "ants1")
     assert sequence.frames[5] == tmp_path / "ants1" / "color" / "00000006.jpg"
     np.testing.assert_array_equal(sequence.boxes, moving_boxes(6))
-    assert sequence.visible.all() and sequence.absent is None and sequence.meta == {}
+    assert sequence.visible.all() and sequence.absent is None
 
 
 def test_images_beside_the_boxes(tmp_path):
@@ -75,10 +75,10 @@ def test_a_lost_frame_does_not_end_a_sequence_whose_length_is_not_stated(tmp_pat
 ])  # fmt: skip
 def test_the_sequence_file_says_where_images_are(tmp_path, channel, folder, pattern):
     write_vot(tmp_path, folder=folder, pattern=pattern)
-    (tmp_path / "ants1" / "sequence").write_text(f"name=ants1\nfps=25\n{channel}\n")
+    (tmp_path / "ants1" / "sequence").write_text(f"name=ants1\n{channel}\n")
     sequence = read_one("vot22", "vot2022", tmp_path, "ants1")
     assert sequence.frames[0] == tmp_path / "ants1" / folder / (pattern % 1)
-    assert len(sequence) == 6 and sequence.meta == {"fps": "25"}
+    assert len(sequence) == 6
 
 
 def test_length_and_boxes_file_of_the_sequence_file(tmp_path):
@@ -104,18 +104,15 @@ def test_every_kind_of_region(tmp_path, separator):
     np.testing.assert_array_equal(sequence.visible, [True, True, False, True, False, False])
 
 
-def test_flags_and_values_are_kept(tmp_path):
+def test_frames_are_absent_by_two_flags_alone(tmp_path):
     folder = write_vot(tmp_path)
-    (folder / "occlusion.tag").write_text("0\n1\n1\n0\n1\n")  # short: filled with 0
-    (folder / "camera_motion.label").write_text("0\n0\n0\n0\n0\n0\n")
-    (folder / "full_occlusion.tag").write_text("0\n0\n1\n0\n0\n0\n1\n1\n")  # long: cut
+    (folder / "occlusion.tag").write_text("1\n1\n1\n0\n1\n")
     (folder / "practical.value").write_text("0.5\n1\n")
+    (folder / "out_of_view.label").write_text("0\n0\n0\n0\n1\n")  # short: filled with 0
+    (folder / "full_occlusion.tag").write_text("0\n0\n1\n0\n0\n0\n1\n1\n")  # long: cut
     sequence = read_one("vot18", "vot2018", tmp_path, "ants1")
-    assert sequence.meta == {
-        "tag.occlusion": "1-2 4", "tag.full_occlusion": "2", "value.practical": "0.5 1 0 0 0 0",
-    }  # fmt: skip
-    np.testing.assert_array_equal(np.flatnonzero(sequence.absent), [2])
-    np.testing.assert_array_equal(np.flatnonzero(~sequence.visible), [2])
+    np.testing.assert_array_equal(np.flatnonzero(sequence.absent), [2, 4])
+    np.testing.assert_array_equal(np.flatnonzero(~sequence.visible), [2, 4])
 
 
 def test_several_objects_are_several_sequences(tmp_path, caplog):
@@ -124,7 +121,7 @@ def test_several_objects_are_several_sequences(tmp_path, caplog):
     for number in (1, 2, 10):
         write_boxes(folder / f"groundtruth_{number}.txt", moving_boxes(6) + number)
     (folder / "groundtruth_2.txt").write_text("0\nnan\n1,2,3,4\n5,6,7,8\n")  # appears in the third frame
-    (folder / "occlusion.tag").write_text("1\n0\n1\n")
+    (folder / "full_occlusion.tag").write_text("1\n0\n1\n")
     assert names_of("vot22", "vot2022", tmp_path) == ["ants1_1", "ants1_2", "ants1_10"]
     np.testing.assert_array_equal(read_one("vot22", "vot2022", tmp_path, "ants1_10").boxes, moving_boxes(6) + 10)
     with caplog.at_level(logging.INFO, "lib"):
@@ -132,8 +129,8 @@ def test_several_objects_are_several_sequences(tmp_path, caplog):
     assert "ants1: ants1_2 begins at frame 2, the first with a box" in caplog.text
     assert [frame.name for frame in late.frames] == [f"{number:08d}.jpg" for number in (3, 4, 5, 6)]
     np.testing.assert_array_equal(late.boxes[:2], [[1, 2, 3, 4], [5, 6, 7, 8]])
-    np.testing.assert_array_equal(late.visible, [True, True, False, False])
-    assert late.meta == {"tag.occlusion": "0"}
+    np.testing.assert_array_equal(late.absent, [True, False, False, False])
+    np.testing.assert_array_equal(late.visible, [False, True, False, False])
 
 
 def damage(root: Path, kind: str) -> str:
@@ -162,11 +159,11 @@ def damage(root: Path, kind: str) -> str:
         (folder / "sequence").write_text("channels.color=color/%s.jpg\n")
         return r"ants1/sequence: 'color/%s\.jpg' is no pattern of images such as color/%08d\.jpg"
     if kind == "flag":
-        (folder / "occlusion.tag").write_text("0\n2\n")
-        return r"ants1/occlusion\.tag: holds more than 0 and 1"
-    if kind == "value":
-        (folder / "practical.value").write_text("0\nx\n")
-        return r"ants1/practical\.value: line 2 is 'x', not numbers; unpack"
+        (folder / "out_of_view.tag").write_text("0\n2\n")
+        return r"ants1/out_of_view\.tag: holds more than 0 and 1"
+    if kind == "no flag":
+        (folder / "full_occlusion.label").write_text("0\nx\n")
+        return r"ants1/full_occlusion\.label: line 2 is 'x', not numbers; unpack"
     if kind == "cut mask":
         (folder / "groundtruth.txt").write_text("1,2,3,4\n" * 5 + "m5,6,4,2,1,2,2")
         return r"groundtruth\.txt: line 6 is 'm5,6,4,2,1,2,2', cut short; unpack"
@@ -188,7 +185,7 @@ def damage(root: Path, kind: str) -> str:
 
 @pytest.mark.parametrize(
     "kind",
-    ["no list", "empty list", "no folder", "no boxes", "no images", "image missing", "pattern", "flag", "value",
+    ["no list", "empty list", "no folder", "no boxes", "no images", "image missing", "pattern", "flag", "no flag",
      "cut mask", "cut polygon", "cut rows", "underscore", "unknown", "row"],
 )  # fmt: skip
 def test_broken_copies(tmp_path, kind):
