@@ -52,7 +52,7 @@ def build_model(experiment: ExperimentConfig) -> TrackingModel:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(experiment.seed)  # torch.manual_seed would set the GPUs' too
         family = FAMILIES[experiment.model.name]
-        model = family.build(experiment.model, experiment.template.size, experiment.search.size)
+        model = family.network(experiment.model, experiment.template.size, experiment.search.size)
     return model.eval()
 
 

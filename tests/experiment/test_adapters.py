@@ -30,7 +30,7 @@ BENEATH = (r"backbone\.blocks\.\d+\.(norm|attn\.qkv|attn\.proj|mlp)", r"backbone
 def adapter_family(monkeypatch):
     """GRM whose blocks and patch projection are frozen; what image networks lack is trained."""
     family = FAMILIES["grm"]
-    monkeypatch.setattr(family.build, "family", family)  # undone last: a new record makes itself the class's
+    monkeypatch.setattr(family.network, "family", family)  # undone last: a new record makes itself the class's
     monkeypatch.setitem(FAMILIES, "grm", replace(family, frozen=lambda config: BENEATH))
 
 

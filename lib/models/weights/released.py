@@ -1,5 +1,6 @@
 """Loads a checkpoint, ours or one that a tracker's authors released, into a network, strictly."""
 
+import re
 from collections import abc
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lib.models.base import TrackingModel
+from lib.models.base import Family, TrackingModel
 from lib.models.weights.adapters import Base, over_base
 from lib.models.weights.renaming import Table, renamed
 from lib.runtime.checkpoint import CheckpointError, load_weights
@@ -93,6 +94,17 @@ def load_file(
     return load_released(model, weights, path, base)
 
 
+def as_ours(family: Family, weights: abc.Mapping[str, Tensor], owned: abc.Collection[str] = ()) -> dict[str, Tensor]:
+    """Weights that a family published, under our names; ``owned`` are those of the network that is to take them."""
+    lacking = [pattern for pattern in family.optional if not any(re.match(pattern, name) for name in owned)]
+    named, _, _ = renamed(weights, family.released)
+    taken = {name: value for name, value in named.items() if not any(re.match(pattern, name) for pattern in lacking)}
+    beginning = "backbone."
+    inside = {name.removeprefix(beginning): value for name, value in taken.items() if name.startswith(beginning)}
+    backbone = {beginning + name: value for name, value in family.image_names(inside).items()}
+    return backbone | {name: value for name, value in taken.items() if not name.startswith(beginning)}
+
+
 def load_released(
     model: TrackingModel,
     state_dict: abc.Mapping[str, Tensor],
@@ -105,11 +117,7 @@ def load_released(
         model.check_released(state_dict)
     except ValueError as error:
         raise CheckpointError(f"{source}: of another model than the configuration's: {error}") from error
-    try:
-        weights = dict(state_dict) if state_dict.keys() == owned else model.family.from_released(state_dict, owned)
-    except (KeyError, ValueError) as error:  # a name that is built otherwise than those it resembles
-        name = model.family.name
-        raise CheckpointError(f"{source}: not the names that {name} was published with ({error})") from error
+    weights = dict(state_dict) if state_dict.keys() == owned else as_ours(model.family, state_dict, owned)
     load_weights(model, over_base(model, weights, base, None, source), source)
     # Renaming may give a tensor another shape, but leaves it where it is.
     used = {value.data_ptr() for value in weights.values()}
