@@ -56,7 +56,7 @@ def main() -> Result:
     add(
         "--masks", action="store_true", help="also the targets' masks: outlines, or the folder masks.NAME of paths.yaml"
     )
-    add("--processes", type=at_least(1), default=CORES, help="processes that open images")
+    add("--processes", type=at_least(1), default=CORES, help="images that are opened at a time")
 
     add = add_task("pack", pack, "copy all files that a dataset's splits need into one LMDB", dataset=True)
     add("--split", action="extend", nargs="+", help="only these splits; without it, all that exist")

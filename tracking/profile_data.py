@@ -1,5 +1,5 @@
 """Measure the speed of making training samples, from each store and with each decoder, beside the straightforward way:
-python tracking/profile_data.py [--seconds 10] [--json FILE]; with --index, of opening TrackingNet's annotations."""
+python tracking/profile_data.py [--seconds 10] [--json FILE]"""
 
 import sys
 
@@ -8,9 +8,8 @@ from lib.runtime.program import Outcome, program, starting
 with starting():
     from lib.config.paths import user_path
     from lib.data.sampling import MIN_FRAMES
-    from lib.profiling.samples import profile_index, profile_samples
-    from lib.profiling.simulation import TRACKINGNET_VIDEOS
-    from lib.profiling.textures import JPEG_QUALITY
+    from lib.profiling.footage import JPEG_QUALITY
+    from lib.profiling.samples import profile_samples
     from lib.programs.arguments import Parser, at_least
 
 
@@ -20,26 +19,19 @@ def main() -> Outcome:
     parser = Parser(__doc__)
     add = parser.add_argument
     add("--seconds", type=at_least(0.01, float), default=10.0, help="of measuring the straightforward way (10)")
-    add("--sequences", type=at_least(1), default=12, help="number of synthetic videos (12)")
+    add("--sequences", type=at_least(1), default=12, help="number of videos (12)")
     add("--frames", type=at_least(MIN_FRAMES), default=30, help="frames of each (30)")
     add("--quality", type=int, choices=range(1, 101), metavar="1-100", default=JPEG_QUALITY, help="of the JPEGs")
-    add(
-        "--index", type=at_least(1), nargs="?", const=TRACKINGNET_VIDEOS, metavar="VIDEOS",
-        help=f"measure the index of a simulated TrackingNet instead ({TRACKINGNET_VIDEOS} videos by default)",
-    )  # fmt: skip
     add("--folder", type=user_path, help="parent of the temporary data, on the disk to measure")
     add("--json", type=user_path, metavar="FILE", help="write the tables to this file, too")
     arguments = parser.parse_args()
-    if arguments.index:
-        report = profile_index(arguments.folder, videos=arguments.index)
-    else:
-        report = profile_samples(
-            arguments.folder,
-            seconds=arguments.seconds,
-            sequences=arguments.sequences,
-            frames=arguments.frames,
-            quality=arguments.quality,
-        )
+    report = profile_samples(
+        arguments.folder,
+        seconds=arguments.seconds,
+        sequences=arguments.sequences,
+        frames=arguments.frames,
+        quality=arguments.quality,
+    )
     if arguments.json:
         report.write(arguments.json)
     return Outcome(report.text())

@@ -12,6 +12,7 @@ from lib.config.yaml12 import read_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHIPPED_WEIGHTS = REPOSITORY / "pretrained_models"
+CLIP = REPOSITORY / "docs" / "clip.mp4"  # a real video that comes with the project
 _VARIABLE = "TRACKING_"
 
 

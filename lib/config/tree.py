@@ -22,6 +22,24 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a nested mapping by dotted keys; an empty mapping is a value."""
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            values |= flat(value, f"{prefix}{key}.")
+        else:
+            values[prefix + key] = value
+    return values
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """The nested mapping that holds ``value`` under a dotted ``key``."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
 def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """The tree with ``section.key=value`` settings merged into it; the last of equal keys wins.
 
@@ -31,11 +49,9 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
     """
     for override in overrides:
         key, equals, text = override.partition("=")
-        parts = key.strip().split(".")
+        key = key.strip()
+        parts = key.split(".")
         if not equals or not all(parts) or len(parts) > MOST_PARTS:
             raise ConfigError(f"{COMMAND_LINE}: {override[:200]!r}: not an override; should be section.key=value")
-        change = read_value(text, key.strip(), COMMAND_LINE)
-        for part in reversed(parts):
-            change = {part: change}
-        tree = merge(tree, change)
+        tree = merge(tree, nested(key, read_value(text, key, COMMAND_LINE)))
     return tree

@@ -1,17 +1,14 @@
-"""Faults of a dataset on disk: its sequences, their annotations and every image, as a table and as JSON."""
+"""Faults of a dataset on disk: its sequences, their annotations, every image and mask, as a table and as JSON."""
 
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import chain, groupby, islice, tee
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -20,14 +17,16 @@ from lib.data.datasets.order import is_image
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
-from lib.data.files.source import Source, Stamp
+from lib.data.files.source import Source
+from lib.data.mask_checking import find_fault
+from lib.data.masks import MaskFolder
 from lib.data.names import find_meeting
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, FrameFiles, Location, Sequence
-from lib.runtime.children import Pool
 from lib.runtime.columns import columns
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import write_text
+from lib.runtime.threads import in_threads
 
 KINDS = {
     "split": "splits that cannot be listed",
@@ -54,8 +53,7 @@ EXAMPLES = 3
 # Frames of a sequence, evenly spread, whose places and sizes are compared (``_are_corners``): between two of them a
 # target moves by more than the rounding of its box.
 _PARTS = 9
-# Images in one task of a process: enough to be worth its cost, few enough to spread one long video.
-PIECE = 64
+_OBJECTS = 500  # of an image set, whose images are opened together
 
 Shape = tuple[int, int]
 
@@ -144,15 +142,19 @@ def check_dataset_on_disk(
     splits: Iterable[str] = (),
     *,
     cache: Path | None = None,
-    processes: int = 1,
+    threads: int = 1,
     quick: bool = False,
+    masks: bool = False,
+    mask_folder: Path | None = None,
 ) -> CheckReport:
     """Read every sequence and every image of splits of the dataset whose files lie in ``root``.
 
     Without ``splits`` all splits are checked; one without any file on the disk is reported as absent, which is no
     fault. A sequence of several splits is checked with the first. Boxes may reach out of the image. Rows of an absent
     target (by the dataset's flags, by cover 0, or by zeros where it has no flags) may hold anything. ``quick`` takes
-    sizes from the images' headers and decodes none. ``cache`` is that of ``Source``.
+    sizes from the images' headers and decodes none. With ``masks`` each readable image with a visible target needs a
+    mask that shows some of it: a file of ``mask_folder``, which is laid out as the dataset, or without that folder an
+    outline in the annotations. ``cache`` is that of ``Source``.
 
     Raises ``ValueError`` for an unknown dataset or split, for a root that is no folder, and if no split lies there.
     After Ctrl-C the report holds the findings until then.
@@ -161,22 +163,22 @@ def check_dataset_on_disk(
     if not Path(root).is_dir():
         raise ValueError(f"{root}: no such folder; name the folder of {name}")
     chosen = tuple(dict.fromkeys(splits))
-    source = open_source(root, cache)
-    listed = [_list_split(dataset, split, source) for split in chosen or dataset.splits]
+    files = None if mask_folder is None else MaskFolder(mask_folder, open_source(root))
+    listed = [_list_split(dataset, split, open_source(root, cache)) for split in chosen or dataset.splits]
     report = CheckReport(name, Path(root), quick, [split.check for split in listed])
     seen: set[tuple] = set()
     try:
-        with Pool(processes if processes > 1 else 0, "opened images", partial(cv2.setNumThreads, 1)) as pool:
-            for split in listed:
-                source.stamps = split.stamps
-                _check_split(split, pool, quick, seen)
-                if not dataset.partial_folders:
-                    split.check.problems += split.unnamed_images()
+        for split in listed:
+            for sequence, opened in _opened(split, seen, quick, threads):
+                split.check.problems += _check_sequence(sequence, opened)
+                if masks:
+                    split.check.problems += _check_masks(sequence, opened, files, threads)
+            if not dataset.partial_folders:
+                split.check.problems += split.unnamed_images()
     except KeyboardInterrupt:
         report.complete = False
-    source.stamps = {}  # of the questions that follow, no split's
     for split in listed:
-        if not chosen and (report.complete or not split.entries) and split.is_absent(source):
+        if not chosen and (report.complete or not split.entries) and split.is_absent():
             split.check.absent = split.check.problems[0].detail
             split.check.problems.clear()
     if all(check.absent for check in report.splits):
@@ -186,8 +188,8 @@ def check_dataset_on_disk(
 
 def find_splits(name: str, root: Path) -> list[str]:
     """The splits of the dataset whose sequences can be listed in ``root``; ``ValueError`` if there are none."""
-    dataset, source = find_dataset(name), open_source(root)
-    listed = [_list_split(dataset, split, source) for split in dataset.splits]
+    dataset = find_dataset(name)
+    listed = [_list_split(dataset, split, open_source(root)) for split in dataset.splits]
     found = [split.check.split for split in listed if split.entries]
     if not found:
         raise ValueError(f"{root}: no split of {name} lies there ({listed[0].check.problems[0].detail})")
@@ -195,21 +197,21 @@ def find_splits(name: str, root: Path) -> list[str]:
 
 
 class _Split(NamedTuple):
-    """A split as listed. ``stamps`` are of all files that its reader asked for; ``folders`` hold the first sequence of
-    each folder, and its images that no sequence has named."""
+    """A split as listed, with a ``source`` of its own. ``folders`` hold the first sequence of each folder, and its
+    images that no sequence has named."""
 
     check: SplitCheck
     entries: list[Entry]
-    stamps: dict[str, Stamp]
+    source: Source
     folders: dict[Path, tuple[str, set[str]]]
 
-    def is_absent(self, source: Source) -> bool:
-        """Whether nothing could be read and no file that was asked for is there, only folders at most."""
+    def is_absent(self) -> bool:
+        """Whether nothing could be read and no file that the reader asked for is there, only folders at most."""
         # Entries of the root do not count: a reader that looks for folders there asks for every name.
-        there = [key for key, stamp in self.stamps.items() if stamp is not None and "/" in key]
-        return not self.check.found and bool(self.check.problems) and all(map(source.is_folder, there))
+        there = [key for key, stamp in self.source.stamps.items() if stamp is not None and "/" in key]
+        return not self.check.found and bool(self.check.problems) and all(map(self.source.is_folder, there))
 
-    def strike_out(self, sequence: Sequence) -> None:
+    def mark_named(self, sequence: Sequence) -> None:
         """Note that the frames of a sequence have rows. A packed dataset holds no other frames."""
         frames = sequence.frames
         if not (isinstance(frames, FrameFiles) and isinstance(frames.folder, Path)):
@@ -231,7 +233,6 @@ class _Split(NamedTuple):
 def _list_split(dataset: Dataset, split: str, source: Source) -> _Split:
     """The entries of a split, and the faults of their names and number."""
     check = SplitCheck(split, dataset.count(split))
-    source.stamps = {}
     try:
         entries = list(dataset.entries(source, split))
     except ValueError as error:
@@ -249,38 +250,28 @@ def _list_split(dataset: Dataset, split: str, source: Source) -> _Split:
     for one, other in find_meeting(counts.keys()):
         detail = f"its results would be written to the same files as those of {one}; rename it"
         check.problems.append(Problem("names", other, 1, detail))
-    return _Split(check, entries, source.stamps, {})
+    return _Split(check, entries, source, {})
 
 
-def _check_split(split: _Split, pool: Pool, quick: bool, seen: set[tuple]) -> None:
-    """Fill the split's check; sequences in ``seen`` were checked before, and new ones are added.
-
-    Annotations are read as their images are opened, a little ahead.
-    """
-    check = split.check
-    here, there = tee(_frames(split, seen))
-    locations = (location for _, location in there)
-    pieces = iter(lambda: list(islice(locations, PIECE)), [])
+def _opened(
+    split: _Split, seen: set[tuple], quick: bool, threads: int
+) -> Iterator[tuple[Sequence, list[Shape | Problem]]]:
+    """Each sequence that is not in ``seen``, and the height and width of its images, or their faults."""
     shared: dict[str, Shape | Problem] = {}  # images of an image set
-
-    def counted(results: Iterable[Shape | Problem | None]) -> Iterator[Shape | Problem | None]:
-        for result in results:
-            check.images += result is not None
-            yield result
-
-    with closing(pool.each(partial(_open_piece, quick=quick), pieces)) as opened:
-        pairs = zip(here, counted(chain.from_iterable(opened)), strict=True)
-        for sequence, group in groupby(pairs, key=lambda pair: pair[0][0]):
-            results = [result for _, result in group]
-            if sequence.image_set:
-                results = [shared.setdefault(str(sequence.frames[0]), results[0])]
-            check.problems += _check_sequence(sequence, results)
+    for sequences in _batches(split, seen):
+        opened = shared if sequences[0].image_set else {}
+        frames = {str(frame): frame for sequence in sequences for frame in sequence.frames}
+        new = {key: frame for key, frame in frames.items() if key not in opened}
+        split.check.images += len(new)
+        opened |= zip(new, in_threads(partial(_open_one, quick=quick), new.values(), threads), strict=True)
+        for sequence in sequences:
+            yield sequence, [opened[str(frame)] for frame in sequence.frames]
 
 
-def _frames(split: _Split, seen: set[tuple]) -> Iterator[tuple[Sequence, Location | None]]:
-    """Each sequence that was not seen before with each of its frames; None for an image that another object has."""
+def _batches(split: _Split, seen: set[tuple]) -> Iterator[list[Sequence]]:
+    """The sequences that are not in ``seen``: a video each time, or many objects of an image set."""
     check = split.check
-    images: set[str] = set()
+    objects: list[Sequence] = []
     for entry in tqdm(split.entries, printable(check.split), unit=" sequences", smoothing=0, disable=None):
         try:
             sequence = entry.read()
@@ -290,15 +281,17 @@ def _frames(split: _Split, seen: set[tuple]) -> Iterator[tuple[Sequence, Locatio
             continue
         check.found += 1
         if sequence.image_set:
-            image = sequence.frames[0]
-            yield sequence, None if str(image) in images else image
-            images.add(str(image))
+            objects.append(sequence)
+            if len(objects) == _OBJECTS:
+                yield objects
+                objects = []
         elif _is_new(_content(sequence), seen):
-            split.strike_out(sequence)
-            for frame in sequence.frames:
-                yield sequence, frame
+            split.mark_named(sequence)
+            yield [sequence]
         else:
             check.repeated += 1
+    if objects:
+        yield objects
 
 
 def _is_new(item: tuple, seen: set[tuple]) -> bool:
@@ -313,16 +306,16 @@ def _content(sequence: Sequence) -> tuple:
     return sequence.name, len(sequence.frames), *ends, hash(np.asarray(sequence.boxes).tobytes())
 
 
-def _check_sequence(sequence: Sequence, results: list[Shape | Problem]) -> Iterator[Problem]:
-    """The problems of one sequence; ``results`` are those of its frames."""
+def _check_sequence(sequence: Sequence, opened: list[Shape | Problem]) -> Iterator[Problem]:
+    """The problems of one sequence with these images."""
     frames, boxes = sequence.frames, np.asarray(sequence.boxes)
     if SHORTFALL in sequence.meta:
         yield Problem("short", sequence.name, 1, sequence.meta[SHORTFALL])
     for kind in ("missing", "unreadable"):
-        failed = [result for result in results if isinstance(result, Problem) and result.kind == kind]
+        failed = [image for image in opened if isinstance(image, Problem) and image.kind == kind]
         if failed:
             yield Problem(kind, sequence.name, len(failed), failed[0].detail)
-    shapes = {number: result for number, result in enumerate(results) if not isinstance(result, Problem)}
+    shapes = {number: image for number, image in enumerate(opened) if not isinstance(image, Problem)}
     if shapes:
         first = next(iter(shapes))
         other = [number for number, shape in shapes.items() if shape != shapes[first]]
@@ -381,8 +374,18 @@ def _are_corners(boxes: np.ndarray, sizes: np.ndarray) -> bool:
     return len(parts) > 2 and of_end > len(parts) and of_end > 2 * of_size
 
 
-def _open_piece(frames: list[Location | None], quick: bool) -> list[Shape | Problem | None]:
-    return [None if frame is None else _open_one(frame, quick) for frame in frames]
+def _check_masks(
+    sequence: Sequence, opened: list[Shape | Problem], files: MaskFolder | None, threads: int
+) -> Iterator[Problem]:
+    """The problems of the masks of a sequence with these images, one for each kind."""
+    rows = zip(np.asarray(sequence.visible, bool).tolist(), opened, strict=False)
+    shown = [(row, image) for row, (visible, image) in enumerate(rows) if visible and not isinstance(image, Problem)]
+    found = in_threads(lambda image: find_fault(sequence, *image, files), shown, threads)
+    details: dict[str, list[str]] = {}
+    for kind, detail in filter(None, found):
+        details.setdefault(kind, []).append(detail)
+    for kind, lines in details.items():
+        yield Problem(kind, sequence.name, len(lines), lines[0])
 
 
 def _open_one(frame: Location, quick: bool) -> Shape | Problem:

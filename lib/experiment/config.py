@@ -1,6 +1,6 @@
 """The whole configuration: sections that components own, the checks across them, and how a file becomes one."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, mo
 from lib.config.paths import REPOSITORY, user_path
 from lib.config.schema import ConfigError, Section
 from lib.config.suggestion import suggest
-from lib.config.tree import apply_overrides, merge
+from lib.config.tree import apply_overrides, flat, merge, nested
 from lib.config.validation import json_schema, validate
 from lib.config.yaml12 import read_yaml
 from lib.data.pairs import DataConfig
@@ -105,9 +105,7 @@ class ExperimentConfig(Section):
                 )
         if "aligned" in (self.template.placement, self.search.placement):
             problems += self._misfits_of_aligned_crops()
-        problems += self.model.misfits(self.template.size, self.search.size)
-        if self.train.compile and (reason := self.model.changing_shapes()):
-            problems.append(f"train.compile: {reason}, or train.compile=false")
+        problems += self.model.misfits(self.template.size, self.search.size, self.train.compile)
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(
                 f"data.samples_per_epoch: {self.data.samples_per_epoch} is less than one step of "
@@ -152,7 +150,7 @@ class ExperimentConfig(Section):
         tree = to_tree(self)
         tree["test"]["per_dataset"] = {}
         for key, value in self.test.per_dataset.get(benchmark or "", {}).items():
-            tree = merge(tree, _nested(key.split("."), value))
+            tree = merge(tree, nested(key, value))
         return validate(ExperimentConfig, tree, f"test.per_dataset.{benchmark}")
 
 
@@ -163,12 +161,12 @@ def load_experiment(name: str | Path, overrides: Iterable[str] = (), run: str | 
     For overrides and ``run`` see ``from_tree``. Raises ``ConfigError``.
     """
     path = find_experiment(name)
-    tree = _dotted_per_dataset(read_yaml(path))
+    tree = _with_dotted_keys(read_yaml(path))
     base = tree.pop("base", None)
     if base is not None:
         if not isinstance(base, str):
             raise ConfigError(f"{path}: base: got {base!r}; should be the name of an experiment")
-        base_tree = _dotted_per_dataset(read_yaml(find_experiment(base, path.parent, f"{path}: base")))
+        base_tree = _with_dotted_keys(read_yaml(find_experiment(base, path.parent, f"{path}: base")))
         if "base" in base_tree:
             raise ConfigError(f"{path}: base: {base} has a base itself; only one level is allowed")
         tree = merge(base_tree, tree)
@@ -199,8 +197,8 @@ def from_tree(
     experiment's name, so that an ablation by overrides has an output folder of its own. Raises ``ConfigError``.
     """
     overrides = tuple(overrides)
-    overridden = _flat(apply_overrides({}, overrides))
-    changed = apply_overrides(_without_per_dataset(_dotted_per_dataset(tree), overridden), overrides)
+    changes = apply_overrides({}, overrides)
+    changed = merge(_with_dotted_keys(tree, without=flat(changes)), _with_dotted_keys(changes))
     family = _family(tree)
     if family is not None and _family(changed) not in (family, None):
         left = ", ".join(f"model.{key}" for key in changed["model"] if key != "name")
@@ -212,7 +210,7 @@ def from_tree(
         changed["name"] = run
         overrides = (*overrides, f"name={run}")
     changed = _without_scaled_decoding(changed, source)
-    return validate(ExperimentConfig, _dotted_per_dataset(changed), source, overrides)
+    return validate(ExperimentConfig, changed, source, overrides)
 
 
 def to_tree(experiment: ExperimentConfig) -> dict[str, Any]:
@@ -260,36 +258,18 @@ def _family(tree: dict[str, Any]) -> Any:
     return model.get("name") if isinstance(model, dict) else None
 
 
-def _dotted_per_dataset(tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree with dotted keys for each benchmark of ``test.per_dataset``."""
-    return _map_per_dataset(tree, _flat)
+def _with_dotted_keys(tree: dict[str, Any], without: Container[str] = ()) -> dict[str, Any]:
+    """A copy of the tree with dotted keys for each benchmark of ``test.per_dataset``, and there ``without`` some.
 
-
-def _without_per_dataset(tree: dict[str, Any], keys: Container[str]) -> dict[str, Any]:
-    """The tree without these dotted keys in any benchmark of ``test.per_dataset``."""
-    return _map_per_dataset(tree, lambda values: {key: value for key, value in values.items() if key not in keys})
-
-
-def _map_per_dataset(tree: dict[str, Any], change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """A copy of the tree with ``change`` done to each benchmark's mapping; what is no mapping is left to validation."""
+    Values that are no mappings are left to validation.
+    """
     test = tree.get("test")
     if not isinstance(test, dict) or not isinstance(test.get("per_dataset"), dict):
         return dict(tree)
-    benchmarks = test["per_dataset"].items()
-    changed = {name: change(values) if isinstance(values, dict) else values for name, values in benchmarks}
-    return {**tree, "test": {**test, "per_dataset": changed}}
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted keys; a nested value, which an override makes, wins over a dotted one."""
-    flat = {prefix + key: value for key, value in values.items() if not isinstance(value, dict)}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-    return flat
-
-
-def _nested(parts: list[str], value: Any) -> dict[str, Any]:
-    for part in reversed(parts):
-        value = {part: value}
-    return value
+    dotted = {
+        name: {key: value for key, value in flat(values).items() if key not in without}
+        if isinstance(values, dict)
+        else values
+        for name, values in test["per_dataset"].items()
+    }
+    return {**tree, "test": {**test, "per_dataset": dotted}}

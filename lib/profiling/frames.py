@@ -2,28 +2,19 @@
 
 from collections import abc, defaultdict
 from time import perf_counter, process_time
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
 from lib.inference.eager import TorchNetwork
 from lib.inference.network import Network
 from lib.inference.target import Target, begin, look, place
+from lib.profiling.footage import BOX, read_footage
 from lib.profiling.report import Row
 
-WIDTH, HEIGHT = 1280, 720
-TARGET = 160, 120  # pixels
 TURN = 5  # frames of one form before the next has its turn, so that a drift of the machine's speed hits all alike
 _SHOWN = 8  # frames, over and over
-
-
-class Frame(NamedTuple):
-    """An image uint8 ``[HEIGHT, WIDTH, 3]`` and the target's box in it, xywh in pixels."""
-
-    image: np.ndarray
-    box: np.ndarray
 
 
 class Lane:
@@ -38,20 +29,20 @@ class Lane:
         self.state: tuple[Any, ...] = ()
         self.seconds: dict[str, list[float]] = defaultdict(list)
 
-    def encode(self, frames: abc.Sequence[Frame]) -> None:
-        """Show the network the targets of the first ``batch`` frames."""
-        firsts = [begin(frame.image, frame.box, self.network.settings) for frame in frames[: self.batch]]
+    def encode(self, images: abc.Sequence[np.ndarray]) -> None:
+        """Show the network the targets of the first ``batch`` images."""
+        firsts = [begin(image, BOX, self.network.settings) for image in images[: self.batch]]
         crops, boxes = np.stack([first.view.pixels for first in firsts]), np.stack([first.box for first in firsts])
         started = perf_counter()
         self.state = self.network.encode(crops, boxes)
         _finish(self.network.device)
         self.seconds["template"].append(perf_counter() - started)
 
-    def step(self, frames: abc.Sequence[Frame]) -> None:
-        """Find the targets of the first ``batch`` frames."""
-        settings, shown = self.network.settings, frames[: self.batch]
+    def step(self, images: abc.Sequence[np.ndarray]) -> None:
+        """Find the targets of the first ``batch`` images."""
+        settings, shown = self.network.settings, images[: self.batch]
         started, processor = perf_counter(), process_time()
-        views = [look(frame.image, Target(frame.box, 0), settings.search) for frame in shown]
+        views = [look(image, Target(BOX, 0), settings.search) for image in shown]
         crops = np.stack([view.pixels for view in views])
         looked = perf_counter()
         found = self.network.find(self.state, crops)  # numbers, so the device has done its work
@@ -88,7 +79,7 @@ def time_frames(lanes: abc.Sequence[Lane], frames: int, warmup: int) -> list[Row
 
     ``warmup`` batches of each before that do not count; networks are compiled and graphs captured in the first.
     """
-    scene = make_scene()
+    scene = read_footage(_SHOWN)
     for lane in lanes:
         for _ in range(warmup):
             lane.encode(_shown(scene, 0, lane.batch))
@@ -109,7 +100,7 @@ def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[Row]:
     ``crop``: cutting it. ``normalize``: its transfer and normalization. ``choose``: the choice of a box and its
     transfer back. ``box``: its place in the image. ``processor`` is the time of all threads of the process.
     """
-    lane, scene, graph = Lane("", network, 1), make_scene(), network.find_graph
+    lane, scene, graph = Lane("", network, 1), read_footage(_SHOWN), network.find_graph
     settings, device = network.settings, network.device
     lane.encode(scene)
     rounds = []
@@ -119,9 +110,8 @@ def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[Row]:
         return perf_counter(), process_time()
 
     for number in range(warmup + frames):
-        frame = scene[number % _SHOWN]
         marks = [mark()]
-        view = look(frame.image, Target(frame.box, 0), settings.search)
+        view = look(scene[number % _SHOWN], Target(BOX, 0), settings.search)
         marks.append(mark())
         crops = graph.normalize(torch.from_numpy(view.pixels[None]).to(device))
         marks.append(mark())
@@ -140,18 +130,7 @@ def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[Row]:
     ]
 
 
-def make_scene() -> list[Frame]:
-    """Frames of a texture that moves with the target."""
-    colors = np.random.default_rng(0).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
-    texture = cv2.resize(colors, (WIDTH, HEIGHT))
-    corner = np.array([WIDTH - TARGET[0], HEIGHT - TARGET[1]]) / 2
-    return [
-        Frame(np.roll(texture, 12 * number, axis=1), np.array([corner[0] + 12 * number, corner[1], *TARGET]))
-        for number in range(_SHOWN)
-    ]
-
-
-def _shown(scene: list[Frame], first: int, count: int) -> list[Frame]:
+def _shown(scene: list[np.ndarray], first: int, count: int) -> list[np.ndarray]:
     return [scene[(first + number) % _SHOWN] for number in range(count)]
 
 

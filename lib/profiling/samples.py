@@ -1,4 +1,4 @@
-"""Pairs a second that one process makes from each store, beside the straightforward way; times of opening an index."""
+"""Pairs a second that one process makes from each store, beside the straightforward way."""
 
 import functools
 import sys
@@ -28,9 +28,8 @@ from lib.data.stores.index import open_dataset
 from lib.data.stores.packing import pack_dataset
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
+from lib.profiling.footage import HEIGHT, JPEG_QUALITY, WIDTH, write_footage
 from lib.profiling.report import Report, Row, Table, describe_machine
-from lib.profiling.simulation import write_simulated_trackingnet
-from lib.profiling.textures import HEIGHT, JPEG_QUALITY, WIDTH, write_textures
 from lib.runtime import children
 from lib.runtime.allocator import keep_large_buffers
 
@@ -50,14 +49,12 @@ _ROUNDS = 7
 _LOADER_ROUNDS = 3  # each starts its workers
 _PROFILED = 60  # samples
 _GROUP = 40  # pairs in a batch of the loader, as in GRM
-_TEMPORARY = "tracking_profile_"
 _SAMPLES = (
     "Pairs a second of one process with one thread: medians; ratios to the straightforward way on the same pairs, by\n"
     "the clock and by the processor's time; share of crops that the crop store lacked; shares of a sample's time in\n"
     "packages of lib"
 )
 _LOADER = "Pairs a second of the loader with 1 and 2 workers: medians"
-_INDEX = "TrackingNet simulated: seconds to open its annotations the first time and again in a new process, MB of index"
 
 
 class Contestant(NamedTuple):
@@ -90,27 +87,13 @@ def profile_samples(
     the system's temporary folder) and removed afterwards. All contestants make the same pairs in turn, in rounds; those
     of the straightforward way take about ``seconds`` in all.
     """
-    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix="tracking_profile_", dir=folder) as temporary:
         root = Path(temporary)
         settings = _write_stores(root, sequences, frames, quality)
         rows = _race(root, seconds)
         loader = [_loader_row(root, store, rows, seconds) for store in STORES]
     tables = {"samples": Table(_SAMPLES, rows), "loader": Table(_LOADER, loader)}
     return Report(describe_machine(), settings, tables)
-
-
-def profile_index(folder: Path | None = None, *, videos: int) -> Report:
-    """Measure how long a simulated TrackingNet of so many videos of 480 frames takes to open, twice."""
-    with tempfile.TemporaryDirectory(prefix=_TEMPORARY, dir=folder) as temporary:
-        root, cache = Path(temporary) / "trackingnet", Path(temporary) / "cache"
-        write_simulated_trackingnet(root, videos)
-        times = []
-        for _ in range(2):
-            with _process(_prepare) as process:
-                times += process.each(_open_index, [(root, cache)])
-        size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
-    row: Row = {"videos": videos, "first": times[0], "second": times[1], "MB": size / 1e6}
-    return Report(describe_machine(), tables={"index": Table(_INDEX, [row])})
 
 
 def contestants() -> list[Contestant]:
@@ -125,7 +108,7 @@ def contestants() -> list[Contestant]:
 
 def _write_stores(root: Path, sequences: int, frames: int, quality: int) -> dict[str, Any]:
     """Write the same frames into a folder, an LMDB and a crop store; numbers about them for the report."""
-    size = write_textures(root / "folder", sequences, frames, quality=quality)
+    size = write_footage(root / "folder", sequences, frames, quality=quality)
     pack_dataset("got10k", ["full"], root / "folder", root / "lmdb")
     crops = write_crops(
         "got10k", "full", root / "folder", root / "cache", root / "crops", CropSettings(TEMPLATE, SEARCH)
@@ -227,13 +210,6 @@ def _package(file: str) -> str | None:
     if module == file.replace("/", "."):
         return None
     return next((package for package in PACKAGES if module.startswith(f"{package}.")), "rest")
-
-
-def _open_index(task: tuple[Path, Path]) -> float:
-    start = time.perf_counter()
-    index = open_dataset("trackingnet", "train", *task)
-    index[len(index) - 1].boxes.sum()
-    return time.perf_counter() - start
 
 
 # The measurements

@@ -15,9 +15,8 @@ from lib.inference.engine import Engine
 from lib.inference.network import Found, Network
 from lib.inference.tracker import Tracker
 from lib.inference.tracks import Failure
-from lib.profiling.frames import HEIGHT, TARGET, WIDTH
+from lib.profiling.footage import BOX, write_footage
 from lib.profiling.report import Row
-from lib.profiling.textures import write_textures
 
 LEAST = 20  # frames of a sequence after its first
 _FILES = 8
@@ -52,17 +51,16 @@ def time_engine(
     ``frames`` frames, ``LEAST`` or more a sequence, and all slots are taken until its end. ``threads`` cut crops. On a
     CPU each of torch's threads computes a batch by itself, as in ``lib.experiment.build.TorchForm.engine``.
     """
-    write_textures(folder / "textures", 1, _FILES)
-    files = sorted(folder.glob("textures/train/*/*.jpg"))
-    box = np.array([(WIDTH - TARGET[0]) / 2, (HEIGHT - TARGET[1]) / 2, *TARGET])
+    write_footage(folder / "footage", 1, _FILES)
+    files = sorted(folder.glob("footage/train/*/*.jpg"))
 
     def sequences(count: int) -> list[Sequence]:
         length = 1 + max(LEAST, frames // count)
         paths = tuple(files[number % _FILES] for number in range(length))
-        boxes, visible = np.tile(box, (length, 1)), np.ones(length, dtype=bool)
-        return [Sequence(f"{number}", "textures", paths, boxes, visible) for number in range(count)]
+        boxes, visible = np.tile(BOX, (length, 1)), np.ones(length, dtype=bool)
+        return [Sequence(f"{number}", "footage", paths, boxes, visible) for number in range(count)]
 
-    lanes = [(form, Still(network, box), slots) for form, network, slots in networks]
+    lanes = [(form, Still(network, BOX), slots) for form, network, slots in networks]
     rates: list[list[float]] = [[] for _ in range(1 + len(lanes))]
     cores = torch.get_num_threads()
     for _ in range(_ROUNDS):

@@ -1,7 +1,7 @@
 """Comparing the results of trackers on benchmarks: the body of `tracking/analysis_results.py`."""
 
 import json
-from collections import abc
+from collections import Counter, abc
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -196,7 +196,8 @@ def _find_groups(
             missing.append((bool(label), f"{benchmark}: no results of {label or place}: {error}"))
     places = [place for label, place in found if not label]
     unnamed = _find(output, benchmark, places, known) if places else []
-    for name in sorted({result.label for result in unnamed} & {label for label, _ in words}):
+    counts = Counter([*(result.label for result in unnamed), *{label for label, _ in words}])
+    for name in (name for name, count in counts.items() if count > 1):
         raise RequestError(f"--tracker: two trackers are called {name}; give one of them another label: LABEL={name}")
     groups: dict[str, dict[tuple[Path, int], ResultSet]] = {}
     for label, place in words:

@@ -7,7 +7,6 @@ from lib.config.paths import Paths, load_paths
 from lib.config.schema import ConfigError
 from lib.data.checking import CheckReport, check_dataset_on_disk, find_splits
 from lib.data.datasets.registry import check_dataset
-from lib.data.mask_checking import check_masks
 from lib.data.stores.packing import pack_dataset, verify_packed
 from lib.data.synthetic.writing import write_synthetic
 from lib.runtime.escapes import show
@@ -37,9 +36,10 @@ def check(
     """Check the splits of a dataset (None: all that exist) as ``check_dataset_on_disk`` does, with ``masks`` its
     masks too, and write the findings to the file ``json``. Ctrl-C ends it with the findings so far."""
     root, places = _find(name, root, paths)
-    report = check_dataset_on_disk(name, root, split or (), cache=places.cache, processes=processes, quick=quick)
-    if masks and report.complete:
-        check_masks(report, places.masks.get(name), cache=places.cache, processes=processes)
+    report = check_dataset_on_disk(
+        name, root, split or (), cache=places.cache, threads=processes, quick=quick,
+        masks=masks, mask_folder=places.masks.get(name),
+    )  # fmt: skip
     if json:
         report.write(json)
     if not report.complete:

@@ -15,15 +15,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lib.config.paths import Paths
+from lib.config.paths import CLIP, Paths
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import Readable, named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.comparison import Run
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.reports.comparison import ScoredRun
+from lib.evaluation.reports.films import write_film
 from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
-from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import is_part_of_run
 from lib.experiment.build import TorchForm, build_objective, build_tracker
@@ -31,7 +32,7 @@ from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.decisions import decide
 from lib.models.base import TokenMap
 from lib.programs.testing import Candidate, track_and_score
-from lib.programs.tracking import CLIP, CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
+from lib.programs.tracking import CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.programs.trained_candidates import results_of
 from lib.runtime.files import write_text
 from lib.runtime.program import Outcome
@@ -40,7 +41,6 @@ from lib.visualization.curves import plot_training
 from lib.visualization.plots import Line, plot_curves
 from lib.visualization.sheet import write_png
 from lib.visualization.token_map import draw_token_map
-from lib.visualization.video import write_overlay
 
 BENCHMARK, PROTOCOL = "got10k_val", "got10k"
 TRAINED, FIRST_BOX, UNTRAINED, WRONG_TEMPLATE = "trained", "first_box", "untrained", "wrong_template"
@@ -161,7 +161,7 @@ def _draw(
     experiment: ExperimentConfig,
     checkpoint: Path,
     sequences: list[Sequence],
-    runs: dict[str, Run],
+    runs: dict[str, ScoredRun],
     output: Path,
     named: str,
 ) -> tuple[dict[str, TokenShares], list[str]]:
@@ -177,9 +177,8 @@ def _draw(
     if lines:
         plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
     shown = _median_sequence(sequences, runs[TRAINED])
-    tracked = ResultsFolder(Path(runs[TRAINED].source)).boxes(shown)
-    tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
-    write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
+    tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
+    write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     shares = {}
     for name, (values, stages, meaning) in maps.items():
@@ -190,12 +189,12 @@ def _draw(
     return shares, list(maps)
 
 
-def _median_sequence(sequences: list[Sequence], run: Run) -> Sequence:
+def _median_sequence(sequences: list[Sequence], run: ScoredRun) -> Sequence:
     """The sequence to look at: half of those that could be scored went better, half worse."""
     scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.scores.sequences]
     ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
     if not ranked:
-        raise ValueError(f"{run.source}: no sequence could be scored; its score.json says why")
+        raise ValueError(f"{run.results.source}: no sequence could be scored; its score.json says why")
     name = ranked[len(ranked) // 2][1]
     return next(sequence for sequence in sequences if sequence.name == name)
 
@@ -219,7 +218,7 @@ def _token_maps(
 
 
 def _text(
-    runs: dict[str, Run],
+    runs: dict[str, ScoredRun],
     named: str,
     shares: dict[str, TokenShares],
     maps: list[str],
@@ -239,7 +238,7 @@ def _text(
     reports = output / "reports"
     lines += [
         f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
-        f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
+        f"overlay video: {reports / 'overlay.mp4'}",
         *(f"{name + ':':<14} {reports / name}.png" for name in maps),
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
         f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",

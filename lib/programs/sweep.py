@@ -77,7 +77,7 @@ def report_sweep(sweep: Sweep, evaluation: Evaluation, candidates: abc.Sequence[
     """
     comparison = evaluation.comparison
     scores = [plain_score(comparison, run) for run in comparison.runs]
-    manifest, protocol = comparison.runs[0].manifest, scores[0]["protocol"]
+    manifest, protocol = comparison.runs[0].results.manifest, scores[0]["protocol"]
     content = {
         "sweep": sweep.text,
         "setting": sweep.key,

@@ -5,18 +5,20 @@ import os
 from collections import abc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.paths import Paths
 from lib.config.suggestion import suggest
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
-from lib.evaluation.reports.comparison import Comparison, compare_folders
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.folder import ResultsFolder
+from lib.evaluation.results.raw_results import open_result_set
 from lib.evaluation.running.runner import Report, SequenceEngine, Trial, is_part_of_run, run_trials
 from lib.runtime.escapes import printable
 from lib.runtime.logs import set_up_logging
@@ -192,7 +194,7 @@ def evaluate(
     if comparison.entries:
         [table] = score_tables([comparison], counts=True)
         texts.append(render(table, "text", digits=2).rstrip("\n"))
-        texts += [printable(f"{run.source}: score.json is left alone") for run in comparison.runs if run.others]
+        texts += [printable(f"{run.results.source}: score.json is left alone") for run in comparison.runs if run.others]
     complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
     return Evaluation("\n".join(texts), comparison, complete)
 
@@ -207,9 +209,10 @@ def track_and_score(
 ) -> tuple[Report, Comparison] | None:
     """Track what is not finished of each candidate, score it all, and keep each score in its folder as ``score.json``.
 
-    A score that is without other sequences of the set (``Run.others``) is not kept. For ``processes``, ``command`` and
-    ``wait`` see ``run_trials``; None where that gives None. The comparison has an entry for each candidate but those of
-    which other commands still have sequences, which can only be without ``wait``; the last of them scores.
+    A score that is without other sequences of the set (``ScoredRun.others``) is not kept. For ``processes``,
+    ``command`` and ``wait`` see ``run_trials``; None where that gives None. The comparison has an entry for each
+    candidate but those of which other commands still have sequences, which can only be without ``wait``; the last of
+    them scores.
     """
     trials = [
         Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable, readable.left_out)
@@ -223,9 +226,16 @@ def track_and_score(
         for candidate, summary in zip(candidates, report.summaries, strict=True)
         if not summary.elsewhere
     ]
-    folders = [(candidate.label, candidate.folder) for candidate, _ in finished]
-    failures = [failed for _, failed in finished]
-    comparison = compare_folders(benchmark, readable.sequences, folders, failures, readable.left_out)
+    comparison = compare(
+        benchmark,
+        readable.sequences,
+        [(each.label, [open_result_set(each.folder.path, benchmark)]) for each, _ in finished],
+        tuple(PROTOCOLS),
+        failures={candidate.label: failed for candidate, failed in finished},
+        left_out=readable.left_out,
+    )
+    own = find_benchmark(benchmark)
+    comparison = replace(comparison, protocols=() if own.server else (own.protocol,))
     for (candidate, _), run in zip(finished, comparison.runs, strict=True):
         if not run.others:
             candidate.folder.write_json("score.json", plain_score(comparison, run))

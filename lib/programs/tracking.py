@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.config.paths import REPOSITORY, Paths, load_paths
+from lib.config.paths import Paths, load_paths
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
@@ -30,13 +30,12 @@ from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import StopSignals, interruption
-from lib.visualization.boxes import draw_targets
+from lib.visualization.boxes import draw_boxes
 
 Source = VideoReader | FolderReader | LiveReader
 
 SHIPPED, DESCRIPTION = "lite", "network.json"
-# A real video that comes with the project, and its target in the first frame.
-CLIP = REPOSITORY / "docs" / "clip.mp4"
+# The target in the first frame of the video that comes with the project.
 CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
 
 VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
@@ -252,7 +251,7 @@ def written_steps(
 def draw_step(step: Step) -> np.ndarray:
     """The frame with its targets' boxes and names, RGB uint8 ``[H, W, 3]``."""
     boxes = {name: result.box for name, result in step.results.items()}
-    return draw_targets(step.image, boxes, [name for name, result in step.results.items() if result.lost])
+    return draw_boxes(step.image, boxes, [name for name, result in step.results.items() if result.lost])
 
 
 class TrackFiles:

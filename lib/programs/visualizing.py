@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.comparison import Run
+from lib.evaluation.reports.comparison import ScoredRun
 from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
 from lib.geometry.crop import inside
@@ -180,22 +180,22 @@ class ResultDrawer:
         self._paths = paths
         self._trackers: dict[str, Tracker] = {}
 
-    def __call__(self, benchmark: str, run: Run, sequence: Sequence, frame: int) -> np.ndarray:
+    def __call__(self, benchmark: str, run: ScoredRun, sequence: Sequence, frame: int) -> np.ndarray:
         """A strip, uint8 RGB. Raises ``ValueError`` for results of others and for a checkpoint that is gone."""
-        if run.source not in self._trackers:
-            self._trackers[run.source] = self._build(benchmark, run)
-        tracker, image = self._trackers[run.source], read_image(sequence.frames[frame])
+        source = str(run.results.source)
+        if source not in self._trackers:
+            self._trackers[source] = self._build(benchmark, source, run.results.manifest or {})
+        tracker, image = self._trackers[source], read_image(sequence.frames[frame])
         tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
-        tracker.box = run.boxes(annotation_of(sequence, benchmark))[frame - 1]
+        tracker.box = run.results.boxes(annotation_of(sequence, benchmark))[frame - 1]
         decisions = decide(tracker, image)
-        return draw_decisions(f"frame {frame + 1}", image, tracker, decisions, sequence.boxes[frame])
+        return draw_decisions(f"frame {frame}", image, tracker, decisions, sequence.boxes[frame])
 
-    def _build(self, benchmark: str, run: Run) -> Tracker:
-        manifest = run.manifest or {}
+    def _build(self, benchmark: str, source: str, manifest: abc.Mapping[str, Any]) -> Tracker:
         files = [Path(each["checkpoint"]) for each in manifest.get("runs", []) if each.get("checkpoint")]
         there = [file for file in files if file.is_file()]
         if not there:
-            raise ValueError(f"{run.source}: its checkpoint is not here ({files[-1] if files else 'none is named'})")
+            raise ValueError(f"{source}: its checkpoint is not here ({files[-1] if files else 'none is named'})")
         if file_sha256(there[-1]) != manifest["checkpoint_sha256"]:
             raise ValueError(f"{there[-1]}: is not the checkpoint of these results any more; test it again")
         try:
@@ -203,7 +203,7 @@ class ResultDrawer:
         except CheckpointError:  # as its authors released it, without a configuration
             experiment, _ = choose_checkpoint(self._paths, manifest["experiment"], there[-1])
         sections = {key: value for key, value in manifest["settings"].items() if isinstance(value, dict)}
-        tested = from_tree(merge(to_tree(experiment.for_benchmark(benchmark)), sections), run.source)
+        tested = from_tree(merge(to_tree(experiment.for_benchmark(benchmark)), sections), source)
         return Tracker(TorchForm(tested, there[-1], pretrained_models=self._paths.pretrained_models).network())
 
 

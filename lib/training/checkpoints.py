@@ -5,6 +5,7 @@ from collections import abc
 from pathlib import Path
 from typing import Any
 
+from lib.config.tree import flat
 from lib.runtime.checkpoint import FORMAT, CheckpointError, read_training_checkpoint, save_checkpoint
 
 # Keys and sections of the experiment that a resumed run may change, since no weight depends on them.
@@ -81,7 +82,7 @@ class Checkpoints:
 
 def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The dotted keys, except ``FREE_KEYS``, in which two experiments differ, with both values."""
-    old, new = _flatten(before), _flatten(now)
+    old, new = flat(before), flat(now)
     # Earlier versions wrote the loss weights of all heads; those of other heads are ignored.
     old = {key: value for key, value in old.items() if key in new or not key.startswith("objective.")}
     return [
@@ -97,13 +98,3 @@ def _read(candidates: list[Path]) -> dict[str, Any]:
     except CheckpointError as error:
         older = f"go on from {candidates[1].name}" if candidates[1:] else "start anew, no older one is there"
         raise CheckpointError(f"{error}; remove this file to {older}") from error
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

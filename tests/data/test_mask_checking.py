@@ -1,7 +1,6 @@
 """Each fault of a mask is found, and a set without faults has none."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -12,7 +11,6 @@ from one_sequence import read_dataset
 
 from lib.data.checking import check_dataset_on_disk
 from lib.data.files.source import Source
-from lib.data.mask_checking import check_masks
 from lib.data.masks import MaskFolder
 
 
@@ -32,10 +30,8 @@ def masks(tmp_path: Path) -> MaskFolder:
 
 
 def problems(name: str, split: str, root: Path, folder: Path | None = None) -> list[tuple[str, str, int, str]]:
-    report = check_dataset_on_disk(name, root, [split])
-    before = len(report.splits[0].problems)
-    check_masks(report, folder)
-    return [tuple(problem) for problem in report.splits[0].problems[before:]]
+    report = check_dataset_on_disk(name, root, [split], masks=True, mask_folder=folder, threads=2)
+    return [tuple(problem) for problem in report.splits[0].problems if "mask" in problem.kind]
 
 
 def test_good_masks_have_no_fault(masks, tmp_path):
@@ -74,10 +70,8 @@ def test_faults_of_outlines_are_found(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_sequence_of_two_splits_is_looked_at_once(masks, tmp_path):
-    masks.path(read_dataset("got10k", "full", tmp_path / "data")[0], 0).unlink()
-    report = check_dataset_on_disk("got10k", tmp_path / "data", ["full", "full"])
-    report.splits.append(report.splits[0].__class__("full", None))
-    check_masks(report, masks.root)
-    kinds = Counter(problem.kind for split in report.splits for problem in split.problems)
-    assert kinds["no_mask"] == 1
+def test_an_image_that_cannot_be_read_needs_no_mask(masks, tmp_path):
+    sequence = read_dataset("got10k", "full", tmp_path / "data")[0]
+    masks.path(sequence, 0).unlink()
+    (tmp_path / "data" / "train" / sequence.name / "00000001.jpg").unlink()
+    assert problems("got10k", "full", tmp_path / "data", masks.root) == []

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from simulated_trackingnet import write_simulated_trackingnet
 
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
@@ -19,7 +20,6 @@ from lib.data.sampling import Pool
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
-from lib.profiling.simulation import write_simulated_trackingnet
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,7 +32,7 @@ MEGABYTE = 2**20
 
 def simulated(root: Path, videos: int) -> list[SequenceIndex]:
     """The index of a TrackingNet with videos of 480 frames."""
-    write_simulated_trackingnet(root / "trackingnet", videos, jpegs=True)
+    write_simulated_trackingnet(root / "trackingnet", videos)
     return [open_dataset("trackingnet", "train", root / "trackingnet", root / "cache")]
 
 

@@ -13,15 +13,15 @@ from lib.evaluation.reports.bootstrap import (
     interval,
     with_intervals,
 )
-from lib.evaluation.reports.comparison import Comparison, Entry, Run
-from tests.evaluation.toy_sets import noisy, scored, sequences
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
+from tests.evaluation.toy_sets import ToyResults, noisy, scored, sequences
 
 VIDEOS = sequences(6)
 SMALL = Bootstrap(times=40, seed=3)
 
 
-def entry(label: str, *scores: SetScores) -> Entry:
-    return Entry(label, tuple(Run(each, "/results", "a toy") for each in scores))
+def entry(label: str, *scores: SetScores) -> ComparedTracker:
+    return ComparedTracker(label, tuple(ScoredRun(each, ToyResults(label, noisy(0.3))) for each in scores))
 
 
 def one_by_one(scores: SetScores, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
@@ -112,9 +112,9 @@ def test_a_difference_is_paired():
     ours, theirs = (scored(VIDEOS, noisy(level)) for level in (0.2, 0.3))
     draws = SMALL.draw(len(VIDEOS))
     apart = one_by_one(ours, "lasot", draws)["AUC"] - one_by_one(theirs, "lasot", draws)["AUC"]
-    ends = difference_intervals(entry("a", ours), entry("b", theirs), "lasot", SMALL)["AUC"]
+    ends = difference_intervals(entry("a", ours), entry("b", theirs), "lasot", draws)["AUC"]
     assert ends == pytest.approx(tuple(np.percentile(apart, [2.5, 97.5])))
-    same = difference_intervals(entry("a", ours), entry("b", ours), "lasot", SMALL)["AUC"]
+    same = difference_intervals(entry("a", ours), entry("b", ours), "lasot", draws)["AUC"]
     assert same == (0, 0)
     low, high = interval(drawn_scores(ours, "lasot", draws)["AUC"])
     assert ends[1] - ends[0] < high - low
@@ -130,7 +130,7 @@ def test_a_comparison_gets_the_intervals_of_all_scores_and_a_tracker_without_a_s
             assert low < whole.values(protocol)[name] < high
     assert second.intervals["pysot"] == {}
     assert second.intervals["grm"].keys() == whole.values("grm").keys()
-    assert difference_intervals(first, second, "pysot", SMALL) == {}
+    assert difference_intervals(first, second, "pysot", SMALL.draw(len(VIDEOS))) == {}
 
 
 def test_a_score_that_is_no_number_has_an_interval_that_is_none():

@@ -5,12 +5,12 @@ import statistics
 import numpy as np
 import pytest
 
-from lib.evaluation.reports.comparison import CURVES, Entry, Run, Spread, spread
-from tests.evaluation.toy_sets import noisy, scored, sequences
+from lib.evaluation.reports.comparison import CURVES, ComparedTracker, ScoredRun, Spread, spread
+from tests.evaluation.toy_sets import ToyResults, noisy, scored, sequences
 
 
-def entry(*scores) -> Entry:
-    return Entry("toy", tuple(Run(each, "/results", "a toy") for each in scores))
+def entry(*scores) -> ComparedTracker:
+    return ComparedTracker("toy", tuple(ScoredRun(each, ToyResults("toy", noisy(0.2))) for each in scores))
 
 
 def test_one_run_has_no_deviation_and_several_have_the_sample_deviation():

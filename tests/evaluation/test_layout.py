@@ -14,11 +14,12 @@ from lib.data.types import Sequence
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.comparison import Comparison, compare_folders
+from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.folder import ResultsFolder, open_results
+from lib.evaluation.results.raw_results import open_result_set
 from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.runner import Trial, run_trials
 
@@ -43,7 +44,18 @@ def first_box(sequence: Sequence) -> np.ndarray:
 
 
 def score(benchmark: str, sequences: list[Sequence], folder: ResultsFolder, failed=None, left_out=()) -> Comparison:
-    return compare_folders(benchmark, sequences, [(folder.path.name, folder)], [failed or {}], left_out)
+    """By every protocol; ``failed`` are the reasons of sequences without a result."""
+    return score_all(benchmark, sequences, {folder: failed or {}}, left_out)
+
+
+def score_all(
+    benchmark: str, sequences: list[Sequence], failed: dict[ResultsFolder, dict[str, str]], left_out=()
+) -> Comparison:
+    groups = [(folder.path.name, [open_result_set(folder.path, benchmark)]) for folder in failed]
+    failures = {folder.path.name: reasons for folder, reasons in failed.items()}
+    found = compare(benchmark, sequences, groups, tuple(PROTOCOLS), failures=failures, left_out=left_out)
+    own = BENCHMARKS[benchmark]
+    return replace(found, protocols=() if own.server else (own.protocol,))
 
 
 def values(comparison: Comparison) -> dict[str, float]:
@@ -92,10 +104,9 @@ def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
     rows = folder.boxes(sequences[1])
     rows[2] = np.nan
     np.savetxt(folder.path / "s1.txt", rows, delimiter=",")
-    found = score("otb", sequences, folder)
+    found = score("otb", sequences, folder, {"s2": "out of memory"})
     assert values(found) == {} and not found.is_complete()
-    assert list(errors(found)) == ["s1", "s2"]
-    assert "s2.txt" in errors(found)["s2"]
+    assert errors(found).keys() == {"s1", "s2"} and errors(found)["s2"] == "out of memory"
     assert list(by_sequence(found)) == ["s0", "s1"] and by_sequence(found)["s1"] == {}
     # The rest of the protocols judge by their own rules, and the sequence without a result is missing from all.
     scores = found.runs[0].scores
@@ -138,7 +149,7 @@ def test_the_servers_benchmark_is_only_checked_to_be_complete(
     folder = open_toy(tmp_path, benchmark)
     first_only = [replace(s, boxes=s.boxes[:1], visible=s.visible[:1], cover=None) for s in sequences]
     track(first_only[:2], folder)
-    found = score(benchmark, first_only, folder)
+    found = score(benchmark, first_only, folder, {"s2": "out of memory"})
     assert list(errors(found)) == ["s2"] and not found.is_complete()
     text = text_of(found)
     assert [folder.path.name, "-", "2/3"] in [line.split() for line in text.splitlines()]
@@ -177,8 +188,8 @@ def test_a_sequence_with_its_first_frame_annotated_only_is_tracked_and_not_score
     found = score("own", [sequences[0], given], folder)
     assert values(found) == values(score("own", sequences[:1], folder, left_out=["s1"]))
     assert not errors(found) and found.is_complete()
-    assert "1 of 2 sequences have their first frame annotated only: they are tracked, not scored" in text_of(found)
-    alone = score("own", [given, replace(given, name="missing")], folder)
+    assert "1 of 2 sequences have their first frame annotated only and get no score" in text_of(found)
+    alone = score("own", [given, replace(given, name="missing")], folder, {"missing": "out of memory"})
     assert values(alone) == {} and list(errors(alone)) == ["missing"] and not alone.is_complete()
 
 
@@ -230,8 +241,7 @@ def test_two_folders_stand_side_by_side(tmp_path: Path, sequences: list[Sequence
     one, other = (open_results(tmp_path, "toy", "otb", None, {"seed": seed}, "cpu", label="toy") for seed in (1, 2))
     track(sequences, one)
     track(sequences[:2], other)
-    folders = [(folder.path.name, folder) for folder in (one, other)]
-    found = compare_folders("otb", sequences, folders, [{}, {"s2": "not tracked"}])
+    found = score_all("otb", sequences, {one: {}, other: {"s2": "not tracked"}})
     assert [entry.label for entry in found.entries] == [one.path.name, other.path.name]
     first, second = (run.scores for run in found.runs)
     assert first.values("pytracking") and not second.values("pytracking")

@@ -18,13 +18,14 @@ import lib.evaluation.reports.page as page
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import annotation_of, score_set
-from lib.evaluation.reports.comparison import Comparison, Entry, Run
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
 from lib.evaluation.reports.figures import curve_lines
 from lib.evaluation.reports.markup import Markup, join, make
 from lib.evaluation.reports.page import BEST, PICTURED, WORST, write_page
 from lib.evaluation.reports.pictures import WIDTH, Picture, first_picture, worst_picture
 from tests.evaluation.toy_comparison import EVIL, FRAMES, HEIGHT, PROTOCOLS, drifting, toy_comparison
 from tests.evaluation.toy_comparison import WIDTH as IMAGE_WIDTH
+from tests.evaluation.toy_sets import ToyResults
 
 VOID = {"meta", "link", "img", "wbr"}
 
@@ -87,7 +88,9 @@ def alone(comparison: Comparison, boxes, **changes: Any) -> Comparison:
     annotations = [annotation_of(sequence, comparison.benchmark) for sequence in sequences]
     scores = score_set("alone", comparison.benchmark, annotations, boxes, comparison.protocols)
     return replace(
-        comparison, sequences=sequences, entries=(Entry("alone", (Run(scores, "raw", "a toy", boxes=boxes),)),)
+        comparison,
+        sequences=sequences,
+        entries=(ComparedTracker("alone", (ScoredRun(scores, ToyResults("alone", boxes)),)),),
     )
 
 
@@ -200,7 +203,7 @@ def test_pictures_show_the_first_frame_and_the_one_where_the_target_was_lost(com
     first, worst = first_picture(sequence), worst_picture(run, sequence, "got10k_val")
     assert first.caption == f"frame 1 of {FRAMES}, ground truth"
     assert worst.caption == f"worst frame: 6 of {FRAMES}, overlap 0.00"  # lost from there on: the earliest of equals
-    predicted = run.boxes(annotation_of(sequence, "got10k_val"))
+    predicted = run.results.boxes(annotation_of(sequence, "got10k_val"))
     assert rectangle("truth", sequence.boxes[5]) in worst.content
     assert rectangle("predicted", predicted[5]) in worst.content and "predicted" not in first.content
     for picture, (x, y, w, h) in ((first, sequence.boxes[0]), (worst, sequence.boxes[5])):
@@ -232,10 +235,10 @@ def test_frames_without_target_or_annotation_are_passed_over(comparison: Compari
         return found
 
     sequence = replace(comparison.sequences[0], boxes=boxes, absent=absent)
-    shown = worst_picture(replace(comparison.entries[0].runs[0], boxes=answer), sequence, "uav")
+    shown = worst_picture(ScoredRun(comparison.entries[0].runs[0].scores, ToyResults("toy", answer)), sequence, "uav")
     assert shown.caption == f"worst frame: 8 of {FRAMES}, overlap 0.00, no box predicted"
     given = replace(sequence, boxes=boxes[:1], absent=None, cover=None)
-    run = replace(comparison.entries[0].runs[0], boxes=lambda annotation: np.ones((FRAMES, 4)))
+    run = ScoredRun(comparison.entries[0].runs[0].scores, ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))))
     assert worst_picture(run, given, "got10k_test") is None
 
 
@@ -260,16 +263,13 @@ def test_large_images_are_made_small_and_boxes_stay_in_their_pixels(comparison: 
     assert decoded(picture).shape == (round(722 * WIDTH / 1282), WIDTH, 3)
 
 
-def test_a_tracker_has_pictures_of_a_few_sequences_and_without_boxes_of_none(
+def test_a_tracker_has_pictures_of_a_few_sequences(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert WORST + BEST <= PICTURED
     monkeypatch.setattr(page, "PICTURED", 2)
-    ours = comparison.entries[1]
-    bare = Entry("bare", (replace(ours.runs[0], boxes=None),))
-    reader = written([replace(comparison, entries=(ours, bare))], tmp_path)
+    reader = written([replace(comparison, entries=comparison.entries[1:2])], tmp_path)
     assert [tag for tag, _ in reader.tags].count("symbol") == 4  # two first frames and two worst ones
-    assert "no picture kept" in reader.all("div")
 
 
 def test_the_worst_come_first_and_none_is_worst_and_best(comparison: Comparison) -> None:
@@ -299,12 +299,16 @@ def test_a_protocol_that_scores_nothing_leaves_its_errors(comparison: Comparison
 def test_a_manifest_is_shown_whole(comparison: Comparison, tmp_path: Path) -> None:
     odd = {"nan": float("nan"), "path": Path("a/b"), "list": [1, True, None], 3: {"deep": "x"}}
     ours = comparison.entries[1]
-    entry = replace(ours, runs=(replace(ours.runs[0], manifest=odd), replace(ours.runs[1], manifest=None)))
+    runs = [
+        replace(run, results=replace(run.results, manifest=shown))
+        for run, shown in zip(ours.runs, (odd, None), strict=True)
+    ]
+    entry = replace(ours, runs=tuple(runs))
     reader = written([replace(comparison, entries=(entry,))], tmp_path)
     first, second = reader.all("pre")
     assert json.loads(first) == {"nan": None, "path": "a/b", "list": [1, True, None], "3": {"deep": "x"}}
     assert second == "no manifest: how these results were made is not known"
-    assert reader.all("code") == ["output/seed_0", "output/seed_1"]
+    assert reader.all("code") == ["/results/seed_0", "/results/seed_1"]
 
 
 def test_a_page_of_nothing_is_a_page(tmp_path: Path) -> None:
@@ -328,16 +332,16 @@ def test_decisions_are_drawn_for_the_worst_frames_or_a_reason_is_given(tmp_path:
     comparison = toy_comparison(tmp_path / "images", ("got10k",))
     asked = []
 
-    def draw(benchmark: str, run: Run, sequence: Sequence, frame: int) -> np.ndarray:
-        asked.append((benchmark, run.source, sequence.name, frame))
-        if run.manifest is None:
+    def draw(benchmark: str, run: ScoredRun, sequence: Sequence, frame: int) -> np.ndarray:
+        asked.append((benchmark, run.results.label, sequence.name, frame))
+        if run.results.manifest is None:
             raise ValueError("raw: <its checkpoint> is not here")
         return np.zeros((8, 16, 3), np.uint8)
 
     write_page([comparison], tmp_path / "page.html", draw)
     reader = Reader((tmp_path / "page.html").read_text())
     images = [words for tag, words in reader.tags if tag == "img"]
-    drawn = [name for _, source, name, _ in asked if source == "output/seed_0"]
+    drawn = [name for _, source, name, _ in asked if source == "seed_0"]
     assert images and all(words["src"].startswith("data:image/jpeg;base64,") for words in images)
     assert [words["alt"].split(", ")[:2] for words in images if words["alt"].startswith("ours")] == [
         ["ours", name] for name in drawn

@@ -188,7 +188,7 @@ def test_a_box_that_is_no_number_has_no_integers(tmp_path: Path, make_sequence: 
     track = track_of(sequence)
     track.boxes[2, 1] = np.nan
     folder.write(sequence, track)
-    with pytest.raises(ResultsError, match="legacy_int/a.txt: the box of frame 3 is no number"):
+    with pytest.raises(ResultsError, match="legacy_int/a.txt: the box of frame 2 is no number"):
         folder.write_legacy_int(sequence)
     assert not (folder.path / "legacy_int").exists()
 

@@ -9,7 +9,8 @@ import numpy as np
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
-from lib.evaluation.reports.comparison import Comparison, Entry, Run
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
+from tests.evaluation.toy_sets import ToyResults
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 64
 EVIL = "</script><img src=x onerror=\"document.title='broken'\"><!--"
@@ -58,15 +59,16 @@ def toy_comparison(folder: Path, protocols: tuple[str, ...] = PROTOCOLS, benchma
     sequences = tuple(make_sequence(folder, name, 4.0 * number) for number, name in enumerate(names))
     annotations = [annotation_of(sequence, benchmark) for sequence in sequences]
 
-    def run(label: str, boxes: Callable[[Annotation], np.ndarray], manifest: dict | None = None) -> Run:
+    def run(label: str, boxes: Callable[[Annotation], np.ndarray], manifest: dict | None = None) -> ScoredRun:
         scores = score_set(label, benchmark, annotations, boxes, protocols)
-        return Run(scores, f"output/{label}", "a toy", manifest, 0.02 if manifest else None, boxes)
+        return ScoredRun(scores, ToyResults(label, boxes, manifest), 0.02 if manifest else None)
 
     intervals = {protocol: {"AUC": (0.25, 0.75), "AO": (0.125, 0.5)} for protocol in protocols}
+    seeds = (run("seed_0", drifting(0.4), MANIFEST), run("seed_1", drifting(0.5), MANIFEST))
     entries = (
-        Entry("first box", (run("first_box", incomplete),)),
-        Entry("ours", (run("seed_0", drifting(0.4), MANIFEST), run("seed_1", drifting(0.5), MANIFEST)), intervals),
-        Entry(EVIL, (run("evil", drifting(0.1, {"third": 5})),)),
+        ComparedTracker("first box", (run("first_box", incomplete),)),
+        ComparedTracker("ours", seeds, intervals),
+        ComparedTracker(EVIL, (run("evil", drifting(0.1, {"third": 5})),)),
     )
     attributes = {"FM": frozenset({"first", EVIL, "item 2"}), "OCC": frozenset({"second", "third"})}
     words = {"FM": "Fast Motion", "OCC": EVIL}

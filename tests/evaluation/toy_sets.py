@@ -69,6 +69,8 @@ class ToyResults:
     producer: str = "a toy"
     found: tuple[str, ...] = ()
 
+    seconds: float | None = 0.02
+
     @property
     def source(self) -> Path:
         """A path by its label."""
@@ -80,7 +82,7 @@ class ToyResults:
 
     def mean_seconds(self) -> float | None:
         """As if it had been measured."""
-        return 0.02
+        return self.seconds
 
     def frame_scores(self, _name: str) -> None:
         """None were kept."""

@@ -82,4 +82,4 @@ def test_every_store_runs_with_every_decoder_that_is_installed(monkeypatch):
 
 def test_a_folder_that_does_not_exist(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
-        samples.profile_index(tmp_path / "nowhere", videos=1)
+        samples.profile_samples(tmp_path / "nowhere")

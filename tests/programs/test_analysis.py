@@ -72,31 +72,34 @@ def test_a_tracker_without_results_on_one_benchmark_has_dashes_there(paths):
 def test_results_named_twice_are_one_run_and_results_of_one_name_are_two_trackers(paths):
     val = ("got10k_val",)
     lines, _ = ask(paths, "near", "raw/near", "T=near", f"T={paths.output / 'raw' / 'near'}", datasets=val)
-    assert [line[0] for line in lines[3:5]] == ["near", "T"] and lines[4][1] != "("
+    assert [line[0] for line in lines[3:5]] == ["raw/near", "T"] and lines[4][1] != "("
     shutil.copytree(paths.output / "raw" / "near", paths.output / "other" / "near")
     lines, _ = ask(paths, "raw/near", "other/near", datasets=val)
-    labels = [line[0] for line in lines[3:5]]
-    assert len(set(labels)) == 2 and all("near" in label for label in labels)
+    assert [line[0] for line in lines[3:5]] == ["raw/near", "other/near"]
     lines, _ = ask(paths, "T=raw/near", "T=other/near", datasets=val)
     assert lines[3][:3] == ["T", "(2", "runs)"] and lines[3][4:6] == ["±", "0.0"]
 
 
 def test_rows_are_in_the_order_of_the_trackers(paths):
     lines, _ = ask(paths, "A=far", "near", "B=near", datasets=("got10k_val",))
-    assert [line[0] for line in lines[3:6]] == ["A", "near", "B"]
+    assert [line[0] for line in lines[3:6]] == ["A", "raw/near", "B"]
     lines, complete = ask(paths, "far", "gone", "A=far", "near", datasets=("got10k_val",))
-    assert not complete and [line[0] for line in lines[4:7]] == ["far", "near", "A"]
+    assert not complete and [line[0] for line in lines[4:7]] == ["raw/far", "raw/near", "A"]
 
 
 def test_a_label_that_a_found_tracker_has_is_refused(paths):
-    with pytest.raises(RequestError, match="two trackers are called near; give one of them another label: LABEL=near"):
-        ask(paths, "near", "near=far", datasets=("got10k_val",))
+    refused = "two trackers are called raw/near; give one of them another label: LABEL=raw/near"
+    with pytest.raises(RequestError, match=refused):
+        ask(paths, "near", "raw/near=far", datasets=("got10k_val",))
+    shutil.copytree(paths.output / "raw" / "near", paths.output / "results" / "raw" / "near")
+    with pytest.raises(RequestError, match=refused):
+        ask(paths, "near", datasets=("got10k_val",))
 
 
 def test_a_labelled_path_with_several_trackers_below_is_not_taken_for_runs_of_one(paths):
     lines, complete = ask(paths, f"T={paths.output / 'raw'}", "far", datasets=("got10k_val",))
     assert not complete and lines[0][:6] == ["WARNING:", "got10k_val:", "no", "results", "of", "T:"]
-    assert [line[0] for line in lines[4:5]] == ["far"]
+    assert [line[0] for line in lines[4:5]] == ["raw/far"]
 
 
 def test_attributes_of_one_of_two_benchmarks(paths, tmp_path):

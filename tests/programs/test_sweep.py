@@ -227,7 +227,7 @@ def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
     # Whoever tests the best value by itself afterwards has seen all of them.
     ended = run_test(paths, **words, overrides=[f"{KEY}=0.6"])
     assert f": {WARNING}" in ended.text()
-    assert ended.comparison.runs[0].manifest["sweeps"] == [sweep]
+    assert ended.comparison.runs[0].results.manifest["sweeps"] == [sweep]
     # A value outside the sweep has not been chosen by it.
     report = run_test(paths, **words, overrides=[f"{KEY}=0.5"]).text()
     assert WARNING not in report

@@ -1,6 +1,5 @@
 """What visualize.py does, in this process: which frames are drawn, and what is refused."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,14 @@ from lib.config.paths import Paths
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import VideoReader
 from lib.evaluation.metrics.scoring import SetScores
-from lib.evaluation.reports.comparison import Run
+from lib.evaluation.reports.comparison import ScoredRun
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker
 from lib.programs.visualizing import MOST, ResultDrawer, Shown, open_footage, parse_frames, visualize
 from lib.runtime.files import file_sha256
 from lib.visualization.sheet import MARGIN, TITLE
 from lib.visualization.token_map import COLUMNS, LINE, SIDE
+from tests.evaluation.toy_sets import ToyResults
 
 TARGET = TargetSpec("square", (10, 20, 20, 20))
 
@@ -128,16 +128,19 @@ def test_the_decisions_behind_kept_results_are_drawn_again(toy_got10k: Path, tmp
         "settings": {"test": {"tracker": {"window": "multiply"}}},
     }
     scores = SetScores("toy", "got10k_val", (), {})
-    run = Run(scores, "results", "ours", manifest, boxes=lambda annotation: annotation.boxes)
+
+    def run(label: str, manifest: dict | None) -> ScoredRun:
+        return ScoredRun(scores, ToyResults(label, lambda annotation: annotation.boxes, manifest))
+
     draw = ResultDrawer(Paths(output=tmp_path))
-    strip = draw("got10k_val", run, sequence, 7)
+    strip = draw("got10k_val", run("ours", manifest), sequence, 7)
     assert strip.shape == (*strip_size(3 + 2 + 1), 3) and strip.dtype == np.uint8
     settings = {"test": {"tracker": {"window": "none"}}}
-    overridden = replace(run, source="without a window", manifest=manifest | {"settings": settings})
+    overridden = run("without a window", manifest | {"settings": settings})
     assert draw("got10k_val", overridden, sequence, 7).shape[1] < strip.shape[1]  # one map of scores, not two
-    others = replace(run, source="raw", manifest=None)
-    with pytest.raises(ValueError, match=r"^raw: its checkpoint is not here \(none is named\)$"):
+    others = run("raw", None)
+    with pytest.raises(ValueError, match=r"^/results/raw: its checkpoint is not here \(none is named\)$"):
         draw("got10k_val", others, sequence, 7)
-    changed = replace(run, source="old", manifest=manifest | {"checkpoint_sha256": "ab"})
+    changed = run("old", manifest | {"checkpoint_sha256": "ab"})
     with pytest.raises(ValueError, match="is not the checkpoint of these results any more; test it again$"):
         draw("got10k_val", changed, sequence, 7)

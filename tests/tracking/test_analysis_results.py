@@ -84,8 +84,9 @@ def test_our_own_results_are_found_by_name_and_their_settings_stated(call, outpu
         folder.write(sequence, Track(sequence.boxes, ones, ones / 50, ones / 100))
     ended = call(PROGRAM, *DATASET, "--tracker", "toy")
     assert ended.code == 0, ended.err
-    assert ["toy/last", "100.0", "100.0", "100.0"] in [line.split() for line in ended.out.splitlines()]
-    assert "got10k_val, toy/last: settings of this benchmark: model.division.threshold=0.4" in ended.out
+    label = f"toy/{folder.path.name}"
+    assert [label, "100.0", "100.0", "100.0"] in [line.split() for line in ended.out.splitlines()]
+    assert f"got10k_val, {label}: settings of this benchmark: model.division.threshold=0.4" in ended.out
     [tracker] = json_of(call(PROGRAM, *DATASET, "--tracker", "ours=toy", "--format", "json"))["benchmarks"][0][
         "trackers"
     ]

@@ -65,7 +65,7 @@ class ToyTracker(TrackingModel):
     """Noise inside (dropout, Gumbel), batch statistics (the head's), two parameter groups, a 4 x 4 grid."""
 
     def __init__(self, head: str = "center", width: int = 16) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.search_grid = 4
         self.template, self.search = nn.Conv2d(3, width, 4, 4), nn.Conv2d(3, width, 4, 4)
         self.mix, self.divide = nn.Linear(width, width), nn.Linear(width, 2)

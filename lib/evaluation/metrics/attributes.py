@@ -23,6 +23,9 @@ class Attributes(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
+NO_ATTRIBUTES = Attributes({}, {})
+
+
 def known_attributes(benchmark: str, sequences: abc.Iterable[str]) -> Attributes:
     """The package's attributes that any of the ``sequences`` has; empty where none are known."""
     names: dict[str, str] = {}

@@ -90,24 +90,24 @@ def score_set(
     annotations: abc.Iterable[Annotation],
     find_boxes: Boxes,
     protocols: abc.Sequence[str] = tuple(PROTOCOLS),
-    unreadable: abc.Mapping[str, str] = MappingProxyType({}),
-    unscored: abc.Iterable[Annotation] = (),
+    failed: abc.Mapping[str, str] = MappingProxyType({}),
+    unscored: abc.Iterable[str] = (),
 ) -> SetScores:
     """Score one tracker by each of the ``protocols``.
 
     ``find_boxes(annotation)`` returns its boxes, float64 ``[M, 4]`` xywh; its ``ValueError`` becomes that sequence's
-    error under every protocol, except for ``MissingResultError``. ``unreadable`` are sequences of the set without an
-    annotation, by name, with the reason. The boxes of ``unscored`` ones are read and not scored.
+    error under every protocol, except for ``MissingResultError``. ``failed`` are the reasons why sequences of the set
+    have no boxes, by name, with or without an annotation. ``unscored`` are names of sequences that get no score.
 
     By the benchmark's own protocol a frame with an annotation of NaN is an absent frame. Any other protocol treats it
     as its toolkit does, which may be a refusal.
     """
     own = find_benchmark(benchmark).protocol
-    sequences = (
-        *(_score_sequence(annotation, find_boxes, protocols, own) for annotation in annotations),
-        *(_score_sequence(annotation, find_boxes, (), own) for annotation in unscored),
-        *(SequenceScores(name, {}, dict.fromkeys(protocols, why), why) for name, why in unreadable.items()),
-    )
+    failures = {name: SequenceScores(name, {}, dict.fromkeys(protocols, why), why) for name, why in failed.items()}
+    scored = {
+        each.name: failures.get(each.name) or _score_sequence(each, find_boxes, protocols, own) for each in annotations
+    }
+    sequences = tuple((scored | {name: SequenceScores(name, {}) for name in unscored} | failures).values())
     return SetScores(label, benchmark, sequences, {name: _joined(sequences, name) for name in protocols})
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import SetScores
-from lib.evaluation.reports.comparison import Comparison, Entry
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 
 LEVEL = 0.95
 _CURVE_OF = {"P": 1, "Pnorm": 2}  # the weight of a score among a protocol's three; the others belong to success
@@ -54,7 +54,7 @@ def drawn_scores(scores: SetScores, protocol: str, draws: np.ndarray) -> dict[st
     return found
 
 
-def entry_scores(entry: Entry, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
+def entry_scores(entry: ComparedTracker, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
     """The same for a tracker: means over its runs, which are scored on the same drawn sets."""
     runs = [drawn_scores(run.scores, protocol, draws) for run in entry.runs]
     return {name: np.mean([run[name] for run in runs], axis=0) for name in runs[0]} if all(runs) else {}
@@ -78,12 +78,11 @@ def with_intervals(comparison: Comparison, bootstrap: Bootstrap) -> Comparison:
 
 
 def difference_intervals(
-    entry: Entry, other: Entry, protocol: str, bootstrap: Bootstrap
+    entry: ComparedTracker, other: ComparedTracker, protocol: str, draws: np.ndarray
 ) -> dict[str, tuple[float, float]]:
-    """The interval of each score of ``entry`` minus that of ``other``; empty where one has none.
+    """The interval of each score of ``entry`` minus that of ``other`` over the drawn sets; empty where one has none.
 
-    Both are scored on the same drawn sets (paired), so a set that is hard for both makes no difference.
+    Both are scored on the same sets (paired), so a set that is hard for both makes no difference.
     """
-    draws = bootstrap.draw(len(entry.runs[0].scores.sequences))
     ours, theirs = (entry_scores(each, protocol, draws) for each in (entry, other))
     return {name: interval(ours[name] - theirs[name]) for name in ours if name in theirs}

@@ -3,20 +3,19 @@
 from collections import abc
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from lib.config.suggestion import suggest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
-from lib.evaluation.metrics.attributes import Attributes
+from lib.evaluation.metrics.attributes import NO_ATTRIBUTES, Attributes
 from lib.evaluation.metrics.confidence import Confidence
-from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
-from lib.evaluation.metrics.scoring import Boxes, SetScores, annotation_of, has_first_box_only, score_set
-from lib.evaluation.results.folder import ResultsFolder, sweep_warning
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.metrics.scoring import SetScores, annotation_of, has_first_box_only, score_set
+from lib.evaluation.results.folder import sweep_warning
 from lib.evaluation.results.raw_results import ResultSet
-from lib.evaluation.results.result_files import OURS
 
 ALL = "all"
 # The curves a protocol may have, in the order of its thresholds, and the names of the score that it reads off each.
@@ -32,36 +31,28 @@ class Spread(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """One result set with its scores.
+class ScoredRun:
+    """A result set with its scores.
 
-    ``source`` is its path and ``producer`` the tool that wrote it. ``manifest`` (settings, checkpoint hash, versions)
-    exists for our own results only. ``seconds`` is the mean time of a frame, None where no times are kept.
-    ``boxes(annotation)`` reads the boxes of a sequence again, for pictures; None forbids pictures.
-    ``frame_scores(name)`` reads the tracker's score of each frame, float64 ``[N]``, None where there is no file. Both
-    raise ``ValueError``. ``others`` are sequences of the set that these scores lack: they were not requested, or have
-    a result and no data any more.
+    ``seconds`` is the mean time of a frame, None where no times are kept. ``others`` are sequences of the set that
+    these scores lack: they were not requested, or have a result and no data any more.
     """
 
     scores: SetScores
-    source: str
-    producer: str
-    manifest: abc.Mapping[str, Any] | None = None
+    results: ResultSet
     seconds: float | None = None
-    boxes: Boxes | None = None
-    frame_scores: abc.Callable[[str], np.ndarray | None] | None = None
     others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class ComparedTracker:
     """A tracker in a comparison: one run, or several (seeds, epochs) whose mean and deviation are reported.
 
     ``intervals`` are bootstrap confidence intervals (low, high) over sequences, by protocol and score.
     """
 
     label: str
-    runs: tuple[Run, ...]
+    runs: tuple[ScoredRun, ...]
     intervals: abc.Mapping[str, abc.Mapping[str, tuple[float, float]]] = field(default_factory=dict)
 
     def values(self, protocol: str) -> dict[str, Spread]:
@@ -113,14 +104,14 @@ class Comparison:
     benchmark: str
     protocols: tuple[str, ...]
     sequences: tuple[Sequence, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[ComparedTracker, ...]
     attributes: abc.Mapping[str, frozenset[str]] = field(default_factory=dict)
     attribute_names: abc.Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     confidence: abc.Mapping[str, Confidence | str] = field(default_factory=dict)
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[ScoredRun]:
         """The runs of all trackers."""
         return [run for entry in self.entries for run in entry.runs]
 
@@ -145,7 +136,7 @@ class Comparison:
         scored = (sequence for run in self.runs for sequence in run.scores.sequences)
         return next((list(sequence.values(protocol)) for sequence in scored if protocol in sequence.curves), [])
 
-    def entry(self, label: str) -> Entry | None:
+    def entry(self, label: str) -> ComparedTracker | None:
         """The tracker with that label, None where there is none."""
         return next((entry for entry in self.entries if entry.label == label), None)
 
@@ -190,86 +181,42 @@ def compare(
     sequences: abc.Sequence[Sequence],
     groups: abc.Sequence[tuple[str, abc.Sequence[ResultSet]]],
     protocols: abc.Sequence[str],
-    attributes: Attributes,
+    attributes: Attributes = NO_ATTRIBUTES,
     warnings: abc.Sequence[str] = (),
-) -> Comparison:
-    """Score result sets of any tool by ``protocols``, with one reading of the boxes.
-
-    ``groups`` are the trackers: a label and its result sets. Missing and damaged results become errors, see
-    ``score_set``. Sequences with the first frame annotated only are left out.
-    """
-    names = {sequence.name for sequence in sequences}
-    scored = tuple(sequence for sequence in sequences if not has_first_box_only(sequence))
-    annotations = [annotation_of(sequence, benchmark) for sequence in scored]
-    entries = []
-    for label, results in groups:
-        runs = [
-            Run(
-                score_set(result.label, benchmark, annotations, result.boxes, protocols),
-                str(result.source),
-                result.producer,
-                result.manifest,
-                result.mean_seconds(),
-                result.boxes,
-                result.frame_scores,
-                () if result.manifest is None else tuple(name for name in result.names() if name not in names),
-            )
-            for result in results
-        ]
-        entries.append(Entry(label, tuple(runs)))
-    left_out = [f"{benchmark}: {_first_only(sequences, scored)} and are left out"] * (len(scored) < len(sequences))
-    found = Comparison(
-        benchmark, tuple(protocols), scored, tuple(entries), attributes.sequences, attributes.names,
-        (*warnings, *left_out),
-    )  # fmt: skip
-    found = _with_warnings(found)
-    return replace(found, warnings=(*found.warnings, *attributes.remarks))
-
-
-def compare_folders(
-    benchmark: str,
-    sequences: abc.Sequence[Sequence],
-    folders: abc.Sequence[tuple[str, ResultsFolder]],
-    failures: abc.Sequence[abc.Mapping[str, str]] = (),
+    failures: abc.Mapping[str, abc.Mapping[str, str]] = MappingProxyType({}),
     left_out: abc.Sequence[str] = (),
 ) -> Comparison:
-    """Score our own results ``folders``, an entry each under its label, by every protocol, with one reading of boxes.
+    """Score result sets, ours and those of other tools, by ``protocols``, with one reading of the boxes.
 
-    ``protocols`` of the comparison is the benchmark's own alone; the scores by the others are in ``Run.scores``.
-    ``failures`` are, for each folder, the reasons why sequences could not be read or tracked, by name. ``left_out`` are
-    sequences of the set that were not requested. Sequences with the first frame annotated only, and all of a benchmark
-    that a server scores, must have a result and get no score.
+    ``groups`` are the trackers: a label and its result sets. Missing and damaged results become errors, see
+    ``score_set``. ``failures`` are by label the reasons why sequences could not be read or tracked, by name; these are
+    errors of every protocol. ``left_out`` are sequences of the set that were not requested. Sequences with the first
+    frame annotated only, and all of a benchmark that a server scores, get no score.
     """
     server = find_benchmark(benchmark).server
-    by_name = {sequence.name: sequence for sequence in sequences}
     scored = tuple(sequence for sequence in sequences if not (server or has_first_box_only(sequence)))
     annotations = [annotation_of(sequence, benchmark) for sequence in scored]
-    unscored = [name for name in by_name if name not in {sequence.name for sequence in scored}]
+    names = [sequence.name for sequence in sequences]
+    unscored = [name for name in names if name not in {sequence.name for sequence in scored}]
     entries = []
-    for (label, folder), failed in zip(folders, failures or [MappingProxyType({})] * len(folders), strict=True):
-
-        def boxes(annotation: Annotation, folder=folder, failed=failed) -> np.ndarray:
-            if annotation.name in failed:
-                raise ValueError(failed[annotation.name])
-            return folder.boxes(by_name[annotation.name])
-
-        unreadable = {name: reason for name, reason in failed.items() if name not in by_name}
-        given = [annotation_of(by_name[name], benchmark) for name in unscored]
-        scores = score_set(folder.path.name, benchmark, annotations, boxes, unreadable=unreadable, unscored=given)
-        names = {*by_name, *failed, *left_out}
-        others = tuple(dict.fromkeys([*left_out, *folder.others(names)]))
-        run = Run(scores, str(folder.path), OURS, folder.manifest(), boxes=boxes, others=others)
-        entries.append(Entry(label, (run,)))
-    protocols = () if server else (find_benchmark(benchmark).protocol,)
-    warnings = ()
+    for label, sets in groups:
+        failed = failures.get(label, {})
+        known = {*names, *failed, *left_out}
+        runs = []
+        for results in sets:
+            scores = score_set(results.label, benchmark, annotations, results.boxes, protocols, failed, unscored)
+            kept = [] if results.manifest is None else results.names()  # a folder of others may hold texts of anything
+            others = (*left_out, *(name for name in kept if name not in known))
+            runs.append(ScoredRun(scores, results, results.mean_seconds(), others))
+        entries.append(ComparedTracker(label, tuple(runs)))
     if unscored and not server:
-        warnings = (f"{benchmark}: {_first_only(sequences, scored)}: they are tracked, not scored",)
-    return _with_warnings(Comparison(benchmark, protocols, scored, tuple(entries), warnings=warnings))
-
-
-def _first_only(sequences: abc.Sequence[Sequence], scored: abc.Sequence[Sequence]) -> str:
-    count = len(sequences) - len(scored)
-    return f"{count} of {len(sequences)} sequences have their first frame annotated only"
+        count = f"{len(unscored)} of {len(sequences)} sequences"
+        warnings = (*warnings, f"{benchmark}: {count} have their first frame annotated only and get no score")
+    found = Comparison(
+        benchmark, tuple(protocols), scored, tuple(entries), attributes.sequences, attributes.names, tuple(warnings)
+    )
+    found = _with_warnings(found)
+    return replace(found, warnings=(*found.warnings, *attributes.remarks))
 
 
 def _with_warnings(comparison: Comparison) -> Comparison:
@@ -277,7 +224,7 @@ def _with_warnings(comparison: Comparison) -> Comparison:
     benchmark, others = comparison.benchmark, comparison.others
     without = f", without {listed(others)}" if others else ""
     part = [f"{benchmark}: PART, {comparison.part}: not the whole set{without}"] if comparison.part else []
-    manifests = [(entry.label, run.manifest) for entry in comparison.entries for run in entry.runs if run.manifest]
-    swept = [(label, sweep_warning(manifest)) for label, manifest in manifests]
+    manifests = [(entry.label, run.results.manifest) for entry in comparison.entries for run in entry.runs]
+    swept = [(label, sweep_warning(manifest)) for label, manifest in manifests if manifest]
     swept = [f"{benchmark}, {label}: {warning}" for label, warning in swept if warning]
     return replace(comparison, warnings=(*part, *comparison.warnings, *swept))

@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.evaluation.metrics.confidence import Confidence, Frames, frames_of, measure
 from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.comparison import Comparison, Entry
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 
 
 def with_confidence(comparison: Comparison) -> Comparison:
@@ -15,16 +15,16 @@ def with_confidence(comparison: Comparison) -> Comparison:
     return replace(comparison, confidence={entry.label: _confidence(comparison, entry) for entry in comparison.entries})
 
 
-def _confidence(comparison: Comparison, entry: Entry) -> Confidence | str:
+def _confidence(comparison: Comparison, entry: ComparedTracker) -> Confidence | str:
     """The confidence over all runs, or the reason why there is none."""
     parts, missing, damaged = [], 0, []
     for run, sequence in product(entry.runs, comparison.sequences):
         try:
-            scores = run.frame_scores(sequence.name) if run.frame_scores else None
+            scores = run.results.frame_scores(sequence.name)
             if scores is None:
                 missing += 1
                 continue
-            boxes = run.boxes(annotation_of(sequence, comparison.benchmark))
+            boxes = run.results.boxes(annotation_of(sequence, comparison.benchmark))
             parts.append(frames_of(sequence, boxes, scores))
         except ValueError as error:
             damaged.append(f"{sequence.name}: {error}")

@@ -91,7 +91,8 @@ def difference_tables(
             for comparison, protocol in part:
                 entries = comparison.entry(label), comparison.entry(base)
                 if all(entries):
-                    ends[comparison.benchmark] = difference_intervals(*entries, protocol, bootstrap)
+                    draws = bootstrap.draw(len(comparison.sequences))
+                    ends[comparison.benchmark] = difference_intervals(*entries, protocol, draws)
             cells = []
             for column in columns:
                 found = ends.get(column.comparison.benchmark, {}).get(column.name)

@@ -18,7 +18,7 @@ from string import Template
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.reports.comparison import CURVES, Comparison, Run
+from lib.evaluation.reports.comparison import CURVES, Comparison, ScoredRun
 from lib.evaluation.reports.drawings import curve_figure
 from lib.evaluation.reports.figures import curve_lines, reliability_lines, score_of
 from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
@@ -35,7 +35,7 @@ PICTURED = 8  # sequences with pictures for a tracker, over all protocols: they 
 
 
 # From a benchmark, a run, a sequence and the number of a frame: a picture, uint8 RGB; raises ``ValueError``.
-Draw = abc.Callable[[str, Run, Sequence, int], np.ndarray]
+Draw = abc.Callable[[str, ScoredRun, Sequence, int], np.ndarray]
 
 
 def write_page(comparisons: abc.Sequence[Comparison], file: Path, draw: Draw | None = None) -> None:
@@ -202,10 +202,10 @@ def _settings(comparison: Comparison) -> list[Markup]:
     for entry in comparison.entries:
         runs = []
         for run in entry.runs:
-            source = make("p", {}, "results ", make("code", {}, run.source), f" ({run.producer})")
+            source = make("p", {}, "results ", make("code", {}, str(run.results.source)), f" ({run.results.producer})")
             text = "no manifest: how these results were made is not known"
-            if run.manifest is not None:
-                text = json.dumps(plain(run.manifest), indent=1, ensure_ascii=False)
+            if run.results.manifest is not None:
+                text = json.dumps(plain(run.results.manifest), indent=1, ensure_ascii=False)
             lines = Markup("\n".join(join(line) for line in text.split("\n")))
             runs += [source, make("pre", {"tabindex": "0"}, lines)]
         parts.append(make("details", {}, make("summary", {}, entry.label), *runs))
@@ -244,11 +244,11 @@ class _Cards:
 
     def _pictures(self, place: int) -> dict[str, Markup | None]:
         """The worst frame of a tracker's extreme sequences, those of the first protocol first."""
-        run = next((run for run in self._comparison.entries[place].runs if run.boxes is not None), None)
+        run = self._comparison.entries[place].runs[0]
         wanted = dict.fromkeys(name for found in self._extremes.values() for part in found[place] for name in part)
         sequences = {sequence.name: sequence for sequence in self._comparison.sequences}
         found = {}
-        for name in list(wanted)[:PICTURED] if run else ():
+        for name in list(wanted)[:PICTURED]:
             if name not in self._first:
                 self._first[name] = self._figure(first_picture(sequences[name]))
             picture = worst_picture(run, sequences[name], self._comparison.benchmark)
@@ -263,7 +263,7 @@ class _Cards:
             [make("h3", {}, "Decisions"), make("div", {"class": "decisions"}, *self._decided)] if self._decided else []
         )
 
-    def _decision(self, place: int, run: Run, sequence: Sequence, picture: Picture) -> Markup:
+    def _decision(self, place: int, run: ScoredRun, sequence: Sequence, picture: Picture) -> Markup:
         caption = f"{self._comparison.entries[place].label}, {sequence.name}, {picture.caption}"
         try:
             image = self._draw(self._comparison.benchmark, run, sequence, picture.frame)

@@ -9,7 +9,7 @@ import numpy as np
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
-from lib.evaluation.reports.comparison import Run
+from lib.evaluation.reports.comparison import ScoredRun
 from lib.evaluation.reports.markup import Markup, make
 from lib.geometry.overlaps import is_box, overlaps
 
@@ -33,11 +33,11 @@ def first_picture(sequence: Sequence) -> Picture:
     return _picture(sequence, 0, f"frame 1 of {len(sequence)}, ground truth", {"truth": sequence.boxes[0]})
 
 
-def worst_picture(run: Run, sequence: Sequence, benchmark: str) -> Picture | None:
+def worst_picture(run: ScoredRun, sequence: Sequence, benchmark: str) -> Picture | None:
     """The frame after the first with the least overlap, the earliest of equals, with both boxes; None where no frame
     after the first has an annotated target."""
     try:
-        predicted = run.boxes(annotation_of(sequence, benchmark))
+        predicted = run.results.boxes(annotation_of(sequence, benchmark))
     except ValueError as error:
         return Picture("", missing=str(error))
     rows = min(len(predicted), len(sequence.boxes))

@@ -7,7 +7,7 @@ from typing import Any
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.comparison import CURVES, Comparison, Entry, Run, Spread
+from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison, ScoredRun, Spread
 from lib.runtime.json_text import plain
 
 
@@ -30,7 +30,7 @@ def plain_comparison(comparison: Comparison) -> dict[str, Any]:
     )
 
 
-def plain_score(comparison: Comparison, run: Run) -> dict[str, Any]:
+def plain_score(comparison: Comparison, run: ScoredRun) -> dict[str, Any]:
     """The scores of one run by every protocol that it was scored by, for the set and for each sequence."""
     benchmark = find_benchmark(comparison.benchmark)
     content = {
@@ -38,8 +38,8 @@ def plain_score(comparison: Comparison, run: Run) -> dict[str, Any]:
         "protocol": benchmark.protocol,
         "part": comparison.part,
         "scored_by": benchmark.server or "this program",
-        "results": run.source,
-        "manifest": run.manifest,
+        "results": str(run.results.source),
+        "manifest": run.results.manifest,
         "errors": run.scores.errors(benchmark.protocol),
     }
     if not benchmark.server:
@@ -52,7 +52,7 @@ def plain_score(comparison: Comparison, run: Run) -> dict[str, Any]:
     return plain(content)
 
 
-def _tracker(comparison: Comparison, entry: Entry) -> dict[str, Any]:
+def _tracker(comparison: Comparison, entry: ComparedTracker) -> dict[str, Any]:
     protocols = comparison.protocols
     return {
         "label": entry.label,
@@ -66,12 +66,12 @@ def _tracker(comparison: Comparison, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, protocols: abc.Sequence[str]) -> dict[str, Any]:
+def _run(run: ScoredRun, protocols: abc.Sequence[str]) -> dict[str, Any]:
     return {
         "label": run.scores.label,
-        "source": run.source,
-        "producer": run.producer,
-        "manifest": run.manifest,
+        "source": str(run.results.source),
+        "producer": run.results.producer,
+        "manifest": run.results.manifest,
         "seconds_per_frame": run.seconds,
         "scores": {name: run.scores.values(name) for name in protocols},
         "errors": {name: run.scores.errors(name) for name in protocols},
@@ -80,7 +80,7 @@ def _run(run: Run, protocols: abc.Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _sequences(run: Run) -> dict[str, Any]:
+def _sequences(run: ScoredRun) -> dict[str, Any]:
     return {
         sequence.name: {
             "scores": {name: sequence.values(name) for name in sequence.curves},
@@ -101,7 +101,7 @@ def _spreads(
     }
 
 
-def _curves(entry: Entry, protocol: str) -> dict[str, Any]:
+def _curves(entry: ComparedTracker, protocol: str) -> dict[str, Any]:
     """The set's curves, means over runs, with their thresholds."""
     curves = {kind: entry.curve(protocol, kind) for kind in CURVES}
     thresholds = dict(zip(CURVES, PROTOCOLS[protocol].thresholds, strict=True))

@@ -18,8 +18,8 @@ def remarks(comparison: Comparison, protocols: abc.Sequence[str]) -> list[str]:
         for run in entry.runs:
             label = entry.label if len(entry.runs) == 1 else f"{entry.label} ({run.scores.label})"
             who = f"{comparison.benchmark}, {label}"
-            lines.append(f"{who}: results of {run.source} ({run.producer})")
-            changed = (run.manifest or {}).get("overrides") or {}
+            lines.append(f"{who}: results of {run.results.source} ({run.results.producer})")
+            changed = (run.results.manifest or {}).get("overrides") or {}
             if changed:
                 settings = ", ".join(f"{key}={value}" for key, value in changed.items())
                 lines.append(f"{who}: settings of this benchmark: {settings}")

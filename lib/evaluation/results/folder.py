@@ -8,7 +8,7 @@ import platform
 import time
 import unicodedata
 from collections import abc
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -134,11 +134,6 @@ class ResultsFolder:
             return False
         return True
 
-    def others(self, names: Container[str]) -> list[str]:
-        """The sequences with boxes in this folder that are not among ``names``, sorted."""
-        texts = (file for file in sorted(self.path.glob("*.txt")) if file.stem not in names)
-        return [file.stem for file in texts if _begins_with_box(file)]
-
     def write_legacy_int(self, sequence: Sequence) -> None:
         """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: truncated to integers, between tabs,
         as pytracking and OSTrack write them (``lib/test/evaluation/running.py``), for tools that read those.
@@ -149,7 +144,7 @@ class ResultsFolder:
         file = self.path / LEGACY_INT / f"{sequence.name}.txt"
         boxes = self.boxes(sequence)
         if not np.isfinite(boxes).all():
-            frame = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0]) + 1
+            frame = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
             raise ResultsError(f"{file}: the box of frame {frame} is no number, so it has no integers to write")
         write_text(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
 
@@ -269,12 +264,6 @@ def read_rows(file: Path, columns: int) -> np.ndarray:
         return parse_rows(decode_text(data, file), columns, file, _AGAIN, ended=True)
     except ValueError as error:
         raise ResultsError(str(error)) from error
-
-
-def _begins_with_box(file: Path) -> bool:
-    """Whether a text file of ours holds boxes; times and scores are one number a line."""
-    with file.open(encoding="utf-8", errors="replace") as stream:
-        return stream.readline().count(",") == 3
 
 
 def _rows(values: np.ndarray) -> str:

@@ -3,49 +3,45 @@
 import difflib
 import glob
 import logging
-from collections import Counter, abc
+import re
+from collections import abc
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from itertools import permutations
+from itertools import filterfalse, permutations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from lib.config.paths import user_path
+from lib.data.datasets.registry import DATASETS
 from lib.data.files.texts import decode_text, parse_rows
-from lib.evaluation.benchmarks import find_benchmark
+from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import Archive
-from lib.evaluation.results.result_files import (
-    DEPTH,
-    BoxFile,
-    Folder,
-    FoundSet,
-    Tree,
-    find_sets,
-    folder_label,
-    producer_of,
-)
+from lib.evaluation.results.result_files import OURS, BoxFile, Folder, FoundSet, find_sets
 
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5  # names in a message
 _REMEDY = "track the sequence again, or get the file again"
+# Folders that name a dataset, not a tracker; letters and digits alone, in small letters.
+_DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in (*DATASETS, *BENCHMARKS)} | {
+    *(name for dataset in DATASETS.values() for name in dataset.folders), "results", "trackingresults", "rawresults",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class ResultSet:
-    """One tracker's results on one benchmark; ``producer`` is the tool whose form the files have.
+    """One tracker's results on one benchmark.
 
     Where the tracker was run several times on each sequence, ``repetition`` is the number of the run.
     """
 
     label: str
     benchmark: str
-    producer: str
     repetition: int = 1
     _found: FoundSet = field(repr=False, kw_only=True)
 
@@ -58,6 +54,11 @@ class ResultSet:
     def manifest(self) -> Mapping[str, Any] | None:
         """The manifest of our own results, None for others."""
         return self._found.manifest
+
+    @property
+    def producer(self) -> str:
+        """Whether the results are ours or others'."""
+        return "others" if self.manifest is None else OURS
 
     def names(self) -> tuple[str, ...]:
         """The benchmark's sequences with results, complete or not, in the benchmark's order."""
@@ -151,35 +152,23 @@ class ResultSet:
         return parse_rows(text, columns, file, _REMEDY, ended)
 
 
-def open_result_set(path: Path, benchmark: str, label: str | None = None) -> ResultSet:
+def open_result_set(path: Path, benchmark: str) -> ResultSet:
     """The results of one tracker in a folder, a zip, or a folder in a zip (``raw.zip/grm_vitb``).
 
     Read as they are: our folder with its manifest; ``<sequence>.txt`` of pytracking, OSTrack, GRM, pysot and the got10k
     toolkit, also of several benchmarks in one folder; ``<sequence>/<sequence>_001.txt`` of GOT-10k (repetition 1, see
     ``ResultSet.repetitions``); archives made for TrackingNet's and GOT-10k's servers; each at the top or in folders
-    below it. Names may be spelled as these tools do (``sequence_name``). ``label`` is the folder's name unless given.
-    Raises ``ValueError`` if there is no such place, nothing of the benchmark in it, or results in several folders of
-    it.
+    below it. Names may be spelled as these tools do (``sequence_name``). The label is the folder's name. Raises
+    ``ValueError`` if there is no such place, and unless one folder of it has results on the benchmark.
     """
     find_benchmark(benchmark)
-    tree, place, inner = _open_tree(path)
-    found = [one for one in find_sets(tree, benchmark, place) if _lies_in(one.root, inner)]
-    own = [one for one in found if not _is_of_other(one, benchmark)]
-    if not own and found:
-        stated = found[0].manifest["benchmark"]
-        raise ValueError(f"{path}: holds results on {stated}, not {benchmark}; name a folder of {benchmark}")
-    if not own:
-        texts = [name for name in tree.names() if name.lower().endswith(".txt") and _lies_in(name, inner)]
-        named = _some(PurePosixPath(name).name for name in texts)
-        there = f"the files there are named {named}" if texts else "no texts"
-        raise ValueError(f"{path}: no result of a sequence of {benchmark} (<sequence>.txt) in it; {there}")
-    if len(own) > 1:
-        folders = _some(str(one.source) for one in own)
-        twice = _same_sequence(own, benchmark)
-        if twice:
-            raise ValueError(f"{path}: {twice}, or name one of the folders with results: {folders}")
+    found = _sets_at(path, benchmark)
+    if not found:
+        raise ValueError(f"{path}: no result of a sequence of {benchmark} (<sequence>.txt) in it; correct the path")
+    if len(found) > 1:
+        folders = _some(str(one.source) for one in found)
         raise ValueError(f"{path}: results of {benchmark} lie in several folders; name one of {folders}")
-    return _result_set(own[0], benchmark, label or _label(own[0]))
+    return _result_set(found[0], benchmark, path)
 
 
 def find_result_sets(output: Path, benchmark: str, wanted: abc.Sequence[str]) -> list[ResultSet]:
@@ -188,32 +177,38 @@ def find_result_sets(output: Path, benchmark: str, wanted: abc.Sequence[str]) ->
     A name is that of a folder anywhere in the path of the results, or of several with ``/`` between: ``grm_vitb`` (all
     checkpoints of the experiment, and others' folder of that name), ``grm_vitb/epoch_0300``, ``epoch_0300-1a2b3c4d``,
     ``raw/GRM``; ``*``, ``?`` and ``[...]`` match parts of one. A path works too, also outside ``output``. Each set
-    comes once, in the order of the names. Raises ``ValueError`` for a name without results, with the nearest ones, and
-    for a damaged archive or manifest among the wanted.
+    comes once, in the order of the names. Its label is its path below ``output``, or below the given path outside,
+    without the folders that name a dataset; so a tracker has one label on all benchmarks. Raises ``ValueError`` for a
+    name without results, with the nearest ones, and for a damaged archive or manifest among the wanted.
     """
     find_benchmark(benchmark)
     candidates = _candidates(output, benchmark) if output.is_dir() else []
-    chosen: dict[Path, FoundSet] = {}
+    chosen: dict[Path, ResultSet] = {}
     for name in wanted:
-        matching = [one for one in candidates if _has_name(one, name, output)]
-        matching = matching or _at_path(name, output, benchmark, candidates)
+        matching = {one.source: (one, output) for one in candidates if _has_name(one, name, output)}
+        for path in [] if matching else _paths(name, output):
+            below = [one for one in candidates if one.source.resolve().is_relative_to(path.resolve())]
+            top = output if below else path
+            if not below:
+                below = _candidates(path, benchmark) if path.is_dir() else _sets_at(path, benchmark)
+            matching |= {one.source: (one, top) for one in below}
         if not matching:
             raise ValueError(_nothing(name, output, benchmark, candidates))
-        for one in matching:
-            chosen.setdefault(one.source, one)
-    for outer, inner in permutations(chosen.values(), 2):
+        for source, (one, top) in matching.items():
+            if source not in chosen:
+                chosen[source] = _result_set(one, benchmark, top)
+    for one, other in permutations(chosen.values(), 2):
         # Results in a folder of another's are no second run of it, and the name does not decide between them.
-        if outer.source in inner.source.parents and (twice := _same_sequence([outer, inner], benchmark)):
-            raise ValueError(twice)
-    labels = _distinct_labels({one.source: one for one in [*candidates, *chosen.values()]})
-    return [_result_set(one, benchmark, labels.get(one.source, "")) for one in chosen.values()]
+        if one.source in other.source.parents and (shared := set(one.names()) & set(other.names())):
+            raise ValueError(
+                f"{min(shared)} has two results, in {one.source} and in {other.source}; move one of them away"
+            )
+    return list(chosen.values())
 
 
 def _candidates(folder: Path, benchmark: str) -> list[FoundSet]:
     """All results on the benchmark below a folder, and the zips there that cannot be read."""
     tree = Folder(folder)
-    if not tree.whole:
-        logger.warning("%s: holds too much to look at all of it; results not found by name are by their path", folder)
     candidates = find_sets(tree, benchmark, folder)
     folders = {parent for name in tree.names() for parent in PurePosixPath(name).parents}
     for name in tree.names():
@@ -223,23 +218,30 @@ def _candidates(folder: Path, benchmark: str) -> list[FoundSet]:
             logger.info("%s: not looked into, as it is unpacked beside", folder / name)
             continue
         try:
-            archive = Archive(folder / name)
+            candidates += find_sets(Archive(folder / name), benchmark, folder / name)
         except ValueError as error:
             candidates.append(FoundSet(folder / name, damage=str(error)))
-            continue
-        candidates += find_sets(archive, benchmark, folder / name)
-    return [one for one in candidates if not _is_of_other(one, benchmark)]
+    return candidates
+
+
+def _sets_at(path: Path, benchmark: str) -> list[FoundSet]:
+    """The results on the benchmark in a folder, whose zips are not opened, in a zip, or in a folder in a zip."""
+    if path.is_dir():
+        return find_sets(Folder(path), benchmark, path)
+    archive = path if path.is_file() else _zip_above(path)
+    if archive is None:
+        raise ValueError(f"{path}: no such folder or zip; correct the path of the results")
+    return [one for one in find_sets(Archive(archive), benchmark, archive) if one.source.is_relative_to(path)]
 
 
 def _has_name(found: FoundSet, name: str, output: Path) -> bool:
-    """Whether the name is that of folders in the path of results below ``output``, one after the other; of ours, also
-    of experiment and checkpoint."""
+    """Whether the name is that of folders in the path or the label of results below ``output``, one after the other; of
+    ours, also of experiment and checkpoint."""
     patterns = [part for part in name.strip("/").split("/") if part not in ("", ".")]
     parts = _parts_below(found, output)
-    ways = [parts, [part.removesuffix(".zip") for part in parts]]
+    ways = [parts, [part.removesuffix(".zip") for part in parts], _label(found.source, output).split("/")]
     if found.manifest:
-        experiment, label = str(found.manifest.get("experiment")), str(found.manifest.get("label"))
-        ways += [[experiment, label], [experiment, parts[-1]]]
+        ways.append([str(found.manifest.get("experiment")), str(found.manifest.get("label"))])
     return bool(patterns) and any(
         all(map(fnmatchcase, parts[start:], patterns))
         for parts in ways
@@ -249,21 +251,6 @@ def _has_name(found: FoundSet, name: str, output: Path) -> bool:
 
 def _parts_below(found: FoundSet, output: Path) -> list[str]:
     return list(found.source.relative_to(output).parts) or [output.name]
-
-
-def _at_path(name: str, output: Path, benchmark: str, candidates: list[FoundSet]) -> list[FoundSet]:
-    """The results at a path or below it: among the candidates, or else outside the output folder."""
-    chosen = []
-    for path in _paths(name, output):
-        below = [one for one in candidates if one.source.resolve().is_relative_to(path.resolve())]
-        if not below and path.is_dir():
-            below = _candidates(path, benchmark)
-        elif not below:
-            tree, place, inner = _open_tree(path)
-            found = find_sets(tree, benchmark, place)
-            below = [one for one in found if _lies_in(one.root, inner) and not _is_of_other(one, benchmark)]
-        chosen += below
-    return chosen
 
 
 def _paths(name: str, output: Path) -> list[Path]:
@@ -278,67 +265,26 @@ def _paths(name: str, output: Path) -> list[Path]:
     return []
 
 
-def _open_tree(path: Path) -> tuple[Tree, Path, str]:
-    """The files at a path, where their names begin, and the folder in a zip that the path leads to, or ""."""
-    if path.is_dir():
-        return Folder(path), path, ""
-    archive = path if path.is_file() else _zip_above(path)
-    if archive is None:
-        raise ValueError(f"{path}: no such folder or zip; correct the path of the results")
-    return Archive(archive), archive, "" if archive == path else path.relative_to(archive).as_posix()
-
-
 def _zip_above(path: Path) -> Path | None:
     return next((parent for parent in path.parents if parent.suffix.lower() == ".zip" and parent.is_file()), None)
 
 
-def _lies_in(name: str, folder: str) -> bool:
-    return not folder or name == folder or name.startswith(f"{folder}/")
-
-
-def _is_of_other(found: FoundSet, benchmark: str) -> bool:
-    return bool(found.manifest) and found.manifest["benchmark"] != benchmark
-
-
-def _result_set(found: FoundSet, benchmark: str, label: str) -> ResultSet:
+def _result_set(found: FoundSet, benchmark: str, top: Path) -> ResultSet:
     if found.damage:
         raise ValueError(found.damage)
-    return ResultSet(label, benchmark, producer_of(found, benchmark), _found=found)
+    return ResultSet(_label(found.source, top), benchmark, _found=found)
 
 
-def _label(found: FoundSet) -> str:
-    if found.manifest is None:
-        return folder_label(found.source)
-    return f"{found.manifest.get('experiment')}/{found.manifest.get('label')}"
+def _label(source: Path, top: Path) -> str:
+    """The path below ``top``, or else its last folder, without the folders that name a dataset."""
+    parts = [part.removesuffix(".zip") for part in source.absolute().parts]
+    depth = len(top.absolute().parts)
+    above, below = (list(filterfalse(_names_dataset, folders)) for folders in (parts[:depth], parts[depth:]))
+    return "/".join(below or above[-1:])
 
 
-def _distinct_labels(readable: Mapping[Path, FoundSet]) -> dict[Path, str]:
-    """Labels by source, with as many folders before them as make them distinct; of ours, with the digits of their
-    settings. They depend on all results there, not on the chosen ones, so that every report has the same labels."""
-    readable = {source: one for source, one in readable.items() if not one.damage}
-    labels = {source: _label(one) for source, one in readable.items()}
-    for depth in range(1, DEPTH):
-        times = Counter(labels.values())
-        for source, one in readable.items():
-            if times[labels[source]] == 1:
-                continue
-            if one.manifest is not None and depth == 1:
-                labels[source] = f"{one.manifest.get('experiment')}/{source.name}"
-            else:
-                labels[source] = "/".join(source.parts[-1 - depth :])
-    return labels
-
-
-def _same_sequence(found: Iterable[FoundSet], benchmark: str) -> str:
-    """The error if two of the sets have a sequence in common, with its file in each; else ""."""
-    first: dict[str, Path] = {}
-    for one in found:
-        for name in one.names(benchmark):
-            file = one.place / one.files[name][0].name
-            if name in first:
-                return f"{name} has two results, {first[name]} and {file}; move one of them away"
-            first[name] = file
-    return ""
+def _names_dataset(folder: str) -> bool:
+    return re.sub(r"[^a-z0-9]", "", folder.lower()) in _DATASETS
 
 
 def _nothing(name: str, output: Path, benchmark: str, candidates: list[FoundSet]) -> str:
@@ -353,7 +299,7 @@ def _nothing(name: str, output: Path, benchmark: str, candidates: list[FoundSet]
     shown |= {text: text for text in whole}
     near = [shown[one] for one in difflib.get_close_matches(name, shown, n=_SHOWN, cutoff=0.5)]
     listed = _some(dict.fromkeys(near) or whole)
-    return f"{name}: no results on {benchmark} bear that name in {output}; {'nearest' if near else 'there'}: {listed}"
+    return f"{name}: no results on {benchmark} have that name in {output}; {'nearest' if near else 'there'}: {listed}"
 
 
 def _some(names: Iterable[str]) -> str:

@@ -5,27 +5,18 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from lib.data.datasets.registry import DATASETS
 from lib.data.names import SCORE_FILES, SIDE_FILES
-from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.results.folder import LEGACY_INT, MANIFEST
 from lib.evaluation.results.sequence_names import known_names, sequence_name, shares_name
 from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
-# Depth and number of entries to look at below a folder: enough for 100 trackers on every benchmark.
-DEPTH = 8
-ENTRIES = 1_000_000
 _TIMES = "times"  # beside the boxes, in the got10k toolkit
 OURS = "tracking-lib"
-# Folders that name a dataset, not a tracker; letters and digits alone, in small letters.
-_DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in (*DATASETS, *BENCHMARKS)} | {
-    *(name for dataset in DATASETS.values() for name in dataset.folders), "results", "trackingresults", "rawresults",
-}  # fmt: skip
 _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
 
 
@@ -40,12 +31,10 @@ class Tree(Protocol):
 
 
 class Folder(Tree):
-    """The texts, manifests and zips below a folder, down to ``DEPTH`` and up to ``ENTRIES``; ``whole`` is False where
-    these bounds left some out. Links to folders are followed, each folder once."""
+    """The texts, manifests and zips below a folder. Links to folders are followed, each folder once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.whole = True
         self._names = tuple(self._walk())
 
     def names(self) -> tuple[str, ...]:
@@ -59,19 +48,12 @@ class Folder(Tree):
             raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
 
     def _walk(self) -> Iterator[str]:
-        left, seen = ENTRIES, set()
+        seen = {os.path.realpath(self.path)}
         for folder, folders, files in os.walk(self.path, onerror=self._refuse, followlinks=True):
-            left -= len(folders) + len(files)
-            if left < 0:
-                self.whole = False
-                return
             above = Path(folder).relative_to(self.path)
             below = {os.path.realpath(os.path.join(folder, name)): name for name in sorted(folders, reverse=True)}
             folders[:] = sorted(name for real, name in below.items() if real not in seen and not _is_skipped(name))
             seen |= below.keys()
-            if folders and len(above.parts) + 1 >= DEPTH:
-                self.whole = False
-                folders.clear()
             for name in sorted(files):
                 if not _is_skipped(name) and (name == MANIFEST or name.lower().endswith((".txt", ".zip"))):
                     yield (above / name).as_posix()
@@ -98,7 +80,7 @@ class FoundSet:
     """The results of one tracker in one folder (``root``, "" is the top) of the ``tree`` of files at ``place``.
 
     ``files`` are the box files by sequence; two of one repetition are for the reader to refuse. ``manifest`` is None
-    for results of others. ``damage`` is what is wrong with the manifest, or with a zip that has no tree then.
+    for results of others. ``damage`` is the fault of the manifest, or of a zip, which has no tree then.
     """
 
     place: Path
@@ -127,7 +109,7 @@ def find_sets(tree: Tree, benchmark: str, place: Path) -> list[FoundSet]:
     """The result sets of the tree of files at ``place`` that have a sequence of the benchmark, by root.
 
     Boxes lie in ``<sequence>.txt``, or in ``<sequence>/<sequence>_001.txt`` with further repetitions beside it. A
-    folder with a manifest of ours is one set, whatever benchmark it states.
+    folder with a manifest of ours is one set; it is left out if the manifest states another benchmark.
     """
     names = [name for name in tree.names() if not any(map(_is_skipped, name.split("/")))]
     sets: dict[str, FoundSet] = {}
@@ -148,7 +130,14 @@ def find_sets(tree: Tree, benchmark: str, place: Path) -> list[FoundSet]:
             sets.setdefault(root, FoundSet(place, root, tree)).files.setdefault(sequence, []).append(file)
     for found in sets.values():
         _drop_shared(found, benchmark)
-    return [sets[root] for root in sorted(sets) if sets[root].manifest is not None or sets[root].names(benchmark)]
+    return [sets[root] for root in sorted(sets) if _is_of(sets[root], benchmark)]
+
+
+def _is_of(found: FoundSet, benchmark: str) -> bool:
+    """Whether the manifest states the benchmark (a damaged one states none); without one, whether a file is of it."""
+    if found.manifest is None:
+        return bool(found.names(benchmark))
+    return found.manifest.get("benchmark", benchmark) == benchmark
 
 
 def _box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | None]:
@@ -162,44 +151,6 @@ def _box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | Non
     elif _last(folder) == _TIMES or _is_side_file(path, present):
         return root, None
     return root, BoxFile(name, written, repetition, _times(folder, written, present), _scores(path, present))
-
-
-def folder_label(source: Path) -> str:
-    """The last folder whose name is not that of a dataset."""
-    names = [name.removesuffix(".zip") for name in reversed(source.absolute().parts)]
-    return next((name for name in names if re.sub(r"[^a-z0-9]", "", name.lower()) not in _DATASETS), names[0])
-
-
-def producer_of(found: FoundSet, benchmark: str) -> str:
-    """The tool whose form the files have, by their places and the first of them."""
-    if found.manifest is not None:
-        return OURS
-    zipped = found.place.suffix.lower() == ".zip"
-    files = [file for name in found.names(benchmark) for file in found.files[name]]
-    if PurePosixPath(files[0].name).parent.name == files[0].written and files[0].name.endswith("_001.txt"):
-        count = max(found.repetitions())
-        who = "GOT-10k archive" if zipped else "got10k toolkit"
-        return f"{who} ({count} repetitions)" if count > 1 else who
-    if zipped and benchmark == "trackingnet":
-        return "TrackingNet archive"
-    if any(f"/{_TIMES}/" in f"/{file.times}" for file in files):
-        return "got10k toolkit"
-    try:
-        content = found.tree.read(files[0].name)
-    except ValueError:
-        content = b""  # reading the boxes of this sequence raises the error
-    return _writer(content) + (", zipped" if zipped else "")
-
-
-def _writer(content: bytes) -> str:
-    """The family of tools that separates numbers like this; its trackers share the code that writes them."""
-    line = content[:200].decode("utf-8", errors="replace").partition("\n")[0]
-    whole = not re.search(r"[.eEnN]", line)
-    if "\t" in line:
-        return "pytracking, OSTrack (tabs, integers)" if whole else "pytracking's family (tabs)"
-    if "," in line:
-        return "GRM (commas, integers)" if whole else "pysot, got10k toolkit (commas)"
-    return "unknown (blanks)" if line else "unknown"
 
 
 def _with_manifest(tree: Tree, name: str, place: Path) -> FoundSet | None:

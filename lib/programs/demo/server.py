@@ -29,7 +29,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lib.config.paths import Paths
+from lib.config.paths import CLIP, Paths
 from lib.config.schema import Section
 from lib.config.validation import validate
 from lib.inference.follow import TargetSpec
@@ -38,7 +38,6 @@ from lib.programs.demo.job import FILES, Job, in_thread
 from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import TooLargeError, Video, Videos, encode_jpeg, session_folder, shown_name
-from lib.programs.tracking import CLIP
 from lib.runtime.escapes import printable, show
 from lib.runtime.program import Outcome
 from lib.runtime.stop import terminated_like_interrupted
