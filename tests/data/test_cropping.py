@@ -36,9 +36,9 @@ def small_parts(monkeypatch) -> None:
     monkeypatch.setattr(lib.data.stores.cropping, "_MIN_FRAMES", 5)
 
 
-def write(folder: Path, made_for: CropSettings | None = None, target: str = "crops", processes: int = 1):
+def write(folder: Path, made_for: CropSettings | None = None, target: str = "crops", threads: int = 1):
     return write_crops(
-        "got10k", "full", folder / "data", folder / "cache", folder / target, made_for or settings(), processes
+        "got10k", "full", folder / "data", folder / "cache", folder / target, made_for or settings(), threads
     )
 
 
@@ -166,8 +166,8 @@ def test_a_killed_write_goes_on(dataset):
 
 
 @pytest.mark.slow
-def test_processes_change_nothing(dataset):
-    assert contents(write(dataset, target="two", processes=2).folder) == contents(write(dataset, target="one").folder)
+def test_threads_change_nothing(dataset):
+    assert contents(write(dataset, target="two", threads=2).folder) == contents(write(dataset, target="one").folder)
 
 
 def test_unreadable_images_are_left_out_and_named(dataset):

@@ -22,10 +22,10 @@ from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.reach import Reach
 from lib.data.stores.segments import UNIT, encode_record
 from lib.geometry.crop import padding_value
-from lib.runtime.children import Pool
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing, write_text
 from lib.runtime.locks import only_writer
+from lib.runtime.threads import in_threads
 
 SETTINGS = "settings.json"
 _MAX_PARTS = 256  # as many files are open at most; a stopped write loses the parts that were being written
@@ -69,7 +69,7 @@ class CropSummary:
 
 
 def write_crops(
-    name: str, split: str, root: Path, cache: Path, target: Path, settings: CropSettings, processes: int = 1
+    name: str, split: str, root: Path, cache: Path, target: Path, settings: CropSettings, threads: int = 1
 ) -> CropSummary:
     """Store the surroundings of the targets of a split in the folder ``target / split``.
 
@@ -94,7 +94,7 @@ def write_crops(
             written = not folder.exists()
             if written:
                 _check_unfinished(unfinished, about)
-                _write(unfinished, about, index, settings, processes)
+                _write(unfinished, about, index, settings, threads)
                 unfinished.replace(folder)
             columns = _open_written(folder, about)
     except OSError as error:
@@ -146,16 +146,15 @@ class _Part(NamedTuple):
         return folder / f"{self.number:03d}.index"
 
 
-def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: CropSettings, processes: int) -> None:
+def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: CropSettings, threads: int) -> None:
     counts = index.visible_counts(settings.every)
     parts = _divide(counts)
     missing = [part for part in parts if _open_part(folder, part) is None]
     done = int(counts.sum()) - sum(int(counts[part.first : part.end].sum()) for part in missing)
     title = printable(f"{about['dataset']} {about['split']}")
     bar = tqdm(total=int(counts.sum()), initial=done, desc=title, unit=" frames", disable=None)
-    prepare = partial(cv2.setNumThreads, 1)
-    with bar, Pool(processes if processes > 1 else 0, "wrote crops", prepare) as pool:
-        for frames in pool.each(partial(_write_part, folder, index, settings), missing):
+    with bar:
+        for frames in in_threads(partial(_write_part, folder, index, settings), missing, threads):
             bar.update(frames)
     columns = [_open_part(folder, part) for part in parts]
     assert None not in columns, "a part is not as it was written"
