@@ -38,7 +38,7 @@ def given(monkeypatch) -> list:
         calls.append(arguments)
         return Report()
 
-    monkeypatch.setattr(export, "export_network", export)
+    monkeypatch.setattr("lib.programs.export.export_network", export)
     return calls
 
 
