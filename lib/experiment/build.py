@@ -14,7 +14,6 @@ from lib.data.augment import Role
 from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import find_decoder
-from lib.data.loader import check_shared_memory
 from lib.data.masks import MaskFolder
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
@@ -227,16 +226,6 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
             problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def check_workers(experiment: ExperimentConfig, world: int, local: int) -> None:
-    """Raise ``ValueError`` if the data workers of ``local`` of ``world`` processes, those on this machine, would lack
-    shared memory."""
-    data, train = experiment.data, experiment.train
-    held = max(1, train.global_batch // train.group_batch // world)  # a step keeps its batches until it ends
-    loaders = local * (2 if data.val else 1)  # the workers of training have theirs ready while a validation runs
-    sizes = experiment.template.size, experiment.search.size
-    check_shared_memory(*sizes, train.group_batch, data.workers, held, loaders)
 
 
 def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from lib.data.batch import Batch
-from lib.data.loader import build_loader
+from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs
 from lib.models.weights.adapters import FrozenWeights
 from lib.runtime.checkpoint import CheckpointError
@@ -186,7 +186,7 @@ class Trainer:
         self._report_samples(progress, "validation", samples)
 
     def _batches(self, pairs: Pairs, groups: abc.Iterable[range]) -> abc.Iterator[Batch]:
-        return iter(build_loader(pairs, groups, self.data.workers, pin_memory=self.process.device.type == "cuda"))
+        return load_batches(pairs, groups, self.data.workers, pin_memory=self.process.device.type == "cuda")
 
     def _group_numbers(self) -> abc.Iterator[range]:
         """The sample numbers of this process's groups, from the next step to the end of the run."""
@@ -284,7 +284,7 @@ def _counts(batch: Batch) -> dict[str, int]:
     """The counts of ``Progress.sampled``."""
     return {
         "pairs": len(batch),
-        "redrawn": len(batch.redrawn),
+        "redrawn": len(batch.damaged) + len(batch.empty),
         "damaged": len(batch.damaged),
         "missed": batch.missed,
     }
