@@ -40,7 +40,7 @@ def fresh(experiment: ExperimentConfig) -> TrackingModel:
     (biases, norms) are not at the 0 and 1 they start from, behind which much can hide.
     """
     torch.manual_seed(0)
-    model = FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
+    model = FAMILIES[experiment.model.name].network(experiment.model, experiment.template.size, experiment.search.size)
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):

@@ -14,6 +14,7 @@ from reference_weights import key_table
 from torch import Tensor
 
 from lib.models.base import TrackingModel
+from lib.models.weights.released import as_ours
 
 # A published key table of each family; STARK-SV was never released.
 TABLES = {
@@ -29,11 +30,10 @@ def published_weights(model: TrackingModel) -> dict[str, Tensor]:
     """Random weights under the names that the model's family was published with, for a model of any size: the names of
     the published table of which the renaming makes names of ours, and those that it drops."""
     own = model.state_dict()
-    rename = model.family.from_released
     weights = {}
     for name, entry in key_table(TABLES[model.family.name]).items():
         meta = torch.empty(entry["shape"], device="meta")
-        ours = rename({name: meta}, frozenset(own))
+        ours = as_ours(model.family, {name: meta}, own)
         if "value" in entry:  # a setting that the file states
             weights[name] = torch.tensor(entry["value"])
         elif not ours:

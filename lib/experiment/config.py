@@ -105,9 +105,7 @@ class ExperimentConfig(Section):
                 )
         if "aligned" in (self.template.placement, self.search.placement):
             problems += self._misfits_of_aligned_crops()
-        problems += self.model.misfits(self.template.size, self.search.size)
-        if self.train.compile and (reason := self.model.changing_shapes()):
-            problems.append(f"train.compile: {reason}, or train.compile=false")
+        problems += self.model.misfits(self.template.size, self.search.size, self.train.compile)
         if self.data.samples_per_epoch < self.train.global_batch:
             problems.append(
                 f"data.samples_per_epoch: {self.data.samples_per_epoch} is less than one step of "

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lib.config.schema import Section
 from lib.models.heads.base import Prediction
+from lib.models.heads.registry import HeadPrediction
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -44,24 +45,25 @@ class FamilyConfig(Section):
         """The configuration of the network after ``TrackingModel.fold``."""
         return self
 
-    def misfits(self, template_size: int, search_size: int) -> list[str]:
-        """Other reasons why crops of these sizes do not fit, each as ``key: fault and remedy``."""
+    def misfits(self, template_size: int, search_size: int, compiled: bool) -> list[str]:
+        """Other reasons why crops of these sizes, or training through ``torch.compile``, do not fit, each as ``key:
+        fault and remedy``."""
         return []
-
-    def changing_shapes(self) -> str:
-        """The reason why shapes inside the network change during training, which ``train.compile`` does not allow; ""
-        if they do not."""
-        return ""
 
 
 class TrackingModel(nn.Module):
     """A network that encodes a template once and then finds the target in search crops. It keeps no state of its own.
 
-    ``epoch`` is the number of the training epoch, from 0, for schedules inside the network; None means trained.
-    ``family`` is the record of the network's family.
+    A subclass builds its ``backbone`` and its ``box_head`` (``build_head``). ``template_grid`` and ``search_grid`` are
+    the sides of both grids in cells. ``epoch`` is the number of the training epoch, from 0, for schedules inside the
+    network; None means trained. ``family`` is the record of the network's family.
     """
 
     family: "Family"
+
+    def __init__(self, config: FamilyConfig, template_size: int, search_size: int) -> None:
+        super().__init__()
+        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
 
     @abstractmethod
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
@@ -77,6 +79,10 @@ class TrackingModel(nn.Module):
     def forward(self, template: Tensor, box: Tensor, search: Tensor, epoch: int | None = None) -> Prediction:
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
         return self.locate(self.encode_template(template, box), search, epoch)
+
+    def run_head(self, tokens: Tensor) -> HeadPrediction:
+        """The head on search tokens ``[B, Nx, C]``, row-major."""
+        return self.box_head(tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
 
     def parameter_groups(self) -> dict[str, list[str]]:
         """The names of trained parameters by the family's groups (``Family.groups``). A group whose parameters are all
@@ -114,10 +120,6 @@ class TokenMap(NamedTuple):
     meaning: str
 
 
-def _unchanged(weights: abc.Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    return dict(weights)
-
-
 @dataclass(frozen=True)
 class Family:
     """The record of a family of networks, at the end of its file. Other files know no more of it.
@@ -125,10 +127,12 @@ class Family:
     Patterns are regular expressions that must match the beginning of a parameter's name.
 
     * ``config``: the class of its section ``model``, whose field ``name`` is a literal, the family's name.
-    * ``build``: the class of the network, called with that configuration and the sizes in pixels of template and search
-      crop. The record becomes its attribute ``family``.
-    * ``from_released``: renames published weights; called with them and the names that the network owns. By default the
-      names are equal.
+    * ``network``: the class of the network, called with that configuration and the sizes in pixels of template and
+      search crop. The record becomes its attribute ``family``.
+    * ``released``: published names of weights as ours, in the form of ``lib.models.weights.renaming.renamed``. Names
+      without a line are equal.
+    * ``image_names``: renames published weights below ``backbone.``, whose names come without that part.
+    * ``optional``: patterns of published weights that are left out of a network without any such parameter.
     * ``groups``: the optimizer's parameter groups with the pattern of each, in order; the first match counts.
       ``backbone`` and ``head`` (the rest) by default.
     * ``frozen``: the patterns of frozen parameters, from the network's configuration; ``train.frozen`` may add others.
@@ -141,8 +145,10 @@ class Family:
     """
 
     config: type[FamilyConfig]
-    build: type[TrackingModel]
-    from_released: abc.Callable[[abc.Mapping[str, Tensor], frozenset[str]], dict[str, Tensor]] = _unchanged
+    network: type[TrackingModel]
+    released: abc.Mapping[str, str | None] = field(default_factory=dict)
+    image_names: abc.Callable[[abc.Mapping[str, Tensor]], dict[str, Tensor]] = dict
+    optional: tuple[str, ...] = ()
     groups: abc.Mapping[str, str] = field(default_factory=lambda: {"backbone": r"backbone\.", "head": ""})
     frozen: abc.Callable[[Any], tuple[str, ...]] = lambda config: ()
     fresh: tuple[str, ...] = ()
@@ -151,7 +157,7 @@ class Family:
     attention: abc.Callable[[Any], abc.Mapping[str, nn.Module]] = lambda model: {}
 
     def __post_init__(self) -> None:
-        self.build.family = self
+        self.network.family = self
 
     @property
     def name(self) -> str:

@@ -197,8 +197,7 @@ class GRM(TrackingModel):
     """
 
     def __init__(self, config: GRMConfig, template_size: int, search_size: int) -> None:
-        super().__init__()
-        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
+        super().__init__(config, template_size, search_size)
         self.backbone = DividingViT(config.backbone, config.division, self.template_grid, self.search_grid)
         self.box_head = build_head(config.head, self.backbone.width, self.search_grid)
 
@@ -207,25 +206,12 @@ class GRM(TrackingModel):
 
     def locate(self, state: tuple[Tensor, Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
         tokens, interacts, log_probs = self.backbone(*state, search)
-        search_tokens = tokens[:, -(self.search_grid**2) :]
-        features = search_tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
-        return self.box_head(features)._replace(extras={"interacts": interacts, "division_log_probs": log_probs})
+        prediction = self.run_head(tokens[:, -(self.search_grid**2) :])
+        return prediction._replace(extras={"interacts": interacts, "division_log_probs": log_probs})
 
     def monitors(self, prediction: HeadPrediction) -> dict[str, Tensor]:
         """``share_a`` ``[blocks]``: the share of A tokens in each block that divides."""
         return {"share_a": prediction.extras["interacts"].float().mean(dim=(0, 2))}
-
-
-def grm_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """GRM's released names are ours. The network never uses its ``cls_token`` and ``pos_embed``, nor, if it is one- or
-    two-stream, the predictors (``divide_predict``)."""
-    divides = any(".divide_predict." in name for name in owned)
-    unused = {"backbone.cls_token", "backbone.pos_embed"}
-    return {
-        name: value
-        for name, value in weights.items()
-        if name not in unused and (divides or ".divide_predict." not in name)
-    }
 
 
 def division_map(model: GRM, extras: Mapping[str, Tensor]) -> TokenMap:
@@ -236,8 +222,9 @@ def division_map(model: GRM, extras: Mapping[str, Tensor]) -> TokenMap:
 
 FAMILY = Family(
     config=GRMConfig,
-    build=GRM,
-    from_released=grm_from_released,
+    network=GRM,
+    released={"backbone.cls_token": None, "backbone.pos_embed": None},  # the network uses neither
+    optional=(r"backbone\..*\.divide_predict\.",),  # nor, if it is one- or two-stream, the predictors
     # The published optimizer's three groups; the division's predictors lie in the backbone.
     groups={"backbone": r"backbone\.(?!.*\.divide_predict\.)", "division": r"backbone\.", "head": ""},
     fresh=(r"backbone\..*\.divide_predict\.",),

@@ -91,13 +91,12 @@ class Lite(TrackingModel):
     """
 
     def __init__(self, config: LiteConfig, template_size: int, search_size: int) -> None:
-        super().__init__()
+        super().__init__(config, template_size, search_size)
         self.sizes = template_size, search_size
-        self.search_grid = search_size // config.stride
         self.backbone = config.backbone.build(template_size, search_size)
         self.projection = nn.Conv2d(self.backbone.width, config.width, 1, bias=False)
         self.template_norm, self.search_norm = nn.BatchNorm2d(config.width), nn.BatchNorm2d(config.width)
-        self.correlation = Correlation(config.width, template_size // config.stride)
+        self.correlation = Correlation(config.width, self.template_grid)
         self.mixing = nn.Sequential(*(MixingBlock(config.width) for _ in range(config.blocks)))
         self.box_head = build_head(config.head, config.width, self.search_grid)
         # Depth-wise convolutions are faster in this format, in training and on every device.
@@ -117,4 +116,4 @@ class Lite(TrackingModel):
         fold_norms(self, template, parameter.new_tensor([[0.25, 0.25, 0.5, 0.5]]), search)
 
 
-FAMILY = Family(config=LiteConfig, build=Lite)
+FAMILY = Family(config=LiteConfig, network=Lite)

@@ -26,7 +26,7 @@ class LoRATConfig(FamilyConfig):
     def folded(self) -> Self:
         return self.model_copy(update={"lora": self.lora.model_copy(update={"enabled": False})})
 
-    def misfits(self, template_size: int, search_size: int) -> list[str]:
+    def misfits(self, template_size: int, search_size: int, compiled: bool) -> list[str]:
         if template_size <= search_size:
             return []
         return [
@@ -42,8 +42,7 @@ class LoRAT(TrackingModel):
     """
 
     def __init__(self, config: LoRATConfig, template_size: int, search_size: int) -> None:
-        super().__init__()
-        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
+        super().__init__(config, template_size, search_size)
         self.backbone = config.backbone.build(template_size, search_size)
         self.token_type_embed = nn.Parameter(torch.zeros(3, self.backbone.width))
         nn.init.trunc_normal_(self.token_type_embed, std=0.02)
@@ -58,7 +57,7 @@ class LoRAT(TrackingModel):
 
     def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
         tokens = self.backbone(*state, self.backbone.embed_search(search) + self.token_type_embed[2])
-        return self.box_head(tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
+        return self.run_head(tokens)
 
     def fold(self) -> None:
         """Merges the updates into the weights."""
@@ -72,17 +71,16 @@ class LoRAT(TrackingModel):
                 raise ValueError(f"it was trained with model.lora.{key}={weights[name].item()}, not {value}")
 
 
-def lorat_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """Weights under the names of LoRAT's repository (github.com/LitingLin/LoRAT), with updates or merged. The numbers
-    ``lora_alpha`` and ``use_rslora`` in full files are settings, see ``LoRAT.check_released``."""
-    parts = ("pos_embed", "patch_embed", "blocks", "norm")
-    ours = {"head": "box_head", **{part: f"backbone.{part}" for part in parts}}
-    result = {}
-    for name, value in dinov2_as_timm(weights).items():
-        first, dot, rest = name.partition(".")
-        if first not in ("lora_alpha", "use_rslora"):
-            result[ours.get(first, first) + dot + rest] = value
-    return result
+# The names of LoRAT's repository (github.com/LitingLin/LoRAT), with updates or merged.
+RELEASED = {
+    "lora_alpha": None,  # settings in full files, see ``LoRAT.check_released``
+    "use_rslora": None,
+    "pos_embed": "backbone.pos_embed",
+    "patch_embed.": "backbone.patch_embed.",
+    "blocks.": "backbone.blocks.",
+    "norm.": "backbone.norm.",
+    "head.": "box_head.",
+}
 
 
 def frozen_under_lora(config: LoRATConfig) -> tuple[str, ...]:
@@ -97,8 +95,9 @@ def attentions_of_blocks(model: LoRAT) -> dict[str, nn.Module]:
 
 FAMILY = Family(
     config=LoRATConfig,
-    build=LoRAT,
-    from_released=lorat_from_released,
+    network=LoRAT,
+    released=RELEASED,
+    image_names=dinov2_as_timm,
     frozen=frozen_under_lora,
     fresh=(r"backbone\..*\.lora\.",),
     attention=attentions_of_blocks,

@@ -75,10 +75,13 @@ class OSTrackConfig(FamilyConfig):
             )
         return self
 
-    def changing_shapes(self) -> str:
-        if self.elimination is None or self.elimination.keep == 1:
-            return ""
-        return "model.elimination.schedule changes the number of tokens from epoch to epoch; set model.elimination=null"
+    def misfits(self, template_size: int, search_size: int, compiled: bool) -> list[str]:
+        if not compiled or self.elimination is None or self.elimination.keep == 1:
+            return []
+        return [
+            "train.compile: model.elimination.schedule changes the number of tokens from epoch to epoch; set "
+            "model.elimination=null, or train.compile=false"
+        ]
 
 
 def keep_rate(config: EliminationConfig, epoch: int | None) -> float:
@@ -231,8 +234,7 @@ class OSTrack(TrackingModel):
     """
 
     def __init__(self, config: OSTrackConfig, template_size: int, search_size: int) -> None:
-        super().__init__()
-        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
+        super().__init__(config, template_size, search_size)
         self.elimination = config.elimination
         self.backbone = EliminatingViT(config.backbone, config.elimination, self.template_grid, self.search_grid)
         self.box_head = build_head(config.head, self.backbone.width, self.search_grid)
@@ -246,21 +248,14 @@ class OSTrack(TrackingModel):
     def locate(self, state: tuple[Tensor, Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
         rate = keep_rate(self.elimination, epoch) if self.elimination else 1.0
         tokens, removed = self.backbone(*state, search, rate)
-        search_tokens = tokens[:, -(self.search_grid**2) :]
-        features = search_tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
-        return self.box_head(features)._replace(extras={"removed": removed})
+        prediction = self.run_head(tokens[:, -(self.search_grid**2) :])
+        return prediction._replace(extras={"removed": removed})
 
     def monitors(self, prediction: HeadPrediction) -> dict[str, Tensor]:
         """``share_kept``: the share of search tokens that reach the head; nothing without elimination."""
         if not self.elimination:
             return {}
         return {"share_kept": 1 - prediction.extras["removed"].any(dim=1).float().mean()}
-
-
-def ostrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """OSTrack's released names are ours; the network never uses its ``cls_token`` and ``pos_embed``."""
-    unused = {"backbone.cls_token", "backbone.pos_embed"}
-    return {name: value for name, value in weights.items() if name not in unused}
 
 
 def elimination_map(model: OSTrack, extras: Mapping[str, Tensor]) -> TokenMap:
@@ -272,7 +267,7 @@ def elimination_map(model: OSTrack, extras: Mapping[str, Tensor]) -> TokenMap:
 
 FAMILY = Family(
     config=OSTrackConfig,
-    build=OSTrack,
-    from_released=ostrack_from_released,
+    network=OSTrack,
+    released={"backbone.cls_token": None, "backbone.pos_embed": None},  # the network uses neither
     token_maps={"elimination": elimination_map},
 )

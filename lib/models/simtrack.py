@@ -1,7 +1,6 @@
 """SimTrack (Backbone is All Your Need, ECCV 2022): template and search region go through one image backbone as a
 sequence of tokens, and a corner head predicts the box from the search tokens."""
 
-from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 import torch
@@ -74,7 +73,7 @@ class SimTrackConfig(FamilyConfig):
     decoder_layers: int = Field(default=0, ge=0)
     head: HeadConfig = HeadConfig(kind="corner")
 
-    def misfits(self, template_size: int, search_size: int) -> list[str]:
+    def misfits(self, template_size: int, search_size: int, compiled: bool) -> list[str]:
         if self.backbone.kind != "vit" or template_size - self.backbone.foveal >= self.backbone.patch:
             return []
         return [
@@ -204,8 +203,7 @@ class SimTrack(TrackingModel):
     """
 
     def __init__(self, config: SimTrackConfig, template_size: int, search_size: int) -> None:
-        super().__init__()
-        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
+        super().__init__(config, template_size, search_size)
         self.backbone = config.backbone.build(template_size, search_size)
         self.bottleneck = nn.Linear(self.backbone.width, config.bottleneck)
         self.decoder = _search_decoder(config.bottleneck, config.decoder_layers) if config.decoder_layers else None
@@ -221,8 +219,7 @@ class SimTrack(TrackingModel):
             grids = (self.search_grid, self.template_grid)
             search_positions, positions = (full_grid(grid, tokens.shape[-1], tokens.device) for grid in grids)
             tokens = self.decoder(tokens, search_positions, self.bottleneck(template_tokens), positions)
-        features = tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid))
-        return self.box_head(features)
+        return self.run_head(tokens)
 
 
 def _search_decoder(width: int, layers: int) -> Decoder:
@@ -232,19 +229,6 @@ def _search_decoder(width: int, layers: int) -> Decoder:
         if parameter.ndim > 1:
             nn.init.xavier_uniform_(parameter)
     return decoder
-
-
-def simtrack_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """Weights under the names of SimTrack's repository (github.com/LPXTT/SimTrack): its backbone is CLIP's in
-    ``backbone.visual``, all other names are ours.
-
-    CLIP's projection, which the network never uses, is left out. The authors' released file has the names of another,
-    unknown code base; it needs a table of names first.
-    """
-    visual = "backbone.visual."
-    inside = {name.removeprefix(visual): value for name, value in weights.items() if name.startswith(visual)}
-    beside = {name: value for name, value in weights.items() if not name.startswith(visual)}
-    return {f"backbone.{name}": value for name, value in clip_as_timm(inside).items()} | beside
 
 
 def blocks_that_meet(model: SimTrack) -> dict[str, nn.Module]:
@@ -258,8 +242,11 @@ def blocks_that_meet(model: SimTrack) -> dict[str, nn.Module]:
 
 FAMILY = Family(
     config=SimTrackConfig,
-    build=SimTrack,
-    from_released=simtrack_from_released,
+    network=SimTrack,
+    # The names of SimTrack's repository (github.com/LPXTT/SimTrack): CLIP's in the backbone, ours elsewhere. The file
+    # that its authors released has those of another, unknown code base; it needs a table of names first.
+    released={"backbone.visual.": "backbone."},
+    image_names=clip_as_timm,
     # The published optimizer's: what is pretrained; the layers of Eq. 7 in the backbone, which are not; the rest.
     groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},
     fresh=(r"backbone\.pos_fc\.",),

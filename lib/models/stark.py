@@ -20,8 +20,6 @@ from lib.models.layers.encoder_decoder import Decoder, EncoderLayer
 from lib.models.layers.positions import full_grid, sine_positions
 from lib.models.weights.renaming import clip_as_timm
 
-_PUBLISHED_BACKBONE = "backbone.visual."
-
 
 class SiameseViTConfig(ViTConfig):
     """The transformer of STARK-SV B/16 by default."""
@@ -121,9 +119,8 @@ class StarkSV(TrackingModel):
     """
 
     def __init__(self, config: StarkSVConfig, template_size: int, search_size: int) -> None:
-        super().__init__()
-        stride, width = config.stride, config.transformer.width
-        self.template_grid, self.search_grid = template_size // stride, search_size // stride
+        super().__init__(config, template_size, search_size)
+        width = config.transformer.width
         self.backbone = config.backbone.build(template_size, search_size)
         self.bottleneck = nn.Conv2d(self.backbone.width, width, 1)
         self.transformer = EncoderDecoder(config.transformer)
@@ -170,20 +167,8 @@ class StarkSV(TrackingModel):
         side = self.search_grid
         found = memory[:, -(side**2) :]
         attention = (found * query).sum(dim=-1)
-        features = (found * attention[..., None]).transpose(1, 2).unflatten(2, (side, side))
-        return self.box_head(features)._replace(extras={"attention": attention.unflatten(1, (side, side))})
-
-
-def stark_sv_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """No STARK-SV was released. The public STARK-S has our names of neck and head; a backbone under the names of
-    SimTrack's public code, ``backbone.visual.`` and CLIP's, gets timm's."""
-    visual = {
-        name.removeprefix(_PUBLISHED_BACKBONE): value
-        for name, value in weights.items()
-        if name.startswith(_PUBLISHED_BACKBONE)
-    }
-    others = {name: value for name, value in weights.items() if not name.startswith(_PUBLISHED_BACKBONE)}
-    return {**{f"backbone.{name}": value for name, value in clip_as_timm(visual).items()}, **others}
+        prediction = self.run_head(found * attention[..., None])
+        return prediction._replace(extras={"attention": attention.unflatten(1, (side, side))})
 
 
 def query_map(model: StarkSV, extras: Mapping[str, Tensor]) -> TokenMap:
@@ -199,8 +184,11 @@ def attentions_of_decoder(model: StarkSV) -> dict[str, nn.Module]:
 
 FAMILY = Family(
     config=StarkSVConfig,
-    build=StarkSV,
-    from_released=stark_sv_from_released,
+    network=StarkSV,
+    # No STARK-SV was released. The public STARK-S has our names of neck and head, SimTrack's repository has CLIP's
+    # names in the backbone.
+    released={"backbone.visual.": "backbone."},
+    image_names=clip_as_timm,
     token_maps={"query": query_map},
     attention=attentions_of_decoder,
 )

@@ -7,7 +7,6 @@ to values. Attention never asks for its weights, so PyTorch does not form them; 
 ``scaled_dot_product_attention``.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import torch
@@ -253,8 +252,7 @@ class TransT(TrackingModel):
     """
 
     def __init__(self, config: TransTConfig, template_size: int, search_size: int) -> None:
-        super().__init__()
-        self.template_grid, self.search_grid = template_size // config.stride, search_size // config.stride
+        super().__init__(config, template_size, search_size)
         self.backbone = config.backbone.build(template_size, search_size)
         self.input_proj = nn.Conv2d(self.backbone.width, config.fusion.width, 1)
         self.fusion = build_fusion(config.fusion, self.template_grid, self.search_grid)
@@ -267,7 +265,7 @@ class TransT(TrackingModel):
 
     def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
         fused = self.fusion(*state, self._embed(search))
-        return self.box_head(fused.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
+        return self.run_head(fused)
 
     def _embed(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` -> tokens ``[B, N, C]``, row-major, without positions."""
@@ -289,31 +287,20 @@ _IN_LAYER = {
     }.items()
 }
 
-_BEGINNINGS = {
+RELEASED = {
     "backbone.0.body.": "backbone.",
     "class_embed.": "box_head.class_embed.",
     "bbox_embed.": "box_head.bbox_embed.",
+    **{
+        f"featurefusion_network.encoder.layers.{layer}.{theirs}.": f"fusion.layers.{layer}.{ours}."
+        for layer in range(16)  # more than any published network has
+        for theirs, ours in _IN_LAYER.items()
+    },
     "featurefusion_network.encoder.layers.": "fusion.layers.",
     "featurefusion_network.decoder.layers.0.multihead_attn.": "fusion.last.attention.",
     "featurefusion_network.decoder.layers.0.": "fusion.last.",
     "featurefusion_network.decoder.norm.": "fusion.norm.",
 }
-
-
-def transt_from_released(weights: Mapping[str, Tensor], owned: frozenset[str]) -> dict[str, Tensor]:
-    """TransT's released weights under our names; all of them are used, ``num_batches_tracked`` included."""
-    return {_our_name(name): value for name, value in weights.items()}
-
-
-def _our_name(name: str) -> str:
-    for theirs, ours in _BEGINNINGS.items():
-        if name.startswith(theirs):
-            name = ours + name.removeprefix(theirs)
-            break
-    if name.startswith("fusion.layers."):
-        fusion, layers, number, part, *rest = name.split(".")
-        name = ".".join([fusion, layers, number, _IN_LAYER.get(part, part), *rest])
-    return name
 
 
 def template_attentions(model: TransT) -> dict[str, nn.Module]:
@@ -326,8 +313,8 @@ def template_attentions(model: TransT) -> dict[str, nn.Module]:
 
 FAMILY = Family(
     config=TransTConfig,
-    build=TransT,
-    from_released=transt_from_released,
+    network=TransT,
+    released=RELEASED,
     # The published optimizer knows the backbone and the rest; here the head has a rate of its own.
     groups={"backbone": r"backbone\.", "fusion": r"(input_proj|fusion)\.", "head": ""},
     attention=template_attentions,

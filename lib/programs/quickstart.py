@@ -23,6 +23,7 @@ from lib.evaluation.benchmarks import Readable, named_part, part_in_words, read_
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
+from lib.evaluation.reports.films import write_film
 from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import is_part_of_run
@@ -40,7 +41,6 @@ from lib.visualization.curves import plot_training
 from lib.visualization.plots import Line, plot_curves
 from lib.visualization.sheet import write_png
 from lib.visualization.token_map import draw_token_map
-from lib.visualization.video import write_overlay
 
 BENCHMARK, PROTOCOL = "got10k_val", "got10k"
 TRAINED, FIRST_BOX, UNTRAINED, WRONG_TEMPLATE = "trained", "first_box", "untrained", "wrong_template"
@@ -178,8 +178,7 @@ def _draw(
         plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
     shown = _median_sequence(sequences, runs[TRAINED])
     tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
-    tracks = {"ground truth": shown.boxes, TITLES[TRAINED]: tracked}
-    write_overlay(shown.frames, tracks, reports / "overlay.mp4", reports / "overlay.png")
+    write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     shares = {}
     for name, (values, stages, meaning) in maps.items():
@@ -239,7 +238,7 @@ def _text(
     reports = output / "reports"
     lines += [
         f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
-        f"overlay video: {reports / 'overlay.mp4'} (frames of it: {reports / 'overlay.png'})",
+        f"overlay video: {reports / 'overlay.mp4'}",
         *(f"{name + ':':<14} {reports / name}.png" for name in maps),
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
         f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",

@@ -30,7 +30,7 @@ from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import StopSignals, interruption
-from lib.visualization.boxes import draw_targets
+from lib.visualization.boxes import draw_boxes
 
 Source = VideoReader | FolderReader | LiveReader
 
@@ -251,7 +251,7 @@ def written_steps(
 def draw_step(step: Step) -> np.ndarray:
     """The frame with its targets' boxes and names, RGB uint8 ``[H, W, 3]``."""
     boxes = {name: result.box for name, result in step.results.items()}
-    return draw_targets(step.image, boxes, [name for name, result in step.results.items() if result.lost])
+    return draw_boxes(step.image, boxes, [name for name, result in step.results.items() if result.lost])
 
 
 class TrackFiles:

@@ -1,58 +1,43 @@
-"""Boxes drawn on a frame, each in its color, with a legend or with the target's name at the box."""
+"""Boxes drawn on a frame, each in its color."""
 
 from collections.abc import Collection, Mapping
 
 import cv2
 import numpy as np
 
+from lib.geometry.overlaps import is_box
 from lib.visualization.sheet import FONT
 
 # Distinct for color-blind readers too (Okabe and Ito); the first is for the ground truth.
 COLORS = ((0, 230, 118), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
-
+TRUTH_COLOR, PREDICTED_COLOR = COLORS[:2]
 GRAY = (190, 190, 190)
 
 
-def draw_boxes(image: np.ndarray, boxes: Mapping[str, np.ndarray]) -> np.ndarray:
-    """A copy of the image (uint8 RGB ``[H, W, 3]``) with each label's box, xywh in pixels.
-
-    Colors follow the order of the labels. A box that is not finite or has no size is not drawn, and its label says
-    "absent".
-    """
-    drawn = np.ascontiguousarray(image).copy()
-    thickness = max(1, round(min(image.shape[:2]) / 200))
-    for number, (label, box) in enumerate(boxes.items()):
-        color = COLORS[number % len(COLORS)]
-        present = bool(np.isfinite(box).all() and box[2] > 0 and box[3] > 0)
-        if present:
-            outline(drawn, box, color, thickness, cv2.LINE_8)
-        _write(drawn, label if present else f"{label}: absent", number, color)
-    return drawn
-
-
-def draw_targets(image: np.ndarray, boxes: Mapping[str, np.ndarray], lost: Collection[str] = ()) -> np.ndarray:
+def draw_boxes(image: np.ndarray, boxes: Mapping[str, np.ndarray], lost: Collection[str] = ()) -> np.ndarray:
     """A copy of the image (uint8 RGB ``[H, W, 3]``) with each target's box, xywh in pixels, under its name.
 
-    Colors follow the order of the targets. A target that is ``lost`` has a gray box and a question mark. Lines and
-    letters grow with the image.
+    Colors follow the order of the targets. A target that is ``lost`` has a gray box and a question mark; one whose box
+    is not finite or has no size is not drawn. Lines and letters grow with the image.
     """
     drawn = np.ascontiguousarray(image).copy()
-    side = min(image.shape[:2])
+    thickness = max(2, round(min(image.shape[:2]) / 180))
     for number, (name, box) in enumerate(boxes.items()):
         color, label = (GRAY, f"{name} ?") if name in lost else (COLORS[number % len(COLORS)], name)
-        thickness = max(2, round(side / 180))
-        outline(drawn, box, color, thickness)
-        _write_tag(drawn, label, np.round(box[:2]).astype(int), color, thickness)
+        if outline(drawn, box, color, thickness):
+            _write_tag(drawn, label, np.round(box[:2]).astype(int), color, thickness)
     return drawn
 
 
-def outline(
-    image: np.ndarray, box: np.ndarray, color: tuple[int, int, int], thickness: int, line: int = cv2.LINE_AA
-) -> None:
-    """Draw a box, finite xywh in pixels, into the image."""
+def outline(image: np.ndarray, box: np.ndarray, color: tuple[int, int, int], thickness: int) -> bool:
+    """Draw a box, xywh in pixels, into the image; False for one that is not finite or has no size."""
+    box = np.asarray(box, dtype=np.float64)
+    if not is_box(box[None])[0]:
+        return False
     first = np.round(box[:2]).astype(int)
     last = np.round(box[:2] + box[2:]).astype(int) - 1
-    cv2.rectangle(image, first.tolist(), last.tolist(), color, thickness, line)
+    cv2.rectangle(image, first.tolist(), last.tolist(), color, thickness)
+    return True
 
 
 def _write_tag(image: np.ndarray, text: str, first: np.ndarray, color: tuple[int, int, int], thickness: int) -> None:
@@ -67,12 +52,3 @@ def _write_tag(image: np.ndarray, text: str, first: np.ndarray, color: tuple[int
     cv2.rectangle(image, (left, bottom - height - base - 4), (left + width + 8, bottom), color, cv2.FILLED)
     ink = (0, 0, 0) if np.dot(color, (0.299, 0.587, 0.114)) > 110 else (255, 255, 255)
     cv2.putText(image, text, (left + 4, bottom - base - 1), FONT, scale, ink, weight, cv2.LINE_AA)
-
-
-def _write(image: np.ndarray, text: str, line: int, color: tuple[int, int, int]) -> None:
-    """A line of the legend, left top, readable on any ground."""
-    scale = max(0.3, min(image.shape[:2]) / 700)
-    (width, height), base = cv2.getTextSize(text, FONT, scale, 1)
-    top = line * (height + base + 3)
-    cv2.rectangle(image, (0, top), (width + 4, top + height + base + 2), (0, 0, 0), cv2.FILLED)
-    cv2.putText(image, text, (2, top + height + 2), FONT, scale, color, 1, cv2.LINE_AA)

@@ -88,8 +88,7 @@ def fit_frame(image: np.ndarray, boxes: abc.Iterable[tuple[np.ndarray, Color]], 
     height, width = (max(1, round(length * scale)) for length in image.shape[:2])
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     for box, color in boxes:
-        if np.isfinite(box).all():
-            outline(small, np.asarray(box) * scale, color, 2)
+        outline(small, np.asarray(box) * scale, color, 2)
     square = np.full((side, side, 3), 255, np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = small

@@ -14,7 +14,7 @@ from simulated_trackingnet import write_simulated_trackingnet
 
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
-from lib.data.loader import build_loader
+from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.index import SequenceIndex, open_dataset
@@ -55,7 +55,7 @@ def pairs_of(datasets: list[abc.Sequence[Sequence]]) -> Pairs:
 def working(datasets: list[abc.Sequence[Sequence]], workers: int) -> Iterator[Iterator[Batch]]:
     """Batches of 10 samples from new workers."""
     groups = (range(first, first + 10) for first in range(0, 10**6, 10))
-    batches = iter(build_loader(pairs_of(datasets), groups, workers))
+    batches = load_batches(pairs_of(datasets), groups, workers)
     try:
         yield batches
     finally:

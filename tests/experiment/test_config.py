@@ -16,6 +16,7 @@ from lib.config.schema import ConfigError
 from lib.config.tree import merge
 from lib.config.yaml12 import read_yaml, to_yaml
 from lib.data.pairs import SourceConfig
+from lib.experiment.build import build_model
 from lib.experiment.config import (
     EXPERIMENTS,
     ExperimentConfig,
@@ -28,7 +29,6 @@ from lib.experiment.config import (
     with_new_keys,
 )
 from lib.models.base import TrackingModel
-from lib.models.registry import FAMILIES
 from lib.training.checkpoints import changed_keys
 
 FILES = sorted(path for path in EXPERIMENTS.glob("*.yaml") if not path.name.startswith("paths."))
@@ -61,7 +61,7 @@ def test_a_file_opens_with_its_command_its_cost_and_the_expected_result():
 
 def build_without_memory(experiment: ExperimentConfig) -> TrackingModel:
     with torch.device("meta"):
-        return FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
+        return build_model(experiment)
 
 
 def parameters(model: TrackingModel) -> int:

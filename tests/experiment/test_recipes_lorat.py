@@ -6,7 +6,8 @@ from reference_weights import key_table
 
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
-from lib.models.lorat import lorat_from_released
+from lib.models.lorat import FAMILY
+from lib.models.weights.released import as_ours
 from lib.training.frozen import freeze
 from lib.training.optimizer import build_optimizer
 
@@ -28,7 +29,7 @@ def optimized(name: str) -> dict[str, bool]:
 @pytest.mark.parametrize("table", ["lorat_b224", "lorat_l224", "lorat_g224"])
 def test_what_is_trained_and_what_decays_equals_the_key_table(table):
     entries = key_table(table)
-    ours = {name: next(iter(lorat_from_released({name: torch.empty(0)}, frozenset())), None) for name in entries}
+    ours = {name: next(iter(as_ours(FAMILY, {name: torch.empty(0)})), None) for name in entries}
     expected = {ours[name]: entry["decay"] for name, entry in entries.items() if entry["trained"]}
     assert optimized(table) == expected
 

@@ -62,7 +62,7 @@ def test_the_network_of_each_and_its_number_of_parameters(name, fusion):
     assert (experiment.model.backbone.width, experiment.model.backbone.blocks) == (64, (3, 4, 6))
     assert (experiment.model.head.kind, experiment.model.head.channels) == ("mlp", 256)
     with torch.device("meta"):
-        model = FAMILIES["transt"].build(experiment.model, experiment.template.size, experiment.search.size)
+        model = FAMILIES["transt"].network(experiment.model, experiment.template.size, experiment.search.size)
     count = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     assert f"{count:.1f}" == f"{millions:.1f}"
     assert f" {millions:.1f} M parameters." in (EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
 from lib.export.cost import Cost, count_cost
 from lib.models.registry import FAMILIES
+from lib.models.weights.released import as_ours
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +99,7 @@ def test_parameters_are_the_released_ones(name, table, millions):
     experiment = load_experiment(name)
     with torch.device("meta"):
         owned = frozenset(build_model(experiment).state_dict())
-    taken = FAMILIES[experiment.model.name].from_released(released, owned)
+    taken = as_ours(FAMILIES[experiment.model.name], released, owned)
     assert sum(value.numel() for value in taken.values()) == cost(name).parameters
     unused = published - cost(name).parameters
     assert unused == {"transt": 0, "simtrack": 768 * 512}.get(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from eager_networks import tracker_of as tracker_with
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.geometry.crop import CropConfig, crop_window, cut
 from lib.inference.settings import TrackerConfig
@@ -28,7 +28,7 @@ class SpotModel(TrackingModel):
     """Finds the box around what has the template's mean color at its center; keeps what it was given, to look at."""
 
     def __init__(self, cells: int = 4) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.cells = cells
         self.seen: list[Tensor] = []
 
@@ -56,7 +56,7 @@ class FixedModel(TrackingModel):
     """Answers the same candidates whatever it is shown."""
 
     def __init__(self, boxes: Tensor, scores: Tensor, seconds: float = 0.0) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.prediction = Prediction(boxes[None], scores[None])
         self.seconds = seconds
 

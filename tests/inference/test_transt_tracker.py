@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 from eager_networks import tracker_of as tracker_with
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.experiment.config import load_experiment
 from lib.inference.tracker import Tracker
@@ -44,7 +44,7 @@ def tracker_of(model: TrackingModel) -> Tracker:
 @pytest.fixture(scope="module")
 def network() -> TrackingModel:
     """The paper's network with the recorded ``alt_rule``, which keeps scores and boxes of the cells apart."""
-    model = FAMILIES["transt"].build(EXPERIMENT.model, EXPERIMENT.template.size, EXPERIMENT.search.size)
+    model = FAMILIES["transt"].network(EXPERIMENT.model, EXPERIMENT.template.size, EXPERIMENT.search.size)
     weights = filled_state_dict("transt", seed=0)
     for name, value in weights.items():
         if value.ndim >= 2:
@@ -79,7 +79,7 @@ class MadeUp(TrackingModel):
     """Answers the same candidates whatever it is shown."""
 
     def __init__(self, logits: Tensor, boxes: Tensor) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.prediction = MLPPrediction(boxes[None], logits.softmax(dim=-1)[None, :, 0], logits[None], {})
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:

@@ -47,6 +47,9 @@ def test_padding_is_zero_before_normalization():
 class Doubling(TrackingModel):
     """A network without weights, to see what is passed on."""
 
+    def __init__(self):
+        torch.nn.Module.__init__(self)
+
     def encode_template(self, template, box):
         return (template.mean() + box.sum(),)
 

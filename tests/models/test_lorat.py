@@ -14,7 +14,7 @@ from lib.models.backbones.dinov2 import DINOv2Config
 from lib.models.heads.distance import DistanceObjective, DistanceObjectiveConfig
 from lib.models.lorat import FAMILY, LoRAT, LoRATConfig
 from lib.models.weights.initial import load_initial
-from lib.models.weights.released import load_released
+from lib.models.weights.released import as_ours, load_released
 
 RECORDED = np.load(REFERENCE / "lorat_b224.golden.npz", allow_pickle=False)
 BOUNDS = {"score_map": 5e-5, "boxes": 1.5e-5}
@@ -82,8 +82,7 @@ def over_dinov2(folder, adapter: dict[str, Tensor], size: str) -> LoRAT:
     load_initial(model, "dinov2_vitb14.pth", folder)
     inside = {name: value for name, value in model.state_dict().items() if name.startswith("backbone.")}
     beneath = {name: value for name, value in inside.items() if ".lora." not in name}
-    owned = frozenset(model.state_dict())
-    load_released(model, {**beneath, **FAMILY.from_released(adapter, owned)})
+    load_released(model, {**beneath, **as_ours(FAMILY, adapter)})
     return model
 
 
@@ -151,7 +150,7 @@ def test_gradients_of_all_trained_parameters_equal_the_recorded(weights):
     gradients = {name: p.grad.flatten() for name, p in model.named_parameters() if p.grad is not None}
     assert len(gradients) == len(recorded["net.grad_names"]) == 157
     for number, published in enumerate(recorded["net.grad_names"]):
-        [ours] = FAMILY.from_released({str(published): torch.empty(0)}, frozenset())
+        [ours] = as_ours(FAMILY, {str(published): torch.empty(0)})
         gradient, length = gradients[ours], recorded["net.grad_l2"][number]
         np.testing.assert_allclose(gradient.double().norm(), length, rtol=2e-5, err_msg=ours)
         four = gradient[torch.linspace(0, len(gradient) - 1, 4).long()]

@@ -10,8 +10,8 @@ from lib.models.heads.center import CenterPrediction
 from lib.models.heads.corner import CornerPrediction
 from lib.models.heads.mlp import MLPPrediction
 from lib.models.heads.registry import HeadConfig
-from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig, ostrack_from_released
-from lib.models.weights.released import load_released
+from lib.models.ostrack import FAMILY, EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig
+from lib.models.weights.released import as_ours, load_released
 from lib.runtime.checkpoint import CheckpointError
 
 BACKBONE = ViTConfig(width=32, depth=3, heads=2, patch=8)
@@ -190,7 +190,7 @@ def test_released_names_are_ours_but_for_two_that_nothing_uses(elimination):
     unused = {"backbone.cls_token": torch.zeros(1, 1, 32), "backbone.pos_embed": torch.zeros(1, 17, 32)}
     weights = unused | {name: torch.randn(value.shape) for name, value in tiny(None).state_dict().items()}
     owned = frozenset(model.state_dict())
-    assert ostrack_from_released(weights, owned).keys() == owned
+    assert as_ours(FAMILY, weights, owned).keys() == owned
     report = load_released(model, weights)
     assert set(report.dropped) == set(unused)
     assert all(torch.equal(value, weights[name].to(value.dtype)) for name, value in model.state_dict().items())

@@ -20,11 +20,12 @@ from families import (
 from reference_weights import key_table
 from torch import Tensor
 
+from lib.experiment.build import build_model
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HEADS, HeadPrediction
 from lib.models.registry import FAMILIES, ModelConfig
-from lib.models.weights.released import load_released
+from lib.models.weights.released import as_ours, load_released
 from lib.runtime.checkpoint import CheckpointError
 
 with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
@@ -58,7 +59,7 @@ def test_all_that_a_record_names_is_there(family):
     """A pattern without a parameter, or a key without a field, is a slip."""
     record, experiment = FAMILIES[family], tiny(family)
     model = fresh(experiment)
-    assert isinstance(model, record.build)
+    assert isinstance(model, record.network)
     assert all(model.parameter_groups().values())
     for pattern in record.fresh:
         assert any(re.match(pattern, name) for name in model.backbone.state_dict(prefix="backbone.")), pattern
@@ -81,7 +82,7 @@ def test_a_backbone_has_the_width_and_the_stride_that_it_says(family):
 def test_the_first_pattern_that_fits_decides_the_group_and_every_parameter_needs_one():
     class Small(TrackingModel):
         def __init__(self) -> None:
-            super().__init__()
+            torch.nn.Module.__init__(self)
             self.backbone = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
             self.box_head = torch.nn.Linear(1, 1)
 
@@ -175,7 +176,7 @@ def test_weights_of_the_same_seed_are_the_same_and_all_are_saved(family):
     """Whatever a network computes from, but for what follows from its configuration, stands in its ``state_dict``."""
     experiment = tiny(family)
     model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)
-    other = FAMILIES[family].build(experiment.model, *sizes)
+    other = FAMILIES[family].network(experiment.model, *sizes)
     other.load_state_dict(model.state_dict())
     compare(other.eval()(*inputs(experiment, 2)), model(*inputs(experiment, 2)), rtol=0, atol=0)
 
@@ -278,7 +279,7 @@ without_values = pytest.mark.filterwarnings("ignore:for .*copying from a non-met
 def on_no_device(experiment: ExperimentConfig) -> TrackingModel:
     """The network without memory for its weights: only names and shapes."""
     with torch.device("meta"):
-        return FAMILIES[experiment.model.name].build(experiment.model, experiment.template.size, experiment.search.size)
+        return build_model(experiment)
 
 
 def released(table: str) -> dict[str, Tensor]:
@@ -310,11 +311,11 @@ def test_the_released_names_are_all_there_and_nothing_else_is(table):
 def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(table):
     """One name after the other, renamed or not: four of each file."""
     model, weights = on_no_device(load_experiment(TABLES[table])), released(table)
-    owned, rename = frozenset(model.state_dict()), model.family.from_released
+    owned, family = frozenset(model.state_dict()), model.family
     used = [name for name in weights if name not in NEVER_USED.get(model.family.name, set())]
     for published in used[:: len(used) // 4 + 1]:
         without = {name: value for name, value in weights.items() if name != published}
-        [ours] = rename(weights, owned).keys() - rename(without, owned).keys()
+        [ours] = as_ours(family, weights, owned).keys() - as_ours(family, without, owned).keys()
         with pytest.raises(CheckpointError, match=re.escape(f"(1 missing: {ours})")):
             load_released(model, without)
         reshaped = {**weights, published: torch.empty((*weights[published].shape, 2))}
@@ -330,7 +331,7 @@ def test_what_is_missing_unexpected_or_reshaped_in_a_released_file_is_reported(t
 def test_weights_under_our_names_load_with_any_head(family, head):
     experiment = tiny(family, head)
     model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)
-    other = FAMILIES[family].build(experiment.model, *sizes)
+    other = FAMILIES[family].network(experiment.model, *sizes)
     report = load_released(other, model.state_dict())
     assert set(report.taken) == set(model.state_dict())
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in other.state_dict().items())

@@ -19,14 +19,14 @@ from lib.models.heads.corner import CornerPrediction
 from lib.models.heads.mlp import MLPPrediction
 from lib.models.heads.registry import HeadConfig
 from lib.models.stark import (
+    FAMILY,
     SiameseViT,
     SiameseViTConfig,
     StarkSV,
     StarkSVConfig,
     TransformerConfig,
-    stark_sv_from_released,
 )
-from lib.models.weights.released import load_released
+from lib.models.weights.released import as_ours, load_released
 from lib.runtime.checkpoint import CheckpointError
 
 
@@ -195,7 +195,7 @@ def test_a_network_with_clips_names_loads_strictly():
 
 def test_names_that_are_ours_stay():
     weights = tiny().state_dict()
-    assert stark_sv_from_released(weights, frozenset(weights)) == weights
+    assert as_ours(FAMILY, weights) == weights
 
 
 # The backbone

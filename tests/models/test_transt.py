@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lib.models.backbones.resnet import ResNetConfig
 from lib.models.heads.registry import HeadConfig
-from lib.models.transt import FusionConfig, TransT, TransTConfig, transt_from_released
-from lib.models.weights.released import load_released
+from lib.models.transt import FAMILY, FusionConfig, TransT, TransTConfig
+from lib.models.weights.released import as_ours, load_released
 from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)
@@ -146,7 +146,7 @@ def test_released_weights_load_strictly_under_names_that_tell_the_parts():
     owned = model.state_dict()
     table = key_table("transt")
     weights = {name: torch.zeros(entry["shape"], device="meta") for name, entry in table.items()}
-    renamed = transt_from_released(weights, frozenset(owned))
+    renamed = as_ours(FAMILY, weights)
     assert len(renamed) == len(table) == 430
     assert {name: value.shape for name, value in renamed.items()} == {n: v.shape for n, v in owned.items()}
     layer = "featurefusion_network.encoder.layers.3."

@@ -5,7 +5,7 @@ from time import sleep
 import numpy as np
 import torch
 from eager_networks import network_of
-from torch import Tensor
+from torch import Tensor, nn
 
 from lib.geometry.crop import CropConfig
 from lib.inference.eager import TorchNetwork
@@ -23,7 +23,7 @@ class Idle(TrackingModel):
     family = "idle"
 
     def __init__(self, name: str = "", calls: list[tuple[str, Tensor]] | None = None) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.name, self.calls = name, [] if calls is None else calls
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:

@@ -1,4 +1,4 @@
-"""Sequences of a comparison as videos: a panel for each tracker, side by side, with its box and the annotated one."""
+"""Sequences as videos: a panel for each tracker, side by side, with its box and the annotated one."""
 
 import math
 from collections import abc
@@ -7,28 +7,27 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data.decoding.images import open_image
+from lib.data.decoding.images import read_image
+from lib.data.decoding.video import VideoWriter
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Comparison
 from lib.runtime.escapes import printable
-from lib.visualization.boxes import draw_boxes
+from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR, outline
 from lib.visualization.sheet import tile
-from lib.visualization.video import write_video
 
 FILMED = 2  # sequences of the worst and of the best
 PANEL = 480  # pixels of a panel's width
 COLUMNS = 3
 RATE = 20.0  # frames a second
-TRUTH = "ground truth"
+LABEL = 34  # characters of a label in a panel's title
 
 
 def write_films(comparison: Comparison, folder: Path) -> list[Path]:
     """The worst and the best sequences as ``<benchmark>_worst_<n>_<sequence>.mp4`` and ``best``, the extreme one first.
 
     The rank is the mean over trackers of the first score by the first protocol; a sequence without a score of every
-    tracker is left out. A tracker whose boxes end early has no box after that. Raises ``ValueError`` for a damaged
-    image or file of boxes.
+    tracker is left out. Raises ``ValueError`` for a damaged image or file of boxes.
     """
     means = sequence_means(comparison)
     ranked = sorted((value, sequence.name, sequence) for sequence, value in means if value is not None)
@@ -39,7 +38,9 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
         for number, sequence in enumerate(chosen, start=1):
             name = "".join(c if c.isalnum() or c in "-_." else "_" for c in printable(sequence.name))[:100]
             files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{name}.mp4")
-            write_video(files[-1], _frames(comparison, sequence), RATE)
+            annotation = annotation_of(sequence, comparison.benchmark)
+            tracks = {entry.label: entry.runs[0].results.boxes(annotation) for entry in comparison.entries}
+            write_film(files[-1], sequence, tracks)
     return files
 
 
@@ -55,27 +56,27 @@ def sequence_means(comparison: Comparison) -> list[tuple[Sequence, float | None]
     return means
 
 
-def _frames(comparison: Comparison, sequence: Sequence) -> abc.Iterator[np.ndarray]:
-    annotation = annotation_of(sequence, comparison.benchmark)
-    tracks = {entry.label: entry.runs[0].results.boxes(annotation) for entry in comparison.entries}
-    columns = COLUMNS if len(tracks) > 4 else 2
+def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarray]) -> None:
+    """The sequence as an MP4 with a panel for each tracker; folders are made. ``tracks`` are the boxes by label,
+    ``[M, 4]`` xywh in pixels: a tracker whose boxes end early has no box after that. Raises ``ImageError``."""
+    columns = COLUMNS if len(tracks) > 4 else min(2, len(tracks))
+    titles = [f"{_fitted(printable(label))}, ground truth green" for label in tracks]
     height = 0
-    for number, location in enumerate(sequence.frames):
-        image = open_image(location).pixels()
-        scale = PANEL / image.shape[1]
-        height = height or round(image.shape[0] * scale)  # the height of the first frame, as a video has one size
-        small = cv2.resize(image, (PANEL, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        shrink = np.array([scale, height / image.shape[0]] * 2)
-        truth = sequence.boxes[number] * shrink if number < len(sequence.boxes) else np.full(4, np.nan)
-        panels, titles = [], []
-        for label, boxes in tracks.items():
-            box = boxes[number] * shrink if number < len(boxes) else np.full(4, np.nan)
-            panels.append(draw_boxes(small, {TRUTH: truth, "tracker": box}))
-            titles.append(_fitted(printable(label)))
-        yield tile(panels, min(columns, len(panels)), titles)
+    with VideoWriter(file, RATE) as writer:
+        for number, frame in enumerate(sequence.frames):
+            image = read_image(frame)
+            scale = PANEL / image.shape[1]
+            height = height or round(image.shape[0] * scale)  # the height of the first frame, as a video has one size
+            small = cv2.resize(image, (PANEL, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+            shrink = np.array([scale, height / image.shape[0]] * 2)
+            panels = [small.copy() for _ in tracks]
+            for panel, boxes in zip(panels, tracks.values(), strict=True):
+                for rows, color in ((sequence.boxes, TRUTH_COLOR), (boxes, PREDICTED_COLOR)):
+                    if number < len(rows):
+                        outline(panel, rows[number] * shrink, color, 2)
+            writer.write(tile(panels, columns, titles))
 
 
 def _fitted(label: str) -> str:
-    """A title that fits into a panel; a longer one loses its middle."""
-    most = math.floor(PANEL / 8)
-    return label if len(label) <= most else f"{label[: most // 2 - 2]}...{label[-most // 2 + 1 :]}"
+    """A label of at most ``LABEL`` characters; a longer one loses its middle."""
+    return label if len(label) <= LABEL else f"{label[: LABEL // 2 - 2]}...{label[1 - LABEL // 2 :]}"

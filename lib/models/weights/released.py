@@ -1,5 +1,6 @@
 """Loads a checkpoint, ours or one that a tracker's authors released, into a network, strictly."""
 
+import re
 from collections import abc
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lib.models.base import TrackingModel
-from lib.models.weights.adapters import Base, over_base
+from lib.models.base import Family, TrackingModel
+from lib.models.weights.adapters import FrozenWeights, complete
 from lib.models.weights.renaming import Table, renamed
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.file_kinds import short
@@ -74,30 +75,41 @@ def load_file(
     path: Path,
     table: Table | None = None,
     checksum: str | None = None,
-    base: Base | None = None,
+    frozen: FrozenWeights | None = None,
 ) -> LoadReport:
     """Loads the weights of a checkpoint into ``model``, strictly. Nothing in the file is executed.
 
-    ``table`` renames first, see ``renamed``. ``checksum``: see ``read_inert``. ``base`` completes a file of trained
-    tensors alone, see ``over_base``. Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key;
-    the model is then unchanged but for the base.
+    ``table`` renames first, see ``renamed``. ``checksum``: see ``read_inert``. ``frozen`` completes a file of trained
+    tensors alone, see ``complete``. Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key;
+    the model is then unchanged but for the frozen weights.
     """
     content = read_inert(path, checksum)
     weights = as_tensors(find_weights(content, path), path)
     if table:
         weights, unmatched, unused = renamed(weights, table)
-        return replace(load_released(model, weights, path, base), unmatched=unmatched, unused=unused)
+        return replace(load_released(model, weights, path, frozen), unmatched=unmatched, unused=unused)
     if isinstance(content, dict) and isinstance(content.get("experiment"), dict):  # only our files hold one
-        load_weights(model, over_base(model, weights, base, content.get("beneath"), path), path)
+        load_weights(model, complete(model, weights, frozen, content.get("beneath"), path), path)
         return LoadReport(tuple(weights))
-    return load_released(model, weights, path, base)
+    return load_released(model, weights, path, frozen)
+
+
+def as_ours(family: Family, weights: abc.Mapping[str, Tensor], owned: abc.Collection[str] = ()) -> dict[str, Tensor]:
+    """Weights that a family published, under our names; ``owned`` are those of the network that is to take them."""
+    lacking = [pattern for pattern in family.optional if not any(re.match(pattern, name) for name in owned)]
+    named, _, _ = renamed(weights, family.released)
+    taken = {name: value for name, value in named.items() if not any(re.match(pattern, name) for pattern in lacking)}
+    beginning = "backbone."
+    inside = {name.removeprefix(beginning): value for name, value in taken.items() if name.startswith(beginning)}
+    backbone = {beginning + name: value for name, value in family.image_names(inside).items()}
+    return backbone | {name: value for name, value in taken.items() if not name.startswith(beginning)}
 
 
 def load_released(
     model: TrackingModel,
     state_dict: abc.Mapping[str, Tensor],
     source: Path | str = "the released weights",
-    base: Base | None = None,
+    frozen: FrozenWeights | None = None,
 ) -> LoadReport:
     """Loads a published ``state_dict``, under its own names or ours, into ``model`` as ``load_file`` does."""
     owned = frozenset(model.state_dict())
@@ -105,12 +117,8 @@ def load_released(
         model.check_released(state_dict)
     except ValueError as error:
         raise CheckpointError(f"{source}: of another model than the configuration's: {error}") from error
-    try:
-        weights = dict(state_dict) if state_dict.keys() == owned else model.family.from_released(state_dict, owned)
-    except (KeyError, ValueError) as error:  # a name that is built otherwise than those it resembles
-        name = model.family.name
-        raise CheckpointError(f"{source}: not the names that {name} was published with ({error})") from error
-    load_weights(model, over_base(model, weights, base, None, source), source)
+    weights = dict(state_dict) if state_dict.keys() == owned else as_ours(model.family, state_dict, owned)
+    load_weights(model, complete(model, weights, frozen, None, source), source)
     # Renaming may give a tensor another shape, but leaves it where it is.
     used = {value.data_ptr() for value in weights.values()}
     return LoadReport(tuple(weights), tuple(name for name, value in state_dict.items() if value.data_ptr() not in used))

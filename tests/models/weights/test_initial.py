@@ -58,7 +58,7 @@ class Holder(TrackingModel):
     """As much of a tracking model as loading initial weights looks at."""
 
     def __init__(self, backbone: nn.Module) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.backbone = backbone
         self.box_head = nn.Linear(WIDTH, 2)
 
