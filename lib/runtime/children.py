@@ -67,6 +67,7 @@ class Processes(ProcessPoolExecutor):
         self._others = set(multiprocessing.active_children())
 
     def submit(self, task: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        """Starts a task; the processes that start with it are not reached by Ctrl-C."""
         with born_blocking({signal.SIGINT}):  # a process may start
             return super().submit(task, *arguments)
 
