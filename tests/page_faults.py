@@ -13,7 +13,7 @@ import numpy as np
 from lib.runtime.allocator import keep_large_buffers
 
 if TYPE_CHECKING:
-    from lib.data.batch import Sample
+    from lib.data.batch import Batch
 
 ROUNDS, PICTURES, BYTES = 20, 2, 1280 * 720 * 3
 PAGES = ROUNDS * PICTURES * BYTES // resource.getpagesize()  # if each picture is mapped anew
@@ -39,14 +39,14 @@ def take_pictures() -> None:
 class FaultPairs:
     """Stands for ``Pairs``: the source of a sample is the count of faults where it was prepared."""
 
-    def sample(self, number: int) -> "Sample":
+    def sample(self, number: int) -> "Batch":
         """A sample of zeros."""
         import torch  # not above: the program must start fast
 
-        from lib.data.batch import Sample
+        from lib.data.batch import Batch
 
-        image, box = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(4)
-        return Sample(number, image, box, 1.0, image, box, 1.0, str(count_faults()))
+        crop = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 4), torch.ones(1)
+        return Batch((number,), *crop, *crop, (str(count_faults()),))
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
+from listed_sequences import ListedSequences
 from miniatures import write_coco, write_got10k, write_lasot, write_trackingnet
 from one_sequence import read_dataset
 
-from lib.data.batch import Sample
+from lib.data.batch import Batch
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
@@ -39,7 +39,7 @@ def build_miniature_pairs(experiment: ExperimentConfig, root: Path) -> Pairs:
     """The pairs of an experiment, drawn from the miniatures in ``root``."""
 
     def pool(source: SourceConfig) -> Pool:
-        sequences = read_dataset(source.name, SPLITS[source.name], root / source.name)
+        sequences = ListedSequences(read_dataset(source.name, SPLITS[source.name], root / source.name))
         return Pool(sequences, source.weight, source.annotated_every)
 
     pools = [pool(source) for source in experiment.data.train]
@@ -69,11 +69,12 @@ def hash_experiments(names: list[str], root: Path, counts: tuple[int, ...]) -> d
     return found
 
 
-def _content(sample: Sample) -> bytes:
-    gains = np.array([sample.template_gain, sample.search_gain])
+def _content(sample: Batch) -> bytes:
     arrays = (sample.template, sample.template_box, sample.search, sample.search_box)
-    words = json.dumps([sample.source, [reason.partition(": ")[2] for reason in sample.redrawn], sample.missed])
-    return b"".join((*(array.numpy().tobytes() for array in arrays), gains.tobytes(), words.encode()))
+    gains = sample.template_gain, sample.search_gain
+    reasons = [reason.partition(": ")[2] for reason in (*sample.damaged, *sample.empty)]
+    words = json.dumps([*sample.sources, reasons, sample.missed])
+    return b"".join((*(array.numpy().tobytes() for array in (*arrays, *gains)), words.encode()))
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from lib.runtime.program import Result, program, starting
 with starting():
     from lib.config.paths import user_path
     from lib.programs.arguments import Parser, at_least
-    from lib.programs.preparing import check, draw, make_crops, pack, write_set
+    from lib.programs.preparation import check, draw, make_crops, pack, write_set
 
 CORES = os.cpu_count() or 1
 

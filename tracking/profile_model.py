@@ -3,7 +3,7 @@ python tracking/profile_model.py --config grm_vitb [--config ...] [--forms eager
 
 import sys
 
-from lib.runtime.program import Outcome, program, starting
+from lib.runtime.program import Result, program, starting
 
 with starting():
     from lib.config.paths import user_path
@@ -12,9 +12,9 @@ with starting():
     from lib.programs.arguments import Parser, at_least
 
 
-@program("stopped; nothing was written")
-def main() -> Outcome:
-    """0 once all is measured, 1 after an error, 130 after Ctrl-C."""
+@program("stopped; --json has the experiments that were finished")
+def main() -> Result:
+    """0 once all is measured, 1 if an experiment failed or after an error, 130 after Ctrl-C."""
 
     def counts(text: str) -> tuple[int, ...]:
         return tuple(map(at_least(1), text.split(",")))
@@ -33,25 +33,12 @@ def main() -> Outcome:
     add("--training", type=at_least(0), default=0, metavar="N", help="pairs of a timed training step; 0: none")
     parser.device()
     add("--threads", type=at_least(1), help="of the processor (default: torch's choice)")
-    add("--json", type=user_path, metavar="FILE", help="write the tables to this file, too")
+    add("--json", type=user_path, metavar="FILE", help="write the tables to this file too, after each experiment")
     parser.overrides()
-    arguments = parser.parse_intermixed_args()
-    wanted = Measurements(
-        forms=parse_forms(arguments.forms),
-        folders=tuple(arguments.network),
-        batches=arguments.batch,
-        frames=arguments.frames,
-        warmup=arguments.warmup,
-        engine=arguments.engine,
-        engine_frames=arguments.engine_frames,
-        engine_threads=arguments.engine_threads,
-        training=arguments.training,
-        threads=arguments.threads,
-    )
-    report = profile_models(arguments.config, arguments.overrides, arguments.device, wanted)
-    if arguments.json:
-        report.write(arguments.json)
-    return Outcome(report.text())
+    arguments = parser.parse()
+    config, overrides, device, file = (arguments.pop(name) for name in ("config", "overrides", "device", "json"))
+    arguments["forms"] = parse_forms(arguments["forms"])
+    return profile_models(config, overrides, device, Measurements(**arguments), file)
 
 
 if __name__ == "__main__":

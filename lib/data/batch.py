@@ -1,6 +1,6 @@
-"""Training pairs as tensors: one sample, and a group of samples stacked."""
+"""Training pairs as tensors: one, or a group of them stacked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -8,34 +8,17 @@ import torch
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """One training pair, cropped.
-
-    * ``template``, ``search``: uint8 ``[3, S, S]`` RGB; their boxes: float32 ``[4]`` xywh in fractions of the crop.
-    * ``template_gain``, ``search_gain``: factors of brightness, which are applied on the device.
-    * ``source``: dataset, sequence and frames, for messages.
-    * ``redrawn``: the reason for each draw that was given up; ``damaged``: the reasons among them that name an image
-      that cannot be read.
-    * ``missed``: number of the two crops that were not in the crop store (0 without one).
-    """
-
-    number: int
-    template: torch.Tensor
-    template_box: torch.Tensor
-    template_gain: float
-    search: torch.Tensor
-    search_box: torch.Tensor
-    search_gain: float
-    source: str
-    redrawn: tuple[str, ...] = ()
-    missed: int = 0
-    damaged: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
 class Batch:
-    """A group of samples stacked; see ``Sample``. Images are uint8 ``[B, 3, S, S]``, boxes float32 ``[B, 4]``, gains
-    float32 ``[B]``; reasons of all samples are in one tuple, missed crops are summed."""
+    """Training pairs, cropped and stacked.
+
+    * ``numbers``: of the samples.
+    * ``template``, ``search``: uint8 ``[B, 3, S, S]`` RGB; boxes: float32 ``[B, 4]`` xywh in fractions of the crop.
+    * ``template_gain``, ``search_gain``: float64 ``[B]``, factors of brightness, which are applied on the device.
+    * ``sources``: dataset, sequence and frames of each, for messages.
+    * ``damaged``, ``empty``: a reason for each draw that was given up, for an image that cannot be read or a crop that
+      shows nothing of its image.
+    * ``missed``: number of the crops that were not in the crop store (0 without one).
+    """
 
     numbers: tuple[int, ...]
     template: torch.Tensor
@@ -45,12 +28,17 @@ class Batch:
     search_box: torch.Tensor
     search_gain: torch.Tensor
     sources: tuple[str, ...]
-    redrawn: tuple[str, ...] = ()
-    missed: int = 0
     damaged: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    missed: int = 0
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all tensors in bytes."""
+        return sum(tensor.nbytes for tensor in self._tensors().values())
 
     def to(self, device: torch.device | str) -> Self:
         """The batch with its tensors on ``device``; the copy does not block if the memory is pinned."""
@@ -64,6 +52,17 @@ class Batch:
         """The batch with its tensors moved to memory that another process can map; ``RuntimeError`` if it is full."""
         return self._with_tensors(torch.Tensor.share_memory_)
 
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+
     def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(self, **{name: change(v) for name, v in values.items() if isinstance(v, torch.Tensor)})
+        return replace(self, **{name: change(tensor) for name, tensor in self._tensors().items()})
+
+
+def stack(batches: Iterable[Batch]) -> Batch:
+    """One batch of several, at least one, in their order."""
+    columns = zip(*([getattr(batch, item.name) for item in fields(Batch)] for batch in batches), strict=True)
+    return Batch(*(
+        torch.cat(values) if isinstance(values[0], torch.Tensor) else sum(values, start=type(values[0])())
+        for values in columns
+    ))  # fmt: skip

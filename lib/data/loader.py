@@ -1,6 +1,5 @@
 """Batches of samples, prepared by worker processes and delivered in order."""
 
-import math
 import multiprocessing
 import os
 import re
@@ -14,7 +13,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from lib.data.batch import Batch, Sample
+from lib.data.batch import Batch, stack
 from lib.data.decoding.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
 from lib.runtime.allocator import keep_large_buffers
@@ -29,111 +28,62 @@ _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo"
 _START_METHOD = "forkserver"
 SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps the memory in which batches come from workers
 _AHEAD = 2  # batches that each worker prepares in advance
-_PAGE = 4096  # bytes; each tensor has pages of its own
 
 
 class WorkerError(ValueError):
     """Workers cannot deliver batches; the message names the reason and the remedy."""
 
 
-class Loader:
-    """Iterates over batches, once for each pass over the groups. Built by ``build_loader``."""
-
-    def __init__(self, loader: DataLoader) -> None:
-        self._loader = loader
-
-    def __iter__(self) -> Iterator[Batch]:
-        """Raises the ``ValueError`` of a sample that cannot be drawn, without a worker's traceback, and ``WorkerError``
-        if a worker, or the server that forks them, was killed."""
-        # No variable for the iterator: an error's traceback would keep it, and with it the workers, alive. For the same
-        # reason the error below is not raised where torch's is caught.
-        try:
-            for item in self._start():
-                if isinstance(item, ValueError):
-                    raise item
-                yield item
-            return
-        except (RuntimeError, EOFError, ConnectionError) as error:
-            if not self._loader.num_workers or not _worker_was_killed(error):
-                raise
-        raise WorkerError(
-            "a data worker was killed (often a lack of memory); run the same command again, with fewer data.workers or "
-            "data.workers=0 if it happens again"
-        )
-
-    def _start(self) -> Iterator[Batch | ValueError]:
-        """Torch's iterator; it starts the workers and, the first time, the server they are forked from."""
-        preload_project()
-        try:
-            with born_blocking(_MAIN_DECIDES):
-                return iter(self._loader)
-        except OSError as error:
-            raise WorkerError(
-                f"data workers cannot be started ({error.strerror or error}); is {SHARED_MEMORY} full, or are too many "
-                "processes or files open? data.workers=0 needs none of them"
-            ) from error
-
-
-def build_loader(pairs: Pairs, groups: Iterable[abc.Sequence[int]], workers: int, pin_memory: bool = False) -> Loader:
-    """A loader of one batch for each group of sample numbers, in order and the same for any number of ``workers``.
+def load_batches(
+    pairs: Pairs, groups: Iterable[abc.Sequence[int]], workers: int, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """One batch for each group of sample numbers, in order and the same for any number of ``workers``.
 
     ``groups`` may be lazy (all groups of a run), so that workers start only once; it is read a few groups ahead. With 0
-    workers this process prepares the samples. ``pin_memory`` is for a CUDA device.
+    workers this process prepares the samples. ``pin_memory`` is for a CUDA device. Raises the ``ValueError`` of a
+    sample that cannot be drawn, without a worker's traceback, and ``WorkerError`` if a worker, or the server that forks
+    them, was killed.
     """
-    return Loader(
-        DataLoader(
-            _Samples(pairs),
-            batch_sampler=groups,
-            num_workers=workers,
-            collate_fn=_pass_on,
-            pin_memory=pin_memory,
-            worker_init_fn=_start_worker,
-            multiprocessing_context=_START_METHOD if workers else None,
-            prefetch_factor=_AHEAD if workers else None,
-            # Starting an iterator draws a number; from this generator it leaves torch's global one alone.
-            generator=torch.Generator(),
-        )
+    loader = DataLoader(
+        _Samples(pairs),
+        batch_sampler=groups,
+        num_workers=workers,
+        collate_fn=_pass_on,
+        pin_memory=pin_memory,
+        worker_init_fn=_start_worker,
+        multiprocessing_context=_START_METHOD if workers else None,
+        prefetch_factor=_AHEAD if workers else None,
+        # Starting an iterator draws a number; from this generator it leaves torch's global one alone.
+        generator=torch.Generator(),
     )
-
-
-def check_shared_memory(template: int, search: int, group: int, workers: int, held: int, loaders: int = 1) -> None:
-    """Raise ``WorkerError`` unless ``SHARED_MEMORY`` has room for the batches of ``loaders`` on this machine.
-
-    Each loader has two batches for each worker there, and ``held`` that its process still uses; a batch is ``group``
-    pairs of crops of these sizes (pixels). Containers get 64 MB by default. Without such a folder (macOS) nothing is
-    checked.
-    """
-    if not workers or not SHARED_MEMORY.is_dir():
+    # No variable for the iterator: an error's traceback would keep it, and with it the workers, alive. For the same
+    # reason the error below is not raised where torch's is caught.
+    try:
+        for item in _start(loader):
+            if isinstance(item, ValueError):
+                raise item
+            yield item
         return
-    # Images, boxes and gains of a batch: six tensors.
-    batch = group * (3 * (template**2 + search**2) + 2 * 16 + 2 * 4) + 6 * _PAGE
-    needed = loaders * (_AHEAD * workers + held) * batch
-    disk = os.statvfs(SHARED_MEMORY)
-    free, used = disk.f_bavail * disk.f_frsize, (disk.f_blocks - disk.f_bfree) * disk.f_frsize
-    if free < needed:
-        size = math.ceil((used + needed) / 2**30)
-        raise WorkerError(
-            f"data.workers: {workers} need {_megabytes(needed)} of shared memory, for batches of {_megabytes(batch)}, "
-            f"but {_megabytes(free)} are free in {SHARED_MEMORY}; start the container with --shm-size={size}g, or set "
-            "data.workers=0 or fewer"
-        )
-
-
-def collate(samples: abc.Sequence[Sample]) -> Batch:
-    """The batch of these samples."""
-    return Batch(
-        numbers=tuple(sample.number for sample in samples),
-        template=torch.stack([sample.template for sample in samples]),
-        template_box=torch.stack([sample.template_box for sample in samples]),
-        template_gain=torch.tensor([sample.template_gain for sample in samples]),
-        search=torch.stack([sample.search for sample in samples]),
-        search_box=torch.stack([sample.search_box for sample in samples]),
-        search_gain=torch.tensor([sample.search_gain for sample in samples]),
-        sources=tuple(sample.source for sample in samples),
-        redrawn=tuple(reason for sample in samples for reason in sample.redrawn),
-        missed=sum(sample.missed for sample in samples),
-        damaged=tuple(reason for sample in samples for reason in sample.damaged),
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        if not workers or not _worker_was_killed(error):
+            raise
+    raise WorkerError(
+        "a data worker was killed (often a lack of memory); run the same command again, with fewer data.workers or "
+        "data.workers=0 if it happens again"
     )
+
+
+def _start(loader: DataLoader) -> Iterator[Batch | ValueError]:
+    """Torch's iterator; it starts the workers and, the first time, the server they are forked from."""
+    preload_project()
+    try:
+        with born_blocking(_MAIN_DECIDES):
+            return iter(loader)
+    except OSError as error:
+        raise WorkerError(
+            f"data workers cannot be started ({error.strerror or error}); is {SHARED_MEMORY} full, or are too many "
+            "processes or files open? data.workers=0 needs none of them"
+        ) from error
 
 
 class _Samples(Dataset):
@@ -144,7 +94,7 @@ class _Samples(Dataset):
 
     def __getitems__(self, numbers: abc.Sequence[int]) -> Batch | ValueError:
         try:
-            batch = collate([self._pairs.sample(number) for number in numbers])
+            batch = stack(self._pairs.sample(number) for number in numbers)
         except (ImageError, EmptyCropError) as error:
             return error
         if get_worker_info() is None:
@@ -153,10 +103,9 @@ class _Samples(Dataset):
         try:
             return batch.shared()
         except RuntimeError:
-            size = sum(value.nbytes for value in vars(batch).values() if isinstance(value, torch.Tensor))
             disk = os.statvfs(SHARED_MEMORY)
             return WorkerError(
-                f"{SHARED_MEMORY}: no room for a batch of {_megabytes(size)}, "
+                f"{SHARED_MEMORY}: no room for a batch of {_megabytes(batch.nbytes)}, "
                 f"{_megabytes(disk.f_bavail * disk.f_frsize)} are free; start the container with a larger --shm-size, "
                 "or set data.workers=0 or fewer"
             )

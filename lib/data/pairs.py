@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import abc
 from dataclasses import replace
 from typing import Literal, NamedTuple, Self
 
@@ -21,7 +22,7 @@ from lib.data.augment import (
     mirror_box,
     scale_box,
 )
-from lib.data.batch import Sample
+from lib.data.batch import Batch
 from lib.data.cutouts import CutoutsConfig, open_pasted
 from lib.data.datasets.registry import check_dataset
 from lib.data.decoding.images import ImageError, find_decoder
@@ -30,7 +31,6 @@ from lib.data.sampling import (
     MIN_VISIBLE,
     Pairing,
     Pool,
-    Positions,
     draw_frames,
     draw_sequence,
     drawable,
@@ -144,8 +144,8 @@ class Pairs:
         self._positions = [_drawable(pool) for pool in pools]
         self._roles = Role(template, config.template_jitter), Role(search, config.search_jitter)
 
-    def sample(self, number: int) -> Sample:
-        """Sample ``number``, decided by it and the seed alone.
+    def sample(self, number: int) -> Batch:
+        """Sample ``number`` as a batch of one, decided by it and the seed alone.
 
         After an empty crop the next draw comes from the same stream of random numbers; after a damaged image (logged)
         it comes from a new stream, so that it does not matter how far the damaged draw got. Raises ``ImageError`` after
@@ -159,7 +159,7 @@ class Pairs:
             frames = draw_frames(sequence, self.config.pairing, self.config.max_gap, rng, pool.every)
             try:
                 sample = self._build(number, pool, sequence, frames, rng)
-                return replace(sample, redrawn=(*damaged, *empty), damaged=tuple(damaged))
+                return replace(sample, damaged=tuple(damaged), empty=tuple(empty))
             except ImageError as error:
                 logger.warning("%s; sample %d is drawn again", error, number)
                 damaged.append(str(error))
@@ -182,42 +182,47 @@ class Pairs:
 
     def _build(
         self, number: int, pool: Pool, sequence: Sequence, frames: tuple[int, int], rng: np.random.Generator
-    ) -> Sample:
+    ) -> Batch:
         """The sample of two frames. Both windows are drawn before a pixel is decoded."""
-        config, crops = self.config, [role.crop for role in self._roles]
+        config = self.config
         grayscale = rng.random() < config.grayscale
         flipped = rng.random() < config.joint_flip
-        source = _source(sequence, frames)
-        views: list[View]
-        if pool.cutouts is not None:
-            composition = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
-            views = open_pasted(composition, pool.cutouts.masks, crops, config.decoder)
-            boxes = [view.box(flipped) for view in views]
-            source = f"{source} over {_source(composition.video, composition.places)}"
-        else:
-            views = open_views(sequence, frames, crops, pool.crops, config.decoder)
-            boxes = [sequence.boxes[frame] for frame in frames]
-            if flipped:
-                boxes = [mirror_box(box, view.shape[1] - 1) for box, view in zip(boxes, views, strict=True)]
+        views, boxes, source = self._open(pool, sequence, frames, flipped, rng)
         shapes = [view.shape for view in views]  # of both, before more is drawn: damage shows here
         spans = 0.0, config.augment.still_aspect if sequence.image_set else 0.0
         plans = [
             self._plan(box, shape, role, span, rng)
             for box, shape, role, span in zip(boxes, shapes, self._roles, spans, strict=True)
         ]
-        sizes = [crop.size for crop in crops]
         if views[0] is views[1]:
             views[0].keep([plan.window for plan in plans], flipped)
-        images = [
-            stretch(view.crop(plan.window, size, flipped, grayscale), plan.aspect)
-            for view, plan, size in zip(views, plans, sizes, strict=True)
-        ]
-        target_sizes = [math.sqrt(plan.box[2] * plan.box[3]) * size for plan, size in zip(plans, sizes, strict=True)]
-        template, search = vary_pair(images, target_sizes, config.augment, rng)
-        return Sample(
-            number, *_as_tensors(template, plans[0]), *_as_tensors(search, plans[1]),
-            source=source, missed=sum(view.missed for view in views),
-        )  # fmt: skip
+        crops, target_sizes = [], []
+        for view, plan, role in zip(views, plans, self._roles, strict=True):
+            size = role.crop.size
+            crops.append(stretch(view.crop(plan.window, size, flipped, grayscale), plan.aspect))
+            target_sizes.append(math.sqrt(plan.box[2] * plan.box[3]) * size)
+        template, search = vary_pair(crops, target_sizes, config.augment, rng)
+        missed = sum(view.missed for view in views)
+        return Batch(
+            (number,), *_as_tensors(template, plans[0]), *_as_tensors(search, plans[1]), (source,), missed=missed
+        )
+
+    def _open(
+        self, pool: Pool, sequence: Sequence, frames: tuple[int, int], flipped: bool, rng: np.random.Generator
+    ) -> tuple[abc.Sequence[View], list[np.ndarray], str]:
+        """Views of both frames, the target's box in each (xywh in pixels, mirrored with its frame if ``flipped``), and
+        a description of the pair. With cut-outs, the frames are those of a video on which the target is pasted."""
+        config, crops, source = self.config, [role.crop for role in self._roles], _source(sequence, frames)
+        if pool.cutouts is not None:
+            composition = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
+            pasted = open_pasted(composition, pool.cutouts.masks, crops, config.decoder)
+            over = _source(composition.video, composition.places)
+            return pasted, [view.box(flipped) for view in pasted], f"{source} over {over}"
+        views = open_views(sequence, frames, crops, pool.crops, config.decoder)
+        boxes = [sequence.boxes[frame] for frame in frames]
+        if flipped:
+            boxes = [mirror_box(box, view.shape[1] - 1) for box, view in zip(boxes, views, strict=True)]
+        return views, boxes, source
 
     def _plan(
         self, box: np.ndarray, shape: tuple[int, int], role: Role, span: float, rng: np.random.Generator
@@ -270,16 +275,17 @@ class Pairs:
         raise EmptyCropError(f"too little of the target is seen in {MOST_DRAWS} crops in a row")
 
 
-def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """A crop's part of a sample: pixels uint8 ``[3, S, S]``, the target's box and the gain."""
+def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A crop's part of a batch of one: pixels uint8 ``[1, 3, S, S]``, the target's box and the gain."""
     if plan.mirrored:
         pixels = cv2.flip(pixels, 1)
     planes = np.empty((3, *pixels.shape[:2]), dtype=np.uint8)
     cv2.split(pixels, list(planes))  # into its place: stacking would copy once more
-    return torch.from_numpy(planes), torch.from_numpy(plan.box), plan.gain
+    gain = torch.tensor([plan.gain], dtype=torch.float64)
+    return torch.from_numpy(planes)[None], torch.from_numpy(plan.box)[None], gain
 
 
-def _drawable(pool: Pool) -> Positions:
+def _drawable(pool: Pool) -> np.ndarray:
     """The positions of the sequences that pairs can be drawn from; ``ValueError`` if there are none."""
     positions = drawable(pool)
     name = pool.sequences[0].dataset if len(pool.sequences) else "a dataset without sequences"

@@ -14,7 +14,6 @@ from lib.data.augment import Role
 from lib.data.cutouts import Cutouts
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import find_decoder
-from lib.data.loader import check_shared_memory
 from lib.data.masks import MaskFolder
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
@@ -30,7 +29,7 @@ from lib.models.base import TrackingModel
 from lib.models.heads.base import Objective
 from lib.models.heads.registry import HEADS
 from lib.models.registry import FAMILIES
-from lib.models.weights.adapters import Base, frozen_by_family
+from lib.models.weights.adapters import FrozenWeights, frozen_names
 from lib.models.weights.initial import check_initial, load_initial
 from lib.models.weights.released import LoadReport, load_file
 from lib.models.weights.renaming import Table
@@ -165,22 +164,22 @@ def trained_model(
     ``folder``, by default the machine's folder of pretrained models.
     """
     model = build_model(experiment)
-    report = load_file(model, path, table, checksum, _base(experiment, model, folder))
+    report = load_file(model, path, table, checksum, _frozen_weights(experiment, model, folder))
     if report.dropped or table:
         logger.info("%s: %s", path, report)
     return model, report
 
 
-def _base(experiment: ExperimentConfig, model: TrackingModel, folder: Path | None) -> Base | None:
-    """The frozen weights beneath the trained parameters, if the family freezes some."""
-    pretrained, names = experiment.model.pretrained, frozen_by_family(model, experiment.model)
+def _frozen_weights(experiment: ExperimentConfig, model: TrackingModel, folder: Path | None) -> FrozenWeights | None:
+    """The initial weights that an adapter's file lacks, if the family freezes some."""
+    pretrained, names = experiment.model.pretrained, frozen_names(model, experiment.model)
 
     def load(model: TrackingModel) -> None:
         if pretrained == "none":
             raise CheckpointError("model.pretrained is none; name the weights that these were trained over")
         load_initial(model, pretrained, folder or load_paths().pretrained_models)
 
-    return Base(pretrained, names, load) if names else None
+    return FrozenWeights(pretrained, names, load) if names else None
 
 
 def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str | None = None) -> ExperimentConfig:
@@ -229,16 +228,6 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
         raise ConfigError("\n".join(problems))
 
 
-def check_workers(experiment: ExperimentConfig, world: int, local: int) -> None:
-    """Raise ``ValueError`` if the data workers of ``local`` of ``world`` processes, those on this machine, would lack
-    shared memory."""
-    data, train = experiment.data, experiment.train
-    held = max(1, train.global_batch // train.group_batch // world)  # a step keeps its batches until it ends
-    loaders = local * (2 if data.val else 1)  # the workers of training have theirs ready while a validation runs
-    sizes = experiment.template.size, experiment.search.size
-    check_shared_memory(*sizes, train.group_batch, data.workers, held, loaders)
-
-
 def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:
     """The content of a crop store that is needed to train this experiment on a source."""
     data = experiment.data
@@ -276,12 +265,12 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
     train_pairs = build_pairs(experiment, paths, data.train)
     val_pairs = build_pairs(experiment, paths, data.val) if data.val else None
     model = build_model(experiment)
-    base = None
+    frozen = None
     if experiment.model.pretrained != "none":
         report = load_initial(model, experiment.model.pretrained, paths.pretrained_models)
         logger.info("%s: %s", experiment.model.pretrained, report)
-        beneath = frozen_by_family(model, experiment.model).intersection(report.taken)
-        base = Base(experiment.model.pretrained, beneath, lambda model: None) if beneath else None  # it lies there
+        names = frozen_names(model, experiment.model).intersection(report.taken)
+        frozen = FrozenWeights(experiment.model.pretrained, names) if names else None
     return Trainer(
         build_actor(experiment, model),
         train_pairs,
@@ -290,7 +279,7 @@ def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, 
         data,
         Run(run_folder(experiment, paths, overfit), to_tree(experiment), experiment.seed, with_new_keys, overfit),
         process,
-        base,
+        frozen,
     )
 
 

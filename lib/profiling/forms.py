@@ -1,5 +1,6 @@
 """The forms that an experiment's network can be run in: eager, compiled, captured, exported, each in a precision."""
 
+import logging
 from collections import abc
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,6 +16,8 @@ from lib.export.record import ExportPrecision, Origin, Runtime
 from lib.inference.eager import TorchNetwork
 from lib.inference.network import Network
 from lib.inference.settings import Precision
+
+logger = logging.getLogger(__name__)
 
 _OF_TORCH, _EXPORTED = ("eager", "compiled", "captured"), get_args(Runtime)
 
@@ -46,8 +49,27 @@ def parse_forms(text: str) -> tuple[Form, ...]:
     return forms
 
 
-def check_here(form: Form) -> None:
-    """Raise ``ValueError`` for an exported form that this machine cannot make or run."""
+def forms_here(forms: abc.Sequence[Form], device: torch.device) -> tuple[Form, ...]:
+    """The forms that this machine can run on ``device``; the others are logged. Raises ``ValueError`` if there is
+    none."""
+    found, reasons = [], []
+    for form in forms:
+        try:
+            _check_here(form, device)
+        except ValueError as error:
+            reasons.append(f"{form}: {error}")
+        else:
+            found.append(form)
+    if not found:
+        raise ValueError("; ".join(reasons))
+    for reason in reasons:
+        logger.warning("left out: %s", reason)
+    return tuple(found)
+
+
+def _check_here(form: Form, device: torch.device) -> None:
+    if form.kind == "captured" and device.type != "cuda":
+        raise ValueError(f"a graph is captured on CUDA, not on {device}")
     if form.kind in _EXPORTED:
         check_form(*form)
     if form.kind == "openvino":
@@ -76,7 +98,6 @@ def open_forms(
             network = _build(experiment, form, str(device))
             opened += [(str(form), network, batch) for batch in batches]
             continue
-        check_here(form)
         source = _build(experiment, EAGER, "cpu")
         for batch in batches:
             folder = Path(mkdtemp(dir=temporary))

@@ -5,7 +5,7 @@ import tempfile
 from collections import abc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from lib.experiment.build import build_model
 from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 from lib.export.cost import Cost, count_cost
-from lib.profiling.forms import EAGER, Form, open_forms
+from lib.profiling.forms import EAGER, Form, forms_here, open_forms
 from lib.profiling.frames import Lane, time_frames, time_parts
 from lib.profiling.report import Report, Row, Table, add_ratios, describe_machine
 from lib.profiling.throughput import time_engine
@@ -51,7 +51,7 @@ _TITLES = {
 class Measurements:
     """What to measure of each experiment.
 
-    * ``forms`` of the network, and exported ones in the ``folders``; ``batches``: numbers of targets in a batch.
+    * ``forms`` of the network, and exported ones in the folders ``network``; ``batch``: numbers of targets in a batch.
     * ``frames``: number of timed frames, after ``warmup`` batches that do not count; 0: none.
     * ``engine``: slots of the engine, which tracks about ``engine_frames`` in a run with ``engine_threads`` of its own
       (None: its own choice).
@@ -60,8 +60,8 @@ class Measurements:
     """
 
     forms: tuple[Form, ...] = (EAGER,)
-    folders: tuple[Path, ...] = ()
-    batches: tuple[int, ...] = (1,)
+    network: abc.Sequence[Path] = ()
+    batch: tuple[int, ...] = (1,)
     frames: int = 50
     warmup: int = 5
     engine: tuple[int, ...] = ()
@@ -82,16 +82,22 @@ def count_experiment(experiment: ExperimentConfig) -> Cost:
 
 
 def profile_models(
-    names: abc.Sequence[str | Path], overrides: abc.Sequence[str], device: str, wanted: Measurements
+    names: abc.Sequence[str | Path],
+    overrides: abc.Sequence[str],
+    device: str,
+    wanted: Measurements,
+    file: Path | None = None,
 ) -> Report:
     """Count and measure the experiments of these names or paths, all of ``experiments/`` without names.
 
     Weights are fresh, since cost and time do not depend on them. The report has the tables "costs", "frames", "parts",
-    "engine" and "training". Raises ``ValueError`` for a name without an experiment, a device that is absent, and a form
-    that this machine cannot run.
+    "engine" and "training"; it is written to ``file`` after each experiment. An experiment that fails is logged with
+    its traceback, and the others are measured. Raises ``ValueError`` for a name without an experiment, a device that is
+    absent, and if this machine can run none of the forms.
     """
     place = find_device(device)
     experiments = [load_experiment(name, overrides) for name in names or experiment_names()]
+    wanted = replace(wanted, forms=forms_here(wanted.forms, place))
     report = Report(describe_machine(), tables={name: Table(title) for name, title in _TITLES.items()})
     if overrides:
         report.settings["overrides"] = " ".join(overrides)
@@ -102,8 +108,18 @@ def profile_models(
             report.settings |= {"timed on": where, "threads": torch.get_num_threads()}
             report.settings |= {"frames": wanted.frames, "warmup batches": wanted.warmup}
         for experiment in tqdm(experiments, "experiments", disable=None):
-            for table, rows in _measure(experiment, place, wanted).items():
-                report.tables[table].rows += [{"experiment": experiment.name, **row} for row in rows]
+            try:
+                measured = _measure(experiment, place, wanted)
+            except Exception as error:  # of this experiment alone, maybe after minutes of others
+                logger.exception("%s", experiment.name)
+                report.failed.append(f"{experiment.name}: {type(error).__name__}: {error}")
+            else:
+                for table, rows in measured.items():
+                    report.tables[table].rows += [{"experiment": experiment.name, **row} for row in rows]
+            if file:
+                report.write(file)
+            if place.type == "cuda":
+                torch.cuda.empty_cache()
     return report
 
 
@@ -112,10 +128,10 @@ def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measure
     rows = {"costs": [_cost_row(experiment)]}
     with tempfile.TemporaryDirectory(prefix="profile_") as temporary:
         folder = Path(temporary)
-        opened = partial(open_forms, experiment, wanted.forms, wanted.folders, device, wanted.threads, folder)
+        opened = partial(open_forms, experiment, wanted.forms, wanted.network, device, wanted.threads, folder)
         if wanted.frames:
             logger.info("%s: %d frames on %s", experiment.name, wanted.frames, device)
-            networks = opened(wanted.batches)
+            networks = opened(wanted.batch)
             rows["frames"] = time_frames([Lane(*entry) for entry in networks], wanted.frames, wanted.warmup)
             add_ratios(rows["frames"], "network", "end to end", "processor")
             for network in [network for form, network, _ in networks if form == str(EAGER)][:1]:

@@ -28,20 +28,27 @@ class Table:
 
 @dataclass
 class Report:
-    """Tables by name; ``settings`` are the choices that the numbers depend on."""
+    """Tables by name; ``settings`` are the choices that the numbers depend on, ``failed`` the experiments that have no
+    numbers, each with its error."""
 
     machine: dict[str, str]
     settings: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed
 
     def text(self) -> str:
-        """The machine, the settings and each table that has rows."""
+        """The machine, the settings, each table that has rows, and the failures."""
         lines = [_pairs(self.machine), *([_pairs(self.settings)] if self.settings else [])]
         for table in self.tables.values():
             if table.rows:
                 cells = [[_cell(value) for value in row.values()] for row in table.rows]
                 lines += ["", table.title, *columns(list(table.rows[0]), cells)]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"FAILED {line}" for line in self.failed)])
 
     def write(self, path: Path) -> None:
         """Write all of it as JSON. Raises ``OSError``, which names the file."""

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from lib.data.augment import JitterConfig, Role, jitter_box
 from lib.data.decoding.images import DECODERS, find_decoder
-from lib.data.loader import build_loader
+from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool, draw_frames, draw_sequence, drawable
 from lib.data.stores.cropping import write_crops
@@ -265,7 +265,7 @@ def _time_loader(pairs: Pairs, workers: int, groups: int) -> float:
     """Pairs a second over so many batches, after the first ones, which workers prepare in advance."""
     ahead = 4 * workers
     numbers = [range(first, first + _GROUP) for first in range(0, (groups + ahead) * _GROUP, _GROUP)]
-    batches = iter(build_loader(pairs, numbers, workers))
+    batches = load_batches(pairs, numbers, workers)
     for _ in islice(batches, ahead):
         pass
     start = time.perf_counter()

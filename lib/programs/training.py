@@ -5,7 +5,7 @@ from collections import abc
 from contextlib import nullcontext
 
 from lib.config.paths import Paths
-from lib.experiment.build import build_trainer, check_files, check_workers, run_folder
+from lib.experiment.build import build_trainer, check_files, run_folder
 from lib.experiment.config import load_experiment
 from lib.runtime.launch import launch
 from lib.runtime.locks import only_writer
@@ -30,15 +30,14 @@ def train(
     """
     if nproc > 1 and "WORLD_SIZE" in os.environ:
         raise RequestError("--nproc starts the processes itself; leave it out under torchrun")
-    rank, world, local = (int(os.environ.get(variable, 0)) for variable in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     experiment = load_experiment(config, overrides, name)
     check_files(experiment, paths)
-    check_workers(experiment, world or nproc, local or nproc)
     if nproc > 1:
         return launch(nproc, [*command, "--nproc=1"])
     folder = run_folder(experiment, paths, overfit)
     remedy = "wait for it, end it, or give this run a folder of its own with --name"
-    with nullcontext() if rank else only_writer(folder, folder / ".lock", remedy):
+    is_main = os.environ.get("RANK", "0") == "0"
+    with only_writer(folder, folder / ".lock", remedy) if is_main else nullcontext():
         process = start_process(device)
         try:
             return build_trainer(experiment, paths, process, overfit).run().exit_code

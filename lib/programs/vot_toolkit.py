@@ -1,5 +1,5 @@
-"""The body of `tracking/vot.py`: a tracker as a process that the VOT toolkit starts and asks over TraX, and the section
-of ``trackers.ini`` that starts it.
+"""The body of `tracking/vot.py`: a tracker as a process that the VOT toolkit starts and talks to over TraX, and the
+section of ``trackers.ini`` that starts it.
 
 The package vot-trax (module ``trax``) speaks TraX. The tracker's environment needs it and the rest of this project does
 not, so it is imported when a server starts.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lib.config.paths import load_paths
+from lib.data.datasets.regions import region_box
 from lib.data.decoding.images import read_image
 from lib.experiment.build import build_tracker, trained_model
 from lib.experiment.config import find_experiment
@@ -80,7 +81,7 @@ def serve(tracker: Tracker, name: str) -> None:
 
     A target is given as a rectangle, polygon or mask and answered as a rectangle, with the network's score as
     ``confidence``. An error of the tracker or an unreadable image is reported to the toolkit and raised. Raises
-    ``ValueError`` where the toolkit goes away without a word.
+    ``ValueError`` if the toolkit ends without closing the session.
     """
     import trax
 
@@ -90,7 +91,7 @@ def serve(tracker: Tracker, name: str) -> None:
             try:
                 request = server.wait()
             except trax.TraxException as error:
-                raise ValueError(f"the VOT toolkit went away, or sent what is no TraX ({error})") from error
+                raise ValueError(f"the VOT toolkit ended, or sent something other than TraX ({error})") from error
             if request.type == trax.TraxStatus.QUIT:
                 return
             image = read_image(Path(request.image[trax.ImageChannel.COLOR].path()))
@@ -104,19 +105,16 @@ def serve(tracker: Tracker, name: str) -> None:
 
 
 def box_of_region(region: "Region") -> np.ndarray:
-    """The box, float64 ``[4]`` xywh in pixels, of TraX's region, equal to that of ``lib.data.datasets.regions`` for the
-    same region in a file.
+    """The box, float64 ``[4]`` xywh in pixels, of TraX's region: that of ``region_box`` for the same region in a file.
 
-    A polygon's box reaches from its corners' smallest to their largest coordinates, a mask's is the smallest around its
-    pixels, which are 1 wide. Raises ``ValueError`` for an empty mask and for a special region.
+    Raises ``ValueError`` for an empty mask and for a special region.
     """
     import trax
 
     if region.type == trax.Region.RECTANGLE:
         return np.array(region.bounds(), dtype=np.float64)
     if region.type == trax.Region.POLYGON:
-        corners = np.array(list(region), dtype=np.float64)
-        return np.concatenate((corners.min(axis=0), np.ptp(corners, axis=0)))
+        return np.array(region_box(",".join(f"{x},{y}" for x, y in region)))
     if region.type == trax.Region.MASK:
         pixels = np.argwhere(region.array())[:, ::-1] + region.offset()
         if len(pixels) == 0:

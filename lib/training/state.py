@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lib.config.paths import user_path
 from lib.models.base import TrackingModel
-from lib.models.weights.adapters import Base, over_base, sum_of_weights
+from lib.models.weights.adapters import FrozenWeights, complete, sum_of_weights
 from lib.models.weights.released import load_file
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.training.config import TrainConfig
@@ -23,19 +23,18 @@ class TrainingState:
     """The trained ``model``, the ``average`` of its weights (None without ``train.ema``), the ``optimizer``, the
     ``scaler`` of fp16, and the numbers of finished steps and epochs.
 
-    ``base``: the frozen weights that already lie in the model; while they do, checkpoints do not repeat them.
+    ``frozen``: initial weights in the model that are not trained; checkpoints do not repeat them.
     """
 
-    def __init__(self, model: TrackingModel, config: TrainConfig, base: Base | None) -> None:
+    def __init__(self, model: TrackingModel, config: TrainConfig, frozen: FrozenWeights | None) -> None:
         device = next(model.parameters()).device
         self.model = model
         self.optimizer = build_optimizer(model, config.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
         self.average = None if config.ema is None else ModelEmaV3(model, decay=config.ema)
         self.step, self.epoch = 0, 0
-        self._base = base
-        self._base_sum = self._frozen_sum()
-        self._over_base = base is not None
+        self._frozen = frozen
+        self._frozen_sum = "" if frozen is None else sum_of_weights(model.state_dict(), frozen.names)
 
     @property
     def result(self) -> TrackingModel:
@@ -44,10 +43,10 @@ class TrainingState:
 
     def content(self) -> dict[str, Any]:
         """The state as plain types and tensors."""
-        repeated = self._base.names if self._over_base else ()
+        left_out = self._frozen.names if self._frozen else ()
 
         def own_weights(model: TrackingModel) -> dict[str, Tensor]:
-            return {name: value for name, value in model.state_dict().items() if name not in repeated}
+            return {name: value for name, value in model.state_dict().items() if name not in left_out}
 
         content = {
             "model": own_weights(self.result),
@@ -57,8 +56,8 @@ class TrainingState:
         }
         if self.average is not None:
             content["unaveraged"] = own_weights(self.model)
-        if self._over_base:
-            content["beneath"] = {"pretrained": self._base.pretrained, "sha256": self._base_sum}
+        if self._frozen:
+            content["beneath"] = {"pretrained": self._frozen.pretrained, "sha256": self._frozen_sum}
         if self.scaler.is_enabled():
             content["scaler"] = self.scaler.state_dict()
         return content
@@ -67,7 +66,7 @@ class TrainingState:
         """Takes over the content of a checkpoint, ``path`` for messages. Raises CheckpointError if it does not fit."""
         modules = {"model": self.result, **({} if self.average is None else {"unaveraged": self.model})}
         for key, module in modules.items():
-            weights = over_base(module, content[key], self._base, content.get("beneath"), path)
+            weights = complete(module, content[key], self._frozen, content.get("beneath"), path)
             load_weights(module, weights, path)
         try:
             self.optimizer.load_state_dict(content["optimizer"])
@@ -78,20 +77,21 @@ class TrainingState:
                 f"{path}: its optimizer is not this run's ({error}); remove it, or train under another --name"
             ) from error
         self.step, self.epoch = content["step"], content["epoch"]
-        self._over_base = self._base is not None and self._frozen_sum() == self._base_sum
+        self._compare_frozen()
 
     def start_from(self, checkpoint: str) -> None:
         """Takes the weights alone from ``checkpoint``, for fine-tuning. Raises CheckpointError if they do not fit."""
         path = user_path(checkpoint)
         try:
-            load_file(self.model, path, base=self._base)
+            load_file(self.model, path, frozen=self._frozen)
         except CheckpointError as error:
             raise CheckpointError(f"train.init_from: {error}") from error
         if self.average is not None:
             self.average.set(self.model)
         logger.info("weights from %s", path)
-        # A whole file may hold other frozen weights than the base.
-        self._over_base = self._base is not None and self._frozen_sum() == self._base_sum
+        self._compare_frozen()
 
-    def _frozen_sum(self) -> str:
-        return "" if self._base is None else sum_of_weights(self.model.state_dict(), self._base.names)
+    def _compare_frozen(self) -> None:
+        """A complete file may hold other frozen weights than the initial ones; then checkpoints are complete too."""
+        if self._frozen and sum_of_weights(self.model.state_dict(), self._frozen.names) != self._frozen_sum:
+            self._frozen = None

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from lib.data.batch import Batch
-from lib.data.loader import build_loader
+from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs
-from lib.models.weights.adapters import Base
+from lib.models.weights.adapters import FrozenWeights
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
@@ -55,8 +55,8 @@ class TrainingEnd(NamedTuple):
 class Trainer:
     """Trains the model of ``actor`` and writes log, configuration and checkpoints to ``run.output``.
 
-    Every process builds its own Trainer, with equal arguments but for ``process``. ``base``: frozen weights that
-    already lie in the model; checkpoints do not repeat them. Raises ConfigError if batches, samples and the number of
+    Every process builds its own Trainer, with equal arguments but for ``process``. For ``frozen`` see
+    ``TrainingState``. Raises ConfigError if batches, samples and the number of
     processes do not fit each other.
     """
 
@@ -69,13 +69,13 @@ class Trainer:
         data: DataConfig,
         run: Run,
         process: Process,
-        base: Base | None = None,
+        frozen: FrozenWeights | None = None,
     ) -> None:
         self.config, self.data, self.process, self._run = config, data, process, run
         self.train_pairs, self.val_pairs = train_pairs, None if run.overfit else val_pairs
         self.plan = StepPlan(config, data, process.world)
         self.actor = actor.to(process.device)
-        self.state = TrainingState(actor.model, config, base)
+        self.state = TrainingState(actor.model, config, frozen)
         self.checkpoints = Checkpoints(run.output / "checkpoints", run.experiment, config.keep, run.resolve)
         self._replicas = Replicas(self.actor, process)
         self._signals = StopSignals()
@@ -186,7 +186,7 @@ class Trainer:
         self._report_samples(progress, "validation", samples)
 
     def _batches(self, pairs: Pairs, groups: abc.Iterable[range]) -> abc.Iterator[Batch]:
-        return iter(build_loader(pairs, groups, self.data.workers, pin_memory=self.process.device.type == "cuda"))
+        return load_batches(pairs, groups, self.data.workers, pin_memory=self.process.device.type == "cuda")
 
     def _group_numbers(self) -> abc.Iterator[range]:
         """The sample numbers of this process's groups, from the next step to the end of the run."""
@@ -284,7 +284,7 @@ def _counts(batch: Batch) -> dict[str, int]:
     """The counts of ``Progress.sampled``."""
     return {
         "pairs": len(batch),
-        "redrawn": len(batch.redrawn),
+        "redrawn": len(batch.damaged) + len(batch.empty),
         "damaged": len(batch.damaged),
         "missed": batch.missed,
     }

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from listed_sequences import ListedSequences
 from lorat_frames import frame
 
 from lib.data.appearance import ColorFactors, jitter_colors, solarize, vary_pair
@@ -132,19 +133,20 @@ def pairs_of(sequence: Sequence, **data) -> Pairs:
         train=({"name": "got10k", "split": "full"},), samples_per_epoch=1, pairing="interval", max_gap=100, workers=0,
         search_jitter=JITTER, grayscale=0.0, joint_flip=0.0, brightness=0.0, **data,
     )  # fmt: skip
-    return Pairs(config, [Pool([sequence], 1.0)], crop_config(112, 2.0), crop_config(224, 4.0), seed=3)
+    return Pairs(config, [Pool(ListedSequences([sequence]))], crop_config(112, 2.0), crop_config(224, 4.0), seed=3)
 
 
 def test_a_sample_has_whole_pixels_and_a_target_that_is_well_seen(tmp_path):
     pairs = pairs_of(written(tmp_path, [203.0, 151.5, 63.0, 42.5]))
     for number in range(12):
         sample = pairs.sample(number)
-        assert sample.template.dtype == sample.search.dtype == torch.uint8
-        assert sample.search.shape == (3, 224, 224) and sample.template.shape == (3, 112, 112)
-        low, high = sample.search_box[:2].clamp(0, 1), (sample.search_box[:2] + sample.search_box[2:]).clamp(0, 1)
+        assert sample.template[0].dtype == sample.search[0].dtype == torch.uint8
+        assert sample.search[0].shape == (3, 224, 224) and sample.template[0].shape == (3, 112, 112)
+        corner, extent = sample.search_box[0].split(2)
+        low, high = corner.clamp(0, 1), (corner + extent).clamp(0, 1)
         assert ((high - low) * 224 >= 10 - 1e-3).all()
         again = pairs.sample(number)
-        assert torch.equal(sample.search, again.search) and torch.equal(sample.template, again.template)
+        assert torch.equal(sample.search[0], again.search[0]) and torch.equal(sample.template[0], again.template[0])
 
 
 def test_a_thin_target_is_refused_with_the_reason(tmp_path):

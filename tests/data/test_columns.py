@@ -75,13 +75,27 @@ def test_a_damaged_byte_is_noticed_or_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 5, 19, 20, 100, -64, -1])
-@pytest.mark.parametrize("check", [True, False])
-def test_a_file_cut_short_is_noticed_even_unchecked(tmp_path, keep, check):
+def test_a_file_cut_short_is_noticed_even_unchecked(tmp_path, keep):
     path = tmp_path / "x"
-    stored(path)
+    pickled = pickle.dumps(stored(path))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(DamagedFileError, match="is damaged, cut short or no file of arrays"):
-        open_columns(path, check)
+    for read in (lambda: open_columns(path), lambda: pickle.loads(pickled)):
+        with pytest.raises(DamagedFileError, match="is damaged, cut short or no file of arrays"):
+            read()
+
+
+def test_a_pickled_file_is_opened_again_unless_it_was_replaced(tmp_path):
+    path = tmp_path / "x"
+    pickled = pickle.dumps(stored(path, about={"n": 3}))
+    again = pickle.loads(pickled)
+    assert len(pickled) < 1000 and again.about == {"n": 3}
+    assert_same(again)
+    stored(path, {"boxes": np.zeros(3)})
+    with pytest.raises(ValueError, match="x: another process has replaced it by one with other content; start again"):
+        pickle.loads(pickled)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"x: cannot be opened again \(No such file or directory\); start again"):
+        pickle.loads(pickled)
 
 
 def test_other_files_are_refused(tmp_path):

@@ -30,12 +30,6 @@ def dataset(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch) -> None:
-    """Parts of a few frames, so that there are several."""
-    monkeypatch.setattr(lib.data.stores.cropping, "_MIN_FRAMES", 5)
-
-
 def write(folder: Path, made_for: CropSettings | None = None, target: str = "crops", processes: int = 1):
     return write_crops(
         "got10k", "full", folder / "data", folder / "cache", folder / target, made_for or settings(), processes
@@ -77,7 +71,7 @@ def test_of_a_video_some_frames_only(dataset, every):
         frames = [frame for frame in range(len(sequence)) if store.find(sequence.name, frame)]
         assert (
             frames
-            == visible_frames(sequence, every).tolist()
+            == visible_frames(sequence.visible, every).tolist()
             == sorted({*range(0, len(sequence), every), len(sequence) - 1})
         )
 
@@ -106,8 +100,8 @@ def test_a_stopped_write_goes_on(dataset, monkeypatch, stop_at):
     monkeypatch.setattr(lib.data.stores.cropping, "_make_record", stopping)
     with pytest.raises(KeyboardInterrupt):
         write(dataset)
-    unfinished = dataset / "crops" / ".full.unfinished"
-    assert unfinished.is_dir() and not (dataset / "crops" / "full").exists()
+    [unfinished] = (dataset / "crops").glob(".full.*.unfinished")
+    assert not (dataset / "crops" / "full").exists()
     with pytest.raises(ValueError, match="no complete crop store of got10k full; .*: MAKE IT$"):
         open_store(dataset, settings())
     # What a killed process leaves.
@@ -127,7 +121,7 @@ def test_parts_that_were_damaged_meanwhile_are_made_again(dataset, monkeypatch):
     monkeypatch.setattr(lib.data.stores.cropping, "_merge", stopping)
     with pytest.raises(KeyboardInterrupt):
         write(dataset)
-    unfinished = dataset / "crops" / ".full.unfinished"
+    [unfinished] = (dataset / "crops").glob(".full.*.unfinished")
     (unfinished / "001.crops").write_bytes(b"short")
     (unfinished / "002.index").write_bytes(b"damaged")
     monkeypatch.setattr(lib.data.stores.cropping, "_merge", original)
@@ -140,9 +134,8 @@ from pathlib import Path
 import lib.data.stores.cropping as cropping
 from crop_stores import make_store, settings
 
-encode = cropping.encode_record
-cropping._MIN_FRAMES = 5
-cropping.encode_record = lambda *arguments: (time.sleep(0.05), encode(*arguments))[1]
+encode = cropping._encode
+cropping._encode = lambda *arguments: (time.sleep(0.05), encode(*arguments))[1]
 make_store(Path(sys.argv[1]), settings())
 """
 
@@ -152,14 +145,15 @@ def test_a_killed_write_goes_on(dataset):
     whole = contents(write(dataset, target="whole").folder)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen([sys.executable, "-c", SLOW_WRITE, str(dataset)], env=environment)
-    unfinished = dataset / "crops" / ".full.unfinished"
+    crops = dataset / "crops"
     end = time.monotonic() + 60
-    while not (unfinished / "000.index").exists() or not list(unfinished.glob(".*.tmp")):
+    while not list(crops.glob(".full.*/000.index")) or not list(crops.glob(".full.*/.*.tmp")):
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.01)
     process.kill()
     process.wait()
-    first = (unfinished / "000.crops").stat().st_mtime_ns
+    [part] = crops.glob(".full.*/000.crops")
+    first = part.stat().st_mtime_ns
     summary = write(dataset)
     assert contents(summary.folder) == whole
     assert (summary.folder / "000.crops").stat().st_mtime_ns == first
@@ -201,22 +195,33 @@ def test_targets_off_the_image_are_left_out(tmp_path):
     assert summary.frames == 1 and summary.unreadable == ()
 
 
-@pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("other", ["settings", "annotations"])
-def test_nothing_else_is_overwritten_or_mixed_in(dataset, monkeypatch, other, finished):
-    if not finished:
-        monkeypatch.setattr(lib.data.stores.cropping, "_merge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+def test_an_unfinished_store_of_another_kind_is_not_mixed_in(dataset, monkeypatch, other):
+    with monkeypatch.context() as patch:
+        patch.setattr(lib.data.stores.cropping, "_merge", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             write(dataset)
-    else:
-        write(dataset)
+    changed = change(dataset, other)
+    assert contents(write(dataset, changed).folder) == contents(write(dataset, changed, target="whole").folder)
+
+
+def change(dataset: Path, other: str) -> CropSettings | None:
+    """Change a box if the annotations are to be others; the settings to write with."""
     if other == "annotations":
         boxes = dataset / "data" / "train" / "GOT-10k_Train_000002" / "groundtruth.txt"
         boxes.write_text(boxes.read_text().replace("20", "21", 1))
-    folder = dataset / "crops" / ("full" if finished else ".full.unfinished")
+    return settings(detail=1.5) if other == "settings" else None
+
+
+@pytest.mark.parametrize("other", ["settings", "annotations"])
+def test_nothing_else_is_overwritten(dataset, other):
+    folder = write(dataset).folder
+    changed = change(dataset, other)
     before = contents(folder)
-    with pytest.raises(ValueError, match=f"^{folder}: .*other settings or from other annotations; remove it") as error:
-        write(dataset, settings(detail=1.5) if other == "settings" else None)
+    with pytest.raises(
+        ValueError, match=f"^{folder}: .*other settings, from other annotations or .*; remove it"
+    ) as error:
+        write(dataset, changed)
     assert "\n" not in str(error.value) and contents(folder) == before
 
 
@@ -248,7 +253,7 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
 def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):
     whole = contents(write(dataset, target="whole").folder)
     made = []
-    original = lib.data.stores.cropping.encode_record
+    original = lib.data.stores.cropping._encode
 
     def failing(*arguments):
         made.append(None)
@@ -256,7 +261,7 @@ def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(*arguments)
 
-    monkeypatch.setattr(lib.data.stores.cropping, "encode_record", failing)
+    monkeypatch.setattr(lib.data.stores.cropping, "_encode", failing)
     with pytest.raises(
         ValueError, match="unfinished: cannot write the crop store .No space left on device.; make room"
     ):

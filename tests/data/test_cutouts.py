@@ -14,10 +14,10 @@ from miniatures import write_coco, write_got10k
 
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
-from lib.data.batch import Sample
+from lib.data.batch import Batch
 from lib.data.cutouts import Cutouts, CutoutsConfig, draw_motion
 from lib.data.decoding.images import ImageError
-from lib.data.loader import build_loader
+from lib.data.loader import load_batches
 from lib.data.masks import MaskFolder
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
@@ -73,8 +73,8 @@ def coco_pairs(data: Data, seed: int = 0, config: CutoutsConfig = OVER, **change
     return pairs(Cutouts(objects, data.open("got10k"), config), objects, seed, **changes)
 
 
-def assert_same(sample: Sample, other: Sample, but: tuple[str, ...] = ()) -> None:
-    for name in {field.name for field in fields(Sample)} - set(but):
+def assert_same(sample: Batch, other: Batch, but: tuple[str, ...] = ()) -> None:
+    for name in {field.name for field in fields(Batch)} - set(but):
         mine, yours = getattr(sample, name), getattr(other, name)
         assert torch.equal(mine, yours) if isinstance(mine, torch.Tensor) else mine == yours, name
 
@@ -86,16 +86,16 @@ def test_a_pasted_sample_is_a_function_of_seed_and_number(data):
     again = pickle.loads(pickle.dumps(coco_pairs(data, **settings)))
     for number in reversed(range(8)):
         assert_same(again.sample(number), forward[number])
-    assert len({bytes(sample.search.numpy()) for sample in forward}) == 8
-    assert not torch.equal(coco_pairs(data, seed=1).sample(0).search, forward[0].search)
-    assert forward[0].source.startswith("coco 10") and " over got10k GOT-10k_Train_00000" in forward[0].source
+    assert len({bytes(sample.search[0].numpy()) for sample in forward}) == 8
+    assert not torch.equal(coco_pairs(data, seed=1).sample(0).search[0], forward[0].search[0])
+    assert forward[0].sources[0].startswith("coco 10") and " over got10k GOT-10k_Train_00000" in forward[0].sources[0]
 
 
 @pytest.mark.slow
 def test_workers_change_no_pasted_sample(data):
-    batches = [list(build_loader(coco_pairs(data), iter([range(4), range(4, 8)]), workers)) for workers in (0, 2)]
+    batches = [list(load_batches(coco_pairs(data), iter([range(4), range(4, 8)]), workers)) for workers in (0, 2)]
     for one, other in zip(*batches, strict=True):
-        assert torch.equal(one.search, other.search) and torch.equal(one.search_box, other.search_box)
+        assert torch.equal(one.search[0], other.search[0]) and torch.equal(one.search_box[0], other.search_box[0])
         assert one.sources == other.sources
 
 
@@ -122,7 +122,7 @@ def test_the_box_is_that_of_the_pasted_mask(data, flips):
     painted = coco_pairs(data, config=OVER.model_copy(update={"lookalike": 0.0}), **flips)
     for number in range(12):
         sample = painted.sample(number)
-        for pixels, box in ((sample.template, sample.template_box), (sample.search, sample.search_box)):
+        for pixels, box in ((sample.template[0], sample.template_box[0]), (sample.search[0], sample.search_box[0])):
             size = pixels.shape[1]
             rows, columns = np.nonzero(pixels[0].numpy() > 127)
             x, y, width, height = (box * size).tolist()
@@ -135,16 +135,16 @@ def test_a_joint_flip_is_the_mirror_of_the_pair(data):
     plain, flipped = coco_pairs(data), coco_pairs(data, joint_flip=1.0)
     for number in range(4):
         one, other = plain.sample(number), flipped.sample(number)
-        assert one.source == other.source
+        assert one.sources[0] == other.sources[0]
         # The jitter of the crop is not mirrored with the frame, the template has none.
-        assert (one.template.flip(2).int() - other.template.int()).abs().float().mean() < 8
-        np.testing.assert_allclose(other.template_box, one.template_box, atol=0.04)
+        assert (one.template[0].flip(2).int() - other.template[0].int()).abs().float().mean() < 8
+        np.testing.assert_allclose(other.template_box[0], one.template_box[0], atol=0.04)
 
 
 def test_gray_pairs_are_those_of_the_colored_pictures(data):
     plain, gray = coco_pairs(data), coco_pairs(data, grayscale=1.0)
     for number in range(3):
-        one, other = plain.sample(number).search.permute(1, 2, 0).numpy(), gray.sample(number).search.numpy()
+        one, other = plain.sample(number).search[0].permute(1, 2, 0).numpy(), gray.sample(number).search[0].numpy()
         assert (cv2.cvtColor(np.ascontiguousarray(one), cv2.COLOR_RGB2GRAY) == other).all()
 
 
@@ -157,7 +157,7 @@ def test_videos_are_cut_out_by_masks_of_a_folder(data, monkeypatch):
     for number in range(6):
         sample = pasted.sample(number)
         assert sample.damaged == ()
-        target = sample.source.split(" over ")[0].split()
+        target = sample.sources[0].split(" over ")[0].split()
         frames.add(target[2] == target[4])
     assert False in frames
 
@@ -170,7 +170,7 @@ def test_damaged_masks_are_redrawn(data, monkeypatch):
         masks.path(videos[0], frame).write_bytes(b"no image")
     samples = [pasted.sample(number) for number in range(6)]
     assert any(sample.damaged for sample in samples)
-    assert all("GOT-10k_Train_000002" in sample.source.split(" over ")[0] for sample in samples)
+    assert all("GOT-10k_Train_000002" in sample.sources[0].split(" over ")[0] for sample in samples)
     for sample in samples:
         assert all("000001" in reason and reason.endswith("copy or unpack it again") for reason in sample.damaged)
     for frame in range(22):
@@ -224,5 +224,3 @@ def test_small_objects_and_those_without_outline_are_left_out(data):
     objects = data.open("coco")
     cutouts = Cutouts(objects, data.open("got10k"), OVER)
     assert [objects[position].boxes[0, 2] for position in cutouts.positions] == [70.25] * 4
-    listed = Cutouts(list(objects), list(data.open("got10k")), OVER)
-    assert list(listed.positions) == list(cutouts.positions)

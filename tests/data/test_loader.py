@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import odd_pairs
@@ -17,12 +16,12 @@ import page_faults
 import pytest
 import torch
 from family_tree import family
+from listed_sequences import ListedSequences
 
-from lib.data import loader
 from lib.data.augment import JitterConfig
-from lib.data.batch import Batch
+from lib.data.batch import Batch, stack
 from lib.data.decoding.images import ImageError
-from lib.data.loader import WorkerError, build_loader, check_shared_memory, collate
+from lib.data.loader import WorkerError, load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.geometry.crop import CropConfig
@@ -38,7 +37,9 @@ def pairs(make_sequence) -> Pairs:
         samples_per_epoch=1,
         search_jitter=JitterConfig(center=3.0, scale=0.25),
     )
-    return Pairs(config, [Pool([sequence])], CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0), 0)
+    return Pairs(
+        config, [Pool(ListedSequences([sequence]))], CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0), 0
+    )
 
 
 def assert_same(batch: Batch, other: Batch) -> None:
@@ -51,45 +52,38 @@ def assert_same(batch: Batch, other: Batch) -> None:
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_batches_do_not_depend_on_workers(pairs, workers):
     groups = [[4, 9, 2], range(5, 7), (2**40, 2**40 + 1, 0)]
-    batches = list(build_loader(pairs, iter(groups), workers))
+    batches = list(load_batches(pairs, iter(groups), workers))
     assert [batch.numbers for batch in batches] == [tuple(group) for group in groups]
     for batch, group in zip(batches, groups, strict=True):
-        assert_same(batch, collate([pairs.sample(number) for number in group]))
+        assert_same(batch, stack([pairs.sample(number) for number in group]))
 
 
 def test_a_batch_is_its_samples_stacked(pairs):
     samples = [replace(pairs.sample(number), missed=missed) for number, missed in ((3, 1), (1, 2))]
-    batch = collate(samples)
-    assert (len(batch), batch.numbers, batch.sources) == (2, (3, 1), (samples[0].source, samples[1].source))
-    assert torch.equal(batch.search[1], samples[1].search)
-    assert torch.equal(batch.template_box[0], samples[0].template_box)
-    np.testing.assert_allclose(batch.search_gain, [sample.search_gain for sample in samples])
-    assert batch.template_gain.dtype == torch.float32
+    batch = stack(samples)
+    assert (len(batch), batch.numbers, batch.sources) == (2, (3, 1), (*samples[0].sources, *samples[1].sources))
+    assert torch.equal(batch.search[1], samples[1].search[0])
+    assert torch.equal(batch.template_box[0], samples[0].template_box[0])
+    assert batch.search_gain.tolist() == [float(sample.search_gain) for sample in samples]
     assert batch.missed == 3
+    assert batch.nbytes == 2 * (3 * (32**2 + 64**2) + 2 * 16 + 2 * 8)
 
 
 def test_reasons_of_redrawn_samples_reach_the_batch(pairs):
     for frame in pairs._pools[0].sequences[0].frames[:5]:
         frame.write_bytes(b"")
-    batches = list(build_loader(pairs, [range(10), range(10, 30)], 1))
-    reasons = [reason for batch in batches for reason in batch.redrawn]
-    assert reasons == [reason for number in range(30) for reason in pairs.sample(number).redrawn]
+    batches = list(load_batches(pairs, [range(10), range(10, 30)], 1))
+    reasons = [reason for batch in batches for reason in batch.damaged]
+    assert reasons == [reason for number in range(30) for reason in pairs.sample(number).damaged]
     assert reasons and all("a_000" in reason for reason in reasons)
-    assert [reason for batch in batches for reason in batch.damaged] == reasons
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_global_generator_is_left_alone(pairs, workers):
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    assert len(list(build_loader(pairs, [[0]], workers))) == 1
+    assert len(list(load_batches(pairs, [[0]], workers))) == 1
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_loader_can_be_read_again(pairs):
-    loader = build_loader(pairs, [[0], [1]], 0)
-    for batch, again in zip(list(loader), list(loader), strict=True):
-        assert_same(batch, again)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -97,14 +91,14 @@ def test_a_sample_that_cannot_be_drawn_is_one_line(pairs, workers):
     for frame in pairs._pools[0].sequences[0].frames:
         frame.unlink()
     with pytest.raises(ImageError, match="10 unreadable images in sample 7: .*a_00") as error:
-        list(build_loader(pairs, [[7]], workers))
+        list(load_batches(pairs, [[7]], workers))
     assert "\n" not in str(error.value)
     assert multiprocessing.active_children() == []
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator has these thresholds")
 def test_workers_keep_the_memory_of_pictures():
-    (batch,) = build_loader(page_faults.FaultPairs(), [[0]], workers=1)
+    (batch,) = load_batches(page_faults.FaultPairs(), [[0]], workers=1)
     assert int(batch.sources[0]) < 0.01 * page_faults.PAGES
 
 
@@ -114,7 +108,7 @@ def foreign_signal(pid: int, name: str) -> None:
 
 def test_workers_leave_signals_to_the_main_process(pairs):
     """As Ctrl-C, torchrun and schedulers send them: to every process of the group."""
-    batches = iter(build_loader(pairs, [[number] for number in range(40)], 1))
+    batches = load_batches(pairs, [[number] for number in range(40)], 1)
     next(batches)
     (worker,) = multiprocessing.active_children()
     foreign_signal(worker.pid, "TERM")
@@ -123,7 +117,7 @@ def test_workers_leave_signals_to_the_main_process(pairs):
 
 
 def test_a_worker_ends_when_its_parent_says_so(pairs):
-    batches = iter(build_loader(pairs, [[number] for number in range(40)], 1))
+    batches = load_batches(pairs, [[number] for number in range(40)], 1)
     next(batches)
     (worker,) = multiprocessing.active_children()
     worker.terminate()
@@ -133,7 +127,7 @@ def test_a_worker_ends_when_its_parent_says_so(pairs):
 
 def test_workers_are_not_forked_from_this_process(pairs):
     """Forked beside gloo's threads, one worker in hundreds hung for ever in its first moment."""
-    batches = iter(build_loader(pairs, [[0], [1]], workers=1))
+    batches = load_batches(pairs, [[0], [1]], workers=1)
     next(batches)
     (worker,) = multiprocessing.active_children()
     parent = subprocess.run(["ps", "-o", "ppid=", "-p", str(worker.pid)], capture_output=True, text=True, check=True)
@@ -142,7 +136,7 @@ def test_workers_are_not_forked_from_this_process(pairs):
 
 
 def test_giving_up_early_ends_the_workers(pairs):
-    batches = iter(build_loader(pairs, [[number] for number in range(100)], 2))
+    batches = load_batches(pairs, [[number] for number in range(100)], 2)
     next(batches)
     workers = multiprocessing.active_children()
     assert len(workers) == 2
@@ -167,14 +161,14 @@ def ended_by(batches) -> str:
 @pytest.mark.parametrize("victim", ["worker", "server"])
 def test_a_killed_worker_or_fork_server_is_one_line_and_the_next_start_is_whole(victim, capfd):
     groups = [[number] for number in range(1000)]
-    batches = iter(build_loader(odd_pairs.SlowPairs(), groups, 2))
+    batches = load_batches(odd_pairs.SlowPairs(), groups, 2)
     next(batches)
     worker = multiprocessing.active_children()[0].pid
     parent = int(_fields(worker)[1])
     os.kill(worker if victim == "worker" else parent, signal.SIGKILL)
     assert "\n" not in ended_by(batches)
     assert multiprocessing.active_children() == []
-    assert len(list(build_loader(odd_pairs.SlowPairs(), groups[:3], 2))) == 3
+    assert len(list(load_batches(odd_pairs.SlowPairs(), groups[:3], 2))) == 3
     assert capfd.readouterr().err == ""
 
 
@@ -217,7 +211,7 @@ def test_full_shared_memory_is_one_line():
     """By the thread that sends batches its error would be printed, and the batch be waited for without end."""
     line = "no room for a batch of 0.0 MB, .* MB are free; .*--shm-size.*data.workers=0"
     with pytest.raises(WorkerError, match=line):
-        list(build_loader(odd_pairs.CrampedPairs(), [[0], [1]], 1))
+        list(load_batches(odd_pairs.CrampedPairs(), [[0], [1]], 1))
     assert multiprocessing.active_children() == []
 
 
@@ -227,46 +221,13 @@ def test_workers_that_cannot_be_started_are_one_line(monkeypatch):
 
     monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", refuse)
     with pytest.raises(WorkerError, match="cannot be started .No space left on device.; .*data.workers=0"):
-        next(iter(build_loader(odd_pairs.SlowPairs(), [[0]], 1)))
+        next(load_batches(odd_pairs.SlowPairs(), [[0]], 1))
     assert signal.pthread_sigmask(signal.SIG_BLOCK, set()) == set()
 
 
 def test_another_error_of_a_worker_keeps_its_traceback():
     with pytest.raises(AttributeError, match="in DataLoader worker process 0"):
-        list(build_loader(None, [[0]], 1))
-
-
-def test_room_for_all_batches_at_once_is_asked_for_beforehand(monkeypatch, tmp_path):
-    """Two for each worker, and those that the process uses; the batches below have 11,825,856 bytes each."""
-    monkeypatch.setattr(loader, "SHARED_MEMORY", tmp_path)
-    shape = {"template": 128, "search": 256, "group": 48, "workers": 2, "held": 3}
-
-    def free(size: int) -> None:
-        disk = SimpleNamespace(f_frsize=4096, f_blocks=64 * 2**8, f_bfree=size // 4096, f_bavail=size // 4096)
-        monkeypatch.setattr(os, "statvfs", lambda folder: disk)
-
-    free(64 * 2**20)
-    with pytest.raises(WorkerError) as error:
-        check_shared_memory(**shape)
-    assert str(error.value) == (
-        f"data.workers: 2 need 82.8 MB of shared memory, for batches of 11.8 MB, but 67.1 MB are free in {tmp_path}; "
-        "start the container with --shm-size=1g, or set data.workers=0 or fewer"
-    )
-    check_shared_memory(**shape | {"workers": 1})
-    check_shared_memory(**shape | {"workers": 0, "held": 100})
-    with pytest.raises(WorkerError, match="need 118.2 MB"):
-        check_shared_memory(**shape | {"workers": 1}, loaders=2)
-    free(83_000_000)
-    check_shared_memory(**shape)
-    monkeypatch.setattr(loader, "SHARED_MEMORY", tmp_path / "not there")
-    free(0)
-    check_shared_memory(**shape)
-
-
-def test_the_size_that_is_asked_for_is_that_of_a_batch(pairs):
-    batch = collate([pairs.sample(number) for number in range(5)])
-    size = sum(value.nbytes for value in vars(batch).values() if isinstance(value, torch.Tensor))
-    assert size == 5 * (3 * (32**2 + 64**2) + 2 * 16 + 2 * 4)
+        list(load_batches(None, [[0]], 1))
 
 
 @pytest.mark.slow

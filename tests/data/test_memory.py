@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from listed_sequences import ListedSequences
 from simulated_trackingnet import write_simulated_trackingnet
 
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
-from lib.data.loader import build_loader
+from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.index import SequenceIndex, open_dataset
@@ -55,7 +56,7 @@ def pairs_of(datasets: list[abc.Sequence[Sequence]]) -> Pairs:
 def working(datasets: list[abc.Sequence[Sequence]], workers: int) -> Iterator[Iterator[Batch]]:
     """Batches of 10 samples from new workers."""
     groups = (range(first, first + 10) for first in range(0, 10**6, 10))
-    batches = iter(build_loader(pairs_of(datasets), groups, workers))
+    batches = load_batches(pairs_of(datasets), groups, workers)
     try:
         yield batches
     finally:
@@ -88,7 +89,7 @@ def test_eight_workers_share_one_index(tmp_path):
 
 def test_a_list_instead_of_an_index_shows(tmp_path):
     indices = simulated(tmp_path, videos=1260)
-    memories = [memory_after(datasets, 2, 100) for datasets in (indices, [list(index) for index in indices])]
+    memories = [memory_after(datasets, 2, 100) for datasets in (indices, [ListedSequences(index) for index in indices])]
     assert memories[1] - memories[0] > 2 * 0.8 * size(indices), memories
 
 

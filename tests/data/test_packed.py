@@ -21,7 +21,7 @@ from lib.data.augment import JitterConfig
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, read_image
 from lib.data.files.source import Source
-from lib.data.loader import build_loader
+from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores import packed
@@ -275,7 +275,7 @@ def test_samples_are_those_of_the_folder(got10k_twice, tmp_path):
 def test_workers_read_it(got10k_twice, tmp_path):
     pairs = make_pairs(got10k_twice[1], tmp_path / "cache")
     groups = [range(0, 4), range(4, 8)]
-    for batch, expected in zip(build_loader(pairs, groups, 2), build_loader(pairs, groups, 0), strict=True):
+    for batch, expected in zip(load_batches(pairs, groups, 2), load_batches(pairs, groups, 0), strict=True):
         assert batch.sources == expected.sources and torch.equal(batch.search, expected.search)
 
 

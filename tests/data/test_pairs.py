@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from listed_sequences import ListedSequences
 
 import lib.data.pairs
 import lib.data.views
@@ -19,7 +20,7 @@ from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
 from lib.data.augment import JitterConfig, mirror_box, to_grayscale
-from lib.data.batch import Sample
+from lib.data.batch import Batch
 from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, open_image
 from lib.data.pairs import MAX_DAMAGED, MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
 from lib.data.sampling import Pool, draw_frames
@@ -39,11 +40,11 @@ def config(**changes) -> DataConfig:
 
 
 def pairs(sequences: list[Sequence], seed: int = 0, crops=(TEMPLATE, SEARCH), **changes) -> Pairs:
-    return Pairs(config(**changes), [Pool(sequences)], *crops, seed)
+    return Pairs(config(**changes), [Pool(ListedSequences(sequences))], *crops, seed)
 
 
-def assert_same(sample: Sample, other: Sample, but: tuple[str, ...] = ()) -> None:
-    for name in {field.name for field in fields(Sample)} - set(but):
+def assert_same(sample: Batch, other: Batch, but: tuple[str, ...] = ()) -> None:
+    for name in {field.name for field in fields(Batch)} - set(but):
         mine, yours = getattr(sample, name), getattr(other, name)
         assert torch.equal(mine, yours) if isinstance(mine, torch.Tensor) else mine == yours, name
 
@@ -67,17 +68,17 @@ def test_a_sample_is_a_function_of_seed_and_number(noise):
     torch.manual_seed(3)
     for number in reversed(numbers):
         assert_same(again.sample(number), forward[number])
-    assert len({bytes(sample.search.numpy()) for sample in forward.values()}) == len(numbers)
-    assert not torch.equal(pairs(noise, seed=1, **LIVELY).sample(0).search, forward[0].search)
+    assert len({bytes(sample.search[0].numpy()) for sample in forward.values()}) == len(numbers)
+    assert not torch.equal(pairs(noise, seed=1, **LIVELY).sample(0).search[0], forward[0].search[0])
 
 
 def test_a_sample_says_what_it_is(noise):
     sample = pairs(noise, **LIVELY).sample(4)
-    assert sample.number == 4 and sample.redrawn == ()
-    assert (sample.template.shape, sample.search.shape) == ((3, 32, 32), (3, 64, 64))
-    assert sample.template.dtype == sample.search.dtype == torch.uint8
-    assert sample.template_box.dtype == sample.search_box.dtype == torch.float32
-    dataset, name, template, _, search = sample.source.split()
+    assert sample.numbers[0] == 4 and sample.damaged == sample.empty == ()
+    assert (sample.template[0].shape, sample.search[0].shape) == ((3, 32, 32), (3, 64, 64))
+    assert sample.template[0].dtype == sample.search[0].dtype == torch.uint8
+    assert sample.template_box[0].dtype == sample.search_box[0].dtype == torch.float32
+    dataset, name, template, _, search = sample.sources[0].split()
     assert (dataset, name in ("a", "b"), template < search) == ("toy", True, True)
     assert all(Path(frame).suffix == ".png" and frame.startswith(name) for frame in (template, search))
 
@@ -95,11 +96,11 @@ def test_crops_are_the_published_ones(make_sequence):
         crop = CropConfig(size=int(golden["case.size"][i]), factor=float(golden["case.factor"][i]))
         still = pairs([replace(picture, boxes=golden["case.box"][i][None])], crops=(crop, crop), **STILL)
         sample = still.sample(0)
-        assert zlib.crc32(sample.search.permute(1, 2, 0).numpy().tobytes()) == golden["case.crop_crc32"][i]
-        assert torch.equal(sample.search, sample.template)
+        assert zlib.crc32(sample.search[0].permute(1, 2, 0).numpy().tobytes()) == golden["case.crop_crc32"][i]
+        assert torch.equal(sample.search[0], sample.template[0])
         extent = golden["case.box"][i][2:] * golden["case.resize_factor"][i] / crop.size
         middle = (crop.size - 1) / 2 / crop.size
-        np.testing.assert_allclose(sample.template_box, [*(middle - extent / 2), *extent], atol=2e-6)
+        np.testing.assert_allclose(sample.template_box[0], [*(middle - extent / 2), *extent], atol=2e-6)
         checked += 1
     assert checked == 27 * 3
 
@@ -133,10 +134,10 @@ def test_a_flipped_crop_is_the_mirror_of_the_other(noise):
     plain, flipping = pairs(noise, **LIVELY, flip=0.0), pairs(noise, **LIVELY, flip=1.0)
     for number in range(4):
         sample, mirror = plain.sample(number), flipping.sample(number)
-        assert torch.equal(sample.search.flip(2), mirror.search)
-        assert torch.equal(sample.template.flip(2), mirror.template)
-        x, y, w, h = sample.search_box.numpy()
-        np.testing.assert_allclose(mirror.search_box, [1 - x - w, y, w, h], atol=1e-6)
+        assert torch.equal(sample.search[0].flip(2), mirror.search[0])
+        assert torch.equal(sample.template[0].flip(2), mirror.template[0])
+        x, y, w, h = sample.search_box[0].numpy()
+        np.testing.assert_allclose(mirror.search_box[0], [1 - x - w, y, w, h], atol=1e-6)
 
 
 def test_augmented_samples_are_a_function_of_seed_and_number_too(noise):
@@ -151,7 +152,7 @@ def test_augmented_samples_are_a_function_of_seed_and_number_too(noise):
     for number in reversed(range(6)):
         assert_same(again.sample(number), first[number])
         assert_same(plain.sample(number), first[number], but=("template", "search"))
-        assert not torch.equal(plain.sample(number).search, first[number].search)
+        assert not torch.equal(plain.sample(number).search[0], first[number].search)
 
 
 @pytest.mark.parametrize("flips", [0.0, 1.0])
@@ -165,15 +166,15 @@ def test_the_box_of_a_stretched_still_is_where_its_target_is_seen(flips, make_se
     ratios = []
     for number in range(12):
         sample = stretching.sample(number)
-        for pixels, box in ((sample.template, sample.template_box), (sample.search, sample.search_box)):
+        for pixels, box in ((sample.template[0], sample.template_box[0]), (sample.search[0], sample.search_box[0])):
             size = pixels.shape[1]
             rows, columns = np.nonzero(pixels[0].numpy() > 127)
             seen = [columns.min(), rows.min(), columns.max(), rows.max()]
             x, y, width, height = (box * size).tolist()
             # A pixel of the frame is 1.2 of the crop, to which windows are rounded.
             np.testing.assert_allclose([x, y, x + width, y + height], seen, atol=2.6)
-        ratios.append(float(sample.search_box[2] / sample.search_box[3] / (70 / 40)))
-        assert float(sample.template_box[2] / sample.template_box[3]) == pytest.approx(70 / 40, rel=1e-5)
+        ratios.append(float(sample.search_box[0][2] / sample.search_box[0][3] / (70 / 40)))
+        assert float(sample.template_box[0][2] / sample.template_box[0][3]) == pytest.approx(70 / 40, rel=1e-5)
     assert np.abs(np.log(ratios)).max() <= 0.2 and np.std(np.log(ratios)) > 0.05
 
 
@@ -196,11 +197,11 @@ def test_labels_lead_back_to_the_annotated_box(noise, monkeypatch):
     for number in range(20):
         windows.clear()
         sample = unflipped.sample(number)
-        _, name, *_, search = sample.source.split()
+        _, name, *_, search = sample.sources[0].split()
         sequence = next(s for s in noise if s.name == name)
         annotated = sequence.boxes[[frame.name for frame in sequence.frames].index(search)]
         reference, window = windows[-1]
-        x, y, w, h = sample.search_box.numpy()
+        x, y, w, h = sample.search_box[0].numpy()
         found = box_from_crop((x + w / 2, y + h / 2, w, h), reference, SEARCH.size / window.side, SEARCH.size)
         found[:2] += 0.5 * window.side / SEARCH.size
         np.testing.assert_allclose(found, annotated, atol=1e-3)
@@ -217,7 +218,7 @@ def test_labels_frame_what_the_crops_show(make_sequence):
     bright = pairs([make_sequence("a", images, boxes)], search_jitter=JitterConfig(center=1.0, scale=0.25))
     for number in range(40):
         sample = bright.sample(number)
-        for pixels, box in ((sample.template, sample.template_box), (sample.search, sample.search_box)):
+        for pixels, box in ((sample.template[0], sample.template_box[0]), (sample.search[0], sample.search_box[0])):
             size = pixels.shape[-1]
             rows, columns = np.nonzero(pixels[0].numpy() > 127)
             shown = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
@@ -226,7 +227,7 @@ def test_labels_frame_what_the_crops_show(make_sequence):
 
 
 @pytest.fixture
-def lively_samples(make_sequence) -> list[Sample]:
+def lively_samples(make_sequence) -> list[Batch]:
     """400 samples whose left half is red, right half blue, and whose target is large, so that rounding is small."""
     image = np.zeros((300, 400, 3), np.uint8)
     image[:, :200, 0] = 200
@@ -250,12 +251,12 @@ def heads(probability: float):
 
 
 def test_samples_vary_as_documented(lively_samples, kolmogorov_p):
-    gains = np.array([(s.template_gain, s.search_gain) for s in lively_samples])
+    gains = np.array([(s.template_gain[0], s.search_gain[0]) for s in lively_samples])
     for column in gains.T:
         assert kolmogorov_p(column, uniform(0.8, 1.2)) > 1e-3
     assert abs(np.corrcoef(gains.T)[0, 1]) < 0.2
 
-    boxes = np.array([s.search_box.numpy() for s in lively_samples])
+    boxes = np.array([s.search_box[0].numpy() for s in lively_samples])
     centers = (boxes[:, :2] + boxes[:, 2:] / 2) - 0.5
     reach = 1.0 / SEARCH.factor / 2
     for axis in (0, 1):
@@ -267,11 +268,12 @@ def test_samples_vary_as_documented(lively_samples, kolmogorov_p):
 
 
 def test_coins_fall_as_documented(lively_samples, kolmogorov_p):
-    gray = np.array([[int((crop[0] == crop[2]).all()) for crop in (s.template, s.search)] for s in lively_samples])
+    crops = [(s.template[0], s.search[0]) for s in lively_samples]
+    gray = np.array([[int((crop[0] == crop[2]).all()) for crop in pair] for pair in crops])
     assert (gray[:, 0] == gray[:, 1]).all()
     assert kolmogorov_p(gray[:, 0], heads(0.25)) > 1e-3
-    colored = [s for s in lively_samples if not (s.template[0] == s.template[2]).all()]
-    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template, s.search)] for s in colored])
+    colored = [s for s in lively_samples if not (s.template[0][0] == s.template[0][2]).all()]
+    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template[0], s.search[0])] for s in colored])
     assert kolmogorov_p(turned[:, 0], heads(0.5)) > 1e-3
     # Joint flips cancel between the two, which leaves the crops' own: 2 * 0.3 * 0.7.
     assert kolmogorov_p(turned[:, 0] ^ turned[:, 1], heads(0.42)) > 1e-3
@@ -283,14 +285,16 @@ def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence, kolmogorov
     image[:, :100, 0] = 200
     plain = pairs([make_sequence("a", [image], [(80, 60, 40, 40)], image_set=True)], **{**STILL, "flip": 0.3})
     samples = [plain.sample(number) for number in range(300)]
-    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template, s.search)] for s in samples])
+    turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template[0], s.search[0])] for s in samples])
     for column in turned.T:
         assert kolmogorov_p(column, heads(0.3)) > 1e-3
 
 
 def test_datasets_are_drawn_by_weight(noise, kolmogorov_p):
-    weighted = Pairs(config(), [Pool(noise[:1], weight=1.0), Pool(noise[1:], weight=3.0)], TEMPLATE, SEARCH, 0)
-    names = np.array([int(weighted.sample(number).source.split()[1] == "b") for number in range(200)])
+    weighted = Pairs(
+        config(), [Pool(ListedSequences(noise[:1])), Pool(ListedSequences(noise[1:]), weight=3.0)], TEMPLATE, SEARCH, 0
+    )
+    names = np.array([int(weighted.sample(number).sources[0].split()[1] == "b") for number in range(200)])
     assert kolmogorov_p(names, heads(0.75)) > 1e-3
     assert kolmogorov_p(names, heads(0.5)) < 1e-3
 
@@ -318,7 +322,7 @@ def test_the_same_frame_of_a_video_is_decoded_once(noise, decoded):
     same = 0
     for number in range(30):
         decoded.clear()
-        *_, template, _, search = interval.sample(number).source.split()
+        *_, template, _, search = interval.sample(number).sources[0].split()
         assert len(decoded) == (1 if template == search else 2)
         same += template == search
     assert 0 < same < 30
@@ -413,15 +417,15 @@ def test_samples_of_each_family_are_those_of_the_straightforward_way(noise, fami
     template, search, data = FAMILIES[family]
     data = {**data, "grayscale": 0.5} if more_gray else data
     video = noise[0]
-    ours = family_pairs(Pool([video]), template, search, data)
+    ours = family_pairs(Pool(ListedSequences([video])), template, search, data)
     for number in range(12):
         sample = ours.sample(number)
-        assert sample.redrawn == ()
+        assert sample.damaged == sample.empty == ()
         expected = straightforward(video, template, search, data, 3, number)
         for role, (pixels, label, gain) in zip(("template", "search"), expected, strict=True):
-            np.testing.assert_array_equal(getattr(sample, role).permute(1, 2, 0).numpy(), pixels)
-            np.testing.assert_allclose(getattr(sample, f"{role}_box"), label, atol=1e-5)
-            assert getattr(sample, f"{role}_gain") == gain
+            np.testing.assert_array_equal(getattr(sample, role)[0].permute(1, 2, 0).numpy(), pixels)
+            np.testing.assert_allclose(getattr(sample, f"{role}_box")[0], label, atol=1e-5)
+            assert getattr(sample, f"{role}_gain")[0] == gain
 
 
 def test_an_image_is_cropped_twice(make_sequence):
@@ -429,23 +433,23 @@ def test_an_image_is_cropped_twice(make_sequence):
     template, search, data = FAMILIES["transt"]
     image = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     picture = make_sequence("p", [image], [(80.5, 60, 40, 50)], image_set=True)
-    ours = family_pairs(Pool([picture], every=30), template, search, data)
+    ours = family_pairs(Pool(ListedSequences([picture]), every=30), template, search, data)
     for number in range(8):
         sample = ours.sample(number)
         expected = straightforward(picture, template, search, data, 3, number)
-        for found, (pixels, *_) in zip((sample.template, sample.search), expected, strict=True):
+        for found, (pixels, *_) in zip((sample.template[0], sample.search[0]), expected, strict=True):
             np.testing.assert_array_equal(found.permute(1, 2, 0).numpy(), pixels)
 
 
 def test_only_annotated_frames_are_drawn(noise):
-    every = Pairs(config(**STILL), [Pool(noise, every=4)], TEMPLATE, SEARCH, 0)
+    every = Pairs(config(**STILL), [Pool(ListedSequences(noise), every=4)], TEMPLATE, SEARCH, 0)
     numbers = set()
     for number in range(80):
-        *_, template, _, search = every.sample(number).source.split()
+        *_, template, _, search = every.sample(number).sources[0].split()
         numbers |= {int(Path(frame).stem[-4:]) for frame in (template, search)}
     assert numbers == {0, 4, 8, 12, 16, 19}
     with pytest.raises(ValueError, match="no pair can be drawn .* a visible target among the last one and each 10th$"):
-        Pairs(config(**STILL), [Pool(noise, every=10)], TEMPLATE, SEARCH, 0)
+        Pairs(config(**STILL), [Pool(ListedSequences(noise), every=10)], TEMPLATE, SEARCH, 0)
 
 
 def test_decoders_give_the_same_samples(noise, make_sequence, tmp_path):
@@ -509,15 +513,15 @@ class Stored:
 
 def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
     plain, store = pairs(noise, **LIVELY), Store(noise)
-    stored = Pairs(config(**LIVELY), [Pool(noise, crops=store)], TEMPLATE, SEARCH, 0)
+    stored = Pairs(config(**LIVELY), [Pool(ListedSequences(noise), crops=store)], TEMPLATE, SEARCH, 0)
     for number in range(20):
         expected, found = plain.sample(number), stored.sample(number)
-        even = int(expected.source.split()[2].removesuffix(".png")[-4:]) % 2 == 0
+        even = int(expected.sources[0].split()[2].removesuffix(".png")[-4:]) % 2 == 0
         assert (expected.missed, found.missed) == (0, 1 if even else 2)
-        assert torch.equal(found.template, 255 - expected.template if even else expected.template)
+        assert torch.equal(found.template[0], 255 - expected.template[0] if even else expected.template[0])
         assert_same(found, expected, but=("template", "missed"))
     assert 0 < store.served < 20
-    small = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise, most=10))], TEMPLATE, SEARCH, 0)
+    small = Pairs(config(**LIVELY), [Pool(ListedSequences(noise), crops=Store(noise, most=10))], TEMPLATE, SEARCH, 0)
     for number in range(5):
         assert small.sample(number).missed == 2
         assert_same(small.sample(number), plain.sample(number), but=("missed",))
@@ -526,11 +530,11 @@ def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
 def test_a_frame_is_not_opened_for_what_is_stored(noise, monkeypatch):
     opened = []
     monkeypatch.setattr(lib.data.views, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
-    stored = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise))], TEMPLATE, SEARCH, 0)
+    stored = Pairs(config(**LIVELY), [Pool(ListedSequences(noise), crops=Store(noise))], TEMPLATE, SEARCH, 0)
     for number in range(10):
         opened.clear()
         sample = stored.sample(number)
-        template, _, search = sample.source.split()[2:]
+        template, _, search = sample.sources[0].split()[2:]
         assert [file.name for file in opened] == [template, search][2 - sample.missed :]
 
 
@@ -543,10 +547,9 @@ def test_a_damaged_image_is_redrawn_logged_and_counted(noise, caplog):
     half = pairs(noise, **LIVELY)
     with caplog.at_level(logging.WARNING):
         samples = [half.sample(number) for number in range(20)]
-    assert all(" b " in sample.source for sample in samples)
-    reasons = [reason for sample in samples for reason in sample.redrawn]
+    assert all(" b " in sample.sources[0] for sample in samples)
+    reasons = [reason for sample in samples for reason in sample.damaged]
     assert reasons and all("a_00" in reason for reason in reasons)
-    assert [reason for sample in samples for reason in sample.damaged] == reasons
     for record, reason in zip(caplog.records, reasons, strict=True):
         assert record.getMessage().startswith(reason)
     assert_same(pairs(noise, **LIVELY).sample(3), samples[3])
@@ -557,7 +560,7 @@ def test_what_follows_damage_does_not_depend_on_when_it_shows(noise, monkeypatch
     for frame in noise[0].frames:
         frame.write_bytes(frame.read_bytes()[:100])
     early = [pairs(noise, **LIVELY).sample(number) for number in range(10)]
-    assert any(sample.redrawn for sample in early)
+    assert any(sample.damaged for sample in early)
     damaged = set(noise[0].frames)
     shape = EncodedImage.shape
     monkeypatch.setattr(
@@ -581,8 +584,8 @@ def test_an_empty_crop_is_redrawn_and_counted(noise):
     boxes = noise[0].boxes + [900, 0, 0, 0]
     outside = pairs([replace(noise[0], boxes=boxes), noise[1]], **LIVELY)
     samples = [outside.sample(number) for number in range(20)]
-    assert all(" b " in sample.source for sample in samples)
-    reasons = [reason for sample in samples for reason in sample.redrawn]
+    assert all(" b " in sample.sources[0] for sample in samples)
+    reasons = [reason for sample in samples for reason in sample.empty]
     assert all(sample.damaged == () for sample in samples)
     assert reasons and all("toy a a_00" in reason and "lies off the image" in reason for reason in reasons)
 
@@ -599,7 +602,7 @@ def test_sequences_that_cannot_be_drawn_are_left_out(noise, caplog):
     with caplog.at_level(logging.INFO):
         half = pairs([hidden, noise[1]])
     assert "1 of 2 sequences" in caplog.text
-    assert all(" b " in half.sample(number).source for number in range(10))
+    assert all(" b " in half.sample(number).sources[0] for number in range(10))
     with pytest.raises(ValueError, match="toy: no pair can be drawn from its 1 sequences: .* 20 frames, 5 of"):
         pairs([hidden])
     with pytest.raises(ValueError, match="a dataset without sequences"):

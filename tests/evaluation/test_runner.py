@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
@@ -271,19 +272,22 @@ def test_a_command_among_others_leaves_them_some(
     assert begun(tmp_path)[0][0] == f"most={-(-25 // shares)}"
 
 
-def test_a_look_at_the_folder_shows_each_result_once(
-    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+def test_a_look_at_the_notes_shows_each_sequence_once(
+    folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[tuple[int, int]] = []
     progress = module.RunProgress(18, 4, 0)
     monkeypatch.setattr(progress, "show", lambda frames: shown.append((progress._settled, progress._finished)))
-    look = module._Look([(folder, sequence) for sequence in sequences], progress)
-    look()
-    assert shown == [], "not so soon"
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
-    for tracked in ([], sequences[1:3], sequences[1:3], sequences):
-        run(tracked, ToyEngine(tmp_path), folder)
+    with TemporaryFile() as notes:
+        run = module._Run(0.0, 2, notes.fileno())
+        look = module._Look(run, progress)
         look()
+        assert shown == [], "not so soon"
+        monkeypatch.setattr(module, "LOOK_SECONDS", 0.0)
+        for tracked in ([], sequences[1:3], [], [sequences[0], sequences[3]]):
+            for sequence in tracked:
+                run.note(folder, sequence)
+            look()
     assert shown == [(0, 0), (9, 2), (9, 2), (18, 4)]
 
 

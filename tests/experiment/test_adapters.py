@@ -14,9 +14,9 @@ from lib.config.paths import Paths
 from lib.experiment.build import TorchForm, build_model, build_trainer, trained_model
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.registry import FAMILIES
-from lib.models.weights.adapters import frozen_by_family
+from lib.models.weights.adapters import frozen_names
 from lib.models.weights.initial import load_initial
-from lib.programs.converting import convert_checkpoint
+from lib.programs.conversion import convert_checkpoint
 from lib.programs.testing import run_test
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
 from lib.runtime.process import Process
@@ -177,7 +177,7 @@ def test_a_released_file_of_trained_tensors_is_laid_over_its_initial_weights(fol
                folder / "dinov2.pth")  # fmt: skip
     expected = build_model(experiment)
     load_initial(expected, "dinov2.pth", folder)
-    frozen = frozen_by_family(expected, experiment.model)
+    frozen = frozen_names(expected, experiment.model)
     own = expected.state_dict()
     for name in own.keys() - frozen:
         own[name].add_(1)

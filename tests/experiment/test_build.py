@@ -333,7 +333,7 @@ def test_pairs_are_drawn_as_each_source_says(toy, toy_got10k, tmp_path):
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path, cache=tmp_path / "cache")
     every = toy.data.train[0].model_copy(update={"annotated_every": 4})
     pairs = build_pairs(toy, paths, (every,))
-    frames = {name for number in range(60) for name in pairs.sample(number).source.split()[2::2]}
+    frames = {name for number in range(60) for name in pairs.sample(number).sources[0].split()[2::2]}
     assert frames == {f"{number + 1:08d}.jpg" for number in (0, 4, 8, 12, 16, 19)}
     with pytest.raises(ValueError, match="no pair can be drawn from its 3 sequences.* each 19th"):
         build_pairs(toy, paths, (every.model_copy(update={"annotated_every": 19}),))

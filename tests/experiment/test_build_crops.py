@@ -44,7 +44,7 @@ def test_training_takes_crops_and_validation_frames_where_there_are_no_crops(toy
         crops, frames = build_pairs(toy, paths, sources), build_pairs(plain, paths, sources)
         for number in range(4):
             sample, exact = crops.sample(number), frames.sample(number)
-            assert sample.missed == 0 and sample.source == exact.source
+            assert sample.missed == 0 and sample.sources == exact.sources
             assert torch.equal(sample.search_box, exact.search_box)
             assert torch.equal(sample.search, exact.search) != stored
 

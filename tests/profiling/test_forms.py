@@ -8,7 +8,7 @@ from toy_experiment import write_experiment
 
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.network import Network
-from lib.profiling.forms import EAGER, Form, open_forms, parse_forms
+from lib.profiling.forms import EAGER, Form, forms_here, open_forms, parse_forms
 
 CPU = torch.device("cpu")
 
@@ -78,6 +78,9 @@ def test_an_exported_network_fits_its_experiment_and_batch(experiment, exported,
         open_forms(experiment, (), folders, CPU, 1, tmp_path, (1,))
 
 
-def test_a_form_without_a_runtime_is_refused(experiment, tmp_path):
-    with pytest.raises(ValueError, match="onnx --precision bf16"):
-        open_forms(experiment, (Form("onnx", "bf16"),), (), CPU, 1, tmp_path, (1,))
+def test_forms_that_cannot_run_here_are_left_out(caplog):
+    captured, coarse = Form("captured", "fp32"), Form("onnx", "bf16")
+    assert forms_here((EAGER, captured, coarse), CPU) == (EAGER,)
+    assert "captured on CUDA, not on cpu" in caplog.text and "onnx --precision bf16" in caplog.text
+    with pytest.raises(ValueError, match="captured on CUDA, not on cpu"):
+        forms_here((captured,), CPU)

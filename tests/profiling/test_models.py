@@ -1,5 +1,7 @@
 """From experiments to a report of their costs and times."""
 
+import json
+
 import cv2
 import pytest
 import torch
@@ -8,7 +10,7 @@ from toy_experiment import write_experiment
 from lib.config.schema import ConfigError
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
-from lib.profiling import throughput
+from lib.profiling import models, throughput
 from lib.profiling.forms import parse_forms
 from lib.profiling.models import Measurements, count_experiment, experiment_names, profile_models
 
@@ -31,7 +33,7 @@ def test_everything_of_a_toy_experiment(tmp_path, monkeypatch):
     file = write_experiment(tmp_path / "toy.yaml")
     before = torch.get_num_threads(), cv2.getNumThreads()
     wanted = Measurements(
-        parse_forms("eager:fp32,eager:bf16"), batches=(1, 2), frames=2, warmup=1, engine=(2,), engine_frames=1,
+        parse_forms("eager:fp32,eager:bf16"), batch=(1, 2), frames=2, warmup=1, engine=(2,), engine_frames=1,
         training=2, threads=1,
     )  # fmt: skip
     report = profile_models([file], ["model.backbone.depth=3"], "cpu", wanted)
@@ -67,3 +69,21 @@ def test_a_mistake_is_reported_before_anything_is_measured(tmp_path):
         profile_models([file, "nothing"], [], "cpu", long)
     with pytest.raises(ValueError, match="unknown to torch"):
         profile_models([file], [], "abacus", long)
+
+
+def test_an_experiment_that_fails_leaves_the_others(tmp_path, monkeypatch, caplog):
+    files = [write_experiment(tmp_path / f"{name}.yaml") for name in ("broken", "toy")]
+    count = models.count_experiment
+
+    def counted(experiment):
+        if experiment.name == "broken":
+            raise RuntimeError("no memory")
+        return count(experiment)
+
+    monkeypatch.setattr(models, "count_experiment", counted)
+    report = profile_models(files, [], "cpu", Measurements(frames=0), tmp_path / "report.json")
+    assert (report.good, report.failed) == (False, ["broken: RuntimeError: no memory"])
+    assert [row["experiment"] for row in report.tables["costs"].rows] == ["toy"]
+    assert report.text().endswith("\nFAILED broken: RuntimeError: no memory")
+    assert "Traceback" in caplog.text
+    assert json.loads((tmp_path / "report.json").read_text())["failed"] == report.failed

@@ -1,4 +1,4 @@
-"""What the VOT toolkit is told of our tracker, and the regions it hands over; a real session is in tests/tracking."""
+"""The section of trackers.ini, and the boxes of regions that the VOT toolkit passes; a session is in tests/tracking."""
 
 import configparser
 import shlex
@@ -107,7 +107,7 @@ def test_the_section_has_a_name_that_the_toolkit_takes(trax, tmp_path):
         run_vot(Path("a\nb"), **words)
 
 
-def test_what_would_stop_the_process_is_told_before_the_toolkit_starts_it(trax, tmp_path, checkpoint):
+def test_what_would_stop_the_process_is_an_error_before_the_toolkit_starts_it(trax, tmp_path, checkpoint):
     other = write_experiment(
         tmp_path / "other.yaml", search={"size": 64, "factor": 3.0}, model={"head": {"channels": 8}}
     )
@@ -122,7 +122,7 @@ def test_what_would_stop_the_process_is_told_before_the_toolkit_starts_it(trax, 
             run_vot(PROGRAM, **words, print_ini=True)
 
 
-def test_a_missing_trax_is_told_with_the_command_that_installs_it(checkpoint, monkeypatch):
+def test_a_missing_trax_is_reported_with_the_command_that_installs_it(checkpoint, monkeypatch):
     monkeypatch.setattr("lib.programs.vot_toolkit.find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"^vot-trax is not installed here; .*python\S* -m pip install vot-trax==4\.0\.2$"

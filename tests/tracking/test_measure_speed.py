@@ -1,39 +1,75 @@
-"""measure_speed.py: both plans at toy size, a machine without a GPU, and the checks for a GPU."""
+"""measure_speed.sh: its commands are valid, a part that fails leaves the others. And the checks for a GPU."""
 
-import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from lib.profiling.plans import PLANS
+from lib.experiment.config import load_experiment
+from lib.profiling.forms import Form
 
-CHECKS = Path(__file__).parents[1] / "gpu"
-
-
-def test_without_a_gpu_there_is_nothing_to_measure(call, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    ended = call("measure_speed.py", "gpu")
-    assert ended.code == 0 and len(ended.out.splitlines()) == 1 and "no CUDA" in ended.out
-
-
-def test_a_wrong_plan_is_exit_code_2(call):
-    assert call("measure_speed.py", "tpu").code == 2
+ROOT = Path(__file__).parents[2]
+CHECKS = ROOT / "tests" / "gpu"
+# In place of Python: prints its arguments; ends with CODE for the part of that name.
+STUB = """#!/bin/sh
+case "$1" in -c) exit ${CUDA:-0};; esac
+echo "ran $*"
+case "$*" in *$FAILING.json*) exit $CODE;; esac
+"""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("plan", PLANS)
-def test_every_step_at_toy_size(run, tmp_path, plan):
-    ended = run("measure_speed.py", plan, "--toy", "--output", tmp_path)
-    assert ended.code == 0, ended.out + ended.err
-    content = json.loads((tmp_path / "report.json").read_text())
-    assert content["failed"] == []
-    assert all("bf16" in line for line in content["left_out"])  # which a processor may lack
-    assert list(content["parts"]) == [part.title for part in PLANS[plan].parts]
-    assert ended.out.startswith((tmp_path / "report.txt").read_text()[:-1])
+def measure(kind: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    stub = folder / "python"
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    variables = {"PYTHON": str(stub), "FAILING": "none", "CODE": "0"} | variables
+    command = ["sh", str(ROOT / "tracking" / "measure_speed.sh"), kind, str(folder / "out")]
+    return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("kind", "parts"), [("cpu", 6), ("gpu", 5)])
+def test_every_command_is_one_of_profile_model(call, tmp_path, monkeypatch, kind, parts):
+    ended = measure(kind, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    report = (tmp_path / "out" / "report.txt").read_text()
+    assert ended.stdout == f"{report}report: {tmp_path / 'out' / 'report.txt'}\n"
+    commands = [shlex.split(line)[2:] for line in report.splitlines() if line.startswith("ran ")]
+    assert len(commands) == parts
+    measured = []
+
+    def profile(names, overrides, device, wanted, file):
+        measured.append([load_experiment(name) for name in names])
+        assert wanted.frames or wanted.engine or wanted.training
+        assert all(isinstance(form, Form) for form in wanted.forms) and overrides == []
+        raise ValueError(device)
+
+    monkeypatch.setattr("lib.profiling.models.profile_models", profile)
+    for words in commands:
+        assert call("profile_model.py", *words).errors == [f"error: {'cuda' if kind == 'gpu' else 'cpu'}"]
+    assert len(measured) == parts and all(measured)
+
+
+def test_a_part_that_fails_leaves_the_others(tmp_path):
+    ended = measure("gpu", tmp_path, FAILING="training", CODE="1")
+    assert ended.returncode == 1
+    assert ended.stdout.count("ran ") == 5 and "FAILED training: exit code 1\n" in ended.stdout
+
+
+def test_a_stop_ends_all(tmp_path):
+    ended = measure("gpu", tmp_path, FAILING="training", CODE="130")
+    assert ended.returncode == 130 and ended.stdout.count("ran ") == 2
+
+
+def test_without_a_gpu_there_is_nothing_to_measure(tmp_path):
+    ended = measure("gpu", tmp_path, CUDA="1")
+    assert (ended.returncode, ended.stdout) == (0, "PyTorch sees no CUDA here, so there is nothing to measure\n")
+
+
+def test_a_wrong_word_is_exit_code_2(tmp_path):
+    assert measure("tpu", tmp_path).returncode == 2
 
 
 @pytest.mark.slow

@@ -100,5 +100,5 @@ def test_ctrl_c_is_one_line(start, tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines() == ["stopped; nothing was written"]
+    assert err.splitlines() == ["stopped; --json has the experiments that were finished"]
     assert not file.exists()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from same_bits import same_bits
 from toy_experiment import write_experiment
 
 from lib.config.yaml12 import read_yaml
-from lib.data import loader
 from lib.data.datasets.record import Dataset
 from lib.experiment.config import load_experiment, to_tree
 from lib.runtime.checkpoint import read_checkpoint
@@ -142,19 +140,6 @@ def test_a_mistake_is_told_without_a_traceback_by_the_program_itself(run, enviro
 
 
 # In this process
-
-
-def test_workers_without_room_for_their_batches_are_refused_before_the_start(call, toy, monkeypatch, tmp_path):
-    monkeypatch.setattr(loader, "SHARED_MEMORY", tmp_path)
-    disk = SimpleNamespace(f_frsize=1, f_blocks=9, f_bfree=9, f_bavail=9)
-    monkeypatch.setattr(loader.os, "statvfs", lambda folder: disk)
-    ended = call("train.py", "--config", toy.file, "data.workers=1")
-    assert ended.code == 1
-    (line,) = ended.errors
-    for word in ("data.workers: 1 need ", "batches of 0.1 MB", "0.0 MB are free", "--shm-size=1g", "data.workers=0"):
-        assert word in line
-    assert not toy.output.exists()
-    assert call("train.py", "--config", toy.file).code == 0
 
 
 def test_an_output_folder_that_cannot_be_written_is_one_line_with_the_remedy(call, toy):

@@ -235,7 +235,7 @@ def test_a_toolkit_that_goes_away_ends_the_program(session):
     session.process.stdin.close()
     code, line = session.ended()
     assert code == 1
-    assert line.startswith("error: the VOT toolkit went away, or sent what is no TraX (")
+    assert line.startswith("error: the VOT toolkit ended, or sent something other than TraX (")
 
 
 # In this process

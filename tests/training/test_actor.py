@@ -4,7 +4,7 @@ import signal
 import pytest
 import torch
 
-from lib.data.loader import collate
+from lib.data.batch import stack
 from lib.models.base import normalize
 from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.training.actor import Actor
@@ -12,7 +12,7 @@ from lib.training.actor import Actor
 
 @pytest.fixture
 def batch(toy):
-    return collate([toy.ToyPairs(3).sample(number) for number in range(6)])
+    return stack([toy.ToyPairs(3).sample(number) for number in range(6)])
 
 
 def test_what_an_actor_says_is_what_model_and_objective_say(toy, batch):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib.data.loader import collate
+from lib.data.batch import stack
 from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
@@ -123,7 +123,7 @@ def test_the_launching_program_is_stopped_and_started_again(tmp_path):
 
 def test_a_share_of_the_gradient_is_added(toy):
     actor = Actor(toy.ToyTracker(), CenterObjective(CenterObjectiveConfig()))
-    batch = collate([toy.ToyPairs(3).sample(number) for number in range(4)])
+    batch = stack([toy.ToyPairs(3).sample(number) for number in range(4)])
     replicas = Replicas(actor, Process(0, 1, 0, torch.device("cpu")))
     seed_network(5, 0)
     actor(batch).loss.backward()

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from lib.config.schema import ConfigError
-from lib.data.loader import collate
+from lib.data.batch import stack
 from lib.data.pairs import FIRST_VALIDATION_NUMBER
 from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.models.weights.released import load_file
@@ -57,7 +57,7 @@ def test_a_run_is_what_the_rules_say(toy, whole):
         for first in range(step * 12, step * 12 + 12, 2):
             alone = copy.deepcopy(model).train()
             seed_network(5, first)
-            batch = collate([pairs.sample(first), pairs.sample(first + 1)])
+            batch = stack([pairs.sample(first), pairs.sample(first + 1)])
             Actor(alone, CenterObjective(CenterObjectiveConfig()))(batch).loss.backward()
             gradients.append([parameter.grad for parameter in alone.parameters() if parameter.requires_grad])
             buffers.append(list(alone.buffers()))
@@ -108,7 +108,7 @@ def test_an_epoch_ends_with_what_was_drawn(whole):
 
 def test_groups_differ_in_their_positives(toy):
     """Otherwise the denominators of a group could not be told from those of a step."""
-    centers = [toy.ToyPairs(3).sample(n).search_box for n in range(12)]
+    centers = [toy.ToyPairs(3).sample(n).search_box[0] for n in range(12)]
     positives = [int(((box[:2] + box[2:] / 2) * 4).round().max() < 4) for box in centers]
     assert len({positives[group] + positives[group + 1] for group in range(0, 12, 2)}) > 1
 

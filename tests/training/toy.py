@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lib.data.batch import Sample
+from lib.data.batch import Batch
 from lib.data.pairs import DataConfig
 from lib.models.base import TrackingModel
 from lib.models.heads.center import CenterHead, CenterObjective, CenterObjectiveConfig
@@ -43,21 +43,21 @@ class ToyPairs:
     def __init__(self, seed: int, poisoned: int | None = None, unreadable: int | None = None) -> None:
         self.seed, self.poisoned, self.unreadable = seed, poisoned, unreadable
 
-    def sample(self, number: int) -> Sample:
+    def sample(self, number: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))
-        template, search = (torch.from_numpy(rng.integers(0, 256, (3, s, s), dtype=np.uint8)) for s in (8, 16))
+        template, search = (torch.from_numpy(rng.integers(0, 256, (1, 3, s, s), dtype=np.uint8)) for s in (8, 16))
         center, size = rng.uniform(0.2, 1.2, 2), rng.uniform(0.1, 0.5, 2)
-        box = torch.from_numpy(np.concatenate([center - size / 2, size]).astype(np.float32))
-        gain = float(rng.uniform(0.8, 1.2))
+        box = torch.from_numpy(np.concatenate([center - size / 2, size]).astype(np.float32))[None]
+        gain = torch.tensor([rng.uniform(0.8, 1.2)])
         if number == self.unreadable:
             raise ValueError(f"noise/{number} is unreadable")
         if number == self.poisoned:
-            box = torch.full((4,), float("nan"))
+            box = torch.full((1, 4), float("nan"))
         damaged = (f"noise/{number}.jpg is damaged",) if number % 7 == 0 else ()
         empty = (f"noise/{number}: the crop lies off the image",) if number % 3 == 0 else ()
-        return Sample(
-            number, template, torch.tensor([0.25, 0.25, 0.5, 0.5]), gain, search, box, 1.0, f"noise/{number}",
-            redrawn=(*damaged, *empty), missed=int(number % 5 == 0), damaged=damaged,
+        return Batch(
+            (number,), template, torch.tensor([[0.25, 0.25, 0.5, 0.5]]), gain, search, box, torch.ones(1),
+            (f"noise/{number}",), damaged, empty, missed=int(number % 5 == 0),
         )  # fmt: skip
 
 

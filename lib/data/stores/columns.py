@@ -29,12 +29,19 @@ class DamagedFileError(ValueError):
 
 
 class Columns(NamedTuple):
-    """The arrays of a file by name, read-only and mapped, their CRCs, and the note of the writer (``about``)."""
+    """The arrays of a file by name, read-only and mapped, their CRCs, and the note of the writer (``about``).
+
+    Pickling passes on the path: another process maps the same file, and raises ``ValueError`` if it was replaced by one
+    with other arrays.
+    """
 
     path: Path
     about: dict[str, Any]
     arrays: dict[str, np.ndarray]
     sums: dict[str, int]
+
+    def __reduce__(self) -> tuple:
+        return _open_again, (self.path, self.sums)
 
 
 def write_columns(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -53,12 +60,26 @@ def write_columns(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarra
                 np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
 
 
-def open_columns(path: Path, check: bool = True) -> Columns:
+def open_columns(path: Path) -> Columns:
     """The columns of a file; pages of its arrays are read as they are used, once for all processes.
 
-    ``check`` compares every array with its CRC; a worker leaves it out, as the main process has checked. Raises
-    ``DamagedFileError``, and ``OSError`` if the file cannot be read.
+    Every array is compared with its CRC. Raises ``DamagedFileError``, and ``OSError`` if the file cannot be read.
     """
+    return _open(path, check=True)
+
+
+def _open_again(path: Path, sums: dict[str, int]) -> Columns:
+    """The columns in a worker, which leaves out the check of the main process."""
+    try:
+        columns = _open(path, check=False)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be opened again ({error.strerror}); start again") from error
+    if columns.sums != sums:
+        raise ValueError(f"{path}: another process has replaced it by one with other content; start again")
+    return columns
+
+
+def _open(path: Path, check: bool) -> Columns:
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:

@@ -1,13 +1,13 @@
 """Writes a crop store in parts, so that a stopped write resumes; the store has its name once it is complete."""
 
+import hashlib
 import json
 import math
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,19 +17,26 @@ from lib.data.augment import to_grayscale
 from lib.data.decoding.images import EncodedImage, ImageError, open_image
 from lib.data.sampling import visible_frames
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
-from lib.data.stores.crops import FORMAT, INDEX, ROW, CropSettings, hash_name, part_name, sum_annotations
+from lib.data.stores.crops import (
+    FORMAT,
+    INDEX,
+    READABLE,
+    ROW,
+    UNIT,
+    CropSettings,
+    hash_name,
+    part_name,
+    sum_annotations,
+)
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.reach import Reach
-from lib.data.stores.segments import UNIT, encode_record
 from lib.geometry.crop import padding_value
 from lib.runtime.children import Pool
 from lib.runtime.escapes import printable, printable_lines
-from lib.runtime.files import replacing, write_text
+from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 
-SETTINGS = "settings.json"
 _MAX_PARTS = 256  # as many files are open at most; a stopped write loses the parts that were being written
-_MIN_FRAMES = 1000  # of a part
 # Near its own resolution a frame would lose sharpness and hardly any bytes; from this scale on it is not resized.
 _WHOLE_FROM = 0.8
 # Pixels around the windows: their corners and sides are rounded, and a flipped box lies a pixel off its mirror.
@@ -74,26 +81,27 @@ def write_crops(
     """Store the surroundings of the targets of a split in the folder ``target / split``.
 
     ``root`` and ``cache`` are those of ``lib.data.stores.index.open_dataset``. The store is written in a folder beside
-    it that is renamed when complete, so a stopped write is resumed by the next. A store that is there already with the
-    same settings, of the same annotations, is left. Raises ``ValueError`` for a folder that holds anything else, for
+    it that is renamed when complete, so a stopped write is resumed by the next with the same settings and annotations.
+    A store that is there already with these is left. Raises ``ValueError`` for a folder that holds anything else, for
     data that cannot be read and for a disk that is full.
     """
     index = open_dataset(name, split, root, cache)
     about = {
         "kind": "crops",
-        "format": FORMAT,
         "dataset": name,
         "split": split,
         "annotations": sum_annotations(index),
         "settings": settings.as_tree(),
     }
     folder = Path(target).absolute() / split
-    unfinished = folder.with_name(f".{split}.unfinished")
+    # Under a name of its own, so that parts with other settings or from other annotations are not mixed in.
+    digest = hashlib.sha256(json.dumps([FORMAT, about]).encode()).hexdigest()[:8]
+    unfinished = folder.with_name(f".{split}.{digest}.unfinished")
     try:
         with only_writer(folder):
             written = not folder.exists()
             if written:
-                _check_unfinished(unfinished, about)
+                unfinished.mkdir(parents=True, exist_ok=True)
                 _write(unfinished, about, index, settings, processes)
                 unfinished.replace(folder)
             columns = _open_written(folder, about)
@@ -114,92 +122,65 @@ def _open_written(folder: Path, about: dict[str, Any]) -> Columns:
         columns = open_columns(folder / INDEX)
     except (DamagedFileError, FileNotFoundError) as error:
         raise ValueError(f"{folder}: is there, but no crop store; remove it or name another folder") from error
-    if not about.items() <= columns.about.items():
+    if columns.about.get("format") not in READABLE or not about.items() <= columns.about.items():
         raise ValueError(
-            f"{folder}: holds a crop store made with other settings or from other annotations; remove it or name "
-            "another folder"
+            f"{folder}: holds a crop store made with other settings, from other annotations or by another version; "
+            "remove it or name another folder"
         )
     return columns
 
 
-def _check_unfinished(folder: Path, about: dict[str, Any]) -> None:
-    """Note in the folder of an unfinished store how it is made; ``ValueError`` if it was begun in another way."""
-    path = folder / SETTINGS
-    text = json.dumps(about, indent=1) + "\n"
-    if not path.exists():
-        write_text(path, text)
-    elif path.read_text() != text:
-        raise ValueError(
-            f"{folder}: a crop store was begun there with other settings or from other annotations; remove it, or "
-            "finish it with these"
-        )
-
-
-class _Part(NamedTuple):
-    """Part ``number`` of a store: sequences from position ``first`` on, up to before ``end``."""
-
-    number: int
-    first: int
-    end: int
-
-    def index_file(self, folder: Path) -> Path:
-        return folder / f"{self.number:03d}.index"
-
-
 def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: CropSettings, processes: int) -> None:
     counts = index.visible_counts(settings.every)
-    parts = _divide(counts)
-    missing = [part for part in parts if _open_part(folder, part) is None]
-    done = int(counts.sum()) - sum(int(counts[part.first : part.end].sum()) for part in missing)
+    length = math.ceil(max(1, len(index)) / _MAX_PARTS)
+    parts = [range(first, min(first + length, len(index))) for first in range(0, len(index), length)]
+    missing = [(number, part) for number, part in enumerate(parts) if _open_part(folder, number) is None]
+    left = sum(int(counts[part].sum()) for _, part in missing)
+    total = int(counts.sum())
     title = printable(f"{about['dataset']} {about['split']}")
-    bar = tqdm(total=int(counts.sum()), initial=done, desc=title, unit=" frames", disable=None)
+    bar = tqdm(total=total, initial=total - left, desc=title, unit=" frames", disable=None)
     prepare = partial(cv2.setNumThreads, 1)
     with bar, Pool(processes if processes > 1 else 0, "wrote crops", prepare) as pool:
         for frames in pool.each(partial(_write_part, folder, index, settings), missing):
             bar.update(frames)
-    columns = [_open_part(folder, part) for part in parts]
+    columns = [_open_part(folder, number) for number in range(len(parts))]
     assert None not in columns, "a part is not as it was written"
     totals = {
         "sizes": [column.about["size"] for column in columns],
         "frame_bytes": sum(column.about["frame_bytes"] for column in columns),
     }
-    write_columns(folder / INDEX, about | totals, _merge(index, columns))
-    for part in parts:
-        part.index_file(folder).unlink()
-    (folder / SETTINGS).unlink()
+    write_columns(folder / INDEX, about | {"format": FORMAT} | totals, _merge(index, columns))
+    for number in range(len(parts)):
+        _index_file(folder, number).unlink()
 
 
-def _divide(counts: np.ndarray) -> list[_Part]:
-    """The sequences, whose numbers of frames are ``counts``, in parts of about as many frames."""
-    frames = counts.cumsum()
-    wanted = max(_MIN_FRAMES, math.ceil(counts.sum() / _MAX_PARTS))
-    # A part ends with the sequence that fills it.
-    ends = np.unique(np.searchsorted(frames, np.arange(wanted, counts.sum(), wanted)) + 1)
-    bounds = [0, *(int(end) for end in ends if end < len(counts)), len(counts)]
-    return [_Part(number, first, end) for number, (first, end) in enumerate(pairwise(bounds))]
+def _index_file(folder: Path, number: int) -> Path:
+    """The index of a part of an unfinished store."""
+    return folder / f"{number:03d}.index"
 
 
-def _open_part(folder: Path, part: _Part) -> Columns | None:
+def _open_part(folder: Path, number: int) -> Columns | None:
     """The index of a part that is written, None if it has to be written."""
     try:
-        columns = open_columns(part.index_file(folder))
-        size = (folder / part_name(part.number)).stat().st_size
+        columns = open_columns(_index_file(folder, number))
+        size = (folder / part_name(number)).stat().st_size
     except (DamagedFileError, OSError):
         return None
-    whole = columns.about["part"] == list(part) and columns.about["size"] == size
-    return columns if whole else None
+    return columns if columns.about["size"] == size else None
 
 
-def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part: _Part) -> int:
-    """Write a part's records, then its index; returns the number of frames that it was to hold."""
+def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, task: tuple[int, range]) -> int:
+    """Write the records of a part, its number and the positions of its sequences, then its index; returns the number of
+    frames that it was to hold."""
+    number, part = task
     reaches = settings.reaches()
     rows, frames, ends = [], [], []
     unreadable: list[str] = []
     asked = frame_bytes = offset = 0
-    with replacing(folder / part_name(part.number)) as file:
-        for position in range(part.first, part.end):
+    with replacing(folder / part_name(number)) as file:
+        for position in part:
             sequence = index[position]
-            for frame in visible_frames(sequence, settings.every).tolist():
+            for frame in visible_frames(sequence.visible, settings.every).tolist():
                 asked += 1
                 try:
                     image = open_image(sequence.frames[frame])
@@ -212,7 +193,7 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
                     continue
                 record, values = made
                 file.write(record)
-                rows.append((offset, len(record), zlib.crc32(record), part.number, *values))
+                rows.append((offset, len(record), zlib.crc32(record), number, *values))
                 frames.append(frame)
                 offset += len(record)
             ends.append(len(rows))
@@ -222,7 +203,7 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, part
         "ends": np.array(ends, dtype=np.int64),
         **Texts.pack(unreadable).arrays("unreadable"),
     }
-    write_columns(part.index_file(folder), {"part": list(part), "size": offset, "frame_bytes": frame_bytes}, arrays)
+    write_columns(_index_file(folder, number), {"size": offset, "frame_bytes": frame_bytes}, arrays)
     return asked
 
 
@@ -255,8 +236,19 @@ def _make_record(
         # Of OpenCV's interpolations the nearest to the exact crop; it looks at no more than four pixels either.
         part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_CUBIC)
     means = *padding_value(pixels, "mean"), padding_value(to_grayscale(pixels), "mean")[0]
-    record = encode_record(part, settings.quality)
-    return record, (left, top, right, bottom, columns, rows, height, width, *means)
+    return _encode(part, settings.quality), (left, top, right, bottom, columns, rows, height, width, *means)
+
+
+def _encode(pixels: np.ndarray, quality: int) -> bytes:
+    """The JPEG of an image, uint8 RGB ``[h, w, 3]``."""
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY, quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        cv2.IMWRITE_JPEG_OPTIMIZE, 1,
+    ]  # fmt: skip
+    encoded, code = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    assert encoded, pixels.shape
+    return code.tobytes()
 
 
 def _merge(index: SequenceIndex, columns: list[Columns]) -> dict[str, np.ndarray]:

@@ -1,8 +1,7 @@
-"""Crop stores: the surroundings of the target in each frame, stored so that a training crop decodes little more than
-it shows.
+"""Crop stores: the surroundings of the target in each frame, at the resolution that training crops need.
 
 A store is a folder. ``crops.index`` holds its settings and the place of each frame's record in ``000.crops``,
-``001.crops`` ... A record is a JPEG in segments (``lib.data.stores.segments``); a crop decodes only its own segments.
+``001.crops`` ... A record is a JPEG with halved colors.
 """
 
 import hashlib
@@ -11,6 +10,7 @@ import math
 import os
 import weakref
 import zlib
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
@@ -19,19 +19,21 @@ import cv2
 import numpy as np
 
 from lib.data.augment import JitterConfig, Role, to_grayscale
-from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, find_decoder
+from lib.data.decoding.images import EncodedImage, ImageError, find_decoder
 from lib.data.decoding.jpeg import JpegHeader
 from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach
-from lib.data.stores.segments import SEGMENT, UNIT, count_segments, pick_segments
 from lib.data.views import FrameView, View, ViewStore
 from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
+READABLE = (2, 3)
 INDEX = "crops.index"
+UNIT = 16  # width and height in pixels of the coded units of a JPEG with halved colors
+_SEGMENT = (2 * UNIT, UNIT)  # width and height of a segment in format 2
 # A row for each stored frame: its record, the stored region of the frame (ends exclusive) and its stored size, the
 # frame's own height and width, and the mean of each channel and of the frame made gray, rounded down.
 ROW = np.dtype(
@@ -91,35 +93,15 @@ class CropSettings(NamedTuple):
         return self.template, self.search
 
 
-class Record(NamedTuple):
-    """A row of the index; see ``ROW``."""
-
-    offset: int
-    length: int
-    crc: int
-    part: int
-    left: int
-    top: int
-    right: int
-    bottom: int
-    columns: int
-    rows: int
-    height: int
-    width: int
-    red: int
-    green: int
-    blue: int
-    gray: int
+class Record(namedtuple("Record", ROW.names)):
+    """A row of the index as plain numbers; see ``ROW``."""
 
 
 class CropStore(ViewStore):
-    """The stored frames of a split of a dataset. Made by ``open_crops``.
+    """The stored frames of a split of a dataset, by its index. Made by ``open_crops``."""
 
-    A pickled store holds its folder alone: a worker maps the same index.
-    """
-
-    def __init__(self, folder: Path, columns: Columns, fills: dict[str, Fill], decoder: str) -> None:
-        self.folder, self._columns, self._fills, self._decoder = folder, columns, fills, decoder
+    def __init__(self, columns: Columns, fills: dict[str, Fill], decoder: str) -> None:
+        self.folder, self._columns, self._fills, self._decoder = columns.path.parent, columns, fills, decoder
         arrays = columns.arrays
         self._names, self._first, self._end = arrays["names"], arrays["first"], arrays["end"]
         self._frames, self._rows = arrays["frames"], arrays["rows"].view(ROW)
@@ -149,23 +131,13 @@ class CropStore(ViewStore):
             return None
         return Record(*self._rows[row].item())
 
-    def decode(self, record: Record, region: Region) -> tuple[np.ndarray, int, int]:
-        """The segments of a record that hold a region, in stored pixels: uint8 RGB ``[h, w, 3]``, with the column and
-        row of the first pixel. Raises ``ImageError``."""
-        width, height = SEGMENT
-        columns, rows = count_segments(record.columns, record.rows)
-        left, top, right, bottom = region
-        # A pixel more: colors are smoothed between neighbors, which is wrong at the sides of the decoded part.
-        first_column, first_row = max(0, left - 1) // width, max(0, top - 1) // height
-        end_column, end_row = min(columns, right // width + 1), min(rows, bottom // height + 1)
-        data, place = self._read(record), _Place(self.folder, record)
-        try:
-            part = pick_segments(data, columns, rows, (first_column, first_row, end_column, end_row))
-        except ValueError as error:
-            raise ImageError(f"{place} is damaged; make the crop store again") from error
-        header = JpegHeader((end_row - first_row) * height, (end_column - first_column) * width, UNIT)
-        pixels = EncodedImage(place, part, self._decoder, header).pixels()
-        return pixels, first_column * width, first_row * height
+    def decode(self, record: Record, region: Region) -> np.ndarray:
+        """A region of a record (left, top, right, bottom in stored pixels, ends exclusive): uint8 RGB ``[h, w, 3]``.
+        Raises ``ImageError``."""
+        data, header = self._read(record), JpegHeader(record.rows, record.columns, UNIT)
+        if self._columns.about["format"] == 2:
+            data, header = _without_segments(data, record)
+        return EncodedImage(self._place(record), data, self._decoder, header).pixels(region)
 
     def _read(self, record: Record) -> bytes:
         path = self.folder / part_name(record.part)
@@ -178,11 +150,14 @@ class CropStore(ViewStore):
         if len(data) != record.length:
             raise ImageError(f"{path}: the crop store was cut short; make it again")
         if record.crc != zlib.crc32(data):
-            raise ImageError(f"{_Place(self.folder, record)} is damaged; make the crop store again")
+            raise ImageError(f"{self._place(record)} is damaged; make the crop store again")
         return data
 
+    def _place(self, record: Record) -> str:
+        return f"{self.folder / part_name(record.part)}: the record at byte {record.offset}"
+
     def __reduce__(self) -> tuple:
-        return _open_again, (self.folder, self._columns.sums, self._fills, self._decoder)
+        return CropStore, (self._columns, self._fills, self._decoder)
 
 
 class StoredView(View):
@@ -220,8 +195,7 @@ class StoredView(View):
         if (record.columns, record.rows) == (record.right - record.left, record.bottom - record.top):
             x, y = left - record.left, top - record.top
             width, height = right - left, bottom - top
-            pixels, column, row = self._store.decode(record, (x, y, x + width, y + height))
-            pixels = pixels[y - row : y - row + height, x - column : x - column + width]
+            pixels = self._store.decode(record, (x, y, x + width, y + height))
             pixels = to_grayscale(pixels) if grayscale else pixels
             return fit(cv2.flip(pixels, 1) if flipped else pixels, window, self.shape, size, value)
         x1 = record.width - window.x1 - window.side if flipped else window.x1
@@ -241,8 +215,8 @@ class StoredView(View):
     def _resize(self, columns: "_Line", rows: "_Line") -> np.ndarray:
         """These columns and rows of a crop, from a record below the frame's resolution."""
         needed = columns.first, rows.first, columns.last + 1, rows.last + 1
-        pixels, column, row = self._store.decode(self._record, needed)
-        to_stored = np.array([[columns.step, 0, columns.place - column], [0, rows.step, rows.place - row]])
+        pixels = self._store.decode(self._record, needed)
+        to_stored = np.array([[columns.step, 0, columns.place], [0, rows.step, rows.place]])
         size = columns.end - columns.begin, rows.end - rows.begin
         how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         # Four channels: OpenCV takes three times as long for three.
@@ -263,7 +237,7 @@ class _Line(NamedTuple):
 
     They run from ``begin`` to before ``end``. ``shares`` float32 ``[end - begin]`` is the share of each that shows the
     frame, the rest is padding; None if there is no padding. They are interpolated from the stored pixels ``first`` to
-    ``last``: column ``begin`` lies at ``place``, each next one ``step`` further.
+    ``last``: column ``begin`` lies ``place`` pixels after ``first``, each next one ``step`` further.
     """
 
     begin: int
@@ -294,10 +268,8 @@ def _lay(start: int, side: int, size: int, shown: tuple[int, int], stored: tuple
         (pixel - stored[0] + 0.5) * scale - 0.5
         for pixel in (start + (begin + 0.5) * side / size - 0.5, shown[0], shown[1] - 1)
     )
-    return _Line(
-        begin, end, shares, max(0, math.floor(first)), min(count - 1, math.ceil(last)),
-        place, scale * side / size,
-    )  # fmt: skip
+    first, last = max(0, math.floor(first)), min(count - 1, math.ceil(last))
+    return _Line(begin, end, shares, first, last, place - first, scale * side / size)
 
 
 def _mix(lines: np.ndarray, shares: np.ndarray | None, value: int | tuple[int, int, int]) -> None:
@@ -329,9 +301,7 @@ def open_crops(
     if problem:
         raise ValueError(f"{folder}: {problem}; remove it and make another crop store: {remedy}")
     fills = {"template": wanted.template.crop.fill, "search": wanted.search.crop.fill}
-    if decoder == "auto" and DECODERS["simplejpeg"].missing() is None:
-        decoder = "simplejpeg"  # for small images decoded whole it is a tenth faster than the fastest for large ones
-    store = CropStore(folder, columns, fills, find_decoder(decoder))
+    store = CropStore(columns, fills, find_decoder(decoder))
     logger.info("%s %s: crops of %d frames from %s", dataset, split, len(store), folder)
     return store
 
@@ -341,22 +311,20 @@ def _close(files: dict[int, BinaryIO]) -> None:
         file.close()
 
 
-def _open_again(folder: Path, sums: dict[str, int], fills: dict[str, Fill], decoder: str) -> CropStore:
-    """The store in a worker, from a folder that the main process has checked."""
-    path = folder / INDEX
-    try:
-        columns = open_columns(path, check=False)
-    except OSError as error:
-        raise ValueError(f"{path}: the crop store cannot be opened again ({error.strerror}); start again") from error
-    if columns.sums != sums:
-        raise ValueError(f"{path}: another crop store lies there than at the start; start again")
-    return CropStore(folder, columns, fills, decoder)
+def _without_segments(data: bytes, record: Record) -> tuple[bytes, JpegHeader]:
+    """The JPEG in a record of format 2, and its header.
+
+    The JPEG is as large as the segments that hold the stored pixels, of ``_SEGMENT`` pixels each. Before it come two
+    numbers and the length of each segment, all uint16.
+    """
+    columns, rows = -(-record.columns // _SEGMENT[0]), -(-record.rows // _SEGMENT[1])
+    return data[2 * (2 + columns * rows) :], JpegHeader(rows * _SEGMENT[1], columns * _SEGMENT[0], UNIT)
 
 
 def _unfit(about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, dataset: str, split: str) -> str | None:
     """Why a store cannot serve; None if it can."""
-    if about.get("kind") != "crops" or about["format"] != FORMAT:
-        return f"not a crop store of format {FORMAT}"
+    if about.get("kind") != "crops" or about["format"] not in READABLE:
+        return "not a crop store of this version"
     if (about["dataset"], about["split"]) != (dataset, split):
         return f"made from {about['dataset']} {about['split']}, not {dataset} {split}"
     if about["annotations"] != sum_annotations(index):
@@ -408,13 +376,3 @@ def hash_name(name: str) -> np.uint64:
 def part_name(part: int) -> str:
     """The file that holds part ``part`` of a store's records."""
     return f"{part:03d}.crops"
-
-
-class _Place(NamedTuple):
-    """Where a record lies; the text for messages is made when one is needed."""
-
-    folder: Path
-    record: Record
-
-    def __str__(self) -> str:
-        return f"{self.folder / part_name(self.record.part)}: the record at byte {self.record.offset}"

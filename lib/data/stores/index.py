@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
-from lib.data.files.source import Source, Stamp
+from lib.data.files.source import Source
+from lib.data.sampling import visible_frames
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
@@ -30,7 +31,6 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "indices"
 _TEXTS = ("name", "dataset", "folder", "pattern", "listed", "meta")
-_STAMPS = "stamp"
 # Columns with several rows a sequence; no rows in the smallest type that may hold them.
 _ROWS = {
     "boxes": np.empty((0, 4), dtype=np.float32),
@@ -67,9 +67,9 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
     columns = _open_valid(path, about, source)
     if columns is None:
         done = "read"
-        arrays = _read(name, split, source)
+        arrays, shortfalls = _read(name, split, source)
         try:
-            write_columns(path, about, arrays)
+            write_columns(path, about | {"stamps": source.stamps, "shortfalls": shortfalls}, arrays)
             columns = open_columns(path)
         except OSError as error:
             raise ValueError(
@@ -82,10 +82,8 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
         name, split, len(index), index.lengths.sum(), done, time.monotonic() - start, path,
         sum(array.nbytes for array in columns.arrays.values()) / 1e6,
     )  # fmt: skip
-    # An index may hold a million sequences; they are looked through only if the word is there.
-    if SHORTFALL.encode() in columns.arrays["meta.letters"].tobytes():
-        for shortfall in filter(None, (sequence.meta.get(SHORTFALL) for sequence in index)):
-            logger.warning("%s", shortfall)
+    for shortfall in columns.about["shortfalls"]:
+        logger.warning("%s", shortfall)
     return index
 
 
@@ -143,8 +141,8 @@ class SequenceIndex(abc.Sequence):
 
     @property
     def sums(self) -> dict[str, int]:
-        """The CRC of each array but those of the stamps: equal for indices of the same sequences."""
-        return {name: value for name, value in self._columns.sums.items() if not name.startswith(_STAMPS)}
+        """The CRC of each array: equal for indices of the same sequences."""
+        return self._columns.sums
 
     def classes(self) -> tuple[list[str], np.ndarray]:
         """The names of classes, and int64 ``[n]`` the number of each sequence's class; the name "" is no class."""
@@ -164,37 +162,20 @@ class SequenceIndex(abc.Sequence):
         return largest
 
     def visible_counts(self, every: int = 1) -> np.ndarray:
-        """int64 ``[n]``: how many frames of each sequence are visible, of those whose number is a multiple of ``every``
-        and the last."""
+        """int64 ``[n]``: how many frames of each sequence may be drawn (``lib.data.sampling.visible_frames``)."""
         visible, ends = self._arrays["visible"], self._arrays["visible.ends"]
-        lengths = np.diff(ends)
-        filled = lengths > 0
-        chosen = visible
-        if every > 1:
-            # Rows 0, every, 2 * every ... of each sequence, by their place in the column, and its last one.
-            picked = -(-lengths // every)
-            before = np.cumsum(picked) - picked
-            places = np.repeat(ends[:-1] - before * every, picked) + np.arange(picked.sum()) * every
-            chosen = np.zeros_like(visible)
-            for part in (places, ends[1:][filled] - 1):
-                chosen[part] = visible[part]
-        counts = np.zeros(len(self), dtype=np.int64)
-        counts[filled] = np.add.reduceat(chosen, ends[:-1][filled], dtype=np.int64) if filled.any() else 0
-        return counts
+        if every == 1:
+            return np.diff(np.concatenate(([0], np.cumsum(visible, dtype=np.int64)))[ends])
+        spans = itertools.pairwise(ends.tolist())
+        return np.array([len(visible_frames(visible[first:end], every)) for first, end in spans], dtype=np.int64)
 
     def __reduce__(self) -> tuple:
-        return _open_again, (self._columns.path, self.source.root, self.sums)
+        return _open_again, (self._columns, self.source.root)
 
 
-def _open_again(path: Path, root: Path, sums: dict[str, int]) -> SequenceIndex:
-    """The index in a worker, from a file that the main process has checked."""
-    try:
-        index = SequenceIndex(open_columns(path, check=False), open_source(root))
-    except OSError as error:
-        raise ValueError(f"{path}: the index cannot be opened again ({error.strerror}); start again") from error
-    if index.sums != sums:
-        raise ValueError(f"{path}: another process has replaced the index by one with other content; start again")
-    return index
+def _open_again(columns: Columns, root: Path) -> SequenceIndex:
+    """The index in a worker."""
+    return SequenceIndex(columns, open_source(root))
 
 
 def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | None:
@@ -206,22 +187,21 @@ def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | 
     except (DamagedFileError, OSError) as error:
         logger.warning("%s; the index is made again", error)
         return None
-    if columns.about != about:
+    if not about.items() <= columns.about.items():
         logger.info("%s: of another version of this package or another set; the index is made again", path)
         return None
-    stamps = columns.arrays[f"{_STAMPS}.value"].tolist()
-    for key, stamp in zip(Texts.from_columns(columns, f"{_STAMPS}.key"), stamps, strict=True):
-        if _as_row(source.stamp(key)) != stamp:
+    for key, stamp in columns.about["stamps"].items():
+        if source.stamp(key) != (stamp and tuple(stamp)):
             logger.info("%s: changed since its index was made; the index is made again", source.location(key))
             return None
     return columns
 
 
-def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
-    """The arrays of an index, from a dataset's texts."""
+def _read(name: str, split: str, source: Source) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The arrays of an index, from a dataset's texts, and its readers' notes on lost frames."""
     dataset = find_dataset(name)
     texts: dict[str, list[str]] = {column: [] for column in _TEXTS}
-    frames, first, image_set = [], [], []
+    frames, first, image_set, shortfalls = [], [], [], []
     rows: dict[str, list[np.ndarray]] = defaultdict(list)
     nothing = np.empty(0)
     entries = dataset.entries(source, split)
@@ -234,6 +214,7 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
             values = (sequence.name, sequence.dataset, folder, numbered.pattern, listed, meta)
             for column, value in zip(_TEXTS, values, strict=True):
                 texts[column].append(value)
+            shortfalls += filter(None, [sequence.meta.get(SHORTFALL)])
             frames.append(len(sequence))
             first.append(numbered.first)
             image_set.append(sequence.image_set)
@@ -250,8 +231,6 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
         "frames": np.array(frames, dtype=np.int64),
         "first": np.array(first, dtype=np.int64),
         "image_set": np.array(image_set, dtype=bool),
-        f"{_STAMPS}.value": np.array([_as_row(stamp) for stamp in source.stamps.values()], np.int64).reshape(-1, 2),
-        **Texts.pack(source.stamps).arrays(f"{_STAMPS}.key"),
     }
     for column, parts in texts.items():
         arrays |= Texts.pack(parts).arrays(column)
@@ -259,7 +238,7 @@ def _read(name: str, split: str, source: Source) -> dict[str, np.ndarray]:
         parts = rows.pop(column, [])
         arrays[f"{column}.ends"] = np.cumsum([0, *map(len, parts)], dtype=np.int64)
         arrays[column] = _narrowed(np.concatenate([empty, *(part for part in parts if len(part))]), empty.dtype)
-    return arrays
+    return arrays, shortfalls
 
 
 def _split_names(frames: abc.Sequence) -> tuple[NumberedNames, str]:
@@ -275,10 +254,6 @@ def _narrowed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     with np.errstate(over="ignore"):
         narrow = values.astype(dtype)
     return narrow if np.array_equal(narrow, values, equal_nan=True) else values
-
-
-def _as_row(stamp: Stamp) -> list[int]:
-    return [-1, 0] if stamp is None else list(stamp)
 
 
 def _index_file(cache: Path, about: dict[str, Any]) -> Path:

@@ -1,6 +1,7 @@
 """Progress of a run in frames: a bar on a terminal, a line a minute elsewhere."""
 
 import logging
+import os
 import sys
 from time import monotonic
 from typing import Self
@@ -8,6 +9,7 @@ from typing import Self
 from tqdm import tqdm
 
 LINE_SECONDS = 60.0
+_LINE = "{n} of {total} frames ({percentage:.0f}%){postfix}, {rate_noinv_fmt}, {remaining} left"
 
 logger = logging.getLogger(__name__)
 
@@ -17,13 +19,18 @@ class RunProgress:
     first frame on, without the time to build networks. With 0 frames it shows nothing."""
 
     def __init__(self, frames: int, sequences: int, kept: int) -> None:
-        self._frames, self._sequences = frames, sequences
-        self._settled, self._finished, self._done = 0, kept, 0
-        self._began: float | None = None
+        self._sequences, self._finished, self._settled = sequences, kept, 0
         self._logged = monotonic()
-        self._terminal = sys.stderr.isatty()
-        hidden = not (self._terminal and frames)
-        self._bar = tqdm(total=frames, unit="frame", smoothing=0.02, dynamic_ncols=True, disable=hidden)
+        self._nowhere = None if sys.stderr.isatty() else open(os.devnull, "w")  # noqa: SIM115 - closed with the bar
+        self._bar = tqdm(
+            total=frames,
+            unit=" frames",
+            smoothing=0.02,
+            dynamic_ncols=True,
+            file=self._nowhere,
+            bar_format=_LINE if self._nowhere else None,
+            disable=not frames,
+        )
         self._bar.set_postfix_str(f"{kept}/{sequences} sequences")
 
     def __enter__(self) -> Self:
@@ -31,6 +38,8 @@ class RunProgress:
 
     def __exit__(self, *_error: object) -> None:
         self._bar.close()
+        if self._nowhere:
+            self._nowhere.close()
 
     def settle(self, frames: int) -> None:
         """Count a sequence of so many frames as done, for the next ``show``."""
@@ -39,23 +48,13 @@ class RunProgress:
 
     def show(self, frames: int) -> None:
         """Show the progress, with so many frames done of sequences that are under way."""
-        done = self._settled + frames
-        if not self._frames or done == self._done:
+        advance = self._settled + frames - self._bar.n
+        if self._bar.disable or not advance:
             return
-        if self._began is None:
-            self._began = monotonic()
+        if self._bar.n == 0:
             self._bar.unpause()
         self._bar.set_postfix_str(f"{self._finished}/{self._sequences} sequences", refresh=False)
-        self._bar.update(done - self._done)
-        self._done = done
-        if not self._terminal and monotonic() - self._logged > LINE_SECONDS:
+        self._bar.update(advance)
+        if self._nowhere and monotonic() - self._logged > LINE_SECONDS:
             self._logged = monotonic()
-            logger.info(self._line())
-
-    def _line(self) -> str:
-        rate = self._done / max(monotonic() - self._began, 1e-9)
-        left = tqdm.format_interval((self._frames - self._done) / rate) if rate else "?"
-        return (
-            f"{self._done} of {self._frames} frames ({self._done / self._frames:.0%}), "
-            f"{self._finished} of {self._sequences} sequences, {rate:.1f} frames/s, {left} left"
-        )
+            logger.info(str(self._bar))

@@ -22,12 +22,11 @@ from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.claims import Claims, Death, find_holder, release_left
 from lib.evaluation.running.progress import RunProgress
 from lib.evaluation.running.summary import RunSummary, SequenceStatus, measure_speed
-from lib.inference.engine import Outcome, Take
-from lib.inference.tracks import Failure, Track
+from lib.inference.engine import Failure, Outcome, Take, Track
 from lib.runtime.launch import launch_apart
 from lib.runtime.stop import Terminated
 
-LOOK_SECONDS = 1.0  # between two looks at the results of others
+LOOK_SECONDS = 1.0  # between two looks at the progress of other processes
 MOST_DEATHS = 2  # since the run began; a sequence with so many is not tracked again
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _RUN = "TRACKING_RUN"  # environment variable with the run that a process is part of
@@ -74,11 +73,21 @@ class Report(NamedTuple):
 
 class _Run(NamedTuple):
     """Shared by the processes of a run: its begin (seconds since 1970), the number of processes, and an open file in
-    which they note the sequences that they tracked."""
+    which they note the sequences that they tracked, one a line."""
 
     began: float
     processes: int
     notes: int
+
+    def note(self, folder: ResultsFolder, sequence: Sequence) -> None:
+        """Add a tracked sequence to the notes."""
+        line = json.dumps([str(folder.path), sequence.name, len(sequence)])  # ASCII, whatever the name
+        os.write(self.notes, f"{line}\n".encode())
+
+    def tracked(self) -> list[tuple[str, str, int]]:
+        """The noted sequences: folder of the results, name, number of frames."""
+        text = os.pread(self.notes, os.fstat(self.notes).st_size, 0)
+        return [tuple(json.loads(line)) for line in text.rpartition(b"\n")[0].splitlines()]
 
 
 def is_part_of_run() -> bool:
@@ -105,25 +114,24 @@ def run_trials(
     trials = [_without_refused(trial) for trial in trials]
     if is_part_of_run():
         faulthandler.enable()
-        _track(trials, _Run(*json.loads(os.environ[_RUN])), RunProgress(0, 0, 0), wait)
+        _track(trials, _Run(**json.loads(os.environ[_RUN])), RunProgress(0, 0, 0), wait)
         return None
     started, began = perf_counter(), time()
     for trial in trials:
         for name, reason in trial.unreadable.items():
             trial.folder.log_failure(name, reason, "the sequence cannot be tracked")
     unfinished = [[it for it in trial.sequences if not trial.folder.is_finished(it, warn=True)] for trial in trials]
-    waiting = [(trial.folder, it) for trial, open_ in zip(trials, unfinished, strict=True) for it in open_]
     total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
     processes = max(1, min(processes, max(map(len, unfinished))))
-    frames = sum(len(sequence) for _, sequence in waiting)
-    with TemporaryFile() as notes, RunProgress(frames, total, total - len(waiting)) as progress:
+    frames = sum(len(sequence) for open_ in unfinished for sequence in open_)
+    with TemporaryFile() as notes, RunProgress(frames, total, total - sum(map(len, unfinished))) as progress:
         run = _Run(began, processes * _count_tasks(), notes.fileno())
         if processes == 1:
             _track(trials, run, progress, wait)
         else:
             assert command, "processes need a command"
-            look = _Look(waiting, progress)
-            code = launch_apart(processes, list(command), {_RUN: json.dumps(run)}, [run.notes], look)
+            variables = {_RUN: json.dumps(run._asdict())}
+            code = launch_apart(processes, list(command), variables, [run.notes], _Look(run, progress))
             if code:
                 raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         summaries = [_summarize(trial, run) for trial in trials]
@@ -145,22 +153,19 @@ def _count_tasks() -> int:
 
 
 class _Look:
-    """Shows the progress of other processes: called often, it looks now and then for new results of ``waiting``."""
+    """Shows the progress of the run's processes: called often, it reads their notes now and then."""
 
-    def __init__(self, waiting: list[tuple[ResultsFolder, Sequence]], progress: RunProgress) -> None:
-        self._waiting, self._progress, self._last = waiting, progress, monotonic()
+    def __init__(self, run: _Run, progress: RunProgress) -> None:
+        self._run, self._progress, self._seen, self._last = run, progress, 0, monotonic()
 
     def __call__(self) -> None:
         if monotonic() - self._last < LOOK_SECONDS:
             return
-        left = []
-        for folder, sequence in self._waiting:
-            if folder.is_finished(sequence):
-                self._progress.settle(len(sequence))
-            else:
-                left.append((folder, sequence))
+        tracked = self._run.tracked()
+        for _, _, frames in tracked[self._seen :]:
+            self._progress.settle(frames)
         self._progress.show(0)
-        self._waiting, self._last = left, monotonic()
+        self._seen, self._last = len(tracked), monotonic()
 
 
 def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
@@ -234,7 +239,7 @@ class _Part:
         else:
             self._folder.write(sequence, outcome)
             self._folder.forget_failure(sequence.name)
-            os.write(self._run.notes, f"{_note(self._folder, sequence)}\n".encode())
+            self._run.note(self._folder, sequence)
         self._running.remove(sequence)
         self._let_go(sequence)
 
@@ -268,11 +273,11 @@ class _Part:
 def _summarize(trial: Trial, run: _Run) -> RunSummary:
     """The outcome of a trial's sequences, by its folder and the notes of this run's processes."""
     folder, statuses, tracked = trial.folder, [], []
-    noted = set(os.pread(run.notes, os.fstat(run.notes).st_size, 0).decode().splitlines())
+    noted = {(path, name) for path, name, _ in run.tracked()}
     for sequence in trial.sequences:
         if not folder.is_finished(sequence):
             statuses.append(_status(folder, sequence.name, run.began))
-        elif _note(folder, sequence) in noted:
+        elif (str(folder.path), sequence.name) in noted:
             tracked.append(sequence)
             statuses.append(SequenceStatus(sequence.name, "tracked"))
         else:
@@ -284,11 +289,6 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
     end_to_end = measure_speed(folder.seconds(sequence) for sequence in tracked)
     network = measure_speed(folder.seconds(sequence, network=True) for sequence in tracked)
     return RunSummary(tuple(statuses), end_to_end, network)
-
-
-def _note(folder: ResultsFolder, sequence: Sequence) -> str:
-    """The line for a tracked sequence in the run's notes: ASCII, whatever its name."""
-    return json.dumps([str(folder.path), sequence.name])
 
 
 def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:

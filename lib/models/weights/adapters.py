@@ -13,16 +13,16 @@ from lib.models.base import TrackingModel
 from lib.runtime.checkpoint import CheckpointError
 
 
-class Base(NamedTuple):
-    """The frozen weights beneath an adapter: the value of ``model.pretrained``, the ``names`` of the parameters that
-    they fill, and ``load``, which loads them into a model."""
+class FrozenWeights(NamedTuple):
+    """The initial weights that a family leaves frozen: the value of ``model.pretrained``, the ``names`` of the
+    parameters that they fill, and ``load``, which loads them into a model; None if they are in it already."""
 
     pretrained: str
     names: frozenset[str]
-    load: Callable[[TrackingModel], object]
+    load: Callable[[TrackingModel], object] | None = None
 
 
-def frozen_by_family(model: TrackingModel, config: Any) -> frozenset[str]:
+def frozen_names(model: TrackingModel, config: Any) -> frozenset[str]:
     """The names of the parameters that the family's record freezes."""
     patterns = model.family.frozen(config)
     return frozenset(name for name, _ in model.named_parameters() if any(re.match(p, name) for p in patterns))
@@ -36,25 +36,26 @@ def sum_of_weights(weights: Mapping[str, Tensor], names: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def over_base(
-    model: TrackingModel, weights: Mapping[str, Tensor], base: Base | None, stated: Any, source: Path | str
+def complete(
+    model: TrackingModel, weights: Mapping[str, Tensor], frozen: FrozenWeights | None, stated: Any, source: Path | str
 ) -> dict[str, Tensor]:
     """The ``weights`` of a file, completed with the frozen ones if it lacks them.
 
-    ``stated``: the file's statement about its base, ``{"pretrained": name, "sha256": sum}``, or None. A file without
-    one, as others publish them, is completed if it lacks exactly the frozen parameters. Raises CheckpointError if there
-    is no base, or another one than the file was trained over.
+    ``stated``: the file's own key ``beneath``, ``{"pretrained": name, "sha256": sum}``, or None. A file without it, as
+    others publish them, is completed if it lacks exactly the frozen parameters. Raises CheckpointError if nothing is
+    frozen, or if the file was trained over other weights.
     """
     missing = model.state_dict().keys() - weights.keys()
-    if not missing or (stated is None and (base is None or missing != base.names)):
+    if not missing or (stated is None and (frozen is None or missing != frozen.names)):
         return dict(weights)
-    if base is None:
+    if frozen is None:
         raise CheckpointError(f"{source}: holds trained tensors alone, but nothing is frozen under this configuration")
     try:
-        base.load(model)
+        if frozen.load is not None:
+            frozen.load(model)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{source}: holds trained tensors alone, and what lies beneath is missing: {error}"
+            f"{source}: holds trained tensors alone, and the frozen weights are missing: {error}"
         ) from error
     own = model.state_dict()
     if stated is not None:
@@ -62,6 +63,6 @@ def over_base(
         if found != wanted:
             raise CheckpointError(
                 f"{source}: was trained over weights of sha256 {wanted}, but those of model.pretrained "
-                f"{base.pretrained} have {found}; name the former"
+                f"{frozen.pretrained} have {found}; name the former"
             )
     return {**{name: own[name] for name in missing}, **weights}

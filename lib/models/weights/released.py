@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lib.models.base import Family, TrackingModel
-from lib.models.weights.adapters import Base, over_base
+from lib.models.weights.adapters import FrozenWeights, complete
 from lib.models.weights.renaming import Table, renamed
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.file_kinds import short
@@ -75,23 +75,23 @@ def load_file(
     path: Path,
     table: Table | None = None,
     checksum: str | None = None,
-    base: Base | None = None,
+    frozen: FrozenWeights | None = None,
 ) -> LoadReport:
     """Loads the weights of a checkpoint into ``model``, strictly. Nothing in the file is executed.
 
-    ``table`` renames first, see ``renamed``. ``checksum``: see ``read_inert``. ``base`` completes a file of trained
-    tensors alone, see ``over_base``. Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key;
-    the model is then unchanged but for the base.
+    ``table`` renames first, see ``renamed``. ``checksum``: see ``read_inert``. ``frozen`` completes a file of trained
+    tensors alone, see ``complete``. Raises ``CheckpointError`` that lists every missing, unexpected and reshaped key;
+    the model is then unchanged but for the frozen weights.
     """
     content = read_inert(path, checksum)
     weights = as_tensors(find_weights(content, path), path)
     if table:
         weights, unmatched, unused = renamed(weights, table)
-        return replace(load_released(model, weights, path, base), unmatched=unmatched, unused=unused)
+        return replace(load_released(model, weights, path, frozen), unmatched=unmatched, unused=unused)
     if isinstance(content, dict) and isinstance(content.get("experiment"), dict):  # only our files hold one
-        load_weights(model, over_base(model, weights, base, content.get("beneath"), path), path)
+        load_weights(model, complete(model, weights, frozen, content.get("beneath"), path), path)
         return LoadReport(tuple(weights))
-    return load_released(model, weights, path, base)
+    return load_released(model, weights, path, frozen)
 
 
 def as_ours(family: Family, weights: abc.Mapping[str, Tensor], owned: abc.Collection[str] = ()) -> dict[str, Tensor]:
@@ -109,7 +109,7 @@ def load_released(
     model: TrackingModel,
     state_dict: abc.Mapping[str, Tensor],
     source: Path | str = "the released weights",
-    base: Base | None = None,
+    frozen: FrozenWeights | None = None,
 ) -> LoadReport:
     """Loads a published ``state_dict``, under its own names or ours, into ``model`` as ``load_file`` does."""
     owned = frozenset(model.state_dict())
@@ -118,7 +118,7 @@ def load_released(
     except ValueError as error:
         raise CheckpointError(f"{source}: of another model than the configuration's: {error}") from error
     weights = dict(state_dict) if state_dict.keys() == owned else as_ours(model.family, state_dict, owned)
-    load_weights(model, over_base(model, weights, base, None, source), source)
+    load_weights(model, complete(model, weights, frozen, None, source), source)
     # Renaming may give a tensor another shape, but leaves it where it is.
     used = {value.data_ptr() for value in weights.values()}
     return LoadReport(tuple(weights), tuple(name for name, value in state_dict.items() if value.data_ptr() not in used))

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lib.models.base import Family
-from lib.models.weights.adapters import Base, frozen_by_family, over_base, sum_of_weights
+from lib.models.weights.adapters import FrozenWeights, complete, frozen_names, sum_of_weights
 from lib.runtime.checkpoint import CheckpointError
 
 
@@ -24,14 +24,14 @@ object.__setattr__(Pair.family, "frozen", lambda config: (f"{config}\\.",))
 NAMES = frozenset({"frozen.weight", "frozen.bias"})
 
 
-def base(value: float | None = None) -> Base:
+def frozen(value: float | None = None) -> FrozenWeights:
     def load(model: Pair) -> None:
         if value is None:
             raise CheckpointError("model.pretrained: a.pth does not exist")
         nn.init.constant_(model.frozen.weight, value)
         nn.init.constant_(model.frozen.bias, value)
 
-    return Base("a.pth", NAMES, load)
+    return FrozenWeights("a.pth", NAMES, load)
 
 
 def adapter() -> dict[str, torch.Tensor]:
@@ -40,13 +40,13 @@ def adapter() -> dict[str, torch.Tensor]:
 
 def stated(value: float) -> dict[str, str]:
     model = Pair()
-    base(value).load(model)
+    frozen(value).load(model)
     return {"pretrained": "a.pth", "sha256": sum_of_weights(model.state_dict(), NAMES)}
 
 
 def test_the_frozen_names_are_those_of_the_record():
-    assert frozen_by_family(Pair(), "frozen") == NAMES
-    assert frozen_by_family(Pair(), "absent") == frozenset()
+    assert frozen_names(Pair(), "frozen") == NAMES
+    assert frozen_names(Pair(), "absent") == frozenset()
 
 
 def test_the_sum_is_of_the_bytes_in_the_order_of_names():
@@ -58,24 +58,24 @@ def test_the_sum_is_of_the_bytes_in_the_order_of_names():
     )
 
 
-@pytest.mark.parametrize("told", [None, stated(2.0)])
-def test_what_lies_beneath_is_laid_there(told):
+@pytest.mark.parametrize("about", [None, stated(2.0)])
+def test_a_file_is_completed_with_the_frozen_weights(about):
     model, weights = Pair(), adapter()
-    whole = over_base(model, weights, base(2.0), told, "x.pth")
+    whole = complete(model, weights, frozen(2.0), about, "x.pth")
     assert whole.keys() == model.state_dict().keys()
     assert (whole["frozen.weight"] == 2).all()
     assert all(whole[name] is weights[name] for name in weights)
 
 
-def test_a_whole_file_needs_no_base():
+def test_a_complete_file_needs_no_frozen_weights():
     weights = Pair().state_dict()
-    assert over_base(Pair(), weights, base(), None, "x.pth") == weights
-    assert over_base(Pair(), weights, None, None, "x.pth") == weights
+    assert complete(Pair(), weights, frozen(), None, "x.pth") == weights
+    assert complete(Pair(), weights, None, None, "x.pth") == weights
 
 
-def test_another_base_is_refused_with_both_sums():
+def test_other_frozen_weights_are_refused_with_both_sums():
     with pytest.raises(CheckpointError) as error:
-        over_base(Pair(), adapter(), base(3.0), stated(2.0), "x.pth")
+        complete(Pair(), adapter(), frozen(3.0), stated(2.0), "x.pth")
     message = str(error.value)
     assert message.startswith("x.pth: was trained over weights of sha256 ")
     assert stated(2.0)["sha256"] in message
@@ -83,21 +83,21 @@ def test_another_base_is_refused_with_both_sums():
     assert "\n" not in message
     for broken in ({}, 5, {"sha256": 3}):
         with pytest.raises(CheckpointError, match="^x.pth: was trained over weights of sha256"):
-            over_base(Pair(), adapter(), base(3.0), broken, "x.pth")
+            complete(Pair(), adapter(), frozen(3.0), broken, "x.pth")
 
 
-def test_nothing_to_lay_beneath_is_one_line():
+def test_missing_frozen_weights_are_one_line():
     with pytest.raises(
         CheckpointError, match="^x.pth: holds trained tensors alone, .*: model.pretrained: a.pth does not"
     ):
-        over_base(Pair(), adapter(), base(), None, "x.pth")
+        complete(Pair(), adapter(), frozen(), None, "x.pth")
     with pytest.raises(CheckpointError, match="^x.pth: holds trained tensors alone, but nothing is frozen"):
-        over_base(Pair(), adapter(), None, stated(2.0), "x.pth")
+        complete(Pair(), adapter(), None, stated(2.0), "x.pth")
 
 
 def test_a_file_that_lacks_other_names_is_left_to_the_strict_loading():
     weights = adapter()
     del weights["adapter.weight"]
-    assert over_base(Pair(), weights, base(2.0), None, "x.pth") == weights
+    assert complete(Pair(), weights, frozen(2.0), None, "x.pth") == weights
     only_a_part = {**adapter(), "frozen.bias": torch.zeros(3)}
-    assert over_base(Pair(), only_a_part, base(2.0), None, "x.pth").keys() == only_a_part.keys()
+    assert complete(Pair(), only_a_part, frozen(2.0), None, "x.pth").keys() == only_a_part.keys()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lib.config.paths import Paths
-from lib.data.batch import Sample
+from lib.data.batch import Batch
 from lib.experiment.build import build_pairs
 from lib.experiment.config import ExperimentConfig
 from lib.visualization.boxes import COLORS
@@ -22,13 +22,15 @@ def draw_samples(experiment: ExperimentConfig, paths: Paths, numbers: Sequence[i
     they are after all that is drawn; the sources of the samples. Raises ``ValueError`` as ``build_pairs`` does."""
     pairs = build_pairs(experiment, paths, experiment.data.train)
     samples = [pairs.sample(number) for number in numbers]
-    write_png(target, tile([_panel(sample) for sample in samples], COLUMNS, [f"{sample.number}" for sample in samples]))
-    return [f"{sample.number}  {sample.source}" for sample in samples]
+    write_png(
+        target, tile([_panel(sample) for sample in samples], COLUMNS, [f"{sample.numbers[0]}" for sample in samples])
+    )
+    return [f"{sample.numbers[0]}  {sample.sources[0]}" for sample in samples]
 
 
-def _panel(sample: Sample) -> np.ndarray:
-    template = _picture(sample.template, sample.template_gain, sample.template_box)
-    search = _picture(sample.search, sample.search_gain, sample.search_box)
+def _panel(sample: Batch) -> np.ndarray:
+    template = _picture(sample.template[0], float(sample.template_gain), sample.template_box[0])
+    search = _picture(sample.search[0], float(sample.search_gain), sample.search_box[0])
     height = max(len(template), len(search))
     return np.hstack([
         cv2.copyMakeBorder(picture, 0, height - len(picture), 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
