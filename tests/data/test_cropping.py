@@ -71,7 +71,7 @@ def test_of_a_video_some_frames_only(dataset, every):
         frames = [frame for frame in range(len(sequence)) if store.find(sequence.name, frame)]
         assert (
             frames
-            == visible_frames(sequence, every).tolist()
+            == visible_frames(sequence.visible, every).tolist()
             == sorted({*range(0, len(sequence), every), len(sequence) - 1})
         )
 

@@ -179,7 +179,7 @@ def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, task
     with replacing(folder / part_name(number)) as file:
         for position in part:
             sequence = index[position]
-            for frame in visible_frames(sequence, settings.every).tolist():
+            for frame in visible_frames(sequence.visible, settings.every).tolist():
                 asked += 1
                 try:
                     image = open_image(sequence.frames[frame])
