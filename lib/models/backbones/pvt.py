@@ -4,7 +4,7 @@ stages as one sequence, and each block reduces the keys of each image on its own
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,22 +12,15 @@ from pydantic import Field, model_validator
 from timm.models.twins import Block, PatchEmbed, PosConv
 from torch import Tensor, nn
 
-from lib.models.backbones.base import BackboneConfig
+from lib.models.backbones.stages import PATCH, Count, StagesConfig
 from lib.models.backbones.vit import initialize
 
-# Pixels along a token of the first stage.
-PATCH = 4
 
-Count = Annotated[int, Field(ge=1)]
-
-
-class PVTConfig(BackboneConfig):
+class PVTConfig(StagesConfig):
     """Sizes of the network; PVT-Medium without its fourth stage by default.
 
-    The lists have an entry for each stage; each stage after the first halves the grid, so three stages end at stride
-    16, which SimTrack's head reads (the paper's 8.9 G multiply-adds per frame agree with three). ``reductions``: cells
-    of the search region per key, in each direction (PVT's R); the template's keys are twice as dense.
-    ``drop_path`` grows linearly from 0 in the first block to this in the last.
+    ``reductions``: cells of the search region per key, in each direction (PVT's R); the template's keys are twice as
+    dense.
     """
 
     kind: Literal["pvt"] = "pvt"
@@ -36,24 +29,17 @@ class PVTConfig(BackboneConfig):
     heads: tuple[Count, ...] = Field(default=(1, 2, 5), min_length=1)
     mlp_ratios: tuple[Count, ...] = Field(default=(8, 8, 4), min_length=1)
     reductions: tuple[Count, ...] = Field(default=(8, 4, 2), min_length=1)
-    drop_path: float = Field(default=0.1, ge=0, lt=1)
+
+    @property
+    def stage_widths(self) -> tuple[int, ...]:
+        return self.widths
 
     @model_validator(mode="after")
-    def _stages_agree(self) -> Self:
-        lists = (self.widths, self.depths, self.heads, self.mlp_ratios, self.reductions)
-        if len({len(entries) for entries in lists}) > 1:
-            raise ValueError("widths, depths, heads, mlp_ratios and reductions must have an entry for each stage")
-        for width, heads, reduction in zip(self.widths, self.heads, self.reductions, strict=True):
-            if width % heads:
-                raise ValueError(f"heads: {heads} does not divide its stage's width {width}")
+    def _template_reductions_are_whole(self) -> Self:
+        for reduction in self.reductions:
             if reduction > 1 and reduction % 2:
                 raise ValueError(f"reductions: {reduction} is odd, but the template's is half of it")
         return self
-
-    @property
-    def stride(self) -> int:
-        """Stride of the last stage."""
-        return PATCH * 2 ** (len(self.depths) - 1)
 
     def build(self, template_size: int, search_size: int) -> "PVT":
         return PVT(self)
@@ -98,16 +84,12 @@ class PVT(nn.Module):
     timm has PVT-Medium only with conditional positions (PCPVT-B: the same stages, widths, heads and reductions; a
     depth-wise convolution after the first block of each stage replaces the position table, Chu et al., "Twins", 2021).
     It has neither Eq. 7 nor a foveal window, whose tokens lie on no grid.
-
-    The final norm has no learned scale and shift: the image network's norm comes after the fourth stage, and the linear
-    layer that follows in SimTrack can learn both.
     """
 
     def __init__(self, config: PVTConfig) -> None:
         super().__init__()
         self.width = config.widths[-1]
-        depth = sum(config.depths)
-        rates = (config.drop_path * block / max(depth - 1, 1) for block in range(depth))
+        rates = config.drop_path_rates()
         self.patch_embeds, self.blocks, self.pos_block = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for index, width in enumerate(config.widths):
             patch, before = (2, config.widths[index - 1]) if index else (PATCH, 3)
@@ -128,7 +110,7 @@ class PVT(nn.Module):
                 )
             )
             self.pos_block.append(PosConv(width, width))
-        self.norm = nn.LayerNorm(self.width, elementwise_affine=False)
+        self.norm = config.final_norm()
         self.apply(initialize)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,31 +3,23 @@ video, and every window of the search region also attends to the template."""
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from timm.layers import PatchEmbed, resize_rel_pos_bias_table
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
-from lib.models.backbones.base import BackboneConfig
+from lib.models.backbones.stages import PATCH, Count, StagesConfig
 from lib.models.backbones.vit import initialize
 
-# Pixels along a token of the first stage.
-PATCH = 4
 
-Count = Annotated[int, Field(ge=1)]
+class SwinConfig(StagesConfig):
+    """Sizes of the network; Swin-B without its fourth stage by default, which would leave 7 x 7 cells at 224 pixels.
 
-
-class SwinConfig(BackboneConfig):
-    """Sizes of the network; Swin-B without its fourth stage by default.
-
-    ``depths`` and ``heads`` have an entry for each stage; each stage after the first doubles the width and halves the
-    grid, so three stages end at stride 16, which SimTrack's head reads (four would leave 7 x 7 cells at 224 pixels; the
-    paper's 15.0 G multiply-adds per frame agree with three). ``window``: side of the windows in tokens.
-    ``drop_path`` grows linearly from 0 in the first block to this in the last.
+    ``width``: channels of the first stage; each further one doubles it. ``window``: side of the windows in tokens.
     """
 
     kind: Literal["swin"] = "swin"
@@ -35,21 +27,10 @@ class SwinConfig(BackboneConfig):
     depths: tuple[Count, ...] = Field(default=(2, 2, 18), min_length=1)
     heads: tuple[Count, ...] = Field(default=(4, 8, 16), min_length=1)
     window: int = Field(default=7, ge=2)
-    drop_path: float = Field(default=0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _stages_agree(self) -> Self:
-        if len(self.depths) != len(self.heads):
-            raise ValueError(f"depths {self.depths} and heads {self.heads} must have an entry for each stage")
-        for stage, heads in enumerate(self.heads):
-            if (self.width * 2**stage) % heads:
-                raise ValueError(f"heads: {heads} does not divide its stage's width {self.width * 2**stage}")
-        return self
 
     @property
-    def stride(self) -> int:
-        """Stride of the last stage."""
-        return PATCH * 2 ** (len(self.depths) - 1)
+    def stage_widths(self) -> tuple[int, ...]:
+        return tuple(self.width * 2**stage for stage in range(len(self.depths)))
 
     def build(self, template_size: int, search_size: int) -> "Swin":
         return Swin(self, search_size)
@@ -114,7 +95,7 @@ class Stage(nn.Module):
 
     def __init__(self, config: SwinConfig, index: int, grid: int, rates: Iterator[float]) -> None:
         super().__init__()
-        width = config.width * 2**index
+        width = config.stage_widths[index]
         self.downsample = PatchMerging(width // 2, width) if index else nn.Identity()
         self.blocks = nn.ModuleList(
             MeetingBlock(
@@ -135,23 +116,19 @@ class Swin(nn.Module):
     The paper drops the template's attention to the search region here, so the state is the whole of the template: its
     keys and values in each block and its final tokens. There is no foveal window, whose tokens lie on no grid, and
     positions are relative, so there is no Eq. 7.
-
-    The final norm has no learned scale and shift: the image network's norm comes after the fourth stage, and the linear
-    layer that follows in SimTrack can learn both.
     """
 
     def __init__(self, config: SwinConfig, search_size: int) -> None:
         super().__init__()
-        self.width = config.width * 2 ** (len(config.depths) - 1)
+        self.width = config.stage_widths[-1]
         self.patch_embed = PatchEmbed(
             None, PATCH, 3, config.width, norm_layer=nn.LayerNorm, output_fmt="NHWC", strict_img_size=False
         )
-        depth = sum(config.depths)
-        rates = (config.drop_path * block / max(depth - 1, 1) for block in range(depth))
+        rates = config.drop_path_rates()
         self.layers = nn.ModuleList(
             Stage(config, index, search_size // PATCH // 2**index, rates) for index in range(len(config.depths))
         )
-        self.norm = nn.LayerNorm(self.width, elementwise_affine=False)
+        self.norm = config.final_norm()
         self.apply(initialize)
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

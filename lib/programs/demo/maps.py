@@ -42,11 +42,11 @@ def draw_maps(job: Job, number: int) -> list[Drawn]:
 
     with job.video.open() as reader:
         first = reader.first.image
-        image = next(islice(reader, job.rows[number].number, None)).image
+        image = next(islice(reader, job.rows[number][0], None)).image
     tracker, drawn = Tracker(job.network), []
-    for target, box in zip(job.targets, job.rows[number - 1].boxes, strict=True):
+    for target, before in zip(job.targets, job.rows[number - 1][2], strict=True):
         tracker.init(first, target.box)
-        tracker.box = box
+        tracker.box = np.array(before[:4])
         result, maps = decide(tracker, image)
         for name, (values, stages, meaning) in maps.items():
             picture = draw_token_map(result.crop, values[0].numpy(), stages, meaning)

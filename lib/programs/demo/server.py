@@ -1,9 +1,8 @@
-"""The server of the page: its answers, who may ask, and one tracking at a time. It listens on this machine alone unless
-another host is named."""
+"""The server of the page: its answers, the check of requests, and one tracking at a time. It listens on this machine
+alone unless another host is named."""
 
 import asyncio
 import base64
-import ipaddress
 import json
 import math
 import os
@@ -15,10 +14,12 @@ from collections import abc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import uvicorn
+from anyio import to_thread
 from pydantic import AfterValidator, Field, StringConstraints
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -34,7 +35,7 @@ from lib.config.schema import Section
 from lib.config.validation import validate
 from lib.inference.follow import TargetSpec
 from lib.inference.target import checked_box
-from lib.programs.demo.job import FILES, Job, in_thread
+from lib.programs.demo.job import FILES, Job
 from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import TooLargeError, Video, Videos, encode_jpeg, session_folder, shown_name
@@ -68,7 +69,7 @@ def _printable_name(name: str) -> str:
     return name
 
 
-class AskedTarget(Section):
+class TargetRequest(Section):
     """A target drawn on the page: its name and its box xywh in pixels of the video."""
 
     name: Annotated[
@@ -77,11 +78,11 @@ class AskedTarget(Section):
     box: tuple[float, float, float, float]
 
 
-class AskedTracking(Section):
+class TrackingRequest(Section):
     """The request to track: the number of a tracker in the list, and the targets."""
 
     tracker: int
-    targets: tuple[AskedTarget, ...] = Field(min_length=1, max_length=MOST_TARGETS)
+    targets: tuple[TargetRequest, ...] = Field(min_length=1, max_length=MOST_TARGETS)
 
 
 class Demo:
@@ -131,13 +132,13 @@ class Demo:
         job = self.jobs.pop(video.id, None)
         if job is not None:
             job.stop()
-            await asyncio.wrap_future(in_thread(job.wait, 10 * ENDING))
+            await _in_thread(job.wait, 10 * ENDING)
         self.videos.remove(video)
 
     async def track(self, request: Request) -> Response:
         """Begin to track targets with a tracker."""
         video = self._video(request)
-        asked = validate(AskedTracking, await request.json(), "the request")
+        asked = validate(TrackingRequest, await request.json(), "the request")
         targets = [TargetSpec(target.name, target.box) for target in asked.targets]
         for target in targets:
             try:
@@ -185,7 +186,7 @@ class Demo:
         return JSONResponse({"speed": await self._run_alone(self.trackers.measure, number)})
 
     def stop(self) -> None:
-        """Ask all jobs for their end."""
+        """Let all jobs end after their current frames."""
         for job in self.jobs.values():
             job.stop()
 
@@ -204,7 +205,7 @@ class Demo:
                     await self.remove(video)
 
     async def _add(self, folder: Path, name: str) -> Response:
-        video = await asyncio.wrap_future(in_thread(self.videos.add, folder, name))
+        video = await _in_thread(self.videos.add, folder, name)
         return JSONResponse(video.describe())
 
     def _check_free(self) -> None:
@@ -214,7 +215,7 @@ class Demo:
     async def _run_alone(self, function: Callable[..., Any], *arguments: Any) -> Any:
         self._check_free()
         async with self._alone:
-            return await asyncio.wrap_future(in_thread(function, *arguments))
+            return await _in_thread(function, *arguments)
 
     def _video(self, request: Request) -> Video:
         try:
@@ -229,6 +230,11 @@ class Demo:
         return job
 
 
+async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The call's result, from a thread that the end of the server does not wait for."""
+    return await to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
+
+
 async def _events(job: Job) -> AsyncIterator[str]:
     """``rows``: progress, the new rows and a picture of the newest of them; then ``end`` with the progress."""
     sent, shown = 0, -1
@@ -238,9 +244,9 @@ async def _events(job: Job) -> AsyncIterator[str]:
         if rows and latest:
             sent += len(rows)
             number, image = latest
-            message: dict[str, Any] = {"rows": [row.as_list() for row in rows], **job.progress()}
+            message: dict[str, Any] = {"rows": rows, **job.progress()}
             if number != shown and number < sent:
-                code = await asyncio.to_thread(encode_jpeg, image, LIVE_WIDTH, LIVE_QUALITY)
+                code = await _in_thread(encode_jpeg, image, LIVE_WIDTH, LIVE_QUALITY)
                 message["shown"], message["picture"] = number, base64.b64encode(code).decode()
                 shown = number
             yield f"event: rows\ndata: {json.dumps(message)}\n\n"
@@ -253,13 +259,14 @@ async def _events(job: Job) -> AsyncIterator[str]:
 class Guard:
     """Lets through only requests of the page itself, and adds the headers that bind the page.
 
-    The host that a browser names must be this machine's: otherwise any site could point its own name here (DNS
-    rebinding) and read the answers. A request that changes something must come from a page of that host. ``hosts`` are
-    the names allowed; None allows any number address, which no site can take for its own, and localhost.
+    The host that a browser names must be ``localhost``, an address in numbers, or the ``host`` that the server is bound
+    to: otherwise any site could point its own name here (DNS rebinding) and read the answers. A request that changes
+    something must come from a page of that host.
     """
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None) -> None:
-        self._app, self._hosts = app, hosts
+    def __init__(self, app: ASGIApp, host: str) -> None:
+        names = rf"localhost|[\d.]+|\[[\da-f:.]+\]|{re.escape(host)}"
+        self._app, self._host = app, re.compile(rf"({names})(:\d+)?", re.IGNORECASE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI call."""
@@ -277,11 +284,7 @@ class Guard:
 
     def _refusal(self, path: str, method: str, headers: Headers) -> Response | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
-            name = ""
-        if not (name in self._hosts if self._hosts is not None else name == "localhost" or _is_address(name)):
+        if not self._host.fullmatch(host):
             return _mistake(403, "this host name is not the demo's; open the address that the program printed")
         if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
             return _mistake(403, "this request comes from another site")
@@ -296,22 +299,9 @@ def _mistake(status: int, text: str) -> Response:
     return JSONResponse({"error": text}, status, {"Connection": "close"} if status == 413 else None)
 
 
-def _is_address(name: str) -> bool:
-    with suppress(ValueError):
-        return bool(ipaddress.ip_address(name))
-    return False
-
-
-def known_hosts(host: str) -> frozenset[str] | None:
-    """The ``hosts`` of a ``Guard`` for a server bound to ``host``."""
-    loopback = frozenset({"localhost", "127.0.0.1", "::1"})
-    if _is_address(host) and not ipaddress.ip_address(host).is_loopback:
-        return None
-    return loopback | {host.lower()}
-
-
-def make_app(demo: Demo, hosts: frozenset[str] | None) -> Starlette:
-    """The server's answers. A mistake of the user's is ``{"error": one line}`` with status 400, 404, 409 or 413."""
+def make_app(demo: Demo, host: str) -> Starlette:
+    """The answers of a server that is bound to ``host``. A mistake of the user's is ``{"error": one line}`` with status
+    400, 404, 409 or 413."""
 
     async def answer_error(_request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
@@ -342,7 +332,7 @@ def make_app(demo: Demo, hosts: frozenset[str] | None) -> Starlette:
     ]
     mistakes = dict.fromkeys((ValueError, HTTPException, ClientDisconnect), answer_error)
     app = Starlette(routes=routes, exception_handlers=mistakes, lifespan=lifespan)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, host=host)
     return app
 
 
@@ -380,7 +370,7 @@ def serve(
     with listening, session_folder(paths.cache / "demo") as folder, terminated_like_interrupted():
         demo = Demo(Videos(folder, limit * 1_000_000), Trackers(paths, choices, device))
         settings = uvicorn.Config(
-            make_app(demo, known_hosts(host)),
+            make_app(demo, host),
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=math.ceil(ENDING),
@@ -389,7 +379,7 @@ def serve(
         named = f"[{host}]" if ":" in host else host
         address = f"http://{named}:{listening.getsockname()[1]}/"
         show(f"{address}  (Ctrl-C ends it)", flush=True)
-        in_thread(demo.trackers.open, 0)  # torch takes seconds; whoever draws a box need not wait for it
+        Thread(target=_open_first, args=[demo.trackers], daemon=True).start()
         # Without a screen Python would open a text browser in the terminal.
         if not no_browser and (sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()):
             webbrowser.open(address)
@@ -399,6 +389,12 @@ def serve(
             demo.stop()
             demo.wait(ENDING / 2)
     return Outcome()
+
+
+def _open_first(trackers: Trackers) -> None:
+    """Open the first tracker while the user draws a box: torch takes seconds. An error appears when it is used."""
+    with suppress(ValueError, OSError):
+        trackers.open(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -61,7 +61,7 @@ def find_trackers(
 def _exported_below(folder: Path, *patterns: str) -> list[Choice]:
     found = []
     for record in sorted(file for pattern in patterns for file in folder.glob(f"{pattern}/{RECORD}")):
-        with suppress(ExportError):  # damaged or of another format, and nobody asked for it
+        with suppress(ExportError):  # damaged or of another format, and not requested
             found.append(_exported(record.parent))
     return found
 
@@ -118,7 +118,7 @@ class Trackers:
         return self.speeds[number]
 
     def describe(self) -> list[dict[str, Any]]:
-        """What a page lists."""
+        """Label, detail and measured speed of each choice, for the page."""
         return [
             {"label": choice.label, "detail": choice.detail, "speed": self.speeds.get(number)}
             for number, choice in enumerate(self.choices)

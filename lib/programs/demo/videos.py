@@ -88,14 +88,14 @@ class Video:
             self.width, self.height = reader.width, reader.height
             self.rate, self.length = float(reader.rate), reader.length
             self.first = encode_jpeg(reader.first.image)
-        self.asked = monotonic()
+        self.last_request = monotonic()
 
     def open(self) -> VideoReader:
         """Its frames."""
         return open_source(self.folder / SOURCE, self.name)
 
     def describe(self) -> dict[str, str | int | float | None]:
-        """What a page needs to know."""
+        """Id, name, size, rate and length, for the page."""
         names = ("id", "name", "width", "height", "rate", "length")
         return {name: getattr(self, name) for name in names}
 
@@ -111,7 +111,7 @@ class Videos:
     def __getitem__(self, key: str) -> Video:
         """``KeyError`` for one that is not open."""
         video = self._videos[key]
-        video.asked = monotonic()
+        video.last_request = monotonic()
         return video
 
     async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> Path:
@@ -159,7 +159,7 @@ class Videos:
 
     def idle(self, seconds: float = KEPT) -> list[Video]:
         """The videos without a request for so long."""
-        return [video for video in self._videos.values() if monotonic() - video.asked > seconds]
+        return [video for video in self._videos.values() if monotonic() - video.last_request > seconds]
 
     def _make_folder(self) -> Path:
         if len(self._videos) >= MOST:

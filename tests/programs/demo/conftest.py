@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from toy_demo import write_clip, write_run
 
 from lib.config.paths import Paths
-from lib.programs.demo.server import Demo, known_hosts, make_app
+from lib.programs.demo.server import Demo, make_app
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import Videos
 
@@ -45,6 +45,6 @@ def demo(places: Paths, clip: Path, tmp_path: Path) -> Demo:
 
 @pytest.fixture
 def client(demo: Demo) -> Iterator[TestClient]:
-    app = make_app(demo, known_hosts("127.0.0.1"))
+    app = make_app(demo, "127.0.0.1")
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client

@@ -107,7 +107,7 @@ def draw(paths: Path | None, config: str, out: Path, count: int, first: int, ove
     """Draw training samples, see ``draw_samples``."""
     with starting():
         from lib.experiment.config import load_experiment
-        from lib.programs.samples import draw_samples
+        from lib.programs.sample_pictures import draw_samples
 
     experiment = load_experiment(config, overrides)
     return Outcome("\n".join(draw_samples(experiment, load_paths(paths), range(first, first + count), out)))

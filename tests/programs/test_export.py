@@ -9,8 +9,7 @@ from lib.config.schema import ConfigError
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
 from lib.export.record import ExportError
-from lib.programs import exporting
-from lib.programs.exporting import export_checkpoint
+from lib.programs.export import export_checkpoint
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def given(monkeypatch) -> list:
         calls.append(arguments)
         return Report()
 
-    monkeypatch.setattr(exporting, "export_network", export)
+    monkeypatch.setattr("lib.programs.export.export_network", export)
     return calls
 
 

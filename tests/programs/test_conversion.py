@@ -14,7 +14,7 @@ from lib.config.yaml12 import to_yaml
 from lib.experiment.build import build_model, build_tracker, experiment_of_checkpoint, trained_model
 from lib.experiment.config import load_experiment, to_tree
 from lib.models.weights.released import load_released
-from lib.programs.converting import convert_checkpoint
+from lib.programs.conversion import convert_checkpoint
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.files import file_sha256
 

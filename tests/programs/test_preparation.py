@@ -8,7 +8,7 @@ from toy_experiment import write_experiment
 from lib.config.schema import ConfigError
 from lib.experiment.build import crop_settings
 from lib.experiment.config import load_experiment
-from lib.programs.preparing import make_crops
+from lib.programs.preparation import make_crops
 from lib.runtime.program import Outcome
 
 SOURCES = [

@@ -16,7 +16,7 @@ from lib.evaluation.metrics.scoring import SetScores
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker
-from lib.programs.visualizing import MOST, ResultDrawer, Shown, open_footage, parse_frames, visualize
+from lib.programs.visualization import MOST, ResultDrawer, Shown, open_footage, parse_frames, visualize
 from lib.runtime.files import file_sha256
 from lib.visualization.sheet import MARGIN, TITLE
 from lib.visualization.token_map import COLUMNS, LINE, SIDE

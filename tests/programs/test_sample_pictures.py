@@ -11,7 +11,7 @@ from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.experiment.build import build_pairs, check_files
 from lib.experiment.config import load_experiment
-from lib.programs.samples import draw_samples
+from lib.programs.sample_pictures import draw_samples
 
 CUTOUTS = {"over": "got10k", "split": "full", "size": [0.2, 0.6]}
 SOURCES = [{"name": "got10k", "split": "full"}, {"name": "coco", "split": "train2017", "cutouts": CUTOUTS}]
