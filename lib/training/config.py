@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from lib.config.schema import NamePattern, Section
-from lib.training.actor import Precision
+from lib.inference.settings import Precision
 from lib.training.optimizer import OptimizerConfig
 from lib.training.schedule import ScheduleConfig
 
