@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from toy_experiment import write_experiment
 
+from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.experiment.build import crop_settings
 from lib.experiment.config import load_experiment
@@ -39,7 +40,7 @@ def written(monkeypatch) -> list[tuple]:
 
 
 def make(experiment, name, **options) -> None:
-    make_crops(name, None, Path("root"), str(experiment), Path("out"), processes=3, **options)
+    make_crops(name, Paths(), Path("root"), str(experiment), Path("out"), processes=3, **options)
 
 
 def test_every_split_that_is_trained_on_once(experiment, written):
