@@ -27,7 +27,7 @@ def experiment(tmp_path):
 
 @pytest.fixture
 def written(monkeypatch) -> list[tuple]:
-    """What ``write_crops`` was asked for: dataset, split and frames, and the whole of its settings."""
+    """The arguments of the calls of ``write_crops``: dataset, split and settings."""
     calls: list[tuple] = []
 
     def write_crops(name, split, root, cache, target, settings, processes):
