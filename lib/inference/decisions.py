@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lib.geometry.grids import cell_coverage
 from lib.inference.eager import FindGraph, TorchNetwork
-from lib.inference.target import Image
+from lib.inference.target import Boxlike, Image
 from lib.inference.tracker import Tracker, TrackResult
 from lib.models.attention import recorded_attention
 from lib.models.base import TokenMap
@@ -53,6 +53,16 @@ def decide(tracker: Tracker, image: Image, names: Collection[str] = ()) -> Decis
             known = [*maps, *([ATTENTION] if model.family.attention(model) and not rows else [])]
             raise ValueError(f"{network.name} has no map {name!r}; it has {', '.join(known)}")
     return Decisions(result, {name: each for name, each in maps.items() if not names or name in names})
+
+
+def decide_at(
+    tracker: Tracker, first: Image, box: Boxlike, image: Image, before: Boxlike, names: Collection[str] = ()
+) -> Decisions:
+    """``decide`` for any frame of a video: the target is taken from the ``first`` frame, where it has this ``box``, and
+    looked for around ``before``, its box in the frame before. Boxes are xywh in pixels."""
+    tracker.init(first, box)
+    tracker.box = before
+    return decide(tracker, image, names)
 
 
 def _target_weights(tracker: Tracker) -> Tensor:

@@ -4,28 +4,59 @@ A batch has a row for each target. A row gets the next sequence as soon as its o
 the network works on at a time: threads read, decode and cut its next frames meanwhile.
 """
 
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock, Semaphore
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from lib.data.decoding.images import open_image
 from lib.data.types import Location, Sequence
-from lib.inference.network import Found, Network
+from lib.inference.network import Network
 from lib.inference.target import FirstView, Target, View, begin, keep, look, place
-from lib.inference.tracks import Failure, Track, failure_of
 from lib.runtime.cores import usable_cores
+
+MOST_THREADS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A tracked sequence of N frames, the first included.
+
+    ``boxes`` float64 ``[N, 4]`` xywh in pixels, the first as given; ``scores`` ``[N]``, the first 1. ``seconds``
+    ``[N]`` are a frame's share of the time that passed, end to end (reading, cropping, network, box), with the first
+    for taking the template; ``network_seconds`` ``[N]`` its share of the network's time. Where B sequences are tracked
+    in one batch, the share is the batch's time divided by B.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    seconds: np.ndarray
+    network_seconds: np.ndarray
+
+
+class Failure(NamedTuple):
+    """Why a sequence or a process gave no result: a ``reason`` in one line, and the ``traceback`` for the log.
+
+    ``explained``: the line is enough, since the data or the settings are wrong, or nothing more is known.
+    """
+
+    reason: str
+    traceback: str
+    explained: bool = False
+
 
 Outcome = tuple[Sequence, Track | Failure]
 Take = Callable[[], Sequence | None]
 # The frame and the box, xywh in pixels, from which a sequence's template is cut.
 TemplateOf = Callable[[Sequence], tuple[Location, np.ndarray]]
-
-MOST_THREADS = 16
 
 
 class Engine:
@@ -66,38 +97,35 @@ class Engine:
         done in the sequences that have not ended. An error of a frame or a first box ends that sequence; one of the
         network ends the run.
         """
+        sequences = iter(take, None)
         with (
             _one_thread_a_crop(),
             ThreadPoolExecutor(self._threads, "look") as looking,
-            ThreadPoolExecutor(self.finders, "find") as finding,
+            ThreadPoolExecutor(self.finders + 1, "step") as stepping,
         ):
-            clock = _Clock()
-            batches = [_Batch(self, looking, finding, clock) for _ in range(self.finders + 1)]
-            exhausted = False
+            clock, free = _Clock(), Semaphore(self.finders)
+            batches = [_Batch(self, looking, free, clock) for _ in range(self.finders + 1)]
             try:
-                while not exhausted and len(emptiest := min(batches, key=len)) < self.slots:
-                    exhausted = yield from self._begin(emptiest, take)
-                for batch in batches:
-                    batch.start()
-                while any(map(len, batches)):
-                    for batch in batches:
-                        yield from batch.finish()
-                        while not exhausted and len(batch) < self.slots:
-                            exhausted = yield from self._begin(batch, take)
-                        batch.start()
-                        show(sum(batch.frames for batch in batches))
+                yield from self._fill(batches, sequences)
+                steps = deque((batch, stepping.submit(batch.step)) for batch in batches if len(batch))
+                while steps:
+                    batch, step = steps.popleft()
+                    yield from step.result()
+                    yield from self._fill([batch], sequences)
+                    if len(batch):
+                        steps.append((batch, stepping.submit(batch.step)))
+                    show(sum(batch.frames for batch in batches))
             finally:
-                for pool in (looking, finding):
+                for pool in (looking, stepping):
                     pool.shutdown(cancel_futures=True)
 
-    def _begin(self, batch: "_Batch", take: Take) -> Generator[Outcome, None, bool]:
-        """Give the next sequence to a batch that the network is not working on; True if there is none."""
-        sequence = take()
-        if sequence is not None:
-            outcome = batch.begin(sequence, self._template_of)
+    def _fill(self, batches: list["_Batch"], sequences: Iterator[Sequence]) -> Iterator[Outcome]:
+        """Give sequences to batches that no thread works on, the emptiest first; the outcomes where there is nothing
+        to track."""
+        while len(emptiest := min(batches, key=len)) < self.slots and (sequence := next(sequences, None)) is not None:
+            outcome = emptiest.begin(sequence, self._template_of)
             if outcome is not None:
                 yield sequence, outcome
-        return sequence is None
 
 
 @contextmanager
@@ -111,16 +139,25 @@ def _one_thread_a_crop() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
+def failure_of(error: BaseException) -> Failure:
+    """The failure of an exception; a ``ValueError`` explains itself."""
+    line = " ".join(str(error).split()) or "no message"
+    explained = isinstance(error, ValueError)
+    reason = line if explained else f"{type(error).__name__}: {line}"
+    return Failure(reason, "".join(traceback.format_exception(error)).rstrip(), explained)
+
+
 class _Clock:
-    """Time since the last call of ``lap``, which the frames tracked in it share."""
+    """Time since the last call of ``lap``, from any thread; the frames tracked in it share it."""
 
     def __init__(self) -> None:
-        self._last = perf_counter()
+        self._last, self._lock = perf_counter(), Lock()
 
     def lap(self) -> float:
         """In seconds."""
-        before, self._last = self._last, perf_counter()
-        return self._last - before
+        with self._lock:
+            before, self._last = self._last, perf_counter()
+            return self._last - before
 
 
 class _Row:
@@ -130,7 +167,6 @@ class _Row:
         self.sequence, self.target = sequence, target
         self.boxes = [np.array(sequence.boxes[0], dtype=np.float64)]
         self.scores, self.seconds, self.network_seconds = [1.0], [seconds], [network_seconds]
-        self.view: Future[View]
 
     def append(self, target: Target, score: float, seconds: float, network_seconds: float) -> None:
         """Take the result of the next frame."""
@@ -152,19 +188,15 @@ class _Row:
 
 
 class _Batch:
-    """Targets in one batch: row i of ``_rows`` has row i of the state. The place of one that ends goes to the last.
+    """Targets in one batch: row i of ``_rows`` has row i of the state. The place of one that ends goes to the last."""
 
-    Between ``start`` and ``finish`` a thread works on it, and nothing of it changes.
-    """
-
-    def __init__(self, engine: Engine, looking: Executor, finding: Executor, clock: _Clock) -> None:
+    def __init__(self, engine: Engine, looking: Executor, free: Semaphore, clock: _Clock) -> None:
         self._network, self._slots, self._finders = engine.network, engine.slots, engine.finders
-        self._looking, self._finding, self._clock = looking, finding, clock
+        self._looking, self._free, self._clock = looking, free, clock
         search = self._network.settings.search
         self._crops = np.zeros((self._slots, search.size, search.size, 3), dtype=search.dtype)
         self._state: tuple[Any, ...] = ()
         self._rows: list[_Row] = []
-        self._found: Future[tuple[list[View | Exception], Found, float]] | None = None
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -176,7 +208,6 @@ class _Batch:
 
     def begin(self, sequence: Sequence, template_of: TemplateOf | None) -> Track | Failure | None:
         """Give a row to a sequence; its outcome if there is nothing to track."""
-        started = perf_counter()
         try:
             if not len(sequence):
                 raise ValueError(f"sequence {sequence.name} has no frames")
@@ -184,34 +215,33 @@ class _Batch:
             shown = first if template_of is None else self._first_view(*template_of(sequence))
         except Exception as error:  # of this sequence alone, which is reported with its traceback
             return failure_of(error)
-        encoding = perf_counter()
+        started = perf_counter()
         state = self._network.encode(shown.view.pixels[None], shown.box[None])
-        ended = perf_counter()
-        self._clock.lap()
-        row = _Row(sequence, first.target, ended - started, ended - encoding)
+        row = _Row(sequence, first.target, self._clock.lap(), perf_counter() - started)
         if row.ended:
             return row.track()
         if not self._state:
             self._state = self._network.blank(state, self._slots)
         self._network.put(self._state, len(self._rows), state)
         self._rows.append(row)
-        self._look(row)
         return None
 
-    def start(self) -> None:
-        """Have every target found in its next frame, in a thread."""
-        self._found = self._finding.submit(self._find) if self._rows else None
-
-    def finish(self) -> Iterator[Outcome]:
-        """Wait until every target is found; yields the sequences that end with it, each with its outcome."""
-        if self._found is None:
-            return
-        views, found, seconds = self._found.result()
+    def step(self) -> list[Outcome]:
+        """Track every target through its next frame; the sequences that end with it, each with its outcome."""
+        views = list(self._looking.map(self._look, self._rows))
+        for number, view in enumerate(views):
+            if isinstance(view, View):
+                self._crops[number] = view.pixels
+        with self._free:
+            started = perf_counter()
+            found = self._network.find(self._state, self._crops[: len(self._rows)])
+            seconds = perf_counter() - started
         share, network_share = (time / len(self._rows) for time in (self._clock.lap(), seconds / self._finders))
         config = self._network.settings.tracker
         outcomes: list[Outcome] = []
-        answers = zip(list(self._rows), views, found.boxes, found.scores.tolist(), strict=True)
-        for row, view, found_box, score in answers:
+        for row, view, found_box, score in zip(
+            list(self._rows), views, found.boxes, found.scores.tolist(), strict=True
+        ):
             try:
                 if isinstance(view, Exception):
                     raise view
@@ -221,34 +251,20 @@ class _Batch:
                 outcomes.append((row.sequence, failure_of(error)))
             else:
                 if not row.ended:
-                    self._look(row)
                     continue
                 outcomes.append((row.sequence, row.track()))
             self._remove(row)
-        yield from outcomes
-
-    def _find(self) -> tuple[list[View | Exception], Found, float]:
-        """For each row its view, or the error in its place; the network's answers, for a row without a view too; and
-        the seconds they took."""
-        views: list[View | Exception] = []
-        for number, row in enumerate(self._rows):
-            try:
-                view = row.view.result()
-                self._crops[number] = view.pixels
-            except Exception as error:  # raised again where the outcomes are made
-                view = error
-            views.append(view)
-        started = perf_counter()
-        found = self._network.find(self._state, self._crops[: len(self._rows)])
-        return views, found, perf_counter() - started
+        return outcomes
 
     def _first_view(self, frame: Location, box: np.ndarray) -> FirstView:
         return begin(open_image(frame), box, self._network.settings)
 
-    def _look(self, row: _Row) -> None:
-        frame = row.sequence.frames[len(row.boxes)]
-        search = self._network.settings.search
-        row.view = self._looking.submit(lambda target: look(open_image(frame), target, search), row.target)
+    def _look(self, row: _Row) -> View | Exception:
+        """The target's crop in its next frame, or the error of that frame."""
+        try:
+            return look(open_image(row.sequence.frames[len(row.boxes)]), row.target, self._network.settings.search)
+        except Exception as error:  # raised again where the outcomes are made
+            return error
 
     def _remove(self, row: _Row) -> None:
         """Free a row; the last one moves to its place."""

@@ -76,7 +76,7 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
         number, time, image = item if isinstance(item, Frame) else (position, float(position), item)
         started, network_seconds = perf_counter(), 0.0
         if position == 0:
-            _check_boxes(order, image)
+            check_boxes(order, image)
         results: dict[str, TrackResult] = {}
         if followed:
             found, followed, network_seconds = advance(network, image, followed, state)
@@ -104,7 +104,8 @@ def _check(targets: Sequence[TargetSpec]) -> None:
             raise ValueError(f"{names.count(name)} targets are named {name}; give each another name")
 
 
-def _check_boxes(targets: Sequence[TargetSpec], image: np.ndarray) -> None:
+def check_boxes(targets: Sequence[TargetSpec], image: np.ndarray) -> None:
+    """Raise ``ValueError`` naming the target whose box is wholly outside the image or has no size."""
     for target in targets:
         try:
             checked_box(target.box, image.shape)

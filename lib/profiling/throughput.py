@@ -11,10 +11,9 @@ import torch
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.geometry.crop import crop_window
-from lib.inference.engine import Engine
+from lib.inference.engine import Engine, Failure
 from lib.inference.network import Found, Network
 from lib.inference.tracker import Tracker
-from lib.inference.tracks import Failure
 from lib.profiling.footage import BOX, write_footage
 from lib.profiling.report import Row
 

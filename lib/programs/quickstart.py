@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import is_part_of_run
 from lib.experiment.build import TorchForm, build_objective, build_tracker
 from lib.experiment.config import ExperimentConfig, load_experiment
-from lib.inference.decisions import decide
+from lib.inference.decisions import decide_at
 from lib.models.base import TokenMap
 from lib.programs.testing import Candidate, track_and_score
 from lib.programs.tracking import CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
@@ -52,13 +52,6 @@ TITLES = {
 }
 # The network's decisions are looked at on this frame of each test sequence, with the window around the true box.
 MAP_FRAME = 10
-
-
-class TokenShares(NamedTuple):
-    """The share of search tokens that a token map chose in each of its stages, and what that means."""
-
-    meaning: str
-    stages: dict[str, float]
 
 
 def run_quickstart(
@@ -86,19 +79,18 @@ def run_quickstart(
     experiment = load_experiment(config, overrides, run)
     output = paths.output / run
     seconds: dict[str, float] = {}
-
     readable = read_benchmark(BENCHMARK, data, paths.cache)
     sequences = readable.sequences
     part = part_in_words(BENCHMARK, len(sequences))
     named = f"synthetic set, {len(sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
-    places = {
+    variables = {
         "TRACKING_DATA_GOT10K": str(data),
         "TRACKING_OUTPUT": str(paths.output),
         "TRACKING_CACHE": str(paths.cache),
     }
     if not is_part_of_run():  # a process that only tracks, which was started after the training
         with _clocked(seconds, "training"):
-            code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], places)
+            code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], variables)
         if code:
             text = "the training did not end; the same command goes on from its last checkpoint"
             raise interruption(code - 128, text) if code > 128 else ValueError(text)
@@ -111,13 +103,12 @@ def run_quickstart(
         return Outcome()
     tested = dict(zip(candidates, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
-        shares, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
+        tokens, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
     clip = Wanted(output / "clip", replace=True)
     with _clocked(seconds, "the clip"):
         track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip)
 
     scores = {label: run.scores.values(PROTOCOL) for label, run in tested.items()}
-    tokens = {name: share._asdict() for name, share in shares.items()}
     summary = {"config": config, "set": named, "scores": scores, "tokens": tokens, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
     failures = [
@@ -125,7 +116,7 @@ def run_quickstart(
         for label, run in tested.items()
         for name, why in run.scores.errors(PROTOCOL).items()
     ]
-    text = _text(tested, named, shares, maps, seconds, output)
+    text = _text(tested, named, tokens, maps, seconds, output)
     return Outcome("\n".join([text, *failures]), not failures)
 
 
@@ -165,9 +156,9 @@ def _draw(
     runs: dict[str, ScoredRun],
     output: Path,
     named: str,
-) -> tuple[dict[str, TokenShares], list[str]]:
-    """Pictures into ``reports``, under the set's name; returns the shares of tokens over the test sequences, and the
-    names of the pictured maps."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Draw pictures into ``reports``, under the set's name. Returns, for each map that chooses tokens, its ``meaning``
+    and the share of search tokens over the test sequences in each of its ``stages``; and the names of all maps."""
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
     lines = [
@@ -181,13 +172,13 @@ def _draw(
     tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
     write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})
     crop, maps = _token_maps(experiment, checkpoint, sequences)
-    shares = {}
+    tokens = {}
     for name, (values, stages, meaning) in maps.items():
         write_png(reports / f"{name}.png", draw_token_map(crop, values[0].numpy(), stages, meaning))
         if values.dtype == torch.bool:
             means = values.double().mean(dim=(0, 2)).tolist()
-            shares[name] = TokenShares(meaning, dict(zip(stages, means, strict=True)))
-    return shares, list(maps)
+            tokens[name] = {"meaning": meaning, "stages": dict(zip(stages, means, strict=True))}
+    return tokens, list(maps)
 
 
 def _median_sequence(sequences: list[Sequence], run: ScoredRun) -> Sequence:
@@ -207,10 +198,9 @@ def _token_maps(
     tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
     decided = []
     for sequence in sequences:
-        tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
-        frame = min(MAP_FRAME, len(sequence) - 1)
-        tracker.box = sequence.boxes[frame]
-        decided.append(decide(tracker, read_image(sequence.frames[frame])))
+        frame, boxes = min(MAP_FRAME, len(sequence) - 1), sequence.boxes
+        first, image = read_image(sequence.frames[0]), read_image(sequence.frames[frame])
+        decided.append(decide_at(tracker, first, boxes[0], image, boxes[frame]))
     maps = {
         name: first._replace(values=torch.cat([each.maps[name].values for each in decided]))
         for name, first in decided[0].maps.items()
@@ -221,7 +211,7 @@ def _token_maps(
 def _text(
     runs: dict[str, ScoredRun],
     named: str,
-    shares: dict[str, TokenShares],
+    tokens: dict[str, Any],
     maps: list[str],
     seconds: dict[str, float],
     output: Path,
@@ -232,9 +222,9 @@ def _text(
     columns = tuple(Column("", name) for name in names)
     title = f"Scores in percent by protocol {PROTOCOL}, {named}"
     lines = [render(Table("scores", title, "", columns, rows), "text").rstrip("\n")]
-    for meaning, stages in shares.values():
-        numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in stages.items())
-        lines.append(f"share of search tokens that {meaning}: {numbers}")
+    for chosen in tokens.values():
+        numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in chosen["stages"].items())
+        lines.append(f"share of search tokens that {chosen['meaning']}: {numbers}")
     lines.append(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores")
     reports = output / "reports"
     lines += [

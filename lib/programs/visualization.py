@@ -20,8 +20,8 @@ from lib.evaluation.reports.comparison import ScoredRun
 from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
 from lib.geometry.crop import inside
-from lib.inference.decisions import Decisions, decide
-from lib.inference.follow import TargetSpec
+from lib.inference.decisions import Decisions, decide, decide_at
+from lib.inference.follow import TargetSpec, check_boxes
 from lib.inference.tracker import Tracker, TrackResult
 from lib.inference.video import ahead, open_video
 from lib.programs.network_choice import choose_checkpoint, choose_form
@@ -147,7 +147,8 @@ def drawn_strips(footage: Footage, target: TargetSpec, tracker: Tracker, shown: 
         for number, _, image in frames:
             if begins is None and number >= target.frame:
                 begins = number
-                _begin(tracker, image, target)
+                check_boxes([target], image)
+                tracker.init(image, target.box)
             elif begins is not None and number in shown.frames:
                 decisions = decide(tracker, image, shown.maps)
                 truth = footage.boxes[number] if number < len(footage.boxes) else None
@@ -165,13 +166,6 @@ def drawn_strips(footage: Footage, target: TargetSpec, tracker: Tracker, shown: 
         raise ValueError(f"--frames: {what}: in {footage.name} the target begins in frame {begins}{last}; name others")
 
 
-def _begin(tracker: Tracker, image: np.ndarray, target: TargetSpec) -> None:
-    try:
-        tracker.init(image, target.box)
-    except ValueError as error:
-        raise ValueError(f"target {target.name}: {error}; a box is x,y,w,h in pixels of the video") from error
-
-
 class ResultDrawer:
     """Draws the decisions behind a frame of kept results of ours: the network looks there once more, with the box of
     the frame before and the settings of the results. A network is built once for a run."""
@@ -186,9 +180,8 @@ class ResultDrawer:
         if source not in self._trackers:
             self._trackers[source] = self._build(benchmark, source, run.results.manifest or {})
         tracker, image = self._trackers[source], read_image(sequence.frames[frame])
-        tracker.init(read_image(sequence.frames[0]), sequence.boxes[0])
-        tracker.box = run.results.boxes(annotation_of(sequence, benchmark))[frame - 1]
-        decisions = decide(tracker, image)
+        before = run.results.boxes(annotation_of(sequence, benchmark))[frame - 1]
+        decisions = decide_at(tracker, read_image(sequence.frames[0]), sequence.boxes[0], image, before)
         return draw_decisions(f"frame {frame}", image, tracker, decisions, sequence.boxes[frame])
 
     def _build(self, benchmark: str, source: str, manifest: abc.Mapping[str, Any]) -> Tracker:

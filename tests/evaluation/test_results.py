@@ -13,7 +13,7 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.results.folder import ResultsError, ResultsFolder, open_results, read_rows
-from lib.inference.tracks import Track
+from lib.inference.engine import Track
 from lib.runtime.checkpoint import checksum_of
 
 MakeSequence = Callable[..., Sequence]

@@ -16,8 +16,7 @@ import numpy as np
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.running.runner import run_trials
-from lib.inference.engine import Outcome, Take
-from lib.inference.tracks import Track, failure_of
+from lib.inference.engine import Outcome, Take, Track, failure_of
 from lib.runtime.program import program
 from lib.runtime.stop import terminated_like_interrupted
 

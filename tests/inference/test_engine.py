@@ -15,9 +15,8 @@ from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
 from lib.inference.eager import TorchNetwork
-from lib.inference.engine import Engine
+from lib.inference.engine import Engine, Failure, Track, failure_of
 from lib.inference.tracker import Tracker
-from lib.inference.tracks import Failure, Track
 
 # In pixels of the image: what a batch may move a box by on the CPU in float32, over a whole sequence.
 BATCH_BOUND = 1e-3
@@ -184,3 +183,17 @@ def test_shares_of_time_add_up_to_no_more_than_passed(sequences):
     for track in tracks:
         assert track.seconds.shape == track.network_seconds.shape == track.scores.shape
         assert (track.network_seconds > 0).all()
+
+
+def test_a_value_error_explains_itself_and_others_need_their_traceback():
+    for error, reason, explained in (
+        (ValueError("a.jpg: truncated;\n unpack it again"), "a.jpg: truncated; unpack it again", True),
+        (RuntimeError("shapes differ"), "RuntimeError: shapes differ", False),
+        (KeyError(), "KeyError: no message", False),
+    ):
+        try:
+            raise error
+        except Exception as caught:
+            failure = failure_of(caught)
+        assert (failure.reason, failure.explained) == (reason, explained)
+        assert failure.traceback.startswith("Traceback") and type(error).__name__ in failure.traceback

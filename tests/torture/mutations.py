@@ -28,7 +28,7 @@ from lib.data.stores.packing import check_batch, inspect_store, pack_dataset
 from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.experiment.build import build_model, experiment_of_checkpoint
 from lib.experiment.config import load_experiment, to_tree
-from lib.inference.tracks import Track
+from lib.inference.engine import Track
 from lib.models.weights.released import load_file
 from lib.runtime.checkpoint import read_training_checkpoint, save_checkpoint
 

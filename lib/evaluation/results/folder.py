@@ -23,7 +23,7 @@ from lib.data.files.texts import decode_text, parse_rows
 from lib.data.names import find_meeting
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
-from lib.inference.tracks import Track
+from lib.inference.engine import Track
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import file_sha256, write_text
 from lib.runtime.json_text import parse_json

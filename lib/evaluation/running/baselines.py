@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lib.data.types import Location, Sequence
-from lib.inference.engine import Outcome, Take, TemplateOf
-from lib.inference.tracks import Track
+from lib.inference.engine import Outcome, Take, TemplateOf, Track
 
 
 class StaticEngine:

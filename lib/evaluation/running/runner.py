@@ -22,8 +22,7 @@ from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.claims import Claims, Death, find_holder, release_left
 from lib.evaluation.running.progress import RunProgress
 from lib.evaluation.running.summary import RunSummary, SequenceStatus, measure_speed
-from lib.inference.engine import Outcome, Take
-from lib.inference.tracks import Failure, Track
+from lib.inference.engine import Failure, Outcome, Take, Track
 from lib.runtime.launch import launch_apart
 from lib.runtime.stop import Terminated
 
