@@ -38,7 +38,7 @@ from lib.runtime.files import write_text
 from lib.runtime.program import Outcome
 from lib.runtime.stop import interruption
 from lib.visualization.curves import plot_training
-from lib.visualization.plots import Line, plot_curves
+from lib.visualization.plots import Line, draw_curves, write_figure
 from lib.visualization.sheet import write_png
 from lib.visualization.token_map import draw_token_map
 
@@ -167,7 +167,8 @@ def _draw(
         if (curves := run.scores.overall[PROTOCOL])
     ]
     if lines:
-        plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
+        figure = draw_curves("success", lines, named, PROTOCOL, "AO")
+        write_figure(figure, reports / "success.png", reports / "success.pdf")
     shown = _median_sequence(sequences, runs[TRAINED])
     tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
     write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})
