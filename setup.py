@@ -32,6 +32,7 @@ setup(
         "lmdb>=1.4",
         "tqdm>=4.66",
         "matplotlib>=3.8",
+        "jinja2>=3.1",
         "simplejpeg>=1.7",
         "pillow>=10.3",
     ],

@@ -9,6 +9,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from listed_sequences import ListedSequences
 from miniatures import write_coco, write_got10k, write_lasot, write_trackingnet
 from one_sequence import read_dataset
 
@@ -38,7 +39,7 @@ def build_miniature_pairs(experiment: ExperimentConfig, root: Path) -> Pairs:
     """The pairs of an experiment, drawn from the miniatures in ``root``."""
 
     def pool(source: SourceConfig) -> Pool:
-        sequences = read_dataset(source.name, SPLITS[source.name], root / source.name)
+        sequences = ListedSequences(read_dataset(source.name, SPLITS[source.name], root / source.name))
         return Pool(sequences, source.weight, source.annotated_every)
 
     pools = [pool(source) for source in experiment.data.train]

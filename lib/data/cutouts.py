@@ -4,7 +4,6 @@
 crops of a composed frame.
 """
 
-import itertools
 import math
 from collections import abc
 from typing import Annotated, NamedTuple
@@ -20,7 +19,8 @@ from lib.data.datasets.registry import check_dataset
 from lib.data.decoding.images import EncodedImage, open_image
 from lib.data.masks import MaskFolder
 from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
-from lib.data.sampling import Pairing, Pool, Positions, draw_frames, drawable, find_drawable
+from lib.data.sampling import Pairing, Pool, can_be_drawn, draw_frames, drawable
+from lib.data.stores.index import SequenceIndex
 from lib.data.types import Sequence
 from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Fill, Window
@@ -143,16 +143,17 @@ class Cutouts:
 
     def __init__(
         self,
-        objects: abc.Sequence[Sequence],
-        over: abc.Sequence[Sequence],
+        objects: SequenceIndex,
+        over: SequenceIndex,
         config: CutoutsConfig,
         masks: MaskFolder | None = None,
         every: int = 1,
     ) -> None:
         self.masks = masks
         self._objects, self._over, self._config, self._every = objects, over, config, every
-        chosen = find_drawable(Pool(objects, every=every)) & _can_be_cut_out(objects, masks is not None)
-        self.positions = Positions(chosen)
+        large = objects.largest_areas() >= MIN_OBJECT**2
+        chosen = can_be_drawn(objects, every) & large & (objects.outlined | (masks is not None))
+        self.positions = np.flatnonzero(chosen).astype(np.int32)
         if not len(self.positions):
             raise ValueError(
                 f"no object of {len(objects)} can be cut out: each needs an outline in the annotations (or set "
@@ -163,7 +164,10 @@ class Cutouts:
             raise ValueError(
                 f"cutouts.over: {config.over} {config.split} has no videos to paste on; name a dataset that has"
             )
-        self._classes = _Classes(objects, chosen)
+        names, classes = objects.classes()
+        classes = classes[self.positions]
+        # Without a class (""), an object has no others of its kind.
+        self._of_class = {name: self.positions[classes == number] for number, name in enumerate(names) if name}
 
     def draw(
         self, target: Sequence, frames: tuple[int, int], pairing: Pairing, max_gap: int, rng: np.random.Generator
@@ -173,7 +177,7 @@ class Cutouts:
         places = draw_frames(video, pairing, max_gap, rng)
         shown, lookalike = Shown(target, frames), None
         if rng.random() < self._config.lookalike:
-            kind, others = rng.integers(3), self._classes.positions(target)
+            kind, others = rng.integers(3), self._of_class.get(target.meta.get("class", ""), ())
             other = self._objects[int(others[rng.integers(len(others))])] if len(others) else target
             if kind == 0 and other.name != target.name:
                 lookalike = Shown(other, draw_frames(other, pairing, max_gap, rng, self._every))
@@ -261,33 +265,3 @@ def open_pasted(
             lookalike = place_beside(target, lookalike, motion.direction.at(frame), motion.distance.at(frame))
         views.append(PastedView(image, target, lookalike, composition.above, crop.fill))
     return views
-
-
-class _Classes:
-    """The objects of each class, as one array of all that can be drawn (3.4 MB in each worker for COCO)."""
-
-    def __init__(self, sequences: abc.Sequence[Sequence], chosen: np.ndarray) -> None:
-        if hasattr(sequences, "classes"):
-            names, which = sequences.classes()
-        else:
-            names, which = np.unique([sequence.meta.get("class", "") for sequence in sequences], return_inverse=True)
-        chosen = np.flatnonzero(chosen)
-        order = np.argsort(which[chosen], kind="stable")
-        self._positions = chosen[order].astype(np.int32)
-        bounds = np.searchsorted(which[chosen][order], np.arange(len(names) + 1)).tolist()
-        self._spans = dict(zip(map(str, names), itertools.pairwise(bounds), strict=True))
-
-    def positions(self, sequence: Sequence) -> np.ndarray:
-        """The positions of all objects of its class, itself included; none if no class is stated."""
-        name = sequence.meta.get("class", "")
-        return self._positions[slice(*self._spans[name])] if name else self._positions[:0]
-
-
-def _can_be_cut_out(sequences: abc.Sequence[Sequence], masked: bool) -> np.ndarray:
-    """bool ``[n]``: which objects have an outline, or a mask in a folder, and are large enough in their own images."""
-    if hasattr(sequences, "outlined"):
-        areas, outlined = sequences.largest_areas(), sequences.outlined
-    else:
-        areas = np.array([np.nan_to_num(sequence.boxes[:, 2:].prod(axis=1)).max() for sequence in sequences])
-        outlined = np.array([sequence.outline is not None for sequence in sequences], dtype=bool)
-    return (areas >= MIN_OBJECT**2) & (masked | outlined)

@@ -31,7 +31,6 @@ from lib.data.sampling import (
     MIN_VISIBLE,
     Pairing,
     Pool,
-    Positions,
     draw_frames,
     draw_sequence,
     drawable,
@@ -286,7 +285,7 @@ def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Te
     return torch.from_numpy(planes)[None], torch.from_numpy(plan.box)[None], gain
 
 
-def _drawable(pool: Pool) -> Positions:
+def _drawable(pool: Pool) -> np.ndarray:
     """The positions of the sequences that pairs can be drawn from; ``ValueError`` if there are none."""
     positions = drawable(pool)
     name = pool.sequences[0].dataset if len(pool.sequences) else "a dataset without sequences"

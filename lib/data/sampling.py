@@ -10,6 +10,7 @@ from lib.data.views import ViewStore
 
 if TYPE_CHECKING:
     from lib.data.cutouts import Cutouts
+    from lib.data.stores.index import SequenceIndex
 
 # All published families: more than 2 * (1 template + 1 search) visible frames, and 20 in all.
 MIN_VISIBLE = 5
@@ -26,70 +27,39 @@ class Pool(NamedTuple):
     of the targets' surroundings, or None. With ``cutouts`` the targets are pasted on other videos.
     """
 
-    sequences: abc.Sequence[Sequence]
+    sequences: "SequenceIndex"
     weight: float = 1.0
     every: int = 1
     crops: ViewStore | None = None
     cutouts: "Cutouts | None" = None
 
 
-def visible_frames(sequence: Sequence, every: int = 1) -> np.ndarray:
+def visible_frames(visible: np.ndarray, every: int = 1) -> np.ndarray:
     """Numbers of the frames that may be drawn, int64 ``[n]``, ascending: visible, and 0, every, 2 * every ... or last.
 
-    GRM's rule for TrackingNet, whose boxes are annotated once in 30 frames and tracked in between (``every`` = 30).
+    ``visible`` is that of a ``Sequence``. The rule is GRM's for TrackingNet, whose boxes are annotated once in 30
+    frames and tracked in between (``every`` = 30).
     """
-    visible = sequence.visible
-    frames = np.flatnonzero(visible[::every]) * every
-    last = len(visible) - 1
-    return np.append(frames, last) if last % every and visible[last] else frames
+    annotated = np.zeros_like(visible)
+    annotated[::every] = annotated[-1:] = True
+    return np.flatnonzero(visible & annotated)
 
 
-def can_be_drawn(sequence: Sequence, every: int = 1) -> bool:
-    """Whether a sequence is long enough, and its target visible often enough; an image needs a usable box.
+def can_be_drawn(sequences: "SequenceIndex", every: int = 1) -> np.ndarray:
+    """bool ``[n]``: which sequences are long enough, with targets visible often enough; an image needs a usable box.
 
     Boxes of any size count: the lineage's code has a rule of 50 pixels for COCO, but no sampler applies it.
     """
-    if sequence.image_set:
-        return bool(sequence.visible.any())
-    return len(sequence) >= MIN_FRAMES and len(visible_frames(sequence, every)) >= MIN_VISIBLE
-
-
-class Positions(abc.Sequence):
-    """The positions where ``chosen`` (bool ``[n]``) is True, ascending, like an array of them.
-
-    Only the other positions are kept, which are few: each worker has a copy, and an array for COCO would take 3.4 MB.
-    """
-
-    def __init__(self, chosen: np.ndarray) -> None:
-        others = np.flatnonzero(~chosen)
-        self._count = len(chosen) - len(others)
-        self._before = others - np.arange(len(others))  # how many were chosen before each of the others
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> int:
-        if not 0 <= index < self._count:
-            raise IndexError(f"number {index} of {self._count}")
-        return int(index + self._before.searchsorted(index, side="right"))
-
-
-def drawable(pool: Pool) -> Positions:
-    """Positions of the sequences that can be drawn."""
-    return pool.cutouts.positions if pool.cutouts is not None else Positions(find_drawable(pool))
-
-
-def find_drawable(pool: Pool) -> np.ndarray:
-    """bool ``[n]``: which sequences can be drawn.
-
-    An index (``lib.data.stores.index.SequenceIndex``) answers for all of them at once.
-    """
-    sequences = pool.sequences
-    if not hasattr(sequences, "visible_counts"):
-        return np.array([can_be_drawn(sequence, pool.every) for sequence in sequences], dtype=bool)
-    counts = sequences.visible_counts(pool.every)
+    counts = sequences.visible_counts(every)
     videos = (sequences.lengths >= MIN_FRAMES) & (counts >= MIN_VISIBLE)
     return np.where(sequences.image_sets, counts > 0, videos)
+
+
+def drawable(pool: Pool) -> np.ndarray:
+    """Positions of the sequences that can be drawn: int32 ``[k]``, ascending."""
+    if pool.cutouts is not None:
+        return pool.cutouts.positions
+    return np.flatnonzero(can_be_drawn(pool.sequences, pool.every)).astype(np.int32)
 
 
 def share_bounds(weights: abc.Sequence[float] | np.ndarray) -> np.ndarray:
@@ -100,7 +70,7 @@ def share_bounds(weights: abc.Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def draw_sequence(
-    pools: list[Pool], positions: list[abc.Sequence[int]], bounds: np.ndarray, rng: np.random.Generator
+    pools: list[Pool], positions: list[np.ndarray], bounds: np.ndarray, rng: np.random.Generator
 ) -> tuple[Pool, Sequence]:
     """A pool by its share, then one of its sequences, each equally likely whatever its length.
 
@@ -121,7 +91,7 @@ def draw_frames(
     """
     if sequence.image_set:
         return 0, 0
-    visible = visible_frames(sequence, every)
+    visible = visible_frames(sequence.visible, every)
     if len(visible) < 2:
         raise ValueError(f"{sequence.dataset} {sequence.name}: fewer than two visible frames, no pair can be drawn")
     if pairing == "interval":

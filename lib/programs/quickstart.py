@@ -19,7 +19,7 @@ from lib.config.paths import CLIP, Paths
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import Readable, named_part, part_in_words, read_benchmark
+from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
@@ -38,7 +38,7 @@ from lib.runtime.files import write_text
 from lib.runtime.program import Outcome
 from lib.runtime.stop import interruption
 from lib.visualization.curves import plot_training
-from lib.visualization.plots import Line, plot_curves
+from lib.visualization.plots import Line, draw_curves, write_figure
 from lib.visualization.sheet import write_png
 from lib.visualization.token_map import draw_token_map
 
@@ -79,7 +79,8 @@ def run_quickstart(
     experiment = load_experiment(config, overrides, run)
     output = paths.output / run
     seconds: dict[str, float] = {}
-    sequences = read_benchmark(BENCHMARK, data, paths.cache)
+    readable = read_benchmark(BENCHMARK, data, paths.cache)
+    sequences = readable.sequences
     part = part_in_words(BENCHMARK, len(sequences))
     named = f"synthetic set, {len(sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
     variables = {
@@ -97,7 +98,7 @@ def run_quickstart(
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
         candidates = _candidates(paths, experiment, checkpoint, sequences)
-        tracked = track_and_score(BENCHMARK, Readable(sequences, {}), list(candidates.values()), processes, command)
+        tracked = track_and_score(BENCHMARK, readable, list(candidates.values()), processes, command)
     if tracked is None:
         return Outcome()
     tested = dict(zip(candidates, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
@@ -166,7 +167,8 @@ def _draw(
         if (curves := run.scores.overall[PROTOCOL])
     ]
     if lines:
-        plot_curves("success", lines, named, PROTOCOL, "AO", reports / "success")
+        figure = draw_curves("success", lines, named, PROTOCOL, "AO")
+        write_figure(figure, reports / "success.png", reports / "success.pdf")
     shown = _median_sequence(sequences, runs[TRAINED])
     tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
     write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lib.runtime.files import replacing
 from lib.runtime.json_text import parse_json
+from lib.visualization.plots import write_figure
 
 SMOOTHING = 50  # points of a smoothed curve: each is a mean over its share of the steps
 
@@ -65,7 +65,7 @@ def plot_training(log: Path, picture: Path, loss_terms: abc.Iterable[str]) -> No
     for axes in (loss, terms):
         axes.set_yscale("log")
     iou.set_ylim(0, 1)
-    _save(figure, picture)
+    write_figure(figure, picture)
 
 
 def _points(records: list[dict[str, Any]], key: str) -> tuple[np.ndarray, np.ndarray]:
@@ -80,9 +80,3 @@ def _line(axes: Axes, records: list[dict[str, Any]], key: str, label: str, color
     axes.plot(steps, values, color=color, alpha=0.25, linewidth=0.7)
     spans = np.array_split(np.arange(len(steps)), min(SMOOTHING, len(steps)))
     axes.plot([steps[s].mean() for s in spans], [values[s].mean() for s in spans], color=color, label=label)
-
-
-def _save(figure: Figure, picture: Path) -> None:
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(picture) as file:
-        figure.savefig(file, format="png", dpi=110)

@@ -1,5 +1,6 @@
-"""Plots of scores as PDF and PNG: curves over thresholds, scores by attribute and reliability, trackers together."""
+"""Plots of scores: curves over thresholds, scores by attribute and reliability, trackers together."""
 
+import io
 import textwrap
 from collections import abc
 from pathlib import Path
@@ -26,8 +27,9 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56
 DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
 MARKERS = "os^XDvP*<>"
 MARKS = 8  # on each line
-FONT = 8  # points, in the legend
-LEGEND_WIDTH = 40  # characters
+SIDE = 5.0  # inches, of the axes with their labels
+FONT = 9  # points
+NARROW, WIDE = 22, 54  # characters of a legend's line in two columns and in one
 
 
 class Line(NamedTuple):
@@ -40,70 +42,50 @@ class Line(NamedTuple):
     score: float | None
 
 
-def plot_curves(
-    kind: str, lines: abc.Sequence[Line], benchmark: str, protocol: str, score: str, stem: Path, attribute: str = ""
-) -> tuple[Path, Path]:
+def draw_curves(
+    kind: str, lines: abc.Sequence[Line], title: str, protocol: str, score: str, attribute: str = ""
+) -> Figure:
     """Curves of one of ``KINDS``, the best first in the legend with its score in percent.
 
-    The title names the ``benchmark``, the ``protocol``, the ``score`` and, if any, the ``attribute`` that restricts the
-    sequences. A line looks the same in every plot whose labels have the same order. Writes ``<stem>.pdf`` and
-    ``<stem>.png`` and returns their paths; folders are made.
+    Above them are the ``title``, the ``protocol``, the ``score`` and, if any, the ``attribute`` that restricts the
+    sequences. A line looks the same in every plot whose labels have the same order.
     """
     name, axis = KINDS[kind]
     figure, axes = _curves(lines, max(1, len(lines[0].thresholds) // MARKS))
     axes.set(xlabel=axis, ylabel="share of frames", xlim=(0, max(line.thresholds[-1] for line in lines)), ylim=(0, 1))
-    _title(axes, f"{name}, {benchmark}", attribute, f"{score} in percent by protocol {protocol}")
-    return _save(figure, stem)
+    _title(axes, f"{name}, {title}", attribute, f"{score} in percent by protocol {protocol}")
+    return figure
 
 
-def plot_reliability(lines: abc.Sequence[Line], benchmark: str, stem: Path) -> tuple[Path, Path]:
+def draw_reliability(lines: abc.Sequence[Line], title: str) -> Figure:
     """How often the box is on the target, by the tracker's score: ``thresholds`` are mean scores of bins, ``shares``
-    the frames of the bin on the target, and ``score`` is the AUROC.
-
-    On the diagonal the score is the probability. Files are as ``plot_curves`` writes them.
-    """
+    the frames of the bin on the target, and ``score`` is the AUROC. On the diagonal the score is the probability."""
     figure, axes = _curves(lines, 1)
     scores = np.concatenate([line.thresholds for line in lines])
     axes.axline((0, 0), slope=1, color="0.6", linewidth=0.8, zorder=0)
     span = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
     axes.set(xlabel="mean score of a bin of frames", ylabel="share of frames on the target")
     axes.set(xlim=span, ylim=(-0.02, 1.02))
-    _title(axes, f"reliability of the score, {benchmark}", "on the target: overlap above 0.5", "[AUROC in percent]")
-    return _save(figure, stem)
+    _title(axes, f"reliability of the score, {title}", "on the target: overlap above 0.5", "[AUROC in percent]")
+    return figure
 
 
-def _curves(lines: abc.Sequence[Line], step: int) -> tuple[Figure, Axes]:
-    """The lines with a marker at every ``step``-th point, a grid and the legend."""
-    assert any(line.shares is not None for line in lines), "a curve at least"
-    figure = _figure([line.label for line in lines])
-    axes = figure.subplots()
-    handles = []
-    for number, line in enumerate(lines):
-        points = ([], []) if line.shares is None else (line.thresholds, line.shares)
-        handles += axes.plot(*points, **_style(number, step))
-    axes.grid(alpha=0.3)
-    _legend(figure, handles, [line.label for line in lines], [line.score for line in lines])
-    return figure, axes
-
-
-def plot_radar(
+def draw_radar(
     scores: abc.Mapping[str, abc.Sequence[float | None]],
     attributes: abc.Sequence[str],
     overall: abc.Mapping[str, float | None],
-    benchmark: str,
+    title: str,
     protocol: str,
     score: str,
-    stem: Path,
-) -> tuple[Path, Path]:
+) -> Figure:
     """Under each label a score (a fraction) for each attribute, None where there is none, as a polygon, in percent.
 
-    The center is a round number below the least score, and the title names it. The legend has the ``overall``
-    score of each label, the best first; files are as ``plot_curves`` writes them. Raises ``ValueError`` for fewer than
-    three attributes, which make no polygon.
+    The center is a round number below the least score, and the words above name it. The legend has the ``overall``
+    score of each label, the best first. Raises ``ValueError`` for fewer than three attributes, which make no polygon.
     """
     if len(attributes) < 3:
-        raise ValueError(f"{stem.name}: {len(attributes)} attributes make no radar plot; 3 at least are needed")
-    figure = _figure(list(scores))
+        raise ValueError(f"{title}: {len(attributes)} attributes make no radar plot; 3 at least are needed")
+    figure = Figure(figsize=(SIDE, SIDE))
     axes = figure.subplots(subplot_kw={"projection": "polar"})
     angles = np.linspace(0, 2 * np.pi, len(attributes) + 1)
     handles = []
@@ -116,9 +98,41 @@ def plot_radar(
     axes.set(ylim=(low, high), theta_offset=np.pi / 2, theta_direction=-1)
     axes.set_thetagrids(np.degrees(angles[:-1]), list(map(printable, attributes)), fontsize=FONT, parse_math=False)
     axes.set_rgrids(np.arange(low, high + 1, 10), fontsize=FONT - 1, angle=180 / len(attributes))
-    _title(axes, f"attributes, {benchmark}", f"{score} in percent by protocol {protocol}", f"the center is {low}")
-    _legend(figure, handles, list(scores), [overall[label] for label in scores])
-    return _save(figure, stem)
+    _title(axes, f"attributes, {title}", f"{score} in percent by protocol {protocol}", f"the center is {low}")
+    _legend(axes, handles, list(scores), [overall[label] for label in scores])
+    return figure
+
+
+def encode_figure(figure: Figure, form: str) -> bytes:
+    """The figure as ``pdf``, ``png`` or ``svg``, as large as its content. Letters stay letters (in a PDF of type 42,
+    which publishers ask for), and no date makes two files differ."""
+    stream = io.BytesIO()
+    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "figure"}):
+        figure.savefig(stream, format=form, dpi=150, bbox_inches="tight", metadata=dates.get(form))
+    return stream.getvalue()
+
+
+def write_figure(figure: Figure, *files: Path) -> list[Path]:
+    """Write the figure in the format of each file's suffix; folders are made. Returns the files."""
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as stream:
+            stream.write(encode_figure(figure, file.suffix[1:]))
+    return list(files)
+
+
+def _curves(lines: abc.Sequence[Line], step: int) -> tuple[Figure, Axes]:
+    """A figure with a line for each tracker, a mark at every ``step``-th point, and the legend."""
+    figure = Figure(figsize=(SIDE, SIDE))
+    axes = figure.subplots()
+    handles = []
+    for number, line in enumerate(lines):
+        points = (line.thresholds, line.shares) if line.shares is not None else ([], [])
+        handles += axes.plot(*points, **_style(number, step))
+    axes.grid(alpha=0.3)
+    _legend(axes, handles, [line.label for line in lines], [line.score for line in lines])
+    return figure, axes
 
 
 def _round_span(percent: abc.Sequence[float]) -> tuple[int, int]:
@@ -127,19 +141,6 @@ def _round_span(percent: abc.Sequence[float]) -> tuple[int, int]:
         return 0, 100
     low = max(0, min(80, 10 * int(np.floor(min(percent) / 10)) - 10))
     return low, max(10 * int(np.ceil(max(percent) / 10)), low + 20)
-
-
-def _figure(labels: abc.Sequence[str]) -> Figure:
-    """Room for square axes and, on their right, for the legend."""
-    names = [_wrapped(f"{printable(label)} [no score]") for label in labels]
-    words = max(len(line) for name in names for line in name.splitlines())
-    lines = sum(name.count("\n") + 1 for name in names)
-    return Figure(figsize=(5.4 + FONT * 0.0082 * words, max(4.6, 1 + FONT * 0.021 * lines)), layout="constrained")
-
-
-def _wrapped(words: str) -> str:
-    """A long name in lines of at most ``LEGEND_WIDTH`` characters, so that the legend leaves room for the axes."""
-    return "\n".join(textwrap.wrap(words, LEGEND_WIDTH)) if len(words) > LEGEND_WIDTH else words
 
 
 def _style(number: int, step: int) -> dict[str, Any]:
@@ -155,31 +156,28 @@ def _style(number: int, step: int) -> dict[str, Any]:
 
 
 def _title(axes: Axes, *lines: str) -> None:
-    axes.set_title(printable_lines(line for line in lines if line), fontsize=FONT + 2, parse_math=False)
+    axes.set_title(printable_lines(line for line in lines if line), fontsize=FONT, parse_math=False)
 
 
 def _legend(
-    figure: Figure, handles: abc.Sequence[Line2D], labels: abc.Sequence[str], scores: abc.Sequence[float | None]
+    axes: Axes, handles: abc.Sequence[Line2D], labels: abc.Sequence[str], scores: abc.Sequence[float | None]
 ) -> None:
-    """The best first, those without a score last; an underscore or ``$`` in a label has no effect."""
+    """Below the axes, the best first, those without a score last; an underscore or ``$`` in a label has no effect."""
     known = [score if score is not None and np.isfinite(score) else None for score in scores]
     order = sorted(range(len(labels)), key=lambda number: np.inf if known[number] is None else -known[number])
     numbers = ["no score" if score is None else f"{100 * score:.1f}" for score in known]
-    words = [_wrapped(f"{printable(labels[n])} [{numbers[n]}]") for n in order]
-    legend = figure.legend(
-        [handles[n] for n in order], words, loc="outside right upper", fontsize=FONT, handlelength=4, frameon=False
+    words = [f"{printable(labels[n])} [{numbers[n]}]" for n in order]
+    short = all(len(each) <= NARROW for each in words)
+    legend = axes.legend(
+        [handles[n] for n in order],
+        ["\n".join(textwrap.wrap(each, NARROW if short else WIDE)) for each in words],
+        loc="upper left",
+        bbox_to_anchor=(0, -0.12),
+        borderaxespad=0,
+        ncols=2 if short else 1,
+        fontsize=FONT,
+        handlelength=4,
+        frameon=False,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
-
-
-def _save(figure: Figure, stem: Path) -> tuple[Path, Path]:
-    """Both files; the PDF's letters stay letters (type 42, which publishers ask for), and no date makes two differ."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    files = stem.with_name(f"{stem.name}.pdf"), stem.with_name(f"{stem.name}.png")
-    with matplotlib.rc_context({"pdf.fonttype": 42}):
-        with replacing(files[0]) as file:
-            figure.savefig(file, format="pdf", metadata={"CreationDate": None})
-        with replacing(files[1]) as file:
-            figure.savefig(file, format="png", dpi=150)
-    return files

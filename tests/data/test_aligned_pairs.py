@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from listed_sequences import ListedSequences
 from lorat_frames import frame
 
 from lib.data.appearance import ColorFactors, jitter_colors, solarize, vary_pair
@@ -132,7 +133,7 @@ def pairs_of(sequence: Sequence, **data) -> Pairs:
         train=({"name": "got10k", "split": "full"},), samples_per_epoch=1, pairing="interval", max_gap=100, workers=0,
         search_jitter=JITTER, grayscale=0.0, joint_flip=0.0, brightness=0.0, **data,
     )  # fmt: skip
-    return Pairs(config, [Pool([sequence], 1.0)], crop_config(112, 2.0), crop_config(224, 4.0), seed=3)
+    return Pairs(config, [Pool(ListedSequences([sequence]))], crop_config(112, 2.0), crop_config(224, 4.0), seed=3)
 
 
 def test_a_sample_has_whole_pixels_and_a_target_that_is_well_seen(tmp_path):

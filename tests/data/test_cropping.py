@@ -30,9 +30,9 @@ def dataset(tmp_path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, made_for: CropSettings | None = None, target: str = "crops", processes: int = 1):
+def write(folder: Path, made_for: CropSettings | None = None, target: str = "crops", threads: int = 1):
     return write_crops(
-        "got10k", "full", folder / "data", folder / "cache", folder / target, made_for or settings(), processes
+        "got10k", "full", folder / "data", folder / "cache", folder / target, made_for or settings(), threads
     )
 
 
@@ -71,7 +71,7 @@ def test_of_a_video_some_frames_only(dataset, every):
         frames = [frame for frame in range(len(sequence)) if store.find(sequence.name, frame)]
         assert (
             frames
-            == visible_frames(sequence, every).tolist()
+            == visible_frames(sequence.visible, every).tolist()
             == sorted({*range(0, len(sequence), every), len(sequence) - 1})
         )
 
@@ -160,8 +160,8 @@ def test_a_killed_write_goes_on(dataset):
 
 
 @pytest.mark.slow
-def test_processes_change_nothing(dataset):
-    assert contents(write(dataset, target="two", processes=2).folder) == contents(write(dataset, target="one").folder)
+def test_threads_change_nothing(dataset):
+    assert contents(write(dataset, target="two", threads=2).folder) == contents(write(dataset, target="one").folder)
 
 
 def test_unreadable_images_are_left_out_and_named(dataset):

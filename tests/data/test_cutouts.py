@@ -224,5 +224,3 @@ def test_small_objects_and_those_without_outline_are_left_out(data):
     objects = data.open("coco")
     cutouts = Cutouts(objects, data.open("got10k"), OVER)
     assert [objects[position].boxes[0, 2] for position in cutouts.positions] == [70.25] * 4
-    listed = Cutouts(list(objects), list(data.open("got10k")), OVER)
-    assert list(listed.positions) == list(cutouts.positions)

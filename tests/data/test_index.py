@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from listed_sequences import ListedSequences
 from miniatures import write_coco, write_got10k, write_imagenet_vid, write_lasot, write_trackingnet
 from one_sequence import read_dataset
 
@@ -21,7 +22,7 @@ from lib.data.datasets import lasot
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import DATASETS
 from lib.data.files.source import Source
-from lib.data.sampling import Pool, drawable, visible_frames
+from lib.data.sampling import Pool, drawable
 from lib.data.stores import index as index_module
 from lib.data.stores.columns import open_columns
 from lib.data.stores.index import SequenceIndex, open_dataset
@@ -185,16 +186,9 @@ def test_counts_of_visible_frames_are_those_of_a_loop(odd, opened, every):
         visible = rng.random(length) < 0.6
         odd.append(Sequence(f"{number}", "odd", odd[0].frames, np.zeros((length, 4)), visible))
     counts = opened("odd", "all").visible_counts(every)
-    expected = []
-    for sequence in odd:
-        last = len(sequence.visible) - 1
-        chosen = [v for i, v in enumerate(sequence.visible) if i % every == 0 or i == last]
-        expected.append(sum(chosen))
+    expected = ListedSequences(odd).visible_counts(every)
     np.testing.assert_array_equal(counts, expected)
-    assert counts.dtype == np.int64 and len(set(expected)) > 2
-    filled = [len(sequence.visible) > 0 for sequence in odd]
-    drawn = [len(visible_frames(sequence, every)) for sequence in odd if len(sequence.visible)]
-    np.testing.assert_array_equal(counts[filled], drawn)
+    assert counts.dtype == np.int64 and len(set(expected.tolist())) > 2
 
 
 @pytest.mark.parametrize("every", [1, 30])
@@ -203,7 +197,7 @@ def test_what_can_be_drawn_is_the_same_by_columns_and_one_by_one(tmp_path, opene
     write_coco(tmp_path / "data", 2)
     for index in (opened("trackingnet", "train_0"), opened("coco", "train2017")):
         positions = drawable(Pool(index, every=every))
-        np.testing.assert_array_equal(positions, drawable(Pool(list(index), every=every)))
+        np.testing.assert_array_equal(positions, drawable(Pool(ListedSequences(index), every=every)))
         assert len(positions) > 0
 
 

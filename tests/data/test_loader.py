@@ -16,6 +16,7 @@ import page_faults
 import pytest
 import torch
 from family_tree import family
+from listed_sequences import ListedSequences
 
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch, stack
@@ -36,7 +37,9 @@ def pairs(make_sequence) -> Pairs:
         samples_per_epoch=1,
         search_jitter=JitterConfig(center=3.0, scale=0.25),
     )
-    return Pairs(config, [Pool([sequence])], CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0), 0)
+    return Pairs(
+        config, [Pool(ListedSequences([sequence]))], CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0), 0
+    )
 
 
 def assert_same(batch: Batch, other: Batch) -> None:

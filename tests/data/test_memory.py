@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from listed_sequences import ListedSequences
 from simulated_trackingnet import write_simulated_trackingnet
 
 from lib.data.augment import JitterConfig
@@ -88,7 +89,7 @@ def test_eight_workers_share_one_index(tmp_path):
 
 def test_a_list_instead_of_an_index_shows(tmp_path):
     indices = simulated(tmp_path, videos=1260)
-    memories = [memory_after(datasets, 2, 100) for datasets in (indices, [list(index) for index in indices])]
+    memories = [memory_after(datasets, 2, 100) for datasets in (indices, [ListedSequences(index) for index in indices])]
     assert memories[1] - memories[0] > 2 * 0.8 * size(indices), memories
 
 

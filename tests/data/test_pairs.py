@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from listed_sequences import ListedSequences
 
 import lib.data.pairs
 import lib.data.views
@@ -39,7 +40,7 @@ def config(**changes) -> DataConfig:
 
 
 def pairs(sequences: list[Sequence], seed: int = 0, crops=(TEMPLATE, SEARCH), **changes) -> Pairs:
-    return Pairs(config(**changes), [Pool(sequences)], *crops, seed)
+    return Pairs(config(**changes), [Pool(ListedSequences(sequences))], *crops, seed)
 
 
 def assert_same(sample: Batch, other: Batch, but: tuple[str, ...] = ()) -> None:
@@ -290,7 +291,9 @@ def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence, kolmogorov
 
 
 def test_datasets_are_drawn_by_weight(noise, kolmogorov_p):
-    weighted = Pairs(config(), [Pool(noise[:1], weight=1.0), Pool(noise[1:], weight=3.0)], TEMPLATE, SEARCH, 0)
+    weighted = Pairs(
+        config(), [Pool(ListedSequences(noise[:1])), Pool(ListedSequences(noise[1:]), weight=3.0)], TEMPLATE, SEARCH, 0
+    )
     names = np.array([int(weighted.sample(number).sources[0].split()[1] == "b") for number in range(200)])
     assert kolmogorov_p(names, heads(0.75)) > 1e-3
     assert kolmogorov_p(names, heads(0.5)) < 1e-3
@@ -414,7 +417,7 @@ def test_samples_of_each_family_are_those_of_the_straightforward_way(noise, fami
     template, search, data = FAMILIES[family]
     data = {**data, "grayscale": 0.5} if more_gray else data
     video = noise[0]
-    ours = family_pairs(Pool([video]), template, search, data)
+    ours = family_pairs(Pool(ListedSequences([video])), template, search, data)
     for number in range(12):
         sample = ours.sample(number)
         assert sample.damaged == sample.empty == ()
@@ -430,7 +433,7 @@ def test_an_image_is_cropped_twice(make_sequence):
     template, search, data = FAMILIES["transt"]
     image = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
     picture = make_sequence("p", [image], [(80.5, 60, 40, 50)], image_set=True)
-    ours = family_pairs(Pool([picture], every=30), template, search, data)
+    ours = family_pairs(Pool(ListedSequences([picture]), every=30), template, search, data)
     for number in range(8):
         sample = ours.sample(number)
         expected = straightforward(picture, template, search, data, 3, number)
@@ -439,14 +442,14 @@ def test_an_image_is_cropped_twice(make_sequence):
 
 
 def test_only_annotated_frames_are_drawn(noise):
-    every = Pairs(config(**STILL), [Pool(noise, every=4)], TEMPLATE, SEARCH, 0)
+    every = Pairs(config(**STILL), [Pool(ListedSequences(noise), every=4)], TEMPLATE, SEARCH, 0)
     numbers = set()
     for number in range(80):
         *_, template, _, search = every.sample(number).sources[0].split()
         numbers |= {int(Path(frame).stem[-4:]) for frame in (template, search)}
     assert numbers == {0, 4, 8, 12, 16, 19}
     with pytest.raises(ValueError, match="no pair can be drawn .* a visible target among the last one and each 10th$"):
-        Pairs(config(**STILL), [Pool(noise, every=10)], TEMPLATE, SEARCH, 0)
+        Pairs(config(**STILL), [Pool(ListedSequences(noise), every=10)], TEMPLATE, SEARCH, 0)
 
 
 def test_decoders_give_the_same_samples(noise, make_sequence, tmp_path):
@@ -510,7 +513,7 @@ class Stored:
 
 def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
     plain, store = pairs(noise, **LIVELY), Store(noise)
-    stored = Pairs(config(**LIVELY), [Pool(noise, crops=store)], TEMPLATE, SEARCH, 0)
+    stored = Pairs(config(**LIVELY), [Pool(ListedSequences(noise), crops=store)], TEMPLATE, SEARCH, 0)
     for number in range(20):
         expected, found = plain.sample(number), stored.sample(number)
         even = int(expected.sources[0].split()[2].removesuffix(".png")[-4:]) % 2 == 0
@@ -518,7 +521,7 @@ def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
         assert torch.equal(found.template[0], 255 - expected.template[0] if even else expected.template[0])
         assert_same(found, expected, but=("template", "missed"))
     assert 0 < store.served < 20
-    small = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise, most=10))], TEMPLATE, SEARCH, 0)
+    small = Pairs(config(**LIVELY), [Pool(ListedSequences(noise), crops=Store(noise, most=10))], TEMPLATE, SEARCH, 0)
     for number in range(5):
         assert small.sample(number).missed == 2
         assert_same(small.sample(number), plain.sample(number), but=("missed",))
@@ -527,7 +530,7 @@ def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
 def test_a_frame_is_not_opened_for_what_is_stored(noise, monkeypatch):
     opened = []
     monkeypatch.setattr(lib.data.views, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
-    stored = Pairs(config(**LIVELY), [Pool(noise, crops=Store(noise))], TEMPLATE, SEARCH, 0)
+    stored = Pairs(config(**LIVELY), [Pool(ListedSequences(noise), crops=Store(noise))], TEMPLATE, SEARCH, 0)
     for number in range(10):
         opened.clear()
         sample = stored.sample(number)

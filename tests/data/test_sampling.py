@@ -1,14 +1,13 @@
 """Which frames are drawn, against the documented rule worked out without drawing."""
 
-from collections import abc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from listed_sequences import ListedSequences
 
 from lib.data.sampling import (
     Pool,
-    Positions,
     can_be_drawn,
     draw_frames,
     draw_sequence,
@@ -118,7 +117,7 @@ def test_only_annotated_frames_are_drawn_as_if_the_others_were_hidden(pairing):
         visible[[0, -1]] = True
         numbers = np.arange(length)
         chosen = visible & ((numbers % every == 0) | (numbers == length - 1))
-        np.testing.assert_array_equal(visible_frames(sequence(visible), every), np.flatnonzero(chosen))
+        np.testing.assert_array_equal(visible_frames(visible, every), np.flatnonzero(chosen))
         draws = [
             [draw_frames(sequence(seen), pairing, 35, rng, step) for _ in range(50)]
             for seen, step, rng in ((visible, every, np.random.default_rng(2)), (chosen, 1, np.random.default_rng(2)))
@@ -128,9 +127,9 @@ def test_only_annotated_frames_are_drawn_as_if_the_others_were_hidden(pairing):
 
 
 def test_a_hidden_last_frame_is_not_drawn():
-    np.testing.assert_array_equal(visible_frames(sequence(seen(50, 0, 10, 30, 31)), 30), [0, 30])
-    np.testing.assert_array_equal(visible_frames(sequence(seen(50, 0, 10, 30, 49)), 30), [0, 30, 49])
-    np.testing.assert_array_equal(visible_frames(sequence(seen(31, 0, 30)), 30), [0, 30])
+    np.testing.assert_array_equal(visible_frames(seen(50, 0, 10, 30, 31), 30), [0, 30])
+    np.testing.assert_array_equal(visible_frames(seen(50, 0, 10, 30, 49), 30), [0, 30, 49])
+    np.testing.assert_array_equal(visible_frames(seen(31, 0, 30), 30), [0, 30])
 
 
 def test_what_cannot_be_drawn_is_an_error_and_no_endless_loop():
@@ -148,68 +147,34 @@ def test_an_image_is_both_frames(pairing):
 
 
 def test_who_is_long_and_visible_enough():
-    assert can_be_drawn(sequence(seen(20, 0, 1, 2, 3, 4)))
-    assert not can_be_drawn(sequence(seen(20, 0, 1, 2, 3)))
-    assert not can_be_drawn(sequence(np.ones(19)))
-    assert can_be_drawn(sequence([True], image_set=True))
-    assert not can_be_drawn(sequence([False], image_set=True))
-    assert can_be_drawn(sequence(np.ones(92)), every=30)
-    assert not can_be_drawn(sequence(np.ones(91)), every=30)
-    assert can_be_drawn(sequence([True], image_set=True), every=30)
+    videos = [sequence(seen(20, 0, 1, 2, 3, 4)), sequence(seen(20, 0, 1, 2, 3)), sequence(np.ones(19))]
+    images = [sequence([True], image_set=True), sequence([False], image_set=True)]
+    assert can_be_drawn(ListedSequences(videos + images)).tolist() == [True, False, False, True, False]
+    fewer = [sequence(np.ones(92)), sequence(np.ones(91)), images[0]]
+    assert can_be_drawn(ListedSequences(fewer), every=30).tolist() == [True, False, True]
 
 
-class Index(abc.Sequence):
-    """Sequences of which only some facts are to be read: making one is counted."""
+def test_only_the_sequence_that_is_drawn_is_made():
+    class Index(ListedSequences):
+        made = []
 
-    def __init__(self, sequences: list[Sequence]) -> None:
-        self._sequences, self.made = sequences, []
-        self.lengths = np.array([len(sequence) for sequence in sequences])
-        self.image_sets = np.array([sequence.image_set for sequence in sequences])
+        def __getitem__(self, number: int) -> Sequence:
+            self.made.append(number)
+            return super().__getitem__(number)
 
-    def __len__(self) -> int:
-        return len(self._sequences)
-
-    def __getitem__(self, number: int) -> Sequence:
-        self.made.append(number)
-        return self._sequences[number]
-
-    def visible_counts(self, every: int) -> np.ndarray:
-        return np.array([len(visible_frames(sequence, every)) for sequence in self._sequences])
-
-
-@pytest.mark.parametrize("every", [1, 4, 30])
-def test_an_index_answers_as_its_sequences_do_without_making_them(every):
-    random = np.random.default_rng(6)
-    sequences = [sequence(random.random(random.integers(15, 200)) < random.random()) for _ in range(60)]
-    sequences += [sequence([seen], image_set=True) for seen in (True, False)]
-    index = Index(sequences)
-    expected = [number for number, item in enumerate(sequences) if can_be_drawn(item, every)]
-    assert 0 < len(expected) < len(sequences)
-    for pool in (Pool(sequences, every=every), Pool(index, every=every)):
-        np.testing.assert_array_equal(drawable(pool), expected)
-    assert index.made == []
+    index = Index([sequence(np.ones(20)), sequence(np.ones(19)), sequence(np.ones(30))])
+    positions = drawable(Pool(index))
+    assert positions.tolist() == [0, 2] and index.made == []
     rng = np.random.default_rng(0)
-    drawn = [draw_sequence([Pool(index)], [np.array(expected)], share_bounds([3]), rng)[1] for _ in range(20)]
-    assert [sequences[number] for number in index.made] == drawn
-    assert set(index.made) <= set(expected)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
-def test_positions_are_those_that_were_chosen(share):
-    chosen = np.random.default_rng(2).random(300) < share
-    positions = Positions(chosen)
-    np.testing.assert_array_equal(list(positions), np.flatnonzero(chosen))
-    assert len(positions) == chosen.sum()
-    for wrong in (-1, len(positions)):
-        with pytest.raises(IndexError, match=f"number {wrong} of {len(positions)}"):
-            positions[wrong]
+    drawn = [draw_sequence([Pool(index)], [positions], share_bounds([3]), rng)[1] for _ in range(20)]
+    assert list(map(len, drawn)) == [20 + 5 * number for number in index.made] and set(index.made) == {0, 2}
 
 
 def test_pools_by_share_and_sequences_alike(kolmogorov_p):
     hidden = sequence(np.zeros(20), "d")
     pools = [
-        Pool([sequence(np.ones(20), "a"), hidden, sequence(np.ones(500), "b")], weight=4.0),
-        Pool([hidden, sequence(np.ones(20), "c")]),
+        Pool(ListedSequences([sequence(np.ones(20), "a"), hidden, sequence(np.ones(500), "b")]), weight=4.0),
+        Pool(ListedSequences([hidden, sequence(np.ones(20), "c")])),
     ]
     positions = [drawable(pool) for pool in pools]
     rng = np.random.default_rng(3)
@@ -221,7 +186,7 @@ def test_pools_by_share_and_sequences_alike(kolmogorov_p):
 
 
 def test_a_pool_is_drawn_as_numpy_chooses():
-    pools = [Pool([sequence(np.ones(20), str(number))]) for number in range(5)]
+    pools = [Pool(ListedSequences([sequence(np.ones(20), str(number))])) for number in range(5)]
     positions, shares = [np.zeros(1, np.int32)] * 5, np.array([1.0, 0.3, 2.0, 0.7, 1.1]) / 5.1
     ours, numpys = np.random.default_rng(8), np.random.default_rng(8)
     for _ in range(300):

@@ -19,10 +19,8 @@ from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
-from lib.evaluation.reports.figures import curve_lines
-from lib.evaluation.reports.markup import Markup, join, make
-from lib.evaluation.reports.page import BEST, PICTURED, WORST, write_page
-from lib.evaluation.reports.pictures import WIDTH, Picture, first_picture, worst_picture
+from lib.evaluation.reports.page import BEST, WIDTH, WORST, write_page
+from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR
 from tests.evaluation.toy_comparison import EVIL, FRAMES, HEIGHT, PROTOCOLS, drifting, toy_comparison
 from tests.evaluation.toy_comparison import WIDTH as IMAGE_WIDTH
 from tests.evaluation.toy_sets import ToyResults
@@ -132,14 +130,16 @@ def test_a_tracker_without_a_score_has_dashes_and_the_reason_below(comparison: C
     assert any("by its own rule: 1 missing row(s) are misses, in 1 sequence(s): third" in note for note in notes)
 
 
-def test_curves_are_those_of_the_set(comparison: Comparison, tmp_path: Path) -> None:
-    write_page([comparison], tmp_path / "page.html")
-    text = (tmp_path / "page.html").read_text()
+def test_curves_are_pictures_with_their_titles_and_scores_as_words(comparison: Comparison, tmp_path: Path) -> None:
+    reader = written([comparison], tmp_path)
+    shown = [words for tag, words in reader.tags if tag == "img" and "svg" in words["src"]]
     for protocol, kinds in (("pytracking", 3), ("got10k", 1), ("trackingnet", 3)):
-        assert text.count(f"in percent by protocol {protocol}</figcaption>") == kinds
-    line = curve_lines(comparison, "got10k", "success")[2]
-    points = "L".join(f"{38 + 340 * x:.2f} {258 - 250 * y:.2f}" for x, y in zip(*line[1:3], strict=True))
-    assert f'class="line line-2 dash-2" d="M{points}"' in text
+        assert sum(f"in percent by protocol {protocol};" in words["alt"] for words in shown) == kinds
+    value = comparison.entries[2].values("got10k")["AO"].mean
+    [got10k] = [words for words in shown if "by protocol got10k;" in words["alt"]]
+    assert f"{EVIL} [{100 * value:.1f}]; " in got10k["alt"] + "; " and "first box [no score]" in got10k["alt"]
+    picture = base64.b64decode(got10k["src"].removeprefix("data:image/svg+xml;base64,")).decode()
+    assert "<svg" in picture and "<text" in picture and EVIL not in picture
 
 
 def test_a_part_of_a_benchmark_is_called_one(comparison: Comparison, tmp_path: Path) -> None:
@@ -150,17 +150,11 @@ def test_a_part_of_a_benchmark_is_called_one(comparison: Comparison, tmp_path: P
 def test_names_break_out_of_nothing(comparison: Comparison, tmp_path: Path) -> None:
     reader = written([comparison], tmp_path)
     counts = Counter(tag for tag, _ in reader.tags)
-    assert counts["script"] == counts["style"] == 1 and counts["img"] == 0
+    assert counts["script"] == counts["style"] == 1
     assert EVIL in reader.all("summary") and f"swept on a test set {EVIL}" in reader.all("p")
     assert any(EVIL in text.replace('\\"', '"') for text in reader.all("pre"))
     assert {name for _, attributes in reader.tags for name in attributes if name.startswith("on")} == set()
-
-
-def test_elements_and_attributes_are_escaped() -> None:
-    assert make("p", {"title": '"<&', "class": None}, "<b>", None, make("i", {}, "&")) == (
-        '<p title="&quot;&lt;&amp;">&lt;b&gt;<i>&amp;</i></p>'
-    )
-    assert join("a\x1b", Markup("<br>")) == r"a\x1b<br>"
+    assert all(words["src"].startswith("data:image/") for tag, words in reader.tags if tag == "img")
 
 
 def test_characters_that_a_browser_would_obey_or_not_show_are_escapes(comparison: Comparison, tmp_path: Path) -> None:
@@ -184,41 +178,50 @@ def test_the_page_stands_alone_and_forbids_the_browser_requests(comparison: Comp
         assert f"{tag}-src 'sha256-{digest}'" in policy
     assert "unsafe" not in policy
     ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
-    used = {attributes["href"] for tag, attributes in reader.tags if tag in ("use", "a")}
+    used = {attributes["href"] for tag, attributes in reader.tags if tag == "a"}
     assert len(set(ids)) == len(ids) and used <= {f"#{each}" for each in ids}
 
 
-def decoded(picture: Picture) -> np.ndarray:
-    code = re.search(r'href="data:image/jpeg;base64,([^"]*)"', picture.content)[1]
-    return cv2.imdecode(np.frombuffer(base64.b64decode(code), np.uint8), cv2.IMREAD_COLOR)
+def pictures(run: ScoredRun, sequence: Sequence, benchmark: str = "got10k_val") -> list[Any]:
+    return list(page._pictures(benchmark, run, sequence, None))
 
 
-def rectangle(kind: str, box: np.ndarray) -> str:
-    x, y, w, h = (f"{value:.2f}" for value in box)
-    return f'<rect class="{kind}" x="{x}" y="{y}" width="{w}" height="{h}"></rect>'
+def decoded(picture: Any) -> np.ndarray:
+    code = base64.b64decode(picture.address.removeprefix("data:image/jpeg;base64,"))
+    return cv2.imdecode(np.frombuffer(code, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+
+
+def is_drawn(image: np.ndarray, box: np.ndarray, color: tuple[int, int, int]) -> bool:
+    """Whether the box's left and lower edges have the color."""
+    x, y, w, h = box * WIDTH / IMAGE_WIDTH
+    edges = image[round(y + h / 2), round(x)], image[round(y + h) - 1, round(x + w / 2)]
+    return all(np.abs(edge - color).max() < 90 for edge in edges)
 
 
 def test_pictures_show_the_first_frame_and_the_one_where_the_target_was_lost(comparison: Comparison) -> None:
-    sequence, run = comparison.sequences[2], comparison.entries[2].runs[0]
-    first, worst = first_picture(sequence), worst_picture(run, sequence, "got10k_val")
-    assert first.caption == f"frame 1 of {FRAMES}, ground truth"
-    assert worst.caption == f"worst frame: 6 of {FRAMES}, overlap 0.00"  # lost from there on: the earliest of equals
+    sequence, run = comparison.sequences[2], comparison.entries[1].runs[0]
+    first, worst = pictures(run, sequence)
+    assert first.caption == "frame 0, ground truth"
+    assert worst.caption.startswith(f"frame {FRAMES - 1}, the worst: overlap 0.")
     predicted = run.results.boxes(annotation_of(sequence, "got10k_val"))
-    assert rectangle("truth", sequence.boxes[5]) in worst.content
-    assert rectangle("predicted", predicted[5]) in worst.content and "predicted" not in first.content
-    for picture, (x, y, w, h) in ((first, sequence.boxes[0]), (worst, sequence.boxes[5])):
-        assert picture.size == (IMAGE_WIDTH, HEIGHT)
+    assert is_drawn(decoded(first), sequence.boxes[0], TRUTH_COLOR)
+    assert not is_drawn(decoded(first), predicted[-1], PREDICTED_COLOR)
+    assert is_drawn(decoded(worst), predicted[-1], PREDICTED_COLOR)
+    for picture, (x, y, w, h) in ((first, sequence.boxes[0]), (worst, sequence.boxes[-1])):
         image = decoded(picture)
-        assert image.shape == (HEIGHT, IMAGE_WIDTH, 3)
-        assert abs(image[int(y + h / 2), int(x + w / 2)].mean() - 210) < 12, "not that frame"
+        assert image.shape == (round(HEIGHT * WIDTH / IMAGE_WIDTH), WIDTH, 3)
+        row, column = (round(each * WIDTH / IMAGE_WIDTH) for each in (y + h / 2, x + w - 4))
+        assert abs(image[row, column].mean() - 210) < 12, "not that frame"
+    lost = pictures(comparison.entries[2].runs[0], sequence)[1]
+    assert lost.caption == "frame 5, the worst: overlap 0.00"  # lost from there on: the earliest of equals
 
 
 def test_the_worst_frame_is_that_of_least_overlap(comparison: Comparison) -> None:
     sequence = comparison.sequences[5]
     behind = 0.4 * (1 + sequence.boxes[0, 0] / 10) * (FRAMES - 1)
     overlap = max(0, 20 - behind) / (20 + behind)
-    worst = worst_picture(comparison.entries[1].runs[0], sequence, "got10k_val")
-    assert worst.caption == f"worst frame: {FRAMES} of {FRAMES}, overlap {overlap:.2f}"  # it falls behind more and more
+    _, worst = pictures(comparison.entries[1].runs[0], sequence)
+    assert worst.caption == f"frame {FRAMES - 1}, the worst: overlap {overlap:.2f}"  # it falls behind more and more
 
 
 def test_frames_without_target_or_annotation_are_passed_over(comparison: Comparison) -> None:
@@ -234,12 +237,13 @@ def test_frames_without_target_or_annotation_are_passed_over(comparison: Compari
         found[7] = (0, 0, 5, -1)
         return found
 
+    scores = comparison.entries[0].runs[0].scores
     sequence = replace(comparison.sequences[0], boxes=boxes, absent=absent)
-    shown = worst_picture(ScoredRun(comparison.entries[0].runs[0].scores, ToyResults("toy", answer)), sequence, "uav")
-    assert shown.caption == f"worst frame: 8 of {FRAMES}, overlap 0.00, no box predicted"
+    _, worst = pictures(ScoredRun(scores, ToyResults("toy", answer)), sequence, "uav")
+    assert worst.caption == "frame 7, the worst: overlap 0.00, no box predicted"
     given = replace(sequence, boxes=boxes[:1], absent=None, cover=None)
-    run = ScoredRun(comparison.entries[0].runs[0].scores, ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))))
-    assert worst_picture(run, given, "got10k_test") is None
+    run = ScoredRun(scores, ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))))
+    assert len(pictures(run, given)) == 1
 
 
 def test_images_and_results_that_are_missing_are_named_in_the_pictures_place(
@@ -248,45 +252,41 @@ def test_images_and_results_that_are_missing_are_named_in_the_pictures_place(
     for file in comparison.sequences[0].frames:
         file.unlink()
     comparison.sequences[2].frames[5].write_bytes(b"no image")
-    reasons = [text for text in written([comparison], tmp_path).all("div") if text.startswith("no picture: ")]
+    reasons = [text for text in written([comparison], tmp_path).all("div") if "no picture: " in text]
     assert any("cannot read the image" in text and str(comparison.sequences[0].frames[0]) in text for text in reasons)
     assert any("a damaged one" in text for text in reasons)
-    missing = worst_picture(comparison.entries[0].runs[0], comparison.sequences[1], "got10k_val").missing
+    missing = pictures(comparison.entries[0].runs[0], comparison.sequences[1])[1].missing
     assert "there is no such file; track the sequence" in missing
 
 
-def test_large_images_are_made_small_and_boxes_stay_in_their_pixels(comparison: Comparison) -> None:
+def test_large_images_are_made_small_with_their_boxes(comparison: Comparison) -> None:
     sequence = comparison.sequences[0]
     cv2.imwrite(str(sequence.frames[0]), np.full((722, 1282, 3), 90, np.uint8))
-    picture = first_picture(sequence)
-    assert picture.size == (1282, 722) and rectangle("truth", sequence.boxes[0]) in picture.content
-    assert decoded(picture).shape == (round(722 * WIDTH / 1282), WIDTH, 3)
-
-
-def test_a_tracker_has_pictures_of_a_few_sequences(
-    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert WORST + BEST <= PICTURED
-    monkeypatch.setattr(page, "PICTURED", 2)
-    reader = written([replace(comparison, entries=comparison.entries[1:2])], tmp_path)
-    assert [tag for tag, _ in reader.tags].count("symbol") == 4  # two first frames and two worst ones
+    large = replace(sequence, boxes=sequence.boxes * 1282 / IMAGE_WIDTH)
+    image = decoded(pictures(comparison.entries[1].runs[0], large)[0])
+    assert image.shape == (round(722 * WIDTH / 1282), WIDTH, 3)
+    assert is_drawn(image, sequence.boxes[0], TRUTH_COLOR)
 
 
 def test_the_worst_come_first_and_none_is_worst_and_best(comparison: Comparison) -> None:
-    for entry, (worst, best) in zip(comparison.entries, page._extremes(comparison, "pytracking"), strict=True):
+    for entry in comparison.entries:
+        cards = page._cards(comparison, entry, None)
         values = [entry.sequence_values("pytracking", number) for number in range(6)]
         pairs = zip(values, comparison.sequences, strict=True)
         ranked = sorted((found["AUC"].mean, each.name) for found, each in pairs if found)
-        assert [(value, name) for name, value in worst.items()] == ranked[:WORST]
-        assert list(best) == [name for _, name in ranked[::-1][:BEST] if name not in worst]
-    assert len(page._extremes(comparison, "pytracking")[0][1]) == 1, "of five scored sequences four are the worst"
+        worst = [name for _, name in ranked[:WORST]]
+        assert [card["name"] for card in cards["Worst"]] == worst
+        assert cards["Worst"][0]["score"] == f"AUC {100 * ranked[0][0]:.1f} (pytracking)"
+        best = [name for _, name in ranked[::-1][:BEST] if name not in worst]
+        assert [card["name"] for card in cards["Best"]] == best
+    assert len(page._cards(comparison, comparison.entries[0], None)["Best"]) == 1, "of five scored ones four are worst"
 
 
 def test_scores_that_are_no_numbers_have_no_value(comparison: Comparison, tmp_path: Path) -> None:
     hidden = alone(replace(comparison, protocols=("got10k",)), drifting(0.1), cover=np.zeros(FRAMES, int))
     reader = written([hidden], tmp_path)
     assert reader.rows("scores")[0][1] == ("nan", None) and reader.rows("sequences")[0][1] == ("nan", None)
-    assert page._extremes(hidden, "got10k") == [({}, {})]
+    assert page._cards(hidden, hidden.entries[0], None) == {"Worst": [], "Best": []}
 
 
 def test_a_protocol_that_scores_nothing_leaves_its_errors(comparison: Comparison, tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_page_that_cannot_be_written_names_the_file(tmp_path: Path) -> None:
 def test_the_template_is_installed_with_the_package() -> None:
     setup = (Path(__file__).parents[2] / "setup.py").read_text()
     folder = Path(page.__file__).with_name("page_template")
-    assert sorted(path.name for path in folder.iterdir()) == ["page.css", "page.html", "page.js"]
+    assert sorted(path.name for path in folder.iterdir()) == ["macros.html", "page.css", "page.html", "page.js"]
     assert '"page_template/*"' in setup
 
 
@@ -340,13 +340,11 @@ def test_decisions_are_drawn_for_the_worst_frames_or_a_reason_is_given(tmp_path:
 
     write_page([comparison], tmp_path / "page.html", draw)
     reader = Reader((tmp_path / "page.html").read_text())
-    images = [words for tag, words in reader.tags if tag == "img"]
-    drawn = [name for _, source, name, _ in asked if source == "seed_0"]
+    images = [words for tag, words in reader.tags if tag == "img" and "decisions" in words["alt"]]
     assert images and all(words["src"].startswith("data:image/jpeg;base64,") for words in images)
-    assert [words["alt"].split(", ")[:2] for words in images if words["alt"].startswith("ours")] == [
-        ["ours", name] for name in drawn
-    ]
+    drawn = [f"{name}, decisions in frame {frame}" for _, label, name, frame in asked if label == "seed_0"]
+    assert [words["alt"] for words in images] == drawn
     assert all(0 < frame < FRAMES for *_, frame in asked)
-    reasons = [text for text in reader.all("p") if "no picture of decisions" in text]
-    assert reasons and all(text.endswith("raw: <its checkpoint> is not here") for text in reasons)
+    reasons = [text for text in reader.all("div") if "decisions in frame" in text]
+    assert reasons and all(text.endswith("no picture: raw: <its checkpoint> is not here") for text in reasons)
     assert len(images) + len(reasons) == len(asked)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from listed_sequences import ListedSequences
 
 from lib.data.augment import JitterConfig
 from lib.data.decoding.images import DECODERS, find_decoder
@@ -35,8 +36,8 @@ def test_the_straightforward_way_makes_the_same_pairs(sequence):
     plain = {"grayscale": 0.0, "joint_flip": 0.0, "flip": 0.0, "decoder": "opencv"}
     jitter = JitterConfig(center=8.0, scale=0.25)  # some crops are empty, and are drawn again
     config = CONFIG.model_copy(update=plain | {"search_jitter": jitter})
-    pairs = Pairs(config, [Pool([sequence])], TEMPLATE, SEARCH, seed=3)
-    straightforward = Straightforward([sequence], config, TEMPLATE, SEARCH, seed=3)
+    pairs = Pairs(config, [Pool(ListedSequences([sequence]))], TEMPLATE, SEARCH, seed=3)
+    straightforward = Straightforward(ListedSequences([sequence]), config, TEMPLATE, SEARCH, seed=3)
     made = [pairs.sample(number) for number in range(60)]
     assert any(sample.empty for sample in made)
     for number, sample in enumerate(made):
@@ -46,7 +47,9 @@ def test_the_straightforward_way_makes_the_same_pairs(sequence):
 
 
 def test_shares_of_real_samples(sequence):
-    shares = share_packages(Pairs(CONFIG, [Pool([sequence])], TEMPLATE, SEARCH, seed=0).sample, range(20))
+    shares = share_packages(
+        Pairs(CONFIG, [Pool(ListedSequences([sequence]))], TEMPLATE, SEARCH, seed=0).sample, range(20)
+    )
     assert list(shares) == [*PACKAGES, "rest"] and sum(shares.values()) == pytest.approx(1)
     assert min(shares["data.decoding"], shares["geometry"], shares["rest"]) > 0
 

@@ -24,8 +24,8 @@ VALIDATION = json.dumps({"kind": "validation", "step": 4, "epoch": 1, "loss": 2.
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list:
     """The figures that were saved, in order."""
-    figures, save = [], curves._save
-    monkeypatch.setattr(curves, "_save", lambda figure, path: (figures.append(figure), save(figure, path)))
+    figures, write = [], curves.write_figure
+    monkeypatch.setattr(curves, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
     return figures
 
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
 from lib.data.files.source import Source
+from lib.data.sampling import visible_frames
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
@@ -161,23 +162,12 @@ class SequenceIndex(abc.Sequence):
         return largest
 
     def visible_counts(self, every: int = 1) -> np.ndarray:
-        """int64 ``[n]``: how many frames of each sequence are visible, of those whose number is a multiple of ``every``
-        and the last."""
+        """int64 ``[n]``: how many frames of each sequence may be drawn (``lib.data.sampling.visible_frames``)."""
         visible, ends = self._arrays["visible"], self._arrays["visible.ends"]
-        lengths = np.diff(ends)
-        filled = lengths > 0
-        chosen = visible
-        if every > 1:
-            # Rows 0, every, 2 * every ... of each sequence, by their place in the column, and its last one.
-            picked = -(-lengths // every)
-            before = np.cumsum(picked) - picked
-            places = np.repeat(ends[:-1] - before * every, picked) + np.arange(picked.sum()) * every
-            chosen = np.zeros_like(visible)
-            for part in (places, ends[1:][filled] - 1):
-                chosen[part] = visible[part]
-        counts = np.zeros(len(self), dtype=np.int64)
-        counts[filled] = np.add.reduceat(chosen, ends[:-1][filled], dtype=np.int64) if filled.any() else 0
-        return counts
+        if every == 1:
+            return np.diff(np.concatenate(([0], np.cumsum(visible, dtype=np.int64)))[ends])
+        spans = itertools.pairwise(ends.tolist())
+        return np.array([len(visible_frames(visible[first:end], every)) for first, end in spans], dtype=np.int64)
 
     def __reduce__(self) -> tuple:
         return _open_again, (self._columns, self.source.root)

@@ -5,10 +5,11 @@ from collections import abc
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import CURVES, Comparison
-from lib.visualization.plots import Line, plot_curves, plot_radar, plot_reliability
+from lib.visualization.plots import Line, draw_curves, draw_radar, draw_reliability, write_figure
 
 MIN_RADAR = 3  # attributes; fewer make no polygon
 
@@ -19,24 +20,28 @@ def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = Fal
 
     ``by_attribute`` adds the success over the sequences of each attribute. The plots name trackers without a set score.
     """
-    files: list[Path] = []
-    for protocol in comparison.protocols:
-        stem = f"{comparison.benchmark}_{protocol}"
-        for kind in CURVES:
-            files += _plot(comparison, protocol, kind, folder / f"{stem}_{kind}")
-        if len(comparison.attributes) >= MIN_RADAR:
-            files += _radar(comparison, protocol, folder / f"{stem}_attributes")
-        for short, names in comparison.attributes.items() if by_attribute else ():
-            words = f"{comparison.attribute_names[short]} ({len(names)} sequences)"
-            files += _plot(comparison, protocol, "success", folder / f"{stem}_success_{_as_file(short)}", names, words)
-    lines = reliability_lines(comparison)
-    if _any_drawn(lines):
-        files += plot_reliability(lines, comparison.title, folder / f"{comparison.benchmark}_confidence")
+    files = []
+    for name, figure in _figures(comparison, by_attribute):
+        if figure is not None:
+            stem = f"{comparison.benchmark}_{name}"
+            files += write_figure(figure, folder / f"{stem}.pdf", folder / f"{stem}.png")
     return files
 
 
-def curve_lines(comparison: Comparison, protocol: str, kind: str, names: abc.Set[str] | None = None) -> list[Line]:
-    """The curves of one of ``CURVES``, over the sequences with these ``names`` or all."""
+def _figures(comparison: Comparison, by_attribute: bool) -> abc.Iterator[tuple[str, Figure | None]]:
+    for protocol in comparison.protocols:
+        for kind in CURVES:
+            yield f"{protocol}_{kind}", curve_figure(comparison, protocol, kind)
+        yield f"{protocol}_attributes", _radar(comparison, protocol)
+        for short in comparison.attributes if by_attribute else ():
+            yield f"{protocol}_success_{_as_file(short)}", curve_figure(comparison, protocol, "success", short)
+    yield "confidence", reliability_figure(comparison)
+
+
+def curve_figure(comparison: Comparison, protocol: str, kind: str, attribute: str | None = None) -> Figure | None:
+    """The curves of one of ``CURVES``, over all sequences or those with an ``attribute``; None where no tracker has
+    such a curve."""
+    names = None if attribute is None else comparison.attributes[attribute]
     thresholds = dict(zip(CURVES, PROTOCOLS[protocol].thresholds, strict=True))[kind]
     score = score_of(comparison, protocol, kind)
     lines = []
@@ -44,17 +49,21 @@ def curve_lines(comparison: Comparison, protocol: str, kind: str, names: abc.Set
         curve = entry.curve(protocol, kind, names)
         values = entry.values(protocol) if names is None else entry.part_values(protocol, names)
         lines.append(Line(entry.label, thresholds, curve, None if curve is None else values[score].mean))
-    return lines
+    if not _any_drawn(lines):
+        return None
+    words = "" if names is None else f"{comparison.attribute_names[attribute]} ({len(names)} sequences)"
+    return draw_curves(kind, lines, comparison.title, protocol, score, words)
 
 
-def reliability_lines(comparison: Comparison) -> list[Line]:
-    """The reliability curve of each tracker, without points where it keeps no scores."""
-    return [
+def reliability_figure(comparison: Comparison) -> Figure | None:
+    """The reliability curve of each tracker, without points where it keeps no scores; None where none keeps any."""
+    lines = [
         Line(label, np.empty(0), None, None)
         if isinstance(found, str)
         else Line(label, found.reliability.scores, found.reliability.shares, found.auroc)
         for label, found in comparison.confidence.items()
     ]
+    return draw_reliability(lines, comparison.title) if _any_drawn(lines) else None
 
 
 def score_of(comparison: Comparison, protocol: str, kind: str) -> str:
@@ -63,25 +72,11 @@ def score_of(comparison: Comparison, protocol: str, kind: str) -> str:
     return next((name for name in CURVES[kind] if name in known), "")
 
 
-def _plot(
-    comparison: Comparison,
-    protocol: str,
-    kind: str,
-    stem: Path,
-    names: abc.Set[str] | None = None,
-    attribute: str = "",
-) -> tuple[Path, ...]:
-    lines = curve_lines(comparison, protocol, kind, names)
-    if not _any_drawn(lines):
-        return ()
-    return plot_curves(kind, lines, comparison.title, protocol, score_of(comparison, protocol, kind), stem, attribute)
-
-
 def _any_drawn(lines: abc.Iterable[Line]) -> bool:
     return any(line.shares is not None for line in lines)
 
 
-def _radar(comparison: Comparison, protocol: str, stem: Path) -> tuple[Path, ...]:
+def _radar(comparison: Comparison, protocol: str) -> Figure | None:
     name = score_of(comparison, protocol, "success")
     rows: dict[str, list[float | None]] = {}
     overall: dict[str, float | None] = {}
@@ -90,9 +85,9 @@ def _radar(comparison: Comparison, protocol: str, stem: Path) -> tuple[Path, ...
         *rows[entry.label], overall[entry.label] = (
             part[name].mean if name in part else None for part in (*parts, entry.values(protocol))
         )
-    if all(value is None for row in rows.values() for value in row):
-        return ()
-    return plot_radar(rows, list(comparison.attributes), overall, comparison.title, protocol, name, stem)
+    if len(comparison.attributes) < MIN_RADAR or all(value is None for row in rows.values() for value in row):
+        return None
+    return draw_radar(rows, list(comparison.attributes), overall, comparison.title, protocol, name)
 
 
 def _as_file(short: str) -> str:
