@@ -19,7 +19,7 @@ from lib.config.paths import CLIP, Paths
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import Readable, named_part, part_in_words, read_benchmark
+from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
@@ -79,7 +79,8 @@ def run_quickstart(
     experiment = load_experiment(config, overrides, run)
     output = paths.output / run
     seconds: dict[str, float] = {}
-    sequences = read_benchmark(BENCHMARK, data, paths.cache)
+    readable = read_benchmark(BENCHMARK, data, paths.cache)
+    sequences = readable.sequences
     part = part_in_words(BENCHMARK, len(sequences))
     named = f"synthetic set, {len(sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
     variables = {
@@ -97,7 +98,7 @@ def run_quickstart(
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
         candidates = _candidates(paths, experiment, checkpoint, sequences)
-        tracked = track_and_score(BENCHMARK, Readable(sequences, {}), list(candidates.values()), processes, command)
+        tracked = track_and_score(BENCHMARK, readable, list(candidates.values()), processes, command)
     if tracked is None:
         return Outcome()
     tested = dict(zip(candidates, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score

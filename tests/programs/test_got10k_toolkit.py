@@ -43,7 +43,7 @@ def root(toy_got10k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sequences(root: Path, cache: Path) -> list[Sequence]:
-    return list(read_benchmark("got10k_val", root, cache))
+    return list(read_benchmark("got10k_val", root, cache).sequences)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ def test_the_tracker_has_the_weights_and_the_values_of_its_benchmark(
 ):
     trackers: list[Tracker] = []
     monkeypatch.setattr("lib.programs.vot_toolkit.serve", lambda tracker, name: trackers.append(tracker))
-    sequence = read_benchmark("got10k_val", toy_got10k, cache)[0]
+    sequence = read_benchmark("got10k_val", toy_got10k, cache).sequences[0]
 
     def boxes(tracker: Tracker) -> list[list[float]]:
         steps = follow(map(read_image, sequence.frames), [TargetSpec("a", sequence.boxes[0])], tracker.network)
