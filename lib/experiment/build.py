@@ -40,7 +40,7 @@ from lib.runtime.process import Process
 from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
-from lib.training.frozen import freeze
+from lib.training.optimizer import freeze
 from lib.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)

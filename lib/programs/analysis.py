@@ -164,7 +164,10 @@ def _compare(
 ) -> tuple[Comparison | None, list[str]]:
     """A benchmark's comparison, None without any results, and a line for each tracker without results."""
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
-    sequences = tuple(read_benchmark(benchmark, root, paths.cache))
+    readable = read_benchmark(benchmark, root, paths.cache)
+    for error in readable.unreadable.values():
+        raise ValueError(error)
+    sequences = tuple(readable.sequences)
     names = [sequence.name for sequence in sequences]
     groups, missing = _find_groups(paths.output, benchmark, request.trackers, names)
     if not groups:

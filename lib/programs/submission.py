@@ -14,7 +14,7 @@ import numpy as np
 
 from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
-from lib.evaluation.benchmarks import find_benchmark, read_what_is_readable
+from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import Archive, ArchiveError
@@ -143,7 +143,7 @@ def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:
     expected = dict.fromkeys(official_names(benchmark), Expected())
     try:
         root = paths.dataset_root(find_benchmark(benchmark).dataset)
-        readable = read_what_is_readable(benchmark, root, paths.cache)
+        readable = read_benchmark(benchmark, root, paths.cache)
     except ValueError as error:
         logger.warning("rows cannot be compared with frames: %s", error)
         return expected

@@ -1,15 +1,17 @@
-"""Computes the loss of one group of samples: normalize, predict, compare."""
+"""Computes the loss of one group of samples: normalize, predict, compare. Decides which BatchNorm statistics move."""
 
+from collections import abc
+from contextlib import contextmanager
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lib.data.batch import Batch
 from lib.inference.settings import Precision
 from lib.models.base import DTYPES, Normalize, TrackingModel
 from lib.models.heads.base import Objective
-from lib.training.frozen import rest_frozen_norms
 
 
 class GroupResult(NamedTuple):
@@ -36,7 +38,7 @@ class Actor(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but BatchNorm layers whose parameters are frozen stay in eval mode."""
         super().train(mode)
-        rest_frozen_norms(self.model)
+        hold_frozen_norms(self.model)
         return self
 
     @property
@@ -58,3 +60,30 @@ class Actor(nn.Module):
         result = self.objective(prediction, batch.search_box, count)
         values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}
         return GroupResult(result.total, {name: value.detach() for name, value in values.items()})
+
+
+def hold_frozen_norms(module: nn.Module) -> None:
+    """Puts the BatchNorm layers of ``module`` whose parameters are all frozen into eval mode: they normalize by their
+    running statistics and do not update them."""
+    for layer in module.modules():
+        own = list(layer.parameters(recurse=False))
+        if isinstance(layer, _BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
+            layer.eval()
+
+
+@contextmanager
+def running_statistics(model: nn.Module, update: bool) -> abc.Iterator[None]:
+    """Inside the block, BatchNorm layers update their running statistics only if ``update``.
+
+    The published runs keep rank 0's, updated once a step. So only the first group of a step updates them, on rank 0,
+    and the result does not depend on the number of groups a process takes. Each group is normalized by its own
+    statistics either way.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = update
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True

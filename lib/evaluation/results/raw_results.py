@@ -239,7 +239,7 @@ def _has_name(found: FoundSet, name: str, output: Path) -> bool:
     ours, also of experiment and checkpoint."""
     patterns = [part for part in name.strip("/").split("/") if part not in ("", ".")]
     parts = _parts_below(found, output)
-    ways = [parts, [part.removesuffix(".zip") for part in parts], _label(found.source, output).split("/")]
+    ways = [parts, [part.removesuffix(".zip") for part in parts], result_label(found.source, output).split("/")]
     if found.manifest:
         ways.append([str(found.manifest.get("experiment")), str(found.manifest.get("label"))])
     return bool(patterns) and any(
@@ -272,10 +272,10 @@ def _zip_above(path: Path) -> Path | None:
 def _result_set(found: FoundSet, benchmark: str, top: Path) -> ResultSet:
     if found.damage:
         raise ValueError(found.damage)
-    return ResultSet(_label(found.source, top), benchmark, _found=found)
+    return ResultSet(result_label(found.source, top), benchmark, _found=found)
 
 
-def _label(source: Path, top: Path) -> str:
+def result_label(source: Path, top: Path) -> str:
     """The path below ``top``, or else its last folder, without the folders that name a dataset."""
     parts = [part.removesuffix(".zip") for part in source.absolute().parts]
     depth = len(top.absolute().parts)
