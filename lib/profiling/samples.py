@@ -65,8 +65,8 @@ class Contestant(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What a contestant took for its samples of a round: seconds by the clock and of the processor, and the crops that
-    its crop store lacked."""
+    """The costs of a contestant's samples in a round: seconds by the clock and of the processor, and the number of
+    crops that its crop store lacked."""
 
     seconds: float
     processor: float
