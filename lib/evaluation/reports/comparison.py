@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
 from lib.evaluation.metrics.attributes import NO_ATTRIBUTES, Attributes
