@@ -183,11 +183,11 @@ def _draw(
 
 
 def _median_sequence(sequences: list[Sequence], run: ScoredRun) -> Sequence:
-    """The sequence to look at: half of those that could be scored went better, half worse."""
+    """The sequence of median AO, of those with a score."""
     scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.scores.sequences]
     ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
     if not ranked:
-        raise ValueError(f"{run.results.source}: no sequence could be scored; its score.json says why")
+        raise ValueError(f"{run.results.source}: no sequence has a score; its score.json names the reasons")
     name = ranked[len(ranked) // 2][1]
     return next(sequence for sequence in sequences if sequence.name == name)
 

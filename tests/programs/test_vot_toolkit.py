@@ -75,9 +75,9 @@ def test_the_box_of_a_region_is_that_of_the_same_region_in_a_file(trax, text):
 
 
 def test_regions_that_are_no_place_are_refused(trax):
-    with pytest.raises(ValueError, match="^the toolkit starts the tracker at a mask without a pixel$"):
+    with pytest.raises(ValueError, match="^the toolkit starts the tracker at an empty mask$"):
         box_of_region(trax.Mask.create(np.zeros((3, 4), np.uint8)))
-    with pytest.raises(ValueError, match="at a region of kind 'special', which is no place"):
+    with pytest.raises(ValueError, match="at a region of kind 'special', which has no box"):
         box_of_region(trax.Special.create(1))
 
 
