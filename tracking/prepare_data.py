@@ -15,14 +15,14 @@ from collections.abc import Callable
 from lib.runtime.program import Result, program, starting
 
 with starting():
-    from lib.config.paths import user_path
+    from lib.config.paths import load_paths, user_path
     from lib.programs.arguments import Parser, at_least
     from lib.programs.preparation import check, draw, make_crops, pack, write_set
 
 CORES = os.cpu_count() or 1
 
 
-@program("stopped; the finished part is kept, and the same command goes on from there")
+@program("stopped; the same command starts again, from the finished parts of a pack or crop store")
 def main() -> Result:
     """0, or 1 if the task could not be done or a check found a fault, 130 after Ctrl-C."""
     parser = Parser(__doc__)
@@ -68,7 +68,7 @@ def main() -> Result:
     add("--out", type=user_path, required=True, metavar="DIR", help="folder for each split's crop store")
     add("--split", help="only this split; without it, those of the dataset that the experiment trains on")
     add("--every", type=at_least(1), metavar="N", help="frame 0, N, 2 N ... and the last of each video")
-    add("--processes", type=at_least(1), default=CORES, help="processes that write")
+    add("--processes", type=at_least(1), default=CORES, help="parts that are written at a time")
 
     add = add_task("samples", draw, "draw training samples as they reach the network, with their boxes")
     add("--config", required=True, help="experiment (name in experiments/ or path)")
@@ -79,6 +79,8 @@ def main() -> Result:
     add("overrides", nargs="*", metavar="KEY=VALUE", help="other values than the experiment's")
 
     arguments = vars(parser.parse_args())
+    if "paths" in arguments:
+        arguments["paths"] = load_paths(arguments["paths"])
     return arguments.pop("body")(**arguments)
 
 

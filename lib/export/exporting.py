@@ -2,7 +2,6 @@
 
 import logging
 import platform
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from lib.export.exported import open_network
 from lib.export.parity import ParityReport, compare
 from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Leaf, Origin, Runtime
 from lib.inference.eager import EncodeGraph, FindGraph, TorchNetwork
-from lib.runtime.files import file_sha256, write_text
+from lib.runtime.files import file_sha256, new_folder, write_text
 from lib.runtime.locks import only_writer
 
 PARITY = "parity.json"
@@ -78,23 +77,15 @@ def export_network(
     """
     check_form(runtime, precision)
     folder = folder.absolute()
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
     with only_writer(folder):
         check_folder(folder)
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir()
-        try:
+        with new_folder(folder) as unfinished:
             record = write_network(network, unfinished, runtime, precision, batch, origin)
             exported = open_network(unfinished, threads)
             report = compare(network, exported, precision, f"{network.name} ({runtime} {precision})")
             report.check()
             write_text(unfinished / PARITY, report.json())
             record.model_copy(update={"parity": report.summary()}).write(unfinished)
-        except BaseException:
-            shutil.rmtree(unfinished)
-            raise
-    # After the lock: a folder that is there is refused, so nobody would remove the lock of a process killed in between.
-    unfinished.replace(folder)
     return report
 
 

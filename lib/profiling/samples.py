@@ -30,8 +30,8 @@ from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.profiling.footage import HEIGHT, JPEG_QUALITY, WIDTH, write_footage
 from lib.profiling.report import Report, Row, Table, describe_machine
-from lib.runtime import children
-from lib.runtime.allocator import keep_large_buffers
+from lib.runtime.children import Processes
+from lib.runtime.machine import keep_large_buffers
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
 TEMPLATE = Role(CropConfig(size=128, factor=2.0), JitterConfig())
@@ -65,8 +65,8 @@ class Contestant(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What a contestant took for its samples of a round: seconds by the clock and of the processor, and the crops that
-    its crop store lacked."""
+    """The costs of a contestant's samples in a round: seconds by the clock and of the processor, and the number of
+    crops that its crop store lacked."""
 
     seconds: float
     processor: float
@@ -135,10 +135,6 @@ def open_pairs(root: Path, contestant: Contestant) -> Pairs:
 
 
 # In the processes that are measured
-
-
-def _process(prepare: Callable[[], Any]) -> children.Pool:
-    return children.Pool(1, "makes samples to be measured", prepare)
 
 
 def _prepare_plain() -> None:
@@ -218,12 +214,12 @@ def _package(file: str) -> str | None:
 def _race(root: Path, seconds: float) -> list[Row]:
     """The rows of all contestants, which have turns."""
     names = contestants()
-    with _process(_prepare_plain) as plain, _process(_prepare) as ours:
+    with Processes(1, _prepare_plain) as plain, Processes(1, _prepare) as ours:
         pools = [plain, *[ours] * (len(names) - 1)]
 
         def in_turn(task: Callable, numbers: range) -> list[Any]:
             tasks = zip(pools, names, strict=True)
-            return [result for pool, name in tasks for result in pool.each(task, [(root, name, numbers)])]
+            return [pool.submit(task, (root, name, numbers)).result() for pool, name in tasks]
 
         # The first samples fill caches, and show how many the straightforward way makes in its time.
         count = max(1, round(10 * seconds / _ROUNDS / in_turn(_take_turn, range(10))[0].seconds))

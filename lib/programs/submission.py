@@ -14,11 +14,12 @@ import numpy as np
 
 from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
-from lib.evaluation.benchmarks import find_benchmark, read_what_is_readable
+from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import Archive, ArchiveError
-from lib.evaluation.results.raw_results import ResultSet, find_result_sets
+from lib.evaluation.results.raw_results import find_result_sets
+from lib.evaluation.results.result_set import ResultSet
 from lib.evaluation.results.sequence_names import known_names
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import replacing
@@ -143,7 +144,7 @@ def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:
     expected = dict.fromkeys(official_names(benchmark), Expected())
     try:
         root = paths.dataset_root(find_benchmark(benchmark).dataset)
-        readable = read_what_is_readable(benchmark, root, paths.cache)
+        readable = read_benchmark(benchmark, root, paths.cache)
     except ValueError as error:
         logger.warning("rows cannot be compared with frames: %s", error)
         return expected

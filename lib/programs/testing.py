@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.paths import Paths
-from lib.config.suggestion import suggest
-from lib.evaluation.benchmarks import Readable, find_benchmark, read_what_is_readable
+from lib.config.schema import suggest
+from lib.evaluation.benchmarks import Readable, find_benchmark, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import score_tables
@@ -144,7 +144,7 @@ def read_chosen(paths: Paths, benchmark: str, names: abc.Sequence[str]) -> Reada
     """The sequences of a benchmark, those of these ``names`` alone if there are any; ``ValueError`` for a name that is
     not there."""
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
-    readable = read_what_is_readable(benchmark, root, paths.cache)
+    readable = read_benchmark(benchmark, root, paths.cache)
     if not names:
         return readable
     known = {sequence.name: sequence for sequence in readable.sequences}
@@ -209,10 +209,9 @@ def track_and_score(
 ) -> tuple[Report, Comparison] | None:
     """Track what is not finished of each candidate, score it all, and keep each score in its folder as ``score.json``.
 
-    A score that is without other sequences of the set (``ScoredRun.others``) is not kept. For ``processes``,
-    ``command`` and ``wait`` see ``run_trials``; None where that gives None. The comparison has an entry for each
-    candidate but those of which other commands still have sequences, which can only be without ``wait``; the last of
-    them scores.
+    A score that lacks other sequences of the set (``ScoredRun.others``) is not kept. For ``processes``, ``command`` and
+    ``wait`` see ``run_trials``; None where that gives None. Without ``wait`` other commands may still track sequences
+    of a candidate: it then has no entry in the comparison, and the last of these commands scores it.
     """
     trials = [
         Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable, readable.left_out)

@@ -340,7 +340,7 @@ def select_targets(image: np.ndarray, taken: int = 0) -> list[TargetSpec]:
 
 @contextmanager
 def _window() -> Iterator[Callable[[Step], bool]]:
-    """A window; called with a step it shows it, and answers whether the user has pressed q or Esc."""
+    """Open a window. The function shows a step in it and returns whether the user has pressed q or Esc."""
 
     def show(step: Step) -> bool:
         cv2.imshow(WINDOW, draw_step(step)[..., ::-1])

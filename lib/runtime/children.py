@@ -1,11 +1,10 @@
-"""Child processes that end with their parent, however it ends, and a pool of such processes."""
+"""Child processes that end with their parent, however it ends."""
 
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,16 +12,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
-
-# Tasks that wait for each process of a pool: enough to keep it busy, few enough to read items only as they are used.
-_AHEAD = 4
-
-
-class KilledError(ValueError):
-    """A process of a pool was killed; the message has the likely reason and the remedy."""
+from typing import Any
 
 
 def end_when_closed(pipe: int, end: Callable[[], None]) -> None:
@@ -60,55 +50,36 @@ def born_blocking(numbers: Iterable[int]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
-class Pool:
-    """Up to ``processes`` processes for tasks; with 0 the tasks run in this process.
+class KilledError(ValueError):
+    """A process of ``Processes`` was killed; the message has the likely reason and the remedy."""
 
-    The processes are spawned, because a forked one could inherit locks of torch's threads, and call ``prepare`` first.
-    Ctrl-C does not reach them: they end with the ``with`` block, at once if an exception leaves it. If one is killed,
-    the block ends with a ``KilledError``; ``activity`` completes its message, "a process that ... was killed".
+
+class Processes(ProcessPoolExecutor):
+    """Processes for tasks; threads (``lib.runtime.threads``) are enough for most.
+
+    They are spawned, because a forked one could inherit locks of torch's threads, and call ``prepare`` first. Ctrl-C
+    does not reach them: they end with the ``with`` block, at once if an exception leaves it. If one is killed, the
+    block ends with a ``KilledError``.
     """
 
-    def __init__(self, processes: int, activity: str, prepare: Callable[[], Any] = int) -> None:
-        self._processes, self._activity = processes, activity
-        self._executor = None
-        if processes:
-            context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(processes, context, _begin, (prepare,))
-
-    def __enter__(self) -> Self:
+    def __init__(self, processes: int, prepare: Callable[[], Any] = int) -> None:
+        super().__init__(processes, multiprocessing.get_context("spawn"), _begin, (prepare,))
         self._others = set(multiprocessing.active_children())
-        return self
+
+    def submit(self, task: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        """Starts a task; the processes that start with it are not reached by Ctrl-C."""
+        with born_blocking({signal.SIGINT}):  # a process may start
+            return super().submit(task, *arguments)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._executor is None:
-            return
         if kind is not None:
             for child in set(multiprocessing.active_children()) - self._others:
                 child.kill()
-        self._executor.shutdown(cancel_futures=True)
+        self.shutdown(cancel_futures=True)
         if isinstance(error, BrokenProcessPool):
             raise KilledError(
-                f"a process that {self._activity} was killed (often a lack of memory); start again, with fewer "
-                "processes if it happens again"
+                "a process was killed (often a lack of memory); start again, with fewer processes if it happens again"
             ) from error
-
-    def each(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """The result of ``task`` for each item, in order; a few items are read in advance."""
-        if self._executor is None:
-            yield from map(task, items)
-            return
-        pending: deque[Future[Result]] = deque()
-        for item in items:
-            pending.append(self._submit(task, item))
-            if len(pending) > _AHEAD * self._processes:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-    def _submit(self, task: Callable[[Item], Result], item: Item) -> Future[Result]:
-        """Submits a task, for which a process may start."""
-        with born_blocking({signal.SIGINT}):
-            return self._executor.submit(task, item)
 
 
 def _begin(prepare: Callable[[], Any]) -> None:

@@ -1,8 +1,9 @@
-"""Files that are replaced as a whole: after a crash at any moment, a name holds the earlier or the new content. Also
-digests of files, and names for libraries that need UTF-8."""
+"""Files and folders that are written as a whole: after a crash at any moment, a name holds the earlier or the new
+content. Also digests of files, and names for libraries that need UTF-8."""
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -66,6 +67,24 @@ def write_text(path: Path, text: str) -> None:
             file.write(text.encode())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """An empty folder to fill, ``.NAME.unfinished`` beside ``path``; at the end of the block it becomes ``path``, which
+    is absent or empty until then.
+
+    If the block fails, it is removed; if the process is killed, the next call removes it. The caller keeps other
+    processes away, by ``lib.runtime.locks.only_writer``.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)  # nothing is there after the renaming
 
 
 @contextmanager

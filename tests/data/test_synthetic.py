@@ -86,32 +86,14 @@ def test_a_folder_of_something_else_is_not_touched(tmp_path: Path):
     assert content(tmp_path) == {"notes.txt": b"mine"}
 
 
-def test_an_interrupted_write_is_continued(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    root, calls = tmp_path / "set", []
-
-    def interrupted(*arguments):
-        calls.append(arguments)
-        for number, frame in enumerate(render(*arguments)):
-            if len(calls) == 2 and number == 7:
-                raise KeyboardInterrupt
-            yield frame
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(synthetic, "render", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_synthetic(root, **TINY)
-    assert not root.exists()
-    assert write_synthetic(root, **TINY)
-    assert len(calls) == 4  # the first of three sequences was there
-    assert content(root) == content(tiny)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
-
-
-def test_the_rest_of_another_set_is_not_mixed_in(tiny: Path, tmp_path: Path):
-    unfinished = tmp_path / ".set.unfinished"
-    (unfinished / "train/GOT-10k_Train_000001").mkdir(parents=True)
-    (unfinished / synthetic.STAMP).write_text('{"seed": 4}')
-    assert write_synthetic(tmp_path / "set", **TINY)
-    assert content(tmp_path / "set") == content(tiny)
+        write_synthetic(tmp_path / "set", **TINY)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("name", "value"), [("train", 0), ("val", -1), ("frames", 1), ("width", 8), ("seed", -1)])

@@ -23,7 +23,7 @@ ALONE, BATCH, CPU = 1e-3, 0.1, 0.1
 
 @pytest.fixture(scope="module")
 def sequences(toy_got10k: Path, cache: Path) -> list[Sequence]:
-    return list(read_benchmark("got10k_val", toy_got10k, cache))
+    return list(read_benchmark("got10k_val", toy_got10k, cache).sequences)
 
 
 def network(family: str, device: torch.device | str, **options) -> TorchNetwork:

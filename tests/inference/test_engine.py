@@ -30,7 +30,7 @@ def network(family: str = "grm", *overrides: str, head: str | None = None) -> To
 @pytest.fixture(scope="module")
 def sequences(toy_got10k: Path, cache: Path) -> list[Sequence]:
     """Six sequences of different lengths and first boxes, cut from two."""
-    whole = list(read_benchmark("got10k_val", toy_got10k, cache))
+    whole = list(read_benchmark("got10k_val", toy_got10k, cache).sequences)
     parts = [(first, end) for end in (20, 9, 14) for first in (0, 3)]
     return [
         replace(

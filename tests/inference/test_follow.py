@@ -28,7 +28,7 @@ def network(family: str = "grm") -> TorchNetwork:
 
 @pytest.fixture(scope="module")
 def sequence(toy_got10k: Path, cache: Path) -> Sequence:
-    return read_benchmark("got10k_val", toy_got10k, cache)[0]
+    return read_benchmark("got10k_val", toy_got10k, cache).sequences[0]
 
 
 @pytest.fixture(scope="module")

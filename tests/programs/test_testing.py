@@ -144,7 +144,7 @@ def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
 
 
 def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
-    sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache)
+    sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache).sequences
     experiment: ExperimentConfig = load_experiment(file)
     folder = results_of(paths, TorchForm(experiment, benchmark=BENCHMARK), "first_box")
     assert folder.path.name.startswith("first_box-")

@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, and the pool that runs tasks in such."""
+"""Processes that end with the one that started them."""
 
 import ast
 import multiprocessing
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from family_tree import family
 
-from lib.runtime.children import KilledError, Pool
+from lib.runtime.children import KilledError, Processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,8 +20,6 @@ ROOT = Path(__file__).parents[2]
 def tenfold(number: int) -> int:
     if number < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    if number == 99:
-        raise ValueError("99 is not wanted")
     return 10 * number
 
 
@@ -33,64 +31,45 @@ def prepare() -> None:
     os.environ["PREPARED"] = "yes"
 
 
-@pytest.mark.parametrize("processes", [0, 2])
-def test_results_come_in_order_and_items_are_read_as_they_are_used(processes):
-    read = []
-
-    def items():
-        for number in range(40):
-            read.append(number)
-            yield number
-
-    with Pool(processes, "counted") as pool:
-        results = pool.each(tenfold, items())
-        assert next(results) == 0
-        assert len(read) == (9 if processes else 1)
-        assert list(results) == [10 * number for number in range(1, 40)]
-        assert list(pool.each(tenfold, [7])) == [70]
-        with pytest.raises(ValueError, match="99 is not wanted"):
-            list(pool.each(tenfold, [98, 99]))
+def test_each_process_is_prepared():
+    with Processes(1, prepare) as processes:
+        assert list(processes.map(prepared, [0])) == ["yes"]
+    assert "PREPARED" not in os.environ
     assert multiprocessing.active_children() == []
 
 
-def test_each_process_is_prepared():
-    with Pool(1, "looked", prepare) as pool:
-        assert list(pool.each(prepared, [0])) == ["yes"]
-    assert "PREPARED" not in os.environ
-
-
 def test_a_process_that_is_killed_is_one_line():
-    line = "^a process that counted was killed .often a lack of memory.; "
-    with pytest.raises(KilledError, match=line) as error, Pool(2, "counted") as pool:
-        list(pool.each(tenfold, [1, -1, 2]))
+    line = "^a process was killed .often a lack of memory.; "
+    with pytest.raises(KilledError, match=line) as error, Processes(2) as processes:
+        list(processes.map(tenfold, [1, -1, 2]))
     assert "\n" not in str(error.value)
     assert multiprocessing.active_children() == []
 
 
-def test_an_error_ends_what_is_under_way():
+def test_an_error_ends_the_tasks_that_run():
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), Pool(2, "slept") as pool:
-        results = pool.each(time.sleep, [0, 60, 60])
+    with pytest.raises(KeyboardInterrupt), Processes(2) as processes:
+        results = processes.map(time.sleep, [0, 60, 60])
         next(results)
         raise KeyboardInterrupt
     assert time.monotonic() - start < 30
     assert multiprocessing.active_children() == []
 
 
-POOL = """
+PROGRAM = """
 import time
-from lib.runtime.children import Pool
+from lib.runtime.children import Processes
 if __name__ == "__main__":
-    with Pool(2, "slept") as pool:
+    with Processes(2) as processes:
         print("started", flush=True)
-        list(pool.each(time.sleep, [300] * 20))
+        list(processes.map(time.sleep, [300] * 20))
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_pool_ends_with_its_program_however_that_ends(tmp_path, number):
+def test_processes_end_with_their_program_however_that_ends(tmp_path, number):
     program = tmp_path / "program.py"
-    program.write_text(POOL)
+    program.write_text(PROGRAM)
     with family() as (mark, members):
         process = subprocess.Popen([sys.executable, program], env=os.environ | mark, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"started\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.runtime.files import file_sha256, replacing, utf8_name, write_text
+from lib.runtime.files import file_sha256, new_folder, replacing, utf8_name, write_text
 
 
 def test_whole_content_takes_the_place_of_the_earlier(tmp_path):
@@ -76,6 +76,20 @@ def test_text_makes_its_folder_and_a_refusal_names_the_file(tmp_path):
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(OSError, match="taken/config.yaml"):
         write_text(tmp_path / "taken" / "config.yaml", "seed: 1\n")
+
+
+def test_a_folder_has_its_name_when_it_is_complete(tmp_path):
+    folder, left = tmp_path / "made" / "set", tmp_path / "made" / ".set.unfinished"
+    left.mkdir(parents=True)
+    (left / "old").touch()  # of a killed process
+    with pytest.raises(KeyboardInterrupt), new_folder(folder) as unfinished:
+        assert list(unfinished.iterdir()) == []
+        raise KeyboardInterrupt
+    assert list(folder.parent.iterdir()) == []
+    with new_folder(folder) as unfinished:
+        (unfinished / "new").touch()
+        assert not folder.exists()
+    assert [path.name for path in folder.parent.rglob("*")] == ["set", "new"]
 
 
 def test_sha256(tmp_path):

@@ -64,9 +64,9 @@ JOBS = (
     Job("test", TEST, ALONE),
     Job("test, 2 processes", f"{TEST} --processes 2", CHILDREN),
     Job("pack", PACK, (*ALONE, "child")),
-    Job("crops", CROPS, ("change", *CHILDREN)),
+    Job("crops", CROPS, ALONE),
     Job("video", "prepare_data.py check own --processes 1 --json {place}/found.json", ALONE),
-    Job("check", CHECK, CHILDREN),
+    Job("check", CHECK, ALONE[1:]),
     Job("synthetic", SYNTHETIC, ("change", *CHILDREN)),
     Job("export", "export_model.py --checkpoint {sources}/toy.pth --format onnx --out {place}/exported", ALONE),
 )

@@ -24,7 +24,8 @@ from toy_experiment import write_experiment
 
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import close_store
-from lib.data.stores.packing import check_batch, inspect_store, pack_dataset
+from lib.data.stores.packed import open_store as open_packed
+from lib.data.stores.packing import check_batch, pack_dataset
 from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.experiment.build import build_model, experiment_of_checkpoint
 from lib.experiment.config import load_experiment, to_tree
@@ -166,8 +167,7 @@ def _data(folder: Path) -> Iterator[Target]:
         return digest([[one.name, one.boxes, one.visible, one.cover, list(map(str, one.frames))] for one in index])
 
     def read_packed() -> str:
-        manifest, _ = inspect_store(packed.resolve())
-        for number in range(manifest.records):
+        for number in range(open_packed(packed.resolve()).manifest.records):
             for problem in check_batch(packed.resolve(), number, None)[0]:
                 raise ValueError(problem)
         frames = (frame.read_bytes() for one in open_dataset("got10k", "full", packed, cache) for frame in one.frames)

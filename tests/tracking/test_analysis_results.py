@@ -1,4 +1,4 @@
-"""analysis_results.py: trackers side by side from results on disk, in every format, and what it says of mistakes."""
+"""analysis_results.py: trackers side by side from results on disk, in every format, and its messages about mistakes."""
 
 import csv
 import io

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import shutil
 from pathlib import Path
 
 import cv2
@@ -11,6 +10,7 @@ import cv2
 from lib.data.decoding.video import VideoReader
 from lib.data.files.source import Stamp
 from lib.data.types import FrameFiles, NumberedNames
+from lib.runtime.files import new_folder
 from lib.runtime.locks import only_writer
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm")
@@ -58,14 +58,8 @@ def _unpack(video: Path, folder: Path) -> None:
     with only_writer(folder, wait=True):
         if folder.is_dir():  # another process has unpacked it meanwhile
             return
-        unfinished = folder.with_name(f".{folder.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)  # a killed process has left it
-        unfinished.mkdir()
-        try:
+        with new_folder(folder) as unfinished:
             _write_frames(video, unfinished)
-            unfinished.rename(folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)  # nothing is there after the renaming
 
 
 def _write_frames(video: Path, folder: Path) -> None:

@@ -31,10 +31,10 @@ from lib.data.stores.crops import (
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.reach import Reach
 from lib.geometry.crop import padding_value
-from lib.runtime.children import Pool
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
+from lib.runtime.threads import in_threads
 
 _MAX_PARTS = 256  # as many files are open at most; a stopped write loses the parts that were being written
 # Near its own resolution a frame would lose sharpness and hardly any bytes; from this scale on it is not resized.
@@ -76,7 +76,7 @@ class CropSummary:
 
 
 def write_crops(
-    name: str, split: str, root: Path, cache: Path, target: Path, settings: CropSettings, processes: int = 1
+    name: str, split: str, root: Path, cache: Path, target: Path, settings: CropSettings, threads: int = 1
 ) -> CropSummary:
     """Store the surroundings of the targets of a split in the folder ``target / split``.
 
@@ -102,7 +102,7 @@ def write_crops(
             written = not folder.exists()
             if written:
                 unfinished.mkdir(parents=True, exist_ok=True)
-                _write(unfinished, about, index, settings, processes)
+                _write(unfinished, about, index, settings, threads)
                 unfinished.replace(folder)
             columns = _open_written(folder, about)
     except OSError as error:
@@ -130,7 +130,7 @@ def _open_written(folder: Path, about: dict[str, Any]) -> Columns:
     return columns
 
 
-def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: CropSettings, processes: int) -> None:
+def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: CropSettings, threads: int) -> None:
     counts = index.visible_counts(settings.every)
     length = math.ceil(max(1, len(index)) / _MAX_PARTS)
     parts = [range(first, min(first + length, len(index))) for first in range(0, len(index), length)]
@@ -139,9 +139,8 @@ def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: 
     total = int(counts.sum())
     title = printable(f"{about['dataset']} {about['split']}")
     bar = tqdm(total=total, initial=total - left, desc=title, unit=" frames", disable=None)
-    prepare = partial(cv2.setNumThreads, 1)
-    with bar, Pool(processes if processes > 1 else 0, "wrote crops", prepare) as pool:
-        for frames in pool.each(partial(_write_part, folder, index, settings), missing):
+    with bar:
+        for frames in in_threads(partial(_write_part, folder, index, settings), missing, threads):
             bar.update(frames)
     columns = [_open_part(folder, number) for number in range(len(parts))]
     assert None not in columns, "a part is not as it was written"

@@ -1,7 +1,6 @@
 """Writes a synthetic dataset in GOT-10k's layout; the folder gets its name when it is complete."""
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.data.synthetic.scene import PATTERNS, render
-from lib.runtime.children import Pool
-from lib.runtime.files import write_text
+from lib.runtime.children import Processes
+from lib.runtime.files import new_folder
 from lib.runtime.json_text import parse_json
 from lib.runtime.locks import lock_of, only_writer
 
@@ -43,10 +42,6 @@ class SyntheticSet:
             if getattr(self, name) < bound:
                 raise ValueError(f"synthetic set: {name} is {getattr(self, name)}; it must be {bound} or more")
 
-    def sequences(self) -> list[tuple[str, int]]:
-        """Split and index of every sequence."""
-        return [(split, index) for split in SPLITS for index in range(getattr(self, split))]
-
 
 def write_synthetic(
     root: Path, *, train: int = 480, val: int = 32, frames: int = 24, val_frames: int = 60,
@@ -58,8 +53,7 @@ def write_synthetic(
     (``lib.data.synthetic.scene.PATTERNS``). ``groundtruth.txt`` holds the boxes of ``lib.data.synthetic.scene.Frame``,
     ``cover.label`` the visible share in eighths, rounded up, ``absence.label`` 1 where nothing is visible.
 
-    The set is written in a folder beside ``root`` that is renamed when complete, so a stopped write is resumed by the
-    next. Raises ``ValueError`` if ``root`` holds anything else, and while another process writes it.
+    Raises ``ValueError`` if ``root`` holds anything else, and while another process writes it.
     """
     wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
     root = root.absolute()
@@ -81,20 +75,19 @@ def _is_written(root: Path, wanted: SyntheticSet) -> bool:
 
 
 def _write(root: Path, wanted: SyntheticSet, processes: int) -> None:
-    unfinished = root.with_name(f".{root.name}.unfinished")
-    if _read_stamp(unfinished) != asdict(wanted):
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        write_text(unfinished / STAMP, json.dumps(asdict(wanted), indent=1) + "\n")
-    missing = [entry for entry in wanted.sequences() if not _folder(unfinished, *entry).exists()]
-    with Pool(processes if processes > 1 else 0, "drew sequences", partial(cv2.setNumThreads, 1)) as pool:
-        drawn = pool.each(partial(_write_sequence, unfinished, wanted), missing)
-        for _ in tqdm(drawn, total=len(missing), desc="synthetic sequences", disable=None):
-            pass
-    for split in SPLITS:
-        names = [_folder(unfinished, *entry).name for entry in wanted.sequences() if entry[0] == split]
-        (unfinished / split / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    unfinished.replace(root)
+    entries = [(split, index) for split in SPLITS for index in range(getattr(wanted, split))]
+    bar = partial(tqdm, total=len(entries), desc="synthetic sequences", disable=None)
+    with new_folder(root) as folder:
+        write = partial(_write_sequence, folder, wanted)
+        if processes == 1:
+            list(bar(map(write, entries)))
+        else:  # drawing works on small arrays, which holds Python's lock: threads would not be faster
+            with Processes(processes, partial(cv2.setNumThreads, 1)) as pool:
+                list(bar(pool.map(write, entries)))
+        for split in SPLITS:
+            names = sorted(path.name for path in (folder / split).iterdir())
+            (folder / split / "list.txt").write_text("".join(f"{name}\n" for name in names))
+        (folder / STAMP).write_text(json.dumps(asdict(wanted), indent=1) + "\n")
 
 
 def _read_stamp(folder: Path) -> dict | None:
@@ -104,32 +97,24 @@ def _read_stamp(folder: Path) -> dict | None:
         return None
 
 
-def _folder(root: Path, split: str, index: int) -> Path:
-    return root / split / f"GOT-10k_{split.capitalize()}_{index + 1:06d}"
-
-
 def _write_sequence(root: Path, wanted: SyntheticSet, entry: tuple[str, int]) -> None:
-    """Write one sequence under a temporary name and rename it."""
     split, index = entry
     rng = np.random.default_rng((wanted.seed, SPLITS.index(split), index))
     frames = wanted.frames if split == "train" else wanted.val_frames
-    folder = _folder(root, split, index)
-    partial_folder = folder.with_suffix(".partial")
-    shutil.rmtree(partial_folder, ignore_errors=True)
-    partial_folder.mkdir(parents=True)
+    folder = root / split / f"GOT-10k_{split.capitalize()}_{index + 1:06d}"
+    folder.mkdir(parents=True)
     boxes, covers = [], []
     for number, frame in enumerate(render(rng, PATTERNS[split], frames, wanted.width, wanted.height), start=1):
         bgr = frame.image[..., ::-1]
         _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        (partial_folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
+        (folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
         boxes.append(frame.box)
         covers.append(int(np.ceil(8 * frame.visible)))
-    np.savetxt(partial_folder / "groundtruth.txt", np.stack(boxes), fmt="%.4f", delimiter=",")
-    np.savetxt(partial_folder / "cover.label", np.array(covers), fmt="%d")
-    np.savetxt(partial_folder / "absence.label", np.array(covers) == 0, fmt="%d")
+    np.savetxt(folder / "groundtruth.txt", np.stack(boxes), fmt="%.4f", delimiter=",")
+    np.savetxt(folder / "cover.label", np.array(covers), fmt="%d")
+    np.savetxt(folder / "absence.label", np.array(covers) == 0, fmt="%d")
     meta = _META.format(width=wanted.width, height=wanted.height, seed=wanted.seed)
-    (partial_folder / "meta_info.ini").write_text(meta)
-    partial_folder.replace(folder)
+    (folder / "meta_info.ini").write_text(meta)
 
 
 _META = """[METAINFO]

@@ -7,8 +7,7 @@ from collections import abc
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lib.runtime.columns import columns
-from lib.runtime.escapes import for_csv, for_latex, for_markdown, printable
+from lib.runtime.escapes import columns, for_csv, for_latex, for_markdown, printable
 
 FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the suffixes of their files
 NONE = "-"

@@ -38,11 +38,12 @@ from lib.inference.target import checked_box
 from lib.programs.demo.job import FILES, Job
 from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
-from lib.programs.demo.videos import TooLargeError, Video, Videos, encode_jpeg, session_folder, shown_name
+from lib.programs.demo.videos import TooLargeError, Video, Videos, session_folder, shown_name
 from lib.runtime.escapes import printable, show
 from lib.runtime.program import Outcome
 from lib.runtime.stop import terminated_like_interrupted
 from lib.visualization.boxes import COLORS
+from lib.visualization.sheet import encode
 
 PAGE = Path(__file__).with_name("page")
 INTERVAL = 1 / 25  # seconds between two messages to a page that watches
@@ -178,7 +179,7 @@ class Demo:
         """The maps of a frame."""
         frame = int(request.query_params.get("frame", ""))
         drawn = await self._run_alone(draw_maps, self._job(request), frame)
-        return JSONResponse({"maps": [each.as_dict() for each in drawn]})
+        return JSONResponse({"maps": drawn})
 
     async def measure(self, request: Request) -> Response:
         """The speed of a tracker."""
@@ -246,7 +247,7 @@ async def _events(job: Job) -> AsyncIterator[str]:
             number, image = latest
             message: dict[str, Any] = {"rows": rows, **job.progress()}
             if number != shown and number < sent:
-                code = await _in_thread(encode_jpeg, image, LIVE_WIDTH, LIVE_QUALITY)
+                code = await _in_thread(encode, image, "jpeg", LIVE_WIDTH, LIVE_QUALITY)
                 message["shown"], message["picture"] = number, base64.b64encode(code).decode()
                 shown = number
             yield f"event: rows\ndata: {json.dumps(message)}\n\n"
