@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from lib.data.batch import Batch, stack
 from lib.data.decoding.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
-from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.children import born_blocking, end_with_parent, preload_project
+from lib.runtime.machine import keep_large_buffers
 
 # Signals whose effect the main process decides. macOS has no sigwaitinfo; there any SIGTERM ends a worker.
 _MAIN_DECIDES = {signal.SIGINT, signal.SIGTERM} if hasattr(signal, "sigwaitinfo") else {signal.SIGINT}

@@ -5,10 +5,10 @@ from collections import abc
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.data.datasets.record import Benchmark, Entry
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.data.names import find_meeting
+from lib.data.names import clashing_names
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Sequence
@@ -67,7 +67,7 @@ def read_benchmark(name: str, root: Path, cache: Path) -> Readable:
         sequences, unreadable = _read_each(entries)
         if not sequences or not unreadable:
             raise
-    for one, other in find_meeting([*(sequence.name for sequence in sequences), *unreadable]):
+    for one, other in clashing_names([*(sequence.name for sequence in sequences), *unreadable]):
         raise ValueError(
             f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
         )

@@ -33,9 +33,8 @@ from lib.models.weights.adapters import FrozenWeights, frozen_names
 from lib.models.weights.initial import check_initial, load_initial
 from lib.models.weights.released import LoadReport, load_file
 from lib.models.weights.renaming import Table
-from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
-from lib.runtime.cores import usable_cores
+from lib.runtime.machine import keep_large_buffers, usable_cores
 from lib.runtime.process import Process
 from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor

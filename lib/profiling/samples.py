@@ -30,8 +30,8 @@ from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.profiling.footage import HEIGHT, JPEG_QUALITY, WIDTH, write_footage
 from lib.profiling.report import Report, Row, Table, describe_machine
-from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.children import Processes
+from lib.runtime.machine import keep_large_buffers
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
 TEMPLATE = Role(CropConfig(size=128, factor=2.0), JitterConfig())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.paths import Paths
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.evaluation.benchmarks import Readable, find_benchmark, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import Comparison, compare

@@ -1,10 +1,11 @@
-"""Escapes for printed and written text: characters that a terminal, LaTeX, Markdown or a spreadsheet would interpret or
-cannot show, and those that do not belong into a file's name. No other module escapes text."""
+"""Text that is printed or written: escapes for characters that a terminal, LaTeX, Markdown or a spreadsheet would
+interpret or cannot show, names of files, and tables for a terminal. No other module escapes text."""
 
 import html
 import re
 import sys
 import unicodedata
+from collections import abc
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -39,6 +40,19 @@ def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool =
     encoding = getattr(stream, "encoding", None) or "utf-8"
     shown = printable_lines(text.split("\n")).encode(encoding, "backslashreplace").decode(encoding)
     print(shown, end=end, file=stream, flush=flush)
+
+
+def columns(head: abc.Sequence[str], rows: abc.Sequence[abc.Sequence[str]]) -> list[str]:
+    """The lines of a table: columns of words are aligned to the left, columns of numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    words = [any(cell[:1].isalpha() for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            f"{cell:<{width}}" if word else f"{cell:>{width}}"
+            for cell, width, word in zip(row, widths, words, strict=True)
+        ).rstrip()
+        for row in (head, *rows)
+    ]
 
 
 def for_latex(text: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 
 from lib.runtime.children import end_when_closed
-from lib.runtime.cores import usable_cores
+from lib.runtime.machine import usable_cores
 
 logger = logging.getLogger(__name__)
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -79,8 +79,9 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
     """Decorates the ``main`` of a program, which returns a result or an exit code; decorated, it returns the exit code.
 
     The log goes to stderr. A ``RequestError`` becomes 2, another ``ValueError`` or ``OSError`` 1, with a line for each
-    fault; Ctrl-C becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the exception's message or the line
-    ``stopped``. A process that ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
+    fault, and so does a ``RecursionError``, which a file of too many levels raises. Ctrl-C becomes 130 and SIGTERM,
+    where it is ``Terminated``, 143, with the exception's message or the line ``stopped``. A process that
+    ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
     """
 
     def decorate(main: Callable[[], Result | int]) -> Callable[[], int]:
@@ -102,7 +103,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 if text := result.text():
                     show(text)
                 return 0 if result.good else 1
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RecursionError) as error:
                 print_error(error)
                 return 2 if isinstance(error, RequestError) else 1
             except KeyboardInterrupt as stop:
@@ -115,14 +116,16 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
     return decorate
 
 
-def print_error(error: ValueError | OSError) -> None:
+def print_error(error: Exception) -> None:
     """Writes a mistake of the user's to stderr, a line for each fault."""
     from lib.runtime.escapes import show  # not above, as in ``program``
 
     show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
 
 
-def _describe(error: ValueError | OSError) -> str:
+def _describe(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "a file that was read is nested too deeply"
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "

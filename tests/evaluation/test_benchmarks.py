@@ -7,7 +7,7 @@ import pytest
 from miniatures import write_boxes, write_frames
 
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.data.names import find_meeting
+from lib.data.names import clashing_names
 from lib.evaluation.benchmarks import (
     BENCHMARKS,
     find_benchmark,
@@ -121,4 +121,4 @@ def test_sequences_whose_results_would_meet_are_refused_also_where_one_cannot_be
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_no_two_sequences_of_a_benchmark_meet_even_where_a_is_a_large_a(name: str) -> None:
     known = known_names(name) or ()
-    assert list(find_meeting(one.casefold() for one in known)) == []
+    assert list(clashing_names(one.casefold() for one in known)) == []

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from lib.runtime.escapes import file_name, for_csv, for_latex, for_markdown, printable, printable_lines, show
+from lib.runtime.escapes import columns, file_name, for_csv, for_latex, for_markdown, printable, printable_lines, show
 
 EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 GBK = "\u884c\u4eba".encode("gbk").decode("utf-8", "surrogateescape")  # a name on disk that is no UTF-8
@@ -85,3 +85,11 @@ def test_no_cell_has_a_second_line_or_a_tab() -> None:
 )
 def test_names_of_files(text, name) -> None:
     assert file_name(text) == name
+
+
+def test_words_stand_left_and_numbers_right():
+    assert columns(["name", "ms", "", "note"], [["a", "1.25", "-", ""], ["longer", "10", "2", "x"]]) == [
+        "name      ms     note",
+        "a       1.25  -",
+        "longer    10  2  x",
+    ]

@@ -11,8 +11,8 @@ import av
 import numpy as np
 from av.error import FFmpegError, InvalidDataError
 
-from lib.runtime.cores import usable_cores
 from lib.runtime.files import replacing
+from lib.runtime.machine import usable_cores
 
 DEFAULT_RATE = Fraction(25)  # frames a second, where a source states none
 _TICK = Fraction(1, 90000)  # seconds; the common rates are whole numbers of it

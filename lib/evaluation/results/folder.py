@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from lib.data.files.texts import decode_text, parse_rows
-from lib.data.names import find_meeting
+from lib.data.names import clashing_names
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.inference.engine import Track
@@ -79,7 +79,7 @@ class ResultsFolder:
         }
         if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk ignores the case of names
             folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
-            meeting = {key for pair in find_meeting(folded.values()) for key in pair}
+            meeting = {key for pair in clashing_names(folded.values()) for key in pair}
             reason = "another sequence's results would have the same files on this disk, where A is a; rename it"
             found |= {name: reason for name, key in folded.items() if key in meeting}
         return found

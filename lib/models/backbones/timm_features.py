@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.models.backbones.base import BackboneConfig
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
 
