@@ -1,5 +1,5 @@
 """Text that is printed or written: escapes for characters that a terminal, LaTeX, Markdown or a spreadsheet would
-interpret or cannot show, and tables for a terminal. No other module escapes text."""
+interpret or cannot show, names of files, and tables for a terminal. No other module escapes text."""
 
 import html
 import re
@@ -73,6 +73,12 @@ def for_csv(text: str) -> str:
     shown = printable(text)
     # Spreadsheets skip blanks, and in some languages accept the wide forms of these signs.
     return f"'{shown}" if unicodedata.normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
+
+
+def file_name(text: str, longest: int = 100) -> str:
+    """The first characters of the text as a part of a file's name: letters, digits, ``-``, ``_`` and dots, with ``_``
+    in place of others. Two texts may have one name."""
+    return re.sub(r"[^\w.-]+", "_", text)[:longest]
 
 
 def _is_hidden(character: str) -> bool:
