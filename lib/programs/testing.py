@@ -19,7 +19,7 @@ from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.results.raw_results import open_result_set
-from lib.evaluation.running.runner import Report, SequenceEngine, Trial, is_part_of_run, run_trials
+from lib.evaluation.running.runner import RunReport, SequenceEngine, Trial, is_part_of_run, run_trials
 from lib.runtime.escapes import printable
 from lib.runtime.logs import set_up_logging
 from lib.runtime.program import Outcome, RequestError
@@ -206,17 +206,14 @@ def track_and_score(
     processes: int = 1,
     command: abc.Sequence[str] = (),
     wait: bool = True,
-) -> tuple[Report, Comparison] | None:
+) -> tuple[RunReport, Comparison] | None:
     """Track what is not finished of each candidate, score it all, and keep each score in its folder as ``score.json``.
 
     A score that lacks other sequences of the set (``ScoredRun.others``) is not kept. For ``processes``, ``command`` and
     ``wait`` see ``run_trials``; None where that gives None. Without ``wait`` other commands may still track sequences
     of a candidate: it then has no entry in the comparison, and the last of these commands scores it.
     """
-    trials = [
-        Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable, readable.left_out)
-        for each in candidates
-    ]
+    trials = [Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable) for each in candidates]
     report = run_trials(trials, processes, command, wait)
     if report is None:
         return None
