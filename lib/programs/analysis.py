@@ -24,7 +24,8 @@ from lib.evaluation.reports.page import Draw, write_page
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Table, render
-from lib.evaluation.results.raw_results import ResultSet, find_result_sets, open_result_set
+from lib.evaluation.results.raw_results import find_result_sets, open_result_set
+from lib.evaluation.results.result_set import ResultSet
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 from lib.runtime.program import Outcome, RequestError

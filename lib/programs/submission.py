@@ -18,7 +18,8 @@ from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import Archive, ArchiveError
-from lib.evaluation.results.raw_results import ResultSet, find_result_sets
+from lib.evaluation.results.raw_results import find_result_sets
+from lib.evaluation.results.result_set import ResultSet
 from lib.evaluation.results.sequence_names import known_names
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import replacing

@@ -2,18 +2,16 @@
 
 from collections import abc
 from contextlib import contextmanager
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lib.data.batch import Batch
-from lib.models.base import TrackingModel, normalize
+from lib.inference.settings import Precision
+from lib.models.base import DTYPES, Normalize, TrackingModel
 from lib.models.heads.base import Objective
-
-Precision = Literal["fp32", "bf16", "fp16"]
-_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class GroupResult(NamedTuple):
@@ -33,7 +31,7 @@ class Actor(nn.Module):
 
     def __init__(self, model: TrackingModel, objective: Objective, precision: Precision = "fp32") -> None:
         super().__init__()
-        self.model = model
+        self.normalize, self.model = Normalize(), model
         self.objective = objective
         self.precision = precision
 
@@ -55,10 +53,9 @@ class Actor(nn.Module):
     def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
         """``batch`` lies on the model's device. ``epoch``, from 0, is passed to the model. ``count``: the group's share
         of the step's denominator; None lets the objective count in the group."""
-        template = normalize(batch.template, batch.template_gain)
-        search = normalize(batch.search, batch.search_gain)
-        reduced = _AUTOCAST[self.precision]
-        with torch.autocast(search.device.type, reduced, enabled=reduced is not None):
+        template = self.normalize(batch.template, batch.template_gain)
+        search = self.normalize(batch.search, batch.search_gain)
+        with torch.autocast(search.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"):
             prediction = self.model(template, batch.template_box, search, epoch)
         result = self.objective(prediction, batch.search_box, count)
         values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}

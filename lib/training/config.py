@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import NamePattern, Section
-from lib.training.actor import Precision
+from lib.inference.settings import Precision
 
 
 class OptimizerConfig(Section):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lib.data.batch import stack
-from lib.models.base import normalize
+from lib.models.base import Normalize
 from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.training.actor import Actor, running_statistics
 
@@ -19,9 +19,11 @@ def batch(toy):
 def test_what_an_actor_says_is_what_model_and_objective_say(toy, batch):
     model, objective = toy.ToyTracker().eval(), CenterObjective(CenterObjectiveConfig())
     result = Actor(model, objective)(batch)
-    prediction = model(
-        normalize(batch.template, batch.template_gain), batch.template_box, normalize(batch.search, batch.search_gain)
+    template, search = (
+        Normalize()(images, gain)
+        for images, gain in ((batch.template, batch.template_gain), (batch.search, batch.search_gain))
     )
+    prediction = model(template, batch.template_box, search)
     expected = objective(prediction, batch.search_box)
     assert torch.equal(result.loss, expected.total)
     assert result.loss.requires_grad
