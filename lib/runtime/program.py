@@ -28,9 +28,10 @@ _REMEDIES = {
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """For the imports of a program, which take seconds: Ctrl-C within the block ends the process with 130 and without
-    a message. A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file
-    that is opened would get its number, and with it what libraries write to that stream.
+    """For the imports of a program, which take seconds: Ctrl-C within the block ends the process silently with 130.
+
+    A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file that is
+    opened would get its number, and with it the text that libraries write to that stream.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
