@@ -21,6 +21,7 @@ from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.results.raw_results import open_result_set
 from lib.evaluation.running.runner import RunReport, SequenceEngine, Trial, is_part_of_run, run_trials
 from lib.runtime.escapes import printable
+from lib.runtime.launch import ranks
 from lib.runtime.logs import set_up_logging
 from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import terminated_like_interrupted
@@ -135,7 +136,7 @@ def tracking_process() -> Iterator[None]:
     """Inside the block SIGTERM ends the process like Ctrl-C. A process that another one has started to track logs
     warnings only, since the other one reports."""
     if is_part_of_run():
-        set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=True)
+        set_up_logging(rank=ranks().rank, quiet=True)
     with terminated_like_interrupted():
         yield
 

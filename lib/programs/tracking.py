@@ -25,7 +25,7 @@ from lib.inference.follow import Step, TargetSpec, follow
 from lib.inference.network import Network
 from lib.inference.recovery import recover_lost
 from lib.inference.video import Behind, FolderReader, LiveReader, VideoReader, ahead, open_video
-from lib.runtime.escapes import for_csv, printable
+from lib.runtime.escapes import file_name, for_csv, printable
 from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 from lib.runtime.program import Outcome, RequestError
@@ -99,7 +99,7 @@ def output_folder(paths: Paths, source: str, out: Path | None = None, program: s
     """Where the files of a source go unless ``out`` is named: ``output/<program>/<its name>``."""
     if out is not None:
         return out
-    name = re.sub(r"[^\w.-]+", "_", Path(source.rstrip("/")).stem) or "video"
+    name = file_name(Path(source.rstrip("/")).stem) or "video"
     return paths.output / program / (f"camera{name}" if source.isascii() and source.isdigit() else name)
 
 

@@ -39,7 +39,7 @@ from lib.programs.demo.job import FILES, Job
 from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import TooLargeError, Video, Videos, session_folder, shown_name
-from lib.runtime.escapes import printable, show
+from lib.runtime.escapes import file_name, printable, show
 from lib.runtime.program import Outcome
 from lib.runtime.stop import terminated_like_interrupted
 from lib.visualization.boxes import COLORS
@@ -172,7 +172,7 @@ class Demo:
         path = job.video.folder / name
         if name not in FILES or not job.ended or not path.is_file():
             raise HTTPException(404, "no such file; track the video first")
-        stem = re.sub(r"[^\w.-]+", "_", Path(job.video.name).stem) or "video"
+        stem = file_name(Path(job.video.name).stem) or "video"
         return FileResponse(path, filename=f"{stem}_{name}" if "save" in request.query_params else None)
 
     async def maps(self, request: Request) -> Response:
