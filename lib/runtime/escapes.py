@@ -43,9 +43,12 @@ def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool =
 
 
 def columns(head: abc.Sequence[str], rows: abc.Sequence[abc.Sequence[str]]) -> list[str]:
-    """The lines of a table: columns of words are aligned to the left, columns of numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    words = [any(cell[:1].isalpha() for cell in column) for column in zip(*rows, strict=True)]
+    """The lines of a table: the first column and columns of words are aligned to the left, columns of numbers to the
+    right; ``nan`` is a number."""
+    words, widths = [], []
+    for number, (name, *cells) in enumerate(zip(head, *rows, strict=True)):
+        words.append(number == 0 or any(cell[:1].isalpha() and cell != "nan" for cell in cells))
+        widths.append(max(map(len, (name, *cells))))
     return [
         "  ".join(
             f"{cell:<{width}}" if word else f"{cell:>{width}}"
