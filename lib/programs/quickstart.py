@@ -24,7 +24,7 @@ from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.evaluation.reports.films import write_film
-from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
+from lib.evaluation.reports.tables import Cell, Row, Table, render
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import is_part_of_run
 from lib.experiment.build import TorchForm, build_objective, build_tracker
@@ -220,9 +220,8 @@ def _text(
     names = ("AO", "SR0.5", "SR0.75")
     values = {title: runs[label].scores.values(PROTOCOL) for label, title in TITLES.items()}
     rows = tuple(Row(title, tuple(Cell(found.get(name)) for name in names)) for title, found in values.items())
-    columns = tuple(Column("", name) for name in names)
     title = f"Scores in percent by protocol {PROTOCOL}, {named}"
-    lines = [render(Table("scores", title, "", columns, rows), "text").rstrip("\n")]
+    lines = [render(Table("scores", title, "", names, rows), "text").rstrip("\n")]
     for chosen in tokens.values():
         numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in chosen["stages"].items())
         lines.append(f"share of search tokens that {chosen['meaning']}: {numbers}")

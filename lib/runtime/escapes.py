@@ -1,5 +1,5 @@
 """Text that is printed or written: escapes for characters that a terminal, LaTeX, Markdown or a spreadsheet would
-interpret or cannot show, and tables for a terminal. No other module escapes text."""
+interpret or cannot show, names of files, and tables for a terminal. No other module escapes text."""
 
 import html
 import re
@@ -43,9 +43,12 @@ def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool =
 
 
 def columns(head: abc.Sequence[str], rows: abc.Sequence[abc.Sequence[str]]) -> list[str]:
-    """The lines of a table: columns of words are aligned to the left, columns of numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    words = [any(cell[:1].isalpha() for cell in column) for column in zip(*rows, strict=True)]
+    """The lines of a table: the first column and columns of words are aligned to the left, columns of numbers to the
+    right; ``nan`` is a number."""
+    words, widths = [], []
+    for number, (name, *cells) in enumerate(zip(head, *rows, strict=True)):
+        words.append(number == 0 or any(cell[:1].isalpha() and cell != "nan" for cell in cells))
+        widths.append(max(map(len, (name, *cells))))
     return [
         "  ".join(
             f"{cell:<{width}}" if word else f"{cell:>{width}}"
@@ -70,6 +73,12 @@ def for_csv(text: str) -> str:
     shown = printable(text)
     # Spreadsheets skip blanks, and in some languages accept the wide forms of these signs.
     return f"'{shown}" if unicodedata.normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
+
+
+def file_name(text: str, longest: int = 100) -> str:
+    """The first characters of the text as a part of a file's name: letters, digits, ``-``, ``_`` and dots, with ``_``
+    in place of others. Two texts may have one name."""
+    return re.sub(r"[^\w.-]+", "_", text)[:longest]
 
 
 def _is_hidden(character: str) -> bool:

@@ -121,9 +121,7 @@ def _cells(table: Table) -> dict[str, Any]:
             mean, _, ends = words.partition(" [")
             cells.append({"mean": mean, "ends": ends and f"[{ends}", "exact": exact, "best": (number, place) in best})
         rows.append((row.label, cells))
-    groups = dict.fromkeys(column.group for column in table.columns)
-    head = (table.corner, *(column.name for column in table.columns))
-    return {"caption": ", ".join((table.title, *groups)), "head": head, "rows": rows, "below": table.below}
+    return {"caption": table.title, "head": table.head, "rows": rows, "below": table.below}
 
 
 def _curves(figure: Figure) -> dict[str, str]:
