@@ -50,7 +50,7 @@ def depart(sequence: Sequence, period: int = PERIOD, length: int = LENGTH) -> It
 
 def write_departures(root: Path, out: Path, cache: Path) -> None:
     """Write the validation set of GOT-10k's layout in ``root`` with departures, in the same layout."""
-    sequences = list(read_benchmark("got10k_val", root, cache))
+    sequences = list(read_benchmark("got10k_val", root, cache).sequences)
     for sequence in sequences:
         folder = out / "val" / sequence.name
         folder.mkdir(parents=True)

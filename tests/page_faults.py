@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lib.runtime.allocator import keep_large_buffers
+from lib.runtime.machine import keep_large_buffers
 
 if TYPE_CHECKING:
     from lib.data.batch import Batch

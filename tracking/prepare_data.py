@@ -15,7 +15,7 @@ from collections.abc import Callable
 from lib.runtime.program import Result, program, starting
 
 with starting():
-    from lib.config.paths import user_path
+    from lib.config.paths import load_paths, user_path
     from lib.programs.arguments import Parser, at_least
     from lib.programs.preparation import check, draw, make_crops, pack, write_set
 
@@ -79,6 +79,8 @@ def main() -> Result:
     add("overrides", nargs="*", metavar="KEY=VALUE", help="other values than the experiment's")
 
     arguments = vars(parser.parse_args())
+    if "paths" in arguments:
+        arguments["paths"] = load_paths(arguments["paths"])
     return arguments.pop("body")(**arguments)
 
 

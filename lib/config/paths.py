@@ -5,8 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, PrivateAttr
 
-from lib.config.schema import ConfigError, Section
-from lib.config.suggestion import suggest
+from lib.config.schema import ConfigError, Section, suggest
 from lib.config.validation import validate
 from lib.config.yaml12 import read_yaml
 
@@ -16,7 +15,7 @@ CLIP = REPOSITORY / "docs" / "clip.mp4"  # a real video that comes with the proj
 _VARIABLE = "TRACKING_"
 
 
-class Paths(Section):
+class Paths(Section, validate_default=False):
     """Folders of this machine, absolute once they come from ``load_paths``.
 
     * ``data``: root folder of each dataset by its name, as ``dataset_root`` looks it up.
@@ -30,10 +29,9 @@ class Paths(Section):
     data: dict[str, Path] = {}
     crops: dict[str, Path] = {}
     masks: dict[str, Path] = {}
-    # Strict validation of JSON refuses a default that is a Path already, hence the exceptions from validating defaults.
-    output: Path = Field(default_factory=lambda: REPOSITORY / "output", validate_default=False)
-    pretrained_models: Path = Field(default_factory=lambda: REPOSITORY / "pretrained_models", validate_default=False)
-    cache: Path = Field(default_factory=lambda: REPOSITORY / "cache", validate_default=False)
+    output: Path = Field(default_factory=lambda: REPOSITORY / "output")
+    pretrained_models: Path = Field(default_factory=lambda: REPOSITORY / "pretrained_models")
+    cache: Path = Field(default_factory=lambda: REPOSITORY / "cache")
     _file: Path = PrivateAttr(default_factory=lambda: REPOSITORY / "paths.yaml")
 
     def dataset_root(self, name: str) -> Path:

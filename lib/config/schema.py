@@ -1,9 +1,14 @@
-"""The base class of every configuration section, and the one error a wrong configuration raises."""
+"""The base class of every configuration section, the error that a wrong configuration raises, and its hint at known
+names."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+
+MOST_LISTED = 40  # names in a hint
 
 
 class ConfigError(ValueError):
@@ -32,3 +37,13 @@ def _regular_expression(text: str) -> str:
 
 # A regular expression that must fit the beginning of a parameter's name: ``re.match``.
 NamePattern = Annotated[str, AfterValidator(_regular_expression)]
+
+
+def suggest(name: object, known: Iterable[str]) -> str:
+    """``did you mean lasot?``, or ``known: lasot, uav, ...`` where no known name is near. Case is ignored."""
+    known = {each.lower(): each for each in known}
+    near = get_close_matches(str(name).lower(), known, n=1)
+    if near:
+        return f"did you mean {known[near[0]]}?"
+    more = ", ..." if len(known) > MOST_LISTED else ""
+    return f"known: {', '.join(list(known.values())[:MOST_LISTED])}{more}"

@@ -7,8 +7,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from lib.config.schema import ConfigError, Section
-from lib.config.suggestion import suggest
+from lib.config.schema import ConfigError, Section, suggest
 from lib.config.tree import COMMAND_LINE
 
 _Section = TypeVar("_Section", bound=Section)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import NonNegativeFloat
 
 from lib.config.schema import Section
-from lib.geometry.aligned import Mapping
+from lib.geometry.aligned import CropMapping
 from lib.geometry.crop import Context, CropConfig
 
 Lengths = np.ndarray | float
@@ -71,8 +71,8 @@ def jitter_box(
 
 
 def jitter_mapping(
-    mapping: Mapping, box_xywh: np.ndarray, config: JitterConfig, size: int, rng: np.random.Generator
-) -> Mapping:
+    mapping: CropMapping, box_xywh: np.ndarray, config: JitterConfig, size: int, rng: np.random.Generator
+) -> CropMapping:
     """A mapping of a crop of ``size`` pixels near ``mapping``, in whose middle the box lies (LoRAT).
 
     The scale of each axis is divided by exp(normal * scale), and the crop moves by uniform (-1, 1) * center / 2, in
@@ -83,7 +83,7 @@ def jitter_mapping(
     unit = 0.5 * (width * scale[0] + height * scale[1])
     center = np.array((x + 0.5 * width, y + 0.5 * height))
     shift = size / 2 - center * scale + rng.uniform(-1, 1, 2) * (0.5 * config.center * unit)
-    return Mapping(tuple(scale.tolist()), tuple(shift.tolist()))
+    return CropMapping(tuple(scale.tolist()), tuple(shift.tolist()))
 
 
 def is_well_seen(box_xyxy: np.ndarray, size: int) -> bool:

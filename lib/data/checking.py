@@ -20,11 +20,10 @@ from lib.data.decoding.images import ImageError, open_image
 from lib.data.files.source import Source
 from lib.data.mask_checking import find_fault
 from lib.data.masks import MaskFolder
-from lib.data.names import find_meeting
+from lib.data.names import clashing_names
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, FrameFiles, Location, Sequence
-from lib.runtime.columns import columns
-from lib.runtime.escapes import printable, printable_lines
+from lib.runtime.escapes import columns, printable, printable_lines
 from lib.runtime.files import write_text
 from lib.runtime.threads import in_threads
 
@@ -247,7 +246,7 @@ def _list_split(dataset: Dataset, split: str, source: Source) -> _Split:
     for name, count in counts.items():
         if count > 1:
             check.problems.append(Problem("names", name, count - 1, f"{count} sequences have this name"))
-    for one, other in find_meeting(counts.keys()):
+    for one, other in clashing_names(counts.keys()):
         detail = f"its results would be written to the same files as those of {one}; rename it"
         check.problems.append(Problem("names", other, 1, detail))
     return _Split(check, entries, source, {})

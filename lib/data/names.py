@@ -11,7 +11,7 @@ SIDE_FILES = (
 SCORE_FILES = ("_scores", "_object_presence_scores", "_confidence")
 
 
-def find_meeting(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+def clashing_names(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Pairs of names whose results share a file: ``car`` and ``car_time``, whose boxes would be the times of ``car``,
     and a name that occurs twice."""
     counts = Counter(names)

@@ -9,7 +9,7 @@ import numpy as np
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.masks import MaskFolder, draw_outline, outline_extent, shrink_mask
 from lib.data.types import Sequence
-from lib.geometry.crop import Region, Window, inside
+from lib.geometry.crop import Region, Window
 
 MIN_PASTED = 10.0  # sqrt(w * h) of a pasted object in pixels, at least
 MAX_ENLARGED = 2.0  # size of a pasted object, as a multiple of the size in its own image, at most
@@ -162,7 +162,7 @@ def paste(canvas: np.ndarray, layer: Layer, window: Window, shape: tuple[int, in
     ``shape``; pixels outside the frame stay as they are."""
     scale = len(canvas) / window.side
     corner = np.array((window.x1, window.y1))
-    left, top, right, bottom = inside(window, shape)
+    left, top, right, bottom = window.inside(shape)
     reach = layer.reach + _BORDER * _scale(layer) + 1 / scale
     first = np.maximum(layer.center - reach, (left, top))
     last = np.minimum(layer.center + reach, (right, bottom))

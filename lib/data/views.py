@@ -14,11 +14,9 @@ from lib.geometry.aligned import AlignedWindow
 from lib.geometry.crop import (
     CropConfig,
     Fill,
+    Padding,
     Region,
-    Value,
     Window,
-    fit,
-    inside,
     mean_color,
     padding_value,
 )
@@ -70,16 +68,16 @@ class FrameView(View):
 
     def crop(self, window: AnyWindow, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
         """As ``View.crop``, bit-equal to the crop of the whole frame, decoded, made gray and flipped."""
-        region = self._on_disk(inside(window, self.shape), flipped)
-        value: Value = 0
-        if self._fill == "mean" and _leaves(window, region):
+        region = self._on_disk(window.inside(self.shape), flipped)
+        value: Padding = 0
+        if self._fill == "mean" and not window.is_full(self.shape):
             whole = _colored(self._pixels(self._whole), grayscale)
             left, top, right, bottom = region
             pixels = whole[top:bottom, left:right]
             value = mean_color(whole) if isinstance(window, AlignedWindow) else padding_value(whole, self._fill)
         else:
             pixels = _colored(self._pixels(region), grayscale)
-        return fit(pixels, window, self.shape, size, value, flipped)
+        return window.fit(pixels, self.shape, size, value, flipped)
 
     def _pixels(self, region: Region) -> np.ndarray:
         left, top, right, bottom = region
@@ -92,8 +90,8 @@ class FrameView(View):
         return self._image.pixels(region)
 
     def _needed(self, window: AnyWindow, flipped: bool) -> Region:
-        region = self._on_disk(inside(window, self.shape), flipped)
-        return self._whole if self._fill == "mean" and _leaves(window, region) else region
+        region = self._on_disk(window.inside(self.shape), flipped)
+        return self._whole if self._fill == "mean" and not window.is_full(self.shape) else region
 
     def _on_disk(self, region: Region, flipped: bool) -> Region:
         left, top, right, bottom = region
@@ -140,13 +138,6 @@ def open_views(
         store.view(sequence.name, frame, role, functools.partial(open_frame, frame, crop.fill))
         for role, frame, crop in zip(("template", "search"), frames, crops, strict=True)
     ]
-
-
-def _leaves(window: AnyWindow, region: Region) -> bool:
-    if isinstance(window, AlignedWindow):
-        return not window.is_full
-    left, top, right, bottom = region
-    return (right - left, bottom - top) != (window.side, window.side)
 
 
 def _colored(pixels: np.ndarray, grayscale: bool) -> np.ndarray:

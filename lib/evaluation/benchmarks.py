@@ -5,10 +5,10 @@ from collections import abc
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.config.suggestion import suggest
-from lib.data.datasets.record import Benchmark
+from lib.config.schema import suggest
+from lib.data.datasets.record import Benchmark, Entry
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.data.names import find_meeting
+from lib.data.names import clashing_names
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Sequence
@@ -42,55 +42,49 @@ def named_part(benchmark: str, part: str) -> str:
     return f"part of {benchmark} ({part})" if part else benchmark
 
 
-def read_benchmark(name: str, root: Path, cache: Path) -> abc.Sequence[Sequence]:
-    """The sequences of a benchmark whose dataset lies at ``root``, in the benchmark's order.
-
-    Raises ``ValueError`` as ``open_dataset`` does, and for two sequences whose results would share a file.
-    """
-    benchmark = find_benchmark(name)
-    sequences = open_dataset(benchmark.dataset, benchmark.split, root, cache)
-    _refuse_meeting(root, [sequence.name for sequence in sequences])
-    return sequences
-
-
 class Readable(NamedTuple):
     """The sequences of a benchmark that can be read, in its order, and the errors of the others by name. ``left_out``
-    are the names of sequences that were not asked for."""
+    are the names of sequences that were not requested."""
 
     sequences: abc.Sequence[Sequence]
     unreadable: abc.Mapping[str, str]
     left_out: abc.Sequence[str] = ()
 
 
-def read_what_is_readable(name: str, root: Path, cache: Path) -> Readable:
-    """As ``read_benchmark``, but sequences that cannot be read do not hide the others.
+def read_benchmark(name: str, root: Path, cache: Path) -> Readable:
+    """The sequences of a benchmark whose dataset lies at ``root``. One that cannot be read does not hide the others,
+    but it is returned too, since a score without it is no score of the set.
 
-    They are returned too, since a score without them is no score of the set. Raises ``ValueError`` if the dataset
-    cannot be listed, or no sequence can be read.
+    Raises ``ValueError`` if the dataset cannot be listed, if no sequence can be read, and for two sequences whose
+    results would share a file.
     """
+    benchmark = find_benchmark(name)
+    unreadable: dict[str, str] = {}
     try:
-        return Readable(read_benchmark(name, root, cache), {})
-    except ValueError as error:
-        benchmark = find_benchmark(name)
-        sequences, unreadable = [], {}
-        for entry in find_dataset(benchmark.dataset).entries(open_source(root, cache), benchmark.split):
-            try:
-                sequence = entry.read()
-            except ValueError as reason:
-                unreadable[entry.name] = str(reason)
-                logger.error("sequence %s cannot be read: %s", entry.name, reason)
-                continue
-            sequences.append(sequence)
-            if SHORTFALL in sequence.meta:
-                logger.warning("%s", sequence.meta[SHORTFALL])
+        sequences = open_dataset(benchmark.dataset, benchmark.split, root, cache)
+    except ValueError:
+        entries = find_dataset(benchmark.dataset).entries(open_source(root, cache), benchmark.split)
+        sequences, unreadable = _read_each(entries)
         if not sequences or not unreadable:
-            raise error
-        _refuse_meeting(root, [*(sequence.name for sequence in sequences), *unreadable])
-        return Readable(sequences, unreadable)
-
-
-def _refuse_meeting(root: Path, names: list[str]) -> None:
-    for one, other in find_meeting(names):
+            raise
+    for one, other in clashing_names([*(sequence.name for sequence in sequences), *unreadable]):
         raise ValueError(
             f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
         )
+    return Readable(sequences, unreadable)
+
+
+def _read_each(entries: abc.Iterable[Entry]) -> tuple[list[Sequence], dict[str, str]]:
+    """The readable sequences, and the errors of the others by name."""
+    sequences, unreadable = [], {}
+    for entry in entries:
+        try:
+            sequence = entry.read()
+        except ValueError as error:
+            unreadable[entry.name] = str(error)
+            logger.error("sequence %s cannot be read: %s", entry.name, error)
+            continue
+        sequences.append(sequence)
+        if SHORTFALL in sequence.meta:
+            logger.warning("%s", sequence.meta[SHORTFALL])
+    return sequences, unreadable

@@ -21,9 +21,9 @@ from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
 from lib.experiment.config import ExperimentConfig, from_tree, to_tree, with_new_keys
 from lib.export.exported import open_network
-from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 from lib.models.base import TrackingModel
 from lib.models.heads.base import Objective
@@ -33,14 +33,13 @@ from lib.models.weights.adapters import FrozenWeights, frozen_names
 from lib.models.weights.initial import check_initial, load_initial
 from lib.models.weights.released import LoadReport, load_file
 from lib.models.weights.renaming import Table
-from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.checkpoint import CheckpointError
-from lib.runtime.cores import usable_cores
+from lib.runtime.machine import keep_large_buffers, usable_cores
 from lib.runtime.process import Process
 from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
-from lib.training.frozen import freeze
+from lib.training.optimizer import freeze
 from lib.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from lib.config.paths import REPOSITORY, user_path
-from lib.config.schema import ConfigError, Section
-from lib.config.suggestion import suggest
+from lib.config.schema import ConfigError, Section, suggest
 from lib.config.tree import apply_overrides, flat, merge, nested
 from lib.config.validation import json_schema, validate
 from lib.config.yaml12 import read_yaml

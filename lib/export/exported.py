@@ -12,9 +12,8 @@ import numpy as np
 
 from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, read_record
 from lib.inference.network import Found
-from lib.runtime.allocator import keep_large_buffers
-from lib.runtime.cores import usable_cores
 from lib.runtime.files import utf8_name
+from lib.runtime.machine import keep_large_buffers, usable_cores
 
 Run = Callable[..., list[np.ndarray]]
 

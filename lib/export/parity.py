@@ -17,7 +17,7 @@ from lib.inference.network import Found, Network
 from lib.inference.settings import TrackSettings
 from lib.inference.target import Target, begin, look
 from lib.inference.tracker import TrackResult
-from lib.runtime.columns import columns
+from lib.runtime.escapes import columns
 
 PIXELS = 0.05  # the largest difference of a box in fp32
 SAME_CELL, OVERLAP = 0.98, 0.97  # share of the sequence's crops, and median IoU there, in reduced precisions

@@ -15,7 +15,7 @@ Pair = tuple[float, float]
 REACHED = 1e-4
 
 
-class Mapping(NamedTuple):
+class CropMapping(NamedTuple):
     """From image to crop along x and y: a place p of the image lies at ``scale * p + shift`` in crop pixels. Pixel i is
     the stretch from i to i + 1."""
 
@@ -39,12 +39,34 @@ class AlignedWindow(NamedTuple):
     size: int
     source: Region
     target: Region
-    mapping: Mapping
+    mapping: CropMapping
 
-    @property
-    def is_full(self) -> bool:
+    def inside(self, _image_shape: Sequence[int]) -> Region:
+        """As ``Window.inside``; the window belongs to one image."""
+        return self.source
+
+    def is_full(self, _image_shape: Sequence[int]) -> bool:
         """Whether the whole crop shows the image."""
         return self.target == (0, 0, self.size, self.size)
+
+    def fit(
+        self,
+        pixels: np.ndarray,
+        _image_shape: Sequence[int],
+        _size: int,
+        value: Sequence[float] | float = 0,
+        flipped: bool = False,
+    ) -> np.ndarray:
+        """As ``Window.fit``, in float32 and without means of many pixels where the crop shrinks."""
+        crop = np.empty((self.size, self.size, 3), dtype=np.float32)
+        if self.target != (0, 0, self.size, self.size):
+            crop[...] = value
+        left, top, right, bottom = self.target
+        if left < right and top < bottom:
+            shown = cv2.flip(pixels, 1) if flipped else pixels
+            size = right - left, bottom - top
+            crop[top:bottom, left:right] = cv2.resize(shown.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        return crop
 
     def box_to_crop(self, box_xywh: Sequence[float] | np.ndarray) -> np.ndarray:
         """A box in image pixels in fractions of the crop: float32 ``[4]`` xywh, not clipped."""
@@ -59,14 +81,14 @@ class AlignedWindow(NamedTuple):
         return np.concatenate((box[:2], box[2:] - box[:2]))
 
 
-def center_mapping(box_xywh: Sequence[float] | np.ndarray, side: float, size: int) -> Mapping:
+def center_mapping(box_xywh: Sequence[float] | np.ndarray, side: float, size: int) -> CropMapping:
     """That of a crop of ``size`` pixels whose middle is the box's center and which is ``side`` image pixels wide."""
     x, y, width, height = (float(value) for value in box_xywh)
     scale = float(size / side)
-    return Mapping((scale, scale), (size / 2 - (x + width / 2) * scale, size / 2 - (y + height / 2) * scale))
+    return CropMapping((scale, scale), (size / 2 - (x + width / 2) * scale, size / 2 - (y + height / 2) * scale))
 
 
-def align(mapping: Mapping, size: int, image_shape: Sequence[int]) -> AlignedWindow:
+def align(mapping: CropMapping, size: int, image_shape: Sequence[int]) -> AlignedWindow:
     """The crop of ``size`` pixels that is nearest to ``mapping``; ``image_shape`` begins with height and width.
 
     The image's place in the crop, clipped to it and widened to whole pixels, is what is written; where that lies in the
@@ -81,20 +103,7 @@ def align(mapping: Mapping, size: int, image_shape: Sequence[int]) -> AlignedWin
     if _is_empty(target) or _is_empty(source):
         return AlignedWindow(size, source, target, mapping)
     scale, shift = zip(*(_line(source[i::2], target[i::2]) for i in (0, 1)), strict=True)
-    return AlignedWindow(size, source, target, Mapping(scale, shift))
-
-
-def fit_aligned(pixels: np.ndarray, window: AlignedWindow, value: Sequence[float] | float = 0) -> np.ndarray:
-    """The crop from the pixels of ``window.source`` alone, uint8: float32 ``[size, size, 3]`` of 0 to 255, ``value``
-    beside the image, in each channel. They are resized bilinearly, without means of many pixels where it shrinks."""
-    crop = np.empty((window.size, window.size, 3), dtype=np.float32)
-    if not window.is_full:
-        crop[...] = value
-    left, top, right, bottom = window.target
-    if left < right and top < bottom:
-        shown = cv2.resize(pixels.astype(np.float32), (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-        crop[top:bottom, left:right] = shown
-    return crop
+    return AlignedWindow(size, source, target, CropMapping(scale, shift))
 
 
 def _whole_pixels(box_xyxy: np.ndarray) -> Region:

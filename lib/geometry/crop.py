@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import Section
-from lib.geometry.aligned import AlignedWindow, Mapping, Region, align, center_mapping, fit_aligned
+from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align, center_mapping
 
 Box = Sequence[float] | np.ndarray
 Context = Literal["area", "perimeter"]
 Fill = Literal["zero", "mean"]
-Value = Literal[0] | tuple[float, float, float]
+Padding = Literal[0] | tuple[float, float, float]
 
 
 class CropConfig(Section):
@@ -62,6 +62,35 @@ class Window(NamedTuple):
     side: int
     lost: int = 1
 
+    def inside(self, image_shape: Sequence[int]) -> Region:
+        """Its part of an image: left, top, right, bottom in image pixels, ends exclusive; empty if there is none.
+
+        ``image_shape`` begins with height and width. With ``lost`` a window that reaches the right or bottom border,
+        even exactly, goes without the image's last column or row. Not kept from the lineage: a window wholly left of or
+        above the image takes nothing here, where the published slice wraps around and takes some.
+        """
+        left, top = max(0, self.x1), max(0, self.y1)
+        right = max(left, min(self.x1 + self.side, image_shape[1] - self.lost))
+        bottom = max(top, min(self.y1 + self.side, image_shape[0] - self.lost))
+        return left, top, right, bottom
+
+    def is_full(self, image_shape: Sequence[int]) -> bool:
+        """Whether the whole crop shows the image."""
+        left, top, right, bottom = self.inside(image_shape)
+        return (right - left, bottom - top) == (self.side, self.side)
+
+    def fit(
+        self, pixels: np.ndarray, image_shape: Sequence[int], size: int, value: Padding = 0, flipped: bool = False
+    ) -> np.ndarray:
+        """The crop from the pixels of ``inside(image_shape)`` alone: uint8 ``[size, size, 3]``, contiguous.
+
+        Outside the image it is ``value``, in each channel. The pixels are resized bilinearly. With ``flipped`` they
+        come from the image before it was flipped left to right, while the window lies in the flipped one.
+        """
+        left, top, _, _ = self.inside(image_shape)
+        canvas = _padded(pixels, left - self.x1, top - self.y1, self.side, value, flipped)
+        return cv2.resize(canvas, (size, size))
+
 
 def window_of(box_xywh: Box, crop: CropConfig, image_shape: Sequence[int]) -> Window | AlignedWindow:
     """The window of a crop around a box in an image of that height and width; ``ValueError`` as ``crop_window``."""
@@ -70,7 +99,7 @@ def window_of(box_xywh: Box, crop: CropConfig, image_shape: Sequence[int]) -> Wi
     return align(crop_mapping(box_xywh, crop), crop.size, image_shape)
 
 
-def crop_mapping(box_xywh: Box, crop: CropConfig) -> Mapping:
+def crop_mapping(box_xywh: Box, crop: CropConfig) -> CropMapping:
     """The mapping of an aligned crop around a box before it is aligned; ``ValueError`` as ``crop_window``."""
     return center_mapping(box_xywh, _exact_side(box_xywh, crop.factor, crop.context), crop.size)
 
@@ -105,26 +134,7 @@ def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
     return math.sqrt((width + margin) * (height + margin))
 
 
-def inside(window: Window | AlignedWindow, image_shape: Sequence[int]) -> Region:
-    """What the window takes of an image: left, top, right, bottom in image pixels, ends exclusive; empty if nothing.
-
-    ``image_shape`` begins with height and width. With ``window.lost`` a window that reaches the right or bottom border,
-    even exactly, goes without the image's last column or row. Not kept from the lineage: a window wholly left of or
-    above the image takes nothing here, where the published slice wraps around and takes some.
-    """
-    if isinstance(window, AlignedWindow):
-        return window.source
-    left, right = _inside(window.x1, window, image_shape[1])
-    top, bottom = _inside(window.y1, window, image_shape[0])
-    return left, top, right, bottom
-
-
-def _inside(start: int, window: Window, length: int) -> tuple[int, int]:
-    first = max(0, start)
-    return first, max(first, min(start + window.side, length - window.lost))
-
-
-def padding_value(image: np.ndarray, fill: Fill) -> Value:
+def padding_value(image: np.ndarray, fill: Fill) -> Padding:
     """What a crop shows outside ``image`` (uint8 ``[H, W, 3]``): 0, or the mean of each channel, rounded down."""
     if fill == "zero":
         return 0
@@ -138,28 +148,7 @@ def mean_color(image: np.ndarray) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def fit(
-    pixels: np.ndarray,
-    window: Window | AlignedWindow,
-    image_shape: Sequence[int],
-    size: int,
-    value: Value = 0,
-    flipped: bool = False,
-) -> np.ndarray:
-    """The crop from the pixels of ``inside(window, image_shape)`` alone: ``[size, size, 3]``, contiguous, uint8 or, if
-    aligned, float32.
-
-    Outside the image it is ``value``, in each channel. The pixels are resized bilinearly. With ``flipped`` they
-    come from the image before it was flipped left to right, while ``window`` lies in the flipped one.
-    """
-    if isinstance(window, AlignedWindow):
-        return fit_aligned(cv2.flip(pixels, 1) if flipped and pixels.size else pixels, window, value)
-    left, top, _, _ = inside(window, image_shape)
-    canvas = _padded(pixels, left - window.x1, top - window.y1, window.side, value, flipped)
-    return cv2.resize(canvas, (size, size))
-
-
-def _padded(pixels: np.ndarray, left: int, top: int, side: int, value: Value, flipped: bool) -> np.ndarray:
+def _padded(pixels: np.ndarray, left: int, top: int, side: int, value: Padding, flipped: bool) -> np.ndarray:
     """A picture ``[side, side, 3]`` of ``value`` in which the pixels begin at column ``left`` and row ``top``."""
     rows, columns = pixels.shape[:2]
     if (rows, columns) == (side, side) and not flipped:
@@ -181,19 +170,20 @@ def _padded(pixels: np.ndarray, left: int, top: int, side: int, value: Value, fl
     return canvas
 
 
-def cut(image: np.ndarray, window: Window | AlignedWindow, size: int, value: Value = 0) -> np.ndarray:
-    """The window's pixels, bilinearly resized: ``[size, size, 3]`` as ``fit`` gives; ``value`` outside the image.
+def cut(image: np.ndarray, window: Window | AlignedWindow, size: int, value: Padding = 0) -> np.ndarray:
+    """The window's pixels, bilinearly resized: ``[size, size, 3]``, uint8 or, if aligned, float32; ``value`` outside
+    the image.
 
     Bit-equal to the published crop (``sample_target`` of GRM and OSTrack, of TransT with its window and the mean of the
     image) but for windows wholly left of or above the image, which are all padding here.
     """
-    left, top, right, bottom = inside(window, image.shape)
-    return fit(image[top:bottom, left:right], window, image.shape, size, value)
+    left, top, right, bottom = window.inside(image.shape)
+    return window.fit(image[top:bottom, left:right], image.shape, size, value)
 
 
 def is_empty(image_shape: Sequence[int], window: Window, size: int, step: int) -> bool:
     """Whether padding went into every ``step``-th pixel of ``cut(image, window, size)``, both ways from the first."""
-    left, top, right, bottom = inside(window, image_shape)
+    left, top, right, bottom = window.inside(image_shape)
     # So long a stretch holds a step-th pixel and all it is interpolated from, which settles nearly every crop.
     if min(right - left, bottom - top) >= step * window.side / size + 4:
         return False
@@ -206,7 +196,7 @@ def padding_mask(image_shape: Sequence[int], window: Window, size: int) -> np.nd
     ``image_shape`` begins with height and width. The published mask is 1 on padding, resized bilinearly, and True where
     not 0. Weights are never negative and a pixel is padding by its row or its column alone, so two resized lines tell.
     """
-    left, top, right, bottom = inside(window, image_shape)
+    left, top, right, bottom = window.inside(image_shape)
     lines = []
     for first, end in ((top - window.y1, bottom - window.y1), (left - window.x1, right - window.x1)):
         line = np.ones((window.side, 1))

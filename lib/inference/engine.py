@@ -21,7 +21,7 @@ from lib.data.decoding.images import open_image
 from lib.data.types import Location, Sequence
 from lib.inference.network import Network
 from lib.inference.target import FirstView, Target, View, begin, keep, look, place
-from lib.runtime.cores import usable_cores
+from lib.runtime.machine import usable_cores
 
 MOST_THREADS = 16
 

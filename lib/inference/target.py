@@ -14,14 +14,12 @@ from lib.geometry.aligned import AlignedWindow
 from lib.geometry.clip import clip_box, clip_center, clip_inside, raise_sides
 from lib.geometry.crop import (
     CropConfig,
-    Value,
+    Padding,
     Window,
     box_from_crop,
     box_to_crop,
     crop_window,
     cut,
-    fit,
-    inside,
     mean_color,
     padding_value,
     truncated_box,
@@ -45,7 +43,7 @@ class Target(NamedTuple):
     """
 
     box: np.ndarray
-    padding: Value
+    padding: Padding
     least: float = 0.0
     lost: int = 0
     seen: np.ndarray | None = None
@@ -85,8 +83,10 @@ def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
     target = Target(checked, _padding(image, settings.search), least)
     if isinstance(view.window, AlignedWindow):
         return FirstView(target, view, view.window.box_to_crop(checked))
-    in_crop = box_to_crop if settings.tracker.template_box == "label" else _truncated
-    return FirstView(target, view, in_crop(checked, checked, crop.size / view.window.side, crop.size))
+    resize_factor = crop.size / view.window.side
+    if settings.tracker.template_box == "truncated":
+        return FirstView(target, view, truncated_box(checked, resize_factor, crop.size))
+    return FirstView(target, view, box_to_crop(checked, checked, resize_factor, crop.size))
 
 
 def look(image: Image, target: Target, crop: CropConfig) -> View:
@@ -101,9 +101,9 @@ def look(image: Image, target: Target, crop: CropConfig) -> View:
     if isinstance(image, np.ndarray):
         pixels = cut(image, window, crop.size, target.padding)
     else:
-        region = left, top, right, bottom = inside(window, image.shape)
+        region = left, top, right, bottom = window.inside(image.shape)
         shown = image.pixels(region) if left < right and top < bottom else np.empty((0, 0, 3), dtype=np.uint8)
-        pixels = fit(shown, window, image.shape, crop.size, target.padding)
+        pixels = window.fit(shown, image.shape, crop.size, target.padding)
     return View(pixels, window, box, height, width)
 
 
@@ -138,15 +138,11 @@ def keep(target: Target, box: np.ndarray, score: float, config: TrackerConfig) -
     return target._replace(box=followed, lost=target.lost + 1, seen=seen)
 
 
-def _padding(image: Image, crop: CropConfig) -> Value:
+def _padding(image: Image, crop: CropConfig) -> Padding:
     if crop.fill == "zero":
         return 0
     pixels = image if isinstance(image, np.ndarray) else image.pixels()
     return mean_color(pixels) if crop.placement == "aligned" else padding_value(pixels, crop.fill)
-
-
-def _truncated(box: np.ndarray, _reference: np.ndarray, resize_factor: float, size: int) -> np.ndarray:
-    return truncated_box(box, resize_factor, size)
 
 
 def _check_image(image: Image) -> None:

@@ -17,17 +17,44 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 
-def normalize(images: Tensor, gains: Tensor | None = None) -> Tensor:
-    """Network input from RGB images: uint8 ``[B, 3, H, W]`` -> float32 with ImageNet's mean and deviation removed.
+# The type in which autocast runs a network, by precision.
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Normalize(nn.Module):
+    """Network input from RGB images ``[B, 3, H, W]`` of 0 to 255, uint8 or float32: float32 with ImageNet's mean and
+    deviation removed.
 
     ``gains`` ``[B]`` are brightness factors: images are multiplied by ``gain / 255`` and clamped to [0, 1] first, as in
     the lineage's training code. Padding is 0 before normalization, in training and test.
     """
-    pixels = images.float()
-    pixels = pixels / 255 if gains is None else (pixels * (gains.float() / 255)[:, None, None, None]).clamp(0, 1)
-    mean = torch.tensor(IMAGE_MEAN, device=images.device)[None, :, None, None]
-    std = torch.tensor(IMAGE_STD, device=images.device)[None, :, None, None]
-    return (pixels - mean) / std
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, values in (("mean", IMAGE_MEAN), ("std", IMAGE_STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor, gains: Tensor | None = None) -> Tensor:
+        pixels = images.to(torch.float32, copy=True)  # the one allocation: what follows is in place
+        if gains is None:
+            pixels.div_(255)
+        else:
+            pixels.mul_((gains.float() / 255)[:, None, None, None]).clamp_(0, 1)
+        return pixels.sub_(self.mean).div_(self.std)
+
+
+class BackboneConfig(Section):
+    """A backbone's configuration. A field or property ``stride``: stride of the grid in crop pixels; crop sizes must be
+    multiples of it. The module that it builds has
+
+    * ``width``: channels of its tokens or features,
+    * ``from_image_weights(weights) -> weights``: the part that it takes of an image network's weights, from timm's
+      names (torchvision's for a ResNet) to its own.
+    """
+
+    @abstractmethod
+    def build(self, template_size: int, search_size: int) -> nn.Module:
+        """The network with fresh weights, for square crops of these sizes in pixels."""
 
 
 class FamilyConfig(Section):

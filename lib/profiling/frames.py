@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.inference.eager import TorchNetwork
 from lib.inference.network import Network
 from lib.inference.target import Target, begin, look, place
+from lib.inference.torch_network import TorchNetwork, as_planes
 from lib.profiling.footage import BOX, read_footage
 from lib.profiling.report import Row
 
@@ -113,7 +113,7 @@ def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[Row]:
         marks = [mark()]
         view = look(scene[number % _SHOWN], Target(BOX, 0), settings.search)
         marks.append(mark())
-        crops = graph.normalize(torch.from_numpy(view.pixels[None]).to(device))
+        crops = graph.normalize(as_planes(torch.from_numpy(view.pixels[None]).to(device)))
         marks.append(mark())
         prediction = graph.model.locate(lane.state, crops)
         marks.append(mark())

@@ -21,7 +21,7 @@ from lib.profiling.frames import Lane, time_frames, time_parts
 from lib.profiling.report import Report, Row, Table, add_ratios, describe_machine
 from lib.profiling.throughput import time_engine
 from lib.profiling.training import time_training
-from lib.runtime.allocator import keep_large_buffers
+from lib.runtime.machine import keep_large_buffers
 from lib.runtime.process import find_device
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lib.runtime.columns import columns
+from lib.runtime.escapes import columns
 from lib.runtime.files import write_text
 
 Row = dict[str, str | int | float | None]

@@ -30,8 +30,8 @@ from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.profiling.footage import HEIGHT, JPEG_QUALITY, WIDTH, write_footage
 from lib.profiling.report import Report, Row, Table, describe_machine
-from lib.runtime.allocator import keep_large_buffers
 from lib.runtime.children import Processes
+from lib.runtime.machine import keep_large_buffers
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
 TEMPLATE = Role(CropConfig(size=128, factor=2.0), JitterConfig())
@@ -65,8 +65,8 @@ class Contestant(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What a contestant took for its samples of a round: seconds by the clock and of the processor, and the crops that
-    its crop store lacked."""
+    """The costs of a contestant's samples in a round: seconds by the clock and of the processor, and the number of
+    crops that its crop store lacked."""
 
     seconds: float
     processor: float

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from lib.data.batch import Batch
 from lib.experiment.build import build_actor, build_model
 from lib.experiment.config import ExperimentConfig
+from lib.inference.settings import Precision
 from lib.profiling.report import Row
 from lib.runtime.seeds import seed_network
-from lib.training.actor import Actor, Precision
+from lib.training.actor import Actor
 
 STEPS, WARM_UP = 5, 2
 

@@ -24,7 +24,8 @@ from lib.evaluation.reports.page import Draw, write_page
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Table, render
-from lib.evaluation.results.raw_results import ResultSet, find_result_sets, open_result_set
+from lib.evaluation.results.raw_results import find_result_sets, open_result_set
+from lib.evaluation.results.result_set import ResultSet
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 from lib.runtime.program import Outcome, RequestError
@@ -164,7 +165,10 @@ def _compare(
 ) -> tuple[Comparison | None, list[str]]:
     """A benchmark's comparison, None without any results, and a line for each tracker without results."""
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
-    sequences = tuple(read_benchmark(benchmark, root, paths.cache))
+    readable = read_benchmark(benchmark, root, paths.cache)
+    for error in readable.unreadable.values():
+        raise ValueError(error)
+    sequences = tuple(readable.sequences)
     names = [sequence.name for sequence in sequences]
     groups, missing = _find_groups(paths.output, benchmark, request.trackers, names)
     if not groups:

@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("overrides", nargs="*", metavar="section.key=value", help="values of the configuration")
 
     def parse(self) -> dict[str, Any]:
-        """The arguments of the command line by name; options may stand between overrides."""
+        """The arguments of the command line by name; overrides may be before, between and after options."""
         arguments = vars(self.parse_intermixed_args())
         if "paths" in arguments:
             arguments["paths"] = load_paths(arguments["paths"])

@@ -33,10 +33,9 @@ def export_checkpoint(
     """Write the network of ``choose_checkpoint`` for ``runtime``.
 
     ``dataset`` is a benchmark whose test-time values are taken; ``out`` is by default
-    ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both forms are tested on that
-    benchmark in the end; the result is good if every sequence was tracked. Raises ``ExportError`` where the network
-    cannot be exported so, or the exported one answers otherwise than eager; ``ValueError`` for a benchmark that is not
-    there.
+    ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both networks are tested on that
+    benchmark at the end; the result is good if every sequence was tracked. Raises ``ExportError`` for a network that
+    cannot be exported in this form or then differs from the eager one, and ``ValueError`` for an unknown benchmark.
     """
     check_form(runtime, precision)
     # Eager, to compare with, runs in fp32, whatever precision it is tested in.

@@ -13,7 +13,7 @@ from lib.export.record import RECORD
 from lib.inference.engine import Engine
 from lib.inference.recovery import recover_lost
 from lib.programs.testing import Candidate
-from lib.runtime.cores import usable_cores
+from lib.runtime.machine import usable_cores
 from lib.runtime.program import RequestError
 
 RUNTIMES = ("onnxruntime", "openvino")

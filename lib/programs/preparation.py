@@ -3,7 +3,7 @@
 from collections import abc
 from pathlib import Path
 
-from lib.config.paths import Paths, load_paths
+from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.data.checking import CheckReport, check_dataset_on_disk, find_splits
 from lib.data.datasets.registry import check_dataset
@@ -25,7 +25,7 @@ def write_set(root: Path, train: int, val: int, frames: int, val_frames: int, se
 
 def check(
     name: str,
-    paths: Path | None,
+    paths: Paths,
     root: Path | None,
     split: abc.Sequence[str] | None,
     json: Path | None,
@@ -35,10 +35,10 @@ def check(
 ) -> CheckReport:
     """Check the splits of a dataset (None: all that exist) as ``check_dataset_on_disk`` does, with ``masks`` its
     masks too, and write the findings to the file ``json``. Ctrl-C ends it with the findings so far."""
-    root, places = _find(name, root, paths)
+    root = _find_root(name, root, paths)
     report = check_dataset_on_disk(
-        name, root, split or (), cache=places.cache, threads=processes, quick=quick,
-        masks=masks, mask_folder=places.masks.get(name),
+        name, root, split or (), cache=paths.cache, threads=processes, quick=quick,
+        masks=masks, mask_folder=paths.masks.get(name),
     )  # fmt: skip
     if json:
         report.write(json)
@@ -49,11 +49,11 @@ def check(
 
 
 def pack(
-    name: str, paths: Path | None, root: Path | None, split: abc.Sequence[str] | None, out: Path, verify: bool
+    name: str, paths: Paths, root: Path | None, split: abc.Sequence[str] | None, out: Path, verify: bool
 ) -> Outcome:
     """Pack splits of a dataset (None: all that exist) into the LMDB ``out``; ``verify`` compares it with the dataset
     afterwards."""
-    root, _ = _find(name, root, paths)
+    root = _find_root(name, root, paths)
     text = pack_dataset(name, split or find_splits(name, root), root, out).text()
     if not verify:
         return Outcome(text)
@@ -65,7 +65,7 @@ def pack(
 
 def make_crops(
     name: str,
-    paths: Path | None,
+    paths: Paths,
     root: Path | None,
     config: str,
     out: Path,
@@ -85,7 +85,7 @@ def make_crops(
         from lib.experiment.build import crop_settings
         from lib.experiment.config import load_experiment
 
-    root, places = _find(name, root, paths)
+    root = _find_root(name, root, paths)
     experiment = load_experiment(config)
     trained = [source for source in experiment.data.train if source.name == name and source.cutouts is None]
     sources = [source for source in trained if split in (None, source.split)]
@@ -97,24 +97,23 @@ def make_crops(
     if every is not None:
         sources = [source.model_copy(update={"annotated_every": every}) for source in sources]
     summaries = [
-        write_crops(name, source.split, root, places.cache, out, crop_settings(experiment, source), processes)
+        write_crops(name, source.split, root, paths.cache, out, crop_settings(experiment, source), processes)
         for source in {source.split: source for source in sources}.values()
     ]
     return Outcome("\n".join(summary.text() for summary in summaries))
 
 
-def draw(paths: Path | None, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str]) -> Outcome:
+def draw(paths: Paths, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str]) -> Outcome:
     """Draw training samples, see ``draw_samples``."""
     with starting():
         from lib.experiment.config import load_experiment
         from lib.programs.sample_pictures import draw_samples
 
     experiment = load_experiment(config, overrides)
-    return Outcome("\n".join(draw_samples(experiment, load_paths(paths), range(first, first + count), out)))
+    return Outcome("\n".join(draw_samples(experiment, paths, range(first, first + count), out)))
 
 
-def _find(name: str, root: Path | None, paths: Path | None) -> tuple[Path, Paths]:
-    """The dataset's folder, and the folders of this machine."""
+def _find_root(name: str, root: Path | None, paths: Paths) -> Path:
+    """The dataset's folder: ``root``, else the one of ``paths``."""
     check_dataset(name)
-    places = load_paths(paths)
-    return root or places.dataset_root(name), places
+    return root or paths.dataset_root(name)

@@ -19,12 +19,12 @@ from lib.config.paths import CLIP, Paths
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import Readable, named_part, part_in_words, read_benchmark
+from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.evaluation.reports.films import write_film
-from lib.evaluation.reports.tables import Cell, Column, Row, Table, render
+from lib.evaluation.reports.tables import Cell, Row, Table, render
 from lib.evaluation.running.baselines import StaticEngine, foreign_templates
 from lib.evaluation.running.runner import is_part_of_run
 from lib.experiment.build import TorchForm, build_objective, build_tracker
@@ -79,7 +79,8 @@ def run_quickstart(
     experiment = load_experiment(config, overrides, run)
     output = paths.output / run
     seconds: dict[str, float] = {}
-    sequences = read_benchmark(BENCHMARK, data, paths.cache)
+    readable = read_benchmark(BENCHMARK, data, paths.cache)
+    sequences = readable.sequences
     part = part_in_words(BENCHMARK, len(sequences))
     named = f"synthetic set, {len(sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
     variables = {
@@ -97,7 +98,7 @@ def run_quickstart(
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
         candidates = _candidates(paths, experiment, checkpoint, sequences)
-        tracked = track_and_score(BENCHMARK, Readable(sequences, {}), list(candidates.values()), processes, command)
+        tracked = track_and_score(BENCHMARK, readable, list(candidates.values()), processes, command)
     if tracked is None:
         return Outcome()
     tested = dict(zip(candidates, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
@@ -182,11 +183,11 @@ def _draw(
 
 
 def _median_sequence(sequences: list[Sequence], run: ScoredRun) -> Sequence:
-    """The sequence to look at: half of those that could be scored went better, half worse."""
+    """The sequence of median AO, of those with a score."""
     scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.scores.sequences]
     ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
     if not ranked:
-        raise ValueError(f"{run.results.source}: no sequence could be scored; its score.json says why")
+        raise ValueError(f"{run.results.source}: no sequence has a score; its score.json names the reasons")
     name = ranked[len(ranked) // 2][1]
     return next(sequence for sequence in sequences if sequence.name == name)
 
@@ -219,9 +220,8 @@ def _text(
     names = ("AO", "SR0.5", "SR0.75")
     values = {title: runs[label].scores.values(PROTOCOL) for label, title in TITLES.items()}
     rows = tuple(Row(title, tuple(Cell(found.get(name)) for name in names)) for title, found in values.items())
-    columns = tuple(Column("", name) for name in names)
     title = f"Scores in percent by protocol {PROTOCOL}, {named}"
-    lines = [render(Table("scores", title, "", columns, rows), "text").rstrip("\n")]
+    lines = [render(Table("scores", title, "", names, rows), "text").rstrip("\n")]
     for chosen in tokens.values():
         numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in chosen["stages"].items())
         lines.append(f"share of search tokens that {chosen['meaning']}: {numbers}")

@@ -14,11 +14,12 @@ import numpy as np
 
 from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
-from lib.evaluation.benchmarks import find_benchmark, read_what_is_readable
+from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import Archive, ArchiveError
-from lib.evaluation.results.raw_results import ResultSet, find_result_sets
+from lib.evaluation.results.raw_results import find_result_sets
+from lib.evaluation.results.result_set import ResultSet
 from lib.evaluation.results.sequence_names import known_names
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import replacing
@@ -143,7 +144,7 @@ def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:
     expected = dict.fromkeys(official_names(benchmark), Expected())
     try:
         root = paths.dataset_root(find_benchmark(benchmark).dataset)
-        readable = read_what_is_readable(benchmark, root, paths.cache)
+        readable = read_benchmark(benchmark, root, paths.cache)
     except ValueError as error:
         logger.warning("rows cannot be compared with frames: %s", error)
         return expected
@@ -159,7 +160,7 @@ def make_submission(results: ResultSet, expected: dict[str, Expected], file: Pat
     ``OSError`` if it cannot be written.
     """
     if file.suffix != ".zip":
-        raise ValueError(f"--out {file}: is no .zip; the servers take no other archive")
+        raise ValueError(f"--out {file}: is not a .zip; the servers take no other archive")
     if file.exists():
         raise ValueError(f"--out {file}: is there already; remove it or name another file")
     if file.resolve().is_relative_to(results.source.resolve()):
@@ -205,7 +206,7 @@ def check_files(
     reported = {finding.where for finding in findings}
     files, nested = _without_nested_folder(layout, files, expected)
     if nested:
-        findings.append(Finding("nested folder", nested, "the server looks at the root; zip what is in the folder"))
+        findings.append(Finding("nested folder", nested, "the server looks at the root; zip the content of the folder"))
     known, rows = set(), 0
     for name, wanted in expected.items():
         if wanted.fault:

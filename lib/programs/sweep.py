@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from operator import itemgetter
 
 from lib.config.paths import Paths
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.config.yaml12 import read_value
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
 from lib.evaluation.reports.plain import plain_score

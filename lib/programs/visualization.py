@@ -19,7 +19,6 @@ from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
-from lib.geometry.crop import inside
 from lib.inference.decisions import Decisions, decide, decide_at
 from lib.inference.follow import TargetSpec, check_boxes
 from lib.inference.tracker import Tracker, TrackResult
@@ -223,5 +222,5 @@ def draw_decisions(
 
 def _window_box(result: TrackResult, image: np.ndarray) -> np.ndarray:
     """The part of the image that the search crop shows, xywh in pixels."""
-    left, top, right, bottom = inside(result.window, image.shape)
+    left, top, right, bottom = result.window.inside(image.shape)
     return np.array([left, top, right - left, bottom - top], dtype=np.float64)

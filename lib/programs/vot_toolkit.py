@@ -1,5 +1,5 @@
-"""The body of `tracking/vot.py`: a tracker as a process that the VOT toolkit starts and talks to over TraX, and the
-section of ``trackers.ini`` that starts it.
+"""The body of `tracking/vot.py`: a tracker as a process that the VOT toolkit starts and controls over TraX, and the
+section of ``trackers.ini`` for it.
 
 The package vot-trax (module ``trax``) speaks TraX. The tracker's environment needs it and the rest of this project does
 not, so it is imported when a server starts.
@@ -118,6 +118,6 @@ def box_of_region(region: "Region") -> np.ndarray:
     if region.type == trax.Region.MASK:
         pixels = np.argwhere(region.array())[:, ::-1] + region.offset()
         if len(pixels) == 0:
-            raise ValueError("the toolkit starts the tracker at a mask without a pixel")
+            raise ValueError("the toolkit starts the tracker at an empty mask")
         return np.concatenate((pixels.min(axis=0), np.ptp(pixels, axis=0) + 1)).astype(np.float64)
-    raise ValueError(f"the toolkit starts the tracker at a region of kind {region.type!r}, which is no place")
+    raise ValueError(f"the toolkit starts the tracker at a region of kind {region.type!r}, which has no box")

@@ -1,10 +1,11 @@
-"""Escapes for printed and written text: characters that a terminal, LaTeX, Markdown or a spreadsheet would interpret or
-cannot show. No other module escapes text."""
+"""Text that is printed or written: escapes for characters that a terminal, LaTeX, Markdown or a spreadsheet would
+interpret or cannot show, names of files, and tables for a terminal. No other module escapes text."""
 
 import html
 import re
 import sys
 import unicodedata
+from collections import abc
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -41,6 +42,22 @@ def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool =
     print(shown, end=end, file=stream, flush=flush)
 
 
+def columns(head: abc.Sequence[str], rows: abc.Sequence[abc.Sequence[str]]) -> list[str]:
+    """The lines of a table: the first column and columns of words are aligned to the left, columns of numbers to the
+    right; ``nan`` is a number."""
+    words, widths = [], []
+    for number, (name, *cells) in enumerate(zip(head, *rows, strict=True)):
+        words.append(number == 0 or any(cell[:1].isalpha() and cell != "nan" for cell in cells))
+        widths.append(max(map(len, (name, *cells))))
+    return [
+        "  ".join(
+            f"{cell:<{width}}" if word else f"{cell:>{width}}"
+            for cell, width, word in zip(row, widths, words, strict=True)
+        ).rstrip()
+        for row in (head, *rows)
+    ]
+
+
 def for_latex(text: str) -> str:
     """The text for LaTeX, which sets it letter by letter. A comment needs only ``printable``."""
     return "".join(_LATEX.get(character, character) for character in printable(text))
@@ -56,6 +73,12 @@ def for_csv(text: str) -> str:
     shown = printable(text)
     # Spreadsheets skip blanks, and in some languages accept the wide forms of these signs.
     return f"'{shown}" if unicodedata.normalize("NFKC", shown).lstrip().startswith(_FORMULA) else shown
+
+
+def file_name(text: str, longest: int = 100) -> str:
+    """The first characters of the text as a part of a file's name: letters, digits, ``-``, ``_`` and dots, with ``_``
+    in place of others. Two texts may have one name."""
+    return re.sub(r"[^\w.-]+", "_", text)[:longest]
 
 
 def _is_hidden(character: str) -> bool:

@@ -6,29 +6,13 @@ from collections import abc
 from collections.abc import Callable
 from typing import Any
 
-MOST_LEVELS = 100
-
 
 def parse_json(text: str | bytes, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """The value of a JSON text, as ``json.loads`` gives it. Raises ``ValueError``, also for a text nested deeper than
-    ``MOST_LEVELS``: walking through it, writing or comparing it could exceed Python's stack."""
+    """The value of a JSON text, as ``json.loads`` gives it. Raises ``ValueError``, also for one nested too deeply."""
     try:
-        content = json.loads(text, object_hook=object_hook)
+        return json.loads(text, object_hook=object_hook)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    level, depth = [content], 0
-    while level:
-        depth += 1
-        if depth > MOST_LEVELS:
-            raise ValueError(f"nested deeper than {MOST_LEVELS} levels")
-        level = [
-            inner
-            for part in level
-            if isinstance(part, (dict, list))
-            for inner in (part.values() if isinstance(part, dict) else part)
-            if isinstance(inner, (dict, list))
-        ]
-    return content
 
 
 def plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What every program does alike: begin without a traceback at Ctrl-C, and end with one clear line and a code."""
+"""The begin and end of every program: no traceback at Ctrl-C, one line for each fault, an exit code."""
 
 import errno
 import os
@@ -28,9 +28,10 @@ _REMEDIES = {
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """For the imports of a program, which take seconds: Ctrl-C within the block ends the process with 130 and without
-    a word. A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file
-    that is opened would get its number, and with it what libraries write to that stream.
+    """For the imports of a program, which take seconds: Ctrl-C within the block ends the process silently with 130.
+
+    A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file that is
+    opened would get its number, and with it the text that libraries write to that stream.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -49,7 +50,7 @@ def starting() -> Iterator[None]:
 
 
 class RequestError(ValueError):
-    """Arguments that do not go together; the exit code is 2, as for other wrong command lines."""
+    """Arguments that exclude each other; the exit code is 2, as for other wrong command lines."""
 
 
 class Result(Protocol):
@@ -79,8 +80,9 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
     """Decorates the ``main`` of a program, which returns a result or an exit code; decorated, it returns the exit code.
 
     The log goes to stderr. A ``RequestError`` becomes 2, another ``ValueError`` or ``OSError`` 1, with a line for each
-    fault; Ctrl-C becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the exception's message or the line
-    ``stopped``. A process that ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
+    fault, and so does a ``RecursionError``, which a file of too many levels raises. Ctrl-C becomes 130 and SIGTERM,
+    where it is ``Terminated``, 143, with the exception's message or the line ``stopped``. A process that
+    ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
     """
 
     def decorate(main: Callable[[], Result | int]) -> Callable[[], int]:
@@ -89,12 +91,12 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
             # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
             with starting():
                 from lib.runtime.escapes import show
-                from lib.runtime.launch import end_with_launcher, has_launcher
+                from lib.runtime.launch import end_with_launcher, has_launcher, ranks
                 from lib.runtime.logs import set_up_logging
 
             if has_launcher():
                 end_with_launcher()
-            set_up_logging(rank=int(os.environ.get("RANK", "0")))
+            set_up_logging(rank=ranks().rank)
             try:
                 result = main()
                 if isinstance(result, int):
@@ -102,7 +104,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 if text := result.text():
                     show(text)
                 return 0 if result.good else 1
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, RecursionError) as error:
                 print_error(error)
                 return 2 if isinstance(error, RequestError) else 1
             except KeyboardInterrupt as stop:
@@ -115,14 +117,16 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
     return decorate
 
 
-def print_error(error: ValueError | OSError) -> None:
+def print_error(error: Exception) -> None:
     """Writes a mistake of the user's to stderr, a line for each fault."""
     from lib.runtime.escapes import show  # not above, as in ``program``
 
     show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
 
 
-def _describe(error: ValueError | OSError) -> str:
+def _describe(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "a file that was read is nested too deeply"
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "

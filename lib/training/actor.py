@@ -1,17 +1,17 @@
-"""Computes the loss of one group of samples: normalize, predict, compare."""
+"""Computes the loss of one group of samples: normalize, predict, compare. Decides which BatchNorm statistics move."""
 
-from typing import Literal, NamedTuple, Self
+from collections import abc
+from contextlib import contextmanager
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lib.data.batch import Batch
-from lib.models.base import TrackingModel, normalize
+from lib.inference.settings import Precision
+from lib.models.base import DTYPES, Normalize, TrackingModel
 from lib.models.heads.base import Objective
-from lib.training.frozen import rest_frozen_norms
-
-Precision = Literal["fp32", "bf16", "fp16"]
-_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class GroupResult(NamedTuple):
@@ -31,14 +31,14 @@ class Actor(nn.Module):
 
     def __init__(self, model: TrackingModel, objective: Objective, precision: Precision = "fp32") -> None:
         super().__init__()
-        self.model = model
+        self.normalize, self.model = Normalize(), model
         self.objective = objective
         self.precision = precision
 
     def train(self, mode: bool = True) -> Self:
         """As ``nn.Module.train``, but BatchNorm layers whose parameters are frozen stay in eval mode."""
         super().train(mode)
-        rest_frozen_norms(self.model)
+        hold_frozen_norms(self.model)
         return self
 
     @property
@@ -53,11 +53,37 @@ class Actor(nn.Module):
     def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
         """``batch`` lies on the model's device. ``epoch``, from 0, is passed to the model. ``count``: the group's share
         of the step's denominator; None lets the objective count in the group."""
-        template = normalize(batch.template, batch.template_gain)
-        search = normalize(batch.search, batch.search_gain)
-        reduced = _AUTOCAST[self.precision]
-        with torch.autocast(search.device.type, reduced, enabled=reduced is not None):
+        template = self.normalize(batch.template, batch.template_gain)
+        search = self.normalize(batch.search, batch.search_gain)
+        with torch.autocast(search.device.type, DTYPES[self.precision], enabled=self.precision != "fp32"):
             prediction = self.model(template, batch.template_box, search, epoch)
         result = self.objective(prediction, batch.search_box, count)
         values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}
         return GroupResult(result.total, {name: value.detach() for name, value in values.items()})
+
+
+def hold_frozen_norms(module: nn.Module) -> None:
+    """Puts the BatchNorm layers of ``module`` whose parameters are all frozen into eval mode: they normalize by their
+    running statistics and do not update them."""
+    for layer in module.modules():
+        own = list(layer.parameters(recurse=False))
+        if isinstance(layer, _BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
+            layer.eval()
+
+
+@contextmanager
+def running_statistics(model: nn.Module, update: bool) -> abc.Iterator[None]:
+    """Inside the block, BatchNorm layers update their running statistics only if ``update``.
+
+    The published runs keep rank 0's, updated once a step. So only the first group of a step updates them, on rank 0,
+    and the result does not depend on the number of groups a process takes. Each group is normalized by its own
+    statistics either way.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
+    for layer in layers:
+        layer.track_running_stats = update
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True

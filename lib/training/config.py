@@ -3,14 +3,65 @@
 from collections import abc
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import NamePattern, Section
-from lib.training.actor import Precision
-from lib.training.optimizer import OptimizerConfig
-from lib.training.schedule import ScheduleConfig
+from lib.inference.settings import Precision
+
+
+class OptimizerConfig(Section):
+    """AdamW.
+
+    * ``lr_factors``: factors of ``lr`` by parameter group of the model (``model.parameter_groups()``), 1 by default.
+      GRM: ``{backbone: 0.1}``.
+    * ``no_decay``: patterns of parameters without weight decay; each must match the beginning of a name. All decay by
+      default; ``[".*bias$", ".*norm"]`` excludes biases and norms.
+    """
+
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
+    lr_factors: dict[str, PositiveFloat] = Field(default_factory=dict)
+    no_decay: tuple[NamePattern, ...] = ()
+
+
+class WarmupConfig(Section):
+    """Length of the warm-up, in ``epochs`` (fractions allowed) or in ``steps``."""
+
+    epochs: PositiveFloat | None = None
+    steps: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("should be a share of all steps, or a mapping with one of epochs and steps")
+        return self
+
+
+ShareOfSteps = Annotated[float, Field(ge=0, lt=1)]
+
+
+class StepScheduleConfig(Section):
+    """Constant until the end of epoch ``drop_epoch``, then multiplied by ``factor``. ``warmup``: share of all steps,
+    ``{epochs: 2}`` or ``{steps: 2000}``."""
+
+    kind: Literal["step"]
+    drop_epoch: int = Field(gt=0)
+    factor: float = Field(default=0.1, gt=0)
+    warmup: ShareOfSteps | WarmupConfig = 0.0
+
+
+class CosineScheduleConfig(Section):
+    """Half a cosine from 1 to ``final`` after the warm-up. ``warmup``: share of all steps, ``{epochs: 2}`` or ``{steps:
+    2000}``."""
+
+    kind: Literal["cosine"]
+    warmup: ShareOfSteps | WarmupConfig = 0.05
+    final: float = Field(default=0.0, ge=0)
+
+
+ScheduleConfig = Annotated[StepScheduleConfig | CosineScheduleConfig, Field(discriminator="kind")]
 
 
 class TrainConfig(Section):

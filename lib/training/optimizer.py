@@ -1,28 +1,41 @@
-"""AdamW over a model's parameter groups, each with its own learning rate."""
+"""The trained and the frozen parameters of a model, and AdamW over its groups, each with its own learning rate."""
 
+import re
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from torch import nn
 from torch.optim import AdamW
 
-from lib.config.schema import ConfigError, NamePattern, Section
+from lib.config.schema import ConfigError
 from lib.models.base import TrackingModel
-from lib.training.frozen import names_fitting
+from lib.training.config import OptimizerConfig
 
 
-class OptimizerConfig(Section):
-    """AdamW.
+def freeze(model: TrackingModel, family: tuple[str, ...], wanted: tuple[str, ...]) -> None:
+    """Freezes every parameter whose name matches a pattern at its beginning.
 
-    * ``lr_factors``: factors of ``lr`` by parameter group of the model (``model.parameter_groups()``), 1 by default.
-      GRM: ``{backbone: 0.1}``.
-    * ``no_decay``: patterns of parameters without weight decay; each must match the beginning of a name. All decay by
-      default; ``[".*bias$", ".*norm"]`` excludes biases and norms.
+    ``family``: patterns of the family's record; ``wanted``: those of ``train.frozen``. Raises ConfigError for a pattern
+    that fits no name, and if no parameter is left to train.
     """
+    frozen = names_fitting(model, family, "Family.frozen") | names_fitting(model, wanted, "train.frozen")
+    for name, parameter in model.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ConfigError("train.frozen: freezes every parameter of this model; leave some to train")
 
-    lr: PositiveFloat
-    weight_decay: NonNegativeFloat
-    lr_factors: dict[str, PositiveFloat] = Field(default_factory=dict)
-    no_decay: tuple[NamePattern, ...] = ()
+
+def names_fitting(model: nn.Module, patterns: tuple[str, ...], key: str) -> set[str]:
+    """The names of parameters whose beginning matches any of the patterns. Raises ConfigError, naming ``key``, for a
+    pattern that matches none."""
+    names = [name for name, _ in model.named_parameters()]
+    fitting = {pattern: {name for name in names if re.match(pattern, name)} for pattern in patterns}
+    if idle := [pattern for pattern in patterns if not fitting[pattern]]:
+        raise ConfigError(
+            f"{key}: {', '.join(map(repr, idle))} fits the beginning of no parameter's name; this model has "
+            f"{', '.join(names[:3])}, ..."
+        )
+    return set().union(*fitting.values())
 
 
 def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:

@@ -18,7 +18,7 @@ from lib.runtime.logs import JsonLines, cut_json_lines
 from lib.runtime.process import Process
 from lib.training.config import Run, TrainConfig
 from lib.training.optimizer import named_rates
-from lib.training.plan import StepPlan
+from lib.training.schedule import StepPlan
 from lib.training.state import TrainingState
 
 logger = logging.getLogger(__name__)

@@ -1,49 +1,62 @@
-"""The factor of the learning rate as a pure function of the step; a resumed run needs no scheduler state."""
+"""The steps of a run as pure functions of their numbers: samples, groups and processes, and the learning rate."""
 
 import math
-from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-
-from lib.config.schema import Section
-
-
-class WarmupConfig(Section):
-    """Length of the warm-up, in ``epochs`` (fractions allowed) or in ``steps``."""
-
-    epochs: PositiveFloat | None = None
-    steps: PositiveInt | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("should be a share of all steps, or a mapping with one of epochs and steps")
-        return self
+from lib.config.schema import ConfigError
+from lib.data.pairs import FIRST_VALIDATION_NUMBER, DataConfig
+from lib.training.config import CosineScheduleConfig, StepScheduleConfig, TrainConfig, WarmupConfig
 
 
-ShareOfSteps = Annotated[float, Field(ge=0, lt=1)]
+class StepPlan:
+    """Deals the groups of a step to processes: contiguous blocks, the same number to each.
+
+    Step s (from 0) takes samples ``s * G`` to ``s * G + G - 1`` for a global batch of G; its group k is the block of
+    ``group_batch`` samples from ``s * G + k * group_batch``. Raises ConfigError if batches, samples, warm-up and
+    processes do not fit each other.
+    """
+
+    def __init__(self, config: TrainConfig, data: DataConfig, processes: int) -> None:
+        self.global_batch, self.group_batch, self.processes = config.global_batch, config.group_batch, processes
+        self.groups = self.global_batch // self.group_batch
+        self.local_groups = self.groups // processes  # that each process takes in a step, one after the other
+        self.steps_per_epoch, self.left_over = divmod(data.samples_per_epoch, self.global_batch)
+        self.steps = self.steps_per_epoch * config.epochs
+        assert self.steps, "an experiment has data.samples_per_epoch for a step or more"
+        self.validation_groups = data.val_samples // self.group_batch
+        if self.global_batch % self.group_batch:
+            raise ConfigError(
+                f"train.group_batch: {self.group_batch} does not divide train.global_batch {self.global_batch}; "
+                f"nearest that do: {_nearest_divisors(self.global_batch, self.group_batch)}"
+            )
+        if self.groups % processes:
+            raise ConfigError(
+                f"{processes} processes cannot share {self.groups} groups of {self.group_batch} evenly "
+                f"(train.global_batch {self.global_batch}); nearest that can: "
+                f"{_nearest_divisors(self.groups, processes)}"
+            )
+        if data.val_samples and not self.validation_groups:
+            raise ConfigError(f"data.val_samples: {data.val_samples} is less than train.group_batch {self.group_batch}")
+        warmup = warmup_steps(config.schedule.warmup, self.steps_per_epoch, config.epochs)
+        if warmup >= self.steps:
+            raise ConfigError(f"train.schedule.warmup: {warmup} steps, but the run has {self.steps}; shorten it")
+
+    def numbers(self, step: int, rank: int) -> list[range]:
+        """The sample numbers of each group that process ``rank`` takes in ``step``."""
+        first = step * self.global_batch + rank * self.local_groups * self.group_batch
+        starts = (first + group * self.group_batch for group in range(self.local_groups))
+        return [range(start, start + self.group_batch) for start in starts]
+
+    def validation_numbers(self, rank: int) -> list[range]:
+        """The sample numbers of each validation group that process ``rank`` takes; the processes take turns."""
+        mine = range(rank, self.validation_groups, self.processes)
+        starts = (FIRST_VALIDATION_NUMBER + group * self.group_batch for group in mine)
+        return [range(start, start + self.group_batch) for start in starts]
 
 
-class StepScheduleConfig(Section):
-    """Constant until the end of epoch ``drop_epoch``, then multiplied by ``factor``. ``warmup``: share of all steps,
-    ``{epochs: 2}`` or ``{steps: 2000}``."""
-
-    kind: Literal["step"]
-    drop_epoch: int = Field(gt=0)
-    factor: float = Field(default=0.1, gt=0)
-    warmup: ShareOfSteps | WarmupConfig = 0.0
-
-
-class CosineScheduleConfig(Section):
-    """Half a cosine from 1 to ``final`` after the warm-up. ``warmup``: share of all steps, ``{epochs: 2}`` or ``{steps:
-    2000}``."""
-
-    kind: Literal["cosine"]
-    warmup: ShareOfSteps | WarmupConfig = 0.05
-    final: float = Field(default=0.0, ge=0)
-
-
-ScheduleConfig = Annotated[StepScheduleConfig | CosineScheduleConfig, Field(discriminator="kind")]
+def _nearest_divisors(number: int, wanted: int) -> str:
+    divisors = [d for d in range(1, number + 1) if number % d == 0]
+    below = [d for d in divisors if d < wanted][-1:]
+    return " or ".join(str(d) for d in below + [d for d in divisors if d > wanted][:1])
 
 
 def rate_factor(

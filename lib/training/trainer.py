@@ -19,15 +19,13 @@ from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
 from lib.runtime.stop import StopRequested, StopSignals
-from lib.training.actor import Actor
+from lib.training.actor import Actor, running_statistics
 from lib.training.checkpoints import Checkpoints
 from lib.training.config import Run, TrainConfig
-from lib.training.frozen import running_statistics
 from lib.training.optimizer import named_rates, set_rates
-from lib.training.plan import StepPlan
 from lib.training.progress import Meter, Progress
 from lib.training.replicas import Replicas
-from lib.training.schedule import rate_factor
+from lib.training.schedule import StepPlan, rate_factor
 from lib.training.state import TrainingState
 
 logger = logging.getLogger(__name__)

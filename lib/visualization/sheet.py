@@ -1,7 +1,9 @@
-"""Pictures out of pictures: titled panels side by side, and their file."""
+"""Pictures out of pictures: titled panels side by side, and the files of pictures."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,10 +33,25 @@ def tile(panels: Sequence[np.ndarray], columns: int, titles: Sequence[str] | Non
     return sheet
 
 
+def encode(
+    image: np.ndarray, kind: Literal["png", "jpeg"] = "png", width: int | None = None, quality: int = 85
+) -> bytes:
+    """The file of an image, uint8 RGB ``[H, W, 3]``, of at most ``width`` columns; ``quality`` is JPEG's."""
+    if width is not None and image.shape[1] > width:
+        size = width, max(1, round(image.shape[0] * width / image.shape[1]))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    encoded, code = cv2.imencode(f".{kind}", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    assert encoded, "an image of uint8 RGB has a PNG and a JPEG"
+    return code.tobytes()
+
+
+def data_address(code: bytes, kind: str) -> str:
+    """The ``data:`` address of an image file for an HTML page; ``kind`` is "png", "jpeg" or "svg+xml"."""
+    return f"data:image/{kind};base64,{base64.b64encode(code).decode()}"
+
+
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write uint8 RGB ``[H, W, 3]``; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    encoded, code = cv2.imencode(".png", image[..., ::-1])
-    assert encoded, "an image of uint8 RGB is a PNG"
     with replacing(path) as file:
-        file.write(code.tobytes())
+        file.write(encode(image))

@@ -14,7 +14,7 @@ from lib.data.augment import JitterConfig, is_well_seen, jitter_mapping, mirror_
 from lib.data.pairs import MOST_DRAWS, DataConfig, EmptyCropError, Pairs
 from lib.data.sampling import Pool
 from lib.data.types import Sequence
-from lib.geometry.aligned import Mapping, align
+from lib.geometry.aligned import CropMapping, align
 from lib.geometry.crop import CropConfig, crop_mapping, cut, mean_color, window_of
 from lib.geometry.grids import touched_cells
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
@@ -44,7 +44,7 @@ class Recorded:
         return next(self._uniforms)
 
 
-def first_good(box: np.ndarray, crop: CropConfig, rng, most: int = MOST_DRAWS) -> tuple[bool, int, Mapping]:
+def first_good(box: np.ndarray, crop: CropConfig, rng, most: int = MOST_DRAWS) -> tuple[bool, int, CropMapping]:
     """Whether one of ``most`` draws shows the target well, how many it took, and the last mapping."""
     for number in range(1, most + 1):
         mapping = jitter_mapping(crop_mapping(xywh(box), crop), xywh(box), JITTER, crop.size, rng)

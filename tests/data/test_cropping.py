@@ -17,7 +17,7 @@ from lib.data.augment import jitter_box, mirror_box
 from lib.data.sampling import visible_frames
 from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import INDEX, CropSettings
-from lib.geometry.crop import crop_window, inside
+from lib.geometry.crop import crop_window
 from lib.runtime.locks import LockedError, lock_of
 
 LENGTHS = [7, 4, 9, 5]
@@ -287,7 +287,7 @@ def test_at_least_999_of_1000_draws_lie_in_the_stored_surroundings(tmp_path, con
         record = records[frame]
         box = mirror_box(sequence.boxes[frame], 639) if flipped else sequence.boxes[frame]
         window = crop_window(jitter_box(box, LIVELY, rng, context), SEARCH.factor, context)
-        left, top, right, bottom = inside(window, (420, 640))
+        left, top, right, bottom = window.inside((420, 640))
         left, right = (640 - right, 640 - left) if flipped else (left, right)
         shown = left < right and top < bottom
         missed += shown and not (

@@ -33,7 +33,7 @@ from lib.data.sampling import Pool
 from lib.data.stores.columns import open_columns, write_columns
 from lib.data.stores.crops import INDEX, CropSettings, StoredView
 from lib.data.views import FrameView
-from lib.geometry.crop import CropConfig, Window, crop_window, inside
+from lib.geometry.crop import CropConfig, Window, crop_window
 
 WIDTH, HEIGHT = 320, 240
 # Of small targets the frame's own pixels are stored, of large ones fewer; at the borders the windows leave the image.
@@ -171,7 +171,7 @@ def test_a_window_off_the_image_is_all_padding(photographs):
     window = Window(WIDTH - 40, HEIGHT - 40, 30)
     np.testing.assert_array_equal(stored.crop(window, 64, False, False), frame.crop(window, 64, False, False))
     assert stored.missed
-    left, _, right, _ = inside(Window(110, 80, 30), (HEIGHT, WIDTH))
+    left, _, right, _ = Window(110, 80, 30).inside((HEIGHT, WIDTH))
     mirrored = Window(WIDTH - right, 80, 30)
     expected = stored.crop(Window(left, 80, 30), 64, False, False)[:, ::-1]
     np.testing.assert_array_equal(stored.crop(mirrored, 64, True, False), expected)

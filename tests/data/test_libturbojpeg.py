@@ -41,7 +41,7 @@ def segment(data: bytes, marker: bytes) -> bytes:
 @pytest.mark.parametrize("sampling", SAMPLING)
 def test_a_region_is_that_part_of_the_whole(sampling, shrink):
     data = encode(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)
-    header = read_header(data)
+    header = read_header(data)[0]
     whole = libturbojpeg.decode(data, header, None, shrink)
     height, width = -(-75 // shrink), -(-101 // shrink)
     assert whole.shape == (height, width, 3)
@@ -57,7 +57,7 @@ def test_a_region_is_that_part_of_the_whole(sampling, shrink):
 
 def test_of_a_region_little_more_is_decoded():
     data = encode()
-    part = libturbojpeg.decode(data, read_header(data), (50, 20, 60, 30), 1)
+    part = libturbojpeg.decode(data, read_header(data)[0], (50, 20, 60, 30), 1)
     assert part.base.shape == (10, 48, 3)  # one unit of 16 columns, and one on each side
 
 
@@ -65,7 +65,7 @@ def test_damage_is_no_picture():
     data = encode()
     scan = data.index(b"\xff\xda")
     for damaged in (data[: scan + 200], data[:scan] + data[scan + 8 :], data[:40]):
-        assert libturbojpeg.decode(damaged, read_header(data), None, 1) is None
+        assert libturbojpeg.decode(damaged, read_header(data)[0], None, 1) is None
 
 
 def test_a_header_of_another_picture_is_refused():
@@ -77,7 +77,7 @@ def test_a_header_of_another_picture_is_refused():
 
 def test_nothing_is_left_of_an_earlier_picture():
     data = encode()
-    header = read_header(data)
+    header = read_header(data)[0]
     without_tables = data.replace(segment(data, b"\xff\xdb"), b"")
     for _ in range(2):
         assert libturbojpeg.decode(data, header, (0, 0, 8, 8), 2).shape == (8, 8, 3)
@@ -90,7 +90,7 @@ def test_threads_do_not_disturb_each_other():
     regions = [(place, place, place + 40, place + 30) for place in range(len(pictures))]
 
     def part(number: int) -> np.ndarray:
-        return libturbojpeg.decode(pictures[number], read_header(pictures[number]), regions[number], 1)
+        return libturbojpeg.decode(pictures[number], read_header(pictures[number])[0], regions[number], 1)
 
     with ThreadPoolExecutor(4) as threads:
         parts = list(threads.map(part, [*range(len(pictures))] * 4))
@@ -106,7 +106,7 @@ data = open(sys.argv[1], "rb").read()
 for count in (500, 5000):
     for number in range(count):
         shown = data if number % 2 else data[: 400 + number % 100]
-        libturbojpeg.decode(shown, read_header(data), (8, 8, 40, 24), 1)
+        libturbojpeg.decode(shown, read_header(data)[0], (8, 8, 40, 24), 1)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -256,7 +256,7 @@ def test_a_source_that_has_changed_is_refused(root, target, file):
 
 def test_a_part_whose_source_has_changed_is_refused(root, target, small_batches, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "_completed", lambda *_: pytest.fail("stop"))
+        patch.setattr(packing, "_check_unchanged", lambda *_: pytest.fail("stop"))
         with pytest.raises(pytest.fail.Exception, match="stop"):
             pack(root, target)
     image = root / "train" / "GOT-10k_Train_000001" / "00000001.jpg"
@@ -286,7 +286,7 @@ def test_targets_that_hold_something_else_are_refused(root, target, tmp_path, mo
     assert error_of(lambda: pack_dataset("itb", ["test"], tmp_path / "itb", target)).startswith(held)
     assert error_of(lambda: pack_dataset("got10k", ["full", "test"], root, target)).startswith(held)
     with monkeypatch.context() as patch:
-        patch.setattr(packing, "_completed", lambda *_: pytest.fail("stop"))
+        patch.setattr(packing, "_check_unchanged", lambda *_: pytest.fail("stop"))
         with pytest.raises(pytest.fail.Exception, match="stop"):
             pack(root, tmp_path / "part")
     message = error_of(lambda: pack_dataset("got10k", ["full"], root, tmp_path / "part"))
@@ -295,6 +295,9 @@ def test_targets_that_hold_something_else_are_refused(root, target, tmp_path, mo
         f"python tracking/prepare_data.py pack got10k --root {root} --split full --split official_val "
         f"--out {tmp_path / 'part'}"
     )
+    change(tmp_path / "part", {MANIFEST: Manifest("got10k", {"full": 3, "official_val": 1}, str(root)).encode()})
+    message = error_of(lambda: pack(root, tmp_path / "part"))
+    assert message.endswith("part: is damaged, or an earlier version began to pack it; remove it and pack again")
     foreign = tmp_path / "foreign"
     with lmdb.open(str(foreign)) as environment, environment.begin(write=True) as transaction:
         transaction.put(b"train/list.txt", b"")
@@ -375,7 +378,7 @@ def test_a_whole_store_verifies_and_does_not_need_its_lock(root, target, small_b
     content_before = image.read_bytes()
     image.write_bytes(content_before + b"\0")
     (root / "val" / "list.txt").unlink()
-    assert verify_packed(target, root) == [
+    assert sorted(verify_packed(target, root)) == [
         f"{target}:train/GOT-10k_Train_000001/00000003.jpg: differs from {image}; copy or pack it again",
         f"{target}:val/list.txt: cannot be compared with {root / 'val/list.txt'} (No such file or directory); "
         "copy or pack it again",

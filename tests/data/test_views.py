@@ -10,7 +10,7 @@ import pytest
 from lib.data.augment import to_grayscale
 from lib.data.decoding.images import ImageError, open_image, read_image
 from lib.data.views import FrameView
-from lib.geometry.crop import Window, cut, inside, padding_mask, padding_value
+from lib.geometry.crop import Window, cut, padding_mask, padding_value
 
 WIDTH, HEIGHT = 203, 149
 
@@ -141,7 +141,7 @@ def test_a_damaged_frame_is_an_error(tmp_path, files):
 def test_the_windows_reach_every_border():
     kinds = set()
     for window in windows(40, seed=7):
-        left, top, right, bottom = inside(window, (HEIGHT, WIDTH))
+        left, top, right, bottom = window.inside((HEIGHT, WIDTH))
         kinds |= {"left"} if left > window.x1 else set()
         kinds |= {"top"} if top > window.y1 else set()
         kinds |= {"right"} if right < window.x1 + window.side else set()

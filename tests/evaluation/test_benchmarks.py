@@ -7,14 +7,13 @@ import pytest
 from miniatures import write_boxes, write_frames
 
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.data.names import find_meeting
+from lib.data.names import clashing_names
 from lib.evaluation.benchmarks import (
     BENCHMARKS,
     find_benchmark,
     named_part,
     part_in_words,
     read_benchmark,
-    read_what_is_readable,
 )
 from lib.evaluation.results.sequence_names import known_names
 
@@ -91,21 +90,17 @@ def test_what_is_damaged_does_not_take_the_rest_with_it(toy_got10k, tmp_path) ->
     root = tmp_path / "got10k"
     shutil.copytree(toy_got10k, root)
     whole = read_benchmark("got10k_val", root, tmp_path)
-    readable = read_what_is_readable("got10k_val", root, tmp_path)
-    assert ([sequence.name for sequence in readable.sequences], readable.unreadable) == (
-        [sequence.name for sequence in whole], {},
-    )  # fmt: skip
-    (root / "val" / whole[0].name / "groundtruth.txt").unlink()
-    with pytest.raises(ValueError) as caught:
-        read_benchmark("got10k_val", root, tmp_path)
-    readable = read_what_is_readable("got10k_val", root, tmp_path)
-    assert readable.unreadable == {whole[0].name: str(caught.value)}
+    assert whole.unreadable == {}
+    damaged, kept = whole.sequences
+    (root / "val" / damaged.name / "groundtruth.txt").unlink()
+    readable = read_benchmark("got10k_val", root, tmp_path)
+    assert list(readable.unreadable) == [damaged.name] and "groundtruth.txt" in readable.unreadable[damaged.name]
     [sequence] = readable.sequences
-    assert sequence.name == whole[1].name
-    assert np.array_equal(sequence.boxes, whole[1].boxes) and list(sequence.frames) == list(whole[1].frames)
+    assert sequence.name == kept.name
+    assert np.array_equal(sequence.boxes, kept.boxes) and list(sequence.frames) == list(kept.frames)
     (root / "val" / "list.txt").unlink()
     with pytest.raises(ValueError, match=r"list\.txt"):
-        read_what_is_readable("got10k_val", root, tmp_path)
+        read_benchmark("got10k_val", root, tmp_path)
 
 
 def test_sequences_whose_results_would_meet_are_refused_also_where_one_cannot_be_read(tmp_path) -> None:
@@ -113,18 +108,17 @@ def test_sequences_whose_results_would_meet_are_refused_also_where_one_cannot_be
         folder = tmp_path / "own" / name
         write_boxes(folder / "groundtruth.txt", write_frames(folder, "%04d.jpg", 1, 3))
     refused = "own: results of the sequences car and car_time would be written to the same files; rename car_time"
-    for read in (read_benchmark, read_what_is_readable):
-        with pytest.raises(ValueError, match=refused):
-            read("own", tmp_path / "own", tmp_path)
+    with pytest.raises(ValueError, match=refused):
+        read_benchmark("own", tmp_path / "own", tmp_path)
     (tmp_path / "own" / "bus" / "groundtruth.txt").write_text("damaged")
     with pytest.raises(ValueError, match=refused):
-        read_what_is_readable("own", tmp_path / "own", tmp_path)
+        read_benchmark("own", tmp_path / "own", tmp_path)
     (tmp_path / "own" / "car_time").rename(tmp_path / "own" / "car_at_night")
-    readable = read_what_is_readable("own", tmp_path / "own", tmp_path)
+    readable = read_benchmark("own", tmp_path / "own", tmp_path)
     assert [sequence.name for sequence in readable.sequences] == ["car", "car_at_night"]
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_no_two_sequences_of_a_benchmark_meet_even_where_a_is_a_large_a(name: str) -> None:
     known = known_names(name) or ()
-    assert list(find_meeting(one.casefold() for one in known)) == []
+    assert list(clashing_names(one.casefold() for one in known)) == []

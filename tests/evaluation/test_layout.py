@@ -202,7 +202,7 @@ def test_a_part_of_a_benchmark_is_called_one_in_the_table_and_above(
     assert found.part == json_of(found)["part"] == "3 of 70 sequences" and found.others == ()
     lines = text_of(found).splitlines()
     assert lines[0] == "WARNING: dtb70: PART, 3 of 70 sequences: not the whole set"
-    assert lines[2].strip() == "part of dtb70 (3 of 70 sequences), protocol pytracking"
+    assert lines[1] == "Scores in percent, part of dtb70 (3 of 70 sequences), protocol pytracking"
     monkeypatch.setitem(DATASETS, "dtb70", DATASETS["dtb70"]._replace(expected={"test": 3}))
     whole = score("dtb70", sequences, folder)
     assert values(whole) == values(found) and whole.part == "" == json_of(whole)["part"]

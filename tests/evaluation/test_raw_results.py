@@ -14,7 +14,8 @@ from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, MetricError
 from lib.evaluation.metrics.scoring import MissingResultError, score_set
 from lib.evaluation.results.folder import ResultsFolder, Track, open_results
-from lib.evaluation.results.raw_results import ResultSet, find_result_sets, open_result_set
+from lib.evaluation.results.raw_results import find_result_sets, open_result_set
+from lib.evaluation.results.result_set import ResultSet
 
 FRAMES = 4
 GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)

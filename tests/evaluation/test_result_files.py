@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.evaluation.results.result_files import Folder, find_sets
+from lib.evaluation.results.result_files import Folder
+from lib.evaluation.results.result_set import find_sets
 
 
 class Names:

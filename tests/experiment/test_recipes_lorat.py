@@ -8,8 +8,7 @@ from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
 from lib.models.lorat import FAMILY
 from lib.models.weights.released import as_ours
-from lib.training.frozen import freeze
-from lib.training.optimizer import build_optimizer
+from lib.training.optimizer import build_optimizer, freeze
 
 SIZES = ("s224", "b224", "l224", "g224", "b378", "l378", "g378")
 NAMES = [f"lorat_{name}" for name in (*SIZES, "b224_got10k", "b224_full")]

@@ -11,14 +11,12 @@ from pydantic import ValidationError
 from lib.geometry.clip import clip_box
 from lib.geometry.crop import (
     CropConfig,
-    Value,
+    Padding,
     Window,
     box_from_crop,
     box_to_crop,
     crop_window,
     cut,
-    fit,
-    inside,
     is_empty,
     padding_mask,
     padding_value,
@@ -280,7 +278,7 @@ def test_crops_of_transts_tracker_equal_the_recorded_at_every_border(recorded: t
     window = crop_window(box, factor, "perimeter")
     corners = window.x1, window.y1, window.x1 + window.side - 1, window.y1 + window.side - 1
     assert (window.side, *corners) == (TRANST[f"{name}.{side}"], *TRANST[f"{name}.context_xyxy"])
-    left, top, right, bottom = inside(window, frame.shape)
+    left, top, right, bottom = window.inside(frame.shape)
     pads = left - window.x1, top - window.y1, window.x1 + window.side - right, window.y1 + window.side - bottom
     np.testing.assert_array_equal(pads, TRANST[f"{name}.pad_ltrb"])
     value = padding_value(FRAMES[0], "mean")
@@ -327,18 +325,18 @@ def some_windows(count: int, seed: int = 0) -> list[Window]:
 
 
 @pytest.mark.parametrize("value", [0, (130, 7, 255)])
-def test_a_crop_equals_that_of_the_image_with_its_surroundings_painted(value: Value) -> None:
+def test_a_crop_equals_that_of_the_image_with_its_surroundings_painted(value: Padding) -> None:
     image = IMAGE[:120, :160]
     kinds = set()
     for window in some_windows(400):
-        left, top, right, bottom = inside(window, image.shape)
+        left, top, right, bottom = window.inside(image.shape)
         columns, rows = (np.arange(start, start + window.side) for start in window[:2])
         painted = np.full((window.side, window.side, 3), value, dtype=np.uint8)
         ours = (rows >= 0) & (rows < 120 - window.lost), (columns >= 0) & (columns < 160 - window.lost)
         painted[np.ix_(*ours)] = image[np.ix_(rows[ours[0]], columns[ours[1]])]
         expected = cv2.resize(painted, (48, 48))
         np.testing.assert_array_equal(cut(image, window, 48, value), expected)
-        np.testing.assert_array_equal(fit(image[top:bottom, left:right], window, image.shape, 48, value), expected)
+        np.testing.assert_array_equal(window.fit(image[top:bottom, left:right], image.shape, 48, value), expected)
         assert right > left and bottom > top or not (ours[0].any() and ours[1].any())
         kinds.add((left > window.x1, top > window.y1, right == 160 - window.lost, bottom == 120 - window.lost))
     assert len(kinds) >= 14, "inside, and across borders in every combination"

@@ -10,9 +10,9 @@ from families import TWINS, fresh, tiny
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine
 from lib.inference.settings import TrackSettings
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 
 pytestmark = pytest.mark.gpu
@@ -23,7 +23,7 @@ ALONE, BATCH, CPU = 1e-3, 0.1, 0.1
 
 @pytest.fixture(scope="module")
 def sequences(toy_got10k: Path, cache: Path) -> list[Sequence]:
-    return list(read_benchmark("got10k_val", toy_got10k, cache))
+    return list(read_benchmark("got10k_val", toy_got10k, cache).sequences)
 
 
 def network(family: str, device: torch.device | str, **options) -> TorchNetwork:

@@ -14,8 +14,8 @@ from families import TWINS, fresh, tiny
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, Failure, Track, failure_of
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 
 # In pixels of the image: what a batch may move a box by on the CPU in float32, over a whole sequence.
@@ -30,7 +30,7 @@ def network(family: str = "grm", *overrides: str, head: str | None = None) -> To
 @pytest.fixture(scope="module")
 def sequences(toy_got10k: Path, cache: Path) -> list[Sequence]:
     """Six sequences of different lengths and first boxes, cut from two."""
-    whole = list(read_benchmark("got10k_val", toy_got10k, cache))
+    whole = list(read_benchmark("got10k_val", toy_got10k, cache).sequences)
     parts = [(first, end) for end in (20, 9, 14) for first in (0, 3)]
     return [
         replace(

@@ -13,8 +13,8 @@ from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.inference.eager import TorchNetwork
 from lib.inference.follow import TargetSpec, follow
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 
 # In pixels of the image: what a batch may move a box by on the CPU in float32, over a whole sequence.
@@ -28,7 +28,7 @@ def network(family: str = "grm") -> TorchNetwork:
 
 @pytest.fixture(scope="module")
 def sequence(toy_got10k: Path, cache: Path) -> Sequence:
-    return read_benchmark("got10k_val", toy_got10k, cache)[0]
+    return read_benchmark("got10k_val", toy_got10k, cache).sequences[0]
 
 
 @pytest.fixture(scope="module")

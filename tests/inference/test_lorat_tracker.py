@@ -13,9 +13,9 @@ from torchvision.ops import box_convert
 
 from lib.geometry.crop import CropConfig
 from lib.geometry.grids import hann_window_to_zero, touched_cells
-from lib.inference.eager import FindGraph, TorchNetwork
 from lib.inference.network import Found
 from lib.inference.settings import TrackerConfig, TrackSettings
+from lib.inference.torch_network import FindGraph, TorchNetwork
 from lib.inference.tracker import Tracker
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
 from lib.models.heads.distance import DistancePrediction

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lib.geometry.crop import CropConfig, crop_window, cut
 from lib.inference.settings import TrackerConfig
 from lib.inference.tracker import Tracker
-from lib.models.base import TrackingModel, normalize
+from lib.models.base import Normalize, TrackingModel
 from lib.models.grm import GRM, DivisionConfig, GRMConfig
 from lib.models.heads.base import Prediction
 from lib.models.weights.released import load_released
@@ -102,7 +102,7 @@ def test_the_network_sees_the_crops_of_the_last_box_normalized() -> None:
     template, template_box, search = model.seen
     for seen, frame, crop in ((template, image, TEMPLATE), (search, later, SEARCH)):
         pixels = cut(frame, crop_window(first, crop.factor), crop.size)
-        assert torch.equal(seen, normalize(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
+        assert torch.equal(seen, Normalize()(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
     side = crop_window(first, TEMPLATE.factor).side
     middle = (template_box[0, :2] + template_box[0, 2:] / 2).tolist()
     assert template_box[0, 2:].tolist() == pytest.approx([20 / side, 24 / side])
@@ -128,7 +128,7 @@ def test_context_and_fill_are_those_of_each_crop_and_the_mean_is_the_first_frame
             window = crop_window(box, crop.factor, "perimeter")
             assert window.x1 + window.side > 160 and window.y1 + window.side > 120
             pixels = cut(frame, window, crop.size, mean if crop.fill == "mean" else 0)
-            assert torch.equal(seen, normalize(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
+            assert torch.equal(seen, Normalize()(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
 
 
 def test_a_centered_answer_keeps_the_unrounded_center() -> None:

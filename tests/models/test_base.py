@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.models.base import TrackingModel, normalize
+from lib.models.base import Normalize, TrackingModel
 from lib.models.heads.base import Prediction
 from lib.models.heads.registry import HeadPrediction
 
@@ -26,21 +26,21 @@ def expected(images: torch.Tensor, gains: list[float]) -> np.ndarray:
 
 
 def test_images_become_imagenets_mean_and_deviation(images):
-    normalized = normalize(images)
+    normalized = Normalize()(images)
     assert normalized.dtype == torch.float32
     np.testing.assert_allclose(normalized.numpy(), expected(images, [1, 1]), atol=1e-6)
 
 
 def test_a_gain_brightens_each_image_and_never_beyond_white(images):
-    brighter = normalize(images, torch.tensor([1.2, 0.8], dtype=torch.float64))
+    brighter = Normalize()(images, torch.tensor([1.2, 0.8], dtype=torch.float64))
     assert brighter.dtype == torch.float32
     np.testing.assert_allclose(brighter.numpy(), expected(images, [1.2, 0.8]), atol=1e-6)
     assert (images[0].float() * 1.2 > 255).any()
-    torch.testing.assert_close(normalize(images, torch.ones(2)), normalize(images))
+    torch.testing.assert_close(Normalize()(images, torch.ones(2)), Normalize()(images))
 
 
 def test_padding_is_zero_before_normalization():
-    padding = normalize(torch.zeros(1, 3, 1, 1, dtype=torch.uint8)).flatten()
+    padding = Normalize()(torch.zeros(1, 3, 1, 1, dtype=torch.uint8)).flatten()
     np.testing.assert_allclose(padding.numpy(), -MEAN / STD, rtol=1e-6)
 
 

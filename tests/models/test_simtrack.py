@@ -11,7 +11,7 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_ta
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from lib.models.layers.positions import full_grid
+from lib.models.layers.detr import full_grid
 from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
 from lib.models.weights.released import load_released
 from lib.models.weights.renaming import clip_as_timm

@@ -47,16 +47,16 @@ def test_benchmarks_stand_side_by_side_with_their_own_protocols(paths):
     assert complete
     dtb70 = "part of dtb70 (3 of 70 sequences), protocol pytracking"
     got10k = "part of got10k_val (2 of 180 sequences), protocol got10k"
-    assert " ".join(lines[1]) == f"{dtb70} {got10k}"
-    assert lines[2] == ["tracker", "AUC", "AO"]
-    near, far = lines[3:5]
+    assert " ".join(lines[0]) == f"Scores in percent, {dtb70}; {got10k}"
+    assert lines[1] == ["tracker", "dtb70", "AUC", "got10k_val", "AO"]
+    near, far = lines[2:4]
     assert (near[0], far[0]) == ("near", "far")
     assert all(float(ours) > float(theirs) for ours, theirs in zip(near[1:], far[1:], strict=True))
 
 
 def test_a_path_of_each_benchmark_is_found_by_its_name(paths):
     lines, complete = ask(paths, f"N={paths.output}/raw/near/{{dataset}}", "far=far")
-    assert complete and [lines[3][0], lines[4][0]] == ["N", "far"]
+    assert complete and [lines[2][0], lines[3][0]] == ["N", "far"]
 
 
 def test_a_tracker_without_results_on_one_benchmark_has_dashes_there(paths):
@@ -72,19 +72,19 @@ def test_a_tracker_without_results_on_one_benchmark_has_dashes_there(paths):
 def test_results_named_twice_are_one_run_and_results_of_one_name_are_two_trackers(paths):
     val = ("got10k_val",)
     lines, _ = ask(paths, "near", "raw/near", "T=near", f"T={paths.output / 'raw' / 'near'}", datasets=val)
-    assert [line[0] for line in lines[3:5]] == ["raw/near", "T"] and lines[4][1] != "("
+    assert [line[0] for line in lines[2:4]] == ["raw/near", "T"] and lines[3][1] != "("
     shutil.copytree(paths.output / "raw" / "near", paths.output / "other" / "near")
     lines, _ = ask(paths, "raw/near", "other/near", datasets=val)
-    assert [line[0] for line in lines[3:5]] == ["raw/near", "other/near"]
+    assert [line[0] for line in lines[2:4]] == ["raw/near", "other/near"]
     lines, _ = ask(paths, "T=raw/near", "T=other/near", datasets=val)
-    assert lines[3][:3] == ["T", "(2", "runs)"] and lines[3][4:6] == ["±", "0.0"]
+    assert lines[2][:3] == ["T", "(2", "runs)"] and lines[2][4:6] == ["±", "0.0"]
 
 
 def test_rows_are_in_the_order_of_the_trackers(paths):
     lines, _ = ask(paths, "A=far", "near", "B=near", datasets=("got10k_val",))
-    assert [line[0] for line in lines[3:6]] == ["A", "raw/near", "B"]
+    assert [line[0] for line in lines[2:5]] == ["A", "raw/near", "B"]
     lines, complete = ask(paths, "far", "gone", "A=far", "near", datasets=("got10k_val",))
-    assert not complete and [line[0] for line in lines[4:7]] == ["raw/far", "raw/near", "A"]
+    assert not complete and [line[0] for line in lines[3:6]] == ["raw/far", "raw/near", "A"]
 
 
 def test_a_label_that_a_found_tracker_has_is_refused(paths):
@@ -99,7 +99,7 @@ def test_a_label_that_a_found_tracker_has_is_refused(paths):
 def test_a_labelled_path_with_several_trackers_below_is_not_taken_for_runs_of_one(paths):
     lines, complete = ask(paths, f"T={paths.output / 'raw'}", "far", datasets=("got10k_val",))
     assert not complete and lines[0][:6] == ["WARNING:", "got10k_val:", "no", "results", "of", "T:"]
-    assert [line[0] for line in lines[4:5]] == ["raw/far"]
+    assert [line[0] for line in lines[3:4]] == ["raw/far"]
 
 
 def test_attributes_of_one_of_two_benchmarks(paths, tmp_path):
@@ -119,4 +119,4 @@ def test_every_sequence_is_scored_as_it_is_alone(paths):
     shared = (high - low).prod(axis=1)
     overlap = shared / (2 * boxes[1:, 2:].prod(axis=1) - shared)
     curve = [(np.concatenate([[1], overlap]) > threshold).mean() for threshold in np.linspace(0, 1, 21)]
-    assert float(lines[3][1]) == pytest.approx(100 * np.mean(curve), abs=1e-5)
+    assert float(lines[2][1]) == pytest.approx(100 * np.mean(curve), abs=1e-5)

@@ -74,7 +74,7 @@ def test_an_exported_network_tracks_without_torch_as_the_eager_one_does(
     manifest = json.loads((results / "manifest.json").read_text())
     assert manifest["settings"]["search"]["factor"] == 3
     assert "torch" not in manifest["runs"][0]["versions"]
-    remaining = iter(read_benchmark("got10k_val", toy_got10k, cache))
+    remaining = iter(read_benchmark("got10k_val", toy_got10k, cache).sequences)
     for sequence, track in Engine(toy_network(tmp_path)).run(lambda: next(remaining, None)):
         boxes = np.loadtxt(results / f"{sequence.name}.txt", delimiter=",")
         np.testing.assert_allclose(boxes, track.boxes, rtol=0, atol=BOUND)

@@ -33,7 +33,7 @@ def experiments():
 
 @pytest.fixture(scope="module")
 def root(toy_got10k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy set with ``cut_by_image.label``, which the real set has and the toolkit wants, though it uses it not."""
+    """The toy set with ``cut_by_image.label``, which the real set has and the toolkit requires but does not use."""
     copy = tmp_path_factory.mktemp("toolkit") / "got10k"
     shutil.copytree(toy_got10k, copy)
     for folder in copy.glob("val/GOT-10k_*"):
@@ -43,7 +43,7 @@ def root(toy_got10k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sequences(root: Path, cache: Path) -> list[Sequence]:
-    return list(read_benchmark("got10k_val", root, cache))
+    return list(read_benchmark("got10k_val", root, cache).sequences)
 
 
 @pytest.fixture

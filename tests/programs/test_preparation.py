@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from toy_experiment import write_experiment
 
+from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.experiment.build import crop_settings
 from lib.experiment.config import load_experiment
@@ -26,7 +27,7 @@ def experiment(tmp_path):
 
 @pytest.fixture
 def written(monkeypatch) -> list[tuple]:
-    """What ``write_crops`` was asked for: dataset, split and frames, and the whole of its settings."""
+    """The arguments of the calls of ``write_crops``: dataset, split and settings."""
     calls: list[tuple] = []
 
     def write_crops(name, split, root, cache, target, settings, processes):
@@ -39,7 +40,7 @@ def written(monkeypatch) -> list[tuple]:
 
 
 def make(experiment, name, **options) -> None:
-    make_crops(name, None, Path("root"), str(experiment), Path("out"), processes=3, **options)
+    make_crops(name, Paths(), Path("root"), str(experiment), Path("out"), processes=3, **options)
 
 
 def test_every_split_that_is_trained_on_once(experiment, written):

@@ -1,4 +1,4 @@
-"""Which sweeps are understood and allowed, and that every report of what one left says so."""
+"""Which sweeps are understood and allowed, and that every report of the results of one states it."""
 
 import json
 import shutil
@@ -104,7 +104,7 @@ def words(tmp_path) -> dict:
 
 
 def manifests(paths: Paths) -> dict[float, dict]:
-    """What the folders of results say of themselves, by threshold."""
+    """The manifests of the folders of results, by threshold."""
     read = [json.loads(file.read_text()) for file in paths.output.glob("toy/results/got10k_val/*/manifest.json")]
     return {manifest["settings"]["model"]["division"]["threshold"]: manifest for manifest in read}
 
@@ -194,7 +194,7 @@ def test_a_sweep_takes_up_what_is_there(paths, words):
     assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 2
 
 
-def test_a_wrong_value_is_told_before_the_first_is_tracked(paths, words):
+def test_a_wrong_value_is_reported_before_the_first_is_tracked(paths, words):
     with pytest.raises(ValueError, match='test.tracker.window: got "some"'):
         run_test(paths, **words, sweep="test.tracker.window=none,some")
     assert manifests(paths) == {}
@@ -208,7 +208,7 @@ def _on_a_test_set(monkeypatch):
 
 
 @pytest.mark.usefixtures("_on_a_test_set")
-def test_every_report_of_a_sweep_on_a_test_set_says_so(paths, words):
+def test_every_report_of_a_sweep_on_a_test_set_states_it(paths, words):
     run_test(paths, **words, overrides=[f"{KEY}=0.3"])
     assert sweep_warning(manifests(paths)[0.3]) == ""
     sweep = f"{KEY}=0.3,0.6"

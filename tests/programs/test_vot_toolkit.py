@@ -75,9 +75,9 @@ def test_the_box_of_a_region_is_that_of_the_same_region_in_a_file(trax, text):
 
 
 def test_regions_that_are_no_place_are_refused(trax):
-    with pytest.raises(ValueError, match="^the toolkit starts the tracker at a mask without a pixel$"):
+    with pytest.raises(ValueError, match="^the toolkit starts the tracker at an empty mask$"):
         box_of_region(trax.Mask.create(np.zeros((3, 4), np.uint8)))
-    with pytest.raises(ValueError, match="at a region of kind 'special', which is no place"):
+    with pytest.raises(ValueError, match="at a region of kind 'special', which has no box"):
         box_of_region(trax.Special.create(1))
 
 
@@ -135,7 +135,7 @@ def test_the_tracker_has_the_weights_and_the_values_of_its_benchmark(
 ):
     trackers: list[Tracker] = []
     monkeypatch.setattr("lib.programs.vot_toolkit.serve", lambda tracker, name: trackers.append(tracker))
-    sequence = read_benchmark("got10k_val", toy_got10k, cache)[0]
+    sequence = read_benchmark("got10k_val", toy_got10k, cache).sequences[0]
 
     def boxes(tracker: Tracker) -> list[list[float]]:
         steps = follow(map(read_image, sequence.frames), [TargetSpec("a", sequence.boxes[0])], tracker.network)

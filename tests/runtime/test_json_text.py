@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib.runtime.json_text import MOST_LEVELS, parse_json
+from lib.runtime.json_text import parse_json
 
 
 def test_a_value_is_what_the_library_reads():
@@ -14,15 +14,10 @@ def test_a_value_is_what_the_library_reads():
     assert parse_json('{"a": {"b": 1}}', object_hook=lambda item: sorted(item)) == ["a"]
 
 
-@pytest.mark.parametrize("levels", [MOST_LEVELS + 1, 900, 200_000])
-@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
-def test_deep_nesting_is_one_line(levels, begin, end):
-    for text in (begin * levels + "1" + end * levels, begin * levels):
-        with pytest.raises(ValueError) as error:
-            parse_json(text)
-        assert "\n" not in str(error.value)
-    fits = MOST_LEVELS // len(end)
-    assert parse_json(begin * fits + "[]"[: 2 * (fits * len(end) < MOST_LEVELS)] + end * fits if begin == "[" else "1")
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")])
+def test_deep_nesting_is_one_line(begin, end):
+    with pytest.raises(ValueError, match="^nested too deeply$"):
+        parse_json(begin * 200_000 + "1" + end * 200_000)
 
 
 @pytest.mark.parametrize("text", ["", "{", "nul", "[1,]", b"\xff"])

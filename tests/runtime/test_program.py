@@ -57,6 +57,19 @@ def test_what_a_disk_refuses_has_a_remedy(capsys, code, remedy):
     assert remedy in line and line.count("\n") == 1
 
 
+def test_a_file_of_too_many_levels_is_one_line(capsys):
+    def main() -> int:
+        def walk(part: list) -> list:
+            return [walk(inner) for inner in part]
+
+        circle: list = []
+        circle.append(circle)
+        return len(walk(circle))
+
+    assert program()(main)() == 1
+    assert capsys.readouterr().err == "error: a file that was read is nested too deeply\n"
+
+
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(KeyError):
         program()(lambda: {}[1])()

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from lib.runtime.columns import columns
+from lib.runtime.escapes import columns
 
 
 class Table:

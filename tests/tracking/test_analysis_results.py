@@ -1,4 +1,4 @@
-"""analysis_results.py: trackers side by side from results on disk, in every format, and what it says of mistakes."""
+"""analysis_results.py: trackers side by side from results on disk, in every format, and its messages about mistakes."""
 
 import csv
 import io
@@ -59,12 +59,11 @@ def test_trackers_side_by_side_from_raw_results(call, output, raw):
     assert ended.code == 0, ended.err
     lines = ended.out.splitlines()
     assert lines[0] == "WARNING: got10k_val: PART, 2 of 180 sequences: not the whole set"
-    assert lines[1] == "Scores in percent"
-    assert lines[2].strip() == f"{PART}, protocol got10k"
-    assert lines[3].split() == ["tracker", "AO", "SR0.5", "SR0.75"]
-    assert lines[4].split() == ["A", "100.0", "100.0", "100.0"]
-    assert lines[5].split()[0] == "static" and float(lines[5].split()[1]) < 90
-    assert lines[6].startswith(f"got10k_val, A: results of {raw / 'perfect'} (")
+    assert lines[1] == f"Scores in percent, {PART}, protocol got10k"
+    assert lines[2].split() == ["tracker", "AO", "SR0.5", "SR0.75"]
+    assert lines[3].split() == ["A", "100.0", "100.0", "100.0"]
+    assert lines[4].split()[0] == "static" and float(lines[4].split()[1]) < 90
+    assert lines[5].startswith(f"got10k_val, A: results of {raw / 'perfect'} (")
 
 
 def test_our_own_results_are_found_by_name_and_their_settings_stated(call, output, raw, toy_got10k):
@@ -152,8 +151,9 @@ def test_formats_digits_and_scores(call, output, raw, form):
     assert f"{100 * scores['AO']['mean']:.3f}" in printed and f"{100 * scores['SR0.5']['mean']:.3f}" in printed
     assert "SR0.75" not in printed and "protocol got10k" in printed
     if form == "csv":
-        _, names, row = csv.reader(io.StringIO(printed))
-        assert names == ["tracker", f"{PART}, protocol got10k: AO", f"{PART}, protocol got10k: SR0.5"]
+        _, title, names, row = csv.reader(io.StringIO(printed))
+        assert title == [f"# Scores in percent, {PART}, protocol got10k"]
+        assert names == ["tracker", "AO", "SR0.5"] and row[0] == "static"
 
 
 def test_sequences_by_difference_with_intervals(call, output, raw):
@@ -163,7 +163,7 @@ def test_sequences_by_difference_with_intervals(call, output, raw):
     assert "95 % interval over sequences, percentile bootstrap, N = 50, seed 0" in ended.out
     assert "Difference from static in percent points [95 % interval over sequences, paired" in ended.out
     assert "AO in percent by sequence, perfect minus static" in ended.out
-    table = ended.out.split("perfect minus static\n")[1].splitlines()[2:]
+    table = ended.out.split("perfect minus static, ")[1].splitlines()[2:]
     differences = [float(line.split()[3]) for line in table]
     assert len(differences) == 2 and differences == sorted(differences, reverse=True) and differences[1] > 0
     assert call(PROGRAM, *DATASET, *words, "--seed", "1").out != ended.out

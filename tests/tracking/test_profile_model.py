@@ -68,7 +68,7 @@ def test_wrong_arguments_are_exit_code_2(call, words):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("--config grm_tny", "did you mean grm_tiny?"),
         ("--config grm_tiny model.depth=3", "model.depth"),
@@ -77,10 +77,10 @@ def test_wrong_arguments_are_exit_code_2(call, words):
         ("--config grm_tiny --forms captured:fp32 --device cpu", "captured on CUDA"),
     ],
 )
-def test_a_mistake_is_one_line(call, words, said):
+def test_a_mistake_is_one_line(call, words, message):
     ended = call("profile_model.py", *words.split())
     assert (ended.code, ended.out) == (1, "")
-    assert len(ended.errors) == 1 and said in ended.errors[0] and ended.errors[0].startswith("error: ")
+    assert len(ended.errors) == 1 and message in ended.errors[0] and ended.errors[0].startswith("error: ")
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def tracked(got10k: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An output folder with our results of all 180; tests leave it as it is."""
     output = tmp_path_factory.mktemp("output")
     folder = open_results(output, "toy", GOT10K, None, {}, "cpu", label=LABEL)
-    first, *others = read_benchmark(GOT10K, got10k, tmp_path_factory.mktemp("cache"))
+    first, *others = read_benchmark(GOT10K, got10k, tmp_path_factory.mktemp("cache")).sequences
     seconds = np.full(LENGTH, 0.25)
     folder.write(first, Track(moving_boxes(LENGTH), np.ones(LENGTH), seconds, seconds))
     for file in list(folder.path.glob(f"{first.name}*")):

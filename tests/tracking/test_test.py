@@ -1,4 +1,4 @@
-"""test.py: what a test of a tracker leaves, what it keeps, and what it says of damaged data and checkpoints."""
+"""test.py: what a test of a tracker leaves, what it keeps, and its messages about damaged data and checkpoints."""
 
 import json
 import os
@@ -277,7 +277,7 @@ def test_a_later_box_without_size_is_no_error(call, toy, checkpoint, damaged):
 
 
 def error_of(ended) -> str:
-    """The one line that a program which failed says, and nothing else."""
+    """The one line of a program that failed."""
     assert ended.code == 1
     assert ended.out == ""
     [line] = ended.errors

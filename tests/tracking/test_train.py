@@ -1,4 +1,4 @@
-"""train.py: to the end, stopped and gone on with, in several processes, and what it says of mistakes."""
+"""train.py: to the end, stopped and gone on with, in several processes, and its messages about mistakes."""
 
 import json
 import re

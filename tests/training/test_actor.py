@@ -3,11 +3,12 @@ import signal
 
 import pytest
 import torch
+from torch import nn
 
 from lib.data.batch import stack
-from lib.models.base import normalize
+from lib.models.base import Normalize
 from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
-from lib.training.actor import Actor
+from lib.training.actor import Actor, running_statistics
 
 
 @pytest.fixture
@@ -18,9 +19,11 @@ def batch(toy):
 def test_what_an_actor_says_is_what_model_and_objective_say(toy, batch):
     model, objective = toy.ToyTracker().eval(), CenterObjective(CenterObjectiveConfig())
     result = Actor(model, objective)(batch)
-    prediction = model(
-        normalize(batch.template, batch.template_gain), batch.template_box, normalize(batch.search, batch.search_gain)
+    template, search = (
+        Normalize()(images, gain)
+        for images, gain in ((batch.template, batch.template_gain), (batch.search, batch.search_gain))
     )
+    prediction = model(template, batch.template_box, search)
     expected = objective(prediction, batch.search_box)
     assert torch.equal(result.loss, expected.total)
     assert result.loss.requires_grad
@@ -82,3 +85,18 @@ def test_the_networks_own_monitors_are_logged_beside_the_objectives(toy, tmp_pat
             assert record.keys() >= {"loss", "giou", "l1", "focal", "iou", "inverted"}
             assert len(record["share_a"]) == 1
             assert 0 < record["share_a"][0] < 1
+
+
+def test_statistics_are_remembered_only_where_they_should_be():
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3, track_running_stats=False))
+    images = torch.randn(4, 3, 5, 5)
+    fresh = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with running_statistics(model, update=False):
+        silent = model(images)
+    assert all(torch.equal(buffer, fresh[name]) for name, buffer in model.named_buffers())
+    with running_statistics(model, update=True):
+        heard = model(images)
+    assert torch.equal(silent, heard)
+    assert torch.allclose(model[0].running_mean, 0.1 * images.mean(dim=(0, 2, 3)))
+    assert model[0].num_batches_tracked == 1
+    assert [layer.track_running_stats for layer in model] == [True, False]

@@ -20,7 +20,7 @@ from lib.models.heads.distance import DistanceHead, DistanceObjective, DistanceO
 from lib.runtime.process import Process, start_process, stop_process
 from lib.training.actor import Actor
 from lib.training.config import Run, TrainConfig
-from lib.training.frozen import freeze
+from lib.training.optimizer import freeze
 from lib.training.trainer import Trainer, TrainingEnd
 
 CONFIG = {

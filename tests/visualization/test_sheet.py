@@ -3,7 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.visualization.sheet import MARGIN, TITLE, tile, write_png
+from lib.visualization.sheet import MARGIN, TITLE, encode, tile, write_png
 
 
 def panel(value: int) -> np.ndarray:
@@ -30,3 +30,10 @@ def test_a_png_holds_the_pixels_in_their_colours(tmp_path: Path):
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     write_png(tmp_path / "new" / "picture.png", image)
     assert (cv2.imread(str(tmp_path / "new" / "picture.png"))[..., ::-1] == image).all()
+
+
+def test_large_pictures_become_smaller_and_keep_their_shape():
+    image = np.zeros((400, 2000, 3), np.uint8)
+    for width, shape in ((500, (100, 500, 3)), (3000, (400, 2000, 3)), (None, (400, 2000, 3))):
+        code = np.frombuffer(encode(image, "jpeg", width), np.uint8)
+        assert cv2.imdecode(code, cv2.IMREAD_COLOR).shape == shape

@@ -1,6 +1,6 @@
 """The datasets by name. A new dataset is one line here."""
 
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.data.datasets import (
     avist,
     coco,

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from lib.data.decoding import libturbojpeg
-from lib.data.decoding.jpeg import START, JpegHeader, is_truncated, read_frame, read_header
+from lib.data.decoding.jpeg import START, JpegHeader, is_truncated, read_header
 from lib.data.types import Location
 from lib.geometry.aligned import Region
 
@@ -116,10 +116,12 @@ def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
         data = location.read_bytes()
     except OSError as error:
         raise ImageError(f"{location}: cannot read the image ({error.strerror or error})") from error
-    if data.startswith(START) and is_truncated(data):
-        raise ImageError(f"{location}: the image is truncated; copy or unpack it again")
-    header = read_header(data)
-    bits, pixels = (8, header.height * header.width) if header else _describe(data)
+    if data.startswith(START):
+        if is_truncated(data):
+            raise ImageError(f"{location}: the image is truncated; copy or unpack it again")
+        header, bits, pixels = read_header(data)
+    else:
+        header, (bits, pixels) = None, _describe(data)
     if pixels > MAX_PIXELS:
         raise ImageError(
             f"{location}: its header states more than {MAX_PIXELS} pixels, the most that are read; make it smaller, or "
@@ -131,10 +133,8 @@ def open_image(location: Location, decoder: str = "auto") -> EncodedImage:
 
 
 def _describe(data: bytes) -> tuple[int, int | float]:
-    """Bits of a value (8 if only decoding shows them) and number of pixels, 0 if unknown, by an image's header."""
-    if data.startswith(START):
-        bits, height, width = read_frame(data) or (8, 0, 0)
-        return bits, height * width
+    """Bits of a value and number of pixels by the header of an image that is no JPEG; 8 and 0 if only decoding shows
+    them."""
     if data.startswith(_PNG) and len(data) > 24:
         width, height, bits = struct.unpack_from(">IIB", data, len(_PNG) + 8)
         return bits, height * width

@@ -25,7 +25,7 @@ from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach
 from lib.data.views import FrameView, View, ViewStore
-from lib.geometry.crop import CropConfig, Fill, Region, Window, fit, inside
+from lib.geometry.crop import CropConfig, Fill, Region, Window
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ class StoredView(View):
     def _stored_crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray | None:
         """The crop, None if it shows more of the frame than is stored."""
         record = self._record
-        left, top, right, bottom = inside(window, self.shape)
+        left, top, right, bottom = window.inside(self.shape)
         if flipped:
             left, right = record.width - right, record.width - left
         value = self._padding(grayscale)
@@ -197,7 +197,7 @@ class StoredView(View):
             width, height = right - left, bottom - top
             pixels = self._store.decode(record, (x, y, x + width, y + height))
             pixels = to_grayscale(pixels) if grayscale else pixels
-            return fit(cv2.flip(pixels, 1) if flipped else pixels, window, self.shape, size, value)
+            return window.fit(cv2.flip(pixels, 1) if flipped else pixels, self.shape, size, value)
         x1 = record.width - window.x1 - window.side if flipped else window.x1
         columns = _lay(x1, window.side, size, (left, right), (record.left, record.right), record.columns)
         rows = _lay(window.y1, window.side, size, (top, bottom), (record.top, record.bottom), record.rows)

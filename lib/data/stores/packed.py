@@ -14,9 +14,9 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import lmdb
 
@@ -28,7 +28,6 @@ from lib.runtime.json_text import parse_json
 
 DATA = "data.mdb"
 FORMAT = 1
-FILE, FOLDER = "file", "folder"
 MAX_KEY = 511  # bytes, of LMDB
 MANIFEST = b"\0manifest"
 _RECORD = b"\0record"
@@ -43,9 +42,7 @@ class Manifest:
 
     * ``splits``: number of sequences in each packed split; ``root``: the folder that was packed.
     * ``complete``: False while it is being packed; it cannot be read until then.
-    * ``files``, ``size``: number of files, and their bytes; ``records``: number of batches.
-    * ``names``, ``kinds``: answers of the folder that differ from those of the packed files (a folder may hold more
-      than was packed): names in a folder; "file", "folder" or None for a path.
+    * ``files``, ``size``, ``records``: number of files, their bytes, and number of batches, of those written.
     """
 
     dataset: str
@@ -55,8 +52,6 @@ class Manifest:
     files: int = 0
     size: int = 0
     records: int = 0
-    names: Mapping[str, list[str]] = field(default_factory=dict)
-    kinds: Mapping[str, str | None] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         """The manifest as it is stored: format, CRC and JSON."""
@@ -88,7 +83,7 @@ class Store:
     """
 
     def __init__(self, target: Path) -> None:
-        self.target, self.identity, file = target, _identity(target), target / DATA
+        self.target, file = target, target / DATA
         try:
             size = file.stat().st_size
         except OSError as error:
@@ -132,19 +127,19 @@ class Store:
         with naming_errors(self.target):
             return self.transaction.get(name) if 0 < len(name) <= MAX_KEY else None
 
-    def kind(self, key: str) -> str | None:
-        """ "file", "folder" or None, by the packed files alone."""
+    def kind(self, key: str) -> Literal["file", "folder"] | None:
+        """Whether the key is that of a packed file, or of a folder with packed files."""
         name = os.fsencode(key)
         if not name:
-            return FOLDER
+            return "folder"
         with naming_errors(self.target):
             # A cursor does not read the value, which ``get`` does, page by page.
             cursor = self.transaction.cursor()
             if len(name) <= MAX_KEY and cursor.set_key(name):
-                return FILE
+                return "file"
             inside = name + b"/"
             found = len(inside) <= MAX_KEY and cursor.set_range(inside) and cursor.key().startswith(inside)
-            return FOLDER if found else None
+            return "folder" if found else None
 
     def names(self, key: str) -> list[str]:
         """The names in a folder, sorted as text, by the packed files alone; none if it is no folder."""
@@ -171,11 +166,6 @@ class Store:
                 f"{self.target / DATA}: the record of batch {number} is damaged; copy or pack it again"
             ) from error
 
-    def count_records(self) -> int:
-        """The number of batches that are recorded, from 0 on."""
-        with naming_errors(self.target):
-            return count_records(self.transaction)
-
     def _read_manifest(self) -> Manifest | None:
         stored = self.transaction.get(MANIFEST)
         if stored is None:
@@ -190,7 +180,8 @@ class Store:
             if crc != b"%08x" % zlib.crc32(content):
                 raise ValueError("its checksum differs")
             tree = parse_json(content)
-            tree.pop("digest", None)  # of earlier versions
+            for key in ("digest", "names", "kinds"):  # of earlier versions
+                tree.pop(key, None)
             return Manifest(**tree)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.target}: its manifest is damaged ({error}); copy or pack it again") from error
@@ -215,14 +206,6 @@ def encode_record(entries: list[PackedEntry]) -> bytes:
     return zlib.compress(json.dumps(entries).encode())
 
 
-def count_records(transaction: lmdb.Transaction) -> int:
-    """The number of batches that are recorded; their numbers count from 0."""
-    cursor = transaction.cursor()
-    after = cursor.set_range(_OWN_END)
-    key = cursor.key() if (cursor.prev() if after else cursor.last()) else b""
-    return int(key.removeprefix(_RECORD)) + 1 if key.startswith(_RECORD) else 0
-
-
 # An LMDB may be open only once in a process. A forked process uses the one that is open: without locks nothing in it
 # belongs to one process.
 _stores: dict[Path, Store] = {}
@@ -231,17 +214,16 @@ _opening = threading.Lock()
 
 def open_store(target: Path) -> Store:
     """The store in ``target`` (a resolved path), opened by the first call in this process; raises as ``Store``."""
-    if target not in _stores:
-        with _opening:
-            if target not in _stores:
-                store = Store(target)
-                try:
-                    store.check_complete()
-                except ValueError:
-                    store.close()
-                    raise
-                _stores[target] = store
-    return _stores[target]
+    with _opening:
+        if target not in _stores:
+            store = Store(target)
+            try:
+                store.check_complete()
+            except ValueError:
+                store.close()
+                raise
+            _stores[target] = store
+        return _stores[target]
 
 
 def close_store(target: Path) -> None:
@@ -249,15 +231,6 @@ def close_store(target: Path) -> None:
     store = _stores.pop(target, None)
     if store is not None:
         store.close()
-
-
-def _identity(target: Path) -> tuple[int, ...] | None:
-    """Changes when another file takes the place of the store's; None if there is none."""
-    try:
-        status = os.stat(target / DATA)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,23 +266,18 @@ class PackedFile:
 
 
 class PackedSource(Source):
-    """The files of a packed dataset; it gives the answers of the folder that was packed.
+    """The files of a packed dataset; their stamps are those of the LMDB.
 
-    ``stamps`` holds the LMDB's own stamp alone. Raises ``ValueError`` as ``open_store``. An LMDB of another program may
-    be incomplete without a sign; its listings are those of its keys.
+    Raises ``ValueError`` as ``open_store``. An LMDB of another program may be incomplete without a sign.
     """
 
     def __init__(self, root: Path, cache: Path | None = None) -> None:
         super().__init__(Path(os.path.realpath(root)), cache)
-        opened = _stores.get(self.root)
-        if opened is not None and opened.identity != _identity(self.root):
-            close_store(self.root)
         manifest = open_store(self.root).manifest
         if manifest is None:
-            self._names, self._kinds, self._held = {}, {}, ""
+            self._held = ""
             logger.info("%s: an LMDB packed by another program; it may be incomplete without a sign", self.root)
         else:
-            self._names, self._kinds = manifest.names, manifest.kinds
             splits = ", ".join(manifest.splits)
             self._held = f", which holds {manifest.dataset} {splits}"
             logger.info("%s: %s %s, packed: %d files", self.root, manifest.dataset, splits, manifest.files)
@@ -330,29 +298,14 @@ class PackedSource(Source):
     def names(self, key: str = "") -> list[str]:
         if not self.is_folder(key):
             raise self._not_packed(key)
-        return list(self._names[key]) if key in self._names else open_store(self.root).names(key)
-
-    def exists(self, key: str) -> bool:
-        self._note(key)
-        return self._kind(key) is not None
+        return open_store(self.root).names(key)
 
     def is_folder(self, key: str) -> bool:
         self._note(key)
-        return self._kind(key) == FOLDER
+        return open_store(self.root).kind(key) == "folder"
 
-    def stamp(self, key: str) -> Stamp:
-        """Size and time of change of the LMDB as they are now, whatever the key; None if it is gone."""
-        return super().stamp(DATA)
-
-    def _note(self, key: str) -> Stamp:
-        if not self.stamps:
-            self.stamps[""] = self.stamp("")
-        return self.stamps[""]
-
-    def _kind(self, key: str) -> str | None:
-        if key in self._names:
-            return FOLDER
-        return self._kinds[key] if key in self._kinds else open_store(self.root).kind(key)
+    def peek(self, key: str) -> Stamp:
+        return super().peek(DATA) if open_store(self.root).kind(key) else None
 
     def _not_packed(self, key: str) -> ValueError:
         return ValueError(

@@ -20,15 +20,12 @@ from lib.data.datasets.registry import find_dataset
 from lib.data.files.source import Source
 from lib.data.stores.packed import (
     DATA,
-    FILE,
-    FOLDER,
     MANIFEST,
     MAX_KEY,
     Manifest,
     PackedEntry,
     Store,
     close_store,
-    count_records,
     encode_record,
     naming_errors,
     open_store,
@@ -75,9 +72,9 @@ class PackSummary:
 def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path) -> PackSummary:
     """Pack splits of the dataset whose files lie in ``root`` into an LMDB in the folder ``target``.
 
-    All images of the sequences and all texts that their reader asks for are copied as they are, those of a sequence
-    side by side. Stopped at any point, the same call resumes after the last batch. A complete store is never written to
-    again, since others may read it.
+    All files that the reader of the dataset asks for and all images of the sequences are copied as they are, the images
+    of a sequence side by side. Stopped at any point, the same call resumes after the last batch. A complete store is
+    never written to again, since others may read it.
 
     Raises ``ValueError`` for annotations that cannot be read, images that cannot (at the end, with their number), a
     target that holds something else, a source that has changed since part of it was packed, and a disk that is full.
@@ -85,41 +82,23 @@ def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path)
     start = time.monotonic()
     if not splits:
         raise ValueError(f"name a split of {name}; it has: {', '.join(find_dataset(name).splits)}")
-    source, target = _Questions(Path(os.path.realpath(root))), Path(os.path.realpath(target))
+    source, target = Source(Path(os.path.realpath(root))), Path(os.path.realpath(target))
     _check_places(source.root, target)
     close_store(target)
     with only_writer(target):
-        manifest = _find_earlier(target, name, splits, source.root)
-        written = size = 0
+        manifest = earlier = _find_earlier(target, name, splits, source.root)
         if manifest is None or not manifest.complete:
             plan, counts = _plan(name, dict.fromkeys(splits), source)
-            manifest = Manifest(name, counts, str(source.root))
+            manifest = replace(manifest or Manifest(name, counts, ""), root=str(source.root))
             target.mkdir(parents=True, exist_ok=True)
             with _writing(target) as environment:
                 _put(environment, {MANIFEST: manifest.encode()})
-                written, size = _copy(environment, plan, source.root, target)
-            manifest = _completed(manifest, source, target)
-            with _writing(target) as environment:
+                manifest = _copy(environment, manifest, plan, target)
+                _check_unchanged(source)
+                manifest = replace(manifest, complete=True)
                 _put(environment, {MANIFEST: manifest.encode()})
-    return PackSummary(target, manifest, written, size, time.monotonic() - start)
-
-
-class _Questions(Source):
-    """A folder that also remembers which texts were read and which folders were listed."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self.texts: list[str] = []
-        self.listed: set[str] = set()
-
-    def text(self, key: str) -> str:
-        text = super().text(key)
-        self.texts.append(key)
-        return text
-
-    def names(self, key: str = "") -> list[str]:
-        self.listed.add(key)
-        return super().names(key)
+    files, size = (earlier.files, earlier.size) if earlier else (0, 0)
+    return PackSummary(target, manifest, manifest.files - files, manifest.size - size, time.monotonic() - start)
 
 
 def _check_places(root: Path, target: Path) -> None:
@@ -153,7 +132,9 @@ def _find_earlier(target: Path, name: str, splits: Iterable[str], root: Path) ->
         if not earlier.complete and not (earlier.dataset == name and wanted == present):
             command = earlier.command(target)
             raise ValueError(f"{target}: holds a part of {held}; pack into another folder, or go on with: {command}")
-        count = store.count_records()
+        count = earlier.records
+        if store.entries != 1 + earlier.files + count:
+            raise ValueError(f"{target}: is damaged, or an earlier version began to pack it; remove it and pack again")
         for number in tqdm(range(count), "compare with the source", unit=" batches", disable=None if count else True):
             for entry in store.record(number):
                 path = os.path.join(root, entry.key)
@@ -167,13 +148,14 @@ def _find_earlier(target: Path, name: str, splits: Iterable[str], root: Path) ->
     return earlier
 
 
-def _plan(name: str, splits: Iterable[str], source: _Questions) -> tuple[list[_Files], dict[str, int]]:
-    """The files of each sequence in turn, its texts before its images, and the number of sequences of each split."""
+def _plan(name: str, splits: Iterable[str], source: Source) -> tuple[list[_Files], dict[str, int]]:
+    """The files that the reader asked for, then the images of each sequence in turn, and the number of sequences of
+    each split."""
     dataset = find_dataset(name)
     plan: list[_Files] = []
     counts = {}
     for split in splits:
-        count, expected = 0, dataset.count(split)
+        count, expected = 0, dataset.expected.get(split)
         entries = dataset.entries(source, split)
         for entry in tqdm(entries, printable(f"{name} {split}"), expected, unit=" sequences", disable=None):
             frames = entry.read().frames
@@ -183,13 +165,21 @@ def _plan(name: str, splits: Iterable[str], source: _Questions) -> tuple[list[_F
                     f"{folder}: the frames of {entry.name} lie outside of {source.root}, as those of a video do; "
                     "only images in the dataset's folder are packed"
                 )
-            plan += [("", source.texts), (folder, frames.names)]
-            source.texts = []
+            plan.append((folder, frames.names))
             count += 1
         if not count:
             raise ValueError(f"{source.root}: {name} {split} has no sequence there; nothing to pack")
         counts[split] = count
-    return plan, counts
+    return [("", [key for key in source.stamps if (source.root / key).is_file()]), *plan], counts
+
+
+def _check_unchanged(source: Source) -> None:
+    """Raise ``ValueError`` if a file or folder that the reader asked for has changed since."""
+    for key, stamp in source.stamps.items():
+        if source.peek(key) != stamp:
+            raise ValueError(
+                f"{source.location(key)}: changed while the dataset was packed; run the same command again"
+            )
 
 
 @contextmanager
@@ -216,12 +206,12 @@ def _put(environment: lmdb.Environment, values: dict[bytes, bytes]) -> None:
             environment.set_mapsize(2 * environment.info()["map_size"])
 
 
-def _copy(environment: lmdb.Environment, plan: list[_Files], root: Path, target: Path) -> tuple[int, int]:
-    """Write the files that are not in the store yet; returns how many, and their bytes.
+def _copy(environment: lmdb.Environment, manifest: Manifest, plan: list[_Files], target: Path) -> Manifest:
+    """Write the files that are not in the store yet; returns the manifest as it is then.
 
     Raises ``ValueError`` at the end if some cannot be read.
     """
-    written, size, unreadable = 0, 0, []
+    root, unreadable = Path(manifest.root), []
     keys = (f"{folder}/{name}" if folder else str(name) for folder, names in plan for name in names)
     bar = tqdm(total=sum(len(names) for _, names in plan), desc="pack", unit=" files", disable=None)
     with bar, ThreadPoolExecutor(READERS) as readers:
@@ -236,10 +226,14 @@ def _copy(environment: lmdb.Environment, plan: list[_Files], root: Path, target:
                 values[os.fsencode(key)] = data
                 entries.append(PackedEntry(key, len(data), modified, zlib.crc32(data)))
             if entries:
-                with environment.begin() as transaction:
-                    values[record_key(count_records(transaction))] = encode_record(entries)
-                _put(environment, values)
-            written, size = written + len(entries), size + sum(entry.size for entry in entries)
+                record = record_key(manifest.records)
+                manifest = replace(
+                    manifest,
+                    files=manifest.files + len(entries),
+                    size=manifest.size + sum(entry.size for entry in entries),
+                    records=manifest.records + 1,
+                )
+                _put(environment, {**values, record: encode_record(entries), MANIFEST: manifest.encode()})
             bar.update(len(batch))
     if unreadable:
         more = f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
@@ -247,7 +241,7 @@ def _copy(environment: lmdb.Environment, plan: list[_Files], root: Path, target:
             f"{len(unreadable)} files cannot be read: {', '.join(unreadable[:NAMED])}{more}; complete the dataset, "
             f"then run the same command again: the others lie in {target}"
         )
-    return written, size
+    return manifest
 
 
 def _missing(environment: lmdb.Environment, keys: list[str]) -> list[str]:
@@ -272,29 +266,6 @@ def _read(root: Path, key: str) -> tuple[bytes, int] | OSError:
     if len(data) != status.st_size:
         return OSError(errno.EIO, "changed while it was read", path)
     return data, status.st_mtime_ns
-
-
-def _completed(manifest: Manifest, source: _Questions, target: Path) -> Manifest:
-    """The manifest of a store that holds all files of the plan."""
-    for key, stamp in list(source.stamps.items()):
-        if source.stamp(key) != stamp:
-            raise ValueError(
-                f"{source.location(key)}: changed while the dataset was packed; run the same command again"
-            )
-    names, kinds, files, size = {}, {}, 0, 0
-    with closing(Store(target)) as store:
-        for key in sorted(source.listed):
-            if source.is_folder(key) and (listing := source.names(key)) != store.names(key):
-                names[key] = listing
-        for key in sorted(source.stamps):
-            kind = FOLDER if source.is_folder(key) else FILE if source.exists(key) else None
-            if kind != (FOLDER if key in names else store.kind(key)):
-                kinds[key] = kind
-        records = store.count_records()
-        for number in range(records):
-            entries = store.record(number)
-            files, size = files + len(entries), size + sum(entry.size for entry in entries)
-    return replace(manifest, complete=True, files=files, size=size, records=records, names=names, kinds=kinds)
 
 
 def verify_packed(target: Path, root: Path | None = None) -> list[str]:

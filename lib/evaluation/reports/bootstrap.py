@@ -20,7 +20,9 @@ class Bootstrap(NamedTuple):
     times: int = 1000
     seed: int = 0
 
-    def __str__(self) -> str:
+    @property
+    def words(self) -> str:
+        """The method with its numbers, for titles."""
         return f"percentile bootstrap, N = {self.times}, seed {self.seed}"
 
     def draw(self, sequences: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
 from lib.evaluation.metrics.attributes import NO_ATTRIBUTES, Attributes
@@ -15,7 +15,7 @@ from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import SetScores, annotation_of, has_first_box_only, score_set
 from lib.evaluation.results.folder import sweep_warning
-from lib.evaluation.results.raw_results import ResultSet
+from lib.evaluation.results.result_set import ResultSet
 
 ALL = "all"
 # The curves a protocol may have, in the order of its thresholds, and the names of the score that it reads off each.

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import CURVES, Comparison
+from lib.runtime.escapes import file_name
 from lib.visualization.plots import Line, draw_curves, draw_radar, draw_reliability, write_figure
 
 MIN_RADAR = 3  # attributes; fewer make no polygon
@@ -92,6 +93,6 @@ def _radar(comparison: Comparison, protocol: str) -> Figure | None:
 
 def _as_file(short: str) -> str:
     """A user's short name as part of a file's name; one with other characters gets digits that no other has."""
-    name = "".join(character if character.isalnum() or character in "-_" else "_" for character in short[:40])
+    name = file_name(short, longest=40)
     digits = hashlib.sha256(short.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return name if name == short else f"{name}-{digits}"

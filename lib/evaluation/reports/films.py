@@ -12,7 +12,7 @@ from lib.data.decoding.video import VideoWriter
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Comparison
-from lib.runtime.escapes import printable
+from lib.runtime.escapes import file_name, printable
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR, outline
 from lib.visualization.sheet import tile
 
@@ -36,8 +36,7 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
     files = []
     for kind, chosen in (("worst", worst), ("best", best)):
         for number, sequence in enumerate(chosen, start=1):
-            name = "".join(c if c.isalnum() or c in "-_." else "_" for c in printable(sequence.name))[:100]
-            files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{name}.mp4")
+            files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{file_name(sequence.name)}.mp4")
             annotation = annotation_of(sequence, comparison.benchmark)
             tracks = {entry.label: entry.runs[0].results.boxes(annotation) for entry in comparison.entries}
             write_film(files[-1], sequence, tracks)

@@ -1,14 +1,13 @@
 """Comparisons as tables: trackers by score, by attribute and by sequence, their differences and their confidence."""
 
 from collections import abc
-from itertools import zip_longest
 from typing import NamedTuple
 
 from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.reports.bootstrap import LEVEL, Bootstrap, difference_intervals
-from lib.evaluation.reports.comparison import Comparison
+from lib.evaluation.reports.comparison import Comparison, Spread
 from lib.evaluation.reports.remarks import remarks
-from lib.evaluation.reports.tables import Cell, Column, Row, Table
+from lib.evaluation.reports.tables import Cell, Row, Table
 
 Part = list[tuple[Comparison, str]]  # benchmarks that share a table, each with the protocol of its scores
 
@@ -19,11 +18,6 @@ class _Score(NamedTuple):
     comparison: Comparison
     protocol: str
     name: str
-
-    @property
-    def group(self) -> str:
-        by = f"protocol {self.protocol}" if self.protocol else "scored by a server"
-        return f"{self.comparison.title}, {by}"
 
     def cell(self, label: str) -> Cell:
         entry = self.comparison.entry(label)
@@ -49,7 +43,7 @@ def score_tables(
     tables = []
     for part in _parts(comparisons):
         columns = _columns(part, scores)
-        rows = []
+        heads, rows = _heads(columns), []
         for label in _labels(comparisons):
             cells = [column.cell(label) for column in columns]
             for comparison, protocol in part if counts else ():
@@ -59,13 +53,10 @@ def score_tables(
         if any(isinstance(cell, Cell) and cell.deviation is not None for row in rows for cell in row.cells):
             title += "; mean ± sample deviation over runs"
         if bootstrap:
-            title += f"; [{100 * LEVEL:.0f} % interval over sequences, {bootstrap}]"
-        heads = [Column(column.group, column.name) for column in columns]
-        for comparison, protocol in part if counts else ():
-            names = ("sequences", "frames/s")[: 2 if _has_times(comparison) else 1]
-            heads += [Column(_Score(comparison, protocol, "").group, name) for name in names]
-        below = [line for comparison, protocol in part for line in remarks(comparison, [protocol])]
-        tables += [_table("scores", part, title, heads, rows, below=below, best="column")] if columns else []
+            title += f"; [{100 * LEVEL:.0f} % interval over sequences, {bootstrap.words}]"
+        for comparison, _ in part if counts else ():
+            heads += ("sequences", "frames/s")[: 2 if _has_times(comparison) else 1]
+        tables += [_table(_named("scores", part), part, title, heads, rows, best="column")] if columns else []
     return tables
 
 
@@ -79,9 +70,7 @@ def difference_tables(
     both are scored on the same drawn sequences."""
     labels = _labels(comparisons)
     base = against or labels[0]
-    title = (
-        f"Difference from {base} in percent points [{100 * LEVEL:.0f} % interval over sequences, paired, {bootstrap}]"
-    )
+    about = f"{100 * LEVEL:.0f} % interval over sequences, paired, {bootstrap.words}"
     tables = []
     for part in _parts(comparisons):
         columns = _columns(part, scores)
@@ -99,8 +88,9 @@ def difference_tables(
                 value = column.cell(label).value - column.cell(base).value if found else None
                 cells.append(Cell(value, None, *found) if found else Cell(None))
             rows.append(Row(label, tuple(cells)))
-        heads = [Column(column.group, column.name) for column in columns]
-        tables += [_table("differences", part, title, heads, rows, signed=True)] if columns else []
+        title = f"Difference from {base} in percent points [{about}]"
+        name = _named("differences", part)
+        tables += [_table(name, part, title, _heads(columns), rows, signed=True)] if columns else []
     return tables
 
 
@@ -109,23 +99,20 @@ def attribute_tables(comparison: Comparison, scores: abc.Sequence[str] = ()) -> 
 
     There is a table for each protocol and score (its first unless ``scores`` names others).
     """
-    values = {
-        (protocol, short): [entry.part_values(protocol, names) for entry in comparison.entries]
-        for protocol in comparison.protocols
-        for short, names in comparison.attributes.items()
-    }
-    tables = []
-    for score in _single_columns(comparison, scores):
-        rows = []
-        for short, names in comparison.attributes.items():
-            parts = values[score.protocol, short]
-            cells = tuple(Cell(*part[score.name]) if score.name in part else Cell(None) for part in parts)
-            rows.append(Row(f"{short} {comparison.attribute_names[short]} ({len(names)})", cells))
-        whole = (score.cell(entry.label)._replace(low=None, high=None) for entry in comparison.entries)
-        rows.append(Row(f"all ({len(comparison.sequences)})", tuple(whole)))
-        title = f"{score.name} in percent over the sequences with an attribute (how many)"
-        labels = [entry.label for entry in comparison.entries]
-        tables.append(_score_table("attribute", score, title, labels, rows, best="row"))
+    entries, tables = comparison.entries, []
+    for protocol in comparison.protocols:
+        values = {
+            f"{short} {comparison.attribute_names[short]} ({len(names)})": [
+                entry.part_values(protocol, names) for entry in entries
+            ]
+            for short, names in comparison.attributes.items()
+        }
+        values[f"all ({len(comparison.sequences)})"] = [entry.values(protocol) for entry in entries]
+        for score in _chosen(comparison, protocol, scores):
+            rows = [Row(label, tuple(_cell(each, score) for each in found)) for label, found in values.items()]
+            title = f"{score} in percent over the sequences with an attribute (how many)"
+            name, labels = f"attributes_{comparison.benchmark}_{protocol}_{score}", [entry.label for entry in entries]
+            tables.append(_table(name, [(comparison, protocol)], title, labels, rows, "attribute", best="row"))
     return tables
 
 
@@ -141,25 +128,27 @@ def sequence_tables(comparison: Comparison, labels: abc.Sequence[str], scores: a
         unknown = labels[entries.index(None)]
         raise ValueError(f"{comparison.benchmark}: no tracker {unknown!r} in this comparison; it has {known}")
     gap = [[], ["difference"], ["widest gap"]][min(len(labels), 3) - 1]
-    values = {
-        protocol: [[entry.sequence_values(protocol, n) for entry in entries] for n in range(len(comparison.sequences))]
-        for protocol in comparison.protocols
-    }
+    versus = f", {labels[0]} minus {labels[1]}" if len(labels) == 2 else ""
     tables = []
-    for score in _single_columns(comparison, scores):
-        rows = []
-        for sequence, found in zip(comparison.sequences, values[score.protocol], strict=True):
-            means = [each[score.name].mean if score.name in each else None for each in found]
-            difference = None
-            if len(means) > 1 and None not in means:
-                difference = means[0] - means[1] if len(means) == 2 else max(means) - min(means)
-            rows.append(Row(sequence.name, tuple(map(Cell, [*means, *[difference] * len(gap)]))))
-        if gap:
-            rows.sort(key=lambda row: -float("inf") if row.cells[-1].value is None else row.cells[-1].value)
-            rows.reverse()
-        versus = f", {labels[0]} minus {labels[1]}" if len(labels) == 2 else ""
-        title = f"{score.name} in percent by sequence{versus}"
-        tables.append(_score_table("sequence", score, title, [*labels, *gap], rows))
+    for protocol in comparison.protocols:
+        values = {
+            sequence.name: [entry.sequence_values(protocol, number) for entry in entries]
+            for number, sequence in enumerate(comparison.sequences)
+        }
+        for score in _chosen(comparison, protocol, scores):
+            rows = []
+            for name, found in values.items():
+                means = [_cell(each, score).value for each in found]
+                difference = None
+                if len(means) > 1 and None not in means:
+                    difference = means[0] - means[1] if len(means) == 2 else max(means) - min(means)
+                rows.append(Row(name, tuple(map(Cell, [*means, *[difference] * len(gap)]))))
+            if gap:
+                rows.sort(key=lambda row: -float("inf") if row.cells[-1].value is None else row.cells[-1].value)
+                rows.reverse()
+            title = f"{score} in percent by sequence{versus}"
+            name = f"sequences_{comparison.benchmark}_{protocol}_{score}"
+            tables.append(_table(name, [(comparison, protocol)], title, [*labels, *gap], rows, "sequence"))
     return tables
 
 
@@ -171,9 +160,9 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     names = ("AUROC", "on target", "absent", "lost_below", "lost found", "false alarms")
     whole = Table(
         f"confidence_{comparison.benchmark}",
-        "Scores of frames on and off the target (percent of frames; lost_below is a score)",
+        f"Scores of frames on and off the target (percent of frames; lost_below is a score), {comparison.title}",
         "tracker",
-        tuple(Column(comparison.title, name) for name in names),
+        names,
         tuple(Row(label, _confidence_cells(found)) for label, found in comparison.confidence.items()),
         tuple(
             f"{comparison.benchmark}, {label}: {line}"
@@ -193,9 +182,10 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     ]
     curves = Table(
         f"reliability_{comparison.benchmark}",
-        "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent",
+        "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent, "
+        f"{comparison.title}",
         "tracker",
-        tuple(Column(comparison.title, str(number + 1)) for number in range(bins)),
+        tuple(map(str, range(1, bins + 1))),
         tuple(rows),
         warnings=comparison.warnings,
     )
@@ -224,11 +214,10 @@ def _confidence_lines(found: Confidence | str) -> list[str]:
 
 def _parts(comparisons: abc.Sequence[Comparison]) -> list[Part]:
     """The benchmarks and protocols of each table."""
-    protocols = [comparison.protocols or ("",) for comparison in comparisons]
-    if all(len(names) == 1 for names in protocols):
-        return [[(comparison, names[0]) for comparison, names in zip(comparisons, protocols, strict=True)]]
-    names = dict.fromkeys(name for row in zip_longest(*protocols) for name in row if name)
-    return [[(each, name) for each in comparisons if name in each.protocols] for name in names]
+    if all(len(each.protocols) < 2 for each in comparisons):
+        return [[(each, *(each.protocols or ("",))) for each in comparisons]]
+    protocols = dict.fromkeys(protocol for each in comparisons for protocol in each.protocols)
+    return [[(each, name) for each in comparisons if name in each.protocols] for name in protocols]
 
 
 def _columns(part: Part, scores: abc.Sequence[str]) -> list[_Score]:
@@ -241,44 +230,44 @@ def _columns(part: Part, scores: abc.Sequence[str]) -> list[_Score]:
     return found
 
 
-def _single_columns(comparison: Comparison, scores: abc.Sequence[str]) -> list[_Score]:
-    """The requested scores of each protocol, or its first."""
-    found = []
-    for protocol in comparison.protocols:
-        known = comparison.score_names(protocol)
-        names = [score for score in scores if score in known] or known[:1]
-        found += [_Score(comparison, protocol, name) for name in names]
-    return found
+def _heads(columns: list[_Score]) -> list[str]:
+    """The names of scores, with their benchmarks where there are several."""
+    several = len({column.comparison.benchmark for column in columns}) > 1
+    return [f"{column.comparison.benchmark} {column.name}" if several else column.name for column in columns]
+
+
+def _chosen(comparison: Comparison, protocol: str, scores: abc.Sequence[str]) -> list[str]:
+    """The requested scores of the protocol, or its first."""
+    known = comparison.score_names(protocol)
+    return [score for score in scores if score in known] or known[:1]
+
+
+def _cell(values: abc.Mapping[str, Spread], score: str) -> Cell:
+    return Cell(*values[score]) if score in values else Cell(None)
+
+
+def _named(kind: str, part: Part) -> str:
+    """The name of a table's file; its protocol is in it if there is only one."""
+    protocols = {protocol for _, protocol in part}
+    return f"{kind}_{protocols.pop()}" if len(protocols) == 1 else kind
 
 
 def _table(
-    kind: str,
+    name: str,
     part: Part,
     title: str,
-    columns: list[Column],
-    rows: list[Row],
-    below: abc.Sequence[str] = (),
+    columns: abc.Sequence[str],
+    rows: abc.Sequence[Row],
+    corner: str = "tracker",
     best: str = "",
     signed: bool = False,
 ) -> Table:
-    protocols = {protocol for _, protocol in part}
-    name = f"{kind}_{protocols.pop()}" if len(protocols) == 1 else kind
+    """The table with its benchmarks and protocols in the title, their warnings above and the remarks below."""
+    about = (f"{each.title}, {f'protocol {by}' if by else 'scored by a server'}" for each, by in part)
     warnings = dict.fromkeys(warning for comparison, _ in part for warning in comparison.warnings)
-    return Table(name, title, "tracker", tuple(columns), tuple(rows), tuple(below), tuple(warnings), best, signed)
-
-
-def _score_table(corner: str, score: _Score, title: str, columns: list[str], rows: list[Row], best: str = "") -> Table:
-    comparison = score.comparison
-    return Table(
-        f"{corner}s_{comparison.benchmark}_{score.protocol}_{score.name}",
-        title,
-        corner,
-        tuple(Column(score.group, name) for name in columns),
-        tuple(rows),
-        tuple(remarks(comparison, [score.protocol])),
-        comparison.warnings,
-        best,
-    )
+    below = tuple(line for comparison, protocol in part for line in remarks(comparison, [protocol]))
+    title = f"{title}, {'; '.join(about)}"
+    return Table(name, title, corner, tuple(columns), tuple(rows), below, tuple(warnings), best, signed)
 
 
 def _labels(comparisons: abc.Sequence[Comparison]) -> list[str]:

@@ -33,6 +33,7 @@ from lib.runtime.files import write_text
 from lib.runtime.json_text import plain
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR, outline
 from lib.visualization.plots import encode_figure
+from lib.visualization.sheet import data_address, encode
 
 WORST, BEST = 4, 2  # sequences shown for a tracker, by its first score
 WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
@@ -120,9 +121,7 @@ def _cells(table: Table) -> dict[str, Any]:
             mean, _, ends = words.partition(" [")
             cells.append({"mean": mean, "ends": ends and f"[{ends}", "exact": exact, "best": (number, place) in best})
         rows.append((row.label, cells))
-    groups = dict.fromkeys(column.group for column in table.columns)
-    head = (table.corner, *(column.name for column in table.columns))
-    return {"caption": ", ".join((table.title, *groups)), "head": head, "rows": rows, "below": table.below}
+    return {"caption": table.title, "head": table.head, "rows": rows, "below": table.below}
 
 
 def _curves(figure: Figure) -> dict[str, str]:
@@ -130,11 +129,7 @@ def _curves(figure: Figure) -> dict[str, str]:
     [axes] = figure.axes
     words = [axes.get_title(), *(text.get_text() for text in axes.get_legend().get_texts())]
     words = "; ".join(words).replace("\n", " ")
-    return {"address": _address(encode_figure(figure, "svg"), "image/svg+xml"), "words": words}
-
-
-def _address(code: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(code).decode()}"
+    return {"address": data_address(encode_figure(figure, "svg"), "svg+xml"), "words": words}
 
 
 def _manifest(run: ScoredRun) -> str:
@@ -220,6 +215,4 @@ def _framed(sequence: Sequence, frame: int, caption: str, *boxes: tuple[np.ndarr
 
 
 def _jpeg(pixels: np.ndarray) -> str:
-    encoded, code = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert encoded, "an image of uint8 RGB is a JPEG"
-    return _address(code.tobytes(), "image/jpeg")
+    return data_address(encode(pixels, "jpeg", quality=QUALITY), "jpeg")

@@ -5,10 +5,9 @@ import io
 import math
 from collections import abc
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
-from lib.runtime.escapes import for_csv, for_latex, for_markdown, printable
+from lib.runtime.escapes import columns, for_csv, for_latex, for_markdown, printable
 
 FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the suffixes of their files
 NONE = "-"
@@ -24,18 +23,6 @@ class Cell(NamedTuple):
     high: float | None = None
 
 
-class Column(NamedTuple):
-    """Neighboring columns with the same ``group`` (benchmark and protocol) share a line above their names."""
-
-    group: str
-    name: str
-
-    @property
-    def whole_name(self) -> str:
-        """Group and name, for formats without a line for groups."""
-        return ": ".join(filter(None, (self.group, self.name)))
-
-
 class Row(NamedTuple):
     """A label, and for each column a cell or words that are printed unchanged."""
 
@@ -45,21 +32,26 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` is the file's name. ``title`` and ``warnings`` are printed above the table, ``below`` under it.
+    """``name`` is the file's name. ``warnings`` and ``title`` are printed above the table, ``below`` under it.
 
-    ``corner`` is the head of the labels. LaTeX and Markdown print the best score of each ``best`` (``column`` or
-    ``row``) in bold, none if it is empty. ``signed`` prints differences with a plus.
+    ``corner`` is the head of the labels, ``columns`` are those of the cells. LaTeX and Markdown print the best score of
+    each ``best`` (``column`` or ``row``) in bold, none if it is empty. ``signed`` prints differences with a plus.
     """
 
     name: str
     title: str
     corner: str
-    columns: tuple[Column, ...]
+    columns: tuple[str, ...]
     rows: tuple[Row, ...]
     below: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     best: str = ""
     signed: bool = False
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The names of all columns."""
+        return (self.corner, *self.columns)
 
 
 def render(table: Table, form: str, digits: int = 1) -> str:
@@ -92,66 +84,37 @@ def row_words(table: Table, row: Row, digits: int) -> list[str]:
 
 
 def _text(table: Table, digits: int) -> str:
-    names = [printable(name) for name in (table.corner, *(column.name for column in table.columns))]
-    body = [[printable(row.label), *row_words(table, row, digits)] for row in table.rows]
-    widths = [max(map(len, column)) for column in zip(names, *body, strict=True)]
-    groups = [(group, len(list(same))) for group, same in groupby(printable(column.group) for column in table.columns)]
-    above, place = [" " * widths[0]], 1
-    for group, count in groups:
-        span = slice(place, place + count)
-        missing = max(len(group) - (sum(widths[span]) + 2 * (count - 1)), 0)
-        for number in range(count):
-            widths[place + number] += missing * (number + 1) // count - missing * number // count
-        above.append(group.ljust(sum(widths[span]) + 2 * (count - 1)))
-        place += count
-    lines = [printable(line) for line in (*(f"WARNING: {warning}" for warning in table.warnings), table.title)]
-    if any(group for group, _ in groups):
-        lines.append("  ".join(above).rstrip())
-    for first, *rest in (names, *body):
-        cells = (word.rjust(width) for word, width in zip(rest, widths[1:], strict=True))
-        lines.append("  ".join((first.ljust(widths[0]), *cells)).rstrip())
-    return "\n".join([*lines, *map(printable, table.below)]) + "\n"
+    above = [*(f"WARNING: {warning}" for warning in table.warnings), table.title]
+    rows = [[printable(row.label), *row_words(table, row, digits)] for row in table.rows]
+    body = columns([printable(name) for name in table.head], rows)
+    return "\n".join([*map(printable, above), *body, *map(printable, table.below)]) + "\n"
 
 
 def _markdown(table: Table, digits: int) -> str:
     warnings = [f"**Warning: {for_markdown(warning)}**\n" for warning in table.warnings]
-    names = [for_markdown(name) for name in (table.corner, *(column.whole_name for column in table.columns))]
     rows = [[for_markdown(label), *words] for label, words in _bold_rows(table, digits, "**{}**")]
-    head, *lines = ("| " + " | ".join(words) + " |" for words in (names, *rows))
+    head, *lines = ("| " + " | ".join(words) + " |" for words in (map(for_markdown, table.head), *rows))
     below = ["", *(f"- {for_markdown(line.strip())}" for line in table.below)] if table.below else []
     rule = "|:--" + "|--:" * len(table.columns) + "|"
     return "\n".join([*warnings, f"{for_markdown(table.title)}\n", head, rule, *lines, *below]) + "\n"
 
 
 def _latex(table: Table, digits: int) -> str:
-    spans, rules, place = [], [], 2
-    for group, columns in groupby(column.group for column in table.columns):
-        count = len(list(columns))
-        spans.append(rf"\multicolumn{{{count}}}{{c}}{{{for_latex(group)}}}")
-        rules.append(rf"\cmidrule(lr){{{place}-{place + count - 1}}}")
-        place += count
-    groups = ["& " + " & ".join(spans) + r" \\", " ".join(rules)] if any(c.group for c in table.columns) else []
-    names = map(for_latex, (table.corner, *(column.name for column in table.columns)))
+    above = (*(f"WARNING: {warning}" for warning in table.warnings), table.title)
     rows = [[for_latex(label), *words] for label, words in _bold_rows(table, digits, r"\textbf{{{}}}", _latex_number)]
-    warnings = [rf"\multicolumn{{{place - 1}}}{{l}}{{{for_latex(warning)}}} \\" for warning in table.warnings]
-    return (
-        "\n".join(
-            [
-                *(f"% {printable(line)}" for line in (*(f"WARNING: {text}" for text in table.warnings), table.title)),
-                r"\begin{tabular}{l" + "r" * len(table.columns) + "}",
-                r"\toprule",
-                *groups,
-                " & ".join(names) + r" \\",
-                r"\midrule",
-                *(" & ".join(words) + r" \\" for words in rows),
-                r"\bottomrule",
-                *warnings,
-                r"\end{tabular}",
-                *(f"% {printable(line.strip())}" for line in table.below),
-            ]
-        )
-        + "\n"
-    )
+    lines = [
+        *(f"% {printable(line)}" for line in above),
+        r"\begin{tabular}{l" + "r" * len(table.columns) + "}",
+        r"\toprule",
+        " & ".join(map(for_latex, table.head)) + r" \\",
+        r"\midrule",
+        *(" & ".join(words) + r" \\" for words in rows),
+        r"\bottomrule",
+        *(rf"\multicolumn{{{len(table.head)}}}{{l}}{{{for_latex(warning)}}} \\" for warning in table.warnings),
+        r"\end{tabular}",
+        *(f"% {printable(line.strip())}" for line in table.below),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _latex_number(word: str) -> str:
@@ -169,20 +132,22 @@ def _bold_rows(
 
 
 def _csv(table: Table, digits: int) -> str:
-    """A column for each number; deviations and intervals have columns of their own where any cell has them."""
-    names, columns = [for_csv(table.corner)], []
-    for place, column in enumerate(table.columns):
+    """A column for each number; deviations and intervals have columns of their own where any cell has them. Lines with
+    ``#`` above them are no rows."""
+    names, numbers = [for_csv(table.corner)], []
+    for place, name in enumerate(table.columns):
         cells = [row.cells[place] for row in table.rows]
         for part in Cell._fields:
-            numbers = [cell if isinstance(cell, str) else getattr(cell, part) for cell in cells]
-            if part == "value" or any(number is not None and not isinstance(number, str) for number in numbers):
-                names.append(for_csv(column.whole_name) + (f" {part}" if part != "value" else ""))
-                columns.append([_csv_word(number, digits) for number in numbers])
+            found = [cell if isinstance(cell, str) else getattr(cell, part) for cell in cells]
+            if part == "value" or any(number is not None and not isinstance(number, str) for number in found):
+                names.append(for_csv(name) + (f" {part}" if part != "value" else ""))
+                numbers.append([_csv_word(number, digits) for number in found])
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([for_csv(f"# WARNING: {warning}")] for warning in table.warnings)
+    writer.writerow([for_csv(f"# {table.title}")])
     writer.writerow(names)
-    writer.writerows(zip((for_csv(row.label) for row in table.rows), *columns, strict=True))
+    writer.writerows(zip((for_csv(row.label) for row in table.rows), *numbers, strict=True))
     return stream.getvalue()
 
 

@@ -18,7 +18,7 @@ from timm.models import VisionTransformer
 from torch import Tensor, nn
 
 from lib.config.paths import user_path
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 from lib.models.backbones.vit import image_positions
 from lib.models.base import TrackingModel
 from lib.models.weights.released import LoadReport, find_weights

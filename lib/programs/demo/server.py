@@ -38,11 +38,12 @@ from lib.inference.target import checked_box
 from lib.programs.demo.job import FILES, Job
 from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
-from lib.programs.demo.videos import TooLargeError, Video, Videos, encode_jpeg, session_folder, shown_name
-from lib.runtime.escapes import printable, show
+from lib.programs.demo.videos import TooLargeError, Video, Videos, session_folder, shown_name
+from lib.runtime.escapes import file_name, printable, show
 from lib.runtime.program import Outcome
 from lib.runtime.stop import terminated_like_interrupted
 from lib.visualization.boxes import COLORS
+from lib.visualization.sheet import encode
 
 PAGE = Path(__file__).with_name("page")
 INTERVAL = 1 / 25  # seconds between two messages to a page that watches
@@ -123,7 +124,7 @@ class Demo:
         return Response(self._video(request).first, media_type="image/jpeg")
 
     async def close(self, request: Request) -> Response:
-        """Remove a video, such as when its page is left."""
+        """Remove a video, for example when its page is left."""
         await self.remove(self._video(request))
         return JSONResponse({})
 
@@ -138,19 +139,19 @@ class Demo:
     async def track(self, request: Request) -> Response:
         """Begin to track targets with a tracker."""
         video = self._video(request)
-        asked = validate(TrackingRequest, await request.json(), "the request")
-        targets = [TargetSpec(target.name, target.box) for target in asked.targets]
+        wanted = validate(TrackingRequest, await request.json(), "the request")
+        targets = [TargetSpec(target.name, target.box) for target in wanted.targets]
         for target in targets:
             try:
                 checked_box(target.box, (video.height, video.width))
             except ValueError as error:
                 raise ValueError(f"target {target.name}: {error}") from error
         self._check_free()
-        job = Job(video, targets, lambda: self.trackers.open(asked.tracker))
+        job = Job(video, targets, lambda: self.trackers.open(wanted.tracker))
 
         def ended(job: Job) -> None:
             if job.state in ("done", "stopped") and job.speed:
-                self.trackers.speeds[asked.tracker] = job.speed
+                self.trackers.speeds[wanted.tracker] = job.speed
 
         self._running = self.jobs[video.id] = job
         job.start(ended)
@@ -171,14 +172,14 @@ class Demo:
         path = job.video.folder / name
         if name not in FILES or not job.ended or not path.is_file():
             raise HTTPException(404, "no such file; track the video first")
-        stem = re.sub(r"[^\w.-]+", "_", Path(job.video.name).stem) or "video"
+        stem = file_name(Path(job.video.name).stem) or "video"
         return FileResponse(path, filename=f"{stem}_{name}" if "save" in request.query_params else None)
 
     async def maps(self, request: Request) -> Response:
         """The maps of a frame."""
         frame = int(request.query_params.get("frame", ""))
         drawn = await self._run_alone(draw_maps, self._job(request), frame)
-        return JSONResponse({"maps": [each.as_dict() for each in drawn]})
+        return JSONResponse({"maps": drawn})
 
     async def measure(self, request: Request) -> Response:
         """The speed of a tracker."""
@@ -246,7 +247,7 @@ async def _events(job: Job) -> AsyncIterator[str]:
             number, image = latest
             message: dict[str, Any] = {"rows": rows, **job.progress()}
             if number != shown and number < sent:
-                code = await _in_thread(encode_jpeg, image, LIVE_WIDTH, LIVE_QUALITY)
+                code = await _in_thread(encode, image, "jpeg", LIVE_WIDTH, LIVE_QUALITY)
                 message["shown"], message["picture"] = number, base64.b64encode(code).decode()
                 shown = number
             yield f"event: rows\ndata: {json.dumps(message)}\n\n"

@@ -9,12 +9,10 @@ from shutil import copyfile, rmtree
 from tempfile import mkdtemp
 from time import monotonic
 
-import cv2
-import numpy as np
-
 from lib.data.decoding.video import VideoError, VideoReader
 from lib.runtime.escapes import printable
 from lib.runtime.locks import take_lock
+from lib.visualization.sheet import encode
 
 SOURCE = "source"  # the file's name in its folder, whatever its user calls it
 MOST = 8  # videos at once
@@ -68,16 +66,6 @@ def open_source(path: Path, name: str) -> VideoReader:
     return reader
 
 
-def encode_jpeg(image: np.ndarray, width: int = SCREEN, quality: int = 85) -> bytes:
-    """RGB uint8 ``[H, W, 3]`` as a JPEG of at most ``width`` columns."""
-    if image.shape[1] > width:
-        size = width, max(1, round(image.shape[0] * width / image.shape[1]))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    encoded, code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert encoded, "an image of uint8 RGB is a JPEG"
-    return code.tobytes()
-
-
 class Video:
     """A video in a ``folder`` of its own: the ``name`` to show, size in pixels, ``rate`` in frames a second, ``length``
     in frames by its header, and the first frame as JPEG. Raises ``VideoError``."""
@@ -87,7 +75,7 @@ class Video:
         with self.open() as reader:
             self.width, self.height = reader.width, reader.height
             self.rate, self.length = float(reader.rate), reader.length
-            self.first = encode_jpeg(reader.first.image)
+            self.first = encode(reader.first.image, "jpeg", SCREEN)
         self.last_request = monotonic()
 
     def open(self) -> VideoReader:

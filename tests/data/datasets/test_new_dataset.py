@@ -18,14 +18,14 @@ import sys
 from pathlib import Path
 from lib.data.checking import check_dataset_on_disk
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
-from lib.evaluation.results.result_files import folder_label
+from lib.evaluation.results.raw_results import result_label
 from lib.evaluation.results.sequence_names import sequence_name
 
 root, cache = map(Path, sys.argv[1:])
-assert [s.name for s in read_benchmark("toy_videos", root, cache)] == ["bus_1", "car_1"]
+assert [s.name for s in read_benchmark("toy_videos", root, cache).sequences] == ["bus_1", "car_1"]
 assert find_benchmark("toy_videos")[:5] == ("test", "pytracking", "", True, "toy")
 assert sequence_name("toy_car.1", "toy_videos") == "car_1"
-assert folder_label(Path("/results/mine/toy")) == "mine"
+assert result_label(Path("/results/mine/toy"), Path("/")) == "mine"
 report = check_dataset_on_disk("toy", root)
 assert report.good, report.text()
 (root / "car_1" / "0002.jpg").unlink()

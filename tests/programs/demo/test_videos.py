@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lib.data.decoding.video import VideoError
-from lib.programs.demo.videos import MOST, TooLargeError, Videos, encode_jpeg, session_folder, shown_name
+from lib.programs.demo.videos import MOST, TooLargeError, Videos, session_folder, shown_name
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -92,9 +92,3 @@ def test_so_many_videos_and_no_more(tmp_path: Path, clip: Path):
 )
 def test_names_are_shown_without_their_folder_on_one_line(given: str, name: str):
     assert shown_name(given) == name
-
-
-def test_large_pictures_become_smaller_and_keep_their_shape():
-    image = np.zeros((400, 2000, 3), np.uint8)
-    small = cv2.imdecode(np.frombuffer(encode_jpeg(image, 500), np.uint8), cv2.IMREAD_COLOR)
-    assert small.shape == (100, 500, 3)

@@ -1,6 +1,7 @@
-"""Settings of the C library's allocator for buffers as large as images."""
+"""The cores and the memory that this process may use."""
 
 import ctypes
+import os
 
 # malloc.h of glibc, and mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -19,3 +20,11 @@ def keep_large_buffers() -> bool:
     if not hasattr(library, "gnu_get_libc_version"):
         return False
     return bool(library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BUFFER) and library.mallopt(_M_TRIM_THRESHOLD, _KEPT))
+
+
+def usable_cores() -> int:
+    """The cores that a launcher gives this process by OMP_NUM_THREADS, else all that it may run on."""
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    if share.isdecimal() and int(share) > 0:
+        return int(share)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,6 @@
 """The hint for an unknown name."""
 
-from lib.config.suggestion import suggest
+from lib.config.schema import suggest
 
 
 def test_the_nearest_name_or_all():

@@ -18,7 +18,7 @@ from lib.models.heads.convolutions import run_branch
 from lib.models.heads.corner import CornerPrediction
 from lib.models.heads.mlp import MLPPrediction
 from lib.models.heads.registry import HeadConfig
-from lib.models.stark import (
+from lib.models.stark_sv import (
     FAMILY,
     SiameseViT,
     SiameseViTConfig,

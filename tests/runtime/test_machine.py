@@ -1,5 +1,6 @@
-"""Large buffers that are kept: shown by what the kernel counts, not by a clock."""
+"""Cores, and large buffers that are kept: shown by the page faults that the kernel counts, not by a clock."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -7,8 +8,8 @@ import sys
 import page_faults
 import pytest
 
-from lib.runtime import allocator
-from lib.runtime.allocator import keep_large_buffers
+from lib.runtime import machine
+from lib.runtime.machine import keep_large_buffers, usable_cores
 
 
 def run(*arguments: str) -> list[str]:
@@ -29,7 +30,7 @@ def test_other_c_libraries_are_left_alone(monkeypatch):
     class Musl:
         """Has no mallopt, and does not say that it is glibc."""
 
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: Musl())
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Musl())
     assert keep_large_buffers() is False
 
 
@@ -44,5 +45,11 @@ def test_a_refusal_is_told(monkeypatch, refused):
         def mallopt(parameter: int, value: int) -> int:
             return next(answers)
 
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: Glibc)
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Glibc)
     assert keep_large_buffers() is False
+
+
+@pytest.mark.parametrize(("share", "expected"), [("3", 3), ("1", 1), ("", None), ("0", None), ("4,2", None)])
+def test_a_launchers_share_counts_and_all_cores_do_without_one(monkeypatch, share, expected):
+    monkeypatch.setenv("OMP_NUM_THREADS", share)
+    assert usable_cores() == (expected or len(os.sched_getaffinity(0)))

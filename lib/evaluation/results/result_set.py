@@ -1,0 +1,199 @@
+"""One tracker's results on one benchmark: which files they are, and the boxes, times and scores in them."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.data.files.texts import decode_text, parse_rows
+from lib.evaluation.metrics.protocols import Annotation
+from lib.evaluation.metrics.scoring import MissingResultError
+from lib.evaluation.results.folder import MANIFEST
+from lib.evaluation.results.result_files import BoxFile, Tree, box_file, folder_of, is_skipped, last_part
+from lib.evaluation.results.sequence_names import known_names, sequence_name, shares_name
+from lib.runtime.json_text import parse_json
+
+_REMEDY = "track the sequence again, or get the file again"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ResultSet:
+    """One tracker's results on one benchmark, in one folder (``root``, "" is the top) of the ``tree`` of files at
+    ``place``.
+
+    ``files`` are the box files by sequence. ``manifest`` is that of our own results, None for others. ``damage`` is the
+    fault of the manifest, or of a zip, which has no tree then. Where the tracker was run several times on each
+    sequence, ``repetition`` is the number of the run.
+    """
+
+    benchmark: str
+    place: Path
+    root: str = ""
+    tree: Tree | None = None
+    files: dict[str, list[BoxFile]] = field(default_factory=dict)
+    manifest: Mapping[str, Any] | None = None
+    damage: str = ""
+    label: str = ""
+    repetition: int = 1
+
+    @property
+    def source(self) -> Path:
+        """The folder of the results; of a zip, the zip with the folder behind it."""
+        return self.place / self.root
+
+    @property
+    def producer(self) -> str:
+        """Whether the results are ours or others'."""
+        return "others" if self.manifest is None else "tracking-lib"
+
+    def names(self) -> tuple[str, ...]:
+        """The benchmark's sequences with results, complete or not, in its order; all by name where it has no list."""
+        known = known_names(self.benchmark) if self.manifest is None else None
+        return tuple(sorted(self.files) if known is None else (name for name in known if name in self.files))
+
+    def boxes(self, annotation: Annotation) -> np.ndarray:
+        """The boxes in a sequence's file: float64 ``[M, 4]`` xywh in pixels.
+
+        M may differ from the number of frames, and a value may be NaN or negative: the protocols decide about these.
+        Raises ``MissingResultError`` if there is no file, and ``ValueError`` naming file and line for one that is empty
+        or holds anything but four numbers a line, for a last line that was cut short, for two files of one sequence,
+        and for results of ours that do not begin with the sequence's first box: those are of other data of that name.
+        """
+        file = self._file(annotation.name)
+        boxes = self._rows(file.name, 4, len(annotation.boxes))
+        if len(boxes) == 0:
+            raise ValueError(f"{self.place / file.name}: is empty; {_REMEDY}")
+        given = annotation.boxes[:1]  # none of a sequence whose dataset is not on this disk
+        if self.manifest is not None and len(given) and not np.array_equal(boxes[0], given[0]):
+            raise ValueError(
+                f"{self.place / file.name}: begins elsewhere than the sequence's first box; track the sequence again"
+            )
+        return boxes
+
+    def seconds(self, name: str) -> np.ndarray | None:
+        """Seconds of each frame of a sequence, float64 ``[M]``, the first for taking the template; None without a file
+        of times. ``ValueError`` for a damaged one."""
+        try:
+            times = self._file(name).times
+        except MissingResultError:
+            return None
+        if not times:
+            return None
+        columns = self._rows(times, None if self.manifest is None else 1)
+        # The got10k toolkit writes a column for each repetition, other tools a single one.
+        return columns[:, min(self.repetition, columns.shape[1]) - 1] if columns.size else None
+
+    def frame_scores(self, name: str) -> np.ndarray | None:
+        """The tracker's own score of each frame of a sequence, float64 ``[M]``; None without a file of scores.
+        ``ValueError`` for a damaged one."""
+        try:
+            scores = self._file(name).scores
+        except MissingResultError:
+            return None
+        return self._rows(scores, 1)[:, 0] if scores else None
+
+    def mean_seconds(self) -> float | None:
+        """Mean seconds a frame, without each sequence's first frame, over the sequences with a file of times.
+
+        None without any, and if one is damaged, which is logged: the mean of the rest would be of other frames.
+        """
+        total, frames = 0.0, 0
+        for name in self.names():
+            try:
+                seconds = self.seconds(name)
+            except ValueError as error:
+                logger.warning("%s: no speed is reported: %s", self.source, error)
+                return None
+            if seconds is not None:
+                tracked = seconds[1:][seconds[1:] > 0]
+                total, frames = total + float(tracked.sum()), frames + len(tracked)
+        return total / frames if frames else None
+
+    def repetitions(self) -> "tuple[ResultSet, ...]":
+        """Each of the tracker's runs as a set of its own; for most trackers this one alone.
+
+        The got10k toolkit reports the mean of their AO, which pools the frames of all.
+        """
+        numbers = sorted({file.repetition for files in self.files.values() for file in files})
+        if numbers == [1]:
+            return (self,)
+        return tuple(replace(self, label=f"{self.label}_{number:03d}", repetition=number) for number in numbers)
+
+    def _file(self, name: str) -> BoxFile:
+        files = self.files.get(name, [])
+        chosen = [file for file in files if file.repetition == self.repetition]
+        if not chosen:
+            which = f", repetition {self.repetition}" if files else ""
+            raise MissingResultError(f"{self.source}: has no result of {name}{which}")
+        if len(chosen) > 1:
+            one, other = (self.place / file.name for file in chosen[:2])
+            raise ValueError(f"{name} has two results, {one} and {other}; move one of them away")
+        return chosen[0]
+
+    def _rows(self, name: str, columns: int | None, frames: int = 0) -> np.ndarray:
+        """The numbers of a file. Ours end every line; others may omit the end of the last of ``frames`` lines."""
+        file = self.place / name
+        text = decode_text(self.tree.read(name), file)
+        ended = self.manifest is not None or text.count("\n") + 1 < frames
+        return parse_rows(text, columns, file, _REMEDY, ended)
+
+
+def find_sets(tree: Tree, benchmark: str, place: Path) -> list[ResultSet]:
+    """The result sets of the tree of files at ``place`` that have a sequence of the benchmark, by root.
+
+    Boxes lie in ``<sequence>.txt``, or in ``<sequence>/<sequence>_001.txt`` with further repetitions beside it. A
+    folder with a manifest of ours is one set; it is left out if the manifest states another benchmark.
+    """
+    names = [name for name in tree.names() if not any(map(is_skipped, name.split("/")))]
+    sets: dict[str, ResultSet] = {}
+    for name in names:
+        if last_part(name) == MANIFEST and (own := _own_set(tree, name, benchmark, place)):
+            sets[own.root] = own
+    ours = set(sets)
+    texts = {name[: -len(".txt")]: name for name in names if name.lower().endswith(".txt")}
+    below_ours = {
+        folder
+        for folder in set(map(folder_of, texts))
+        if any(folder.startswith(f"{root}/") or (folder and not root) for root in ours)
+    }
+    for name in texts.values():
+        root, file = box_file(name, texts)
+        if file is not None and folder_of(name) not in below_ours:
+            sequence = file.written if root in ours else sequence_name(file.written, benchmark) or file.written
+            sets.setdefault(root, ResultSet(benchmark, place, root, tree)).files.setdefault(sequence, []).append(file)
+    for found in sets.values():
+        _drop_shared(found)
+    return [sets[root] for root in sorted(sets) if _is_of_benchmark(sets[root])]
+
+
+def _is_of_benchmark(found: ResultSet) -> bool:
+    """Whether the manifest states the benchmark (a damaged one states none); without one, whether a file is of it."""
+    if found.manifest is None:
+        return bool(found.names())
+    return found.manifest.get("benchmark", found.benchmark) == found.benchmark
+
+
+def _own_set(tree: Tree, name: str, benchmark: str, place: Path) -> ResultSet | None:
+    """Our own results; None if the manifest is of another program."""
+    root = folder_of(name)
+    try:
+        content = parse_json(tree.read(name))
+    except ValueError as error:
+        damage = f"{place / name}: cannot be read ({error}); repair it or move it away"
+        return ResultSet(benchmark, place, root, tree, manifest={}, damage=damage)
+    if not isinstance(content, dict) or "checkpoint_sha256" not in content or "benchmark" not in content:
+        return None
+    return ResultSet(benchmark, place, root, tree, manifest=content)
+
+
+def _drop_shared(found: ResultSet) -> None:
+    """Where a folder holds sequences of one name of two benchmarks, keep those spelled like this benchmark's."""
+    for sequence, files in found.files.items():
+        own = [file for file in files if not shares_name(file.written, found.benchmark)]
+        if own:
+            found.files[sequence] = own
