@@ -1,5 +1,7 @@
-"""Crops whose image part begins and ends at whole pixels of the image and of the crop (LoRAT): their place, their pixels
-in float32, and boxes into them and out of them. Each axis has its own scale."""
+"""Crops whose image part begins and ends at whole pixels of the image and of the crop (LoRAT).
+
+Their place, their pixels in float32, and boxes into them and out of them. Each axis has its own scale.
+"""
 
 import math
 from collections.abc import Sequence

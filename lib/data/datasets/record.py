@@ -1,4 +1,4 @@
-"""The record of a dataset: reader, splits, benchmarks and the names of its results. Each file of readers ends with one."""
+"""The record of a dataset: reader, splits, benchmarks and names of results. Each file of readers ends with one."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
