@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 from lib.export.exported import open_network
 from lib.export.parity import ParityReport, compare
 from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Origin, Runtime
-from lib.inference.eager import EncodeGraph, FindGraph, TorchNetwork
+from lib.inference.torch_network import EncodeGraph, FindGraph, TorchNetwork
 from lib.runtime.files import file_sha256, new_folder, write_text
 from lib.runtime.locks import only_writer
 

@@ -1,6 +1,7 @@
 """Find: the interface of a network that encodes a target once and then finds it in crops, a batch at a time.
 
-``lib.inference.eager`` implements it with PyTorch, ``lib.export.exported`` with a file for ONNX Runtime or OpenVINO.
+``lib.inference.torch_network`` implements it with PyTorch, ``lib.export.exported`` with a file for ONNX Runtime or
+OpenVINO.
 """
 
 from typing import Any, NamedTuple, Protocol

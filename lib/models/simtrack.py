@@ -13,8 +13,7 @@ from lib.models.backbones.swin import SwinConfig
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.encoder_decoder import Decoder
-from lib.models.layers.positions import full_grid
+from lib.models.layers.detr import Decoder, full_grid
 from lib.models.weights.renaming import clip_as_timm
 
 

@@ -9,9 +9,9 @@ import torch
 from pydantic import TypeAdapter
 from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_table
 from torch import Tensor
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import cxcywh_to_xyxy
-from lib.models.layers.positions import full_grid
+from lib.models.layers.detr import full_grid
 from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
 from lib.models.weights.released import load_released
 from lib.models.weights.renaming import clip_as_timm
@@ -74,7 +74,7 @@ def test_boxes_and_maps_equal_the_recorded_ones():
     box = torch.from_numpy(GOLDEN["template_anno"])
     prediction = published()(template, box, search)
     compare("pred_boxes", prediction.boxes[:, 0], 2e-6)
-    compare("corners_xyxy", cxcywh_to_xyxy(prediction.boxes[:, 0]), 2e-6)
+    compare("corners_xyxy", box_convert(prediction.boxes[:, 0], "cxcywh", "xyxy"), 2e-6)
     for ours, theirs in ((prediction.top_left, "tl"), (prediction.bottom_right, "br")):
         compare(f"score_{theirs}", ours, 1e-4)
         compare(f"prob_{theirs}", ours.flatten(1).softmax(dim=1).view_as(ours), 2e-6)

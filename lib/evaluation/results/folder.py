@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from lib.data.datasets.record import clashing_names
 from lib.data.files.texts import decode_text, parse_rows
-from lib.data.names import clashing_names
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.inference.engine import Track

@@ -21,7 +21,7 @@ from lib.experiment.config import EXPERIMENTS, load_experiment
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.simtrack import SerialViT, SerialViTConfig
-from lib.models.stark import SiameseViT
+from lib.models.stark_sv import SiameseViT
 from lib.models.weights.initial import (
     INITIAL_WEIGHTS,
     UNKNOWN,
