@@ -1,8 +1,8 @@
 """Networks and trackers of a model, for tests that make the model themselves."""
 
 from lib.geometry.crop import CropConfig
-from lib.inference.eager import TorchNetwork
 from lib.inference.settings import Precision, TrackerConfig, TrackSettings
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 from lib.models.base import TrackingModel
 

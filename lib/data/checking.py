@@ -14,13 +14,12 @@ from tqdm import tqdm
 
 from lib.data.datasets.annotations import has_area
 from lib.data.datasets.order import is_image
-from lib.data.datasets.record import Dataset, Entry
+from lib.data.datasets.record import Dataset, Entry, clashing_names
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.files.source import Source
 from lib.data.mask_checking import find_fault
 from lib.data.masks import MaskFolder
-from lib.data.names import clashing_names
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, FrameFiles, Location, Sequence
 from lib.runtime.escapes import columns, printable, printable_lines

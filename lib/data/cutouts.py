@@ -34,7 +34,7 @@ RECOLORED = (0.5, 1.5)  # factors of the channels of a look-alike in other color
 _DETAIL = 1.5  # pixels of a cut-out for each one that a crop without jitter shows of it
 
 
-def _ascending(span: tuple[float, float]) -> tuple[float, float]:
+def _shares(span: tuple[float, float]) -> tuple[float, float]:
     if not 0 < span[0] <= span[1] <= 1:
         raise ValueError("should be two numbers above 0 and up to 1, the smaller first, such as [0.03, 0.5]")
     return span
@@ -52,7 +52,7 @@ class CutoutsConfig(Section):
     over: str
     split: str
     lookalike: Probability = 0.7
-    size: Annotated[tuple[float, float], AfterValidator(_ascending)] = (0.03, 0.5)
+    size: Annotated[tuple[float, float], AfterValidator(_shares)] = (0.03, 0.5)
 
     @field_validator("over")
     @classmethod

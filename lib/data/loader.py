@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from lib.data.batch import Batch, stack
 from lib.data.decoding.images import ImageError
 from lib.data.pairs import EmptyCropError, Pairs
-from lib.runtime.children import born_blocking, end_with_parent, preload_project
+from lib.runtime.children import end_with_parent, preload_project, starting_blocked
 from lib.runtime.machine import keep_large_buffers
 
 # Signals whose effect the main process decides. macOS has no sigwaitinfo; there any SIGTERM ends a worker.
@@ -77,7 +77,7 @@ def _start(loader: DataLoader) -> Iterator[Batch | ValueError]:
     """Torch's iterator; it starts the workers and, the first time, the server they are forked from."""
     preload_project()
     try:
-        with born_blocking(_MAIN_DECIDES):
+        with starting_blocked(_MAIN_DECIDES):
             return iter(loader)
     except OSError as error:
         raise WorkerError(

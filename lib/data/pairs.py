@@ -270,7 +270,7 @@ class Pairs:
         corners = np.concatenate((box[:2], box[:2] + box[2:]))
         for _ in range(MOST_DRAWS):
             jittered = jitter_mapping(mapping, box, role.jitter, crop.size, rng)
-            if is_well_seen(jittered.forth(corners), crop.size):
+            if is_well_seen(jittered.to_crop(corners), crop.size):
                 return align(jittered, crop.size, shape)
         raise EmptyCropError(f"too little of the target is seen in {MOST_DRAWS} crops in a row")
 

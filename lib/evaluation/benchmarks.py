@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.schema import suggest
-from lib.data.datasets.record import Benchmark, Entry
+from lib.data.datasets.record import Benchmark, Entry, clashing_names
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.data.names import clashing_names
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Sequence

@@ -21,9 +21,9 @@ from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
 from lib.experiment.config import ExperimentConfig, from_tree, to_tree, with_new_keys
 from lib.export.exported import open_network
-from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, TemplateOf
 from lib.inference.settings import TrackSettings
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 from lib.models.base import TrackingModel
 from lib.models.heads.base import Objective

@@ -1,5 +1,7 @@
-"""Crops whose image part begins and ends at whole pixels of the image and of the crop (LoRAT): where they lie, their
-pixels in float32, boxes into them and out of them. The two axes have scales of their own."""
+"""Crops whose image part begins and ends at whole pixels of the image and of the crop (LoRAT).
+
+Their place, their pixels in float32, and boxes into them and out of them. Each axis has its own scale.
+"""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ import numpy as np
 Region = tuple[int, int, int, int]
 Pair = tuple[float, float]
 
-# A rectangle's end takes in a pixel that it reaches by more than this much of it.
+# Share of a pixel: an end of a rectangle that reaches further into a pixel takes it in.
 REACHED = 1e-4
 
 
@@ -22,19 +24,21 @@ class CropMapping(NamedTuple):
     scale: Pair
     shift: Pair
 
-    def forth(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
-        """A box of the image in crop pixels, float64 xyxy."""
+    def to_crop(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
+        """A box in image pixels, in crop pixels: float64 xyxy."""
         return np.asarray(box_xyxy, dtype=np.float64) * (self.scale * 2) + np.asarray(self.shift * 2)
 
-    def back(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
-        """A box in crop pixels in those of the image, float64 xyxy."""
+    def to_image(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
+        """A box in crop pixels, in image pixels: float64 xyxy."""
         return (np.asarray(box_xyxy, dtype=np.float64) - np.asarray(self.shift * 2)) / (self.scale * 2)
 
 
 class AlignedWindow(NamedTuple):
-    """``source``, the pixels of an image that a crop of ``size`` pixels a side shows, in its pixels ``target`` (left,
-    top, right, bottom, ends exclusive); both are empty if the crop shows nothing. ``mapping`` takes one into the other
-    and is that of all boxes."""
+    """A crop of ``size`` pixels a side that shows the pixels ``source`` of an image in its pixels ``target``.
+
+    Both are left, top, right, bottom with exclusive ends, and empty if the crop shows nothing. ``mapping`` takes one
+    into the other, and boxes of the image into the crop.
+    """
 
     size: int
     source: Region
@@ -71,18 +75,18 @@ class AlignedWindow(NamedTuple):
     def box_to_crop(self, box_xywh: Sequence[float] | np.ndarray) -> np.ndarray:
         """A box in image pixels in fractions of the crop: float32 ``[4]`` xywh, not clipped."""
         x, y, width, height = (float(value) for value in box_xywh)
-        box = self.mapping.forth((x, y, x + width, y + height))
+        box = self.mapping.to_crop((x, y, x + width, y + height))
         return (np.concatenate((box[:2], box[2:] - box[:2])) / self.size).astype(np.float32)
 
     def box_from_crop(self, box_cxcywh: Sequence[float] | np.ndarray) -> np.ndarray:
         """A box in fractions of the crop, cxcywh, in image pixels: float64 ``[4]`` xywh, not clipped."""
         center, half = np.split(np.asarray(box_cxcywh, dtype=np.float64), 2)
-        box = self.mapping.back(np.concatenate((center - half / 2, center + half / 2)) * self.size)
+        box = self.mapping.to_image(np.concatenate((center - half / 2, center + half / 2)) * self.size)
         return np.concatenate((box[:2], box[2:] - box[:2]))
 
 
 def center_mapping(box_xywh: Sequence[float] | np.ndarray, side: float, size: int) -> CropMapping:
-    """That of a crop of ``size`` pixels whose middle is the box's center and which is ``side`` image pixels wide."""
+    """The mapping of a crop of ``size`` pixels around the box's center, ``side`` image pixels wide."""
     x, y, width, height = (float(value) for value in box_xywh)
     scale = float(size / side)
     return CropMapping((scale, scale), (size / 2 - (x + width / 2) * scale, size / 2 - (y + height / 2) * scale))
@@ -91,13 +95,13 @@ def center_mapping(box_xywh: Sequence[float] | np.ndarray, side: float, size: in
 def align(mapping: CropMapping, size: int, image_shape: Sequence[int]) -> AlignedWindow:
     """The crop of ``size`` pixels that is nearest to ``mapping``; ``image_shape`` begins with height and width.
 
-    The image's place in the crop, clipped to it and widened to whole pixels, is what is written; where that lies in the
-    image, widened to whole pixels and clipped to it, is what is read. A crop beside the image, for which the published
-    code has no mapping (NaN), keeps the one given.
+    The target is the image's place in the crop, clipped to the crop and widened to whole pixels. The source is the
+    target's place in the image, widened to whole pixels and clipped to the image. A crop beside the image, for which
+    the published code has no mapping (NaN), keeps the one given.
     """
     height, width = image_shape[:2]
-    target = _whole_pixels(mapping.forth((0, 0, width, height)).clip(0, size))
-    read = _whole_pixels(mapping.back(target))
+    target = _whole_pixels(mapping.to_crop((0, 0, width, height)).clip(0, size))
+    read = _whole_pixels(mapping.to_image(target))
     left, top, right, bottom = (min(max(0, edge), end) for edge, end in zip(read, (width, height) * 2, strict=True))
     source = left, top, right, bottom
     if _is_empty(target) or _is_empty(source):

@@ -1,28 +1,10 @@
-"""Boxes as four numbers: turning one format into another, and the overlap of two.
+"""The overlap of two boxes, and the one change of format that torchvision's ``box_convert`` rounds otherwise.
 
 Formats: ``xywh`` is top-left corner and size, ``cxcywh`` center and size, ``xyxy`` top-left and bottom-right corner.
 """
 
 import torch
 from torch import Tensor
-
-
-def xywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """``[..., 4]`` xywh to xyxy."""
-    corner, size = boxes.split(2, dim=-1)
-    return torch.cat((corner, corner + size), dim=-1)
-
-
-def cxcywh_to_xyxy(boxes: Tensor) -> Tensor:
-    """``[..., 4]`` cxcywh to xyxy; a negative size gives an inverted box, not an error."""
-    center, size = boxes.split(2, dim=-1)
-    return torch.cat((center - 0.5 * size, center + 0.5 * size), dim=-1)
-
-
-def xyxy_to_cxcywh(boxes: Tensor) -> Tensor:
-    """``[..., 4]`` xyxy to cxcywh."""
-    low, high = boxes.split(2, dim=-1)
-    return torch.cat(((low + high) / 2, high - low), dim=-1)
 
 
 def xywh_to_cxcywh(boxes: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def clip_box(box_xywh: Sequence[float] | np.ndarray, image_height: int, image_wi
 
 
 def clip_inside(box_xywh: Sequence[float] | np.ndarray, image_height: int, image_width: int) -> np.ndarray | None:
-    """What of the box lies in the image, float64 ``[4]`` xywh, in pixels; None if nothing does."""
+    """The part of the box inside the image, float64 ``[4]`` xywh, in pixels; None if there is none."""
     x, y, width, height = (float(value) for value in box_xywh)
     left, right = (min(max(0.0, edge), image_width) for edge in (x, x + width))
     top, bottom = (min(max(0.0, edge), image_height) for edge in (y, y + height))

@@ -53,25 +53,25 @@ class CropConfig(Section):
 class Window(NamedTuple):
     """A square of image pixels, from column ``x1`` and row ``y1``, ``side`` pixels long; it may leave the image.
 
-    A crop of ``size`` pixels taken from it has the resize factor ``size / side``. The last ``lost`` rows and columns of
-    the image are padding to it: 1 in the lineage, kept because released weights have seen it, 0 in TransT.
+    A crop of ``size`` pixels taken from it has the resize factor ``size / side``. The last ``border`` rows and columns
+    of the image count as padding: 1 in the lineage, kept because released weights have seen it, 0 in TransT.
     """
 
     x1: int
     y1: int
     side: int
-    lost: int = 1
+    border: int = 1
 
     def inside(self, image_shape: Sequence[int]) -> Region:
         """Its part of an image: left, top, right, bottom in image pixels, ends exclusive; empty if there is none.
 
-        ``image_shape`` begins with height and width. With ``lost`` a window that reaches the right or bottom border,
-        even exactly, goes without the image's last column or row. Not kept from the lineage: a window wholly left of or
-        above the image takes nothing here, where the published slice wraps around and takes some.
+        ``image_shape`` begins with height and width. With a ``border`` a window that reaches the image's right or
+        bottom end, even exactly, goes without its last column or row. Not kept from the lineage: a window wholly left
+        of or above the image takes nothing here, where the published slice wraps around and takes some.
         """
         left, top = max(0, self.x1), max(0, self.y1)
-        right = max(left, min(self.x1 + self.side, image_shape[1] - self.lost))
-        bottom = max(top, min(self.y1 + self.side, image_shape[0] - self.lost))
+        right = max(left, min(self.x1 + self.side, image_shape[1] - self.border))
+        bottom = max(top, min(self.y1 + self.side, image_shape[0] - self.border))
         return left, top, right, bottom
 
     def is_full(self, image_shape: Sequence[int]) -> bool:
@@ -118,7 +118,7 @@ def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Wind
     if context == "area":
         return Window(round(x + 0.5 * width - side * 0.5), round(y + 0.5 * height - side * 0.5), side)
     x1, y1 = (math.floor(center - (side + 1) / 2 + 0.5) for center in (x + 0.5 * width, y + 0.5 * height))
-    return Window(x1, y1, side, lost=0)
+    return Window(x1, y1, side, border=0)
 
 
 def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:

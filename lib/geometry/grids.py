@@ -88,7 +88,7 @@ def touched_cells(boxes_xywh: Tensor, n: int) -> Tensor:
 def cell_coverage(boxes_xywh: Tensor, n: int) -> Tensor:
     """The share of each cell that a box covers: float32 ``[B, n * n]`` in [0, 1], row-major, from fractions ``[B, 4]``.
 
-    A box lies on what of it is within the crop; one without area there covers nothing.
+    A box is clipped to the crop; one without area there covers nothing.
     """
     boxes = boxes_xywh.float() * n
     first, end = boxes[:, None, :2], (boxes[:, :2] + boxes[:, 2:])[:, None]

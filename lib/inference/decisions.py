@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from lib.geometry.grids import cell_coverage
-from lib.inference.eager import FindGraph, TorchNetwork
 from lib.inference.target import Boxlike, Image
+from lib.inference.torch_network import FindGraph, TorchNetwork
 from lib.inference.tracker import Tracker, TrackResult
 from lib.models.attention import recorded_attention
 from lib.models.base import TokenMap

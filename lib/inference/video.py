@@ -6,15 +6,17 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from threading import Condition, Thread
-from typing import Any, Self, TypeVar
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
 
 from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, order_frames
 from lib.data.decoding.images import read_image
-from lib.data.decoding.video import DEFAULT_RATE, Frame, VideoError, VideoReader
+from lib.data.decoding.video import DEFAULT_RATE, Frame, VideoError, VideoReader, VideoSource
 
 # FFmpeg's name of a system's cameras, and how it names the one of a number.
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
@@ -62,28 +64,13 @@ def _open_camera(number: int) -> VideoReader:
         raise VideoError(f"camera {number}: {reason}; {remedy}") from error
 
 
-class _Source:
-    """A source that a ``with`` block closes."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the source; nothing by default."""
-
-
-class FolderReader(_Source):
+class FolderReader(VideoSource):
     """The images of a folder in the order of ``order_frames``, shown at 25 frames a second.
 
     Raises ``VideoError`` at once for a folder without images or without a clear order, and
     ``lib.data.decoding.images.ImageError`` at a damaged image.
     """
 
-    live = False
-    dropped = 0
     shortfall = ""
     rate = DEFAULT_RATE
     time_base = Fraction(1, 90000)
@@ -111,65 +98,50 @@ class FolderReader(_Source):
         return Frame(number, float(number / self.rate), read_image(self._folder / self._names[number]))
 
 
-class LiveReader(_Source):
+class LiveReader(VideoSource):
     """The newest frame of a source that does not wait: a thread reads, and keeps one frame until it is asked for.
 
-    Frames keep their numbers in the source, so a gap shows frames that were left out; ``dropped`` counts them.
+    Frames keep their numbers in the source, so a gap shows frames that were left out. Attributes are the reader's.
     """
 
     live = True
 
     def __init__(self, reader: VideoReader) -> None:
-        self._reader = reader
-        self.name, self.first, self.length = reader.name, reader.first, reader.length
-        self.width, self.height, self.rate, self.time_base = reader.width, reader.height, reader.rate, reader.time_base
-        self.start, self.dropped = reader.start, 0
-        self._newest: Frame | None = None
-        self._ended = False
-        self._error: Exception | None = None
-        self._changed = Condition()
+        self._reader, self._closed, self.dropped = reader, False, 0
+        # The newest frame, and after the last one None or the error that ended the source.
+        self._queue: SimpleQueue[Frame | Exception | None] = SimpleQueue()
         self._thread = Thread(target=self._keep_newest, name="live", daemon=True)
         self._thread.start()
 
-    @property
-    def shortfall(self) -> str:
-        """See ``VideoReader``."""
-        return self._reader.shortfall
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
 
     def __iter__(self) -> Iterator[Frame]:
-        """The first frame, then the newest each time, until the source ends. Raises what ended it otherwise."""
-        yield self.first
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._newest is not None or self._ended)
-                frame, self._newest = self._newest, None
-            if frame is not None:
-                yield frame
-            elif self._error is not None:
-                raise self._error
-            else:
-                return
+        """The first frame, then the newest each time, until the source ends. Raises the error that ended it."""
+        yield self._reader.first
+        while isinstance(newest := self._queue.get(), Frame):
+            yield newest
+        if newest is not None:
+            raise newest
 
     def close(self) -> None:
-        self._ended = True
+        self._closed = True
         self._thread.join()
         self._reader.close()
 
     def _keep_newest(self) -> None:
+        end = None
         try:
             for frame in islice(self._reader, 1, None):
-                with self._changed:
-                    if self._ended:
-                        return
-                    self.dropped += self._newest is not None
-                    self._newest = frame
-                    self._changed.notify()
+                if self._closed:
+                    break
+                with suppress(Empty):
+                    self._queue.get_nowait()
+                    self.dropped += 1
+                self._queue.put(frame)
         except Exception as error:  # for the thread that iterates
-            self._error = error
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify()
+            end = error
+        self._queue.put(end)
 
 
 def ahead(items: Iterable[T], most: int = 4) -> Iterator[T]:
@@ -186,27 +158,18 @@ def ahead(items: Iterable[T], most: int = 4) -> Iterator[T]:
                 future.cancel()
 
 
-class Behind:
-    """Calls ``function`` in a thread, in order, at most ``most`` calls behind; an error comes with a later call or at
-    the end of the block."""
+@contextmanager
+def behind(function: Callable[..., Any], most: int = 4) -> Iterator[Callable[..., None]]:
+    """In the block, calls of the yielded function call ``function`` in a thread, in order and at most ``most`` calls
+    behind. An error comes with a later call or at the end of the block."""
+    waiting: deque[Future[Any]] = deque()
 
-    def __init__(self, function: Callable[..., Any], most: int = 4) -> None:
-        self._function, self._most = function, most
-        self._pool = ThreadPoolExecutor(1)
-        self._waiting: deque[Future[Any]] = deque()
+    def call(*arguments: Any) -> None:
+        while len(waiting) >= most:
+            waiting.popleft().result()
+        waiting.append(pool.submit(function, *arguments))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        try:
-            while self._waiting:
-                self._waiting.popleft().result()
-        finally:
-            self._pool.shutdown()
-
-    def __call__(self, *arguments: Any) -> None:
-        """Put a call in line; waits while too many are there."""
-        while len(self._waiting) >= self._most:
-            self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._function, *arguments))
+    with ThreadPoolExecutor(1) as pool:
+        yield call
+        while waiting:
+            waiting.popleft().result()

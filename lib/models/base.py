@@ -43,6 +43,20 @@ class Normalize(nn.Module):
         return pixels.sub_(self.mean).div_(self.std)
 
 
+class BackboneConfig(Section):
+    """A backbone's configuration. A field or property ``stride``: stride of the grid in crop pixels; crop sizes must be
+    multiples of it. The module that it builds has
+
+    * ``width``: channels of its tokens or features,
+    * ``from_image_weights(weights) -> weights``: the part that it takes of an image network's weights, from timm's
+      names (torchvision's for a ResNet) to its own.
+    """
+
+    @abstractmethod
+    def build(self, template_size: int, search_size: int) -> nn.Module:
+        """The network with fresh weights, for square crops of these sizes in pixels."""
+
+
 class FamilyConfig(Section):
     """Section ``model``. ``pretrained``: initial weights by file or by a library's name, or ``none`` (see
     ``lib.models.weights.initial``). Each family adds ``name``, a ``backbone`` (a ``BackboneConfig``) and a ``head``."""

@@ -4,7 +4,7 @@ from typing import Annotated, Union
 
 from pydantic import Field
 
-from lib.models import grm, lite, lorat, ostrack, simtrack, stark, transt
+from lib.models import grm, lite, lorat, ostrack, simtrack, stark_sv, transt
 from lib.models.base import Family
 
 FAMILIES: dict[str, Family] = {
@@ -15,7 +15,7 @@ FAMILIES: dict[str, Family] = {
         lorat.FAMILY,
         ostrack.FAMILY,
         simtrack.FAMILY,
-        stark.FAMILY,
+        stark_sv.FAMILY,
         transt.FAMILY,
     )
 }

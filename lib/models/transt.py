@@ -19,8 +19,7 @@ from lib.models.backbones.resnet import ResNetConfig
 from lib.models.backbones.timm_features import TimmConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.encoder_decoder import DecoderLayer, EncoderLayer
-from lib.models.layers.positions import full_grid
+from lib.models.layers.detr import DecoderLayer, EncoderLayer, full_grid
 
 
 class FusionConfig(Section):

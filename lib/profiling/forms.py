@@ -13,9 +13,9 @@ from lib.experiment.config import ExperimentConfig
 from lib.export.exported import check_openvino_precision, open_network
 from lib.export.exporting import check_form, write_network
 from lib.export.record import ExportPrecision, Origin, Runtime
-from lib.inference.eager import TorchNetwork
 from lib.inference.network import Network
 from lib.inference.settings import Precision
+from lib.inference.torch_network import TorchNetwork
 
 logger = logging.getLogger(__name__)
 

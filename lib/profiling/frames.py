@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.inference.eager import TorchNetwork, as_planes
 from lib.inference.network import Network
 from lib.inference.target import Target, begin, look, place
+from lib.inference.torch_network import TorchNetwork, as_planes
 from lib.profiling.footage import BOX, read_footage
 from lib.profiling.report import Row
 

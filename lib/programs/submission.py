@@ -160,7 +160,7 @@ def make_submission(results: ResultSet, expected: dict[str, Expected], file: Pat
     ``OSError`` if it cannot be written.
     """
     if file.suffix != ".zip":
-        raise ValueError(f"--out {file}: is no .zip; the servers take no other archive")
+        raise ValueError(f"--out {file}: is not a .zip; the servers take no other archive")
     if file.exists():
         raise ValueError(f"--out {file}: is there already; remove it or name another file")
     if file.resolve().is_relative_to(results.source.resolve()):
@@ -206,7 +206,7 @@ def check_files(
     reported = {finding.where for finding in findings}
     files, nested = _without_nested_folder(layout, files, expected)
     if nested:
-        findings.append(Finding("nested folder", nested, "the server looks at the root; zip what is in the folder"))
+        findings.append(Finding("nested folder", nested, "the server looks at the root; zip the content of the folder"))
     known, rows = set(), 0
     for name, wanted in expected.items():
         if wanted.fault:

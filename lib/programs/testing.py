@@ -19,8 +19,9 @@ from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.results.raw_results import open_result_set
-from lib.evaluation.running.runner import Report, SequenceEngine, Trial, is_part_of_run, run_trials
+from lib.evaluation.running.runner import RunReport, SequenceEngine, Trial, is_part_of_run, run_trials
 from lib.runtime.escapes import printable
+from lib.runtime.launch import ranks
 from lib.runtime.logs import set_up_logging
 from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import terminated_like_interrupted
@@ -135,7 +136,7 @@ def tracking_process() -> Iterator[None]:
     """Inside the block SIGTERM ends the process like Ctrl-C. A process that another one has started to track logs
     warnings only, since the other one reports."""
     if is_part_of_run():
-        set_up_logging(rank=int(os.environ.get("RANK", "0")), quiet=True)
+        set_up_logging(rank=ranks().rank, quiet=True)
     with terminated_like_interrupted():
         yield
 
@@ -206,17 +207,14 @@ def track_and_score(
     processes: int = 1,
     command: abc.Sequence[str] = (),
     wait: bool = True,
-) -> tuple[Report, Comparison] | None:
+) -> tuple[RunReport, Comparison] | None:
     """Track what is not finished of each candidate, score it all, and keep each score in its folder as ``score.json``.
 
     A score that lacks other sequences of the set (``ScoredRun.others``) is not kept. For ``processes``, ``command`` and
     ``wait`` see ``run_trials``; None where that gives None. Without ``wait`` other commands may still track sequences
     of a candidate: it then has no entry in the comparison, and the last of these commands scores it.
     """
-    trials = [
-        Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable, readable.left_out)
-        for each in candidates
-    ]
+    trials = [Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable) for each in candidates]
     report = run_trials(trials, processes, command, wait)
     if report is None:
         return None

@@ -19,20 +19,18 @@ import numpy as np
 from tqdm import tqdm
 
 from lib.config.paths import Paths, load_paths
-from lib.data.decoding.video import Frame, VideoWriter
+from lib.data.decoding.video import Frame, VideoReader, VideoSource, VideoWriter
 from lib.export.exported import open_network
 from lib.inference.follow import Step, TargetSpec, follow
 from lib.inference.network import Network
 from lib.inference.recovery import recover_lost
-from lib.inference.video import Behind, FolderReader, LiveReader, VideoReader, ahead, open_video
+from lib.inference.video import ahead, behind, open_video
 from lib.runtime.escapes import file_name, for_csv, printable
 from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import StopSignals, interruption
 from lib.visualization.boxes import draw_boxes
-
-Source = VideoReader | FolderReader | LiveReader
 
 SHIPPED, DESCRIPTION = "lite", "network.json"
 # The target in the first frame of the video that comes with the project.
@@ -191,7 +189,7 @@ def track_video(
 
 
 def _track(
-    video: Source, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, stop: StopSignals
+    video: VideoSource, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, stop: StopSignals
 ) -> Outcome:
     audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
     count, started = 0, perf_counter()
@@ -225,7 +223,7 @@ def _track(
 
 
 def written_steps(
-    video: Source, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, audio: Path | None = None
+    video: VideoSource, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, audio: Path | None = None
 ) -> Iterator[Step]:
     """The steps of ``follow``, each written to the files of ``wanted``; frames are read and drawn by other threads.
 
@@ -239,7 +237,7 @@ def written_steps(
         if wanted.video:
             writer = VideoWriter(wanted.folder / VIDEO, video.rate, video.time_base, audio, video.start)
             stack.enter_context(writer)
-            queue = stack.enter_context(Behind(lambda step: writer.write(draw_step(step), step.time)))
+            queue = stack.enter_context(behind(lambda step: writer.write(draw_step(step), step.time)))
         for step in follow(frames, targets, network):
             tables.write(step)
             if queue:
@@ -258,7 +256,7 @@ class TrackFiles:
     """``tracks.json`` and ``tracks.csv``, and a text for each target on request, written line by line while a video is
     tracked. They take their names at the end of the block, also after an error, with the frames until then."""
 
-    def __init__(self, wanted: Wanted, video: Source, targets: abc.Sequence[TargetSpec], network: str) -> None:
+    def __init__(self, wanted: Wanted, video: VideoSource, targets: abc.Sequence[TargetSpec], network: str) -> None:
         self.whole = False  # whether the video was followed to its end
         self._wanted, self._video, self._stack, self._rows = wanted, video, ExitStack(), 0
         self._head = {

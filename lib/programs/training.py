@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from lib.config.paths import Paths
 from lib.experiment.build import build_trainer, check_files, run_folder
 from lib.experiment.config import load_experiment
-from lib.runtime.launch import launch
+from lib.runtime.launch import launch, ranks
 from lib.runtime.locks import only_writer
 from lib.runtime.process import start_process, stop_process
 from lib.runtime.program import RequestError
@@ -36,8 +36,7 @@ def train(
         return launch(nproc, [*command, "--nproc=1"])
     folder = run_folder(experiment, paths, overfit)
     remedy = "wait for it, end it, or give this run a folder of its own with --name"
-    is_main = os.environ.get("RANK", "0") == "0"
-    with only_writer(folder, folder / ".lock", remedy) if is_main else nullcontext():
+    with nullcontext() if ranks().rank else only_writer(folder, folder / ".lock", remedy):
         process = start_process(device)
         try:
             return build_trainer(experiment, paths, process, overfit).run().exit_code

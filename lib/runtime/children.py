@@ -39,7 +39,7 @@ def preload_project() -> None:
 
 
 @contextmanager
-def born_blocking(numbers: Iterable[int]) -> Iterator[None]:
+def starting_blocked(numbers: Iterable[int]) -> Iterator[None]:
     """Processes that ``multiprocessing`` starts in this block are born with these signals blocked, and so are the later
     children of a fork server that starts in it."""
     resource_tracker.ensure_running()  # if it started within the block, it would unblock the signals
@@ -68,7 +68,7 @@ class Processes(ProcessPoolExecutor):
 
     def submit(self, task: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
         """Starts a task; the processes that start with it are not reached by Ctrl-C."""
-        with born_blocking({signal.SIGINT}):  # a process may start
+        with starting_blocked({signal.SIGINT}):  # a process may start
             return super().submit(task, *arguments)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -1,4 +1,5 @@
-"""Starts a program several times on this machine, as torchrun would, and waits for its processes."""
+"""Starts a program several times on this machine, as torchrun would, and waits for its processes; the ranks of such a
+process."""
 
 import logging
 import os
@@ -10,6 +11,7 @@ import time
 from collections import abc
 from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import NamedTuple
 
 from lib.runtime.children import end_when_closed
 from lib.runtime.machine import usable_cores
@@ -21,6 +23,20 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AFTER_SIGNAL, AFTER_FAILURE = 120.0, 30.0
 LOOK_EVERY = 0.1
 _LAUNCHER = "TRACKING_LAUNCHER"  # environment variable with the pipe that closes with the launcher
+
+
+class Ranks(NamedTuple):
+    """Number of this process in the run and on its machine, and the number of processes in the run."""
+
+    rank: int
+    local_rank: int
+    world: int
+
+
+def ranks() -> Ranks:
+    """The ranks in the variables that torchrun and ``launch`` set; without them this process is the only one."""
+    defaults = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}
+    return Ranks(*(int(os.environ.get(name, default)) for name, default in defaults.items()))
 
 
 def launch(processes: int, command: list[str]) -> int:

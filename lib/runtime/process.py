@@ -1,4 +1,4 @@
-"""This process among those of the run: its rank, its device, and how the processes exchange values."""
+"""The processes that train together: rank and device of this one, and the exchange of values between them."""
 
 import os
 from collections import deque
@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from lib.runtime.launch import ranks
 
 _FINISHED: deque[dist.Work] = deque(maxlen=8)
 
@@ -65,9 +67,7 @@ def start_process(device: str = "auto") -> Process:
     ``device`` is a torch device, or ``auto``: the GPU if there is one. Under torchrun ``cuda`` is the GPU of the local
     rank. Raises ValueError when that GPU is not there.
     """
-    rank, world, local_rank = (
-        int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
-    )
+    rank, local_rank, world = ranks()
     place = find_device(device, local_rank)
     if place.type == "cuda":
         torch.cuda.set_device(place)
@@ -83,7 +83,7 @@ def stop_process() -> None:
 
 
 @contextmanager
-def losing_others() -> Iterator[None]:
+def lost_processes() -> Iterator[None]:
     """For torch's own collectives: an error of the connection in the block becomes LostProcessError."""
     try:
         yield

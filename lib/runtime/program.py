@@ -1,4 +1,4 @@
-"""What every program does alike: begin without a traceback at Ctrl-C, and end with one clear line and a code."""
+"""The begin and end of every program: no traceback at Ctrl-C, one line for each fault, an exit code."""
 
 import errno
 import os
@@ -28,9 +28,10 @@ _REMEDIES = {
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """For the imports of a program, which take seconds: Ctrl-C within the block ends the process with 130 and without
-    a word. A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file
-    that is opened would get its number, and with it what libraries write to that stream.
+    """For the imports of a program, which take seconds: Ctrl-C within the block ends the process silently with 130.
+
+    A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file that is
+    opened would get its number, and with it the text that libraries write to that stream.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -49,7 +50,7 @@ def starting() -> Iterator[None]:
 
 
 class RequestError(ValueError):
-    """Arguments that do not go together; the exit code is 2, as for other wrong command lines."""
+    """Arguments that exclude each other; the exit code is 2, as for other wrong command lines."""
 
 
 class Result(Protocol):
@@ -90,12 +91,12 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
             # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
             with starting():
                 from lib.runtime.escapes import show
-                from lib.runtime.launch import end_with_launcher, has_launcher
+                from lib.runtime.launch import end_with_launcher, has_launcher, ranks
                 from lib.runtime.logs import set_up_logging
 
             if has_launcher():
                 end_with_launcher()
-            set_up_logging(rank=int(os.environ.get("RANK", "0")))
+            set_up_logging(rank=ranks().rank)
             try:
                 result = main()
                 if isinstance(result, int):

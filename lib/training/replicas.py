@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lib.data.batch import Batch
-from lib.runtime.process import Process, losing_others
+from lib.runtime.process import Process, lost_processes
 from lib.training.actor import Actor, GroupResult
 
 
@@ -46,7 +46,7 @@ class Replicas:
             result = self._actor(batch, epoch, count)
             scale(result.loss * share).backward()
             return result
-        with losing_others(), nullcontext() if last else self._shared.no_sync():
+        with lost_processes(), nullcontext() if last else self._shared.no_sync():
             result = self._shared(batch, epoch, count)
             scale(result.loss * share).backward()
         return result
@@ -55,7 +55,7 @@ class Replicas:
         """Copies rank 0's buffers of ``module`` (the actor by default), such as running statistics, to every
         process."""
         if self._process.world > 1:
-            with losing_others():
+            with lost_processes():
                 for buffer in (module or self._actor).buffers():
                     dist.broadcast(buffer, 0)
 

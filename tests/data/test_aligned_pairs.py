@@ -48,7 +48,7 @@ def first_good(box: np.ndarray, crop: CropConfig, rng, most: int = MOST_DRAWS) -
     """Whether one of ``most`` draws shows the target well, how many it took, and the last mapping."""
     for number in range(1, most + 1):
         mapping = jitter_mapping(crop_mapping(xywh(box), crop), xywh(box), JITTER, crop.size, rng)
-        if is_well_seen(mapping.forth(box), crop.size):
+        if is_well_seen(mapping.to_crop(box), crop.size):
             return True, number, mapping
     return False, most, mapping
 

@@ -51,7 +51,7 @@ def seen_box(layers: list[Layer], shape: tuple[int, int] = SHAPE, finer: int = 4
     side = max(height, width)
     canvas = np.full((side * finer, side * finer, 3), 100, np.uint8)
     for layer in layers:
-        paste(canvas, layer, Window(0, 0, side, lost=0), shape)
+        paste(canvas, layer, Window(0, 0, side, border=0), shape)
     x, y, w, h = cv2.boundingRect((canvas[:, :, 0].astype(int) - canvas[:, :, 1] > 78).astype(np.uint8))
     return np.array((x, y, w, h)) / finer
 
@@ -150,7 +150,7 @@ def test_what_is_hardly_seen_has_a_box_without_area(thing):
 
 def test_a_mirrored_layer_is_the_mirror_of_the_picture(thing):
     layer = place(cut(thing), 60.0, np.array((60.3, 75.0)), 0.2)
-    window = Window(0, 0, 200, lost=0)
+    window = Window(0, 0, 200, border=0)
     one, other = (np.full((200, 200, 3), 100, np.uint8) for _ in range(2))
     paste(one, layer, window, SHAPE)
     paste(other, mirror(layer, 200), window, SHAPE)

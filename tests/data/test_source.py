@@ -58,15 +58,15 @@ def test_what_was_asked_is_recorded_and_a_change_shows(root, kind):
         os.utime(path, ns=(10**18, 10**18))  # long ago, so that the change is not within the clock's tick
     ASK[kind](source)
     ((key, stamp),) = source.stamps.items()
-    assert source.stamp(key) == stamp
+    assert source.peek(key) == stamp
     CHANGE[kind](root)
-    assert source.stamp(key) != stamp and source.stamps == {key: stamp}
+    assert source.peek(key) != stamp and source.stamps == {key: stamp}
 
 
 def test_a_stamp_is_size_and_time(root):
     os.utime(root / "a.txt", ns=(5, 7))
-    assert open_source(root).stamp("a.txt") == (4, 7)
-    assert open_source(root).stamp("b/none") is None and open_source(root).stamp("a.txt/none") is None
+    assert open_source(root).peek("a.txt") == (4, 7)
+    assert open_source(root).peek("b/none") is None and open_source(root).peek("a.txt/none") is None
 
 
 def test_a_key_leads_to_a_location_and_back(root, tmp_path):

@@ -45,7 +45,7 @@ def windows(count: int, seed: int, most: int = 330) -> list[Window]:
         if number % 3 == 0:
             axis = number % 2
             corner[axis] = int(random.choice([0, (WIDTH, HEIGHT)[axis] - side]))
-        found.append(Window(*corner, side, lost=int(random.integers(2))))
+        found.append(Window(*corner, side, border=int(random.integers(2))))
     return found
 
 
@@ -90,7 +90,7 @@ def test_only_what_a_crop_shows_is_asked_for(files):
     view.crop(Window(20, 30, 50), 32, True, False)
     view.crop(Window(-20, 120, 50), 32, False, False)
     view.crop(Window(-20, 120, 50), 32, True, True)
-    view.crop(Window(-20, 120, 50, lost=0), 32, True, False)
+    view.crop(Window(-20, 120, 50, border=0), 32, True, False)
     view.crop(Window(300, 30, 50), 32, True, True)
     regions = [
         (20, 30, 70, 80),

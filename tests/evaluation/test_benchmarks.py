@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from miniatures import write_boxes, write_frames
 
+from lib.data.datasets.record import clashing_names
 from lib.data.datasets.registry import DATASETS, find_dataset
-from lib.data.names import clashing_names
 from lib.evaluation.benchmarks import (
     BENCHMARKS,
     find_benchmark,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.experiment.config import load_experiment
-from lib.export.cost import Cost
+from lib.profiling.cost import Cost
 from lib.profiling.models import count_experiment, experiment_names
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,7 +18,7 @@ PAGES = {
     "lorat": "lorat_b224",
     "ostrack": "ostrack_vitb_256_ce",
     "simtrack": "simtrack_b16",
-    "stark": "stark_sv_b16",
+    "stark_sv": "stark_sv_b16",
     "transt": "transt",
 }
 KEY = r"[a-z_]+(?:\.[a-z0-9_]+)+="
@@ -77,7 +77,7 @@ def test_an_override_of_a_table_is_one_of_its_experiment(page):
 def test_every_experiment_is_on_a_page():
     for name in NAMES:
         family = load_experiment(name).model.name
-        for page in ("models", {"stark_sv": "stark"}.get(family, family)):
+        for page in ("models", family):
             assert f"`{name}`" in (DOCS / f"{page}.md").read_text(encoding="utf-8"), f"{name} on docs/{page}.md"
 
 

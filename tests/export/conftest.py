@@ -6,7 +6,7 @@ import pytest
 
 from lib.export.exporting import export_network, write_network
 from lib.export.record import Origin, Runtime
-from lib.inference.eager import TorchNetwork
+from lib.inference.torch_network import TorchNetwork
 from tests.export.toy_exports import toy_network
 
 BATCH = 3

@@ -7,8 +7,8 @@ from families import TWINS, fresh, tiny
 from toy_experiment import write_experiment
 
 from lib.experiment.config import ExperimentConfig, from_tree, load_experiment, to_tree
-from lib.inference.eager import TorchNetwork
 from lib.inference.settings import TrackSettings
+from lib.inference.torch_network import TorchNetwork
 
 # Tracked by its window alone, whose middle of 7 x 7 cells is one cell: random scores are too near each other for any
 # reduced precision to choose alike.

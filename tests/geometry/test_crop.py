@@ -320,7 +320,7 @@ def some_windows(count: int, seed: int = 0) -> list[Window]:
     for number in range(count):
         side = int(random.integers(1, 300 if number % 2 else 60))
         corner = (int(random.integers(-1 - side, length + 2)) for length in (160, 120))
-        windows.append(Window(*corner, side, lost=int(random.integers(2))))
+        windows.append(Window(*corner, side, border=int(random.integers(2))))
     return windows
 
 
@@ -332,13 +332,13 @@ def test_a_crop_equals_that_of_the_image_with_its_surroundings_painted(value: Pa
         left, top, right, bottom = window.inside(image.shape)
         columns, rows = (np.arange(start, start + window.side) for start in window[:2])
         painted = np.full((window.side, window.side, 3), value, dtype=np.uint8)
-        ours = (rows >= 0) & (rows < 120 - window.lost), (columns >= 0) & (columns < 160 - window.lost)
+        ours = (rows >= 0) & (rows < 120 - window.border), (columns >= 0) & (columns < 160 - window.border)
         painted[np.ix_(*ours)] = image[np.ix_(rows[ours[0]], columns[ours[1]])]
         expected = cv2.resize(painted, (48, 48))
         np.testing.assert_array_equal(cut(image, window, 48, value), expected)
         np.testing.assert_array_equal(window.fit(image[top:bottom, left:right], image.shape, 48, value), expected)
         assert right > left and bottom > top or not (ours[0].any() and ours[1].any())
-        kinds.add((left > window.x1, top > window.y1, right == 160 - window.lost, bottom == 120 - window.lost))
+        kinds.add((left > window.x1, top > window.y1, right == 160 - window.border, bottom == 120 - window.border))
     assert len(kinds) >= 14, "inside, and across borders in every combination"
 
 

@@ -10,9 +10,9 @@ from families import TWINS, fresh, tiny
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine
 from lib.inference.settings import TrackSettings
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 
 pytestmark = pytest.mark.gpu

@@ -5,9 +5,9 @@ import pytest
 import torch
 from families import COVERING_PAIRS, TWINS, fresh, tiny
 
-from lib.inference.eager import TorchNetwork
 from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
+from lib.inference.torch_network import TorchNetwork
 from lib.models.heads.registry import HeadKind
 
 pytestmark = pytest.mark.gpu

@@ -14,8 +14,8 @@ from families import TWINS, fresh, tiny
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine, Failure, Track, failure_of
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 
 # In pixels of the image: what a batch may move a box by on the CPU in float32, over a whole sequence.

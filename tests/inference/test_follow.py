@@ -13,8 +13,8 @@ from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.inference.eager import TorchNetwork
 from lib.inference.follow import TargetSpec, follow
+from lib.inference.torch_network import TorchNetwork
 from lib.inference.tracker import Tracker
 
 # In pixels of the image: what a batch may move a box by on the CPU in float32, over a whole sequence.

@@ -9,13 +9,13 @@ import torch
 from lorat_frames import frame
 from lorat_weights import built, filled
 from reference_weights import REFERENCE, image_tensor
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import xyxy_to_cxcywh
 from lib.geometry.crop import CropConfig
 from lib.geometry.grids import hann_window_to_zero, touched_cells
-from lib.inference.eager import FindGraph, TorchNetwork
 from lib.inference.network import Found
 from lib.inference.settings import TrackerConfig, TrackSettings
+from lib.inference.torch_network import FindGraph, TorchNetwork
 from lib.inference.tracker import Tracker
 from lib.models.base import IMAGE_MEAN, IMAGE_STD
 from lib.models.heads.distance import DistancePrediction
@@ -65,7 +65,7 @@ class MadeUp:
             before, behind = (made[:, 1:5] - 2).sigmoid().permute(0, 2, 3, 1).split(2, dim=-1)
             logits, corners = 3 * made[:, 0], torch.cat([centers - before, centers + behind], dim=-1).flatten(1, 2)
         scores = logits.flatten(1)
-        prediction = DistancePrediction(xyxy_to_cxcywh(corners), scores.sigmoid(), scores, corners, {})
+        prediction = DistancePrediction(box_convert(corners, "xyxy", "cxcywh"), scores.sigmoid(), scores, corners, {})
         best = self.find_graph.choose(prediction).numpy()
         return Found(best[:, :4], best[:, 4], best[:, 5].astype(np.int64), prediction)
 

@@ -15,7 +15,7 @@ from video_files import encode, smooth
 from lib.data.decoding.images import ImageError
 from lib.data.decoding.video import VideoError, VideoReader
 from lib.inference import video
-from lib.inference.video import Behind, FolderReader, LiveReader, ahead, open_video
+from lib.inference.video import FolderReader, LiveReader, ahead, behind, open_video
 
 
 def shade(value: int) -> np.ndarray:
@@ -201,11 +201,11 @@ def test_items_are_made_ahead_and_errors_come_in_their_place():
 
 def test_calls_are_made_behind_in_order_and_errors_are_not_lost():
     done: list[int] = []
-    with Behind(done.append, most=2) as call:
+    with behind(done.append, most=2) as call:
         for number in range(20):
             call(number)
             assert len(done) >= number - 2
     assert done == list(range(20))
-    with pytest.raises(ZeroDivisionError), Behind(lambda number: 1 / number) as call:
+    with pytest.raises(ZeroDivisionError), behind(lambda number: 1 / number) as call:
         for number in (2, 0, 1):
             call(number)

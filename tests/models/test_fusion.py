@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lib.models.layers.positions import full_grid
+from lib.models.layers.detr import full_grid
 from lib.models.transt import (
     CrossFeature,
     EgoContext,

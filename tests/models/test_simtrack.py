@@ -9,9 +9,9 @@ import torch
 from pydantic import TypeAdapter
 from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_table
 from torch import Tensor
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import cxcywh_to_xyxy
-from lib.models.layers.positions import full_grid
+from lib.models.layers.detr import full_grid
 from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
 from lib.models.weights.released import load_released
 from lib.models.weights.renaming import clip_as_timm
@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "published": {},
     "timm style": {"backbone": {"style": "timm"}},
     "no foveal window": {"backbone": {"foveal": 0}},
-    "no Eq. 7": {"backbone": {"exemplar_position": "image"}},
+    "no Eq. 7": {"backbone": {"template_position": "image"}},
     "half of the blocks": {"backbone": {"interact_every": 2}},
     "one way": {"backbone": {"one_way": True}},
     "decoder": {"decoder_layers": 2},
@@ -74,7 +74,7 @@ def test_boxes_and_maps_equal_the_recorded_ones():
     box = torch.from_numpy(GOLDEN["template_anno"])
     prediction = published()(template, box, search)
     compare("pred_boxes", prediction.boxes[:, 0], 2e-6)
-    compare("corners_xyxy", cxcywh_to_xyxy(prediction.boxes[:, 0]), 2e-6)
+    compare("corners_xyxy", box_convert(prediction.boxes[:, 0], "cxcywh", "xyxy"), 2e-6)
     for ours, theirs in ((prediction.top_left, "tl"), (prediction.bottom_right, "br")):
         compare(f"score_{theirs}", ours, 1e-4)
         compare(f"prob_{theirs}", ours.flatten(1).softmax(dim=1).view_as(ours), 2e-6)
@@ -189,7 +189,7 @@ def test_every_parameter_gets_a_gradient_and_stands_in_one_group(name):
     assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
     groups = model.parameter_groups()
     assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in model.named_parameters())
-    assert bool(groups["position"]) == (VARIANTS[name].get("backbone", {}).get("exemplar_position") != "image")
+    assert bool(groups["position"]) == (VARIANTS[name].get("backbone", {}).get("template_position") != "image")
     assert all(parameter.startswith("backbone.") for parameter in groups["backbone"] + groups["position"])
     assert {"bottleneck.weight", "bottleneck.bias"} <= set(groups["head"])
 

@@ -8,8 +8,8 @@ from eager_networks import network_of
 from torch import Tensor, nn
 
 from lib.geometry.crop import CropConfig
-from lib.inference.eager import TorchNetwork
 from lib.inference.settings import TrackerConfig
+from lib.inference.torch_network import TorchNetwork
 from lib.models.base import TrackingModel
 from lib.models.heads.base import Prediction
 from lib.profiling.frames import TURN, Lane, time_frames, time_parts

@@ -6,8 +6,8 @@ from eager_networks import network_of
 from families import fresh, tiny
 
 from lib.data.types import Sequence
-from lib.inference.eager import TorchNetwork
 from lib.inference.engine import Engine
+from lib.inference.torch_network import TorchNetwork
 from lib.profiling import throughput
 from lib.profiling.throughput import Still, time_engine
 

@@ -270,7 +270,7 @@ def test_where_an_archive_may_not_lie(results, tmp_path):
     (tmp_path / "there.zip").write_bytes(b"kept")
     for file, reason in (
         (tmp_path / "there.zip", "is there already"),
-        (tmp_path / "some.tar", r"is no \.zip"),
+        (tmp_path / "some.tar", r"is not a \.zip"),
         (results / "some.zip", "lies among the results"),
     ):
         with pytest.raises(ValueError, match=f"^--out .*: {reason}"):

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from unittest.mock import Mock
 
 import pytest
@@ -13,7 +14,6 @@ from lib.evaluation.benchmarks import Readable, read_benchmark
 from lib.evaluation.reports.comparison import Comparison
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.running.baselines import StaticEngine
-from lib.evaluation.running.runner import NOTHING
 from lib.experiment.build import TorchForm, build_model
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.settings import TrackSettings
@@ -186,7 +186,7 @@ def test_a_score_of_fewer_sequences_than_are_finished_is_not_kept(paths, file):
     folder = results_of(paths, TorchForm(load_experiment(file), benchmark="own"), "first_box")
     candidate = Candidate(None, folder, lambda most: StaticEngine())
 
-    def score(*chosen: int, unreadable=NOTHING, left_out=()) -> tuple[Comparison, list[str] | None]:
+    def score(*chosen: int, unreadable=MappingProxyType({}), left_out=()) -> tuple[Comparison, list[str] | None]:
         readable = Readable([videos[number] for number in chosen], unreadable, left_out)
         _, found = track_and_score("own", readable, [candidate])
         kept = folder.path / "score.json"

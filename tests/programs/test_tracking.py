@@ -19,8 +19,8 @@ from video_files import encode, smooth
 from lib.config.paths import load_paths
 from lib.data.decoding.images import ImageError
 from lib.data.decoding.video import VideoReader
-from lib.inference.eager import TorchNetwork
 from lib.inference.follow import TargetSpec, follow
+from lib.inference.torch_network import TorchNetwork
 from lib.programs import tracking
 from lib.programs.tracking import (
     Wanted,

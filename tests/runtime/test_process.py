@@ -5,7 +5,7 @@ from lib.runtime.process import (
     LostProcessError,
     describe_device,
     device_in_turn,
-    losing_others,
+    lost_processes,
     start_process,
     stop_process,
 )
@@ -69,7 +69,7 @@ def test_a_device_is_described_with_what_it_uses(monkeypatch):
     "error", [RuntimeError("[../gloo/pair.cc:547] Connection closed"), torch.distributed.DistBackendError("nccl")]
 )
 def test_a_lost_connection_is_another_process_that_failed(error):
-    with pytest.raises(LostProcessError), losing_others():
+    with pytest.raises(LostProcessError), lost_processes():
         raise error
-    with pytest.raises(RuntimeError, match="^of ours$"), losing_others():
+    with pytest.raises(RuntimeError, match="^of ours$"), lost_processes():
         raise RuntimeError("of ours")

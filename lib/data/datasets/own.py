@@ -137,7 +137,7 @@ def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
             f"{video}: the frames of a video are unpacked into a cache, and there is none here; unpack them into a "
             "folder of images yourself"
         )
-    frames, shortfall = unpack_video(video, source.stamp(key), source.cache)
+    frames, shortfall = unpack_video(video, source.peek(key), source.cache)
     for needed in (key, source.key_of(frames.folder)):  # an index of these frames is valid while both are there
         source.exists(needed)
     return frames, shortfall

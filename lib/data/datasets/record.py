@@ -1,10 +1,16 @@
-"""The record of a dataset: its reader, its splits and its benchmarks. Each file of readers ends with one."""
+"""The record of a dataset: reader, splits, benchmarks and names of results. Each file of readers ends with one."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, NoReturn
 
 from lib.data.files.source import Source
 from lib.data.types import Sequence
+
+# Endings of the files beside the boxes of a sequence, in this project, pytracking and OSTrack.
+SIDE_FILES = (
+    "_time", "_network_time", "_scores", "_all_boxes", "_all_scores", "_object_presence_scores", "_confidence",
+)  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -94,3 +100,15 @@ class Dataset(NamedTuple):
         if split not in self.splits and not self.more_splits:
             raise ValueError(f"{self.name} has no split {split!r}; its splits are: {', '.join(self.splits)}")
         return self.reader(source, split)
+
+
+def clashing_names(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names whose results share a file: ``car`` and ``car_time``, whose boxes would be the times of ``car``,
+    and a name that occurs twice."""
+    counts = Counter(names)
+    for name, count in counts.items():
+        if count > 1:
+            yield name, name
+        for suffix in SIDE_FILES:
+            if name.endswith(suffix) and name.removesuffix(suffix) in counts:
+                yield name.removesuffix(suffix), name

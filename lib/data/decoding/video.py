@@ -41,7 +41,27 @@ class Frame(NamedTuple):
     image: np.ndarray
 
 
-class VideoReader:
+class VideoSource:
+    """Frames that are read once, in order, and closed at the end of a ``with`` block; see ``VideoReader``.
+
+    A ``live`` source does not wait: it leaves out frames that come while none is asked for, and counts them in
+    ``dropped``.
+    """
+
+    live = False
+    dropped = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, the camera or the connection."""
+
+
+class VideoReader(VideoSource):
     """The frames of a video in order, rotated as its header states; damaged frames are left out.
 
     * ``width``, ``height``: of the first frame as it is shown; ``first`` is that frame.
@@ -52,9 +72,6 @@ class VideoReader:
     ``container_format`` and ``options`` are FFmpeg's, for cameras and streams; ``timeout`` is in seconds. Raises
     ``VideoError`` if no frame can be read.
     """
-
-    live = False
-    dropped = 0
 
     def __init__(
         self,
@@ -92,14 +109,7 @@ class VideoReader:
             yield self.first
         yield from self._frames
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Close the file."""
         self._frames.close()
         self._container.close()
 

@@ -20,7 +20,7 @@ OTHER_SUFFIXES = (
     ".m1v", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogg", ".ogv", ".qt",
     ".rm", ".rmvb", ".ts", ".vob", ".wmv", ".y4m",
 )  # fmt: skip
-FOLDER = "videos"
+VIDEOS = "videos"
 PATTERN = "%08d.jpg"
 QUALITY = 95
 
@@ -39,7 +39,7 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
     one line for a video that cannot be read, and for a cache that cannot be written.
     """
     about = f"{os.path.abspath(video)}\0{stamp}".encode("utf-8", "surrogateescape")
-    folder = cache.absolute() / FOLDER / f"{video.stem}-{hashlib.sha256(about).hexdigest()[:16]}"
+    folder = cache.absolute() / VIDEOS / f"{video.stem}-{hashlib.sha256(about).hexdigest()[:16]}"
     try:
         if not folder.is_dir():
             _unpack(video, folder)

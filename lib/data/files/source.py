@@ -63,8 +63,8 @@ class Source:
         self._note(key)
         return (self.root / key).is_dir()
 
-    def stamp(self, key: str) -> Stamp:
-        """Size and time of change as they are now, None if there is no such file."""
+    def peek(self, key: str) -> Stamp:
+        """Size and time of change as they are now, None if there is no such file; not a question that is recorded."""
         try:
             # No Path: an index asks this of 30,000 files before a training starts.
             status = os.stat(os.path.join(self.root, key))
@@ -76,5 +76,5 @@ class Source:
         return ValueError(f"{self.root / key}: {error.strerror}; check the dataset's path, or unpack it again")
 
     def _note(self, key: str) -> Stamp:
-        self.stamps[key] = self.stamp(key)
+        self.stamps[key] = self.peek(key)
         return self.stamps[key]

@@ -55,8 +55,8 @@ class CropSettings(NamedTuple):
     * ``detail``: stored pixels for each pixel of a training crop without jitter; no frame is magnified for it.
     * ``quality``: of the JPEG.
 
-    With the defaults 99.9 % of 20,000 draws lie inside (``tests/data/test_cropping.py``), a pair costs less than a
-    fifth of one from whole frames, and targets up to 88 pixels of sqrt(w * h), which GRM's crops (128 and 256 pixels)
+    With the defaults 99.9 % of 20,000 draws lie inside (``tests/data/test_cropping.py``), a pair costs about half of
+    one from frames, and targets up to 88 pixels of sqrt(w * h), which GRM's crops (128 and 256 pixels)
     show at 0.73 of their size or more, are kept in the frame's own pixels.
     """
 

@@ -29,7 +29,7 @@ from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
-FOLDER = "indices"
+INDICES = "indices"
 _TEXTS = ("name", "dataset", "folder", "pattern", "listed", "meta")
 # Columns with several rows a sequence; no rows in the smallest type that may hold them.
 _ROWS = {
@@ -46,8 +46,8 @@ _BETWEEN_FILES = "\0"  # no file's name can hold it
 def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceIndex":
     """The sequences of a split of the dataset whose files lie in ``root``.
 
-    They are kept in ``cache / indices``. Nothing is read again while the files and folders that the reader asked for
-    have their size and time of change, and the package has its readers and lists; a damaged index is made again. Lost
+    They are kept in an index in ``cache / indices``. It is valid until one of the files and folders that the reader
+    asked for, or a file of ``lib.data.datasets`` and ``lib.data.files``, changes. A damaged index is made again. Lost
     frames are logged each time. Raises ``ValueError`` for data that cannot be read, and for a cache that cannot be
     written.
     """
@@ -191,7 +191,7 @@ def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | 
         logger.info("%s: of another version of this package or another set; the index is made again", path)
         return None
     for key, stamp in columns.about["stamps"].items():
-        if source.stamp(key) != (stamp and tuple(stamp)):
+        if source.peek(key) != (stamp and tuple(stamp)):
             logger.info("%s: changed since its index was made; the index is made again", source.location(key))
             return None
     return columns
@@ -259,7 +259,7 @@ def _narrowed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _index_file(cache: Path, about: dict[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps([about["dataset"], about["split"], about["root"]]).encode()).hexdigest()
     name = re.sub(r"[^\w.-]", "_", f"{about['dataset']}-{about['split']}")
-    return cache / FOLDER / f"{name}-{digest[:16]}.npz"
+    return cache / INDICES / f"{name}-{digest[:16]}.npz"
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import lmdb
 
@@ -28,7 +28,6 @@ from lib.runtime.json_text import parse_json
 
 DATA = "data.mdb"
 FORMAT = 1
-FILE, FOLDER = "file", "folder"
 MAX_KEY = 511  # bytes, of LMDB
 MANIFEST = b"\0manifest"
 _RECORD = b"\0record"
@@ -128,19 +127,19 @@ class Store:
         with naming_errors(self.target):
             return self.transaction.get(name) if 0 < len(name) <= MAX_KEY else None
 
-    def kind(self, key: str) -> str | None:
-        """ "file", "folder" or None, by the packed files alone."""
+    def kind(self, key: str) -> Literal["file", "folder"] | None:
+        """Whether the key is that of a packed file, or of a folder with packed files."""
         name = os.fsencode(key)
         if not name:
-            return FOLDER
+            return "folder"
         with naming_errors(self.target):
             # A cursor does not read the value, which ``get`` does, page by page.
             cursor = self.transaction.cursor()
             if len(name) <= MAX_KEY and cursor.set_key(name):
-                return FILE
+                return "file"
             inside = name + b"/"
             found = len(inside) <= MAX_KEY and cursor.set_range(inside) and cursor.key().startswith(inside)
-            return FOLDER if found else None
+            return "folder" if found else None
 
     def names(self, key: str) -> list[str]:
         """The names in a folder, sorted as text, by the packed files alone; none if it is no folder."""
@@ -303,10 +302,10 @@ class PackedSource(Source):
 
     def is_folder(self, key: str) -> bool:
         self._note(key)
-        return open_store(self.root).kind(key) == FOLDER
+        return open_store(self.root).kind(key) == "folder"
 
-    def stamp(self, key: str) -> Stamp:
-        return super().stamp(DATA) if open_store(self.root).kind(key) else None
+    def peek(self, key: str) -> Stamp:
+        return super().peek(DATA) if open_store(self.root).kind(key) else None
 
     def _not_packed(self, key: str) -> ValueError:
         return ValueError(

@@ -176,7 +176,7 @@ def _plan(name: str, splits: Iterable[str], source: Source) -> tuple[list[_Files
 def _check_unchanged(source: Source) -> None:
     """Raise ``ValueError`` if a file or folder that the reader asked for has changed since."""
     for key, stamp in source.stamps.items():
-        if source.stamp(key) != stamp:
+        if source.peek(key) != stamp:
             raise ValueError(
                 f"{source.location(key)}: changed while the dataset was packed; run the same command again"
             )

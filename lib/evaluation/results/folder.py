@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from lib.data.datasets.record import clashing_names
 from lib.data.files.texts import decode_text, parse_rows
-from lib.data.names import clashing_names
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.inference.engine import Track
@@ -69,8 +69,8 @@ class ResultsFolder:
         return _read_manifest(self.path / MANIFEST)
 
     def refused(self, names: abc.Sequence[str]) -> dict[str, str]:
-        """The names under which this disk cannot keep results, with the reason: too long ones, and on a disk that does
-        not distinguish ``Car`` from ``car``, those that would share a file."""
+        """The names under which this disk cannot keep results, with the reason: they are too long, or would share a
+        file on a disk that does not distinguish ``Car`` from ``car``."""
         most = os.pathconf(self.path, "PC_NAME_MAX") - len(_LONGEST_END)
         found = {
             name: f"its name has {length} bytes, too many for files of results on this disk; {most} are the most"
@@ -145,7 +145,7 @@ class ResultsFolder:
         boxes = self.boxes(sequence)
         if not np.isfinite(boxes).all():
             frame = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
-            raise ResultsError(f"{file}: the box of frame {frame} is no number, so it has no integers to write")
+            raise ResultsError(f"{file}: the box of frame {frame} is not finite, so it cannot be written as integers")
         write_text(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
@@ -206,7 +206,7 @@ def open_results(
     """Make or reopen ``<output>/<experiment>/results/<benchmark>/<label>-<8 hex digits>/`` and note this run in it.
 
     The digits are of the checkpoint's content and the resolved ``settings``, so another checkpoint or other settings
-    get another folder, and the same ones find what is finished. ``label`` is the checkpoint's name unless given.
+    get another folder, and the same ones find the finished sequences. ``label`` is the checkpoint's name unless given.
     ``overrides`` are the settings that this benchmark changed (dotted key: value), for reports. Both are plain types
     for JSON. ``sweep`` names the sweep that this run belongs to; the manifest keeps every one, since their scores have
     been seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of the network's device. Without
@@ -311,5 +311,5 @@ def _read_manifest(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):
-        raise ResultsError(f"{file}: is no manifest of results; move its folder away and run again")
+        raise ResultsError(f"{file}: is not a manifest of results; move its folder away and run again")
     return manifest

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from lib.data.names import SCORE_FILES, SIDE_FILES
+from lib.data.datasets.record import SIDE_FILES
 from lib.evaluation.results.folder import LEGACY_INT, MANIFEST
 
 logger = logging.getLogger(__name__)
 
+# Endings of files with a score for each frame: ours, pytracking's and VOT's.
+SCORE_FILES = ("_scores", "_object_presence_scores", "_confidence")
 _TIMES = "times"  # beside the boxes, in the got10k toolkit
 _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
 

@@ -21,7 +21,7 @@ _REMEDY = "track the sequence again, or get the file again"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ResultSet:
     """One tracker's results on one benchmark, in one folder (``root``, "" is the top) of the ``tree`` of files at
     ``place``.

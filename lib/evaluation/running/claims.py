@@ -23,7 +23,7 @@ class Claims:
     """The claims of this process in a folder; the end of a ``with`` block releases all that it still holds.
 
     A claim on ``name`` is a lock on the file ``<name>.claim`` (``lib.runtime.locks``), which holds the name of the
-    process and the deaths before it. A file that nobody locks is of a process that died.
+    process and the deaths before it. A file without a lock was left by a process that died.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +71,7 @@ def find_holder(folder: Path, name: str) -> str | None:
 
 
 def release_left(folder: Path, name: str) -> None:
-    """Remove the claim that a dead process left, if any, on a name that nobody needs to claim again."""
+    """Remove the claim that a dead process left on a finished name, if any."""
     if _path(folder, name).exists():
         with Claims(folder) as claims:
             claims.take(name)

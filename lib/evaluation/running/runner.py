@@ -14,7 +14,6 @@ from functools import partial
 from itertools import chain
 from tempfile import TemporaryFile
 from time import monotonic, perf_counter, sleep, time
-from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from lib.data.types import Sequence
@@ -28,7 +27,6 @@ from lib.runtime.stop import Terminated
 
 LOOK_SECONDS = 1.0  # between two looks at the progress of other processes
 MOST_DEATHS = 2  # since the run began; a sequence with so many is not tracked again
-NOTHING: Mapping[str, str] = MappingProxyType({})
 _RUN = "TRACKING_RUN"  # environment variable with the run that a process is part of
 
 logger = logging.getLogger(__name__)
@@ -38,26 +36,24 @@ class SequenceEngine(Protocol):
     """Tracks sequences: ``lib.inference.engine.Engine``, or a baseline."""
 
     def run(self, take: Take, show: Callable[[int], None]) -> Iterator[Outcome]:
-        """Track the sequences from ``take`` until it gives None; ``show`` gets the number of frames done of those that
-        are under way."""
+        """Track the sequences from ``take`` until it gives None; ``show`` gets the number of frames done in the
+        sequences under way."""
 
 
 class Trial(NamedTuple):
     """A tracker, its sequences, and the folder of its results.
 
     ``make_engine(most)`` builds the tracker for at most that many sequences at once, in each process that has something
-    to track. ``unreadable`` are the sequences that could not be read: name and reason. ``left_out`` are the names of
-    sequences of the set that were not asked for.
+    to track. ``unreadable`` are the reasons why other sequences cannot be read, by name.
     """
 
     sequences: abc.Sequence[Sequence]
     make_engine: Callable[[int], SequenceEngine]
     folder: ResultsFolder
-    unreadable: Mapping[str, str] = NOTHING
-    left_out: abc.Sequence[str] = ()
+    unreadable: Mapping[str, str] = {}
 
 
-class Report(NamedTuple):
+class RunReport(NamedTuple):
     """A summary for each trial of a run, the number of processes, and the seconds that the whole run took."""
 
     summaries: list[RunSummary]
@@ -97,7 +93,7 @@ def is_part_of_run() -> bool:
 
 def run_trials(
     trials: abc.Sequence[Trial], processes: int = 1, command: abc.Sequence[str] = (), wait: bool = False
-) -> Report | None:
+) -> RunReport | None:
     """Track every sequence that is not finished in its trial's folder, and write each there as soon as it is done.
 
     With several ``processes`` the ``command`` (a Python file and its arguments, the one that led here) is started as
@@ -135,7 +131,7 @@ def run_trials(
             if code:
                 raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         summaries = [_summarize(trial, run) for trial in trials]
-    return Report(summaries, processes, perf_counter() - started)
+    return RunReport(summaries, processes, perf_counter() - started)
 
 
 def _without_refused(trial: Trial) -> Trial:
@@ -171,13 +167,13 @@ class _Look:
 def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
     """Track in this process until nothing is left to take, or with ``wait`` until no process has anything."""
     with ExitStack() as stack:
-        parts = [_Part(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in trials]
+        shares = [_Share(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in trials]
         logged = False
         while True:
-            for part in parts:
-                part.track()
-            open_ = [sequence.name for part in parts for sequence in part.open]
-            if not open_ or not (wait or any(part.failed for part in parts)):
+            for share in shares:
+                share.track()
+            open_ = [sequence.name for share in shares for sequence in share.open]
+            if not open_ or not (wait or any(share.failed for share in shares)):
                 return
             if not logged:
                 logger.info("waiting for the sequences of other commands: %s", ", ".join(open_))
@@ -185,8 +181,8 @@ def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: 
             sleep(LOOK_SECONDS)
 
 
-class _Part:
-    """One process's part in a trial: it claims sequences, the longest first, tracks them and keeps their results.
+class _Share:
+    """One process's share of a trial: it claims sequences, the longest first, tracks them and keeps their results.
 
     ``open`` are the unfinished sequences that this process has not claimed. A sequence with which a process died is
     tracked alone, so that another death shows that this sequence is the cause.
@@ -229,7 +225,7 @@ class _Part:
                 self._alone = bool(deaths)
                 self._running.append(sequence)
                 return sequence
-            self._let_go(sequence)
+            self._release(sequence)
         return None
 
     def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
@@ -241,9 +237,9 @@ class _Part:
             self._folder.forget_failure(sequence.name)
             self._run.note(self._folder, sequence)
         self._running.remove(sequence)
-        self._let_go(sequence)
+        self._release(sequence)
 
-    def _let_go(self, sequence: Sequence) -> None:
+    def _release(self, sequence: Sequence) -> None:
         self._claims.release(sequence.name)
         self._progress.settle(len(sequence))
 
@@ -298,4 +294,4 @@ def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
         return SequenceStatus(name, "elsewhere", holder)
     if noted and noted.moment > began:
         return SequenceStatus(name, "failed", noted.reason, noted.traceback)
-    return SequenceStatus(name, "failed", "no process is left that could track it; the same command goes on with it")
+    return SequenceStatus(name, "failed", "no process is left to track it; run the same command again")

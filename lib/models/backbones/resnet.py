@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from lib.models.backbones.base import BackboneConfig
+from lib.models.base import BackboneConfig
 
 
 class ResNetConfig(BackboneConfig):

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from torch import nn
 
-from lib.models.backbones.base import BackboneConfig
+from lib.models.base import BackboneConfig
 
 # Pixels along a token of the first stage.
 PATCH = 4

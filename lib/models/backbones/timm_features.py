@@ -10,8 +10,7 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from lib.config.schema import suggest
-from lib.models.backbones.base import BackboneConfig
-from lib.models.base import IMAGE_MEAN, IMAGE_STD
+from lib.models.base import IMAGE_MEAN, IMAGE_STD, BackboneConfig
 
 # The side, in cells, of the crop that a network is tried with.
 TRIED_CELLS = 6

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from timm.layers import DropPath, Mlp, QuickGELU, build_sincos2d_pos_embed, resample_abs_pos_embed
 from torch import Tensor, nn
 
-from lib.models.backbones.base import BackboneConfig
+from lib.models.base import BackboneConfig
 
 # Temperature of the initial sine and cosine positions. At MAE's 10000, cells of such small grids are nearly equal.
 POSITION_TEMPERATURE = 20.0

@@ -6,8 +6,8 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
 from lib.geometry.grids import center_heatmap
 from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
 from lib.models.heads.convolutions import add_branch, run_branch
@@ -91,7 +91,7 @@ class CenterObjective(Objective):
         score_map = prediction.score_map
         best = score_map.flatten(1).argmax(dim=1)
         picked = prediction.boxes.take_along_dim(best[:, None, None], dim=1).squeeze(1).float()
-        predicted, target = cxcywh_to_xyxy(picked), xywh_to_xyxy(search_box).clamp(0, 1)
+        predicted, target = box_convert(picked, "cxcywh", "xyxy"), box_convert(search_box, "xywh", "xyxy").clamp(0, 1)
         giou, overlap, inverted = giou_loss(predicted, target)
         terms = {
             "giou": giou,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy, xyxy_to_cxcywh
 from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
 from lib.models.heads.convolutions import add_branch, run_branch
 from lib.models.heads.terms import giou_loss
@@ -46,7 +46,7 @@ class CornerHead(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             maps = [run_branch(self, branch, features.float()).squeeze(1) for branch in ("tl", "br")]
             corners, peaks = zip(*(self._expect(logits) for logits in maps), strict=True)
-        boxes = xyxy_to_cxcywh(torch.cat(corners, dim=-1))[:, None]
+        boxes = box_convert(torch.cat(corners, dim=-1), "xyxy", "cxcywh")[:, None]
         return CornerPrediction(boxes, (peaks[0] * peaks[1])[:, None], *maps, extras={})
 
     def _expect(self, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,8 +69,8 @@ class CornerObjective(Objective):
     def __call__(
         self, prediction: CornerPrediction, search_box: Tensor, count: Tensor | None = None
     ) -> ObjectiveResult:
-        predicted = cxcywh_to_xyxy(prediction.boxes.squeeze(1).float())
-        target = xywh_to_xyxy(search_box.float()).clamp(0, 1)
+        predicted = box_convert(prediction.boxes.squeeze(1).float(), "cxcywh", "xyxy")
+        target = box_convert(search_box.float(), "xywh", "xyxy").clamp(0, 1)
         giou, overlap, inverted = giou_loss(predicted, target)
         terms = {"giou": giou, "l1": functional.l1_loss(predicted, target)}
         return self.result(terms, {"iou": overlap.mean(), "inverted": inverted.sum()})

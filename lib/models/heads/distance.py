@@ -8,9 +8,9 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import box_convert
 
 from lib.config.schema import Section
-from lib.geometry.boxes import xywh_to_xyxy, xyxy_to_cxcywh
 from lib.geometry.grids import touched_cells
 from lib.models.heads.base import Head, Objective, ObjectiveResult
 from lib.models.heads.mlp import Perceptron
@@ -54,7 +54,7 @@ class DistanceHead(nn.Module):
             logits, distances = self.cls_mlp(vectors).squeeze(2), self.reg_mlp(vectors).sigmoid()
             before, behind = distances.split(2, dim=2)
             corners = torch.cat([self.centers - before, self.centers + behind], dim=2)
-        return DistancePrediction(xyxy_to_cxcywh(corners), logits.sigmoid(), logits, corners, extras={})
+        return DistancePrediction(box_convert(corners, "xyxy", "cxcywh"), logits.sigmoid(), logits, corners, extras={})
 
 
 def _perceptron(width: int, hidden: int, outputs: int) -> Perceptron:
@@ -98,7 +98,7 @@ class DistanceObjective(Objective):
     def __call__(
         self, prediction: DistancePrediction, search_box: Tensor, count: Tensor | None = None
     ) -> ObjectiveResult:
-        logits, true = prediction.logits.float(), xywh_to_xyxy(search_box.float()).clamp(0, 1)
+        logits, true = prediction.logits.float(), box_convert(search_box.float(), "xywh", "xyxy").clamp(0, 1)
         positive = touched_cells(search_box, math.isqrt(logits.shape[1]))
         own = positive.sum()
         denominator = (own if count is None else count).clamp(min=1)

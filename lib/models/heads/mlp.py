@@ -8,8 +8,9 @@ import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import cxcywh_to_xyxy, generalized_iou, iou, xywh_to_cxcywh, xywh_to_xyxy
+from lib.geometry.boxes import generalized_iou, iou, xywh_to_cxcywh
 from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
 
 
@@ -70,7 +71,7 @@ def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
     usually no positives, or those of the opposite side. Kept, since the released weights were trained so.
     """
     # In float64, as published: in float32 the product may step over a whole number.
-    edges = (n * xywh_to_xyxy(boxes_xywh.double())).ceil()
+    edges = (n * box_convert(boxes_xywh.double(), "xywh", "xyxy")).ceil()
     start, stop = edges.split(2, dim=1)
     stop = stop + (stop == start)
     # As in numpy's slices, a negative end counts from the far side.
@@ -105,7 +106,7 @@ class MLPObjective(Objective):
         weight = logits.new_tensor([1.0, self.config.background])
         classes = functional.cross_entropy(logits.flatten(0, 1), (~positive).long().flatten(), weight=weight)
         boxes, owner = prediction.boxes.float()[positive], positive.nonzero()[:, 0]
-        predicted, true = cxcywh_to_xyxy(boxes), xywh_to_xyxy(target)[owner]
+        predicted, true = box_convert(boxes, "cxcywh", "xyxy"), box_convert(target, "xywh", "xyxy")[owner]
         terms = {
             "classification": classes,
             "giou": (1 - generalized_iou(predicted, true)).sum() / positives,

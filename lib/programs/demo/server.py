@@ -124,7 +124,7 @@ class Demo:
         return Response(self._video(request).first, media_type="image/jpeg")
 
     async def close(self, request: Request) -> Response:
-        """Remove a video, such as when its page is left."""
+        """Remove a video, for example when its page is left."""
         await self.remove(self._video(request))
         return JSONResponse({})
 
@@ -139,19 +139,19 @@ class Demo:
     async def track(self, request: Request) -> Response:
         """Begin to track targets with a tracker."""
         video = self._video(request)
-        asked = validate(TrackingRequest, await request.json(), "the request")
-        targets = [TargetSpec(target.name, target.box) for target in asked.targets]
+        wanted = validate(TrackingRequest, await request.json(), "the request")
+        targets = [TargetSpec(target.name, target.box) for target in wanted.targets]
         for target in targets:
             try:
                 checked_box(target.box, (video.height, video.width))
             except ValueError as error:
                 raise ValueError(f"target {target.name}: {error}") from error
         self._check_free()
-        job = Job(video, targets, lambda: self.trackers.open(asked.tracker))
+        job = Job(video, targets, lambda: self.trackers.open(wanted.tracker))
 
         def ended(job: Job) -> None:
             if job.state in ("done", "stopped") and job.speed:
-                self.trackers.speeds[asked.tracker] = job.speed
+                self.trackers.speeds[wanted.tracker] = job.speed
 
         self._running = self.jobs[video.id] = job
         job.start(ended)

@@ -114,8 +114,8 @@ def test_an_index_asks_for_the_video_and_for_its_frames(tmp_path):
     source = Source(root, cache)
     [entry] = list_own(source, "all")
     folder = entry.read().frames.folder
-    assert source.stamps["clip.avi"] == source.stamp("clip.avi") is not None
-    assert source.stamps[str(folder)] == source.stamp(str(folder)) is not None
+    assert source.stamps["clip.avi"] == source.peek("clip.avi") is not None
+    assert source.stamps[str(folder)] == source.peek(str(folder)) is not None
     assert source.location(source.key_of(folder)) == folder
 
 

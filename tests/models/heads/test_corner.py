@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import cxcywh_to_xyxy, xywh_to_xyxy
 from lib.models.heads.base import ObjectiveConfig
 from lib.models.heads.corner import CornerObjective, CornerPrediction
 from lib.models.heads.terms import LEAST_SIDE
@@ -57,7 +57,7 @@ def test_each_sample_equals_the_recorded():
 
 def test_the_true_box_is_clamped_to_the_crop():
     clamped = torch.from_numpy(RECORDED["target_xyxy"])
-    assert not torch.equal(clamped, xywh_to_xyxy(TARGET))
+    assert not torch.equal(clamped, box_convert(TARGET, "xywh", "xyxy"))
     corners = torch.cat(((clamped[:, :2] + clamped[:, 2:]) / 2, clamped[:, 2:] - clamped[:, :2]), dim=1)
     terms = OBJECTIVE(prediction_of(corners), TARGET).terms
     torch.testing.assert_close(torch.stack(list(terms.values())), torch.zeros(2), atol=1e-6, rtol=0)
@@ -101,7 +101,7 @@ def test_giou_turns_an_inverted_box_back_beyond_what_l1_does():
         optimizer.step()
     assert result.monitors["inverted"] == 0
     assert losses[-1] < 0.5 * losses[0]
-    low, high = cxcywh_to_xyxy(boxes.detach()).split(2, dim=1)
+    low, high = box_convert(boxes.detach(), "cxcywh", "xyxy").split(2, dim=1)
     assert (high > low).all()
 
 

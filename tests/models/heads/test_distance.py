@@ -7,8 +7,8 @@ import pytest
 import torch
 from reference_weights import image_tensor
 from torch import Tensor
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import xyxy_to_cxcywh
 from lib.geometry.grids import touched_cells
 from lib.models.heads.distance import DistanceObjective, DistanceObjectiveConfig, DistancePrediction, floored_overlaps
 
@@ -50,7 +50,7 @@ def true_boxes(case: str) -> Tensor:
 
 def prediction_of(logits: Tensor, corners: Tensor) -> DistancePrediction:
     logits, corners = logits.flatten(1), corners.flatten(1, 2)
-    return DistancePrediction(xyxy_to_cxcywh(corners), logits.sigmoid(), logits, corners, extras={})
+    return DistancePrediction(box_convert(corners, "xyxy", "cxcywh"), logits.sigmoid(), logits, corners, extras={})
 
 
 def relative(ours: Tensor, theirs: np.ndarray) -> float:

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import cxcywh_to_xyxy
 from lib.models.heads.terms import focal_loss, giou_loss
 
 RECORDED = np.load(Path(__file__).parents[2] / "reference" / "targets.golden.npz", allow_pickle=False)
@@ -55,7 +55,7 @@ def test_terms_of_bf16_tensors_are_those_of_their_values_in_float32() -> None:
     scores, heat = recorded("focal.pred16").bfloat16(), recorded("heat.map16")[:, None].bfloat16()
     assert torch.equal(focal_loss(scores, heat), focal_loss(scores.float(), heat.float()))
     boxes = recorded("actor.pred_cxcywh")[:, 0].bfloat16()
-    boxes, target = cxcywh_to_xyxy(boxes), TARGET.expand(4, 4).bfloat16()
+    boxes, target = box_convert(boxes, "cxcywh", "xyxy"), TARGET.expand(4, 4).bfloat16()
     for half, widened in zip(giou_loss(boxes, target), giou_loss(boxes.float(), target.float()), strict=True):
         assert torch.equal(half, widened)
 
@@ -81,28 +81,28 @@ INVERTED = [
 def test_an_inverted_box_is_counted_and_turned_back_by_its_gradient(box_cxcywh: tuple[float, ...]) -> None:
     assert RECORDED["pair.inverted_error"].item().startswith("AssertionError")
     box = torch.tensor([box_cxcywh], requires_grad=True)
-    loss, overlap, inverted = giou_loss(cxcywh_to_xyxy(box), TARGET)
+    loss, overlap, inverted = giou_loss(box_convert(box, "cxcywh", "xyxy"), TARGET)
     assert inverted.tolist() == [True]
     assert torch.isfinite(loss)
     assert loss > 0.99
     assert overlap.item() < 0.01
     optimizer = torch.optim.Adam([box], lr=0.02)
     for _ in range(40):
-        (gradient,) = torch.autograd.grad(giou_loss(cxcywh_to_xyxy(box), TARGET)[0], box)
+        (gradient,) = torch.autograd.grad(giou_loss(box_convert(box, "cxcywh", "xyxy"), TARGET)[0], box)
         assert torch.isfinite(gradient).all()
         turned = box.detach()[:, 2:] < 0
         assert (gradient[:, 2:][turned] < 0).all()
         box.grad = gradient
         optimizer.step()
     assert (box[:, 2:] > torch.tensor(box_cxcywh[2:])).all()
-    assert giou_loss(cxcywh_to_xyxy(box), TARGET)[0] < loss
+    assert giou_loss(box_convert(box, "cxcywh", "xyxy"), TARGET)[0] < loss
 
 
 def test_an_inverted_box_leaves_the_terms_of_its_batch_alone() -> None:
     upright = torch.tensor([[0.45, 0.4, 0.65, 0.8]])
     alone = upright.clone().requires_grad_()
     giou_loss(alone, TARGET)[0].backward()
-    beside = torch.cat((upright, cxcywh_to_xyxy(torch.tensor([INVERTED[0]])))).requires_grad_()
+    beside = torch.cat((upright, box_convert(torch.tensor([INVERTED[0]]), "cxcywh", "xyxy"))).requires_grad_()
     loss, _, inverted = giou_loss(beside, TARGET.expand(2, 4))
     loss.backward()
     assert inverted.tolist() == [False, True]
@@ -110,7 +110,7 @@ def test_an_inverted_box_leaves_the_terms_of_its_batch_alone() -> None:
 
 
 def test_an_inverted_box_against_a_target_without_area_is_finite() -> None:
-    box = cxcywh_to_xyxy(torch.tensor([[0.9, 0.5, -0.1, -0.2]])).requires_grad_()
+    box = box_convert(torch.tensor([[0.9, 0.5, -0.1, -0.2]]), "cxcywh", "xyxy").requires_grad_()
     loss, overlap, _ = giou_loss(box, torch.tensor([[1.0, 0.5, 1.0, 0.5]]))
     loss.backward()
     assert torch.isfinite(torch.cat((loss[None], overlap, box.grad.flatten()))).all()

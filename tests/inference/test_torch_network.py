@@ -7,9 +7,9 @@ from eager_networks import network_of
 from families import COVERING_PAIRS, TWINS, fresh, tiny
 
 from lib.geometry.grids import hann_window
-from lib.inference.eager import TorchNetwork, as_planes
 from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
+from lib.inference.torch_network import TorchNetwork, as_planes
 from lib.models.base import Normalize
 
 

@@ -1,6 +1,6 @@
 """STARK-SV, the baseline of SimTrack's paper: STARK-S (ICCV 2021) with a vision transformer instead of its ResNet.
 
-Template and search region pass the backbone separately and meet in an encoder; one query of a decoder selects the
+Template and search region pass the backbone separately and interact in an encoder; one query of a decoder selects the
 target.
 """
 
@@ -16,8 +16,7 @@ from lib.models.backbones.image import ImageViT
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.encoder_decoder import Decoder, EncoderLayer
-from lib.models.layers.positions import full_grid, sine_positions
+from lib.models.layers.detr import Decoder, EncoderLayer, full_grid, sine_positions
 from lib.models.weights.renaming import clip_as_timm
 
 

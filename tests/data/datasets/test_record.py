@@ -1,6 +1,8 @@
+"""Names whose results would share a file."""
+
 import pytest
 
-from lib.data.names import SIDE_FILES, clashing_names
+from lib.data.datasets.record import SIDE_FILES, clashing_names
 
 
 @pytest.mark.parametrize("suffix", SIDE_FILES)

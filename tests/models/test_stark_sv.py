@@ -11,14 +11,14 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_ta
 from timm.layers import QuickGELU
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import xyxy_to_cxcywh
 from lib.models.heads.center import CenterPrediction
 from lib.models.heads.convolutions import run_branch
 from lib.models.heads.corner import CornerPrediction
 from lib.models.heads.mlp import MLPPrediction
 from lib.models.heads.registry import HeadConfig
-from lib.models.stark import (
+from lib.models.stark_sv import (
     FAMILY,
     SiameseViT,
     SiameseViTConfig,
@@ -86,7 +86,7 @@ def boxes_of(maps: list[Tensor]) -> Tensor:
         rows, columns = torch.meshgrid(*[torch.arange(side, dtype=logits.dtype) / side] * 2, indexing="ij")
         weights = logits.flatten(1).softmax(dim=1)
         corners.append(torch.stack([weights @ columns.flatten(), weights @ rows.flatten()], dim=1))
-    return xyxy_to_cxcywh(torch.cat(corners, dim=1))
+    return box_convert(torch.cat(corners, dim=1), "xyxy", "cxcywh")
 
 
 @torch.inference_mode()
