@@ -16,7 +16,7 @@ class Found(NamedTuple):
     float32 ``[B]``, the network's own before the window, and ``cells`` int64 ``[B]``, the candidates' numbers.
 
     ``prediction`` holds all candidates (``lib.models.heads.base.Prediction``, on the network's device), None for a
-    network that gives the best ones only.
+    network that gives the best ones only. A network with captured graphs overwrites it in the next call.
     """
 
     boxes: np.ndarray

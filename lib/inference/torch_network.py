@@ -39,16 +39,21 @@ class FindGraph(nn.Module):
     cxcywh, score before the window, the candidate's number), and the prediction they are chosen from.
 
     ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle.
-    It is made in the first call.
+    It is made in the first call. ``compiled``: see ``TorchNetwork``.
     """
 
-    def __init__(self, model: TrackingModel, config: TrackerConfig) -> None:
+    def __init__(self, model: TrackingModel, config: TrackerConfig, compiled: bool = False) -> None:
         super().__init__()
         self.model, self.normalize, self.config = model, Normalize(), config
+        self._predict: Callable[..., Prediction] = self.predict
+        if compiled:
+            # The choice stays eager: of torch 2.12's compiled argmax over a softmax some answers are wrong on the CPU.
+            options = {"freezing": True} if next(model.parameters()).device.type == "cpu" else {}
+            self._predict = torch.compile(self.predict, dynamic=False, options=options)
         self.register_buffer("window", torch.empty(0), persistent=False)
 
     def forward(self, crops: Tensor, *state: Tensor) -> tuple[Tensor, Prediction]:
-        prediction = self.predict(crops, *state)
+        prediction = self._predict(crops, *state)
         return self.choose(prediction), prediction
 
     def predict(self, crops: Tensor, *state: Tensor) -> Prediction:
@@ -113,13 +118,9 @@ class TorchNetwork:
         if precision != "fp32":
             cast_weights(self.model, DTYPES[precision])
         self.encode_graph = EncodeGraph(self.model).to(self._place).eval()
-        self.find_graph = FindGraph(self.model, settings.tracker).to(self._place).eval()
+        self.find_graph = FindGraph(self.model, settings.tracker, compiled).to(self._place).eval()
         self._fixed = compiled or captured
         self._find: Callable[..., tuple[Tensor, Prediction]] = self.find_graph
-        if compiled:
-            # The choice stays eager: of torch 2.12's compiled argmax over a softmax some answers are wrong on the CPU.
-            options = {"freezing": True} if self._place.type == "cpu" else {}
-            self.find_graph.predict = torch.compile(self.find_graph.predict, dynamic=False, options=options)
         if captured:
             self._find = CapturedGraphs(self._find)
 

@@ -217,7 +217,8 @@ class GRM(TrackingModel):
 def division_map(model: GRM, extras: Mapping[str, Tensor]) -> TokenMap:
     """The tokens of kind A; blocks are counted from 1, and the second is the first that divides."""
     interacts = extras["interacts"]
-    return TokenMap(interacts > 0.5, tuple(f"block {n + 2}" for n in range(interacts.shape[1])), "meet the template")
+    blocks = tuple(f"block {number + 2}" for number in range(interacts.shape[1]))
+    return TokenMap(interacts > 0.5, blocks, "interact with the template")
 
 
 FAMILY = Family(

@@ -4,7 +4,7 @@ sequence of tokens, and a corner head predicts the box from the search tokens.""
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 from torch import Tensor, nn
 
 from lib.models.backbones.image import ImageViT
@@ -21,10 +21,11 @@ class SerialViTConfig(ViTConfig):
     """The transformer of Sim-B/16 by default.
 
     * ``foveal``: side of the foveal window in pixels (Section 3.3), or 0 for none. 64; 42 with patches of 14.
-    * ``exemplar_position``: positions of the template's patches (the paper's exemplar): "eq7", from the center of a
-      patch and the share of it that the target covers; "image", the pretrained ones, resized to the template's grid.
+    * ``template_position``: positions of the template's patches: "eq7", from the center of a patch and the share of it
+      that the target covers; "image", the pretrained ones, resized to the template's grid.
     * ``interact_every``: template and search tokens attend to each other in every block (1), in blocks 2, 4, 6 ... (2),
-      or in 4, 8, 12 ... (4), counted from 1. In the others each attends to its own side.
+      or in 4, 8, 12 ... (4), counted from 1. In the other blocks, template tokens attend to template tokens alone, and
+      search tokens to search tokens.
     * ``one_way``: template tokens never attend to search tokens (Table 7's models; 0.2 LaSOT AUC in the ViT).
     """
 
@@ -32,18 +33,19 @@ class SerialViTConfig(ViTConfig):
     style: Literal["timm", "clip"] = "clip"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     foveal: int = Field(default=64, ge=0)
-    exemplar_position: Literal["eq7", "image"] = "eq7"
+    template_position: Literal["eq7", "image"] = Field(
+        default="eq7",
+        validation_alias=AliasChoices("template_position", "exemplar_position"),  # the second in earlier configurations
+    )
     interact_every: int = Field(default=1, ge=1)
     one_way: bool = False
 
     @model_validator(mode="after")
-    def _sides_meet(self) -> Self:
+    def _sizes_fit(self) -> Self:
         if self.foveal % self.patch:
             raise ValueError(f"foveal: {self.foveal} is not a multiple of patch {self.patch}; 0 is no foveal window")
         if self.interact_every > self.depth:
-            raise ValueError(
-                f"interact_every: {self.interact_every} with depth {self.depth}: template and search would never meet"
-            )
+            raise ValueError(f"interact_every: {self.interact_every} with depth {self.depth}: no block would interact")
         return self
 
     def build(self, template_size: int, search_size: int) -> "SerialViT":
@@ -153,7 +155,7 @@ class SerialViT(ImageViT):
         self.foveal_cells = config.foveal // config.patch
         self.template_grid, self.search_grid = template_size // config.patch, search_size // config.patch
         assert self.foveal_cells < self.template_grid, (config.foveal, template_size)
-        self.pos_fc = TemplatePosition(config.width) if config.exemplar_position == "eq7" else None
+        self.pos_fc = TemplatePosition(config.width) if config.template_position == "eq7" else None
         template = self.template_grid**2 + self.foveal_cells**2
         joint, apart = allowed_attention(template, 1 + self.search_grid**2, config.one_way)
         self.register_buffer("joint", joint, persistent=False)
@@ -230,10 +232,10 @@ def _search_decoder(width: int, layers: int) -> Decoder:
     return decoder
 
 
-def blocks_that_meet(model: SimTrack) -> dict[str, nn.Module]:
-    """Attentions in which exemplar tokens look at search tokens; blocks are counted from 1."""
+def template_attentions(model: SimTrack) -> dict[str, nn.Module]:
+    """Attentions in which template tokens attend to search tokens; blocks are counted from 1."""
     backbone = model.backbone
-    if not isinstance(backbone, SerialViT) or backbone.joint is not None:  # one way: the exemplar never looks there
+    if not isinstance(backbone, SerialViT) or backbone.joint is not None:  # the mask of one_way
         return {}
     blocks = enumerate(zip(backbone.blocks, backbone.interacts, strict=True), start=1)
     return {f"block {number}": block.attn for number, (block, interacts) in blocks if interacts}
@@ -249,5 +251,5 @@ FAMILY = Family(
     # The published optimizer's: what is pretrained; the layers of Eq. 7 in the backbone, which are not; the rest.
     groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},
     fresh=(r"backbone\.pos_fc\.",),
-    attention=blocks_that_meet,
+    attention=template_attentions,
 )

@@ -1,6 +1,6 @@
 """STARK-SV, the baseline of SimTrack's paper: STARK-S (ICCV 2021) with a vision transformer instead of its ResNet.
 
-Template and search region pass the backbone separately and meet in an encoder; one query of a decoder selects the
+Template and search region pass the backbone separately and interact in an encoder; one query of a decoder selects the
 target.
 """
 

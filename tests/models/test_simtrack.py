@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "published": {},
     "timm style": {"backbone": {"style": "timm"}},
     "no foveal window": {"backbone": {"foveal": 0}},
-    "no Eq. 7": {"backbone": {"exemplar_position": "image"}},
+    "no Eq. 7": {"backbone": {"template_position": "image"}},
     "half of the blocks": {"backbone": {"interact_every": 2}},
     "one way": {"backbone": {"one_way": True}},
     "decoder": {"decoder_layers": 2},
@@ -189,7 +189,7 @@ def test_every_parameter_gets_a_gradient_and_stands_in_one_group(name):
     assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
     groups = model.parameter_groups()
     assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in model.named_parameters())
-    assert bool(groups["position"]) == (VARIANTS[name].get("backbone", {}).get("exemplar_position") != "image")
+    assert bool(groups["position"]) == (VARIANTS[name].get("backbone", {}).get("template_position") != "image")
     assert all(parameter.startswith("backbone.") for parameter in groups["backbone"] + groups["position"])
     assert {"bottleneck.weight", "bottleneck.bias"} <= set(groups["head"])
 

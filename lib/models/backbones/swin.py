@@ -36,7 +36,7 @@ class SwinConfig(StagesConfig):
         return Swin(self, search_size)
 
 
-class MeetingBlock(SwinTransformerBlock):
+class SerialBlock(SwinTransformerBlock):
     """timm's block, whose windows can also attend to a template.
 
     The template is pooled to the size of a window, so that a search token has as many keys in it as in its window. The
@@ -98,7 +98,7 @@ class Stage(nn.Module):
         width = config.stage_widths[index]
         self.downsample = PatchMerging(width // 2, width) if index else nn.Identity()
         self.blocks = nn.ModuleList(
-            MeetingBlock(
+            SerialBlock(
                 width,
                 input_resolution=(grid, grid),
                 num_heads=config.heads[index],

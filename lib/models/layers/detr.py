@@ -89,8 +89,8 @@ class DecoderLayer(nn.Module):
         own_keys = queries + query_positions
         queries = self.norm1(queries + self.dropout(_attend(self.self_attn, own_keys, own_keys, queries, None)))
         keys = memory + memory_positions
-        met = _attend(self.multihead_attn, queries + query_positions, keys, memory, padding)
-        queries = self.norm2(queries + self.dropout(met))
+        crossed = _attend(self.multihead_attn, queries + query_positions, keys, memory, padding)
+        queries = self.norm2(queries + self.dropout(crossed))
         return self.norm3(queries + _perceive(self, queries))
 
 
