@@ -231,8 +231,8 @@ def _missing_jpeg4py() -> str | None:
 
 
 class _Decoder(NamedTuple):
-    """``missing`` returns the remedy for a missing library, or None. The others take a plain JPEG's bytes, its header and
-    for ``decode_region`` a region, and return None to leave the image to OpenCV."""
+    """``missing`` returns the remedy for a missing library, or None. The others take a plain JPEG's bytes, its header
+    and, for ``decode_region``, a region; they return None to leave the image to OpenCV."""
 
     missing: Callable[[], str | None]
     in_auto: bool
