@@ -3,7 +3,7 @@ python tracking/profile_data.py [--seconds 10] [--json FILE]"""
 
 import sys
 
-from lib.runtime.program import Outcome, program, starting
+from lib.runtime.program import Result, program, starting
 
 with starting():
     from lib.config.paths import user_path
@@ -14,7 +14,7 @@ with starting():
 
 
 @program("stopped; the temporary data are removed")
-def main() -> Outcome:
+def main() -> Result:
     """0 once all is measured, 1 after an error, 130 after Ctrl-C."""
     parser = Parser(__doc__)
     add = parser.add_argument
@@ -24,17 +24,12 @@ def main() -> Outcome:
     add("--quality", type=int, choices=range(1, 101), metavar="1-100", default=JPEG_QUALITY, help="of the JPEGs")
     add("--folder", type=user_path, help="parent of the temporary data, on the disk to measure")
     add("--json", type=user_path, metavar="FILE", help="write the tables to this file, too")
-    arguments = parser.parse_args()
-    report = profile_samples(
-        arguments.folder,
-        seconds=arguments.seconds,
-        sequences=arguments.sequences,
-        frames=arguments.frames,
-        quality=arguments.quality,
-    )
-    if arguments.json:
-        report.write(arguments.json)
-    return Outcome(report.text())
+    arguments = parser.parse()
+    file = arguments.pop("json")
+    report = profile_samples(**arguments)
+    if file:
+        report.write(file)
+    return report
 
 
 if __name__ == "__main__":

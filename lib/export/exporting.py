@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 
 from lib.export.exported import open_network
 from lib.export.parity import ParityReport, compare
-from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Leaf, Origin, Runtime
+from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Origin, Runtime
 from lib.inference.torch_network import EncodeGraph, FindGraph, TorchNetwork
 from lib.runtime.files import file_sha256, new_folder, write_text
 from lib.runtime.locks import only_writer
@@ -105,7 +105,7 @@ def write_network(
         precision=precision,
         batch=batch,
         settings=network.settings,
-        state=tuple(Leaf(shape=tuple(leaf.shape[1:]), dtype=str(leaf.numpy().dtype)) for leaf in state),
+        state=tuple({"shape": list(leaf.shape[1:]), "dtype": str(leaf.numpy().dtype)} for leaf in state),
         origin=origin.model_copy(update={"versions": _versions(runtime)}),
         files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.data.synthetic.scene import PATTERNS, Frame, render
-from lib.export.record import ExportError, ExportPrecision, ParitySummary
+from lib.export.record import ExportError, ExportPrecision
 from lib.geometry.crop import padding_value
 from lib.geometry.overlaps import overlaps
 from lib.inference.follow import TargetSpec, follow
@@ -68,22 +68,27 @@ class ParityReport:
             else:
                 self._check_reduced(rows[rows.tracked])
 
-    def summary(self) -> ParitySummary:
-        """The report in five numbers, each the worst of all batches."""
+    def summary(self) -> dict[str, float]:
+        """The report in five numbers, each the worst of all batches.
+
+        ``pixels``: the largest difference of a box, of the crops where both chose the same cell; ``score``: of a score.
+        On the tracked sequence: ``same_cell``, the share of crops with the same best cell, and ``median_overlap`` of
+        the boxes there. ``free_overlap``: the mean of ``free``.
+        """
         shares, medians = zip(*(_agreement(rows[rows.tracked]) for rows in self._batches()), strict=True)
-        return ParitySummary(
-            pixels=self._pixels(self.rows).max(),
-            score=self.rows.score.max(),
-            same_cell=min(shares),
-            median_overlap=min(medians),
-            free_overlap=self.free.mean(),
-        )
+        return {
+            "pixels": float(self._pixels(self.rows).max()),
+            "score": float(self.rows.score.max()),
+            "same_cell": min(shares),
+            "median_overlap": min(medians),
+            "free_overlap": float(self.free.mean()),
+        }
 
     def json(self) -> str:
         """All rows, as text."""
         rows = [dict(zip(ROW.names, row, strict=True)) for row in self.rows.tolist()]
         head = {"name": self.name, "precision": self.precision, "size": self.size}
-        tree = {"summary": self.summary().model_dump(), **head, "rows": rows, "free": self.free.tolist()}
+        tree = {"summary": self.summary(), **head, "rows": rows, "free": self.free.tolist()}
         return json.dumps(tree, indent=1) + "\n"
 
     def text(self) -> str:

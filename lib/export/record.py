@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 
 from lib.config.schema import ConfigError, Section
 from lib.config.validation import validate
@@ -29,13 +29,6 @@ class ExportError(ValueError):
     """An export that cannot be made, or an exported network that cannot be used; one line with the remedy."""
 
 
-class Leaf(Section):
-    """One array of a state: its shape without the batch axis, and numpy's name of its type."""
-
-    shape: tuple[NonNegativeInt, ...]
-    dtype: str
-
-
 class Origin(Section):
     """The origin of an exported network: the experiment's name, the sha256 of the weights' file (None for fresh
     weights), the benchmark whose test-time values it has, its resolved model section, and versions of libraries."""
@@ -47,25 +40,12 @@ class Origin(Section):
     versions: dict[str, str] = Field(default_factory=dict)
 
 
-class ParitySummary(Section):
-    """Differences from eager fp32, measured at the export; see ``lib.export.parity``.
-
-    ``pixels``: the largest difference of a box in pixels of the search crop, of the crops where both chose the same
-    cell; ``score``: of a score. Of the crops of the tracked sequence: ``same_cell``, the share with the same best cell,
-    and ``median_overlap`` of the boxes there. ``free_overlap``: the mean of both forms' own tracks.
-    """
-
-    pixels: float
-    score: float
-    same_cell: float
-    median_overlap: float
-    free_overlap: float
-
-
 class ExportRecord(Section):
-    """``network.json``: the files by their sha256, and all that a tracker needs beside them.
+    """``network.json``: the files by their sha256, and what a tracker needs beside them: its settings.
 
-    ``batch`` is the number of crops that ``find`` takes; ``encode`` takes one. ``state`` are the leaves between them.
+    ``batch`` is the number of crops that ``find`` takes; ``encode`` takes one. ``state`` are the arrays between them,
+    each with its ``shape`` without the batch axis and numpy's name of its ``dtype``. ``parity`` is the summary of the
+    comparison at the export (``lib.export.parity.ParityReport``).
     """
 
     format: Literal[1] = FORMAT
@@ -73,10 +53,10 @@ class ExportRecord(Section):
     precision: ExportPrecision
     batch: PositiveInt
     settings: TrackSettings
-    state: tuple[Leaf, ...]
+    state: tuple[dict[str, Any], ...]
     origin: Origin
     files: dict[str, str]
-    parity: ParitySummary | None = None
+    parity: dict[str, float] | None = None
 
     def write(self, folder: Path) -> None:
         """Write it into ``folder``."""

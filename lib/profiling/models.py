@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lib.experiment.build import build_model
 from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
-from lib.export.cost import Cost, count_cost
+from lib.profiling.cost import Cost, count_cost
 from lib.profiling.forms import EAGER, Form, forms_here, open_forms
 from lib.profiling.frames import Lane, time_frames, time_parts
 from lib.profiling.report import Report, Row, Table, add_ratios, describe_machine

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lib.experiment.config import load_experiment
-from lib.export.cost import Cost
+from lib.profiling.cost import Cost
 from lib.profiling.models import count_experiment, experiment_names
 
 DOCS = Path(__file__).parents[2] / "docs"

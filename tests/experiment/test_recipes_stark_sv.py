@@ -4,8 +4,8 @@ import pytest
 
 from lib.data.pairs import SourceConfig
 from lib.experiment.config import load_experiment
-from lib.export.cost import count_cost
 from lib.models.stark_sv import StarkSV, TransformerConfig
+from lib.profiling.cost import count_cost
 
 PAPER = ["stark_sv_b32", "stark_sv_b16", "stark_sv_l14"]
 

@@ -98,9 +98,9 @@ def test_reduced_precisions_are_reduced_and_within_their_bounds(runtime, precisi
     network = network_of(twin(family, *DECISIVE))
     report = export_network(network, tmp_path / "folder", runtime, precision, 2, ORIGIN, threads=1)
     summary = report.summary()
-    assert summary.same_cell == 1
-    assert summary.median_overlap > overlap
-    assert summary.pixels > 1e-3
+    assert summary["same_cell"] == 1
+    assert summary["median_overlap"] > overlap
+    assert summary["pixels"] > 1e-3
     assert open_network(tmp_path / "folder", threads=1).record.parity == summary
     if runtime == "onnx":
         whole = sum(parameter.numel() for parameter in network.model.parameters()) * 4

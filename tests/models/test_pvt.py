@@ -8,9 +8,9 @@ from timm.models.twins import Block
 from torch import Tensor, nn
 
 from lib.experiment.config import load_experiment
-from lib.export.cost import count_cost
 from lib.models.backbones.pvt import PVT, PVTConfig, SerialBlock, as_map
 from lib.models.simtrack import SimTrack, SimTrackConfig
+from lib.profiling.cost import count_cost
 
 TINY = PVTConfig(widths=(8, 16), depths=(2, 1), heads=(1, 2), mlp_ratios=(2, 2), reductions=(4, 2), drop_path=0.0)
 TEMPLATE, SEARCH = 32, 64

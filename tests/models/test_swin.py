@@ -8,9 +8,9 @@ from timm.models.swin_transformer import WindowAttention
 from torch import Tensor, nn
 
 from lib.experiment.config import load_experiment
-from lib.export.cost import count_cost
 from lib.models.backbones.swin import Swin, SwinConfig
 from lib.models.simtrack import SimTrack, SimTrackConfig
+from lib.profiling.cost import count_cost
 
 TINY = SwinConfig(width=16, depths=(2, 2), heads=(2, 4), window=4, drop_path=0.0)
 TEMPLATE, SEARCH = 32, 64

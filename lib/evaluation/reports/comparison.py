@@ -61,8 +61,7 @@ class ComparedTracker:
 
     def part_values(self, protocol: str, names: abc.Set[str]) -> dict[str, Spread]:
         """The scores of the set of these sequences; empty where a run has none."""
-        parts = [run.scores.part(protocol, names) for run in self.runs]
-        return spread({} if part is None else PROTOCOLS[protocol].values(part) for part in parts)
+        return spread(run.scores.part_values(protocol, names) for run in self.runs)
 
     def sequence_values(self, protocol: str, number: int) -> dict[str, Spread]:
         """The scores of one sequence, by its place in the comparison; empty where a run has none."""

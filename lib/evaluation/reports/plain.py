@@ -85,7 +85,11 @@ def _sequences(run: ScoredRun) -> dict[str, Any]:
         sequence.name: {
             "scores": {name: sequence.values(name) for name in sequence.curves},
             "errors": sequence.errors,
-            "notes": {name: curves.notes for name, curves in sequence.curves.items() if curves.notes},
+            "notes": {
+                name: [f"{count} {words}" for count, words in curves.notes]
+                for name, curves in sequence.curves.items()
+                if curves.notes
+            },
         }
         for sequence in run.scores.sequences
         if sequence.curves or sequence.errors

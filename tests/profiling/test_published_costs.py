@@ -9,9 +9,9 @@ from reference_weights import key_table
 
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
-from lib.export.cost import Cost, count_cost
 from lib.models.registry import FAMILIES
 from lib.models.weights.released import as_ours
+from lib.profiling.cost import Cost, count_cost
 
 pytestmark = pytest.mark.slow
 

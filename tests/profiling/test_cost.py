@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lib.export.cost import Cost, Work, count_cost
 from lib.models.backbones.vit import ViTConfig
 from lib.models.grm import GRM, DivisionConfig, GRMConfig
 from lib.models.heads.registry import HeadConfig
+from lib.profiling.cost import Cost, Work, count_cost
 
 WIDTH, PATCH, HIDDEN, CHANNELS = 32, 8, 16, 16
 TEMPLATE, SEARCH = 16, 32
