@@ -21,6 +21,7 @@ from tqdm import tqdm
 from lib.config.paths import Paths, load_paths
 from lib.data.decoding.video import Frame, VideoReader, VideoSource, VideoWriter
 from lib.export.exported import open_network
+from lib.export.record import RECORD
 from lib.inference.follow import Step, TargetSpec, follow
 from lib.inference.network import Network
 from lib.inference.recovery import recover_lost
@@ -32,7 +33,7 @@ from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import StopSignals, interruption
 from lib.visualization.boxes import draw_boxes
 
-SHIPPED, DESCRIPTION = "lite", "network.json"
+SHIPPED = "lite"  # the experiment whose network comes with the project
 # The target in the first frame of the video that comes with the project.
 CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
 
@@ -121,7 +122,7 @@ def open_tracking_network(
     paths = paths or load_paths()
     exported = paths.weights(SHIPPED)
     named = config or checkpoint or overrides or device not in ("auto", "cpu")
-    if network is None and not named and (exported / DESCRIPTION).is_file():
+    if network is None and not named and (exported / RECORD).is_file():
         network = exported
     if network is not None:
         opened = open_network(network, threads)

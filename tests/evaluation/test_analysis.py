@@ -197,7 +197,7 @@ def test_no_set_score_where_a_sequence_is_missing_and_below_stands_which_and_why
     assert all(cell.value is not None for cell in table.rows[1].cells)
     assert (
         "otb, a: NO SET SCORE by protocol pytracking: 1 of 5 sequences could not be scored: video1: "
-        "/raw/<sequence>.txt: no such file"
+        "/raw/video1.txt: no such file"
     ) in table.below
     assert not found.is_complete()
     assert comparison().is_complete()
@@ -209,7 +209,8 @@ def test_a_missing_sequence_is_incomplete_also_for_the_protocol_that_scores_it()
     assert not found.is_complete()
     [line] = [line for line in remarks(found, ["trackingnet"]) if "own rule" in line]
     assert line == (
-        "otb, a: protocol trackingnet, by its own rule: no result, taken as boxes of zeros, in 1 sequence(s): video1"
+        "otb, a: protocol trackingnet, by its own rule: 33 row(s) without a result taken as boxes of zeros, in 1 "
+        "sequence(s): video1"
     )
 
 
@@ -236,7 +237,7 @@ def test_remarks_share_a_line_where_protocols_agree_and_count_what_is_not_shown(
     assert any(line.endswith("video3, video4 and 25 more") for line in remarks(many, found.protocols))
     assert (
         f"otb, a: NO SET SCORE by protocol lasot: 5 of 5 sequences could not be scored: {names}: 28 predicted boxes "
-        "for 30 annotated frames (the first; others alike)"
+        "for 30 annotated frames (the reason of video0; JSON has all)"
     ) in lines
 
 

@@ -213,14 +213,14 @@ NOTES = {
 @pytest.mark.parametrize(("protocol", "name"), NOTES)
 def test_what_a_rule_did_to_the_rows_is_said(protocol: str, name: str) -> None:
     curves = PROTOCOLS[protocol].score(annotation(name, "otb"), predicted(name))
-    assert any(NOTES[protocol, name] in note for note in curves.notes)
+    assert any(NOTES[protocol, name] in f"{count} {words}" for count, words in curves.notes)
     assert PROTOCOLS[protocol].score(annotation("good", "otb"), predicted("good")).notes == ()
 
 
 def test_a_set_of_empty_curves_has_scores_of_zero_by_lasots_protocol() -> None:
     empty = Curves(np.zeros(21), np.zeros(51), np.zeros(51))
     joined = PROTOCOLS["lasot"].join([empty, empty])
-    assert joined.success.shape == (21,) and set(PROTOCOLS["lasot"].values(joined).values()) == {0.0}
+    assert joined.success.shape == (21,) and not any(PROTOCOLS["lasot"].values(joined).values())
 
 
 @pytest.mark.parametrize(("thresholds", "end", "step"), [

@@ -75,7 +75,7 @@ def test_only_trackingnet_scores_a_sequence_without_a_result_and_says_so():
             assert scores.values(protocol) == {}
             assert scores.errors(protocol) == {"video1": "/raw/video1.txt: no such file"}
             assert scores.part(protocol, {"video0", "video2"}) is not None
-    assert scores.notes("trackingnet") == {"video1": ("no result, taken as boxes of zeros",)}
+    assert scores.notes("trackingnet") == {"video1": ((33, "row(s) without a result taken as boxes of zeros"),)}
     assert scores.errors("trackingnet") == {}
     zeros = scored(sequences(3), instead(noisy(0.1), {"video1": lambda annotation: 0 * annotation.boxes}))
     assert scores.values("trackingnet") == zeros.values("trackingnet")
@@ -95,7 +95,7 @@ def test_what_one_protocol_refuses_another_scores():
     assert scores.errors("pysot") == {"video0": "29 predicted boxes for 30 annotated frames"}
     assert scores.values("pysot") == {}
     assert scores.values("pytracking").keys() == {"AUC", "OP50", "OP75", "P", "Pnorm"}
-    assert scores.notes("pytracking") == {"video0": ("1 missing row(s) taken as boxes of zeros",)}
+    assert scores.notes("pytracking") == {"video0": ((1, "missing row(s) taken as boxes of zeros"),)}
     assert scores.sequences[0].values("pysot") == {}
 
 
@@ -150,7 +150,7 @@ def test_a_frame_annotated_with_no_number_is_absent_by_the_benchmarks_own_protoc
     assert all(np.isfinite(list(scores.values(protocol).values())))
     uav = benchmark in ("uav", "uav20l", "uav123_10fps")
     toolkits_rule = protocol == "lasot" or uav  # which scores such a frame
-    note = "2 frame(s) taken as absent, as the annotation is no number"
+    note = (2, "frame(s) taken as absent, as the annotation is no number")
     assert scores.notes(protocol) == ({} if toolkits_rule else {"a": (note,)})
     for name in {"pytracking", "ostrack", "grm"} - {protocol}:
         refused = {"a": "the annotation has a box that is not a number"}
@@ -166,7 +166,7 @@ def test_frames_at_the_border_that_a_toolkit_takes_as_invalid_are_counted(protoc
     hidden = with_rows(video, slice(10, 14), (0, 0, 0, 0))
     for each, frames in ((video, 5), (hidden, 4)):
         scores = scored((each, on_pixels("b", 1)), perfect, benchmark)
-        notes = {"a": (f"{frames} frame(s) taken as invalid, as the annotated x or y is 0 or less",)}
+        notes = {"a": ((frames, "frame(s) taken as invalid, as the annotated x or y is 0 or less"),)}
         assert scores.notes(protocol) == notes
         assert scores.values(protocol)["AUC"] < 0.95
         assert scores.notes("ostrack") == {}
@@ -174,7 +174,7 @@ def test_frames_at_the_border_that_a_toolkit_takes_as_invalid_are_counted(protoc
 
 def test_frames_that_pysot_takes_as_hits_are_counted():
     scores = scored((with_rows(sequence("a"), slice(2, 5), (-900,)),), perfect, "otb")
-    assert scores.notes("pysot") == {"a": ("3 frame(s) taken as hits, as the annotated center is 0 or less",)}
+    assert scores.notes("pysot") == {"a": ((3, "frame(s) taken as hits, as the annotated center is 0 or less"),)}
 
 
 def test_a_set_without_sequences_has_no_score():

@@ -76,8 +76,7 @@ def test_a_network_that_decides_nothing_has_no_map_of_decisions(tmp_path: Path, 
 
 def test_the_sequence_to_look_at_is_the_median():
     def scored(name: str, ao: float | None) -> SequenceScores:
-        overlaps = np.array([] if ao is None else [ao])
-        return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlaps=overlaps)})
+        return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlap=np.array(np.nan if ao is None else ao))})
 
     entries = (scored("best", 0.9), scored("hidden", None), scored("worst", 0.1), scored("middle", 0.5))
     run = ScoredRun(SetScores("x", "got10k_val", entries, {"got10k": None}), results=None)

@@ -1,7 +1,7 @@
 """Scores by protocol: each public toolkit's result for the same boxes, bad input included.
 
 Each protocol has one function from the boxes of a sequence to curves over thresholds. The scores of a set are read off
-the mean of its sequences' curves (GOT-10k: off all its frames together). docs/protocols.md lists how the protocols
+the mean of its sequences' curves (GOT-10k: weighted by frames). docs/protocols.md lists how the protocols
 differ, and by how much on the same boxes. Boxes are xywh in pixels, scores and curves are fractions.
 """
 
@@ -37,17 +37,19 @@ class Annotation(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """One sequence by one protocol: shares of frames at each threshold; None where the protocol has no such curve.
+    """A sequence by one protocol: shares of frames at each threshold, float64 ``[T]``; None where the protocol has no
+    such curve. A set has the means of its sequences' curves, and several sets have them in leading axes.
 
-    ``overlaps`` are those of the counted frames, where the protocol pools the frames of a set. ``notes`` count the rows
-    that the protocol's own rule changed, and the frames that it took as invalid.
+    ``overlap`` is the mean overlap of the counted ``frames`` where the protocol reports it. ``notes`` are the rows that
+    the protocol's own rule changed, and the frames that it took as invalid: how many, and in words.
     """
 
     success: np.ndarray
     precision: np.ndarray | None = None
     norm_precision: np.ndarray | None = None
-    overlaps: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
+    overlap: np.ndarray | None = None
+    frames: int = 0
+    notes: tuple[tuple[int, str], ...] = ()
 
 
 def _torch_arange(count: int, step: float) -> np.ndarray:
@@ -185,8 +187,10 @@ def got10k(annotation: Annotation, predicted: np.ndarray) -> Curves:
         (unknown.sum(), _NO_NUMBER),
         (np.isnan(overlaps).sum(), "overlap(s) that are not a number, so the AO is none either"),
     )
-    success = _shares_above(overlaps, OVERLAP_101, max(len(overlaps), 1))
-    return Curves(success, overlaps=overlaps, notes=notes)
+    if not len(overlaps):
+        return Curves(np.full(len(OVERLAP_101), np.nan), overlap=np.array(np.nan), notes=notes)
+    success = _shares_above(overlaps, OVERLAP_101, len(overlaps))
+    return Curves(success, overlap=overlaps.mean(), frames=len(overlaps), notes=notes)
 
 
 def got10k_otb(annotation: Annotation, predicted: np.ndarray) -> Curves:
@@ -262,8 +266,8 @@ def _wrong_count(boxes: np.ndarray, predicted: np.ndarray) -> MetricError:
     return MetricError(f"{len(predicted)} predicted boxes for {len(boxes)} annotated frames")
 
 
-def _notes(*counts: tuple[int, str]) -> tuple[str, ...]:
-    return tuple(f"{count} {what}" for count, what in counts if count > 0)
+def _notes(*counts: tuple[int, str]) -> tuple[tuple[int, str], ...]:
+    return tuple((int(count), words) for count, words in counts if count > 0)
 
 
 def _previous_for(predicted: np.ndarray, bad: np.ndarray) -> np.ndarray:
@@ -346,90 +350,95 @@ def _curves(
     )
 
 
-def _curve_scores(curves: Curves) -> dict[str, float]:
+Scores = dict[str, np.ndarray]  # by name: a number for each set of ``Curves``
+
+
+def _curve_scores(curves: Curves) -> Scores:
     """pytracking, its descendants, LaSOT and pysot: the mean of the success curve, precisions at 20 px and 0.20."""
     return {
-        "AUC": float(curves.success.mean()),
-        "OP50": float(curves.success[10]),
-        "OP75": float(curves.success[15]),
-        "P": float(curves.precision[20]),
-        "Pnorm": float(curves.norm_precision[20]),
+        "AUC": curves.success.mean(axis=-1),
+        "OP50": curves.success[..., 10],
+        "OP75": curves.success[..., 15],
+        "P": curves.precision[..., 20],
+        "Pnorm": curves.norm_precision[..., 20],
     }
 
 
-def _got10k_scores(curves: Curves) -> dict[str, float]:
-    found = curves.overlaps if len(curves.overlaps) else np.array([np.nan])
-    rates = {f"SR{rate}": float((found > rate).mean()) if len(curves.overlaps) else np.nan for rate in (0.5, 0.75)}
-    return {"AO": float(found.mean()), **rates}
+def _got10k_scores(curves: Curves) -> Scores:
+    return {"AO": curves.overlap, "SR0.5": curves.success[..., 50], "SR0.75": curves.success[..., 75]}
 
 
-def _got10k_otb_scores(curves: Curves) -> dict[str, float]:
+def _got10k_otb_scores(curves: Curves) -> Scores:
     """Normalized precision is the mean of its curve here, not its value at 0.20."""
-    scores = {"AUC": float(curves.success.mean()), "OP50": float(curves.success[10]), "P": float(curves.precision[20])}
+    scores = {
+        "AUC": curves.success.mean(axis=-1), "OP50": curves.success[..., 10], "P": curves.precision[..., 20]
+    }  # fmt: skip
     if curves.norm_precision is not None:
-        scores["Pnorm"] = float(curves.norm_precision.mean())
+        scores["Pnorm"] = curves.norm_precision.mean(axis=-1)
     return scores
 
 
-def _areas(curves: Curves) -> dict[str, float]:
+def _areas(curves: Curves) -> Scores:
     return {
-        "AUC": float(np.trapezoid(curves.success, OVERLAP_21)),
-        "P": float(np.trapezoid(curves.precision, PIXELS_21) / 50),
-        "Pnorm": float(np.trapezoid(curves.norm_precision, NORMALIZED_21) / 0.5),
+        "AUC": np.trapezoid(curves.success, OVERLAP_21),
+        "P": np.trapezoid(curves.precision, PIXELS_21) / 50,
+        "Pnorm": np.trapezoid(curves.norm_precision, NORMALIZED_21) / 0.5,
     }
 
 
-_CURVES = ("success", "precision", "norm_precision")
+def _once(_curves: Curves, _curve: np.ndarray) -> float:
+    return 1.0
 
 
-def _mean(sequences: abc.Sequence[Curves]) -> Curves:
-    all_rows = ([getattr(curves, name) for curves in sequences] for name in _CURVES)
-    return Curves(*(None if rows[0] is None else np.mean(rows, axis=0) for rows in all_rows))
-
-
-def _mean_without_empty(sequences: abc.Sequence[Curves]) -> Curves:
+def _once_unless_empty(_curves: Curves, curve: np.ndarray) -> float:
     """LaSOT's toolkit leaves a sequence out of each mean in which its curve is 0 throughout."""
-    all_rows = ([getattr(curves, name) for curves in sequences] for name in _CURVES)
-    return Curves(*(np.mean([row for row in rows if row.sum() > _EPS] or rows[:1], axis=0) for rows in all_rows))
+    return float(curve.sum() > _EPS)
 
 
-def _pooled(sequences: abc.Sequence[Curves]) -> Curves:
-    overlaps = np.concatenate([curves.overlaps for curves in sequences])
-    return Curves(_shares_above(overlaps, OVERLAP_101, max(len(overlaps), 1)), overlaps=overlaps)
-
-
-def _once(_: Curves) -> tuple[float, float, float]:
-    return 1.0, 1.0, 1.0
-
-
-def _once_unless_empty(curves: Curves) -> tuple[float, float, float]:
-    return tuple(float(getattr(curves, name).sum() > _EPS) for name in _CURVES)
-
-
-def _by_frames(curves: Curves) -> tuple[float, float, float]:
-    return (float(len(curves.overlaps)),) * 3
+def _by_frames(curves: Curves, _curve: np.ndarray) -> float:
+    """All frames of a set together."""
+    return float(curves.frames)
 
 
 class Protocol(NamedTuple):
-    """``score`` a sequence, ``join`` those of a set, and read the ``values`` off either; ``thresholds`` for plots.
+    """``score`` a sequence, read the ``values`` off its curves or a set's; ``thresholds`` for plots.
 
-    ``weights`` are the weights of a sequence in the three curves of a set: a set's value is the weighted mean of its
-    sequences' values.
+    ``weight`` is that of a sequence in the mean of one of its curves over a set.
     """
 
     score: abc.Callable[[Annotation, np.ndarray], Curves]
-    join: abc.Callable[[abc.Sequence[Curves]], Curves] = _mean
-    values: abc.Callable[[Curves], dict[str, float]] = _curve_scores
-    weights: abc.Callable[[Curves], tuple[float, float, float]] = _once
+    values: abc.Callable[[Curves], Scores] = _curve_scores
+    weight: abc.Callable[[Curves, np.ndarray], float] = _once
     thresholds: tuple[np.ndarray, np.ndarray | None, np.ndarray | None] = (OVERLAP_21, PIXELS_51, NORMALIZED_51)
+
+    def join(self, sequences: abc.Sequence[Curves], counts: np.ndarray | None = None) -> Curves:
+        """The curves of a set, the weighted means of its sequences'. ``counts`` ``[..., N]`` is how often each of them
+        is in the set, once by default; leading axes are those of several sets.
+
+        A curve of NaN makes the means NaN, in every set. A set of sequences without weight has the curve of one.
+        """
+        counts = np.ones(len(sequences)) if counts is None else counts
+        means = {}
+        for name in ("success", "precision", "norm_precision", "overlap"):
+            rows = [getattr(curves, name) for curves in sequences]
+            if rows[0] is None:
+                continue
+            weights = np.array([self.weight(curves, row) for curves, row in zip(sequences, rows, strict=True)])
+            rows = np.reshape(rows, (len(rows), -1))
+            total = (counts @ weights)[..., None]
+            sums = counts @ np.where(weights > 0, weights * rows.T, 0).T
+            with np.errstate(invalid="ignore"):
+                mean = np.where(total > 0, sums / total, rows[np.argmin(weights)])
+            means[name] = mean[..., 0] if name == "overlap" else mean
+        return Curves(**means)
 
 
 PROTOCOLS = {
-    "lasot": Protocol(lasot, join=_mean_without_empty, weights=_once_unless_empty),
+    "lasot": Protocol(lasot, weight=_once_unless_empty),
     "pytracking": Protocol(pytracking),
     "ostrack": Protocol(ostrack),
     "grm": Protocol(grm),
-    "got10k": Protocol(got10k, _pooled, _got10k_scores, _by_frames, (OVERLAP_101, None, None)),
+    "got10k": Protocol(got10k, _got10k_scores, _by_frames, (OVERLAP_101, None, None)),
     "got10k-otb": Protocol(got10k_otb, values=_got10k_otb_scores),
     "trackingnet": Protocol(trackingnet, values=_areas, thresholds=(OVERLAP_21, PIXELS_21, NORMALIZED_21)),
     "pysot": Protocol(pysot),

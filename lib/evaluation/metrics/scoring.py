@@ -12,6 +12,8 @@ from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, Curves, MetricError
 
+NO_RESULT = "row(s) without a result taken as boxes of zeros"
+
 Boxes = abc.Callable[[Annotation], np.ndarray]
 
 
@@ -34,7 +36,7 @@ class SequenceScores:
 
     def values(self, protocol: str) -> dict[str, float]:
         """The scores by name, in fractions; empty where there is an error."""
-        return PROTOCOLS[protocol].values(self.curves[protocol]) if protocol in self.curves else {}
+        return _values(protocol, self.curves.get(protocol))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,19 +54,22 @@ class SetScores:
 
     def values(self, protocol: str) -> dict[str, float]:
         """The set's scores by name, in fractions; empty where the protocol gives none."""
-        curves = self.overall[protocol]
-        return {} if curves is None else PROTOCOLS[protocol].values(curves)
+        return _values(protocol, self.overall[protocol])
 
     def part(self, protocol: str, names: abc.Container[str]) -> Curves | None:
         """The curves of the set of these sequences alone; None where there are none or one has an error."""
         return _joined([entry for entry in self.sequences if entry.name in names], protocol)
 
+    def part_values(self, protocol: str, names: abc.Container[str]) -> dict[str, float]:
+        """The scores of the set of these sequences alone; empty where there are none or one has an error."""
+        return _values(protocol, self.part(protocol, names))
+
     def errors(self, protocol: str) -> dict[str, str]:
         """The reasons by sequence why it has no score by the protocol, or no boxes where it needs no score."""
         return _errors(self.sequences, protocol)
 
-    def notes(self, protocol: str) -> dict[str, tuple[str, ...]]:
-        """The sequences whose rows the protocol's own rule changed, and how."""
+    def notes(self, protocol: str) -> dict[str, tuple[tuple[int, str], ...]]:
+        """The sequences whose rows the protocol's own rule changed: how many, and how."""
         scored = ((entry.name, entry.curves[protocol].notes) for entry in self.sequences if protocol in entry.curves)
         return {name: notes for name, notes in scored if notes}
 
@@ -111,6 +116,10 @@ def score_set(
     return SetScores(label, benchmark, sequences, {name: _joined(sequences, name) for name in protocols})
 
 
+def _values(protocol: str, curves: Curves | None) -> dict[str, float]:
+    return {} if curves is None else {name: float(value) for name, value in PROTOCOLS[protocol].values(curves).items()}
+
+
 def _joined(sequences: abc.Sequence[SequenceScores], protocol: str) -> Curves | None:
     curves = [entry.curves[protocol] for entry in sequences if protocol in entry.curves]
     return PROTOCOLS[protocol].join(curves) if curves and not _errors(sequences, protocol) else None
@@ -139,7 +148,7 @@ def _score_sequence(
             continue
         try:
             scored = PROTOCOLS[name].score(annotation._replace(nan_is_absent=name == own), boxes)
-            curves[name] = scored._replace(notes=("no result, taken as boxes of zeros",)) if absent else scored
+            curves[name] = scored._replace(notes=((len(boxes), NO_RESULT),)) if absent else scored
         except MetricError as error:
             errors[name] = str(error)
     return SequenceScores(annotation.name, curves, errors, absent)

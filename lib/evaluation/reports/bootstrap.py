@@ -11,7 +11,6 @@ from lib.evaluation.metrics.scoring import SetScores
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 
 LEVEL = 0.95
-_CURVE_OF = {"P": 1, "Pnorm": 2}  # the weight of a score among a protocol's three; the others belong to success
 
 
 class Bootstrap(NamedTuple):
@@ -37,23 +36,11 @@ class Bootstrap(NamedTuple):
 
 
 def drawn_scores(scores: SetScores, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
-    """Each score (fractions) of every drawn set, ``[times]``; empty where the protocol gives the whole set none.
-
-    They equal the protocol's ``join`` of the drawn sequences: GOT-10k's pools their frames, LaSOT's leaves out empty
-    curves. A score of NaN for one sequence is NaN for every drawn set.
-    """
+    """Each score (fractions) of every drawn set, ``[times]``; empty where the protocol gives the whole set none."""
     if scores.overall[protocol] is None:
         return {}
-    scored = [entry for entry in scores.sequences if protocol in entry.curves]
-    values = [entry.values(protocol) for entry in scored]
-    weights = np.array([PROTOCOLS[protocol].weights(entry.curves[protocol]) for entry in scored])
-    found = {}
-    for name in values[0]:
-        row, weight = np.array([value[name] for value in values]), weights[:, _CURVE_OF.get(name, 0)]
-        totals, sums = draws @ weight, draws @ np.where(weight > 0, row * weight, 0)
-        with np.errstate(invalid="ignore"):  # a set of sequences without weight has the value that each of them has
-            found[name] = np.where(totals > 0, sums / totals, row[np.argmin(weight)])
-    return found
+    curves = [entry.curves[protocol] for entry in scores.sequences if protocol in entry.curves]
+    return PROTOCOLS[protocol].values(PROTOCOLS[protocol].join(curves, draws))
 
 
 def entry_scores(entry: ComparedTracker, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:

@@ -61,8 +61,7 @@ class ComparedTracker:
 
     def part_values(self, protocol: str, names: abc.Set[str]) -> dict[str, Spread]:
         """The scores of the set of these sequences; empty where a run has none."""
-        parts = [run.scores.part(protocol, names) for run in self.runs]
-        return spread({} if part is None else PROTOCOLS[protocol].values(part) for part in parts)
+        return spread(run.scores.part_values(protocol, names) for run in self.runs)
 
     def sequence_values(self, protocol: str, number: int) -> dict[str, Spread]:
         """The scores of one sequence, by its place in the comparison; empty where a run has none."""
@@ -97,8 +96,8 @@ class Comparison:
 
     ``protocols`` are the requested ones; none for a benchmark that a server scores. ``sequences`` are the annotated
     ones. ``attributes`` are sequence names by the attribute's short name, and ``attribute_names`` its words.
-    ``warnings`` appear above every report. ``confidence`` is that of each tracker by label, or the reason why it has
-    none; empty unless requested.
+    ``warnings`` appear above every report. ``confidence`` is that of each tracker by label; empty unless
+    requested.
     """
 
     benchmark: str
@@ -108,7 +107,7 @@ class Comparison:
     attributes: abc.Mapping[str, frozenset[str]] = field(default_factory=dict)
     attribute_names: abc.Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    confidence: abc.Mapping[str, Confidence | str] = field(default_factory=dict)
+    confidence: abc.Mapping[str, Confidence] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[ScoredRun]:

@@ -85,7 +85,11 @@ def _sequences(run: ScoredRun) -> dict[str, Any]:
         sequence.name: {
             "scores": {name: sequence.values(name) for name in sequence.curves},
             "errors": sequence.errors,
-            "notes": {name: curves.notes for name, curves in sequence.curves.items() if curves.notes},
+            "notes": {
+                name: [f"{count} {words}" for count, words in curves.notes]
+                for name, curves in sequence.curves.items()
+                if curves.notes
+            },
         }
         for sequence in run.scores.sequences
         if sequence.curves or sequence.errors
@@ -110,17 +114,18 @@ def _curves(entry: ComparedTracker, protocol: str) -> dict[str, Any]:
     }
 
 
-def _confidence(found: Confidence | str) -> dict[str, Any]:
-    if isinstance(found, str):
-        return {"missing": found}
+def _confidence(found: Confidence) -> dict[str, Any]:
+    if not found.frames:
+        return {"missing": found.left_out}
     return {
         "frames": found.frames,
         "on_target": found.on,
         "absent": found.absent,
         "auroc": found.auroc,
         "lost_below": found.threshold and found.threshold.value,
-        "for_absent": found.for_absent and found.for_absent._asdict(),
-        "for_lost": found.for_lost and found.for_lost._asdict(),
+        "for_absent": None,
+        "for_lost": None,
+        **{f"for_{kind}": threshold._asdict() for kind, threshold in found.thresholds.items()},
         "reliability": found.reliability._asdict(),
         "left_out": found.left_out,
     }

@@ -32,43 +32,34 @@ def remarks(comparison: Comparison, protocols: abc.Sequence[str]) -> list[str]:
 
 
 def _notes(scores: SetScores, protocols: abc.Sequence[str]) -> list[str]:
-    """A line for each rule of a protocol that changed rows or frames: the protocols, how many rows, which sequences."""
+    """A line for each rule that changed rows or frames of the same sequences: protocols, how many rows, sequences."""
     found: dict[tuple[str, int, tuple[str, ...]], list[str]] = {}
     for protocol in protocols:
-        done: dict[str, dict[str, int]] = {}
+        changed: dict[str, dict[str, int]] = {}
         for name, notes in scores.notes(protocol).items():
-            for note in notes:
-                rows, what = re.fullmatch(r"(?:(\d+) )?(.*)", note).groups()
-                done.setdefault(what, {})[name] = int(rows or 0)
-        for what, rows in done.items():
-            found.setdefault((what, sum(rows.values()), tuple(rows)), []).append(protocol)
+            for count, words in notes:
+                changed.setdefault(words, {})[name] = count
+        for words, counts in changed.items():
+            found.setdefault((words, sum(counts.values()), tuple(counts)), []).append(protocol)
     return [
-        f"protocol {', '.join(those)}, by its own rule: {f'{rows} ' if rows else ''}{what}, in {len(names)} "
-        f"sequence(s): {listed(names)}"
-        for (what, rows, names), those in found.items()
+        f"protocol {', '.join(those)}, by its own rule: {count} {words}, in {len(names)} sequence(s): {listed(names)}"
+        for (words, count, names), those in found.items()
     ]
 
 
 def _errors(scores: SetScores, protocols: abc.Sequence[str]) -> list[str]:
-    """A line for each reason: the protocols and sequences that share it; reasons that differ in numbers count as one.
-    The sequence's name in a reason is replaced, so that the reasons of several sequences can be equal."""
+    """A line for sequences whose reasons differ in names and numbers alone: the protocols, and the first reason."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    reasons: dict[str, dict[str, None]] = {}
     for protocol in protocols:
-        named: dict[str, list[str]] = {}
-        for name, text in scores.errors(protocol).items():
-            reason = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "<sequence>", text)
-            kind = re.sub(r"\d+", "#", reason)
-            reasons.setdefault(kind, {})[reason] = None
-            named.setdefault(kind, []).append(name)
-        for kind, names in named.items():
+        kinds: dict[str, list[str]] = {}
+        for name, reason in scores.errors(protocol).items():
+            kinds.setdefault(re.sub(r"\d+", "", reason.replace(name, "")), []).append(name)
+        for kind, names in kinds.items():
             found.setdefault((kind, tuple(names)), []).append(protocol)
     lines = []
-    for (kind, names), those in found.items():
-        what = f"NO SET SCORE by protocol {', '.join(those)}" if any(those) else "INCOMPLETE"
-        first, *others = reasons[kind]
-        lines.append(
-            f"{what}: {len(names)} of {len(scores.sequences)} sequences could not be scored: "
-            f"{listed(names, SHOWN_ERRORS)}: {first}{' (the first; others alike)' if others else ''}"
-        )
+    for (_, names), those in found.items():
+        words = f"NO SET SCORE by protocol {', '.join(those)}" if any(those) else "INCOMPLETE"
+        count = f"{len(names)} of {len(scores.sequences)} sequences could not be scored"
+        others = f" (the reason of {names[0]}; JSON has all)" if len(names) > 1 else ""
+        lines.append(f"{words}: {count}: {listed(names, SHOWN_ERRORS)}: {scores.errors(those[0])[names[0]]}{others}")
     return lines
