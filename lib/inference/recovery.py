@@ -1,8 +1,8 @@
 """Search for a lost target: at places all over the image, one in each frame, the nearest first.
 
-Crops stay of the network's size and scale, one for each target and frame, so a search costs no time. The region that
-was searched grows until it is the whole image, and then the search begins again. A target is found as soon as its score
-is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
+Crops keep the network's size and scale, and there is one for each target and frame, so a search does not slow tracking
+down. The searched region grows until it is the whole image, and then the search begins again. A target is found when
+its score is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
 """
 
 import math
@@ -13,7 +13,7 @@ from lib.inference.network import Network
 
 # Frames with a low score before the search begins: scores dip for moments while the box is right.
 PATIENCE = 5
-# Distance of two places at most, as a share of the window's side: a target in between is seen whole in one of them.
+# Largest distance of two places, as a share of the window's side: a target between them is whole in one window.
 STRIDE = 0.75
 
 
