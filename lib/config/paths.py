@@ -63,7 +63,7 @@ def load_paths(file: Path | None = None) -> Paths:
     They are read from ``file``, else from the file that TRACKING_PATHS names, else from paths.yaml in the checkout if
     there is one, else defaults hold. TRACKING_DATA_<NAME>, TRACKING_OUTPUT, TRACKING_PRETRAINED_MODELS and
     TRACKING_CACHE then replace single entries; an empty variable counts as unset. A relative path counts from the
-    folder of the file it stands in, or from the current folder if it stands in a variable. Raises ``ConfigError`` for a
+    folder of its file, or from the current folder if it is the value of a variable. Raises ``ConfigError`` for a
     file that is absent or wrong.
     """
     variable = _variable("PATHS")

@@ -19,7 +19,7 @@ class Section(BaseModel):
     """A frozen part of the configuration: unknown keys are errors, types are strict, NaN and infinity are refused.
 
     A component subclasses it next to its own code and takes an instance of it. Cross-checks inside the section are
-    pydantic validators there; they raise ``ValueError`` with a message that says what would be right.
+    pydantic validators there; they raise ``ValueError`` with the right values in its message.
     """
 
     model_config = ConfigDict(

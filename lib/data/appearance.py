@@ -19,13 +19,13 @@ SOLARIZE_THRESHOLD = 128
 BLUR_RADII = (0.1, 2.0)
 
 
-def _ascending(span: tuple[float, float]) -> tuple[float, float]:
+def _are_pixels(span: tuple[float, float]) -> tuple[float, float]:
     if not 1 <= span[0] <= span[1]:
         raise ValueError("should be two numbers from 1 on, the smaller first, such as [12, 48]")
     return span
 
 
-Span = Annotated[tuple[float, float], AfterValidator(_ascending)]
+Span = Annotated[tuple[float, float], AfterValidator(_are_pixels)]
 
 
 class ColorJitterConfig(Section):

@@ -19,7 +19,7 @@ from lib.data.datasets.registry import check_dataset
 from lib.data.decoding.images import EncodedImage, open_image
 from lib.data.masks import MaskFolder
 from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
-from lib.data.sampling import Pairing, Pool, can_be_drawn, draw_frames, drawable
+from lib.data.sampling import Pairing, can_be_drawn, draw_frames
 from lib.data.stores.index import SequenceIndex
 from lib.data.types import Sequence
 from lib.data.views import FrameView, View
@@ -123,13 +123,13 @@ class Shown(NamedTuple):
 
 
 class Composition(NamedTuple):
-    """Everything drawn for a pair: the target and its look-alike or None, the video and the numbers of its two frames
-    (``places``), the motion, and whether the look-alike may lie above the target."""
+    """Everything drawn for a pair: the target and its look-alike or None, the video and the numbers of its two frames,
+    the motion, and whether the look-alike may lie above the target."""
 
     target: Shown
     lookalike: Shown | None
     video: Sequence
-    places: tuple[int, int]
+    video_frames: tuple[int, int]
     motion: Motion
     above: bool
 
@@ -159,7 +159,7 @@ class Cutouts:
                 f"no object of {len(objects)} can be cut out: each needs an outline in the annotations (or set "
                 f"its dataset's masks in paths.yaml), and {MIN_OBJECT:g} pixels of sqrt(w * h)"
             )
-        self._videos = drawable(Pool(over))
+        self._videos = np.flatnonzero(can_be_drawn(over)).astype(np.int32)
         if not len(self._videos) or over[self._videos[0]].image_set:
             raise ValueError(
                 f"cutouts.over: {config.over} {config.split} has no videos to paste on; name a dataset that has"
@@ -174,7 +174,7 @@ class Cutouts:
     ) -> Composition:
         """The random choices of a pair that shows two frames of an object. Reads no file."""
         video = self._over[self._videos[int(rng.integers(len(self._videos)))]]
-        places = draw_frames(video, pairing, max_gap, rng)
+        video_frames = draw_frames(video, pairing, max_gap, rng)
         shown, lookalike = Shown(target, frames), None
         if rng.random() < self._config.lookalike:
             kind, others = rng.integers(3), self._of_class.get(target.meta.get("class", ""), ())
@@ -186,57 +186,42 @@ class Cutouts:
             else:
                 lookalike = shown._replace(mirrored=True)
         motion = draw_motion(self._config.size, rng)
-        return Composition(shown, lookalike, video, places, motion, above=bool(rng.random() < 0.5))
+        return Composition(shown, lookalike, video, video_frames, motion, above=bool(rng.random() < 0.5))
 
 
 class PastedView(View):
-    """A view of one frame of a composition. Made by ``open_pasted``."""
+    """A view of a frame with layers pasted on it, the last above all others. Made by ``open_pasted``.
 
-    def __init__(self, image: EncodedImage, target: Layer, lookalike: Layer | None, above: bool, fill: Fill) -> None:
-        self._image, self._frame = image, FrameView(image, fill)
-        self._layers, self._above = (target, lookalike), above
-        self._known: dict[bool, tuple[np.ndarray, list[Layer]]] = {}
+    The layers lie in the frame as crops show it, mirrored or not. ``box`` is that of the visible part of the target:
+    float64 ``[4]`` xywh in pixels, without area if that is too little.
+    """
+
+    def __init__(self, image: EncodedImage, fill: Fill, layers: list[Layer], box: np.ndarray) -> None:
+        self._frame, self._layers, self.box = FrameView(image, fill), layers, box
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self._image.shape
-
-    def box(self, flipped: bool) -> np.ndarray:
-        """The box of the visible part of the target: float64 ``[4]`` xywh in pixels, without area if that is too
-        little; see ``lib.data.pasting.measure``."""
-        return self._measured(flipped)[0]
+        return self._frame.shape
 
     def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """As ``View.crop``.
+        """As ``View.crop``; ``flipped`` as in ``open_pasted``.
 
         A window that is smaller than its crop is composed in the frame's own pixels and enlarged as a whole: the target
         is no sharper than its surroundings then.
         """
         canvas = self._frame.crop(window, min(window.side, size), flipped, grayscale=False)
-        for layer in self._measured(flipped)[1]:
+        for layer in self._layers:
             paste(canvas, layer, window, self.shape)
         canvas = cv2.resize(canvas, (size, size))
         return to_grayscale(canvas) if grayscale else canvas
 
-    def _measured(self, flipped: bool) -> tuple[np.ndarray, list[Layer]]:
-        """The target's box, and the layers in the order in which they are pasted."""
-        if flipped not in self._known:
-            target, other = self._layers
-            if flipped:
-                width = self.shape[1]
-                target, other = mirror(target, width), None if other is None else mirror(other, width)
-            self._known[flipped] = measure(target, other, self._above, self.shape)
-        return self._known[flipped]
-
 
 def open_pasted(
-    composition: Composition, masks: MaskFolder | None, crops: abc.Sequence[CropConfig], decoder: str
+    composition: Composition, masks: MaskFolder | None, crops: abc.Sequence[CropConfig], decoder: str, flipped: bool
 ) -> list[PastedView]:
-    """The two frames of a composition, for a template and a search crop (``crops``).
-
-    Raises ``ImageError`` for an image or mask that cannot be read.
-    """
-    images = [open_image(composition.video.frames[place], decoder) for place in composition.places]
+    """The two frames of a composition, for a template and a search crop (``crops``), to be shown mirrored if
+    ``flipped``. Raises ``ImageError`` for an image or mask that cannot be read."""
+    images = [open_image(composition.video.frames[frame], decoder) for frame in composition.video_frames]
     # As many pixels of sqrt(w * h) as the crops have use for.
     most = _DETAIL * max(crop.size / crop.factor for crop in crops)
     loaded: dict[tuple[str, int], Cutout] = {}
@@ -254,7 +239,7 @@ def open_pasted(
         return place(cutout, size, center, angle, shown.mirrored)
 
     views, motion = [], composition.motion
-    for number, (image, frame, crop) in enumerate(zip(images, composition.places, crops, strict=True)):
+    for number, (image, frame, crop) in enumerate(zip(images, composition.video_frames, crops, strict=True)):
         height, width = image.shape
         size = math.sqrt(height * width) * math.exp(motion.size.at(frame))
         center = np.array((width * motion.x.at(frame), height * motion.y.at(frame)))
@@ -263,5 +248,8 @@ def open_pasted(
         if composition.lookalike is not None:
             lookalike = layer(composition.lookalike, number, size * motion.ratio, center, -angle)
             lookalike = place_beside(target, lookalike, motion.direction.at(frame), motion.distance.at(frame))
-        views.append(PastedView(image, target, lookalike, composition.above, crop.fill))
+        if flipped:
+            target, lookalike = mirror(target, width), None if lookalike is None else mirror(lookalike, width)
+        box, layers = measure(target, lookalike, composition.above, image.shape)
+        views.append(PastedView(image, crop.fill, layers, box))
     return views

@@ -26,16 +26,7 @@ from lib.data.batch import Batch
 from lib.data.cutouts import CutoutsConfig, open_pasted
 from lib.data.datasets.registry import check_dataset
 from lib.data.decoding.images import ImageError, find_decoder
-from lib.data.sampling import (
-    MIN_FRAMES,
-    MIN_VISIBLE,
-    Pairing,
-    Pool,
-    draw_frames,
-    draw_sequence,
-    drawable,
-    share_bounds,
-)
+from lib.data.sampling import Mixture, Pairing, Pool, draw_frames
 from lib.data.types import FrameFiles, Sequence
 from lib.data.views import AnyWindow, View, open_views
 from lib.geometry.aligned import AlignedWindow, align
@@ -129,9 +120,7 @@ class _Plan(NamedTuple):
 class Pairs:
     """Template and search pairs of several pools, by number.
 
-    Each pool is drawn in proportion to its weight and its sequences equally often. Sequences that are too short or
-    whose target is visible too seldom are left out (their number is logged). Raises ``ValueError`` if nothing is left
-    of a pool, and for a decoder whose library is missing.
+    Raises ``ValueError`` as ``Mixture`` does, and for a decoder whose library is missing.
     """
 
     def __init__(
@@ -139,9 +128,7 @@ class Pairs:
     ) -> None:
         find_decoder(config.decoder)
         self.config, self.seed = config, seed
-        self._bounds = share_bounds([pool.weight for pool in pools])
-        self._pools = pools
-        self._positions = [_drawable(pool) for pool in pools]
+        self._mixture = Mixture(pools)
         self._roles = Role(template, config.template_jitter), Role(search, config.search_jitter)
 
     def sample(self, number: int) -> Batch:
@@ -155,7 +142,7 @@ class Pairs:
         empty: list[str] = []
         rng = self._stream(number, 0)
         while True:
-            pool, sequence = draw_sequence(self._pools, self._positions, self._bounds, rng)
+            pool, sequence = self._mixture.draw(rng)
             frames = draw_frames(sequence, self.config.pairing, self.config.max_gap, rng, pool.every)
             try:
                 sample = self._build(number, pool, sequence, frames, rng)
@@ -215,9 +202,9 @@ class Pairs:
         config, crops, source = self.config, [role.crop for role in self._roles], _source(sequence, frames)
         if pool.cutouts is not None:
             composition = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
-            pasted = open_pasted(composition, pool.cutouts.masks, crops, config.decoder)
-            over = _source(composition.video, composition.places)
-            return pasted, [view.box(flipped) for view in pasted], f"{source} over {over}"
+            pasted = open_pasted(composition, pool.cutouts.masks, crops, config.decoder, flipped)
+            over = _source(composition.video, composition.video_frames)
+            return pasted, [view.box for view in pasted], f"{source} over {over}"
         views = open_views(sequence, frames, crops, pool.crops, config.decoder)
         boxes = [sequence.boxes[frame] for frame in frames]
         if flipped:
@@ -283,20 +270,6 @@ def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Te
     cv2.split(pixels, list(planes))  # into its place: stacking would copy once more
     gain = torch.tensor([plan.gain], dtype=torch.float64)
     return torch.from_numpy(planes)[None], torch.from_numpy(plan.box)[None], gain
-
-
-def _drawable(pool: Pool) -> np.ndarray:
-    """The positions of the sequences that pairs can be drawn from; ``ValueError`` if there are none."""
-    positions = drawable(pool)
-    name = pool.sequences[0].dataset if len(pool.sequences) else "a dataset without sequences"
-    if not len(positions):
-        among = f" among the last one and each {pool.every}th" if pool.every > 1 else ""
-        raise ValueError(
-            f"{name}: no pair can be drawn from its {len(pool.sequences)} sequences: "
-            f"a video needs {MIN_FRAMES} frames, {MIN_VISIBLE} of them with a visible target{among}"
-        )
-    logger.info("%s: pairs are drawn from %d of %d sequences", name, len(positions), len(pool.sequences))
-    return positions
 
 
 def _source(sequence: Sequence, frames: tuple[int, int]) -> str:

@@ -87,7 +87,7 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
     size = math.sqrt((right - left) * (bottom - top))
     shrink = next(shrink for shrink in _SHRINKS if shrink == 1 or size / shrink >= detail)
     region = _aligned((left, top, right, bottom), (height, width), shrink)
-    pixels = image.pixels(region, shrink)
+    pixels = image.pixels(region) if shrink == 1 else image.reduced(shrink, region)
     if masks is not None:
         cover = shrink_mask(mask[region[1] : region[3], region[0] : region[2]], shrink)
     else:

@@ -1,5 +1,6 @@
 """Which dataset, sequence and frames make a training pair."""
 
+import logging
 from collections import abc
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -11,6 +12,8 @@ from lib.data.views import ViewStore
 if TYPE_CHECKING:
     from lib.data.cutouts import Cutouts
     from lib.data.stores.index import SequenceIndex
+
+logger = logging.getLogger(__name__)
 
 # All published families: more than 2 * (1 template + 1 search) visible frames, and 20 in all.
 MIN_VISIBLE = 5
@@ -62,24 +65,40 @@ def drawable(pool: Pool) -> np.ndarray:
     return np.flatnonzero(can_be_drawn(pool.sequences, pool.every)).astype(np.int32)
 
 
-def share_bounds(weights: abc.Sequence[float] | np.ndarray) -> np.ndarray:
-    """Where in [0, 1] the share of each pool ends, float64 ``[n]``; the weights need not sum to 1."""
-    shares = np.asarray(weights, dtype=np.float64)
-    bounds = (shares / shares.sum()).cumsum()
-    return bounds / bounds[-1]
+class Mixture:
+    """Pools that are drawn in proportion to their weights.
 
-
-def draw_sequence(
-    pools: list[Pool], positions: list[np.ndarray], bounds: np.ndarray, rng: np.random.Generator
-) -> tuple[Pool, Sequence]:
-    """A pool by its share, then one of its sequences, each equally likely whatever its length.
-
-    ``bounds`` are those of ``share_bounds``, ``positions`` those of ``drawable`` for each pool; none is empty.
+    Sequences that are too short, or whose target is visible too seldom, are left out (their number is logged). Raises
+    ``ValueError`` if nothing is left of a pool.
     """
-    # Equal to rng.choice(len(pools), p=shares), which takes ten times as long to check its arguments.
-    number = int(bounds.searchsorted(rng.random(), side="right"))
-    choices = positions[number]
-    return pools[number], pools[number].sequences[int(choices[rng.integers(len(choices))])]
+
+    def __init__(self, pools: abc.Sequence[Pool]) -> None:
+        self._pools = pools
+        self._positions = [_positions(pool) for pool in pools]
+        shares = np.array([pool.weight for pool in pools], dtype=np.float64)
+        bounds = (shares / shares.sum()).cumsum()
+        self._bounds = bounds / bounds[-1]
+
+    def draw(self, rng: np.random.Generator) -> tuple[Pool, Sequence]:
+        """A pool by its share, then one of its sequences, each equally likely whatever its length."""
+        # Equal to rng.choice(len(pools), p=shares), which takes ten times as long to check its arguments.
+        number = int(self._bounds.searchsorted(rng.random(), side="right"))
+        pool, positions = self._pools[number], self._positions[number]
+        return pool, pool.sequences[int(positions[rng.integers(len(positions))])]
+
+
+def _positions(pool: Pool) -> np.ndarray:
+    """As ``drawable``; their number is logged. ``ValueError`` if there are none."""
+    positions = drawable(pool)
+    name = pool.sequences[0].dataset if len(pool.sequences) else "a dataset without sequences"
+    if not len(positions):
+        among = f" among the last one and each {pool.every}th" if pool.every > 1 else ""
+        raise ValueError(
+            f"{name}: no pair can be drawn from its {len(pool.sequences)} sequences: "
+            f"a video needs {MIN_FRAMES} frames, {MIN_VISIBLE} of them with a visible target{among}"
+        )
+    logger.info("%s: pairs are drawn from %d of %d sequences", name, len(positions), len(pool.sequences))
+    return positions
 
 
 def draw_frames(

@@ -1,8 +1,8 @@
 """Search for a lost target: at places all over the image, one in each frame, the nearest first.
 
-A search takes no more time than tracking: there is still one crop of the same size and scale for each target and frame.
-The searched region grows until it is the whole image; then the search begins again. A target is found as soon as its
-score is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
+Crops keep the network's size and scale, and there is one for each target and frame, so a search does not slow tracking
+down. The searched region grows until it is the whole image, and then the search begins again. A target is found when
+its score is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
 """
 
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 # Frames with a low score before the search begins: scores dip for moments while the box is right.
 PATIENCE = 5
-# Distance of two places at most, as a share of the window's side: a target in between is seen whole in one of them.
+# Largest distance of two places, as a share of the window's side: a target between them is whole in one window.
 STRIDE = 0.75
 
 

@@ -21,7 +21,7 @@ from lib.data.augment import JitterConfig, Role, jitter_box
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Pool, draw_frames, draw_sequence, drawable
+from lib.data.sampling import Mixture, Pool, draw_frames
 from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
@@ -277,15 +277,14 @@ class Straightforward:
     def __init__(
         self, sequences: abc.Sequence[Sequence], config: DataConfig, template: CropConfig, search: CropConfig, seed: int
     ) -> None:
-        self._pool, self._config, self._seed = Pool(sequences), config, seed
-        self._positions = [drawable(self._pool)]
+        self._mixture, self._config, self._seed = Mixture([Pool(sequences)]), config, seed
         self._roles = (Role(template, config.template_jitter), Role(search, config.search_jitter))
 
     def sample(self, number: int) -> tuple[torch.Tensor, ...]:
         """Template and search crop of a sample, float32 ``[3, S, S]`` RGB in 0..1."""
         rng = np.random.default_rng((self._seed, number))
         while True:
-            _, sequence = draw_sequence([self._pool], self._positions, np.ones(1), rng)
+            _, sequence = self._mixture.draw(rng)
             frames = draw_frames(sequence, self._config.pairing, self._config.max_gap, rng)
             rng.random(2)  # grayscale and flip of the pair
             crops = []

@@ -187,25 +187,25 @@ def _find_groups(
     first of them.
     """
     known = set(names)
-    words = [_label_and_place(word.replace(PLACE, benchmark)) for word in trackers]
+    words = [_label_and_word(word.replace(PLACE, benchmark)) for word in trackers]
     found: dict[tuple[str, str], list[ResultSet]] = {}
     missing = []
-    for label, place in words:
+    for label, word in words:
         try:
-            if label and user_path(place).exists():  # a path is one result set: others below it are no runs of it
-                found[label, place] = [open_result_set(user_path(place), benchmark)]
+            if label and user_path(word).exists():  # a path is one result set: others below it are no runs of it
+                found[label, word] = [open_result_set(user_path(word), benchmark)]
             else:
-                found[label, place] = _find(output, benchmark, [place], known)
+                found[label, word] = _find(output, benchmark, [word], known)
         except ValueError as error:
-            missing.append((bool(label), f"{benchmark}: no results of {label or place}: {error}"))
-    places = [place for label, place in found if not label]
-    unnamed = _find(output, benchmark, places, known) if places else []
+            missing.append((bool(label), f"{benchmark}: no results of {label or word}: {error}"))
+    unlabeled = [word for label, word in found if not label]
+    unnamed = _find(output, benchmark, unlabeled, known) if unlabeled else []
     counts = Counter([*(result.label for result in unnamed), *{label for label, _ in words}])
     for name in (name for name, count in counts.items() if count > 1):
         raise RequestError(f"--tracker: two trackers are called {name}; give one of them another label: LABEL={name}")
     groups: dict[str, dict[tuple[Path, int], ResultSet]] = {}
-    for label, place in words:
-        results = found.get((label, place), []) if label else unnamed
+    for label, word in words:
+        results = found.get((label, word), []) if label else unnamed
         for result in results:
             runs = groups.setdefault(label or result.label, {})
             runs |= {(each.source, each.repetition): each for each in result.repetitions()}
@@ -213,16 +213,16 @@ def _find_groups(
     return [(label, list(runs.values())) for label, runs in groups.items()], lines
 
 
-def _find(output: Path, benchmark: str, places: list[str], names: abc.Set[str]) -> list[ResultSet]:
+def _find(output: Path, benchmark: str, words: list[str], names: abc.Set[str]) -> list[ResultSet]:
     """Result sets with any sequence of the benchmark: without a list of its names any text of boxes might be one."""
-    found = find_result_sets(output, benchmark, places)
+    found = find_result_sets(output, benchmark, words)
     own = [result for result in found if names.intersection(result.names())]
     if not own:
-        raise ValueError(f"{', '.join(places)}: holds results of other sequences than those of {benchmark}")
+        raise ValueError(f"{', '.join(words)}: holds results of other sequences than those of {benchmark}")
     return own
 
 
-def _label_and_place(word: str) -> tuple[str, str]:
+def _label_and_word(word: str) -> tuple[str, str]:
     """An empty label where none is given; a path with ``=`` in it that exists is a path."""
     label, equals, what = word.partition("=")
     return (label, what) if equals and not user_path(word).exists() else ("", word)

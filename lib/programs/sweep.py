@@ -3,7 +3,7 @@
 import json
 from collections import abc
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from operator import itemgetter
 
@@ -11,10 +11,11 @@ from lib.config.paths import Paths
 from lib.config.schema import suggest
 from lib.config.yaml12 import read_value
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
+from lib.evaluation.reports.comparison import Comparison
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.results.folder import sweep_warning
 from lib.experiment.config import per_dataset_keys
-from lib.programs.testing import Candidate, Evaluation
+from lib.programs.testing import Candidate
 from lib.runtime.files import write_text
 
 MOST_VALUES = 1000  # each tracks the whole benchmark; more is a slip of the step
@@ -69,13 +70,12 @@ def check_sweep(sweep: Sweep, benchmark: str, overrides: Iterable[str], on_test_
             raise ValueError(f"{where}: {override} sets it as well; leave one of the two out")
 
 
-def report_sweep(sweep: Sweep, evaluation: Evaluation, candidates: abc.Sequence[Candidate], paths: Paths) -> Evaluation:
-    """Keep the scores by every protocol for each value as JSON in the experiment's folder ``reports``, and add the
-    candidate with the highest first score to the message.
+def report_sweep(sweep: Sweep, comparison: Comparison, candidates: abc.Sequence[Candidate], paths: Paths) -> list[str]:
+    """Keep the scores by every protocol for each value as JSON in the experiment's folder ``reports``. Returns lines to
+    print: the candidate with the highest first score, and the file.
 
     Scores without other sequences of the set lie in a file of their own, beside those of all.
     """
-    comparison = evaluation.comparison
     scores = [plain_score(comparison, run) for run in comparison.runs]
     manifest, protocol = comparison.runs[0].results.manifest, scores[0]["protocol"]
     content = {
@@ -99,12 +99,12 @@ def report_sweep(sweep: Sweep, evaluation: Evaluation, candidates: abc.Sequence[
     part = "-part" if comparison.others else ""
     file = paths.output / manifest["experiment"] / "reports" / f"sweep-{comparison.benchmark}-{sweep.key}{part}.json"
     write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    lines = [evaluation.message]
+    lines = []
     for name in comparison.score_names(protocol)[:1]:
         found = zip((score["scores"][protocol].get(name) for score in scores), candidates, strict=True)
         best, candidate = max(((value, each) for value, each in found if value is not None), key=itemgetter(0))
         lines.append(f"highest {name}: {100 * best:.2f} with {candidate.label}")
-    return replace(evaluation, message="\n".join([*lines, f"kept in {file}"]))
+    return [*lines, f"kept in {file}"]
 
 
 def _range(text: str, parts: list[str]) -> list[str]:

@@ -48,17 +48,11 @@ class Candidate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The ``message`` to print, the scores of the finished candidates, an entry each, and whether everything is
-    ``good``: has a result and a score."""
+class Evaluation(Outcome):
+    """A finished test, good if every sequence has a result and a score. ``comparison`` holds the scores, an entry for
+    each finished candidate; None in a process that only tracks."""
 
-    message: str
-    comparison: Comparison
-    good: bool
-
-    def text(self) -> str:
-        """The message."""
-        return self.message
+    comparison: Comparison | None = None
 
 
 def run_test(
@@ -80,7 +74,7 @@ def run_test(
     device: str = "auto",
     legacy_int: bool = False,
     overrides: abc.Sequence[str] = (),
-) -> Evaluation | Outcome:
+) -> Evaluation:
     """Test the exported networks in the folders ``network``, else the checkpoints of an experiment, on the benchmark
     ``dataset``, or on the sequences of these names alone.
 
@@ -110,11 +104,8 @@ def run_test(
             readable = read_chosen(paths, dataset, sequence)
             candidates = exported_candidates(paths, dataset, network, name, device, batch, recover)
         else:
-            from lib.programs.sweep import (
-                check_sweep,
-                parse_sweep,
-                report_sweep,
-            )  # these import torch, which takes seconds
+            # These import torch, which takes seconds.
+            from lib.programs.sweep import check_sweep, parse_sweep, report_sweep
             from lib.programs.trained_candidates import trained_candidates
 
             tried = parse_sweep(sweep) if sweep else None
@@ -125,10 +116,17 @@ def run_test(
             candidates = trained_candidates(
                 paths, dataset, config, checkpoint, overrides, name, device, batch, compile, capture, tried
             )
-        evaluation = evaluate(dataset, readable, candidates, processes, command, tried is not None, legacy_int)
-    if evaluation is None:
-        return Outcome()
-    return report_sweep(tried, evaluation, candidates, paths) if tried else evaluation
+        tracked = track_and_score(dataset, readable, candidates, processes, command, wait=tried is not None)
+    if tracked is None:
+        return Evaluation()
+    report, comparison = tracked
+    if legacy_int:
+        _write_legacy_int(readable, candidates, report)
+    lines = _describe(candidates, report, comparison)
+    if tried:
+        lines += report_sweep(tried, comparison, candidates, paths)
+    complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
+    return Evaluation("\n".join(lines), complete, comparison)
 
 
 @contextmanager
@@ -158,46 +156,6 @@ def read_chosen(paths: Paths, benchmark: str, names: abc.Sequence[str]) -> Reada
         {name: reason for name, reason in readable.unreadable.items() if name in names},
         [name for name in every if name not in names],
     )
-
-
-def evaluate(
-    benchmark: str,
-    readable: Readable,
-    candidates: abc.Sequence[Candidate],
-    processes: int = 1,
-    command: abc.Sequence[str] = (),
-    wait: bool = False,
-    legacy_int: bool = False,
-) -> Evaluation | None:
-    """Track what is not finished of each candidate, score it, and describe both; see ``run_test``.
-
-    For ``processes``, ``command`` and ``wait`` see ``run_trials``; None where that gives None. Sequences that other
-    commands are tracking are left to them, and the score with them.
-    """
-    tracked = track_and_score(benchmark, readable, candidates, processes, command, wait)
-    if tracked is None:
-        return None
-    report, comparison = tracked
-    texts = []
-    for candidate, summary in zip(candidates, report.summaries, strict=True):
-        if legacy_int:
-            finished = {status.name for status in summary.sequences if status.status in ("tracked", "kept")}
-            for sequence in readable.sequences:
-                if sequence.name in finished:
-                    candidate.folder.write_legacy_int(sequence)
-        texts += [
-            printable(str(candidate.source)), summary.text(), printable(f"results: {candidate.folder.path}"),
-        ]  # fmt: skip
-        if summary.elsewhere:
-            texts.append("no score yet: the command that finishes the last sequence computes it")
-    if text := report.text():
-        texts.append(text)
-    if comparison.entries:
-        [table] = score_tables([comparison], counts=True)
-        texts.append(render(table, "text", digits=2).rstrip("\n"))
-        texts += [printable(f"{run.results.source}: score.json is left alone") for run in comparison.runs if run.others]
-    complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
-    return Evaluation("\n".join(texts), comparison, complete)
 
 
 def track_and_score(
@@ -237,3 +195,28 @@ def track_and_score(
         if not run.others:
             candidate.folder.write_json("score.json", plain_score(comparison, run))
     return report, comparison
+
+
+def _write_legacy_int(readable: Readable, candidates: abc.Sequence[Candidate], report: RunReport) -> None:
+    for candidate, summary in zip(candidates, report.summaries, strict=True):
+        finished = {status.name for status in summary.sequences if status.status in ("tracked", "kept")}
+        for sequence in readable.sequences:
+            if sequence.name in finished:
+                candidate.folder.write_legacy_int(sequence)
+
+
+def _describe(candidates: abc.Sequence[Candidate], report: RunReport, comparison: Comparison) -> list[str]:
+    """The lines to print: the run of each candidate, then the table of scores."""
+    lines = []
+    for candidate, summary in zip(candidates, report.summaries, strict=True):
+        folder = printable(f"results: {candidate.folder.path}")
+        lines += [printable(str(candidate.source)), summary.text(), folder]
+        if summary.elsewhere:
+            lines.append("no score yet: the command that finishes the last sequence computes it")
+    if text := report.text():
+        lines.append(text)
+    if comparison.entries:
+        [table] = score_tables([comparison], counts=True)
+        lines.append(render(table, "text", digits=2).rstrip("\n"))
+        lines += [printable(f"{run.results.source}: score.json is left alone") for run in comparison.runs if run.others]
+    return lines

@@ -32,7 +32,7 @@ from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import StopSignals, interruption
 from lib.visualization.boxes import draw_boxes
 
-SHIPPED = "lite"
+SHIPPED = "lite"  # the experiment whose network comes with the project
 # The target in the first frame of the video that comes with the project.
 CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
 

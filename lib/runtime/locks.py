@@ -1,9 +1,9 @@
-"""Locks on what one process alone may write or work on: an output folder, a dataset that is packed, a sequence.
+"""Locks for one writer at a time: of an output folder, a dataset that is packed, a sequence.
 
 The lock is flock(2) on a small file that names its holder. The kernel releases it when the process ends, however it
 ends, so a file that a killed process left locks nothing. Containers of a machine share it, and so do machines where the
 network file system passes flock on: NFS does since Linux 2.6.12 unless it is mounted with ``local_lock``, Lustre with
-``flock``. On a disk without flock a warning says that nothing is locked.
+``flock``. On a disk without flock nothing is locked, and a warning is logged.
 """
 
 import errno

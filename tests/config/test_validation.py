@@ -1,4 +1,4 @@
-"""Typed sections from trees, and the lines that say what is wrong."""
+"""Typed sections from trees, and a line for each wrong field."""
 
 import json
 from pathlib import Path
@@ -184,7 +184,7 @@ def test_a_long_value_is_cut():
     assert " ...; should be a valid integer" in line
 
 
-def test_a_value_from_an_override_says_so():
+def test_a_value_from_an_override_is_marked():
     changes = {
         "model": {"name": "adaptive", "division": {"threshold": "x", "softmax": "y"}},
         "lr": "a",
@@ -208,7 +208,7 @@ def test_a_check_across_fields_names_both_sources():
     assert lines_of({"steps": 2000}, ("lr=1",)) == ["x.yaml + command line: steps: got 2000; should be 1000 or less"]
 
 
-def test_the_schema_says_what_validation_does():
+def test_the_schema_agrees_with_validation():
     schema = json_schema(Experiment)
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert schema["title"] == "Experiment"

@@ -254,7 +254,7 @@ def test_an_image_of_several_objects_is_opened_once(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
-def test_the_json_holds_what_the_table_leaves_out(root, monkeypatch):
+def test_the_json_holds_all_problems(root, monkeypatch):
     monkeypatch.setattr(checking, "EXAMPLES", 1)
     for name in (FIRST, SECOND):
         (root / "train" / name / "00000001.jpg").write_bytes(b"")
@@ -273,7 +273,7 @@ def test_the_json_holds_what_the_table_leaves_out(root, monkeypatch):
     ]
 
 
-def test_what_is_asked_for_must_be_there(root, tmp_path):
+def test_the_named_dataset_and_splits_must_be_there(root, tmp_path):
     with pytest.raises(ValueError, match=r"nowhere: no such folder; name the folder of got10k"):
         check_dataset_on_disk("got10k", tmp_path / "nowhere")
     with pytest.raises(ValueError, match="did you mean got10k"):
@@ -285,7 +285,7 @@ def test_what_is_asked_for_must_be_there(root, tmp_path):
         check_dataset_on_disk("got10k", tmp_path / "empty")
 
 
-def test_ctrl_c_keeps_what_was_found(root, monkeypatch):
+def test_ctrl_c_keeps_the_findings(root, monkeypatch):
     opened = checking._open_one
 
     def interrupted(frame, quick):

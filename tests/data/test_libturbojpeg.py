@@ -37,13 +37,12 @@ def segment(data: bytes, marker: bytes) -> bytes:
     return data[start : start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")]
 
 
-@pytest.mark.parametrize("shrink", [1, 2, 4, 8])
 @pytest.mark.parametrize("sampling", SAMPLING)
-def test_a_region_is_that_part_of_the_whole(sampling, shrink):
+def test_a_region_is_that_part_of_the_whole(sampling):
     data = encode(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)
     header = read_header(data)[0]
-    whole = libturbojpeg.decode(data, header, None, shrink)
-    height, width = -(-75 // shrink), -(-101 // shrink)
+    whole = libturbojpeg.decode(data, header)
+    height, width = 75, 101
     assert whole.shape == (height, width, 3)
     regions = [(0, 0, width, height), (0, 0, 1, 1), (width - 1, height - 1, width, height)]
     for _ in range(60):
@@ -51,13 +50,13 @@ def test_a_region_is_that_part_of_the_whole(sampling, shrink):
         right, bottom = RNG.integers(left, width) + 1, RNG.integers(top, height) + 1
         regions.append(tuple(int(side) for side in (left, top, right, bottom)))
     for left, top, right, bottom in regions:
-        part = libturbojpeg.decode(data, header, (left, top, right, bottom), shrink)
+        part = libturbojpeg.decode(data, header, (left, top, right, bottom))
         np.testing.assert_array_equal(part, whole[top:bottom, left:right], str((left, top, right, bottom)))
 
 
 def test_of_a_region_little_more_is_decoded():
     data = encode()
-    part = libturbojpeg.decode(data, read_header(data)[0], (50, 20, 60, 30), 1)
+    part = libturbojpeg.decode(data, read_header(data)[0], (50, 20, 60, 30))
     assert part.base.shape == (10, 48, 3)  # one unit of 16 columns, and one on each side
 
 
@@ -65,14 +64,14 @@ def test_damage_is_no_picture():
     data = encode()
     scan = data.index(b"\xff\xda")
     for damaged in (data[: scan + 200], data[:scan] + data[scan + 8 :], data[:40]):
-        assert libturbojpeg.decode(damaged, read_header(data)[0], None, 1) is None
+        assert libturbojpeg.decode(damaged, read_header(data)[0]) is None
 
 
 def test_a_header_of_another_picture_is_refused():
     """Or the library would write beyond the memory that the header asks for."""
     data = encode()
-    assert libturbojpeg.decode(data, JpegHeader(74, 101, 16), None, 1) is None
-    assert libturbojpeg.decode(data, JpegHeader(75, 100, 16), None, 1) is None
+    assert libturbojpeg.decode(data, JpegHeader(74, 101, 16)) is None
+    assert libturbojpeg.decode(data, JpegHeader(75, 100, 16)) is None
 
 
 def test_nothing_is_left_of_an_earlier_picture():
@@ -80,9 +79,9 @@ def test_nothing_is_left_of_an_earlier_picture():
     header = read_header(data)[0]
     without_tables = data.replace(segment(data, b"\xff\xdb"), b"")
     for _ in range(2):
-        assert libturbojpeg.decode(data, header, (0, 0, 8, 8), 2).shape == (8, 8, 3)
-        assert libturbojpeg.decode(data, header, None, 1).shape == (75, 101, 3)
-        assert libturbojpeg.decode(without_tables, header, None, 1) is None
+        assert libturbojpeg.decode(data, header, (0, 0, 8, 8)).shape == (8, 8, 3)
+        assert libturbojpeg.decode(data, header).shape == (75, 101, 3)
+        assert libturbojpeg.decode(without_tables, header) is None
 
 
 def test_threads_do_not_disturb_each_other():
@@ -90,7 +89,7 @@ def test_threads_do_not_disturb_each_other():
     regions = [(place, place, place + 40, place + 30) for place in range(len(pictures))]
 
     def part(number: int) -> np.ndarray:
-        return libturbojpeg.decode(pictures[number], read_header(pictures[number])[0], regions[number], 1)
+        return libturbojpeg.decode(pictures[number], read_header(pictures[number])[0], regions[number])
 
     with ThreadPoolExecutor(4) as threads:
         parts = list(threads.map(part, [*range(len(pictures))] * 4))
@@ -106,7 +105,7 @@ data = open(sys.argv[1], "rb").read()
 for count in (500, 5000):
     for number in range(count):
         shown = data if number % 2 else data[: 400 + number % 100]
-        libturbojpeg.decode(shown, read_header(data)[0], (8, 8, 40, 24), 1)
+        libturbojpeg.decode(shown, read_header(data)[0], (8, 8, 40, 24))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -24,14 +24,19 @@ from lib.data.decoding.images import ImageError
 from lib.data.loader import WorkerError, load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
+from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 
 
 @pytest.fixture
-def pairs(make_sequence) -> Pairs:
+def sequence(make_sequence) -> Sequence:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (80, 100, 3), dtype=np.uint8) for _ in range(20)]
-    sequence = make_sequence("a", images, [(30.5 + i, 25, 20, 24) for i in range(20)])
+    return make_sequence("a", images, [(30.5 + i, 25, 20, 24) for i in range(20)])
+
+
+@pytest.fixture
+def pairs(sequence) -> Pairs:
     config = DataConfig(
         train=(SourceConfig(name="got10k", split="full"),),
         samples_per_epoch=1,
@@ -69,8 +74,8 @@ def test_a_batch_is_its_samples_stacked(pairs):
     assert batch.nbytes == 2 * (3 * (32**2 + 64**2) + 2 * 16 + 2 * 8)
 
 
-def test_reasons_of_redrawn_samples_reach_the_batch(pairs):
-    for frame in pairs._pools[0].sequences[0].frames[:5]:
+def test_reasons_of_redrawn_samples_reach_the_batch(pairs, sequence):
+    for frame in sequence.frames[:5]:
         frame.write_bytes(b"")
     batches = list(load_batches(pairs, [range(10), range(10, 30)], 1))
     reasons = [reason for batch in batches for reason in batch.damaged]
@@ -87,8 +92,8 @@ def test_the_global_generator_is_left_alone(pairs, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_sample_that_cannot_be_drawn_is_one_line(pairs, workers):
-    for frame in pairs._pools[0].sequences[0].frames:
+def test_a_sample_that_cannot_be_drawn_is_one_line(pairs, sequence, workers):
+    for frame in sequence.frames:
         frame.unlink()
     with pytest.raises(ImageError, match="10 unreadable images in sample 7: .*a_00") as error:
         list(load_batches(pairs, [[7]], workers))

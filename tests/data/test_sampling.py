@@ -7,12 +7,11 @@ import pytest
 from listed_sequences import ListedSequences
 
 from lib.data.sampling import (
+    Mixture,
     Pool,
     can_be_drawn,
     draw_frames,
-    draw_sequence,
     drawable,
-    share_bounds,
     visible_frames,
 )
 from lib.data.types import Sequence
@@ -166,7 +165,9 @@ def test_only_the_sequence_that_is_drawn_is_made():
     positions = drawable(Pool(index))
     assert positions.tolist() == [0, 2] and index.made == []
     rng = np.random.default_rng(0)
-    drawn = [draw_sequence([Pool(index)], [positions], share_bounds([3]), rng)[1] for _ in range(20)]
+    mixture = Mixture([Pool(index)])
+    index.made.clear()
+    drawn = [mixture.draw(rng)[1] for _ in range(20)]
     assert list(map(len, drawn)) == [20 + 5 * number for number in index.made] and set(index.made) == {0, 2}
 
 
@@ -176,9 +177,9 @@ def test_pools_by_share_and_sequences_alike(kolmogorov_p):
         Pool(ListedSequences([sequence(np.ones(20), "a"), hidden, sequence(np.ones(500), "b")]), weight=4.0),
         Pool(ListedSequences([hidden, sequence(np.ones(20), "c")])),
     ]
-    positions = [drawable(pool) for pool in pools]
+    mixture = Mixture(pools)
     rng = np.random.default_rng(3)
-    drawn = [draw_sequence(pools, positions, share_bounds([0.8, 0.2]), rng) for _ in range(4000)]
+    drawn = [mixture.draw(rng) for _ in range(4000)]
     assert all(any(item is sequence for item in pool.sequences) for pool, sequence in drawn)
     shares = np.array([0.4, 0.8, 1.0, 0.0])
     places = np.array(["abc".index(sequence.name) for _, sequence in drawn])
@@ -186,10 +187,10 @@ def test_pools_by_share_and_sequences_alike(kolmogorov_p):
 
 
 def test_a_pool_is_drawn_as_numpy_chooses():
-    pools = [Pool(ListedSequences([sequence(np.ones(20), str(number))])) for number in range(5)]
-    positions, shares = [np.zeros(1, np.int32)] * 5, np.array([1.0, 0.3, 2.0, 0.7, 1.1]) / 5.1
-    ours, numpys = np.random.default_rng(8), np.random.default_rng(8)
+    weights = np.array([1.0, 0.3, 2.0, 0.7, 1.1])
+    pools = [Pool(ListedSequences([sequence(np.ones(20), str(number))]), weights[number]) for number in range(5)]
+    mixture, ours, numpys = Mixture(pools), np.random.default_rng(8), np.random.default_rng(8)
     for _ in range(300):
-        expected = numpys.choice(5, p=shares)
-        assert draw_sequence(pools, positions, share_bounds(shares), ours)[0] is pools[expected]
+        expected = numpys.choice(5, p=weights / weights.sum())
+        assert mixture.draw(ours)[0] is pools[expected]
         numpys.integers(1)

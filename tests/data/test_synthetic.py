@@ -36,7 +36,7 @@ def test_the_reader_of_got10k_reads_it(tiny: Path):
         assert read_image(sequence.frames[-1]).shape == (72, 96, 3)
 
 
-def test_labels_are_what_was_rendered(tiny: Path):
+def test_labels_are_those_of_the_scene(tiny: Path):
     rng = np.random.default_rng((TINY["seed"], 0, 1))
     frames = list(render(rng, PATTERNS["train"], TINY["frames"], TINY["width"], TINY["height"]))
     sequence = read_dataset("got10k", "full", tiny)[1]

@@ -121,8 +121,8 @@ def compared(tmp_path: Path) -> Comparison:
 def test_the_confidence_of_results_on_disk(compared: Comparison) -> None:
     sure, silent, damaged = (compared.confidence[name] for name in ("sure", "silent", "damaged"))
     assert (sure.frames, sure.on, sure.absent, sure.auroc) == (58, 43, 5, 1.0)
-    assert sure.for_absent.value == pytest.approx(0.55) and sure.for_lost.value == pytest.approx(0.65)
-    assert silent == "2 of 2 sequences without a file of scores"
+    assert sure.threshold.value == pytest.approx(0.55) and sure.thresholds["lost"].value == pytest.approx(0.65)
+    assert (silent.frames, silent.left_out) == (0, "2 of 2 sequences without a file of scores")
     assert damaged.frames == 29 and damaged.left_out.startswith("1 that cannot be read (Car2: ")
     assert (
         json.loads(json.dumps(plain_comparison(compared), allow_nan=False))["confidence"]["sure"]["lost_below"] == 0.55
@@ -144,4 +144,4 @@ def test_without_absent_frames_the_threshold_parts_the_target_from_the_rest() ->
     boxes[20:] += 50
     scores = np.where(np.arange(FRAMES) < 20, 0.8, 0.3)
     found = measure(frames_of(sequence(), boxes, scores))
-    assert found.for_absent is None and found.threshold == found.for_lost and found.threshold.value == 0.55
+    assert list(found.thresholds) == ["lost"] and found.threshold.value == 0.55

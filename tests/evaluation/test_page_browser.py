@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from browser import ENTER, Browser, missing_browser, open_browser
 
-from lib.evaluation.metrics.confidence import Confidence, Frames, measure
+from lib.evaluation.metrics.confidence import Confidence, ScoredFrames, measure
 from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
 from lib.evaluation.reports.page import WIDTH, write_page
@@ -238,11 +238,12 @@ def test_long_names_are_whole_and_nothing_is_wider_than_the_window(
 
 def confidence() -> Confidence:
     on = np.arange(40) > 15
-    return measure(Frames(np.linspace(0, 1, 40), on, ~on))
+    return measure(ScoredFrames(np.linspace(0, 1, 40), on, ~on))
 
 
 def test_the_confidence_of_a_tracker_and_why_another_has_none(window: Browser, comparisons: list, tmp_path) -> None:
-    of = {"ours": confidence(), EVIL: "no scores are kept"}
+    none = measure(ScoredFrames(np.empty(0), np.empty(0, bool), np.empty(0, bool)), "no scores are kept")
+    of = {"ours": confidence(), EVIL: none}
     entries = tuple(entry for entry in comparisons[0].entries if entry.label in of)
     write_page([replace(comparisons[0], entries=entries, confidence=of)], tmp_path / "page.html")
     window.open(tmp_path / "page.html")

@@ -119,7 +119,7 @@ def test_runs_of_pytracking_are_sets_of_their_own(tmp_path: Path) -> None:
     assert [run.label for run in runs] == [f"dimp/dimp50/dimp50_{number:03d}" for number in range(3)]
     for number, run in enumerate(runs):
         np.testing.assert_array_equal(run.boxes(annotation("uav_bike1")), boxes_of("x", number))
-    assert "results of uav lie in several folders" in message_of(open_result_set, tmp_path / "output", "uav")
+    assert "results of uav lie in 3 folders" in message_of(open_result_set, tmp_path / "output", "uav")
 
 
 def test_got10k_toolkit_with_repetitions(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def raw_zip(tmp_path: Path) -> Path:
 def test_a_zip_of_raw_results_with_nested_folders(raw_zip: Path) -> None:
     message = message_of(open_result_set, raw_zip, "uav")
     inner = f"{raw_zip}/GRM_raw_results/vitb_256_ep300"
-    assert f"results of uav lie in several folders; name one of {inner}, " in message
+    assert message.endswith(f"results of uav lie in 2 folders; name one, as {inner}")
     results = open_result_set(Path(inner), "uav")
     check(results, UAV, as_integers)
     assert results.source == Path(inner)
@@ -370,7 +370,7 @@ def test_otbs_sequences_beside_those_of_tc128_are_not_taken_for_them(tmp_path: P
 def test_the_same_sequence_in_a_nested_folder_is_an_error(tmp_path: Path) -> None:
     for folder in (tmp_path / "raw" / "grm", tmp_path / "raw" / "grm" / "old"):
         write(folder / "bike1.txt", boxes_of("x"), "%.3f", ",")
-    assert "lie in several folders" in message_of(open_result_set, tmp_path / "raw" / "grm", "uav")
+    assert "lie in 2 folders" in message_of(open_result_set, tmp_path / "raw" / "grm", "uav")
     both = f"uav_bike1 has two results, in {tmp_path}/raw/grm and in {tmp_path}/raw/grm/old; move"
     assert both in message_of(find_result_sets, tmp_path, "uav", ["grm"])
     assert find_result_sets(tmp_path, "uav", ["old"])[0].label == "raw/grm/old"
@@ -529,8 +529,8 @@ def test_results_are_found_by_path_and_come_once_in_the_order_of_the_names(
 def test_an_unknown_name_is_reported_with_the_nearest(output: Path, tmp_path: Path) -> None:
     message = message_of(find_result_sets, output, "own", ["GRM", "grm_tou"])
     assert message.startswith("grm_tou: no results on own have that name")
-    assert "nearest: grm_toy/results/own/last-" in message
-    assert "there: " in message_of(find_result_sets, output, "own", ["%%%"])
+    assert message.endswith("; did you mean grm_toy?")
+    assert "known: grm_toy/results/own/last-" in message_of(find_result_sets, output, "own", ["%%%"])
     message = message_of(find_result_sets, output, "uav", ["grm_toy"])
     assert "there are no results on uav" in message
     assert "tracking/test.py --dataset uav" in message

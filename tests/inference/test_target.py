@@ -56,9 +56,9 @@ def test_only_the_windows_region_of_a_jpeg_is_decoded(tmp_path, monkeypatch):
     cv2.imwrite(str(path), np.zeros((400, 600, 3), np.uint8))
     decode = images.DECODERS["turbojpeg"].decode_region
 
-    def recording(data, header, region, shrink):
+    def recording(data, header, region):
         regions.append(region)
-        return decode(data, header, region, shrink)
+        return decode(data, header, region)
 
     monkeypatch.setitem(images.DECODERS, "turbojpeg", images.DECODERS["turbojpeg"]._replace(decode_region=recording))
     look(open_image(path), Target(np.array([100.0, 80.0, 40.0, 40.0]), 0), CropConfig(size=64, factor=2.0))

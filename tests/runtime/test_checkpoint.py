@@ -50,7 +50,7 @@ def one_line(error) -> str:
     return message
 
 
-def test_what_is_written_is_read(path):
+def test_a_checkpoint_is_read_as_it_was_written(path):
     assert same(read_training_checkpoint(path), CONTENT)
     assert [file.name for file in path.parent.iterdir()] == ["last.pth"]
 
@@ -104,7 +104,7 @@ def test_a_checkpoint_of_other_types_is_one_line(tmp_path, change):
 
 
 def test_a_changed_directory_loads_no_memory_that_was_never_written(path):
-    """torch takes an entry whose attributes say that it is a folder for one without bytes, and reads none."""
+    """torch reads no byte of an entry with the attributes of a folder."""
     content = bytearray(path.read_bytes())
     entries = [found.start() for found in re.finditer(b"PK\x01\x02", content)]
     assert len(entries) > 4
@@ -159,7 +159,7 @@ def test_a_full_disk_is_named(path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_what_is_no_plain_type_is_our_own_mistake(tmp_path):
+def test_another_type_than_plain_ones_is_our_own_mistake(tmp_path):
     with pytest.raises(Exception, match="pickle") as error:
         save_checkpoint(tmp_path / "last.pth", {"step": lambda: 1})
     assert not isinstance(error.value, CheckpointError)

@@ -12,7 +12,7 @@ EVERY = [chr(code) for code in range(sys.maxunicode + 1)]
 GBK = "\u884c\u4eba".encode("gbk").decode("utf-8", "surrogateescape")  # a name on disk that is no UTF-8
 
 
-def test_what_a_terminal_would_obey_or_cannot_take_is_an_escape() -> None:
+def test_characters_that_a_terminal_obeys_or_lacks_become_escapes() -> None:
     hidden = [one for one in EVERY if unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")]
     assert len(hidden) > 100_000 and {"\n", "\t", "\x1b", "\x7f", "\x9b", "\u2028", "\u202e", "\ufeff"} <= set(hidden)
     for one in (*hidden[::997], *"\n\t\r\0\x1b\x7f\x85\x9b\u200b\u2028\u2029\u202e\u2066\ufeff\ud800\udcff"):

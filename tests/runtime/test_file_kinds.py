@@ -44,11 +44,11 @@ def test_a_kind_is_known_by_a_files_beginning(kind):
 
 
 @pytest.mark.parametrize("head", [b"", b"\xff\xfe\x00", b"\x1b[31mred", bytes(range(256)) * 16])
-def test_what_is_not_known_has_no_name(head):
+def test_an_unknown_kind_has_no_name(head):
     assert kind_of(head) is None
 
 
-def test_a_zip_archive_is_named_by_what_lies_in_it():
+def test_a_zip_archive_is_named_by_its_content():
     assert kind_of_zip(["__MACOSX/._a.pth", "weights/", "weights/a.pth"]).startswith(
         "a zip archive around weights/a.pth;"
     )

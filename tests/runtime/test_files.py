@@ -27,7 +27,7 @@ def test_a_failure_leaves_the_earlier_file_alone(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]
 
 
-def test_what_a_killed_process_left_is_removed_but_not_what_another_is_writing(tmp_path):
+def test_a_file_of_a_killed_process_is_removed_and_one_being_written_is_kept(tmp_path):
     path, own = tmp_path / "scores.txt", tmp_path / "notes.tmp"
     (tmp_path / ".0123456789ab.tmp").write_text("left over")
     own.write_text("of the user")

@@ -7,7 +7,7 @@ import pytest
 from lib.runtime.json_text import parse_json
 
 
-def test_a_value_is_what_the_library_reads():
+def test_a_text_is_read_as_by_the_library():
     value = {"a": [1, 2.5, None, {"b": "x"}], "c": {}}
     for text in (json.dumps(value), json.dumps(value).encode()):
         assert parse_json(text) == value
@@ -21,6 +21,6 @@ def test_deep_nesting_is_one_line(begin, end):
 
 
 @pytest.mark.parametrize("text", ["", "{", "nul", "[1,]", b"\xff"])
-def test_what_is_no_json_is_a_value_error(text):
+def test_another_text_than_json_is_a_value_error(text):
     with pytest.raises(ValueError):
         parse_json(text)

@@ -28,7 +28,7 @@ def test_records_are_lines_of_standard_json(tmp_path):
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
 
 
-def test_cutting_drops_what_is_refused_and_what_is_unfinished(tmp_path):
+def test_cutting_drops_refused_and_unfinished_lines(tmp_path):
     path = tmp_path / "log.jsonl"
     cut_json_lines(path, lambda record: True)
     assert not path.exists()

@@ -28,14 +28,14 @@ def test_pictures_get_the_memory_of_earlier_ones():
 
 def test_other_c_libraries_are_left_alone(monkeypatch):
     class Musl:
-        """Has no mallopt, and does not say that it is glibc."""
+        """Has neither mallopt nor the name of glibc's version."""
 
     monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Musl())
     assert keep_large_buffers() is False
 
 
 @pytest.mark.parametrize("refused", [0, 1])
-def test_a_refusal_is_told(monkeypatch, refused):
+def test_a_refusal_is_reported(monkeypatch, refused):
     answers = iter([refused, 1 - refused])
 
     class Glibc:

@@ -58,7 +58,7 @@ def test_processes_that_work_apart_take_the_gpus_in_turn(monkeypatch, variables,
     assert device_in_turn(device) == place
 
 
-def test_a_device_is_described_with_what_it_uses(monkeypatch):
+def test_a_device_is_described_with_its_libraries(monkeypatch):
     assert describe_device("cpu") == ("", {"torch": torch.__version__})
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the one of {device}")
     hardware, versions = describe_device("cuda:1")

@@ -50,7 +50,7 @@ def test_a_result_is_printed_and_decides_the_code(capsys):
     ("code", "remedy"),
     [(errno.EROFS, "output and cache in paths.yaml"), (errno.EACCES, "right to write"), (errno.ENOSPC, "make room")],
 )
-def test_what_a_disk_refuses_has_a_remedy(capsys, code, remedy):
+def test_a_refusal_of_the_disk_has_a_remedy(capsys, code, remedy):
     print_error(OSError(code, os.strerror(code), "/out/config.yaml"))
     line = capsys.readouterr().err
     assert line.startswith(f"error: /out/config.yaml: {os.strerror(code)}; ")

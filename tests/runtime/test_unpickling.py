@@ -222,7 +222,7 @@ def test_unknown_classes_become_stand_ins(tmp_path, zipped, protocol, elsewhere)
     assert all(isinstance(value, StandIn if protocol == 2 else set | frozenset) for value in read["sets"])
 
 
-def test_what_is_no_tensor_is_named_where_weights_are_wanted(tmp_path):
+def test_weights_that_are_no_tensors_are_named(tmp_path):
     read = read_inert(save(tmp_path / "x.pth", {"weight": torch.zeros(1), "bias": np.zeros(2), "step": 3}))
     with pytest.raises(CheckpointError, match=r"x: 2 of its weights are no tensors \(bias, step\)"):
         as_tensors(read, "x")
@@ -331,7 +331,7 @@ def maker(monkeypatch):
 
 
 @pytest.mark.parametrize("attack", hostile(""))
-def test_no_instruction_reaches_what_it_names(tmp_path, attack, maker):
+def test_no_instruction_reaches_the_function_it_names(tmp_path, attack, maker):
     mark = tmp_path / "executed"
     pickled = hostile(str(mark))[attack]
     read = read_inert(write(tmp_path / "bad.pth", pickled))
@@ -460,7 +460,7 @@ def test_any_changed_byte_gives_one_line_or_a_tree(tmp_path, zipped):
     assert min(answers.values()) > 5
 
 
-def test_what_is_no_torch_file_is_refused(tmp_path):
+def test_another_file_than_torchs_is_refused(tmp_path):
     for name, content in {
         "pickle.pth": pickle.dumps({"net": {}}, 2),
         "empty.pth": b"",

@@ -21,12 +21,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 # By Pillow's names: the formats that OpenCV reads beside JPEG and PNG, whatever the file's suffix.
 _FORMATS = ("BMP", "WEBP", "TIFF", "GIF", "PPM", "JPEG2000", "SUN")
 MAX_PIXELS = 2**27  # of an image: 400 MB of RGB; a frame of an 8K video has a quarter of it
-SHRINKS = {
-    1: cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
+# Flags that decode a JPEG at 1 / 2, 1 / 4 and 1 / 8 of its size.
+_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 
 
 class ImageError(ValueError):
@@ -44,7 +40,7 @@ class EncodedImage:
     def __init__(self, location: object, data: bytes, decoder: str, header: JpegHeader | None) -> None:
         self._location, self._data, self._header = location, data, header
         self._decoder = DECODERS[decoder]
-        self._whole: dict[int, np.ndarray] = {}
+        self._whole: np.ndarray | None = None
 
     @property
     def encoded_bytes(self) -> int:
@@ -54,51 +50,52 @@ class EncodedImage:
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in pixels; of a plain JPEG without decoding. Raises ``ImageError``."""
-        return self._decoded(1).shape[:2] if self._header is None else (self._header.height, self._header.width)
+        return self._decoded().shape[:2] if self._header is None else (self._header.height, self._header.width)
 
-    def pixels(self, region: Region | None = None, shrink: int = 1) -> np.ndarray:
+    def pixels(self, region: Region | None = None) -> np.ndarray:
         """uint8 RGB ``[h, w, 3]`` of ``region``: (left, top, right, bottom) in pixels, ends exclusive; all by default.
-
-        ``shrink`` 2, 4 or 8 gives the image at that part of its size, rounded up, for less work: a pixel is about the
-        mean of ``shrink x shrink`` ones. ``region`` is still in pixels of the whole; its left and top must be multiples
-        of ``shrink``, its right and bottom are rounded up.
 
         Do not write into the result: it may be part of a larger array that other calls return too. Raises
         ``ImageError``.
         """
-        height, width = self._size(shrink)
-        left, top, right, bottom = region or (0, 0, *reversed(self.shape))
-        assert left % shrink == top % shrink == 0, (region, shrink)
-        left, top, right, bottom = left // shrink, top // shrink, -(-right // shrink), -(-bottom // shrink)
+        height, width = self.shape
+        left, top, right, bottom = region or (0, 0, width, height)
         assert 0 <= left < right <= width and 0 <= top < bottom <= height, (region, self.shape)
-        if shrink not in self._whole and self._header is not None and self._decoder.decode_region is not None:
-            part = self._decoder.decode_region(self._data, self._header, (left, top, right, bottom), shrink)
+        if self._whole is None and self._header is not None and self._decoder.decode_region is not None:
+            part = self._decoder.decode_region(self._data, self._header, (left, top, right, bottom))
             if part is not None:
                 return part
-        return self._decoded(shrink)[top:bottom, left:right]
+        return self._decoded()[top:bottom, left:right]
 
-    def _size(self, shrink: int) -> tuple[int, int]:
-        height, width = self.shape
-        return -(-height // shrink), -(-width // shrink)
+    def reduced(self, shrink: int, region: Region) -> np.ndarray:
+        """A region of the image at 1 / ``shrink`` of its size (2, 4 or 8), rounded up, for less work: a pixel is about
+        the mean of ``shrink x shrink`` ones.
 
-    def _decoded(self, shrink: int) -> np.ndarray:
+        ``region`` is in pixels of the whole; its left and top must be multiples of ``shrink``. Raises ``ImageError``.
+        """
+        left, top, right, bottom = region
+        assert left % shrink == top % shrink == 0, (region, shrink)
+        whole = _mean_of_squares(self._decoded(), shrink) if self._header is None else self._by_opencv(shrink)
+        return whole[top // shrink : -(-bottom // shrink), left // shrink : -(-right // shrink)]
+
+    def _decoded(self) -> np.ndarray:
         """The whole image; kept for another region, since not every decoder decodes regions."""
-        if shrink not in self._whole:
-            pixels = None
+        if self._whole is None:
             if self._header is not None and self._decoder.decode is not None:
-                pixels = self._decoder.decode(self._data, self._header, shrink)
-            self._whole[shrink] = self._decoded_by_opencv(shrink) if pixels is None else pixels
-        return self._whole[shrink]
+                self._whole = self._decoder.decode(self._data, self._header)
+            if self._whole is None:
+                self._whole = self._by_opencv()
+        return self._whole
 
-    def _decoded_by_opencv(self, shrink: int) -> np.ndarray:
-        """The whole image; ``ImageError`` if OpenCV refuses it."""
-        if self._header is None and shrink > 1:
-            return _mean_of_squares(self._decoded(1), shrink)
+    def _by_opencv(self, shrink: int = 1) -> np.ndarray:
+        """The whole image at 1 / ``shrink``; ``ImageError`` if OpenCV refuses it."""
+        flags = _REDUCED.get(shrink, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
         try:
-            image = cv2.imdecode(np.frombuffer(self._data, np.uint8), SHRINKS[shrink]) if self._data else None
+            image = cv2.imdecode(np.frombuffer(self._data, np.uint8), flags) if self._data else None
         except cv2.error:  # too large, by its header
             image = None
-        if image is None or (self._header is not None and image.shape[:2] != self._size(shrink)):
+        header = self._header
+        if image is None or header and image.shape[:2] != (-(-header.height // shrink), -(-header.width // shrink)):
             raise ImageError(f"{self._location}: no image, or a damaged one; copy or unpack it again")
         if image.dtype != np.uint8:
             raise _too_deep(self._location, 8 * image.itemsize)
@@ -185,25 +182,22 @@ def _mean_of_squares(image: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(image, (image.shape[1] // side, image.shape[0] // side), interpolation=cv2.INTER_AREA)
 
 
-def _decode_simplejpeg(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray | None:
+def _decode_simplejpeg(data: bytes, header: JpegHeader) -> np.ndarray | None:
     import simplejpeg  # here: it need not be installed
 
-    height, width = -(-header.height // shrink), -(-header.width // shrink)
     try:
-        # The library takes the smallest of its scales that leaves so much.
-        pixels = simplejpeg.decode_jpeg(data, min_height=height, min_width=width)
+        pixels = simplejpeg.decode_jpeg(data)
     except ValueError:
         return None
-    return pixels if pixels.shape == (height, width, 3) else None
+    return pixels if pixels.shape == (header.height, header.width, 3) else None
 
 
-def _decode_jpeg4py(data: bytes, header: JpegHeader, shrink: int) -> np.ndarray | None:
+def _decode_jpeg4py(data: bytes, header: JpegHeader) -> np.ndarray | None:
     import jpeg4py  # here: it need not be installed
 
-    pixels = np.empty((-(-header.height // shrink), -(-header.width // shrink), 3), np.uint8)
+    pixels = np.empty((header.height, header.width, 3), np.uint8)
     image = jpeg4py.JPEG(np.frombuffer(data, np.uint8))
     try:
-        # The library takes the largest of its scales that fits in there.
         return image.decode(pixels)
     except jpeg4py.JPEGRuntimeError:
         return None
@@ -238,13 +232,12 @@ def _missing_jpeg4py() -> str | None:
 
 class _Decoder(NamedTuple):
     """``missing`` returns the remedy for a missing library, or None. The others take a plain JPEG's bytes, its header
-    and how far it shrinks, ``decode_region`` a region in pixels of the shrunk image, and return None to leave the image
-    to OpenCV."""
+    and, for ``decode_region``, a region; they return None to leave the image to OpenCV."""
 
     missing: Callable[[], str | None]
     in_auto: bool
-    decode: Callable[[bytes, JpegHeader, int], np.ndarray | None] | None = None
-    decode_region: Callable[[bytes, JpegHeader, Region, int], np.ndarray | None] | None = None
+    decode: Callable[[bytes, JpegHeader], np.ndarray | None] | None = None
+    decode_region: Callable[[bytes, JpegHeader, Region], np.ndarray | None] | None = None
 
 
 # Fastest first, for "auto". jpeg4py is there for users who have it: it does the same as simplejpeg.

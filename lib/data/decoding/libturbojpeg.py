@@ -21,18 +21,11 @@ class _Region(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int) for name in ("x", "y", "w", "h")]
 
 
-class _Scale(ctypes.Structure):
-    """``tjscalingfactor``."""
-
-    _fields_ = [(name, ctypes.c_int) for name in ("num", "denom")]
-
-
 _SIGNATURES = {
     "tj3Init": (ctypes.c_void_p, [ctypes.c_int]),
     "tj3Destroy": (None, [ctypes.c_void_p]),
     "tj3DecompressHeader": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
     "tj3Get": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int]),
-    "tj3SetScalingFactor": (ctypes.c_int, [ctypes.c_void_p, _Scale]),
     "tj3SetCroppingRegion": (ctypes.c_int, [ctypes.c_void_p, _Region]),
     "tj3Decompress8": (
         ctypes.c_int,
@@ -63,12 +56,11 @@ def load_library() -> ctypes.CDLL | None:
     return None
 
 
-def decode(data: bytes, header: JpegHeader, region: Region | None, shrink: int) -> np.ndarray | None:
+def decode(data: bytes, header: JpegHeader, region: Region | None = None) -> np.ndarray | None:
     """Pixels uint8 RGB ``[h, w, 3]`` of a plain JPEG, or None if the library refuses it or warns of damage.
 
-    The image is decoded at ``1 / shrink`` of its size, rounded up (1, 2, 4, 8: by the cosine transform); ``region`` is
-    (left, top, right, bottom) in pixels of that smaller image, None the whole. The pixels are equal to those of the
-    image decoded whole. The library may not read below the region, so damage there may stay unnoticed.
+    ``region`` is (left, top, right, bottom) in pixels, None the whole. The pixels are equal to those of the image
+    decoded whole. The library may not read below the region, so damage there may stay unnoticed.
     """
     library = load_library()
     # A used handle would lend the tables of the last image to one that lacks them; a new one takes 1 us.
@@ -76,27 +68,26 @@ def decode(data: bytes, header: JpegHeader, region: Region | None, shrink: int) 
     if not handle:
         raise MemoryError("libturbojpeg: no memory for a decompressor")
     try:
-        return _decode(library, handle, data, header, region, shrink)
+        return _decode(library, handle, data, header, region)
     finally:
         library.tj3Destroy(handle)
 
 
 def _decode(
-    library: ctypes.CDLL, handle: int, data: bytes, header: JpegHeader, region: Region | None, shrink: int
+    library: ctypes.CDLL, handle: int, data: bytes, header: JpegHeader, region: Region | None
 ) -> np.ndarray | None:
-    height, width = -(-header.height // shrink), -(-header.width // shrink)
-    left, top, right, bottom = region or (0, 0, width, height)
+    whole = 0, 0, header.width, header.height
+    left, top, right, bottom = region or whole
     # Smooth upsampling of the colors is wrong at the sides of the decoded part: so one unit more on each side.
-    unit = header.unit // shrink
-    begin, end = max(0, left // unit * unit - unit), min(width, -(-right // unit) * unit + unit)
-    cropped = (begin, top, end, bottom) != (0, 0, width, height)
+    unit = header.unit
+    begin, end = max(0, left // unit * unit - unit), min(header.width, -(-right // unit) * unit + unit)
+    cropped = (begin, top, end, bottom) != whole
     box = _Region(begin, top, end - begin, bottom - top) if cropped else _Region()
     if (
         library.tj3DecompressHeader(handle, data, len(data))
         # With another size the library would write beyond the array.
         or library.tj3Get(handle, _WIDTH) != header.width
         or library.tj3Get(handle, _HEIGHT) != header.height
-        or library.tj3SetScalingFactor(handle, _Scale(1, shrink))
         or library.tj3SetCroppingRegion(handle, box)
     ):
         return None

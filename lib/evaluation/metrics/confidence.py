@@ -4,6 +4,7 @@ The score is that of each frame, from the file beside the boxes (``_scores.txt``
 count as what.
 """
 
+from collections import abc
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ ON_TARGET = 0.5  # a box with a larger overlap is on the target, as in SR0.5 and
 BINS = 10
 
 
-class Frames(NamedTuple):
+class ScoredFrames(NamedTuple):
     """Frames with known ground truth: float64 ``scores [N]``, bool ``on [N]`` where the box is on the target and bool
     ``absent [N]`` where no target is visible."""
 
@@ -48,9 +49,9 @@ class Confidence:
     """A tracker's scores on a benchmark, over the frames of all its runs.
 
     ``frames`` counts all of them, ``on`` those with the box on the target, ``absent`` those without a target. ``auroc``
-    is the probability that a frame on the target has a higher score than another frame. ``for_absent`` separates absent
-    frames from those on the target, ``for_lost`` all frames off the target. Each of the three is None where one kind of
-    frames is missing. ``left_out`` describes files that could not be read.
+    is the probability that a frame on the target has a higher score than another frame, None where one kind of frames
+    is missing. ``thresholds`` separate frames on the target from ``absent`` ones and from all that are ``lost``, as far
+    as there are both kinds. ``left_out`` describes files that could not be read.
     """
 
     frames: int
@@ -58,27 +59,26 @@ class Confidence:
     absent: int
     reliability: Reliability
     auroc: float | None
-    for_absent: Threshold | None
-    for_lost: Threshold | None
+    thresholds: abc.Mapping[str, Threshold]
     left_out: str = ""
 
     @property
     def threshold(self) -> Threshold | None:
         """The one for ``test.tracker.lost_below``: by the absent frames where there are any."""
-        return self.for_absent or self.for_lost
+        return next(iter(self.thresholds.values()), None)
 
 
-def measure(frames: Frames, left_out: str = "") -> Confidence:
+def measure(frames: ScoredFrames, left_out: str = "") -> Confidence:
     """The confidence over these frames."""
     on, lost = frames.scores[frames.on], frames.scores[~frames.on]
+    found = {"absent": best_threshold(on, frames.scores[frames.absent]), "lost": best_threshold(on, lost)}
     return Confidence(
         len(frames.scores),
         int(frames.on.sum()),
         int(frames.absent.sum()),
         reliability(frames.scores, frames.on),
         auroc(on, lost),
-        best_threshold(on, frames.scores[frames.absent]),
-        best_threshold(on, lost),
+        {kind: threshold for kind, threshold in found.items() if threshold},
         left_out,
     )
 
@@ -90,8 +90,8 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float | None:
     """
     if not (len(positive) and len(negative)):
         return None
-    _, places, counts = np.unique(np.concatenate([positive, negative]), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    _, numbers, counts = np.unique(np.concatenate([positive, negative]), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[numbers]
     wins = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
     return float(wins / (len(positive) * len(negative)))
 
@@ -112,15 +112,15 @@ def best_threshold(on: np.ndarray, lost: np.ndarray) -> Threshold | None:
 def reliability(scores: np.ndarray, on: np.ndarray, bins: int = BINS) -> Reliability:
     """Bins of the frames by their scores."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1])) if len(scores) else np.empty(0)
-    places = np.searchsorted(edges, scores, side="right")
-    counts = np.bincount(places, minlength=len(edges) + 1)
+    numbers = np.searchsorted(edges, scores, side="right")
+    counts = np.bincount(numbers, minlength=len(edges) + 1)
     kept = counts > 0
-    sums = (np.bincount(places, weights, minlength=len(counts))[kept] for weights in (scores, on.astype(np.float64)))
+    sums = (np.bincount(numbers, weights, minlength=len(counts))[kept] for weights in (scores, on.astype(np.float64)))
     means, shares = (total / counts[kept] for total in sums)
     return Reliability(means, shares, counts[kept])
 
 
-def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> Frames:
+def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> ScoredFrames:
     """The frames of a sequence that count: all but the first, which the tracker was given, and those without ground
     truth.
 
@@ -139,4 +139,4 @@ def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> Fram
     known = (absent | annotated) & np.isfinite(scores)
     known[0] = False
     on = ~absent & (overlaps(sequence.boxes, boxes) > ON_TARGET)
-    return Frames(scores[known].astype(np.float64), on[known], absent[known])
+    return ScoredFrames(scores[known].astype(np.float64), on[known], absent[known])

@@ -96,8 +96,8 @@ class Comparison:
 
     ``protocols`` are the requested ones; none for a benchmark that a server scores. ``sequences`` are the annotated
     ones. ``attributes`` are sequence names by the attribute's short name, and ``attribute_names`` its words.
-    ``warnings`` appear above every report. ``confidence`` is that of each tracker by label, or the reason why it has
-    none; empty unless requested.
+    ``warnings`` appear above every report. ``confidence`` is that of each tracker by label; empty unless
+    requested.
     """
 
     benchmark: str
@@ -107,7 +107,7 @@ class Comparison:
     attributes: abc.Mapping[str, frozenset[str]] = field(default_factory=dict)
     attribute_names: abc.Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    confidence: abc.Mapping[str, Confidence | str] = field(default_factory=dict)
+    confidence: abc.Mapping[str, Confidence] = field(default_factory=dict)
 
     @property
     def runs(self) -> list[ScoredRun]:

@@ -5,19 +5,19 @@ from itertools import product
 
 import numpy as np
 
-from lib.evaluation.metrics.confidence import Confidence, Frames, frames_of, measure
+from lib.evaluation.metrics.confidence import Confidence, ScoredFrames, frames_of, measure
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 
 
 def with_confidence(comparison: Comparison) -> Comparison:
-    """The comparison with the confidence of each tracker that keeps scores."""
+    """The comparison with the confidence of each tracker, over no frames for one that keeps no scores."""
     return replace(comparison, confidence={entry.label: _confidence(comparison, entry) for entry in comparison.entries})
 
 
-def _confidence(comparison: Comparison, entry: ComparedTracker) -> Confidence | str:
-    """The confidence over all runs, or the reason why there is none."""
-    parts, missing, damaged = [], 0, []
+def _confidence(comparison: Comparison, entry: ComparedTracker) -> Confidence:
+    parts = [ScoredFrames(np.empty(0), np.empty(0, bool), np.empty(0, bool))]
+    missing, damaged = 0, []
     for run, sequence in product(entry.runs, comparison.sequences):
         try:
             scores = run.results.frame_scores(sequence.name)
@@ -33,6 +33,6 @@ def _confidence(comparison: Comparison, entry: ComparedTracker) -> Confidence | 
         words.append(f"{missing} of {len(entry.runs) * len(comparison.sequences)} sequences without a file of scores")
     if damaged:
         words.append(f"{len(damaged)} that cannot be read ({damaged[0]})")
-    if not any(len(part.scores) for part in parts):
-        return "; ".join(words) or "no frames that count"
-    return measure(Frames(*map(np.concatenate, zip(*parts, strict=True))), "; ".join(words))
+    if not words and not any(len(part.scores) for part in parts):
+        words.append("no frames that count")
+    return measure(ScoredFrames(*map(np.concatenate, zip(*parts, strict=True))), "; ".join(words))

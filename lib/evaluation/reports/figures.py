@@ -4,7 +4,6 @@ import hashlib
 from collections import abc
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from lib.evaluation.metrics.protocols import PROTOCOLS
@@ -59,9 +58,7 @@ def curve_figure(comparison: Comparison, protocol: str, kind: str, attribute: st
 def reliability_figure(comparison: Comparison) -> Figure | None:
     """The reliability curve of each tracker, without points where it keeps no scores; None where none keeps any."""
     lines = [
-        Line(label, np.empty(0), None, None)
-        if isinstance(found, str)
-        else Line(label, found.reliability.scores, found.reliability.shares, found.auroc)
+        Line(label, found.reliability.scores, found.reliability.shares if found.frames else None, found.auroc)
         for label, found in comparison.confidence.items()
     ]
     return draw_reliability(lines, comparison.title) if _any_drawn(lines) else None

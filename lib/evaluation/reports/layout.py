@@ -157,43 +157,39 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     a bin; none without confidence. The lines below the first have ``lost_below``, or the reason why there is none."""
     if not comparison.confidence:
         return []
-    names = ("AUROC", "on target", "absent", "lost_below", "lost found", "false alarms")
+    benchmark, title, found = comparison.benchmark, comparison.title, comparison.confidence
+    rows = [Row(label, _confidence_cells(each)) for label, each in found.items()]
+    lines = [f"{benchmark}, {label}: {line}" for label, each in found.items() for line in _confidence_lines(each)]
     whole = Table(
-        f"confidence_{comparison.benchmark}",
-        f"Scores of frames on and off the target (percent of frames; lost_below is a score), {comparison.title}",
+        f"confidence_{benchmark}",
+        f"Scores of frames on and off the target (percent of frames; lost_below is a score), {title}",
         "tracker",
-        names,
-        tuple(Row(label, _confidence_cells(found)) for label, found in comparison.confidence.items()),
-        tuple(
-            f"{comparison.benchmark}, {label}: {line}"
-            for label, found in comparison.confidence.items()
-            for line in _confidence_lines(found)
-        ),
+        ("AUROC", "on target", "absent", "lost_below", "lost found", "false alarms"),
+        tuple(rows),
+        tuple(lines),
         comparison.warnings,
     )
-    known = {label: found.reliability for label, found in comparison.confidence.items() if not isinstance(found, str)}
-    if not known:
-        return [whole]
-    bins = max(len(curve.counts) for curve in known.values())
+    bins = max(len(each.reliability.counts) for each in found.values())
     rows = [
         Row(f"{label}, {words}", tuple(Cell(value) for value in [*values, *[None] * (bins - len(values))]))
-        for label, curve in known.items()
-        for words, values in (("mean score", curve.scores.tolist()), ("on target", curve.shares.tolist()))
+        for label, each in found.items()
+        for words, values in (("mean score", each.reliability.scores), ("on target", each.reliability.shares))
+        if each.frames
     ]
     curves = Table(
-        f"reliability_{comparison.benchmark}",
+        f"reliability_{benchmark}",
         "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent, "
-        f"{comparison.title}",
+        f"{title}",
         "tracker",
         tuple(map(str, range(1, bins + 1))),
         tuple(rows),
         warnings=comparison.warnings,
     )
-    return [whole, curves]
+    return [whole, curves] if rows else [whole]
 
 
-def _confidence_cells(found: Confidence | str) -> tuple[Cell | str, ...]:
-    if isinstance(found, str):
+def _confidence_cells(found: Confidence) -> tuple[Cell | str, ...]:
+    if not found.frames:
         return (Cell(None),) * 6
     known = tuple(map(Cell, (found.auroc, found.on / found.frames, found.absent / found.frames)))
     if found.threshold is None:
@@ -201,13 +197,15 @@ def _confidence_cells(found: Confidence | str) -> tuple[Cell | str, ...]:
     return (*known, f"{found.threshold.value:.3f}", Cell(found.threshold.found), Cell(found.threshold.false_alarms))
 
 
-def _confidence_lines(found: Confidence | str) -> list[str]:
-    if isinstance(found, str):
-        return [f"no confidence: {found}"]
-    kinds = "absent frames and those on the target" if found.for_absent else "an overlap above 0.5 and the rest"
-    best = f"best between {kinds}: lost_below: {found.threshold.value:.3g}" if found.threshold else (
-        "no threshold, as all of them are of one kind"
-    )  # fmt: skip
+def _confidence_lines(found: Confidence) -> list[str]:
+    if not found.frames:
+        return [f"no confidence: {found.left_out}"]
+    kinds = (
+        "absent frames and those on the target" if "absent" in found.thresholds else "an overlap above 0.5 and the rest"
+    )
+    best = "no threshold, as all of them are of one kind"
+    if found.threshold:
+        best = f"best between {kinds}: lost_below: {found.threshold.value:.3g}"
     counts = f"{found.frames} frames, {found.on} on the target, {found.absent} absent"
     return [f"{counts}; {best}", *([f"left out: {found.left_out}"] if found.left_out else [])]
 

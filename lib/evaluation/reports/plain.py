@@ -114,17 +114,18 @@ def _curves(entry: ComparedTracker, protocol: str) -> dict[str, Any]:
     }
 
 
-def _confidence(found: Confidence | str) -> dict[str, Any]:
-    if isinstance(found, str):
-        return {"missing": found}
+def _confidence(found: Confidence) -> dict[str, Any]:
+    if not found.frames:
+        return {"missing": found.left_out}
     return {
         "frames": found.frames,
         "on_target": found.on,
         "absent": found.absent,
         "auroc": found.auroc,
         "lost_below": found.threshold and found.threshold.value,
-        "for_absent": found.for_absent and found.for_absent._asdict(),
-        "for_lost": found.for_lost and found.for_lost._asdict(),
+        "for_absent": None,
+        "for_lost": None,
+        **{f"for_{kind}": threshold._asdict() for kind, threshold in found.thresholds.items()},
         "reliability": found.reliability._asdict(),
         "left_out": found.left_out,
     }

@@ -1,17 +1,16 @@
 """Results of trackers on disk, ours and those of other tools: found by name or path, read, never changed."""
 
-import difflib
 import glob
 import logging
 import re
 from collections import abc
-from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from itertools import filterfalse, permutations
+from itertools import chain, filterfalse, permutations
 from pathlib import Path, PurePosixPath
 
 from lib.config.paths import user_path
+from lib.config.schema import suggest
 from lib.data.datasets.registry import DATASETS
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
 from lib.evaluation.results.archives import Archive
@@ -20,7 +19,6 @@ from lib.evaluation.results.result_set import ResultSet, find_sets
 
 logger = logging.getLogger(__name__)
 
-_SHOWN = 5  # names in a message
 # Folders that name a dataset, not a tracker; letters and digits alone, in small letters.
 _DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in (*DATASETS, *BENCHMARKS)} | {
     *(name for dataset in DATASETS.values() for name in dataset.folders), "results", "trackingresults", "rawresults",
@@ -41,8 +39,7 @@ def open_result_set(path: Path, benchmark: str) -> ResultSet:
     if not found:
         raise ValueError(f"{path}: no result of a sequence of {benchmark} (<sequence>.txt) in it; correct the path")
     if len(found) > 1:
-        folders = _some(str(one.source) for one in found)
-        raise ValueError(f"{path}: results of {benchmark} lie in several folders; name one of {folders}")
+        raise ValueError(f"{path}: results of {benchmark} lie in {len(found)} folders; name one, as {found[0].source}")
     return _labelled(found[0], path)
 
 
@@ -114,7 +111,7 @@ def _has_name(found: ResultSet, name: str, output: Path) -> bool:
     ours, also of experiment and checkpoint."""
     patterns = [part for part in name.strip("/").split("/") if part not in ("", ".")]
     parts = _parts_below(found, output)
-    ways = [parts, [part.removesuffix(".zip") for part in parts], result_label(found.source, output).split("/")]
+    ways = [parts, result_label(found.source, output).split("/")]
     if found.manifest:
         ways.append([str(found.manifest.get("experiment")), str(found.manifest.get("label"))])
     return bool(patterns) and any(
@@ -169,14 +166,5 @@ def _nothing(name: str, output: Path, benchmark: str, candidates: list[ResultSet
             f"{name}: there are no results on {benchmark} in {output}; make some with tracking/test.py --dataset "
             f"{benchmark}, or put a folder or zip of others' results there"
         )
-    whole = ["/".join(each) for each in parts]
-    shown = {part: text for each, text in zip(parts, whole, strict=True) for part in each}
-    shown |= {text: text for text in whole}
-    near = [shown[one] for one in difflib.get_close_matches(name, shown, n=_SHOWN, cutoff=0.5)]
-    listed = _some(dict.fromkeys(near) or whole)
-    return f"{name}: no results on {benchmark} have that name in {output}; {'nearest' if near else 'there'}: {listed}"
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    known = [*("/".join(each) for each in parts), *chain.from_iterable(parts)]
+    return f"{name}: no results on {benchmark} have that name in {output}; {suggest(name, known)}"

@@ -464,7 +464,7 @@ def test_an_absent_file_says_where_it_comes_from(tmp_path, file):
         with pytest.raises(CheckpointError) as error:
             ask(file, tmp_path)
         assert str(error.value) == (
-            f"model.pretrained: {tmp_path / file} does not exist; get it from {known.url} ({known.checksum}), or say "
+            f"model.pretrained: {tmp_path / file} does not exist; get it from {known.url} ({known.checksum}), or set "
             "model.pretrained=none for random weights"
         )
 
