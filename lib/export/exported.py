@@ -18,17 +18,26 @@ from lib.runtime.machine import keep_large_buffers, usable_cores
 Run = Callable[..., list[np.ndarray]]
 
 
-def open_network(folder: str | Path, threads: int | None = None, streams: int = 1) -> "ExportedNetwork":
+def open_network(
+    folder: str | Path, threads: int | None = None, streams: int = 1, recover: bool = False
+) -> "ExportedNetwork":
     """The exported network in ``folder``, on ``threads`` of the processor (as many as the process has cores).
 
-    With several ``streams`` as many threads of the caller may call ``find`` at once; they share the processor's.
+    With several ``streams`` as many threads of the caller may call ``find`` at once; they share the processor's. With
+    ``recover`` trackers search for lost targets.
 
     Raises ``ExportError`` for a folder of another format or with a damaged file, where the runtime's library is
-    missing, and on a processor that lacks the network's precision.
+    missing, on a processor that lacks the network's precision, and to ``recover`` without a ``lost_below``.
     """
     keep_large_buffers()
     folder = Path(folder)
-    return ExportedNetwork(folder, read_record(folder), threads, streams)
+    record = read_record(folder)
+    if recover:
+        try:
+            record = record.model_copy(update={"settings": record.settings.recovering()})
+        except ValueError as error:
+            raise ExportError(f"{folder}: {error}") from error
+    return ExportedNetwork(folder, record, threads, streams)
 
 
 class ExportedNetwork:

@@ -9,21 +9,10 @@ import math
 
 import numpy as np
 
-from lib.inference.network import Network
-
 # Frames with a low score before the search begins: scores dip for moments while the box is right.
 PATIENCE = 5
 # Largest distance of two places, as a share of the window's side: a target between them is whole in one window.
 STRIDE = 0.75
-
-
-def recover_lost(network: Network) -> None:
-    """Make trackers with this network search for lost targets. Raises ``ValueError`` if its settings have no
-    ``lost_below``."""
-    try:
-        network.settings = network.settings.recovering()
-    except ValueError as error:
-        raise ValueError(f"{network.name}: {error}") from error
 
 
 def is_searched(lost: int) -> bool:
