@@ -53,7 +53,7 @@ class SpotModel(TrackingModel):
 
 
 class FixedModel(TrackingModel):
-    """Answers the same candidates whatever it is shown."""
+    """Answers the same candidates to every crop."""
 
     def __init__(self, boxes: Tensor, scores: Tensor, seconds: float = 0.0) -> None:
         nn.Module.__init__(self)
