@@ -89,7 +89,7 @@ def report_sweep(sweep: Sweep, comparison: Comparison, candidates: abc.Sequence[
             {
                 "value": read_value(candidate.setting.partition("=")[2], sweep.key, "--sweep"),
                 "checkpoint": str(candidate.source),
-                "results": score["results"],
+                "results": score["source"],
                 "scores": score["scores"],
                 "errors": score["errors"],
             }
