@@ -1,4 +1,4 @@
-"""Many sequences at once: equal to one at a time, also where sequences end or fail at different frames."""
+"""Many sequences at once: equal to one at a time, in any order of ends and failures."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -104,7 +104,7 @@ def test_rows_are_refilled_at_once_and_take_is_not_asked_again_after_none(sequen
     assert len(batches) < sum(batches) and max(frames) <= sum(map(len, sequences))
 
 
-def test_an_error_ends_its_own_sequence(sequences, tmp_path):
+def test_what_fails_costs_its_own_sequence(sequences, tmp_path):
     torn = tmp_path / "torn.jpg"
     torn.write_bytes(Path(sequences[1].frames[4]).read_bytes()[:-300])
     damaged = replace(sequences[1], frames=(*sequences[1].frames[:4], torn, *sequences[1].frames[5:]))
@@ -121,7 +121,7 @@ def test_an_error_ends_its_own_sequence(sequences, tmp_path):
         assert np.abs(outcomes[sequence.name].boxes - alone(net, sequence)[0]).max() <= BATCH_BOUND
 
 
-def test_an_answer_of_nan_ends_its_own_sequence(sequences):
+def test_a_network_that_answers_nan_costs_the_sequence_it_answers(sequences):
     net = network()
     found = net.find
 
@@ -136,7 +136,7 @@ def test_an_answer_of_nan_ends_its_own_sequence(sequences):
     assert all("not finite" in outcome.reason for outcome in outcomes.values())
 
 
-def test_an_error_of_the_network_ends_the_run_and_no_thread_stays(sequences):
+def test_what_the_network_raises_ends_the_run_and_no_thread_stays(sequences):
     net = network()
 
     def broken(state, crops):
