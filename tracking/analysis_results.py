@@ -9,7 +9,7 @@ with starting():
     from lib.config.paths import user_path
     from lib.evaluation.reports.bootstrap import Bootstrap
     from lib.evaluation.reports.tables import FORMATS
-    from lib.programs.analysis import JSON, Request, analyze
+    from lib.programs.analysis import JSON, analyze
     from lib.programs.arguments import Parser, at_least
 
 
@@ -55,24 +55,7 @@ def main() -> Result:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=Bootstrap().seed, help="seed of the bootstrap")
     parser.paths()
-    arguments = parser.parse()
-    bootstrap, seed = arguments.pop("bootstrap"), arguments.pop("seed")
-    request = Request(
-        datasets=tuple(arguments["dataset"]),
-        trackers=tuple(arguments["tracker"]),
-        protocols=tuple(arguments["protocol"]),
-        scores=tuple(arguments["scores"]),
-        form=arguments["format"],
-        page=arguments["html"],
-        attribute_files=tuple(arguments["attributes"]),
-        pair=tuple(arguments["per_sequence"]) if arguments["per_sequence"] else None,
-        bootstrap=Bootstrap(bootstrap, seed) if bootstrap else None,
-        **{
-            name: arguments[name]
-            for name in ("digits", "out", "plots", "video", "pictures", "per_attribute", "confidence")
-        },
-    )
-    return analyze(arguments["paths"], request)
+    return analyze(**parser.parse())
 
 
 if __name__ == "__main__":

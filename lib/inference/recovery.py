@@ -1,29 +1,18 @@
 """Search for a lost target: at places all over the image, one in each frame, the nearest first.
 
-Crops stay of the network's size and scale, one for each target and frame, so a search costs no time. The region that
-was searched grows until it is the whole image, and then the search begins again. A target is found as soon as its score
-is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
+Crops keep the network's size and scale, and there is one for each target and frame, so a search does not slow tracking
+down. The searched region grows until it is the whole image, and then the search begins again. A target is found when
+its score is high enough at one of the places. docs/confidence.md has the measurements behind the constants.
 """
 
 import math
 
 import numpy as np
 
-from lib.inference.network import Network
-
 # Frames with a low score before the search begins: scores dip for moments while the box is right.
 PATIENCE = 5
-# Distance of two places at most, as a share of the window's side: a target in between is seen whole in one of them.
+# Largest distance of two places, as a share of the window's side: a target between them is whole in one window.
 STRIDE = 0.75
-
-
-def recover_lost(network: Network) -> None:
-    """Make trackers with this network search for lost targets. Raises ``ValueError`` if its settings have no
-    ``lost_below``."""
-    try:
-        network.settings = network.settings.recovering()
-    except ValueError as error:
-        raise ValueError(f"{network.name}: {error}") from error
 
 
 def is_searched(lost: int) -> bool:

@@ -28,7 +28,7 @@ from lib.geometry.crop import (
 from lib.inference.recovery import is_searched, place_to_search
 from lib.inference.settings import TrackerConfig, TrackSettings
 
-# Pixels RGB uint8 [H, W, 3], or the bytes of an image file, of which only the region that a crop shows is decoded.
+# Pixels RGB uint8 [H, W, 3], or the bytes of an image file; a crop decodes only its region.
 Image = np.ndarray | EncodedImage
 Boxlike = np.ndarray | abc.Sequence[float]
 
@@ -108,7 +108,7 @@ def look(image: Image, target: Target, crop: CropConfig) -> View:
 
 
 def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig) -> np.ndarray:
-    """The target's new box, float64 ``[4]`` xywh in image pixels, kept at the image as ``config`` says.
+    """The target's new box, float64 ``[4]`` xywh in image pixels, kept at the image by ``config.clip``.
 
     ``found_box`` is cxcywh in fractions of the crop. Raises ``ValueError`` for a box or score that is not finite.
     """
@@ -127,8 +127,8 @@ def place(found_box: np.ndarray, score: float, view: View, config: TrackerConfig
 
 
 def keep(target: Target, box: np.ndarray, score: float, config: TrackerConfig) -> Target:
-    """The target after a frame in which ``place`` gave ``box`` with this ``score``: its box in this frame, and what is
-    looked for in the next one. A target that is searched for keeps its box until its score is high enough."""
+    """The target after a frame in which ``place`` gave ``box`` with this ``score``, for ``look`` in the next frame. A
+    target that is searched for keeps its box until its score is high enough."""
     if not config.recover:
         return target._replace(box=box)
     if not config.is_lost(score):

@@ -19,7 +19,7 @@ SMALL = 20_000_000  # parameters
 
 
 def as_planes(crops: Tensor) -> Tensor:
-    """Crops ``[B, S, S, 3]`` as ``[B, 3, S, S]``. Bytes are moved faster than the floats that come of them."""
+    """Crops ``[B, S, S, 3]`` as ``[B, 3, S, S]``; before normalization, since bytes are moved faster than floats."""
     return crops.permute(0, 3, 1, 2).contiguous()
 
 
@@ -165,7 +165,7 @@ class TorchNetwork:
             leaf[slot] = row[0]
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        # Weights that a capture finds in autocast's cache would be gone when the graph is replayed.
+        # A captured graph would read weights from autocast's cache, which are gone when it is replayed.
         options = {"enabled": self.precision != "fp32", "cache_enabled": False}
         return torch.autocast(self._place.type, DTYPES[self.precision], **options)
 
@@ -174,10 +174,10 @@ class TorchNetwork:
 
 
 def cast_weights(model: TrackingModel, dtype: torch.dtype) -> None:
-    """Cast the weights of linear layers, convolutions and attentions once, as autocast does in every call.
+    """Cast the weights of linear layers, convolutions and attentions once; autocast does it in every call.
 
-    Heads stay float32, as they leave autocast. Convolutions get their weights channels-last, the order in which
-    reduced precisions are computed: otherwise each call turns its input and its output around.
+    Heads stay float32, since they leave autocast. Convolutions get their weights channels-last, the order in which
+    reduced precisions are computed; otherwise each call would reorder its input and its output.
     """
     for name, module in model.named_modules():
         if name.partition(".")[0] == "box_head":

@@ -19,8 +19,8 @@ class TrackResult:
     """Result of a tracker in a frame; it unpacks as ``box, score``.
 
     ``box`` float64 ``[4]`` xywh in image pixels; ``score``, higher is surer, before the Hann window. ``view`` is the
-    crop that the network saw; ``found`` its answers to the whole batch, of which ``row`` is this target's. The first
-    frame of ``follow`` has neither. ``lost``: the score is too low for the target to be there.
+    crop that the network got; ``found`` its answers for the whole batch, with this target in ``row``. The first frame
+    of ``follow`` has neither. ``lost``: the score is too low for the target to be there.
     """
 
     box: np.ndarray

@@ -1,7 +1,7 @@
-"""Attention of the target to the search region, computed beside a network that never forms it.
+"""Attention of the target to the search region, for pictures.
 
-Networks call ``scaled_dot_product_attention``, which keeps no weights. While the block of ``recorded_attention`` lasts,
-hooks compute the few rows that a picture shows; the network itself computes the same as without them.
+Networks call ``scaled_dot_product_attention``, which keeps no weights. Inside the block of ``recorded_attention``,
+hooks compute the few rows that a picture shows; the network's outputs do not change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,10 +22,10 @@ def recorded_attention(
 ) -> Iterator[dict[str, Tensor]]:
     """Yields a dict that each pass of the network inside the block fills: stage -> float32 ``[B, Nx]``.
 
-    ``modules`` by stage are self-attentions (``Attention``) over a sequence that begins with the template's tokens and
-    ends with the Nx search tokens, or ``nn.MultiheadAttention`` modules whose keys end with them. ``target``
-    ``[B, Nz]`` weighs the template's tokens, with sums of 1; a module with one query does not use it. A value is the
-    softmax over all keys, averaged over the heads and, weighted, over the target's tokens.
+    ``modules`` by stage: self-attentions (``Attention``) over a sequence that begins with the template's tokens and
+    ends with the Nx search tokens, or ``nn.MultiheadAttention`` modules whose keys end with the search tokens.
+    ``target`` ``[B, Nz]``: weights of the template's tokens, with sums of 1; a module with one query does not use them.
+    A value is the softmax over all keys, averaged over the heads and, with these weights, over the template's tokens.
     """
     rows: dict[str, Tensor] = {}
     handles = []

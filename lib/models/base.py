@@ -1,4 +1,4 @@
-"""The interface of tracking networks: which boxes may hold the target in a crop, and with which score."""
+"""The interface of tracking networks: a network gives the candidate boxes of a target in a crop, with their scores."""
 
 import re
 from abc import abstractmethod
@@ -15,8 +15,6 @@ from lib.models.heads.registry import HeadPrediction
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
-
-
 # The type in which autocast runs a network, by precision.
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -35,7 +33,7 @@ class Normalize(nn.Module):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor, gains: Tensor | None = None) -> Tensor:
-        pixels = images.to(torch.float32, copy=True)  # the one allocation: what follows is in place
+        pixels = images.to(torch.float32, copy=True)  # the only allocation; the rest is in place
         if gains is None:
             pixels.div_(255)
         else:
@@ -44,12 +42,12 @@ class Normalize(nn.Module):
 
 
 class BackboneConfig(Section):
-    """A backbone's configuration. A field or property ``stride``: stride of the grid in crop pixels; crop sizes must be
-    multiples of it. The module that it builds has
+    """The configuration of a backbone. Its field or property ``stride`` is the stride of the grid in crop pixels; crop
+    sizes must be multiples of it. The module that it builds has
 
     * ``width``: channels of its tokens or features,
-    * ``from_image_weights(weights) -> weights``: the part that it takes of an image network's weights, from timm's
-      names (torchvision's for a ResNet) to its own.
+    * ``from_image_weights(weights) -> weights``: the weights that it takes from an image network, renamed from
+      timm's names (torchvision's for a ResNet) to its own.
     """
 
     @abstractmethod
@@ -73,8 +71,8 @@ class FamilyConfig(Section):
         return self
 
     def misfits(self, template_size: int, search_size: int, compiled: bool) -> list[str]:
-        """Other reasons why crops of these sizes, or training through ``torch.compile``, do not fit, each as ``key:
-        fault and remedy``."""
+        """Other reasons why the network does not fit crops of these sizes or, if ``compiled``, training through
+        ``torch.compile``; each as ``key: fault and remedy``."""
         return []
 
 
@@ -123,11 +121,11 @@ class TrackingModel(nn.Module):
         return groups
 
     def fold(self) -> None:
-        """Folds, in place, what only training keeps apart; the function stays the same. Nothing by default."""
+        """Merges, in place, layers that only training needs apart; the outputs stay the same. Nothing by default."""
 
     def check_released(self, weights: abc.Mapping[str, Tensor]) -> None:
-        """Raises ``ValueError`` if published weights, under their own names, state other settings than this network's.
-        Nothing by default."""
+        """Raises ``ValueError`` if published weights, under their own names, state other settings than this network
+        has. Nothing by default."""
 
     def monitors(self, prediction: Prediction) -> dict[str, Tensor]:
         """Values to log beside the loss, scalars or vectors by name."""
@@ -138,8 +136,8 @@ class TokenMap(NamedTuple):
     """Values of the search tokens for pictures: ``values`` ``[B, stages, Nx]``, row-major on a square grid, the names
     of the ``stages``, such as ``block 2``, and a ``meaning``.
 
-    bool values are a decision, and the meaning completes "these tokens ..."; float values are a quantity that the
-    meaning names.
+    bool values are a decision; the meaning completes the sentence "these tokens ...". float values are a quantity; the
+    meaning is its name.
     """
 
     values: Tensor
@@ -149,7 +147,7 @@ class TokenMap(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """The record of a family of networks, at the end of its file. Other files know no more of it.
+    """The record of a family of networks, at the end of its file. Other files use nothing else of the family.
 
     Patterns are regular expressions that must match the beginning of a parameter's name.
 
@@ -158,17 +156,17 @@ class Family:
       search crop. The record becomes its attribute ``family``.
     * ``released``: published names of weights as ours, in the form of ``lib.models.weights.renaming.renamed``. Names
       without a line are equal.
-    * ``image_names``: renames published weights below ``backbone.``, whose names come without that part.
-    * ``optional``: patterns of published weights that are left out of a network without any such parameter.
+    * ``image_names``: a function that renames published weights of the backbone, after ``released``; its names have no
+      ``backbone.`` in front.
+    * ``optional``: patterns of published weights that a network may lack; they are left out if it has no such name.
     * ``groups``: the optimizer's parameter groups with the pattern of each, in order; the first match counts.
       ``backbone`` and ``head`` (the rest) by default.
     * ``frozen``: the patterns of frozen parameters, from the network's configuration; ``train.frozen`` may add others.
     * ``fresh``: patterns of names inside ``backbone`` that no image network has.
     * ``test_time``: dotted keys below ``model`` that change no weight; they may differ by benchmark and be swept.
-    * ``token_maps``: what can be drawn of the network's decisions, by name, from the network and a prediction's
-      ``extras``.
-    * ``attention``: from the network, by stage, the modules whose attention from the target to the search region can be
-      drawn; see ``lib.models.attention.recorded_attention``.
+    * ``token_maps``: functions by name that turn the network and a prediction's ``extras`` into a map for pictures.
+    * ``attention``: a function of the network that returns, by stage, the modules whose attention from the target to
+      the search region can be drawn; see ``lib.models.attention.recorded_attention``.
     """
 
     config: type[FamilyConfig]
@@ -192,5 +190,5 @@ class Family:
         return get_args(self.config.model_fields["name"].annotation)[0]
 
     def is_fresh(self, name: str) -> bool:
-        """Whether image networks lack the parameter or buffer ``name`` by nature."""
+        """Whether no image network has the parameter or buffer ``name``."""
         return not name.startswith("backbone.") or any(re.match(pattern, name) for pattern in self.fresh)

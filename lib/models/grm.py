@@ -192,7 +192,7 @@ class GRM(TrackingModel):
     on the template's features depend on the search region. ``extras`` of a prediction are
 
     * ``interacts``: float ``[B, blocks, Nx]`` for each block that divides: 1 where a search token interacts with the
-      template too (kind A), 0 where it attends to search tokens alone (kind S). ``blocks`` is 0 without division.
+      template too (kind A), 0 where it attends only to search tokens (kind S). ``blocks`` is 0 without division.
     * ``division_log_probs``: ``[B, blocks, Nx, 2]`` log-probabilities of (S, A).
     """
 

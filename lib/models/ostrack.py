@@ -146,8 +146,8 @@ def order_of(ranks: Tensor) -> Tensor:
     """The position of each rank in descending order, from 0: ``[B, n]`` -> int64 ``[B, n]``. Equal ranks (in an
     untrained network, of flat padding) keep their order.
 
-    A stable sort by comparisons, so that equal ranks have the same order on every device and in every exported form:
-    ONNX and OpenVINO have no stable sort, and torch's ``topk`` takes any of equal values.
+    A stable sort by comparisons: equal ranks have the same order on every device and in every exported form. ONNX and
+    OpenVINO have no stable sort, and torch's ``topk`` takes any of equal values.
     """
     mine, others = ranks[:, :, None], ranks[:, None, :]
     earlier = torch.ones(ranks.shape[1], ranks.shape[1], dtype=torch.bool, device=ranks.device).tril(-1)

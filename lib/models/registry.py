@@ -20,5 +20,5 @@ FAMILIES: dict[str, Family] = {
     )
 }
 
-# A union of so many members as there are records, which ``|`` cannot write.
+# A union with one member for each record; ``|`` cannot write it.
 ModelConfig = Annotated[Union[tuple(family.config for family in FAMILIES.values())], Field(discriminator="name")]  # noqa: UP007

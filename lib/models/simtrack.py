@@ -13,7 +13,7 @@ from lib.models.backbones.swin import SwinConfig
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.detr import Decoder, full_grid
+from lib.models.layers.detr import Decoder, full_grid, initialize_matrices
 from lib.models.weights.renaming import clip_as_timm
 
 
@@ -86,7 +86,7 @@ class SimTrackConfig(FamilyConfig):
 class TemplatePosition(nn.Sequential):
     """Eq. 7: two fully connected layers on (R, x, y) of each patch; published names.
 
-    The paper gives (i, j, R) alone; this is the repository's form (lib/models/stark/clipvit16.py): R is mapped from
+    The paper gives only (i, j, R). The rest is the repository's form (lib/models/stark/clipvit16.py): R is mapped from
     [0, 1] to [1/2, 1], x and y are the patch's center in fractions of the crop, C / 2 hidden units with ReLU, and the
     result is 2 * sigmoid - 1. Layers start from PyTorch's defaults, as published.
     """
@@ -147,7 +147,7 @@ def foveal_positions(positions: Tensor, cells: int) -> Tensor:
 class SerialViT(ImageViT):
     """``ImageViT`` whose sequence is template patches, foveal patches, class token and search patches.
 
-    The published order differs, which unmasked attention does not notice. ``pos_fc`` is Eq. 7.
+    The published order differs, but attention without masks does not depend on it. ``pos_fc`` is Eq. 7.
     """
 
     def __init__(self, config: SerialViTConfig, template_size: int, search_size: int) -> None:
@@ -188,8 +188,8 @@ class SerialViT(ImageViT):
 
 def allowed_attention(template: int, search: int, one_way: bool) -> tuple[Tensor | None, Tensor]:
     """Masks of allowed attention among ``template`` tokens, then ``search`` tokens (which include the class token),
-    bool ``[N, N]`` by query and key: for blocks where the two sides interact (None: all to all) and for the others.
-    ``one_way``: only search tokens attend to the other side."""
+    bool ``[N, N]`` by query and key: for blocks where both kinds interact (None: all to all) and for the others.
+    ``one_way``: search tokens attend to template tokens, but not the reverse."""
     of_search = torch.arange(template + search) >= template
     apart = of_search[:, None] == of_search
     return (apart | of_search[:, None]) if one_way else None, apart
@@ -199,7 +199,7 @@ class SimTrack(TrackingModel):
     """Template and search region in one backbone, a linear bottleneck, then a head on the search tokens.
 
     The state of a target is the backbone's part of the template that does not depend on the search region. The head's
-    grid follows from the crop and the backbone's stride; the repository's is fixed to 16 pixels, which fits B/16 alone.
+    grid follows from the crop and the backbone's stride; the repository has 16 pixels for all, which fits only B/16.
     ``extras`` is empty.
     """
 
@@ -207,7 +207,11 @@ class SimTrack(TrackingModel):
         super().__init__(config, template_size, search_size)
         self.backbone = config.backbone.build(template_size, search_size)
         self.bottleneck = nn.Linear(self.backbone.width, config.bottleneck)
-        self.decoder = _search_decoder(config.bottleneck, config.decoder_layers) if config.decoder_layers else None
+        self.decoder = None
+        if config.decoder_layers:
+            width = config.bottleneck
+            self.decoder = Decoder(width, heads=8, ffn=8 * width, dropout=0.1, depth=config.decoder_layers)
+            initialize_matrices(self.decoder)
         self.box_head = build_head(config.head, config.bottleneck, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
@@ -221,15 +225,6 @@ class SimTrack(TrackingModel):
             search_positions, positions = (full_grid(grid, tokens.shape[-1], tokens.device) for grid in grids)
             tokens = self.decoder(tokens, search_positions, self.bottleneck(template_tokens), positions)
         return self.run_head(tokens)
-
-
-def _search_decoder(width: int, layers: int) -> Decoder:
-    """STARK's decoder for tokens of ``width`` channels; matrices start from Xavier's rule, as in STARK."""
-    decoder = Decoder(width, heads=8, ffn=8 * width, dropout=0.1, depth=layers)
-    for parameter in decoder.parameters():
-        if parameter.ndim > 1:
-            nn.init.xavier_uniform_(parameter)
-    return decoder
 
 
 def template_attentions(model: SimTrack) -> dict[str, nn.Module]:
@@ -248,7 +243,7 @@ FAMILY = Family(
     # that its authors released has those of another, unknown code base; it needs a table of names first.
     released={"backbone.visual.": "backbone."},
     image_names=clip_as_timm,
-    # The published optimizer's: what is pretrained; the layers of Eq. 7 in the backbone, which are not; the rest.
+    # The published optimizer's groups: pretrained parameters; the layers of Eq. 7 in the backbone; the rest.
     groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},
     fresh=(r"backbone\.pos_fc\.",),
     attention=template_attentions,

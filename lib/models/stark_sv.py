@@ -16,7 +16,7 @@ from lib.models.backbones.image import ImageViT
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.detr import Decoder, EncoderLayer, full_grid, sine_positions
+from lib.models.layers.detr import Decoder, EncoderLayer, full_grid, initialize_matrices, sine_positions
 from lib.models.weights.renaming import clip_as_timm
 
 
@@ -84,17 +84,15 @@ class Encoder(nn.Module):
 
 
 class EncoderDecoder(nn.Module):
-    """An encoder of all tokens, and a decoder whose queries start at zero and differ by their positions alone (DETR,
-    STARK). Matrices start from Xavier's rule, as published."""
+    """An encoder of all tokens, and a decoder whose queries start at zero and differ only by their positions (DETR,
+    STARK)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         sizes = (config.width, config.heads, config.ffn, config.dropout)
         self.encoder = Encoder(*sizes, config.encoder)
         self.decoder = Decoder(*sizes, config.decoder)
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                nn.init.xavier_uniform_(parameter)
+        initialize_matrices(self)
 
     def forward(
         self, tokens: Tensor, positions: Tensor, queries: Tensor, padding: Tensor | None = None
@@ -112,9 +110,9 @@ class StarkSV(TrackingModel):
     The state of a target is one tensor, its projected tokens ``[B, Nz, C]``. ``extras`` of a prediction hold
     ``attention`` ``[B, F, F]``: the dot product of the decoded query with each search token, without a softmax.
 
-    Parts of the public network never learn and are kept: the softmax over the one query is 1, so its self-attention
-    gets no gradient (``transformer.decoder.layers.*.self_attn.in_proj_*``, rows of queries and keys); and the values in
-    the first decoder layer are zero, so their weights get none either.
+    Some parts of the public network get no gradient; they are kept. The softmax over the one query is 1, so the rows
+    of queries and keys in ``transformer.decoder.layers.*.self_attn.in_proj_*`` get none. The values in the first
+    decoder layer are zero, so the rows of values in its ``in_proj_weight`` get none.
     """
 
     def __init__(self, config: StarkSVConfig, template_size: int, search_size: int) -> None:

@@ -1,9 +1,9 @@
 """TransT (Transformer Tracking, CVPR 2021): one ResNet for template and search region, a fusion network of attention,
-and a head that asks every cell of the search grid.
+and a head that predicts from every cell of the search grid.
 
 The fusion network has ego-context and cross-feature augment layers; its paper compares them with fewer of their parts,
-depth-wise correlation, and the original Transformer. Positions are added to queries and keys in every attention, never
-to values. Attention never asks for its weights, so PyTorch does not form them; ``dropout`` on them happens inside
+depth-wise correlation, and the original Transformer. Positions are added to queries and keys in every attention, not
+to values. ``need_weights=False`` keeps PyTorch from forming the attention weights; ``dropout`` on them happens inside
 ``scaled_dot_product_attention``.
 """
 
@@ -19,15 +19,15 @@ from lib.models.backbones.resnet import ResNetConfig
 from lib.models.backbones.timm_features import TimmConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.detr import DecoderLayer, EncoderLayer, full_grid
+from lib.models.layers.detr import DecoderLayer, EncoderLayer, full_grid, initialize_matrices
 
 
 class FusionConfig(Section):
     """The fusion network; TransT's by default.
 
-    * ``kind``: "feature", ``layers`` layers of ego-context (ECA) and cross-feature augment (CFA) on both sides, then
-      one CFA of the search features; "transformer" (the paper's TransT(ori)), ``layers`` encoder layers on the template
-      and as many decoder layers on the search features.
+    * ``kind``: "feature", ``layers`` layers of ego-context (ECA) and cross-feature augment (CFA) on template and search
+      features, then one CFA of the search features; "transformer" (the paper's TransT(ori)), ``layers`` encoder layers
+      on the template and as many decoder layers on the search features.
     * ``width``, ``heads``, ``hidden`` (width of the hidden layers) and ``dropout``, also of attention weights.
     * ``ego_context``, ``cross_feature`` (kind "feature"): without the first there is no ECA. Without the second each
       CFA has its perceptron but no attention, and depth-wise correlation replaces the last one (Table 3).
@@ -87,8 +87,8 @@ class EgoContext(nn.Module):
 
 
 class CrossFeature(nn.Module):
-    """Attention to the other side's tokens and a perceptron with ReLU, each added, then normed: the paper's CFA module.
-    Without ``config.cross_feature`` it has the perceptron and its norm alone."""
+    """Attention to the other image's tokens and a perceptron with ReLU, each added, then normed: the paper's CFA.
+    Without ``config.cross_feature`` it has only the perceptron and its norm."""
 
     def __init__(self, config: FusionConfig) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class CrossFeature(nn.Module):
 class FeatureFusionLayer(nn.Module):
     """ECA, then CFA, of the template's and of the search region's tokens, with weights of their own.
 
-    Both CFA start from the ECA's outputs: neither side sees the other's new tokens.
+    Both CFA start from the ECA's outputs; neither uses the output of the other.
     """
 
     def __init__(self, config: FusionConfig) -> None:
@@ -133,7 +133,7 @@ class FeatureFusionLayer(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """Sine positions of the two grids, without parameters, and the initialization of both kinds."""
+    """Sine positions of the two grids, without parameters."""
 
     def __init__(self, width: int, template_grid: int, search_grid: int) -> None:
         super().__init__()
@@ -141,12 +141,6 @@ class _Fusion(nn.Module):
         device = torch.get_default_device()
         self.register_buffer("template_positions", full_grid(template_grid, width, device), persistent=False)
         self.register_buffer("search_positions", full_grid(search_grid, width, device), persistent=False)
-
-    def _initialize(self) -> None:
-        """Xavier's rule for every matrix, as published; the packed projection of an attention counts as one matrix."""
-        for parameter in self.parameters():
-            if parameter.ndim > 1:
-                nn.init.xavier_uniform_(parameter)
 
 
 class FeatureFusion(_Fusion):
@@ -161,7 +155,7 @@ class FeatureFusion(_Fusion):
         self.layers = nn.ModuleList(FeatureFusionLayer(config) for _ in range(config.layers))
         self.last = CrossFeature(config) if config.cross_feature else None
         self.norm = nn.LayerNorm(config.width)
-        self._initialize()
+        initialize_matrices(self)
 
     def remember(self, template: Tensor) -> Tensor:
         """The state from a template's tokens ``[B, Nz, C]``, computed once a video."""
@@ -190,7 +184,7 @@ class TransformerFusion(_Fusion):
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.layers))
         self.decoder = nn.ModuleList(DecoderLayer(*sizes) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self._initialize()
+        initialize_matrices(self)
 
     def remember(self, template: Tensor) -> Tensor:
         """The state from a template's tokens ``[B, Nz, C]``, computed once a video."""
@@ -271,7 +265,7 @@ class TransT(TrackingModel):
         return self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
 
 
-# Our names of the parts of the published fusion layers; each layer has them for side 1, template, and 2, search.
+# Our names of the parts of a published fusion layer: number 1 is the template's part, 2 the search region's.
 _IN_LAYER = {
     theirs.format(number): f"{side}_{ours}"
     for number, side in ((1, "template"), (2, "search"))

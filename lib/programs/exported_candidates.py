@@ -8,10 +8,9 @@ from pathlib import Path
 from lib.config.paths import Paths
 from lib.evaluation.results.folder import open_results
 from lib.evaluation.running.runner import is_part_of_run
-from lib.export.exported import ExportedNetwork, open_network
+from lib.export.exported import open_network
 from lib.export.record import RECORD
 from lib.inference.engine import Engine
-from lib.inference.recovery import recover_lost
 from lib.programs.testing import Candidate
 from lib.runtime.machine import usable_cores
 from lib.runtime.program import RequestError
@@ -38,7 +37,7 @@ def exported_candidates(
         raise RequestError(f"--device {device}: exported networks run on the CPU; leave it out")
     candidates = []
     for folder in folders:
-        network = _open(folder, recover)
+        network = open_network(folder, recover=recover)
         tracker = network.settings.tracker
         if batch not in (None, network.batch):
             raise RequestError(
@@ -61,13 +60,6 @@ def exported_candidates(
     return candidates
 
 
-def _open(folder: Path, recover: bool, threads: int | None = None, streams: int = 1) -> ExportedNetwork:
-    network = open_network(folder, threads, streams)
-    if recover:
-        recover_lost(network)
-    return network
-
-
 def _make_engine(folder: Path, recover: bool, most: int) -> Engine:
     cores = usable_cores()
-    return Engine(_open(folder, recover, cores, streams=cores), finders=cores, most=most)
+    return Engine(open_network(folder, cores, streams=cores, recover=recover), finders=cores, most=most)

@@ -24,7 +24,6 @@ from lib.export.exported import open_network
 from lib.export.record import RECORD
 from lib.inference.follow import Step, TargetSpec, follow
 from lib.inference.network import Network
-from lib.inference.recovery import recover_lost
 from lib.inference.video import ahead, behind, open_video
 from lib.runtime.escapes import file_name, for_csv, printable
 from lib.runtime.files import replacing
@@ -125,19 +124,16 @@ def open_tracking_network(
     if network is None and not named and (exported / RECORD).is_file():
         network = exported
     if network is not None:
-        opened = open_network(network, threads)
-    else:
-        import torch  # which takes seconds
+        return open_network(network, threads, recover=recover)
+    import torch  # which takes seconds
 
-        from lib.programs.network_choice import choose_form
+    from lib.programs.network_choice import choose_form
 
-        if threads:
-            torch.set_num_threads(threads)
-        chosen = config or (None if checkpoint else SHIPPED)
-        opened = choose_form(paths, chosen, checkpoint, overrides, device).network()
-    if recover:
-        recover_lost(opened)
-    return opened
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = config or (None if checkpoint else SHIPPED)
+    overrides = [*overrides, *(["test.tracker.recover=true"] if recover else [])]
+    return choose_form(paths, chosen, checkpoint, overrides, device).network()
 
 
 def run_track(

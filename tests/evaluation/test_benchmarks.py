@@ -1,4 +1,4 @@
-"""Benchmarks are found by the lineage's names, and what cannot be run says why."""
+"""Benchmarks have the names of published code; sequences that cannot be read are errors of their own."""
 
 import shutil
 
@@ -86,7 +86,7 @@ def test_an_unknown_benchmark_gets_the_nearest_name() -> None:
         find_benchmark("zebra")
 
 
-def test_what_is_damaged_does_not_take_the_rest_with_it(toy_got10k, tmp_path) -> None:
+def test_a_damaged_sequence_does_not_hide_the_others(toy_got10k, tmp_path) -> None:
     root = tmp_path / "got10k"
     shutil.copytree(toy_got10k, root)
     whole = read_benchmark("got10k_val", root, tmp_path)

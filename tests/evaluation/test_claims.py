@@ -1,4 +1,4 @@
-"""A name is one process's at a time, whatever crashes or races; and nothing is claimed forever."""
+"""One process has a name at a time, despite crashes and races, and no claim outlives its process."""
 
 import fcntl
 import json
@@ -54,8 +54,8 @@ def test_a_block_that_fails_releases_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_killed_process_holds_nothing_and_is_kept_in_mind(tmp_path: Path) -> None:
-    """Also where nobody has asked for its exit code yet."""
+def test_a_killed_process_holds_nothing_and_is_counted(tmp_path: Path) -> None:
+    """Also before its exit code is read."""
     forge(tmp_path, before=99)
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -80,13 +80,13 @@ def test_a_process_that_died_after_a_moment_can_be_left_alone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"process": 1}', '{"process": "x", "deaths": [3]}'])
-def test_a_claim_that_its_holder_had_no_time_to_sign(tmp_path: Path, text: str) -> None:
+def test_a_claim_that_its_holder_did_not_sign(tmp_path: Path, text: str) -> None:
     (tmp_path / "s1.claim").write_text(text)
     with Claims(tmp_path) as claims:
         assert claims.take("s1") == ()
 
 
-def test_a_name_goes_on_from_one_to_the_next_though_some_die(tmp_path: Path) -> None:
+def test_a_name_goes_from_one_process_to_the_next_though_some_die(tmp_path: Path) -> None:
     """Threads take, hold and release a name, and now and then leave it as a dead process would."""
     inside, alone, turns = 0, 0, 0
     lock = threading.Lock()
@@ -118,7 +118,7 @@ def test_a_name_goes_on_from_one_to_the_next_though_some_die(tmp_path: Path) -> 
     assert {path.name for path in tmp_path.iterdir()} <= {"s1.claim"}
 
 
-def test_what_a_dead_process_left_is_removed_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+def test_the_claim_of_a_dead_process_is_removed_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
     forge(tmp_path)
     release_left(tmp_path, "s1")
     release_left(tmp_path, "s1")
@@ -129,7 +129,7 @@ def test_what_a_dead_process_left_is_removed_and_what_a_living_one_has_is_not(tm
         assert find_holder(tmp_path, "s1")
 
 
-def test_on_a_disk_without_locks_nobody_is_taken_for_dead(tmp_path: Path, monkeypatch, caplog) -> None:
+def test_on_a_disk_without_locks_no_process_counts_as_dead(tmp_path: Path, monkeypatch, caplog) -> None:
     def refuse(*_: object) -> None:
         raise OSError(38, "Function not implemented")
 

@@ -360,7 +360,7 @@ def test_two_spellings_of_one_sequence_are_an_error_of_that_sequence(tmp_path: P
     assert scores.errors("got10k-otb") == {"Jogging_1": message}
 
 
-def test_otbs_sequences_beside_those_of_tc128_are_not_taken_for_them(tmp_path: Path) -> None:
+def test_sequences_of_otb_and_tc128_in_one_folder_are_distinguished(tmp_path: Path) -> None:
     for written in ("Basketball", "tpl_Basketball", "tpl_Yo_yos_ce3"):
         write(tmp_path / f"{written}.txt", boxes_of(written), "%.3f", "\t")
     check(open_result_set(tmp_path, "tc128"), ["tpl_Basketball", "tpl_Yo_yos_ce3"])
@@ -425,13 +425,13 @@ READABLE = {
 
 
 @pytest.mark.parametrize("kind", READABLE)
-def test_numbers_may_be_parted_in_many_ways(tmp_path: Path, kind: str) -> None:
+def test_numbers_may_be_separated_in_many_ways(tmp_path: Path, kind: str) -> None:
     (tmp_path / "bike1.txt").write_bytes(READABLE[kind])
     boxes = open_result_set(tmp_path, "uav").boxes(annotation("uav_bike1")._replace(boxes=np.ones((2, 4))))
     np.testing.assert_array_equal(boxes, [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
-def test_what_is_no_box_is_kept_for_the_protocols(tmp_path: Path) -> None:
+def test_rows_that_are_not_boxes_are_kept_for_the_protocols(tmp_path: Path) -> None:
     """NaN, negative and zero sizes; too few rows or too many."""
     (tmp_path / "bike1.txt").write_text("nan,1,-3,0\n" * 7)
     (tmp_path / "boat1.txt").write_text("1,2,3,4\n")
@@ -440,7 +440,7 @@ def test_what_is_no_box_is_kept_for_the_protocols(tmp_path: Path) -> None:
     assert len(results.boxes(annotation("uav_boat1"))) == 1
 
 
-def test_damaged_times_take_the_speed_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_times_cost_the_speed_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("bike1", "boat1"):
         write(tmp_path / f"{name}.txt", boxes_of("x"), "%.3f", ",")
         write_times(tmp_path / f"{name}_time.txt")
@@ -556,7 +556,7 @@ def test_truncated_boxes_score_as_recorded(tmp_path: Path, protocol: str, benchm
     for name in recorded:
         predicted = GOLDEN[f"seq.{name}.pred"]
         if np.isnan(predicted).any():
-            continue  # of which there is no integer
+            continue  # it has no integer
         write(tmp_path / "uav_bike1.txt", predicted.astype(int), "%d", "\t")
         flags = (GOLDEN[f"seq.{name}.full_occlusion"] | GOLDEN[f"seq.{name}.out_of_view"]).astype(bool)
         truth = Annotation("uav_bike1", benchmark, GOLDEN[f"seq.{name}.gt"], flags if benchmark == "lasot" else None)

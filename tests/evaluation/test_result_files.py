@@ -10,7 +10,7 @@ from lib.evaluation.results.result_set import find_sets
 
 
 class Names:
-    """A tree of files that nobody reads."""
+    """A tree of names without content."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -43,7 +43,7 @@ def test_boxes_times_and_repetitions_are_distinguished() -> None:
     }
 
 
-def test_of_a_set_without_a_list_all_are_sequences_but_what_lies_beside_one() -> None:
+def test_without_a_list_of_names_every_text_is_a_sequence_except_side_files() -> None:
     names = ["d/lap.txt", "d/lap_scores.txt", "d/lap_network_time.txt", "d/lap_time_scores.txt", "d/pit_time.txt"]
     assert list(sets_of("own", *names)["d"]) == ["lap", "lap_time_scores", "pit_time"]
     assert sets_of("own", *(f"{folder}/d/lap.txt" for folder in ("__MACOSX", ".git", "legacy_int", "x/.y"))) == {}

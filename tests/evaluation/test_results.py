@@ -1,4 +1,4 @@
-"""Results come back bit for bit, never mix, and a finished sequence is one whose box file is whole."""
+"""Results are read back bit for bit and never mixed; a sequence is finished when its box file is whole."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ def write_checkpoint(folder: Path, name: str, content: bytes) -> Path:
     return folder / name
 
 
-def test_what_is_written_is_read_back_exactly(tmp_path: Path, make_sequence: MakeSequence) -> None:
+def test_written_results_are_read_back_exactly(tmp_path: Path, make_sequence: MakeSequence) -> None:
     sequence = make_sequence("a", frames=5, first=(10 + 1 / 3, 12.1, 16, 14))
     written = track_of(sequence)
     written.boxes[1] = (0.1, 1e-7, 1 / 3, 123456.789012345)
@@ -95,7 +95,7 @@ def test_a_manifest_nested_without_end_is_one_line(tmp_path: Path) -> None:
             assert "\n" not in str(error.value)
 
 
-def test_the_manifest_says_where_the_results_come_from_and_each_run(tmp_path: Path) -> None:
+def test_the_manifest_states_the_origin_of_the_results_and_each_run(tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path, "last.pth", b"abc")
     settings = {"test": {"window": "none"}, "model": {"division": {"threshold": 0.4}}, "sizes": (1, 2)}
     for _ in range(2):
@@ -257,11 +257,11 @@ def test_a_name_that_is_too_long_for_the_disk_is_refused(tmp_path: Path, make_se
     assert folder.is_finished(sequence) and folder.failure(names[1]).reason == "a reason"
 
 
-def test_names_that_differ_in_what_the_disk_does_not_tell_apart_are_refused(tmp_path: Path) -> None:
+def test_names_that_the_disk_does_not_distinguish_are_refused(tmp_path: Path) -> None:
     names = ["Car", "car", "bus", "BUS_time", "caf\u00e9", "cafe\u0301", "one"]
     folder = open_toy(tmp_path, None)
     assert folder.refused(names) == {}
-    (folder.path / "MANIFEST.JSON").touch()  # as if this disk did not tell it from the manifest
+    (folder.path / "MANIFEST.JSON").touch()  # as on a disk that ignores case
     assert sorted(folder.refused(names)) == sorted(names[:-1])
     assert folder.refused(names[::2]) == {}
 

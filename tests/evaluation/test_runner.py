@@ -1,4 +1,4 @@
-"""A run loses no more than what a process held that died, does nothing twice, and processes give what one gives."""
+"""A dead process costs a run only its current sequences; nothing is tracked twice, and processes give equal results."""
 
 import errno
 import os
@@ -79,7 +79,7 @@ def test_a_name_too_long_for_the_disk_costs_that_sequence_alone(
     assert leftovers(folder) == [] and not list(folder.path.glob("*.failed"))
 
 
-def test_names_that_are_no_utf8_or_have_line_breaks_or_are_those_of_our_own_files(
+def test_names_that_are_not_utf8_have_line_breaks_or_equal_our_own_files(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], make_sequence: MakeSequence
 ) -> None:
     names = ["\udcd0\udcd0", "a\nb", "\x1b[31m", "manifest.json"]
@@ -120,14 +120,14 @@ def test_speeds_are_of_the_frames_after_the_first(
     assert report.text() == f"1 process(es) together, start included: {14 / report.seconds:.1f} frames/s"
 
 
-def test_what_reads_no_image_has_no_speed(folder: ResultsFolder, sequences: list[Sequence]) -> None:
+def test_a_tracker_that_reads_no_image_has_no_speed(folder: ResultsFolder, sequences: list[Sequence]) -> None:
     report = run_trials([Trial(sequences, lambda most: StaticEngine(), folder)])
     assert report.summaries[0].text() == "sequences: 4 tracked, 0 kept, 0 failed"
     assert report.text() == ""
     np.testing.assert_array_equal(folder.boxes(sequences[3]), np.repeat(sequences[3].boxes[:1], 6, axis=0))
 
 
-def test_what_is_finished_is_kept_and_what_is_damaged_is_tracked_again(
+def test_finished_sequences_are_kept_and_damaged_ones_tracked_again(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], caplog: pytest.LogCaptureFixture
 ) -> None:
     run(sequences[:3], ToyEngine(tmp_path), folder)
@@ -141,7 +141,7 @@ def test_what_is_finished_is_kept_and_what_is_damaged_is_tracked_again(
     assert (folder.path / "s0.txt").stat().st_mtime_ns == written
 
 
-def test_what_a_process_left_that_was_killed_right_after_it_had_written_a_result_is_removed(
+def test_the_leftovers_of_a_process_killed_after_it_had_written_a_result_are_removed(
     folder: ResultsFolder, sequences: list[Sequence]
 ) -> None:
     run(sequences, lambda most: StaticEngine(), folder)
@@ -181,7 +181,7 @@ def test_a_failing_sequence_loses_only_itself(
     assert leftovers(folder) == []
 
 
-def test_what_could_not_be_read_is_among_the_failures(
+def test_unreadable_sequences_are_among_the_failures(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
 ) -> None:
     summary = run(sequences, ToyEngine(tmp_path), folder, unreadable={"s9": "s9: no images; unpack it again"})
@@ -191,7 +191,7 @@ def test_what_could_not_be_read_is_among_the_failures(
     assert " s9: s9: no images" in (folder.path / "failures.log").read_text()
 
 
-def test_what_the_network_raises_ends_the_run_and_the_rest_is_free(
+def test_an_error_of_the_network_ends_the_run_and_frees_the_sequences(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], make_sequence: MakeSequence
 ) -> None:
     culprit = make_sequence("c", frames=9, first=(10, 12, 16, 8))
@@ -202,7 +202,7 @@ def test_what_the_network_raises_ends_the_run_and_the_rest_is_free(
     assert statuses(run(sequences, ToyEngine(tmp_path), folder)) == ["kept", "kept", "tracked", "tracked"]
 
 
-def test_ctrl_c_keeps_what_is_finished(
+def test_ctrl_c_keeps_finished_sequences(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupted(ToyEngine):
@@ -294,7 +294,7 @@ def test_a_look_at_the_notes_shows_each_sequence_once(
 # Beside others, which are here claims in the folder
 
 
-def test_sequences_in_the_hands_of_others_are_left_to_them(
+def test_sequences_of_other_commands_are_left_to_them(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
 ) -> None:
     with Claims(folder.path) as others:
@@ -309,12 +309,12 @@ def test_sequences_in_the_hands_of_others_are_left_to_them(
     assert statuses(run(sequences, ToyEngine(tmp_path), folder)) == ["kept", "tracked", "kept", "kept"]
 
 
-@pytest.mark.parametrize("waits", ["asked", "after a failure", "after what cannot be read"])
-def test_a_command_that_waits_tracks_what_others_let_go(
+@pytest.mark.parametrize("waits", ["requested", "after a failure", "after an unreadable sequence"])
+def test_a_command_that_waits_tracks_the_sequences_that_others_release(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch, waits: str
 ) -> None:
     """As a launcher would end the other commands, one that failed ends last."""
-    unreadable = {"s9": "s9: no images; unpack it again"} if waits == "after what cannot be read" else {}
+    unreadable = {"s9": "s9: no images; unpack it again"} if waits == "after an unreadable sequence" else {}
     if waits == "after a failure":
         sequences[0].frames[0].write_bytes(b"no image")
     with Claims(folder.path) as others:
@@ -326,15 +326,15 @@ def test_a_command_that_waits_tracks_what_others_let_go(
 
         monkeypatch.setattr(module, "sleep", let_go)
         trial = Trial(sequences, ToyEngine(tmp_path), folder, unreadable)
-        [summary] = run_trials([trial], wait=waits == "asked").summaries
+        [summary] = run_trials([trial], wait=waits == "requested").summaries
     failed = waits == "after a failure"
     assert statuses(summary) == ["failed" if failed else "tracked", *["tracked"] * 3, *["failed"] * len(unreadable)]
 
 
-def test_what_others_finished_or_failed_meanwhile_is_not_tried_again(
+def test_sequences_that_others_finished_or_failed_meanwhile_are_not_tried_again(
     tmp_path: Path, folder: ResultsFolder, alone: ResultsFolder, sequences: list[Sequence]
 ) -> None:
-    """Of what failed before the run began, it is tried."""
+    """A sequence that failed before the run began is tried again."""
     folder.note_failure("s2", "RuntimeError: no luck", "Traceback: no luck")
     time.sleep(0.01)
 
@@ -352,10 +352,10 @@ def test_what_others_finished_or_failed_meanwhile_is_not_tried_again(
     assert folder.failure("s2") is None
 
 
-def test_a_sequence_on_which_a_process_died_is_tracked_alone_and_on_which_two_died_by_none(
+def test_a_sequence_with_a_dead_process_is_tracked_alone_and_one_with_two_not_at_all(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
 ) -> None:
-    """What died before the run began does not count for it."""
+    """Processes that died before the run began do not count."""
     old, death = time.time() - 60, ["process 3 on node2", time.time() + 60]
     forge(folder.path, "s3", before=60)
     forge(folder.path, "s2", before=-60)
@@ -426,7 +426,7 @@ def processes(folder: Path) -> list[int]:
 
 
 @pytest.mark.slow
-def test_processes_give_what_one_gives_and_take_over_what_a_killed_one_held(
+def test_processes_give_equal_results_and_take_over_the_sequences_of_a_killed_one(
     tmp_path: Path, folder: ResultsFolder, alone: ResultsFolder, make_sequence: MakeSequence, start: Start
 ) -> None:
     """One of two is killed from outside while it is at work: nothing is lost, as another takes its place."""
@@ -453,7 +453,7 @@ def test_processes_give_what_one_gives_and_take_over_what_a_killed_one_held(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [3, 4])
-def test_a_sequence_that_kills_its_processes_fails_and_takes_no_other_with_it(
+def test_a_sequence_that_kills_its_processes_fails_alone(
     tmp_path: Path, folder: ResultsFolder, make_sequence: MakeSequence, start: Start, kind: int
 ) -> None:
     deadly = make_sequence("deadly", frames=9, first=(10, 12, 16, kind))
@@ -470,7 +470,7 @@ def test_a_sequence_that_kills_its_processes_fails_and_takes_no_other_with_it(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_all_processes_and_keeps_what_is_finished(
+def test_a_signal_ends_all_processes_and_keeps_finished_sequences(
     tmp_path: Path, folder: ResultsFolder, make_sequence: MakeSequence, start: Start, number: signal.Signals
 ) -> None:
     quick = [make_sequence(f"quick{i}", frames=5) for i in range(2)]
@@ -489,7 +489,7 @@ def test_a_signal_ends_all_processes_and_keeps_what_is_finished(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_command_that_is_killed_leaves_nothing_that_the_next_one_would_wait_for(
+def test_a_killed_command_leaves_nothing_that_the_next_one_would_wait_for(
     tmp_path: Path, folder: ResultsFolder, make_sequence: MakeSequence, start: Start, count: int
 ) -> None:
     """Its processes end by themselves and free what they had; where it tracked itself, the kernel has freed it."""
@@ -507,7 +507,7 @@ def test_a_command_that_is_killed_leaves_nothing_that_the_next_one_would_wait_fo
 
 
 @pytest.mark.slow
-def test_two_commands_give_what_one_gives_and_track_nothing_twice(
+def test_two_commands_give_equal_results_and_track_nothing_twice(
     tmp_path: Path, folder: ResultsFolder, alone: ResultsFolder, make_sequence: MakeSequence, start: Start
 ) -> None:
     sequences = [make_sequence(f"s{i:02d}", first=(10 + i, 12, 16, 9)) for i in range(20)]

@@ -80,7 +80,7 @@ class ToyEngine:
 
 
 def accident(kind: int) -> None:
-    """What happens to a sequence whose first box has this height."""
+    """The accident of a sequence, by the height of its first box."""
     if kind == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     elif kind == 4:

@@ -16,7 +16,7 @@ from lib.experiment.config import load_experiment
 from lib.geometry.overlaps import is_box, overlaps
 from lib.inference.engine import Engine
 from lib.inference.follow import TargetSpec, follow
-from lib.inference.recovery import PATIENCE, STRIDE, is_searched, place_to_search, recover_lost
+from lib.inference.recovery import PATIENCE, STRIDE, is_searched, place_to_search
 from lib.inference.settings import TrackerConfig
 from lib.inference.target import Target, keep
 from lib.inference.tracker import Tracker, TrackResult
@@ -142,8 +142,6 @@ def test_what_is_kept_of_a_lost_target() -> None:
 def test_recover_needs_a_threshold() -> None:
     with pytest.raises(ConfigError, match=r"(?s)test.tracker.*recover.*lost_below is not set.*--confidence"):
         load_experiment("grm_tiny", ["test.tracker.recover=true"])
-    with pytest.raises(ValueError, match="correlation: recover: true, but lost_below is not set"):
-        recover_lost(network())
-    changed = network(lost_below=0.5)
-    recover_lost(changed)
-    assert changed.settings == network(lost_below=0.5, recover=True).settings
+    with pytest.raises(ValueError, match="recover: true, but lost_below is not set"):
+        network().settings.recovering()
+    assert network(lost_below=0.5).settings.recovering() == network(lost_below=0.5, recover=True).settings

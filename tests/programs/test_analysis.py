@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lib.config.paths import Paths
-from lib.programs.analysis import Request, analyze
+from lib.programs.analysis import analyze
 from lib.runtime.program import RequestError
 
 SEQUENCES = {"dtb70": ("Animal1", "Car2", "Yacht3"), "got10k_val": ("GOT-10k_Val_000001", "GOT-10k_Val_000002")}
@@ -38,7 +38,7 @@ def paths(tmp_path: Path) -> Paths:
 
 def ask(paths: Paths, *trackers: str, datasets=("dtb70", "got10k_val"), **changed) -> tuple[list[list[str]], bool]:
     """The words of the lines of the report, but for the warnings that a few sequences are a part of a benchmark."""
-    report = analyze(paths, Request(datasets, trackers, **changed))
+    report = analyze(paths, datasets, trackers, **changed)
     return [line.split() for line in report.text().splitlines() if ": PART, " not in line], report.good
 
 
@@ -84,7 +84,7 @@ def test_rows_are_in_the_order_of_the_trackers(paths):
     lines, _ = ask(paths, "A=far", "near", "B=near", datasets=("got10k_val",))
     assert [line[0] for line in lines[2:5]] == ["A", "raw/near", "B"]
     lines, complete = ask(paths, "far", "gone", "A=far", "near", datasets=("got10k_val",))
-    assert not complete and [line[0] for line in lines[3:6]] == ["raw/far", "raw/near", "A"]
+    assert not complete and [line[0] for line in lines[3:6]] == ["raw/far", "A", "raw/near"]
 
 
 def test_a_label_that_a_found_tracker_has_is_refused(paths):
@@ -105,14 +105,14 @@ def test_a_labelled_path_with_several_trackers_below_is_not_taken_for_runs_of_on
 def test_attributes_of_one_of_two_benchmarks(paths, tmp_path):
     file = tmp_path / "own.json"
     file.write_text('{"attributes": {"S": "Sea"}, "sequences": {"Yacht3": ["S"]}}')
-    lines, _ = ask(paths, "near=near", attribute_files=(f"dtb70={file}",), per_attribute=True)
+    lines, _ = ask(paths, "near=near", attributes=(f"dtb70={file}",), per_attribute=True)
     assert lines[0][0] == "WARNING:" and lines[0][-2:] == ["Animal1,", "Car2"]
     assert [line[:3] for line in lines if line and line[0] == "S"] == [["S", "Sea", "(1)"]]
 
 
 def test_every_sequence_is_scored_as_it_is_alone(paths):
     """The printed score of a set of equals is that of one of them."""
-    lines, _ = ask(paths, "near=near", protocols=("ostrack",), digits=6, scores=("AUC",))
+    lines, _ = ask(paths, "near=near", protocol=("ostrack",), digits=6, scores=("AUC",))
     boxes = miniatures.moving_boxes(7)
     moved = boxes + np.array([1, 1, 0, 0]) * (np.arange(7) > 0)[:, None]
     low, high = moved[1:, :2], boxes[1:, :2] + boxes[1:, 2:]

@@ -115,7 +115,7 @@ def test_the_table_of_names_is_used_and_reported(tmp_path, toy, released):
     torch.save(content | {"more": torch.ones(1)}, tmp_path / "odd.pth")
     (tmp_path / "names.yaml").write_text("t.: ''\nmore:\nnever: there\n")
     text = convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "a.pth", rename=tmp_path / "names.yaml").text()
-    assert "1 lines of the table for nothing (never)" in text
+    assert "1 lines of the table that fit nothing (never)" in text
     (tmp_path / "names.yaml").write_text("t.: ''\n")
     with pytest.raises(CheckpointError, match="1 unexpected: more"):
         convert_checkpoint(tmp_path / "odd.pth", toy, tmp_path / "b.pth", rename=tmp_path / "names.yaml")

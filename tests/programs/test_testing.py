@@ -95,12 +95,10 @@ def test_folders_of_exported_networks_have_the_names_of_earlier_versions(
     paths, file, tmp_path, monkeypatch, recover, expected
 ):
     experiment = load_experiment(file, ["test.tracker.lost_below=0.3"])
-    network = Mock(batch=2, device="cpu")
-    network.settings = TrackSettings(
-        template=experiment.template, search=experiment.search, tracker=experiment.test.tracker
-    )
+    settings = TrackSettings(template=experiment.template, search=experiment.search, tracker=experiment.test.tracker)
+    network = Mock(batch=2, device="cpu", settings=settings.recovering() if recover else settings)
     network.record.origin.experiment = "toy"
-    monkeypatch.setattr(exported_candidates, "open_network", lambda *_: network)
+    monkeypatch.setattr(exported_candidates, "open_network", lambda folder, recover: network)
     (tmp_path / "exported").mkdir()
     (tmp_path / "exported" / "network.json").write_bytes(b"{}")
     [candidate] = exported_candidates.exported_candidates(paths, BENCHMARK, [tmp_path / "exported"], recover=recover)

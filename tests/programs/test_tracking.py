@@ -226,7 +226,7 @@ def test_a_window_shows_the_frames_until_q_is_pressed(clip: Path, tmp_path: Path
 def test_without_a_name_the_shipped_network_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Exported if it is there and nothing else is asked for: it starts without torch."""
     asked = []
-    monkeypatch.setattr(tracking, "open_network", lambda folder, threads: asked.append(folder))
+    monkeypatch.setattr(tracking, "open_network", lambda folder, threads, recover: asked.append(folder))
     monkeypatch.setattr("lib.programs.network_choice.choose_form", lambda paths, config, *_: Mock(asked.append(config)))
     monkeypatch.setattr("lib.config.paths.SHIPPED_WEIGHTS", tmp_path / "none")
     monkeypatch.setenv("TRACKING_PRETRAINED_MODELS", str(tmp_path))

@@ -81,7 +81,7 @@ def test_regions_that_are_no_place_are_refused(trax):
         box_of_region(trax.Special.create(1))
 
 
-def test_the_section_says_how_this_python_starts_the_program(trax, checkpoint, config, monkeypatch):
+def test_the_section_states_how_this_python_starts_the_program(trax, checkpoint, config, monkeypatch):
     monkeypatch.chdir(checkpoint.parent)
     words = (str(config), Path("last.pth"), "vot22", "cpu", ["test.tracker.clip_margin=5"])
     parser = configparser.ConfigParser()

@@ -54,7 +54,7 @@ def _content(file: Path) -> str:
     if file.suffix == ".pth":
         return digest(torch.load(file, weights_only=True))
     if file.name == "score.json":
-        return digest(json.loads(file.read_text()) | {"results": "", "manifest": {}})
+        return digest(json.loads(file.read_text()) | {"source": "", "manifest": {}, "seconds_per_frame": None})
     if file.name == "log.jsonl":
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         # How often a part of an epoch is reported depends on the stops (lib.training.progress).

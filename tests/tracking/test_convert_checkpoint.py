@@ -61,7 +61,7 @@ def test_a_table_of_names_and_the_list_it_is_written_from(call, toy, tmp_path, r
     words = [released, "--config", toy.file, "--out", tmp_path / "plain.pth", "--rename", tmp_path / "names.yaml"]
     ended = call("convert_checkpoint.py", *words)
     assert ended.code == 0, ended.err
-    assert "1 lines of the table for nothing (elsewhere.)" in ended.out
+    assert "1 lines of the table that fit nothing (elsewhere.)" in ended.out
     ended = call("convert_checkpoint.py", *words)
     assert (ended.code, ended.errors) == (
         1,

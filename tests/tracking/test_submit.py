@@ -79,7 +79,7 @@ def test_our_results_by_name_become_an_archive_that_passes_the_check(call, outpu
     assert ended.out.splitlines() == [f"{file}: got10k_test, 180 sequences expected, 540 boxes", "fit to be sent"]
 
 
-def test_without_the_dataset_rows_are_not_counted_and_that_is_said(call, output, tmp_path, monkeypatch):
+def test_without_the_dataset_rows_are_not_counted(call, output, tmp_path, monkeypatch):
     monkeypatch.delenv("TRACKING_DATA_GOT10K")
     ended = call("submit.py", GOT10K, "--tracker", output, "--out", tmp_path / "toy.zip")
     assert ended.code == 0
@@ -101,7 +101,7 @@ def test_incomplete_results_are_refused_and_the_missing_sequences_named(call, ou
 
 
 @pytest.mark.usefixtures("_on_disk")
-def test_times_that_nobody_kept_are_missed(call, output, tmp_path):
+def test_missing_times_are_reported(call, output, tmp_path):
     name = official_names(GOT10K)[0]
     (output / f"{name}_time.txt").unlink()
     ended = call("submit.py", GOT10K, "--tracker", LABEL, "--out", tmp_path / "toy.zip")

@@ -55,7 +55,7 @@ def box_line(box: np.ndarray) -> str:
 
 
 def polygon_line(box: np.ndarray) -> str:
-    """A polygon, leaning, whose box is ``box``."""
+    """A leaning polygon around ``box``."""
     x, y, w, h = box
     return box_line(np.array([x + 3, y, x + w, y + 2, x + w - 3, y + h, x, y + h - 2]))
 
@@ -71,7 +71,7 @@ LINES = {"by_box": box_line, "by_polygon": polygon_line, "by_mask": mask_line}
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Three sequences of the same images, told as boxes, polygons and masks, and one experiment; nothing is fetched."""
+    """Three sequences of the same images with boxes, polygons and masks, and one experiment; nothing is fetched."""
     if not VOT.exists():
         pytest.skip(f"the VOT toolkit is not installed ({VOT}); make toolkits")
     folder = tmp_path_factory.mktemp("vot")
@@ -148,10 +148,10 @@ def test_a_sequence_that_cannot_be_read_is_named_in_the_toolkits_log(trax, works
     whole = image.read_bytes()
     image.write_bytes(whole[:-40])
     try:
-        said = workspace.ask("evaluate", "broken")
+        output = workspace.ask("evaluate", "broken")
     finally:
         image.write_bytes(whole)
-    assert f"{image}: the image is truncated" in said
+    assert f"{image}: the image is truncated" in output
     [log] = (workspace.folder / "logs").glob("broken_*.log")
     assert f"{image}: the image is truncated; copy or unpack it again" in log.read_text()
 
@@ -220,7 +220,7 @@ def test_one_session_starts_any_number_of_targets(trax, session, weights, frames
 
 
 @pytest.mark.slow
-def test_an_image_that_cannot_be_read_is_told_to_the_toolkit(trax, session, frames, tmp_path):
+def test_an_unreadable_image_is_reported_to_the_toolkit(trax, session, frames, tmp_path):
     session.client.initialize(
         {"color": trax.FileImage.create(str(frames[0]))}, [(trax.Rectangle.create(20, 12, 24, 18), {})], {}
     )

@@ -31,24 +31,20 @@ def plain_comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def plain_score(comparison: Comparison, run: ScoredRun) -> dict[str, Any]:
-    """The scores of one run by every protocol that it was scored by, for the set and for each sequence."""
+    """One run by every protocol that it was scored by; ``errors`` are those of the benchmark's own. ``scores`` are
+    empty for a benchmark that a server scores."""
     benchmark = find_benchmark(comparison.benchmark)
     content = {
         "benchmark": comparison.benchmark,
         "protocol": benchmark.protocol,
         "part": comparison.part,
         "scored_by": benchmark.server or "this program",
-        "results": str(run.results.source),
-        "manifest": run.results.manifest,
+        **_run(run, () if benchmark.server else tuple(run.scores.overall)),
         "errors": run.scores.errors(benchmark.protocol),
     }
     if not benchmark.server:
         curves = run.scores.overall[benchmark.protocol]
-        content |= {
-            "scores": {name: run.scores.values(name) for name in run.scores.overall},
-            "success_curve": None if curves is None else curves.success,
-            "sequences": _sequences(run),
-        }
+        content["success_curve"] = None if curves is None else curves.success
     return plain(content)
 
 
@@ -76,23 +72,19 @@ def _run(run: ScoredRun, protocols: abc.Sequence[str]) -> dict[str, Any]:
         "scores": {name: run.scores.values(name) for name in protocols},
         "errors": {name: run.scores.errors(name) for name in protocols},
         "missing": {sequence.name: sequence.missing for sequence in run.scores.sequences if sequence.missing},
-        "sequences": _sequences(run),
-    }
-
-
-def _sequences(run: ScoredRun) -> dict[str, Any]:
-    return {
-        sequence.name: {
-            "scores": {name: sequence.values(name) for name in sequence.curves},
-            "errors": sequence.errors,
-            "notes": {
-                name: [f"{count} {words}" for count, words in curves.notes]
-                for name, curves in sequence.curves.items()
-                if curves.notes
-            },
-        }
-        for sequence in run.scores.sequences
-        if sequence.curves or sequence.errors
+        "sequences": {
+            sequence.name: {
+                "scores": {name: sequence.values(name) for name in sequence.curves},
+                "errors": sequence.errors,
+                "notes": {
+                    name: [f"{count} {words}" for count, words in curves.notes]
+                    for name, curves in sequence.curves.items()
+                    if curves.notes
+                },
+            }
+            for sequence in run.scores.sequences
+            if sequence.curves or sequence.errors
+        },
     }
 
 

@@ -22,7 +22,7 @@ from lib.models.backbones.vit import (
 from lib.models.layers.lora import plain_as_lora
 from lib.models.weights.renaming import dinov2_as_timm
 
-# Larger rates of drop path select a part of the batch, see ``DINOv2Block``.
+# Above this rate, drop path selects a part of the batch, see ``DINOv2Block``.
 LARGEST_RATE_BY_SAMPLE = 0.1
 
 
@@ -54,9 +54,9 @@ class DINOv2Config(ViTConfig):
 class DINOv2Block(nn.Module):
     """Pre-norm transformer block whose two branches end in LayerScale, in timm's layout.
 
-    At a drop path rate p up to 0.1, each sample drops its branch with that probability. Above, a branch is computed for
-    a part of the batch alone, which saves its cost for the rest: max(floor(B * (1 - p)), 1) of B samples, drawn each
-    time, get it times B over their number (facebookresearch/dinov2, dinov2/layers/block.py).
+    At a drop path rate p up to 0.1, each sample drops its branch with that probability. Above 0.1, a branch is computed
+    only for n = max(floor(B * (1 - p)), 1) of B samples, drawn in each call, and multiplied by B / n
+    (facebookresearch/dinov2, dinov2/layers/block.py).
     """
 
     def __init__(self, config: DINOv2Config) -> None:

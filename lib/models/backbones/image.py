@@ -1,5 +1,5 @@
-"""A vision transformer with the class token and position table of its image training: the common part of SimTrack's
-serial and STARK-SV's Siamese backbone."""
+"""A vision transformer with the class token and position table of its image training, for SimTrack's serial and
+STARK-SV's Siamese backbone."""
 
 import math
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class ImageViT(nn.Module):
     """Layers and position table under timm's names; subclasses have the forward pass.
 
     The table keeps its image size and is resized to the crops in every pass (bilinear), as in SimTrack's published
-    code. ``norm`` is for every token; CLIP itself norms the class token alone.
+    code. ``norm`` is for every token; CLIP itself norms only the class token.
     """
 
     def __init__(self, config: ViTConfig) -> None:
@@ -37,7 +37,7 @@ class ImageViT(nn.Module):
         positions = build_sincos2d_pos_embed([image_grid, image_grid], config.width, POSITION_TEMPERATURE)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.pos_embed = nn.Parameter(torch.cat([torch.zeros(1, config.width), positions])[None])
-        # A module even without a norm, so that forward() has one path.
+        # A module also without a norm: forward() then has one path.
         self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
         self.norm = config.norm()

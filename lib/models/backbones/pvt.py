@@ -83,7 +83,7 @@ class PVT(nn.Module):
 
     timm has PVT-Medium only with conditional positions (PCPVT-B: the same stages, widths, heads and reductions; a
     depth-wise convolution after the first block of each stage replaces the position table, Chu et al., "Twins", 2021).
-    It has neither Eq. 7 nor a foveal window, whose tokens lie on no grid.
+    There is no Eq. 7 and no foveal window, because its tokens lie on no grid.
     """
 
     def __init__(self, config: PVTConfig) -> None:

@@ -39,9 +39,9 @@ class SwinConfig(StagesConfig):
 class SerialBlock(SwinTransformerBlock):
     """timm's block, whose windows can also attend to a template.
 
-    The template is pooled to the size of a window, so that a search token has as many keys in it as in its window. The
-    window's keys have their relative position bias; the template's have none, since the position of a search token does
-    not predict a position on the template.
+    The template is pooled to the size of a window: a search token has as many keys in the template as in its window.
+    The window's keys have their relative position bias; the template's have none, since the position of a search token
+    does not predict a position on the template.
     """
 
     def template_keys(self, tokens: Tensor) -> Tensor:
@@ -113,9 +113,9 @@ class Stage(nn.Module):
 class Swin(nn.Module):
     """SimTrack's serialized network on Swin's stages, in timm's names (``swin_base_patch4_window7_224``).
 
-    The paper drops the template's attention to the search region here, so the state is the whole of the template: its
-    keys and values in each block and its final tokens. There is no foveal window, whose tokens lie on no grid, and
-    positions are relative, so there is no Eq. 7.
+    In the paper's Swin, the template does not attend to the search region. So the state is complete: the template's
+    keys and values in each block, and its final tokens. There is no foveal window, because its tokens lie on no grid,
+    and no Eq. 7, because positions are relative.
     """
 
     def __init__(self, config: SwinConfig, search_size: int) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lib.config.schema import suggest
 from lib.models.base import IMAGE_MEAN, IMAGE_STD, BackboneConfig
 
-# The side, in cells, of the crop that a network is tried with.
+# Side in cells of the crop that a network is tried with; timm states for no network whether it takes any size.
 TRIED_CELLS = 6
 
 
@@ -87,7 +87,7 @@ def _strides(network: nn.Module) -> list[int]:
 
 @cache
 def _misfit(name: str, stride: int) -> str:
-    """The fault of a network's name and stride, with the remedy; "" if they fit."""
+    """The fault of a network's name or stride, with the remedy; "" if there is none."""
     if not timm.is_model(name):
         return f"name: timm has no network {name!r}; {suggest(name, timm.list_models())}"
     with torch.device("meta"):  # names and shapes, without memory or numbers
@@ -98,7 +98,7 @@ def _misfit(name: str, stride: int) -> str:
         side = TRIED_CELLS * stride
         try:
             features = TimmFeatures(name, stride).eval()(torch.empty(1, 3, side, side))
-        except Exception as error:  # what a network raises for a size that it was not made for is up to timm
+        except Exception as error:  # networks of timm raise different errors for a size that they do not take
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             return f"name: {name} does not take crops of any size ({reason}); choose a convolutional network"
     assert features.shape[2:] == (TRIED_CELLS, TRIED_CELLS), f"{name}: {tuple(features.shape)} at stride {stride}"

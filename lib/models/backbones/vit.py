@@ -1,5 +1,5 @@
-"""The parts of vision transformers that all ViT families share, and the ViT of GRM and OSTrack: template and search
-tokens in one sequence, without a class token."""
+"""Parts of vision transformers, and the ViT of GRM and OSTrack: template and search tokens in one sequence, without a
+class token."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -84,13 +84,13 @@ class Attention(nn.Module):
         return self.proj(attended.transpose(1, 2).flatten(2))
 
     def forward(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Attention of all tokens ``[B, N, C]`` to all, or to those allowed by the bool mask ``[N, N]``."""
+        """Self-attention of tokens ``[B, N, C]``; ``allowed``: bool mask ``[N, N]`` by query and key, None for all."""
         return self.join(F.scaled_dot_product_attention(*self.split(tokens), attn_mask=allowed))
 
 
 class Block(nn.Module):
     """Pre-norm transformer block in timm's layout, number ``index`` of ``config.depth``. ``attn`` replaces the plain
-    attention in families with an attention of their own."""
+    attention."""
 
     def __init__(self, config: ViTConfig, index: int, attn: nn.Module | None = None) -> None:
         super().__init__()
@@ -114,8 +114,8 @@ class Block(nn.Module):
 class JointViT(nn.Module):
     """ViT whose tokens are the template's, then the search region's, without a class token.
 
-    Parameter names are those of OSTrack and GRM. ``template_grid`` and ``search_grid`` are sides in patches. ``block``
-    builds the block of a number, from 0, for a family with its own blocks; that family runs them itself.
+    Parameter names are OSTrack's and GRM's. ``template_grid`` and ``search_grid`` are sides in patches. A family with
+    its own blocks gives ``block``, which builds the block of a number from 0, and runs the blocks itself.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class JointViT(nn.Module):
         self.patch_embed = PatchEmbed(config)
         self.pos_embed_z = nn.Parameter(torch.zeros(1, template_grid**2, config.width))
         self.pos_embed_x = nn.Parameter(torch.zeros(1, search_grid**2, config.width))
-        # A module even without a norm, so that forward() has one path.
+        # A module also without a norm: forward() then has one path.
         self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
         self.norm = config.norm()
         positions = side_by_side_positions(config.width, template_grid, search_grid)

@@ -81,9 +81,9 @@ class DistanceObjectiveConfig(Section):
 class DistanceObjective(Objective):
     """Loss of a ``DistancePrediction``, as LoRAT publishes it (criteria/methods/box_with_score_map), in float32.
 
-    The true box is clipped to the crop; all cells that it touches are positives. The binary cross-entropy of a positive
-    cell has the IoU of its box as target, without gradient, that of other cells 0. GIoU is of positives alone. Both are
-    sums, divided by the number of positives, at least 1. Monitors: ``iou``, mean over the group's positives.
+    The true box is clipped to the crop; all cells that it touches are positives. The target of the binary cross-entropy
+    is the IoU of a positive cell's box, without gradient, and 0 in other cells. GIoU is over positives. Both are sums,
+    divided by the number of positives, at least 1. Monitors: ``iou``, mean over the group's positives.
     """
 
     terms = ("classification", "giou")

@@ -68,13 +68,13 @@ def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
     TransT's rule (ltr/models/loss/matcher.py): along each axis the cells from ceil(n * min) up to, not including,
     ceil(n * max), at least one; a cell counts by its upper left corner. The published code does not clamp these
     numbers, so a box that begins a cell or more left of or above the crop becomes a slice with a negative start:
-    usually no positives, or those of the opposite side. Kept, since the released weights were trained so.
+    usually no cell is positive, or cells at the opposite side are. The released weights were trained so.
     """
     # In float64, as published: in float32 the product may step over a whole number.
     edges = (n * box_convert(boxes_xywh.double(), "xywh", "xyxy")).ceil()
     start, stop = edges.split(2, dim=1)
     stop = stop + (stop == start)
-    # As in numpy's slices, a negative end counts from the far side.
+    # As in numpy's slices, a negative number counts from the far side.
     start, stop = ((end + n * (end < 0)).clamp(0, n) for end in (start, stop))
     cells = torch.arange(n, device=boxes_xywh.device)
     columns, rows = ((cells >= start[:, axis, None]) & (cells < stop[:, axis, None]) for axis in (0, 1))

@@ -12,7 +12,7 @@ from lib.models.heads.base import Head
 HEADS: dict[str, Head] = {head.kind: head for head in (center.HEAD, corner.HEAD, mlp.HEAD, distance.HEAD)}
 
 HeadKind = Literal[tuple(HEADS)]
-# Unions of as many members as there are records, which ``|`` cannot write.
+# Unions with one member for each record; ``|`` cannot write them.
 HeadPrediction = Union[tuple(head.prediction for head in HEADS.values())]  # noqa: UP007
 # The section ``objective``; the head decides which.
 AnyObjectiveConfig = Union[tuple(head.objective_config for head in HEADS.values())]  # noqa: UP007

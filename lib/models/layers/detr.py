@@ -116,10 +116,17 @@ class Decoder(nn.Module):
         return self.norm(queries)
 
 
+def initialize_matrices(module: nn.Module) -> None:
+    """Xavier's rule for every matrix, as published; the joint projection of an attention counts as one matrix."""
+    for parameter in module.parameters():
+        if parameter.ndim > 1:
+            nn.init.xavier_uniform_(parameter)
+
+
 def _attend(
     attention: nn.MultiheadAttention, queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor | None
 ) -> Tensor:
-    """The attention's output alone; PyTorch then never computes the weights."""
+    """The attention's output; PyTorch does not compute the weights."""
     return attention(queries, keys, values, key_padding_mask=padding, need_weights=False)[0]
 
 

@@ -1,4 +1,4 @@
-"""Folds BatchNorm into convolutions for inference: the same function in fewer passes over memory."""
+"""Folds BatchNorm into convolutions for inference: the same outputs with fewer passes over memory."""
 
 from collections import defaultdict
 
@@ -13,12 +13,12 @@ _CONVOLUTIONS = (nn.Conv2d, Conv2dSame)
 
 @torch.no_grad()
 def fold_norms(network: nn.Module, *example: Tensor) -> None:
-    """Folds, in place, each BatchNorm whose only input is one convolution's output, read by nothing else.
+    """Folds, in place, each BatchNorm whose only input is the output of one convolution, if no other module reads it.
 
-    ``network``, in eval mode, is called with ``example`` to find them; activations stay. A reader outside of any
-    module, such as an addition, is not noticed: fold no network without a test of its outputs.
+    ``network``, in eval mode, is called with ``example`` to find the pairs; activations stay. An operation outside of
+    modules, such as an addition, is not seen as a reader: test the outputs of every network that is folded.
     """
-    assert not network.training, "BatchNorm's statistics are folded, so they must be those of inference"
+    assert not network.training, "BatchNorm's statistics are folded, so the network must be in eval mode"
     outputs: list[tuple[Tensor, nn.Module]] = []
     taken_by, taken_from = defaultdict(set), defaultdict(set)
 
@@ -51,7 +51,7 @@ def fold_norms(network: nn.Module, *example: Tensor) -> None:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    """Whether a module is BatchNorm with running statistics, followed by at most an activation."""
+    """Whether a module is BatchNorm with running statistics and at most an activation after it."""
     if type(module) is BatchNormAct2d:
         return module.track_running_stats and isinstance(module.drop, nn.Identity)
     return type(module) is nn.BatchNorm2d and module.track_running_stats

@@ -1,7 +1,7 @@
 """LoRA (Hu et al., ICLR 2022): linear layers with a frozen weight and a trained low-rank update, and merging them.
 
-Names are those that LoRAT published: ``linear`` for the layer, ``lora.A`` and ``lora.B`` for its update; the joint
-projection to queries, keys and values becomes three layers ``q``, ``k`` and ``v``.
+Names are LoRAT's: ``linear`` for the layer, ``lora.A`` and ``lora.B`` for its update. The joint projection to queries,
+keys and values becomes three layers ``q``, ``k`` and ``v``.
 """
 
 import math

@@ -32,8 +32,8 @@ def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
     """1 where attention is allowed, else 0: ``[B, N, N]`` of ``interacts``' type, N = template + search tokens.
 
     Differentiable in ``interacts``. The published code adds products of the three one-hot columns; with S = 1 - A the
-    sum is this expression. The gradient of a straight-through softmax is equal too, since the two differ only by a term
-    that changes S and A together.
+    sum is this expression. The gradient of a straight-through softmax is equal too: the expressions differ only by a
+    term that changes S and A together.
     """
     apart = F.pad(1 - interacts, (template_tokens, 0))
     template = torch.zeros_like(apart)
@@ -43,10 +43,10 @@ def relation_mask(interacts: Tensor, template_tokens: int) -> Tensor:
 
 
 def exact_attention(q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
-    """Attention to the allowed keys alone. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1.
+    """Attention to the allowed keys. ``q, k, v`` ``[B, heads, N, D]``, ``interacts`` 0 or 1.
 
     A boolean mask passes no gradient to ``interacts``; they get the module's formula, with the published eps. Without
-    eps the gradient would be unbounded where a masked key lies far above the allowed ones.
+    eps it would be unbounded where a masked key lies far above the allowed ones.
     """
     q, k, v = _as_autocast(q, k, v)
     allowed = relation_mask(interacts, q.shape[2] - interacts.shape[1]).bool()
@@ -81,7 +81,7 @@ class _Published(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, interacts: Tensor) -> Tensor:
         batch, heads, tokens, width = v.shape
-        # Tokens first, as the projection that follows wants them.
+        # Tokens first: the order that the projection needs.
         attended = v.new_empty(batch, tokens, heads, width).transpose(1, 2)
         sums = q.new_empty(batch, heads, tokens, 1, dtype=_precise(q))
         for chunk in _chunks(q):

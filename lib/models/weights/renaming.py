@@ -69,7 +69,7 @@ def dinov2_as_timm(weights: abc.Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def efficientnet_as_timm(weights: abc.Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of L. Melas-Kyriazi's PyTorch port of EfficientNet, size B0 or Lite0, as timm names them; other names
-    stay as they are. The port numbers the blocks through, timm numbers them in each stage."""
+    stay as they are. The port numbers all blocks in one row, timm in each stage anew."""
     blocks = [f"blocks.{stage}.{index}." for stage, count in enumerate(_STAGES) for index in range(count)]
     staged = {rf"^_blocks\.{number}\.": block for number, block in enumerate(blocks)} | _EFFICIENTNET
     return {_replaced(name, staged): value for name, value in weights.items()}
@@ -114,7 +114,7 @@ def renamed(
             used.add(line)
             ours = None if table[line] is None else table[line] + name.removeprefix(line)
         if ours in result:
-            raise CheckpointError(f"two weights would be called {ours}, one of them {name} before")
+            raise CheckpointError(f"two weights would be named {ours}, one of them {name} before")
         if ours is not None:
             result[ours] = value
     return result, tuple(unmatched), tuple(line for line in table if line not in used)

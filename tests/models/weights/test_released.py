@@ -126,7 +126,7 @@ def test_what_torch_adds_inside_names_is_taken_off(tmp_path, models):
     load_file(loaded, tmp_path / "x.pth")
     assert all(torch.equal(value, own[name]) for name, value in loaded.state_dict().items())
     save_checkpoint(tmp_path / "x.pth", {"module.a": torch.zeros(1), "a": torch.ones(1)})
-    with pytest.raises(CheckpointError, match="x.pth: two of its weights are called a without module, _orig_mod"):
+    with pytest.raises(CheckpointError, match="x.pth: two of its weights are named a without module, _orig_mod"):
         load_file(loaded, tmp_path / "x.pth")
 
 
@@ -227,7 +227,7 @@ def test_a_table_renames_beginnings_and_whole_names_and_the_first_line_counts():
         "backbone.fc.weight": 0, "backbone.conv.weight": 1, "special": 2, "box_head": 3, "as_it_was": 5,
     }  # fmt: skip
     assert (unmatched, unused) == (("as_it_was",), ("net.",))
-    with pytest.raises(CheckpointError, match="two weights would be called b, one of them a before"):
+    with pytest.raises(CheckpointError, match="two weights would be named b, one of them a before"):
         renamed({"b": torch.zeros(1), "a": torch.zeros(1)}, {"a": "b"})
 
 

@@ -17,7 +17,7 @@ LIMIT = 200_000
 
 @pytest.fixture(autouse=True, scope="module")
 def _nothing_ships() -> Iterator[None]:
-    """The trackers are those that a test has written."""
+    """Only trackers written by a test are listed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lib.config.paths.SHIPPED_WEIGHTS", Path("/nowhere"))
         yield

@@ -83,7 +83,7 @@ def test_a_fault_is_one_line(video: Video, opened: Network):
 
 
 def test_maps_are_those_of_the_tracked_frame(video: Video, opened: Network):
-    """The network is asked again and must answer as it did, up to the rounding of another batch."""
+    """The network is run again and must give the same result, up to the rounding of another batch."""
     job = run(Job(video, TARGETS, lambda: opened))
     drawn = draw_maps(job, 7)
     assert [(each["target"], each["name"]) for each in drawn] == [

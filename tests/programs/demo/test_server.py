@@ -75,7 +75,7 @@ def test_the_page_is_here_and_names_no_other_site(client: TestClient):
     assert page.headers["x-content-type-options"] == "nosniff"
 
 
-def test_uploads_that_are_no_video_or_too_large(client: TestClient, demo: Demo, tmp_path: Path):
+def test_uploads_that_are_not_a_video_or_too_large(client: TestClient, demo: Demo, tmp_path: Path):
     text = refusal(client.post("/api/videos?name=../notes.txt", content=b"hello"), 400)
     assert text.startswith("notes.txt: no video that can be read here; choose a video file")
     large = client.post("/api/videos?name=a.mp4", content=bytes(demo.videos.limit + 1))
@@ -111,11 +111,11 @@ def test_targets_that_cannot_be_tracked(client: TestClient, targets: Any, reason
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"targets": NaN}', b'{"tracker": true, "targets": []}'])
-def test_questions_that_are_none(client: TestClient, body: bytes):
+def test_requests_that_are_not_valid(client: TestClient, body: bytes):
     refusal(client.post(f"/api/videos/{opened(client)}/track", content=body), 400)
 
 
-def test_a_question_that_is_too_long(client: TestClient):
+def test_a_request_that_is_too_long(client: TestClient):
     refusal(client.post(f"/api/videos/{opened(client)}/track", content=b" " * 200_000), 413)
 
 
@@ -165,7 +165,7 @@ def test_only_results_are_given_out(client: TestClient, file: str):
 
 
 @pytest.mark.parametrize("path", ["/..%2fserver.py", "/page/index.html", "/api/videos/..%2f/first.jpg", "/x"])
-def test_paths_that_are_none(client: TestClient, path: str):
+def test_unknown_paths(client: TestClient, path: str):
     assert client.get(path).status_code == 404
 
 

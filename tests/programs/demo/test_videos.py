@@ -25,7 +25,7 @@ def test_a_session_removes_its_folder_and_what_a_killed_one_left(tmp_path: Path)
         (first / "file").write_text("kept")
         with session_folder(tmp_path) as second:
             assert second != first
-            assert (first / "file").read_text() == "kept", "it lives, so nobody removes it"
+            assert (first / "file").read_text() == "kept", "its process lives"
         assert not second.exists()
     assert not first.exists()
 
@@ -56,7 +56,7 @@ def test_an_upload_above_the_limit_leaves_nothing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["text", "picture", "playlist", "empty"])
-def test_what_is_no_video_is_refused_in_one_line_and_removed(tmp_path: Path, clip: Path, kind: str):
+def test_a_file_that_is_not_a_video_is_refused_in_one_line_and_removed(tmp_path: Path, clip: Path, kind: str):
     """A playlist is one to FFmpeg, and would have it read other files of this machine."""
     content = {
         "text": b"hello\n" * 100,
