@@ -26,11 +26,37 @@ COVERING_PAIRS = [
     for step in (0, 1)
 ]
 
+# What the experiments and the papers' ablations change in a network, beside its sizes.
+VARIANTS = (
+    ("grm", "division.relation=one_stream"),
+    ("grm", "division.relation=two_stream"),
+    ("lorat", "lora.enabled=false"),
+    ("lorat", "backbone.ffn=swiglu"),
+    ("ostrack", "elimination=null"),
+    ("ostrack", "backbone.style=clip"),
+    ("simtrack", "backbone.style=timm"),
+    ("simtrack", "backbone.foveal=0"),
+    ("simtrack", "backbone.template_position=image"),
+    ("simtrack", "backbone.interact_every=2"),
+    ("simtrack", "backbone.one_way=true"),
+    ("simtrack", "decoder_layers=2"),
+    ("stark_sv", "backbone.style=timm"),
+    ("transt", "fusion.ego_context=false"),
+    ("transt", "fusion.cross_feature=false"),
+    ("transt", "fusion.ego_context=false fusion.cross_feature=false"),
+    ("transt", "fusion.kind=transformer"),
+)
+
 
 def tiny(family: str, head: HeadKind | None = None, *overrides: str) -> ExperimentConfig:
     """The family's twin, with ``head`` in place of its published one, and overrides (``train.epochs=2``)."""
     chosen = () if head is None else (f"model.head.kind={head}",)
     return load_experiment(TWINS[family], (*chosen, *overrides))
+
+
+def variant(family: str, changes: str) -> ExperimentConfig:
+    """The family's twin with the changes of ``VARIANTS``."""
+    return tiny(family, None, *(f"model.{change}" for change in changes.split()))
 
 
 def fresh(experiment: ExperimentConfig) -> TrackingModel:

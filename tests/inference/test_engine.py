@@ -1,4 +1,4 @@
-"""Many sequences at once: equal to one at a time, whatever ends when and whatever fails."""
+"""Many sequences at once: equal to one at a time, in any order of ends and failures."""
 
 from collections.abc import Iterable
 from dataclasses import replace

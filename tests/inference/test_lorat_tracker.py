@@ -38,7 +38,7 @@ def xyxy(box: np.ndarray) -> np.ndarray:
 
 
 class MadeUp:
-    """A network that answers the recorded rule of a case, step by step, whatever it is shown."""
+    """A network that answers the recorded rule of a case, step by step, for any crop."""
 
     batch, suggested_batch, name, device = None, 1, "made up", "cpu"
 

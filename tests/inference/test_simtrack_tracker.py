@@ -1,4 +1,4 @@
-"""SimTrack's recorded tracks: its crops, the box that its network is told, and the boxes that come out."""
+"""SimTrack's recorded tracks: its crops, the box that its network gets, and the boxes that come out."""
 
 import zlib
 from pathlib import Path

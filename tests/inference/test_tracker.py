@@ -53,7 +53,7 @@ class SpotModel(TrackingModel):
 
 
 class FixedModel(TrackingModel):
-    """Answers the same candidates whatever it is shown."""
+    """Answers the same candidates for every crop."""
 
     def __init__(self, boxes: Tensor, scores: Tensor, seconds: float = 0.0) -> None:
         nn.Module.__init__(self)
@@ -289,7 +289,7 @@ def test_a_blended_window_takes_its_share_of_every_score(penalty: float) -> None
 
 
 @pytest.mark.parametrize("window", ["multiply", "blend", "none"])
-def test_one_candidate_is_taken_whatever_the_window(window: str) -> None:
+def test_one_candidate_is_taken_with_any_window(window: str) -> None:
     """A corner head has one: there is nothing to choose."""
     model = FixedModel(torch.tensor([[0.5, 0.5, 0.25, 0.2]]), torch.tensor([0.3]))
     tracker = tracker_of(model, TrackerConfig(window=window))

@@ -37,7 +37,7 @@ def test_the_frames_are_those_recorded() -> None:
 
 
 def tracker_of(model: TrackingModel) -> Tracker:
-    """As the experiment says: the file holds what the published tracker does."""
+    """The settings of the experiment, which are those of the published tracker."""
     return tracker_with(model, EXPERIMENT.template, EXPERIMENT.search, EXPERIMENT.test.tracker)
 
 
@@ -76,7 +76,7 @@ def test_the_network_tracks_as_recorded(case: str, network: TrackingModel) -> No
 
 
 class MadeUp(TrackingModel):
-    """Answers the same candidates whatever it is shown."""
+    """Answers the same candidates for every crop."""
 
     def __init__(self, logits: Tensor, boxes: Tensor) -> None:
         nn.Module.__init__(self)

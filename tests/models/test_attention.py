@@ -66,7 +66,7 @@ def test_rows_of_a_multi_head_attention_are_its_weights():
     torch.testing.assert_close(rows["layer"], (target[:, None] @ weights).squeeze(1)[:, -6:])
 
 
-def test_blocks_in_which_the_sides_do_not_meet_have_no_rows():
+def test_blocks_without_interaction_have_no_rows():
     experiment = tiny("simtrack", None, "model.backbone.interact_every=2")
     assert list(FAMILIES["simtrack"].attention(fresh(experiment))) == ["block 2", "block 4"]
     experiment = tiny("simtrack", None, "model.backbone.one_way=true")

@@ -113,7 +113,7 @@ def test_queries_start_from_zero():
     torch.testing.assert_close(decoded, expected)
 
 
-def test_the_order_of_tokens_is_told_by_positions_alone():
+def test_only_positions_show_the_order_of_tokens():
     model = randomized(EncoderDecoder(SMALL))
     inputs, places, queries = tokens(7, 1), tokens(7, 2), tokens(3, 3)[0]
     order = torch.randperm(7, generator=torch.Generator().manual_seed(4))
@@ -194,7 +194,7 @@ def test_a_cells_position_is_sines_and_cosines_of_its_row_and_then_of_its_column
         torch.testing.assert_close(positions[0, row * side + column], torch.tensor(expected), atol=1e-5, rtol=0)
 
 
-def test_cells_beside_padding_stand_as_in_a_grid_without_it():
+def test_cells_beside_padding_have_the_positions_of_a_grid_without_it():
     padding = torch.zeros(2, 6, 8, dtype=torch.bool)
     padding[1, :2] = padding[1, :, 5:] = True
     positions = sine_positions(padding, 16).unflatten(1, (6, 8))

@@ -59,7 +59,7 @@ def test_the_positions_of_both_crops_come_from_one_table():
 @pytest.mark.parametrize("layers", [("q", "v"), ("fc1",), ("q", "k", "v", "proj", "fc1", "fc2")])
 @pytest.mark.parametrize("init", ["bert", "lora", "gaussian"])
 @torch.inference_mode()
-def test_updates_start_as_their_rule_says_and_merge_into_the_same_function(layers, init):
+def test_updates_start_by_their_rule_and_merge_into_the_same_function(layers, init):
     torch.manual_seed(2)
     config = LoRAConfig(rank=4, alpha=8.0, layers=layers, init=init, rslora=init == "bert")
     plain = DINOv2Config(**SIZES).build(16, 32).blocks.eval()

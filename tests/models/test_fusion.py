@@ -62,7 +62,7 @@ def perceive(module: CrossFeature, values: Tensor) -> Tensor:
 
 
 def test_the_two_modules_are_the_papers_written_out():
-    """Positions go to queries and keys, not to values; the norm stands after each sum."""
+    """Positions go to queries and keys, not to values; the norm comes after each sum."""
     ego, cross = randomized(EgoContext(config())), randomized(CrossFeature(config()))
     template, search, z, x = tokens(4), tokens(9, seed=1), tokens(4, 1, 2), tokens(9, 1, 3)
     expected = ego.norm(search + attend(ego.attention, search + x, search + x, search))
@@ -90,7 +90,7 @@ def test_both_sides_look_at_each_other_before_either_is_changed(ego_context):
     for ours, wanted in zip(layer(template, search, places), expected, strict=True):
         assert torch.equal(ours, wanted)
     changed = layer.search_cfa(x, places[1], expected[0], places[0])
-    assert not torch.allclose(changed, expected[1], atol=1e-2), "the order of the two could not be told"
+    assert not torch.allclose(changed, expected[1], atol=1e-2), "the order of the two makes no difference"
 
 
 @pytest.mark.parametrize(("template_grid", "search_grid"), [(2, 5), (3, 4), (4, 4), (1, 3)])

@@ -10,9 +10,8 @@ from lib.models.heads.center import CenterPrediction
 from lib.models.heads.corner import CornerPrediction
 from lib.models.heads.mlp import MLPPrediction
 from lib.models.heads.registry import HeadConfig
-from lib.models.ostrack import FAMILY, EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig
-from lib.models.weights.released import as_ours, load_released
-from lib.runtime.checkpoint import CheckpointError
+from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig
+from lib.models.weights.released import load_released
 
 BACKBONE = ViTConfig(width=32, depth=3, heads=2, patch=8)
 ELIMINATION = EliminationConfig(blocks=(1, 2), schedule=KeepScheduleConfig(start=2, length=4))
@@ -130,69 +129,3 @@ def test_only_the_range_of_the_box_looks_at_the_box():
 def test_blocks_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match=r"elimination\.blocks \[3, 6, 9\] goes beyond the last block, 2"):
         OSTrackConfig(name="ostrack", pretrained="none", backbone=BACKBONE, elimination=EliminationConfig())
-
-
-# What every variant promises
-
-
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
-def test_every_parameter_gets_a_gradient_and_stands_in_one_group(head, elimination):
-    model = tiny(elimination, head).train()
-    prediction = model(*inputs(8))
-    assert isinstance(prediction, HEADS[head])
-    parts = [part for part in prediction if isinstance(part, torch.Tensor) and part.requires_grad]
-    sum((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in parts).backward()
-    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
-    assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
-    groups = model.parameter_groups()
-    assert sorted(groups) == ["backbone", "head"]
-    assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in model.named_parameters())
-    assert all(name.startswith("backbone.") for name in groups["backbone"])
-
-
-@pytest.mark.parametrize("head", HEADS)
-def test_predictions_stay_float32_under_bfloat16(head):
-    model = tiny(head=head).train()
-    with torch.autocast("cpu", torch.bfloat16):
-        prediction = model(*inputs())
-    assert {part.dtype for part in prediction if isinstance(part, torch.Tensor)} == {torch.float32}
-    assert prediction.extras["removed"].any(dim=1).sum() == 2 * (64 - 32)
-
-
-@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
-def test_forward_is_encoding_and_locating_and_remembers_nothing(elimination):
-    model = tiny(elimination).eval()
-    template, box, search = inputs()
-    first = model(template, box, search)
-    state = model.encode_template(template, box)
-    model(search[:, :, :32, :32], box, template.repeat(1, 1, 2, 2), epoch=2)
-    again = model.locate(state, search)
-    assert torch.equal(first.boxes, again.boxes)
-    assert torch.equal(first.extras["removed"], again.extras["removed"])
-    assert all(len(part) == 2 for part in state)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
-def test_network_exports(elimination):
-    model = tiny(elimination).eval()
-    program = torch.export.export(model, inputs())
-    ours, exported = model(*inputs()), program.module()(*inputs())
-    torch.testing.assert_close(exported.boxes, ours.boxes)
-    assert torch.equal(exported.extras["removed"], ours.extras["removed"])
-
-
-@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
-def test_released_names_are_ours_but_for_two_that_nothing_uses(elimination):
-    """One file serves both: elimination has no parameters."""
-    model = tiny(elimination)
-    unused = {"backbone.cls_token": torch.zeros(1, 1, 32), "backbone.pos_embed": torch.zeros(1, 17, 32)}
-    weights = unused | {name: torch.randn(value.shape) for name, value in tiny(None).state_dict().items()}
-    owned = frozenset(model.state_dict())
-    assert as_ours(FAMILY, weights, owned).keys() == owned
-    report = load_released(model, weights)
-    assert set(report.dropped) == set(unused)
-    assert all(torch.equal(value, weights[name].to(value.dtype)) for name, value in model.state_dict().items())
-    with pytest.raises(CheckpointError, match=r"1 unexpected: backbone\.blocks\.0\.attn\.stranger"):
-        load_released(model, weights | {"backbone.blocks.0.attn.stranger": torch.zeros(1)})

@@ -126,7 +126,7 @@ def test_a_template_is_encoded_once_and_states_stack():
 
 
 @pytest.mark.parametrize(("template_size", "search_size"), [(112, 224), (128, 256), (64, 112)])
-def test_tokens_stand_on_a_stride_of_16(template_size, search_size):
+def test_tokens_have_a_stride_of_16(template_size, search_size):
     backbone = tiny(PVTConfig(widths=(8, 16, 24), depths=(1, 1, 1), heads=(1, 2, 3)))
     template, search = images(template_size, search_size, batch=1)
     search_tokens, template_tokens = backbone(backbone.encode_template(template, BOX[:1]), search)
@@ -136,7 +136,7 @@ def test_tokens_stand_on_a_stride_of_16(template_size, search_size):
 
 
 def test_tokens_are_row_major():
-    """Without attention and neighbours, a token is what its own patch says."""
+    """Without attention and neighbors, a token depends only on its own patch."""
     backbone = tiny(PVTConfig(widths=(8,), depths=(1,), heads=(1,), mlp_ratios=(2,), reductions=(4,)))
     template, search = images(TEMPLATE, SEARCH)
     nn.init.zeros_(backbone.blocks[0][0].attn.proj.weight)
@@ -179,7 +179,7 @@ def test_network_exports():
 
 @pytest.mark.slow
 def test_the_experiment_is_pvt_medium_without_its_fourth_stage():
-    """Every tensor of timm's network that stands before the fourth stage, as it is; published: 8.9 G multiply-adds."""
+    """Every tensor of timm's network before the fourth stage, unchanged; published: 8.9 G multiply-adds."""
     experiment = load_experiment("simtrack_pvt_m")
     source, _, name = experiment.model.pretrained.partition(":")
     sizes = experiment.template.size, experiment.search.size

@@ -11,11 +11,13 @@ from families import (
     LATE,
     QUICK_SCHEDULES,
     TWINS,
+    VARIANTS,
     fresh,
     inputs,
     stack,
     tiny,
     true_boxes,
+    variant,
 )
 from reference_weights import key_table
 from torch import Tensor
@@ -29,6 +31,9 @@ from lib.models.weights.released import as_ours, load_released
 from lib.runtime.checkpoint import CheckpointError
 
 with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
+with_all_variants = pytest.mark.parametrize(
+    ("family", "changes"), [*((family, "") for family in FAMILIES), *VARIANTS], ids=lambda text: text.replace(" ", ",")
+)
 with_two_heads = pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
 
 
@@ -49,7 +54,7 @@ def test_every_configuration_names_a_family_and_every_family_has_a_twin():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_family_says_its_name(family):
+def test_a_family_has_the_name_of_its_configuration(family):
     experiment = tiny(family)
     assert experiment.model.name == fresh(experiment).family.name == family
 
@@ -71,7 +76,7 @@ def test_all_that_a_record_names_is_there(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_backbone_has_the_width_and_the_stride_that_it_says(family):
+def test_a_backbone_has_its_stated_width_and_stride(family):
     experiment = tiny(family)
     backbone = fresh(experiment).backbone
     assert experiment.model.stride == experiment.model.backbone.stride
@@ -146,10 +151,10 @@ def test_states_of_several_targets_can_be_stacked(family, head):
     compare(alone, type(together)(*(part[1:2] for part in together[:-1]), extras={}), rtol=1e-4, atol=1e-5)
 
 
-@with_two_heads
+@with_all_variants
 @torch.inference_mode()
-def test_forward_is_encoding_and_locating_and_remembers_nothing(family, head):
-    experiment = tiny(family, head)
+def test_forward_is_encoding_and_locating_and_remembers_nothing(family, changes):
+    experiment = variant(family, changes)
     model = fresh(experiment)
     template, box, search = inputs(experiment, 2)
     first, state = model(template, box, search), model.encode_template(template, box)
@@ -173,7 +178,7 @@ def test_the_last_epoch_is_the_trained_network(family, head):
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.inference_mode()
 def test_weights_of_the_same_seed_are_the_same_and_all_are_saved(family):
-    """Whatever a network computes from, but for what follows from its configuration, stands in its ``state_dict``."""
+    """All numbers that a network computes with are in its ``state_dict``, or follow from its configuration."""
     experiment = tiny(family)
     model, sizes = fresh(experiment), (experiment.template.size, experiment.search.size)
     other = FAMILIES[family].network(experiment.model, *sizes)
@@ -188,7 +193,8 @@ def test_heads_stay_float32_under_bfloat16(family, head):
     torch.manual_seed(3)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model(*inputs(experiment, 4), epoch=LATE)
-    assert {part.dtype for part in mixed[:-1]} == {torch.float32}
+    extras = [part for part in mixed.extras.values() if part.is_floating_point()]
+    assert {part.dtype for part in (*mixed[:-1], *extras)} == {torch.float32}
     result = HEADS[head].objective(experiment.objective)(mixed, true_boxes(4))
     result.total.backward()
     gradients = [parameter.grad for parameter in model.parameters()]
@@ -197,10 +203,10 @@ def test_heads_stay_float32_under_bfloat16(family, head):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_network_exports(family):
+@with_all_variants
+def test_the_network_exports(family, changes):
     """Predictions and states are trees of tensors that torch.export understands, in both halves."""
-    experiment = tiny(family)
+    experiment = variant(family, changes)
     model = fresh(experiment)
     template, box, search = inputs(experiment, 2)
     with torch.inference_mode():
@@ -212,9 +218,9 @@ def test_the_network_exports(family):
 # Training
 
 
-@with_any_head
-def test_every_parameter_stands_in_one_group(family, head):
-    model = fresh(tiny(family, head))
+@with_all_variants
+def test_every_parameter_is_in_one_group(family, changes):
+    model = fresh(variant(family, changes))
     grouped = [parameter for group in model.parameter_groups().values() for parameter in group]
     assert sorted(grouped) == sorted(name for name, _ in model.named_parameters())
     assert all(parameter.requires_grad for parameter in model.parameters())

@@ -347,7 +347,7 @@ def test_evaluation_of_the_published_form_needs_one_matrix_of_all_pairs():
 
 @pytest.mark.parametrize("with_gradients", [True, False])
 def test_published_form_is_exported_as_evaluation_computes_it(with_gradients, monkeypatch):
-    """One matrix for the whole batch, whatever requires a gradient and however few samples training takes at once."""
+    """One matrix for the whole batch, for any inputs with gradients and any number of samples at once."""
     monkeypatch.setattr("lib.models.layers.relation.CPU_CHUNK_BYTES", 1)
 
     class Network(torch.nn.Linear):

@@ -25,7 +25,7 @@ def inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("every", [1, 2, 4])
 @pytest.mark.parametrize("one_way", [False, True])
 @torch.inference_mode()
-def test_the_sides_meet_in_the_blocks_that_say_so(every, one_way):
+def test_template_and_search_interact_in_the_stated_blocks(every, one_way):
     """The same with no mask at all: blocks run on both sides together, or on each by itself."""
     model, (template, box, search) = tiny(interact_every=every, one_way=one_way), inputs()
     (state,) = model.encode_template(template, box)
@@ -93,7 +93,7 @@ def test_image_positions_of_the_template_are_those_of_the_search_regions_table()
 
 @torch.inference_mode()
 def test_resized_positions_keep_their_place_in_the_image():
-    """A table that says where its cells are, in fractions of the image, says so at another size, but for the border."""
+    """A table of the cells' own places, in fractions of the image, is the same at another size, but for the border."""
     model = tiny()
     line = (torch.arange(28) + 0.5) / 28
     y, x = torch.meshgrid(line, line, indexing="ij")
@@ -106,7 +106,7 @@ def test_resized_positions_keep_their_place_in_the_image():
 
 
 @torch.inference_mode()
-def test_class_token_stands_before_the_search_region_with_its_own_position():
+def test_the_class_token_comes_before_the_search_tokens_with_its_own_position():
     model, (_, _, search) = tiny(), inputs()
     model.cls_token.normal_()
     model.pos_embed[:, 0].normal_()

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
-from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_table
+from reference_weights import REFERENCE, filled_state_dict, image_tensor
 from torch import Tensor
 from torchvision.ops import box_convert
 
 from lib.models.layers.detr import full_grid
 from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
 from lib.models.weights.released import load_released
-from lib.models.weights.renaming import clip_as_timm
-from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "simtrack_b16.golden.npz", allow_pickle=False)
 TINY = {
@@ -127,84 +125,7 @@ def test_tokens_equal_the_recorded_ones():
     compare("search_feat_slice", features[:, :8, 5:8, 5:8], 1e-4)
 
 
-def test_the_published_key_table_is_ours_but_for_clips_projection():
-    """Every name of the table loads under ours and shape by shape, and nothing of ours is missing in it."""
-    with torch.device("meta"):
-        model = SimTrack(SimTrackConfig(name="simtrack", pretrained="none"), 112, 224)
-        table = {name: torch.empty(entry["shape"]) for name, entry in key_table("simtrack_b16").items()}
-    ours = {name: value.shape for name, value in model.state_dict().items()}
-    weights = clip_as_timm({name.removeprefix("backbone.visual."): value for name, value in table.items()})
-    assert len(weights) == len(table) - 1 == len(ours)
-    renamed = {
-        name if name.startswith(("box_head.", "bottleneck.", "backbone.pos_fc.")) else f"backbone.{name}": value.shape
-        for name, value in weights.items()
-    }
-    assert renamed == ours
-
-
-def test_released_names_load_strictly():
-    """Blocks that the network does not have are an error, as is a missing name."""
-    model = tiny()
-    visual = {"conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token"}
-    visual |= {"positional_embedding": "pos_embed"}
-    weights: dict[str, Tensor] = {}
-    for name, value in model.state_dict().items():
-        name = name.removeprefix("backbone.") if name.startswith("backbone.") and "pos_fc" not in name else name
-        for theirs, ours in {
-            "ln_pre.": "norm_pre.", "ln_post.": "norm.", "transformer.resblocks.": "blocks.",
-        }.items():  # fmt: skip
-            name = "backbone.visual." + theirs + name.removeprefix(ours) if name.startswith(ours) else name
-        for theirs, ours in {
-            ".ln_1.": ".norm1.", ".ln_2.": ".norm2.", ".attn.in_proj_": ".attn.qkv.", ".attn.out_proj.": ".attn.proj.",
-            ".mlp.c_fc.": ".mlp.fc1.", ".mlp.c_proj.": ".mlp.fc2.",
-        }.items():  # fmt: skip
-            name = name.replace(ours, theirs)
-        for theirs, ours in visual.items():
-            name = f"backbone.visual.{theirs}" if name == ours else name
-        weights[name] = torch.randn_like(value) if value.is_floating_point() else value
-    weights["backbone.visual.class_embedding"] = weights["backbone.visual.class_embedding"][0, 0]
-    weights["backbone.visual.positional_embedding"] = weights["backbone.visual.positional_embedding"][0]
-    projection = {"backbone.visual.proj": torch.randn(32, 4)}
-    load_released(model, weights | projection)
-    block = model.state_dict()["backbone.blocks.1.attn.qkv.weight"]
-    assert torch.equal(block, weights["backbone.visual.transformer.resblocks.1.attn.in_proj_weight"])
-    assert torch.equal(model.backbone.cls_token[0, 0], weights["backbone.visual.class_embedding"])
-    with pytest.raises(CheckpointError, match="backbone.blocks.2.norm1.weight"):
-        load_released(model, weights | {"backbone.visual.transformer.resblocks.2.ln_1.weight": torch.randn(32)})
-    del weights["bottleneck.bias"]
-    with pytest.raises(CheckpointError, match="bottleneck.bias"):
-        load_released(model, weights)
-
-
 # Every variant
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_parameter_gets_a_gradient_and_stands_in_one_group(name):
-    model = tiny(**VARIANTS[name]).train()
-    maps = model(*inputs(6))
-    # Key biases shift all logits of a row alike and biases before BatchNorm are taken off again: no gradient in theory.
-    sum((maps[i] * torch.linspace(-1, 1, maps[i].numel()).view_as(maps[i])).sum() for i in (2, 3)).backward()
-    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
-    assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
-    groups = model.parameter_groups()
-    assert sorted(sum(groups.values(), [])) == sorted(name for name, _ in model.named_parameters())
-    assert bool(groups["position"]) == (VARIANTS[name].get("backbone", {}).get("template_position") != "image")
-    assert all(parameter.startswith("backbone.") for parameter in groups["backbone"] + groups["position"])
-    assert {"bottleneck.weight", "bottleneck.bias"} <= set(groups["head"])
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-@torch.inference_mode()
-def test_forward_is_encoding_and_locating_and_remembers_nothing(name):
-    model = tiny(**VARIANTS[name]).eval()
-    template, box, search = inputs()
-    first = model(template, box, search)
-    state = model.encode_template(template, box)
-    model(template.flip(-1), box / 2, search.flip(-2))
-    for one, other in zip(first, model.locate(state, search), strict=True):
-        assert one == other == {} if isinstance(one, dict) else torch.equal(one, other)
-    assert all(len(part) == 2 for part in state)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -219,7 +140,7 @@ def test_the_answer_depends_on_the_template_and_on_the_box_through_eq_7(name):
 
 @pytest.mark.parametrize(("patch", "template", "search"), [(32, 128, 320), (16, 112, 224), (14, 84, 224)])
 def test_the_heads_grid_is_the_backbones(patch, template, search):
-    """The repository's head is made for cells of 16 pixels, whatever the patches."""
+    """The repository's head is made for cells of 16 pixels, also for other patches."""
     backbone = {"patch": patch, "foveal": 42 if patch == 14 else 64}
     config = TINY | {"backbone": TINY["backbone"] | backbone}
     model = SimTrack(TypeAdapter(SimTrackConfig).validate_python(config), template, search).eval()
@@ -229,21 +150,6 @@ def test_the_heads_grid_is_the_backbones(patch, template, search):
         images = torch.zeros(1, 3, template, template), torch.zeros(1, 3, search, search)
         prediction = model(images[0], torch.tensor([[0.25, 0.25, 0.5, 0.5]]), images[1])
     assert prediction.top_left.shape == (1, grid, grid)
-
-
-def test_maps_stay_float32_under_bfloat16():
-    model = tiny().train()
-    with torch.autocast("cpu", torch.bfloat16):
-        prediction = model(*inputs())
-    assert {part.dtype for part in prediction if isinstance(part, Tensor)} == {torch.float32}
-
-
-@pytest.mark.slow
-def test_network_exports():
-    """The prediction and the state are trees of tensors that torch.export understands."""
-    model = tiny().eval()
-    program = torch.export.export(model, inputs())
-    torch.testing.assert_close(program.module()(*inputs()).boxes, model(*inputs()).boxes)
 
 
 # The decoder

@@ -67,7 +67,7 @@ def test_search_token_attends_to_its_window_and_the_whole_pooled_template(index,
     shown = block.template_keys(template_part)
 
     padded, shift = -grid % 4 + grid, 2 * index
-    # Padding stands right and below after the shift, and is moved with the image when that is shifted back.
+    # Padding is right and below after the shift, and moves with the image when the shift is undone.
     canvas = F.pad(
         torch.roll(block.norm1(tokens), (-shift, -shift), (1, 2)), (0, 0, 0, padded - grid, 0, padded - grid)
     )
@@ -118,7 +118,7 @@ def test_a_template_is_encoded_once_and_states_stack():
 
 
 @pytest.mark.parametrize(("template_size", "search_size"), [(112, 224), (128, 256), (64, 112)])
-def test_tokens_stand_on_a_stride_of_16(template_size, search_size):
+def test_tokens_have_a_stride_of_16(template_size, search_size):
     backbone = tiny(SwinConfig(width=8, depths=(1, 2, 2), heads=(1, 2, 4)), search_size)
     template, search = images(template_size, search_size, batch=1)
     search_tokens, template_tokens = backbone(backbone.encode_template(template, BOX[:1]), search)
@@ -128,7 +128,7 @@ def test_tokens_stand_on_a_stride_of_16(template_size, search_size):
 
 
 def test_tokens_are_row_major():
-    """Without blocks that mix, a token is what its own patch says."""
+    """Without blocks that mix, a token depends only on its own patch."""
     backbone = tiny(SwinConfig(width=8, depths=(1,), heads=(1,), window=4))
     template, search = images(TEMPLATE, SEARCH)
     nn.init.zeros_(backbone.layers[0].blocks[0].attn.proj.weight)
@@ -182,7 +182,7 @@ def test_tables_of_another_window_are_resized_as_timm_does():
 
 @pytest.mark.slow
 def test_the_experiment_is_swin_b_without_its_fourth_stage():
-    """Every tensor of timm's network that stands before the fourth stage, as it is; published: 15.0 G multiply-adds,
+    """Every tensor of timm's network before the fourth stage, unchanged; published: 15.0 G multiply-adds,
     which is what a frame costs when the template is done."""
     experiment = load_experiment("simtrack_swin_b")
     source, _, name = experiment.model.pretrained.partition(":")

@@ -107,6 +107,6 @@ def test_a_step_without_positives_has_a_finite_loss():
     assert logits.grad.isfinite().all()
 
 
-def test_each_group_has_its_own_denominator_if_the_recipe_says_so():
+def test_each_group_has_its_own_denominator_if_the_recipe_asks_for_it():
     found = [DistanceObjective(DistanceObjectiveConfig(denominator=kind)).counts_steps for kind in ("group", "step")]
     assert found == [False, True]

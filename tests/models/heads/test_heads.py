@@ -137,7 +137,7 @@ def test_corners_are_expectations_over_upper_left_corners_of_cells():
 
 
 def of_maps(top_left: torch.Tensor, bottom_right: torch.Tensor) -> CornerPrediction:
-    """What a corner head says whose branches give these maps ``[1, F, F]``."""
+    """The prediction of a corner head whose branches give these maps ``[1, F, F]``."""
     built = CornerHead(1, 8, GRID)
     for branch, wanted in (("tl", top_left), ("br", bottom_right)):
         for level in range(1, 5):
@@ -159,7 +159,7 @@ def test_a_corner_reaches_from_0_to_one_cell_before_the_end(row, column):
     assert max(right, bottom) <= 1 - 1 / GRID
 
 
-def test_both_sharp_corners_make_a_sure_score_and_may_stand_inverted():
+def test_two_sharp_corners_have_a_high_score_even_if_inverted():
     first, second = torch.zeros(2, 1, GRID, GRID)
     first[0, 4, 3], second[0, 1, 5] = 100, 100
     prediction = of_maps(first, second)
@@ -203,7 +203,7 @@ def test_a_cell_of_the_mlp_head_sees_no_other():
 
 
 @torch.inference_mode()
-def test_each_cell_of_the_centre_head_says_its_box_and_score():
+def test_each_cell_of_the_center_head_has_its_box_and_score():
     prediction = head("center")(features())
     for row, column in ((0, 0), (2, 5), (5, 1)):
         cell = row * GRID + column
@@ -214,7 +214,7 @@ def test_each_cell_of_the_centre_head_says_its_box_and_score():
 
 
 @torch.inference_mode()
-def test_scores_and_sizes_of_the_centre_head_keep_off_0_and_1():
+def test_scores_and_sizes_of_the_center_head_stay_between_0_and_1():
     model = CenterHead(WIDTH, 16, GRID).eval()
     for sign, bound in ((1, 1 - SCORE_MARGIN), (-1, SCORE_MARGIN)):
         for branch in ("ctr", "size", "offset"):

@@ -25,7 +25,7 @@ def test_each_head_has_an_objective_for_what_it_predicts():
     assert {head.prediction for head in HEADS.values()} == set(get_args(HeadPrediction))
 
 
-def test_the_total_is_what_the_weights_say_and_every_weight_is_used():
+def test_the_total_is_the_weighted_sum_and_every_weight_is_used():
     """A weight that is doubled adds its term once more; a background weight alone changes a term."""
     for kind, head in HEADS.items():
         prediction, config = predict(kind), head.objective_config()

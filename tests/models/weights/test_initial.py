@@ -300,7 +300,7 @@ def test_every_source_fills_the_same_backbone(tmp_path, wrap):
     assert re.match(rf"{len(report.taken)} tensors taken; {len(report.dropped)} not used \(", str(report))
 
 
-def test_the_image_network_of_a_file_is_told_from_the_rest():
+def test_the_image_network_of_a_file_is_found_among_the_rest():
     inside, outside = image_network({"visual.cls_token": torch.ones(1), "transformer.x": torch.zeros(1)})
     assert (list(inside), outside) == (["cls_token"], ["transformer.x"])
     inside, outside = image_network({"cls_token": torch.ones(1), "visual": torch.zeros(1)})
@@ -458,7 +458,7 @@ def test_names_that_a_library_has_are_not_asked_for_yet(tmp_path, name, monkeypa
 
 
 @pytest.mark.parametrize("file", INITIAL_WEIGHTS)
-def test_an_absent_file_says_where_it_comes_from(tmp_path, file):
+def test_an_absent_file_is_reported_with_its_source(tmp_path, file):
     known = INITIAL_WEIGHTS[file]
     for ask in (check_initial, lambda name, folder: load_initial(holder(), name, folder)):
         with pytest.raises(CheckpointError) as error:
@@ -510,7 +510,7 @@ def test_quantized_weights_are_refused(tmp_path):
         load_initial(holder(), saved(tmp_path, weights), tmp_path)
 
 
-def test_the_table_for_readers_says_the_same():
+def test_the_table_for_readers_is_equal():
     page = (REPOSITORY / "pretrained_models" / "README.md").read_text(encoding="utf-8")
     rows = {row[1].strip(" `"): row for row in (line.split("|") for line in page.splitlines()) if len(row) == 7}
     for file, known in INITIAL_WEIGHTS.items():
