@@ -156,8 +156,8 @@ def trained_model(
     checksum: str | None = None,
     folder: Path | None = None,
 ) -> tuple[TrackingModel, LoadReport]:
-    """The network of ``build_model`` with the weights of a checkpoint of ours, or of one as its authors released it,
-    strictly and without executing anything in it; ``table`` renames them first. See ``load_file``.
+    """The network of ``build_model`` with the weights of a checkpoint, ours or a released one, loaded strictly and
+    without executing anything in it; ``table`` renames them first. See ``load_file``.
 
     An adapter's file holds trained tensors alone: the weights beneath are those of ``model.pretrained``, a file of
     ``folder``, by default the machine's folder of pretrained models.
@@ -195,8 +195,8 @@ def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str
 
 def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
     """Raise ``ConfigError`` naming everything that training would miss: datasets without a reader or a folder, crop
-    stores, the decoder's library, initial weights. Reads nothing and asks no server, so it is asked before processes
-    start."""
+    stores, the decoder's library, initial weights. It reads no data, so programs call it before they start processes.
+    """
     problems = []
     sources = (*experiment.data.train, *experiment.data.val)
     pasted = [source.cutouts.over for source in sources if source.cutouts is not None]
@@ -307,8 +307,8 @@ def _open_pool(experiment: ExperimentConfig, paths: Paths, source: SourceConfig)
 
 
 def _crops_folder(experiment: ExperimentConfig, paths: Paths, source: SourceConfig) -> Path | None:
-    """Where the crops of a source lie (a folder a split), None if its frames are read; a source of training must have
-    them if it should, what validates need not."""
+    """The folder of a source's crops (one for each split), None if its frames are read. With ``data.store: crops`` a
+    source of training must have crops; a source of validation may have them."""
     if experiment.data.store == "frames" or source.cutouts is not None:
         return None
     if source.name not in paths.crops and source in experiment.data.train:

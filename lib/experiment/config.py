@@ -29,8 +29,8 @@ class TestingConfig(Section):
 
     ``precision``: "bf16" and "fp16" run the network in autocast; heads stay in float32.
 
-    ``per_dataset`` maps a benchmark's name to dotted keys and their values. Only settings that leave the weights alone
-    may stand there: those of ``per_dataset_keys``.
+    ``per_dataset`` maps a benchmark's name to dotted keys and their values. Only the settings of ``per_dataset_keys``,
+    which leave the weights alone, may differ by benchmark.
     """
 
     tracker: TrackerConfig = TrackerConfig()
@@ -49,15 +49,15 @@ _KEYS_OF_ALL_HEADS = {"focal": 1.0, "classification": 8.334, "background": 0.062
 
 
 def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
-    """The section ``objective`` as the model's head has it: a key that the head does not use is an error. Beside a
-    wrong model, whose head is not known, it may be that of any head."""
+    """The section ``objective`` of the model's head: a key that the head does not use is an error. If the model is
+    wrong and its head unknown, the section may be any head's."""
     model = info.data.get("model")
     heads = [HEADS[model.head.kind]] if model is not None else HEADS.values()
     errors = []
     for section in (head.objective_config for head in heads):
         try:
             return section.model_validate(_keys_of_this_head(value, section))
-        except ValidationError as error:  # the places name the member of the union, as in errors of pydantic's unions
+        except ValidationError as error:  # locations name the member of the union, as pydantic does
             lines = [{**details, "loc": (section.__name__, *details["loc"])} for details in error.errors()]
             errors.append(ValidationError.from_exception_data(section.__name__, lines))
     raise min(errors, key=ValidationError.error_count)
@@ -72,11 +72,11 @@ def _keys_of_this_head(value: Any, section: type[Section]) -> Any:
 
 
 class ExperimentConfig(Section):
-    """One experiment. ``name`` is the file's unless the file says otherwise; its output lies under that name.
+    """One experiment. ``name``, by default the file's, is the name of its output folder.
 
     The crops of ``template`` and ``search`` serve training and tracking alike, and the head's grid follows from them.
     ``weights``: a file of the folder ``pretrained_models`` with the trained network, for every use that names no
-    checkpoint; the project has it for ``lite`` alone.
+    checkpoint; only ``lite`` comes with one.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -119,7 +119,7 @@ class ExperimentConfig(Section):
             allowed = per_dataset_keys([self.model.name])
             foreign = [key for key in values if key not in allowed]
             problems += [f"{place}: {key} may not differ by benchmark; may: {', '.join(allowed)}" for key in foreign]
-        if not problems:  # otherwise the sections alone would be blamed again, once for each benchmark
+        if not problems:  # otherwise each benchmark would repeat them
             for benchmark in self.test.per_dataset:
                 try:
                     self.for_benchmark(benchmark)
@@ -140,7 +140,7 @@ class ExperimentConfig(Section):
         return problems
 
     def for_benchmark(self, benchmark: str | None) -> Self:
-        """The experiment with the values of ``test.per_dataset`` for this benchmark in their places; None has none.
+        """The experiment with the values of ``test.per_dataset`` for this benchmark; None has none.
 
         Its own ``per_dataset`` is empty, so that it states each value once. ``ValueError`` for an unknown benchmark.
         """

@@ -64,7 +64,7 @@ class ExportedNetwork:
         return tuple(np.concatenate(leaves) for leaves in zip(*rows, strict=True))
 
     def find(self, state: tuple[np.ndarray, ...], crops: np.ndarray) -> Found:
-        """See ``Network``; more crops than the network was exported for have several turns, each on one thread."""
+        """See ``Network``; more crops than ``batch`` are computed in several turns, each on one thread."""
         rows = crops.shape[0]
         arrays = (crops, *(leaf[:rows] for leaf in state))
         turns = [[array[first : first + self.batch] for array in arrays] for first in range(0, rows, self.batch)]
@@ -82,13 +82,13 @@ class ExportedNetwork:
 
     @cached_property
     def _find_turns(self) -> Callable[[list[list[np.ndarray]]], Iterable[np.ndarray]]:
-        """Computes turns at once, each on one thread: threads that share a convolution would wait for each other."""
+        """Computes turns in parallel, each on one thread: threads that share a convolution wait for each other."""
         run = self._find if self._threads == 1 else self._load_streams()
         pool = ThreadPoolExecutor(self._threads, "turn")
         return partial(pool.map, partial(self._turn, run))
 
     def _turn(self, run: Run, arrays: list[np.ndarray]) -> np.ndarray:
-        """The answers to one turn's crops and state, which get as many rows as the network takes."""
+        """The answers to one turn's crops and state, which are padded to the network's number of rows."""
         missing = self.batch - len(arrays[0])
         if missing:
             arrays = [np.concatenate([each, np.zeros((missing, *each.shape[1:]), each.dtype)]) for each in arrays]
@@ -96,14 +96,14 @@ class ExportedNetwork:
 
 
 def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: int) -> Run:
-    """The file's function of arrays; types of numbers are in the file."""
+    """The file's function of arrays; the file itself has the precision."""
     try:
         import onnxruntime
     except ImportError as error:
         raise ExportError(f"{file}: needs ONNX Runtime, which is not installed; pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads // streams), 1
-    # A thread that has nothing to do leaves its core to those that read and write frames, or compute another batch.
+    # An idle thread leaves its core to the threads that read and write frames or compute another batch.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; warnings are about constants that it folds
     with utf8_name(file.parent) as folder:
@@ -115,7 +115,7 @@ def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: i
 def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams: int) -> Run:
     """The file's function of arrays, computed in ``precision``, which is a property of the device."""
     try:
-        import openvino  # noqa: F401 - asked for here, where the file can be named
+        import openvino  # noqa: F401 - imported here, so that the error names the file
     except ImportError as error:
         raise ExportError(f"{file}: needs OpenVINO, which is not installed; pip install openvino") from error
     check_openvino_precision(precision, file)

@@ -23,7 +23,7 @@ from lib.runtime.files import file_sha256, new_folder, write_text
 from lib.runtime.locks import only_writer
 
 PARITY = "parity.json"
-# Of ONNX: the first with all that the networks need, and the newest that PyTorch's exporter writes by itself.
+# The first opset with all operators of the networks, and the newest that PyTorch's exporter writes by itself.
 OPSET = 20
 NEEDED: dict[Runtime, tuple[str, ...]] = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
 _REFUSED: dict[tuple[Runtime, ExportPrecision], str] = {
@@ -46,7 +46,7 @@ class _BestOf(nn.Module):
 
 
 def check_form(runtime: Runtime, precision: ExportPrecision) -> None:
-    """Raise ``ExportError`` for a precision that makes no sense with a runtime, and for missing libraries."""
+    """Raise ``ExportError`` for a precision that a runtime does not support, and for missing libraries."""
     if (runtime, precision) in _REFUSED:
         raise ExportError(f"--format {runtime} --precision {precision}: {_REFUSED[runtime, precision]}")
     missing = [name for name in NEEDED[runtime] if find_spec(name) is None]
@@ -71,9 +71,9 @@ def export_network(
 ) -> ParityReport:
     """Write ``network``, which runs in fp32 on the processor, to ``folder`` for ``batch`` crops at a time.
 
-    The exported form is compared with ``network`` first, see ``lib.export.parity``. It is written beside ``folder``
-    and renamed at the end: after an error, ``ParityError`` included, there is no folder. Raises ``ExportError`` for a
-    form that makes no sense and a folder that is not empty, ``LockedError`` while another process writes it.
+    The files are compared with ``network`` (``lib.export.parity``). They are written beside ``folder`` and renamed at
+    the end: after an error, ``ParityError`` included, there is no folder. Raises ``ExportError`` as ``check_form`` and
+    ``check_folder`` do, and ``LockedError`` while another process writes the folder.
     """
     check_form(runtime, precision)
     folder = folder.absolute()
@@ -92,7 +92,7 @@ def export_network(
 def write_network(
     network: TorchNetwork, folder: Path, runtime: Runtime, precision: ExportPrecision, batch: int, origin: Origin
 ) -> ExportRecord:
-    """Write ``network``, which runs in fp32 on the processor, into ``folder`` without comparing; the record of it.
+    """Write ``network``, which runs in fp32 on the processor, into ``folder`` without comparing; returns its record.
 
     ``lib.export.exported.open_network`` opens the folder. Raises ``ExportError`` as ``check_form`` does.
     """
@@ -113,7 +113,7 @@ def write_network(
     return record
 
 
-def programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram, ExportedProgram, tuple[Tensor, ...]]:
+def export_programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram, ExportedProgram, tuple[Tensor, ...]]:
     """``encode`` of one target and ``find`` in ``batch`` crops as programs of ``torch.export``, and a state."""
     encode = EncodeGraph(network.model).eval()
     find = _BestOf(FindGraph(network.model, network.settings.tracker)).eval()
@@ -134,7 +134,7 @@ def _write(
 ) -> tuple[Tensor, ...]:
     """Both halves in ``folder``; a state of one target."""
     with _quiet():
-        encode, find, state = programs(network, batch)
+        encode, find, state = export_programs(network, batch)
         leaves = [f"state{number}" for number in range(len(state))]
         files = {half: folder / name for half, name in FILES[runtime].items()}
         if runtime == "openvino":
@@ -162,7 +162,7 @@ def _write_onnx(program: ExportedProgram, file: Path, inputs: list[str], outputs
 
 
 def _write_openvino(program: ExportedProgram, file: Path) -> None:
-    """Weights stay float32: OpenVINO turns them into the precision that it computes in."""
+    """Weights stay float32: OpenVINO converts them to the precision of its computation."""
     import openvino
 
     model = openvino.convert_model(program)
@@ -172,11 +172,11 @@ def _write_openvino(program: ExportedProgram, file: Path) -> None:
 
 
 def _keep_head(file: Path, head: nn.Module) -> None:
-    """Mark the ``head`` of a written OpenVINO model to be computed in float32. Layers are in the order in which they
-    are computed; ``precise`` is the mark that OpenVINO reads there.
+    """Mark the ``head`` of a written OpenVINO model with ``precise``: OpenVINO computes marked layers in float32. A
+    file has its layers in the order of their computation.
 
-    It brings the corners of SimTrack's twin from 0.22 to 0.03 pixels of eager's. OpenVINO 2026.4 heeds it for
-    convolutions; the linear layers of an MLP head lose it when they are turned into its own kind of layer.
+    The mark reduces the largest difference of SimTrack's twin from 0.22 to 0.03 pixels. OpenVINO 2026.4 reads it at
+    convolutions; the linear layers of an MLP head lose it when OpenVINO converts them to its own kind of layer.
     """
     tree = ElementTree.parse(file)
     layers = list(tree.getroot().find("layers"))
@@ -191,8 +191,8 @@ def _keep_head(file: Path, head: nn.Module) -> None:
 
 
 def _head_start(kinds: list[str], head: nn.Module) -> int:
-    """Where the head begins among the kinds of a written OpenVINO model's layers: after the last LayerNorm, in every
-    network that has one; else at the first of its convolutions, or of its linear layers if it has none."""
+    """The index of the head's first layer among the ``kinds`` of a written OpenVINO model's layers: after the last
+    LayerNorm if the network has one, else at the head's first convolution, or linear layer if it has no convolution."""
     if "MVN" in kinds:
         return len(kinds) - kinds[::-1].index("MVN")
     of_head = {
@@ -205,7 +205,7 @@ def _head_start(kinds: list[str], head: nn.Module) -> int:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' warnings, which are about their own code and about constants that they fold."""
+    """Suppresses the warnings of the exporters, which concern their own code and constants that they fold."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -15,7 +15,7 @@ _PRODUCTS = ("MatMul", "Gemm", "Conv")
 
 
 def in_head(node: onnx.NodeProto) -> bool:
-    """Whether a node comes from the network's head, by the names of modules that PyTorch's exporter leaves on it."""
+    """Whether a node comes from the network's head, by the module names that PyTorch's exporter writes to it."""
     return any(HEAD in entry.value for entry in node.metadata_props if entry.key == _SCOPES)
 
 
@@ -24,7 +24,7 @@ def quantize(source: Path, target: Path) -> None:
     by a scale that each call measures anew. Convolutions stay float32.
 
     Weights use 7 of their bits: processors without VNNI would overflow otherwise (ONNX Runtime's documentation of
-    ``reduce_range``), and it costs no time. Raises ``ExportError`` if nothing was there to be of 8 bits.
+    ``reduce_range``), and it costs no time. Raises ``ExportError`` if the network has no such product.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -46,8 +46,11 @@ def quantize(source: Path, target: Path) -> None:
 
 
 def halve(source: Path, target: Path) -> None:
-    """Write a copy of an ONNX file whose matrix products and convolutions are of float16, as in autocast: what enters
-    them is cast, and what leaves them is cast back. Types are explicit, as strongly typed engines need them."""
+    """Write a copy of an ONNX file whose matrix products and convolutions are of float16, as in autocast: their inputs
+    are cast to float16 and their outputs back to float32. Strongly typed engines need these explicit casts.
+
+    ONNX Runtime's own converter casts the tensors between all other nodes too, so residual sums would lose precision.
+    """
     model = onnx.load(source)
     graph = model.graph
     weights = {weight.name: weight for weight in graph.initializer}

@@ -182,7 +182,7 @@ class Family:
     attention: abc.Callable[[Any], abc.Mapping[str, nn.Module]] = lambda model: {}
 
     def __post_init__(self) -> None:
-        self.network.family = self
+        self.network.family = self  # so that a network knows its record, which is made after its class
 
     @property
     def name(self) -> str:

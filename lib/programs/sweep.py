@@ -99,12 +99,13 @@ def report_sweep(sweep: Sweep, comparison: Comparison, candidates: abc.Sequence[
     part = "-part" if comparison.others else ""
     file = paths.output / manifest["experiment"] / "reports" / f"sweep-{comparison.benchmark}-{sweep.key}{part}.json"
     write_text(file, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    lines = []
-    for name in comparison.score_names(protocol)[:1]:
-        found = zip((score["scores"][protocol].get(name) for score in scores), candidates, strict=True)
-        best, candidate = max(((value, each) for value, each in found if value is not None), key=itemgetter(0))
-        lines.append(f"highest {name}: {100 * best:.2f} with {candidate.label}")
-    return [*lines, f"kept in {file}"]
+    lines = [f"kept in {file}"]
+    name = next(iter(comparison.score_names(protocol)), "")
+    found = zip((score["scores"][protocol].get(name) for score in scores), candidates, strict=True)
+    if scored := [(value, candidate.label) for value, candidate in found if value is not None]:
+        best, label = max(scored, key=itemgetter(0))
+        lines.insert(0, f"highest {name}: {100 * best:.2f} with {label}")
+    return lines
 
 
 def _range(text: str, parts: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Computes the loss of one group of samples: normalize, predict, compare. Decides which BatchNorm statistics move."""
+"""Computes the loss of one group of samples, and decides which BatchNorm layers update their statistics."""
 
 from collections import abc
 from contextlib import contextmanager
@@ -15,15 +15,15 @@ from lib.models.heads.base import Objective
 
 
 class GroupResult(NamedTuple):
-    """``loss``: the scalar to differentiate. ``values``: what is logged of the group, detached, by name: the loss, the
-    terms and monitors of the objective, and the model's own monitors."""
+    """``loss``: the scalar to differentiate. ``values``: the logged numbers by name, detached: the loss, the terms and
+    monitors of the objective, and the model's own monitors."""
 
     loss: Tensor
     values: dict[str, Tensor]
 
 
 class Actor(nn.Module):
-    """A model and the objective that it is trained on. A batch is one group.
+    """A model and its training objective. A batch is one group.
 
     Under ``bf16`` and ``fp16`` the model runs under autocast; its parts that need float32 leave autocast themselves.
     The objective always runs in float32.

@@ -26,7 +26,7 @@ class Checkpoints:
     """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth`` (N finished epochs) in ``folder``.
 
     ``experiment`` is the resolved configuration as a plain tree. Each checkpoint holds it, and a run resumes only with
-    the one that it was started with. ``resolve`` adds the keys that are new since to the tree of an older checkpoint.
+    the same. ``resolve`` adds new keys to the tree of an older checkpoint.
     """
 
     def __init__(

@@ -110,7 +110,7 @@ class Run:
     * ``experiment``: the resolved configuration as a plain tree. It is written to ``config.yaml`` and into
       checkpoints, and a resumed run must have the same.
     * ``seed``: decides the noise inside the network.
-    * ``resolve``: adds the keys that are new since to the tree of an older checkpoint.
+    * ``resolve``: adds new keys to the tree of an older checkpoint.
     * ``overfit``: repeats the samples of the first step, never validates and never resumes.
     """
 

@@ -39,10 +39,10 @@ def names_fitting(model: nn.Module, patterns: tuple[str, ...], key: str) -> set[
 
 
 def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
-    """An optimizer with one parameter group for each of the model's, in its order, with ``name`` and ``base_lr``.
+    """An optimizer with the parameter groups of the model, in its order, each with ``name`` and ``base_lr``.
 
-    A group whose parameters are all frozen stays, empty. Parameters that ``no_decay`` names form another group of the
-    same name after it. Raises ConfigError for a factor of an unknown group and a pattern that fits no parameter.
+    A group whose parameters are all frozen stays, empty. Parameters that match ``no_decay`` form another group of the
+    same name after it. Raises ConfigError for a factor of an unknown group and a pattern that matches no parameter.
     """
     groups = model.parameter_groups()
     unknown = [name for name in config.lr_factors if name not in groups]

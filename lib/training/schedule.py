@@ -8,7 +8,7 @@ from lib.training.config import CosineScheduleConfig, StepScheduleConfig, TrainC
 
 
 class StepPlan:
-    """Deals the groups of a step to processes: contiguous blocks, the same number to each.
+    """Distributes the groups of a step over processes: contiguous blocks, the same number to each.
 
     Step s (from 0) takes samples ``s * G`` to ``s * G + G - 1`` for a global batch of G; its group k is the block of
     ``group_batch`` samples from ``s * G + k * group_batch``. Raises ConfigError if batches, samples, warm-up and
@@ -18,7 +18,7 @@ class StepPlan:
     def __init__(self, config: TrainConfig, data: DataConfig, processes: int) -> None:
         self.global_batch, self.group_batch, self.processes = config.global_batch, config.group_batch, processes
         self.groups = self.global_batch // self.group_batch
-        self.local_groups = self.groups // processes  # that each process takes in a step, one after the other
+        self.local_groups = self.groups // processes  # of each process in a step, one after the other
         self.steps_per_epoch, self.left_over = divmod(data.samples_per_epoch, self.global_batch)
         self.steps = self.steps_per_epoch * config.epochs
         assert self.steps, "an experiment has data.samples_per_epoch for a step or more"

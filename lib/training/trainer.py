@@ -53,9 +53,8 @@ class TrainingEnd(NamedTuple):
 class Trainer:
     """Trains the model of ``actor`` and writes log, configuration and checkpoints to ``run.output``.
 
-    Every process builds its own Trainer, with equal arguments but for ``process``. For ``frozen`` see
-    ``TrainingState``. Raises ConfigError if batches, samples and the number of
-    processes do not fit each other.
+    Every process builds its own Trainer; only ``process`` differs. For ``frozen`` see ``TrainingState``. Raises
+    ConfigError if batches, samples and the number of processes do not fit each other.
     """
 
     def __init__(
@@ -81,8 +80,8 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     def run(self) -> TrainingEnd:
-        """Trains to the last epoch, or until SIGINT or SIGTERM: then the step is finished and a checkpoint saved, and
-        an equal Trainer continues as if nothing had happened. Raises CheckpointError and NonFiniteError."""
+        """Trains to the last epoch, or until SIGINT or SIGTERM: then it finishes the step and saves a checkpoint, from
+        which an equal Trainer continues to the same bits. Raises CheckpointError and NonFiniteError."""
         with self._signals:
             self._restore()
             state = self.state
@@ -152,7 +151,7 @@ class Trainer:
         return values
 
     def _step_optimizer(self, batches: list[Batch], losses: list[Tensor]) -> int:
-        """Moves the weights by the accumulated gradient. Returns the number of overflows: then nothing moves."""
+        """Updates the weights by the accumulated gradient. Returns 1 instead if the gradient overflows, else 0."""
         optimizer, scaler, step = self.state.optimizer, self.state.scaler, self.state.step
         set_rates(optimizer, rate_factor(self.config.schedule, step, self.plan.steps_per_epoch, self.config.epochs))
         can_overflow = scaler.is_enabled() and scaler.get_scale() > 1  # at scale 1 the gradient itself is at fault
@@ -194,7 +193,7 @@ class Trainer:
     def _take(self, batches: abc.Iterator[Batch], groups: int) -> list[Batch]:
         """This process's next ``groups`` batches, fewer at their end. Collective.
 
-        This is where a run stops: if any process was asked to, all raise StopRequested. If one cannot read its samples,
+        A run stops here: if any process has received a signal, all raise StopRequested. If one cannot read its samples,
         it raises the reason and the others LostProcessError, since they would wait for its gradients in vain.
         """
         taken, fault = [], None
@@ -212,8 +211,8 @@ class Trainer:
         return [batch.to(self.process.device) for batch in taken]
 
     def _count_of_a_group(self, batches: list[Batch]) -> Tensor | None:
-        """An equal share for each group of what the objective counts in this step, over all processes; None if it
-        counts in each group. Collective."""
+        """The objective's count in this step, over all processes, divided by the number of groups; None if the
+        objective counts in each group. Collective."""
         if not self.actor.counts_steps:
             return None
         own = sum(int(self.actor.count(batch)) for batch in batches)

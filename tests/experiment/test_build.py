@@ -329,7 +329,7 @@ def test_a_missing_decoder_and_missing_crops_are_named(toy, toy_got10k, tmp_path
         build_pairs(changed_data(toy, store="crops"), paths, toy.data.train)
 
 
-def test_pairs_are_drawn_as_each_source_says(toy, toy_got10k, tmp_path):
+def test_pairs_are_drawn_by_the_settings_of_each_source(toy, toy_got10k, tmp_path):
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path, cache=tmp_path / "cache")
     every = toy.data.train[0].model_copy(update={"annotated_every": 4})
     pairs = build_pairs(toy, paths, (every,))

@@ -265,7 +265,7 @@ def test_a_model_that_is_no_mapping_is_one_error(value):
 # Errors
 
 
-def test_all_wrong_fields_are_told_at_once_each_at_its_key(tmp_path):
+def test_all_wrong_fields_are_listed_each_at_its_key(tmp_path):
     changes = {"train": {"epochs": "many"}, "data": {"max_gap": 1}, "model": {"division": {"treshold": 0.5}}}
     file = write_experiment(tmp_path / "toy.yaml", **changes)
     with pytest.raises(ConfigError) as error:
@@ -287,7 +287,7 @@ CROSS_SECTION = {
 }
 
 
-def test_errors_across_sections_are_told_together_once_the_fields_are_clean(tmp_path):
+def test_errors_across_sections_are_listed_together_once_the_fields_are_clean(tmp_path):
     with pytest.raises(ConfigError) as error:
         load_experiment(write_experiment(tmp_path / "toy.yaml", **CROSS_SECTION))
     place = f"{tmp_path / 'toy.yaml'}: "
@@ -303,7 +303,7 @@ def test_errors_across_sections_are_told_together_once_the_fields_are_clean(tmp_
     assert str(error.value) == "command line: train.epochs: got 0; should be greater than 0"
 
 
-def test_a_value_that_a_benchmark_cannot_take_is_told_for_each(tmp_path):
+def test_a_value_that_a_benchmark_cannot_take_is_listed_for_each(tmp_path):
     per_dataset = {"otb": {"model.division.threshold": 7}, "uav": {"model.division.threshold": "high"}}
     with pytest.raises(ConfigError) as error:
         load_experiment(write_experiment(tmp_path / "toy.yaml", test={"per_dataset": per_dataset}))
@@ -329,7 +329,7 @@ def toy(tmp_path) -> Path:
 
 
 def thresholds(experiment: ExperimentConfig) -> list[float]:
-    """At no benchmark, one that says nothing, and the two that do."""
+    """At no benchmark, one without values, and the two with them."""
     return [experiment.for_benchmark(name).model.division.threshold for name in (None, "lasot", "otb", "uav")]
 
 
@@ -521,7 +521,7 @@ def test_a_configuration_resolved_by_an_earlier_version_gets_the_keys_that_are_n
     assert with_new_keys(broken) == broken
 
 
-def test_an_objective_beside_a_wrong_model_is_not_blamed(tmp_path):
+def test_an_objective_beside_a_wrong_model_is_no_error(tmp_path):
     file = write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": "centre"}}, objective={"focal": 1.0})
     with pytest.raises(ConfigError) as error:
         load_experiment(file)

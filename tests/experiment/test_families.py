@@ -102,7 +102,7 @@ def test_a_schedule_inside_the_network_follows_the_epoch(tmp_path, toy_got10k):
 
 @with_any_head
 def test_one_epoch_trains_validates_and_logs(family, head, tmp_path, toy_got10k):
-    """With the twin's own precision; the log has finite losses, and all that objective and network say of a group."""
+    """With the twin's own precision; the log has finite losses, and all terms and monitors of a group."""
     experiment = tiny(family, head, *SHORT, "train.epochs=1", "data.samples_per_epoch=4")
     trainer = start(experiment, tmp_path, toy_got10k)
     assert trainer.run() == TrainingEnd(True, 1)

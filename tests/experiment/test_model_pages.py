@@ -1,4 +1,4 @@
-"""The pages on the networks: every experiment stands there, numbers are what is counted, and every override loads."""
+"""The pages on the networks: every experiment is on one, its numbers are the counted ones, and every override loads."""
 
 import re
 from functools import cache

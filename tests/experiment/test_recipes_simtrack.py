@@ -1,5 +1,5 @@
 """SimTrack's experiments hold the published values: recipes, crops, tokens, parameters, costs; and the ablations that
-docs/simtrack.md lists are overrides that do what they say."""
+docs/simtrack.md lists are overrides with the stated effect."""
 
 import math
 import re

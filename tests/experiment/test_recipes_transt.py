@@ -1,4 +1,4 @@
-"""TransT's experiments hold the published recipe, the ablations of its paper, and what its files say of them."""
+"""TransT's experiments hold the published recipe, the ablations of its paper, and the differences in its files."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""An exported network answers as the eager one does, without torch, and says in one line where it cannot."""
+"""An exported network answers as the eager one does, without torch, and its errors are one line."""
 
 import os
 import subprocess

@@ -9,7 +9,7 @@ from families import TWINS
 
 from lib.export import exporting
 from lib.export.exported import check_openvino_precision, open_network
-from lib.export.exporting import check_folder, check_form, export_network, programs, write_network
+from lib.export.exporting import check_folder, check_form, export_network, export_programs, write_network
 from lib.export.parity import ParityError
 from lib.export.record import ExportError, Origin
 from tests.export.toy_exports import DECISIVE, PYRAMIDS, network_of, toy_network, twin
@@ -42,7 +42,7 @@ ABLATIONS = [
 @torch.no_grad()
 def test_programs_equal_eager_to_the_bit_and_can_be_saved(variant):
     network = network_of(twin(*variant))
-    encode, find, _ = programs(network, 2)
+    encode, find, _ = export_programs(network, 2)
     generator = torch.Generator().manual_seed(3)
     template, search = (
         torch.from_numpy(
@@ -168,7 +168,7 @@ def test_a_folder_that_is_not_empty_stays_as_it_is(network, tmp_path):
 @pytest.mark.slow
 def test_a_network_with_other_boxes_leaves_no_folder(network, tmp_path, monkeypatch):
     other = toy_network(tmp_path, seed=1)
-    monkeypatch.setattr(exporting, "programs", lambda _, batch: programs(other, batch))
+    monkeypatch.setattr(exporting, "export_programs", lambda _, batch: export_programs(other, batch))
     (tmp_path / "here").mkdir()
     with pytest.raises(ParityError, match="refused, its box differs from eager's by .* pixels on "):
         export_network(network, tmp_path / "here" / "folder", "openvino", "fp32", 1, ORIGIN, threads=1)

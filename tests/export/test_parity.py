@@ -43,7 +43,7 @@ def test_reduced_precisions_are_refused_by_the_median_overlap():
         report("int8", ALIKE, poor, poor).check()
 
 
-def test_the_summary_is_the_worst_of_all_batches_and_stands_in_the_text():
+def test_the_summary_is_the_worst_of_all_batches():
     rows = [
         ALIKE,
         {**ALIKE, "batch": 8, "pixels": 0.3, "overlap": 0.98},

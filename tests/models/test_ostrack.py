@@ -10,9 +10,8 @@ from lib.models.heads.center import CenterPrediction
 from lib.models.heads.corner import CornerPrediction
 from lib.models.heads.mlp import MLPPrediction
 from lib.models.heads.registry import HeadConfig
-from lib.models.ostrack import FAMILY, EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig
-from lib.models.weights.released import as_ours, load_released
-from lib.runtime.checkpoint import CheckpointError
+from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig
+from lib.models.weights.released import load_released
 
 BACKBONE = ViTConfig(width=32, depth=3, heads=2, patch=8)
 ELIMINATION = EliminationConfig(blocks=(1, 2), schedule=KeepScheduleConfig(start=2, length=4))
@@ -130,21 +129,3 @@ def test_only_the_range_of_the_box_looks_at_the_box():
 def test_blocks_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match=r"elimination\.blocks \[3, 6, 9\] goes beyond the last block, 2"):
         OSTrackConfig(name="ostrack", pretrained="none", backbone=BACKBONE, elimination=EliminationConfig())
-
-
-# Released names
-
-
-@pytest.mark.parametrize("elimination", [None, ELIMINATION], ids=["plain", "eliminating"])
-def test_released_names_are_ours_but_for_two_that_nothing_uses(elimination):
-    """One file serves both: elimination has no parameters."""
-    model = tiny(elimination)
-    unused = {"backbone.cls_token": torch.zeros(1, 1, 32), "backbone.pos_embed": torch.zeros(1, 17, 32)}
-    weights = unused | {name: torch.randn(value.shape) for name, value in tiny(None).state_dict().items()}
-    owned = frozenset(model.state_dict())
-    assert as_ours(FAMILY, weights, owned).keys() == owned
-    report = load_released(model, weights)
-    assert set(report.dropped) == set(unused)
-    assert all(torch.equal(value, weights[name].to(value.dtype)) for name, value in model.state_dict().items())
-    with pytest.raises(CheckpointError, match=r"1 unexpected: backbone\.blocks\.0\.attn\.stranger"):
-        load_released(model, weights | {"backbone.blocks.0.attn.stranger": torch.zeros(1)})

@@ -7,15 +7,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import TypeAdapter
-from reference_weights import REFERENCE, filled_state_dict, image_tensor, key_table
+from reference_weights import REFERENCE, filled_state_dict, image_tensor
 from torch import Tensor
 from torchvision.ops import box_convert
 
 from lib.models.layers.detr import full_grid
 from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
 from lib.models.weights.released import load_released
-from lib.models.weights.renaming import clip_as_timm
-from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "simtrack_b16.golden.npz", allow_pickle=False)
 TINY = {
@@ -125,55 +123,6 @@ def test_tokens_equal_the_recorded_ones():
     assert np.abs(GOLDEN["bottleneck_slice"][:, kept] - narrow).max() < 1e-4
     features = model.bottleneck(region).transpose(1, 2).unflatten(2, (14, 14))
     compare("search_feat_slice", features[:, :8, 5:8, 5:8], 1e-4)
-
-
-def test_the_published_key_table_is_ours_but_for_clips_projection():
-    """Every name of the table loads under ours and shape by shape, and nothing of ours is missing in it."""
-    with torch.device("meta"):
-        model = SimTrack(SimTrackConfig(name="simtrack", pretrained="none"), 112, 224)
-        table = {name: torch.empty(entry["shape"]) for name, entry in key_table("simtrack_b16").items()}
-    ours = {name: value.shape for name, value in model.state_dict().items()}
-    weights = clip_as_timm({name.removeprefix("backbone.visual."): value for name, value in table.items()})
-    assert len(weights) == len(table) - 1 == len(ours)
-    renamed = {
-        name if name.startswith(("box_head.", "bottleneck.", "backbone.pos_fc.")) else f"backbone.{name}": value.shape
-        for name, value in weights.items()
-    }
-    assert renamed == ours
-
-
-def test_released_names_load_strictly():
-    """Blocks that the network does not have are an error, as is a missing name."""
-    model = tiny()
-    visual = {"conv1.weight": "patch_embed.proj.weight", "class_embedding": "cls_token"}
-    visual |= {"positional_embedding": "pos_embed"}
-    weights: dict[str, Tensor] = {}
-    for name, value in model.state_dict().items():
-        name = name.removeprefix("backbone.") if name.startswith("backbone.") and "pos_fc" not in name else name
-        for theirs, ours in {
-            "ln_pre.": "norm_pre.", "ln_post.": "norm.", "transformer.resblocks.": "blocks.",
-        }.items():  # fmt: skip
-            name = "backbone.visual." + theirs + name.removeprefix(ours) if name.startswith(ours) else name
-        for theirs, ours in {
-            ".ln_1.": ".norm1.", ".ln_2.": ".norm2.", ".attn.in_proj_": ".attn.qkv.", ".attn.out_proj.": ".attn.proj.",
-            ".mlp.c_fc.": ".mlp.fc1.", ".mlp.c_proj.": ".mlp.fc2.",
-        }.items():  # fmt: skip
-            name = name.replace(ours, theirs)
-        for theirs, ours in visual.items():
-            name = f"backbone.visual.{theirs}" if name == ours else name
-        weights[name] = torch.randn_like(value) if value.is_floating_point() else value
-    weights["backbone.visual.class_embedding"] = weights["backbone.visual.class_embedding"][0, 0]
-    weights["backbone.visual.positional_embedding"] = weights["backbone.visual.positional_embedding"][0]
-    projection = {"backbone.visual.proj": torch.randn(32, 4)}
-    load_released(model, weights | projection)
-    block = model.state_dict()["backbone.blocks.1.attn.qkv.weight"]
-    assert torch.equal(block, weights["backbone.visual.transformer.resblocks.1.attn.in_proj_weight"])
-    assert torch.equal(model.backbone.cls_token[0, 0], weights["backbone.visual.class_embedding"])
-    with pytest.raises(CheckpointError, match="backbone.blocks.2.norm1.weight"):
-        load_released(model, weights | {"backbone.visual.transformer.resblocks.2.ln_1.weight": torch.randn(32)})
-    del weights["bottleneck.bias"]
-    with pytest.raises(CheckpointError, match="bottleneck.bias"):
-        load_released(model, weights)
 
 
 # Every variant

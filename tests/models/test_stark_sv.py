@@ -239,27 +239,6 @@ def test_positions_are_resized_to_the_image_and_the_class_token_keeps_its_own(si
     torch.testing.assert_close(seen[0][:, 1:], expected)
 
 
-def test_weights_of_an_image_network_are_taken_but_for_classifier_and_further_blocks():
-    config = SiameseViTConfig(style="timm", width=32, depth=3, heads=2, patch=32)
-    torch.manual_seed(0)
-    image_network = SiameseViT(config).state_dict()
-    torch.nn.init.normal_(image_network["pos_embed"])
-    ours = SiameseViT(config.model_copy(update={"depth": 2}))
-    taken = ours.from_image_weights({**image_network, "head.weight": torch.zeros(10, 32)})
-    assert set(taken) == set(ours.state_dict())
-    assert all(torch.equal(value, image_network[name]) for name, value in taken.items())
-
-
-def test_a_position_table_of_another_size_or_with_a_distillation_token_is_made_to_fit():
-    backbone = SiameseViT(SiameseViTConfig(style="timm", width=32, depth=1, heads=2, patch=32))
-    first, places = torch.randn(1, 2, 32), torch.randn(1, 14 * 14, 32)
-    taken = backbone.from_image_weights({"pos_embed": torch.cat([first, places], dim=1)})["pos_embed"]
-    assert torch.equal(taken[:, 0], first[:, 0])
-    image = places.transpose(1, 2).reshape(1, 32, 14, 14)
-    resized = F.interpolate(image, size=(7, 7), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(taken[:, 1:], resized.flatten(2).transpose(1, 2))
-
-
 # The family
 
 

@@ -10,7 +10,6 @@ from lib.models.backbones.resnet import ResNetConfig
 from lib.models.heads.registry import HeadConfig
 from lib.models.transt import FAMILY, FusionConfig, TransT, TransTConfig
 from lib.models.weights.released import as_ours, load_released
-from lib.runtime.checkpoint import CheckpointError
 
 GOLDEN = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)
 SEED = 0
@@ -164,17 +163,6 @@ def test_released_weights_load_strictly_under_the_names_of_the_parts():
         "backbone.0.body.layer1.0.bn1.num_batches_tracked": "backbone.layer1.0.bn1.num_batches_tracked",
     }.items():
         assert renamed[ours] is weights[theirs]
-
-
-def test_what_is_missing_unexpected_or_reshaped_is_reported():
-    weights = {name: torch.zeros(entry["shape"], device="meta") for name, entry in key_table("transt").items()}
-    with pytest.raises(CheckpointError, match="[0-9]+ of another shape: backbone.conv1.weight .64, 3, 7, 7. where"):
-        load_released(tiny(fusion={"layers": 4}), weights)
-    with torch.device("meta"):
-        full = TransT(TransTConfig(name="transt", pretrained="none"), 128, 256)
-    weights["featurefusion_network.encoder.layers.0.extra1.weight"] = weights.pop("input_proj.bias")
-    with pytest.raises(CheckpointError, match="1 missing: input_proj.bias; 1 unexpected: fusion.layers.0.extra1"):
-        load_released(full, weights)
 
 
 @pytest.mark.parametrize("fusion", FUSIONS.values(), ids=FUSIONS)

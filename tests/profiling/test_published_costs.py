@@ -38,7 +38,7 @@ PUBLISHED = [
     ("simtrack_pvt_m", "frame", 8.9, "SimTrack, Table 7"),
     ("stark_sv_b16", "all", 25.6, "SimTrack, Table 4"),
 ]
-# Published figures that our networks do not come to, and by how much; the pages do not say what was counted.
+# Published figures that our networks do not come to, and by how much; the papers do not state the counted parts.
 NOT_REACHED = [
     ("transt", "all", 29.3, -0.13, "SimTrack, Table 1; TransT's own paper states none"),
     ("stark_sv_b32", "all", 13.3, -0.12, "SimTrack, Table 4"),
@@ -88,7 +88,7 @@ def test_figures_that_are_not_reached_are_as_far_off_as_the_pages_say(name, figu
 
 @pytest.mark.parametrize(("name", "table", "millions"), RELEASED_TABLES)
 def test_parameters_are_the_released_ones(name, table, millions):
-    """The published number counts what lies in the released file; what no network uses of it is told apart here."""
+    """The published number counts the released file; the tensors that no network uses are counted apart here."""
     released = {
         key: torch.empty(entry["shape"], device="meta")
         for key, entry in key_table(table).items()

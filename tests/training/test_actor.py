@@ -16,7 +16,7 @@ def batch(toy):
     return stack([toy.ToyPairs(3).sample(number) for number in range(6)])
 
 
-def test_what_an_actor_says_is_what_model_and_objective_say(toy, batch):
+def test_an_actor_computes_model_and_objective(toy, batch):
     model, objective = toy.ToyTracker().eval(), CenterObjective(CenterObjectiveConfig())
     result = Actor(model, objective)(batch)
     template, search = (
@@ -44,35 +44,35 @@ def test_bf16_computes_the_network_in_bf16_and_the_loss_in_float32(toy, batch):
 
 
 def record_epochs(model) -> list:
-    """The epochs that the network is told from here on, in training and in eval mode."""
-    told, locate = [], model.locate
+    """The epochs that the network gets from here on, in training and in eval mode."""
+    epochs, locate = [], model.locate
 
     def recording(state, search, epoch=None):
-        told.append((model.training, epoch))
+        epochs.append((model.training, epoch))
         return locate(state, search, epoch)
 
     model.locate = recording
-    return told
+    return epochs
 
 
 def test_the_epoch_reaches_the_network(toy, batch):
     model = toy.ToyTracker().eval()
-    told, actor = record_epochs(model), Actor(model, CenterObjective(CenterObjectiveConfig()))
+    epochs, actor = record_epochs(model), Actor(model, CenterObjective(CenterObjectiveConfig()))
     actor(batch, 3)
     actor(batch)
-    assert told == [(False, 3), (False, None)]
+    assert epochs == [(False, 3), (False, None)]
 
 
-def test_a_run_tells_the_epoch_in_training_and_validation_and_after_a_resume(toy, tmp_path):
+def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(toy, tmp_path):
     """Two epochs of 3 steps of 6 groups, each with 4 validation groups; stopped in the second one's first step."""
     trainer = toy.build_trainer(tmp_path, stop_at=(signal.SIGTERM, 22))
-    told = record_epochs(trainer.actor.model)
+    epochs = record_epochs(trainer.actor.model)
     assert not trainer.run().finished
-    assert told == [(True, 0)] * 18 + [(False, 0)] * 4 + [(True, 1)] * 6
+    assert epochs == [(True, 0)] * 18 + [(False, 0)] * 4 + [(True, 1)] * 6
     trainer = toy.build_trainer(tmp_path)
-    told = record_epochs(trainer.actor.model)
+    epochs = record_epochs(trainer.actor.model)
     assert trainer.run().finished
-    assert told == [(True, 1)] * 12 + [(False, 1)] * 4
+    assert epochs == [(True, 1)] * 12 + [(False, 1)] * 4
 
 
 def test_the_networks_own_monitors_are_logged_beside_the_objectives(toy, tmp_path):
@@ -87,7 +87,7 @@ def test_the_networks_own_monitors_are_logged_beside_the_objectives(toy, tmp_pat
             assert 0 < record["share_a"][0] < 1
 
 
-def test_statistics_are_remembered_only_where_they_should_be():
+def test_running_statistics_move_only_on_request():
     model = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3, track_running_stats=False))
     images = torch.randn(4, 3, 5, 5)
     fresh = {name: buffer.clone() for name, buffer in model.named_buffers()}

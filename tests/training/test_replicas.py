@@ -99,9 +99,9 @@ def test_what_goes_wrong_in_one_process_ends_all(tmp_path):
     """Sample 45 is in step 3, group 4, so it is the second process's."""
     errors = finish(start(2, tmp_path, [{"name": "loss", "poisoned": 45}, {"name": "data", "unreadable": 45}]), 1)
     assert "killed" not in errors
-    told = [[(tmp_path / f"{number}.error{rank}").read_text() for rank in (0, 1)] for number in (0, 1)]
-    assert told[0] == [str(LostProcessError()), "step 3: loss nan in samples 44 to 45 (noise/44; noise/45)"]
-    assert told[1] == [str(LostProcessError()), "noise/45 is unreadable"]
+    errors_of_ranks = [[(tmp_path / f"{number}.error{rank}").read_text() for rank in (0, 1)] for number in (0, 1)]
+    assert errors_of_ranks[0] == [str(LostProcessError()), "step 3: loss nan in samples 44 to 45 (noise/44; noise/45)"]
+    assert errors_of_ranks[1] == [str(LostProcessError()), "noise/45 is unreadable"]
 
 
 @pytest.mark.slow

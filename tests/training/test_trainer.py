@@ -42,7 +42,7 @@ def lines(output, kind: str) -> list[dict]:
     return [record for record in records if record["kind"] == kind]
 
 
-def test_a_run_is_what_the_rules_say(toy, whole):
+def test_a_run_equals_its_rules_by_hand(toy, whole):
     """Each group's gradient by itself, in a copy of the model; their mean, clipped once; the first group's buffers."""
     trainer = toy.build_trainer(whole[0])
     config, model, pairs = trainer.config, trainer.actor.model, toy.ToyPairs(3)
@@ -81,7 +81,7 @@ def test_a_run_is_what_the_rules_say(toy, whole):
 
 
 def expected_draws(numbers: range) -> dict:
-    """What the log says of these samples of the toy."""
+    """The counts in the log for these samples of the toy."""
     sevenths, fifths = ([number for number in numbers if number % every == 0] for every in (7, 5))
     return {
         "pairs": len(numbers),
@@ -107,7 +107,7 @@ def test_an_epoch_ends_with_what_was_drawn(whole):
 
 
 def test_groups_differ_in_their_positives(toy):
-    """Otherwise the denominators of a group could not be told from those of a step."""
+    """Otherwise the denominators of a group would equal those of a step."""
     centers = [toy.ToyPairs(3).sample(n).search_box[0] for n in range(12)]
     positives = [int(((box[:2] + box[2:] / 2) * 4).round().max() < 4) for box in centers]
     assert len({positives[group] + positives[group + 1] for group in range(0, 12, 2)}) > 1
@@ -181,7 +181,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(toy, whole, tmp_path):
         assert [line["step"] for line in lines(output, "train")] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_complete_run_says_so(toy, whole, caplog):
+def test_a_complete_run_changes_nothing(toy, whole, caplog):
     caplog.set_level(logging.INFO)
     before = sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*"))
     end, left = toy.train(whole[0])
@@ -191,7 +191,7 @@ def test_a_complete_run_says_so(toy, whole, caplog):
     assert sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*")) == before
 
 
-def test_the_start_tells_the_recipe(toy, tmp_path, caplog):
+def test_the_log_begins_with_the_recipe(toy, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 0))
     for part in (
@@ -410,14 +410,14 @@ def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(toy, who
 
 def test_the_average_is_what_is_validated(toy, tmp_path):
     """A decay near 0 keeps nothing but the newest weights and statistics, one near 1 the first ones."""
-    told = {}
+    losses = {}
     for ema in (None, 1e-9, 1 - 1e-9):
         toy.train(tmp_path / str(ema), ema=ema)
-        told[ema] = [line["loss"] for line in lines(tmp_path / str(ema), "validation")]
-    assert told[1e-9] == pytest.approx(told[None], rel=1e-5)
-    first, second = told[1 - 1e-9]
+        losses[ema] = [line["loss"] for line in lines(tmp_path / str(ema), "validation")]
+    assert losses[1e-9] == pytest.approx(losses[None], rel=1e-5)
+    first, second = losses[1 - 1e-9]
     assert first == pytest.approx(second, rel=1e-5)
-    assert abs(told[None][1] - told[None][0]) > 1e-3
+    assert abs(losses[None][1] - losses[None][0]) > 1e-3
 
 
 def test_fine_tuning_averages_from_the_weights_that_it_starts_from(toy, whole, tmp_path):

@@ -41,7 +41,7 @@ class Columns(NamedTuple):
     sums: dict[str, int]
 
     def __reduce__(self) -> tuple:
-        return _open_again, (self.path, self.sums)
+        return _open_again, (self.path, self.sums, self.about)
 
 
 def write_columns(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -68,10 +68,10 @@ def open_columns(path: Path) -> Columns:
     return _open(path, check=True)
 
 
-def _open_again(path: Path, sums: dict[str, int]) -> Columns:
+def _open_again(path: Path, sums: dict[str, int], about: dict[str, Any]) -> Columns:
     """The columns in a worker, which leaves out the check of the main process."""
     try:
-        columns = _open(path, check=False)
+        columns = _open(path, check=False)._replace(about=about)
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened again ({error.strerror}); start again") from error
     if columns.sums != sums:
@@ -90,7 +90,9 @@ def _open(path: Path, check: bool) -> Columns:
                     raise DamagedFileError(f"{damaged} does not match its CRC")
                 raw = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
                 arrays = {member.filename.removesuffix(".npy"): _map(file, raw, member) for member in members}
-                note = parse_json(arrays.pop(_NOTE).tobytes())
+                text = arrays.pop(_NOTE).tobytes()
+                # That of an index has a stamp for each file: too many objects for the memory of each worker.
+                note = parse_json(text) if check else {"about": {}, "arrays": list(arrays)}
                 if note["arrays"] != list(arrays):
                     raise DamagedFileError("its directory lacks arrays")
         except _DAMAGE as error:

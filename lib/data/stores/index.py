@@ -77,7 +77,7 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
                 f"{path.parent}: cannot keep the index of {name} there ({error.strerror}); make room or set another "
                 "cache folder: cache in paths.yaml or the environment variable TRACKING_CACHE"
             ) from error
-    index = SequenceIndex(columns, source)
+    index = SequenceIndex(columns._replace(about={}), source)  # workers need none of the stamps
     logger.info(
         "%s %s: %d sequences with %d frames %s in %.1f s; index %s (%.1f MB)",
         name, split, len(index), index.lengths.sum(), done, time.monotonic() - start, path,

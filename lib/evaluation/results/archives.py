@@ -37,7 +37,7 @@ class Archive:
         self._members: dict[str, zipfile.ZipInfo] = {}
         total = 0
         for member in self._file.infolist():
-            if member.is_dir():
+            if member.filename.endswith("/"):
                 continue
             # Without "." and empty parts. Not ``filename``, which ends at a zero byte.
             name = str(PurePosixPath(member.orig_filename))

@@ -150,8 +150,7 @@ class ResultsFolder:
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Keep plain types under a name in this folder."""
-        with only_writer(self.path / name, wait=True):
-            write_text(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
+        write_text(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
     def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
         """Append a failure to ``failures.log``, and keep it for ``failure`` with the part of its traceback that the end

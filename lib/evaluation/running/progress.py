@@ -21,7 +21,8 @@ class RunProgress:
     def __init__(self, frames: int, sequences: int, kept: int) -> None:
         self._sequences, self._finished, self._settled = sequences, kept, 0
         self._logged = monotonic()
-        self._nowhere = None if sys.stderr.isatty() else open(os.devnull, "w")  # noqa: SIM115 - closed with the bar
+        # Without a terminal the bar computes speed and time left, and only its line is logged.
+        self._nowhere = open(os.devnull, "w") if frames and not sys.stderr.isatty() else None  # noqa: SIM115
         self._bar = tqdm(
             total=frames,
             unit=" frames",

@@ -146,7 +146,7 @@ class Videos:
         rmtree(video.folder, ignore_errors=True)
 
     def idle(self, seconds: float = KEPT) -> list[Video]:
-        """The videos without a request for so long."""
+        """The videos without a request in the last ``seconds``."""
         return [video for video in self._videos.values() if monotonic() - video.last_request > seconds]
 
     def _make_folder(self) -> Path:
