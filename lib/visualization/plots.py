@@ -27,8 +27,8 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56
 DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
 MARKERS = "os^XDvP*<>"
 MARKS = 8  # on each line
-SIDE = 5.0  # inches, of the axes with their labels
-FONT = 9  # points
+INCHES = 5.0  # a side of the axes with their labels
+FONT_SIZE = 9  # points
 NARROW, WIDE = 22, 54  # characters of a legend's line in two columns and in one
 
 
@@ -85,7 +85,7 @@ def draw_radar(
     """
     if len(attributes) < 3:
         raise ValueError(f"{title}: {len(attributes)} attributes make no radar plot; 3 at least are needed")
-    figure = Figure(figsize=(SIDE, SIDE))
+    figure = Figure(figsize=(INCHES, INCHES))
     axes = figure.subplots(subplot_kw={"projection": "polar"})
     angles = np.linspace(0, 2 * np.pi, len(attributes) + 1)
     handles = []
@@ -96,8 +96,8 @@ def draw_radar(
     known = [100 * value for row in scores.values() for value in row if value is not None and np.isfinite(value)]
     low, high = _round_span(known)
     axes.set(ylim=(low, high), theta_offset=np.pi / 2, theta_direction=-1)
-    axes.set_thetagrids(np.degrees(angles[:-1]), list(map(printable, attributes)), fontsize=FONT, parse_math=False)
-    axes.set_rgrids(np.arange(low, high + 1, 10), fontsize=FONT - 1, angle=180 / len(attributes))
+    axes.set_thetagrids(np.degrees(angles[:-1]), list(map(printable, attributes)), fontsize=FONT_SIZE, parse_math=False)
+    axes.set_rgrids(np.arange(low, high + 1, 10), fontsize=FONT_SIZE - 1, angle=180 / len(attributes))
     _title(axes, f"attributes, {title}", f"{score} in percent by protocol {protocol}", f"the center is {low}")
     _legend(axes, handles, list(scores), [overall[label] for label in scores])
     return figure
@@ -124,7 +124,7 @@ def write_figure(figure: Figure, *files: Path) -> list[Path]:
 
 def _curves(lines: abc.Sequence[Line], step: int) -> tuple[Figure, Axes]:
     """A figure with a line for each tracker, a mark at every ``step``-th point, and the legend."""
-    figure = Figure(figsize=(SIDE, SIDE))
+    figure = Figure(figsize=(INCHES, INCHES))
     axes = figure.subplots()
     handles = []
     for number, line in enumerate(lines):
@@ -156,7 +156,7 @@ def _style(number: int, step: int) -> dict[str, Any]:
 
 
 def _title(axes: Axes, *lines: str) -> None:
-    axes.set_title(printable_lines(line for line in lines if line), fontsize=FONT, parse_math=False)
+    axes.set_title(printable_lines(line for line in lines if line), fontsize=FONT_SIZE, parse_math=False)
 
 
 def _legend(
@@ -175,7 +175,7 @@ def _legend(
         bbox_to_anchor=(0, -0.12),
         borderaxespad=0,
         ncols=2 if short else 1,
-        fontsize=FONT,
+        fontsize=FONT_SIZE,
         handlelength=4,
         frameon=False,
     )

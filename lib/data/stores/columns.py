@@ -31,8 +31,8 @@ class DamagedFileError(ValueError):
 class Columns(NamedTuple):
     """The arrays of a file by name, read-only and mapped, their CRCs, and the note of the writer (``about``).
 
-    Pickling passes on the path: another process maps the same file, and raises ``ValueError`` if it was replaced by one
-    with other arrays.
+    An array whose name begins with "note." is a further note: ``sums`` has no CRC of it. Pickling passes on the path:
+    another process maps the same file, and raises ``ValueError`` if it was replaced by one with other sums.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Columns(NamedTuple):
     sums: dict[str, int]
 
     def __reduce__(self) -> tuple:
-        return _open_again, (self.path, self.sums)
+        return _open_again, (self.path, self.sums, self.about)
 
 
 def write_columns(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -68,10 +68,10 @@ def open_columns(path: Path) -> Columns:
     return _open(path, check=True)
 
 
-def _open_again(path: Path, sums: dict[str, int]) -> Columns:
+def _open_again(path: Path, sums: dict[str, int], about: dict[str, Any]) -> Columns:
     """The columns in a worker, which leaves out the check of the main process."""
     try:
-        columns = _open(path, check=False)
+        columns = _open(path, check=False)._replace(about=about)
     except OSError as error:
         raise ValueError(f"{path}: cannot be opened again ({error.strerror}); start again") from error
     if columns.sums != sums:
@@ -90,13 +90,15 @@ def _open(path: Path, check: bool) -> Columns:
                     raise DamagedFileError(f"{damaged} does not match its CRC")
                 raw = np.asarray(np.memmap(file, dtype=np.uint8, mode="r"))
                 arrays = {member.filename.removesuffix(".npy"): _map(file, raw, member) for member in members}
-                note = parse_json(arrays.pop(_NOTE).tobytes())
+                text = arrays.pop(_NOTE).tobytes()
+                # That of an index has a stamp for each file: too many objects for the memory of each worker.
+                note = parse_json(text) if check else {"about": {}, "arrays": list(arrays)}
                 if note["arrays"] != list(arrays):
                     raise DamagedFileError("its directory lacks arrays")
         except _DAMAGE as error:
             raise DamagedFileError(f"{path}: is damaged, cut short or no file of arrays ({error})") from error
-    sums = {member.filename.removesuffix(".npy"): member.CRC for member in members}
-    del sums[_NOTE]
+    named = {member.filename.removesuffix(".npy"): member.CRC for member in members}
+    sums = {name: crc for name, crc in named.items() if name.partition(".")[0] != _NOTE}
     return Columns(path, note["about"], arrays, sums)
 
 

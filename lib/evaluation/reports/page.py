@@ -26,7 +26,7 @@ from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison, ScoredRun
 from lib.evaluation.reports.figures import curve_figure, reliability_figure
 from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
-from lib.evaluation.reports.tables import Cell, Row, Table, best_cells, percent, row_words
+from lib.evaluation.reports.tables import Cell, Row, Table, best_cells, cell_words, percent
 from lib.geometry.overlaps import is_box, overlaps
 from lib.runtime.escapes import printable
 from lib.runtime.files import write_text
@@ -115,11 +115,11 @@ def _cells(table: Table) -> dict[str, Any]:
     best, rows = best_cells(table, 1), []
     for number, row in enumerate(table.rows):
         cells = []
-        for place, (cell, words) in enumerate(zip(row.cells, row_words(table, row, 1), strict=True)):
+        for place, cell in enumerate(row.cells):
             value = cell.value if isinstance(cell, Cell) else None
             exact = None if value is None or math.isnan(value) else f"{value:.10g}"
-            mean, _, ends = words.partition(" [")
-            cells.append({"mean": mean, "ends": ends and f"[{ends}", "exact": exact, "best": (number, place) in best})
+            mean, ends = cell_words(cell, 1, table.signed)
+            cells.append({"mean": mean, "ends": ends, "exact": exact, "best": (number, place) in best})
         rows.append((row.label, cells))
     return {"caption": table.title, "head": table.head, "rows": rows, "below": table.below}
 
@@ -178,7 +178,7 @@ def _pictures(benchmark: str, run: ScoredRun, sequence: Sequence, draw: Draw | N
     try:
         predicted = run.results.boxes(annotation_of(sequence, benchmark))
     except ValueError as error:
-        yield _Picture("", missing=str(error))
+        yield _Picture("the worst frame", missing=str(error))
         return
     rows = min(len(predicted), len(sequence.boxes))
     truth, predicted = sequence.boxes[:rows], predicted[:rows]

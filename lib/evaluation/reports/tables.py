@@ -66,26 +66,25 @@ def percent(value: float | None, digits: int, signed: bool = False) -> str:
     return "nan" if math.isnan(value) else f"{100 * value:{'+' if signed else ''}.{digits}f}"
 
 
-def _words(cell: Cell | str, digits: int, signed: bool) -> str:
-    """``66.1 ± 0.3 [64.2, 68.0]``, without the parts that the cell lacks."""
+def cell_words(cell: Cell | str, digits: int, signed: bool) -> tuple[str, str]:
+    """``66.1 ± 0.3`` and ``[64.2, 68.0]``, without the parts that the cell lacks."""
     if isinstance(cell, str):
-        return printable(cell)
-    text = percent(cell.value, digits, signed)
+        return printable(cell), ""
+    text, ends = percent(cell.value, digits, signed), ""
     if cell.deviation is not None:
         text += f" ± {percent(cell.deviation, digits)}"
     if cell.low is not None:
-        text += f" [{percent(cell.low, digits, signed)}, {percent(cell.high, digits, signed)}]"
-    return text
+        ends = f"[{percent(cell.low, digits, signed)}, {percent(cell.high, digits, signed)}]"
+    return text, ends
 
 
-def row_words(table: Table, row: Row, digits: int) -> list[str]:
-    """The words of a row's cells, percent with ``digits`` decimals."""
-    return [_words(cell, digits, table.signed) for cell in row.cells]
+def _row_words(table: Table, row: Row, digits: int) -> list[str]:
+    return [" ".join(filter(None, cell_words(cell, digits, table.signed))) for cell in row.cells]
 
 
 def _text(table: Table, digits: int) -> str:
     above = [*(f"WARNING: {warning}" for warning in table.warnings), table.title]
-    rows = [[printable(row.label), *row_words(table, row, digits)] for row in table.rows]
+    rows = [[printable(row.label), *_row_words(table, row, digits)] for row in table.rows]
     body = columns([printable(name) for name in table.head], rows)
     return "\n".join([*map(printable, above), *body, *map(printable, table.below)]) + "\n"
 
@@ -127,7 +126,7 @@ def _bold_rows(
     """Label and words of each row, the best ones in ``bold``."""
     best = best_cells(table, digits)
     for number, row in enumerate(table.rows):
-        words = map(changed, row_words(table, row, digits))
+        words = map(changed, _row_words(table, row, digits))
         yield row.label, [bold.format(word) if (number, place) in best else word for place, word in enumerate(words)]
 
 
