@@ -117,16 +117,16 @@ def run_test(
                 paths, dataset, config, checkpoint, overrides, name, device, batch, compile, capture, tried
             )
         tracked = track_and_score(dataset, readable, candidates, processes, command, wait=tried is not None)
-    if tracked is None:
-        return Evaluation()
-    report, comparison = tracked
-    if legacy_int:
-        _write_legacy_int(readable, candidates, report)
-    lines = _describe(candidates, report, comparison)
-    if tried:
-        lines += report_sweep(tried, comparison, candidates, paths)
-    complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
-    return Evaluation("\n".join(lines), complete, comparison)
+        if tracked is None:
+            return Evaluation()
+        report, comparison = tracked
+        if legacy_int:
+            _write_legacy_int(readable, candidates, report)
+        lines = _describe(candidates, report, comparison)
+        if tried:
+            lines += report_sweep(tried, comparison, candidates, paths)
+        complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
+        return Evaluation("\n".join(lines), complete, comparison)
 
 
 @contextmanager
