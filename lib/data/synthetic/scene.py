@@ -15,7 +15,7 @@ LEAVING_FRAMES = 16  # from the first step towards the border until the target i
 Field = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 
 
-class Frame(NamedTuple):
+class SceneFrame(NamedTuple):
     """One rendered frame.
 
     * ``image``: uint8 RGB ``[H, W, 3]``.
@@ -246,7 +246,7 @@ def _occluder(rng: np.random.Generator, pattern: Field, target: Layer) -> Layer:
 
 def render(
     rng: np.random.Generator, patterns: dict[str, Field], frames: int, width: int, height: int
-) -> Iterator[Frame]:
+) -> Iterator[SceneFrame]:
     """The frames of one sequence, a function of the generator's state and the arguments.
 
     The target is one of three objects that differ only in pattern and hue and circle around a common middle, so that
@@ -277,13 +277,13 @@ def render(
         image = _smear(image, (ground[min(frame + 1, frames - 1)] - ground[frame]) * exposure)
         box, share = compose(image, layers, objects[0], frame, exposure)
         table = (levels * light[frame]).clip(0, 255).astype(np.uint8)
-        yield Frame(cv2.LUT(image, table), box, share)
+        yield SceneFrame(cv2.LUT(image, table), box, share)
 
 
 def compose(
     image: np.ndarray, layers: list[Layer], target: Layer, frame: int, exposure: float
 ) -> tuple[np.ndarray, float]:
-    """Draw the layers over the image, in order; the target's box and visible share as in ``Frame``."""
+    """Draw the layers over the image, in order; the target's box and visible share as in ``SceneFrame``."""
     height, width = image.shape[:2]
     showing = np.zeros((height, width), bool)
     for layer in layers:
