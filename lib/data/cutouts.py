@@ -10,12 +10,12 @@ from typing import Annotated, NamedTuple
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator, field_validator
+from pydantic import AfterValidator
 
 from lib.config.schema import Section
 from lib.data.appearance import Probability
 from lib.data.augment import to_grayscale
-from lib.data.datasets.registry import check_dataset
+from lib.data.datasets.registry import DatasetName
 from lib.data.decoding.images import EncodedImage, open_image
 from lib.data.masks import MaskFolder
 from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
@@ -49,16 +49,10 @@ class CutoutsConfig(Section):
     * ``size``: the target's sqrt(w * h) as shares of the frame's sqrt(W * H); the logarithm is uniform between them.
     """
 
-    over: str
+    over: DatasetName
     split: str
     lookalike: Probability = 0.7
     size: Annotated[tuple[float, float], AfterValidator(_shares)] = (0.03, 0.5)
-
-    @field_validator("over")
-    @classmethod
-    def _known(cls, over: str) -> str:
-        check_dataset(over)
-        return over
 
 
 class Wave(NamedTuple):

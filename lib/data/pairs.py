@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Self
 import cv2
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
@@ -24,7 +24,7 @@ from lib.data.augment import (
 )
 from lib.data.batch import Batch
 from lib.data.cutouts import CutoutsConfig, open_pasted
-from lib.data.datasets.registry import check_dataset
+from lib.data.datasets.registry import DatasetName
 from lib.data.decoding.images import ImageError, find_decoder
 from lib.data.sampling import Mixture, Pairing, Pool, draw_frames
 from lib.data.types import FrameFiles, Sequence
@@ -51,17 +51,11 @@ class SourceConfig(Section):
     * ``cutouts``: the targets are cut out by their masks and pasted on videos of another dataset.
     """
 
-    name: str
+    name: DatasetName
     split: str
     weight: PositiveFloat = 1.0
     annotated_every: PositiveInt = 1
     cutouts: CutoutsConfig | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        check_dataset(name)
-        return name
 
 
 class DataConfig(Section):

@@ -1,7 +1,7 @@
 """The square window around a target: where it lies, its pixels at the network's size, boxes into it and out of it."""
 
 import math
-from collections.abc import Sequence
+from collections import abc
 from typing import Literal, NamedTuple, Self
 
 import cv2
@@ -11,7 +11,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from lib.config.schema import Section
 from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align, center_mapping
 
-Box = Sequence[float] | np.ndarray
+Box = abc.Sequence[float] | np.ndarray
 Context = Literal["area", "perimeter"]
 Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
@@ -62,7 +62,7 @@ class Window(NamedTuple):
     side: int
     border: int = 1
 
-    def inside(self, image_shape: Sequence[int]) -> Region:
+    def inside(self, image_shape: abc.Sequence[int]) -> Region:
         """Its part of an image: left, top, right, bottom in image pixels, ends exclusive; empty if there is none.
 
         ``image_shape`` begins with height and width. With a ``border`` a window that reaches the image's right or
@@ -74,13 +74,13 @@ class Window(NamedTuple):
         bottom = max(top, min(self.y1 + self.side, image_shape[0] - self.border))
         return left, top, right, bottom
 
-    def is_full(self, image_shape: Sequence[int]) -> bool:
+    def is_full(self, image_shape: abc.Sequence[int]) -> bool:
         """Whether the whole crop shows the image."""
         left, top, right, bottom = self.inside(image_shape)
         return (right - left, bottom - top) == (self.side, self.side)
 
     def fit(
-        self, pixels: np.ndarray, image_shape: Sequence[int], size: int, value: Padding = 0, flipped: bool = False
+        self, pixels: np.ndarray, image_shape: abc.Sequence[int], size: int, value: Padding = 0, flipped: bool = False
     ) -> np.ndarray:
         """The crop from the pixels of ``inside(image_shape)`` alone: uint8 ``[size, size, 3]``, contiguous.
 
@@ -92,7 +92,7 @@ class Window(NamedTuple):
         return cv2.resize(canvas, (size, size))
 
 
-def window_of(box_xywh: Box, crop: CropConfig, image_shape: Sequence[int]) -> Window | AlignedWindow:
+def window_of(box_xywh: Box, crop: CropConfig, image_shape: abc.Sequence[int]) -> Window | AlignedWindow:
     """The window of a crop around a box in an image of that height and width; ``ValueError`` as ``crop_window``."""
     if crop.placement == "rounded":
         return crop_window(box_xywh, crop.factor, crop.context)
@@ -181,7 +181,7 @@ def cut(image: np.ndarray, window: Window | AlignedWindow, size: int, value: Pad
     return window.fit(image[top:bottom, left:right], image.shape, size, value)
 
 
-def is_empty(image_shape: Sequence[int], window: Window, size: int, step: int) -> bool:
+def is_empty(image_shape: abc.Sequence[int], window: Window, size: int, step: int) -> bool:
     """Whether padding went into every ``step``-th pixel of ``cut(image, window, size)``, both ways from the first."""
     left, top, right, bottom = window.inside(image_shape)
     # So long a stretch holds a step-th pixel and all it is interpolated from, which settles nearly every crop.
@@ -190,7 +190,7 @@ def is_empty(image_shape: Sequence[int], window: Window, size: int, step: int) -
     return bool(padding_mask(image_shape, window, size)[::step, ::step].all())
 
 
-def padding_mask(image_shape: Sequence[int], window: Window, size: int) -> np.ndarray:
+def padding_mask(image_shape: abc.Sequence[int], window: Window, size: int) -> np.ndarray:
     """Which pixels of ``cut(image, window, size)`` any padding went into: bool ``[size, size]``.
 
     ``image_shape`` begins with height and width. The published mask is 1 on padding, resized bilinearly, and True where

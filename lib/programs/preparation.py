@@ -6,7 +6,7 @@ from pathlib import Path
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.data.checking import CheckReport, check_dataset_on_disk, find_splits
-from lib.data.datasets.registry import check_dataset
+from lib.data.datasets.registry import find_dataset
 from lib.data.stores.packing import pack_dataset, verify_packed
 from lib.data.synthetic.writing import write_synthetic
 from lib.runtime.escapes import show
@@ -115,5 +115,5 @@ def draw(paths: Paths, config: str, out: Path, count: int, first: int, overrides
 
 def _find_root(name: str, root: Path | None, paths: Paths) -> Path:
     """The dataset's folder: ``root``, else the one of ``paths``."""
-    check_dataset(name)
+    find_dataset(name)
     return root or paths.dataset_root(name)

@@ -2,9 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -126,37 +123,6 @@ def test_parts_that_were_damaged_meanwhile_are_made_again(dataset, monkeypatch):
     (unfinished / "002.index").write_bytes(b"damaged")
     monkeypatch.setattr(lib.data.stores.cropping, "_merge", original)
     assert contents(write(dataset).folder) == whole
-
-
-SLOW_WRITE = """
-import sys, time
-from pathlib import Path
-import lib.data.stores.cropping as cropping
-from crop_stores import make_store, settings
-
-encode = cropping._encode
-cropping._encode = lambda *arguments: (time.sleep(0.05), encode(*arguments))[1]
-make_store(Path(sys.argv[1]), settings())
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_write_goes_on(dataset):
-    whole = contents(write(dataset, target="whole").folder)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen([sys.executable, "-c", SLOW_WRITE, str(dataset)], env=environment)
-    crops = dataset / "crops"
-    end = time.monotonic() + 60
-    while not list(crops.glob(".full.*/000.index")) or not list(crops.glob(".full.*/.*.tmp")):
-        assert process.poll() is None and time.monotonic() < end
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    [part] = crops.glob(".full.*/000.crops")
-    first = part.stat().st_mtime_ns
-    summary = write(dataset)
-    assert contents(summary.folder) == whole
-    assert (summary.folder / "000.crops").stat().st_mtime_ns == first
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import os
 import re
 import resource
 import shutil
-import signal
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -149,40 +148,6 @@ def in_child(work: Callable[[], None]) -> int:
         finally:
             os._exit(status)
     return os.waitpid(child, 0)[1]
-
-
-@pytest.mark.parametrize("place", ["reading", "transaction"])
-def test_a_killed_run_is_gone_on_with(root, target, tmp_path, small_batches, monkeypatch, place):
-    pack(root, tmp_path / "unbroken")
-    original_read = packing._read
-    calls, last = 0, 0
-
-    def killed(original: Callable, *arguments: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments)
-
-    if place == "reading":
-        monkeypatch.setattr(packing, "_read", lambda root, key: killed(original_read, root, key))
-    else:
-        monkeypatch.setattr(packing, "_put", lambda environment, values: put_one_by_one(environment, values, killed))
-    kills = 0
-    for place_of_death in (3, 9, 4, 11, 2):
-        last = place_of_death
-        kills += os.WTERMSIG(in_child(lambda: pack(root, target))) == signal.SIGKILL
-    assert kills >= 3
-    monkeypatch.undo()
-    monkeypatch.setattr(packing, "BATCH", 3)
-    pack(root, target)
-    assert content(target) == content(tmp_path / "unbroken")
-
-
-def put_one_by_one(environment: lmdb.Environment, values: dict[bytes, bytes], killed: Callable) -> None:
-    with environment.begin(write=True) as transaction:
-        for key, value in values.items():
-            killed(transaction.put, key, value)
 
 
 def test_the_space_grows_with_the_dataset(root, target, tmp_path, monkeypatch):

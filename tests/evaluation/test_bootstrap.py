@@ -74,14 +74,6 @@ def test_lasots_rule_for_empty_curves_holds_in_every_drawn_set():
     )
 
 
-def test_got10k_pools_frames_not_sequences():
-    scores = scored(VIDEOS, noisy(0.3))
-    once = np.ones((1, len(VIDEOS)))
-    assert drawn_scores(scores, "got10k", once)["AO"][0] == pytest.approx(scores.values("got10k")["AO"], abs=1e-12)
-    mean = np.mean([each.values("got10k")["AO"] for each in scores.sequences])
-    assert abs(mean - scores.values("got10k")["AO"]) > 1e-4
-
-
 def test_the_interval_has_the_percentiles_and_the_true_value_as_often_as_it_says():
     """Sets of 60 sequences whose scores are drawn around 0.6: about 95 of 100 intervals hold 0.6."""
     assert interval(np.arange(1001.0)) == pytest.approx((25, 975))

@@ -356,10 +356,10 @@ def test_a_sequence_with_a_dead_process_is_tracked_alone_and_one_with_two_not_at
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
 ) -> None:
     """Processes that died before the run began do not count."""
-    old, death = time.time() - 60, ["process 3 on node2", time.time() + 60]
+    old, death = time.time() - 60, ("process 3 on node2", time.time() + 60)
     forge(folder.path, "s3", before=60)
     forge(folder.path, "s2", before=-60)
-    forge(folder.path, "s1", before=60, deaths=[["process 2 on node2", old]] * 3)
+    forge(folder.path, "s1", before=60, deaths=[("process 2 on node2", old)] * 3)
     forge(folder.path, "s0", before=-60, deaths=[death])
     quick = replace(sequences[0], name="quick")
     summary = run([*sequences, quick], ToyEngine(tmp_path, slots=5), folder)

@@ -7,7 +7,6 @@ import io
 import os
 import pickle
 import struct
-import subprocess
 import sys
 import types
 import warnings
@@ -250,11 +249,8 @@ COMMANDS = {
     "builtins.eval": lambda mark: Asks(eval, f"open({mark!r}, 'w')"),
     "builtins.exec": lambda mark: Asks(exec, f"open({mark!r}, 'w')"),
     "posix.system": lambda mark: Asks(os.system, f"touch {mark}"),
-    "posix.mkdir": lambda mark: Asks(os.mkdir, mark),
-    "subprocess.Popen": lambda mark: Asks(subprocess.check_call, ["touch", mark]),
     "io.open": lambda mark: Asks(io.open, mark, "w"),
     "functools.partial": lambda mark: nested(os.mkdir, mark),
-    "torch.save": lambda mark: Asks(torch.save, 1, mark),
     "builtins.map in a list": lambda mark: Asks(list, Asks(map, os.mkdir, [mark])),
 }
 
@@ -281,7 +277,6 @@ def hostile(mark: str) -> dict[str, bytes]:
     return {
         "GLOBAL, REDUCE": b"cos\nmkdir\n" + path + b"\x85R.",
         "STACK_GLOBAL": b"\x80\x04" + b"\x8c\x02os\x8c\x05mkdir\x93" + path + b"\x85R.",
-        "a name with dots": b"\x80\x04\x8c\x07pathlib\x8c\x0aPath.mkdir\x93cpathlib\nPath\n" + path + b"\x85R\x85R.",
         "a class of ours that acts when it is made": b"cmaker\nMaker\n" + path + b"\x85\x81.",
         "the same with keywords": b"\x80\x04cmaker\nMaker\n" + path + b"\x85}\x92.",
         "__setstate__": b"cmaker\nOnState\n)\x81" + path + b"b.",
@@ -290,8 +285,6 @@ def hostile(mark: str) -> dict[str, bytes]:
         "attributes by slots": b"cmaker\nOnState\n)\x81(N}X\x04\x00\x00\x00path" + path + b"stb.",
         "copyreg": b"ccopyreg\n__newobj__\ncmaker\nMaker\n" + path + b"\x86R.",
         "__hash__ of a key": b"}cmaker\nOnHash\n" + path + b"\x85RNs.",
-        "operator.methodcaller": b"coperator\nmethodcaller\n" + text("mkdir") + path
-        + b"\x86Rcbuiltins\n__import__\n" + text("os") + b"\x85R\x85R.",
         "a call of what a call gave": b"coperator\nattrgetter\n" + text("mkdir") + b"\x85Rcpathlib\nPath\n" + path
         + b"\x85R\x85R)R.",
     }  # fmt: skip
@@ -396,26 +389,21 @@ def stored(shape: bytes, stride: bytes, offset: bytes = b"K\x00") -> bytes:
 FLOATS = {"0": torch.arange(4.0).numpy().tobytes()}
 
 
-def test_a_tensor_written_by_hand(tmp_path):
+def test_a_tensor_within_its_storage_is_read(tmp_path):
     path = write(tmp_path / "x.pth", stored(b"K\x03\x85", b"K\x01\x85", b"K\x01"), records=FLOATS)
     assert torch.equal(as_tensors(read_inert(path), "x")["w"], torch.tensor([1.0, 2.0, 3.0]))
 
 
-@pytest.mark.parametrize(
-    ("shape", "stride", "offset"),
-    [
-        (b"K\x05\x85", b"K\x01\x85", b"K\x00"),
-        (b"K\x04\x85", b"K\x01\x85", b"K\x01"),
-        (b"K\x02\x85", b"J\xff\xff\xff\x7f\x85", b"K\x00"),
-        (b"K\x02\x85", b"J\xff\xff\xff\xff\x85", b"K\x01"),  # backwards
-        (b"J\xff\xff\xff\xff\x85", b"K\x01\x85", b"K\x00"),
-        (b"K\x02K\x02\x86", b"K\x01\x85", b"K\x00"),
-        (b"K\x02\x85", b"K\x01\x85", b"\x8a\x0a" + b"\xff" * 9 + b"\x7f"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("shape", "stride", "offset"), [
+    (b"K\x05\x85", b"K\x01\x85", b"K\x00"),
+    (b"K\x04\x85", b"K\x01\x85", b"K\x01"),
+    (b"K\x02\x85", b"J\xff\xff\xff\x7f\x85", b"K\x00"),
+    (b"K\x02\x85", b"J\xff\xff\xff\xff\x85", b"K\x01"),  # backwards
+    (b"J\xff\xff\xff\xff\x85", b"K\x01\x85", b"K\x00"),
+    (b"K\x02\x85", b"K\x01\x85", b"\x8a\x0a" + b"\xff" * 9 + b"\x7f"),
+])  # fmt: skip
 def test_a_tensor_that_reaches_beyond_its_storage_is_refused(tmp_path, shape, stride, offset):
-    path = write(tmp_path / "x.pth", stored(shape, stride, offset), records=FLOATS)
-    refused(path)
+    refused(write(tmp_path / "x.pth", stored(shape, stride, offset), records=FLOATS))
 
 
 @pytest.mark.parametrize("records", [{}, {"0": b"\x00" * 15}])
@@ -475,16 +463,9 @@ def test_another_file_than_torchs_is_refused(tmp_path):
 
 
 def test_a_file_of_another_kind_is_called_by_it(tmp_path):
-    """``tests/runtime/test_file_kinds.py`` has all the kinds."""
     (tmp_path / "page.pth").write_bytes(b"<!DOCTYPE html><title>Google Drive - Quota exceeded</title>")
     with pytest.raises(CheckpointError, match="page.pth: no checkpoint but a saved web page ..Google Drive - Quota ex"):
         read_inert(tmp_path / "page.pth")
-    with zipfile.ZipFile(tmp_path / "other.pth", "w") as archive:
-        archive.writestr("weights/net.pth", "c")
-    with pytest.raises(
-        CheckpointError, match="other.pth: no checkpoint but a zip archive around weights/net.pth; unzip"
-    ):
-        read_inert(tmp_path / "other.pth")
 
 
 def test_safetensors_are_read(tmp_path):

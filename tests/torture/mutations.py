@@ -180,11 +180,11 @@ def _data(folder: Path) -> Iterator[Target]:
     yield Target("annotation index", file, zip_regions(file), partial(read_sequences, data))
 
     store = make_store(folder, settings())
-    index = open_index(folder)
 
     def read_crops() -> str:
         crops = open_store(folder, settings())
-        found = [crops.find(one.name, frame) for one in index for frame in range(len(one))]
+        # Opened here: one that was opened before maps a file that the reads of the annotation index have replaced.
+        found = [crops.find(one.name, frame) for one in open_index(folder) for frame in range(len(one))]
         return digest([crops.decode(record, (0, 0, record.columns, record.rows)) for record in found])
 
     yield Target("crop store index", store / "crops.index", zip_regions(store / "crops.index"), read_crops)

@@ -1,5 +1,9 @@
 """The datasets by name. A new dataset is one line here."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from lib.config.schema import suggest
 from lib.data.datasets import (
     avist,
@@ -45,13 +49,12 @@ DATASETS: dict[str, Dataset] = {
 }
 
 
-def check_dataset(name: str) -> None:
-    """Raises ``ValueError`` for an unknown name, with the nearest known one."""
+def find_dataset(name: str) -> Dataset:
+    """The dataset of that name; ``ValueError`` for an unknown one, with the nearest known one."""
     if name not in DATASETS:
         raise ValueError(f"unknown dataset {name!r}; {suggest(name, DATASETS)}")
-
-
-def find_dataset(name: str) -> Dataset:
-    """The dataset of that name; ``ValueError`` for an unknown one."""
-    check_dataset(name)
     return DATASETS[name]
+
+
+# The name of a dataset in a configuration.
+DatasetName = Annotated[str, AfterValidator(lambda name: find_dataset(name).name)]

@@ -31,8 +31,8 @@ class DamagedFileError(ValueError):
 class Columns(NamedTuple):
     """The arrays of a file by name, read-only and mapped, their CRCs, and the note of the writer (``about``).
 
-    Pickling passes on the path: another process maps the same file, and raises ``ValueError`` if it was replaced by one
-    with other arrays.
+    An array whose name begins with "note." is a further note: ``sums`` has no CRC of it. Pickling passes on the path:
+    another process maps the same file, and raises ``ValueError`` if it was replaced by one with other sums.
     """
 
     path: Path
@@ -97,8 +97,8 @@ def _open(path: Path, check: bool) -> Columns:
                     raise DamagedFileError("its directory lacks arrays")
         except _DAMAGE as error:
             raise DamagedFileError(f"{path}: is damaged, cut short or no file of arrays ({error})") from error
-    sums = {member.filename.removesuffix(".npy"): member.CRC for member in members}
-    del sums[_NOTE]
+    named = {member.filename.removesuffix(".npy"): member.CRC for member in members}
+    sums = {name: crc for name, crc in named.items() if name.partition(".")[0] != _NOTE}
     return Columns(path, note["about"], arrays, sums)
 
 

@@ -140,7 +140,8 @@ def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: 
     title = printable(f"{about['dataset']} {about['split']}")
     bar = tqdm(total=total, initial=total - left, desc=title, unit=" frames", disable=None)
     with bar:
-        for frames in in_threads(partial(_write_part, folder, index, settings), missing, threads):
+        write_part = partial(_write_part, folder, index, settings, settings.reaches())
+        for frames in in_threads(write_part, missing, threads):
             bar.update(frames)
     columns = [_open_part(folder, number) for number in range(len(parts))]
     assert None not in columns, "a part is not as it was written"
@@ -168,11 +169,12 @@ def _open_part(folder: Path, number: int) -> Columns | None:
     return columns if columns.about["size"] == size else None
 
 
-def _write_part(folder: Path, index: SequenceIndex, settings: CropSettings, task: tuple[int, range]) -> int:
+def _write_part(
+    folder: Path, index: SequenceIndex, settings: CropSettings, reaches: tuple[Reach, ...], task: tuple[int, range]
+) -> int:
     """Write the records of a part, its number and the positions of its sequences, then its index; returns the number of
     frames that it was to hold."""
     number, part = task
-    reaches = settings.reaches()
     rows, frames, ends = [], [], []
     unreadable: list[str] = []
     asked = frame_bytes = offset = 0

@@ -40,6 +40,7 @@ _ROWS = {
     "numbers": np.empty(0, dtype=np.float32),
     "rings": np.empty(0, dtype=np.int32),
 }
+_STAMPS = "note.stamps"  # those of the source, as JSON; only the process that opens the index reads them
 _BETWEEN_FILES = "\0"  # no file's name can hold it
 
 
@@ -69,7 +70,7 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
         done = "read"
         arrays, shortfalls = _read(name, split, source)
         try:
-            write_columns(path, about | {"stamps": source.stamps, "shortfalls": shortfalls}, arrays)
+            write_columns(path, about | {"shortfalls": shortfalls}, arrays)
             columns = open_columns(path)
         except OSError as error:
             raise ValueError(
@@ -190,7 +191,7 @@ def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | 
     if not about.items() <= columns.about.items():
         logger.info("%s: of another version of this package or another set; the index is made again", path)
         return None
-    for key, stamp in columns.about["stamps"].items():
+    for key, stamp in parse_json(columns.arrays[_STAMPS].tobytes()).items():
         if source.peek(key) != (stamp and tuple(stamp)):
             logger.info("%s: changed since its index was made; the index is made again", source.location(key))
             return None
@@ -231,6 +232,7 @@ def _read(name: str, split: str, source: Source) -> tuple[dict[str, np.ndarray],
         "frames": np.array(frames, dtype=np.int64),
         "first": np.array(first, dtype=np.int64),
         "image_set": np.array(image_set, dtype=bool),
+        _STAMPS: np.frombuffer(json.dumps(source.stamps).encode(), dtype=np.uint8),
     }
     for column, parts in texts.items():
         arrays |= Texts.pack(parts).arrays(column)

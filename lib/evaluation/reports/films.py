@@ -31,11 +31,9 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
     """
     means = sequence_means(comparison)
     ranked = sorted((value, sequence.name, sequence) for sequence, value in means if value is not None)
-    worst = [sequence for _, _, sequence in ranked[:FILMED]]
-    best = [sequence for _, _, sequence in ranked[: -FILMED - 1 : -1] if sequence not in worst]
     files = []
-    for kind, chosen in (("worst", worst), ("best", best)):
-        for number, sequence in enumerate(chosen, start=1):
+    for kind, chosen in (("worst", ranked[:FILMED]), ("best", ranked[FILMED:][: -FILMED - 1 : -1])):
+        for number, (_, _, sequence) in enumerate(chosen, start=1):
             files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{file_name(sequence.name)}.mp4")
             annotation = annotation_of(sequence, comparison.benchmark)
             tracks = {entry.label: entry.runs[0].results.boxes(annotation) for entry in comparison.entries}

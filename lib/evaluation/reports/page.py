@@ -77,10 +77,11 @@ def _parts(name: str) -> list[str]:
 def _benchmark(comparison: Comparison, draw: Draw | None) -> dict[str, Any]:
     """The content of the template for one benchmark."""
     reliability = reliability_figure(comparison)
+    cards = {entry.label: _cards(comparison, entry, draw) for entry in comparison.entries}
     return {
         "comparison": comparison,
         "views": {protocol: _view(comparison, protocol) for protocol in comparison.protocols},
-        "cards": {entry.label: _cards(comparison, entry, draw) for entry in comparison.entries},
+        "cards": {label: kinds for label, kinds in cards.items() if any(kinds.values())},
         "confidence": [_cells(table) for table in confidence_tables(comparison)[:1]],
         "reliability": reliability and _curves(reliability),
         "settings": {entry.label: [(run, _manifest(run)) for run in entry.runs] for entry in comparison.entries},
@@ -147,8 +148,7 @@ def _cards(comparison: Comparison, entry: ComparedTracker, draw: Draw | None) ->
         for name, score in list(entry.sequence_values(protocol, number).items())[:1]:
             known += [(score.mean, sequence.name, name, sequence)] if math.isfinite(score.mean) else []
     ranked = sorted(known, key=lambda each: each[:2])
-    worst = ranked[:WORST]
-    best = [each for each in ranked[: -BEST - 1 : -1] if each not in worst]
+    extremes = {"Worst": ranked[:WORST], "Best": ranked[WORST:][: -BEST - 1 : -1]}
     return {
         word: [
             {
@@ -158,7 +158,7 @@ def _cards(comparison: Comparison, entry: ComparedTracker, draw: Draw | None) ->
             }
             for value, _, name, sequence in chosen
         ]
-        for word, chosen in (("Worst", worst), ("Best", best))
+        for word, chosen in extremes.items()
     }
 
 

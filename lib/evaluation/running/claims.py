@@ -1,12 +1,11 @@
 """Claims: which process tracks which sequence, agreed on by locked files in the folder of the results."""
 
-import json
 import math
-import os
+from contextlib import suppress
 from pathlib import Path
+from time import time
 from typing import NamedTuple, Self, TextIO
 
-from lib.runtime.json_text import parse_json
 from lib.runtime.locks import open_locked, take_lock, this_process
 
 SUFFIX = ".claim"
@@ -22,8 +21,8 @@ class Death(NamedTuple):
 class Claims:
     """The claims of this process in a folder; the end of a ``with`` block releases all that it still holds.
 
-    A claim on ``name`` is a lock on the file ``<name>.claim`` (``lib.runtime.locks``), which holds the name of the
-    process and the deaths before it. A file without a lock was left by a process that died.
+    A claim on ``name`` is a lock on the file ``<name>.claim`` (``lib.runtime.locks``), in which each holder has a line:
+    the time in seconds since 1970 and its process. A file without a lock was left by a process that died.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,8 +47,7 @@ class Claims:
             file.close()
             return None
         self._files[name] = file
-        file.truncate(0)
-        file.write(json.dumps({"process": this_process(), "deaths": deaths}) + "\n")
+        file.write(f"{time()} {this_process()}\n")
         file.flush()
         return deaths
 
@@ -64,10 +62,10 @@ def find_holder(folder: Path, name: str) -> str | None:
     try:
         with open(_path(folder, name), encoding="utf-8", errors="replace") as file:
             held = take_lock(file.fileno()) is False
-            deaths = _read(file)
+            holders = _read(file)
     except FileNotFoundError:
         return None
-    return (deaths[-1].process if deaths else "another process") if held else None
+    return (holders[-1].process if holders else "another process") if held else None
 
 
 def release_left(folder: Path, name: str) -> None:
@@ -82,10 +80,10 @@ def _path(folder: Path, name: str) -> Path:
 
 
 def _read(file: TextIO) -> tuple[Death, ...]:
-    """The deaths in a claim with its last holder; none if that one died before it had signed."""
-    try:
-        content = parse_json(file.read())
-        earlier = [Death(str(process), float(claimed)) for process, claimed in content["deaths"]]
-        return (*earlier, Death(str(content["process"]), os.fstat(file.fileno()).st_mtime))
-    except (ValueError, KeyError, TypeError):
-        return ()
+    """The holders in a claim's file, the earliest first, without one that died before it had signed."""
+    holders = []
+    for line in file:
+        claimed, _, process = line.strip().partition(" ")
+        with suppress(ValueError):
+            holders.append(Death(process, float(claimed)))
+    return tuple(holders)
