@@ -21,7 +21,6 @@ from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.evaluation.reports.films import write_film
 from lib.evaluation.reports.tables import Cell, Row, Table, render
@@ -165,7 +164,7 @@ def _draw(
         figure = draw_curves("success", lines, named, PROTOCOL, "AO")
         write_figure(figure, reports / "success.png", reports / "success.pdf")
     shown = _median_sequence(sequences, runs[TRAINED])
-    tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
+    tracked = runs[TRAINED].results.boxes(shown)
     write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     tokens = {}

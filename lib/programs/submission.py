@@ -14,8 +14,8 @@ import numpy as np
 
 from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
+from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
-from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import Archive, ArchiveError
 from lib.evaluation.results.raw_results import find_result_sets
@@ -236,11 +236,11 @@ def _pack(results: ResultSet, name: str, wanted: Expected, files: dict[str, byte
     """
     layout = LAYOUTS[results.benchmark]
     given = np.empty((0, 4)) if wanted.first is None else wanted.first[None]
-    annotation = Annotation(name, results.benchmark, given)
+    sequence = Sequence(name, results.benchmark, (), given, np.ones(len(given), bool))
     columns = []
     for run in results.repetitions() if layout.times else [results]:
         try:
-            boxes = run.boxes(annotation)
+            boxes = run.boxes(sequence)
             columns.append(run.seconds(name) if layout.times else None)
         except MissingResultError:
             continue  # the toolkit stops repeating a deterministic tracker

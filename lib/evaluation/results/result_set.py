@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lib.data.files.texts import decode_text, parse_rows
-from lib.evaluation.metrics.protocols import Annotation
+from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.folder import MANIFEST
 from lib.evaluation.results.result_files import BoxFile, Tree, box_file, is_skipped
@@ -57,7 +57,7 @@ class ResultSet:
         known = known_names(self.benchmark) if self.manifest is None else None
         return tuple(sorted(self.files) if known is None else (name for name in known if name in self.files))
 
-    def boxes(self, annotation: Annotation) -> np.ndarray:
+    def boxes(self, sequence: Sequence) -> np.ndarray:
         """The boxes in a sequence's file: float64 ``[M, 4]`` xywh in pixels.
 
         M may differ from the number of frames, and a value may be NaN or negative: the protocols decide about these.
@@ -65,11 +65,11 @@ class ResultSet:
         or holds anything but four numbers a line, for a last line that was cut short, for two files of one sequence,
         and for results of ours that do not begin with the sequence's first box: those are of other data of that name.
         """
-        file = self._file(annotation.name)
-        boxes = self._rows(file.name, 4, len(annotation.boxes))
+        file = self._file(sequence.name)
+        boxes = self._rows(file.name, 4, len(sequence.boxes))
         if len(boxes) == 0:
             raise ValueError(f"{self.place / file.name}: is empty; {_REMEDY}")
-        given = annotation.boxes[:1]  # none of a sequence whose dataset is not on this disk
+        given = sequence.boxes[:1]  # none of a sequence whose dataset is not on this disk
         if self.manifest is not None and len(given) and not np.array_equal(boxes[0], given[0]):
             raise ValueError(
                 f"{self.place / file.name}: begins elsewhere than the sequence's first box; track the sequence again"
