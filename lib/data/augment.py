@@ -9,9 +9,7 @@ from pydantic import NonNegativeFloat
 
 from lib.config.schema import Section
 from lib.geometry.aligned import CropMapping
-from lib.geometry.crop import Context, CropConfig
-
-Lengths = np.ndarray | float
+from lib.geometry.crop import Context, CropConfig, Length, window_side
 
 LEAST_SEEN = 10  # crop pixels of a target that must be visible, along each axis
 
@@ -34,14 +32,11 @@ class Role(NamedTuple):
     crop: CropConfig
     jitter: JitterConfig
 
-    def side(self, width: Lengths, height: Lengths) -> Lengths:
-        """Side in pixels, not rounded, of the window around a box of that size (``lib.geometry.crop.crop_window``)."""
-        if self.crop.context == "area":
-            return np.sqrt(width * height) * self.crop.factor
-        margin = (self.crop.factor - 1) * self.unit(width, height)
-        return np.sqrt((width + margin) * (height + margin))
+    def side(self, width: Length, height: Length) -> Length:
+        """Side in pixels, not rounded, of the window around a box of that size."""
+        return window_side(width, height, self.crop.factor, self.crop.context)
 
-    def unit(self, width: Lengths, height: Lengths) -> Lengths:
+    def unit(self, width: Length, height: Length) -> Length:
         """Unit of the crop's moves in pixels (``jitter_box``)."""
         return np.sqrt(width * height) if self.crop.context == "area" else 0.5 * (width + height)
 

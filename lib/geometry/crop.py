@@ -13,6 +13,7 @@ from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align, cent
 
 Box = abc.Sequence[float] | np.ndarray
 Context = Literal["area", "perimeter"]
+Length = np.ndarray | float
 Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
 
@@ -128,10 +129,15 @@ def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
         shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
         raise ValueError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
+    return float(window_side(width, height, factor, context))
+
+
+def window_side(width: Length, height: Length, factor: float, context: Context) -> Length:
+    """The side of the window around a box of that size before it is rounded, in pixels; numbers or arrays."""
     if context == "area":
-        return math.sqrt(area) * factor
+        return np.sqrt(width * height) * factor
     margin = (factor - 1) * ((width + height) * 0.5)
-    return math.sqrt((width + margin) * (height + margin))
+    return np.sqrt((width + margin) * (height + margin))
 
 
 def padding_value(image: np.ndarray, fill: Fill) -> Padding:
