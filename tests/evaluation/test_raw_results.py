@@ -224,7 +224,7 @@ def raw_zip(tmp_path: Path) -> Path:
 def test_a_zip_of_raw_results_with_nested_folders(raw_zip: Path) -> None:
     message = message_of(open_result_set, raw_zip, "uav")
     inner = f"{raw_zip}/GRM_raw_results/vitb_256_ep300"
-    assert message.endswith(f"results of uav lie in 2 folders; name one, as {inner}")
+    assert message.endswith(f"results of uav lie in 2 folders; name one, such as {inner}")
     results = open_result_set(Path(inner), "uav")
     check(results, UAV, as_integers)
     assert results.source == Path(inner)
