@@ -12,8 +12,8 @@ from lib.config.schema import Section
 from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align, center_mapping
 
 Box = abc.Sequence[float] | np.ndarray
-Lengths = float | np.ndarray
 Context = Literal["area", "perimeter"]
+Length = np.ndarray | float
 Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
 
@@ -132,12 +132,12 @@ def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
     return float(window_side(width, height, factor, context))
 
 
-def target_size(width: Lengths, height: Lengths, context: Context) -> Lengths:
+def target_size(width: Length, height: Length, context: Context) -> Length:
     """The size of a target in pixels: sqrt(w * h) for the context "area", (w + h) / 2 for "perimeter"."""
     return np.sqrt(width * height) if context == "area" else 0.5 * (width + height)
 
 
-def window_side(width: Lengths, height: Lengths, factor: float, context: Context) -> Lengths:
+def window_side(width: Length, height: Length, factor: float, context: Context) -> Length:
     """The side in pixels, not rounded, of the window around a target (``crop_window``)."""
     size = target_size(width, height, context)
     if context == "area":
