@@ -13,6 +13,7 @@ from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align, cent
 
 Box = abc.Sequence[float] | np.ndarray
 Context = Literal["area", "perimeter"]
+Length = np.ndarray | float
 Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
 
@@ -128,10 +129,21 @@ def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
         shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
         raise ValueError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
+    return float(window_side(width, height, factor, context))
+
+
+def target_size(width: Length, height: Length, context: Context) -> Length:
+    """The size of a target in pixels: sqrt(w * h) for the context "area", (w + h) / 2 for "perimeter"."""
+    return np.sqrt(width * height) if context == "area" else 0.5 * (width + height)
+
+
+def window_side(width: Length, height: Length, factor: float, context: Context) -> Length:
+    """The side in pixels, not rounded, of the window around a target (``crop_window``)."""
+    size = target_size(width, height, context)
     if context == "area":
-        return math.sqrt(area) * factor
-    margin = (factor - 1) * ((width + height) * 0.5)
-    return math.sqrt((width + margin) * (height + margin))
+        return size * factor
+    margin = (factor - 1) * size
+    return np.sqrt((width + margin) * (height + margin))
 
 
 def padding_value(image: np.ndarray, fill: Fill) -> Padding:
@@ -194,7 +206,7 @@ def padding_mask(image_shape: abc.Sequence[int], window: Window, size: int) -> n
     """Which pixels of ``cut(image, window, size)`` any padding went into: bool ``[size, size]``.
 
     ``image_shape`` begins with height and width. The published mask is 1 on padding, resized bilinearly, and True where
-    not 0. Weights are never negative and a pixel is padding by its row or its column alone, so two resized lines tell.
+    not 0. Weights are never negative and a pixel is padding by its row or its column alone: two resized lines suffice.
     """
     left, top, right, bottom = window.inside(image_shape)
     lines = []
