@@ -4,6 +4,7 @@ import re
 import subprocess
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from toy_experiment import write_experiment
@@ -37,6 +38,14 @@ def write_run(output: Path, name: str = "toy") -> Path:
     file.parent.mkdir(parents=True)
     save_checkpoint(file, {"experiment": to_tree(experiment), "model": build_model(experiment).state_dict()})
     return file
+
+
+def refusal(response: Any, status: int) -> str:
+    """The one line of a refusal."""
+    assert response.status_code == status, response.text
+    text = response.json()["error"]
+    assert text and "\n" not in text
+    return text
 
 
 class Running:

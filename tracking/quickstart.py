@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 from lib.runtime.program import Result, program, starting
@@ -11,9 +10,9 @@ with starting():
     from lib.config.paths import load_paths, user_path
     from lib.programs.arguments import Parser, at_least
     from lib.programs.quickstart import run_quickstart
-    from lib.programs.testing import tracking_process
-    from lib.runtime.launch import has_launcher, launch
+    from lib.runtime.launch import launch
     from lib.runtime.locks import only_writer
+    from lib.runtime.stop import terminated_like_interrupted
 
 TRAIN = Path(__file__).with_name("train.py")
 
@@ -42,7 +41,7 @@ def main() -> Result:
     paths = load_paths()
     run = arguments.name or f"quickstart_{Path(arguments.config).stem}_{arguments.seed}"
     folder = paths.output / run
-    with tracking_process(), nullcontext() if has_launcher() else only_writer(folder, folder / ".quickstart.lock"):
+    with terminated_like_interrupted(), only_writer(folder, folder / ".quickstart.lock"):
         return run_quickstart(
             paths,
             data=arguments.data,
@@ -50,7 +49,6 @@ def main() -> Result:
             run=run,
             overrides=(*arguments.overrides, f"seed={arguments.seed}"),
             processes=arguments.processes,
-            command=[__file__, *sys.argv[1:]],
             train=train,
         )
 

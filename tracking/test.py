@@ -51,7 +51,7 @@ def main() -> Result:
     )  # fmt: skip
     parser.paths()
     parser.overrides()
-    return run_test(command=[__file__, *sys.argv[1:]], **parser.parse())
+    return run_test(**parser.parse())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,7 +35,7 @@ from lib.models.weights.released import LoadReport, load_file
 from lib.models.weights.renaming import Table
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.machine import keep_large_buffers, usable_cores
-from lib.runtime.process import Process
+from lib.runtime.process import Process, device_in_turn
 from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
@@ -93,9 +93,10 @@ class TorchForm:
     def engine(self, most: int, template_of: TemplateOf | None = None) -> Engine:
         """An engine for at most ``most`` sequences at once; for ``template_of`` see ``Engine``.
 
-        On a CPU each batch is computed by one core; a compiled network takes all of them for one batch.
+        On a CPU each batch is computed by one core; a compiled network takes all of them for one batch. Independent
+        processes of a machine take its GPUs in turn.
         """
-        network = self.network()
+        network = replace(self, device=device_in_turn(self.device)).network()
         finders = 1
         if network.device == "cpu" and not self.compiled:
             finders = usable_cores()

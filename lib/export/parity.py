@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.synthetic.scene import PATTERNS, Frame, render
+from lib.data.synthetic.scene import PATTERNS, RenderedFrame, render
 from lib.export.record import ExportError, ExportPrecision
 from lib.geometry.crop import padding_value
 from lib.geometry.overlaps import overlaps
@@ -178,7 +178,7 @@ def compare(eager: Network, exported: Network, precision: ExportPrecision, name:
 
 
 @cache
-def _scene(seed: int) -> tuple[Frame, ...]:
+def _scene(seed: int) -> tuple[RenderedFrame, ...]:
     return tuple(render(np.random.default_rng(seed), PATTERNS["val"], FRAMES + 1, _WIDTH, _HEIGHT))
 
 

@@ -4,14 +4,13 @@ Their place, their pixels in float32, and boxes into them and out of them. Each 
 """
 
 import math
-from collections.abc import Sequence
+from collections import abc
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 Region = tuple[int, int, int, int]
-Pair = tuple[float, float]
 
 # Share of a pixel: an end of a rectangle that reaches further into a pixel takes it in.
 REACHED = 1e-4
@@ -21,14 +20,14 @@ class CropMapping(NamedTuple):
     """From image to crop along x and y: a place p of the image lies at ``scale * p + shift`` in crop pixels. Pixel i is
     the stretch from i to i + 1."""
 
-    scale: Pair
-    shift: Pair
+    scale: tuple[float, float]
+    shift: tuple[float, float]
 
-    def to_crop(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
+    def to_crop(self, box_xyxy: abc.Sequence[float] | np.ndarray) -> np.ndarray:
         """A box in image pixels, in crop pixels: float64 xyxy."""
         return np.asarray(box_xyxy, dtype=np.float64) * (self.scale * 2) + np.asarray(self.shift * 2)
 
-    def to_image(self, box_xyxy: Sequence[float] | np.ndarray) -> np.ndarray:
+    def to_image(self, box_xyxy: abc.Sequence[float] | np.ndarray) -> np.ndarray:
         """A box in crop pixels, in image pixels: float64 xyxy."""
         return (np.asarray(box_xyxy, dtype=np.float64) - np.asarray(self.shift * 2)) / (self.scale * 2)
 
@@ -45,20 +44,20 @@ class AlignedWindow(NamedTuple):
     target: Region
     mapping: CropMapping
 
-    def inside(self, _image_shape: Sequence[int]) -> Region:
+    def inside(self, _image_shape: abc.Sequence[int]) -> Region:
         """As ``Window.inside``; the window belongs to one image."""
         return self.source
 
-    def is_full(self, _image_shape: Sequence[int]) -> bool:
+    def is_full(self, _image_shape: abc.Sequence[int]) -> bool:
         """Whether the whole crop shows the image."""
         return self.target == (0, 0, self.size, self.size)
 
     def fit(
         self,
         pixels: np.ndarray,
-        _image_shape: Sequence[int],
+        _image_shape: abc.Sequence[int],
         _size: int,
-        value: Sequence[float] | float = 0,
+        value: abc.Sequence[float] | float = 0,
         flipped: bool = False,
     ) -> np.ndarray:
         """As ``Window.fit``, in float32 and without means of many pixels where the crop shrinks."""
@@ -72,27 +71,27 @@ class AlignedWindow(NamedTuple):
             crop[top:bottom, left:right] = cv2.resize(shown.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
         return crop
 
-    def box_to_crop(self, box_xywh: Sequence[float] | np.ndarray) -> np.ndarray:
+    def box_to_crop(self, box_xywh: abc.Sequence[float] | np.ndarray) -> np.ndarray:
         """A box in image pixels in fractions of the crop: float32 ``[4]`` xywh, not clipped."""
         x, y, width, height = (float(value) for value in box_xywh)
         box = self.mapping.to_crop((x, y, x + width, y + height))
         return (np.concatenate((box[:2], box[2:] - box[:2])) / self.size).astype(np.float32)
 
-    def box_from_crop(self, box_cxcywh: Sequence[float] | np.ndarray) -> np.ndarray:
+    def box_from_crop(self, box_cxcywh: abc.Sequence[float] | np.ndarray) -> np.ndarray:
         """A box in fractions of the crop, cxcywh, in image pixels: float64 ``[4]`` xywh, not clipped."""
         center, half = np.split(np.asarray(box_cxcywh, dtype=np.float64), 2)
         box = self.mapping.to_image(np.concatenate((center - half / 2, center + half / 2)) * self.size)
         return np.concatenate((box[:2], box[2:] - box[:2]))
 
 
-def center_mapping(box_xywh: Sequence[float] | np.ndarray, side: float, size: int) -> CropMapping:
+def center_mapping(box_xywh: abc.Sequence[float] | np.ndarray, side: float, size: int) -> CropMapping:
     """The mapping of a crop of ``size`` pixels around the box's center, ``side`` image pixels wide."""
     x, y, width, height = (float(value) for value in box_xywh)
     scale = float(size / side)
     return CropMapping((scale, scale), (size / 2 - (x + width / 2) * scale, size / 2 - (y + height / 2) * scale))
 
 
-def align(mapping: CropMapping, size: int, image_shape: Sequence[int]) -> AlignedWindow:
+def align(mapping: CropMapping, size: int, image_shape: abc.Sequence[int]) -> AlignedWindow:
     """The crop of ``size`` pixels that is nearest to ``mapping``; ``image_shape`` begins with height and width.
 
     The target is the image's place in the crop, clipped to the crop and widened to whole pixels. The source is the
@@ -116,7 +115,7 @@ def _whole_pixels(box_xyxy: np.ndarray) -> Region:
     return math.floor(left), math.floor(top), math.floor(right + end), math.floor(bottom + end)
 
 
-def _line(source: Sequence[int], target: Sequence[int]) -> Pair:
+def _line(source: abc.Sequence[int], target: abc.Sequence[int]) -> tuple[float, float]:
     """Scale and shift, as float32 has them, that take the ends of ``source`` to those of ``target``."""
     scale = np.float32(target[1] - target[0]) / np.float32(source[1] - source[0])
     return float(scale), float(np.float32(target[0]) - np.float32(source[0]) * scale)

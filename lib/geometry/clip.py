@@ -1,11 +1,13 @@
 """Keeping a box on the image. Without torch, which a tracker on an exported network does not need."""
 
-from collections.abc import Sequence
+from collections import abc
 
 import numpy as np
 
 
-def clip_box(box_xywh: Sequence[float] | np.ndarray, image_height: int, image_width: int, margin: float) -> np.ndarray:
+def clip_box(
+    box_xywh: abc.Sequence[float] | np.ndarray, image_height: int, image_width: int, margin: float
+) -> np.ndarray:
     """The box cut to the image, float64 ``[4]`` xywh, in pixels.
 
     Published rule (GRM, lib/utils/box_ops.py): at least ``margin`` pixels wide and high, and reaching at least
@@ -17,7 +19,7 @@ def clip_box(box_xywh: Sequence[float] | np.ndarray, image_height: int, image_wi
     return np.array([left, top, max(margin, right - left), max(margin, bottom - top)], dtype=np.float64)
 
 
-def clip_inside(box_xywh: Sequence[float] | np.ndarray, image_height: int, image_width: int) -> np.ndarray | None:
+def clip_inside(box_xywh: abc.Sequence[float] | np.ndarray, image_height: int, image_width: int) -> np.ndarray | None:
     """The part of the box inside the image, float64 ``[4]`` xywh, in pixels; None if there is none."""
     x, y, width, height = (float(value) for value in box_xywh)
     left, right = (min(max(0.0, edge), image_width) for edge in (x, x + width))
@@ -32,7 +34,7 @@ def raise_sides(box_xywh: np.ndarray, least: float) -> np.ndarray:
 
 
 def clip_center(
-    box_xywh: Sequence[float] | np.ndarray, image_height: int, image_width: int, least: float
+    box_xywh: abc.Sequence[float] | np.ndarray, image_height: int, image_width: int, least: float
 ) -> np.ndarray:
     """The box with its center brought into the image, and each side between ``least`` and the image's: float64 ``[4]``
     xywh, in pixels. It may reach outside. TransT's rule (pysot_toolkit/trackers/tracker.py, ``_bbox_clip``)."""

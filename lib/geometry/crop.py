@@ -1,7 +1,7 @@
 """The square window around a target: where it lies, its pixels at the network's size, boxes into it and out of it."""
 
 import math
-from collections.abc import Sequence
+from collections import abc
 from typing import Literal, NamedTuple, Self
 
 import cv2
@@ -11,8 +11,9 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 from lib.config.schema import Section
 from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align, center_mapping
 
-Box = Sequence[float] | np.ndarray
+Box = abc.Sequence[float] | np.ndarray
 Context = Literal["area", "perimeter"]
+Length = np.ndarray | float
 Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
 
@@ -62,7 +63,7 @@ class Window(NamedTuple):
     side: int
     border: int = 1
 
-    def inside(self, image_shape: Sequence[int]) -> Region:
+    def inside(self, image_shape: abc.Sequence[int]) -> Region:
         """Its part of an image: left, top, right, bottom in image pixels, ends exclusive; empty if there is none.
 
         ``image_shape`` begins with height and width. With a ``border`` a window that reaches the image's right or
@@ -74,13 +75,13 @@ class Window(NamedTuple):
         bottom = max(top, min(self.y1 + self.side, image_shape[0] - self.border))
         return left, top, right, bottom
 
-    def is_full(self, image_shape: Sequence[int]) -> bool:
+    def is_full(self, image_shape: abc.Sequence[int]) -> bool:
         """Whether the whole crop shows the image."""
         left, top, right, bottom = self.inside(image_shape)
         return (right - left, bottom - top) == (self.side, self.side)
 
     def fit(
-        self, pixels: np.ndarray, image_shape: Sequence[int], size: int, value: Padding = 0, flipped: bool = False
+        self, pixels: np.ndarray, image_shape: abc.Sequence[int], size: int, value: Padding = 0, flipped: bool = False
     ) -> np.ndarray:
         """The crop from the pixels of ``inside(image_shape)`` alone: uint8 ``[size, size, 3]``, contiguous.
 
@@ -92,7 +93,7 @@ class Window(NamedTuple):
         return cv2.resize(canvas, (size, size))
 
 
-def window_of(box_xywh: Box, crop: CropConfig, image_shape: Sequence[int]) -> Window | AlignedWindow:
+def window_of(box_xywh: Box, crop: CropConfig, image_shape: abc.Sequence[int]) -> Window | AlignedWindow:
     """The window of a crop around a box in an image of that height and width; ``ValueError`` as ``crop_window``."""
     if crop.placement == "rounded":
         return crop_window(box_xywh, crop.factor, crop.context)
@@ -128,10 +129,21 @@ def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
         shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
         raise ValueError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
+    return float(window_side(width, height, factor, context))
+
+
+def target_size(width: Length, height: Length, context: Context) -> Length:
+    """The size of a target in pixels: sqrt(w * h) for the context "area", (w + h) / 2 for "perimeter"."""
+    return np.sqrt(width * height) if context == "area" else 0.5 * (width + height)
+
+
+def window_side(width: Length, height: Length, factor: float, context: Context) -> Length:
+    """The side in pixels, not rounded, of the window around a target (``crop_window``)."""
+    size = target_size(width, height, context)
     if context == "area":
-        return math.sqrt(area) * factor
-    margin = (factor - 1) * ((width + height) * 0.5)
-    return math.sqrt((width + margin) * (height + margin))
+        return size * factor
+    margin = (factor - 1) * size
+    return np.sqrt((width + margin) * (height + margin))
 
 
 def padding_value(image: np.ndarray, fill: Fill) -> Padding:
@@ -181,7 +193,7 @@ def cut(image: np.ndarray, window: Window | AlignedWindow, size: int, value: Pad
     return window.fit(image[top:bottom, left:right], image.shape, size, value)
 
 
-def is_empty(image_shape: Sequence[int], window: Window, size: int, step: int) -> bool:
+def is_empty(image_shape: abc.Sequence[int], window: Window, size: int, step: int) -> bool:
     """Whether padding went into every ``step``-th pixel of ``cut(image, window, size)``, both ways from the first."""
     left, top, right, bottom = window.inside(image_shape)
     # So long a stretch holds a step-th pixel and all it is interpolated from, which settles nearly every crop.
@@ -190,11 +202,11 @@ def is_empty(image_shape: Sequence[int], window: Window, size: int, step: int) -
     return bool(padding_mask(image_shape, window, size)[::step, ::step].all())
 
 
-def padding_mask(image_shape: Sequence[int], window: Window, size: int) -> np.ndarray:
+def padding_mask(image_shape: abc.Sequence[int], window: Window, size: int) -> np.ndarray:
     """Which pixels of ``cut(image, window, size)`` any padding went into: bool ``[size, size]``.
 
     ``image_shape`` begins with height and width. The published mask is 1 on padding, resized bilinearly, and True where
-    not 0. Weights are never negative and a pixel is padding by its row or its column alone, so two resized lines tell.
+    not 0. Weights are never negative and a pixel is padding by its row or its column alone: two resized lines suffice.
     """
     left, top, right, bottom = window.inside(image_shape)
     lines = []

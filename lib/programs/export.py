@@ -63,7 +63,7 @@ def export_checkpoint(
             {"config": config, "checkpoint": [checkpoint], "overrides": overrides, "device": "cpu"},
             {"network": [folder]},
         ):
-            evaluation = run_test(paths, (), score, **tested)
+            evaluation = run_test(paths, score, **tested)
             texts.append(evaluation.text())
             good = good and evaluation.good
     return Outcome("\n".join(texts), good)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.evaluation.results.folder import open_results
-from lib.evaluation.running.runner import is_part_of_run
 from lib.export.exported import open_network
 from lib.export.record import RECORD
 from lib.inference.engine import Engine
@@ -54,7 +53,6 @@ def exported_candidates(
             label=folder.absolute().name,
             overrides=tracker.stated(),
             versions={name: sys.modules[name].__version__ for name in RUNTIMES if name in sys.modules},
-            note=not is_part_of_run(),
         )
         candidates.append(Candidate(folder, results, partial(_make_engine, folder, recover)))
     return candidates

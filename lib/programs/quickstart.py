@@ -21,12 +21,10 @@ from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.evaluation.reports.films import write_film
 from lib.evaluation.reports.tables import Cell, Row, Table, render
-from lib.evaluation.running.baselines import StaticEngine, foreign_templates
-from lib.evaluation.running.runner import is_part_of_run
+from lib.evaluation.running.baselines import ForeignTemplates, StaticEngine
 from lib.experiment.build import TorchForm, build_objective, build_tracker
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.decisions import decide_at
@@ -61,16 +59,15 @@ def run_quickstart(
     run: str,
     overrides: tuple[str, ...],
     processes: int,
-    command: abc.Sequence[str],
     train: Callable[[list[str], dict[str, str]], int],
 ) -> Outcome:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
     ``config`` names an experiment that trains on GOT-10k alone, such as a family's tiny twin. ``data`` is a folder in
     GOT-10k's layout to take instead of the set. ``train`` runs the training program with the arguments and environment
-    variables it is given, and returns its exit code; ``command`` is the one that led here, with which ``processes``
-    are started to track. What is finished from an earlier call of the same ``run`` is kept. The result is good if no
-    sequence failed. Raises ``ValueError`` as its parts do, and ``KeyboardInterrupt`` if the training was stopped.
+    variables it is given, and returns its exit code. ``processes`` write the set and track. What is finished from an
+    earlier call of the same ``run`` is kept. The result is good if no sequence failed. Raises ``ValueError`` as its
+    parts do, and ``KeyboardInterrupt`` if the training was stopped.
     """
     synthetic = data is None
     if synthetic:
@@ -88,20 +85,17 @@ def run_quickstart(
         "TRACKING_OUTPUT": str(paths.output),
         "TRACKING_CACHE": str(paths.cache),
     }
-    if not is_part_of_run():  # a process that only tracks, which was started after the training
-        with _clocked(seconds, "training"):
-            code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], variables)
-        if code:
-            text = "the training did not end; the same command goes on from its last checkpoint"
-            raise interruption(code - 128, text) if code > 128 else ValueError(text)
+    with _clocked(seconds, "training"):
+        code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], variables)
+    if code:
+        text = "the training did not end; the same command goes on from its last checkpoint"
+        raise interruption(code - 128, text) if code > 128 else ValueError(text)
 
     checkpoint = output / "checkpoints" / "last.pth"
     with _clocked(seconds, "testing"):
         candidates = _candidates(paths, experiment, checkpoint, sequences)
-        tracked = track_and_score(BENCHMARK, readable, list(candidates.values()), processes, command)
-    if tracked is None:
-        return Outcome()
-    tested = dict(zip(candidates, tracked[1].runs, strict=True))  # a sequence that failed is an error of the score
+        _, comparison = track_and_score(BENCHMARK, readable, list(candidates.values()), processes)
+    tested = dict(zip(candidates, comparison.runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
         tokens, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
     clip = Wanted(output / "clip", replace=True)
@@ -137,7 +131,7 @@ def _candidates(
         TRAINED: (trained, trained.engine),
         FIRST_BOX: (fresh, _make_static),
         UNTRAINED: (fresh, fresh.engine),
-        WRONG_TEMPLATE: (trained, partial(trained.engine, template_of=foreign_templates(sequences))),
+        WRONG_TEMPLATE: (trained, partial(trained.engine, template_of=ForeignTemplates(sequences))),
     }
     return {
         label: Candidate(form.checkpoint, results_of(paths, form, label), make_engine, title=TITLES[label])
@@ -170,7 +164,7 @@ def _draw(
         figure = draw_curves("success", lines, named, PROTOCOL, "AO")
         write_figure(figure, reports / "success.png", reports / "success.pdf")
     shown = _median_sequence(sequences, runs[TRAINED])
-    tracked = runs[TRAINED].results.boxes(annotation_of(shown, BENCHMARK))
+    tracked = runs[TRAINED].results.boxes(shown)
     write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     tokens = {}

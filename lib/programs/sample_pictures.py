@@ -1,6 +1,6 @@
 """Pictures of the training samples that an experiment draws, for a look before it is trained."""
 
-from collections.abc import Sequence
+from collections import abc
 from pathlib import Path
 
 import cv2
@@ -17,7 +17,7 @@ from lib.visualization.sheet import tile, write_png
 COLUMNS = 6
 
 
-def draw_samples(experiment: ExperimentConfig, paths: Paths, numbers: Sequence[int], target: Path) -> list[str]:
+def draw_samples(experiment: ExperimentConfig, paths: Paths, numbers: abc.Sequence[int], target: Path) -> list[str]:
     """Write a PNG with these samples of an experiment, each the template beside the search crop with their boxes, as
     they are after all that is drawn; the sources of the samples. Raises ``ValueError`` as ``build_pairs`` does."""
     pairs = build_pairs(experiment, paths, experiment.data.train)

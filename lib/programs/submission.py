@@ -14,8 +14,8 @@ import numpy as np
 
 from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
+from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
-from lib.evaluation.metrics.protocols import Annotation
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.archives import Archive, ArchiveError
 from lib.evaluation.results.raw_results import find_result_sets
@@ -74,13 +74,12 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Check:
-    """The findings about a submission: ``sequences`` are expected, the frames of ``counted`` are known, ``rows`` is the
-    number of boxes. ``outcome`` is a last line about the archive, if any."""
+    """The findings about a submission: the number of expected ``sequences``, and of boxes found (``rows``). ``outcome``
+    is a last line about the archive, if any."""
 
     benchmark: str
     source: str
     sequences: int
-    counted: int
     rows: int
     findings: tuple[Finding, ...]
     outcome: str = ""
@@ -99,11 +98,6 @@ class Check:
         for kind, group in groups:
             level = "ERROR" if group[0].fatal else "warning"
             lines.append(f"{level:<7}  {kind:<{width}}  {len(group):>5}  {_examples(group)}")
-        if self.counted < self.sequences:
-            lines.append(
-                f"rows are not counted in {self.sequences - self.counted} of {self.sequences} sequences: "
-                "their frames are not on this disk"
-            )
         errors = sum(finding.fatal for finding in self.findings)
         lines.append(f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent")
         return printable_lines([*lines, *filter(None, [self.outcome])])
@@ -182,7 +176,7 @@ def check_submission(file: Path, benchmark: str, expected: Mapping[str, Expected
         files = {name: archive.read(name) for name in archive.names()}
     except ArchiveError as error:
         finding = Finding("bad archive", str(error))
-        return Check(benchmark, str(file), len(expected), _counted(expected), 0, (finding,))
+        return Check(benchmark, str(file), len(expected), 0, (finding,))
     return check_files(benchmark, str(file), files, expected)
 
 
@@ -211,6 +205,8 @@ def check_files(
     for name, wanted in expected.items():
         if wanted.fault:
             findings.append(Finding("faulty sequence", name, wanted.fault))
+        elif wanted.frames is None:
+            findings.append(Finding("frames not on disk", name, fatal=False))
         runs = range(1, _REPETITIONS + 1 if layout.times else 2)
         boxes_files = [file for run in runs if (file := layout.boxes.format(name, run)) in files]
         required = [pattern.format(name, 1) for pattern in layout if pattern]
@@ -230,7 +226,7 @@ def check_files(
         if layout.times and required[1] in files:
             findings += _check_times(required[1], files[required[1]], wanted.frames, max(1, len(boxes_files)))
     findings += [Finding("unknown file", file) for file in sorted(set(files) - known)]
-    return Check(benchmark, source, len(expected), _counted(expected), rows, tuple(findings))
+    return Check(benchmark, source, len(expected), rows, tuple(findings))
 
 
 def _pack(results: ResultSet, name: str, wanted: Expected, files: dict[str, bytes]) -> list[Finding]:
@@ -240,11 +236,11 @@ def _pack(results: ResultSet, name: str, wanted: Expected, files: dict[str, byte
     """
     layout = LAYOUTS[results.benchmark]
     given = np.empty((0, 4)) if wanted.first is None else wanted.first[None]
-    annotation = Annotation(name, results.benchmark, given)
+    sequence = Sequence(name, results.benchmark, (), given, np.ones(len(given), bool))
     columns = []
     for run in results.repetitions() if layout.times else [results]:
         try:
-            boxes = run.boxes(annotation)
+            boxes = run.boxes(sequence)
             columns.append(run.seconds(name) if layout.times else None)
         except MissingResultError:
             continue  # the toolkit stops repeating a deterministic tracker
@@ -268,10 +264,6 @@ def _write_archive(file: Path, files: dict[str, bytes]) -> None:
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system, entry.external_attr = 3, 0o644 << 16  # as on Unix, on every system
             archive.writestr(entry, files[name])
-
-
-def _counted(expected: Mapping[str, Expected]) -> int:
-    return sum(wanted.frames is not None for wanted in expected.values())
 
 
 def _examples(group: list[Finding]) -> str:

@@ -3,9 +3,8 @@ them are exported networks."""
 
 import os
 from collections import abc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +18,8 @@ from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.results.raw_results import open_result_set
-from lib.evaluation.running.runner import RunReport, SequenceEngine, Trial, is_part_of_run, run_trials
+from lib.evaluation.running.runner import RunReport, SequenceEngine, Trial, run_trials
 from lib.runtime.escapes import printable
-from lib.runtime.launch import ranks
-from lib.runtime.logs import set_up_logging
 from lib.runtime.program import Outcome, RequestError
 from lib.runtime.stop import terminated_like_interrupted
 
@@ -50,14 +47,13 @@ class Candidate(NamedTuple):
 @dataclass(frozen=True)
 class Evaluation(Outcome):
     """A finished test, good if every sequence has a result and a score. ``comparison`` holds the scores, an entry for
-    each finished candidate; None in a process that only tracks."""
+    each finished candidate."""
 
-    comparison: Comparison | None = None
+    comparison: Comparison = field(kw_only=True)
 
 
 def run_test(
     paths: Paths,
-    command: abc.Sequence[str],
     dataset: str,
     config: str | None = None,
     name: str | None = None,
@@ -81,9 +77,9 @@ def run_test(
     ``name`` replaces the experiment's in the output folder. Each value of ``sweep`` is tested with each checkpoint, on
     a test set only if ``on_test_set``; a sweep waits for sequences that other commands are tracking. ``recover``
     searches for lost targets over the whole image. ``batch`` is the most sequences in a batch, None what suits the
-    network and its device. ``processes`` start ``command``, the present one, see ``run_trials``; in those the result is
-    empty. With ``legacy_int`` the boxes are written as integers too, beside the floats. Raises ``RequestError`` for
-    arguments that do not go together, and ``ValueError`` for what cannot be read or does not fit.
+    network and its device. ``processes`` share the sequences. With ``legacy_int`` the boxes are written as integers
+    too, beside the floats. Raises ``RequestError`` for arguments that do not go together, and ``ValueError`` for what
+    cannot be read or does not fit.
     """
     if not (config or checkpoint or network):
         raise RequestError("name --config, --checkpoint, both, or --network")
@@ -94,10 +90,10 @@ def run_test(
         )
     if on_test_set and not sweep:
         raise RequestError("--on-test-set goes with --sweep")
-    if processes > 1 and "WORLD_SIZE" in os.environ and not is_part_of_run():
+    if processes > 1 and "WORLD_SIZE" in os.environ:
         raise RequestError("--processes starts the processes itself; leave it out under torchrun")
     tried = None
-    with tracking_process():
+    with terminated_like_interrupted():
         if network:
             from lib.programs.exported_candidates import exported_candidates
 
@@ -116,27 +112,15 @@ def run_test(
             candidates = trained_candidates(
                 paths, dataset, config, checkpoint, overrides, name, device, batch, compile, capture, tried
             )
-        tracked = track_and_score(dataset, readable, candidates, processes, command, wait=tried is not None)
-        if tracked is None:
-            return Evaluation()
-        report, comparison = tracked
+        wait = tried is not None
+        report, comparison = track_and_score(dataset, readable, candidates, processes, wait)
         if legacy_int:
             _write_legacy_int(readable, candidates, report)
         lines = _describe(candidates, report, comparison)
         if tried:
             lines += report_sweep(tried, comparison, candidates, paths)
         complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
-        return Evaluation("\n".join(lines), complete, comparison)
-
-
-@contextmanager
-def tracking_process() -> Iterator[None]:
-    """Inside the block SIGTERM ends the process like Ctrl-C. A process that another one has started to track logs
-    warnings only, since the other one reports."""
-    if is_part_of_run():
-        set_up_logging(rank=ranks().rank, quiet=True)
-    with terminated_like_interrupted():
-        yield
+        return Evaluation("\n".join(lines), complete, comparison=comparison)
 
 
 def read_chosen(paths: Paths, benchmark: str, names: abc.Sequence[str]) -> Readable:
@@ -163,19 +147,16 @@ def track_and_score(
     readable: Readable,
     candidates: abc.Sequence[Candidate],
     processes: int = 1,
-    command: abc.Sequence[str] = (),
     wait: bool = True,
-) -> tuple[RunReport, Comparison] | None:
+) -> tuple[RunReport, Comparison]:
     """Track what is not finished of each candidate, score it all, and keep each score in its folder as ``score.json``.
 
-    A score that lacks other sequences of the set (``ScoredRun.others``) is not kept. For ``processes``, ``command`` and
-    ``wait`` see ``run_trials``; None where that gives None. Without ``wait`` other commands may still track sequences
-    of a candidate: it then has no entry in the comparison, and the last of these commands scores it.
+    A score that lacks other sequences of the set (``ScoredRun.others``) is not kept. For ``processes`` and ``wait`` see
+    ``run_trials``. Without ``wait`` other commands may still track sequences of a candidate: then it has no entry in
+    the comparison, and the last of these commands scores it.
     """
     trials = [Trial(readable.sequences, each.make_engine, each.folder, readable.unreadable) for each in candidates]
-    report = run_trials(trials, processes, command, wait)
-    if report is None:
-        return None
+    report = run_trials(trials, processes, wait)
     finished = [
         (candidate, {status.name: status.reason for status in summary.failed})
         for candidate, summary in zip(candidates, report.summaries, strict=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.evaluation.results.folder import ResultsFolder, open_results
-from lib.evaluation.running.runner import is_part_of_run
 from lib.experiment.build import TorchForm, trained_model
 from lib.experiment.config import to_tree
 from lib.programs.network_choice import choose_checkpoint
@@ -34,7 +33,6 @@ def trained_candidates(
     configuration. ``run`` replaces the experiment's name. For the rest see ``TorchForm``. Raises ``ValueError`` for a
     checkpoint that cannot be read or does not fit, before there is any folder of results.
     """
-    device = device_in_turn(device)
     if not checkpoints:
         checkpoints = [choose_checkpoint(paths, config, None, overrides, run)[1]]
     forms = []
@@ -42,8 +40,7 @@ def trained_candidates(
         for checkpoint in checkpoints:
             words = [*overrides, setting] if setting else overrides
             experiment, _ = choose_checkpoint(paths, config, checkpoint, words, run)
-            if not is_part_of_run():  # the process that started this one has checked them
-                trained_model(experiment, checkpoint, folder=paths.pretrained_models)
+            trained_model(experiment, checkpoint, folder=paths.pretrained_models)  # checked before the first is tracked
             form = TorchForm(
                 experiment, checkpoint, device, benchmark, batch, compiled, captured,
                 pretrained_models=paths.pretrained_models,
@@ -73,18 +70,18 @@ def results_of(paths: Paths, form: TorchForm, label: str | None = None, sweep: s
         settings["batch"] = form.batch
     if form.checkpoint is None:
         settings["seed"] = experiment.seed
-    hardware, versions = describe_device(form.device)
+    device = device_in_turn(form.device)
+    hardware, versions = describe_device(device)
     return open_results(
         paths.output,
         experiment.name,
         form.benchmark,
         form.checkpoint,
         settings,
-        form.device,
+        device,
         label=label,
         overrides=dict(experiment.test.per_dataset.get(form.benchmark, {})) | tracker.stated(),
         sweep=sweep,
         hardware=hardware,
         versions=versions,
-        note=not is_part_of_run(),
     )

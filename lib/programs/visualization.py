@@ -15,7 +15,6 @@ from lib.config.tree import merge
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
@@ -179,7 +178,7 @@ class ResultDrawer:
         if source not in self._trackers:
             self._trackers[source] = self._build(benchmark, source, run.results.manifest or {})
         tracker, image = self._trackers[source], read_image(sequence.frames[frame])
-        before = run.results.boxes(annotation_of(sequence, benchmark))[frame - 1]
+        before = run.results.boxes(sequence)[frame - 1]
         decisions = decide_at(tracker, read_image(sequence.frames[0]), sequence.boxes[0], image, before)
         return draw_decisions(f"frame {frame}", image, tracker, decisions, sequence.boxes[frame])
 

@@ -31,7 +31,7 @@ class Actor(nn.Module):
 
     def __init__(self, model: TrackingModel, objective: Objective, precision: Precision = "fp32") -> None:
         super().__init__()
-        self.normalize, self.model = Normalize(), model
+        self.normalize, self.model = Normalize().to(next(model.parameters()).device), model
         self.objective = objective
         self.precision = precision
 

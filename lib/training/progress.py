@@ -77,7 +77,7 @@ class Progress:
     """
 
     def __init__(self, run: Run, process: Process, config: TrainConfig, plan: StepPlan, state: TrainingState) -> None:
-        self._config, self._steps = config, plan.steps
+        self._config, self._steps, self._state = config, plan.steps, state
         self._meter = Meter()
         self._process = process
         self._seconds, self._counted_steps = 0.0, 0
@@ -109,64 +109,60 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._closing.close()
 
-    def trained(
-        self, step: int, epoch: int, groups: list[abc.Mapping[str, Tensor]], rates: dict[str, float], seconds: float
-    ) -> None:
-        """Takes the values of this process's groups in the step just finished. Collective."""
+    def trained(self, groups: list[abc.Mapping[str, Tensor]], seconds: float) -> None:
+        """Takes the values of this process's groups in the step just finished, which took ``seconds``. Collective."""
         for values in groups:
             self._meter.add(values)
         self._seconds += seconds
         self._counted_steps += 1
         self._bar.update()
+        step = self._state.step
         if step % self._config.log_every and step != self._steps:
             return
         values, _ = self._meter.read(self._process)
         pairs = self._config.global_batch
         speed = pairs * self._counted_steps / self._seconds
         self._seconds, self._counted_steps = 0.0, 0
-        self._write({"kind": "train", "step": step, "epoch": epoch, "lr": rates, **values, "pairs_per_second": speed})
+        rates = named_rates(self._state.optimizer, "lr")
+        self._write({"kind": "train"}, {"lr": rates, **values, "pairs_per_second": speed})
         shown = {"loss": f"{values['loss']:.3f}", "IoU": f"{values['iou']:.3f}", "pairs/s": f"{speed:.1f}"}
         self._bar.set_postfix(shown, refresh=False)
         if self._bar.disable:
             left = tqdm.format_interval((self._steps - step) * pairs / speed)
             numbers = ", ".join(f"{name} {number}" for name, number in shown.items())
-            epochs = self._config.epochs
-            logger.info("epoch %d/%d, step %d/%d: %s, %s left", epoch, epochs, step, self._steps, numbers, left)
+            logger.info("%s, step %d/%d: %s, %s left", self._epoch, step, self._steps, numbers, left)
 
-    def validated(self, step: int, epoch: int, values: dict[str, Any]) -> None:
-        """Takes the means over the validation pairs after ``epoch`` epochs."""
-        self._write({"kind": "validation", "step": step, "epoch": epoch, **values})
-        loss, iou = values["loss"], values["iou"]
-        logger.info("epoch %d/%d, held-out pairs: loss %.3f, IoU %.3f", epoch, self._config.epochs, loss, iou)
+    def validated(self, losses: Meter) -> None:
+        """Takes the values of all groups of validation pairs. Collective."""
+        values, _ = losses.read(self._process)
+        self._write({"kind": "validation"}, values)
+        logger.info("%s, held-out pairs: loss %.3f, IoU %.3f", self._epoch, values["loss"], values["iou"])
 
-    def sampled(
-        self,
-        part: Literal["training", "validation"],
-        step: int,
-        epoch: int,
-        counts: dict[str, int],
-        reasons: abc.Sequence[str],
-    ) -> None:
-        """Takes the counts ``pairs``, ``redrawn``, ``damaged`` and ``missed`` of the samples of a part of ``epoch``;
-        without pairs nothing is reported."""
+    def sampled(self, part: Literal["training", "validation"], samples: Meter) -> None:
+        """Takes the counts ``pairs``, ``redrawn``, ``damaged`` and ``missed`` of the samples of one part, and the
+        reasons for damaged ones. Collective. Without pairs nothing is reported."""
+        counts, reasons = samples.read(self._process)
         if not counts.get("pairs"):
             return
         share = counts["missed"] / (2 * counts["pairs"])
-        record = {"kind": "data", "of": part, "step": step, "epoch": epoch, **counts}
-        self._write({**record, "missed_share": share, "reasons": reasons})
+        self._write({"kind": "data", "of": part}, {**counts, "missed_share": share, "reasons": reasons})
         found = f"{counts['redrawn']} draws given up, {counts['damaged']} for damaged images"
         if reasons:
             found += f", such as: {'; '.join(reasons)}"
         if counts["missed"]:
             found += f"; {counts['missed']} views ({share:.2%}) were not in the crop store"
-        logger.info("epoch %d/%d, %d pairs of %s: %s", epoch, self._config.epochs, counts["pairs"], part, found)
+        logger.info("%s, %d pairs of %s: %s", self._epoch, counts["pairs"], part, found)
 
-    def _write(self, record: dict[str, Any]) -> None:
+    @property
+    def _epoch(self) -> str:
+        return f"epoch {self._state.epoch + 1}/{self._config.epochs}"
+
+    def _write(self, kind: dict[str, str], values: dict[str, Any]) -> None:
         if self._process.is_main:
-            self._file.write(record)
-            prefix = f"{record['kind']}/{record['of']}" if "of" in record else record["kind"]
-            for name, value in _scalars(prefix, record):
-                self._board.add_scalar(name, value, record["step"])
+            numbers = {"epoch": self._state.epoch + 1, **values}
+            self._file.write({**kind, "step": self._state.step, **numbers})
+            for name, value in _scalars("/".join(kind.values()), numbers):
+                self._board.add_scalar(name, value, self._state.step)
 
 
 def _announce(config: TrainConfig, plan: StepPlan, state: TrainingState, process: Process) -> None:
@@ -193,7 +189,7 @@ def _scalars(prefix: str, record: abc.Mapping[str, Any]) -> abc.Iterator[tuple[s
             value = {str(index): item for index, item in enumerate(value)}
         if isinstance(value, abc.Mapping):
             yield from _scalars(f"{prefix}/{name}", value)
-        elif name != "step" and not isinstance(value, str):
+        elif not isinstance(value, str):
             yield f"{prefix}/{name}", value
 
 

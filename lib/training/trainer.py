@@ -22,7 +22,7 @@ from lib.runtime.stop import StopRequested, StopSignals
 from lib.training.actor import Actor, running_statistics
 from lib.training.checkpoints import Checkpoints
 from lib.training.config import Run, TrainConfig
-from lib.training.optimizer import named_rates, set_rates
+from lib.training.optimizer import set_rates
 from lib.training.progress import Meter, Progress
 from lib.training.replicas import Replicas
 from lib.training.schedule import StepPlan, rate_factor
@@ -97,7 +97,7 @@ class Trainer:
                     self._train(progress)
                 except StopRequested as stop:
                     self._save()
-                    self._report_samples(progress, "training", self._samples)
+                    progress.sampled("training", self._samples)
                     logger.info(
                         "%s at step %d of %d; run the same command to continue", stop, state.step, self.plan.steps
                     )
@@ -113,11 +113,10 @@ class Trainer:
             while state.step < (state.epoch + 1) * self.plan.steps_per_epoch:
                 start = time.perf_counter()
                 values = self._train_step(self._take(batches, self.plan.local_groups))
-                rates, seconds = named_rates(state.optimizer, "lr"), time.perf_counter() - start
-                progress.trained(state.step, state.epoch + 1, values, rates, seconds)
+                progress.trained(values, time.perf_counter() - start)
                 if time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes:
                     self._save()
-            self._report_samples(progress, "training", self._samples)
+            progress.sampled("training", self._samples)
             ended = state.epoch + 1
             if self.val_pairs is not None and (ended % self.config.validate_every == 0 or ended == self.config.epochs):
                 self._validate(progress)
@@ -178,9 +177,8 @@ class Trainer:
             for batch in self._take(batches, 1):
                 losses.add(judged(batch, self.state.epoch).values)
                 samples.add(_counts(batch), batch.damaged)
-        values, _ = losses.read(self.process)
-        progress.validated(self.state.step, self.state.epoch + 1, values)
-        self._report_samples(progress, "validation", samples)
+        progress.validated(losses)
+        progress.sampled("validation", samples)
 
     def _batches(self, pairs: Pairs, groups: abc.Iterable[range]) -> abc.Iterator[Batch]:
         return load_batches(pairs, groups, self.data.workers, pin_memory=self.process.device.type == "cuda")
@@ -238,9 +236,6 @@ class Trainer:
                 f"{self.checkpoints.folder}: processes would go on from different steps {steps}; it must lie on a disk "
                 "that all of them see"
             )
-
-    def _report_samples(self, progress: Progress, part: str, samples: Meter) -> None:
-        progress.sampled(part, self.state.step, self.state.epoch + 1, *samples.read(self.process))
 
     def _save(self, epoch_ended: bool = False) -> None:
         if self.process.is_main:

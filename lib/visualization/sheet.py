@@ -1,7 +1,7 @@
 """Pictures out of pictures: titled panels side by side, and the files of pictures."""
 
 import base64
-from collections.abc import Sequence
+from collections import abc
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ TITLE = 16  # pixels of a title's line
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def tile(panels: Sequence[np.ndarray], columns: int, titles: Sequence[str] | None = None) -> np.ndarray:
+def tile(panels: abc.Sequence[np.ndarray], columns: int, titles: abc.Sequence[str] | None = None) -> np.ndarray:
     """Panels of one size, uint8 RGB ``[H, W, 3]``, row by row on white, each under its title."""
     assert panels and len({panel.shape for panel in panels}) == 1, "panels of one size, one at least"
     assert titles is None or len(titles) == len(panels)

@@ -1,20 +1,22 @@
 import numpy as np
 import pytest
 
-from lib.data.synthetic.scene import PATTERNS, SPRITE, Layer, compose, render
+from lib.data.synthetic.scene import PATTERNS, SPRITE, MovingSprite, compose, render
 
 EXACT = 0.03  # masks are pixels: a border may lie half a pixel off
 
 
-def block(x: float, y: float, width: float, height: float, color: float = 200.0) -> Layer:
+def block(x: float, y: float, width: float, height: float, color: float = 200.0) -> MovingSprite:
     """An opaque upright rectangle that stands still."""
     full = np.full((SPRITE, SPRITE, 4), color, np.float32)
     full[..., 3] = 1
     center = [x + width / 2 - 0.5, y + height / 2 - 0.5]  # the middle of the first pixel is 0
-    return Layer((full, full[::2, ::2].copy()), np.array([center]), np.array([[width / 2, height / 2]]), np.zeros(1))
+    return MovingSprite(
+        (full, full[::2, ::2].copy()), np.array([center]), np.array([[width / 2, height / 2]]), np.zeros(1)
+    )
 
 
-def draw(layers: list[Layer], target: Layer) -> tuple[np.ndarray, np.ndarray, float]:
+def draw(layers: list[MovingSprite], target: MovingSprite) -> tuple[np.ndarray, np.ndarray, float]:
     image = np.zeros((60, 80, 3), np.uint8)
     return image, *compose(image, layers, target, 0, 0.0)
 
@@ -54,7 +56,7 @@ def test_a_target_outside_has_no_box_and_does_not_show(place: tuple[int, int]):
 
 def test_an_open_shutter_smears_along_the_step_and_keeps_the_light():
     target = block(20, 10, 16, 24)
-    moving = Layer(target.sprite, np.concatenate([target.centers, target.centers + [10, 0]]), *(
+    moving = MovingSprite(target.sprite, np.concatenate([target.centers, target.centers + [10, 0]]), *(
         np.repeat(values, 2, axis=0) for values in (target.half_axes, target.angles)
     ))  # fmt: skip
     still, smeared = np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80, 3), np.uint8)

@@ -38,10 +38,10 @@ def comparison(*groups, protocols=("pytracking",), benchmark: str = "otb", attri
 
 
 def lacking(name: str, level: float = 0.2):
-    def boxes(annotation):
-        if annotation.name == name:
+    def boxes(video):
+        if video.name == name:
             raise MissingResultError(f"/raw/{name}.txt: no such file")
-        return noisy(level)(annotation)
+        return noisy(level)(video)
 
     return boxes
 
@@ -79,9 +79,9 @@ def test_an_unknown_protocol_is_named_with_the_nearest():
 def test_scores_are_those_of_each_result_set_which_is_read_once():
     read = []
 
-    def boxes(annotation):
-        read.append(annotation.name)
-        return noisy(0.1)(annotation)
+    def boxes(video):
+        read.append(video.name)
+        return noisy(0.1)(video)
 
     found = comparison(("a", [replace(results("x"), boxes=boxes)]), protocols=("lasot", "grm"))
     assert read == [video.name for video in VIDEOS]
@@ -336,8 +336,8 @@ def test_plain_types_hold_everything():
 
 
 def test_what_is_no_number_is_null():
-    def broken(annotation):
-        return np.where(np.arange(len(annotation.boxes))[:, None] == 5, np.nan, annotation.boxes)
+    def broken(video):
+        return np.where(np.arange(len(video))[:, None] == 5, np.nan, video.boxes)
 
     found = comparison(("a", [replace(results("a"), boxes=broken)]), protocols=("got10k",))
     content = json.loads(json.dumps(plain_comparison(found), allow_nan=False))

@@ -16,8 +16,7 @@ import pytest
 
 import lib.evaluation.reports.page as page
 from lib.data.types import Sequence
-from lib.evaluation.metrics.protocols import Annotation
-from lib.evaluation.metrics.scoring import annotation_of, score_set
+from lib.evaluation.metrics.scoring import score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
 from lib.evaluation.reports.page import BEST, WIDTH, WORST, write_page
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR
@@ -83,8 +82,7 @@ def comparison(tmp_path: Path) -> Comparison:
 def alone(comparison: Comparison, boxes, **changes: Any) -> Comparison:
     """The comparison with one tracker, of these boxes, and sequences changed alike."""
     sequences = tuple(replace(sequence, **changes) for sequence in comparison.sequences)
-    annotations = [annotation_of(sequence, comparison.benchmark) for sequence in sequences]
-    scores = score_set("alone", comparison.benchmark, annotations, boxes, comparison.protocols)
+    scores = score_set("alone", comparison.benchmark, sequences, boxes, comparison.protocols)
     return replace(
         comparison,
         sequences=sequences,
@@ -203,7 +201,7 @@ def test_pictures_show_the_first_frame_and_the_one_where_the_target_was_lost(com
     first, worst = pictures(run, sequence)
     assert first.caption == "frame 0, ground truth"
     assert worst.caption.startswith(f"frame {FRAMES - 1}, the worst: overlap 0.")
-    predicted = run.results.boxes(annotation_of(sequence, "got10k_val"))
+    predicted = run.results.boxes(sequence)
     assert is_drawn(decoded(first), sequence.boxes[0], TRUTH_COLOR)
     assert not is_drawn(decoded(first), predicted[-1], PREDICTED_COLOR)
     assert is_drawn(decoded(worst), predicted[-1], PREDICTED_COLOR)
@@ -230,8 +228,8 @@ def test_frames_without_target_or_annotation_are_passed_over(comparison: Compari
     absent = np.zeros(FRAMES, bool)
     absent[3] = True
 
-    def answer(annotation: Annotation) -> np.ndarray:
-        found = annotation.boxes.copy()
+    def answer(sequence: Sequence) -> np.ndarray:
+        found = sequence.boxes.copy()
         found[4] = 0
         found[3, :2] += 50
         found[7] = (0, 0, 5, -1)

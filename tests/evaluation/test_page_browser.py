@@ -9,7 +9,7 @@ import pytest
 from browser import ENTER, Browser, missing_browser, open_browser
 
 from lib.evaluation.metrics.confidence import Confidence, ScoredFrames, measure
-from lib.evaluation.metrics.scoring import annotation_of, score_set
+from lib.evaluation.metrics.scoring import score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
 from lib.evaluation.reports.page import WIDTH, write_page
 from tests.evaluation.toy_comparison import EVIL, PROTOCOLS, drifting, toy_comparison
@@ -183,8 +183,7 @@ def test_a_sequence_may_be_named_as_what_every_object_of_javascript_has(
 ) -> None:
     names = ["__proto__", "constructor", "toString"]
     sequences = tuple(replace(one, name=name) for one, name in zip(comparisons[0].sequences, names, strict=False))
-    annotations = [annotation_of(sequence, "got10k_val") for sequence in sequences]
-    scores = score_set("toy", "got10k_val", annotations, drifting(0.1), PROTOCOLS)
+    scores = score_set("toy", "got10k_val", sequences, drifting(0.1), PROTOCOLS)
     run = ScoredRun(scores, ToyResults("toy", drifting(0.1)))
     comparison = replace(comparisons[0], sequences=sequences, entries=(ComparedTracker("toy", (run,)),), attributes={})
     file = tmp_path / "page.html"

@@ -5,6 +5,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, MetricError
-from lib.evaluation.metrics.scoring import MissingResultError, score_set
+from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
 from lib.evaluation.results.folder import ResultsFolder, Track, open_results
 from lib.evaluation.results.raw_results import find_result_sets, open_result_set
 from lib.evaluation.results.result_set import ResultSet
@@ -27,8 +28,8 @@ def boxes_of(name: str, seed: int = 0) -> np.ndarray:
     return generator.normal((100, 80, 40, 30), (90, 70, 5, 5), (FRAMES, 4)).round(3)
 
 
-def annotation(name: str, benchmark: str = "uav") -> Annotation:
-    return Annotation(name, benchmark, boxes_of(name))
+def sequence(name: str, dataset: str = "uav") -> Sequence:
+    return Sequence(name, dataset, (Path("1.jpg"),) * FRAMES, boxes_of(name), np.ones(FRAMES, bool))
 
 
 def write(file: Path, rows: np.ndarray, layout: str, delimiter: str) -> None:
@@ -64,7 +65,7 @@ def check(results: ResultSet, names: list[str], kept: Callable[[np.ndarray], np.
     """All of ``names`` are found, and their boxes are those written."""
     assert sorted(results.names()) == sorted(names)
     for name in names:
-        read = results.boxes(annotation(name))
+        read = results.boxes(sequence(name))
         assert read.dtype == np.float64
         np.testing.assert_array_equal(read, kept(boxes_of(name)))
 
@@ -118,7 +119,7 @@ def test_runs_of_pytracking_are_sets_of_their_own(tmp_path: Path) -> None:
     runs = find_result_sets(tmp_path / "output", "uav", ["dimp50"])
     assert [run.label for run in runs] == [f"dimp/dimp50/dimp50_{number:03d}" for number in range(3)]
     for number, run in enumerate(runs):
-        np.testing.assert_array_equal(run.boxes(annotation("uav_bike1")), boxes_of("x", number))
+        np.testing.assert_array_equal(run.boxes(sequence("uav_bike1")), boxes_of("x", number))
     assert "results of uav lie in 3 folders" in message_of(open_result_set, tmp_path / "output", "uav")
 
 
@@ -135,29 +136,30 @@ def test_got10k_toolkit_with_repetitions(tmp_path: Path) -> None:
     runs = results.repetitions()
     assert [run.label for run in runs] == ["SiamFC_001", "SiamFC_002", "SiamFC_003"]
     for number, run in enumerate(runs):
-        np.testing.assert_array_equal(run.boxes(annotation(names[1])), boxes_of(names[1], number))
+        np.testing.assert_array_equal(run.boxes(sequence(names[1])), boxes_of(names[1], number))
         np.testing.assert_array_equal(run.seconds(names[1]), times[:, number])
         assert run.mean_seconds() == pytest.approx(times[1:, number].mean())
     (folder / names[0] / f"{names[0]}_002.txt").unlink()
     runs = open_result_set(folder, "got10k_val").repetitions()
     with pytest.raises(MissingResultError, match=f"no result of {names[0]}, repetition 2"):
-        runs[1].boxes(annotation(names[0]))
+        runs[1].boxes(sequence(names[0]))
     assert runs[1].seconds(names[0]) is None
     assert runs[1].mean_seconds() == pytest.approx(times[1:, 1].mean())
-    np.testing.assert_array_equal(runs[2].boxes(annotation(names[0])), boxes_of(names[0], 2))
+    np.testing.assert_array_equal(runs[2].boxes(sequence(names[0])), boxes_of(names[0], 2))
 
 
 def test_the_mean_over_repetitions_is_the_toolkits_pooled_ao(tmp_path: Path) -> None:
     """got10k.py, report(): the overlaps of all repetitions together."""
-    truth = [annotation(name, "got10k_val") for name in ("GOT-10k_Val_000001", "GOT-10k_Val_000002")]
-    truth = [one._replace(boxes=np.abs(one.boxes), cover=np.full(FRAMES, 8), image_size=(400, 400)) for one in truth]
+    truth = [sequence(name, "got10k_val") for name in ("GOT-10k_Val_000001", "GOT-10k_Val_000002")]
+    given = {"cover": np.full(FRAMES, 8), "meta": {"resolution": "(400, 400)"}}
+    truth = [replace(one, boxes=np.abs(one.boxes), **given) for one in truth]
     for one in truth:
         for run in range(3):
             boxes = one.boxes + np.random.default_rng(run).normal(0, 8, (FRAMES, 4))
             write(tmp_path / one.name / f"{one.name}_{run + 1:03d}.txt", boxes, "%.3f", ",")
     runs = open_result_set(tmp_path, "got10k_val").repetitions()
     protocol = PROTOCOLS["got10k"]
-    curves = [protocol.score(one, run.boxes(one)) for run in runs for one in truth]
+    curves = [protocol.score(annotation_of(one, "got10k_val"), run.boxes(one)) for run in runs for one in truth]
     scores = [score_set(run.label, "got10k_val", truth, run.boxes, ["got10k"]).values("got10k")["AO"] for run in runs]
     assert len(set(scores)) == 3
     assert np.mean(scores) == pytest.approx(protocol.values(protocol.join(curves))["AO"], abs=1e-12)
@@ -183,7 +185,7 @@ def test_pysot_writes_floats_as_str_does(tmp_path: Path) -> None:
     file.write_text("".join(",".join(str(value) for value in row) + "\n" for row in written["uav_bike1"]))
     assert "1e-07" in file.read_text()
     results = open_result_set(tmp_path / "results", "uav")
-    np.testing.assert_array_equal(results.boxes(annotation("uav_bike1")), written["uav_bike1"])
+    np.testing.assert_array_equal(results.boxes(sequence("uav_bike1")), written["uav_bike1"])
     assert results.label == "transt"
     assert results.mean_seconds() is None
     assert results.seconds("uav_bike1") is results.seconds("no such") is None
@@ -222,7 +224,7 @@ def raw_zip(tmp_path: Path) -> Path:
 def test_a_zip_of_raw_results_with_nested_folders(raw_zip: Path) -> None:
     message = message_of(open_result_set, raw_zip, "uav")
     inner = f"{raw_zip}/GRM_raw_results/vitb_256_ep300"
-    assert message.endswith(f"results of uav lie in 2 folders; name one, as {inner}")
+    assert message.endswith(f"results of uav lie in 2 folders; name one, such as {inner}")
     results = open_result_set(Path(inner), "uav")
     check(results, UAV, as_integers)
     assert results.source == Path(inner)
@@ -243,7 +245,7 @@ def test_a_zip_is_found_and_scored_packed_and_unpacked(raw_zip: Path, caplog: py
     assert "GRM_raw_results.zip: not looked into, as it is unpacked beside" in caplog.text
     assert [one.label for one in unpacked] == ["GRM_raw_results/vitb_256_ep300", "GRM_raw_results/vitl_320_ep300"]
     assert [one.source for one in unpacked] == [output / one.label for one in unpacked]
-    truth = [annotation(name)._replace(boxes=np.abs(boxes_of(name)) + 1) for name in UAV]
+    truth = [replace(sequence(name), boxes=np.abs(boxes_of(name)) + 1) for name in UAV]
     for one, other in zip(packed, unpacked, strict=True):
         values = [score_set("", "uav", truth, each.boxes).values("lasot") for each in (one, other)]
         assert values[0] == values[1]
@@ -279,20 +281,20 @@ def test_ours_come_back_bit_for_bit_with_their_manifest(tmp_path: Path) -> None:
     assert (results.label, results.producer) == (folder.path.name, "tracking-lib")
     assert results.manifest == folder.manifest()
     assert results.names() == ("lap",)
-    np.testing.assert_array_equal(results.boxes(annotation("lap", "own")), track_of_lap().boxes)
+    np.testing.assert_array_equal(results.boxes(sequence("lap", "own")), track_of_lap().boxes)
     np.testing.assert_array_equal(results.seconds("lap"), track_of_lap().seconds)
     assert results.mean_seconds() == pytest.approx(track_of_lap().seconds[1:].mean())
     assert results.repetitions() == (results,)
-    unknown = annotation("lap", "own")._replace(boxes=np.empty((0, 4)))
+    unknown = replace(sequence("lap", "own"), boxes=np.empty((0, 4)))
     np.testing.assert_array_equal(results.boxes(unknown), track_of_lap().boxes)
     with pytest.raises(MissingResultError):
-        results.boxes(annotation("absent", "own"))
-    other = annotation("lap", "own")._replace(boxes=boxes_of("lap") + 1)
+        results.boxes(sequence("absent", "own"))
+    other = replace(sequence("lap", "own"), boxes=boxes_of("lap") + 1)
     assert "begins elsewhere" in message_of(results.boxes, other)
     for name in ("lap", "lap_time"):  # all of ours end their last line
         file = folder.path / f"{name}.txt"
         file.write_text(file.read_text()[:-2])
-    assert f"lap.txt: line {FRAMES} is " in (message := message_of(results.boxes, annotation("lap", "own")))
+    assert f"lap.txt: line {FRAMES} is " in (message := message_of(results.boxes, sequence("lap", "own")))
     assert ", cut short; track the sequence again" in message
     assert "lap_time.txt: " in message_of(results.seconds, "lap")
     assert "no result of a sequence of lasot" in message_of(open_result_set, folder.path, "lasot")
@@ -304,7 +306,7 @@ def test_a_zip_of_ours_keeps_its_manifest(tmp_path: Path) -> None:
     assert results.manifest == folder.manifest()
     assert results.label == "ours"
     np.testing.assert_array_equal(
-        results.boxes(annotation("lap")), open_result_set(folder.path, "own").boxes(annotation("lap"))
+        results.boxes(sequence("lap")), open_result_set(folder.path, "own").boxes(sequence("lap"))
     )
 
 
@@ -353,10 +355,10 @@ def test_two_spellings_of_one_sequence_are_an_error_of_that_sequence(tmp_path: P
     for written in ("Jogging_1", "Jogging-1", "Jogging_2"):
         write(tmp_path / f"{written}.txt", boxes_of("Jogging"), "%.3f", ",")
     results = open_result_set(tmp_path, "otb")
-    message = message_of(results.boxes, annotation("Jogging_1"))
+    message = message_of(results.boxes, sequence("Jogging_1"))
     assert re.search(r"Jogging_1 has two results, .*/Jogging-1.txt and .*/Jogging_1.txt", message)
-    assert len(results.boxes(annotation("Jogging_2"))) == FRAMES
-    scores = score_set("x", "otb", [annotation("Jogging_1", "otb"), annotation("Jogging_2", "otb")], results.boxes)
+    assert len(results.boxes(sequence("Jogging_2"))) == FRAMES
+    scores = score_set("x", "otb", [sequence("Jogging_1", "otb"), sequence("Jogging_2", "otb")], results.boxes)
     assert scores.errors("got10k-otb") == {"Jogging_1": message}
 
 
@@ -406,10 +408,10 @@ def test_a_file_of_something_else_is_named_with_its_line(tmp_path: Path, kind: s
     write(tmp_path / "boat1.txt", boxes_of("x"), "%.3f", ",")
     for place in (tmp_path, pack(tmp_path, tmp_path / "raw.zip")):
         results = open_result_set(place, "uav")
-        message = message_of(results.boxes, annotation("uav_bike1"))
+        message = message_of(results.boxes, sequence("uav_bike1"))
         assert message.startswith(f"{place / 'bike1.txt'}: ")
         assert reason in message
-        assert len(results.boxes(annotation("uav_boat1"))) == FRAMES
+        assert len(results.boxes(sequence("uav_boat1"))) == FRAMES
 
 
 READABLE = {
@@ -427,7 +429,7 @@ READABLE = {
 @pytest.mark.parametrize("kind", READABLE)
 def test_numbers_may_be_separated_in_many_ways(tmp_path: Path, kind: str) -> None:
     (tmp_path / "bike1.txt").write_bytes(READABLE[kind])
-    boxes = open_result_set(tmp_path, "uav").boxes(annotation("uav_bike1")._replace(boxes=np.ones((2, 4))))
+    boxes = open_result_set(tmp_path, "uav").boxes(replace(sequence("uav_bike1"), boxes=np.ones((2, 4))))
     np.testing.assert_array_equal(boxes, [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
@@ -436,8 +438,8 @@ def test_rows_that_are_not_boxes_are_kept_for_the_protocols(tmp_path: Path) -> N
     (tmp_path / "bike1.txt").write_text("nan,1,-3,0\n" * 7)
     (tmp_path / "boat1.txt").write_text("1,2,3,4\n")
     results = open_result_set(tmp_path, "uav")
-    np.testing.assert_array_equal(results.boxes(annotation("uav_bike1")), [[np.nan, 1, -3, 0]] * 7)
-    assert len(results.boxes(annotation("uav_boat1"))) == 1
+    np.testing.assert_array_equal(results.boxes(sequence("uav_bike1")), [[np.nan, 1, -3, 0]] * 7)
+    assert len(results.boxes(sequence("uav_boat1"))) == 1
 
 
 def test_damaged_times_cost_the_speed_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -448,7 +450,7 @@ def test_damaged_times_cost_the_speed_alone(tmp_path: Path, caplog: pytest.LogCa
     results = open_result_set(tmp_path, "uav")
     assert results.mean_seconds() is None
     assert "boat1_time.txt: line 2 is 'fast', not a number" in caplog.text
-    assert len(results.boxes(annotation("uav_boat1"))) == FRAMES
+    assert len(results.boxes(sequence("uav_boat1"))) == FRAMES
     (tmp_path / "boat1_time.txt").write_text("9\nnan\n0\n-1\n2\n")
     (tmp_path / "bike1_time.txt").write_text("")
     assert results.mean_seconds() == 2

@@ -9,7 +9,7 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import BENCHMARKS
-from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
+from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
 from tests.evaluation.toy_sets import noisy, scored, sequence, sequences
 
@@ -20,28 +20,25 @@ LOCAL = [name for name, entry in BENCHMARKS.items() if not entry.server]
 def instead(boxes, changed):
     """``boxes``, but what ``changed`` gives or raises for the sequences that it names."""
 
-    def found(annotation: Annotation) -> np.ndarray:
-        return changed[annotation.name](annotation) if annotation.name in changed else boxes(annotation)
+    def found(video: Sequence) -> np.ndarray:
+        return changed[video.name](video) if video.name in changed else boxes(video)
 
     return found
 
 
-def missing(annotation: Annotation) -> np.ndarray:
-    raise MissingResultError(f"/raw/{annotation.name}.txt: no such file")
+def missing(video: Sequence) -> np.ndarray:
+    raise MissingResultError(f"/raw/{video.name}.txt: no such file")
 
 
-def damaged(annotation: Annotation) -> np.ndarray:
-    raise ValueError(f"/raw/{annotation.name}.txt: line 3 is 'x'")
+def damaged(video: Sequence) -> np.ndarray:
+    raise ValueError(f"/raw/{video.name}.txt: line 3 is 'x'")
 
 
 @pytest.mark.parametrize("protocol", NAMES)
 def test_a_set_is_its_sequences_put_together_by_the_protocol(protocol):
     videos = sequences(4)
     scores = scored(videos, noisy(0.2), "got10k_val")
-    alone = [
-        PROTOCOLS[protocol].score(annotation_of(video, "got10k_val"), noisy(0.2)(annotation_of(video, "got10k_val")))
-        for video in videos
-    ]
+    alone = [PROTOCOLS[protocol].score(annotation_of(video, "got10k_val"), noisy(0.2)(video)) for video in videos]
     expected = PROTOCOLS[protocol].values(PROTOCOLS[protocol].join(alone))
     assert scores.values(protocol) == expected
     assert all(0 < value <= 1 for value in expected.values())
@@ -60,9 +57,9 @@ def test_a_part_scores_as_a_set_of_its_own(protocol):
 def test_all_protocols_need_the_boxes_once():
     read = []
 
-    def boxes(annotation):
-        read.append(annotation.name)
-        return noisy(0.1)(annotation)
+    def boxes(video):
+        read.append(video.name)
+        return noisy(0.1)(video)
 
     scored(sequences(3), boxes)
     assert read == ["video0", "video1", "video2"]
@@ -77,7 +74,7 @@ def test_only_trackingnet_scores_a_sequence_without_a_result_and_says_so():
             assert scores.part(protocol, {"video0", "video2"}) is not None
     assert scores.notes("trackingnet") == {"video1": ((33, "row(s) without a result taken as boxes of zeros"),)}
     assert scores.errors("trackingnet") == {}
-    zeros = scored(sequences(3), instead(noisy(0.1), {"video1": lambda annotation: 0 * annotation.boxes}))
+    zeros = scored(sequences(3), instead(noisy(0.1), {"video1": lambda video: 0 * video.boxes}))
     assert scores.values("trackingnet") == zeros.values("trackingnet")
     assert [entry.missing for entry in scores.sequences] == ["", "/raw/video1.txt: no such file", ""]
 
@@ -90,7 +87,7 @@ def test_a_damaged_result_is_an_error_of_every_protocol():
 
 
 def test_what_one_protocol_refuses_another_scores():
-    one_short = {"video0": lambda annotation: noisy(0.1)(annotation)[:-1]}
+    one_short = {"video0": lambda video: noisy(0.1)(video)[:-1]}
     scores = scored(sequences(2), instead(noisy(0.1), one_short))
     assert scores.errors("pysot") == {"video0": "29 predicted boxes for 30 annotated frames"}
     assert scores.values("pysot") == {}
@@ -99,10 +96,10 @@ def test_what_one_protocol_refuses_another_scores():
     assert scores.sequences[0].values("pysot") == {}
 
 
-def perfect(annotation: Annotation) -> np.ndarray:
+def perfect(video: Sequence) -> np.ndarray:
     """The annotation, and some box where there is none."""
-    sized = (annotation.boxes[:, 2:] > 0).all(axis=1) & np.isfinite(annotation.boxes).all(axis=1)
-    return np.where(sized[:, None], annotation.boxes, (7, 8, 9, 10))
+    sized = (video.boxes[:, 2:] > 0).all(axis=1) & np.isfinite(video.boxes).all(axis=1)
+    return np.where(sized[:, None], video.boxes, (7, 8, 9, 10))
 
 
 def on_pixels(name: str, seed: int = 0) -> Sequence:
@@ -197,16 +194,17 @@ def test_a_simulated_lasot_test_set_is_scored_at_full_size():
     frames = np.full(280, 685_360 // 280)
     frames[: 685_360 - frames.sum()] += 1
     random = np.random.default_rng(0)
-    annotations = []
+    videos = []
     for number, count in enumerate(frames):
         boxes = np.concatenate([random.uniform(50, 500, (count, 2)), random.uniform(20, 90, (count, 2))], axis=1)
-        annotations.append(Annotation(f"video{number}", "lasot", boxes, random.random(count) < 0.03))
-    assert sum(len(annotation.boxes) for annotation in annotations) == 685_360
+        absent = random.random(count) < 0.03
+        videos.append(Sequence(f"video{number}", "lasot", (Path("1.jpg"),) * count, boxes, ~absent, absent=absent))
+    assert sum(map(len, videos)) == 685_360
     protocols = tuple(name for name in NAMES if name != "got10k")
-    boxes = {annotation.name: noisy(0.2)(annotation) for annotation in annotations}
-    scores = score_set("toy", "lasot", annotations, lambda annotation: boxes[annotation.name], protocols)
+    boxes = {video.name: noisy(0.2)(video) for video in videos}
+    scores = score_set("toy", "lasot", videos, lambda video: boxes[video.name], protocols)
     for protocol in protocols:
-        alone = [PROTOCOLS[protocol].score(annotation, boxes[annotation.name]) for annotation in annotations]
+        alone = [PROTOCOLS[protocol].score(annotation_of(video, "lasot"), boxes[video.name]) for video in videos]
         for entry, curves in zip(scores.sequences, alone, strict=True):
             assert np.array_equal(entry.curves[protocol].success, curves.success)
         assert scores.values(protocol) == PROTOCOLS[protocol].values(PROTOCOLS[protocol].join(alone))

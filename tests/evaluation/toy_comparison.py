@@ -1,14 +1,12 @@
 """A small comparison of three trackers on images of its own, with names that try to break out of a page."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.metrics.protocols import Annotation
-from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
+from lib.evaluation.metrics.scoring import Boxes, MissingResultError, score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
 from tests.evaluation.toy_sets import ToyResults
 
@@ -29,26 +27,26 @@ def make_sequence(folder: Path, name: str, x: float) -> Sequence:
     return Sequence(name, "toy", frames, boxes, np.ones(FRAMES, bool), cover=np.full(FRAMES, 8))
 
 
-def drifting(speed: float, lost: dict[str, int] | None = None) -> Callable[[Annotation], np.ndarray]:
+def drifting(speed: float, lost: dict[str, int] | None = None) -> Boxes:
     """Boxes that fall behind by ``speed`` px a frame, more on later sequences; from frame ``lost[name]`` on (from 0)
     they are far away."""
 
-    def boxes(annotation: Annotation) -> np.ndarray:
-        found = annotation.boxes.copy()
+    def boxes(sequence: Sequence) -> np.ndarray:
+        found = sequence.boxes.copy()
         found[:, 0] -= speed * (1 + found[0, 0] / 10) * np.arange(len(found))
-        if annotation.name in (lost or {}):
-            found[lost[annotation.name] :, :2] += 300
+        if sequence.name in (lost or {}):
+            found[lost[sequence.name] :, :2] += 300
         return found
 
     return boxes
 
 
-def incomplete(annotation: Annotation) -> np.ndarray:
+def incomplete(sequence: Sequence) -> np.ndarray:
     """The first box repeated, with no result of ``second`` and one row too few of ``third``."""
-    if annotation.name == "second":
+    if sequence.name == "second":
         raise MissingResultError("raw/second.txt: there is no such file; track the sequence")
-    rows = len(annotation.boxes) - (annotation.name == "third")
-    return np.repeat(annotation.boxes[:1], rows, axis=0)
+    rows = len(sequence.boxes) - (sequence.name == "third")
+    return np.repeat(sequence.boxes[:1], rows, axis=0)
 
 
 def toy_comparison(folder: Path, protocols: tuple[str, ...] = PROTOCOLS, benchmark: str = "got10k_val") -> Comparison:
@@ -57,10 +55,9 @@ def toy_comparison(folder: Path, protocols: tuple[str, ...] = PROTOCOLS, benchma
     folder.mkdir(parents=True, exist_ok=True)
     names = ("first", "second", "third", EVIL, "item 2", "item 10")
     sequences = tuple(make_sequence(folder, name, 4.0 * number) for number, name in enumerate(names))
-    annotations = [annotation_of(sequence, benchmark) for sequence in sequences]
 
-    def run(label: str, boxes: Callable[[Annotation], np.ndarray], manifest: dict | None = None) -> ScoredRun:
-        scores = score_set(label, benchmark, annotations, boxes, protocols)
+    def run(label: str, boxes: Boxes, manifest: dict | None = None) -> ScoredRun:
+        scores = score_set(label, benchmark, sequences, boxes, protocols)
         return ScoredRun(scores, ToyResults(label, boxes, manifest), 0.02 if manifest else None)
 
     intervals = {protocol: {"AUC": (0.25, 0.75), "AO": (0.125, 0.5)} for protocol in protocols}

@@ -1,6 +1,5 @@
 """Sequences without images, and boxes near theirs, for tests of scores."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation
-from lib.evaluation.metrics.scoring import Boxes, SetScores, annotation_of, score_set
+from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.metrics.scoring import Boxes, SetScores, score_set
 
 
 def sequence(name: str, frames: int = 30, seed: int = 0, dataset: str = "toy", covered: bool = True) -> Sequence:
@@ -36,13 +35,13 @@ def sequences(count: int, prefix: str = "video", frames: int = 30, covered: bool
 def noisy(level: float, seed: int = 0) -> Boxes:
     """Boxes that are off by about ``level`` of the target's size, more in some sequences; the first as given."""
 
-    def boxes(annotation: Annotation) -> np.ndarray:
-        random = np.random.default_rng([seed, *annotation.name.encode()])
-        size = annotation.boxes[:, 2:].mean()
-        off = random.normal(size=annotation.boxes.shape) * level * size * random.uniform(0.3, 2)
+    def boxes(video: Sequence) -> np.ndarray:
+        random = np.random.default_rng([seed, *video.name.encode()])
+        size = video.boxes[:, 2:].mean()
+        off = random.normal(size=video.boxes.shape) * level * size * random.uniform(0.3, 2)
         off[0] = 0
         off[:, 2:] /= 4
-        return annotation.boxes + off
+        return video.boxes + off
 
     return boxes
 
@@ -55,7 +54,7 @@ def scored(
     label: str = "toy",
 ) -> SetScores:
     """The scores of these boxes."""
-    return score_set(label, benchmark, [annotation_of(video, benchmark) for video in videos], boxes, protocols)
+    return score_set(label, benchmark, videos, boxes, protocols)
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class ToyResults:
     """What a comparison asks of a result set."""
 
     label: str
-    boxes: Callable[[Annotation], np.ndarray]
+    boxes: Boxes
     manifest: dict[str, Any] | None = None
     benchmark: str = "otb"
     producer: str = "a toy"

@@ -102,9 +102,8 @@ def main() -> int:
     """``toy_trackers.py JOB``: ``run_trials`` with the pickled words of the file JOB."""
     words = pickle.loads(Path(sys.argv[1]).read_bytes())
     with terminated_like_interrupted():
-        report = run_trials(**words, command=[__file__, *sys.argv[1:]])
-    if report is not None:
-        print("\n".join(summary.text() for summary in report.summaries), report.text(), sep="\n")
+        report = run_trials(**words)
+    print("\n".join(summary.text() for summary in report.summaries), report.text(), sep="\n")
     return 0
 
 

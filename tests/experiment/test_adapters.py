@@ -127,7 +127,7 @@ def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experimen
     (folder / "paths.yaml").write_text("{}")
     data = {"got10k": toy_got10k}
     paths = Paths(data=data, output=folder / "output", pretrained_models=folder, cache=folder / "cache")
-    evaluation = run_test(paths, (), "got10k_val", checkpoint=[file], device="cpu")
+    evaluation = run_test(paths, "got10k_val", checkpoint=[file], device="cpu")
     assert evaluation.good
     over_other = changed(experiment, "model", pretrained="other.pth")
     message = (

@@ -156,6 +156,14 @@ def test_the_tracker_takes_the_values_of_its_benchmark(toy):
         build_tracker(toy, dataset="lasott")
 
 
+def test_processes_take_the_gpus_in_turn_where_they_track(toy, monkeypatch):
+    """A form travels from process to process: its device is found in the one that builds the engine."""
+    asked = []
+    monkeypatch.setattr("lib.experiment.build.device_in_turn", lambda device: asked.append(device) or "cpu")
+    form = pickle.loads(pickle.dumps(TorchForm(toy, device="cuda")))
+    assert asked == [] and form.engine(1).slots == 1 and asked == ["cuda"]
+
+
 def test_an_engine_has_the_slots_that_are_needed_and_no_more_than_suit_the_network(toy, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     make, threads = TorchForm(toy, benchmark="lasot").engine, torch.get_num_threads()

@@ -106,13 +106,13 @@ def test_what_does_not_go_with_it_is_one_line(run: Run, exported: Path, words: l
 def test_an_exported_network_recovers_by_its_own_threshold(exported: Path, tmp_path: Path, toy_got10k: Path) -> None:
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / "out", pretrained_models=tmp_path, cache=tmp_path)
     with pytest.raises(ValueError, match="exported: recover: true, but lost_below is not set"):
-        run_test(paths, (), "got10k_val", network=[exported], recover=True)
+        run_test(paths, "got10k_val", network=[exported], recover=True)
     folder = tmp_path / "exported"
     shutil.copytree(exported, folder)
     record = json.loads((folder / RECORD).read_text())
     record["settings"]["tracker"]["lost_below"] = 2.0
     (folder / RECORD).write_text(json.dumps(record))
-    words = {"command": (), "dataset": "got10k_val", "network": [folder]}
+    words = {"dataset": "got10k_val", "network": [folder]}
     texts = [run_test(paths, **words, recover=recover).text() for recover in (False, True)]
     assert ["test.tracker.recover=True" in text for text in texts] == [False, True]
     assert all("2 tracked, 0 kept" in text for text in texts)

@@ -12,7 +12,7 @@ from toy_experiment import write_experiment
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import read_benchmark
-from lib.evaluation.metrics.scoring import annotation_of, score_set
+from lib.evaluation.metrics.scoring import score_set
 from lib.evaluation.results.folder import open_results
 from lib.evaluation.running.runner import Trial, run_trials
 from lib.experiment.build import build_tracker
@@ -101,8 +101,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
         assert len(np.unique(ours, axis=0)) > 2
 
     report = experiment.report(["toy"])["toy"]
-    annotations = [annotation_of(sequence, "got10k_val") for sequence in sequences]
-    scores = score_set("toy", "got10k_val", annotations, lambda annotation: theirs[annotation.name], ["got10k"])
+    scores = score_set("toy", "got10k_val", sequences, lambda each: theirs[each.name], ["got10k"])
     values = scores.values("got10k")
     assert values["AO"] > 0.01
     assert [report["overall"]["ao"], report["overall"]["sr"]] == pytest.approx(
@@ -110,8 +109,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
     )
     for entry in scores.sequences:
         assert report["seq_wise"][entry.name]["ao"] == pytest.approx(entry.values("got10k")["AO"], abs=1e-12)
-    named = {sequence.name: sequence for sequence in sequences}
-    exact = score_set("toy", "got10k_val", annotations, lambda entry: folder.boxes(named[entry.name]), ["got10k"])
+    exact = score_set("toy", "got10k_val", sequences, folder.boxes, ["got10k"])
     assert exact.values("got10k")["AO"] == pytest.approx(values["AO"], abs=1e-4)
 
 

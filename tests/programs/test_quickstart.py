@@ -27,7 +27,6 @@ def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path:
             "quick",
             ("seed=3",),
             1,
-            (),
             lambda *words: asked.append(words) or 130,
         )
     words, variables = asked[0]

@@ -98,7 +98,7 @@ def words(tmp_path) -> dict:
     weights = tmp_path / "some.pth"
     save_checkpoint(weights, {"model": build_model(load_experiment(file)).state_dict()})
     return {
-        "command": (), "dataset": "got10k_val", "config": str(file), "checkpoint": [weights],
+        "dataset": "got10k_val", "config": str(file), "checkpoint": [weights],
         "sequence": ["GOT-10k_Val_000001"],
     }  # fmt: skip
 

@@ -128,7 +128,7 @@ def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoi
 
     monkeypatch.setattr(trained_candidates, "results_of", replacing)
     with pytest.raises(CheckpointError, match="some.pth: its sha256 is .* another file took its place"):
-        run_test(paths, (), BENCHMARK, str(file), checkpoint=[checkpoint])
+        run_test(paths, BENCHMARK, str(file), checkpoint=[checkpoint])
 
 
 def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
@@ -156,7 +156,7 @@ def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
 
 
 def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
-    words = {"command": (), "dataset": BENCHMARK, "config": str(file), "checkpoint": [checkpoint]}
+    words = {"dataset": BENCHMARK, "config": str(file), "checkpoint": [checkpoint]}
     ended = run_test(paths, **words)
     report, comparison, complete = ended.text(), ended.comparison, ended.good
     assert complete

@@ -100,3 +100,8 @@ def test_running_statistics_move_only_on_request():
     assert torch.allclose(model[0].running_mean, 0.1 * images.mean(dim=(0, 2, 3)))
     assert model[0].num_batches_tracked == 1
     assert [layer.track_running_stats for layer in model] == [True, False]
+
+
+def test_images_are_normalized_on_the_models_device(toy):
+    actor = Actor(toy.ToyTracker().to("meta"), CenterObjective(CenterObjectiveConfig()))
+    assert actor.normalize.mean.device.type == "meta"

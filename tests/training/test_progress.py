@@ -42,6 +42,18 @@ def start(toy, output, process: Process = ALONE, step: int = 0, epoch: int = 0) 
     return Progress(run, process, trainer.config, trainer.plan, trainer.state)
 
 
+def at(progress: Progress, step: int, epoch: int = 1) -> Progress:
+    """Progress after that many steps, in that epoch (from 1)."""
+    progress._state.step, progress._state.epoch = step, epoch - 1
+    return progress
+
+
+def meter_of(values: dict, reasons: list[str] = ()) -> Meter:
+    meter = Meter()
+    meter.add(values, reasons)
+    return meter
+
+
 def lines(output) -> list[dict]:
     return [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
 
@@ -76,10 +88,11 @@ def test_a_line_every_few_steps_and_at_the_end(toy, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     with start(toy, tmp_path) as progress:
         for step in range(1, 5):
-            progress.trained(step, 1 + (step - 1) // 2, [values(step), values(step)], {"head": 0.1 / step}, 0.5)
-        progress.validated(4, 2, {"loss": 7.0, "iou": 0.5, "inverted": 0})
+            at(progress, step, 1 + (step - 1) // 2).trained([values(step), values(step)], 0.5)
+        at(progress, 4, 2).validated(meter_of({"loss": 7.0, "iou": 0.5, "inverted": 0}))
     first, second, validation = lines(tmp_path)
-    assert (first["kind"], first["step"], first["epoch"], first["lr"]) == ("train", 2, 1, {"head": 0.05})
+    assert (first["kind"], first["step"], first["epoch"]) == ("train", 2, 1)
+    assert first["lr"] == pytest.approx({"backbone": 1e-3, "head": 1e-2})
     assert (first["loss"], first["inverted"], first["share_a"]) == (1.5, 4, [0.25, 1.5])
     assert first["pairs_per_second"] == pytest.approx(16.0)
     assert (second["step"], second["epoch"], second["loss"]) == (4, 2, 3.5)
@@ -92,12 +105,12 @@ def test_a_line_every_few_steps_and_at_the_end(toy, tmp_path, caplog):
 def test_going_on_drops_what_comes_after(toy, tmp_path):
     with start(toy, tmp_path) as progress:
         for step in range(1, 5):
-            progress.trained(step, 1, [values(step)], {"head": 0.1}, 1.0)
-        progress.validated(2, 1, {"loss": 7.0, "iou": 0.5})
+            at(progress, step).trained([values(step)], 1.0)
+        at(progress, 2).validated(meter_of({"loss": 7.0, "iou": 0.5}))
     time.sleep(1)  # TensorBoard orders the files of one process by the second in their names
     with start(toy, tmp_path, step=3, epoch=0) as progress:
         assert [(line["kind"], line["step"]) for line in lines(tmp_path)] == [("train", 2)]
-        progress.trained(4, 1, [values(9.0)], {"head": 0.1}, 1.0)
+        at(progress, 4).trained([values(9.0)], 1.0)
     assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(2, 1.5), (4, 9.0)]
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(event.step, event.value) for event in board.Scalars("train/loss")] == [(2, 1.5), (4, 9.0)]
@@ -108,8 +121,8 @@ def test_going_on_drops_what_comes_after(toy, tmp_path):
 def test_other_processes_write_nothing(toy, tmp_path):
     process = Process(1, 1, 1, torch.device("cpu"))
     with start(toy, tmp_path, process) as progress:
-        progress.trained(1, 1, [values(1.0)], {"head": 0.1}, 1.0)
-        progress.validated(1, 1, {"loss": 7.0, "iou": 0.5})
+        at(progress, 1).trained([values(1.0)], 1.0)
+        at(progress, 1).validated(meter_of({"loss": 7.0, "iou": 0.5}))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -121,9 +134,9 @@ CLEAN = {"pairs": 8, "redrawn": 0, "damaged": 0, "missed": 0}
 def test_the_counts_of_samples_are_logged_and_written(toy, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     with start(toy, tmp_path) as progress:
-        progress.sampled("training", 2, 1, FOUND, REASONS)
-        progress.sampled("validation", 2, 1, CLEAN, [])
-        progress.sampled("training", 2, 1, {}, [])
+        at(progress, 2, 1).sampled("training", meter_of(FOUND, REASONS))
+        at(progress, 2, 1).sampled("validation", meter_of(CLEAN))
+        at(progress, 2, 1).sampled("training", Meter())
     both = FOUND | {"missed_share": 0.25}, CLEAN | {"missed_share": 0.0}
     assert lines(tmp_path) == [
         {"kind": "data", "of": "training", "step": 2, "epoch": 1, **both[0], "reasons": REASONS},
@@ -145,10 +158,10 @@ def test_the_counts_of_samples_are_logged_and_written(toy, tmp_path, caplog):
 def test_going_on_keeps_the_counts_up_to_there(toy, tmp_path):
     """At step 2 an epoch's training has ended; if its validation was not, it is done again."""
     with start(toy, tmp_path) as progress:
-        progress.sampled("training", 1, 1, FOUND, [])
-        progress.sampled("training", 2, 1, FOUND, [])
-        progress.sampled("validation", 2, 1, CLEAN, [])
-        progress.sampled("training", 3, 2, FOUND, [])
+        at(progress, 1, 1).sampled("training", meter_of(FOUND))
+        at(progress, 2, 1).sampled("training", meter_of(FOUND))
+        at(progress, 2, 1).sampled("validation", meter_of(CLEAN))
+        at(progress, 3, 2).sampled("training", meter_of(FOUND))
     for epoch, kept in (
         (1, [("training", 1), ("training", 2), ("validation", 2)]),
         (0, [("training", 1), ("training", 2)]),
@@ -161,8 +174,8 @@ def test_a_folder_whose_name_is_no_utf8(toy, tmp_path):
     output = tmp_path / "\udcd0"
     output.mkdir()
     with start(toy, output) as progress:
-        progress.trained(1, 1, [values(1.0)], {"head": 0.1}, 1.0)
-        progress.trained(2, 1, [values(3.0)], {"head": 0.1}, 1.0)
+        at(progress, 1).trained([values(1.0)], 1.0)
+        at(progress, 2).trained([values(3.0)], 1.0)
     output.rename(tmp_path / "run")
     board = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert [event.value for event in board.Scalars("train/loss")] == [2.0]

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Sequence as Names
+from collections import abc
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -82,7 +82,7 @@ def read_folder(source: Source, dataset: str, name: str, images: str, boxes_file
     return Sequence(name, dataset, frames, boxes, has_area(boxes))
 
 
-def find_folder(source: Source, keys: Names[str]) -> str:
+def find_folder(source: Source, keys: abc.Sequence[str]) -> str:
     """The first of several folders that exists; ``ValueError`` naming them if none does."""
     for key in keys:
         if source.is_folder(key):
@@ -101,7 +101,7 @@ def package_names(name: str) -> list[str]:
     return package_list(name).split()
 
 
-def warn_unofficial(names: Names[str], official: Names[str], split: str, place: object) -> None:
+def warn_unofficial(names: abc.Sequence[str], official: abc.Sequence[str], split: str, place: object) -> None:
     """Log how the sequences that ``place`` lists differ from the official ones of a split."""
     missing, others = sorted(set(official) - set(names)), sorted(set(names) - set(official))
     if missing or others:

@@ -1,7 +1,7 @@
 """The order of frames and sequences by the numbers in their names, and the frames that these numbers show as lost."""
 
 import re
-from collections.abc import Sequence as Names
+from collections import abc
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import PurePosixPath
@@ -21,7 +21,7 @@ class LostFrameError(ValueError):
     """A number is left out among a folder's images. The message names the folder and the images around the gap;
     ``names`` are the images that are there, in order."""
 
-    def __init__(self, message: str, names: Names[str]) -> None:
+    def __init__(self, message: str, names: abc.Sequence[str]) -> None:
         super().__init__(message)
         self.names = names
 
@@ -40,7 +40,7 @@ def natural_order(name: str) -> Key:
     return tuple(Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts))
 
 
-def order_frames(names: Names[str], folder: object, first: int | None = None) -> Names[str]:
+def order_frames(names: abc.Sequence[str], folder: object, first: int | None = None) -> abc.Sequence[str]:
     """The images of a folder, one a frame, in the order of the numbers in their names; names without numbers as text.
 
     Raises ``ValueError`` naming the ``folder`` in one line where that order is ambiguous: two names differ in no number
@@ -81,7 +81,7 @@ def _ambiguous(folder: object, one: str, other: str) -> ValueError:
     )
 
 
-def _refuse_lost(folder: object, names: Names[str], numbers: Names[int], first: int | None) -> None:
+def _refuse_lost(folder: object, names: abc.Sequence[str], numbers: abc.Sequence[int], first: int | None) -> None:
     """``LostFrameError`` for the first number that is left out of a row."""
     remedy = "copy or unpack the sequence again, or number the images in a row if none is lost"
     if first is not None and numbers[0] > first:
@@ -99,7 +99,7 @@ def _refuse_lost(folder: object, names: Names[str], numbers: Names[int], first: 
             )
 
 
-def shorten(names: list[str]) -> Names[str]:
+def shorten(names: list[str]) -> abc.Sequence[str]:
     """The same names, as ``NumberedNames`` if a pattern gives them."""
     match = re.fullmatch(r"(.*?)(\d+)(\D*)", names[0]) if names else None
     if match is None:

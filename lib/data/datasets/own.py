@@ -19,8 +19,8 @@ LAYOUT = f"a sequence is images, or a video, in one folder with {BOXES}, or vide
 KNOWN = f"images are {', '.join(IMAGE_SUFFIXES)}, videos are {', '.join(VIDEO_SUFFIXES)}"
 
 
-class _Place(NamedTuple):
-    """A sequence by its name, and the keys of its folder, its boxes, and its video if it has one."""
+class _Files(NamedTuple):
+    """The name of a sequence, and the keys of its folder, its boxes, and its video if it has one."""
 
     name: str
     folder: str
@@ -44,16 +44,16 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
             f"{source.location()}: own data has no split {split!r}; it has {ALL!r}, and each folder in there"
         )
     found = list(_find(source, top, "", depth=1 if top else 2))
-    twice = [name for name, times in Counter(place.name for place in found).items() if times > 1]
+    twice = [name for name, times in Counter(files.name for files in found).items() if times > 1]
     if twice:
         raise ValueError(f"{source.location(top)}: several sequences would be named {twice[0]}; rename all but one")
     if not found:
         raise ValueError(f"{source.location(top)}: no sequence in there; {LAYOUT}")
-    for place in found:
-        yield Entry(place.name, partial(_read_sequence, source, place))
+    for files in found:
+        yield Entry(files.name, partial(_read_sequence, source, files))
 
 
-def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Place]:
+def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Files]:
     """The sequences in a folder, which is one itself, or holds some up to ``depth`` folders deeper.
 
     A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: the error comes when it is read. So is
@@ -63,22 +63,22 @@ def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Pla
     sequences: set[str] = set()
     whole = BOXES in names or any(map(is_image, names))
     if whole:
-        yield _Place(prefix or source.location(folder).name, folder, join_key(folder, BOXES))
+        yield _Files(prefix or source.location(folder).name, folder, join_key(folder, BOXES))
     for name in names:
         key = join_key(folder, name)
         if _is_video(name):
             if not whole or _boxes_beside(name) in names:
                 sequences.add(stem(name))
-                yield _Place(_joined(prefix, stem(name)), folder, join_key(folder, _boxes_beside(name)), key)
+                yield _Files(_joined(prefix, stem(name)), folder, join_key(folder, _boxes_beside(name)), key)
         elif not whole and source.is_folder(key):
             if depth == 0:
                 raise ValueError(
                     f"{source.location(key)}: lies too deep, or is a link that leads back; sequences are <root>, "
                     "<root>/<sequence> or <root>/<split>/<sequence>"
                 )
-            for place in _find(source, key, _joined(prefix, name), depth - 1):
+            for files in _find(source, key, _joined(prefix, name), depth - 1):
                 sequences.add(name)
-                yield place
+                yield files
         elif not whole and not source.exists(key):
             raise ValueError(f"{source.location(key)}: a link that leads nowhere, or to itself; remove it")
     for name in names:  # of other kinds
@@ -86,25 +86,25 @@ def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Pla
         text = _boxes_beside(name) if other else f"{name}.txt"
         left_out = text in names and stem(text) not in sequences and (other or not whole and source.is_folder(key))
         if left_out and _is_boxes(source, join_key(folder, text)):
-            yield _Place(_joined(prefix, stem(text)), folder, join_key(folder, text), key)
+            yield _Files(_joined(prefix, stem(text)), folder, join_key(folder, text), key)
 
 
-def _read_sequence(source: Source, place: _Place) -> Sequence:
-    boxes_file = source.location(place.boxes)
-    if not source.exists(place.boxes):
+def _read_sequence(source: Source, files: _Files) -> Sequence:
+    boxes_file = source.location(files.boxes)
+    if not source.exists(files.boxes):
         raise ValueError(f"{boxes_file}: no such file; {LAYOUT}")
-    boxes = read_numbers(source, place.boxes, None, 4, remedy="a line is x,y,w,h")
-    if place.video:
-        frames, shortfall = _open_video(source, place.video)
+    boxes = read_numbers(source, files.boxes, None, 4, remedy="a line is x,y,w,h")
+    if files.video:
+        frames, shortfall = _open_video(source, files.video)
     else:
-        frames, shortfall = _open_folder(source, place.folder, rows=len(boxes))
+        frames, shortfall = _open_folder(source, files.folder, rows=len(boxes))
     if len(boxes) not in (1, len(frames)):
         raise ValueError(
             f"{boxes_file}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or the first one's "
             "alone"
         )
     meta = {SHORTFALL: shortfall} if shortfall else {}
-    return Sequence(place.name, "own", frames, boxes, has_area(boxes), meta=meta)
+    return Sequence(files.name, "own", frames, boxes, has_area(boxes), meta=meta)
 
 
 def _open_folder(source: Source, folder: str, rows: int) -> tuple[FrameFiles, str]:

@@ -15,7 +15,7 @@ LEAVING_FRAMES = 16  # from the first step towards the border until the target i
 Field = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 
 
-class Frame(NamedTuple):
+class RenderedFrame(NamedTuple):
     """One rendered frame.
 
     * ``image``: uint8 RGB ``[H, W, 3]``.
@@ -118,7 +118,7 @@ def _sprite(colors: np.ndarray, outline: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class MovingSprite:
     """A moving sprite: ``centers`` and ``half_axes`` ``[frames, 2]`` x, y in pixels, ``angles`` ``[frames]``."""
 
     sprite: tuple[np.ndarray, np.ndarray]
@@ -127,7 +127,7 @@ class Layer:
     angles: np.ndarray
 
     def patch(self, frame: int, exposure: float) -> tuple[np.ndarray, int, int]:
-        """Premultiplied RGBA of this layer, and column and row of its top left corner; it is smeared over the share
+        """Premultiplied RGBA of the sprite, and column and row of its top left corner; it is smeared over the share
         ``exposure`` of the step to the next frame."""
         center, axes = self.centers[frame], self.half_axes[frame]
         step = (self.centers[min(frame + 1, len(self.centers) - 1)] - center) * exposure
@@ -200,7 +200,7 @@ def _jerks(rng: np.random.Generator, side: np.ndarray) -> np.ndarray:
 
 def _objects(
     rng: np.random.Generator, patterns: dict[str, Field], side: np.ndarray, home: np.ndarray, width: int, height: int
-) -> list[Layer]:
+) -> list[MovingSprite]:
     """The target and its two look-alikes: one shape and pattern family, three patterns and hues.
 
     All three circle around ``home`` ``[frames, 2]`` alike, so that their places do not reveal the target.
@@ -211,7 +211,7 @@ def _objects(
     accent = rng.uniform(0.3, 0.6), rng.choice([0.25, 0.95])  # saturation and value, in each object's own hue
     hues = rng.uniform() + np.array([0, 1, 2]) / 3 + rng.uniform(-0.1, 0.1, 3)
     turn = rng.uniform(0, 2 * np.pi) + 2.5 * _wave(rng, frames, 50, 110)
-    layers = []
+    sprites = []
     for number, hue in enumerate(hues):
         palette = np.stack([
             _color(hue, rng.uniform(0.7, 0.95), rng.uniform(0.7, 1)),
@@ -226,11 +226,12 @@ def _objects(
         centers = home + distance[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
         if number == 0 and rng.uniform() < 0.2:
             centers = centers + _departure(rng, centers, side / 2, width, height)
-        layers.append(Layer(sprite, centers, half_axes, rng.uniform(-0.15, 0.15) + 0.15 * _wave(rng, frames, 40, 90)))
-    return layers
+        angles = rng.uniform(-0.15, 0.15) + 0.15 * _wave(rng, frames, 40, 90)
+        sprites.append(MovingSprite(sprite, centers, half_axes, angles))
+    return sprites
 
 
-def _occluder(rng: np.random.Generator, pattern: Field, target: Layer) -> Layer:
+def _occluder(rng: np.random.Generator, pattern: Field, target: MovingSprite) -> MovingSprite:
     """A muted post that passes in front of the target once, in about eight frames."""
     frames = len(target.centers)
     moment = rng.uniform(0.3, 0.8) * frames
@@ -241,12 +242,12 @@ def _occluder(rng: np.random.Generator, pattern: Field, target: Layer) -> Layer:
     half_axes = size[:, None] * [rng.uniform(0.2, 0.42), rng.uniform(1.2, 2)]
     colors = cv2.resize(_backdrop(rng, pattern, SPRITE, SPRITE), (SPRITE, SPRITE)).astype(np.float32)
     sprite = _sprite(colors * rng.uniform(0.6, 0.9), SHAPES["tile"])
-    return Layer(sprite, centers, half_axes, np.full(frames, angle))
+    return MovingSprite(sprite, centers, half_axes, np.full(frames, angle))
 
 
 def render(
     rng: np.random.Generator, patterns: dict[str, Field], frames: int, width: int, height: int
-) -> Iterator[Frame]:
+) -> Iterator[RenderedFrame]:
     """The frames of one sequence, a function of the generator's state and the arguments.
 
     The target is one of three objects that differ only in pattern and hue and circle around a common middle, so that
@@ -264,9 +265,9 @@ def render(
     families = list(patterns.values())
     backdrop = _backdrop(rng, families[rng.integers(len(families))], height, width)
     objects = _objects(rng, patterns, side, home, width, height)
-    layers = [objects[index] for index in rng.permutation(len(objects))]
+    sprites = [objects[index] for index in rng.permutation(len(objects))]
     if rng.uniform() < 0.4:
-        layers.append(_occluder(rng, families[rng.integers(len(families))], objects[0]))
+        sprites.append(_occluder(rng, families[rng.integers(len(families))], objects[0]))
     exposure = rng.uniform(0.2, 0.6) if rng.uniform() < 0.4 else 0.0
     light = 1 + rng.uniform(0.05, 0.35) * _wave(rng, frames, 20, 60)[:, None] + rng.uniform(-0.06, 0.06, 3)
     levels = np.arange(256)[None, :, None]
@@ -275,23 +276,23 @@ def render(
         matrix[:, 2] += ground[frame] - (width / 2, height / 2)
         image = cv2.warpAffine(backdrop, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
         image = _smear(image, (ground[min(frame + 1, frames - 1)] - ground[frame]) * exposure)
-        box, share = compose(image, layers, objects[0], frame, exposure)
+        box, share = compose(image, sprites, objects[0], frame, exposure)
         table = (levels * light[frame]).clip(0, 255).astype(np.uint8)
-        yield Frame(cv2.LUT(image, table), box, share)
+        yield RenderedFrame(cv2.LUT(image, table), box, share)
 
 
 def compose(
-    image: np.ndarray, layers: list[Layer], target: Layer, frame: int, exposure: float
+    image: np.ndarray, sprites: list[MovingSprite], target: MovingSprite, frame: int, exposure: float
 ) -> tuple[np.ndarray, float]:
-    """Draw the layers over the image, in order; the target's box and visible share as in ``Frame``."""
+    """Draw the sprites over the image, in order; the target's box and visible share as in ``RenderedFrame``."""
     height, width = image.shape[:2]
     showing = np.zeros((height, width), bool)
-    for layer in layers:
-        patch, left, top = layer.patch(frame, exposure)
+    for sprite in sprites:
+        patch, left, top = sprite.patch(frame, exposure)
         place, part = _overlap(patch, left, top, image.shape)
         image[place] = np.round(image[place] * (1 - part[..., 3:]) + part[..., :3]).clip(0, 255)
         showing[place] &= part[..., 3] <= 0.5
-        if layer is target:
+        if sprite is target:
             whole = patch[..., 3] > 0.5
             showing[place] = part[..., 3] > 0.5
             columns, rows = np.flatnonzero(whole.any(axis=0)), np.flatnonzero(whole.any(axis=1))

@@ -50,7 +50,7 @@ def write_synthetic(
     """Write a set under ``root`` in GOT-10k's layout; False if the same set is there already.
 
     Each sequence is a function of (seed, split, index) alone. The splits share no pattern family
-    (``lib.data.synthetic.scene.PATTERNS``). ``groundtruth.txt`` holds the boxes of ``lib.data.synthetic.scene.Frame``,
+    (``PATTERNS`` in ``lib.data.synthetic.scene``). ``groundtruth.txt`` holds the boxes of ``RenderedFrame`` there,
     ``cover.label`` the visible share in eighths, rounded up, ``absence.label`` 1 where nothing is visible.
 
     Raises ``ValueError`` if ``root`` holds anything else, and while another process writes it.

@@ -14,7 +14,7 @@ from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, Curves, Metr
 
 NO_RESULT = "row(s) without a result taken as boxes of zeros"
 
-Boxes = abc.Callable[[Annotation], np.ndarray]
+Boxes = abc.Callable[[Sequence], np.ndarray]
 
 
 class MissingResultError(ValueError):
@@ -92,7 +92,7 @@ def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
 def score_set(
     label: str,
     benchmark: str,
-    annotations: abc.Iterable[Annotation],
+    sequences: abc.Iterable[Sequence],
     find_boxes: Boxes,
     protocols: abc.Sequence[str] = tuple(PROTOCOLS),
     failed: abc.Mapping[str, str] = MappingProxyType({}),
@@ -100,17 +100,17 @@ def score_set(
 ) -> SetScores:
     """Score one tracker by each of the ``protocols``.
 
-    ``find_boxes(annotation)`` returns its boxes, float64 ``[M, 4]`` xywh; its ``ValueError`` becomes that sequence's
+    ``find_boxes(sequence)`` returns its boxes, float64 ``[M, 4]`` xywh; its ``ValueError`` becomes that sequence's
     error under every protocol, except for ``MissingResultError``. ``failed`` are the reasons why sequences of the set
     have no boxes, by name, with or without an annotation. ``unscored`` are names of sequences that get no score.
 
     By the benchmark's own protocol a frame with an annotation of NaN is an absent frame. Any other protocol treats it
     as its toolkit does, which may be a refusal.
     """
-    own = find_benchmark(benchmark).protocol
     failures = {name: SequenceScores(name, {}, dict.fromkeys(protocols, why), why) for name, why in failed.items()}
     scored = {
-        each.name: failures.get(each.name) or _score_sequence(each, find_boxes, protocols, own) for each in annotations
+        each.name: failures.get(each.name) or _score_sequence(each, benchmark, find_boxes, protocols)
+        for each in sequences
     }
     sequences = tuple((scored | {name: SequenceScores(name, {}) for name in unscored} | failures).values())
     return SetScores(label, benchmark, sequences, {name: _joined(sequences, name) for name in protocols})
@@ -133,25 +133,26 @@ def _errors(sequences: abc.Sequence[SequenceScores], protocol: str) -> dict[str,
 
 
 def _score_sequence(
-    annotation: Annotation, find_boxes: Boxes, protocols: abc.Sequence[str], own: str
+    sequence: Sequence, benchmark: str, find_boxes: Boxes, protocols: abc.Sequence[str]
 ) -> SequenceScores:
+    annotation, own = annotation_of(sequence, benchmark), find_benchmark(benchmark).protocol
     curves, errors = {}, {}
     try:
-        boxes, absent = find_boxes(annotation), ""
+        boxes, missing = find_boxes(sequence), ""
     except MissingResultError as error:
-        boxes, absent = np.zeros_like(annotation.boxes), str(error)
+        boxes, missing = np.zeros_like(sequence.boxes), str(error)
     except ValueError as error:
-        return SequenceScores(annotation.name, {}, dict.fromkeys(protocols, str(error)), str(error))
+        return SequenceScores(sequence.name, {}, dict.fromkeys(protocols, str(error)), str(error))
     for name in protocols:
-        if absent and name != "trackingnet":
-            errors[name] = absent
+        if missing and name != "trackingnet":
+            errors[name] = missing
             continue
         try:
             scored = PROTOCOLS[name].score(annotation._replace(nan_is_absent=name == own), boxes)
-            curves[name] = scored._replace(notes=((len(boxes), NO_RESULT),)) if absent else scored
+            curves[name] = scored._replace(notes=((len(boxes), NO_RESULT),)) if missing else scored
         except MetricError as error:
             errors[name] = str(error)
-    return SequenceScores(annotation.name, curves, errors, absent)
+    return SequenceScores(sequence.name, curves, errors, missing)
 
 
 def _size_of_image(sequence: Sequence) -> tuple[int, int] | None:

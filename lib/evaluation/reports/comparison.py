@@ -13,7 +13,7 @@ from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
 from lib.evaluation.metrics.attributes import NO_ATTRIBUTES, Attributes
 from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import SetScores, annotation_of, has_first_box_only, score_set
+from lib.evaluation.metrics.scoring import SetScores, has_first_box_only, score_set
 from lib.evaluation.results.folder import sweep_warning
 from lib.evaluation.results.result_set import ResultSet
 
@@ -194,7 +194,6 @@ def compare(
     """
     server = find_benchmark(benchmark).server
     scored = tuple(sequence for sequence in sequences if not (server or has_first_box_only(sequence)))
-    annotations = [annotation_of(sequence, benchmark) for sequence in scored]
     names = [sequence.name for sequence in sequences]
     unscored = [name for name in names if name not in {sequence.name for sequence in scored}]
     entries = []
@@ -203,7 +202,7 @@ def compare(
         known = {*names, *failed, *left_out}
         runs = []
         for results in sets:
-            scores = score_set(results.label, benchmark, annotations, results.boxes, protocols, failed, unscored)
+            scores = score_set(results.label, benchmark, scored, results.boxes, protocols, failed, unscored)
             kept = [] if results.manifest is None else results.names()  # a folder of others may hold texts of anything
             others = (*left_out, *(name for name in kept if name not in known))
             runs.append(ScoredRun(scores, results, results.mean_seconds(), others))

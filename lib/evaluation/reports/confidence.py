@@ -6,7 +6,6 @@ from itertools import product
 import numpy as np
 
 from lib.evaluation.metrics.confidence import Confidence, ScoredFrames, frames_of, measure
-from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 
 
@@ -24,7 +23,7 @@ def _confidence(comparison: Comparison, entry: ComparedTracker) -> Confidence:
             if scores is None:
                 missing += 1
                 continue
-            boxes = run.results.boxes(annotation_of(sequence, comparison.benchmark))
+            boxes = run.results.boxes(sequence)
             parts.append(frames_of(sequence, boxes, scores))
         except ValueError as error:
             damaged.append(f"{sequence.name}: {error}")

@@ -10,7 +10,6 @@ import numpy as np
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import VideoWriter
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Comparison
 from lib.runtime.escapes import file_name, printable
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR, outline
@@ -35,8 +34,7 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
     for kind, chosen in (("worst", ranked[:FILMED]), ("best", ranked[FILMED:][: -FILMED - 1 : -1])):
         for number, (_, _, sequence) in enumerate(chosen, start=1):
             files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{file_name(sequence.name)}.mp4")
-            annotation = annotation_of(sequence, comparison.benchmark)
-            tracks = {entry.label: entry.runs[0].results.boxes(annotation) for entry in comparison.entries}
+            tracks = {entry.label: entry.runs[0].results.boxes(sequence) for entry in comparison.entries}
             write_film(files[-1], sequence, tracks)
     return files
 

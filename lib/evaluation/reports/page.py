@@ -22,7 +22,6 @@ from matplotlib.figure import Figure
 
 from lib.data.decoding.images import ImageError, read_image
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison, ScoredRun
 from lib.evaluation.reports.figures import curve_figure, reliability_figure
 from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
@@ -176,7 +175,7 @@ def _pictures(benchmark: str, run: ScoredRun, sequence: Sequence, draw: Draw | N
     decisions there."""
     yield _framed(sequence, 0, "frame 0, ground truth", (sequence.boxes[0], TRUTH_COLOR))
     try:
-        predicted = run.results.boxes(annotation_of(sequence, benchmark))
+        predicted = run.results.boxes(sequence)
     except ValueError as error:
         yield _Picture("the worst frame", missing=str(error))
         return

@@ -200,7 +200,6 @@ def open_results(
     sweep: str = "",
     hardware: str = "",
     versions: Mapping[str, str | None] = MappingProxyType({}),
-    note: bool = True,
 ) -> ResultsFolder:
     """Make or reopen ``<output>/<experiment>/results/<benchmark>/<label>-<8 hex digits>/`` and note this run in it.
 
@@ -208,9 +207,9 @@ def open_results(
     get another folder, and the same ones find the finished sequences. ``label`` is the checkpoint's name unless given.
     ``overrides`` are the settings that this benchmark changed (dotted key: value), for reports. Both are plain types
     for JSON. ``sweep`` names the sweep that this run belongs to; the manifest keeps every one, since their scores have
-    been seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of the network's device. Without
-    ``note`` the manifest has this run already. Raises ``ResultsError`` for a manifest that is damaged or of other
-    settings, ``OSError`` where the checkpoint cannot be read or the folder not be used.
+    been seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of the network's device.
+    Raises ``ResultsError`` for a manifest that is damaged or of other settings, ``OSError`` where the checkpoint cannot
+    be read or the folder not be used.
     """
     sha256 = file_sha256(checkpoint) if checkpoint else None
     label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
@@ -234,8 +233,6 @@ def open_results(
             raise ResultsError(
                 f"{file}: is of another checkpoint or other settings; move its folder away and run again"
             )
-        if earlier and not note:
-            return ResultsFolder(folder)
         runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device, hardware, versions)]
         sweeps = list(dict.fromkeys([*(earlier or {}).get("sweeps", []), *([sweep] if sweep else [])]))
         write_text(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")

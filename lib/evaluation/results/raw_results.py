@@ -39,7 +39,9 @@ def open_result_set(path: Path, benchmark: str) -> ResultSet:
     if not found:
         raise ValueError(f"{path}: no result of a sequence of {benchmark} (<sequence>.txt) in it; correct the path")
     if len(found) > 1:
-        raise ValueError(f"{path}: results of {benchmark} lie in {len(found)} folders; name one, as {found[0].source}")
+        raise ValueError(
+            f"{path}: results of {benchmark} lie in {len(found)} folders; name one, such as {found[0].source}"
+        )
     return _labelled(found[0], path)
 
 

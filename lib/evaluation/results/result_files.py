@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from posixpath import basename, dirname
 from typing import NamedTuple, Protocol
 
 from lib.data.datasets.record import SIDE_FILES
@@ -79,9 +80,9 @@ def box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | None
     folder, _, written = path.rpartition("/")
     root, repetition = folder, 1
     repeated = re.fullmatch(r"(.+)_(\d{3})", written, re.DOTALL)
-    if repeated and last_part(folder) == repeated[1]:
-        root, written, repetition = folder_of(folder), repeated[1], int(repeated[2])
-    elif last_part(folder) == _TIMES or _is_side_file(path, present):
+    if repeated and basename(folder) == repeated[1]:
+        root, written, repetition = dirname(folder), repeated[1], int(repeated[2])
+    elif basename(folder) == _TIMES or _is_side_file(path, present):
         return root, None
     return root, BoxFile(name, written, repetition, _times(folder, written, present), _scores(path, present))
 
@@ -89,7 +90,7 @@ def box_file(name: str, present: Mapping[str, str]) -> tuple[str, BoxFile | None
 def _is_side_file(path: str, present: Mapping[str, str]) -> bool:
     """Whether a tool wrote it beside a box file: that file exists, or the folder has the sequence's name."""
     bases = [path.removesuffix(suffix) for suffix in SIDE_FILES if path.endswith(suffix)]
-    return any(base in present or last_part(base) == last_part(folder_of(base)) for base in bases)
+    return any(base in present or basename(base) == basename(dirname(base)) for base in bases)
 
 
 def _times(folder: str, written: str, present: Mapping[str, str]) -> str:
@@ -109,13 +110,3 @@ def _scores(path: str, present: Mapping[str, str]) -> str:
 def is_skipped(part: str) -> bool:
     """Whether a file or folder of this name holds no results."""
     return part.startswith(".") or part in _SKIPPED
-
-
-def last_part(name: str) -> str:
-    """The name without its folders."""
-    return name.rpartition("/")[2]
-
-
-def folder_of(name: str) -> str:
-    """The folder of a file or folder; "" at the top."""
-    return name.rpartition("/")[0]

@@ -4,15 +4,16 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from posixpath import basename, dirname
 from typing import Any
 
 import numpy as np
 
 from lib.data.files.texts import decode_text, parse_rows
-from lib.evaluation.metrics.protocols import Annotation
+from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.folder import MANIFEST
-from lib.evaluation.results.result_files import BoxFile, Tree, box_file, folder_of, is_skipped, last_part
+from lib.evaluation.results.result_files import BoxFile, Tree, box_file, is_skipped
 from lib.evaluation.results.sequence_names import known_names, sequence_name, shares_name
 from lib.runtime.json_text import parse_json
 
@@ -56,7 +57,7 @@ class ResultSet:
         known = known_names(self.benchmark) if self.manifest is None else None
         return tuple(sorted(self.files) if known is None else (name for name in known if name in self.files))
 
-    def boxes(self, annotation: Annotation) -> np.ndarray:
+    def boxes(self, sequence: Sequence) -> np.ndarray:
         """The boxes in a sequence's file: float64 ``[M, 4]`` xywh in pixels.
 
         M may differ from the number of frames, and a value may be NaN or negative: the protocols decide about these.
@@ -64,11 +65,11 @@ class ResultSet:
         or holds anything but four numbers a line, for a last line that was cut short, for two files of one sequence,
         and for results of ours that do not begin with the sequence's first box: those are of other data of that name.
         """
-        file = self._file(annotation.name)
-        boxes = self._rows(file.name, 4, len(annotation.boxes))
+        file = self._file(sequence.name)
+        boxes = self._rows(file.name, 4, len(sequence.boxes))
         if len(boxes) == 0:
             raise ValueError(f"{self.place / file.name}: is empty; {_REMEDY}")
-        given = annotation.boxes[:1]  # none of a sequence whose dataset is not on this disk
+        given = sequence.boxes[:1]  # none of a sequence whose dataset is not on this disk
         if self.manifest is not None and len(given) and not np.array_equal(boxes[0], given[0]):
             raise ValueError(
                 f"{self.place / file.name}: begins elsewhere than the sequence's first box; track the sequence again"
@@ -152,18 +153,18 @@ def find_sets(tree: Tree, benchmark: str, place: Path) -> list[ResultSet]:
     names = [name for name in tree.names() if not any(map(is_skipped, name.split("/")))]
     sets: dict[str, ResultSet] = {}
     for name in names:
-        if last_part(name) == MANIFEST and (own := _own_set(tree, name, benchmark, place)):
+        if basename(name) == MANIFEST and (own := _own_set(tree, name, benchmark, place)):
             sets[own.root] = own
     ours = set(sets)
     texts = {name[: -len(".txt")]: name for name in names if name.lower().endswith(".txt")}
     below_ours = {
         folder
-        for folder in set(map(folder_of, texts))
+        for folder in set(map(dirname, texts))
         if any(folder.startswith(f"{root}/") or (folder and not root) for root in ours)
     }
     for name in texts.values():
         root, file = box_file(name, texts)
-        if file is not None and folder_of(name) not in below_ours:
+        if file is not None and dirname(name) not in below_ours:
             sequence = file.written if root in ours else sequence_name(file.written, benchmark) or file.written
             sets.setdefault(root, ResultSet(benchmark, place, root, tree)).files.setdefault(sequence, []).append(file)
     for found in sets.values():
@@ -180,7 +181,7 @@ def _is_of_benchmark(found: ResultSet) -> bool:
 
 def _own_set(tree: Tree, name: str, benchmark: str, place: Path) -> ResultSet | None:
     """Our own results; None if the manifest is of another program."""
-    root = folder_of(name)
+    root = dirname(name)
     try:
         content = parse_json(tree.read(name))
     except ValueError as error:

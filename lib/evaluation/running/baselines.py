@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from lib.data.types import Location, Sequence
-from lib.inference.engine import Outcome, Take, TemplateOf, Track
+from lib.inference.engine import Outcome, Take, Track
 
 
 class StaticEngine:
@@ -20,18 +20,19 @@ class StaticEngine:
             yield sequence, Track(boxes, np.ones(frames), np.zeros(frames), np.zeros(frames))
 
 
-def foreign_templates(sequences: abc.Sequence[Sequence]) -> TemplateOf:
+class ForeignTemplates:
     """For ``Engine``: gives each sequence the template of the next one (after the last, the first) whose first box
     differs, the same one in every run and process. Raises ``ValueError`` if all first boxes are equal."""
-    first_boxes = np.array([sequence.boxes[0] for sequence in sequences])
-    if len(np.unique(first_boxes, axis=0)) < 2:
-        raise ValueError("a foreign template needs two sequences or more whose first boxes differ")
-    numbers = {sequence.name: number for number, sequence in enumerate(sequences)}
 
-    def template_of(sequence: Sequence) -> tuple[Location, np.ndarray]:
-        start = numbers[sequence.name]
-        differs = (first_boxes != first_boxes[start]).any(axis=1)
-        donor = next(sequences[i] for i in (*range(start, len(differs)), *range(start)) if differs[i])
+    def __init__(self, sequences: abc.Sequence[Sequence]) -> None:
+        self._sequences = sequences
+        self._boxes = np.array([sequence.boxes[0] for sequence in sequences])
+        if len(np.unique(self._boxes, axis=0)) < 2:
+            raise ValueError("a foreign template needs two sequences or more whose first boxes differ")
+        self._numbers = {sequence.name: number for number, sequence in enumerate(sequences)}
+
+    def __call__(self, sequence: Sequence) -> tuple[Location, np.ndarray]:
+        start = self._numbers[sequence.name]
+        differs = (self._boxes != self._boxes[start]).any(axis=1)
+        donor = next(self._sequences[i] for i in (*range(start, len(differs)), *range(start)) if differs[i])
         return donor.frames[0], donor.boxes[0]
-
-    return template_of

@@ -1,12 +1,13 @@
 """Runs trackers over the sequences of a benchmark, in one process or several. Commands on the same results share
 the sequences; if a process dies, others take over the sequences that it was tracking."""
 
-import faulthandler
 import json
 import logging
 import math
 import os
+import pickle
 import signal
+import sys
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -27,7 +28,6 @@ from lib.runtime.stop import Terminated
 
 LOOK_SECONDS = 1.0  # between two looks at the progress of other processes
 MOST_DEATHS = 2  # since the run began; a sequence with so many is not tracked again
-_RUN = "TRACKING_RUN"  # environment variable with the run that a process is part of
 
 logger = logging.getLogger(__name__)
 
@@ -86,21 +86,13 @@ class _Run(NamedTuple):
         return [tuple(json.loads(line)) for line in text.rpartition(b"\n")[0].splitlines()]
 
 
-def is_part_of_run() -> bool:
-    """Whether ``run_trials`` of another process started this one, only to track."""
-    return _RUN in os.environ
-
-
-def run_trials(
-    trials: abc.Sequence[Trial], processes: int = 1, command: abc.Sequence[str] = (), wait: bool = False
-) -> RunReport | None:
+def run_trials(trials: abc.Sequence[Trial], processes: int = 1, wait: bool = False) -> RunReport:
     """Track every sequence that is not finished in its trial's folder, and write each there as soon as it is done.
 
-    With several ``processes`` the ``command`` (a Python file and its arguments, the one that led here) is started as
-    many times; in those processes this function tracks, prints nothing and returns None. Commands that run at once on
-    the same folder, on one machine or on many, share the sequences: one process tracks each. When none is left to take,
-    this one returns and reports the sequences that other commands are tracking; with ``wait`` it waits for these. It
-    also waits after a failure, because launchers (torchrun, ``srun -K``) stop all commands when one fails.
+    Several ``processes`` get the trials pickled; they log warnings alone. Commands that run at once on the same folder,
+    on one machine or on many, share the sequences: one process tracks each. When none is left to take, this one returns
+    and reports the sequences that other commands are tracking; with ``wait`` it waits for these. It also waits after a
+    failure, because launchers (torchrun, ``srun -K``) stop all commands when one fails.
 
     A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises the errors
     of ``make_engine`` in this process, and ``OSError`` if results cannot be written. After Ctrl-C
@@ -108,10 +100,6 @@ def run_trials(
     command, and no process is left.
     """
     trials = [_without_refused(trial) for trial in trials]
-    if is_part_of_run():
-        faulthandler.enable()
-        _track(trials, _Run(**json.loads(os.environ[_RUN])), RunProgress(0, 0, 0), wait)
-        return None
     started, began = perf_counter(), time()
     for trial in trials:
         for name, reason in trial.unreadable.items():
@@ -123,13 +111,9 @@ def run_trials(
     with TemporaryFile() as notes, RunProgress(frames, total, total - sum(map(len, unfinished))) as progress:
         run = _Run(began, processes * _count_tasks(), notes.fileno())
         if processes == 1:
-            _track(trials, run, progress, wait)
-        else:
-            assert command, "processes need a command"
-            variables = {_RUN: json.dumps(run._asdict())}
-            code = launch_apart(processes, list(command), variables, [run.notes], _Look(run, progress))
-            if code:
-                raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
+            track(trials, run, progress, wait)
+        elif code := _track_apart(trials, run, progress, wait, processes):
+            raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         summaries = [_summarize(trial, run) for trial in trials]
     return RunReport(summaries, processes, perf_counter() - started)
 
@@ -164,7 +148,18 @@ class _Look:
         self._seen, self._last = len(tracked), monotonic()
 
 
-def _track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
+def _track_apart(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool, processes: int) -> int:
+    """``track`` in several processes. Returns 130 or 143 after a signal, else 0."""
+    with TemporaryFile() as job:
+        pickle.dump((trials, run, wait), job)
+        job.flush()
+        # The modules of the pickled trackers are found as they are here, and none in the current folder.
+        variables = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = ["-P", "-m", "lib.evaluation.running.worker", str(job.fileno())]
+        return launch_apart(processes, command, variables, [run.notes, job.fileno()], _Look(run, progress))
+
+
+def track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
     """Track in this process until nothing is left to take, or with ``wait`` until no process has anything."""
     with ExitStack() as stack:
         shares = [_Share(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in trials]

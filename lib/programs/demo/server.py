@@ -1,12 +1,11 @@
-"""The server of the page: its answers, the check of requests, and one tracking at a time. It listens on this machine
-alone unless another host is named."""
+"""The server of the page: its answers, and one tracking at a time. It listens on this machine alone unless another host
+is named."""
 
 import asyncio
 import base64
 import json
 import math
 import os
-import re
 import socket
 import sys
 import webbrowser
@@ -16,25 +15,23 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from anyio import to_thread
 from pydantic import AfterValidator, Field, StringConstraints
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lib.config.paths import CLIP, Paths
 from lib.config.schema import Section
 from lib.config.validation import validate
 from lib.inference.follow import TargetSpec
 from lib.inference.target import checked_box
+from lib.programs.demo.guard import UPLOAD, Guard, mistake
 from lib.programs.demo.job import FILES, Job
 from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
@@ -50,18 +47,8 @@ INTERVAL = 1 / 25  # seconds between two messages to a page that watches
 LIVE_WIDTH, LIVE_QUALITY = 960, 75  # of the JPEG frames in these messages
 SWEEP = 60.0  # seconds between two removals of idle videos
 ENDING = 1.0  # seconds for running work when the server ends
-MOST_BYTES = 100_000  # of a request, uploads apart
 MOST_TARGETS = 16
-UPLOAD = "/api/videos"
 BUSY = "another video is being tracked; wait for its end, or stop it on its page"
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-    "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 
 def _printable_name(name: str) -> str:
@@ -257,58 +244,15 @@ async def _events(job: Job) -> AsyncIterator[str]:
         await asyncio.sleep(INTERVAL)
 
 
-class Guard:
-    """Lets through only requests of the page itself, and adds the headers that bind the page.
-
-    The host that a browser names must be ``localhost``, an address in numbers, or the ``host`` that the server is bound
-    to: otherwise any site could point its own name here (DNS rebinding) and read the answers. A request that changes
-    something must come from a page of that host.
-    """
-
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        names = rf"localhost|[\d.]+|\[[\da-f:.]+\]|{re.escape(host)}"
-        self._app, self._host = app, re.compile(rf"({names})(:\d+)?", re.IGNORECASE)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI call."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        app = self._refusal(scope["path"], scope["method"], Headers(scope=scope)) or self._app
-        await app(scope, receive, send_with_headers)
-
-    def _refusal(self, path: str, method: str, headers: Headers) -> Response | None:
-        host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._host.fullmatch(host):
-            return _mistake(403, "this host name is not the demo's; open the address that the program printed")
-        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
-            return _mistake(403, "this request comes from another site")
-        length = headers.get("content-length", "0")
-        if path != UPLOAD and ("transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BYTES):
-            return _mistake(413, "the request is too long")
-        return None
-
-
-def _mistake(status: int, text: str) -> Response:
-    """A user's mistake; the rest of a request that is too long is not read."""
-    return JSONResponse({"error": text}, status, {"Connection": "close"} if status == 413 else None)
-
-
 def make_app(demo: Demo, host: str) -> Starlette:
     """The answers of a server that is bound to ``host``. A mistake of the user's is ``{"error": one line}`` with status
     400, 404, 409 or 413."""
 
     async def answer_error(_request: Request, error: Exception) -> Response:
         if isinstance(error, HTTPException):
-            return _mistake(error.status_code, error.detail)
+            return mistake(error.status_code, error.detail)
         lines = str(error).splitlines() or [type(error).__name__]
-        return _mistake(413 if isinstance(error, TooLargeError) else 400, printable(lines[0]))
+        return mistake(413 if isinstance(error, TooLargeError) else 400, printable(lines[0]))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
