@@ -1,6 +1,5 @@
 """Random changes of a training crop's place and size; ``lib.data.appearance`` has those of its look."""
 
-import math
 from typing import NamedTuple
 
 import cv2
@@ -9,7 +8,7 @@ from pydantic import NonNegativeFloat
 
 from lib.config.schema import Section
 from lib.geometry.aligned import CropMapping
-from lib.geometry.crop import Context, CropConfig, Length, window_side
+from lib.geometry.crop import Context, CropConfig, target_size
 
 LEAST_SEEN = 10  # crop pixels of a target that must be visible, along each axis
 
@@ -32,14 +31,6 @@ class Role(NamedTuple):
     crop: CropConfig
     jitter: JitterConfig
 
-    def side(self, width: Length, height: Length) -> Length:
-        """Side in pixels, not rounded, of the window around a box of that size."""
-        return window_side(width, height, self.crop.factor, self.crop.context)
-
-    def unit(self, width: Length, height: Length) -> Length:
-        """Unit of the crop's moves in pixels (``jitter_box``)."""
-        return np.sqrt(width * height) if self.crop.context == "area" else 0.5 * (width + height)
-
 
 def jitter_box(
     box_xywh: np.ndarray, config: JitterConfig, rng: np.random.Generator, context: Context = "area"
@@ -54,7 +45,7 @@ def jitter_box(
     x, y, width, height = box_xywh.tolist()
     wider, higher = np.exp(rng.standard_normal(2) * config.scale).tolist()
     new_width, new_height = width * wider, height * higher
-    unit = math.sqrt(new_width * new_height) if context == "area" else 0.5 * (new_width + new_height)
+    unit = float(target_size(new_width, new_height, context))
     right, down = rng.random(2).tolist()
     reach = unit * config.center
     return np.array((

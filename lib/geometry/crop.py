@@ -132,11 +132,17 @@ def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
     return float(window_side(width, height, factor, context))
 
 
+def target_size(width: Length, height: Length, context: Context) -> Length:
+    """The size of a target in pixels: sqrt(w * h) for the context "area", (w + h) / 2 for "perimeter"."""
+    return np.sqrt(width * height) if context == "area" else 0.5 * (width + height)
+
+
 def window_side(width: Length, height: Length, factor: float, context: Context) -> Length:
-    """The side of the window around a box of that size before it is rounded, in pixels; numbers or arrays."""
+    """The side in pixels, not rounded, of the window around a target (``crop_window``)."""
+    size = target_size(width, height, context)
     if context == "area":
-        return np.sqrt(width * height) * factor
-    margin = (factor - 1) * ((width + height) * 0.5)
+        return size * factor
+    margin = (factor - 1) * size
     return np.sqrt((width + margin) * (height + margin))
 
 
@@ -200,7 +206,7 @@ def padding_mask(image_shape: abc.Sequence[int], window: Window, size: int) -> n
     """Which pixels of ``cut(image, window, size)`` any padding went into: bool ``[size, size]``.
 
     ``image_shape`` begins with height and width. The published mask is 1 on padding, resized bilinearly, and True where
-    not 0. Weights are never negative and a pixel is padding by its row or its column alone, so two resized lines tell.
+    not 0. Weights are never negative and a pixel is padding by its row or its column alone: two resized lines suffice.
     """
     left, top, right, bottom = window.inside(image_shape)
     lines = []

@@ -170,8 +170,8 @@ def _compare(
     """A benchmark's comparison, None without any results, and a line for each tracker without results."""
     root = paths.dataset_root(find_benchmark(benchmark).dataset)
     readable = read_benchmark(benchmark, root, paths.cache)
-    for error in readable.unreadable.values():
-        raise ValueError(error)
+    if readable.unreadable:
+        raise ValueError(next(iter(readable.unreadable.values())))
     sequences = tuple(readable.sequences)
     names = [sequence.name for sequence in sequences]
     groups, missing = _find_groups(paths.output, benchmark, trackers, set(names))

@@ -7,7 +7,7 @@ import pytest
 
 from lib.data.augment import JitterConfig, Role, jitter_box
 from lib.data.stores.reach import Reach
-from lib.geometry.crop import CropConfig, crop_window
+from lib.geometry.crop import CropConfig, crop_window, window_side
 
 FAMILIES = {
     "GRM": Role(CropConfig(size=256, factor=4.0), JitterConfig(center=3.0, scale=0.25)),
@@ -55,7 +55,7 @@ def test_thin_targets_are_reached_too(family, size):
 def test_without_jitter_it_is_half_the_window(context):
     role = Role(CropConfig(size=128, factor=2.0, context=context), JitterConfig())
     for width, height in SIZES:
-        side = float(role.side(width, height))
+        side = float(window_side(width, height, 2.0, context))
         assert crop_window((0, 0, width, height), 2.0, context).side == math.ceil(side)
         assert Reach(role, 0.9995).pixels(width, height) == pytest.approx(side / 2, rel=1e-3)
 

@@ -25,7 +25,7 @@ from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach
 from lib.data.views import FrameView, View, ViewStore
-from lib.geometry.crop import CropConfig, Fill, Region, Window
+from lib.geometry.crop import CropConfig, Fill, Region, Window, window_side
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,10 @@ class CropSettings(NamedTuple):
 
     def resolution(self, width: float, height: float) -> float:
         """Stored pixels for each pixel of the frame, around a target of that size; it may be above 1."""
-        return self.detail * max(role.crop.size / float(role.side(width, height)) for role in self._roles())
+        crops = [role.crop for role in self._roles()]
+        return self.detail * max(
+            crop.size / float(window_side(width, height, crop.factor, crop.context)) for crop in crops
+        )
 
     def reaches(self) -> tuple[Reach, ...]:
         """How far crops reach from a target's center, for both roles."""

@@ -266,7 +266,8 @@ class PackedFile:
 
 
 class PackedSource(Source):
-    """The files of a packed dataset; their stamps are those of the LMDB.
+    """The files of a packed dataset, by the keys of the LMDB alone: files and folders that were not packed are absent.
+    The stamp of each is that of the LMDB.
 
     Raises ``ValueError`` as ``open_store``. An LMDB of another program may be incomplete without a sign.
     """

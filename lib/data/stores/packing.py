@@ -6,7 +6,6 @@ import time
 import zlib
 from collections import abc
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -214,11 +213,11 @@ def _copy(environment: lmdb.Environment, manifest: Manifest, plan: list[_Files],
     root, unreadable = Path(manifest.root), []
     keys = (f"{folder}/{name}" if folder else str(name) for folder, names in plan for name in names)
     bar = tqdm(total=sum(len(names) for _, names in plan), desc="pack", unit=" files", disable=None)
-    with bar, ThreadPoolExecutor(READERS) as readers:
+    with bar:
         while batch := list(islice(keys, BATCH)):
             missing = _missing(environment, batch)
             values, entries = {}, []
-            for key, read in zip(missing, readers.map(partial(_read, root), missing), strict=True):
+            for key, read in zip(missing, in_threads(partial(_read, root), missing, READERS), strict=True):
                 if isinstance(read, OSError):
                     unreadable.append(f"{os.path.join(root, key)} ({read.strerror})")
                     continue

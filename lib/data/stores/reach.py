@@ -1,10 +1,12 @@
 """How far from a target its crops reach: the part of a frame that a crop store has to keep."""
 
+import functools
 import math
 
 import numpy as np
 
 from lib.data.augment import Role
+from lib.geometry.crop import target_size, window_side
 
 # Shapes, |log(w / h)|, at which reaches are computed; beyond the last, where a target is a line, they hardly change.
 SHAPES = np.linspace(0.0, 6.0, 25)
@@ -18,7 +20,7 @@ class Reach:
     """
 
     def __init__(self, role: Role, coverage: float) -> None:
-        self._role = role
+        self._side = functools.partial(window_side, factor=role.crop.factor, context=role.crop.context)
         rng = np.random.default_rng(0)  # the same draws each time: equal roles have equal reaches
         wider, higher = np.exp(rng.standard_normal((2, _DRAWS)) * role.jitter.scale)
         moves = np.abs(rng.uniform(-0.5, 0.5, (2, _DRAWS))).max(axis=0) * role.jitter.center
@@ -26,10 +28,11 @@ class Reach:
         self._sides = []
         for shape in SHAPES:
             width, height = math.exp(shape / 2), math.exp(-shape / 2)
-            sides, units = (length(width * wider, height * higher) for length in (role.side, role.unit))
-            self._sides.append(np.quantile(sides / 2 + moves * units, coverage) / role.side(width, height))
+            sides = self._side(width * wider, height * higher)
+            sizes = target_size(width * wider, height * higher, role.crop.context)
+            self._sides.append(np.quantile(sides / 2 + moves * sizes, coverage) / self._side(width, height))
 
     def pixels(self, width: float, height: float) -> float:
         """Pixels from the center of a box of that size, without the rounding of windows to whole pixels."""
         shape = abs(math.log(width / height))
-        return float(np.interp(shape, SHAPES, self._sides) * self._role.side(width, height))
+        return float(np.interp(shape, SHAPES, self._sides) * self._side(width, height))
