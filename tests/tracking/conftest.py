@@ -1,7 +1,6 @@
 """The programs of tracking/: run for real, or called in this process, where they take milliseconds."""
 
 import importlib.util
-import logging
 import os
 import subprocess
 import sys
@@ -111,7 +110,7 @@ def trained(run: Call, environment: dict[str, str]) -> tuple[Toy, Ended]:
 
 
 @pytest.fixture
-def call(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys, _as_it_was: None) -> Call:
+def call(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys, _one_thread: None) -> Call:
     """``(program, *words) -> Ended``: a program's main() in this process."""
     for name in [name for name in os.environ if name.startswith("TRACKING_") or name in ("RANK", "WORLD_SIZE")]:
         monkeypatch.delenv(name)
@@ -140,12 +139,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> Toy:
 
 
 @pytest.fixture
-def _as_it_was() -> Iterator[None]:
-    """One thread, as for the programs run for real. And the log, which a program directs to stderr, goes afterwards
-    where it went before."""
-    log, threads = logging.getLogger("lib"), torch.get_num_threads()
-    before = log.handlers[:], log.level, log.propagate
+def _one_thread() -> Iterator[None]:
+    """As for the programs run for real."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    log.handlers[:], log.level, log.propagate = before
