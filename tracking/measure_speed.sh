@@ -11,7 +11,7 @@ kind=${1:-}
 out=${2:-output/speed/$kind}
 tracking=$(dirname "$0")
 large="--config grm_vitb --config ostrack_vitb_256_ce --config simtrack_b16 --config transt --config stark_sv_b16"
-twins="--config grm_tiny --config ostrack_tiny --config simtrack_tiny --config stark_sv_tiny --config transt_tiny"
+twins="--config grm_tiny --config ostrack_tiny --config simtrack_tiny --config stark_tiny --config transt_tiny"
 elimination="--config ostrack_vitb_256_ce"
 
 part() {  # NAME, then options of profile_model.py

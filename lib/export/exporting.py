@@ -125,7 +125,6 @@ def export_programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram,
     with torch.no_grad():
         state = tuple(leaf.contiguous() for leaf in encode(template, box))
         rows = tuple(leaf.expand(batch, *leaf.shape[1:]).contiguous() for leaf in state)
-        find(search, *rows)  # makes the window, which a program could not keep
         return torch.export.export(encode, (template, box)), torch.export.export(find, (search, *rows)), state
 
 

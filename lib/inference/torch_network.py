@@ -39,7 +39,7 @@ class FindGraph(nn.Module):
     cxcywh, score before the window, the candidate's number), and the prediction they are chosen from.
 
     ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle.
-    It is made in the first call. ``compiled``: see ``TorchNetwork``.
+    ``compiled``: see ``TorchNetwork``.
     """
 
     def __init__(self, model: TrackingModel, config: TrackerConfig, compiled: bool = False) -> None:
@@ -50,7 +50,11 @@ class FindGraph(nn.Module):
             # The choice stays eager: of torch 2.12's compiled argmax over a softmax some answers are wrong on the CPU.
             options = {"freezing": True} if next(model.parameters()).device.type == "cpu" else {}
             self._predict = torch.compile(self.predict, dynamic=False, options=options)
-        self.register_buffer("window", torch.empty(0), persistent=False)
+        if config.window != "none":
+            cells = math.isqrt(model.candidates)
+            assert cells * cells == model.candidates, f"{model.candidates} candidates are no square grid"
+            shape = hann_window if config.window == "multiply" else hann_window_to_zero
+            self.register_buffer("window", shape(cells).flatten(), persistent=False)
 
     def forward(self, crops: Tensor, *state: Tensor) -> tuple[Tensor, Prediction]:
         prediction = self._predict(crops, *state)
@@ -72,17 +76,9 @@ class FindGraph(nn.Module):
         """Scores ``[B, N]`` after the window, by which the best candidate is chosen."""
         if self.config.window == "none":
             return scores
-        if self.window.shape != scores.shape[1:]:
-            self.window = self._make_window(scores.shape[1]).to(scores.device)
         if self.config.window == "multiply":
             return scores * self.window
         return (1 - self.config.penalty) * scores + self.config.penalty * self.window
-
-    def _make_window(self, candidates: int) -> Tensor:
-        cells = math.isqrt(candidates)
-        assert cells * cells == candidates, f"{candidates} candidates are no square grid"
-        shape = hann_window if self.config.window == "multiply" else hann_window_to_zero
-        return shape(cells).flatten()
 
 
 class TorchNetwork:

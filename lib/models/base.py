@@ -105,6 +105,11 @@ class TrackingModel(nn.Module):
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
         return self.locate(self.encode_template(template, box), search, epoch)
 
+    @property
+    def candidates(self) -> int:
+        """The number of candidate boxes in a crop."""
+        return self.box_head.candidates
+
     def run_head(self, tokens: Tensor) -> HeadPrediction:
         """The head on search tokens ``[B, Nx, C]``, row-major."""
         return self.box_head(tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))

@@ -214,8 +214,8 @@ def _text(
     names = ("AO", "SR0.5", "SR0.75")
     values = {title: runs[label].scores.values(PROTOCOL) for label, title in TITLES.items()}
     rows = tuple(Row(title, tuple(Cell(found.get(name)) for name in names)) for title, found in values.items())
-    title = f"Scores in percent by protocol {PROTOCOL}, {named}"
-    lines = [render(Table("scores", title, "", names, rows), "text").rstrip("\n")]
+    title = f"Scores in percent by protocol {PROTOCOL}"
+    lines = [render(Table("scores", title, (named,), "", names, rows), "text").rstrip("\n")]
     for chosen in tokens.values():
         numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in chosen["stages"].items())
         lines.append(f"share of search tokens that {chosen['meaning']}: {numbers}")

@@ -88,7 +88,7 @@ class Trainer:
             if state.epoch == self.config.epochs:
                 logger.info("%s: training is complete already, %d epochs", self._run.output, state.epoch)
                 return TrainingEnd(True, state.step)
-            if self.config.compile:
+            if self.config.compile:  # of the forward pass alone; hooks and checkpoints see the model as it was
                 self.actor.model.forward = torch.compile(self.actor.model.forward, dynamic=False)
             self._replicas.start()
             end = TrainingEnd(True, self.plan.steps)

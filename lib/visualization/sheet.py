@@ -40,7 +40,8 @@ def encode(
     if width is not None and image.shape[1] > width:
         size = width, max(1, round(image.shape[0] * width / image.shape[1]))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    encoded, code = cv2.imencode(f".{kind}", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if kind == "jpeg" else []
+    encoded, code = cv2.imencode(f".{kind}", image[..., ::-1], options)
     assert encoded, "an image of uint8 RGB has a PNG and a JPEG"
     return code.tobytes()
 

@@ -11,7 +11,8 @@ from lib.evaluation.reports.tables import FORMATS, Cell, Row, Table, percent, re
 
 TABLE = Table(
     "scores",
-    "Scores in percent, lasot, protocol lasot; uav, protocol grm",
+    "Scores in percent",
+    ("lasot, protocol lasot", "uav, protocol grm"),
     "tracker",
     ("lasot AUC", "lasot P", "uav AUC"),
     (
@@ -63,11 +64,15 @@ def test_latex_is_booktabs_and_escaped_and_the_best_is_bold_also_in_a_tie_as_pri
 
 
 def test_csv_has_a_column_for_each_number():
-    [title, names, first, second] = csv.reader(io.StringIO(render(TABLE, "csv", digits=3)))
-    assert title == [f"# {TABLE.title}"]
+    [names, first, second] = csv.reader(io.StringIO(render(TABLE, "csv", digits=3)))
     assert names == ["tracker", "lasot AUC", "lasot P", "lasot P deviation", "lasot P low", "lasot P high", "uav AUC"]
     assert first == ["grm_vitb", "66.123", "70.000", "1.230", "", "", ""]
     assert second == ["100% & #1", "64.000", "70.040", "", "65.000", "75.000", "nan"]
+
+
+def test_csv_of_one_benchmark_names_it_with_the_protocol_in_each_column():
+    [names, *_] = csv.reader(io.StringIO(render(replace(TABLE, scope=("lasot, protocol lasot",)), "csv")))
+    assert names[:2] == ["tracker", "lasot, protocol lasot: lasot AUC"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -108,7 +113,7 @@ EVIL = "=1+1\n\\input{evil}|<script>\x1b[2J\udcd0\u202e"
 def everywhere(name: str) -> Table:
     """A table with a name in every place that takes one."""
     cells = (Cell(-0.5), Cell(0.7))
-    return Table("scores", name, name, (name, "P"), (Row(name, cells),), (name, name), (name,), best="column")
+    return Table("scores", name, (name,), name, (name, "P"), (Row(name, cells),), (name, name), (name,), best="column")
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -131,7 +136,7 @@ def test_markdown_takes_no_html_from_a_name():
 
 def test_no_cell_of_csv_is_a_formula_and_numbers_stay_numbers():
     rows = list(csv.reader(io.StringIO(render(everywhere(EVIL), "csv"))))
-    assert [len(row) for row in rows] == [1, 1, 3, 3]
-    assert rows[3][1:] == ["-50.0", "70.0"]
-    words = [*rows[0], *rows[1], *rows[2], rows[3][0]]
-    assert len(words) == 6 and not any(word[0] in "=+-@" for word in words)
+    assert [len(row) for row in rows] == [1, 3, 3]
+    assert rows[2][1:] == ["-50.0", "70.0"]
+    words = [*rows[0], *rows[1], rows[2][0]]
+    assert len(words) == 5 and not any(word[0] in "=+-@" for word in words)

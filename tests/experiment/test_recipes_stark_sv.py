@@ -83,7 +83,7 @@ def test_multiply_adds_are_near_the_published_ones(name, billions, deviation):
 
 
 def test_the_tiny_twin_has_every_path_of_the_large_network_and_sees_the_data_of_the_other_twins():
-    twin, large, grm = load_experiment("stark_sv_tiny"), load_experiment("stark_sv_b16"), load_experiment("grm_tiny")
+    twin, large, grm = load_experiment("stark_tiny"), load_experiment("stark_sv_b16"), load_experiment("grm_tiny")
     assert (twin.model.backbone.style, twin.model.head.kind) == ("clip", "corner")
     assert twin.model.transformer.dropout == large.model.transformer.dropout
     assert min(twin.model.transformer.encoder, twin.model.transformer.decoder) > 1
@@ -92,7 +92,7 @@ def test_the_tiny_twin_has_every_path_of_the_large_network_and_sees_the_data_of_
         assert getattr(twin, section) == getattr(grm, section), section
 
 
-@pytest.mark.parametrize("name", [*PAPER, "stark_sv_tiny"])
+@pytest.mark.parametrize("name", [*PAPER, "stark_tiny"])
 def test_a_target_is_as_large_in_the_template_as_in_the_search_region(name):
     experiment = load_experiment(name)
     assert experiment.template.size / experiment.template.factor == experiment.search.size / experiment.search.factor

@@ -3,6 +3,7 @@
 import time
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ class SpotModel(TrackingModel):
 
     def __init__(self, cells: int = 4) -> None:
         nn.Module.__init__(self)
-        self.cells = cells
+        self.cells, self.box_head = cells, SimpleNamespace(candidates=cells**2)
         self.seen: list[Tensor] = []
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +58,7 @@ class FixedModel(TrackingModel):
 
     def __init__(self, boxes: Tensor, scores: Tensor, seconds: float = 0.0) -> None:
         nn.Module.__init__(self)
-        self.prediction = Prediction(boxes[None], scores[None])
+        self.prediction, self.box_head = Prediction(boxes[None], scores[None]), SimpleNamespace(candidates=len(scores))
         self.seconds = seconds
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:

@@ -1,6 +1,7 @@
 """TransT's tracker against the recorded steps of the public one: crops, network, window penalty, clipping, state."""
 
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,6 +81,7 @@ class MadeUp(TrackingModel):
 
     def __init__(self, logits: Tensor, boxes: Tensor) -> None:
         nn.Module.__init__(self)
+        self.box_head = SimpleNamespace(candidates=len(boxes))
         self.prediction = MLPPrediction(boxes[None], logits.softmax(dim=-1)[None, :, 0], logits[None], {})
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:

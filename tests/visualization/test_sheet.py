@@ -26,10 +26,11 @@ def test_titles_take_a_line_above_each_panel():
     assert sheet[:TITLE, MARGIN + 34 :].min() == 255
 
 
-def test_a_png_holds_the_pixels_in_their_colours(tmp_path: Path):
+def test_a_png_holds_the_pixels_in_their_colours(tmp_path: Path, capfd):
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     write_png(tmp_path / "new" / "picture.png", image)
     assert (cv2.imread(str(tmp_path / "new" / "picture.png"))[..., ::-1] == image).all()
+    assert capfd.readouterr().err == "", "OpenCV warns of options that are not PNG's"
 
 
 def test_large_pictures_become_smaller_and_keep_their_shape():

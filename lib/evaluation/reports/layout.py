@@ -157,12 +157,13 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     a bin; none without confidence. The lines below the first have ``lost_below``, or the reason why there is none."""
     if not comparison.confidence:
         return []
-    benchmark, title, found = comparison.benchmark, comparison.title, comparison.confidence
+    benchmark, found = comparison.benchmark, comparison.confidence
     rows = [Row(label, _confidence_cells(each)) for label, each in found.items()]
     lines = [f"{benchmark}, {label}: {line}" for label, each in found.items() for line in _confidence_lines(each)]
     whole = Table(
         f"confidence_{benchmark}",
-        f"Scores of frames on and off the target (percent of frames; lost_below is a score), {title}",
+        "Scores of frames on and off the target (percent of frames; lost_below is a score)",
+        (comparison.title,),
         "tracker",
         ("AUROC", "on target", "absent", "lost_below", "lost found", "false alarms"),
         tuple(rows),
@@ -178,8 +179,8 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     ]
     curves = Table(
         f"reliability_{benchmark}",
-        "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent, "
-        f"{title}",
+        "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent",
+        (comparison.title,),
         "tracker",
         tuple(map(str, range(1, bins + 1))),
         tuple(rows),
@@ -260,12 +261,11 @@ def _table(
     best: str = "",
     signed: bool = False,
 ) -> Table:
-    """The table with its benchmarks and protocols in the title, their warnings above and the remarks below."""
-    about = (f"{each.title}, {f'protocol {by}' if by else 'scored by a server'}" for each, by in part)
+    """The table of these benchmarks and protocols, with their warnings above and the remarks below."""
+    scope = tuple(f"{each.title}, {f'protocol {by}' if by else 'scored by a server'}" for each, by in part)
     warnings = dict.fromkeys(warning for comparison, _ in part for warning in comparison.warnings)
     below = tuple(line for comparison, protocol in part for line in remarks(comparison, [protocol]))
-    title = f"{title}, {'; '.join(about)}"
-    return Table(name, title, corner, tuple(columns), tuple(rows), below, tuple(warnings), best, signed)
+    return Table(name, title, scope, corner, tuple(columns), tuple(rows), below, tuple(warnings), best, signed)
 
 
 def _labels(comparisons: abc.Sequence[Comparison]) -> list[str]:

@@ -121,7 +121,7 @@ def _cells(table: Table) -> dict[str, Any]:
             mean, ends = cell_words(cell, 1, table.signed)
             cells.append({"mean": mean, "ends": ends, "exact": exact, "best": (number, place) in best})
         rows.append((row.label, cells))
-    return {"caption": table.title, "head": table.head, "rows": rows, "below": table.below}
+    return {"caption": table.heading, "head": table.head, "rows": rows, "below": table.below}
 
 
 def _curves(figure: Figure) -> dict[str, str]:

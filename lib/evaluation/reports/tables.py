@@ -32,14 +32,16 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """``name`` is the file's name. ``warnings`` and ``title`` are printed above the table, ``below`` under it.
+    """``name`` is the file's name. ``warnings`` and ``heading`` are printed above the table, ``below`` under it.
 
-    ``corner`` is the head of the labels, ``columns`` are those of the cells. LaTeX and Markdown print the best score of
-    each ``best`` (``column`` or ``row``) in bold, none if it is empty. ``signed`` prints differences with a plus.
+    ``scope`` has the benchmarks of the scores, each with its protocol. ``corner`` is the head of the labels,
+    ``columns`` are those of the cells. LaTeX and Markdown print the best score of each ``best`` (``column`` or ``row``)
+    in bold, none if it is empty. ``signed`` prints differences with a plus.
     """
 
     name: str
     title: str
+    scope: tuple[str, ...]
     corner: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -47,6 +49,11 @@ class Table:
     warnings: tuple[str, ...] = ()
     best: str = ""
     signed: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The title with the scope."""
+        return ", ".join(filter(None, (self.title, "; ".join(self.scope))))
 
     @property
     def head(self) -> tuple[str, ...]:
@@ -83,7 +90,7 @@ def _row_words(table: Table, row: Row, digits: int) -> list[str]:
 
 
 def _text(table: Table, digits: int) -> str:
-    above = [*(f"WARNING: {warning}" for warning in table.warnings), table.title]
+    above = [*(f"WARNING: {warning}" for warning in table.warnings), table.heading]
     rows = [[printable(row.label), *_row_words(table, row, digits)] for row in table.rows]
     body = columns([printable(name) for name in table.head], rows)
     return "\n".join([*map(printable, above), *body, *map(printable, table.below)]) + "\n"
@@ -95,11 +102,11 @@ def _markdown(table: Table, digits: int) -> str:
     head, *lines = ("| " + " | ".join(words) + " |" for words in (map(for_markdown, table.head), *rows))
     below = ["", *(f"- {for_markdown(line.strip())}" for line in table.below)] if table.below else []
     rule = "|:--" + "|--:" * len(table.columns) + "|"
-    return "\n".join([*warnings, f"{for_markdown(table.title)}\n", head, rule, *lines, *below]) + "\n"
+    return "\n".join([*warnings, f"{for_markdown(table.heading)}\n", head, rule, *lines, *below]) + "\n"
 
 
 def _latex(table: Table, digits: int) -> str:
-    above = (*(f"WARNING: {warning}" for warning in table.warnings), table.title)
+    above = (*(f"WARNING: {warning}" for warning in table.warnings), table.heading)
     rows = [[for_latex(label), *words] for label, words in _bold_rows(table, digits, r"\textbf{{{}}}", _latex_number)]
     lines = [
         *(f"% {printable(line)}" for line in above),
@@ -131,20 +138,21 @@ def _bold_rows(
 
 
 def _csv(table: Table, digits: int) -> str:
-    """A column for each number; deviations and intervals have columns of their own where any cell has them. Lines with
-    ``#`` above them are no rows."""
+    """A column for each number; deviations and intervals have columns of their own where any cell has them. There is no
+    line for the heading: the names of the columns begin with the scope, or with their benchmark where it has several.
+    """
+    scope = f"{table.scope[0]}: " if len(table.scope) == 1 else ""
     names, numbers = [for_csv(table.corner)], []
     for place, name in enumerate(table.columns):
         cells = [row.cells[place] for row in table.rows]
         for part in Cell._fields:
             found = [cell if isinstance(cell, str) else getattr(cell, part) for cell in cells]
             if part == "value" or any(number is not None and not isinstance(number, str) for number in found):
-                names.append(for_csv(name) + (f" {part}" if part != "value" else ""))
+                names.append(for_csv(scope + name) + (f" {part}" if part != "value" else ""))
                 numbers.append([_csv_word(number, digits) for number in found])
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([for_csv(f"# WARNING: {warning}")] for warning in table.warnings)
-    writer.writerow([for_csv(f"# {table.title}")])
     writer.writerow(names)
     writer.writerows(zip((for_csv(row.label) for row in table.rows), *numbers, strict=True))
     return stream.getvalue()

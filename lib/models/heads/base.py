@@ -72,7 +72,8 @@ class Head(NamedTuple):
 
     * ``kind``: the value of ``model.head.kind``; ``prediction``: the class of its predictions.
     * ``network``: called with the features' width, ``model.head.channels`` and the side of the search grid, it gives
-      the head for features ``[B, width, grid, grid]``. The ``extras`` of its predictions are empty.
+      the head for features ``[B, width, grid, grid]``. The head has the number of its ``candidates``; the ``extras`` of
+      its predictions are empty.
     * ``objective_config``: the class of the section ``objective``; ``objective`` is built from it.
     """
 

@@ -40,6 +40,7 @@ class CenterHead(nn.Module):
 
     def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
+        self.candidates = grid**2
         for branch, outputs in (("ctr", 1), ("size", 2), ("offset", 2)):
             add_branch(self, branch, width, channels, outputs)
         for parameter in self.parameters():

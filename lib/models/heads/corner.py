@@ -35,6 +35,7 @@ class CornerHead(nn.Module):
 
     def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
+        self.candidates = 1
         for branch in ("tl", "br"):
             add_branch(self, branch, width, channels, 1)
         line = torch.arange(grid, dtype=torch.float32) / grid

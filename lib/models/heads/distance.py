@@ -42,6 +42,7 @@ class DistanceHead(nn.Module):
 
     def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
+        self.candidates = grid**2
         self.cls_mlp, self.reg_mlp = _perceptron(width, channels, 1), _perceptron(width, channels, 4)
         line = (torch.arange(grid, dtype=torch.float32) + 0.5) / grid
         centers = torch.stack([line.repeat(grid), line.repeat_interleave(grid)], dim=1)

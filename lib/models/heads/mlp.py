@@ -51,6 +51,7 @@ class MLPHead(nn.Module):
 
     def __init__(self, width: int, channels: int, grid: int) -> None:
         super().__init__()
+        self.candidates = grid**2
         self.class_embed = Perceptron(width, channels, 2)
         self.bbox_embed = Perceptron(width, channels, 4)
 
