@@ -7,6 +7,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lmdb
@@ -46,6 +47,15 @@ def small_batches(monkeypatch):
 
 def pack(root: Path, target: Path) -> packing.PackSummary:
     return pack_dataset("got10k", ["full", "official_val"], root, target)
+
+
+def verify(target: Path, root: Path | None = None) -> list[str]:
+    """``verify_packed`` without another process, whose start takes most of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "Processes", ThreadPoolExecutor)
+        problems = verify_packed(target, root)
+    close_store(target)
+    return problems
 
 
 def content(target: Path) -> dict[bytes, bytes]:
@@ -204,7 +214,7 @@ def test_missing_images_are_counted_and_can_be_added(root, target, tmp_path):
     own = (b"\0manifest", b"\0record")
     expected = {key: value for key, value in content(tmp_path / "unbroken").items() if not key.startswith(own)}
     assert {key: value for key, value in content(target).items() if not key.startswith(own)} == expected
-    assert verify_packed(target, root) == []
+    assert verify(target, root) == []
 
 
 @pytest.mark.parametrize("file", ["train/GOT-10k_Train_000001/00000002.jpg", "train/list.txt"])
@@ -323,7 +333,7 @@ def test_frames_that_sequences_share_are_packed_once(root, target, monkeypatch):
     entries = [Entry(sequence.name, lambda sequence=sequence: sequence) for sequence in sequences]
     monkeypatch.setitem(DATASETS, "fake", Dataset("fake", lambda source, split: iter(entries), ("all",)))
     assert pack_dataset("fake", ["all"], root, target).manifest.files == 4
-    assert verify_packed(target, root) == []
+    assert verify(target, root) == []
 
 
 def test_two_cannot_pack_at_once(root, target):
@@ -367,7 +377,7 @@ def test_a_flipped_bit_is_named(root, target, small_batches):
     assert data.count(image) == 1
     data[data.index(image) + 12_345] ^= 1
     (target / DATA).write_bytes(data)
-    assert verify_packed(target) == [
+    assert verify(target) == [
         f"{target}:{KEY}: differs from the packed file: its checksum differs; copy or pack it again"
     ]
 
@@ -377,7 +387,7 @@ def test_missing_and_foreign_values_are_named(root, target, small_batches, monke
     whole = content(target)
     files = open_store(target).manifest.files
     change(target, {KEY.encode(): None, b"more": b"", b"even more": b""})
-    assert verify_packed(target) == [
+    assert verify(target) == [
         f"{target}:{KEY}: is missing; copy or pack it again",
         f"{target / DATA}: holds {len(whole) + 1} keys and records of {files} files, its manifest states {len(whole)} "
         f"and {files}; pack it again",
@@ -385,7 +395,7 @@ def test_missing_and_foreign_values_are_named(root, target, small_batches, monke
     images = [key for key in whole if key.endswith(b".jpg")]
     change(target, {b"more": None, b"even more": None} | dict.fromkeys(images, b"short"))
     monkeypatch.setattr(packing, "MAX_PROBLEMS", 4)
-    *problems, more = packing._verify(target, None)
+    *problems, more = verify(target)
     first = f"{target}:train/GOT-10k_Train_000001/00000001.jpg: has 5 bytes instead of"
     assert len(problems) == 4 and problems[0].startswith(first)
     assert more == f"{target}: {len(images) - 4} problems more"
@@ -395,9 +405,9 @@ def test_damaged_records_are_named(root, target, small_batches):
     pack(root, target)
     record = content(target)[record_key(1)]
     change(target, {record_key(1): record[:-2] + b"??"})
-    assert verify_packed(target) == [f"{target / DATA}: the record of batch 1 is damaged; copy or pack it again"]
+    assert verify(target) == [f"{target / DATA}: the record of batch 1 is damaged; copy or pack it again"]
     change(target, {record_key(1): zlib.compress(b"[]")})
-    [problem] = verify_packed(target)
+    [problem] = verify(target)
     assert "keys and records of" in problem
 
 
@@ -418,21 +428,19 @@ def test_a_tree_that_kills_its_reader_is_named(root, target):
 
 def test_what_cannot_be_verified_is_one_line(root, target, tmp_path):
     target.mkdir()
-    assert verify_packed(target) == [
-        f"{target / DATA}: No such file or directory; check the path, or pack the dataset again"
-    ]
+    assert verify(target) == [f"{target / DATA}: No such file or directory; check the path, or pack the dataset again"]
     pack(root, target)
     whole = (target / DATA).read_bytes()
     (target / DATA).write_bytes(whole[: len(whole) // 2])
-    [problem] = verify_packed(target)
+    [problem] = verify(target)
     assert "cut short" in problem
     (target / DATA).write_bytes(whole)
     stored = content(target)[MANIFEST]
     change(target, {MANIFEST: stored.replace(b"1 ", b"7 ", 1)})
-    assert verify_packed(target) == [f"{target}: packed in format 7, not in this version's 1; pack it again"]
+    assert verify(target) == [f"{target}: packed in format 7, not in this version's 1; pack it again"]
     change(target, {MANIFEST: None})
-    assert verify_packed(target) == [f"{target}: packed by another program, so there is nothing to verify it against"]
+    assert verify(target) == [f"{target}: packed by another program, so there is nothing to verify it against"]
     manifest = Manifest("got10k", {"full": 1}, str(root))
     change(target, {MANIFEST: manifest.encode()})
-    [problem] = verify_packed(target)
+    [problem] = verify(target)
     assert "not packed completely; go on with: python tracking/prepare_data.py pack got10k" in problem

@@ -45,16 +45,14 @@ def test_a_tiny_twin_is_counted_and_timed(call, tmp_path, name):
     assert len(re.findall(rf"^{name} ", ended.out, re.M)) == 1 + 4 + 2 + 2
 
 
-def test_counting_alone_makes_no_large_network(call):
-    """Of several experiments, with an override for all."""
-    plain = call("profile_model.py", "--config", "grm_tiny", "--config", "grm_vitl_320", "--frames", 0)
-    words = ["model.division.relation=one_stream", "--frames", 0]
-    changed = call("profile_model.py", "--config", "grm_tiny", "--config", "grm_vitl_320", *words)
+def test_several_experiments_are_counted_with_an_override_for_all(call):
+    words = ["profile_model.py", "--config", "grm_tiny", "--config", "grm_vitb", "--frames", 0]
+    plain, changed = call(*words), call(*words, "model.division.relation=one_stream")
     for ended in (plain, changed):
         assert ended.code == 0 and "timed" not in ended.out
-    assert re.search(r"^grm_vitl_320 +128/320 +331\.6 ", plain.out, re.M)
+    assert re.search(r"^grm_vitb +128/256 +99\.68 ", plain.out, re.M)
     assert "overrides model.division.relation=one_stream" in changed.out
-    rows = [re.search(r"^grm_vitl_320 .*$", ended.out, re.M)[0].split() for ended in (plain, changed)]
+    rows = [re.search(r"^grm_vitb .*$", ended.out, re.M)[0].split() for ended in (plain, changed)]
     assert float(rows[0][2]) > float(rows[1][2]) and float(rows[0][4]) > float(rows[1][4])
     assert rows[0][-1] == rows[1][-1]  # attention
 

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_command_of_the_page_runs(run, tmp_path: Path):
     page = (ROOT / "docs" / "visualize.md").read_text(encoding="utf-8")
     program, *words = shlex.split(re.search(r"^python tracking/(visualize.py .*)$", page, re.MULTILINE)[1])

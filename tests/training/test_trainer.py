@@ -113,7 +113,7 @@ def test_groups_differ_in_their_positives(toy):
     assert len({positives[group] + positives[group + 1] for group in range(0, 12, 2)}) > 1
 
 
-@pytest.mark.parametrize("forward_pass", [0, 1, 5, 6, 9, 17, 18, 21, 22, 38, 42])
+@pytest.mark.parametrize("forward_pass", [0, 5, 6, 9, 17, 18, 21, 42])
 def test_a_stopped_run_goes_on_to_the_same_bits(toy, whole, tmp_path, forward_pass):
     number = signal.SIGINT if forward_pass == 9 else signal.SIGTERM
     end, left = toy.train(tmp_path, stop_at=(number, forward_pass))
