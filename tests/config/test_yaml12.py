@@ -107,7 +107,7 @@ def test_an_anchor_is_a_value_and_a_merge_key_is_a_key(read):
         ("a: 1\n---\nb: 2\n", 2, "another document"),
         ("a: 0\nb: \x01\n", 2, "special characters are not allowed"),
         ("a: " + 2000 * "[" + 2000 * "]", 1, "nested too deeply"),
-        ("a: " + 9000 * "{b: ", 1, "nested too deeply"),
+        ("a: " + 3000 * "{b: ", 1, "nested too deeply"),
         ("- " * 2000, 1, "nested too deeply"),
         ("a: 0\n" + 200_000 * "#", 1, "longer than 200000 characters"),
     ],
@@ -136,7 +136,7 @@ def test_anchors_that_multiply_are_one_line(read, tmp_path, leaf, monkeypatch):
 
 def test_the_message_of_a_long_override_is_short():
     with pytest.raises(ConfigError) as caught:
-        read_value("[" * 10_000, "a.b", "command line")
+        read_value("[" * 3000, "a.b", "command line")
     assert len(str(caught.value)) < 400
 
 

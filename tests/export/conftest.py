@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lib.export.exporting import export_network, write_network
-from lib.export.record import Origin, Runtime
+from lib.export.record import Origin
 from lib.inference.torch_network import TorchNetwork
 from tests.export.toy_exports import toy_network
 
@@ -19,16 +19,22 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> TorchNetwork:
 
 
 @pytest.fixture(scope="session")
-def exports(network: TorchNetwork, tmp_path_factory: pytest.TempPathFactory) -> dict[Runtime, Path]:
-    """Its fp32 export for each runtime, for ``BATCH`` crops; tests leave the folders as they are."""
-    root = tmp_path_factory.mktemp("exports")
-    export_network(network, root / "openvino", "openvino", "fp32", BATCH, Origin(experiment="toy"), threads=1)
-    (root / "onnx").mkdir()  # without the comparison, which takes seconds
-    write_network(network, root / "onnx", "onnx", "fp32", BATCH, Origin(experiment="toy"))
-    return {"onnx": root / "onnx", "openvino": root / "openvino"}
+def onnx_export(network: TorchNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its fp32 export for ``BATCH`` crops, without the comparison, which takes seconds; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("onnx")
+    write_network(network, folder, "onnx", "fp32", BATCH, Origin(experiment="toy"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def openvino_export(network: TorchNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for the other runtime, with the comparison."""
+    folder = tmp_path_factory.mktemp("exports") / "openvino"
+    export_network(network, folder, "openvino", "fp32", BATCH, Origin(experiment="toy"), threads=1)
+    return folder
 
 
 @pytest.fixture(params=["onnx", "openvino"])
-def exported(request: pytest.FixtureRequest, exports: dict[Runtime, Path]) -> Path:
+def exported(request: pytest.FixtureRequest) -> Path:
     """The folder of one runtime, then of the other."""
-    return exports[request.param]
+    return request.getfixturevalue(f"{request.param}_export")

@@ -1,6 +1,11 @@
-"""An exported network answers as the eager one does, without torch, and its errors are one line."""
+"""An exported network answers as the eager one does, without torch; of its folder, what is read is what was written.
 
+One file, so that one worker of pytest makes the exports, which takes seconds.
+"""
+
+import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +19,7 @@ from lib.data.synthetic.scene import PATTERNS, render
 from lib.experiment.build import build_tracker
 from lib.export import exported as module
 from lib.export.exported import ExportedNetwork, check_openvino_precision, open_network
-from lib.export.record import ExportError, read_record
+from lib.export.record import FORMAT, RECORD, ExportError, read_record
 from lib.inference.tracker import Tracker
 
 ROOT = Path(__file__).parents[2]
@@ -115,18 +120,70 @@ def test_it_tracks_without_torch(network, exported, scene, tmp_path):
         np.testing.assert_allclose(found[:, target], expected, atol=0.01)
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
-def test_a_missing_library_is_named_with_its_remedy(exports, monkeypatch, runtime):
-    library = "onnxruntime" if runtime == "onnx" else "openvino"
+def test_a_missing_library_is_named_with_its_remedy(exported, monkeypatch):
+    library = "onnxruntime" if read_record(exported).runtime == "onnx" else "openvino"
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ExportError, match=f"which is not installed; pip install {library}$"):
-        open_network(exports[runtime])
+        open_network(exported)
 
 
-def test_a_processor_without_bf16_is_refused(exports, monkeypatch):
+def test_a_processor_without_bf16_is_refused(openvino_export, monkeypatch):
     core = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
     monkeypatch.setattr(module, "openvino_core", lambda: core)
     check_openvino_precision("fp32", "folder")
-    record = read_record(exports["openvino"]).model_copy(update={"precision": "bf16"})
+    record = read_record(openvino_export).model_copy(update={"precision": "bf16"})
     with pytest.raises(ExportError, match=r"bf16, which this processor lacks \(FP32, INT8\); export with --precision"):
-        ExportedNetwork(exports["openvino"], record)
+        ExportedNetwork(openvino_export, record)
+
+
+# The folder
+
+
+@pytest.fixture
+def copy(openvino_export, tmp_path) -> Path:
+    """A folder of its own to damage."""
+    return Path(shutil.copytree(openvino_export, tmp_path / "copy"))
+
+
+def test_the_record_states_settings_state_files_and_origin(network, openvino_export):
+    record = read_record(openvino_export)
+    assert record.settings == network.settings
+    assert [tuple(leaf.values()) for leaf in record.state] == [([4, 32], "float32"), ([4], "bool")]
+    assert record.origin.experiment == "toy"
+    assert set(record.origin.versions) == {"python", "torch", "openvino"}
+    assert record.parity["same_cell"] == 1 and record.parity["pixels"] < 0.05
+    written = {path.name for path in openvino_export.iterdir()}
+    assert written == {*record.files, RECORD, "parity.json"}
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(ExportError) as caught:
+        open_network(folder, threads=1)
+    assert "\n" not in str(caught.value)
+    assert "export it again" in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_folder_without_a_record_is_refused(tmp_path):
+    assert f"{tmp_path}: holds no exported network" in refused(tmp_path)
+
+
+def test_another_format_is_refused(copy):
+    tree = json.loads((copy / RECORD).read_text())
+    (copy / RECORD).write_text(json.dumps({**tree, "format": FORMAT + 1, "new": "key"}))
+    assert f"{copy}: an exported network of format 2, where this version reads 1" in refused(copy)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"format": 1, "runtime": "none"}'])
+def test_a_damaged_record_is_refused(copy, content):
+    (copy / RECORD).write_text(content)
+    assert str(copy) in refused(copy)
+
+
+def test_a_damaged_or_missing_file_is_refused(copy):
+    content = bytearray((copy / "find.bin").read_bytes())
+    content[100] ^= 1
+    (copy / "find.bin").write_bytes(content)
+    assert f"{copy / 'find.bin'}: not as it was written" in refused(copy)
+    (copy / "find.bin").unlink()
+    assert f"{copy / 'find.bin'}: missing" in refused(copy)

@@ -11,8 +11,8 @@ from lib.export.reduced import halve, in_head, quantize
 
 
 @pytest.fixture(scope="module")
-def source(exports):
-    return exports["onnx"] / "find.onnx"
+def source(onnx_export):
+    return onnx_export / "find.onnx"
 
 
 def answers(file, feeds) -> np.ndarray:

@@ -334,6 +334,7 @@ def test_no_instruction_reaches_the_function_it_names(tmp_path, attack, maker):
     assert mark.exists(), "the pickle is harmless, so this proves nothing"
 
 
+DEEP = 200_000  # tuples in each other; the hash of 150000 exceeds a stack of 8 MB
 REFUSED = {
     "an extension's number": b"\x82\x01.",
     "a persistent id that is no storage": text("file") + text("/etc/passwd") + b"\x86Q.",
@@ -345,13 +346,13 @@ REFUSED = {
     "no end": b"K\x01",
     "an unknown instruction": b"\xff.",
     "text beyond the end": b"X\xff\xff\xff\xff.",
-    "a deep key": b"})" + b"\x85" * 300_000 + b"Ns.",
-    "a deep key among others": b"}(K\x01N)" + b"\x85" * 300_000 + b"Nu.",
-    "a deep key of a dictionary made at once": b"()" + b"\x85" * 300_000 + b"Nd.",
-    "a deep key of pairs": b"ccollections\nOrderedDict\n])" + b"\x85" * 300_000 + b"N\x86a\x85R.",
-    "a deep item of a set": b"\x8f()" + b"\x85" * 300_000 + b"\x90.",
-    "a deep item of a frozen set": b"()" + b"\x85" * 300_000 + b"\x91.",
-    "a deep key of a storage": b"(" + text("storage") + b"ctorch\nFloatStorage\n)" + b"\x85" * 300_000 + text("cpu")
+    "a deep key": b"})" + b"\x85" * DEEP + b"Ns.",
+    "a deep key among others": b"}(K\x01N)" + b"\x85" * DEEP + b"Nu.",
+    "a deep key of a dictionary made at once": b"()" + b"\x85" * DEEP + b"Nd.",
+    "a deep key of pairs": b"ccollections\nOrderedDict\n])" + b"\x85" * DEEP + b"N\x86a\x85R.",
+    "a deep item of a set": b"\x8f()" + b"\x85" * DEEP + b"\x90.",
+    "a deep item of a frozen set": b"()" + b"\x85" * DEEP + b"\x91.",
+    "a deep key of a storage": b"(" + text("storage") + b"ctorch\nFloatStorage\n)" + b"\x85" * DEEP + text("cpu")
     + b"K\x01tQ.",
 }  # fmt: skip
 
@@ -364,9 +365,8 @@ def test_hostile_instructions_are_refused_in_one_line(tmp_path, fault):
 
 @FORMATS
 def test_deep_values_are_harmless(tmp_path, zipped):
-    deep = 300_000
-    assert isinstance(read_inert(write(tmp_path / "a.pth", b"]" * deep + b"a" * (deep - 1) + b".", zipped)), list)
-    assert isinstance(read_inert(write(tmp_path / "b.pth", b")" + b"\x85" * deep + b".", zipped)), tuple)
+    assert isinstance(read_inert(write(tmp_path / "a.pth", b"]" * DEEP + b"a" * (DEEP - 1) + b".", zipped)), list)
+    assert isinstance(read_inert(write(tmp_path / "b.pth", b")" + b"\x85" * DEEP + b".", zipped)), tuple)
     assert read_inert(write(tmp_path / "c.pth", b"Nr\xff\xff\xff\xff.", zipped)) is None  # a far place of the memo
     foreign = b"}cx\ny\nq\x000" + b"h\x00" * 50_000 + b")" + b"R\x85" * 50_000 + b"0."
     assert read_inert(write(tmp_path / "d.pth", foreign, zipped)) == {}
