@@ -71,7 +71,7 @@ def test_a_released_adapter_lies_over_its_dinov2(dinov2, adapter):
 
 def test_an_adapter_without_its_dinov2_is_refused(adapter):
     """The published loader leaves random weights beneath it and reports success."""
-    with pytest.raises(CheckpointError, match="holds trained tensors alone, and what lies beneath is missing"):
+    with pytest.raises(CheckpointError, match="holds trained tensors alone, and the frozen weights are missing"):
         trained_model(twin("none"), adapter)
 
 
