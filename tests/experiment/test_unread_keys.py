@@ -20,11 +20,13 @@ def sections(annotation: Any) -> set[type[Section]]:
 
 def attributes_read(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, str]]:
     """Each attribute that is read, with the name of the class (or ""), whose body reads it; those of ``self`` are its
-    own class's and are left out."""
+    own class's and are left out. The names in an objective's ``terms`` count: it reads their weights by name."""
     owner = tree.name if isinstance(tree, ast.ClassDef) else owner
     of_self = isinstance(tree, ast.Attribute) and isinstance(tree.value, ast.Name) and tree.value.id == "self"
     if isinstance(tree, ast.Attribute) and isinstance(tree.ctx, ast.Load) and not of_self:
         yield tree.attr, owner
+    if isinstance(tree, ast.Assign) and owner.endswith("Objective") and ast.unparse(tree.targets[0]) == "terms":
+        yield from ((name, owner) for name in ast.literal_eval(tree.value))
     for child in ast.iter_child_nodes(tree):
         yield from attributes_read(child, owner)
 
@@ -76,6 +78,7 @@ def test_a_key_that_only_its_own_class_reads_or_another_writes_is_found():
     assert unread(Inner, [INVENTED]) == {"forgotten"}
     assert unread(Outer, [INVENTED]) == {"kind"}
     assert unread(Inner, [INVENTED, ast.parse("print(inner.forgotten)")]) == set()
+    assert unread(Inner, [INVENTED, ast.parse("class BoxObjective:\n    terms = ('forgotten',)")]) == set()
 
 
 def test_every_key_is_read():

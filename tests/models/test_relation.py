@@ -175,7 +175,7 @@ def test_decisions_of_a_straight_through_draw_are_taken_as_they_are():
     assert torch.equal(published_attention(*qkv, interacts.requires_grad_()), reference_attention(*qkv, interacts))
 
 
-@pytest.mark.parametrize("gap", [0.0, 8.0, 14.0, 20.0])
+@pytest.mark.parametrize("gap", [0.0, 8.0, 20.0])
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 def test_published_gradients_equal_autograds_of_the_plain_form(sizes, gap, chunks):
     """In float64, and in float32 within 1e-6 of the largest entry or of the plain form's own error, which is larger at
