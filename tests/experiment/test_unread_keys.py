@@ -25,8 +25,10 @@ def attributes_read(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, str]]
     of_self = isinstance(tree, ast.Attribute) and isinstance(tree.value, ast.Name) and tree.value.id == "self"
     if isinstance(tree, ast.Attribute) and isinstance(tree.ctx, ast.Load) and not of_self:
         yield tree.attr, owner
-    if isinstance(tree, ast.Assign) and owner.endswith("Objective") and ast.unparse(tree.targets[0]) == "terms":
-        yield from ((name, owner) for name in ast.literal_eval(tree.value))
+    if isinstance(tree, ast.ClassDef) and owner.endswith("Objective"):
+        assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
+        terms = [node.value for node in assigned if ast.unparse(node.targets[0]) == "terms"]
+        yield from ((name, owner) for value in terms for name in ast.literal_eval(value))
     for child in ast.iter_child_nodes(tree):
         yield from attributes_read(child, owner)
 
