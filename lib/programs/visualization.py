@@ -119,21 +119,24 @@ def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Sho
     """Track ``target`` and draw the decisions on the frames of ``shown``: ``decisions.png`` in the folder, or
     ``decisions.mp4``. Returns the file. Raises ``ValueError`` for a frame that is not searched, for a box outside the
     frame and for a map that the network does not have."""
-    strips = drawn_strips(footage, target, tracker, shown)
-    first = next(strips)  # most errors come before a file is made
-    labels = (TRUTH, FOUND, WINDOW) if len(footage.boxes) else (FOUND, WINDOW)
-    legend = draw_legend(first.shape[1], {label: COLOR_OF[label] for label in labels})
-    if shown.video:
-        folder.mkdir(parents=True, exist_ok=True)
-        with VideoWriter(folder / STRIP, RATE) as writer:
-            for strip in chain([first], strips):
-                writer.write(np.concatenate([legend, strip]))
-        return folder / STRIP
-    sheet = [legend, first]
-    for strip in strips:
-        if len(sheet) > MOST:
-            raise ValueError(f"--frames: a sheet has room for {MOST} frames; name fewer, add a step, or add --video")
-        sheet.append(strip)
+    # Closed before the footage: a thread reads its frames ahead.
+    with closing(drawn_strips(footage, target, tracker, shown)) as strips:
+        first = next(strips)  # most errors come before a file is made
+        labels = (TRUTH, FOUND, WINDOW) if len(footage.boxes) else (FOUND, WINDOW)
+        legend = draw_legend(first.shape[1], {label: COLOR_OF[label] for label in labels})
+        if shown.video:
+            folder.mkdir(parents=True, exist_ok=True)
+            with VideoWriter(folder / STRIP, RATE) as writer:
+                for strip in chain([first], strips):
+                    writer.write(np.concatenate([legend, strip]))
+            return folder / STRIP
+        sheet = [legend, first]
+        for strip in strips:
+            if len(sheet) > MOST:
+                raise ValueError(
+                    f"--frames: a sheet has room for {MOST} frames; name fewer, add a step, or add --video"
+                )
+            sheet.append(strip)
     write_png(folder / SHEET, np.concatenate(sheet))
     return folder / SHEET
 

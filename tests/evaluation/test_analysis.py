@@ -149,7 +149,7 @@ def test_rows_are_trackers_and_columns_scores_under_benchmark_and_protocol():
     [table] = score_tables([one, other])
     assert [row.label for row in table.rows] == ["a", "b"]
     about = "part of otb (5 of 100 sequences), protocol pytracking; part of nfs (5 of 100 sequences), protocol grm"
-    assert table.title == f"Scores in percent, {about}"
+    assert table.heading == f"Scores in percent, {about}"
     names = ("AUC", "OP50", "OP75", "P", "Pnorm")
     assert table.columns == (*(f"otb {name}" for name in names), *(f"nfs {name}" for name in names))
     assert table.rows[1].cells[0].value == one.entries[1].values("pytracking")["AUC"].mean
