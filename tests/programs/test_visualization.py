@@ -1,6 +1,9 @@
 """What visualize.py does, in this process: which frames are drawn, and what is refused."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from toy_demo import FRAMES, write_clip, write_run
 
 from lib.config.paths import Paths
 from lib.data.decoding.images import read_image
-from lib.data.decoding.video import VideoReader
+from lib.data.decoding.video import Frame, VideoReader
 from lib.evaluation.metrics.scoring import SetScores
 from lib.evaluation.reports.comparison import ScoredRun
 from lib.inference.follow import TargetSpec
@@ -100,8 +103,21 @@ def test_mistakes_are_one_line(clip: Path, tmp_path: Path, frames: str, target: 
 
 def test_a_sheet_of_too_many_frames_is_refused(tmp_path: Path):
     clip = write_clip(tmp_path / "long.mp4", FRAMES + MOST)
-    with pytest.raises(ValueError, match=f"^--frames: a sheet has room for {MOST} frames; .* add --video$"):
-        drawn(clip, tmp_path, "1:", maps=("division",))
+    shown = Shown(parse_frames("1:"), maps=("division",))
+    message = f"^--frames: a sheet has room for {MOST} frames; .* add --video$"
+    with (
+        pytest.raises(ValueError, match=message),
+        open_footage(Paths(), str(clip)) as footage,
+        closing(slowly(footage.frames)) as frames,
+    ):
+        visualize(footage._replace(frames=frames), TARGET, tracker(), shown, tmp_path)
+
+
+def slowly(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Nearly always running, so that it cannot be closed before the thread that reads ahead has ended."""
+    for frame in frames:
+        sleep(0.05)
+        yield frame
 
 
 def test_a_sequence_brings_its_annotation(toy_got10k: Path, tmp_path: Path):
