@@ -315,7 +315,7 @@ from pathlib import Path
 from lib.data import checking
 
 def slow(frame, quick):
-    print("opening", flush=True)
+    print("opening\\n", end="", flush=True)  # in one piece: two threads write
     time.sleep(0.2)
     return 72, 96
 
