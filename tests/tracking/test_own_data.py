@@ -60,7 +60,7 @@ def test_the_pages_steps_train_and_test(tmp_path, monkeypatch, call):
     assert ended.code == 0, ended.err
     assert "sequences: 1 tracked, 0 kept, 0 failed\n" in ended.out
     assert re.search(r"^last-\w{8} +- +1/1 +[\d.]+$", ended.out, re.M), ended.out
-    assert "1 of 1 sequences have their first frame annotated only: they are tracked, not scored" in ended.out
+    assert "1 of 1 sequences have their first frame annotated only and get no score" in ended.out
     [folder] = (tmp_path / "output" / "mine" / "results" / "own").iterdir()
     boxes = np.loadtxt(folder / "dog.txt", delimiter=",")
     assert boxes.shape == (6, 4)
