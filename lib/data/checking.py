@@ -152,7 +152,7 @@ def check_dataset_on_disk(
     target (by the dataset's flags, by cover 0, or by zeros where it has no flags) may hold anything. ``quick`` takes
     sizes from the images' headers and decodes none. With ``masks`` each readable image with a visible target needs a
     mask that shows some of it: a file of ``mask_folder``, which is laid out as the dataset, or without that folder an
-    outline in the annotations. ``cache`` is that of ``Source``.
+    outline in the annotations. For ``cache`` see ``Source``.
 
     Raises ``ValueError`` for an unknown dataset or split, for a root that is no folder, and if no split lies there.
     After Ctrl-C the report holds the findings until then.

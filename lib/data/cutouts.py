@@ -186,7 +186,7 @@ class Cutouts:
 class PastedView(View):
     """A view of a frame with layers pasted on it, the last above all others. Made by ``open_pasted``.
 
-    The layers lie in the frame as crops show it, mirrored or not. ``box`` is that of the visible part of the target:
+    The layers lie in the frame as crops show it, mirrored or not. ``box`` holds the visible part of the target:
     float64 ``[4]`` xywh in pixels, without area if that is too little.
     """
 

@@ -40,7 +40,7 @@ class Pool(NamedTuple):
 def visible_frames(visible: np.ndarray, every: int = 1) -> np.ndarray:
     """Numbers of the frames that may be drawn, int64 ``[n]``, ascending: visible, and 0, every, 2 * every ... or last.
 
-    ``visible`` is that of a ``Sequence``. The rule is GRM's for TrackingNet, whose boxes are annotated once in 30
+    ``visible`` is the field of a ``Sequence``. The rule is GRM's for TrackingNet, whose boxes are annotated once in 30
     frames and tracked in between (``every`` = 30).
     """
     annotated = np.zeros_like(visible)

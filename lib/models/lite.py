@@ -84,7 +84,7 @@ class MixingBlock(nn.Sequential):
 
 
 class Lite(TrackingModel):
-    """The state of a target is that of ``Correlation.remember``: the backbone sees the template once a video.
+    """``Correlation.remember`` gives the state of a target: the backbone sees the template once a video.
 
     Template and search features have a BatchNorm each after their common projection, since their statistics differ.
     ``extras`` is empty.

@@ -4,7 +4,7 @@ sequence of tokens, and a corner head predicts the box from the search tokens.""
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import AliasChoices, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from lib.models.backbones.image import ImageViT
@@ -21,8 +21,9 @@ class SerialViTConfig(ViTConfig):
     """The transformer of Sim-B/16 by default.
 
     * ``foveal``: side of the foveal window in pixels (Section 3.3), or 0 for none. 64; 42 with patches of 14.
-    * ``template_position``: positions of the template's patches: "eq7", from the center of a patch and the share of it
-      that the target covers; "image", the pretrained ones, resized to the template's grid.
+    * ``exemplar_position``: positions of the template's patches (the paper's exemplar): "eq7", from the center of a
+      patch and the share of it that the target covers; "image", the pretrained ones, resized to the template's grid.
+      The digits of result folders depend on this name.
     * ``interact_every``: template and search tokens attend to each other in every block (1), in blocks 2, 4, 6 ... (2),
       or in 4, 8, 12 ... (4), counted from 1. In the other blocks, template tokens attend to template tokens alone, and
       search tokens to search tokens.
@@ -33,10 +34,7 @@ class SerialViTConfig(ViTConfig):
     style: Literal["timm", "clip"] = "clip"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     foveal: int = Field(default=64, ge=0)
-    template_position: Literal["eq7", "image"] = Field(
-        default="eq7",
-        validation_alias=AliasChoices("template_position", "exemplar_position"),  # the second in earlier configurations
-    )
+    exemplar_position: Literal["eq7", "image"] = "eq7"
     interact_every: int = Field(default=1, ge=1)
     one_way: bool = False
 
@@ -56,7 +54,7 @@ SerialBackbone = Annotated[SerialViTConfig | SwinConfig | PVTConfig, Field(discr
 
 
 class SimTrackConfig(FamilyConfig):
-    """The network. Beyond the interface of ``backbones.base``, a backbone's configuration has a ``kind``, and its
+    """The network. Beyond ``BackboneConfig``, a backbone's configuration has a ``kind``, and its
     module has
 
     * ``encode_template(template [B, 3, Hz, Wz], box [B, 4]) -> tuple``: the part of the template's features that does
@@ -155,7 +153,7 @@ class SerialViT(ImageViT):
         self.foveal_cells = config.foveal // config.patch
         self.template_grid, self.search_grid = template_size // config.patch, search_size // config.patch
         assert self.foveal_cells < self.template_grid, (config.foveal, template_size)
-        self.pos_fc = TemplatePosition(config.width) if config.template_position == "eq7" else None
+        self.pos_fc = TemplatePosition(config.width) if config.exemplar_position == "eq7" else None
         template = self.template_grid**2 + self.foveal_cells**2
         joint, apart = allowed_attention(template, 1 + self.search_grid**2, config.one_way)
         self.register_buffer("joint", joint, persistent=False)

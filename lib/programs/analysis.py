@@ -62,7 +62,7 @@ def analyze(
     reported as mean and deviation; without a label each result set is a tracker.
 
     Protocols and ``scores`` default to the benchmarks' own and to all. ``attributes`` are ``FILE`` or ``DATASET=FILE``.
-    ``per_sequence`` are two labels whose sequences are listed by difference. ``format`` is that of the returned report;
+    ``per_sequence`` are two labels whose sequences are listed by difference. ``format`` applies to the returned report;
     the folder ``out`` gets every table in every format, and ``html`` is a page. ``confidence`` reads the trackers' own
     scores too; ``pictures`` adds the decisions of our networks on the worst frames to the page. ``bootstrap`` is the
     number of drawn sets. Raises ``RequestError`` for arguments that cannot be met, other ``ValueError`` and ``OSError``

@@ -40,7 +40,7 @@ def test_what_all_published_recipes_share(name):
     experiment = load_experiment(name)
     backbone, model = experiment.model.backbone, experiment.model
     assert (backbone.kind, backbone.style, backbone.mlp_ratio, backbone.drop_path) == ("vit", "clip", 4.0, 0.0)
-    assert (backbone.template_position, backbone.interact_every, backbone.one_way) == ("eq7", 1, False)
+    assert (backbone.exemplar_position, backbone.interact_every, backbone.one_way) == ("eq7", 1, False)
     assert (model.bottleneck, model.decoder_layers) == (256, 0)
     assert (model.head.kind, model.head.channels) == ("corner", 256)
     optimizer = experiment.train.optimizer

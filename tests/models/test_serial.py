@@ -75,7 +75,7 @@ def test_foveal_tokens_follow_the_others_and_without_them_the_state_ends():
 def test_the_box_reaches_the_tokens_through_eq_7_alone():
     template, box, _ = inputs()
     for position, sees in (("eq7", True), ("image", False)):
-        model = tiny(template_position=position)
+        model = tiny(exemplar_position=position)
         (one,), (other,) = model.encode_template(template, box), model.encode_template(template, box / 2)
         assert torch.equal(one, other) != sees
         assert any("pos_fc" in name for name, _ in model.named_parameters()) == sees
@@ -84,7 +84,7 @@ def test_the_box_reaches_the_tokens_through_eq_7_alone():
 @torch.inference_mode()
 def test_image_positions_of_the_template_are_those_of_the_search_regions_table():
     template, box, _ = inputs()
-    model = tiny(template_position="image", foveal=0)
+    model = tiny(exemplar_position="image", foveal=0)
     (tokens,) = model.encode_template(template, box)
     torch.testing.assert_close(tokens - model.patch_embed(template), model.image_positions(5).expand(2, -1, -1))
     same = tiny(search=224)
@@ -160,7 +160,3 @@ def test_fresh_blocks_attend_by_likeness_and_places_differ():
     for block in model.blocks:
         query, key, _ = block.attn.qkv.weight.chunk(3)
         assert torch.equal(query, key)
-
-
-def test_a_configuration_of_an_earlier_version_has_another_name_for_the_template_position():
-    assert SerialViTConfig.model_validate({"exemplar_position": "image"}) == SerialViTConfig(template_position="image")

@@ -27,7 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "published": {},
     "timm style": {"backbone": {"style": "timm"}},
     "no foveal window": {"backbone": {"foveal": 0}},
-    "no Eq. 7": {"backbone": {"template_position": "image"}},
+    "no Eq. 7": {"backbone": {"exemplar_position": "image"}},
     "half of the blocks": {"backbone": {"interact_every": 2}},
     "one way": {"backbone": {"one_way": True}},
     "decoder": {"decoder_layers": 2},

@@ -128,7 +128,7 @@ class Store:
             return self.transaction.get(name) if 0 < len(name) <= MAX_KEY else None
 
     def kind(self, key: str) -> Literal["file", "folder"] | None:
-        """Whether the key is that of a packed file, or of a folder with packed files."""
+        """Whether a packed file, or a folder with packed files, has this key."""
         name = os.fsencode(key)
         if not name:
             return "folder"
@@ -267,7 +267,7 @@ class PackedFile:
 
 class PackedSource(Source):
     """The files of a packed dataset, by the keys of the LMDB alone: files and folders that were not packed are absent.
-    The stamp of each is that of the LMDB.
+    Each has the stamp of the LMDB.
 
     Raises ``ValueError`` as ``open_store``. An LMDB of another program may be incomplete without a sign.
     """

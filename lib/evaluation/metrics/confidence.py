@@ -1,6 +1,6 @@
 """How a tracker's score relates to its box: how often the box is on the target, and the score below which it is lost.
 
-The score is that of each frame, from the file beside the boxes (``_scores.txt``). docs/confidence.md lists which frames
+Each frame has a score, from the file beside the boxes (``_scores.txt``). docs/confidence.md lists which frames
 count as what.
 """
 

@@ -403,7 +403,7 @@ def _by_frames(curves: Curves, _curve: np.ndarray) -> float:
 class Protocol(NamedTuple):
     """``score`` a sequence, read the ``values`` off its curves or a set's; ``thresholds`` for plots.
 
-    ``weight`` is that of a sequence in the mean of one of its curves over a set.
+    ``weight`` is a sequence's weight in the mean of one of its curves over a set.
     """
 
     score: abc.Callable[[Annotation, np.ndarray], Curves]

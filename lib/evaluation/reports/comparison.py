@@ -96,7 +96,7 @@ class Comparison:
 
     ``protocols`` are the requested ones; none for a benchmark that a server scores. ``sequences`` are the annotated
     ones. ``attributes`` are sequence names by the attribute's short name, and ``attribute_names`` its words.
-    ``warnings`` appear above every report. ``confidence`` is that of each tracker by label; empty unless
+    ``warnings`` appear above every report. ``confidence`` has each tracker's by label; empty unless
     requested.
     """
 

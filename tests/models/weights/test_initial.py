@@ -208,7 +208,7 @@ def test_clip_gives_the_same_tokens(tmp_path, form, small_images):
 def test_clip_gives_the_same_tokens_in_simtracks_backbone(tmp_path, small_images):
     """Without foveal window and with a template that the search tokens do not see, the search side is CLIP."""
     network, images = randomized(ClipVision()), torch.randn(2, 3, 32, 32)
-    config = SerialViTConfig(**SIZES, foveal=0, template_position="image", interact_every=2)
+    config = SerialViTConfig(**SIZES, foveal=0, exemplar_position="image", interact_every=2)
     model = Holder(SerialViT(config, 16, 32)).eval()
     load_initial(model, saved(tmp_path, network.state_dict()), tmp_path)
     model.backbone.interacts = [False, False]
