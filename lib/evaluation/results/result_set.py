@@ -27,8 +27,8 @@ class ResultSet:
     """One tracker's results on one benchmark, in one folder (``root``, "" is the top) of the ``tree`` of files at
     ``place``.
 
-    ``files`` are the box files by sequence. ``manifest`` belongs to our own results; it is None for others. ``damage`` is the
-    fault of the manifest, or of a zip, which has no tree then. Where the tracker was run several times on each
+    ``files`` are the box files by sequence. ``manifest`` belongs to our own results; it is None for others. ``damage``
+    is the fault of the manifest, or of a zip, which has no tree then. Where the tracker was run several times on each
     sequence, ``repetition`` is the number of the run.
     """
 
