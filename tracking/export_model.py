@@ -30,7 +30,7 @@ def main() -> Result:
     parser.add_argument("--dataset", metavar="NAME", help="benchmark whose test-time values it gets")
     parser.add_argument(
         "--out", type=user_path, metavar="FOLDER",
-        help="default: exported/<format>_<precision>_<batch> in the output folder",
+        help="default: exported/<format>_<precision>_<batch> in the output folder of the experiment",
     )  # fmt: skip
     parser.add_argument("--score", metavar="NAME", help="benchmark to test both forms on in the end")
     parser.paths()

@@ -21,7 +21,7 @@ def main() -> Result:
 
     parser = Parser(__doc__)
     add = parser.add_argument
-    add("--config", action="append", default=[], metavar="NAME", help="in experiments/ or path (may be repeated); all")
+    add("--config", action="append", default=[], metavar="NAME", help="experiment or path (repeatable; default: all)")
     add("--forms", default=":".join(EAGER), help="of the network, in turns: kind:precision,...")
     add("--network", type=user_path, action="append", default=[], metavar="FOLDER", help="exported (repeatable)")
     add("--batch", type=counts, default=(1,), metavar="N,N", help="targets at once")
