@@ -38,7 +38,7 @@ FIRST_VALIDATION_NUMBER = 2**40
 MAX_DAMAGED = 10
 MAX_EMPTY = 100
 MOST_DRAWS = 12  # of an aligned crop's jitter
-# A crop is empty if no pixel of the image reaches the token grid; all published models have patches of 16.
+# A crop is empty if there is padding at every pixel of this grid, as in the lineage: its models have patches of 16.
 _TOKEN = 16
 
 
