@@ -19,7 +19,7 @@ class LogError(ValueError):
 
 
 def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
-    """Records of a training log (JSON lines) by their ``kind``: ``train`` and ``validation``, in the order of the file.
+    """Records of a training log (JSON lines) by ``kind``: ``train``, ``validation``, ``data``; in the file's order.
 
     A last line cut short by a killed process is left out. Raises ``LogError`` for a missing file, a damaged line, or no
     training step.
