@@ -1,4 +1,4 @@
-"""Kill programs and damage files: make torture [seed ...], or PYTHONPATH=tests python -m torture --help"""
+"""Kill programs and damage files: make torture TORTURE="--seed 1", or PYTHONPATH=tests python -m torture --help"""
 
 import argparse
 import os
