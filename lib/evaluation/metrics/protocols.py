@@ -117,7 +117,8 @@ def ostrack(annotation: Annotation, predicted: np.ndarray) -> Curves:
 
 
 def grm(annotation: Annotation, predicted: np.ndarray) -> Curves:
-    """Little-Podi/GRM, ``lib/test/analysis``: as OSTrack over the valid frames alone; AVisT as in pytracking."""
+    """Little-Podi/GRM, ``lib/test/analysis``: as OSTrack, but divided by the number of valid frames. Invalid ones still
+    count as hits of normalized precision (UAV123: of both), which can then exceed 1. AVisT as in pytracking."""
     avist = annotation.dataset == "avist"
     return _pytracking_family(annotation, predicted, all_above_zero=avist, valid_only=not avist)
 
