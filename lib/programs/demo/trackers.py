@@ -47,7 +47,7 @@ def find_trackers(
         *_exported_below(paths.pretrained_models, "*"),
         *([Choice(SHIPPED, "shipped weights", config=SHIPPED)] if _has_weights(SHIPPED, paths) else []),
         *(Choice(_name(file), "run", checkpoint=file) for file in runs),
-        *_exported_below(paths.output, "*", "*/*"),
+        *_exported_below(paths.output, "*", "*/*", "*/exported/*"),
     ]
     taken = {choice.checkpoint or choice.network or choice.config for choice in named}
     found = [*named, *(other for other in others if (other.checkpoint or other.network or other.config) not in taken)]

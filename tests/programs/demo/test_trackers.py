@@ -7,7 +7,9 @@ from toy_demo import write_run
 
 from lib.config.paths import Paths
 from lib.export.exporting import export_network
-from lib.export.record import Origin
+from lib.export.record import ExportRecord, Origin
+from lib.geometry.crop import CropConfig
+from lib.inference.settings import TrackSettings
 from lib.programs.demo import trackers as module
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.tracking import SHIPPED
@@ -48,6 +50,20 @@ def test_an_exported_network_is_found_and_opened(paths: Paths):
     assert (choice.label, choice.detail, choice.network) == ("toy", "exported onnx fp32", folder)
     opened = Trackers(paths, [choice]).open(0)
     assert opened.name == "toy"
+
+
+def test_exports_are_found_where_the_program_writes_them(paths: Paths):
+    """``export_model.py`` writes to ``<output>/<experiment>/exported/<form>`` by default."""
+    settings = TrackSettings(template=CropConfig(size=16, factor=2.0), search=CropConfig(size=32, factor=4.0))
+    folders = [paths.output / "a", paths.output / "b" / "small", paths.output / "toy" / "exported" / "onnx_fp32_1"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        origin = Origin(experiment=folder.name)
+        record = ExportRecord(
+            runtime="onnx", precision="fp32", batch=1, settings=settings, state=(), origin=origin, files={}
+        )
+        record.write(folder)
+    assert [choice.network for choice in find_trackers(paths)] == folders
 
 
 def test_one_network_is_open_at_a_time_and_opened_once(places: Paths, monkeypatch: pytest.MonkeyPatch):
