@@ -44,7 +44,7 @@ def main() -> Result:
         "--recover", action="store_true",
         help="search for lost targets over the whole image (docs/confidence.md), with results in a folder of their own",
     )  # fmt: skip
-    add("--device", default="auto", help="auto, cpu, cuda (processes take GPUs in turn) or cuda:N")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N; under auto and cuda, processes take GPUs in turn")
     add(
         "--legacy-int", action="store_true",
         help="write boxes as truncated integers too, to <results>/legacy_int, for tools that read pytracking's files",

@@ -26,7 +26,7 @@ def main() -> Result:
     add("--config", help="name in experiments/ or path; without it, the checkpoint's own, or lite")
     parser.checkpoint()
     parser.device()
-    add("--out", type=user_path, metavar="FOLDER", help="default: visualize/<name> in the output")
+    add("--out", type=user_path, metavar="FOLDER", help="default: visualize/<name> in the output folder")
     parser.paths()
     add(
         "words", nargs="*", metavar="VIDEO | section.key=value",

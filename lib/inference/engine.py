@@ -65,7 +65,7 @@ class Engine:
     * ``finders``: batches in the network at a time, each in its own thread. One keeps a GPU busy; on a CPU, one for
       each core is faster than one on all cores.
     * ``most``: sequences to track in all; batches get no more slots than these need.
-    * ``threads`` that look at frames; by default one for each core.
+    * ``threads`` that look at frames; by default one for each core, 16 at most.
     * ``template_of``: for a baseline, which shows the network another target than the sequence's own.
 
     With one slot, boxes and scores equal those of ``Tracker`` to the bit. In larger batches matrix products may be
