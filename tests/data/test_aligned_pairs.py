@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from listed_sequences import ListedSequences
-from lorat_frames import frame
+from recorded_frames import texture
 
 from lib.data.appearance import ColorFactors, jitter_colors, solarize, vary_pair
 from lib.data.augment import JitterConfig, is_well_seen, jitter_mapping, mirror_box
@@ -90,7 +90,7 @@ def test_crops_and_labels_of_training_equal_the_recorded(key):
         good, _, mapping = first_good(second, crop, rng, most=1)
     np.testing.assert_allclose(mapping, RECORDED[f"{key}.search_params"], rtol=1e-9)
     window = align(mapping, size, (360, 480))
-    label, pixels = window.box_to_crop(xywh(second)), cut(frame(1), window, size, mean_color(frame(1)))
+    label, pixels = window.box_to_crop(xywh(second)), cut(texture(1), window, size, mean_color(texture(1)))
     if "flip" in key:
         label, pixels = mirror_box(label, 1), cv2.flip(pixels, 1)
     corners = np.concatenate([label[:2], label[:2] + label[2:]]).clip(0, 1)
@@ -100,7 +100,8 @@ def test_crops_and_labels_of_training_equal_the_recorded(key):
     assert np.abs(normalized(pixels)[::16, ::16] - RECORDED[f"{key}.search_excerpt"]).max() < 5e-4
     template = crop_config(112 if size == 224 else 196, 2.0)
     shown = window_of(xywh(first), template, (360, 480))
-    crop_of_template, box = cut(frame(0), shown, template.size, mean_color(frame(0))), shown.box_to_crop(xywh(first))
+    crop_of_template = cut(texture(0), shown, template.size, mean_color(texture(0)))
+    box = shown.box_to_crop(xywh(first))
     if "flip" in key:
         crop_of_template, box = cv2.flip(crop_of_template, 1), mirror_box(box, 1)
     grid = template.size // 14
@@ -124,7 +125,7 @@ def written(folder: Path, box: list[float]) -> Sequence:
     files = []
     for number in (0, 1):
         files.append(folder / f"{number:04d}.png")
-        cv2.imwrite(str(files[-1]), frame(number)[:, :, ::-1])
+        cv2.imwrite(str(files[-1]), texture(number)[:, :, ::-1])
     return Sequence("video", "got10k", tuple(files * 10), np.array([box] * 20), np.ones(20, bool))
 
 

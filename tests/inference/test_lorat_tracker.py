@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lorat_frames import frame
 from lorat_weights import built, filled
+from recorded_frames import texture
 from reference_weights import REFERENCE, image_tensor
 from torchvision.ops import box_convert
 
@@ -97,7 +97,7 @@ def test_steps_with_made_up_answers_equal_the_recorded(tag, size, steps, case):
     network = MadeUp(tag, case, size)
     tracker = Tracker(network)
     x1, y1, x2, y2 = RECORDED[f"{case}.init_box_xyxy"]
-    tracker.init(frame(0), [x1, y1, x2 - x1, y2 - y1])
+    tracker.init(texture(0), [x1, y1, x2 - x1, y2 - y1])
     grid = network.template.shape[0] // 14
     mask = touched_cells(torch.from_numpy(network.box), grid).numpy().reshape(grid, grid)
     assert np.array_equal(mask, RECORDED[f"{tag}.{case}.step1.template_mask"])
@@ -105,7 +105,7 @@ def test_steps_with_made_up_answers_equal_the_recorded(tag, size, steps, case):
         assert np.abs(normalized(network.template)[::16, ::16] - RECORDED[f"{case}.template.excerpt"]).max() < 5e-4
     for step in range(1, steps + 1):
         before = tracker.box
-        result = tracker.update(frame(step))
+        result = tracker.update(texture(step))
         check_step(tag, case, step, before, result, SimpleNamespace(box=5e-4, score=1e-6))
 
 
@@ -121,7 +121,7 @@ def test_steps_of_the_whole_network_equal_the_recorded():
     tracker = Tracker(TorchNetwork(model, settings(224)))
     for case in CASES[:3]:
         x1, y1, x2, y2 = RECORDED[f"{case}.init_box_xyxy"]
-        tracker.init(frame(0), [x1, y1, x2 - x1, y2 - y1])
+        tracker.init(texture(0), [x1, y1, x2 - x1, y2 - y1])
         for step in (1, 2, 3):
             before = tracker.box
-            check_step("net", case, step, before, tracker.update(frame(step)), SimpleNamespace(box=5e-3, score=1e-5))
+            check_step("net", case, step, before, tracker.update(texture(step)), SimpleNamespace(box=5e-3, score=1e-5))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from eager_networks import tracker_of
+from recorded_frames import tiles
 
 from lib.geometry.clip import clip_box
 from lib.geometry.crop import CropConfig, box_to_crop, crop_window, cut
@@ -19,15 +20,9 @@ CASES = RECORDED["case_names"].tolist()
 TEMPLATE, SEARCH = CropConfig(size=112, factor=2.0), CropConfig(size=224, factor=4.0)
 
 
-def frame(t: int) -> np.ndarray:
-    y, x, c = np.mgrid[0:360, 0:480, 0:3]
-    tiles = ((x + 3 * t) // 20 + (y + 2 * t) // 24) % 3
-    return (((x * x) // 64 + (y * y) // 48 + (x * y) // 96 + 53 * c + 37 * tiles) % 256).astype(np.uint8)
-
-
 @pytest.fixture(scope="module")
 def frames() -> list[np.ndarray]:
-    made = [frame(t) for t in range(4)]
+    made = [tiles(t) for t in range(4)]
     assert [zlib.crc32(image.tobytes()) for image in made] == RECORDED["frame_crc32"].tolist()
     return made
 

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from eager_networks import FixedModel
 from eager_networks import tracker_of as tracker_with
+from recorded_frames import tiles
 from torch import Tensor, nn
 
 from lib.geometry.crop import CropConfig, crop_window, cut
@@ -48,25 +50,6 @@ class SpotModel(TrackingModel):
         column, row = (box[:2] * self.cells).long().clamp(max=self.cells - 1).tolist()
         scores[0, row * self.cells + column] = 0.9
         return Prediction(box.expand(1, self.cells**2, 4), scores)
-
-    def parameter_groups(self) -> dict[str, list[str]]:
-        return {}
-
-
-class FixedModel(TrackingModel):
-    """Answers the same candidates for every crop."""
-
-    def __init__(self, boxes: Tensor, scores: Tensor, seconds: float = 0.0) -> None:
-        nn.Module.__init__(self)
-        self.prediction, self.box_head = Prediction(boxes[None], scores[None]), SimpleNamespace(candidates=len(scores))
-        self.seconds = seconds
-
-    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        return (box,)
-
-    def locate(self, state: tuple[Tensor], search: Tensor) -> Prediction:
-        time.sleep(self.seconds)
-        return self.prediction
 
     def parameter_groups(self) -> dict[str, list[str]]:
         return {}
@@ -141,28 +124,6 @@ def test_a_centered_answer_keeps_the_unrounded_center() -> None:
     found = tracker.update(painted((60, 40, 20, 24))).box
     np.testing.assert_allclose(found[:2] + found[2:] / 2, box[:2] + box[2:] / 2, atol=1e-4)
     np.testing.assert_allclose(found[2:], [0.25 * side, 0.2 * side], atol=1e-4)
-
-
-@pytest.mark.parametrize("window", ["multiply", "none"])
-def test_the_best_cell_is_taken_with_its_own_score(window: str) -> None:
-    generator = torch.Generator().manual_seed(3)
-    n = 6
-    line = np.hanning(n + 2)[1:-1]
-    weights = {"multiply": np.outer(line, line).ravel(), "none": np.ones(n * n)}
-    choices = set()
-    for _ in range(20):
-        scores = torch.rand(n * n, generator=generator)
-        boxes = torch.full((n * n, 4), 0.4)
-        boxes[:, 2] = 0.3 + torch.arange(n * n) / 100
-        tracker = tracker_of(FixedModel(boxes, scores), TrackerConfig(window=window))
-        tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
-        result = tracker.update(painted((60, 40, 20, 24)))
-        best = int((scores.numpy() * weights[window]).argmax())
-        side = crop_window((60, 40, 20, 24), SEARCH.factor).side
-        assert result.score == float(scores[best])
-        assert result.box[2] == pytest.approx(float(boxes[best, 2]) * side, rel=1e-5)
-        choices.add(best == int(scores.argmax()))
-    assert choices == ({True, False} if window == "multiply" else {True})
 
 
 @pytest.mark.parametrize("margin", [10, 3])
@@ -242,17 +203,11 @@ def test_an_answer_that_is_not_finite_is_an_error(box: float, score: float) -> N
         tracker.update(painted((60, 40, 20, 24)))
 
 
-def recorded_frame(t: int) -> np.ndarray:
-    y, x, c = np.mgrid[0:360, 0:480, 0:3]
-    tiles = ((x + 3 * t) // 20 + (y + 2 * t) // 24) % 3
-    return (((x * x) // 64 + (y * y) // 48 + (x * y) // 96 + 53 * c + 37 * tiles) % 256).astype(np.uint8)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["got10k_test", "lasot"])
 def test_grm_tracks_as_recorded(dataset: str) -> None:
     golden = np.load(REFERENCE / "grm_tracker.golden.npz", allow_pickle=False)
-    frames = [recorded_frame(t) for t in range(4)]
+    frames = [tiles(t) for t in range(4)]
     assert [zlib.crc32(frame.tobytes()) for frame in frames] == golden["frame_crc32"].tolist()
     division = DivisionConfig(threshold=float(golden[f"threshold_{dataset}"]), softmax="published")
     model = GRM(GRMConfig(name="grm", pretrained="none", division=division), template_size=128, search_size=256)
@@ -265,27 +220,30 @@ def test_grm_tracks_as_recorded(dataset: str) -> None:
         np.testing.assert_allclose(found, recorded[1:], rtol=0, atol=1e-2)
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.49, 1.0])
-def test_a_blended_window_takes_its_share_of_every_score(penalty: float) -> None:
-    """Where a multiplied window can only lower a score, a blended one lifts the middle's; the result keeps the
-    network's own."""
+@pytest.mark.parametrize(
+    ("window", "penalty"), [("none", 0.0), ("multiply", 0.0), ("blend", 0.0), ("blend", 0.49), ("blend", 1.0)]
+)
+def test_the_best_cell_after_the_window_is_taken_with_its_own_score(window: str, penalty: float) -> None:
+    """Where a multiplied window can only lower a score, a blended one lifts the middle's."""
     generator = torch.Generator().manual_seed(4)
     n = 6
-    window = np.outer(np.hanning(n), np.hanning(n)).ravel()
+    above_zero, to_zero = (np.outer(line, line).ravel() for line in (np.hanning(n + 2)[1:-1], np.hanning(n)))
     choices = set()
     for _ in range(20):
         scores = torch.rand(n * n, generator=generator)
         boxes = torch.full((n * n, 4), 0.4)
         boxes[:, 2] = 0.3 + torch.arange(n * n) / 100
-        tracker = tracker_of(FixedModel(boxes, scores), TrackerConfig(window="blend", penalty=penalty))
+        tracker = tracker_of(FixedModel(boxes, scores), TrackerConfig(window=window, penalty=penalty))
         tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
         result = tracker.update(painted((60, 40, 20, 24)))
-        best = int(((1 - penalty) * scores.double().numpy() + penalty * window).argmax())
+        own = scores.double().numpy()
+        weighed = own * above_zero if window == "multiply" else (1 - penalty) * own + penalty * to_zero
+        best = int(weighed.argmax())
         assert result.score == float(scores[best])
         side = crop_window((60, 40, 20, 24), SEARCH.factor).side
         assert result.box[2] == pytest.approx(float(boxes[best, 2]) * side, rel=1e-5)
-        choices.add((best == int(scores.argmax()), best == int(window.argmax())))
-    assert ({liked for liked, _ in choices} == {True}) == (penalty == 0)
+        choices.add((best == int(scores.argmax()), best == int(to_zero.argmax())))
+    assert ({liked for liked, _ in choices} == {True}) == (window != "multiply" and penalty == 0)
     assert ({middle for _, middle in choices} == {True}) == (penalty == 1)
 
 

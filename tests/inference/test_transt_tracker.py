@@ -1,12 +1,10 @@
 """TransT's tracker against the recorded steps of the public one: crops, network, window penalty, clipping, state."""
 
-import zlib
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
+from eager_networks import FixedModel
 from eager_networks import tracker_of as tracker_with
-from torch import Tensor, nn
+from recorded_frames import texture
 
 from lib.experiment.config import load_experiment
 from lib.inference.tracker import Tracker
@@ -22,19 +20,7 @@ EXPERIMENT = load_experiment("transt")
 PIXELS = 0.05
 
 
-def recorded_frame(number: int) -> np.ndarray:
-    """Frame ``number`` by the recorded ``image_formula``."""
-    y, x, c = np.mgrid[0:360, 0:480, 0:3]
-    x, y = x + 7 * number, y + 4 * number
-    ramp = ((2 + c) * x + (3 - c) * y + x * y // (90 + 40 * c) + 60 * c) % 384
-    return (20 + 15 * c + np.minimum(ramp, 384 - ramp) + 12 * ((x // 16 + y // 16) % 2)).astype(np.uint8)
-
-
-FRAMES = [recorded_frame(number) for number in range(4)]
-
-
-def test_the_frames_are_those_recorded() -> None:
-    assert [zlib.crc32(frame.tobytes()) for frame in FRAMES] == [int(GOLDEN[f"frame{t}_crc32"]) for t in range(4)]
+FRAMES = [texture(number) for number in range(4)]
 
 
 def tracker_of(model: TrackingModel) -> Tracker:
@@ -76,36 +62,18 @@ def test_the_network_tracks_as_recorded(case: str, network: TrackingModel) -> No
     handle.remove()
 
 
-class MadeUp(TrackingModel):
-    """Answers the same candidates for every crop."""
-
-    def __init__(self, logits: Tensor, boxes: Tensor) -> None:
-        nn.Module.__init__(self)
-        self.box_head = SimpleNamespace(candidates=len(boxes))
-        self.prediction = MLPPrediction(boxes[None], logits.softmax(dim=-1)[None, :, 0], logits[None], {})
-
-    def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
-        return (box,)
-
-    def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> MLPPrediction:
-        return self.prediction
-
-    def parameter_groups(self) -> dict[str, list[str]]:
-        return {}
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_what_follows_the_network_is_as_recorded(case: str) -> None:
     """Window penalty, choice, map back and clipping; two of the cases reach an edge with their center, one with the
     size."""
     made_up = image_tensor((1, 6, 32, 32), f"post:{case}", seed=0)[0].flatten(1).T
-    logits, boxes = 3 * made_up[:, :2], made_up[:, 2:].sigmoid()
-    tracker = tracker_of(MadeUp(logits, boxes))
+    scores, boxes = (3 * made_up[:, :2]).softmax(dim=-1)[:, 0], made_up[:, 2:].sigmoid()
+    tracker = tracker_of(FixedModel(boxes, scores))
     tracker.init(FRAMES[0], GOLDEN[f"{case}.init_bbox"])
     for step in (1, 2):
         name = f"post.{case}.step{step}"
         result = tracker.update(FRAMES[step])
-        assert result.score == float(logits.softmax(dim=-1)[int(GOLDEN[f"{name}.best_index"]), 0])
+        assert result.score == float(scores[int(GOLDEN[f"{name}.best_index"])])
         np.testing.assert_allclose(result.box, GOLDEN[f"{name}.target_bbox"], atol=PIXELS)
         np.testing.assert_allclose(result.box[2:], GOLDEN[f"{name}.size_out"], atol=PIXELS)
 
@@ -116,11 +84,11 @@ def test_the_recorded_choice_needs_the_penalty() -> None:
     others = 0
     for case in CASES:
         made_up = image_tensor((1, 6, 32, 32), f"post:{case}", seed=0)[0].flatten(1).T
-        logits = 3 * made_up[:, :2]
-        model = MadeUp(logits, made_up[:, 2:].sigmoid())
+        scores = (3 * made_up[:, :2]).softmax(dim=-1)[:, 0]
+        model = FixedModel(made_up[:, 2:].sigmoid(), scores)
         tracker = tracker_with(model, EXPERIMENT.template, EXPERIMENT.search, plain)
         tracker.init(FRAMES[0], GOLDEN[f"{case}.init_bbox"])
         score = tracker.update(FRAMES[1]).score
-        assert score == float(model.prediction.scores.max())
-        others += score != float(model.prediction.scores[0, int(GOLDEN[f"post.{case}.step1.best_index"])])
+        assert score == float(scores.max())
+        others += score != float(scores[int(GOLDEN[f"post.{case}.step1.best_index"])])
     assert others > 0

@@ -39,11 +39,6 @@ def test_a_gain_brightens_each_image_and_never_beyond_white(images):
     torch.testing.assert_close(Normalize()(images, torch.ones(2)), Normalize()(images))
 
 
-def test_padding_is_zero_before_normalization():
-    padding = Normalize()(torch.zeros(1, 3, 1, 1, dtype=torch.uint8)).flatten()
-    np.testing.assert_allclose(padding.numpy(), -MEAN / STD, rtol=1e-6)
-
-
 class Doubling(TrackingModel):
     """A network without weights, to see what is passed on."""
 

@@ -11,7 +11,6 @@ from lib.models.grm import (
     draw_interacts,
     target_representation,
 )
-from lib.models.layers.relation import published_attention
 
 
 def log_probs(*shape: int) -> torch.Tensor:
@@ -61,18 +60,6 @@ def test_gumbel_draw_is_hard_and_follows_the_probabilities():
     drawn = draw_interacts(prediction)
     assert set(drawn.unique().tolist()) <= {0.0, 1.0}
     assert abs(float(drawn.mean()) - 0.8) < 5 * (0.16 / 20_000) ** 0.5
-
-
-def test_gradient_through_relaxed_decisions_equals_finite_differences():
-    """With soft decisions the outputs are smooth in the logits."""
-    q, k, v = (torch.randn(1, 2, 7, 3, dtype=torch.float64) for _ in range(3))
-    logits = torch.randn(1, 4, 2, dtype=torch.float64, requires_grad=True)
-
-    def attended(logits: torch.Tensor) -> torch.Tensor:
-        return published_attention(q, k, v, logits.softmax(dim=-1)[..., 1])
-
-    assert torch.autograd.gradcheck(attended, logits)
-    assert torch.autograd.grad(attended(logits).square().sum(), logits)[0].abs().max() > 1e-2
 
 
 def dividing(**division: str) -> DividingAttention:

@@ -103,23 +103,6 @@ def test_two_stream_equals_adaptive_if_every_token_is_separate():
     assert not ours.extras["interacts"].any()
 
 
-def test_published_and_exact_softmax_agree_on_small_weights_and_share_the_parameters():
-    exact, published = tiny(softmax="exact").eval(), tiny(softmax="published").eval()
-    published.load_state_dict(exact.state_dict())
-    torch.testing.assert_close(published(*inputs()).boxes, exact(*inputs()).boxes, atol=1e-5, rtol=1e-5)
-
-
-def test_boxes_are_row_major_and_decode_their_cell():
-    model = tiny().eval()
-    prediction = model(*inputs())
-    row, column, sample = 2, 5, 1
-    offset = prediction.offset_map[sample, :, row, column]
-    center = (torch.tensor([column, row]) + offset) / 8
-    expected = torch.cat([center, prediction.size_map[sample, :, row, column]])
-    torch.testing.assert_close(prediction.boxes[sample, row * 8 + column], expected)
-    assert prediction.scores[sample, row * 8 + column] == prediction.score_map[sample, 0, row, column]
-
-
 def test_a_fresh_network_attends_by_likeness_and_knows_places_apart():
     backbone = tiny().backbone
     places = torch.cat([backbone.pos_embed_z[0], backbone.pos_embed_x[0]]).detach()

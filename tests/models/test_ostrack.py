@@ -3,19 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from families import HEADS
 from reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 from lib.models.backbones.vit import ViTConfig
-from lib.models.heads.center import CenterPrediction
-from lib.models.heads.corner import CornerPrediction
-from lib.models.heads.mlp import MLPPrediction
 from lib.models.heads.registry import HeadConfig
 from lib.models.ostrack import EliminationConfig, KeepScheduleConfig, OSTrack, OSTrackConfig
 from lib.models.weights.released import load_released
 
 BACKBONE = ViTConfig(width=32, depth=3, heads=2, patch=8)
 ELIMINATION = EliminationConfig(blocks=(1, 2), schedule=KeepScheduleConfig(start=2, length=4))
-HEADS = {"center": CenterPrediction, "corner": CornerPrediction, "mlp": MLPPrediction}
 
 
 def tiny(elimination: EliminationConfig | None = ELIMINATION, head: str = "center") -> OSTrack:

@@ -4,36 +4,11 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from staged_backbones import BOX, SEARCH, TEMPLATE, TINY, built, images, randomize
 from timm.models.twins import Block
-from torch import Tensor, nn
+from torch import nn
 
-from lib.experiment.config import load_experiment
-from lib.models.backbones.pvt import PVT, PVTConfig, SerialBlock, as_map
-from lib.models.simtrack import SimTrack, SimTrackConfig
-from lib.profiling.cost import count_cost
-
-TINY = PVTConfig(widths=(8, 16), depths=(2, 1), heads=(1, 2), mlp_ratios=(2, 2), reductions=(4, 2), drop_path=0.0)
-TEMPLATE, SEARCH = 32, 64
-BOX = torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(2, 4)
-
-
-def randomize(module: nn.Module) -> None:
-    """Weights large enough for attention to differ, biases and norms away from 0 and 1."""
-    for name, parameter in sorted(module.named_parameters()):
-        spread = 0.1 if parameter.ndim == 1 else 1.5 / parameter[0].numel() ** 0.5
-        parameter.data = torch.randn_like(parameter) * spread + (parameter.ndim == 1 and "norm" in name)
-
-
-def tiny(config: PVTConfig = TINY) -> PVT:
-    torch.manual_seed(0)
-    backbone = config.build(TEMPLATE, SEARCH).eval()
-    randomize(backbone)
-    return backbone
-
-
-def images(*sizes: int, batch: int = 2) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return [torch.randn(batch, 3, size, size, generator=generator) for size in sizes]
+from lib.models.backbones.pvt import SerialBlock, as_map
 
 
 def image_network() -> nn.Module:
@@ -48,7 +23,7 @@ def image_network() -> nn.Module:
 # 56 pixels: 14 cells, of which the last two have no key in the first stage, as in timm.
 @pytest.mark.parametrize("size", [32, 56, 64])
 def test_one_image_goes_through_the_plain_image_network(size):
-    network, backbone = image_network(), tiny()
+    network, backbone = image_network(), built(TINY["pvt"])
     backbone.load_state_dict(backbone.from_image_weights(network.state_dict()))
     [image] = images(size)
     _, stages = network.forward_intermediates(image)
@@ -103,94 +78,10 @@ def test_every_token_attends_to_the_dense_keys_of_the_template_and_the_reduced_o
 
 
 def test_both_sides_depend_on_each_other_everywhere():
-    backbone = tiny()
+    backbone = built(TINY["pvt"])
     template, other, search = images(TEMPLATE, TEMPLATE, SEARCH)
     here, template_part = backbone(backbone.encode_template(template, BOX), search)
     changed, _ = backbone(backbone.encode_template(other, BOX), search)
     _, template_elsewhere = backbone(backbone.encode_template(template, BOX), search.flip(3) + 1)
     assert ((here - changed).abs().amax(dim=2) > 1e-3).all()
     assert ((template_part - template_elsewhere).abs().amax(dim=2) > 1e-3).all()
-
-
-def test_a_template_is_encoded_once_and_states_stack():
-    backbone = tiny()
-    template, search, later = images(TEMPLATE, SEARCH, SEARCH)
-    state = backbone.encode_template(template, BOX)
-    backbone(state, search)
-    once, _ = backbone(state, later)
-    again, _ = backbone(backbone.encode_template(template, BOX), later)
-    assert torch.equal(once, again)
-    alone = [backbone.encode_template(template[i : i + 1], BOX[:1]) for i in range(2)]
-    stacked, _ = backbone(tuple(torch.cat(parts) for parts in zip(*alone, strict=True)), later)
-    torch.testing.assert_close(stacked, once, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize(("template_size", "search_size"), [(112, 224), (128, 256), (64, 112)])
-def test_tokens_have_a_stride_of_16(template_size, search_size):
-    backbone = tiny(PVTConfig(widths=(8, 16, 24), depths=(1, 1, 1), heads=(1, 2, 3)))
-    template, search = images(template_size, search_size, batch=1)
-    search_tokens, template_tokens = backbone(backbone.encode_template(template, BOX[:1]), search)
-    assert backbone.width == 24
-    assert search_tokens.shape == (1, (search_size // 16) ** 2, 24)
-    assert template_tokens.shape == (1, (template_size // 16) ** 2, 24)
-
-
-def test_tokens_are_row_major():
-    """Without attention and neighbors, a token depends only on its own patch."""
-    backbone = tiny(PVTConfig(widths=(8,), depths=(1,), heads=(1,), mlp_ratios=(2,), reductions=(4,)))
-    template, search = images(TEMPLATE, SEARCH)
-    nn.init.zeros_(backbone.blocks[0][0].attn.proj.weight)
-    nn.init.zeros_(backbone.pos_block[0].proj[0].weight)
-    tokens, _ = backbone(backbone.encode_template(template, BOX), search)
-    changed = search.clone()
-    changed[:, :, 2 * 4 : 3 * 4, 5 * 4 : 6 * 4] += 1
-    moved, _ = backbone(backbone.encode_template(template, BOX), changed)
-    assert (tokens - moved).abs().amax(dim=(0, 2)).nonzero().flatten().tolist() == [2 * 16 + 5]
-
-
-def test_every_parameter_gets_a_gradient():
-    config = SimTrackConfig(name="simtrack", pretrained="none", backbone=TINY)
-    torch.manual_seed(0)
-    model = SimTrack(config, TEMPLATE, SEARCH).train()
-    template, search = images(TEMPLATE, SEARCH)
-    prediction = model(template, BOX, search)
-    (prediction.top_left.square() + prediction.bottom_right.square()).sum().backward()
-    without = [name for name, parameter in model.backbone.named_parameters() if not parameter.grad.any()]
-    assert without == []
-    assert prediction.boxes.shape == (2, 1, 4)
-
-
-def test_bfloat16_stays_near_float32():
-    backbone = tiny()
-    template, search = images(TEMPLATE, SEARCH)
-    expected, _ = backbone(backbone.encode_template(template, BOX), search)
-    with torch.autocast("cpu", torch.bfloat16):
-        tokens, _ = backbone(backbone.encode_template(template, BOX), search)
-    assert F.cosine_similarity(tokens.float(), expected, dim=2).min() > 0.99
-
-
-def test_network_exports():
-    backbone = tiny(PVTConfig(widths=(8,), depths=(1,), heads=(1,), mlp_ratios=(2,), reductions=(4,)))
-    template, search = images(TEMPLATE, SEARCH)
-    state = backbone.encode_template(template, BOX)
-    program = torch.export.export(backbone, (state, search))
-    torch.testing.assert_close(program.module()(state, search)[0], backbone(state, search)[0])
-
-
-@pytest.mark.slow
-def test_the_experiment_is_pvt_medium_without_its_fourth_stage():
-    """Every tensor of timm's network before the fourth stage, unchanged; published: 8.9 G multiply-adds."""
-    experiment = load_experiment("simtrack_pvt_m")
-    source, _, name = experiment.model.pretrained.partition(":")
-    sizes = experiment.template.size, experiment.search.size
-    with torch.device("meta"):
-        backbone = experiment.model.backbone.build(*sizes)
-    weights = timm.create_model(name, pretrained=False).state_dict()
-    owned = {name: value.shape for name, value in backbone.state_dict().items()}
-    fourth = ("patch_embeds.3.", "blocks.3.", "pos_block.3.")
-    left = {name.split(".")[0] for name in set(weights) - set(owned) if not name.startswith(fourth)}
-    assert source == "timm"
-    assert {name: weights[name].shape for name in owned} == owned
-    assert left == {"norm", "head"}
-    cost = count_cost(lambda: SimTrack(experiment.model, *sizes), *sizes)
-    assert cost.frame.total == pytest.approx(8.9e9, rel=0.03)

@@ -163,6 +163,19 @@ def test_forward_is_encoding_and_locating_and_remembers_nothing(family, changes)
         compare(prediction, first, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("family", ["lite", "stark_sv", "transt"])
+@torch.inference_mode()
+def test_a_siamese_network_sees_the_template_once(family):
+    experiment = tiny(family)
+    model, seen = fresh(experiment), []
+    model.backbone.register_forward_hook(lambda module, given, answer: seen.append(given[0].shape[-1]))
+    template, box, search = inputs(experiment, 2)
+    state = model.encode_template(template, box)
+    for _ in range(2):
+        model.locate(state, search)
+    assert seen == [experiment.template.size, experiment.search.size, experiment.search.size]
+
+
 @with_two_heads
 @torch.inference_mode()
 def test_the_last_epoch_is_the_trained_network(family, head):

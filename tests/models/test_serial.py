@@ -87,8 +87,6 @@ def test_image_positions_of_the_template_are_those_of_the_search_regions_table()
     model = tiny(exemplar_position="image", foveal=0)
     (tokens,) = model.encode_template(template, box)
     torch.testing.assert_close(tokens - model.patch_embed(template), model.image_positions(5).expand(2, -1, -1))
-    same = tiny(search=224)
-    assert torch.equal(same.image_positions(28), same.pos_embed[:, 1:])
 
 
 @torch.inference_mode()
@@ -103,16 +101,6 @@ def test_resized_positions_keep_their_place_in_the_image():
         inner = ((torch.arange(grid) + 0.5) / grid)[1:-1]
         torch.testing.assert_close(table[..., 0], inner.expand(grid - 2, -1))
         torch.testing.assert_close(table[..., 1], inner[:, None].expand(-1, grid - 2))
-
-
-@torch.inference_mode()
-def test_the_class_token_comes_before_the_search_tokens_with_its_own_position():
-    model, (_, _, search) = tiny(), inputs()
-    model.cls_token.normal_()
-    model.pos_embed[:, 0].normal_()
-    tokens = model.embed(search)
-    assert torch.equal(tokens[1, 0], model.cls_token[0, 0] + model.pos_embed[0, 0])
-    torch.testing.assert_close(tokens[:, 1:], model.patch_embed(search) + model.image_positions(8))
 
 
 @pytest.mark.parametrize(("style", "eps", "activation"), [("clip", 1e-5, QuickGELU), ("timm", 1e-6, nn.GELU)])

@@ -1,25 +1,9 @@
 """What can be drawn of every family's decisions."""
 
-import pytest
 import torch
 from families import fresh, inputs, tiny
 
 from lib.models.registry import FAMILIES
-
-MAPS = [(family, name) for family, record in FAMILIES.items() for name in record.token_maps]
-
-
-@pytest.mark.parametrize(("family", "name"), MAPS)
-@torch.inference_mode()
-def test_a_token_map_has_a_name_for_each_stage_and_a_value_for_each_token(family, name):
-    experiment = tiny(family)
-    model = fresh(experiment)
-    values, stages, meaning = FAMILIES[family].token_maps[name](model, model(*inputs(experiment, 3)).extras)
-    tokens = (experiment.search.size // experiment.model.stride) ** 2
-    assert values.shape == (3, len(stages), tokens)
-    assert values.dtype in (torch.bool, torch.float32)
-    assert stages
-    assert meaning
 
 
 @torch.inference_mode()

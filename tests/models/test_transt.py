@@ -13,13 +13,6 @@ from lib.models.weights.released import as_ours, load_released
 
 GOLDEN = np.load(REFERENCE / "transt.golden.npz", allow_pickle=False)
 SEED = 0
-FUSIONS = {
-    "eca_cfa": {},
-    "cfa": {"ego_context": False},
-    "eca_correlation": {"cross_feature": False},
-    "correlation": {"ego_context": False, "cross_feature": False},
-    "transformer": {"kind": "transformer"},
-}
 
 
 def alternative(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -126,28 +119,10 @@ def inputs(batch: int = 2) -> tuple[Tensor, Tensor, Tensor]:
     return template, torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(batch, 4), search
 
 
-@pytest.mark.parametrize(("layers", "count", "published"), [(4, 23_016_006, "23.0"), (2, 16_700_998, "16.7")])
-def test_parameters_are_as_many_as_published(layers, count, published):
-    with torch.device("meta"):
-        model = TransT(TransTConfig(name="transt", pretrained="none", fusion=FusionConfig(layers=layers)), 128, 256)
-    ours = sum(parameter.numel() for parameter in model.parameters())
-    assert ours == count
-    assert f"{ours / 1e6:.1f}" == published
-    table = {name: entry for name, entry in key_table("transt").items() if entry["dtype"].startswith("float")}
-    of_layers = [name for name in table if ".encoder.layers." in name and int(name.split(".")[3]) >= layers]
-    statistics = [name for name in table if "running_" in name]
-    assert ours == sum(int(np.prod(table[name]["shape"])) for name in table.keys() - {*of_layers, *statistics})
-
-
-def test_released_weights_load_strictly_under_the_names_of_the_parts():
-    with torch.device("meta"):
-        model = TransT(TransTConfig(name="transt", pretrained="none"), 128, 256)
-    owned = model.state_dict()
-    table = key_table("transt")
-    weights = {name: torch.zeros(entry["shape"], device="meta") for name, entry in table.items()}
+def test_released_weights_go_to_the_parts_that_their_names_mean():
+    weights = {name: torch.zeros(entry["shape"], device="meta") for name, entry in key_table("transt").items()}
     renamed = as_ours(FAMILY, weights)
-    assert len(renamed) == len(table) == 430
-    assert {name: value.shape for name, value in renamed.items()} == {n: v.shape for n, v in owned.items()}
+    assert len(renamed) == len(weights) == 430
     layer = "featurefusion_network.encoder.layers.3."
     for theirs, ours in {
         f"{layer}self_attn1.in_proj_weight": "fusion.layers.3.template_eca.attention.in_proj_weight",
@@ -163,24 +138,6 @@ def test_released_weights_load_strictly_under_the_names_of_the_parts():
         "backbone.0.body.layer1.0.bn1.num_batches_tracked": "backbone.layer1.0.bn1.num_batches_tracked",
     }.items():
         assert renamed[ours] is weights[theirs]
-
-
-@pytest.mark.parametrize("fusion", FUSIONS.values(), ids=FUSIONS)
-def test_the_templates_features_are_computed_once_and_nothing_is_remembered(fusion):
-    model = tiny(fusion).eval()
-    template, box, search = inputs()
-    whole = model(template, box, search)
-    shapes = []
-    model.backbone.register_forward_hook(lambda module, given, answer: shapes.append(tuple(given[0].shape[2:])))
-    (state,) = model.encode_template(template, box)
-    assert state.shape == (2, 4, 16)
-    before = state.clone()
-    for crop in (search, -search, search):
-        prediction = model.locate((state,), crop, epoch=3)
-    assert shapes == [(16, 16)] + [(32, 32)] * 3
-    assert torch.equal(state, before)
-    for ours, expected in zip(prediction[:3], whole[:3], strict=True):
-        assert torch.equal(ours, expected)
 
 
 def test_the_cells_of_a_prediction_are_the_cells_of_the_search_features():

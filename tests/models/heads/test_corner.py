@@ -63,11 +63,9 @@ def test_the_true_box_is_clamped_to_the_crop():
     torch.testing.assert_close(torch.stack(list(terms.values())), torch.zeros(2), atol=1e-6, rtol=0)
 
 
-def test_the_weights_are_those_of_the_published_code_and_of_the_configuration():
+def test_the_weights_are_those_of_the_published_code():
     config = ObjectiveConfig()
     assert RECORDED["weights"].tolist() == [config.giou, config.l1]
-    result = CornerObjective(ObjectiveConfig(giou=0.5, l1=3.0))(prediction_of(recorded("pred_boxes")), TARGET)
-    torch.testing.assert_close(result.total, 0.5 * result.terms["giou"] + 3 * result.terms["l1"])
 
 
 def test_an_inverted_box_is_counted_and_silences_nothing():
@@ -84,33 +82,4 @@ def test_an_inverted_box_is_counted_and_silences_nothing():
     assert upright_iou <= result.monitors["iou"].item() < upright_iou + LEAST_SIDE
     result.total.backward()
     np.testing.assert_allclose(boxes.grad[UPRIGHT].numpy(), RECORDED["grad"][UPRIGHT], rtol=1e-5, atol=1e-6)
-
-
-def test_giou_turns_an_inverted_box_back_beyond_what_l1_does():
-    boxes = recorded("bad_pred_boxes")
-    OBJECTIVE(prediction_of(boxes), TARGET).total.backward()
-    assert boxes.grad[INVERTED, 2] < RECORDED["bad_grad"][INVERTED, 2] < 0
-    giou_only = CornerObjective(ObjectiveConfig(giou=1.0, l1=0.0))
-    optimizer = torch.optim.Adam([boxes], lr=0.02)
-    losses = []
-    for _ in range(60):
-        result = giou_only(prediction_of(boxes), TARGET)
-        losses.append(result.total.item())
-        optimizer.zero_grad()
-        result.total.backward()
-        optimizer.step()
-    assert result.monitors["inverted"] == 0
-    assert losses[-1] < 0.5 * losses[0]
-    low, high = box_convert(boxes.detach(), "cxcywh", "xyxy").split(2, dim=1)
-    assert (high > low).all()
-
-
-def test_losses_are_float32_under_bf16_autocast():
-    prediction = prediction_of(recorded("pred_boxes"))
-    plain = OBJECTIVE(prediction, TARGET)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = OBJECTIVE(prediction, TARGET)
-    assert torch.equal(mixed.total, plain.total)
-    result = OBJECTIVE(prediction._replace(boxes=prediction.boxes.bfloat16()), TARGET)
-    scalars = (result.total, *result.terms.values(), result.monitors["iou"])
-    assert {scalar.dtype for scalar in scalars} == {torch.float32}
+    assert boxes.grad[INVERTED, 2] < RECORDED["bad_grad"][INVERTED, 2] < 0, "GIoU turns it back beyond what L1 does"

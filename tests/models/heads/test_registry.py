@@ -2,6 +2,7 @@
 
 from typing import get_args, get_type_hints
 
+import pytest
 import torch
 
 from lib.models.heads.registry import HEADS, HeadConfig, HeadKind, HeadPrediction, build_head
@@ -36,3 +37,18 @@ def test_the_total_is_the_weighted_sum_and_every_weight_is_used():
             weight = getattr(config, name)
             doubled = head.objective(config.model_copy(update={name: 2 * weight}))(prediction, BOXES)
             torch.testing.assert_close(doubled.total - usual.total, weight * term)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_losses_are_float32_under_autocast_and_of_halves(kind):
+    head, prediction = HEADS[kind], predict(kind)
+    objective = head.objective(head.objective_config())
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = objective(prediction, BOXES)
+    assert torch.equal(mixed.total, objective(prediction, BOXES).total)
+    half = head.prediction(*(part.bfloat16() for part in prediction[:-1]), extras={})
+    result = objective(half, BOXES)
+    widened = objective(head.prediction(*(part.float() for part in half[:-1]), extras={}), BOXES)
+    assert torch.equal(result.total, widened.total)
+    monitors = [value for value in result.monitors.values() if value.is_floating_point()]
+    assert {scalar.dtype for scalar in (result.total, *result.terms.values(), *monitors)} == {torch.float32}
