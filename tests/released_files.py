@@ -1,6 +1,7 @@
 """Checkpoints such as the authors of GRM, OSTrack, TransT and SimTrack released them, made of filled or random weights:
 the same wrapping, the same names and the same paths of pickled classes, which nobody can import afterwards."""
 
+import os
 import sys
 import types
 from collections import OrderedDict
@@ -24,6 +25,16 @@ TABLES = {
     "simtrack": "simtrack_b16",
     "transt": "transt",
 }
+
+
+class Harmful:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.target),)
 
 
 def published_weights(model: TrackingModel) -> dict[str, Tensor]:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from toy_experiment import write_experiment
+from toy_experiment import write_checkpoint, write_experiment
 
 from lib.data.decoding.video import VideoWriter
-from lib.experiment.build import build_model
-from lib.experiment.config import load_experiment, to_tree
-from lib.runtime.checkpoint import save_checkpoint
+from lib.experiment.config import load_experiment
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 64
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/  \(Ctrl-C ends it\)\n")
@@ -34,10 +32,7 @@ def write_run(output: Path, name: str = "toy") -> Path:
     """The toy experiment's run below ``output``, as if it had been trained; its checkpoint."""
     output.mkdir(parents=True, exist_ok=True)
     experiment = load_experiment(write_experiment(output / f"{name}.yaml"))
-    file = output / name / "checkpoints" / "last.pth"
-    file.parent.mkdir(parents=True)
-    save_checkpoint(file, {"experiment": to_tree(experiment), "model": build_model(experiment).state_dict()})
-    return file
+    return write_checkpoint(output / name / "checkpoints" / "last.pth", experiment)
 
 
 def refusal(response: Any, status: int) -> str:

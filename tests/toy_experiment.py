@@ -1,10 +1,14 @@
-"""A whole experiment that trains on a CPU within a second, as a file for tests of the wiring and of the programs."""
+"""A whole experiment that trains on a CPU within a second, as a file for tests of the wiring and of the programs; and
+checkpoints that were never trained."""
 
 from pathlib import Path
 from typing import Any
 
 from lib.config.tree import merge
 from lib.config.yaml12 import to_yaml
+from lib.experiment.build import build_model
+from lib.experiment.config import ExperimentConfig, to_tree
+from lib.runtime.checkpoint import save_checkpoint
 
 TREE: dict[str, Any] = {
     "seed": 7,
@@ -40,4 +44,11 @@ TREE: dict[str, Any] = {
 def write_experiment(file: Path, **changes: Any) -> Path:
     """The toy with ``changes`` to its sections laid over it, written to ``file``."""
     file.write_text(to_yaml(merge(TREE, changes)), encoding="utf-8")
+    return file
+
+
+def write_checkpoint(file: Path, experiment: ExperimentConfig) -> Path:
+    """The experiment with fresh weights, as training leaves it; folders are made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(file, {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)})
     return file

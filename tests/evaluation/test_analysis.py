@@ -118,11 +118,6 @@ def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
     assert "of 100 sequences" not in report() and "part of" not in report().lower()
 
 
-def test_sequences_of_own_data_are_the_whole_set():
-    found = comparison(benchmark="own")
-    assert (found.part, found.title, found.warnings) == ("", "own", ())
-
-
 def test_a_sequence_that_is_gone_since_it_was_tracked_makes_the_rest_a_part():
     found = (*(video.name for video in VIDEOS), "gone")
     ours, others = (results("a", manifest=manifest, found=found) for manifest in ({"benchmark": "own"}, None))

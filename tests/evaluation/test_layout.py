@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.data.datasets.registry import DATASETS
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.protocols import PROTOCOLS
@@ -45,15 +44,9 @@ def first_box(sequence: Sequence) -> np.ndarray:
 
 def score(benchmark: str, sequences: list[Sequence], folder: ResultsFolder, failed=None, left_out=()) -> Comparison:
     """By every protocol; ``failed`` are the reasons of sequences without a result."""
-    return score_all(benchmark, sequences, {folder: failed or {}}, left_out)
-
-
-def score_all(
-    benchmark: str, sequences: list[Sequence], failed: dict[ResultsFolder, dict[str, str]], left_out=()
-) -> Comparison:
-    groups = [(folder.path.name, [open_result_set(folder.path, benchmark)]) for folder in failed]
-    failures = {folder.path.name: reasons for folder, reasons in failed.items()}
-    found = compare(benchmark, sequences, groups, tuple(PROTOCOLS), failures=failures, left_out=left_out)
+    label = folder.path.name
+    groups = [(label, [open_result_set(folder.path, benchmark)])]
+    found = compare(benchmark, sequences, groups, tuple(PROTOCOLS), failures={label: failed or {}}, left_out=left_out)
     own = BENCHMARKS[benchmark]
     return replace(found, protocols=() if own.server else (own.protocol,))
 
@@ -126,7 +119,8 @@ def test_a_failure_is_the_reason_of_a_sequence_also_where_nothing_of_it_could_be
     track(sequences[:1], folder)
     found = score("otb", sequences[:2], folder, {"s1": "out of memory", "s2": "no images"})
     assert errors(found) == {"s1": "out of memory", "s2": "no images"} and not found.is_complete()
-    assert found.part == "3 of 100 sequences" and json_of(found)["errors"] == errors(found)
+    assert found.part == json_of(found)["part"] == "3 of 100 sequences" and found.others == ()
+    assert json_of(found)["errors"] == errors(found)
 
 
 def test_a_sequence_that_is_never_visible_counts_no_frame_and_is_no_error(
@@ -193,22 +187,6 @@ def test_a_sequence_with_its_first_frame_annotated_only_is_tracked_and_not_score
     assert values(alone) == {} and list(errors(alone)) == ["missing"] and not alone.is_complete()
 
 
-def test_a_part_of_a_benchmark_is_called_one_in_the_table_and_above(
-    tmp_path: Path, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = open_toy(tmp_path, "dtb70")
-    track(sequences, folder)
-    found = score("dtb70", sequences, folder)
-    assert found.part == json_of(found)["part"] == "3 of 70 sequences" and found.others == ()
-    lines = text_of(found).splitlines()
-    assert lines[0] == "WARNING: dtb70: PART, 3 of 70 sequences: not the whole set"
-    assert lines[1] == "Scores in percent, part of dtb70 (3 of 70 sequences), protocol pytracking"
-    monkeypatch.setitem(DATASETS, "dtb70", DATASETS["dtb70"]._replace(expected={"test": 3}))
-    whole = score("dtb70", sequences, folder)
-    assert values(whole) == values(found) and whole.part == "" == json_of(whole)["part"]
-    assert "PART" not in text_of(whole) and "part of" not in text_of(whole)
-
-
 def test_own_data_are_whole_unless_sequences_are_left_out_or_gone(tmp_path: Path, sequences: list[Sequence]) -> None:
     folder = open_toy(tmp_path, "own")
     track(sequences, folder)
@@ -235,15 +213,3 @@ def test_frames_that_a_protocol_takes_as_invalid_are_counted_below_the_table_and
     assert f"protocol pytracking, by its own rule: 3 {what}, in 2 sequence(s): s0, s2" in text_of(found)
     kept = {name: entry["notes"] for name, entry in json_of(found)["sequences"].items()}
     assert [kept[name].get("pytracking") for name in ("s0", "s1", "s2")] == [[f"2 {what}"], None, [f"1 {what}"]]
-
-
-def test_two_folders_stand_side_by_side(tmp_path: Path, sequences: list[Sequence]) -> None:
-    one, other = (open_results(tmp_path, "toy", "otb", None, {"seed": seed}, "cpu", label="toy") for seed in (1, 2))
-    track(sequences, one)
-    track(sequences[:2], other)
-    found = score_all("otb", sequences, {one: {}, other: {"s2": "not tracked"}})
-    assert [entry.label for entry in found.entries] == [one.path.name, other.path.name]
-    first, second = (run.scores for run in found.runs)
-    assert first.values("pytracking") and not second.values("pytracking")
-    rows = [line.split() for line in text_of(found).splitlines() if line.startswith("toy-")]
-    assert [row[-1] for row in rows] == ["3/3", "2/3"]

@@ -10,7 +10,7 @@ import pytest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
+from lib.evaluation.metrics.scoring import MissingResultError, annotation_of
 from tests.evaluation.toy_sets import noisy, scored, sequence, sequences
 
 NAMES = tuple(PROTOCOLS)
@@ -52,17 +52,6 @@ def test_a_part_scores_as_a_set_of_its_own(protocol):
     own = scored((videos[1], videos[3]), noisy(0.3))
     assert PROTOCOLS[protocol].values(part) == own.values(protocol)
     assert scored(videos, noisy(0.3)).part(protocol, {"another"}) is None
-
-
-def test_all_protocols_need_the_boxes_once():
-    read = []
-
-    def boxes(video):
-        read.append(video.name)
-        return noisy(0.1)(video)
-
-    scored(sequences(3), boxes)
-    assert read == ["video0", "video1", "video2"]
 
 
 def test_only_trackingnet_scores_a_sequence_without_a_result_and_says_so():
@@ -186,25 +175,3 @@ def test_an_annotation_has_the_images_size_from_the_datasets_words_or_the_first_
     assert annotation_of(replace(video, meta={}, frames=(file,)), "got10k_val").image_size == (70, 50)
     assert annotation_of(replace(video, meta={}), "got10k_val").image_size is None  # there is no such image
     assert annotation_of(replace(video, cover=None, meta={}, frames=()), "lasot").image_size is None
-
-
-@pytest.mark.slow
-def test_a_simulated_lasot_test_set_is_scored_at_full_size():
-    """280 sequences with 685,360 frames in all, of which each alone gives the same as in the pass over all."""
-    frames = np.full(280, 685_360 // 280)
-    frames[: 685_360 - frames.sum()] += 1
-    random = np.random.default_rng(0)
-    videos = []
-    for number, count in enumerate(frames):
-        boxes = np.concatenate([random.uniform(50, 500, (count, 2)), random.uniform(20, 90, (count, 2))], axis=1)
-        absent = random.random(count) < 0.03
-        videos.append(Sequence(f"video{number}", "lasot", (Path("1.jpg"),) * count, boxes, ~absent, absent=absent))
-    assert sum(map(len, videos)) == 685_360
-    protocols = tuple(name for name in NAMES if name != "got10k")
-    boxes = {video.name: noisy(0.2)(video) for video in videos}
-    scores = score_set("toy", "lasot", videos, lambda video: boxes[video.name], protocols)
-    for protocol in protocols:
-        alone = [PROTOCOLS[protocol].score(annotation_of(video, "lasot"), boxes[video.name]) for video in videos]
-        for entry, curves in zip(scores.sequences, alone, strict=True):
-            assert np.array_equal(entry.curves[protocol].success, curves.success)
-        assert scores.values(protocol) == PROTOCOLS[protocol].values(PROTOCOLS[protocol].join(alone))

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for path in sorted((ROOT / "lib" / "evaluation").glob("*.py"))
+    for path in sorted((ROOT / "lib" / "evaluation").rglob("*.py"))
     if path.name != "__init__.py"
 ]
 

@@ -6,16 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import tiny
-from safetensors.torch import save_file
 from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
 from lib.experiment.build import TorchForm, build_model, build_trainer, trained_model
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.models.registry import FAMILIES
-from lib.models.weights.adapters import frozen_names
-from lib.models.weights.initial import load_initial
 from lib.programs.conversion import convert_checkpoint
 from lib.programs.testing import run_test
 from lib.runtime.checkpoint import CheckpointError, read_checkpoint
@@ -145,7 +141,7 @@ def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experimen
 
 
 def test_frozen_weights_of_another_source_are_saved(experiment, folder, toy_got10k):
-    """Fresh ones, those that the recipe alone freezes, and those of a whole file that the run starts from."""
+    """Fresh ones, and those of a whole file that the run starts from."""
     torch.save({"model": build_model(experiment.model_copy(update={"seed": 5})).state_dict()}, folder / "whole.pth")
     for number, wanted in enumerate((
         changed(experiment, "model", pretrained="none"),
@@ -165,33 +161,3 @@ def test_what_the_recipe_alone_freezes_is_saved(experiment, folder, toy_got10k, 
     assert trainer.run().finished
     content = read_checkpoint(folder / "output" / "toy" / "checkpoints" / "last.pth")
     assert content["model"].keys() == trainer.actor.model.state_dict().keys()
-
-
-def test_a_released_file_of_trained_tensors_is_laid_over_its_initial_weights(folder):
-    """LoRAT's, which holds no sum, over a DINOv2 file; not over nothing, and not if it lacks more."""
-    experiment = tiny("lorat", None, "model.pretrained=dinov2.pth")
-    whole = build_model(tiny("lorat", None, "model.lora.enabled=false", "seed=9")).state_dict()
-    image = {name.removeprefix("backbone."): value for name, value in whole.items() if name.startswith("backbone.")}
-    positions = image["pos_embed"]
-    torch.save(image | {"pos_embed": torch.cat([positions[:, :1], positions], dim=1), "cls_token": positions[:, :1]},
-               folder / "dinov2.pth")  # fmt: skip
-    expected = build_model(experiment)
-    load_initial(expected, "dinov2.pth", folder)
-    frozen = frozen_names(expected, experiment.model)
-    own = expected.state_dict()
-    for name in own.keys() - frozen:
-        own[name].add_(1)
-    released = {
-        name.removeprefix("backbone.").replace("box_head.", "head."): own[name].contiguous()
-        for name in own.keys() - frozen
-    }
-    save_file(released, folder / "model.safetensors")
-    found = trained_model(experiment, folder / "model.safetensors")[0].state_dict()
-    assert found.keys() == own.keys()
-    assert [name for name, value in found.items() if not torch.equal(value, own[name])] == []
-    with pytest.raises(CheckpointError, match="model.safetensors: holds trained tensors alone, .*pretrained is none"):
-        trained_model(tiny("lorat", None, "model.pretrained=none"), folder / "model.safetensors")
-    released.pop("token_type_embed")
-    save_file(released, folder / "less.safetensors")
-    with pytest.raises(CheckpointError, match="missing: "):
-        trained_model(experiment, folder / "less.safetensors")

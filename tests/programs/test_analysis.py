@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 import miniatures
-import numpy as np
 import pytest
 
 from lib.config.paths import Paths
@@ -108,15 +107,3 @@ def test_attributes_of_one_of_two_benchmarks(paths, tmp_path):
     lines, _ = ask(paths, "near=near", attributes=(f"dtb70={file}",), per_attribute=True)
     assert lines[0][0] == "WARNING:" and lines[0][-2:] == ["Animal1,", "Car2"]
     assert [line[:3] for line in lines if line and line[0] == "S"] == [["S", "Sea", "(1)"]]
-
-
-def test_every_sequence_is_scored_as_it_is_alone(paths):
-    """The printed score of a set of equals is that of one of them."""
-    lines, _ = ask(paths, "near=near", protocol=("ostrack",), digits=6, scores=("AUC",))
-    boxes = miniatures.moving_boxes(7)
-    moved = boxes + np.array([1, 1, 0, 0]) * (np.arange(7) > 0)[:, None]
-    low, high = moved[1:, :2], boxes[1:, :2] + boxes[1:, 2:]
-    shared = (high - low).prod(axis=1)
-    overlap = shared / (2 * boxes[1:, 2:].prod(axis=1) - shared)
-    curve = [(np.concatenate([[1], overlap]) > threshold).mean() for threshold in np.linspace(0, 1, 21)]
-    assert float(lines[2][1]) == pytest.approx(100 * np.mean(curve), abs=1e-5)

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_experiment import write_experiment
+from toy_experiment import write_checkpoint, write_experiment
 
 from lib.data.datasets.regions import region_box
 from lib.data.decoding.images import read_image
 from lib.evaluation.benchmarks import read_benchmark
-from lib.experiment.build import build_model, build_tracker
-from lib.experiment.config import load_experiment, to_tree
+from lib.experiment.build import build_tracker
+from lib.experiment.config import load_experiment
 from lib.inference.follow import TargetSpec, follow
 from lib.inference.tracker import Tracker
 from lib.programs.vot_toolkit import box_of_region, run_vot
-from lib.runtime.checkpoint import save_checkpoint
 
 PROGRAM = Path("tracking/vot.py")
 
@@ -28,13 +27,6 @@ def trax():
     return pytest.importorskip("trax", reason="vot-trax is not installed; make toolkits")
 
 
-def write_checkpoint(file: Path, config: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    experiment = load_experiment(config)
-    save_checkpoint(file, {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)})
-    return file
-
-
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     return write_experiment(tmp_path / "toy.yaml", test={"per_dataset": {"vot22": {"model.division.threshold": 0.99}}})
@@ -43,7 +35,7 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def checkpoint(tmp_path: Path, config: Path) -> Path:
     """Under a path that a shell and an ini file would each read otherwise."""
-    return write_checkpoint(tmp_path / "100% 'mine'" / "last.pth", config)
+    return write_checkpoint(tmp_path / "100% 'mine'" / "last.pth", load_experiment(config))
 
 
 def region_of(trax, text: str):
@@ -96,7 +88,11 @@ def test_the_section_states_how_this_python_starts_the_program(trax, checkpoint,
 
 def test_the_section_has_a_name_that_the_toolkit_takes(trax, tmp_path):
     config = write_experiment(tmp_path / "toy.yaml", name="grm.v2-b_1")
-    words = {"checkpoint": write_checkpoint(tmp_path / "last.pth", config), "device": "cpu", "print_ini": True}
+    words = {
+        "checkpoint": write_checkpoint(tmp_path / "last.pth", load_experiment(config)),
+        "device": "cpu",
+        "print_ini": True,
+    }
     assert run_vot(PROGRAM, **words).text().startswith("[grm_v2-b_1]\nlabel = grm.v2-b_1\n")
     assert run_vot(PROGRAM, **words, identifier="mine").text().startswith("[mine]\nlabel = grm.v2-b_1\n")
     with pytest.raises(

@@ -29,6 +29,14 @@ class Ended(NamedTuple):
         """The lines of stderr, without messages of the log and without the progress bar."""
         return [line for line in self.err.splitlines() if line and line[2:3] != ":" and "frame/s" not in line]
 
+    @property
+    def error(self) -> str:
+        """The one line of a program that failed."""
+        assert (self.code, self.out) == (1, ""), self
+        [line] = self.errors
+        assert line.startswith("error: ")
+        return line.removeprefix("error: ")
+
 
 class Toy(NamedTuple):
     """A toy experiment's file and the output folder that the environment names."""

@@ -94,17 +94,6 @@ def test_our_own_results_are_found_by_name_and_their_settings_stated(call, outpu
     assert tracker["runs"][0]["seconds_per_frame"] == pytest.approx(0.02)
 
 
-def test_runs_under_one_label_are_mean_and_deviation(call, output, raw):
-    words = ("--tracker", f"T={raw / 'seed1'}", f"T={raw / 'seed2'}", "--format", "json")
-    [tracker] = json_of(call(PROGRAM, *DATASET, *words))["benchmarks"][0]["trackers"]
-    one, other = (run["scores"]["got10k"]["AO"] for run in tracker["runs"])
-    score = tracker["scores"]["got10k"]["AO"]
-    assert one != other and score["mean"] == pytest.approx((one + other) / 2)
-    assert score["deviation"] == pytest.approx(abs(one - other) / 2**0.5)
-    text = call(PROGRAM, *DATASET, *words[:3]).out
-    assert "T (2 runs)" in text and " ± " in text and "sample deviation" in text
-
-
 def test_all_protocols_and_the_sequences_that_one_of_them_refuses(call, output, raw):
     """One row is too many, which GOT-10k's toolkit and pysot refuse and others cut."""
     file = raw / "perfect" / f"{NAMES[1]}.txt"
@@ -134,12 +123,6 @@ def test_what_is_missing_is_named_and_the_rest_compared(call, output, raw):
     assert (ended.code, ended.out) == (1, "")
     [line] = ended.errors
     assert line.startswith("error: got10k_val: no results of gone: ")
-
-
-def test_the_datasets_name_in_a_path(call, output, raw):
-    shutil.move(raw / "perfect", raw / "perfect_got10k_val")
-    ended = call(PROGRAM, *DATASET, "--tracker", f"A={raw}/perfect_{{dataset}}")
-    assert ended.code == 0 and str(raw / "perfect_got10k_val") in ended.out
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "latex", "csv"])

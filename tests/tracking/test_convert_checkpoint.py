@@ -1,28 +1,17 @@
 """convert_checkpoint.py, and test.py on files as their authors released them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from released_files import published_weights, write_released
+from released_files import Harmful, published_weights, write_released
 
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
 from lib.runtime.checkpoint import checksum_of
 
 DATASET = ["--dataset", "got10k_val", "--sequence", "GOT-10k_Val_000001"]
-
-
-class Harmful:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
 
 
 @pytest.fixture
@@ -85,23 +74,6 @@ def test_words_that_do_not_go_together(call, released, words, error):
     ended = call("convert_checkpoint.py", released, *words)
     assert ended.code == 2
     assert error in ended.err
-
-
-def test_what_does_not_fit_is_one_line(call, toy, tmp_path, released):
-    (tmp_path / "page.pth").write_text("<html>")
-    for file, words in (
-        (tmp_path / "page.pth", "no checkpoint but a saved web page; open the address"),
-        (tmp_path / "absent.pth", "no such checkpoint"),
-    ):
-        ended = call("convert_checkpoint.py", file, "--config", toy.file, "--out", tmp_path / "out.pth")
-        assert ended.code == 1
-        [line] = ended.errors
-        assert line.startswith(f"error: {file}: {words}")
-    ended = call(
-        "convert_checkpoint.py", released, "--config", toy.file, "--out", tmp_path / "o.pth", "model.backbone.depth=3"
-    )
-    assert ended.code == 1
-    assert "missing: backbone.blocks.2." in ended.errors[0]
 
 
 @pytest.mark.slow

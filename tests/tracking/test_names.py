@@ -9,11 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from miniatures import write_boxes, write_frames
-from toy_experiment import write_experiment
+from toy_experiment import write_checkpoint, write_experiment
 
-from lib.experiment.build import build_model
-from lib.experiment.config import load_experiment, to_tree
-from lib.runtime.checkpoint import save_checkpoint
+from lib.experiment.config import load_experiment
 
 GBK = os.fsdecode("\u884c\u4eba".encode("gbk"))  # no UTF-8
 WILD = "=a\n\x1b[2J\\input{x}<script>|$y$"
@@ -109,8 +107,7 @@ def test_a_label_is_escaped_as_names_are(own, call, tmp_path):
 def test_testing(own, call, tmp_path, processes):
     (own / "\u4e2d").rename(own / ("\u4e2d" * 80))
     experiment = load_experiment(str(write_experiment(tmp_path / "toy.yaml")))
-    checkpoint = tmp_path / f"{GBK}.pth"
-    save_checkpoint(checkpoint, {"experiment": to_tree(experiment), "model": build_model(experiment).state_dict()})
+    checkpoint = write_checkpoint(tmp_path / f"{GBK}.pth", experiment)
     words = ["--checkpoint", checkpoint, "--dataset", "own", "--processes", processes]
     ended = call("test.py", *words)
     assert ended.code == 1, ended.err

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_experiment import write_experiment
+from toy_experiment import write_checkpoint, write_experiment
 
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.claims import Claims
-from lib.experiment.build import build_model
-from lib.experiment.config import ExperimentConfig, load_experiment, to_tree
+from lib.experiment.config import load_experiment, to_tree
 from lib.inference.recovery import PATIENCE
-from lib.runtime.checkpoint import save_checkpoint
 
 FIRST, SECOND = "GOT-10k_Val_000001", "GOT-10k_Val_000002"
 DATASET = ["--dataset", "got10k_val"]
@@ -86,15 +84,7 @@ def test_several_commands_at_once_share_the_sequences_and_one_scores(trained, st
 @pytest.fixture
 def checkpoint(toy) -> Path:
     """The toy's newest checkpoint, untrained."""
-    file = toy.output / "toy" / "checkpoints" / "last.pth"
-    file.parent.mkdir(parents=True)
-    save(file, load_experiment(toy.file))
-    return file
-
-
-def save(file: Path, experiment: ExperimentConfig) -> None:
-    """A checkpoint as training leaves it, untrained."""
-    save_checkpoint(file, {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)})
+    return write_checkpoint(toy.output / "toy" / "checkpoints" / "last.pth", load_experiment(toy.file))
 
 
 @pytest.fixture
@@ -128,25 +118,6 @@ def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, chec
     assert manifest["settings"]["model"] == to_tree(load_experiment(toy.file))["model"]
 
 
-def test_the_first_box_is_the_given_one_and_all_are_floats(call, toy, checkpoint, toy_got10k):
-    assert call("test.py", "--config", toy.file, *DATASET).code == 0
-    tracked = boxes(only(toy.output / "toy"), FIRST)
-    given = np.loadtxt(toy_got10k / "val" / FIRST / "groundtruth.txt", delimiter=",")
-    assert tracked.shape == given.shape
-    assert np.array_equal(tracked[0], given[0])
-    assert (tracked[1:] % 1).any()
-
-
-def test_other_settings_and_other_weights_have_folders_of_their_own(call, toy, checkpoint):
-    words = ["test.py", "--config", toy.file, *DATASET, "--sequence", FIRST]
-    for override in ("seed=7", "test.tracker.window=none", "model.division.threshold=0.3"):
-        assert "1 tracked, 0 kept" in call(*words, override).out
-    assert "0 tracked, 1 kept" in call(*words, "train.epochs=9").out  # the boxes do not depend on it
-    save(checkpoint, load_experiment(toy.file, ["seed=8"]))
-    assert "1 tracked, 0 kept" in call(*words).out
-    assert len(list((toy.output / "toy" / "results" / "got10k_val").iterdir())) == 4
-
-
 def test_lost_targets_are_searched_for_on_request(call, toy, checkpoint):
     words = ["test.py", "--config", toy.file, *DATASET, "--sequence", FIRST]
     plain, recovering = call(*words), call(*words, "test.tracker.lost_below=2", "--recover")
@@ -157,12 +128,12 @@ def test_lost_targets_are_searched_for_on_request(call, toy, checkpoint):
     first, second = (np.loadtxt(folder / f"{FIRST}_scores.txt") for folder in folders)
     searched = PATIENCE + 2  # the first frame with a search
     assert np.array_equal(first[:searched], second[:searched]) and first[searched] != second[searched]
-    assert "lost_below is not set" in error_of(call(*words, "--recover"))
+    assert "lost_below is not set" in call(*words, "--recover").error
 
 
 def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
     other = checkpoint.with_name("epoch_0001.pth")
-    save(other, load_experiment(toy.file, ["seed=8"]))
+    write_checkpoint(other, load_experiment(toy.file, ["seed=8"]))
     ended = call("test.py", "--config", toy.file, *DATASET, "--checkpoint", checkpoint, "--checkpoint", other)
     assert ended.code == 0
     assert ended.out.count("sequences: 2 tracked, 0 kept, 0 failed\n") == 2
@@ -206,7 +177,7 @@ def test_a_setting_is_swept(call, toy, checkpoint):
     assert "part of got10k_val (1 of 180 sequences), protocol got10k" in ended.out
     assert len(re.findall(r"^model\.division\.threshold=0\.[46] last-", ended.out, re.M)) == 2
     assert (toy.output / "toy" / "reports" / "sweep-got10k_val-model.division.threshold-part.json").exists()
-    error = error_of(call("test.py", "--config", toy.file, "--dataset", "lasot", "--sweep", "test.tracker.window=none"))
+    error = call("test.py", "--config", toy.file, "--dataset", "lasot", "--sweep", "test.tracker.window=none").error
     assert error.startswith("--sweep test.tracker.window=none: lasot is a test set; ")
 
 
@@ -276,15 +247,6 @@ def test_a_later_box_without_size_is_no_error(call, toy, checkpoint, damaged):
     assert call("test.py", "--config", toy.file, *DATASET).code == 0
 
 
-def error_of(ended) -> str:
-    """The one line of a program that failed."""
-    assert ended.code == 1
-    assert ended.out == ""
-    [line] = ended.errors
-    assert line.startswith("error: ")
-    return line.removeprefix("error: ")
-
-
 def no_images(folder: Path) -> None:
     for image in folder.glob("*.jpg"):
         image.unlink()
@@ -321,7 +283,7 @@ def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint
 def test_a_set_of_which_nothing_can_be_read_is_one_line(call, toy, checkpoint, damaged):
     for name in (FIRST, SECOND):
         no_images(damaged / name)
-    error = error_of(call("test.py", "--config", toy.file, *DATASET))
+    error = call("test.py", "--config", toy.file, *DATASET).error
     assert error == f"{damaged / FIRST}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
 
 
@@ -342,32 +304,27 @@ def test_sequences_in_the_hands_of_another_command_are_left_to_it_and_the_score_
     assert (folder / "score.json").exists()
 
 
-def test_a_dataset_without_its_list_is_named(call, toy, checkpoint, damaged):
-    (damaged / "list.txt").unlink()
-    assert error_of(call("test.py", "--config", toy.file, *DATASET)).startswith(f"{damaged / 'list.txt'}: ")
-
-
 def test_a_dataset_that_is_not_set_is_named(call, toy, checkpoint, monkeypatch):
     monkeypatch.delenv("TRACKING_DATA_GOT10K")
-    error = error_of(call("test.py", "--config", toy.file, *DATASET))
+    error = call("test.py", "--config", toy.file, *DATASET).error
     assert error.startswith("data.got10k: not set; set data.got10k in ")
 
 
 def test_a_benchmark_that_is_unknown(call, toy):
-    error = error_of(call("test.py", "--config", toy.file, "--dataset", "got10k_vall"))
+    error = call("test.py", "--config", toy.file, "--dataset", "got10k_vall").error
     assert error.startswith("unknown benchmark 'got10k_vall'; did you mean got10k_val?")
 
 
 def test_a_sequence_that_is_not_there(call, toy, checkpoint):
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--sequence", "GOT-10k_Val_000003"))
+    error = call("test.py", "--config", toy.file, *DATASET, "--sequence", "GOT-10k_Val_000003").error
     assert error.startswith("--sequence: got10k_val has no sequence GOT-10k_Val_000003; did you mean GOT-10k_Val_")
 
 
 def test_a_run_that_was_not_trained(call, toy):
-    error = error_of(call("test.py", "--config", toy.file, *DATASET))
+    error = call("test.py", "--config", toy.file, *DATASET).error
     last = toy.output / "toy" / "checkpoints" / "last.pth"
     assert error == f"{last}: no such checkpoint; train the experiment first, or name another with --checkpoint"
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--checkpoint", "gone.pth"))
+    error = call("test.py", "--config", toy.file, *DATASET, "--checkpoint", "gone.pth").error
     assert error == "gone.pth: no such checkpoint"
 
 
@@ -376,32 +333,32 @@ def test_a_truncated_checkpoint_is_told_before_the_sound_one_is_tested(call, toy
     cut.write_bytes(checkpoint.read_bytes()[:5000])
     for config in ([], ["--config", toy.file]):
         words = ["--checkpoint", checkpoint, "--checkpoint", cut]
-        error = error_of(call("test.py", *config, *words, *DATASET))
+        error = call("test.py", *config, *words, *DATASET).error
         assert error.startswith(f"{cut}: not a whole checkpoint")
     assert not (toy.output / "toy" / "results").exists()
 
 
 def test_a_checkpoint_of_another_model_is_named(call, toy, checkpoint):
     words = ["--config", toy.file, *DATASET, "--processes", "2", "model.backbone.width=48"]
-    error = error_of(call("test.py", *words))
+    error = call("test.py", *words).error
     assert error.startswith(f"{checkpoint}: of another model than the configuration's (")
 
 
 def test_a_wrong_override_is_named(call, toy, checkpoint):
     for config in (["--config", toy.file], ["--checkpoint", checkpoint]):
-        error = error_of(call("test.py", *config, *DATASET, "model.division.treshold=0.3"))
+        error = call("test.py", *config, *DATASET, "model.division.treshold=0.3").error
         assert error.startswith("command line: model.division.treshold: got 0.3; unknown key; did you mean threshold?")
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:77"])
 def test_a_device_that_is_not_there(call, toy, checkpoint, device):
-    error = error_of(call("test.py", "--config", toy.file, *DATASET, "--device", device))
+    error = call("test.py", "--config", toy.file, *DATASET, "--device", device).error
     assert error.startswith(f"device {device!r} ")
 
 
 def test_results_that_cannot_be_written_are_one_line(call, toy, checkpoint):
     (toy.output / "toy" / "results").write_text("a file")
-    assert str(toy.output / "toy" / "results") in error_of(call("test.py", "--config", toy.file, *DATASET))
+    assert str(toy.output / "toy" / "results") in call("test.py", "--config", toy.file, *DATASET).error
 
 
 @pytest.mark.parametrize("words", [

@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from toy_experiment import write_checkpoint
 from video_files import encode, smooth
 
 from lib.data.decoding.video import VideoReader
-from lib.experiment.build import build_model
-from lib.experiment.config import load_experiment, to_tree
-from lib.runtime.checkpoint import save_checkpoint
+from lib.experiment.config import load_experiment
 
 CLIP = Path(__file__).parents[2] / "docs" / "clip.mp4"
 
@@ -29,10 +28,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fresh ones of the tiny GRM."""
-    experiment = load_experiment("grm_tiny")
-    file = tmp_path_factory.mktemp("weights") / "tiny.pth"
-    save_checkpoint(file, {"model": build_model(experiment).state_dict(), "experiment": to_tree(experiment)})
-    return file
+    return write_checkpoint(tmp_path_factory.mktemp("weights") / "tiny.pth", load_experiment("grm_tiny"))
 
 
 @pytest.mark.slow

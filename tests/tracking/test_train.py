@@ -145,9 +145,8 @@ def test_a_mistake_is_told_without_a_traceback_by_the_program_itself(run, enviro
 
 def test_an_output_folder_that_cannot_be_written_is_one_line_with_the_remedy(call, toy):
     toy.output.write_text("no folder")
-    ended = call("train.py", "--config", toy.file)
-    assert (ended.code, len(ended.errors)) == (1, 1)
-    assert str(toy.output) in ended.errors[0] and "output and cache in paths.yaml" in ended.errors[0]
+    error = call("train.py", "--config", toy.file).error
+    assert str(toy.output) in error and "output and cache in paths.yaml" in error
 
 
 @pytest.fixture(scope="module")
@@ -203,26 +202,21 @@ def test_a_new_run_can_start_from_the_weights_of_another(call, toy, finished):
         if "running_" not in name and "num_batches" not in name:
             torch.testing.assert_close(tuned["model"][name], value, rtol=0, atol=1e-9)
     absent = call("train.py", "--config", toy.file, "--name", "other", "train.init_from=gone.pth")
-    assert absent.code == 1
-    assert absent.errors == ["error: train.init_from: gone.pth: no such checkpoint"]
+    assert absent.error == "train.init_from: gone.pth: no such checkpoint"
 
 
 def test_another_configuration_of_the_same_run_is_refused(call, toy, finished):
-    ended = call("train.py", "--config", toy.file, "train.epochs=3")
-    assert ended.code == 1
-    assert len(ended.errors) == 1
-    assert ended.errors[0].startswith(f"error: {finished / 'checkpoints' / 'last.pth'}: this run was started")
-    assert "train.epochs was 2, is 3" in ended.errors[0]
+    error = call("train.py", "--config", toy.file, "train.epochs=3").error
+    assert error.startswith(f"{finished / 'checkpoints' / 'last.pth'}: this run was started")
+    assert "train.epochs was 2, is 3" in error
 
 
 def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(call, toy, finished):
     last = finished / "checkpoints" / "last.pth"
     last.write_bytes(last.read_bytes()[:1000])
-    ended = call("train.py", "--config", toy.file)
-    assert ended.code == 1
-    assert len(ended.errors) == 1
-    assert ended.errors[0].startswith(f"error: {last}: not a whole checkpoint")
-    assert "remove this file to go on from epoch_0002.pth" in ended.errors[0]
+    error = call("train.py", "--config", toy.file).error
+    assert error.startswith(f"{last}: not a whole checkpoint")
+    assert "remove this file to go on from epoch_0002.pth" in error
     assert last.stat().st_size == 1000
 
 
@@ -237,13 +231,6 @@ def test_each_wrong_key_is_a_line(call, toy):
     assert not toy.output.exists()
 
 
-def test_batches_that_do_not_divide_are_told_with_what_is_near(call, toy):
-    ended = call("train.py", "--config", toy.file, "train.group_batch=3")
-    assert ended.code == 1
-    assert len(ended.errors) == 1
-    assert "train.group_batch" in ended.errors[0]
-
-
 def test_everything_missing_is_told_before_anything_starts(call, toy, monkeypatch):
     monkeypatch.delenv("TRACKING_DATA_GOT10K")
     ended = call("train.py", "--config", toy.file, "model.pretrained=mae_pretrain_vit_base.pth", "--nproc", "2")
@@ -254,27 +241,15 @@ def test_everything_missing_is_told_before_anything_starts(call, toy, monkeypatc
     assert "https://dl.fbaipublicfiles.com" in ended.errors[1]
 
 
-def test_a_dataset_without_a_path(call, toy):
-    ended = call("train.py", "--config", toy.file, "data.train=[{name: lasot, split: train}]")
-    assert ended.code == 1
-    assert len(ended.errors) == 1
-    assert ended.errors[0].startswith("error: data.lasot: not set; set data.lasot in ")
-
-
 def test_a_list_shorter_than_a_published_split_names_full(call, toy):
-    ended = call("train.py", "--config", toy.file, "data.train=[{name: got10k, split: vot_train}]")
-    assert ended.code == 1
-    assert len(ended.errors) == 1
-    assert "list.txt: names 3 sequences, but split 'vot_train' needs" in ended.errors[0]
-    assert "'full'" in ended.errors[0]
+    error = call("train.py", "--config", toy.file, "data.train=[{name: got10k, split: vot_train}]").error
+    assert "list.txt: names 3 sequences, but split 'vot_train' needs" in error
+    assert "'full'" in error
 
 
 def test_devices_that_are_not_there(call, toy):
     for device in ("abacus", "cuda:77"):
-        ended = call("train.py", "--config", toy.file, "--device", device)
-        assert ended.code == 1
-        assert len(ended.errors) == 1
-        assert ended.errors[0].startswith(f"error: device {device!r} ")
+        assert call("train.py", "--config", toy.file, "--device", device).error.startswith(f"device {device!r} ")
 
 
 @pytest.mark.parametrize("words", [

@@ -99,7 +99,7 @@ def test_the_reliability_is_drawn_as_given() -> None:
     assert figure.axes[0].get_xlim() == (-0.5, 1) and legend(figure) == ["known [90.0]", "silent [no score]"]
 
 
-def test_neighbors_differ_in_lightness_or_dash_not_in_hue_alone() -> None:
+def test_neighbors_differ_in_dash_or_marker_not_in_color_alone() -> None:
     """Each two of the first fifteen differ in dash or marker: a print without color tells them apart."""
     styles = [plots._style(number, 2) for number in range(15)]
     assert len({(str(style["linestyle"]), style["marker"]) for style in styles}) == 15

@@ -1,13 +1,11 @@
 """Released checkpoints as downloaded: names, wrappings, pickled settings, tables of names, strict reports."""
 
-import os
 import re
 
 import pytest
 import torch
 from families import fresh, tiny
-from reference_weights import filled_state_dict
-from released_files import TABLES, published_weights, write_released
+from released_files import TABLES, Harmful, published_weights, write_released
 from safetensors.torch import save_file
 
 from lib.config.schema import ConfigError
@@ -31,16 +29,6 @@ def models() -> dict[str, TrackingModel]:
     return {family: fresh(tiny(family)) for family in TABLES}
 
 
-class Harmful:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, target) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
-
-
 # Files as downloaded
 
 
@@ -60,21 +48,6 @@ def test_a_file_loads_as_downloaded_settings_and_all(tmp_path, family, zipped, m
     with pytest.raises((ImportError, AttributeError)):  # the settings' class is gone, but the harm is done before
         torch.load(path, weights_only=False)
     assert (tmp_path / "executed").exists(), "the file was harmless, so this proves nothing"
-
-
-@pytest.mark.slow
-def test_the_whole_published_table_loads_from_a_file(tmp_path):
-    """GRM ViT-B, 400 MB: every name, shape and value."""
-    from lib.experiment.build import build_model
-    from lib.experiment.config import load_experiment
-
-    weights = filled_state_dict("grm_vitb_256", seed=3)
-    path = write_released(tmp_path / "GRM_ep0300.pth.tar", "grm", weights, zipped=True)
-    model = build_model(load_experiment("grm_vitb"))
-    report = load_file(model, path)
-    assert report.dropped == ("backbone.cls_token", "backbone.pos_embed")
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, weights[name])
 
 
 @pytest.mark.parametrize("wrapper", ["net", "model", "state_dict", None])
