@@ -2,14 +2,12 @@
 
 import copy
 import json
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from reference_weights import key_table
 from toy_experiment import TREE, write_experiment
 
 from lib.config.schema import ConfigError
@@ -35,10 +33,6 @@ FILES = sorted(path for path in EXPERIMENTS.glob("*.yaml") if not path.name.star
 NAMES = [path.stem for path in FILES]
 PAPER = ["grm_vitb", "grm_vitb_got10k", "grm_vitb_one_stream", "grm_vitb_two_stream", "grm_vitl_320"]
 THRESHOLDS = {"lasot": 0.4, "nfs": 0.6, "uav": 0.55, "avist": 0.4}
-
-
-def test_the_experiments_are_all_there():
-    assert set(NAMES) >= {*PAPER, "grm_tiny"}
 
 
 # What each file is
@@ -80,24 +74,11 @@ def test_the_stated_number_of_parameters_is_that_of_the_network():
         assert stated[1] == f"{count / 1e6:.1f}", path
 
 
-@pytest.mark.parametrize(("name", "table", "millions"), [
-    ("grm_vitb", "grm_vitb_256", "99.8"),
-    ("grm_vitl_320", "grm_vitl_320", "331.8"),
-])  # fmt: skip
-def test_the_network_is_the_published_one_but_for_what_it_does_not_use(name, table, millions):
-    published = {key: tuple(entry["shape"]) for key, entry in key_table(table).items()}
-    model = build_without_memory(load_experiment(name))
-    ours = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    unused = {key: published.pop(key) for key in ("backbone.cls_token", "backbone.pos_embed")}
-    assert ours == published
-    assert f"{(parameters(model) + sum(map(math.prod, unused.values()))) / 1e6:.1f}" == millions
-
-
 # The published recipes
 
 
 @pytest.mark.parametrize("name", PAPER)
-def test_what_all_published_recipes_share(name):
+def test_what_all_of_grms_recipes_share(name):
     experiment = load_experiment(name)
     assert (experiment.template.size, experiment.template.factor) == (128, 2.0)
     assert (experiment.model.backbone.patch, experiment.model.backbone.drop_path) == (16, 0.1)
@@ -105,18 +86,8 @@ def test_what_all_published_recipes_share(name):
     assert (experiment.model.head.channels, experiment.model.division.hidden) == (256, 384)
     assert (experiment.model.division.target, experiment.model.division.softmax) == ("allmax", "published")
     assert (experiment.model.division.threshold, experiment.model.division.ratio) == (0.0, None)
-    optimizer = experiment.train.optimizer
-    assert (optimizer.lr, optimizer.weight_decay, optimizer.lr_factors) == (4e-4, 1e-4, {"backbone": 0.1})
-    assert experiment.train.clip_norm == 0.1
-    schedule = experiment.train.schedule
-    assert (schedule.kind, schedule.factor, schedule.warmup) == ("step", 0.1, 0.0)
-    assert (experiment.objective.giou, experiment.objective.l1, experiment.objective.focal) == (2.0, 5.0, 1.0)
-    data = experiment.data
-    assert (data.samples_per_epoch, data.pairing, data.max_gap, data.grayscale) == (60000, "causal", 200, 0.05)
-    assert (data.joint_flip, data.flip, data.brightness) == (0.5, 0.5, 0.2)
-    assert (data.template_jitter.center, data.template_jitter.scale) == (0.0, 0.0)
+    assert (experiment.train.optimizer.lr, experiment.objective.focal) == (4e-4, 1.0)
     assert experiment.test.tracker.window == "multiply"
-    assert experiment.test.tracker.clip_margin == 10
 
 
 @pytest.mark.parametrize(("name", "width", "depth", "heads", "size", "factor", "jitter", "batches"), [

@@ -1,14 +1,10 @@
-"""SimTrack's experiments hold the published values: recipes, crops, tokens, parameters, costs; and the ablations that
-docs/simtrack.md lists are overrides with the stated effect."""
+"""SimTrack's experiments hold the published values: recipes, crops, tokens; the ablations of docs/simtrack.md are
+overrides with the stated effect."""
 
-import math
 import re
 
 import pytest
 import torch
-from reference_weights import key_table
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from lib.config.paths import REPOSITORY
 from lib.config.schema import ConfigError
@@ -22,17 +18,9 @@ SHORT = ["simtrack_b16_50ep", "simtrack_b16_got10k"]
 ROW = re.compile(r"^\| (\d+) \| ([^|]+) \| (none|`[^`]+`) \|", re.M)
 
 
-def network(experiment: ExperimentConfig) -> SimTrack:
-    return SimTrack(experiment.model, experiment.template.size, experiment.search.size).eval()
-
-
 def build_without_memory(experiment: ExperimentConfig) -> SimTrack:
     with torch.device("meta"):
-        return network(experiment)
-
-
-def parameters(model: SimTrack) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+        return SimTrack(experiment.model, experiment.template.size, experiment.search.size).eval()
 
 
 @pytest.mark.parametrize("name", PAPER + SHORT)
@@ -43,22 +31,8 @@ def test_what_all_published_recipes_share(name):
     assert (backbone.exemplar_position, backbone.interact_every, backbone.one_way) == ("eq7", 1, False)
     assert (model.bottleneck, model.decoder_layers) == (256, 0)
     assert (model.head.kind, model.head.channels) == ("corner", 256)
-    optimizer = experiment.train.optimizer
-    assert (optimizer.lr, optimizer.weight_decay, optimizer.lr_factors) == (1e-4, 1e-4, {"backbone": 0.1})
-    schedule = experiment.train.schedule
-    assert (schedule.kind, schedule.factor, schedule.warmup) == ("step", 0.1, 0.0)
-    assert (experiment.train.clip_norm, experiment.train.precision) == (0.1, "fp32")
-    assert (experiment.objective.giou, experiment.objective.l1) == (2.0, 5.0)
-    data = experiment.data
-    assert (data.samples_per_epoch, data.pairing, data.max_gap, data.grayscale) == (60000, "causal", 200, 0.05)
-    assert (data.joint_flip, data.flip, data.brightness) == (0.5, 0.5, 0.2)
-    assert (data.template_jitter.center, data.template_jitter.scale) == (0.0, 0.0)
-    for crop in (experiment.template, experiment.search):
-        assert (crop.context, crop.fill) == ("area", "zero")
-    tracker = experiment.test.tracker
-    assert (tracker.window, tracker.clip, tracker.clip_margin, tracker.template_box) == (
-        "none", "margin", 10, "truncated",
-    )  # fmt: skip
+    assert experiment.train.optimizer.lr == 1e-4
+    assert (experiment.test.tracker.window, experiment.test.tracker.template_box) == ("none", "truncated")
     assert experiment.test.per_dataset == {}
 
 
@@ -91,37 +65,6 @@ def test_sizes_crops_and_tokens(name, pretrained, blocks, sizes, jitter, tokens)
     assert experiment.model.pretrained == pretrained
     model = build_without_memory(experiment).backbone
     assert model.template_grid**2 + 1 + model.search_grid**2 + model.foveal_cells**2 == tokens
-
-
-def test_parameters_are_the_published_but_for_clips_projection():
-    table = {key: math.prod(entry["shape"]) for key, entry in key_table("simtrack_b16").items()}
-    published = sum(count for key, count in table.items() if "running" not in key and "batches" not in key)
-    assert f"{published / 1e6:.1f}" == "88.6"
-    ours = parameters(build_without_memory(load_experiment("simtrack_b16")))
-    assert ours == published - table["backbone.visual.proj"]
-
-
-@pytest.mark.parametrize("name", [*PAPER, *SHORT, "simtrack_tiny"])
-def test_the_file_states_the_number_of_parameters(name):
-    text = (REPOSITORY / "experiments" / f"{name}.yaml").read_text(encoding="utf-8")
-    stated = re.search(r"([\d.]+) M parameters", text)
-    assert stated[1] == f"{parameters(build_without_memory(load_experiment(name))) / 1e6:.1f}"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "published"), [*zip(PAPER, (11.5, 25.0, 14.7, 95.4), strict=True)])
-def test_multiply_adds_are_the_published_within_a_tenth(name, published):
-    """Of backbone, bottleneck and head, in 10^9 (Table 1). Sim-B/16*'s figure fits a network without the foveal window
-    better, and B/16 has 23.4 in Table 4."""
-    experiment = load_experiment(name)
-    with FakeTensorMode():
-        model = network(experiment)
-        images = (torch.zeros(1, 3, size, size) for size in (experiment.template.size, experiment.search.size))
-        template, search = images
-        counter = FlopCounterMode(display=False)
-        with counter, torch.inference_mode():
-            model(template, torch.zeros(1, 4), search)
-    assert counter.get_total_flops() / 2 / 1e9 == pytest.approx(published, rel=0.1)
 
 
 def ablations() -> list[tuple[str, str, list[str]]]:

@@ -1,5 +1,6 @@
 """Many sequences at once: equal to one at a time, in any order of ends and failures."""
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
@@ -156,6 +157,7 @@ def test_what_the_network_raises_ends_the_run_and_no_thread_stays(sequences):
     with pytest.raises(RuntimeError, match="out of memory"):
         run(Engine(net, slots=2), sequences)
     assert cv2.getNumThreads() == before
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith(("look", "step"))] == []
 
 
 @pytest.mark.parametrize(("most", "slots"), [(1, 1), (3, 1), (4, 2), (6, 2), (50, 8), (None, 8)])
