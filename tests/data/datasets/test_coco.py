@@ -168,10 +168,3 @@ def test_a_file_that_is_none(tmp_path, text, message):
     with pytest.raises(ValueError, match=f"^{tmp_path / FILE}: {message}") as error:
         read(tmp_path)
     assert "\n" not in str(error.value)
-
-
-def test_unknown_split(tmp_path):
-    with pytest.raises(
-        ValueError, match="coco has no split 'train'; its splits are: train2017, val2017, train2014, val2"
-    ):
-        read(tmp_path, "train")

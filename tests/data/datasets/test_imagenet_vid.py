@@ -199,8 +199,3 @@ def test_a_root_without_annotations(tmp_path):
     (tmp_path / "Annotations" / "VID" / "train").mkdir(parents=True)
     with pytest.raises(ValueError, match="train: no object is annotated there; unpack the dataset again"):
         read(tmp_path)
-
-
-def test_unknown_split(tmp_path):
-    with pytest.raises(ValueError, match="imagenet_vid has no split 'val'; its splits are: train"):
-        read_dataset("imagenet_vid", "val", tmp_path)

@@ -7,10 +7,6 @@ from lib.data.datasets.registry import DATASETS
 from lib.data.stores.packed import open_source
 
 
-def test_a_reader_is_found(write_got10k):
-    assert [len(sequence) for sequence in read_dataset("got10k", "full", write_got10k("train", [3]))] == [3]
-
-
 def test_names_that_have_no_reader(tmp_path):
     with pytest.raises(ValueError, match=r"unknown dataset 'got-10k'; did you mean got10k\?"):
         read_dataset("got-10k", "full", tmp_path)
@@ -20,9 +16,10 @@ def test_names_that_have_no_reader(tmp_path):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_an_unknown_split_is_a_line_that_names_those_there_are(tmp_path, name):
-    with pytest.raises(ValueError, match=f"no split 'nonsense'; .*{DATASETS[name].splits[0]}") as error:
+    with pytest.raises(ValueError, match=f"{name} .*has no split 'nonsense'; ") as error:
         read_dataset(name, "nonsense", tmp_path)
     assert "\n" not in str(error.value)
+    assert all(split in str(error.value) for split in DATASETS[name].splits)
 
 
 @pytest.mark.parametrize("name", DATASETS)
