@@ -122,7 +122,7 @@ def test_an_error_names_file_and_line(read, tmp_path, text, line, reason):
 
 
 @pytest.mark.parametrize("leaf", ["[]", "x", "{k: 1}", '"' + 500 * "x" + '"'])
-def test_anchors_that_multiply_are_one_line(read, tmp_path, leaf, monkeypatch):
+def test_anchors_that_multiply_are_one_line(read, leaf, monkeypatch):
     """Nine uses of each of nine: 400 million values in half a kilobyte."""
     lines = [f"a0: &a0 {leaf}", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10))]
     monkeypatch.setattr(yaml12, "LONGEST", 9000)

@@ -1,18 +1,14 @@
 """Jitter against its documented distribution; mirror and gray against their definitions."""
 
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from distributions import kolmogorov_p, normal
 
 from lib.data.augment import JitterConfig, jitter_box, mirror_box, to_grayscale
 
 BOX = np.array([30.0, 40.0, 64.0, 25.0])
-
-
-def normal(x: np.ndarray) -> np.ndarray:
-    return np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
 
 
 def jitters(config: JitterConfig, context: str, count: int = 2000) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +23,7 @@ def jitters(config: JitterConfig, context: str, count: int = 2000) -> tuple[np.n
 
 @pytest.mark.parametrize("context", ["area", "perimeter"])
 @pytest.mark.parametrize("center, scale", [(3.0, 0.25), (4.5, 0.5)])
-def test_jitter_follows_its_distribution(center, scale, context, kolmogorov_p):
+def test_jitter_follows_its_distribution(center, scale, context):
     scalings, moves = jitters(JitterConfig(center=center, scale=scale), context)
     for axis in (0, 1):
         assert kolmogorov_p(scalings[:, axis] / scale, normal) > 1e-3

@@ -62,7 +62,7 @@ def test_nothing_is_wrong(root, quick):
     assert ("no image was decoded" in lines[5]) == quick
 
 
-def test_a_missing_and_a_damaged_image(root):
+def test_images_that_cannot_be_read_are_counted_and_the_first_is_named(root):
     folder = root / "train" / FIRST
     (folder / "00000002.jpg").write_bytes(jpeg(1)[:-100])
     (folder / "00000004.jpg").write_text("404 not found")

@@ -2,8 +2,6 @@
 
 import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,34 +106,6 @@ def test_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "z.npz", boxes=np.zeros(3))
     with pytest.raises(DamagedFileError, match="note"):
         open_columns(tmp_path / "z.npz")
-
-
-def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
-    stored(tmp_path / "x")
-
-    def full(_file: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_columns(tmp_path / "x", {}, {})
-    assert open_columns(tmp_path / "x").arrays.keys() == ARRAYS.keys()
-    assert os.listdir(tmp_path) == ["x"]
-
-
-_WRITE = """
-import sys; from pathlib import Path; import numpy as np
-from lib.data.stores.columns import open_columns, write_columns
-for turn in range(40):
-    write_columns(Path(sys.argv[1]), {}, {"a": np.full(100000, int(sys.argv[2]))})
-    assert len(set(open_columns(Path(sys.argv[1])).arrays["a"].tolist())) == 1
-"""
-
-
-def test_writers_at_once_do_not_disturb_each_other(tmp_path):
-    started = [subprocess.Popen([sys.executable, "-c", _WRITE, tmp_path / "x", str(value)]) for value in (1, 2, 3)]
-    assert [process.wait(60) for process in started] == [0, 0, 0]
-    assert os.listdir(tmp_path) == ["x"] and set(open_columns(tmp_path / "x").arrays["a"].tolist()) <= {1, 2, 3}
 
 
 def test_texts_come_back_and_each_is_kept_once(tmp_path):

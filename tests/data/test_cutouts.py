@@ -3,7 +3,6 @@
 import math
 import pickle
 from collections import Counter
-from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -11,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from miniatures import write_coco, write_got10k
+from same_samples import assert_same
 
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
-from lib.data.batch import Batch
 from lib.data.cutouts import Cutouts, CutoutsConfig, draw_motion
 from lib.data.decoding.images import ImageError
 from lib.data.loader import load_batches
@@ -73,12 +72,6 @@ def coco_pairs(data: Data, seed: int = 0, config: CutoutsConfig = OVER, **change
     return pairs(Cutouts(objects, data.open("got10k"), config), objects, seed, **changes)
 
 
-def assert_same(sample: Batch, other: Batch, but: tuple[str, ...] = ()) -> None:
-    for name in {field.name for field in fields(Batch)} - set(but):
-        mine, yours = getattr(sample, name), getattr(other, name)
-        assert torch.equal(mine, yours) if isinstance(mine, torch.Tensor) else mine == yours, name
-
-
 def test_a_pasted_sample_is_a_function_of_seed_and_number(data):
     settings = {"joint_flip": 0.5, "flip": 0.5, "grayscale": 0.3}
     first = coco_pairs(data, **settings)
@@ -95,8 +88,7 @@ def test_a_pasted_sample_is_a_function_of_seed_and_number(data):
 def test_workers_change_no_pasted_sample(data):
     batches = [list(load_batches(coco_pairs(data), iter([range(4), range(4, 8)]), workers)) for workers in (0, 2)]
     for one, other in zip(*batches, strict=True):
-        assert torch.equal(one.search[0], other.search[0]) and torch.equal(one.search_box[0], other.search_box[0])
-        assert one.sources == other.sources
+        assert_same(one, other)
 
 
 def test_a_packed_dataset_gives_the_same_samples(data, tmp_path):

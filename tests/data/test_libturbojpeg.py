@@ -32,11 +32,6 @@ def encode(*options: int) -> bytes:
     return cv2.imencode(".jpg", PICTURE, options)[1].tobytes()
 
 
-def segment(data: bytes, marker: bytes) -> bytes:
-    start = data.index(marker)
-    return data[start : start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")]
-
-
 @pytest.mark.parametrize("sampling", SAMPLING)
 def test_a_region_is_that_part_of_the_whole(sampling):
     data = encode(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)
@@ -72,16 +67,6 @@ def test_a_header_of_another_picture_is_refused():
     data = encode()
     assert libturbojpeg.decode(data, JpegHeader(74, 101, 16)) is None
     assert libturbojpeg.decode(data, JpegHeader(75, 100, 16)) is None
-
-
-def test_nothing_is_left_of_an_earlier_picture():
-    data = encode()
-    header = read_header(data)[0]
-    without_tables = data.replace(segment(data, b"\xff\xdb"), b"")
-    for _ in range(2):
-        assert libturbojpeg.decode(data, header, (0, 0, 8, 8)).shape == (8, 8, 3)
-        assert libturbojpeg.decode(data, header).shape == (75, 101, 3)
-        assert libturbojpeg.decode(without_tables, header) is None
 
 
 def test_threads_do_not_disturb_each_other():
@@ -138,7 +123,7 @@ def test_the_package_brings_the_library():
     assert str(Path(package.origin).parent) in libturbojpeg.load_library()._name
 
 
-def test_otherwise_it_is_the_systems(find, tmp_path):
+def test_otherwise_it_is_the_systems(find):
     name = libturbojpeg.load_library()._name
     assert find(None, name)._name == name
     other_package = find_spec("json")  # there is another package of the same name, without a library

@@ -17,9 +17,10 @@ import pytest
 import torch
 from family_tree import family
 from listed_sequences import ListedSequences
+from same_samples import assert_same
 
 from lib.data.augment import JitterConfig
-from lib.data.batch import Batch, stack
+from lib.data.batch import stack
 from lib.data.decoding.images import ImageError
 from lib.data.loader import WorkerError, load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
@@ -45,13 +46,6 @@ def pairs(sequence) -> Pairs:
     return Pairs(
         config, [Pool(ListedSequences([sequence]))], CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0), 0
     )
-
-
-def assert_same(batch: Batch, other: Batch) -> None:
-    assert vars(batch).keys() == vars(other).keys()
-    for name, value in vars(batch).items():
-        expected = getattr(other, name)
-        assert torch.equal(value, expected) if isinstance(value, torch.Tensor) else value == expected, name
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])

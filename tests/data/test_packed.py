@@ -15,7 +15,7 @@ import lmdb
 import miniatures
 import numpy as np
 import pytest
-import torch
+import same_samples
 from one_sequence import read_dataset
 
 from lib.data.augment import JitterConfig
@@ -230,10 +230,7 @@ def got10k_twice(tmp_path) -> tuple[Path, Path]:
 def test_samples_are_those_of_the_folder(got10k_twice, tmp_path):
     folder, store = (make_pairs(root, tmp_path / "cache") for root in got10k_twice)
     for number in range(12):
-        sample, expected = store.sample(number), folder.sample(number)
-        for item in fields(expected):
-            value, other = getattr(sample, item.name), getattr(expected, item.name)
-            assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, item.name
+        same_samples.assert_same(store.sample(number), folder.sample(number))
 
 
 @pytest.mark.slow
@@ -241,7 +238,7 @@ def test_workers_read_it(got10k_twice, tmp_path):
     pairs = make_pairs(got10k_twice[1], tmp_path / "cache")
     groups = [range(0, 4), range(4, 8)]
     for batch, expected in zip(load_batches(pairs, groups, 2), load_batches(pairs, groups, 0), strict=True):
-        assert batch.sources == expected.sources and torch.equal(batch.search, expected.search)
+        same_samples.assert_same(batch, expected)
 
 
 @pytest.mark.parametrize("opened_before", [False, True])

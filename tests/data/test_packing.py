@@ -426,7 +426,7 @@ def test_a_tree_that_kills_its_reader_is_named(root, target):
     assert problem.startswith(f"{target / DATA}: a process that read it was killed: it is damaged, or")
 
 
-def test_what_cannot_be_verified_is_one_line(root, target, tmp_path):
+def test_what_cannot_be_verified_is_one_line(root, target):
     target.mkdir()
     assert verify(target) == [f"{target / DATA}: No such file or directory; check the path, or pack the dataset again"]
     pack(root, target)

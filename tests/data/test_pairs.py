@@ -5,24 +5,26 @@ import math
 import pickle
 import zlib
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from distributions import kolmogorov_p, normal
 from listed_sequences import ListedSequences
+from same_samples import assert_same
 
 import lib.data.pairs
 import lib.data.views
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
-from lib.data.augment import JitterConfig, mirror_box, to_grayscale
+from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
-from lib.data.decoding.images import DECODERS, EncodedImage, ImageError, open_image
-from lib.data.pairs import MAX_DAMAGED, MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
+from lib.data.decoding.images import DECODERS, EncodedImage, open_image
+from lib.data.pairs import MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
 from lib.data.sampling import Pool, draw_frames
 from lib.data.types import Sequence
 from lib.data.views import FrameView, View
@@ -41,12 +43,6 @@ def config(**changes) -> DataConfig:
 
 def pairs(sequences: list[Sequence], seed: int = 0, crops=(TEMPLATE, SEARCH), **changes) -> Pairs:
     return Pairs(config(**changes), [Pool(ListedSequences(sequences))], *crops, seed)
-
-
-def assert_same(sample: Batch, other: Batch, but: tuple[str, ...] = ()) -> None:
-    for name in {field.name for field in fields(Batch)} - set(but):
-        mine, yours = getattr(sample, name), getattr(other, name)
-        assert torch.equal(mine, yours) if isinstance(mine, torch.Tensor) else mine == yours, name
 
 
 @pytest.fixture
@@ -103,41 +99,6 @@ def test_crops_are_the_published_ones(make_sequence):
         np.testing.assert_allclose(sample.template_box[0], [*(middle - extent / 2), *extent], atol=2e-6)
         checked += 1
     assert checked == 27 * 3
-
-
-def changed(sequence: Sequence, image_change, box_change, make_sequence) -> Sequence:
-    images = [image_change(cv2.imread(str(frame))[:, :, ::-1]) for frame in sequence.frames]
-    return make_sequence(sequence.name, images, [box_change(box) for box in sequence.boxes])
-
-
-def test_the_joint_flip_is_that_of_the_whole_images(noise, make_sequence, tmp_path):
-    flipping = pairs(noise, **LIVELY, joint_flip=1.0)
-    expected = [flipping.sample(number) for number in range(6)]
-    mirrored = [changed(s, lambda image: image[:, ::-1], lambda box: mirror_box(box, WIDTH - 1), make_sequence)
-                for s in noise]  # fmt: skip
-    plain = pairs(mirrored, **LIVELY, joint_flip=0.0)
-    for number, sample in enumerate(expected):
-        assert_same(plain.sample(number), sample)
-
-
-def test_gray_pairs_are_made_of_gray_images(noise, make_sequence):
-    gray_pairs = pairs(noise, **{**LIVELY, "grayscale": 1.0})
-    expected = [gray_pairs.sample(number) for number in range(6)]
-    gray = [changed(s, lambda image: to_grayscale(np.ascontiguousarray(image)), lambda box: box, make_sequence)
-            for s in noise]  # fmt: skip
-    plain = pairs(gray, **{**LIVELY, "grayscale": 0.0})
-    for number, sample in enumerate(expected):
-        assert_same(plain.sample(number), sample)
-
-
-def test_a_flipped_crop_is_the_mirror_of_the_other(noise):
-    plain, flipping = pairs(noise, **LIVELY, flip=0.0), pairs(noise, **LIVELY, flip=1.0)
-    for number in range(4):
-        sample, mirror = plain.sample(number), flipping.sample(number)
-        assert torch.equal(sample.search[0].flip(2), mirror.search[0])
-        assert torch.equal(sample.template[0].flip(2), mirror.template[0])
-        x, y, w, h = sample.search_box[0].numpy()
-        np.testing.assert_allclose(mirror.search_box[0], [1 - x - w, y, w, h], atol=1e-6)
 
 
 def test_augmented_samples_are_a_function_of_seed_and_number_too(noise):
@@ -237,10 +198,6 @@ def lively_samples(make_sequence) -> list[Batch]:
     return [lively.sample(number) for number in range(400)]
 
 
-def normal(x: np.ndarray) -> np.ndarray:
-    return np.array([0.5 * (1 + math.erf(value / math.sqrt(2))) for value in x])
-
-
 def uniform(low: float, high: float):
     return lambda x: np.clip((x - low) / (high - low), 0, 1)
 
@@ -250,7 +207,7 @@ def heads(probability: float):
     return lambda x: np.where(x < 0, 0, np.where(x < 1, 1 - probability, 1))
 
 
-def test_samples_vary_as_documented(lively_samples, kolmogorov_p):
+def test_samples_vary_as_documented(lively_samples):
     gains = np.array([(s.template_gain[0], s.search_gain[0]) for s in lively_samples])
     for column in gains.T:
         assert kolmogorov_p(column, uniform(0.8, 1.2)) > 1e-3
@@ -267,7 +224,7 @@ def test_samples_vary_as_documented(lively_samples, kolmogorov_p):
     assert kolmogorov_p(scaling / deviation * 1.6, normal) < 1e-3
 
 
-def test_coins_fall_as_documented(lively_samples, kolmogorov_p):
+def test_coins_fall_as_documented(lively_samples):
     crops = [(s.template[0], s.search[0]) for s in lively_samples]
     gray = np.array([[int((crop[0] == crop[2]).all()) for crop in pair] for pair in crops])
     assert (gray[:, 0] == gray[:, 1]).all()
@@ -280,7 +237,7 @@ def test_coins_fall_as_documented(lively_samples, kolmogorov_p):
     assert kolmogorov_p(turned[:, 0] ^ turned[:, 1], heads(0.7)) < 1e-3
 
 
-def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence, kolmogorov_p):
+def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence):
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     image[:, :100, 0] = 200
     plain = pairs([make_sequence("a", [image], [(80, 60, 40, 40)], image_set=True)], **{**STILL, "flip": 0.3})
@@ -288,15 +245,6 @@ def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence, kolmogorov
     turned = np.array([[int(c[0, c.shape[1] // 2, -1] > 100) for c in (s.template[0], s.search[0])] for s in samples])
     for column in turned.T:
         assert kolmogorov_p(column, heads(0.3)) > 1e-3
-
-
-def test_datasets_are_drawn_by_weight(noise, kolmogorov_p):
-    weighted = Pairs(
-        config(), [Pool(ListedSequences(noise[:1])), Pool(ListedSequences(noise[1:]), weight=3.0)], TEMPLATE, SEARCH, 0
-    )
-    names = np.array([int(weighted.sample(number).sources[0].split()[1] == "b") for number in range(200)])
-    assert kolmogorov_p(names, heads(0.75)) > 1e-3
-    assert kolmogorov_p(names, heads(0.5)) < 1e-3
 
 
 @pytest.fixture
@@ -452,7 +400,7 @@ def test_only_annotated_frames_are_drawn(noise):
         Pairs(config(**STILL), [Pool(ListedSequences(noise), every=10)], TEMPLATE, SEARCH, 0)
 
 
-def test_decoders_give_the_same_samples(noise, make_sequence, tmp_path):
+def test_decoders_give_the_same_samples(noise, tmp_path):
     frames = []
     for number, frame in enumerate(noise[0].frames):
         frames.append(tmp_path / f"{number:04d}.jpg")
@@ -469,13 +417,6 @@ def test_a_decoder_without_its_library_is_an_error(noise, monkeypatch):
     monkeypatch.setitem(DECODERS, "jpeg4py", absent)
     with pytest.raises(ValueError, match="jpeg4py is not installed; pip install jpeg4py"):
         pairs(noise, decoder="jpeg4py")
-
-
-def test_every_decoder_can_be_asked_for():
-    for name in ("auto", *DECODERS):
-        assert config(decoder=name).decoder == name
-    with pytest.raises(ConfigError, match="decoder: got .*pil"):
-        validate(DataConfig, {**RIGHT, "decoder": "pil"}, "x.yaml")
 
 
 # A crop store
@@ -572,14 +513,6 @@ def test_what_follows_damage_does_not_depend_on_when_it_shows(noise, monkeypatch
         assert_same(pairs(noise, **LIVELY).sample(number), expected)
 
 
-def test_nothing_but_damaged_images_is_an_error_that_names_them(noise):
-    for frame in noise[0].frames:
-        frame.unlink()
-    with pytest.raises(ImageError, match=f"{MAX_DAMAGED} unreadable images in sample 5: .*a_00") as error:
-        pairs(noise[:1]).sample(5)
-    assert "\n" not in str(error.value)
-
-
 def test_an_empty_crop_is_redrawn_and_counted(noise):
     boxes = noise[0].boxes + [900, 0, 0, 0]
     outside = pairs([replace(noise[0], boxes=boxes), noise[1]], **LIVELY)
@@ -621,6 +554,7 @@ WRONG = {
     "jitter": ({"search_jitter": {"center": -1.0}}, "center"),
     "pairing": ({"pairing": "trident"}, "pairing: got .*trident"),
     "store": ({"store": "lmdb"}, "store: got .*lmdb"),
+    "decoder": ({"decoder": "pil"}, "decoder: got .*pil"),
     "annotated never": ({"train": [{"name": "got10k", "split": "full", "annotated_every": 0}]}, "annotated_every"),
 }
 
@@ -630,7 +564,3 @@ def test_wrong_configurations(changes, message):
     assert validate(DataConfig, RIGHT, "x.yaml").search_jitter.center == 3.0
     with pytest.raises(ConfigError, match=message):
         validate(DataConfig, {**RIGHT, **changes}, "x.yaml")
-
-
-def test_datasets_without_a_reader_can_be_named():
-    SourceConfig(name="lasot", split="train")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributions import kolmogorov_p
 from listed_sequences import ListedSequences
 
 from lib.data.sampling import (
@@ -68,7 +69,7 @@ PATTERNS = {
 
 @pytest.mark.parametrize("pairing", RULES)
 @pytest.mark.parametrize("visible, max_gap", PATTERNS.values(), ids=PATTERNS)
-def test_pairs_follow_the_documented_rule(visible, max_gap, pairing, kolmogorov_p):
+def test_pairs_follow_the_documented_rule(visible, max_gap, pairing):
     expected = RULES[pairing](visible, max_gap)
     places = {pair: place for place, pair in enumerate(sorted(expected))}
     cumulative = np.cumsum([expected[pair] for pair in places])
@@ -84,7 +85,7 @@ def test_pairs_follow_the_documented_rule(visible, max_gap, pairing, kolmogorov_
     assert kolmogorov_p(distances, lambda x: np.cumsum(chance)[np.floor(x).astype(int) + len(visible)]) > 1e-3
 
 
-def test_the_comparison_tells_rules_apart(kolmogorov_p):
+def test_the_comparison_tells_rules_apart():
     """A template that is kept while the gap grows is drawn as often as any other: the test above must notice."""
     visible, max_gap = PATTERNS["isolated frames"]
     expected = causal_probabilities(visible, max_gap)
@@ -171,7 +172,7 @@ def test_only_the_sequence_that_is_drawn_is_made():
     assert list(map(len, drawn)) == [20 + 5 * number for number in index.made] and set(index.made) == {0, 2}
 
 
-def test_pools_by_share_and_sequences_alike(kolmogorov_p):
+def test_pools_by_share_and_sequences_alike():
     hidden = sequence(np.zeros(20), "d")
     pools = [
         Pool(ListedSequences([sequence(np.ones(20), "a"), hidden, sequence(np.ones(500), "b")]), weight=4.0),

@@ -42,7 +42,7 @@ def test_frames_are_the_videos(tmp_path, caplog):
     assert "car.avi: unpacking its frames (about 5), once, into" in caplog.text
 
 
-def test_a_video_is_unpacked_once_and_again_when_it_changes(tmp_path, monkeypatch):
+def test_a_video_is_unpacked_once_and_again_when_it_changes(tmp_path):
     file, cache = tmp_path / "car.avi", tmp_path / "cache"
     write_video(file)
     first, _ = unpack_video(file, stamp(file), cache)

@@ -1,4 +1,4 @@
-"""Tables, flags and names as datasets write them. How rows of numbers are read is tested in tests/data/test_texts.py."""
+"""Tables, flags and names as datasets write them. Rows of numbers are tested in tests/data/test_texts.py."""
 
 import numpy as np
 import pytest
