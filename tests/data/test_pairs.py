@@ -14,6 +14,7 @@ import pytest
 import torch
 from distributions import kolmogorov_p, normal
 from listed_sequences import ListedSequences
+from recorded_frames import checkered
 from same_samples import assert_same
 
 import lib.data.pairs
@@ -82,11 +83,9 @@ def test_a_sample_says_what_it_is(noise):
 def test_crops_are_the_published_ones(make_sequence):
     """``crop.golden.npz`` through the whole pipeline, apart from boxes without any pixel of the image."""
     golden = np.load(Path(__file__).parents[1] / "reference" / "crop.golden.npz")
-    y, x, c = np.mgrid[0:360, 0:480, 0:3]
-    image = ((3 * x + 5 * y + 40 * c + ((x // 16 + y // 16) % 2) * 64 + (x * y) // 97) % 256).astype(np.uint8)
     off_image = ("far_outside", "far_left_outside", "zero_w")
     rows = [i for i in np.flatnonzero(golden["case.kind"] == "list") if golden["case.box_name"][i] not in off_image]
-    picture = make_sequence("golden", [image], [(0, 0, 1, 1)], image_set=True)
+    picture = make_sequence("golden", [checkered()], [(0, 0, 1, 1)], image_set=True)
     checked = 0
     for i in rows:
         crop = CropConfig(size=int(golden["case.size"][i]), factor=float(golden["case.factor"][i]))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded_frames import checkered
 
 from lib.geometry.aligned import AlignedWindow
 from lib.geometry.clip import clip_inside, raise_sides
@@ -20,9 +21,7 @@ CROPS = {
         ("search", 378, 5.0),
     )
 }
-rows, columns, channels = np.mgrid[0:360, 0:480, 0:3]
-IMAGE = (3 * columns + 5 * rows + 40 * channels + ((columns // 16 + rows // 16) % 2) * 64 + columns * rows // 97) % 256
-IMAGE = IMAGE.astype(np.uint8)
+IMAGE = checkered()
 
 
 def window(row: int) -> AlignedWindow:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from recorded_frames import checkered, texture
 
 from lib.geometry.clip import clip_box
 from lib.geometry.crop import (
@@ -31,12 +32,7 @@ WRAPPED = {"far_left_outside"}
 WITHOUT_AREA = {"zero_w"}
 
 
-def formula_image() -> np.ndarray:
-    y, x, c = np.mgrid[0:360, 0:480, 0:3]
-    return ((3 * x + 5 * y + 40 * c + ((x // 16 + y // 16) % 2) * 64 + (x * y) // 97) % 256).astype(np.uint8)
-
-
-IMAGE = formula_image()
+IMAGE = checkered()
 
 
 def rows_of(*names: str) -> list[int]:
@@ -100,21 +96,6 @@ def test_windows_without_a_pixel_of_the_image_are_all_padding(corner: tuple[int,
     window = Window(*corner, side)
     assert not cut(IMAGE, window, 32).any()
     assert padding_mask(IMAGE.shape, window, 32).all()
-
-
-@pytest.mark.parametrize("size", [128, 256, 320])
-def test_sampled_pixels_equal_the_recorded(size: int) -> None:
-    for position, row in enumerate(RECORDED[f"grid{size}.case_index"]):
-        if RECORDED["case.box_name"][row] not in WITHOUT_AREA | WRAPPED:
-            crop, mask = cut(IMAGE, recorded_window(row), size), padding_mask(IMAGE.shape, recorded_window(row), size)
-            np.testing.assert_array_equal(crop[::16, ::16], RECORDED[f"grid{size}.crop"][position])
-            np.testing.assert_array_equal(mask[::16, ::16], RECORDED[f"grid{size}.mask"][position])
-
-
-@pytest.mark.parametrize("name", ["left", "bottom_right", "inside_frac"])
-def test_whole_crops_equal_the_recorded(name: str) -> None:
-    window = recorded_window(rows_of(name)[0])
-    np.testing.assert_array_equal(cut(IMAGE, window, 128), RECORDED[f"full.{name}.128"])
 
 
 @pytest.mark.parametrize(
@@ -239,18 +220,7 @@ TRANST = np.load(Path(__file__).parents[1] / "reference" / "transt_tracker.golde
 CASES = ("interior", "bottomleft", "topright")
 
 
-def transt_frame(number: int) -> np.ndarray:
-    y, x = np.mgrid[0:360, 0:480]
-    x, y = x + 7 * number, y + 4 * number
-    channels = []
-    for c in range(3):
-        ramp = ((2 + c) * x + (3 - c) * y + x * y // (90 + 40 * c) + 60 * c) % 384
-        tiles = 12 * ((x // 16 + y // 16) % 2)
-        channels.append(20 + 15 * c + np.minimum(ramp, 384 - ramp) + tiles)
-    return np.stack(channels, axis=-1).astype(np.uint8)
-
-
-FRAMES = [transt_frame(number) for number in range(4)]
+FRAMES = [texture(number) for number in range(4)]
 
 
 def transt_crops() -> list[tuple[str, np.ndarray, np.ndarray, float, int, str]]:
