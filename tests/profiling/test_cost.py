@@ -56,15 +56,6 @@ def test_division_adds_its_predictors():
     assert divided.frame.attention == plain.frame.attention
 
 
-def test_twice_the_depth_is_twice_the_blocks_share():
-    two, three, four = (cost(depth=depth) for depth in (2, 3, 4))
-    block = three.frame.total - two.frame.total
-    rest = two.frame.total - 2 * block
-    assert block > 0 and rest > 0
-    assert four.frame.total - rest == 2 * (two.frame.total - rest)
-    assert four.parameters - two.parameters == 2 * (three.parameters - two.parameters)
-
-
 def test_parameters_are_the_sum_over_the_network():
     state = network().state_dict()
     statistics = ("running_mean", "running_var", "num_batches_tracked")

@@ -194,10 +194,11 @@ sys.exit(code)
 """
 
 
-def start_apart(tmp_path, what: str) -> subprocess.Popen:
+def start_apart(tmp_path, what: str, mark: dict[str, str] | None = None) -> subprocess.Popen:
     (tmp_path / "program.py").write_text(APART)
     command = [sys.executable, "-c", LAUNCHER, str(tmp_path / "program.py"), str(tmp_path), what]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | (mark or {})
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 @pytest.mark.slow
@@ -218,21 +219,11 @@ def test_one_that_is_killed_is_replaced_some_times_and_leaves_the_others_alone(t
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_its_launcher_or_is_replaced_after_a_signal(tmp_path, number):
-    with start_apart(tmp_path, "wait") as launcher:
+    with family() as (mark, members), start_apart(tmp_path, "wait", mark) as launcher:
         wait_for(launcher, tmp_path, "started")
+        assert len(members.alive()) == 3
         launcher.send_signal(number)
         launcher.communicate(timeout=20)
+        members.await_end()
     assert launcher.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert len(list(tmp_path.glob("started*"))) == 2
-    until = time.monotonic() + 20
-    processes = [int(path.name.partition("-")[2]) for path in tmp_path.glob("started*")]
-    while any(is_alive(process) for process in processes):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False

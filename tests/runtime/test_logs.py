@@ -2,18 +2,7 @@ import json
 import logging
 import math
 
-import pytest
-
 from lib.runtime.logs import JsonLines, cut_json_lines, set_up_logging
-
-
-@pytest.fixture
-def restored():
-    root = logging.getLogger("lib")
-    before = root.handlers[:], root.level, root.propagate
-    root.handlers = []
-    yield
-    root.handlers, root.level, root.propagate = before
 
 
 def test_records_are_lines_of_standard_json(tmp_path):
@@ -37,7 +26,7 @@ def test_cutting_drops_refused_and_unfinished_lines(tmp_path):
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-def test_the_main_process_tells_and_the_others_only_warn(tmp_path, capsys, restored):
+def test_the_main_process_tells_and_the_others_only_warn(tmp_path, capsys):
     logger = logging.getLogger("lib.training.trainer")
     set_up_logging(tmp_path / "run" / "messages.log")
     set_up_logging(tmp_path / "run" / "messages.log")
@@ -52,7 +41,7 @@ def test_the_main_process_tells_and_the_others_only_warn(tmp_path, capsys, resto
     assert "[process 2] WARNING careful" in written
 
 
-def test_a_message_is_one_line_whatever_name_is_in_it_and_a_traceback_keeps_its_lines(tmp_path, capsys, restored):
+def test_a_message_is_one_line_whatever_name_is_in_it_and_a_traceback_keeps_its_lines(tmp_path, capsys):
     file = tmp_path / "messages.log"
     set_up_logging(file)
     logger = logging.getLogger("lib.somewhere")

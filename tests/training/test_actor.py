@@ -3,6 +3,7 @@ import signal
 
 import pytest
 import torch
+import toy
 from torch import nn
 
 from lib.data.batch import stack
@@ -12,11 +13,11 @@ from lib.training.actor import Actor, running_statistics
 
 
 @pytest.fixture
-def batch(toy):
+def batch():
     return stack([toy.ToyPairs(3).sample(number) for number in range(6)])
 
 
-def test_an_actor_computes_model_and_objective(toy, batch):
+def test_an_actor_computes_model_and_objective(batch):
     model, objective = toy.ToyTracker().eval(), CenterObjective(CenterObjectiveConfig())
     result = Actor(model, objective)(batch)
     template, search = (
@@ -32,7 +33,7 @@ def test_an_actor_computes_model_and_objective(toy, batch):
     assert result.values["share_a"].tolist() == [prediction.extras["interacts"].mean().item()]
 
 
-def test_bf16_computes_the_network_in_bf16_and_the_loss_in_float32(toy, batch):
+def test_bf16_computes_the_network_in_bf16_and_the_loss_in_float32(batch):
     model, seen = toy.ToyTracker().eval(), []
     model.search.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     objective = CenterObjective(CenterObjectiveConfig())
@@ -55,7 +56,7 @@ def record_epochs(model) -> list:
     return epochs
 
 
-def test_the_epoch_reaches_the_network(toy, batch):
+def test_the_epoch_reaches_the_network(batch):
     model = toy.ToyTracker().eval()
     epochs, actor = record_epochs(model), Actor(model, CenterObjective(CenterObjectiveConfig()))
     actor(batch, 3)
@@ -63,7 +64,7 @@ def test_the_epoch_reaches_the_network(toy, batch):
     assert epochs == [(False, 3), (False, None)]
 
 
-def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(toy, tmp_path):
+def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(tmp_path):
     """Two epochs of 3 steps of 6 groups, each with 4 validation groups; stopped in the second one's first step."""
     trainer = toy.build_trainer(tmp_path, stop_at=(signal.SIGTERM, 22))
     epochs = record_epochs(trainer.actor.model)
@@ -75,7 +76,7 @@ def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(to
     assert epochs == [(True, 1)] * 12 + [(False, 1)] * 4
 
 
-def test_the_networks_own_monitors_are_logged_beside_the_objectives(toy, tmp_path):
+def test_the_networks_own_monitors_are_logged_beside_the_objectives(tmp_path):
     toy.train(tmp_path)
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     for kind in ("train", "validation"):
@@ -102,6 +103,6 @@ def test_running_statistics_move_only_on_request():
     assert [layer.track_running_stats for layer in model] == [True, False]
 
 
-def test_images_are_normalized_on_the_models_device(toy):
+def test_images_are_normalized_on_the_models_device():
     actor = Actor(toy.ToyTracker().to("meta"), CenterObjective(CenterObjectiveConfig()))
     assert actor.normalize.mean.device.type == "meta"

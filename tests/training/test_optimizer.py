@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import torch
+import toy
 from torch import nn
 
 from lib.config.schema import ConfigError
@@ -14,7 +15,7 @@ from lib.training.optimizer import build_optimizer, freeze, named_rates, set_rat
 NORMS = (r"head\.conv1_\w+\.1\.",)  # the BatchNorm of the head's first layers
 
 
-def test_patterns_fit_beginnings_and_family_and_recipe_add_up(toy):
+def test_patterns_fit_beginnings_and_family_and_recipe_add_up():
     model = toy.ToyTracker()
     freeze(model, ("template",), (r"mix\.w", "mix"))
     frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
@@ -23,7 +24,7 @@ def test_patterns_fit_beginnings_and_family_and_recipe_add_up(toy):
     ]  # fmt: skip
 
 
-def test_a_pattern_for_nothing_and_one_for_all_are_errors(toy):
+def test_a_pattern_for_nothing_and_one_for_all_are_errors():
     with pytest.raises(ConfigError, match=r"^train.frozen: 'mixx', 'eight' fits the beginning of no parameter's name"):
         freeze(toy.ToyTracker(), (), ("mix", "mixx", "eight"))
     with pytest.raises(ConfigError, match=r"^train.frozen: freezes every parameter"):
@@ -32,12 +33,12 @@ def test_a_pattern_for_nothing_and_one_for_all_are_errors(toy):
         freeze(toy.ToyTracker(), ("mixx",), ())
 
 
-def test_a_pattern_that_is_no_regular_expression_is_refused(toy):
+def test_a_pattern_that_is_no_regular_expression_is_refused():
     with pytest.raises(ValueError, match="should be a regular expression"):
         TrainConfig.model_validate_json(json.dumps({**toy.CONFIG, "frozen": ["(mix"]}))
 
 
-def test_frozen_parameters_are_in_no_optimizer_group(toy):
+def test_frozen_parameters_are_in_no_optimizer_group():
     """A group without parameters stays, so that its factor stays valid."""
     model = toy.ToyTracker()
     freeze(model, (), ("(?!head)",))
@@ -46,7 +47,7 @@ def test_frozen_parameters_are_in_no_optimizer_group(toy):
     assert named_rates(optimizer, "lr") == pytest.approx({"backbone": 0.04, "head": 0.4})
 
 
-def test_a_frozen_norm_stays_in_eval_form(toy):
+def test_a_frozen_norm_stays_in_eval_form():
     model = toy.ToyTracker()
     freeze(model, (), NORMS)
     actor = Actor(model, nn.Identity())
@@ -68,7 +69,7 @@ def test_a_norm_of_which_a_part_is_trained_or_without_parameters_is_trained_as_e
     assert [layer.training for layer in layers] == [False, True]
 
 
-def test_a_run_moves_no_frozen_number_and_goes_on_to_the_same_bits(toy, tmp_path):
+def test_a_run_moves_no_frozen_number_and_goes_on_to_the_same_bits(tmp_path):
     wanted = {"frozen": ["template", *NORMS]}
     before = toy.build_trainer(tmp_path, **wanted).actor.model.state_dict()
     end, left = toy.train(tmp_path / "whole", **wanted)
@@ -81,7 +82,7 @@ def test_a_run_moves_no_frozen_number_and_goes_on_to_the_same_bits(toy, tmp_path
     assert toy.train(tmp_path / "stopped", **wanted)[1] == left
 
 
-def test_groups_have_their_own_rates(toy):
+def test_groups_have_their_own_rates():
     model = toy.ToyTracker()
     optimizer = build_optimizer(model, OptimizerConfig(lr=0.4, weight_decay=0.01, lr_factors={"backbone": 0.1}))
     assert named_rates(optimizer, "lr") == pytest.approx({"backbone": 0.04, "head": 0.4})
@@ -96,18 +97,18 @@ def test_groups_have_their_own_rates(toy):
     assert all(group["weight_decay"] == 0.01 for group in optimizer.param_groups)
 
 
-def test_without_factors_all_train_at_one_rate(toy):
+def test_without_factors_all_train_at_one_rate():
     optimizer = build_optimizer(toy.ToyTracker(), OptimizerConfig(lr=0.4, weight_decay=0.0))
     assert named_rates(optimizer, "lr") == {"backbone": 0.4, "head": 0.4}
 
 
-def test_a_factor_of_an_unknown_group_names_the_known(toy):
+def test_a_factor_of_an_unknown_group_names_the_known():
     config = OptimizerConfig(lr=0.4, weight_decay=0.0, lr_factors={"bakbone": 0.1})
     with pytest.raises(ConfigError, match="train.optimizer.lr_factors.*bakbone; this model has backbone, head"):
         build_optimizer(toy.ToyTracker(), config)
 
 
-def test_what_does_not_decay_is_a_group_of_the_same_name(toy):
+def test_what_does_not_decay_is_a_group_of_the_same_name():
     """A step without a gradient moves what decays, and only that."""
     model = toy.ToyTracker()
     freeze(model, (), ("template",))
@@ -130,13 +131,13 @@ def test_what_does_not_decay_is_a_group_of_the_same_name(toy):
     assert torch.allclose(model.mix.weight, before["mix.weight"] * (1 - 0.04 * 0.5))
 
 
-def test_a_pattern_for_nothing_is_an_error(toy):
+def test_a_pattern_for_nothing_is_an_error():
     config = OptimizerConfig(lr=0.4, weight_decay=0.5, no_decay=(".*bias$", "norm"))
     with pytest.raises(ConfigError, match=r"^train.optimizer.no_decay: 'norm' fits the beginning of no "):
         build_optimizer(toy.ToyTracker(), config)
 
 
-def test_every_parameter_must_be_in_one_group(toy):
+def test_every_parameter_must_be_in_one_group():
     model = toy.ToyTracker()
     groups = model.parameter_groups()
     model.parameter_groups = lambda: {"head": groups["head"]}

@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+import toy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lib.runtime.process import Process
@@ -34,7 +35,7 @@ def values(loss: float, inverted: int = 1) -> dict[str, torch.Tensor]:
     }
 
 
-def start(toy, output, process: Process = ALONE, step: int = 0, epoch: int = 0) -> Progress:
+def start(output, process: Process = ALONE, step: int = 0, epoch: int = 0) -> Progress:
     """Progress of a run of two epochs of two steps of eight pairs, from there on."""
     trainer = toy.build_trainer(output, global_batch=8, data={"samples_per_epoch": 16})
     trainer.state.step, trainer.state.epoch = step, epoch
@@ -84,9 +85,9 @@ def test_the_first_few_reasons_of_all_processes_are_kept_once():
     assert meter.read(ALONE) == ({}, [])
 
 
-def test_a_line_every_few_steps_and_at_the_end(toy, tmp_path, caplog):
+def test_a_line_every_few_steps_and_at_the_end(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    with start(toy, tmp_path) as progress:
+    with start(tmp_path) as progress:
         for step in range(1, 5):
             at(progress, step, 1 + (step - 1) // 2).trained([values(step), values(step)], 0.5)
         at(progress, 4, 2).validated(meter_of({"loss": 7.0, "iou": 0.5, "inverted": 0}))
@@ -102,13 +103,13 @@ def test_a_line_every_few_steps_and_at_the_end(toy, tmp_path, caplog):
     assert "held-out pairs: loss 7.000, IoU 0.500" in text
 
 
-def test_going_on_drops_what_comes_after(toy, tmp_path):
-    with start(toy, tmp_path) as progress:
+def test_going_on_drops_what_comes_after(tmp_path):
+    with start(tmp_path) as progress:
         for step in range(1, 5):
             at(progress, step).trained([values(step)], 1.0)
         at(progress, 2).validated(meter_of({"loss": 7.0, "iou": 0.5}))
     time.sleep(1)  # TensorBoard orders the files of one process by the second in their names
-    with start(toy, tmp_path, step=3, epoch=0) as progress:
+    with start(tmp_path, step=3, epoch=0) as progress:
         assert [(line["kind"], line["step"]) for line in lines(tmp_path)] == [("train", 2)]
         at(progress, 4).trained([values(9.0)], 1.0)
     assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(2, 1.5), (4, 9.0)]
@@ -118,9 +119,9 @@ def test_going_on_drops_what_comes_after(toy, tmp_path):
     assert "train/lr/head" in board.Tags()["scalars"]
 
 
-def test_other_processes_write_nothing(toy, tmp_path):
+def test_other_processes_write_nothing(tmp_path):
     process = Process(1, 1, 1, torch.device("cpu"))
-    with start(toy, tmp_path, process) as progress:
+    with start(tmp_path, process) as progress:
         at(progress, 1).trained([values(1.0)], 1.0)
         at(progress, 1).validated(meter_of({"loss": 7.0, "iou": 0.5}))
     assert list(tmp_path.iterdir()) == []
@@ -131,9 +132,9 @@ REASONS = ["a.jpg is", "b.jpg is"]
 CLEAN = {"pairs": 8, "redrawn": 0, "damaged": 0, "missed": 0}
 
 
-def test_the_counts_of_samples_are_logged_and_written(toy, tmp_path, caplog):
+def test_the_counts_of_samples_are_logged_and_written(tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    with start(toy, tmp_path) as progress:
+    with start(tmp_path) as progress:
         at(progress, 2, 1).sampled("training", meter_of(FOUND, REASONS))
         at(progress, 2, 1).sampled("validation", meter_of(CLEAN))
         at(progress, 2, 1).sampled("training", Meter())
@@ -155,9 +156,9 @@ def test_the_counts_of_samples_are_logged_and_written(toy, tmp_path, caplog):
     }
 
 
-def test_going_on_keeps_the_counts_up_to_there(toy, tmp_path):
+def test_going_on_keeps_the_counts_up_to_there(tmp_path):
     """At step 2 an epoch's training has ended; if its validation was not, it is done again."""
-    with start(toy, tmp_path) as progress:
+    with start(tmp_path) as progress:
         at(progress, 1, 1).sampled("training", meter_of(FOUND))
         at(progress, 2, 1).sampled("training", meter_of(FOUND))
         at(progress, 2, 1).sampled("validation", meter_of(CLEAN))
@@ -166,14 +167,14 @@ def test_going_on_keeps_the_counts_up_to_there(toy, tmp_path):
         (1, [("training", 1), ("training", 2), ("validation", 2)]),
         (0, [("training", 1), ("training", 2)]),
     ):
-        with start(toy, tmp_path, step=2, epoch=epoch):
+        with start(tmp_path, step=2, epoch=epoch):
             assert [(line["of"], line["step"]) for line in lines(tmp_path)] == kept
 
 
-def test_a_folder_whose_name_is_no_utf8(toy, tmp_path):
+def test_a_folder_whose_name_is_no_utf8(tmp_path):
     output = tmp_path / "\udcd0"
     output.mkdir()
-    with start(toy, output) as progress:
+    with start(output) as progress:
         at(progress, 1).trained([values(1.0)], 1.0)
         at(progress, 2).trained([values(3.0)], 1.0)
     output.rename(tmp_path / "run")

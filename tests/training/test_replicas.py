@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import toy
 
 from lib.data.batch import stack
 from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
@@ -71,7 +72,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, processes, recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["plain", "average", "one denominator a step"])
-def test_two_processes_compute_what_one_computes(toy, tmp_path, recipe):
+def test_two_processes_compute_what_one_computes(tmp_path, recipe):
     """1 process x 4 groups and 2 processes x 2 groups, whose positives differ in number; also validation, and a stop in
     one layout that goes on in the other."""
     changes = {"global_batch": 8, **RECIPES[recipe]}
@@ -121,7 +122,7 @@ def test_the_launching_program_is_stopped_and_started_again(tmp_path):
     assert again == unstopped
 
 
-def test_a_share_of_the_gradient_is_added(toy):
+def test_a_share_of_the_gradient_is_added():
     actor = Actor(toy.ToyTracker(), CenterObjective(CenterObjectiveConfig()))
     batch = stack([toy.ToyPairs(3).sample(number) for number in range(4)])
     replicas = Replicas(actor, Process(0, 1, 0, torch.device("cpu")))

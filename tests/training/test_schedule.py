@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+import toy
 from pydantic import TypeAdapter
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
@@ -11,7 +12,7 @@ from lib.training.config import CosineScheduleConfig, ScheduleConfig, StepSchedu
 from lib.training.schedule import StepPlan, rate_factor
 
 
-def plan(toy, global_batch: int, group_batch: int, processes: int, samples: int = 640, validated: int = 0) -> StepPlan:
+def plan(global_batch: int, group_batch: int, processes: int, samples: int = 640, validated: int = 0) -> StepPlan:
     data = DataConfig.model_construct(samples_per_epoch=samples, val_samples=validated)
     config = TrainConfig.model_validate_json(
         json.dumps({**toy.CONFIG, "global_batch": global_batch, "group_batch": group_batch})
@@ -20,16 +21,16 @@ def plan(toy, global_batch: int, group_batch: int, processes: int, samples: int 
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_processes_take_contiguous_blocks_of_the_same_groups(toy, processes):
-    dealing = plan(toy, 16, 4, processes)
+def test_processes_take_contiguous_blocks_of_the_same_groups(processes):
+    dealing = plan(16, 4, processes)
     assert dealing.local_groups * processes == dealing.groups == 4
     dealt = [numbers for rank in range(processes) for numbers in dealing.numbers(3, rank)]
     assert dealt == [range(48, 52), range(52, 56), range(56, 60), range(60, 64)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_processes_take_turns_in_validation(toy, processes):
-    dealing = plan(toy, 16, 4, processes, validated=15)
+def test_processes_take_turns_in_validation(processes):
+    dealing = plan(16, 4, processes, validated=15)
     dealt = [numbers for rank in range(processes) for numbers in dealing.validation_numbers(rank)]
     starts = [FIRST_VALIDATION_NUMBER + 4 * group for group in ((0, 1, 2) if processes == 1 else (0, 2, 1))]
     assert dealt == [range(start, start + 4) for start in starts]
@@ -44,9 +45,9 @@ def test_processes_take_turns_in_validation(toy, processes):
         ((320, 40, 16), "nearest that can: 8$"),
     ],
 )
-def test_what_does_not_divide_names_the_nearest_that_does(toy, sizes, message):
+def test_what_does_not_divide_names_the_nearest_that_does(sizes, message):
     with pytest.raises(ConfigError, match=message):
-        plan(toy, *sizes)
+        plan(*sizes)
 
 
 def torch_factors(make_scheduler, count: int) -> list[float]:

@@ -2,19 +2,20 @@ import json
 
 import pytest
 import torch
+import toy
 
 from lib.runtime.checkpoint import load_weights
 from lib.training.config import TrainConfig
 from lib.training.state import TrainingState
 
 
-def state(toy, **changes) -> TrainingState:
+def state(**changes) -> TrainingState:
     return TrainingState(toy.ToyTracker(), TrainConfig.model_validate_json(json.dumps({**toy.CONFIG, **changes})), None)
 
 
 @pytest.mark.parametrize("changes", [{}, {"ema": 0.5}, {"precision": "fp16"}])
-def test_a_state_takes_over_the_content_of_another(toy, tmp_path, changes):
-    first, second = state(toy, **changes), state(toy, **changes)
+def test_a_state_takes_over_the_content_of_another(tmp_path, changes):
+    first, second = state(**changes), state(**changes)
     first.step, first.epoch = 7, 2
     for parameter in first.model.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -32,8 +33,8 @@ def test_a_state_takes_over_the_content_of_another(toy, tmp_path, changes):
     assert toy.leavings(second.result, second.optimizer) == toy.leavings(first.result, first.optimizer)
 
 
-def test_the_average_is_the_result(toy):
-    plain, averaged = state(toy), state(toy, ema=0.5)
+def test_the_average_is_the_result():
+    plain, averaged = state(), state(ema=0.5)
     assert plain.result is plain.model
     assert averaged.result is averaged.average.module
     load_weights(plain.model, averaged.content()["model"], "the average")

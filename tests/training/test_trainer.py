@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import toy
 import yaml
 
 from lib.config.schema import ConfigError
@@ -29,7 +30,7 @@ FORWARD_PASSES = 44  # of the toy's whole run: 2 epochs of (3 steps of 6 groups,
 
 
 @pytest.fixture(scope="module")
-def whole(toy, tmp_path_factory):
+def whole(tmp_path_factory):
     """What a run that never stopped leaves."""
     output = tmp_path_factory.mktemp("whole")
     end, left = toy.train(output)
@@ -42,7 +43,7 @@ def lines(output, kind: str) -> list[dict]:
     return [record for record in records if record["kind"] == kind]
 
 
-def test_a_run_equals_its_rules_by_hand(toy, whole):
+def test_a_run_equals_its_rules_by_hand(whole):
     """Each group's gradient by itself, in a copy of the model; their mean, clipped once; the first group's buffers."""
     trainer = toy.build_trainer(whole[0])
     config, model, pairs = trainer.config, trainer.actor.model, toy.ToyPairs(3)
@@ -106,7 +107,7 @@ def test_an_epoch_ends_with_what_was_drawn(whole):
     ]
 
 
-def test_groups_differ_in_their_positives(toy):
+def test_groups_differ_in_their_positives():
     """Otherwise the denominators of a group would equal those of a step."""
     centers = [toy.ToyPairs(3).sample(n).search_box[0] for n in range(12)]
     positives = [int(((box[:2] + box[2:] / 2) * 4).round().max() < 4) for box in centers]
@@ -114,7 +115,7 @@ def test_groups_differ_in_their_positives(toy):
 
 
 @pytest.mark.parametrize("forward_pass", [0, 5, 6, 9, 17, 18, 21, 42])
-def test_a_stopped_run_goes_on_to_the_same_bits(toy, whole, tmp_path, forward_pass):
+def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path, forward_pass):
     number = signal.SIGINT if forward_pass == 9 else signal.SIGTERM
     end, left = toy.train(tmp_path, stop_at=(number, forward_pass))
     assert not end.finished
@@ -139,7 +140,7 @@ def assert_same_draws(records: list[dict], whole: list[dict]) -> None:
             assert counted == expected[count], (part, count)
 
 
-def test_a_run_may_be_stopped_at_every_step(toy, whole, tmp_path):
+def test_a_run_may_be_stopped_at_every_step(whole, tmp_path):
     stops = []
     while not (end_left := toy.train(tmp_path, stop_at=(signal.SIGTERM, 4)))[0].finished:
         stops.append(end_left[0].step)
@@ -148,20 +149,20 @@ def test_a_run_may_be_stopped_at_every_step(toy, whole, tmp_path):
     assert_same_draws(lines(tmp_path, "data"), lines(whole[0], "data"))
 
 
-def test_a_stop_after_the_last_forward_pass_changes_nothing(toy, whole, tmp_path):
+def test_a_stop_after_the_last_forward_pass_changes_nothing(whole, tmp_path):
     end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, FORWARD_PASSES - 1))
     assert end == (True, 6, 0)
     assert left == whole[1]
 
 
-def test_workers_change_no_bit(toy, whole, tmp_path):
+def test_workers_change_no_bit(whole, tmp_path):
     end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, 8), data={"workers": 2})
     assert end == (False, 2, signal.SIGTERM)
     end, left = toy.train(tmp_path, data={"workers": 1})
     assert left == whole[1]
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(toy, whole, tmp_path):
+def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
     """Killed at pass 30, in step 4 (from 0); saved by the minute, after step 3, or by the epoch, after step 2."""
     for minutes, step in ((1e-9, 4), (60.0, 3)):
         output = tmp_path / str(minutes)
@@ -181,7 +182,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(toy, whole, tmp_path):
         assert [line["step"] for line in lines(output, "train")] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_complete_run_changes_nothing(toy, whole, caplog):
+def test_a_complete_run_changes_nothing(whole, caplog):
     caplog.set_level(logging.INFO)
     before = sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*"))
     end, left = toy.train(whole[0])
@@ -191,7 +192,7 @@ def test_a_complete_run_changes_nothing(toy, whole, caplog):
     assert sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*")) == before
 
 
-def test_the_log_begins_with_the_recipe(toy, tmp_path, caplog):
+def test_the_log_begins_with_the_recipe(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 0))
     for part in (
@@ -207,7 +208,7 @@ def test_the_log_begins_with_the_recipe(toy, tmp_path, caplog):
     assert read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["experiment"] == tree
 
 
-def test_a_changed_recipe_does_not_go_on(toy, tmp_path):
+def test_a_changed_recipe_does_not_go_on(tmp_path):
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
     before = (tmp_path / "config.yaml").read_text()
     with pytest.raises(CheckpointError, match="last.pth.*train.clip_norm was 20.3, is 0.25"):
@@ -215,7 +216,7 @@ def test_a_changed_recipe_does_not_go_on(toy, tmp_path):
     assert (tmp_path / "config.yaml").read_text() == before
 
 
-def test_numbers_that_change_no_weight_may_change(toy, whole, tmp_path):
+def test_numbers_that_change_no_weight_may_change(whole, tmp_path):
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
     changes = {"log_every": 1, "keep": 1, "checkpoint_minutes": 1e-9, "validate_every": 2}
     assert toy.train(tmp_path, data={"val_samples": 5}, **changes)[1] == whole[1]
@@ -223,7 +224,7 @@ def test_numbers_that_change_no_weight_may_change(toy, whole, tmp_path):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["epoch_0002.pth", "last.pth"]
 
 
-def test_a_full_disk_ends_the_run_and_costs_nothing(toy, whole, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_run_and_costs_nothing(whole, tmp_path, monkeypatch):
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
     last = tmp_path / "checkpoints" / "last.pth"
     before = last.read_bytes()
@@ -240,7 +241,7 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(toy, whole, tmp_path, monkey
     assert toy.train(tmp_path)[1] == whole[1]
 
 
-def test_a_loss_that_is_no_number_stops_before_the_step(toy, whole, tmp_path):
+def test_a_loss_that_is_no_number_stops_before_the_step(whole, tmp_path):
     """Sample 41 is in step 3, group 2."""
     with pytest.raises(NonFiniteError, match=r"^step 3: loss nan in samples 40 to 41 \(noise/40; noise/41\)$"):
         toy.train(tmp_path, poisoned=41)
@@ -249,7 +250,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step(toy, whole, tmp_path):
     assert toy.train(tmp_path)[1] == whole[1]
 
 
-def test_overfit_repeats_the_first_step(toy, tmp_path):
+def test_overfit_repeats_the_first_step(tmp_path):
     for _ in range(2):  # the second starts anew
         trainer = toy.build_trainer(tmp_path, overfit=True, global_batch=4)
         sample, asked = trainer.train_pairs.sample, []
@@ -262,7 +263,7 @@ def test_overfit_repeats_the_first_step(toy, tmp_path):
         assert lines(tmp_path, "validation") == []
 
 
-def test_fine_tuning_takes_the_weights_only(toy, whole, tmp_path):
+def test_fine_tuning_takes_the_weights_only(whole, tmp_path):
     start = whole[0] / "checkpoints" / "last.pth"
     trainer = toy.build_trainer(tmp_path, init_from=str(start))
     trainer._restore()
@@ -275,7 +276,7 @@ def test_fine_tuning_takes_the_weights_only(toy, whole, tmp_path):
     assert left == toy.train(tmp_path / "unstopped", init_from=str(start))[1]
 
 
-def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path, monkeypatch):
+def test_fine_tuning_from_another_model_is_reported(whole, tmp_path, monkeypatch):
     content = read_training_checkpoint(whole[0] / "checkpoints" / "last.pth")
     content["model"]["more.weight"] = content["model"].pop("mix.weight")
     torch.save(content, tmp_path / "other.pth")
@@ -293,7 +294,7 @@ def test_fine_tuning_from_another_model_is_reported(toy, whole, tmp_path, monkey
     lambda state: state.pop("param_groups"),
     lambda state: state["param_groups"][0].update(params=None),
 ])  # fmt: skip
-def test_a_checkpoint_with_the_optimizer_of_another_run_is_one_line(toy, tmp_path, change):
+def test_a_checkpoint_with_the_optimizer_of_another_run_is_one_line(tmp_path, change):
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 3))
     file = tmp_path / "checkpoints" / "last.pth"
     content = read_training_checkpoint(file)
@@ -304,7 +305,7 @@ def test_a_checkpoint_with_the_optimizer_of_another_run_is_one_line(toy, tmp_pat
 
 
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16"}, {"ema": 0.7}])
-def test_a_stopped_run_of_another_recipe_goes_on_to_the_same_bits(toy, tmp_path, changes):
+def test_a_stopped_run_of_another_recipe_goes_on_to_the_same_bits(tmp_path, changes):
     assert not toy.train(tmp_path, **changes, stop_at=(signal.SIGTERM, 8))[0].finished
     assert not toy.train(tmp_path, **changes, stop_at=(signal.SIGTERM, 16))[0].finished
     end, left = toy.train(tmp_path, **changes)
@@ -315,7 +316,7 @@ def test_a_stopped_run_of_another_recipe_goes_on_to_the_same_bits(toy, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_compiled_run_is_stopped_and_goes_on_to_the_same_bits(toy, whole, tmp_path, monkeypatch):
+def test_a_compiled_run_is_stopped_and_goes_on_to_the_same_bits(whole, tmp_path, monkeypatch):
     """Its graphs are computed operation by operation here, as eager, without a compiler's minutes. There are three: for
     the group whose statistics are remembered, for the others, and for validation; the number of the epoch makes none.
     """
@@ -336,7 +337,7 @@ def test_a_compiled_run_is_stopped_and_goes_on_to_the_same_bits(toy, whole, tmp_
     torch._dynamo.reset()
 
 
-def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(toy, tmp_path):
+def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(tmp_path):
     trainer = toy.build_trainer(tmp_path, precision="fp16", log_every=1)
     trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**19)  # too large for the toy's gradients
     weight = trainer.actor.model.mix.weight
@@ -356,7 +357,7 @@ def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(toy, tmp_path):
     assert saved == trainer.state.scaler.state_dict()
 
 
-def test_fp16_without_overflows_learns_as_fp32(toy, tmp_path):
+def test_fp16_without_overflows_learns_as_fp32(tmp_path):
     losses = []
     for precision in ("fp32", "fp16"):
         trainer = toy.build_trainer(tmp_path / precision, precision=precision, log_every=1)
@@ -367,7 +368,7 @@ def test_fp16_without_overflows_learns_as_fp32(toy, tmp_path):
     assert losses[1] != losses[0]
 
 
-def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(toy, tmp_path):
+def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(tmp_path):
     step = {"epochs": 1, "global_batch": 4, "data": {"samples_per_epoch": 40, "val_samples": 2}, "precision": "fp16"}
     with pytest.raises(NonFiniteError, match="step 0: loss nan"):
         toy.train(tmp_path / "loss", poisoned=3, **step)
@@ -378,7 +379,7 @@ def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(toy, tmp_path):
         trainer.run()
 
 
-def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(toy, whole, tmp_path):
+def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(whole, tmp_path):
     """The weights are those of a run without it; the average is that of their course, worked out by hand."""
     trainer = toy.build_trainer(tmp_path, ema=0.7)
     names = [name for name, _ in trainer.actor.model.named_parameters()]
@@ -408,7 +409,7 @@ def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(toy, who
     assert all(torch.equal(value, content["model"][name]) for name, value in judged.state_dict().items())
 
 
-def test_the_average_is_what_is_validated(toy, tmp_path):
+def test_the_average_is_what_is_validated(tmp_path):
     """A decay near 0 keeps nothing but the newest weights and statistics, one near 1 the first ones."""
     losses = {}
     for ema in (None, 1e-9, 1 - 1e-9):
@@ -420,7 +421,7 @@ def test_the_average_is_what_is_validated(toy, tmp_path):
     assert abs(losses[None][1] - losses[None][0]) > 1e-3
 
 
-def test_fine_tuning_averages_from_the_weights_that_it_starts_from(toy, whole, tmp_path):
+def test_fine_tuning_averages_from_the_weights_that_it_starts_from(whole, tmp_path):
     start = str(whole[0] / "checkpoints" / "last.pth")
     trainer = toy.build_trainer(tmp_path, init_from=start, ema=0.7)
     trainer._restore()
@@ -436,12 +437,12 @@ def test_fine_tuning_averages_from_the_weights_that_it_starts_from(toy, whole, t
         ({"data": {"val_samples": 1}}, "data.val_samples: 1 is less than train.group_batch 2"),
     ],
 )
-def test_numbers_that_do_not_fit(toy, tmp_path, arguments, message):
+def test_numbers_that_do_not_fit(tmp_path, arguments, message):
     with pytest.raises(ConfigError, match=message):
         toy.build_trainer(tmp_path, **arguments)
 
 
-def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(toy, tmp_path):
+def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(tmp_path):
     """As with a norm that no gradient reaches, to the bit; what is not finite is still noticed."""
     step = {"epochs": 1, "global_batch": 4, "data": {"samples_per_epoch": 4, "val_samples": 2}}
     left = {norm: toy.train(tmp_path / str(norm), clip_norm=norm, **step)[1] for norm in (None, 1e30, 0.1)}
@@ -464,7 +465,7 @@ def together_with(other: int) -> SimpleNamespace:
     return SimpleNamespace(device=torch.device("cpu"), agree=lambda value: max(value, other))
 
 
-def take(toy, output, process, received: int = 0, unreadable: int | None = None) -> list[tuple[int, ...]]:
+def take(output, process, received: int = 0, unreadable: int | None = None) -> list[tuple[int, ...]]:
     """The numbers of the first groups that a trainer takes, two at once."""
     trainer = toy.build_trainer(output)
     trainer.process, trainer._signals = process, SimpleNamespace(received=received)
@@ -472,25 +473,25 @@ def take(toy, output, process, received: int = 0, unreadable: int | None = None)
     return [[batch.numbers for batch in trainer._take(batches, 2)] for _ in range(3)]
 
 
-def test_groups_come_in_order_and_end(toy, tmp_path):
-    assert take(toy, tmp_path, ALONE) == [[(0, 1), (2, 3)], [(4, 5)], []]
+def test_groups_come_in_order_and_end(tmp_path):
+    assert take(tmp_path, ALONE) == [[(0, 1), (2, 3)], [(4, 5)], []]
 
 
 @pytest.mark.parametrize(("own", "other"), [(signal.SIGTERM, 0), (0, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
-def test_all_stop_if_one_is_asked(toy, tmp_path, own, other):
+def test_all_stop_if_one_is_asked(tmp_path, own, other):
     with pytest.raises(StopRequested) as stop:
-        take(toy, tmp_path, together_with(other), received=own)
+        take(tmp_path, together_with(other), received=own)
     assert stop.value.signal == signal.SIGTERM
 
 
 @pytest.mark.parametrize("received", [0, signal.SIGTERM])
-def test_all_fail_if_one_cannot_read(toy, tmp_path, received):
+def test_all_fail_if_one_cannot_read(tmp_path, received):
     answers = []
     process = SimpleNamespace(device=torch.device("cpu"), agree=lambda value: answers.append(value) or value)
     with pytest.raises(ValueError, match="noise/1 is unreadable"):
-        take(toy, tmp_path, process, received=received, unreadable=1)
+        take(tmp_path, process, received=received, unreadable=1)
     with pytest.raises(LostProcessError, match="its own message"):
-        take(toy, tmp_path, together_with(answers[0]), received=received)
+        take(tmp_path, together_with(answers[0]), received=received)
 
 
 def check(*losses: float, norm: float = 5.0, can_overflow: bool = False) -> bool:
