@@ -432,7 +432,6 @@ def test_fine_tuning_averages_from_the_weights_that_it_starts_from(whole, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"group_batch": 5}, "train.group_batch: 5 does not divide train.global_batch 12; nearest that do: 4 or 6"),
         ({"schedule": {"kind": "cosine", "warmup": {"epochs": 2}}}, "train.schedule.warmup: 6 steps"),
         ({"data": {"val_samples": 1}}, "data.val_samples: 1 is less than train.group_batch 2"),
     ],
