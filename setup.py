@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 setup(
     name="tracking-lib",
     version="0.1.0",
-    description="Training, testing and scoring of single-object visual trackers (GRM and its family)",
+    description="Training, testing and scoring of single-object visual trackers",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
