@@ -263,13 +263,6 @@ def test_wrong_arguments_are_exit_code_2(call, words):
     assert call("train.py", *words.split()).code == 2
 
 
-def test_nproc_under_torchrun_is_a_wrong_argument(call, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    ended = call("train.py", "--config", "grm_tiny", "--nproc", "2")
-    assert ended.code == 2
-    assert "leave it out under torchrun" in ended.err
-
-
 @pytest.mark.parametrize("given", [["--nproc", "2"], ["--nproc=2"]])
 def test_the_processes_get_the_other_arguments(call, toy, monkeypatch, given):
     commands: list[tuple[int, list[str]]] = []
