@@ -30,6 +30,8 @@ _REMEDIES = {
 def starting() -> Iterator[None]:
     """For the imports of a program, which take seconds: Ctrl-C within the block ends the process silently with 130.
 
+    A library that the light installation lacks ends it with 1 and one line.
+
     A standard stream that was closed (``2>&-``) goes to the null device from here on; otherwise the next file that is
     opened would get its number, and with it the text that libraries write to that stream.
     """
@@ -44,9 +46,18 @@ def starting() -> Iterator[None]:
         signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
     try:
         yield
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: {_missing(error)}")
     finally:
         if handled:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """The remedy for a library that is not installed; raises the error again for a module of this project."""
+    if error.name is None or error.name.partition(".")[0] == "lib":
+        raise error
+    return f"{error.name} is not installed, which this program needs; pip install -r requirements.txt"
 
 
 class RequestError(ValueError):
@@ -80,9 +91,9 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
     """Decorates the ``main`` of a program, which returns a result or an exit code; decorated, it returns the exit code.
 
     The log goes to stderr. A ``RequestError`` becomes 2, another ``ValueError`` or ``OSError`` 1, with a line for each
-    fault, and so does a ``RecursionError``, which a file of too many levels raises. Ctrl-C becomes 130 and SIGTERM,
-    where it is ``Terminated``, 143, with the exception's message or the line ``stopped``. A process that
-    ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
+    fault, and so do a ``RecursionError``, which a file of too many levels raises, and a library that is missing. Ctrl-C
+    becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the exception's message or the line ``stopped``. A
+    process that ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
     """
 
     def decorate(main: Callable[[], Result | int]) -> Callable[[], int]:
@@ -104,7 +115,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 if text := result.text():
                     show(text)
                 return 0 if result.good else 1
-            except (ValueError, OSError, RecursionError) as error:
+            except (ValueError, OSError, RecursionError, ModuleNotFoundError) as error:
                 print_error(error)
                 return 2 if isinstance(error, RequestError) else 1
             except KeyboardInterrupt as stop:
@@ -127,6 +138,8 @@ def print_error(error: Exception) -> None:
 def _describe(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "a file that was read is nested too deeply"
+    if isinstance(error, ModuleNotFoundError):
+        return _missing(error)
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "

@@ -27,6 +27,11 @@ PROGRAMS = sorted((Path(__file__).parents[2] / "tracking").glob("*.py"))
         (Terminated(), 143, "stopped; all is kept\n"),
         (FileNotFoundError(2, "No such file or directory", "/x"), 1, "error: /x: No such file or directory\n"),
         (OSError("without a number"), 1, "error: without a number\n"),
+        (
+            ModuleNotFoundError(name="torch"),
+            1,
+            "error: torch is not installed, which this program needs; pip install -r requirements.txt\n",
+        ),
     ],
 )
 def test_each_way_to_end_has_a_code_and_a_line(capsys, error, code, line):
@@ -36,6 +41,11 @@ def test_each_way_to_end_has_a_code_and_a_line(capsys, error, code, line):
 
     assert main() == code
     assert capsys.readouterr() == ("", line)
+
+
+def test_a_module_of_this_project_that_is_missing_is_a_traceback():
+    with pytest.raises(ModuleNotFoundError, match="No module named 'lib.nowhere'"):
+        program()(lambda: __import__("lib.nowhere"))()
 
 
 def test_a_result_is_printed_and_decides_the_code(capsys):
