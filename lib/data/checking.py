@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -18,10 +20,9 @@ from lib.data.datasets.record import Dataset, Entry, clashing_names
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.files.source import Source
-from lib.data.mask_checking import find_fault
-from lib.data.masks import MaskFolder
+from lib.data.masks import MaskFolder, outline_extent
 from lib.data.stores.packed import open_source
-from lib.data.types import SHORTFALL, FrameFiles, Location, Sequence
+from lib.data.types import SHORTFALL, Location, Sequence
 from lib.runtime.escapes import columns, printable, printable_lines
 from lib.runtime.files import write_text
 from lib.runtime.threads import in_threads
@@ -31,7 +32,6 @@ KINDS = {
     "sequences": "sequences too few or too many",
     "names": "sequences with the name of another, or with results in the files of another",
     "annotation": "sequences whose annotations or frames cannot be read",
-    "rows": "sequences whose rows do not match their frames",
     "missing": "images that are missing",
     "short": "sequences that lack frames",
     "unreadable": "images that cannot be read",
@@ -51,7 +51,8 @@ EXAMPLES = 3
 # Frames of a sequence, evenly spread, whose places and sizes are compared (``_are_corners``): between two of them a
 # target moves by more than the rounding of its box.
 _PARTS = 9
-_OBJECTS = 500  # of an image set, whose images are opened together
+# The least overlap of the union of an annotated box and the box of its mask, if both show the same target.
+_MIN_OVERLAP = 0.5
 
 Shape = tuple[int, int]
 
@@ -68,9 +69,14 @@ class Problem(NamedTuple):
     detail: str
 
 
+# Of a frame: height and width of its image, or the image's fault; and the fault of its mask.
+Opened = tuple[Shape | Problem, Problem | None]
+MaskChecker = Callable[[Sequence, int, Shape], Problem | None]
+
+
 @dataclass
 class SplitCheck:
-    """The findings in one split.
+    """The findings in one split, read through a ``source`` of its own.
 
     * ``found``: sequences whose annotations could be read; ``expected``: sequences of the official split, if known.
     * ``repeated``: sequences that a split before holds too, where their images and boxes were checked.
@@ -80,11 +86,24 @@ class SplitCheck:
 
     split: str
     expected: int | None
+    source: Source
+    entries: list[Entry] = field(default_factory=list)
     found: int = 0
     repeated: int = 0
     images: int = 0
     absent: str = ""
     problems: list[Problem] = field(default_factory=list)
+
+    def is_absent(self) -> bool:
+        """Whether nothing could be read and no file that the reader asked for is there, only folders at most."""
+        # Entries of the root do not count: a reader that looks for folders there asks for every name.
+        there = [key for key, stamp in self.source.stamps.items() if stamp is not None and "/" in key]
+        return not self.found and bool(self.problems) and all(map(self.source.is_folder, there))
+
+    def to_json(self) -> dict[str, Any]:
+        """The findings as plain values."""
+        values = {name: getattr(self, name) for name in ("split", "expected", "found", "repeated", "images", "absent")}
+        return values | {"problems": [problem._asdict() for problem in self.problems]}
 
 
 @dataclass
@@ -104,8 +123,8 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """All findings as plain values."""
-        splits = [asdict(check) | {"problems": [one._asdict() for one in check.problems]} for check in self.splits]
         head = {"dataset": self.dataset, "root": str(self.root), "quick": self.quick}
+        splits = [check.to_json() for check in self.splits]
         return head | {"complete": self.complete, "good": self.good, "splits": splits}
 
     def write(self, path: Path) -> None:
@@ -126,7 +145,13 @@ class CheckReport:
         lines = [f"{self.dataset} in {self.root}", *columns(("split", "found", "expected", "images"), rows), *notes]
         for check in self.splits:
             for kind, title in KINDS.items():
-                lines += _kind_lines(f"{check.split}: {title}", [one for one in check.problems if one.kind == kind])
+                problems = [one for one in check.problems if one.kind == kind]
+                lines += [f"{check.split}: {title}: {sum(one.count for one in problems)}"] if problems else []
+                for one in problems[:EXAMPLES]:
+                    count = f"{one.count} in " if one.count > 1 else ""
+                    lines.append(f"  {count}{one.sequence}: {one.detail}" if one.sequence else f"  {one.detail}")
+                if len(problems) > EXAMPLES:
+                    lines.append(f"  and {len(problems) - EXAMPLES} sequences more")
         if not self.complete:
             lines.append("interrupted; this is what was found until then")
         elif self.good:
@@ -162,176 +187,171 @@ def check_dataset_on_disk(
         raise ValueError(f"{root}: no such folder; name the folder of {name}")
     chosen = tuple(dict.fromkeys(splits))
     files = None if mask_folder is None else MaskFolder(mask_folder, open_source(root))
-    listed = [_list_split(dataset, split, open_source(root, cache)) for split in chosen or dataset.splits]
-    report = CheckReport(name, Path(root), quick, [split.check for split in listed])
+    check_mask = partial(_mask_problem, files=files) if masks else None
+    checks = [_list_split(dataset, split, open_source(root, cache)) for split in chosen or dataset.splits]
+    report = CheckReport(name, Path(root), quick, checks)
     seen: set[tuple] = set()
     try:
-        for split in listed:
-            for sequence, opened in _opened(split, seen, quick, threads):
-                split.check.problems += _check_sequence(sequence, opened)
-                if masks:
-                    split.check.problems += _check_masks(sequence, opened, files, threads)
-            if not dataset.partial_folders:
-                split.check.problems += split.unnamed_images()
+        for check in checks:
+            for sequence, opened in _opened(check, seen, threads, quick, check_mask):
+                check.problems += _check_sequence(sequence, opened, dataset.partial_folders)
     except KeyboardInterrupt:
         report.complete = False
-    for split in listed:
-        if not chosen and (report.complete or not split.entries) and split.is_absent():
-            split.check.absent = split.check.problems[0].detail
-            split.check.problems.clear()
-    if all(check.absent for check in report.splits):
-        raise ValueError(f"{root}: no split of {name} lies there ({report.splits[0].absent})")
+    for check in checks:
+        if not chosen and (report.complete or not check.entries) and check.is_absent():
+            check.absent = check.problems[0].detail
+            check.problems.clear()
+    if all(check.absent for check in checks):
+        raise ValueError(f"{root}: no split of {name} lies there ({checks[0].absent})")
     return report
 
 
 def find_splits(name: str, root: Path) -> list[str]:
     """The splits of the dataset whose sequences can be listed in ``root``; ``ValueError`` if there are none."""
     dataset = find_dataset(name)
-    listed = [_list_split(dataset, split, open_source(root)) for split in dataset.splits]
-    found = [split.check.split for split in listed if split.entries]
+    checks = [_list_split(dataset, split, open_source(root)) for split in dataset.splits]
+    found = [check.split for check in checks if check.entries]
     if not found:
-        raise ValueError(f"{root}: no split of {name} lies there ({listed[0].check.problems[0].detail})")
+        raise ValueError(f"{root}: no split of {name} lies there ({checks[0].problems[0].detail})")
     return found
 
 
-class _Split(NamedTuple):
-    """A split as listed, with a ``source`` of its own. ``folders`` hold the first sequence of each folder, and its
-    images that no sequence has named."""
-
-    check: SplitCheck
-    entries: list[Entry]
-    source: Source
-    folders: dict[Path, tuple[str, set[str]]]
-
-    def is_absent(self) -> bool:
-        """Whether nothing could be read and no file that the reader asked for is there, only folders at most."""
-        # Entries of the root do not count: a reader that looks for folders there asks for every name.
-        there = [key for key, stamp in self.source.stamps.items() if stamp is not None and "/" in key]
-        return not self.check.found and bool(self.check.problems) and all(map(self.source.is_folder, there))
-
-    def mark_named(self, sequence: Sequence) -> None:
-        """Note that the frames of a sequence have rows. A packed dataset holds no other frames."""
-        frames = sequence.frames
-        if not (isinstance(frames, FrameFiles) and isinstance(frames.folder, Path)):
-            return
-        folder = frames.folder
-        if folder not in self.folders:
-            # The images of a folder that is not there are reported as missing, each by its frame.
-            names = os.listdir(folder) if folder.is_dir() else ()
-            self.folders[folder] = sequence.name, set(filter(is_image, names))
-        self.folders[folder][1].difference_update(map(str, frames.names))
-
-    def unnamed_images(self) -> Iterator[Problem]:
-        """The images without a row, by folder."""
-        for folder, (sequence, left) in self.folders.items():
-            if left:
-                yield Problem("unnamed", sequence, len(left), f"{folder / min(left)}")
-
-
-def _list_split(dataset: Dataset, split: str, source: Source) -> _Split:
+def _list_split(dataset: Dataset, split: str, source: Source) -> SplitCheck:
     """The entries of a split, and the faults of their names and number."""
-    check = SplitCheck(split, dataset.count(split))
+    check = SplitCheck(split, dataset.count(split), source)
     try:
-        entries = list(dataset.entries(source, split))
+        check.entries += dataset.entries(source, split)
     except ValueError as error:
         if split not in dataset.splits:
             raise
-        entries = []
+        check.entries.clear()
         check.problems.append(Problem("split", "", 1, str(error)))
-    if entries and check.expected not in (None, len(entries)):
-        detail = f"{len(entries)} are listed, the official split has {check.expected}"
-        check.problems.append(Problem("sequences", "", abs(len(entries) - check.expected), detail))
-    counts = Counter(entry.name for entry in entries)
-    for name, count in counts.items():
-        if count > 1:
-            check.problems.append(Problem("names", name, count - 1, f"{count} sequences have this name"))
-    for one, other in clashing_names(counts.keys()):
+    count = len(check.entries)
+    if count and check.expected not in (None, count):
+        detail = f"{count} are listed, the official split has {check.expected}"
+        check.problems.append(Problem("sequences", "", abs(count - check.expected), detail))
+    for one, other in clashing_names(entry.name for entry in check.entries):
         detail = f"its results would be written to the same files as those of {one}; rename it"
         check.problems.append(Problem("names", other, 1, detail))
-    return _Split(check, entries, source, {})
+    return check
 
 
 def _opened(
-    split: _Split, seen: set[tuple], quick: bool, threads: int
-) -> Iterator[tuple[Sequence, list[Shape | Problem]]]:
-    """Each sequence that is not in ``seen``, and the height and width of its images, or their faults."""
-    shared: dict[str, Shape | Problem] = {}  # images of an image set
-    for sequences in _batches(split, seen):
-        opened = shared if sequences[0].image_set else {}
-        frames = {str(frame): frame for sequence in sequences for frame in sequence.frames}
-        new = {key: frame for key, frame in frames.items() if key not in opened}
-        split.check.images += len(new)
-        opened |= zip(new, in_threads(partial(_open_one, quick=quick), new.values(), threads), strict=True)
-        for sequence in sequences:
-            yield sequence, [opened[str(frame)] for frame in sequence.frames]
+    check: SplitCheck, seen: set[tuple], threads: int, quick: bool, check_mask: MaskChecker | None
+) -> Iterator[tuple[Sequence, list[Opened]]]:
+    """Each sequence that is not in ``seen``, with what opening its frames shows."""
+    waiting: deque[Sequence] = deque()
+    shared: dict[str, Shape | Problem] = {}  # of an image set, whose objects share images
+
+    def frames() -> Iterator[tuple[Sequence, int]]:
+        for sequence in _unseen(check, seen):
+            waiting.append(sequence)
+            yield from ((sequence, row) for row in range(len(sequence)))
+
+    def open_frame(item: tuple[Sequence, int]) -> Opened:
+        sequence, row = item
+        frame = sequence.frames[row]
+        image = shared.get(str(frame)) or _open_one(frame, quick)
+        if sequence.image_set:
+            shared[str(frame)] = image
+        shows_target = row < len(sequence.visible) and sequence.visible[row] and not isinstance(image, Problem)
+        return image, check_mask(sequence, row, image) if check_mask and shows_target else None
+
+    opened = in_threads(open_frame, frames(), threads)
+    for first in opened:
+        sequence = waiting.popleft()
+        found = [first, *islice(opened, len(sequence) - 1)]
+        check.images = len(shared) if sequence.image_set else check.images + len(sequence)
+        yield sequence, found
 
 
-def _batches(split: _Split, seen: set[tuple]) -> Iterator[list[Sequence]]:
-    """The sequences that are not in ``seen``: a video each time, or many objects of an image set."""
-    check = split.check
-    objects: list[Sequence] = []
-    for entry in tqdm(split.entries, printable(check.split), unit=" sequences", smoothing=0, disable=None):
+def _unseen(check: SplitCheck, seen: set[tuple]) -> Iterator[Sequence]:
+    """The sequences that can be read and are not in ``seen``, which gets them; objects of image sets are not noted."""
+    for entry in tqdm(check.entries, printable(check.split), unit=" sequences", smoothing=0, disable=None):
         try:
             sequence = entry.read()
         except ValueError as error:
-            if _is_new((entry.name, str(error)), seen):
-                check.problems.append(Problem("annotation", entry.name, 1, str(error)))
+            problem = Problem("annotation", entry.name, 1, str(error))
+            check.problems += {problem} - seen
+            seen.add(problem)
             continue
         check.found += 1
-        if sequence.image_set:
-            objects.append(sequence)
-            if len(objects) == _OBJECTS:
-                yield objects
-                objects = []
-        elif _is_new(_content(sequence), seen):
-            split.mark_named(sequence)
-            yield [sequence]
-        else:
+        ends = [str(frame) for frame in (*sequence.frames[:1], *sequence.frames[-1:])]
+        content = (entry.name, len(sequence), *ends, hash(np.asarray(sequence.boxes).tobytes()))
+        if content in seen:
             check.repeated += 1
-    if objects:
-        yield objects
+            continue
+        if not sequence.image_set:
+            seen.add(content)
+        yield sequence
 
 
-def _is_new(item: tuple, seen: set[tuple]) -> bool:
-    new = item not in seen
-    seen.add(item)
-    return new
+def _open_one(frame: Location, quick: bool) -> Shape | Problem:
+    try:
+        image = open_image(frame)
+        return image.shape if quick else image.pixels().shape[:2]
+    except ImageError as error:
+        return _image_problem(error, "missing", "unreadable")
 
 
-def _content(sequence: Sequence) -> tuple:
-    """Equal for two sequences of the same frames and boxes."""
-    ends = [str(frame) for frame in (*sequence.frames[:1], *sequence.frames[-1:])]
-    return sequence.name, len(sequence.frames), *ends, hash(np.asarray(sequence.boxes).tobytes())
+def _mask_problem(sequence: Sequence, row: int, shape: Shape, files: MaskFolder | None) -> Problem | None:
+    """The fault of the mask of a frame of that height and width."""
+    name = sequence.frames[row].name
+    if files is not None:
+        try:
+            left, top, width, height = cv2.boundingRect(files.read(sequence, row, shape).view(np.uint8))
+        except ImageError as error:
+            return _image_problem(error, "no_mask", "bad_mask")
+    elif sequence.outline is None:
+        return Problem("no_mask", "", 1, f"{name}: no outline, or a mere box")
+    else:
+        left, top, right, bottom = outline_extent(sequence.outline)
+        width, height = right - left, bottom - top
+    if width <= 0 or height <= 0:
+        return Problem("bad_mask", "", 1, f"{name}: the outline has no pixel")
+    x, y, w, h = sequence.boxes[row].tolist()
+    across, down = min(left + width, x + w) - max(left, x), min(top + height, y + h) - max(top, y)
+    shared = max(0.0, across) * max(0.0, down)
+    if shared >= _MIN_OVERLAP * (w * h + width * height - shared):
+        return None
+    found, stated = _words(left, top, width, height), _words(x, y, w, h)
+    return Problem("mask_box", "", 1, f"{name}: the mask's box is {found}, the annotated one {stated}")
 
 
-def _check_sequence(sequence: Sequence, opened: list[Shape | Problem]) -> Iterator[Problem]:
+def _image_problem(error: ImageError, missing: str, other: str) -> Problem:
+    return Problem(missing if isinstance(error.__cause__, FileNotFoundError) else other, "", 1, str(error))
+
+
+def _words(*box: float) -> str:
+    return " ".join(f"{axis}={value:g}" for axis, value in zip("xywh", box, strict=True))
+
+
+def _check_sequence(sequence: Sequence, opened: list[Opened], partial_folder: bool) -> Iterator[Problem]:
     """The problems of one sequence with these images."""
     frames, boxes = sequence.frames, np.asarray(sequence.boxes)
     if SHORTFALL in sequence.meta:
         yield Problem("short", sequence.name, 1, sequence.meta[SHORTFALL])
-    for kind in ("missing", "unreadable"):
-        failed = [image for image in opened if isinstance(image, Problem) and image.kind == kind]
-        if failed:
-            yield Problem(kind, sequence.name, len(failed), failed[0].detail)
-    shapes = {number: image for number, image in enumerate(opened) if not isinstance(image, Problem)}
-    if shapes:
-        first = next(iter(shapes))
-        other = [number for number, shape in shapes.items() if shape != shapes[first]]
-        if other:
-            (height, width), (high, wide) = shapes[first], shapes[other[0]]
-            detail = f"{frames[other[0]].name} is {wide} x {high}, {frames[first].name} {width} x {height}"
-            yield Problem("size", sequence.name, len(other), detail)
-    flags = {"visible": sequence.visible, "absent": sequence.absent, "cover": sequence.cover}
-    numbers = {"boxes": len(boxes)} | {name: len(flag) for name, flag in flags.items() if flag is not None}
-    if len(boxes) not in (1, len(frames)) or len(set(numbers.values())) > 1:
-        detail = ", ".join(f"{number} {name}" for name, number in numbers.items()) + f" for {len(frames)} frames"
-        yield Problem("rows", sequence.name, max(abs(number - len(frames)) for number in numbers.values()), detail)
-        return
+    found = [problem for pair in opened for problem in pair if isinstance(problem, Problem)]
+    for kind in dict.fromkeys(problem.kind for problem in found):
+        same = [problem for problem in found if problem.kind == kind]
+        yield Problem(kind, sequence.name, len(same), same[0].detail)
+    if not partial_folder and isinstance(frames.folder, Path):
+        # A packed dataset holds no images without a row. Images of a missing folder are missing, each by its frame.
+        names = os.listdir(frames.folder) if frames.folder.is_dir() else ()
+        unnamed = set(filter(is_image, names)).difference(map(str, frames.names))
+        if unnamed:
+            yield Problem("unnamed", sequence.name, len(unnamed), f"{frames.folder / min(unnamed)}")
+    shapes = {row: image for row, (image, _) in enumerate(opened) if not isinstance(image, Problem)}
+    first = next(iter(shapes), 0)
+    if other := [row for row, shape in shapes.items() if shape != shapes[first]]:
+        (height, width), (high, wide) = shapes[first], shapes[other[0]]
+        detail = f"{frames[other[0]].name} is {wide} x {high}, {frames[first].name} {width} x {height}"
+        yield Problem("size", sequence.name, len(other), detail)
+    assert len(boxes) in (1, len(frames)), "readers give a box for each frame, or the first one's alone"
     for kind, wrong in _wrong_boxes(sequence, boxes, shapes):
         if wrong.any():
             row = int(np.argmax(wrong))
-            box = " ".join(f"{axis}={value:g}" for axis, value in zip("xywh", boxes[row], strict=True))
-            yield Problem(kind, sequence.name, int(wrong.sum()), f"{frames[row].name}: {box}")
+            yield Problem(kind, sequence.name, int(wrong.sum()), f"{frames[row].name}: {_words(*boxes[row])}")
 
 
 def _wrong_boxes(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape]) -> Iterator[tuple[str, np.ndarray]]:
@@ -370,38 +390,3 @@ def _are_corners(boxes: np.ndarray, sizes: np.ndarray) -> bool:
     parts = np.linspace(0, len(boxes) - 1, min(len(boxes), _PARTS)).astype(int)
     of_end, of_size = (np.abs(np.diff(values[parts], axis=0)).sum() for values in (end, end - start))
     return len(parts) > 2 and of_end > len(parts) and of_end > 2 * of_size
-
-
-def _check_masks(
-    sequence: Sequence, opened: list[Shape | Problem], files: MaskFolder | None, threads: int
-) -> Iterator[Problem]:
-    """The problems of the masks of a sequence with these images, one for each kind."""
-    rows = zip(np.asarray(sequence.visible, bool).tolist(), opened, strict=False)
-    shown = [(row, image) for row, (visible, image) in enumerate(rows) if visible and not isinstance(image, Problem)]
-    found = in_threads(lambda image: find_fault(sequence, *image, files), shown, threads)
-    details: dict[str, list[str]] = {}
-    for kind, detail in filter(None, found):
-        details.setdefault(kind, []).append(detail)
-    for kind, lines in details.items():
-        yield Problem(kind, sequence.name, len(lines), lines[0])
-
-
-def _open_one(frame: Location, quick: bool) -> Shape | Problem:
-    try:
-        image = open_image(frame)
-        return image.shape if quick else image.pixels().shape[:2]
-    except ImageError as error:
-        kind = "missing" if isinstance(error.__cause__, FileNotFoundError) else "unreadable"
-        return Problem(kind, "", 1, str(error))
-
-
-def _kind_lines(title: str, problems: list[Problem]) -> list[str]:
-    if not problems:
-        return []
-    lines = [f"{title}: {sum(problem.count for problem in problems)}"]
-    for problem in problems[:EXAMPLES]:
-        count = f"{problem.count} in " if problem.count > 1 else ""
-        lines.append(f"  {count}{problem.sequence}: {problem.detail}" if problem.sequence else f"  {problem.detail}")
-    if len(problems) > EXAMPLES:
-        lines.append(f"  and {len(problems) - EXAMPLES} sequences more")
-    return lines

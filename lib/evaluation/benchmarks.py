@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lib.config.schema import suggest
-from lib.data.datasets.record import Benchmark, Entry, clashing_names
+from lib.data.datasets.record import Benchmark, clashing_names
 from lib.data.datasets.registry import DATASETS, find_dataset
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import open_source
@@ -62,8 +62,15 @@ def read_benchmark(name: str, root: Path, cache: Path) -> Readable:
     try:
         sequences = open_dataset(benchmark.dataset, benchmark.split, root, cache)
     except ValueError:
-        entries = find_dataset(benchmark.dataset).entries(open_source(root, cache), benchmark.split)
-        sequences, unreadable = _read_each(entries)
+        sequences = []
+        for entry in find_dataset(benchmark.dataset).entries(open_source(root, cache), benchmark.split):
+            try:
+                sequences.append(entry.read())
+            except ValueError as error:
+                unreadable[entry.name] = str(error)
+                logger.error("sequence %s cannot be read: %s", entry.name, error)
+        for note in filter(None, (sequence.meta.get(SHORTFALL) for sequence in sequences)):
+            logger.warning("%s", note)
         if not sequences or not unreadable:
             raise
     for one, other in clashing_names([*(sequence.name for sequence in sequences), *unreadable]):
@@ -71,19 +78,3 @@ def read_benchmark(name: str, root: Path, cache: Path) -> Readable:
             f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
         )
     return Readable(sequences, unreadable)
-
-
-def _read_each(entries: abc.Iterable[Entry]) -> tuple[list[Sequence], dict[str, str]]:
-    """The readable sequences, and the errors of the others by name."""
-    sequences, unreadable = [], {}
-    for entry in entries:
-        try:
-            sequence = entry.read()
-        except ValueError as error:
-            unreadable[entry.name] = str(error)
-            logger.error("sequence %s cannot be read: %s", entry.name, error)
-            continue
-        sequences.append(sequence)
-        if SHORTFALL in sequence.meta:
-            logger.warning("%s", sequence.meta[SHORTFALL])
-    return sequences, unreadable

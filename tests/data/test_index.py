@@ -162,12 +162,6 @@ def test_an_index_is_like_a_list(odd, opened):
             index[wrong]
 
 
-def test_no_sequence_is_an_index_too(odd, opened):
-    odd.clear()
-    index = opened("odd", "all")
-    assert list(index) == [] and len(index.visible_counts()) == len(index.visible_counts(30)) == 0
-
-
 @pytest.mark.parametrize(
     ("factor", "kind"), [(1.0, np.float32), (0.5, np.float32), (0.1, np.float64), (1e300, np.float64)]
 )

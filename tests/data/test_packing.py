@@ -323,7 +323,7 @@ def test_what_an_lmdb_cannot_hold_is_refused(root, target, tmp_path, monkeypatch
     monkeypatch.setitem(DATASETS, "fake", fake(root / "train", ["a" * 600]))
     assert "a path of more than 511 bytes" in error_of(lambda: pack_dataset("fake", ["all"], root, target))
     monkeypatch.setitem(DATASETS, "fake", Dataset("fake", lambda source, split: iter([]), ("all",)))
-    assert "fake all has no sequence there" in error_of(lambda: pack_dataset("fake", ["all"], root, target))
+    assert "holds no sequence of fake all" in error_of(lambda: pack_dataset("fake", ["all"], root, target))
 
 
 def test_frames_that_sequences_share_are_packed_once(root, target, monkeypatch):

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.datasets.order import is_image, order_frames, shorten
-from lib.data.files.source import Source
+from lib.data.datasets.order import LostFrameError, is_image, order_frames
+from lib.data.files.source import Source, join_key
 from lib.data.files.texts import parse_rows, parse_values
-from lib.data.types import FrameFiles, NumberedNames, Sequence
+from lib.data.types import SHORTFALL, FrameFiles, Location, NumberedNames, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +22,18 @@ _NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+")
 
 
 def read_names(source: Source, key: str) -> list[str]:
-    """The lines of a list file, without empty ones."""
-    return [line.strip() for line in source.text(key).splitlines() if line.strip()]
+    """The lines of a list file, without empty ones; ``ValueError`` if there is none."""
+    names = [line.strip() for line in source.text(key).splitlines() if line.strip()]
+    if not names:
+        raise ValueError(f"{source.location(key)}: names no sequence; unpack the dataset again")
+    return names
+
+
+def read_properties(source: Source, key: str, separator: str) -> dict[str, str]:
+    """The lines ``name<separator>value`` of a file; none where the file is missing."""
+    lines = source.text(key).splitlines() if source.exists(key) else []
+    pairs = (line.partition(separator) for line in lines)
+    return {name.strip(): value.strip() for name, found, value in pairs if found}
 
 
 def read_numbers(source: Source, key: str, rows: int | None, columns: int, remedy: str = UNPACK) -> np.ndarray:
@@ -39,13 +49,16 @@ def read_numbers(source: Source, key: str, rows: int | None, columns: int, remed
     return table
 
 
-def read_flags(source: Source, key: str, count: int) -> np.ndarray:
-    """bool ``[count]`` of a file of 0 and 1, on one line or several, with commas, blanks or tabs between."""
+def read_flags(source: Source, key: str, count: int | None) -> np.ndarray:
+    """bool ``[count]`` of a file of 0 and 1, on one line or several, with commas, blanks or tabs between.
+
+    ``count`` None takes all of them.
+    """
     values = parse_values(source.text(key), source.location(key), UNPACK)
     wrong = values[~np.isin(values, (0, 1))]
     if len(wrong):
         raise ValueError(f"{source.location(key)}: holds {wrong[0]:g}, not only 0 and 1; {UNPACK}")
-    if len(values) != count:
+    if count is not None and len(values) != count:
         raise ValueError(f"{source.location(key)}: {len(values)} flags, but its sequence needs {count}; {UNPACK}")
     return values == 1
 
@@ -64,10 +77,20 @@ def list_frames(source: Source, key: str, first: int | None = None) -> FrameFile
     names = [name for name in source.names(key) if _NUMBERED.fullmatch(name) and is_image(name)]
     if not names:
         raise ValueError(f"{source.location(key)}: no images (<number>.jpg) in the sequence's folder; {UNPACK}")
-    row = shorten(names)  # nearly always a row of numbers, which needs no further work
-    if not isinstance(row, NumberedNames) or (first is not None and row.first > first):
-        row = order_frames(names, source.location(key), first)
-    return FrameFiles(source.location(key), row)
+    return FrameFiles(source.location(key), order_frames(names, source.location(key), first))
+
+
+def order_images(folder: Location, images: list[str], rows: int) -> tuple[FrameFiles, dict[str, str]]:
+    """The images of a folder in the order of ``order_frames``, and ``meta`` with a note on lost ones.
+
+    A number left out is an error, unless each image has its row: whoever removes frames removes their rows too.
+    """
+    try:
+        return FrameFiles(folder, order_frames(images, folder)), {}
+    except LostFrameError as error:
+        if rows == 1 or rows != len(images):
+            raise
+        return FrameFiles(folder, error.names), {SHORTFALL: str(error)}
 
 
 def numbered_frames(source: Source, key: str, pattern: str, first: int, count: int) -> FrameFiles:
@@ -75,11 +98,40 @@ def numbered_frames(source: Source, key: str, pattern: str, first: int, count: i
     return FrameFiles(source.location(key), NumberedNames(pattern, first, count))
 
 
-def read_folder(source: Source, dataset: str, name: str, images: str, boxes_file: str) -> Sequence:
-    """A sequence of all images of a folder and a file with a row for each."""
-    frames = list_frames(source, images)
-    boxes = read_numbers(source, boxes_file, len(frames), 4)
-    return Sequence(name, dataset, frames, boxes, has_area(boxes))
+def read_sequence(
+    source: Source,
+    dataset: str,
+    name: str,
+    folder: str,
+    boxes_file: str,
+    *,
+    pattern: str = "",
+    first: int = 1,
+    absent_files: abc.Iterable[str] = (),
+    meta: abc.Mapping[str, str] | None = None,
+) -> Sequence:
+    """A sequence with a row of boxes for each frame.
+
+    Its frames are all images of the folder, or with ``pattern`` (``%08d.jpg``) as many as there are rows, from number
+    ``first`` on. A target is absent where one of the files of flags ``absent_files`` marks it, and visible where it is
+    not absent and its box has an area.
+    """
+    if pattern:
+        boxes = read_numbers(source, boxes_file, None, 4)
+        frames = numbered_frames(source, folder, pattern, first, len(boxes))
+    else:
+        frames = list_frames(source, folder)
+        boxes = read_numbers(source, boxes_file, len(frames), 4)
+    visible, absent = has_area(boxes), None
+    if flags := [read_flags(source, key, len(boxes)) for key in absent_files]:
+        absent = np.any(flags, axis=0)
+        visible &= ~absent
+    return Sequence(name, dataset, frames, boxes, visible, absent=absent, meta=meta or {})
+
+
+def list_folders(source: Source, key: str = "") -> list[str]:
+    """The names of the folders in a folder, sorted as text."""
+    return [name for name in source.names(key) if source.is_folder(join_key(key, name))]
 
 
 def find_folder(source: Source, keys: abc.Sequence[str]) -> str:
@@ -97,8 +149,8 @@ def package_list(name: str) -> str:
 
 
 def package_names(name: str) -> list[str]:
-    """The words of a list of this package: names of sequences, which have no blanks."""
-    return package_list(name).split()
+    """The names of the sequences of a list (``.txt``) or table (``.json``) of this package; they have no blanks."""
+    return [listed.name for listed in package_table(name)] if name.endswith(".json") else package_list(name).split()
 
 
 def warn_unofficial(names: abc.Sequence[str], official: abc.Sequence[str], split: str, place: object) -> None:
@@ -133,24 +185,27 @@ class Listed(NamedTuple):
     omit: int = 0
     object_class: str = ""
 
-    @property
-    def meta(self) -> dict[str, str]:
-        """``meta`` of its ``Sequence``."""
-        return {"class": self.object_class} if self.object_class else {}
-
 
 def package_table(name: str) -> list[Listed]:
     """The sequences of a table of this package, in its order."""
     return [Listed(**row) for row in json.loads(package_list(name))]
 
 
-def table_names(name: str) -> list[str]:
-    """The names of the sequences of a table of this package."""
-    return [listed.name for listed in package_table(name)]
-
-
 def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
-    """A sequence of a table, whose file of boxes has a row for each of its frames."""
-    boxes = read_numbers(source, listed.boxes, listed.last - listed.first + 1, 4)
-    frames = numbered_frames(source, listed.folder, listed.pattern, listed.first, len(boxes))
-    return Sequence(listed.name, dataset, frames, boxes, has_area(boxes), meta=listed.meta)
+    """A sequence of a table, whose file of boxes has a row for each of its frames, or for each frame of its video from
+    number 1 on (logged)."""
+    boxes, count = read_numbers(source, listed.boxes, None, 4), listed.last - listed.first + 1
+    if len(boxes) not in (count, max(count, listed.last)):
+        raise ValueError(
+            f"{source.location(listed.boxes)}: {len(boxes)} rows, but {listed.name} needs {count} (frames "
+            f"{listed.first} to {listed.last}); {UNPACK}"
+        )
+    if len(boxes) > count:
+        logger.info(
+            "%s: one row for each of the video's %d frames; those of frames %d to %d are taken",
+            source.location(listed.boxes), len(boxes), listed.first, listed.last,
+        )  # fmt: skip
+    boxes = boxes[len(boxes) - count + listed.omit :]
+    frames = numbered_frames(source, listed.folder, listed.pattern, listed.first + listed.omit, len(boxes))
+    meta = {"class": listed.object_class} if listed.object_class else {}
+    return Sequence(listed.name, dataset, frames, boxes, has_area(boxes), meta=meta)

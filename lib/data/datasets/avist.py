@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, numbered_frames, package_names, read_flags, read_numbers
+from lib.data.datasets.annotations import package_names, read_sequence
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
-from lib.data.types import Sequence
 
 
 def list_avist(source: Source, split: str) -> Iterator[Entry]:
@@ -17,15 +16,10 @@ def list_avist(source: Source, split: str) -> Iterator[Entry]:
     ``ValueError`` naming the file.
     """
     for name in package_names("avist.txt"):
-        yield Entry(name, partial(_read_sequence, source, name))
-
-
-def _read_sequence(source: Source, name: str) -> Sequence:
-    boxes = read_numbers(source, f"anno/{name}.txt", None, 4)
-    absent = read_flags(source, f"full_occlusion/{name}_full_occlusion.txt", len(boxes))
-    absent |= read_flags(source, f"out_of_view/{name}_out_of_view.txt", len(boxes))
-    frames = numbered_frames(source, f"sequences/{name}", "img_%05d.jpg", 1, len(boxes))
-    return Sequence(name, "avist", frames, boxes, has_area(boxes) & ~absent, absent=absent)
+        folder, boxes = f"sequences/{name}", f"anno/{name}.txt"
+        flags = [f"{kind}/{name}_{kind}.txt" for kind in ("full_occlusion", "out_of_view")]
+        read = partial(read_sequence, source, "avist", name, folder, boxes, pattern="img_%05d.jpg", absent_files=flags)
+        yield Entry(name, read)
 
 
 DATASET = Dataset(

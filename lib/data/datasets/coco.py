@@ -31,20 +31,15 @@ def list_coco(source: Source, split: str) -> Iterator[Entry]:
     content = _parse(source.text(key), file)
     location = source.location(find_folder(source, (f"images/{split}", split)))
     logger.info("coco: the images of %s lie in %s", split, location)
-    images = {_identity(item, "id"): item.get("file_name") for item in content["images"] if "id" in item}
-    classes = {_identity(item, "id"): {"class": str(item.get("name", ""))} for item in content["categories"]}
-    empty = True
+    images = {str(item.get("id")): item.get("file_name") for item in content["images"]}
+    classes = {str(item.get("id")): {"class": str(item.get("name", ""))} for item in content["categories"]}
     for number, annotation in enumerate(content["annotations"], start=1):
-        name = _identity(annotation, "id")
-        if name is None:
+        if not isinstance(annotation.get("id"), (int, str)):
             raise ValueError(f"{file}: annotation number {number} has no id; get the file again")
         if not annotation.get("iscrowd"):
-            image = images.get(_identity(annotation, "image_id"))
-            meta = classes.get(_identity(annotation, "category_id"), {})
-            yield Entry(str(name), partial(_read_object, file, annotation, location, image, meta))
-            empty = False
-    if empty:
-        raise ValueError(f"{file}: holds no object that is no crowd; get the file again")
+            image = images.get(str(annotation.get("image_id")))
+            meta = classes.get(str(annotation.get("category_id")), {})
+            yield Entry(str(annotation["id"]), partial(_read_object, file, annotation, location, image, meta))
 
 
 def _parse(text: str, file: Location) -> dict[str, list[dict[str, Any]]]:
@@ -66,11 +61,6 @@ def _pack(item: dict[str, Any]) -> dict[str, Any]:
     if "segmentation" in item:
         item["segmentation"] = None if item.get("iscrowd") else pack_outline(item["segmentation"])
     return item
-
-
-def _identity(item: Mapping[str, Any], name: str) -> int | str | None:
-    value = item.get(name)
-    return value if isinstance(value, (int, str)) else None
 
 
 def _is_number(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import read_folder
+from lib.data.datasets.annotations import read_sequence
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
 
@@ -15,15 +15,9 @@ def list_dtb70(source: Source, split: str) -> Iterator[Entry]:
 
     Raises ``ValueError`` naming the file.
     """
-    names = [
-        name
-        for name in source.names()
-        if source.exists(f"{name}/{BOXES}") or source.is_folder(f"{name}/img")
-    ]  # fmt: skip
-    if not names:
-        raise ValueError(f"{source.location()}: no <sequence>/{BOXES} there; correct the path, or unpack DTB70 again")
-    for name in names:
-        yield Entry(name, partial(read_folder, source, "dtb70", name, f"{name}/img", f"{name}/{BOXES}"))
+    for name in source.names():
+        if source.exists(f"{name}/{BOXES}") or source.is_folder(f"{name}/img"):
+            yield Entry(name, partial(read_sequence, source, "dtb70", name, f"{name}/img", f"{name}/{BOXES}"))
 
 
 DATASET = Dataset("dtb70", list_dtb70, splits=("test",), expected={"test": 70}, benchmarks={"dtb70": Benchmark("test")})

@@ -5,7 +5,15 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import UNPACK, has_area, list_frames, package_names, read_names, read_numbers
+from lib.data.datasets.annotations import (
+    UNPACK,
+    has_area,
+    list_frames,
+    package_names,
+    read_names,
+    read_numbers,
+    read_properties,
+)
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.types import Sequence
@@ -26,26 +34,17 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
     Raises ``ValueError`` naming the sequence or file.
     """
     folder = FOLDERS.get(split, "train")
-    if source.exists("list.txt") and not source.exists(f"{folder}/list.txt"):
-        raise ValueError(f"{source.location('list.txt')}: a list lies in train/, val/ or test/; name the folder above")
     names = read_names(source, f"{folder}/list.txt")
-    if not names:
-        raise ValueError(f"{source.location(folder)}/list.txt: names no sequence; unpack the dataset again")
     if split in ROWS:
-        names = _rows(names, split, source)
+        rows = [int(row) for row in package_names(f"got10k_{split}_split.txt")]
+        if max(rows) >= len(names):
+            raise ValueError(
+                f"{source.location('train/list.txt')}: names {len(names)} sequences, but split {split!r} needs "
+                f"{max(rows) + 1}; use split 'full', which takes what is there, or get the whole of GOT-10k"
+            )
+        names = [names[row] for row in rows]
     for name in names:
         yield Entry(name, partial(_read_sequence, source, f"{folder}/{name}", name, first_box_only=split == "test"))
-
-
-def _rows(names: list[str], split: str, source: Source) -> list[str]:
-    """The names in the rows of a split."""
-    rows = [int(row) for row in package_names(f"got10k_{split}_split.txt")]
-    if max(rows) >= len(names):
-        raise ValueError(
-            f"{source.location('train/list.txt')}: names {len(names)} sequences, but split {split!r} needs "
-            f"{max(rows) + 1}; use split 'full', which takes what is there, or get the whole of GOT-10k"
-        )
-    return [names[row] for row in rows]
 
 
 def _read_sequence(source: Source, key: str, name: str, first_box_only: bool) -> Sequence:
@@ -59,16 +58,8 @@ def _read_sequence(source: Source, key: str, name: str, first_box_only: bool) ->
             raise ValueError(f"{source.location(key)}/cover.label: holds more than 0 to 8; {UNPACK}")
         cover = covers.astype(np.int64)
         visible &= ~absent & (cover > 0)
-    meta = _read_meta(source, f"{key}/meta_info.ini")
+    meta = read_properties(source, f"{key}/meta_info.ini", ":")
     return Sequence(name, "got10k", frames, boxes, visible, cover=cover, absent=absent, meta=meta)
-
-
-def _read_meta(source: Source, key: str) -> dict[str, str]:
-    """The ``name: value`` lines of meta_info.ini; none where the file is missing, which published loaders tolerate."""
-    if not source.exists(key):
-        return {}
-    pairs = (line.partition(":") for line in source.text(key).splitlines())
-    return {name.strip(): value.strip() for name, colon, value in pairs if colon}
 
 
 def _official(part: str) -> list[str]:

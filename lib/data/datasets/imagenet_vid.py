@@ -2,15 +2,16 @@
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 from xml.etree import ElementTree
 
 import numpy as np
 
-from lib.data.datasets.annotations import find_folder, has_area, numbered_frames, stem
-from lib.data.datasets.record import Dataset, Entry, refuse
+from lib.data.datasets.annotations import find_folder, has_area, list_folders, numbered_frames, stem
+from lib.data.datasets.record import Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_number
 from lib.data.types import Sequence
@@ -25,7 +26,6 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 class _Object(NamedTuple):
     """An object in a frame; ``box`` xywh."""
 
-    frame: int
     box: tuple[float, float, float, float]
     occluded: bool
     object_class: str
@@ -44,77 +44,70 @@ def list_imagenet_vid(source: Source, split: str) -> Iterator[Entry]:
     annotations = find_folder(source, (_ANNOTATIONS, f"ILSVRC2015/{_ANNOTATIONS}", f"ILSVRC/{_ANNOTATIONS}"))
     images = annotations.removesuffix(_ANNOTATIONS) + _IMAGES
     logger.info("imagenet_vid: the annotations lie in %s", source.location(annotations))
-    empty = True
-    for folder in _sets(source, annotations):
-        for video in source.names(f"{annotations}/{folder}"):
-            for entry in _list_video(source, f"{annotations}/{folder}/{video}", f"{images}/{folder}/{video}"):
-                empty = False
-                yield entry
-    if empty:
-        raise ValueError(f"{source.location(annotations)}: no object is annotated there; unpack the dataset again")
-
-
-def _sets(source: Source, annotations: str) -> list[str]:
-    """The folders of videos. Copies prepared for SiamFC have links a, b, c, d beside the official names, or alone: the
-    links count only where there is nothing else."""
-    names = [name for name in source.names(annotations) if source.is_folder(f"{annotations}/{name}")]
-    official = [name for name in names if re.fullmatch(r"ILSVRC\d+_VID_train_\d+", name)]
+    sets = list_folders(source, annotations)
+    # Copies prepared for SiamFC have links a, b, c, d beside the official names, or alone: the links count only where
+    # there is nothing else.
+    official = [name for name in sets if re.fullmatch(r"ILSVRC\d+_VID_train_\d+", name)]
     if not official:
-        logger.info("imagenet_vid: no ILSVRC*_VID_train_* there, so its folders are %s", ", ".join(names))
-    return official or names
+        logger.info("imagenet_vid: no ILSVRC*_VID_train_* there, so its folders are %s", ", ".join(sets))
+    for folder in official or sets:
+        for video in source.names(f"{annotations}/{folder}"):
+            yield from _list_video(source, f"{annotations}/{folder}/{video}", f"{images}/{folder}/{video}")
 
 
 def _list_video(source: Source, key: str, images: str) -> Iterator[Entry]:
-    folder, video = key.split("/")[-2:]
+    name = ".".join(key.split("/")[-2:])
     try:
         tracks = _read_tracks(source, key)
     except ValueError as error:  # its tracks are unknown, but it must not hide the other videos
-        yield Entry(f"{folder}.{video}", partial(refuse, str(error)))
+        yield Entry(name, partial(_refuse, str(error)))
         return
     for track, objects in tracks.items():
-        first = objects[0].frame
-        count = objects[-1].frame - first + 1
+        numbers, items = list(objects), list(objects.values())
+        first, count = numbers[0], numbers[-1] - numbers[0] + 1
         boxes, visible = np.full((count, 4), np.nan), np.zeros(count, dtype=bool)
-        rows = [item.frame - first for item in objects]
-        boxes[rows] = [item.box for item in objects]
-        visible[rows] = [not item.occluded for item in objects]
-        name = f"{folder}.{video}.{track}"
+        rows = np.array(numbers) - first
+        boxes[rows] = [item.box for item in items]
+        visible[rows] = [not item.occluded for item in items]
         frames = numbered_frames(source, images, "%06d.JPEG", first, count)
-        meta = {"class": objects[0].object_class}
-        yield Entry(name, partial(Sequence, name, "imagenet_vid", frames, boxes, visible & has_area(boxes), meta=meta))
+        sequence = partial(Sequence, f"{name}.{track}", "imagenet_vid", frames, boxes, visible & has_area(boxes))
+        yield Entry(f"{name}.{track}", partial(sequence, meta={"class": items[0].object_class}))
 
 
-def _read_tracks(source: Source, key: str) -> dict[str, list[_Object]]:
-    """The objects of a video by their track, frame by frame."""
+def _refuse(message: str) -> NoReturn:
+    raise ValueError(message)
+
+
+def _read_tracks(source: Source, key: str) -> dict[str, dict[int, _Object]]:
+    """The objects of a video by track and frame; of two with one track in a frame the first counts, as in the published
+    code."""
     numbers = sorted(int(stem(name)) for name in source.names(key) if re.fullmatch(r"\d{6}\.xml", name))
     if not numbers:
         raise ValueError(f"{source.location(key)}: holds no annotations (<number>.xml); unpack the video again")
-    tracks: dict[str, list[_Object]] = {}
+    tracks: dict[str, dict[int, _Object]] = defaultdict(dict)
     for number in numbers:
-        for track, item in _read_frame(source, f"{key}/{number:06d}.xml", number).items():
-            tracks.setdefault(track, []).append(item)
+        for track, item in _read_frame(source, f"{key}/{number:06d}.xml"):
+            tracks[track].setdefault(number, item)
     return tracks
 
 
-def _read_frame(source: Source, key: str, number: int) -> dict[str, _Object]:
-    """The objects of a frame by track; of two with one track the first counts, as in the published code."""
+def _read_frame(source: Source, key: str) -> Iterator[tuple[str, _Object]]:
+    """The objects of a frame, each with its track."""
     file = source.location(key)
     try:
         elements = ElementTree.fromstring(source.text(key)).findall("object")
     except ElementTree.ParseError as error:
         raise ValueError(f"{file}: is no XML ({error}); unpack the video again") from error
-    found: dict[str, _Object] = {}
     for element in elements:
         track = _text(element, "trackid")
         try:
             left, top, right, bottom = (parse_number(_text(element, f"bndbox/{corner}")) for corner in _CORNERS)
         except ValueError:
-            track = None
+            track = ""
         if not track:
             raise ValueError(f"{file}: an object has no trackid or no numbers in its bndbox; unpack the video again")
-        box, occluded = (left, top, right - left, bottom - top), _text(element, "occluded") != "0"
-        found.setdefault(track, _Object(number, box, occluded, _text(element, "name")))
-    return found
+        box = (left, top, right - left, bottom - top)
+        yield track, _Object(box, _text(element, "occluded") != "0", _text(element, "name"))
 
 
 def _text(element: ElementTree.Element, path: str) -> str:

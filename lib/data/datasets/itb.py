@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import read_folder
+from lib.data.datasets.annotations import list_folders, read_sequence
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
 
@@ -16,20 +16,13 @@ def list_itb(source: Source, split: str) -> Iterator[Entry]:
     after its video, and after its scene too if another scene has a video of that name. Raises ``ValueError`` naming the
     file.
     """
-    scenes = [scene for scene in source.names() if "." not in scene and source.is_folder(scene)]
-    videos = [
-        (scene, video)
-        for scene in scenes
-        for video in source.names(scene)
-        if source.is_folder(f"{scene}/{video}")
-    ]  # fmt: skip
-    if not videos:
-        raise ValueError(f"{source.location()}: no <scene>/<video> folder there; correct the path, or unpack ITB again")
+    scenes = [scene for scene in list_folders(source) if "." not in scene]
+    videos = [(scene, video) for scene in scenes for video in list_folders(source, scene)]
     count = Counter(video for _, video in videos)
     for scene, video in videos:
         key = f"{scene}/{video}"
         name = video if count[video] == 1 else f"{scene}_{video}"
-        yield Entry(name, partial(read_folder, source, "itb", name, key, f"{key}/groundtruth.txt"))
+        yield Entry(name, partial(read_sequence, source, "itb", name, key, f"{key}/groundtruth.txt"))
 
 
 DATASET = Dataset("itb", list_itb, splits=("test",), expected={"test": 180}, benchmarks={"itb": Benchmark("test")})

@@ -6,7 +6,15 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import UNPACK, Listed, has_area, list_frames, package_table, read_listed, table_names
+from lib.data.datasets.annotations import (
+    UNPACK,
+    Listed,
+    has_area,
+    list_frames,
+    package_names,
+    package_table,
+    read_listed,
+)
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_lines, parse_number, refuse_cut
@@ -36,42 +44,33 @@ def list_nfs(source: Source, split: str) -> Iterator[Entry]:
 def _read_released(source: Source, listed: Listed) -> Sequence:
     name = listed.name.removeprefix("nfs_")
     frames = list_frames(source, f"{name}/30/{name}", first=listed.first)
-    file = source.location(f"{name}/30/{name}.txt")
-    boxes = _read_boxes(source, f"{name}/30/{name}.txt")
-    rows = len(boxes)
-    if abs(rows / len(frames) - SURPLUS) < 1:
+    text, file = source.text(f"{name}/30/{name}.txt"), source.location(f"{name}/30/{name}.txt")
+    rows = parse_lines(text, _corner_box, "a number and four corners (id x1 y1 x2 y2 ...)", file, UNPACK)
+    refuse_cut(text, file, UNPACK)
+    boxes = np.reshape(rows, (-1, 4))
+    if abs(len(rows) / len(frames) - SURPLUS) < 1:
         boxes = boxes[::SURPLUS]
-        logger.info("%s: %d rows for %d frames; every %dth is taken", file, rows, len(frames), SURPLUS)
+        logger.info("%s: %d rows for %d frames; every %dth is taken", file, len(rows), len(frames), SURPLUS)
     if abs(len(boxes) - len(frames)) > 1:
-        raise ValueError(f"{file}: {rows} rows, but its sequence has {len(frames)} images; {UNPACK}")
+        raise ValueError(f"{file}: {len(rows)} rows, but its sequence has {len(frames)} images; {UNPACK}")
     if len(boxes) != len(frames):
         logger.info("%s: one row more or fewer than images; the last is left out", file)
         count = min(len(boxes), len(frames))
         boxes, frames = boxes[:count], frames[:count]
-    return Sequence(listed.name, "nfs", frames, boxes, has_area(boxes), meta=listed.meta)
+    return Sequence(listed.name, "nfs", frames, boxes, has_area(boxes), meta={"class": listed.object_class})
 
 
-def _read_boxes(source: Source, key: str) -> np.ndarray:
-    """float64 ``[rows, 4]`` xywh of a file of the release; a row is track, x1, y1, x2, y2, frame, flags and a label."""
-    text, file = source.text(key), source.location(key)
-    wanted = "a number and four corners (id x1 y1 x2 y2 ...)"
-    boxes = parse_lines(text, _corner_box, wanted, file, UNPACK)
-    refuse_cut(text, file, UNPACK)
-    if not boxes:
-        raise ValueError(f"{file}: is empty; {UNPACK}")
-    return np.array(boxes, dtype=np.float64)
-
-
-def _corner_box(line: str) -> list[float]:
+def _corner_box(line: str) -> tuple[float, float, float, float]:
+    """The box xywh of a row of the release: track, x1, y1, x2, y2, frame, flags and a label."""
     x1, y1, x2, y2 = map(parse_number, line.split()[1:5])
-    return [x1, y1, x2 - x1, y2 - y1]
+    return x1, y1, x2 - x1, y2 - y1
 
 
 DATASET = Dataset(
     "nfs",
     list_nfs,
     splits=("nfs30",),
-    names={"nfs30": partial(table_names, "nfs30.json")},
+    names={"nfs30": partial(package_names, "nfs30.json")},
     benchmarks={"nfs": Benchmark("nfs30", "grm")},
     spelling=Spelling("nfs_"),  # nfs_Gymnastics in pytracking's family, Gymnastics in the got10k toolkit and pysot
     folders=("nfs30",),

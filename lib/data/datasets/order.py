@@ -4,7 +4,6 @@ import re
 from collections import abc
 from decimal import Decimal
 from itertools import pairwise
-from pathlib import PurePosixPath
 
 from lib.data.types import NumberedNames
 
@@ -50,7 +49,7 @@ def order_frames(names: abc.Sequence[str], folder: object, first: int | None = N
     them; with ``first`` the step is 1, from that number or a smaller one on. Decimals, and whole numbers with distances
     that are no multiples of a step, are times: they show no loss.
     """
-    keys = {name: natural_order(PurePosixPath(name).stem) for name in names}
+    keys = {name: natural_order(name.rpartition(".")[0]) for name in names}
     ordered = sorted(names, key=lambda name: (keys[name], name))
     numbered = len({key[1::2] for key in keys.values()}) > 1
     for one, other in pairwise(ordered):
@@ -58,14 +57,15 @@ def order_frames(names: abc.Sequence[str], folder: object, first: int | None = N
             raise ValueError(f"{folder}: {one} and {other} are one frame twice; remove one of them")
         if numbered and _place(keys[one], keys[other]) % 2 == 0:
             raise _ambiguous(folder, one, other)
-    if not numbered and first is None:
-        return shorten(ordered)
-    place = _place(keys[ordered[0]], keys[ordered[-1]]) if numbered else 1
-    numbers = [keys[name][place] for name in ordered]
-    if all(number.is_signed() for number in numbers):
-        raise _ambiguous(folder, ordered[0], ordered[-1])
-    if all(number.as_tuple().exponent == 0 for number in numbers) and len(set(numbers)) == len(names):
-        _refuse_lost(folder, ordered, [int(number) for number in numbers], first)
+    if numbered or first is not None:
+        place = _place(keys[ordered[0]], keys[ordered[-1]]) if numbered else 1
+        numbers = [keys[name][place] for name in ordered]
+        if all(number.is_signed() for number in numbers):
+            raise _ambiguous(folder, ordered[0], ordered[-1])
+        whole = all(number.as_tuple().exponent == 0 for number in numbers)
+        if whole and len(set(numbers)) == len(names) and (lost := _lost(ordered, list(map(int, numbers)), first)):
+            remedy = "copy or unpack the sequence again, or number the images in a row if none is lost"
+            raise LostFrameError(f"{folder}: {lost}; {remedy}", shorten(ordered))
     return shorten(ordered)
 
 
@@ -81,22 +81,17 @@ def _ambiguous(folder: object, one: str, other: str) -> ValueError:
     )
 
 
-def _refuse_lost(folder: object, names: abc.Sequence[str], numbers: abc.Sequence[int], first: int | None) -> None:
-    """``LostFrameError`` for the first number that is left out of a row."""
-    remedy = "copy or unpack the sequence again, or number the images in a row if none is lost"
+def _lost(names: abc.Sequence[str], numbers: abc.Sequence[int], first: int | None) -> str:
+    """The first number that is left out of a row, in words; empty if none is."""
     if first is not None and numbers[0] > first:
-        raise LostFrameError(f"{folder}: the first frame is {names[0]}, not number {first}; {remedy}", shorten(names))
+        return f"the first frame is {names[0]}, not number {first}"
     steps = [after - before for before, after in pairwise(numbers)]
     step = min(steps, default=1) if first is None else 1
-    if any(each % step for each in steps):
-        return
-    for place, each in enumerate(steps):
-        if each > step:
-            lost = (numbers[-1] - numbers[0]) // step + 1 - len(numbers)
-            raise LostFrameError(
-                f"{folder}: {names[place + 1]} follows {names[place]}: {lost} frame(s) of it are lost; {remedy}",
-                shorten(names),
-            )
+    gap = next((place for place, each in enumerate(steps) if each > step), None)
+    if gap is None or any(each % step for each in steps):
+        return ""
+    lost = (numbers[-1] - numbers[0]) // step + 1 - len(numbers)
+    return f"{names[gap + 1]} follows {names[gap]}: {lost} frame(s) of it are lost"
 
 
 def shorten(names: list[str]) -> abc.Sequence[str]:

@@ -29,10 +29,9 @@ def pack_outline(segmentation: Any) -> Outline | None:
 
 
 def _is_box(ring: np.ndarray) -> bool:
-    (left, top), (right, bottom) = ring.reshape(-1, 2).min(axis=0), ring.reshape(-1, 2).max(axis=0)
-    x, y = ring[0::2], ring[1::2]
-    on_sides = np.isin(x, (left, right)) & np.isin(y, (top, bottom))
-    return bool(on_sides.all()) and len(set(zip(x.tolist(), y.tolist(), strict=True))) > 3
+    if not len(np.unique(ring[0::2])) == len(np.unique(ring[1::2])) == 2:
+        return False
+    return len(np.unique(ring.reshape(-1, 2), axis=0)) == 4
 
 
 def _pack_runs(segmentation: dict[str, Any]) -> Outline | None:
@@ -52,17 +51,15 @@ def decode_runs(text: str) -> list[int]:
     """
     runs: list[int] = []
     value = shift = 0
-    more = False
-    for character in text:
-        bits = ord(character) - _ZERO
-        more = bool(bits & 32)
+    for bits in (ord(character) - _ZERO for character in text):
         value |= (bits & 31) << shift
         shift += 5
-        if not more:
-            if bits & 16:
-                value -= 1 << shift
-            runs.append(value + runs[-2] if len(runs) > 2 else value)
-            value = shift = 0
-    if more:
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + runs[-2] if len(runs) > 2 else value)
+        value = shift = 0
+    if shift:
         raise ValueError("the text ends inside a number")
     return runs

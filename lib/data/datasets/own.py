@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.data.datasets.annotations import has_area, read_numbers, stem
-from lib.data.datasets.order import IMAGE_SUFFIXES, LostFrameError, is_image, natural_order, order_frames
+from lib.data.datasets.annotations import has_area, order_images, read_numbers, stem
+from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, natural_order
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.decoding.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
 from lib.data.files.source import Source, join_key
@@ -59,34 +59,34 @@ def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Fil
     A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: the error comes when it is read. So is
     a file or folder of another kind with a text of boxes of its name beside it.
     """
+    if depth < 0:
+        raise ValueError(
+            f"{source.location(folder)}: lies too deep, or is a link that leads back; sequences are <root>, "
+            "<root>/<sequence> or <root>/<split>/<sequence>"
+        )
     names = _names(source, folder)
-    sequences: set[str] = set()
     whole = BOXES in names or any(map(is_image, names))
     if whole:
         yield _Files(prefix or source.location(folder).name, folder, join_key(folder, BOXES))
+    known = {stem(name) for name in names if _is_video(name)}
     for name in names:
         key = join_key(folder, name)
-        if _is_video(name):
-            if not whole or _boxes_beside(name) in names:
-                sequences.add(stem(name))
-                yield _Files(_joined(prefix, stem(name)), folder, join_key(folder, _boxes_beside(name)), key)
-        elif not whole and source.is_folder(key):
-            if depth == 0:
-                raise ValueError(
-                    f"{source.location(key)}: lies too deep, or is a link that leads back; sequences are <root>, "
-                    "<root>/<sequence> or <root>/<split>/<sequence>"
-                )
-            for files in _find(source, key, _joined(prefix, name), depth - 1):
-                sequences.add(name)
+        is_folder = not whole and not _is_video(name) and source.is_folder(key)
+        title = name if is_folder else stem(name)
+        files = _Files(f"{prefix}_{title}" if prefix else title, folder, join_key(folder, f"{title}.txt"), key)
+        beside = f"{title}.txt" in names
+        if is_folder:
+            for one in _find(source, key, files.name, depth - 1):
+                known.add(title)
+                yield one
+        elif _is_video(name):
+            if beside or not whole:
                 yield files
         elif not whole and not source.exists(key):
             raise ValueError(f"{source.location(key)}: a link that leads nowhere, or to itself; remove it")
-    for name in names:  # of other kinds
-        key, other = join_key(folder, name), name.lower().endswith(OTHER_SUFFIXES)
-        text = _boxes_beside(name) if other else f"{name}.txt"
-        left_out = text in names and stem(text) not in sequences and (other or not whole and source.is_folder(key))
-        if left_out and _is_boxes(source, join_key(folder, text)):
-            yield _Files(_joined(prefix, stem(text)), folder, join_key(folder, text), key)
+        is_other = is_folder or name.lower().endswith(OTHER_SUFFIXES)
+        if is_other and beside and title not in known and _is_boxes(source, files.boxes):
+            yield files
 
 
 def _read_sequence(source: Source, files: _Files) -> Sequence:
@@ -94,41 +94,31 @@ def _read_sequence(source: Source, files: _Files) -> Sequence:
     if not source.exists(files.boxes):
         raise ValueError(f"{boxes_file}: no such file; {LAYOUT}")
     boxes = read_numbers(source, files.boxes, None, 4, remedy="a line is x,y,w,h")
-    if files.video:
-        frames, shortfall = _open_video(source, files.video)
+    images = [] if files.video else list(filter(is_image, _names(source, files.folder)))
+    if images:
+        frames, meta = order_images(source.location(files.folder), images, len(boxes))
     else:
-        frames, shortfall = _open_folder(source, files.folder, rows=len(boxes))
+        frames, meta = _open_video(source, files.video or _only_video(source, files.folder))
     if len(boxes) not in (1, len(frames)):
         raise ValueError(
             f"{boxes_file}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or the first one's "
             "alone"
         )
-    meta = {SHORTFALL: shortfall} if shortfall else {}
     return Sequence(files.name, "own", frames, boxes, has_area(boxes), meta=meta)
 
 
-def _open_folder(source: Source, folder: str, rows: int) -> tuple[FrameFiles, str]:
-    """The images of a folder, or the frames of its only video, and the frames they lack, in words.
-
-    A number left out is an error, unless each image has its row: whoever removes frames removes their rows too, and
-    then it is a note.
-    """
-    location, names = source.location(folder), _names(source, folder)
-    images = [name for name in names if is_image(name)]
-    if images:
-        try:
-            return FrameFiles(location, order_frames(images, location)), ""
-        except LostFrameError as error:
-            if rows == 1 or rows != len(images):
-                raise
-            return FrameFiles(location, error.names), str(error)
-    videos = [name for name in names if _is_video(name) and _boxes_beside(name) not in names]
+def _only_video(source: Source, folder: str) -> str:
+    """The key of the video of a folder without images."""
+    names = _names(source, folder)
+    videos = [name for name in names if _is_video(name) and f"{stem(name)}.txt" not in names]
     if len(videos) == 1:
-        return _open_video(source, join_key(folder, videos[0]))
-    raise ValueError(f"{location}: {len(videos) or 'no image and no'} videos beside {BOXES}; {LAYOUT}; {KNOWN}")
+        return join_key(folder, videos[0])
+    count = len(videos) or "no image and no"
+    raise ValueError(f"{source.location(folder)}: {count} videos beside {BOXES}; {LAYOUT}; {KNOWN}")
 
 
-def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
+def _open_video(source: Source, key: str) -> tuple[FrameFiles, dict[str, str]]:
+    """The frames of a video, and ``meta`` with a note on lost ones."""
     video = source.location(key)
     if not _is_video(key):
         raise ValueError(f"{video}: boxes of its name lie beside it, but it is left out; {KNOWN}; rename or convert it")
@@ -140,7 +130,7 @@ def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
     frames, shortfall = unpack_video(video, source.peek(key), source.cache)
     for needed in (key, source.key_of(frames.folder)):  # an index of these frames is valid while both are there
         source.exists(needed)
-    return frames, shortfall
+    return frames, {SHORTFALL: shortfall} if shortfall else {}
 
 
 def _names(source: Source, folder: str) -> list[str]:
@@ -159,14 +149,6 @@ def _is_boxes(source: Source, key: str) -> bool:
         return len([float(word) for word in words]) == 4
     except ValueError:
         return False
-
-
-def _joined(prefix: str, name: str) -> str:
-    return f"{prefix}_{name}" if prefix else name
-
-
-def _boxes_beside(video: str) -> str:
-    return f"{stem(video)}.txt"
 
 
 DATASET = Dataset(

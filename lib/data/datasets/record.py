@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from lib.data.files.source import Source
 from lib.data.types import Sequence
@@ -21,11 +21,6 @@ class Entry(NamedTuple):
 
     name: str
     read: Callable[[], Sequence]
-
-
-def refuse(message: str) -> NoReturn:
-    """``read`` of an entry that is known to be wrong when it is listed."""
-    raise ValueError(message)
 
 
 class Benchmark(NamedTuple):
@@ -95,20 +90,25 @@ class Dataset(NamedTuple):
         return self.expected.get(split)
 
     def entries(self, source: Source, split: str) -> Iterator[Entry]:
-        """The sequences of a split in their order. Raises ``ValueError`` for an unknown split, and while iterating for
-        files that cannot be listed."""
+        """The sequences of a split in their order. Raises ``ValueError`` for an unknown split, for files that cannot be
+        listed, and if there is no sequence."""
         if split not in self.splits and not self.more_splits:
             raise ValueError(f"{self.name} has no split {split!r}; its splits are: {', '.join(self.splits)}")
-        return self.reader(source, split)
+        entry = None
+        for entry in self.reader(source, split):
+            yield entry
+        if entry is None:
+            raise ValueError(
+                f"{source.location()}: holds no sequence of {self.name} {split}; correct its path, or unpack it again"
+            )
 
 
 def clashing_names(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Pairs of names whose results share a file: ``car`` and ``car_time``, whose boxes would be the times of ``car``,
-    and a name that occurs twice."""
+    and each further occurrence of a name."""
     counts = Counter(names)
     for name, count in counts.items():
-        if count > 1:
-            yield name, name
+        yield from [(name, name)] * (count - 1)
         for suffix in SIDE_FILES:
             if name.endswith(suffix) and name.removesuffix(suffix) in counts:
                 yield name.removesuffix(suffix), name

@@ -43,16 +43,10 @@ def mask_box(numbers: list[int]) -> tuple[float, float, float, float]:
     if len(numbers) < 4:
         raise ValueError("a mask begins with four numbers")
     x0, y0, width, height, *runs = numbers
-    ends = np.cumsum(runs, dtype=np.int64)
-    if min(width, height, *runs) < 0 or (len(ends) and ends[-1] > width * height):
+    if min(width, height, *runs) < 0 or sum(runs) > width * height:
         raise ValueError(f"{sum(runs)} pixels in runs do not fit a mask of {width} x {height}")
-    starts, stops = ends[0::2][: len(ends) // 2], ends[1::2]  # of the runs of ones
-    starts, stops = starts[stops > starts], stops[stops > starts]
-    if len(starts) == 0:
+    places = np.flatnonzero(np.repeat(np.arange(len(runs)) % 2 == 1, runs))
+    if len(places) == 0:
         return UNKNOWN
-    first_row, last_row = starts // width, (stops - 1) // width
-    whole_row = first_row != last_row  # a run that goes on in the next row touches both sides
-    left = 0 if whole_row.any() else int((starts % width).min())
-    right = width - 1 if whole_row.any() else int(((stops - 1) % width).max())
-    top, bottom = int(first_row.min()), int(last_row.max())
-    return float(x0 + left), float(y0 + top), float(right - left + 1), float(bottom - top + 1)
+    rows, columns = np.divmod(places, width)
+    return float(x0 + columns.min()), float(y0 + rows.min()), float(np.ptp(columns) + 1), float(np.ptp(rows) + 1)

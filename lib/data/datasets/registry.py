@@ -20,7 +20,6 @@ from lib.data.datasets import (
     tnl2k,
     trackingnet,
     uav,
-    uav123_10fps,
     vot,
 )
 from lib.data.datasets.record import Dataset
@@ -36,7 +35,7 @@ DATASETS: dict[str, Dataset] = {
         imagenet_vid.DATASET,
         otb.DATASET,
         uav.DATASET,
-        uav123_10fps.DATASET,
+        uav.UAV123_10FPS,
         nfs.DATASET,
         avist.DATASET,
         tnl2k.DATASET,

@@ -4,9 +4,7 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
-from lib.data.datasets.annotations import Listed, package_table, read_listed, read_numbers, table_names
+from lib.data.datasets.annotations import UNPACK, Listed, package_names, package_table, read_listed, read_numbers
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.files.source import Source
 from lib.data.types import Sequence
@@ -26,7 +24,7 @@ def list_tc128(source: Source, split: str) -> Iterator[Entry]:
     prefixed = any(name.startswith(PREFIX) for name in source.names())
     logger.info("%s: TC128 %s", source.location(), f"with folders named {PREFIX}..." if prefixed else "as released")
     for listed in package_table("tc128.json"):
-        if split == "tc128" or _is_color_extension(listed.name):
+        if split == "tc128" or "_ce" in listed.name:
             yield Entry(listed.name, partial(_read_sequence, source, listed, prefixed))
 
 
@@ -35,37 +33,24 @@ def _read_sequence(source: Source, listed: Listed, prefixed: bool) -> Sequence:
     folder, _, file = listed.boxes.rpartition("/")
     name = file.removesuffix("_gt.txt")
     folder = folder if prefixed else name
-    first, last = _frame_range(source, f"{folder}/{name}_frames.txt", listed)
-    listed = listed._replace(folder=f"{folder}/img", boxes=f"{folder}/{file}", first=first, last=last)
+    listed = listed._replace(folder=f"{folder}/img", boxes=f"{folder}/{file}")
+    key = f"{folder}/{name}_frames.txt"
+    if source.exists(key):
+        first, last = read_numbers(source, key, 1, 2)[0].tolist()
+        if not (first.is_integer() and last.is_integer() and 0 <= first <= last):
+            raise ValueError(f"{source.location(key)}: is not the numbers of the first and the last image; {UNPACK}")
+        listed = listed._replace(first=int(first), last=int(last))
     return read_listed(source, "tc128", listed)
-
-
-def _frame_range(source: Source, key: str, listed: Listed) -> tuple[int, int]:
-    """Numbers of the first and the last image."""
-    if not source.exists(key):
-        return listed.first, listed.last
-    numbers = read_numbers(source, key, 1, 2)[0]
-    if not np.array_equal(numbers, numbers.round()) or not 0 <= numbers[0] <= numbers[1]:
-        raise ValueError(
-            f"{source.location(key)}: {source.text(key).strip()!r} is not the numbers of the first and the last image; "
-            "unpack the sequence again"
-        )
-    return int(numbers[0]), int(numbers[1])
-
-
-def _is_color_extension(name: str) -> bool:
-    return "_ce" in name
-
-
-def _names_ce() -> list[str]:
-    return [name for name in table_names("tc128.json") if _is_color_extension(name)]
 
 
 DATASET = Dataset(
     "tc128",
     list_tc128,
     splits=("tc128", "ce"),
-    names={"tc128": partial(table_names, "tc128.json"), "ce": _names_ce},
+    names={
+        "tc128": partial(package_names, "tc128.json"),
+        "ce": lambda: [name for name in package_names("tc128.json") if "_ce" in name],
+    },
     benchmarks={"tc128": Benchmark("tc128"), "tc128ce": Benchmark("ce")},
     spelling=Spelling(PREFIX, separators=True, shared="otb"),
     folders=("tcolor128",),

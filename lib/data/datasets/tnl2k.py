@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, package_names, read_numbers
-from lib.data.datasets.order import LostFrameError, is_image, order_frames
+from lib.data.datasets.annotations import has_area, list_folders, order_images, package_names, read_numbers
+from lib.data.datasets.order import is_image
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source, join_key
-from lib.data.types import SHORTFALL, FrameFiles, Sequence
+from lib.data.types import Sequence
 
 NAMES = {split: partial(package_names, f"tnl2k_{split}.txt") for split in ("test", "train")}
 
@@ -45,7 +45,7 @@ def list_tnl2k(source: Source, split: str) -> Iterator[Entry]:
 
 def _find_sequences(source: Source, folder: str, wanted: set[str]) -> dict[str, str]:
     """The keys of the folders in a folder by their names; where wanted ones are missing, those one deeper too."""
-    found = {name: join_key(folder, name) for name in source.names(folder) if source.is_folder(join_key(folder, name))}
+    found = {name: join_key(folder, name) for name in list_folders(source, folder)}
     if wanted <= set(found):
         return found
     sequences = {}
@@ -63,19 +63,11 @@ def _read_sequence(source: Source, key: str, name: str) -> Sequence:
     if not images:
         raise ValueError(f"{source.location(key)}/imgs: no images there; unpack the sequence again")
     boxes = read_numbers(source, f"{key}/groundtruth.txt", len(images), 4)
-    folder, meta = source.location(f"{key}/imgs"), _language(source, f"{key}/language.txt")
-    try:
-        ordered = order_frames(images, folder)
-    except LostFrameError as error:
-        # Each image has its row, and the published numbers may have gaps.
-        ordered, meta[SHORTFALL] = error.names, str(error)
-    return Sequence(name, "tnl2k", FrameFiles(folder, ordered), boxes, has_area(boxes), meta=meta)
-
-
-def _language(source: Source, key: str) -> dict[str, str]:
-    """The sentence on the target; none where the file is missing or empty."""
-    lines = source.text(key).splitlines() if source.exists(key) else []
-    return {"language": lines[0].strip()} if lines else {}
+    text = source.text(f"{key}/language.txt") if source.exists(f"{key}/language.txt") else ""
+    meta = {"language": text.partition("\n")[0].strip()} if text else {}
+    # The published numbers may have gaps.
+    frames, note = order_images(source.location(f"{key}/imgs"), images, len(boxes))
+    return Sequence(name, "tnl2k", frames, boxes, has_area(boxes), meta=meta | note)
 
 
 DATASET = Dataset(

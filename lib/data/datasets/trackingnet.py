@@ -7,9 +7,9 @@ from functools import partial
 from lib.data.datasets.annotations import (
     has_area,
     list_frames,
-    numbered_frames,
     package_names,
     read_numbers,
+    read_sequence,
     stem,
     warn_unofficial,
 )
@@ -30,16 +30,24 @@ def list_trackingnet(source: Source, split: str) -> Iterator[Entry]:
     video or file.
     """
     if split == "test":
-        yield from _list_chunk(source, "TEST", first_box_only=True)
+        names = _videos(source, "TEST")
+        # The server counts a missing video as zero boxes.
+        warn_unofficial(names, official_names(), "test", source.location("TEST/anno"))
+        for name in names:
+            yield Entry(name, partial(_read_test_video, source, name))
         return
     chunks = _chunks(split)
     if missing := [f"TRAIN_{chunk}" for chunk in chunks if not source.is_folder(f"TRAIN_{chunk}")]:
-        there = [chunk for chunk in CHUNKS if source.is_folder(f"TRAIN_{chunk}")]
-        part = f"use split 'train_{','.join(map(str, there))}', which takes what is there"
-        remedy = part if there else "set its path to their folder"
-        raise ValueError(f"{source.location()}: has no {', '.join(missing)}; unpack what is missing, or {remedy}")
-    for chunk in chunks:
-        yield from _list_chunk(source, f"TRAIN_{chunk}", first_box_only=False)
+        raise ValueError(
+            f"{source.location()}: has no {', '.join(missing)}; unpack what is missing, set its path to their folder, "
+            "or name the chunks that are there (split train_0-3,7)"
+        )
+    for folder in (f"TRAIN_{chunk}" for chunk in chunks):
+        for name in _videos(source, folder):
+            # The rows count the frames: listing 30,132 folders takes long.
+            frames, boxes = f"{folder}/frames/{name}", f"{folder}/anno/{name}.txt"
+            read = partial(read_sequence, source, "trackingnet", name, frames, boxes, pattern="%d.jpg", first=0)
+            yield Entry(name, read)
 
 
 def _chunks(split: str) -> list[int]:
@@ -56,26 +64,18 @@ def _chunks(split: str) -> list[int]:
     return sorted(chunks)
 
 
-def _list_chunk(source: Source, chunk: str, first_box_only: bool) -> Iterator[Entry]:
-    texts = [name for name in source.names(f"{chunk}/anno") if name.endswith(".txt") and not name.startswith(".")]
-    names = [stem(name) for name in texts]
+def _videos(source: Source, chunk: str) -> list[str]:
+    """The names of a chunk's videos, one for each text of boxes."""
+    texts = source.names(f"{chunk}/anno")
+    names = [stem(text) for text in texts if text.endswith(".txt") and not text.startswith(".")]
     if not names:
         raise ValueError(f"{source.location(f'{chunk}/anno')}: holds no <video>.txt; unpack the chunk again")
-    if first_box_only:
-        # The server counts a missing video as zero boxes.
-        warn_unofficial(names, official_names(), "test", source.location("TEST/anno"))
-    for name in names:
-        yield Entry(name, partial(_read_video, source, chunk, name, first_box_only))
+    return names
 
 
-def _read_video(source: Source, chunk: str, name: str, first_box_only: bool) -> Sequence:
-    boxes = read_numbers(source, f"{chunk}/anno/{name}.txt", 1 if first_box_only else None, 4)
-    folder = f"{chunk}/frames/{name}"
-    # The rows count the frames of a training video: listing 30,132 folders takes long.
-    if first_box_only:
-        frames = list_frames(source, folder, first=0)
-    else:
-        frames = numbered_frames(source, folder, "%d.jpg", 0, len(boxes))
+def _read_test_video(source: Source, name: str) -> Sequence:
+    boxes = read_numbers(source, f"TEST/anno/{name}.txt", 1, 4)
+    frames = list_frames(source, f"TEST/frames/{name}", first=0)
     return Sequence(name, "trackingnet", frames, boxes, has_area(boxes))
 
 

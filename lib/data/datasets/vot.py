@@ -14,7 +14,9 @@ from lib.data.datasets.annotations import (
     has_area,
     numbered_frames,
     package_list,
+    read_flags,
     read_names,
+    read_properties,
     stem,
     warn_unofficial,
 )
@@ -22,7 +24,7 @@ from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.datasets.regions import region_box
 from lib.data.files.source import Source
-from lib.data.files.texts import parse_lines, parse_values, refuse_cut, text_lines
+from lib.data.files.texts import parse_lines, refuse_cut, text_lines
 from lib.data.types import FrameFiles, Sequence
 
 CHANNELS = ("color", "depth", "ir")
@@ -44,8 +46,6 @@ def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
     with 0, as in VOT's toolkit. Raises ``ValueError`` naming the file.
     """
     names = read_names(source, "list.txt")
-    if not names:
-        raise ValueError(f"{source.location('list.txt')}: names no sequence; unpack the dataset again")
     warn_unofficial(names, _official(split), split, source.location("list.txt"))
     for name in names:
         files = source.names(name) if source.is_folder(name) else []
@@ -62,7 +62,7 @@ def _official(year: str) -> list[str]:
 
 
 def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file: str | None) -> Sequence:
-    properties = _read_properties(source, f"{key}/sequence")
+    properties = read_properties(source, f"{key}/sequence", "=")  # VOT2018 has no such file
     frames = _list_images(source, key, properties)
     boxes = _read_boxes(source, f"{key}/{boxes_file or properties.get('groundtruth', 'groundtruth.txt')}", len(frames))
     known = np.flatnonzero(np.isfinite(boxes).all(axis=1))
@@ -75,26 +75,12 @@ def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file
     visible, absent = has_area(boxes), None
     for file in source.names(key):
         if file.endswith((".tag", ".label")) and stem(file) in ABSENT:
-            flags = _read_flags(source, f"{key}/{file}", first, len(frames))
-            absent = flags if absent is None else absent | flags
+            flags = read_flags(source, f"{key}/{file}", None)[first : first + len(frames)]
+            absent = np.zeros(len(frames), dtype=bool) if absent is None else absent
+            absent[: len(flags)] |= flags
     if absent is not None:
         visible &= ~absent
     return Sequence(name, dataset, frames, boxes, visible, absent=absent)
-
-
-def _read_flags(source: Source, key: str, first: int, count: int) -> np.ndarray:
-    """bool ``[count]`` of the frames from ``first`` on; False after the file's end."""
-    values = parse_values(source.text(key), source.location(key), UNPACK)[first : first + count]
-    if not np.isin(values, (0, 1)).all():
-        raise ValueError(f"{source.location(key)}: holds more than 0 and 1; {UNPACK}")
-    return np.pad(values == 1, (0, count - len(values)))
-
-
-def _read_properties(source: Source, key: str) -> dict[str, str]:
-    """The ``key=value`` lines of a ``sequence`` file; none where it is missing, as in VOT2018."""
-    lines = source.text(key).splitlines() if source.exists(key) else []
-    pairs = (line.partition("=") for line in lines)
-    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameFiles:
@@ -113,10 +99,8 @@ def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameF
     if length.isdecimal():
         count = int(length)
     else:
-        head, tail = re.split(r"%(?:0\d+)?d", pattern)
-        shape = re.compile(f"{re.escape(head)}([0-9]+){re.escape(tail)}")
-        there = ((name, shape.fullmatch(name)) for name in source.names(folder_key))
-        names = [name for name, match in there if match and int(match[1]) > 0 and pattern % int(match[1]) == name]
+        there = ((name, map(int, re.findall(r"\d+", name))) for name in source.names(folder_key))
+        names = [name for name, numbers in there if any(n > 0 and pattern % n == name for n in numbers)]
         if names:
             order_frames(names, source.location(folder_key), first=1)
         count = len(names)

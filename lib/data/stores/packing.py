@@ -166,8 +166,6 @@ def _plan(name: str, splits: Iterable[str], source: Source) -> tuple[list[_Files
                 )
             plan.append((folder, frames.names))
             count += 1
-        if not count:
-            raise ValueError(f"{source.root}: {name} {split} has no sequence there; nothing to pack")
         counts[split] = count
     return [("", [key for key in source.stamps if (source.root / key).is_file()]), *plan], counts
 

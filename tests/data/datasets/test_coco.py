@@ -138,7 +138,6 @@ def test_a_broken_annotation_hides_no_other(tmp_path, change, message):
         (lambda content: content["annotations"].append(7), "has no list 'annotations' of mappings"),
         (lambda content: content.update(categories=3), "has no list 'categories' of mappings"),
         (lambda content: content["annotations"][2].pop("id"), "annotation number 3 has no id; get"),
-        (lambda content: content["annotations"].clear(), "holds no object that is no crowd; get"),
     ],
 )
 def test_a_broken_file_is_one_line_that_names_it(tmp_path, change, message):
@@ -147,6 +146,13 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path, change, message):
     with pytest.raises(ValueError, match=f"^{tmp_path / FILE}: {message}") as error:
         read(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_a_file_without_objects(tmp_path):
+    write_coco(tmp_path)
+    rewrite(tmp_path, lambda content: content["annotations"].clear())
+    with pytest.raises(ValueError, match=f"^{tmp_path}: holds no sequence of coco train2017; correct its path"):
+        read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -139,15 +139,6 @@ def test_a_broken_copy_is_one_line_that_names_the_file(write_got10k, kind):
     assert "\n" not in str(error.value) and "again" in str(error.value)
 
 
-def test_the_folder_of_the_list_is_not_the_root(write_got10k):
-    """OSTrack's got10k_dir is the train folder itself."""
-    root = write_got10k("train", [3])
-    with pytest.raises(ValueError, match=r"train/list\.txt: a list lies in .*; name the folder above$"):
-        read_got10k(root / "train", "full")
-    (root / "list.txt").touch()
-    assert len(read_got10k(root, "full")) == 1
-
-
 def test_what_meta_info_says_is_kept(write_got10k):
     root = write_got10k("train", [2, 2])
     (root / "train" / FIRST / "meta_info.ini").write_text(

@@ -64,8 +64,7 @@ def test_layouts_are_told_apart(tmp_path, caplog, folder, by_class):
         parent = tmp_path / folder / sequence.name.split("-")[0] if by_class else tmp_path / folder
         assert sequence.frames[0] == parent / sequence.name / "img" / "00000001.jpg"
         assert (len(sequence), sequence.meta["class"]) == (LENGTHS[sequence.name], sequence.name.split("-")[0])
-    place = "in a folder for each class" if by_class else "side by side"
-    assert caplog.messages == [f"lasot: 3 sequences lie in {tmp_path / folder}, {place}"]
+    assert caplog.messages == [f"lasot: 3 sequences lie in {tmp_path / folder}"]
 
 
 def test_splits_follow_their_lists(tmp_path, short_lists):
@@ -107,12 +106,8 @@ def test_a_missing_list_entry_hides_no_other(tmp_path, short_lists, link):
     entries = list(DATASETS["lasot"].entries(Source(tmp_path), "train"))
     assert [entry.name for entry in entries] == ["zebra-1", "airplane-10"]
     assert entries[1].read().name == "airplane-10"
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=f"^{tmp_path}/zebra/zebra-1/.*; check the dataset's path"):
         entries[0].read()
-    assert str(error.value) == (
-        f"{tmp_path}: has no zebra/zebra-1/ nor zebra-1/ of split 'train'; unpack it, "
-        "or read split 'full' of lasot, which takes what is there"
-    )
 
 
 def damage(root: Path, kind: str) -> str:

@@ -84,6 +84,6 @@ def test_broken_copies(tmp_path):
     (tmp_path / "car_jumping" / "30" / "car_jumping.txt").write_text("0 1 2 3 44 0\n0 1 2 3 4")
     refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: line 2 is '0 1 2 3 4', cut short; unpack", "nfs_car_jumping")
     (tmp_path / "car_jumping" / "30" / "car_jumping.txt").write_text("")
-    refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: is empty; unpack", "nfs_car_jumping")
+    refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: 0 rows, but its sequence has 22 images", "nfs_car_jumping")
     (tmp_path / "sequences").mkdir()
     refused("nfs", "nfs30", tmp_path, r"anno/nfs_Gymnastics\.txt: No such file")

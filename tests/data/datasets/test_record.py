@@ -16,6 +16,6 @@ def test_what_meets_no_other_name_may_end_as_it_likes() -> None:
 
 
 def test_a_name_that_is_there_twice_and_one_that_meets_two() -> None:
-    assert list(clashing_names(["a", "b", "a", "a"])) == [("a", "a")]
+    assert list(clashing_names(["a", "b", "a", "a"])) == [("a", "a"), ("a", "a")]
     names = ["car", "car_network", "car_network_time"]
     assert sorted(clashing_names(names)) == [("car", "car_network_time"), ("car_network", "car_network_time")]

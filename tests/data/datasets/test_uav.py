@@ -72,4 +72,4 @@ def test_broken_copies(tmp_path):
     (tmp_path / "data_seq" / "UAV123" / "bike1").mkdir(parents=True)
     refused("uav", "uav123", tmp_path, r"anno/UAV123/bike1\.txt: No such file")
     write_boxes(tmp_path / "anno" / "UAV123" / "bike1.txt", moving_boxes(3))
-    refused("uav", "uav123", tmp_path, r"anno/UAV123/bike1\.txt: 3 rows, but its sequence needs 3085")
+    refused("uav", "uav123", tmp_path, r"anno/UAV123/bike1\.txt: 3 rows, but uav_bike1 needs 3085")
