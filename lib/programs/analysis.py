@@ -10,7 +10,6 @@ from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.metrics.attributes import known_attributes, read_attributes
 from lib.evaluation.reports.bootstrap import Bootstrap, with_intervals
 from lib.evaluation.reports.comparison import Comparison, choose_protocols, compare
-from lib.evaluation.reports.confidence import with_confidence
 from lib.evaluation.reports.figures import write_figures
 from lib.evaluation.reports.films import write_films
 from lib.evaluation.reports.layout import (
@@ -24,7 +23,7 @@ from lib.evaluation.reports.page import Draw, write_page
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Table, render
-from lib.evaluation.results.raw_results import find_result_sets, open_result_set
+from lib.evaluation.results.lookup import find_result_sets, open_result_set
 from lib.evaluation.results.result_set import ResultSet
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
@@ -91,7 +90,7 @@ def analyze(
     if draw:
         comparisons = [with_intervals(comparison, draw) for comparison in comparisons]
     if confidence:
-        comparisons = [with_confidence(comparison) for comparison in comparisons]
+        comparisons = [comparison.with_confidence() for comparison in comparisons]
     content = {
         "format": 2,
         "unit": "fractions",
@@ -107,8 +106,9 @@ def analyze(
     for comparison in comparisons:
         if per_attribute and comparison.attributes:
             others += attribute_tables(comparison, scores)
-        if per_sequence and all(map(comparison.entry, per_sequence)):
-            others += sequence_tables(comparison, per_sequence, scores)
+        pair = [entry for entry in map(comparison.entry, per_sequence or ()) if entry]
+        if len(pair) == 2:
+            others += sequence_tables(comparison, pair, scores)
     measured = [table for comparison in comparisons for table in confidence_tables(comparison)]
     if out:
         for table in (*tables, *others, *measured):

@@ -20,8 +20,9 @@ from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
-from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.comparison import ScoredRun
+from lib.evaluation.metrics.scoring import ScoredRun
+from lib.evaluation.reports.comparison import Comparison
+from lib.evaluation.reports.figures import curve_figure
 from lib.evaluation.reports.films import write_film
 from lib.evaluation.reports.tables import Cell, Row, Table, render
 from lib.evaluation.running.baselines import ForeignTemplates, StaticEngine
@@ -36,7 +37,7 @@ from lib.runtime.files import write_text
 from lib.runtime.program import Outcome
 from lib.runtime.stop import interruption
 from lib.visualization.curves import plot_training
-from lib.visualization.plots import Line, draw_curves, write_figure
+from lib.visualization.plots import write_figure
 from lib.visualization.sheet import write_png
 from lib.visualization.token_map import draw_token_map
 
@@ -97,18 +98,16 @@ def run_quickstart(
         _, comparison = track_and_score(BENCHMARK, readable, list(candidates.values()), processes)
     tested = dict(zip(candidates, comparison.runs, strict=True))  # a sequence that failed is an error of the score
     with _clocked(seconds, "drawing"):
-        tokens, maps = _draw(experiment, checkpoint, sequences, tested, output, named)
+        tokens, maps = _draw(experiment, checkpoint, sequences, comparison, output, named)
     clip = Wanted(output / "clip", replace=True)
     with _clocked(seconds, "the clip"):
         track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip)
 
-    scores = {label: run.scores.values(PROTOCOL) for label, run in tested.items()}
+    scores = {label: run.values(PROTOCOL) for label, run in tested.items()}
     summary = {"config": config, "set": named, "scores": scores, "tokens": tokens, "seconds": seconds}
     write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
     failures = [
-        f"FAILED {label}: {name}: {why}"
-        for label, run in tested.items()
-        for name, why in run.scores.errors(PROTOCOL).items()
+        f"FAILED {label}: {name}: {why}" for label, run in tested.items() for name, why in run.errors(PROTOCOL).items()
     ]
     text = _text(tested, named, tokens, maps, seconds, output)
     return Outcome("\n".join([text, *failures]), not failures)
@@ -147,7 +146,7 @@ def _draw(
     experiment: ExperimentConfig,
     checkpoint: Path,
     sequences: list[Sequence],
-    runs: dict[str, ScoredRun],
+    comparison: Comparison,
     output: Path,
     named: str,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -155,17 +154,11 @@ def _draw(
     and the share of search tokens over the test sequences in each of its ``stages``; and the names of all maps."""
     reports = output / "reports"
     plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
-    lines = [
-        Line(TITLES[label], PROTOCOLS[PROTOCOL].thresholds[0], curves.success, PROTOCOLS[PROTOCOL].values(curves)["AO"])
-        for label, run in runs.items()
-        if (curves := run.scores.overall[PROTOCOL])
-    ]
-    if lines:
-        figure = draw_curves("success", lines, named, PROTOCOL, "AO")
+    if figure := curve_figure(comparison, PROTOCOL, "success", title=named):
         write_figure(figure, reports / "success.png", reports / "success.pdf")
-    shown = _median_sequence(sequences, runs[TRAINED])
-    tracked = runs[TRAINED].results.boxes(shown)
-    write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: tracked})
+    [trained] = comparison.entry(TITLES[TRAINED]).runs
+    shown = _median_sequence(sequences, trained)
+    write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: trained.results.boxes(shown)})
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     tokens = {}
     for name, (values, stages, meaning) in maps.items():
@@ -178,7 +171,7 @@ def _draw(
 
 def _median_sequence(sequences: list[Sequence], run: ScoredRun) -> Sequence:
     """The sequence of median AO, of those with a score."""
-    scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.scores.sequences]
+    scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.sequences]
     ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
     if not ranked:
         raise ValueError(f"{run.results.source}: no sequence has a score; its score.json names the reasons")
@@ -212,7 +205,7 @@ def _text(
     output: Path,
 ) -> str:
     names = ("AO", "SR0.5", "SR0.75")
-    values = {title: runs[label].scores.values(PROTOCOL) for label, title in TITLES.items()}
+    values = {title: runs[label].values(PROTOCOL) for label, title in TITLES.items()}
     rows = tuple(Row(title, tuple(Cell(found.get(name)) for name in names)) for title, found in values.items())
     title = f"Scores in percent by protocol {PROTOCOL}"
     lines = [render(Table("scores", title, (named,), "", names, rows), "text").rstrip("\n")]

@@ -16,10 +16,9 @@ from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
-from lib.evaluation.metrics.scoring import MissingResultError
-from lib.evaluation.results.archives import Archive, ArchiveError
-from lib.evaluation.results.raw_results import find_result_sets
-from lib.evaluation.results.result_set import ResultSet
+from lib.evaluation.results.archives import archive_files
+from lib.evaluation.results.lookup import find_result_sets
+from lib.evaluation.results.result_set import MissingResultError, ResultSet
 from lib.evaluation.results.sequence_names import known_names
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import replacing
@@ -172,9 +171,8 @@ def make_submission(results: ResultSet, expected: dict[str, Expected], file: Pat
 def check_submission(file: Path, benchmark: str, expected: Mapping[str, Expected]) -> Check:
     """Check an archive that somebody made, in memory."""
     try:
-        archive = Archive(file)
-        files = {name: archive.read(name) for name in archive.names()}
-    except ArchiveError as error:
+        files = {name: read() for name, read in archive_files(file).items()}
+    except ValueError as error:
         finding = Finding("bad archive", str(error))
         return Check(benchmark, str(file), len(expected), 0, (finding,))
     return check_files(benchmark, str(file), files, expected)

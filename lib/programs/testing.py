@@ -17,7 +17,7 @@ from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.folder import ResultsFolder
-from lib.evaluation.results.raw_results import open_result_set
+from lib.evaluation.results.lookup import open_result_set
 from lib.evaluation.running.runner import RunReport, SequenceEngine, Trial, run_trials
 from lib.runtime.escapes import printable
 from lib.runtime.program import Outcome, RequestError

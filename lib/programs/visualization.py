@@ -15,7 +15,7 @@ from lib.config.tree import merge
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
-from lib.evaluation.reports.comparison import ScoredRun
+from lib.evaluation.metrics.scoring import ScoredRun
 from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
 from lib.inference.decisions import Decisions, decide, decide_at

@@ -37,7 +37,7 @@ class Line(NamedTuple):
     None for a tracker without a curve, and the legend notes it."""
 
     label: str
-    thresholds: np.ndarray
+    thresholds: np.ndarray | None
     shares: np.ndarray | None
     score: float | None
 
@@ -71,35 +71,26 @@ def draw_reliability(lines: abc.Sequence[Line], title: str) -> Figure:
 
 
 def draw_radar(
-    scores: abc.Mapping[str, abc.Sequence[float | None]],
-    attributes: abc.Sequence[str],
-    overall: abc.Mapping[str, float | None],
-    title: str,
-    protocol: str,
-    score: str,
+    lines: abc.Sequence[Line], attributes: abc.Sequence[str], title: str, protocol: str, score: str
 ) -> Figure:
-    """Under each label a score (a fraction) for each attribute, None where there is none, as a polygon, in percent.
+    """Polygons of the scores by attribute, in percent: ``shares`` are a tracker's scores for the ``attributes``, NaN
+    where there is none, and ``score`` is the one over all sequences. ``thresholds`` are not used.
 
-    The center is a round number below the least score, and the words above name it. The legend has the ``overall``
-    score of each label, the best first. Raises ``ValueError`` for fewer than three attributes, which make no polygon.
+    The center is a round number below the least score, and the words above name it. The legend has the best first.
     """
-    if len(attributes) < 3:
-        raise ValueError(f"{title}: {len(attributes)} attributes make no radar plot; 3 at least are needed")
     figure = Figure(figsize=(INCHES, INCHES))
     axes = figure.subplots(subplot_kw={"projection": "polar"})
     angles = np.linspace(0, 2 * np.pi, len(attributes) + 1)
+    percent = 100 * np.array([[*line.shares, line.shares[0]] for line in lines])
     handles = []
-    for number, row in enumerate(scores.values()):
-        assert len(row) == len(attributes), (len(row), attributes)
-        percent = 100 * np.array([*row, row[0]], dtype=np.float64)  # None becomes NaN, a gap
-        handles += axes.plot(angles, percent, **_style(number, 1) | {"markersize": 2.5})
-    known = [100 * value for row in scores.values() for value in row if value is not None and np.isfinite(value)]
-    low, high = _round_span(known)
+    for number, row in enumerate(percent):
+        handles += axes.plot(angles, row, **_style(number, 1) | {"markersize": 2.5})
+    low, high = _round_span(percent[np.isfinite(percent)])
     axes.set(ylim=(low, high), theta_offset=np.pi / 2, theta_direction=-1)
     axes.set_thetagrids(np.degrees(angles[:-1]), list(map(printable, attributes)), fontsize=FONT_SIZE, parse_math=False)
     axes.set_rgrids(np.arange(low, high + 1, 10), fontsize=FONT_SIZE - 1, angle=180 / len(attributes))
     _title(axes, f"attributes, {title}", f"{score} in percent by protocol {protocol}", f"the center is {low}")
-    _legend(axes, handles, list(scores), [overall[label] for label in scores])
+    _legend(axes, handles, lines)
     return figure
 
 
@@ -131,16 +122,16 @@ def _curves(lines: abc.Sequence[Line], step: int) -> tuple[Figure, Axes]:
         points = (line.thresholds, line.shares) if line.shares is not None else ([], [])
         handles += axes.plot(*points, **_style(number, step))
     axes.grid(alpha=0.3)
-    _legend(axes, handles, [line.label for line in lines], [line.score for line in lines])
+    _legend(axes, handles, lines)
     return figure, axes
 
 
-def _round_span(percent: abc.Sequence[float]) -> tuple[int, int]:
+def _round_span(percent: np.ndarray) -> tuple[int, int]:
     """Multiples of 10 around the scores, with a step below so that the least is no point in the middle."""
-    if not percent:
+    if not len(percent):
         return 0, 100
-    low = max(0, min(80, 10 * int(np.floor(min(percent) / 10)) - 10))
-    return low, max(10 * int(np.ceil(max(percent) / 10)), low + 20)
+    low = max(0, min(80, 10 * int(np.floor(percent.min() / 10)) - 10))
+    return low, max(10 * int(np.ceil(percent.max() / 10)), low + 20)
 
 
 def _style(number: int, step: int) -> dict[str, Any]:
@@ -159,14 +150,12 @@ def _title(axes: Axes, *lines: str) -> None:
     axes.set_title(printable_lines(line for line in lines if line), fontsize=FONT_SIZE, parse_math=False)
 
 
-def _legend(
-    axes: Axes, handles: abc.Sequence[Line2D], labels: abc.Sequence[str], scores: abc.Sequence[float | None]
-) -> None:
+def _legend(axes: Axes, handles: abc.Sequence[Line2D], lines: abc.Sequence[Line]) -> None:
     """Below the axes, the best first, those without a score last; an underscore or ``$`` in a label has no effect."""
-    known = [score if score is not None and np.isfinite(score) else None for score in scores]
-    order = sorted(range(len(labels)), key=lambda number: np.inf if known[number] is None else -known[number])
-    numbers = ["no score" if score is None else f"{100 * score:.1f}" for score in known]
-    words = [f"{printable(labels[n])} [{numbers[n]}]" for n in order]
+    scores = np.array([line.score for line in lines], np.float64)  # None becomes NaN, which is sorted last
+    order = np.argsort(-scores, kind="stable")
+    numbers = ["no score" if np.isnan(score) else f"{100 * score:.1f}" for score in scores]
+    words = [f"{printable(lines[n].label)} [{numbers[n]}]" for n in order]
     short = all(len(each) <= NARROW for each in words)
     legend = axes.legend(
         [handles[n] for n in order],

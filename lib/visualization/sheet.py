@@ -33,13 +33,19 @@ def tile(panels: abc.Sequence[np.ndarray], columns: int, titles: abc.Sequence[st
     return sheet
 
 
+def resized(image: np.ndarray, width: int, height: int | None = None) -> np.ndarray:
+    """The image with so many columns; without ``height`` it keeps its shape."""
+    scale = width / image.shape[1]
+    size = width, height or max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
 def encode(
     image: np.ndarray, kind: Literal["png", "jpeg"] = "png", width: int | None = None, quality: int = 85
 ) -> bytes:
     """The file of an image, uint8 RGB ``[H, W, 3]``, of at most ``width`` columns; ``quality`` is JPEG's."""
     if width is not None and image.shape[1] > width:
-        size = width, max(1, round(image.shape[0] * width / image.shape[1]))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        image = resized(image, width)
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if kind == "jpeg" else []
     encoded, code = cv2.imencode(f".{kind}", image[..., ::-1], options)
     assert encoded, "an image of uint8 RGB has a PNG and a JPEG"

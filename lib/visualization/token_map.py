@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from lib.visualization.boxes import outline
-from lib.visualization.sheet import FONT, MARGIN, tile
+from lib.visualization.sheet import FONT, MARGIN, resized, tile
 
 WHITENING = 0.8  # share of white over a token that is not chosen
 HEAT = 0.6  # share of the color scale over the gray crop
@@ -32,7 +32,7 @@ def draw_token_map(search: np.ndarray, values: np.ndarray, stages: abc.Sequence[
     """The search crop, then a panel for each stage as ``token_panels`` makes it, whole tokens wide."""
     grid = math.isqrt(values.shape[1])
     side = -(-max(LEAST_SIDE, len(search)) // grid) * grid
-    panels = [Panel("search crop", _resized(search, side)), *token_panels(search, values, stages, meaning, side)]
+    panels = [Panel("search crop", resized(search, side, side)), *token_panels(search, values, stages, meaning, side)]
     return tile([panel.picture for panel in panels], COLUMNS, [panel.title for panel in panels])
 
 
@@ -48,7 +48,7 @@ def token_panels(
     tokens = values.shape[1]
     grid = math.isqrt(tokens)
     assert grid * grid == tokens, f"{tokens} tokens are no square grid"
-    crop = _resized(search, side)
+    crop = resized(search, side, side)
     panels = []
     for stage, row in zip(stages, values, strict=True):
         cells = row.reshape(grid, grid)
@@ -86,17 +86,13 @@ def fit_frame(image: np.ndarray, boxes: abc.Iterable[tuple[np.ndarray, Color]], 
     """An image with its boxes (xywh in pixels) and their colors, whole on a white square of that side."""
     scale = side / max(image.shape[:2])
     height, width = (max(1, round(length * scale)) for length in image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = resized(image, width, height)
     for box, color in boxes:
         outline(small, np.asarray(box) * scale, color, 2)
     square = np.full((side, side, 3), 255, np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
     square[top : top + height, left : left + width] = small
     return square
-
-
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
 
 
 def _spread(cells: np.ndarray, side: int) -> np.ndarray:

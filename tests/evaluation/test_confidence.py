@@ -10,11 +10,10 @@ from lib.data.types import Sequence
 from lib.evaluation.metrics.attributes import known_attributes
 from lib.evaluation.metrics.confidence import auroc, best_threshold, frames_of, measure, reliability
 from lib.evaluation.reports.comparison import Comparison, compare
-from lib.evaluation.reports.confidence import with_confidence
 from lib.evaluation.reports.layout import confidence_tables
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.tables import render
-from lib.evaluation.results.raw_results import open_result_set
+from lib.evaluation.results.lookup import open_result_set
 
 FRAMES = 30
 
@@ -115,7 +114,7 @@ def compared(tmp_path: Path) -> Comparison:
     (tmp_path / "damaged" / "Car2_scores.txt").write_text("0.5\nhigh\n")
     groups = [(name, [open_result_set(tmp_path / name, "dtb70")]) for name in ("sure", "silent", "damaged")]
     attributes = known_attributes("dtb70", ["Animal1", "Car2"])
-    return with_confidence(compare("dtb70", sequences, groups, ["pytracking"], attributes))
+    return compare("dtb70", sequences, groups, ["pytracking"], attributes).with_confidence()
 
 
 def test_the_confidence_of_results_on_disk(compared: Comparison) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lib.data.decoding.video import VideoReader
-from lib.evaluation.reports.films import PANEL, sequence_means, write_films
+from lib.evaluation.reports.films import PANEL, write_films
 from lib.visualization.boxes import COLORS
 from lib.visualization.sheet import MARGIN, TITLE
 from tests.evaluation.toy_comparison import FRAMES, HEIGHT, WIDTH, toy_comparison
@@ -15,9 +15,9 @@ from tests.evaluation.toy_comparison import FRAMES, HEIGHT, WIDTH, toy_compariso
 @pytest.mark.slow
 def test_the_extreme_sequences_have_a_panel_for_each_tracker(tmp_path: Path) -> None:
     comparison = toy_comparison(tmp_path / "frames", ("got10k",))
-    means = {sequence.name: mean for sequence, mean in sequence_means(comparison) if mean is not None}
-    assert not {"second", "third"} & means.keys()  # the first box lacks rows of them
-    ranked = sorted(means, key=means.get)
+    values, ranked = zip(*((mean, each.name) for mean, each in comparison.ranked(comparison.entries)), strict=True)
+    assert not {"second", "third"} & set(ranked)  # the first box lacks rows of them
+    assert list(values) == sorted(values)
     files = write_films(comparison, tmp_path / "films")
     kinds = [file.name.split("_")[2:4] for file in files]
     assert kinds == [["worst", "1"], ["worst", "2"], ["best", "1"], ["best", "2"]]

@@ -18,7 +18,7 @@ from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.reports.tables import render
 from lib.evaluation.results.folder import ResultsFolder, open_results
-from lib.evaluation.results.raw_results import open_result_set
+from lib.evaluation.results.lookup import open_result_set
 from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.runner import Trial, run_trials
 
@@ -52,16 +52,16 @@ def score(benchmark: str, sequences: list[Sequence], folder: ResultsFolder, fail
 
 
 def values(comparison: Comparison) -> dict[str, float]:
-    return comparison.runs[0].scores.values(BENCHMARKS[comparison.benchmark].protocol)
+    return comparison.runs[0].values(BENCHMARKS[comparison.benchmark].protocol)
 
 
 def errors(comparison: Comparison) -> dict[str, str]:
-    return comparison.runs[0].scores.errors(BENCHMARKS[comparison.benchmark].protocol)
+    return comparison.runs[0].errors(BENCHMARKS[comparison.benchmark].protocol)
 
 
 def by_sequence(comparison: Comparison) -> dict[str, dict[str, float]]:
     [protocol] = comparison.protocols
-    return {each.name: each.values(protocol) for each in comparison.runs[0].scores.sequences if each.curves}
+    return {each.name: each.values(protocol) for each in comparison.runs[0].sequences if each.curves}
 
 
 def text_of(comparison: Comparison) -> str:
@@ -102,7 +102,7 @@ def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
     assert errors(found).keys() == {"s1", "s2"} and errors(found)["s2"] == "out of memory"
     assert list(by_sequence(found)) == ["s0", "s1"] and by_sequence(found)["s1"] == {}
     # The rest of the protocols judge by their own rules, and the sequence without a result is missing from all.
-    scores = found.runs[0].scores
+    [scores] = found.runs
     assert "s1" not in scores.errors("trackingnet")
     assert all("s2" in scores.errors(name) for name in PROTOCOLS)
     lines = text_of(found).splitlines()
@@ -162,9 +162,9 @@ def test_json_holds_every_protocols_numbers_the_manifest_and_the_errors(
     folder = open_toy(tmp_path, overrides={"model.division.threshold": 0.4})
     track(sequences, folder)
     found = score("got10k_val", sequences, folder)
-    content, scores = json_of(found), found.runs[0].scores
+    content, scores = json_of(found), found.runs[0]
     assert content["scores"] == {name: scores.values(name) for name in PROTOCOLS}
-    assert content["success_curve"] == scores.overall["got10k"].success.tolist()
+    assert content["success_curve"] == scores.curves("got10k").success.tolist()
     assert len(content["success_curve"]) == 101
     assert (content["protocol"], content["errors"]) == ("got10k", {})
     assert content["manifest"] == folder.manifest()

@@ -16,8 +16,8 @@ import pytest
 
 import lib.evaluation.reports.page as page
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import score_set
-from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
+from lib.evaluation.metrics.scoring import ScoredRun, score_set
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 from lib.evaluation.reports.page import BEST, WIDTH, WORST, write_page
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR
 from tests.evaluation.toy_comparison import EVIL, FRAMES, HEIGHT, PROTOCOLS, drifting, toy_comparison
@@ -102,12 +102,8 @@ def reader(file: Path) -> Reader:
 def alone(comparison: Comparison, boxes, **changes: Any) -> Comparison:
     """The comparison with one tracker, of these boxes, and sequences changed alike."""
     sequences = tuple(replace(sequence, **changes) for sequence in comparison.sequences)
-    scores = score_set("alone", comparison.benchmark, sequences, boxes, comparison.protocols)
-    return replace(
-        comparison,
-        sequences=sequences,
-        entries=(ComparedTracker("alone", (ScoredRun(scores, ToyResults("alone", boxes)),)),),
-    )
+    run = score_set(ToyResults("alone", boxes, seconds=None), comparison.benchmark, sequences, comparison.protocols)
+    return replace(comparison, sequences=sequences, entries=(ComparedTracker("alone", (run,)),))
 
 
 def number(value: float | None) -> tuple[str, str | None]:
@@ -117,7 +113,7 @@ def number(value: float | None) -> tuple[str, str | None]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_number_is_the_protocols(compared: Comparison, reader: Reader, protocol: str) -> None:
     evil = compared.entries[2]
-    scores = evil.runs[0].scores
+    [scores] = evil.runs
     [row] = [row for row in reader.rows("scores", protocol) if row[0][0] == EVIL]
     values = scores.values(protocol)
     assert row[1 : len(values) + 1] == [number(value) for value in values.values()] and row[-2][0] == "6/6"
@@ -126,12 +122,12 @@ def test_every_number_is_the_protocols(compared: Comparison, reader: Reader, pro
         expected = {each.name: number(each.values(protocol)[name]) for each in scores.sequences}
         assert by_sequence == expected
         rows = reader.rows("attributes", protocol, name)
-        parts = [evil.part_values(protocol, names)[name].mean for names in compared.attributes.values()]
+        parts = [evil.part_values(protocol, names)[name].value for names in compared.attributes.values()]
         assert [row[3] for row in rows[:2]] == [number(value) for value in parts]
 
 
 def test_several_runs_have_their_deviation_and_interval(compared: Comparison, file: Path) -> None:
-    mean, deviation = compared.entries[1].values("pytracking")["AUC"]
+    mean, deviation, *_ = compared.entries[1].values("pytracking")["AUC"]
     cell = f"{100 * mean:.1f} ± {100 * deviation:.1f}<small>[25.0, 75.0]</small></td>"
     assert cell in file.read_text()
 
@@ -149,7 +145,7 @@ def test_curves_are_pictures_with_their_titles_and_scores_as_words(compared: Com
     shown = [words for tag, words in reader.tags if tag == "img" and "svg" in words["src"]]
     for protocol, kinds in (("pytracking", 3), ("got10k", 1), ("trackingnet", 3)):
         assert sum(f"in percent by protocol {protocol};" in words["alt"] for words in shown) == kinds
-    value = compared.entries[2].values("got10k")["AO"].mean
+    value = compared.entries[2].values("got10k")["AO"].value
     [got10k] = [words for words in shown if "by protocol got10k;" in words["alt"]]
     assert f"{EVIL} [{100 * value:.1f}]; " in got10k["alt"] + "; " and "first box [no score]" in got10k["alt"]
     picture = base64.b64decode(got10k["src"].removeprefix("data:image/svg+xml;base64,")).decode()
@@ -250,12 +246,11 @@ def test_frames_without_target_or_annotation_are_passed_over(comparison: Compari
         found[7] = (0, 0, 5, -1)
         return found
 
-    scores = comparison.entries[0].runs[0].scores
     sequence = replace(comparison.sequences[0], boxes=boxes, absent=absent)
-    _, worst = pictures(ScoredRun(scores, ToyResults("toy", answer)), sequence, "uav")
+    _, worst = pictures(ScoredRun(ToyResults("toy", answer), ()), sequence, "uav")
     assert worst.caption == "frame 7, the worst: overlap 0.00, no box predicted"
     given = replace(sequence, boxes=boxes[:1], absent=None, cover=None)
-    run = ScoredRun(scores, ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))))
+    run = ScoredRun(ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))), ())
     assert len(pictures(run, given)) == 1
 
 
@@ -286,7 +281,7 @@ def test_the_worst_come_first_and_none_is_worst_and_best(comparison: Comparison)
         cards = page._cards(comparison, entry, None)
         values = [entry.sequence_values("pytracking", number) for number in range(6)]
         pairs = zip(values, comparison.sequences, strict=True)
-        ranked = sorted((found["AUC"].mean, each.name) for found, each in pairs if found)
+        ranked = sorted((found["AUC"].value, each.name) for found, each in pairs if found)
         worst = [name for _, name in ranked[:WORST]]
         assert [card["name"] for card in cards["Worst"]] == worst
         assert cards["Worst"][0]["score"] == f"AUC {100 * ranked[0][0]:.1f} (pytracking)"

@@ -10,7 +10,7 @@ from browser import ENTER, Browser, missing_browser, open_browser
 
 from lib.evaluation.metrics.confidence import Confidence, ScoredFrames, measure
 from lib.evaluation.metrics.scoring import score_set
-from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 from lib.evaluation.reports.page import WIDTH, write_page
 from tests.evaluation.toy_comparison import EVIL, PROTOCOLS, drifting, toy_comparison
 from tests.evaluation.toy_sets import ToyResults
@@ -89,7 +89,7 @@ def test_a_click_on_a_head_sorts_the_rows_and_another_turns_them(shown: Browser,
     natural = ["first", "item 2", "item 10", "second", "third"]
     shown.click(head(shown, "sequences", "sequence"))
     assert [name for name in column(shown, "sequences", "sequence") if name != EVIL] == natural  # 2 before 10
-    scores = comparisons[0].entries[2].runs[0].scores.sequences
+    scores = comparisons[0].entries[2].runs[0].sequences
     by_name = dict(zip(names, (sequence.values("pytracking")["AUC"] for sequence in scores), strict=True))
     shown.click(head(shown, "sequences", EVIL))
     falling = column(shown, "sequences", "sequence")
@@ -130,11 +130,11 @@ def test_another_protocol_brings_its_own_numbers_everywhere(shown: Browser, comp
         choose(shown, "protocol-0", protocol)
         score = "AO" if protocol == "got10k" else "AUC"
         row = column(shown, "scores", "tracker").index(EVIL)
-        expected = evil.runs[0].scores.values(protocol)
+        expected = evil.runs[0].values(protocol)
         for name, value in expected.items():
             assert column(shown, "scores", name)[row] == percent(value)
         by_sequence = dict(zip(column(shown, "sequences", "sequence"), column(shown, "sequences", EVIL), strict=True))
-        for sequence in evil.runs[0].scores.sequences:
+        for sequence in evil.runs[0].sequences:
             assert by_sequence[sequence.name] == percent(sequence.values(protocol)[score])
         about = [*visible(shown, f"{FIRST} caption"), *curves(shown)]
         assert len(about) >= 4 and all(f"protocol {protocol}" in text for text in about)
@@ -158,7 +158,7 @@ def test_the_other_benchmark_keeps_its_protocol_and_its_order(shown: Browser) ->
 
 def test_the_score_by_sequence_is_chosen(shown: Browser, comparisons: list[Comparison]) -> None:
     choose(shown, "score-0-pytracking", "P")
-    values = comparisons[0].entries[2].runs[0].scores.sequences[0].values("pytracking")
+    values = comparisons[0].entries[2].runs[0].sequences[0].values("pytracking")
     rows = dict(zip(column(shown, "sequences", "sequence"), column(shown, "sequences", EVIL), strict=True))
     assert rows["first"] == percent(values["P"]) != percent(values["AUC"])
 
@@ -183,8 +183,7 @@ def test_a_sequence_may_be_named_as_what_every_object_of_javascript_has(
 ) -> None:
     names = ["__proto__", "constructor", "toString"]
     sequences = tuple(replace(one, name=name) for one, name in zip(comparisons[0].sequences, names, strict=False))
-    scores = score_set("toy", "got10k_val", sequences, drifting(0.1), PROTOCOLS)
-    run = ScoredRun(scores, ToyResults("toy", drifting(0.1)))
+    run = score_set(ToyResults("toy", drifting(0.1)), "got10k_val", sequences, PROTOCOLS)
     comparison = replace(comparisons[0], sequences=sequences, entries=(ComparedTracker("toy", (run,)),), attributes={})
     file = tmp_path / "page.html"
     write_page([comparison], file)

@@ -5,18 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.evaluation.results.result_files import Folder
+from lib.evaluation.results.result_files import folder_files
 from lib.evaluation.results.result_set import find_sets
-
-
-class Names:
-    """A tree of names without content."""
-
-    def __init__(self, *names: str) -> None:
-        self._names = names
-
-    def names(self) -> tuple[str, ...]:
-        return self._names
 
 
 def sets_of(benchmark: str, *names: str) -> dict[str, dict[str, list[tuple[str, int, str]]]]:
@@ -25,7 +15,7 @@ def sets_of(benchmark: str, *names: str) -> dict[str, dict[str, list[tuple[str, 
             sequence: [(file.name, file.repetition, file.times) for file in files]
             for sequence, files in one.files.items()
         }
-        for one in find_sets(Names(*names), benchmark, Path("place"))
+        for one in find_sets(dict.fromkeys(names), benchmark, Path("place"))
     }
 
 
@@ -59,7 +49,7 @@ def test_a_folder_is_walked_in_order(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "a" / "again").symlink_to(tmp_path)
-    assert Folder(tmp_path).names() == ("1.txt", "a/2.txt", "a/b/c/4.txt", "b/3.zip", "b/manifest.json")
+    assert list(folder_files(tmp_path)) == ["1.txt", "a/2.txt", "a/b/c/4.txt", "b/3.zip", "b/manifest.json"]
 
 
 def test_a_folder_that_cannot_be_listed_is_reported(
@@ -75,7 +65,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(
         return listing(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert Folder(tmp_path).names() == ("a.txt",)
+    assert list(folder_files(tmp_path)) == ["a.txt"]
     assert "closed: cannot be listed (Permission denied); results in it are not found" in caplog.text
     with pytest.raises(ValueError, match="closed: cannot be listed"):
-        Folder(tmp_path / "closed")
+        folder_files(tmp_path / "closed")

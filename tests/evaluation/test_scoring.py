@@ -10,7 +10,8 @@ import pytest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import MissingResultError, annotation_of
+from lib.evaluation.metrics.scoring import annotation_of
+from lib.evaluation.results.result_set import MissingResultError
 from tests.evaluation.toy_sets import noisy, scored, sequence, sequences
 
 NAMES = tuple(PROTOCOLS)
@@ -48,10 +49,9 @@ def test_a_set_is_its_sequences_put_together_by_the_protocol(protocol):
 @pytest.mark.parametrize("protocol", NAMES)
 def test_a_part_scores_as_a_set_of_its_own(protocol):
     videos = sequences(5)
-    part = scored(videos, noisy(0.3)).part(protocol, {"video1", "video3", "another"})
-    own = scored((videos[1], videos[3]), noisy(0.3))
-    assert PROTOCOLS[protocol].values(part) == own.values(protocol)
-    assert scored(videos, noisy(0.3)).part(protocol, {"another"}) is None
+    whole, part = scored(videos, noisy(0.3)), scored((videos[1], videos[3]), noisy(0.3))
+    assert whole.values(protocol, {"video1", "video3", "another"}) == part.values(protocol)
+    assert whole.curves(protocol, {"another"}) is None
 
 
 def test_only_trackingnet_scores_a_sequence_without_a_result_and_says_so():
@@ -60,7 +60,7 @@ def test_only_trackingnet_scores_a_sequence_without_a_result_and_says_so():
         if protocol != "trackingnet":
             assert scores.values(protocol) == {}
             assert scores.errors(protocol) == {"video1": "/raw/video1.txt: no such file"}
-            assert scores.part(protocol, {"video0", "video2"}) is not None
+            assert scores.values(protocol, {"video0", "video2"})
     assert scores.notes("trackingnet") == {"video1": ((33, "row(s) without a result taken as boxes of zeros"),)}
     assert scores.errors("trackingnet") == {}
     zeros = scored(sequences(3), instead(noisy(0.1), {"video1": lambda video: 0 * video.boxes}))

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import Boxes, MissingResultError, score_set
-from lib.evaluation.reports.comparison import ComparedTracker, Comparison, ScoredRun
-from tests.evaluation.toy_sets import ToyResults
+from lib.evaluation.metrics.scoring import ScoredRun, score_set
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison
+from lib.evaluation.results.result_set import MissingResultError
+from tests.evaluation.toy_sets import Boxes, ToyResults
 
 FRAMES, WIDTH, HEIGHT = 12, 96, 64
 EVIL = "</script><img src=x onerror=\"document.title='broken'\"><!--"
@@ -57,8 +58,8 @@ def toy_comparison(folder: Path, protocols: tuple[str, ...] = PROTOCOLS, benchma
     sequences = tuple(make_sequence(folder, name, 4.0 * number) for number, name in enumerate(names))
 
     def run(label: str, boxes: Boxes, manifest: dict | None = None) -> ScoredRun:
-        scores = score_set(label, benchmark, sequences, boxes, protocols)
-        return ScoredRun(scores, ToyResults(label, boxes, manifest), 0.02 if manifest else None)
+        results = ToyResults(label, boxes, manifest, seconds=0.02 if manifest else None)
+        return score_set(results, benchmark, sequences, protocols)
 
     intervals = {protocol: {"AUC": (0.25, 0.75), "AO": (0.125, 0.5)} for protocol in protocols}
     seeds = (run("seed_0", drifting(0.4), MANIFEST), run("seed_1", drifting(0.5), MANIFEST))

@@ -1,5 +1,6 @@
 """Sequences without images, and boxes near theirs, for tests of scores."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import Boxes, SetScores, score_set
+from lib.evaluation.metrics.scoring import ScoredRun, score_set
+
+Boxes = Callable[[Sequence], np.ndarray]
 
 
 def sequence(name: str, frames: int = 30, seed: int = 0, dataset: str = "toy", covered: bool = True) -> Sequence:
@@ -52,9 +55,9 @@ def scored(
     benchmark: str = "otb",
     protocols: tuple[str, ...] = tuple(PROTOCOLS),
     label: str = "toy",
-) -> SetScores:
+) -> ScoredRun:
     """The scores of these boxes."""
-    return score_set(label, benchmark, videos, boxes, protocols)
+    return score_set(ToyResults(label, boxes), benchmark, videos, protocols)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from lib.experiment.config import load_experiment
 from lib.inference.engine import Engine
 from lib.inference.tracker import Tracker
 from lib.programs.got10k_toolkit import Got10kTracker
+from tests.evaluation.toy_sets import ToyResults
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
         assert len(np.unique(ours, axis=0)) > 2
 
     report = experiment.report(["toy"])["toy"]
-    scores = score_set("toy", "got10k_val", sequences, lambda each: theirs[each.name], ["got10k"])
+    scores = score_set(ToyResults("toy", lambda each: theirs[each.name]), "got10k_val", sequences, ["got10k"])
     values = scores.values("got10k")
     assert values["AO"] > 0.01
     assert [report["overall"]["ao"], report["overall"]["sr"]] == pytest.approx(
@@ -109,7 +110,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
     )
     for entry in scores.sequences:
         assert report["seq_wise"][entry.name]["ao"] == pytest.approx(entry.values("got10k")["AO"], abs=1e-12)
-    exact = score_set("toy", "got10k_val", sequences, folder.boxes, ["got10k"])
+    exact = score_set(ToyResults("ours", folder.boxes), "got10k_val", sequences, ["got10k"])
     assert exact.values("got10k")["AO"] == pytest.approx(values["AO"], abs=1e-4)
 
 

@@ -10,8 +10,7 @@ from one_sequence import read_dataset
 from lib.config.paths import Paths
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import Curves
-from lib.evaluation.metrics.scoring import SequenceScores, SetScores
-from lib.evaluation.reports.comparison import ScoredRun
+from lib.evaluation.metrics.scoring import ScoredRun, SequenceScores
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment, to_tree
 from lib.programs import quickstart
@@ -78,6 +77,6 @@ def test_the_sequence_to_look_at_is_the_median():
         return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlap=np.array(np.nan if ao is None else ao))})
 
     entries = (scored("best", 0.9), scored("hidden", None), scored("worst", 0.1), scored("middle", 0.5))
-    run = ScoredRun(SetScores("x", "got10k_val", entries, {"got10k": None}), results=None)
+    run = ScoredRun(None, entries)
     sequences = [Sequence(entry.name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for entry in entries]
     assert quickstart._median_sequence(sequences, run).name == "middle"

@@ -12,7 +12,7 @@ import pytest
 from miniatures import moving_boxes, write_got10k, write_trackingnet
 
 from lib.config.paths import Paths
-from lib.evaluation.results.raw_results import open_result_set
+from lib.evaluation.results.lookup import open_result_set
 from lib.programs.submission import (
     Check,
     Expected,

@@ -197,4 +197,4 @@ def test_a_score_of_fewer_sequences_than_are_finished_is_not_kept(paths, file):
     for found, kept in (score(1, left_out=(names[0], names[2])), score(0, 1), score(0, left_out=names[1:2])):
         assert found.part.endswith(" of 3 sequences") and kept == names
     found, kept = score(0, 2, unreadable={names[1]: "no such file"})
-    assert (found.part, found.runs[0].scores.values("pytracking"), kept) == ("", {}, names)
+    assert (found.part, found.runs[0].values("pytracking"), kept) == ("", {}, names)

@@ -15,8 +15,7 @@ from toy_demo import FRAMES, write_clip, write_run
 from lib.config.paths import Paths
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoReader
-from lib.evaluation.metrics.scoring import SetScores
-from lib.evaluation.reports.comparison import ScoredRun
+from lib.evaluation.metrics.scoring import ScoredRun
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker
 from lib.programs.visualization import MOST, ResultDrawer, Shown, open_footage, parse_frames, visualize
@@ -143,10 +142,9 @@ def test_the_decisions_behind_kept_results_are_drawn_again(toy_got10k: Path, tmp
         "runs": [{"checkpoint": checkpoint}],
         "settings": {"test": {"tracker": {"window": "multiply"}}},
     }
-    scores = SetScores("toy", "got10k_val", (), {})
 
     def run(label: str, manifest: dict | None) -> ScoredRun:
-        return ScoredRun(scores, ToyResults(label, lambda annotation: annotation.boxes, manifest))
+        return ScoredRun(ToyResults(label, lambda annotation: annotation.boxes, manifest), ())
 
     draw = ResultDrawer(Paths(output=tmp_path))
     strip = draw("got10k_val", run("ours", manifest), sequence, 7)

@@ -22,9 +22,9 @@ def legend(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
 
 
-def radar(scores: dict[str, list[float | None]]) -> Figure:
-    overall = {label: row[0] for label, row in scores.items()}
-    return draw_radar(scores, ["FM", "OV", "LR"], overall, "lasot", "grm", "AUC")
+def radar(scores: dict[str, list[float | None]], attributes: tuple[str, ...] = ("FM", "OV", "LR")) -> Figure:
+    lines = [Line(label, None, np.array(row, np.float64), row[0]) for label, row in scores.items()]
+    return draw_radar(lines, attributes, "lasot", "grm", "AUC")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,7 +60,7 @@ def test_no_character_of_a_name_is_obeyed() -> None:
     name = "a\nb\x1b\udcd0 $x$"
     shown = r"a\nb\x1b\udcd0 $x$"
     curves = draw_curves("success", [line(name, 0.5)], name, "grm", "AUC", name)
-    polygon = draw_radar({name: [0.5, 0.4, 0.3]}, [name, "OV", "LR"], {name: 0.5}, "lasot", "grm", "AUC")
+    polygon = radar({name: [0.5, 0.4, 0.3]}, (name, "OV", "LR"))
     assert [" ".join(text.split()) for text in legend(curves) + legend(polygon)] == [f"{shown} [50.0]"] * 2
     assert curves.axes[0].get_title().splitlines()[:2] == [f"success, {shown}", shown]
     assert polygon.axes[0].get_xticklabels()[0].get_text() == shown
@@ -119,12 +119,7 @@ def test_the_radar_closes_its_polygons_and_leaves_gaps() -> None:
     ("scores", "span"), [([], (0, 100)), ([3, 8], (0, 20)), ([100, 100], (80, 100)), ([59.9, 60.1], (40, 70))]
 )
 def test_the_rings_are_round_and_hold_every_score(scores: list[float], span: tuple[int, int]) -> None:
-    assert plots._round_span(scores) == span
-
-
-def test_two_attributes_are_refused() -> None:
-    with pytest.raises(ValueError, match="lasot: 2 attributes make no radar plot; 3 at least are needed"):
-        draw_radar({"a": [0.5, 0.5]}, ["FM", "OV"], {"a": 0.5}, "lasot", "lasot", "AUC")
+    assert plots._round_span(np.array(scores)) == span
 
 
 def test_files_are_written_whole_and_the_same_again(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ count as what.
 
 from collections import abc
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from lib.data.types import Sequence
+from lib.evaluation.results.result_set import ResultSet
 from lib.geometry.overlaps import is_box, overlaps
 
 ON_TARGET = 0.5  # a box with a larger overlap is on the target, as in SR0.5 and OP50
@@ -66,6 +68,28 @@ class Confidence:
     def threshold(self) -> Threshold | None:
         """The one for ``test.tracker.lost_below``: by the absent frames where there are any."""
         return next(iter(self.thresholds.values()), None)
+
+
+def confidence_of(runs: abc.Sequence[ResultSet], sequences: abc.Sequence[Sequence]) -> Confidence:
+    """The confidence over the frames of all runs of a tracker, over no frames for one that keeps no scores."""
+    parts = [ScoredFrames(np.empty(0), np.empty(0, bool), np.empty(0, bool))]
+    missing, damaged = 0, []
+    for results, sequence in product(runs, sequences):
+        try:
+            if (scores := results.frame_scores(sequence.name)) is None:
+                missing += 1
+            else:
+                parts.append(frames_of(sequence, results.boxes(sequence), scores))
+        except ValueError as error:
+            damaged.append(f"{sequence.name}: {error}")
+    words = []
+    if missing:
+        words.append(f"{missing} of {len(runs) * len(sequences)} sequences without a file of scores")
+    if damaged:
+        words.append(f"{len(damaged)} that cannot be read ({damaged[0]})")
+    if not words and not any(len(part.scores) for part in parts):
+        words.append("no frames that count")
+    return measure(ScoredFrames(*map(np.concatenate, zip(*parts, strict=True))), "; ".join(words))
 
 
 def measure(frames: ScoredFrames, left_out: str = "") -> Confidence:

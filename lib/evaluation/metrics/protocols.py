@@ -228,7 +228,7 @@ def trackingnet(annotation: Annotation, predicted: np.ndarray) -> Curves:
         overlap = _overlaps(boxes, predicted)
         normalized = _length(offset / boxes[:, 2:])
     return Curves(
-        _shares_above(overlap, OVERLAP_21, len(boxes), included=True),
+        _shares_above(overlap, OVERLAP_21, len(boxes), "right"),
         _shares_within(_length(offset), PIXELS_21, len(boxes)),
         _shares_within(normalized, NORMALIZED_21, len(boxes)),
         notes=_notes((surplus, _SURPLUS), (-surplus, "missing row(s) are misses")),
@@ -318,20 +318,13 @@ def _clipped(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.stack([x, y, np.clip(boxes[:, 2], 0, width - x), np.clip(boxes[:, 3], 0, height - y)], axis=1)
 
 
-def _counts(values: np.ndarray, thresholds: np.ndarray, included: bool) -> np.ndarray:
-    """How many values are below each threshold, or also on it; NaN never counts."""
-    places = np.searchsorted(thresholds, values, side="left" if included else "right")
-    return np.cumsum(np.bincount(places, minlength=len(thresholds) + 1))[: len(thresholds)]
-
-
-def _shares_above(values: np.ndarray, thresholds: np.ndarray, frames: int, included: bool = False) -> np.ndarray:
-    """The shares of ``frames`` with a value above each threshold, or also on it."""
-    known = values[~np.isnan(values)]
-    return (len(known) - _counts(known, thresholds, not included)) / frames
+def _shares_above(values: np.ndarray, thresholds: np.ndarray, frames: int, side: str = "left") -> np.ndarray:
+    """The shares of ``frames`` with a value above each threshold, on ``side`` "right" also on it; NaN never counts."""
+    return np.searchsorted(np.sort(-values), -thresholds, side) / frames
 
 
 def _shares_within(values: np.ndarray, thresholds: np.ndarray, frames: int) -> np.ndarray:
-    return _counts(values[~np.isnan(values)], thresholds, True) / frames
+    return np.searchsorted(np.sort(values), thresholds, "right") / frames
 
 
 def _curves(
@@ -371,12 +364,9 @@ def _got10k_scores(curves: Curves) -> Scores:
 
 def _got10k_otb_scores(curves: Curves) -> Scores:
     """Normalized precision is the mean of its curve here, not its value at 0.20."""
-    scores = {
-        "AUC": curves.success.mean(axis=-1), "OP50": curves.success[..., 10], "P": curves.precision[..., 20]
-    }  # fmt: skip
-    if curves.norm_precision is not None:
-        scores["Pnorm"] = curves.norm_precision.mean(axis=-1)
-    return scores
+    mean, normalized = curves.success.mean(axis=-1), curves.norm_precision
+    scores = {"AUC": mean, "OP50": curves.success[..., 10], "P": curves.precision[..., 20]}
+    return scores if normalized is None else scores | {"Pnorm": normalized.mean(axis=-1)}
 
 
 def _areas(curves: Curves) -> Scores:
@@ -387,30 +377,20 @@ def _areas(curves: Curves) -> Scores:
     }
 
 
-def _once(_curves: Curves, _curve: np.ndarray) -> float:
-    return 1.0
-
-
-def _once_unless_empty(_curves: Curves, curve: np.ndarray) -> float:
-    """LaSOT's toolkit leaves a sequence out of each mean in which its curve is 0 throughout."""
-    return float(curve.sum() > _EPS)
-
-
-def _by_frames(curves: Curves, _curve: np.ndarray) -> float:
-    """All frames of a set together."""
-    return float(curves.frames)
+_THRESHOLDS = {"success": OVERLAP_21, "precision": PIXELS_51, "norm_precision": NORMALIZED_51}
+_THRESHOLDS_21 = {"success": OVERLAP_21, "precision": PIXELS_21, "norm_precision": NORMALIZED_21}
 
 
 class Protocol(NamedTuple):
-    """``score`` a sequence, read the ``values`` off its curves or a set's; ``thresholds`` for plots.
+    """``score`` a sequence, read the ``values`` off its curves or a set's; ``thresholds`` of its curves, for plots.
 
     ``weight`` is a sequence's weight in the mean of one of its curves over a set.
     """
 
     score: abc.Callable[[Annotation, np.ndarray], Curves]
     values: abc.Callable[[Curves], Scores] = _curve_scores
-    weight: abc.Callable[[Curves, np.ndarray], float] = _once
-    thresholds: tuple[np.ndarray, np.ndarray | None, np.ndarray | None] = (OVERLAP_21, PIXELS_51, NORMALIZED_51)
+    weight: abc.Callable[[Curves, np.ndarray], float] = lambda curves, curve: 1.0
+    thresholds: abc.Mapping[str, np.ndarray] = _THRESHOLDS
 
     def join(self, sequences: abc.Sequence[Curves], counts: np.ndarray | None = None) -> Curves:
         """The curves of a set, the weighted means of its sequences'. ``counts`` ``[..., N]`` is how often each of them
@@ -435,12 +415,14 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    "lasot": Protocol(lasot, weight=_once_unless_empty),
+    # LaSOT's toolkit leaves a sequence out of each mean in which its curve is 0 throughout.
+    "lasot": Protocol(lasot, weight=lambda curves, curve: float(curve.sum() > _EPS)),
     "pytracking": Protocol(pytracking),
     "ostrack": Protocol(ostrack),
     "grm": Protocol(grm),
-    "got10k": Protocol(got10k, _got10k_scores, _by_frames, (OVERLAP_101, None, None)),
+    # GOT-10k's mean is over all frames of a set together.
+    "got10k": Protocol(got10k, _got10k_scores, lambda curves, curve: float(curves.frames), {"success": OVERLAP_101}),
     "got10k-otb": Protocol(got10k_otb, values=_got10k_otb_scores),
-    "trackingnet": Protocol(trackingnet, values=_areas, thresholds=(OVERLAP_21, PIXELS_21, NORMALIZED_21)),
+    "trackingnet": Protocol(trackingnet, values=_areas, thresholds=_THRESHOLDS_21),
     "pysot": Protocol(pysot),
 }

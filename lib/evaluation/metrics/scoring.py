@@ -11,14 +11,9 @@ from lib.data.decoding.images import ImageError, open_image
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, Curves, MetricError
+from lib.evaluation.results.result_set import MissingResultError, ResultSet
 
 NO_RESULT = "row(s) without a result taken as boxes of zeros"
-
-Boxes = abc.Callable[[Sequence], np.ndarray]
-
-
-class MissingResultError(ValueError):
-    """A sequence has no result. TrackingNet's protocol scores it as boxes of zeros, no other protocol scores it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,45 +33,51 @@ class SequenceScores:
         """The scores by name, in fractions; empty where there is an error."""
         return _values(protocol, self.curves.get(protocol))
 
+    def error(self, protocol: str) -> str:
+        """The reason why it has no score by the protocol, or no boxes where it needs no score; else empty."""
+        return self.errors.get(protocol, "" if protocol in self.curves else self.missing)
+
 
 @dataclass(frozen=True, eq=False)
-class SetScores:
-    """A tracker's results on a benchmark.
+class ScoredRun:
+    """A result set with the scores of its ``sequences``.
 
-    ``overall`` are the set's curves by protocol, None where the protocol could not score every sequence: a mean over
-    the rest would be another set's score.
+    ``seconds`` is the mean time of a frame, None where no times are kept. ``others`` are sequences of the benchmark
+    that these scores lack: they were not requested, or have a result and no data any more.
     """
 
-    label: str
-    benchmark: str
+    results: ResultSet
     sequences: tuple[SequenceScores, ...]
-    overall: abc.Mapping[str, Curves | None]
+    seconds: float | None = None
+    others: tuple[str, ...] = ()
 
-    def values(self, protocol: str) -> dict[str, float]:
-        """The set's scores by name, in fractions; empty where the protocol gives none."""
-        return _values(protocol, self.overall[protocol])
+    def curves(
+        self, protocol: str, names: abc.Container[str] | None = None, draws: np.ndarray | None = None
+    ) -> Curves | None:
+        """The curves of the set, or of the sequences with these ``names`` alone; of sets in which each sequence is as
+        often as ``draws`` ``[..., N]`` have it.
 
-    def part(self, protocol: str, names: abc.Container[str]) -> Curves | None:
-        """The curves of the set of these sequences alone; None where there are none or one has an error."""
-        return _joined([entry for entry in self.sequences if entry.name in names], protocol)
+        None where there are none, or the protocol could not score every sequence: a mean over the rest would be another
+        set's score.
+        """
+        chosen = [each for each in self.sequences if names is None or each.name in names]
+        curves = [each.curves[protocol] for each in chosen if protocol in each.curves]
+        if not curves or any(each.error(protocol) for each in chosen):
+            return None
+        return PROTOCOLS[protocol].join(curves, draws)
 
-    def part_values(self, protocol: str, names: abc.Container[str]) -> dict[str, float]:
-        """The scores of the set of these sequences alone; empty where there are none or one has an error."""
-        return _values(protocol, self.part(protocol, names))
+    def values(self, protocol: str, names: abc.Container[str] | None = None) -> dict[str, float]:
+        """The scores by name, in fractions, of the same set; empty where it has no curves."""
+        return _values(protocol, self.curves(protocol, names))
 
     def errors(self, protocol: str) -> dict[str, str]:
-        """The reasons by sequence why it has no score by the protocol, or no boxes where it needs no score."""
-        return _errors(self.sequences, protocol)
+        """The sequences with an ``error`` by the protocol, and the reasons."""
+        return {each.name: reason for each in self.sequences if (reason := each.error(protocol))}
 
     def notes(self, protocol: str) -> dict[str, tuple[tuple[int, str], ...]]:
         """The sequences whose rows the protocol's own rule changed: how many, and how."""
-        scored = ((entry.name, entry.curves[protocol].notes) for entry in self.sequences if protocol in entry.curves)
-        return {name: notes for name, notes in scored if notes}
-
-
-def has_first_box_only(sequence: Sequence) -> bool:
-    """Whether only the first frame is annotated: such a sequence can be tracked, but not scored."""
-    return len(sequence.boxes) == 1 < len(sequence)
+        scored = {each.name: each.curves[protocol].notes for each in self.sequences if protocol in each.curves}
+        return {name: notes for name, notes in scored.items() if notes}
 
 
 def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
@@ -90,55 +91,42 @@ def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
 
 
 def score_set(
-    label: str,
+    results: ResultSet,
     benchmark: str,
     sequences: abc.Iterable[Sequence],
-    find_boxes: Boxes,
     protocols: abc.Sequence[str] = tuple(PROTOCOLS),
     failed: abc.Mapping[str, str] = MappingProxyType({}),
     unscored: abc.Iterable[str] = (),
-) -> SetScores:
-    """Score one tracker by each of the ``protocols``.
+) -> ScoredRun:
+    """Score one tracker's results by each of the ``protocols``.
 
-    ``find_boxes(sequence)`` returns its boxes, float64 ``[M, 4]`` xywh; its ``ValueError`` becomes that sequence's
-    error under every protocol, except for ``MissingResultError``. ``failed`` are the reasons why sequences of the set
-    have no boxes, by name, with or without an annotation. ``unscored`` are names of sequences that get no score.
+    A ``ValueError`` of ``results.boxes`` becomes that sequence's error under every protocol; TrackingNet's protocol
+    scores a sequence without a result (``MissingResultError``) as boxes of zeros. ``failed`` are the reasons why
+    sequences of the set have no boxes, by name, with or without an annotation. ``unscored`` are names of sequences that
+    get no score.
 
     By the benchmark's own protocol a frame with an annotation of NaN is an absent frame. Any other protocol treats it
     as its toolkit does, which may be a refusal.
     """
     failures = {name: SequenceScores(name, {}, dict.fromkeys(protocols, why), why) for name, why in failed.items()}
     scored = {
-        each.name: failures.get(each.name) or _score_sequence(each, benchmark, find_boxes, protocols)
-        for each in sequences
+        each.name: failures.get(each.name) or _score_sequence(each, benchmark, results, protocols) for each in sequences
     }
-    sequences = tuple((scored | {name: SequenceScores(name, {}) for name in unscored} | failures).values())
-    return SetScores(label, benchmark, sequences, {name: _joined(sequences, name) for name in protocols})
+    scored |= {name: SequenceScores(name, {}) for name in unscored} | failures
+    return ScoredRun(results, tuple(scored.values()), results.mean_seconds())
 
 
 def _values(protocol: str, curves: Curves | None) -> dict[str, float]:
     return {} if curves is None else {name: float(value) for name, value in PROTOCOLS[protocol].values(curves).items()}
 
 
-def _joined(sequences: abc.Sequence[SequenceScores], protocol: str) -> Curves | None:
-    curves = [entry.curves[protocol] for entry in sequences if protocol in entry.curves]
-    return PROTOCOLS[protocol].join(curves) if curves and not _errors(sequences, protocol) else None
-
-
-def _errors(sequences: abc.Sequence[SequenceScores], protocol: str) -> dict[str, str]:
-    reasons = {
-        entry.name: entry.errors.get(protocol, "" if protocol in entry.curves else entry.missing) for entry in sequences
-    }
-    return {name: reason for name, reason in reasons.items() if reason}
-
-
 def _score_sequence(
-    sequence: Sequence, benchmark: str, find_boxes: Boxes, protocols: abc.Sequence[str]
+    sequence: Sequence, benchmark: str, results: ResultSet, protocols: abc.Sequence[str]
 ) -> SequenceScores:
     annotation, own = annotation_of(sequence, benchmark), find_benchmark(benchmark).protocol
     curves, errors = {}, {}
     try:
-        boxes, missing = find_boxes(sequence), ""
+        boxes, missing = results.boxes(sequence), ""
     except MissingResultError as error:
         boxes, missing = np.zeros_like(sequence.boxes), str(error)
     except ValueError as error:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import SetScores
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 
 LEVEL = 0.95
@@ -35,18 +34,14 @@ class Bootstrap(NamedTuple):
         return counts.reshape(self.times, sequences).astype(np.float64)
 
 
-def drawn_scores(scores: SetScores, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
-    """Each score (fractions) of every drawn set, ``[times]``; empty where the protocol gives the whole set none."""
-    if scores.overall[protocol] is None:
+def drawn_scores(entry: ComparedTracker, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
+    """Each score (fractions) of every drawn set, ``[times]``: means over the tracker's runs, which are scored on the
+    same sets. Empty where the protocol gives the whole set none."""
+    curves = [run.curves(protocol, draws=draws) for run in entry.runs]
+    if any(each is None for each in curves):
         return {}
-    curves = [entry.curves[protocol] for entry in scores.sequences if protocol in entry.curves]
-    return PROTOCOLS[protocol].values(PROTOCOLS[protocol].join(curves, draws))
-
-
-def entry_scores(entry: ComparedTracker, protocol: str, draws: np.ndarray) -> dict[str, np.ndarray]:
-    """The same for a tracker: means over its runs, which are scored on the same drawn sets."""
-    runs = [drawn_scores(run.scores, protocol, draws) for run in entry.runs]
-    return {name: np.mean([run[name] for run in runs], axis=0) for name in runs[0]} if all(runs) else {}
+    runs = [PROTOCOLS[protocol].values(each) for each in curves]
+    return {name: np.mean([run[name] for run in runs], axis=0) for name in runs[0]}
 
 
 def interval(drawn: np.ndarray) -> tuple[float, float]:
@@ -60,7 +55,7 @@ def with_intervals(comparison: Comparison, bootstrap: Bootstrap) -> Comparison:
     draws = bootstrap.draw(len(comparison.sequences))
     entries = []
     for entry in comparison.entries:
-        drawn = {protocol: entry_scores(entry, protocol, draws) for protocol in comparison.protocols}
+        drawn = {protocol: drawn_scores(entry, protocol, draws) for protocol in comparison.protocols}
         found = {protocol: {name: interval(row) for name, row in rows.items()} for protocol, rows in drawn.items()}
         entries.append(replace(entry, intervals=found))
     return replace(comparison, entries=tuple(entries))
@@ -73,5 +68,5 @@ def difference_intervals(
 
     Both are scored on the same sets (paired), so a set that is hard for both makes no difference.
     """
-    ours, theirs = (entry_scores(each, protocol, draws) for each in (entry, other))
+    ours, theirs = (drawn_scores(each, protocol, draws) for each in (entry, other))
     return {name: interval(ours[name] - theirs[name]) for name in ours if name in theirs}

@@ -1,9 +1,9 @@
 """Trackers side by side on one benchmark: what every table, picture and page is made from."""
 
+import math
 from collections import abc
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,37 +11,17 @@ from lib.config.schema import suggest
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, named_part, part_in_words
 from lib.evaluation.metrics.attributes import NO_ATTRIBUTES, Attributes
-from lib.evaluation.metrics.confidence import Confidence
+from lib.evaluation.metrics.confidence import Confidence, confidence_of
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.metrics.scoring import SetScores, has_first_box_only, score_set
+from lib.evaluation.metrics.scoring import ScoredRun, score_set
+from lib.evaluation.reports.tables import NO_SCORE, Cell
 from lib.evaluation.results.folder import sweep_warning
 from lib.evaluation.results.result_set import ResultSet
 
 ALL = "all"
-# The curves a protocol may have, in the order of its thresholds, and the names of the score that it reads off each.
+# The curves a protocol may have, and the names of the score that it reads off each.
 CURVES = {"success": ("AUC", "AO"), "precision": ("P",), "norm_precision": ("Pnorm",)}
 SHOWN = 5  # names in a line; the others are counted
-
-
-class Spread(NamedTuple):
-    """A score as a fraction: the mean over runs and their sample deviation, None for one run."""
-
-    mean: float
-    deviation: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ScoredRun:
-    """A result set with its scores.
-
-    ``seconds`` is the mean time of a frame, None where no times are kept. ``others`` are sequences of the set that
-    these scores lack: they were not requested, or have a result and no data any more.
-    """
-
-    scores: SetScores
-    results: ResultSet
-    seconds: float | None = None
-    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +35,17 @@ class ComparedTracker:
     runs: tuple[ScoredRun, ...]
     intervals: abc.Mapping[str, abc.Mapping[str, tuple[float, float]]] = field(default_factory=dict)
 
-    def values(self, protocol: str) -> dict[str, Spread]:
+    def values(self, protocol: str) -> dict[str, Cell]:
         """The set's scores by name; empty where the protocol gives none to one of the runs."""
-        return spread(run.scores.values(protocol) for run in self.runs)
+        return _spread([run.values(protocol) for run in self.runs], self.intervals.get(protocol, {}))
 
-    def part_values(self, protocol: str, names: abc.Set[str]) -> dict[str, Spread]:
-        """The scores of the set of these sequences; empty where a run has none."""
-        return spread(run.scores.part_values(protocol, names) for run in self.runs)
+    def part_values(self, protocol: str, names: abc.Set[str] | None) -> dict[str, Cell]:
+        """The scores of the set of these sequences, without intervals; empty where a run has none."""
+        return _spread([run.values(protocol, names) for run in self.runs])
 
-    def sequence_values(self, protocol: str, number: int) -> dict[str, Spread]:
+    def sequence_values(self, protocol: str, number: int) -> dict[str, Cell]:
         """The scores of one sequence, by its place in the comparison; empty where a run has none."""
-        return spread(run.scores.sequences[number].values(protocol) for run in self.runs)
+        return _spread([run.sequences[number].values(protocol) for run in self.runs])
 
     def curve(self, protocol: str, kind: str, names: abc.Set[str] | None = None) -> np.ndarray | None:
         """The curve of one of ``CURVES``, mean over runs: shares of frames at the protocol's thresholds.
@@ -73,19 +53,22 @@ class ComparedTracker:
         Of the whole set, or of the sequences with these ``names``. None where the protocol has no such curve, or gives
         none to one of the runs.
         """
-        scores = [run.scores for run in self.runs]
-        curves = [each.overall[protocol] if names is None else each.part(protocol, names) for each in scores]
+        curves = [run.curves(protocol, names) for run in self.runs]
         rows = [None if curve is None else getattr(curve, kind) for curve in curves]
         return None if not rows or any(row is None for row in rows) else np.mean(rows, axis=0)
 
 
-def spread(values: abc.Iterable[abc.Mapping[str, float]]) -> dict[str, Spread]:
-    """Mean and deviation over runs of scores by name, in the order of the first run; empty where a run has none."""
-    runs = list(values)
-    shared = [name for name in runs[0] if all(name in run for run in runs)] if runs else []
-    rows = {name: [run[name] for run in runs] for name in shared}
+def _spread(
+    runs: list[dict[str, float]], intervals: abc.Mapping[str, tuple[float, float]] = MappingProxyType({})
+) -> dict[str, Cell]:
+    """Mean and sample deviation over runs of scores by name; empty where a run has none."""
+    rows = {name: [run[name] for run in runs] for name in (runs[0] if runs and all(runs) else ())}
     return {
-        name: Spread(float(np.mean(row)), float(np.std(row, ddof=1)) if len(row) > 1 else None)
+        name: Cell(
+            float(np.mean(row)),
+            float(np.std(row, ddof=1)) if len(row) > 1 else None,
+            *intervals.get(name, (None, None)),
+        )
         for name, row in rows.items()
     }
 
@@ -96,8 +79,7 @@ class Comparison:
 
     ``protocols`` are the requested ones; none for a benchmark that a server scores. ``sequences`` are the annotated
     ones. ``attributes`` are sequence names by the attribute's short name, and ``attribute_names`` its words.
-    ``warnings`` appear above every report. ``confidence`` has each tracker's by label; empty unless
-    requested.
+    ``warnings`` appear above every report. ``confidence`` has each tracker's by label; empty unless requested.
     """
 
     benchmark: str
@@ -122,7 +104,7 @@ class Comparison:
     @property
     def part(self) -> str:
         """``2 of 70 sequences`` where these are fewer than the benchmark has; empty for the whole."""
-        count = max([len(self.sequences), *(len(run.scores.sequences) for run in self.runs)])
+        count = max([len(self.sequences), *(len(run.sequences) for run in self.runs)])
         return part_in_words(self.benchmark, count, count + len(self.others))
 
     @property
@@ -132,17 +114,33 @@ class Comparison:
 
     def score_names(self, protocol: str) -> list[str]:
         """The scores that a protocol gives here, by the first sequence that it could score; else none."""
-        scored = (sequence for run in self.runs for sequence in run.scores.sequences)
+        scored = (sequence for run in self.runs for sequence in run.sequences)
         return next((list(sequence.values(protocol)) for sequence in scored if protocol in sequence.curves), [])
 
     def entry(self, label: str) -> ComparedTracker | None:
         """The tracker with that label, None where there is none."""
         return next((entry for entry in self.entries if entry.label == label), None)
 
+    def ranked(self, entries: abc.Sequence[ComparedTracker]) -> list[tuple[float, Sequence]]:
+        """The sequences by the mean over these trackers of the first score by the first protocol, the lowest first.
+        Without sequences for which a tracker has no score."""
+        found, protocol = [], self.protocols[0]
+        first = "".join(self.score_names(protocol)[:1])
+        for number, sequence in enumerate(self.sequences):
+            values = [entry.sequence_values(protocol, number).get(first, NO_SCORE).value for entry in entries]
+            if all(value is not None and math.isfinite(value) for value in values):
+                found.append((sum(values) / len(values), sequence))
+        return sorted(found, key=lambda each: (each[0], each[1].name))
+
     def is_complete(self) -> bool:
         """Whether every result is there and every requested protocol could score it."""
-        missing = any(sequence.missing for run in self.runs for sequence in run.scores.sequences)
-        return not missing and not any(run.scores.errors(name) for run in self.runs for name in self.protocols)
+        missing = any(sequence.missing for run in self.runs for sequence in run.sequences)
+        return not missing and not any(run.errors(name) for run in self.runs for name in self.protocols)
+
+    def with_confidence(self) -> "Comparison":
+        """The same with the confidence of each tracker."""
+        results = {entry.label: [run.results for run in entry.runs] for entry in self.entries}
+        return replace(self, confidence={label: confidence_of(sets, self.sequences) for label, sets in results.items()})
 
 
 def listed(names: abc.Iterable[str], shown: int = SHOWN) -> str:
@@ -193,36 +191,27 @@ def compare(
     frame annotated only, and all of a benchmark that a server scores, get no score.
     """
     server = find_benchmark(benchmark).server
-    scored = tuple(sequence for sequence in sequences if not (server or has_first_box_only(sequence)))
+    scored = tuple(each for each in sequences if not (server or len(each.boxes) == 1 < len(each)))
     names = [sequence.name for sequence in sequences]
     unscored = [name for name in names if name not in {sequence.name for sequence in scored}]
-    entries = []
+    entries, swept = [], []
     for label, sets in groups:
-        failed = failures.get(label, {})
-        known = {*names, *failed, *left_out}
-        runs = []
+        failed, runs = failures.get(label, {}), []
         for results in sets:
-            scores = score_set(results.label, benchmark, scored, results.boxes, protocols, failed, unscored)
+            run = score_set(results, benchmark, scored, protocols, failed, unscored)
             kept = [] if results.manifest is None else results.names()  # a folder of others may hold texts of anything
-            others = (*left_out, *(name for name in kept if name not in known))
-            runs.append(ScoredRun(scores, results, results.mean_seconds(), others))
+            others = (*left_out, *(name for name in kept if name not in {*names, *failed, *left_out}))
+            runs.append(replace(run, others=others))
+            if results.manifest and (warning := sweep_warning(results.manifest)):
+                swept.append(f"{benchmark}, {label}: {warning}")
         entries.append(ComparedTracker(label, tuple(runs)))
+    found = Comparison(benchmark, tuple(protocols), scored, tuple(entries), attributes.sequences, attributes.names)
+    above = []
+    if found.part:
+        without = f", without {listed(found.others)}" if found.others else ""
+        above.append(f"{benchmark}: PART, {found.part}: not the whole set{without}")
+    above += warnings
     if unscored and not server:
         count = f"{len(unscored)} of {len(sequences)} sequences"
-        warnings = (*warnings, f"{benchmark}: {count} have their first frame annotated only and get no score")
-    found = Comparison(
-        benchmark, tuple(protocols), scored, tuple(entries), attributes.sequences, attributes.names, tuple(warnings)
-    )
-    found = _with_warnings(found)
-    return replace(found, warnings=(*found.warnings, *attributes.remarks))
-
-
-def _with_warnings(comparison: Comparison) -> Comparison:
-    """Before the other warnings that this is a part of the set, after them which settings were swept on a test set."""
-    benchmark, others = comparison.benchmark, comparison.others
-    without = f", without {listed(others)}" if others else ""
-    part = [f"{benchmark}: PART, {comparison.part}: not the whole set{without}"] if comparison.part else []
-    manifests = [(entry.label, run.results.manifest) for entry in comparison.entries for run in entry.runs]
-    swept = [(label, sweep_warning(manifest)) for label, manifest in manifests if manifest]
-    swept = [f"{benchmark}, {label}: {warning}" for label, warning in swept if warning]
-    return replace(comparison, warnings=(*part, *comparison.warnings, *swept))
+        above.append(f"{benchmark}: {count} have their first frame annotated only and get no score")
+    return replace(found, warnings=(*above, *swept, *attributes.remarks))

@@ -4,10 +4,12 @@ import hashlib
 from collections import abc
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import CURVES, Comparison
+from lib.evaluation.reports.tables import NO_SCORE
 from lib.runtime.escapes import file_name
 from lib.visualization.plots import Line, draw_curves, draw_radar, draw_reliability, write_figure
 
@@ -38,21 +40,22 @@ def _figures(comparison: Comparison, by_attribute: bool) -> abc.Iterator[tuple[s
     yield "confidence", reliability_figure(comparison)
 
 
-def curve_figure(comparison: Comparison, protocol: str, kind: str, attribute: str | None = None) -> Figure | None:
+def curve_figure(
+    comparison: Comparison, protocol: str, kind: str, attribute: str | None = None, title: str = ""
+) -> Figure | None:
     """The curves of one of ``CURVES``, over all sequences or those with an ``attribute``; None where no tracker has
-    such a curve."""
+    such a curve. The ``title`` is the comparison's unless given."""
     names = None if attribute is None else comparison.attributes[attribute]
-    thresholds = dict(zip(CURVES, PROTOCOLS[protocol].thresholds, strict=True))[kind]
-    score = score_of(comparison, protocol, kind)
-    lines = []
+    score, lines = _score_of(comparison, protocol, kind), []
     for entry in comparison.entries:
         curve = entry.curve(protocol, kind, names)
         values = entry.values(protocol) if names is None else entry.part_values(protocol, names)
-        lines.append(Line(entry.label, thresholds, curve, None if curve is None else values[score].mean))
-    if not _any_drawn(lines):
+        value = None if curve is None else values[score].value
+        lines.append(Line(entry.label, PROTOCOLS[protocol].thresholds.get(kind), curve, value))
+    if all(line.shares is None for line in lines):
         return None
     words = "" if names is None else f"{comparison.attribute_names[attribute]} ({len(names)} sequences)"
-    return draw_curves(kind, lines, comparison.title, protocol, score, words)
+    return draw_curves(kind, lines, title or comparison.title, protocol, score, words)
 
 
 def reliability_figure(comparison: Comparison) -> Figure | None:
@@ -61,31 +64,24 @@ def reliability_figure(comparison: Comparison) -> Figure | None:
         Line(label, found.reliability.scores, found.reliability.shares if found.frames else None, found.auroc)
         for label, found in comparison.confidence.items()
     ]
-    return draw_reliability(lines, comparison.title) if _any_drawn(lines) else None
+    return None if all(line.shares is None for line in lines) else draw_reliability(lines, comparison.title)
 
 
-def score_of(comparison: Comparison, protocol: str, kind: str) -> str:
+def _score_of(comparison: Comparison, protocol: str, kind: str) -> str:
     """The score that the protocol reads off this curve; empty where nothing was scored."""
     known = comparison.score_names(protocol)
     return next((name for name in CURVES[kind] if name in known), "")
 
 
-def _any_drawn(lines: abc.Iterable[Line]) -> bool:
-    return any(line.shares is not None for line in lines)
-
-
 def _radar(comparison: Comparison, protocol: str) -> Figure | None:
-    name = score_of(comparison, protocol, "success")
-    rows: dict[str, list[float | None]] = {}
-    overall: dict[str, float | None] = {}
+    name, lines = _score_of(comparison, protocol, "success"), []
     for entry in comparison.entries:
-        parts = [entry.part_values(protocol, names) for names in comparison.attributes.values()]
-        *rows[entry.label], overall[entry.label] = (
-            part[name].mean if name in part else None for part in (*parts, entry.values(protocol))
-        )
-    if len(comparison.attributes) < MIN_RADAR or all(value is None for row in rows.values() for value in row):
+        parts = [entry.part_values(protocol, names).get(name, NO_SCORE) for names in comparison.attributes.values()]
+        shares = np.array([part.value for part in parts], np.float64)  # None becomes NaN, a gap
+        lines.append(Line(entry.label, None, shares, entry.values(protocol).get(name, NO_SCORE).value))
+    if len(comparison.attributes) < MIN_RADAR or all(np.isnan(line.shares).all() for line in lines):
         return None
-    return draw_radar(rows, list(comparison.attributes), overall, comparison.title, protocol, name)
+    return draw_radar(lines, list(comparison.attributes), comparison.title, protocol, name)
 
 
 def _as_file(short: str) -> str:

@@ -1,10 +1,8 @@
 """Sequences as videos: a panel for each tracker, side by side, with its box and the annotated one."""
 
-import math
 from collections import abc
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from lib.data.decoding.images import read_image
@@ -13,7 +11,7 @@ from lib.data.types import Sequence
 from lib.evaluation.reports.comparison import Comparison
 from lib.runtime.escapes import file_name, printable
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR, outline
-from lib.visualization.sheet import tile
+from lib.visualization.sheet import resized, tile
 
 FILMED = 2  # sequences of the worst and of the best
 PANEL = 480  # pixels of a panel's width
@@ -28,27 +26,13 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
     The rank is the mean over trackers of the first score by the first protocol; a sequence without a score of every
     tracker is left out. Raises ``ValueError`` for a damaged image or file of boxes.
     """
-    means = sequence_means(comparison)
-    ranked = sorted((value, sequence.name, sequence) for sequence, value in means if value is not None)
-    files = []
+    ranked, files = comparison.ranked(comparison.entries), []
     for kind, chosen in (("worst", ranked[:FILMED]), ("best", ranked[FILMED:][: -FILMED - 1 : -1])):
-        for number, (_, _, sequence) in enumerate(chosen, start=1):
+        for number, (_, sequence) in enumerate(chosen, start=1):
             files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{file_name(sequence.name)}.mp4")
             tracks = {entry.label: entry.runs[0].results.boxes(sequence) for entry in comparison.entries}
             write_film(files[-1], sequence, tracks)
     return files
-
-
-def sequence_means(comparison: Comparison) -> list[tuple[Sequence, float | None]]:
-    """Each sequence with the mean over trackers of its first score by the first protocol; None where one lacks it."""
-    protocol = comparison.protocols[0]
-    names = comparison.score_names(protocol)[:1]
-    means = []
-    for number, sequence in enumerate(comparison.sequences):
-        found = [entry.sequence_values(protocol, number).get(name) for name in names for entry in comparison.entries]
-        known = bool(found) and all(each is not None and not math.isnan(each.mean) for each in found)
-        means.append((sequence, sum(each.mean for each in found) / len(found) if known else None))
-    return means
 
 
 def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarray]) -> None:
@@ -56,14 +40,13 @@ def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarr
     ``[M, 4]`` xywh in pixels: a tracker whose boxes end early has no box after that. Raises ``ImageError``."""
     columns = COLUMNS if len(tracks) > 4 else min(2, len(tracks))
     titles = [f"{_fitted(printable(label))}, ground truth green" for label in tracks]
-    height = 0
+    height = None  # that of the first frame, as a video has one size
     with VideoWriter(file, RATE) as writer:
         for number, frame in enumerate(sequence.frames):
             image = read_image(frame)
-            scale = PANEL / image.shape[1]
-            height = height or round(image.shape[0] * scale)  # the height of the first frame, as a video has one size
-            small = cv2.resize(image, (PANEL, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-            shrink = np.array([scale, height / image.shape[0]] * 2)
+            small = resized(image, PANEL, height)
+            height = len(small)
+            shrink = np.array([PANEL / image.shape[1], height / image.shape[0]] * 2)
             panels = [small.copy() for _ in tracks]
             for panel, boxes in zip(panels, tracks.values(), strict=True):
                 for rows, color in ((sequence.boxes, TRUTH_COLOR), (boxes, PREDICTED_COLOR)):

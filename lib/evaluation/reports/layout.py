@@ -1,30 +1,15 @@
 """Comparisons as tables: trackers by score, by attribute and by sequence, their differences and their confidence."""
 
 from collections import abc
-from typing import NamedTuple
 
 from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.reports.bootstrap import LEVEL, Bootstrap, difference_intervals
-from lib.evaluation.reports.comparison import Comparison, Spread
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 from lib.evaluation.reports.remarks import remarks
-from lib.evaluation.reports.tables import Cell, Row, Table
+from lib.evaluation.reports.tables import NO_SCORE, Cell, Row, Table
 
 Part = list[tuple[Comparison, str]]  # benchmarks that share a table, each with the protocol of its scores
-
-
-class _Score(NamedTuple):
-    """The score that a column shows."""
-
-    comparison: Comparison
-    protocol: str
-    name: str
-
-    def cell(self, label: str) -> Cell:
-        entry = self.comparison.entry(label)
-        found = entry.values(self.protocol) if entry and self.protocol else {}
-        if self.name not in found:
-            return Cell(None)
-        return Cell(*found[self.name], *entry.intervals.get(self.protocol, {}).get(self.name, (None, None)))
+Column = tuple[str, str]  # benchmark and name of a score
 
 
 def score_tables(
@@ -45,7 +30,8 @@ def score_tables(
         columns = _columns(part, scores)
         heads, rows = _heads(columns), []
         for label in _labels(comparisons):
-            cells = [column.cell(label) for column in columns]
+            values = _values(part, label)
+            cells = [values.get(column, NO_SCORE) for column in columns]
             for comparison, protocol in part if counts else ():
                 cells += _counts(comparison, protocol, label)
             rows.append(Row(label + _runs_in_words(part, label), tuple(cells)))
@@ -73,21 +59,16 @@ def difference_tables(
     about = f"{100 * LEVEL:.0f} % interval over sequences, paired, {bootstrap.words}"
     tables = []
     for part in _parts(comparisons):
-        columns = _columns(part, scores)
-        rows = []
+        columns, theirs, rows = _columns(part, scores), _values(part, base), []
         for label in (label for label in labels if label != base):
-            ends = {}
+            ours, cells = _values(part, label), {}
             for comparison, protocol in part:
                 entries = comparison.entry(label), comparison.entry(base)
-                if all(entries):
-                    draws = bootstrap.draw(len(comparison.sequences))
-                    ends[comparison.benchmark] = difference_intervals(*entries, protocol, draws)
-            cells = []
-            for column in columns:
-                found = ends.get(column.comparison.benchmark, {}).get(column.name)
-                value = column.cell(label).value - column.cell(base).value if found else None
-                cells.append(Cell(value, None, *found) if found else Cell(None))
-            rows.append(Row(label, tuple(cells)))
+                draws = bootstrap.draw(len(comparison.sequences))
+                for name, ends in difference_intervals(*entries, protocol, draws).items() if all(entries) else ():
+                    key = comparison.benchmark, name
+                    cells[key] = Cell(ours[key].value - theirs[key].value, None, *ends)
+            rows.append(Row(label, tuple(cells.get(column, NO_SCORE) for column in columns)))
         title = f"Difference from {base} in percent points [{about}]"
         name = _named("differences", part)
         tables += [_table(name, part, title, _heads(columns), rows, signed=True)] if columns else []
@@ -99,34 +80,29 @@ def attribute_tables(comparison: Comparison, scores: abc.Sequence[str] = ()) -> 
 
     There is a table for each protocol and score (its first unless ``scores`` names others).
     """
-    entries, tables = comparison.entries, []
+    entries, words, tables = comparison.entries, comparison.attribute_names, []
+    parts = {f"{short} {words[short]} ({len(names)})": names for short, names in comparison.attributes.items()}
+    parts[f"all ({len(comparison.sequences)})"] = None
+    labels = [entry.label for entry in entries]
     for protocol in comparison.protocols:
-        values = {
-            f"{short} {comparison.attribute_names[short]} ({len(names)})": [
-                entry.part_values(protocol, names) for entry in entries
-            ]
-            for short, names in comparison.attributes.items()
-        }
-        values[f"all ({len(comparison.sequences)})"] = [entry.values(protocol) for entry in entries]
+        values = {part: [entry.part_values(protocol, names) for entry in entries] for part, names in parts.items()}
         for score in _chosen(comparison, protocol, scores):
-            rows = [Row(label, tuple(_cell(each, score) for each in found)) for label, found in values.items()]
+            rows = [Row(part, tuple(each.get(score, NO_SCORE) for each in found)) for part, found in values.items()]
             title = f"{score} in percent over the sequences with an attribute (how many)"
-            name, labels = f"attributes_{comparison.benchmark}_{protocol}_{score}", [entry.label for entry in entries]
+            name = f"attributes_{comparison.benchmark}_{protocol}_{score}"
             tables.append(_table(name, [(comparison, protocol)], title, labels, rows, "attribute", best="row"))
     return tables
 
 
-def sequence_tables(comparison: Comparison, labels: abc.Sequence[str], scores: abc.Sequence[str] = ()) -> list[Table]:
+def sequence_tables(
+    comparison: Comparison, entries: abc.Sequence[ComparedTracker], scores: abc.Sequence[str] = ()
+) -> list[Table]:
     """Sequences in rows, trackers in columns, with the difference of two or the widest gap between more.
 
     The largest difference comes first. There is a table for each protocol and score (its first unless ``scores`` names
-    others). Raises ``ValueError`` for a label that the comparison lacks.
+    others).
     """
-    entries = [comparison.entry(label) for label in labels]
-    if None in entries:
-        known = ", ".join(entry.label for entry in comparison.entries)
-        unknown = labels[entries.index(None)]
-        raise ValueError(f"{comparison.benchmark}: no tracker {unknown!r} in this comparison; it has {known}")
+    labels = [entry.label for entry in entries]
     gap = [[], ["difference"], ["widest gap"]][min(len(labels), 3) - 1]
     versus = f", {labels[0]} minus {labels[1]}" if len(labels) == 2 else ""
     tables = []
@@ -138,7 +114,7 @@ def sequence_tables(comparison: Comparison, labels: abc.Sequence[str], scores: a
         for score in _chosen(comparison, protocol, scores):
             rows = []
             for name, found in values.items():
-                means = [_cell(each, score).value for each in found]
+                means = [each.get(score, NO_SCORE).value for each in found]
                 difference = None
                 if len(means) > 1 and None not in means:
                     difference = means[0] - means[1] if len(means) == 2 else max(means) - min(means)
@@ -157,44 +133,36 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     a bin; none without confidence. The lines below the first have ``lost_below``, or the reason why there is none."""
     if not comparison.confidence:
         return []
-    benchmark, found = comparison.benchmark, comparison.confidence
-    rows = [Row(label, _confidence_cells(each)) for label, each in found.items()]
-    lines = [f"{benchmark}, {label}: {line}" for label, each in found.items() for line in _confidence_lines(each)]
+    benchmark, found, scope = comparison.benchmark, comparison.confidence, (comparison.title,)
     whole = Table(
         f"confidence_{benchmark}",
         "Scores of frames on and off the target (percent of frames; lost_below is a score)",
-        (comparison.title,),
+        scope,
         "tracker",
         ("AUROC", "on target", "absent", "lost_below", "lost found", "false alarms"),
-        tuple(rows),
-        tuple(lines),
+        tuple(Row(label, _confidence_cells(each)) for label, each in found.items()),
+        tuple(f"{benchmark}, {label}: {line}" for label, each in found.items() for line in _confidence_lines(each)),
         comparison.warnings,
     )
     bins = max(len(each.reliability.counts) for each in found.values())
     rows = [
-        Row(f"{label}, {words}", tuple(Cell(value) for value in [*values, *[None] * (bins - len(values))]))
+        Row(f"{label}, {words}", tuple(map(Cell, [*values, *[None] * (bins - len(values))])))
         for label, each in found.items()
         for words, values in (("mean score", each.reliability.scores), ("on target", each.reliability.shares))
         if each.frames
     ]
-    curves = Table(
-        f"reliability_{benchmark}",
-        "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent",
-        (comparison.title,),
-        "tracker",
-        tuple(map(str, range(1, bins + 1))),
-        tuple(rows),
-        warnings=comparison.warnings,
-    )
+    title = "Frames in bins by their score, the lowest first: mean score of a bin and its frames on the target, percent"
+    numbers = tuple(map(str, range(1, bins + 1)))
+    curves = Table(f"reliability_{benchmark}", title, scope, "tracker", numbers, tuple(rows), (), comparison.warnings)
     return [whole, curves] if rows else [whole]
 
 
 def _confidence_cells(found: Confidence) -> tuple[Cell | str, ...]:
     if not found.frames:
-        return (Cell(None),) * 6
+        return (NO_SCORE,) * 6
     known = tuple(map(Cell, (found.auroc, found.on / found.frames, found.absent / found.frames)))
     if found.threshold is None:
-        return (*known, *(Cell(None),) * 3)
+        return (*known, *(NO_SCORE,) * 3)
     return (*known, f"{found.threshold.value:.3f}", Cell(found.threshold.found), Cell(found.threshold.false_alarms))
 
 
@@ -219,30 +187,36 @@ def _parts(comparisons: abc.Sequence[Comparison]) -> list[Part]:
     return [[(each, name) for each in comparisons if name in each.protocols] for name in protocols]
 
 
-def _columns(part: Part, scores: abc.Sequence[str]) -> list[_Score]:
+def _columns(part: Part, scores: abc.Sequence[str]) -> list[Column]:
     """The scores of these benchmarks; one column of dashes for a benchmark without any scored sequence."""
     found = []
     for comparison, protocol in part:
         known = comparison.score_names(protocol)
         names = [name for name in known if not scores or name in scores] if known else ["no score"]
-        found += [_Score(comparison, protocol, name) for name in names]
+        found += [(comparison.benchmark, name) for name in names]
     return found
 
 
-def _heads(columns: list[_Score]) -> list[str]:
+def _values(part: Part, label: str) -> dict[Column, Cell]:
+    """A tracker's scores on these benchmarks."""
+    entries = [(comparison.entry(label), comparison.benchmark, protocol) for comparison, protocol in part]
+    return {
+        (benchmark, name): cell
+        for entry, benchmark, protocol in entries
+        for name, cell in (entry.values(protocol) if entry else {}).items()
+    }
+
+
+def _heads(columns: list[Column]) -> list[str]:
     """The names of scores, with their benchmarks where there are several."""
-    several = len({column.comparison.benchmark for column in columns}) > 1
-    return [f"{column.comparison.benchmark} {column.name}" if several else column.name for column in columns]
+    several = len({benchmark for benchmark, _ in columns}) > 1
+    return [f"{benchmark} {name}" if several else name for benchmark, name in columns]
 
 
 def _chosen(comparison: Comparison, protocol: str, scores: abc.Sequence[str]) -> list[str]:
     """The requested scores of the protocol, or its first."""
     known = comparison.score_names(protocol)
     return [score for score in scores if score in known] or known[:1]
-
-
-def _cell(values: abc.Mapping[str, Spread], score: str) -> Cell:
-    return Cell(*values[score]) if score in values else Cell(None)
 
 
 def _named(kind: str, part: Part) -> str:
@@ -276,8 +250,8 @@ def _counts(comparison: Comparison, protocol: str, label: str) -> list[str]:
     """How many sequences have a score (a result where a server scores), of how many; frames a second."""
     entry = comparison.entry(label)
     runs = entry.runs if entry else ()
-    failed = {name for run in runs for name in run.scores.errors(protocol)}
-    total = len(runs[0].scores.sequences) if runs else 0
+    failed = {name for run in runs for name in run.errors(protocol)}
+    total = len(runs[0].sequences) if runs else 0
     seconds = [run.seconds for run in runs if run.seconds]
     speed = f"{len(seconds) / sum(seconds):.1f}" if seconds else "-"
     return [f"{total - len(failed)}/{total}" if runs else "-", *([speed] if _has_times(comparison) else [])]

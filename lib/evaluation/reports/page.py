@@ -15,14 +15,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from lib.data.decoding.images import ImageError, read_image
 from lib.data.types import Sequence
-from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison, ScoredRun
+from lib.evaluation.metrics.scoring import ScoredRun
+from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison
 from lib.evaluation.reports.figures import curve_figure, reliability_figure
 from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
 from lib.evaluation.reports.tables import Cell, Row, Table, best_cells, cell_words, percent
@@ -32,7 +32,7 @@ from lib.runtime.files import write_text
 from lib.runtime.json_text import plain
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR, outline
 from lib.visualization.plots import encode_figure
-from lib.visualization.sheet import data_address, encode
+from lib.visualization.sheet import data_address, encode, resized
 
 WORST, BEST = 4, 2  # sequences shown for a tracker, by its first score
 WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
@@ -91,7 +91,6 @@ def _view(comparison: Comparison, protocol: str) -> dict[str, Any]:
     """The scores, curves and tables by one protocol."""
     single = replace(comparison, protocols=(protocol,))
     names = comparison.score_names(protocol)
-    labels = [entry.label for entry in comparison.entries]
     [scores] = score_tables([single], counts=True)
     figures = (curve_figure(comparison, protocol, kind) for kind in CURVES)
     attributes = attribute_tables(single, names) if comparison.attributes else []
@@ -100,7 +99,7 @@ def _view(comparison: Comparison, protocol: str) -> dict[str, Any]:
         "curves": [_curves(figure) for figure in figures if figure],
         "names": names,
         "attributes": list(zip(names, map(_cells, attributes), strict=False)),
-        "sequences": list(zip(names, map(_cells, sequence_tables(single, labels, names)), strict=True)),
+        "sequences": list(zip(names, map(_cells, sequence_tables(single, single.entries, names)), strict=True)),
     }
 
 
@@ -141,12 +140,8 @@ def _manifest(run: ScoredRun) -> str:
 def _cards(comparison: Comparison, entry: ComparedTracker, draw: Draw | None) -> dict[str, list[dict[str, Any]]]:
     """The worst and the best sequences of a tracker by the first score of the first protocol, the extreme ones first;
     none twice."""
-    protocol = comparison.protocols[0]
-    known = []
-    for number, sequence in enumerate(comparison.sequences):
-        for name, score in list(entry.sequence_values(protocol, number).items())[:1]:
-            known += [(score.mean, sequence.name, name, sequence)] if math.isfinite(score.mean) else []
-    ranked = sorted(known, key=lambda each: each[:2])
+    protocol, ranked = comparison.protocols[0], comparison.ranked([entry])
+    name = "".join(comparison.score_names(protocol)[:1])
     extremes = {"Worst": ranked[:WORST], "Best": ranked[WORST:][: -BEST - 1 : -1]}
     return {
         word: [
@@ -155,7 +150,7 @@ def _cards(comparison: Comparison, entry: ComparedTracker, draw: Draw | None) ->
                 "score": f"{name} {percent(value, 1)} ({protocol})",
                 "pictures": list(_pictures(comparison.benchmark, entry.runs[0], sequence, draw)),
             }
-            for value, _, name, sequence in chosen
+            for value, sequence in chosen
         ]
         for word, chosen in extremes.items()
     }
@@ -206,10 +201,9 @@ def _framed(sequence: Sequence, frame: int, caption: str, *boxes: tuple[np.ndarr
         image = read_image(sequence.frames[frame])
     except ImageError as error:
         return _Picture(caption, missing=str(error))
-    scale = WIDTH / image.shape[1]
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    small = resized(image, WIDTH)
     for box, color in boxes:
-        outline(small, box * scale, color, 2)
+        outline(small, box * WIDTH / image.shape[1], color, 2)
     return _Picture(caption, _jpeg(small))
 
 

@@ -1,13 +1,14 @@
 """Comparisons in plain types, for JSON: ``analysis.json``, and the ``score.json`` of a results folder."""
 
 from collections import abc
-from types import MappingProxyType
 from typing import Any
 
 from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.metrics.confidence import Confidence
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison, ScoredRun, Spread
+from lib.evaluation.metrics.scoring import ScoredRun
+from lib.evaluation.reports.comparison import ComparedTracker, Comparison
+from lib.evaluation.reports.tables import Cell
 from lib.runtime.json_text import plain
 
 
@@ -31,19 +32,19 @@ def plain_comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def plain_score(comparison: Comparison, run: ScoredRun) -> dict[str, Any]:
-    """One run by every protocol that it was scored by; ``errors`` are those of the benchmark's own. ``scores`` are
-    empty for a benchmark that a server scores."""
+    """One run by every protocol; ``errors`` are those of the benchmark's own. ``scores`` are empty for a benchmark that
+    a server scores."""
     benchmark = find_benchmark(comparison.benchmark)
     content = {
         "benchmark": comparison.benchmark,
         "protocol": benchmark.protocol,
         "part": comparison.part,
         "scored_by": benchmark.server or "this program",
-        **_run(run, () if benchmark.server else tuple(run.scores.overall)),
-        "errors": run.scores.errors(benchmark.protocol),
+        **_run(run, () if benchmark.server else tuple(PROTOCOLS)),
+        "errors": run.errors(benchmark.protocol),
     }
     if not benchmark.server:
-        curves = run.scores.overall[benchmark.protocol]
+        curves = run.curves(benchmark.protocol)
         content["success_curve"] = None if curves is None else curves.success
     return plain(content)
 
@@ -52,10 +53,10 @@ def _tracker(comparison: Comparison, entry: ComparedTracker) -> dict[str, Any]:
     protocols = comparison.protocols
     return {
         "label": entry.label,
-        "scores": {name: _spreads(entry.values(name), entry.intervals.get(name, {})) for name in protocols},
+        "scores": {name: _scores(entry.values(name)) for name in protocols},
         "curves": {name: _curves(entry, name) for name in protocols},
         "attributes": {
-            short: {name: _spreads(entry.part_values(name, names)) for name in protocols}
+            short: {name: _scores(entry.part_values(name, names)) for name in protocols}
             for short, names in comparison.attributes.items()
         },
         "runs": [_run(run, protocols) for run in entry.runs],
@@ -64,14 +65,14 @@ def _tracker(comparison: Comparison, entry: ComparedTracker) -> dict[str, Any]:
 
 def _run(run: ScoredRun, protocols: abc.Sequence[str]) -> dict[str, Any]:
     return {
-        "label": run.scores.label,
-        "source": str(run.results.source),
+        "label": run.results.label,
+        "source": run.results.source,
         "producer": run.results.producer,
         "manifest": run.results.manifest,
         "seconds_per_frame": run.seconds,
-        "scores": {name: run.scores.values(name) for name in protocols},
-        "errors": {name: run.scores.errors(name) for name in protocols},
-        "missing": {sequence.name: sequence.missing for sequence in run.scores.sequences if sequence.missing},
+        "scores": {name: run.values(name) for name in protocols},
+        "errors": {name: run.errors(name) for name in protocols},
+        "missing": {sequence.name: sequence.missing for sequence in run.sequences if sequence.missing},
         "sequences": {
             sequence.name: {
                 "scores": {name: sequence.values(name) for name in sequence.curves},
@@ -82,27 +83,26 @@ def _run(run: ScoredRun, protocols: abc.Sequence[str]) -> dict[str, Any]:
                     if curves.notes
                 },
             }
-            for sequence in run.scores.sequences
+            for sequence in run.sequences
             if sequence.curves or sequence.errors
         },
     }
 
 
-def _spreads(
-    spreads: abc.Mapping[str, Spread], intervals: abc.Mapping[str, tuple[float, float]] = MappingProxyType({})
-) -> dict[str, Any]:
+def _scores(cells: abc.Mapping[str, Cell]) -> dict[str, Any]:
     return {
-        name: spread._asdict() | ({"interval": intervals[name]} if name in intervals else {})
-        for name, spread in spreads.items()
+        name: {"mean": cell.value, "deviation": cell.deviation}
+        | ({} if cell.low is None else {"interval": (cell.low, cell.high)})
+        for name, cell in cells.items()
     }
 
 
 def _curves(entry: ComparedTracker, protocol: str) -> dict[str, Any]:
     """The set's curves, means over runs, with their thresholds."""
-    curves = {kind: entry.curve(protocol, kind) for kind in CURVES}
-    thresholds = dict(zip(CURVES, PROTOCOLS[protocol].thresholds, strict=True))
     return {
-        kind: {"thresholds": thresholds[kind], "shares": curve} for kind, curve in curves.items() if curve is not None
+        kind: {"thresholds": thresholds, "shares": curve}
+        for kind, thresholds in PROTOCOLS[protocol].thresholds.items()
+        if (curve := entry.curve(protocol, kind)) is not None
     }
 
 

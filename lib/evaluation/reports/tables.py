@@ -14,13 +14,16 @@ NONE = "-"
 
 
 class Cell(NamedTuple):
-    """A score as a fraction, None where there is none, with its ``deviation`` over runs and the ends of its confidence
-    interval where they are known."""
+    """A score as a fraction, None where there is none: the mean over runs, with their sample ``deviation`` and the ends
+    of its confidence interval where they are known."""
 
     value: float | None
     deviation: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+NO_SCORE = Cell(None)
 
 
 class Row(NamedTuple):

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import platform
+import re
 import time
 import unicodedata
 from collections import abc
@@ -29,17 +30,13 @@ from lib.runtime.files import file_sha256, write_text
 from lib.runtime.json_text import parse_json
 from lib.runtime.locks import only_writer
 
-CHECKPOINT_SUFFIXES = (".tar", ".pth", ".pt", ".ckpt", ".safetensors")
 MANIFEST = "manifest.json"
 LEGACY_INT = "legacy_int"
+_CHECKPOINT_SUFFIXES = r"(?<=.)(\.(tar|pth|pt|ckpt|safetensors))+$"
 _AGAIN = "track the sequence again"
 _LONGEST_END = "_network_time.txt"  # of a file's name, after the sequence's
 
 logger = logging.getLogger(__name__)
-
-
-class ResultsError(ValueError):
-    """Results that are missing, damaged or of other data; one line with the file and the remedy."""
 
 
 class NotedFailure(NamedTuple):
@@ -58,8 +55,8 @@ class ResultsFolder:
     ``_time.txt`` (seconds end to end) and ``_network_time.txt``. The box file is written last: where it is complete,
     the sequence is finished. ``failures.log`` keeps all tracebacks, ``<sequence>.failed`` the last failure of a
     sequence that is not finished yet. The process that writes a sequence holds the claim on it
-    (``lib.evaluation.running.claims``). Writing raises ``OSError`` with the file when the disk refuses; the earlier
-    file is then unchanged.
+    (``lib.evaluation.running.claims``). Reading raises ``ValueError`` with the file and the remedy, writing ``OSError``
+    with the file when the disk refuses; the earlier file is then unchanged.
     """
 
     path: Path
@@ -98,29 +95,17 @@ class ResultsFolder:
         write_text(self._file(sequence), _rows(track.boxes))
 
     def boxes(self, sequence: Sequence) -> np.ndarray:
-        """The sequence's boxes, float64 ``[N, 4]`` xywh in pixels.
-
-        Raises ``ResultsError`` if they are missing, damaged, not N, or begin elsewhere than the sequence: such results
-        are of other data under the same name.
-        """
-        file = self._file(sequence)
-        boxes = read_rows(file, columns=4)
-        if len(boxes) != len(sequence):
-            raise ResultsError(f"{file}: {len(boxes)} boxes for {len(sequence)} frames; track the sequence again")
+        """The sequence's boxes, float64 ``[N, 4]`` xywh in pixels; ``ValueError`` if they are missing, damaged, not N,
+        or begin elsewhere than the sequence: such results are of other data under the same name."""
+        boxes = self._read(sequence, "", 4)
         if not np.array_equal(boxes[0], sequence.boxes[0]):
-            raise ResultsError(f"{file}: begins elsewhere than the sequence's first box; track the sequence again")
+            raise ValueError(f"{self._file(sequence)}: begins elsewhere than the sequence's first box; {_AGAIN}")
         return boxes
 
     def seconds(self, sequence: Sequence, network: bool = False) -> np.ndarray:
-        """The seconds of each frame, float64 ``[N]``: end to end, or of the ``network`` alone.
-
-        Raises ``ResultsError`` if they are missing, damaged or not N.
-        """
-        file = self._file(sequence, "_network_time" if network else "_time")
-        seconds = read_rows(file, columns=1)[:, 0]
-        if len(seconds) != len(sequence):
-            raise ResultsError(f"{file}: {len(seconds)} times for {len(sequence)} frames; track the sequence again")
-        return seconds
+        """The seconds of each frame, float64 ``[N]``: end to end, or of the ``network`` alone; ``ValueError`` if they
+        are missing, damaged or not N."""
+        return self._read(sequence, "_network_time" if network else "_time", 1)[:, 0]
 
     def is_finished(self, sequence: Sequence, warn: bool = False) -> bool:
         """Whether the sequence has a complete box file; with ``warn``, the fault of a damaged one is logged."""
@@ -128,7 +113,7 @@ class ResultsFolder:
             return False
         try:
             self.boxes(sequence)
-        except ResultsError as error:
+        except ValueError as error:
             if warn:
                 logger.warning("tracking %s again: %s", sequence.name, error)
             return False
@@ -138,14 +123,14 @@ class ResultsFolder:
         """Write the sequence's boxes once more, as ``legacy_int/<sequence>.txt``: truncated to integers, between tabs,
         as pytracking and OSTrack write them (``lib/test/evaluation/running.py``), for tools that read those.
 
-        These score differently, and nothing here reads them. Raises ``ResultsError`` as ``boxes``, and for a box that
-        is not finite.
+        These score differently, and nothing here reads them. Raises ``ValueError`` as ``boxes``, and for a box that is
+        not finite.
         """
         file = self.path / LEGACY_INT / f"{sequence.name}.txt"
         boxes = self.boxes(sequence)
         if not np.isfinite(boxes).all():
             frame = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
-            raise ResultsError(f"{file}: the box of frame {frame} is not finite, so it cannot be written as integers")
+            raise ValueError(f"{file}: the box of frame {frame} is not finite, so it cannot be written as integers")
         write_text(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
@@ -175,11 +160,22 @@ class ResultsFolder:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ResultsError(f"{file}: cannot be read ({error}); remove it and run again") from error
+            raise ValueError(f"{file}: cannot be read ({error}); remove it and run again") from error
 
     def forget_failure(self, name: str) -> None:
         """Forget the last failure of a sequence that is finished."""
         self._failed(name).unlink(missing_ok=True)
+
+    def _read(self, sequence: Sequence, suffix: str, columns: int) -> np.ndarray:
+        """The numbers of a file that ``write`` wrote, float64 ``[N, columns]``."""
+        file = self._file(sequence, suffix)
+        try:
+            rows = parse_rows(decode_text(file.read_bytes(), file), columns, file, _AGAIN, ended=True)
+        except OSError as error:
+            raise ValueError(f"{file}: cannot be read ({error.strerror}); {_AGAIN}") from error
+        if len(rows) != len(sequence):
+            raise ValueError(f"{file}: {len(rows)} lines for {len(sequence)} frames; {_AGAIN}")
+        return rows
 
     def _failed(self, name: str) -> Path:
         return self.path / f"{name}.failed"
@@ -208,12 +204,14 @@ def open_results(
     ``overrides`` are the settings that this benchmark changed (dotted key: value), for reports. Both are plain types
     for JSON. ``sweep`` names the sweep that this run belongs to; the manifest keeps every one, since their scores have
     been seen. ``hardware`` (the machine's kind unless given) and ``versions`` are of the network's device.
-    Raises ``ResultsError`` for a manifest that is damaged or of other settings, ``OSError`` where the checkpoint cannot
+    Raises ``ValueError`` for a manifest that is damaged or of other settings, ``OSError`` where the checkpoint cannot
     be read or the folder not be used.
     """
     sha256 = file_sha256(checkpoint) if checkpoint else None
-    label = label or (_stem(checkpoint) if checkpoint else "no_checkpoint")
-    folder = output / experiment / "results" / benchmark / f"{label}-{_digest(sha256, settings)}"
+    label = label or (re.sub(_CHECKPOINT_SUFFIXES, "", checkpoint.name) if checkpoint else "no_checkpoint")
+    deciding = json.dumps([sha256, settings], sort_keys=True, allow_nan=False)
+    digits = hashlib.sha256(deciding.encode()).hexdigest()[:8]
+    folder = output / experiment / "results" / benchmark / f"{label}-{digits}"
     file = folder / MANIFEST
     description = {
         "format": 1,
@@ -228,13 +226,11 @@ def open_results(
     source = json.loads(json.dumps(description, allow_nan=False))  # as it is read back: lists for tuples
     folder.mkdir(parents=True, exist_ok=True)
     with only_writer(file, wait=True):
-        earlier = _read_manifest(file) if file.exists() else None
+        earlier = _read_manifest(file) if file.exists() else {}
         if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
-            raise ResultsError(
-                f"{file}: is of another checkpoint or other settings; move its folder away and run again"
-            )
-        runs = [*(earlier["runs"] if earlier else []), _run_description(checkpoint, device, hardware, versions)]
-        sweeps = list(dict.fromkeys([*(earlier or {}).get("sweeps", []), *([sweep] if sweep else [])]))
+            raise ValueError(f"{file}: is of another checkpoint or other settings; move its folder away and run again")
+        runs = [*earlier.get("runs", []), _run_description(checkpoint, device, hardware, versions)]
+        sweeps = list(dict.fromkeys([*earlier.get("sweeps", []), *filter(None, [sweep])]))
         write_text(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
     return ResultsFolder(folder)
 
@@ -247,36 +243,9 @@ def sweep_warning(manifest: Mapping[str, Any]) -> str:
     return f"settings chosen on the test set: swept {'; '.join(sweeps)}"
 
 
-def read_rows(file: Path, columns: int) -> np.ndarray:
-    """The numbers of a text file that was written here, ``columns`` a line: float64 ``[N, columns]``.
-
-    Raises ``ResultsError`` for a missing file, for a line that holds anything else, and for a last line without an end.
-    """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ResultsError(f"{file}: cannot be read ({error.strerror}); {_AGAIN}") from error
-    try:
-        return parse_rows(decode_text(data, file), columns, file, _AGAIN, ended=True)
-    except ValueError as error:
-        raise ResultsError(str(error)) from error
-
-
 def _rows(values: np.ndarray) -> str:
     """Shortest decimals that read back as the same float64, commas between."""
     return "".join(",".join(repr(number) for number in row) + "\n" for row in values.astype(np.float64).tolist())
-
-
-def _stem(checkpoint: Path) -> str:
-    name = checkpoint
-    while name.suffix in CHECKPOINT_SUFFIXES:
-        name = name.with_suffix("")
-    return name.name
-
-
-def _digest(checkpoint_sha256: str | None, settings: dict[str, Any]) -> str:
-    content = json.dumps([checkpoint_sha256, settings], sort_keys=True, allow_nan=False)
-    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 def _run_description(
@@ -305,7 +274,7 @@ def _read_manifest(file: Path) -> dict[str, Any]:
     try:
         manifest = parse_json(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
+        raise ValueError(f"{file}: cannot be read ({error}); move its folder away and run again") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("runs"), list):
-        raise ResultsError(f"{file}: is not a manifest of results; move its folder away and run again")
+        raise ValueError(f"{file}: is not a manifest of results; move its folder away and run again")
     return manifest

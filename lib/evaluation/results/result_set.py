@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from posixpath import basename, dirname
 from typing import Any
 
@@ -11,9 +11,8 @@ import numpy as np
 
 from lib.data.files.texts import decode_text, parse_rows
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import MissingResultError
 from lib.evaluation.results.folder import MANIFEST
-from lib.evaluation.results.result_files import BoxFile, Tree, box_file, is_skipped
+from lib.evaluation.results.result_files import BoxFile, Files, box_file, is_skipped
 from lib.evaluation.results.sequence_names import known_names, sequence_name, shares_name
 from lib.runtime.json_text import parse_json
 
@@ -22,20 +21,24 @@ _REMEDY = "track the sequence again, or get the file again"
 logger = logging.getLogger(__name__)
 
 
+class MissingResultError(ValueError):
+    """A sequence has no result."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ResultSet:
-    """One tracker's results on one benchmark, in one folder (``root``, "" is the top) of the ``tree`` of files at
-    ``place``.
+    """One tracker's results on one benchmark, in one folder (``root``, "" is the top) of the files at ``place``, which
+    ``contents`` read.
 
     ``files`` are the box files by sequence. ``manifest`` belongs to our own results; it is None for others. ``damage``
-    is the fault of the manifest, or of a zip, which has no tree then. Where the tracker was run several times on each
-    sequence, ``repetition`` is the number of the run.
+    is the fault of the manifest, or of a zip, which has no contents then. Where the tracker was run several times on
+    each sequence, ``repetition`` is the number of the run.
     """
 
     benchmark: str
     place: Path
     root: str = ""
-    tree: Tree | None = None
+    contents: Files = field(default_factory=dict)
     files: dict[str, list[BoxFile]] = field(default_factory=dict)
     manifest: Mapping[str, Any] | None = None
     damage: str = ""
@@ -66,6 +69,9 @@ class ResultSet:
         and for results of ours that do not begin with the sequence's first box: those are of other data of that name.
         """
         file = self._file(sequence.name)
+        if file is None:
+            which = f", repetition {self.repetition}" if sequence.name in self.files else ""
+            raise MissingResultError(f"{self.source}: has no result of {sequence.name}{which}")
         boxes = self._rows(file.name, 4, len(sequence.boxes))
         if len(boxes) == 0:
             raise ValueError(f"{self.place / file.name}: is empty; {_REMEDY}")
@@ -79,24 +85,18 @@ class ResultSet:
     def seconds(self, name: str) -> np.ndarray | None:
         """Seconds of each frame of a sequence, float64 ``[M]``, the first for taking the template; None without a file
         of times. ``ValueError`` for a damaged one."""
-        try:
-            times = self._file(name).times
-        except MissingResultError:
+        file = self._file(name)
+        if not (file and file.times):
             return None
-        if not times:
-            return None
-        columns = self._rows(times, None if self.manifest is None else 1)
+        columns = self._rows(file.times, None if self.manifest is None else 1)
         # The got10k toolkit writes a column for each repetition, other tools a single one.
         return columns[:, min(self.repetition, columns.shape[1]) - 1] if columns.size else None
 
     def frame_scores(self, name: str) -> np.ndarray | None:
         """The tracker's own score of each frame of a sequence, float64 ``[M]``; None without a file of scores.
         ``ValueError`` for a damaged one."""
-        try:
-            scores = self._file(name).scores
-        except MissingResultError:
-            return None
-        return self._rows(scores, 1)[:, 0] if scores else None
+        file = self._file(name)
+        return self._rows(file.scores, 1)[:, 0] if file and file.scores else None
 
     def mean_seconds(self) -> float | None:
         """Mean seconds a frame, without each sequence's first frame, over the sequences with a file of times.
@@ -125,50 +125,43 @@ class ResultSet:
             return (self,)
         return tuple(replace(self, label=f"{self.label}_{number:03d}", repetition=number) for number in numbers)
 
-    def _file(self, name: str) -> BoxFile:
-        files = self.files.get(name, [])
-        chosen = [file for file in files if file.repetition == self.repetition]
-        if not chosen:
-            which = f", repetition {self.repetition}" if files else ""
-            raise MissingResultError(f"{self.source}: has no result of {name}{which}")
+    def _file(self, name: str) -> BoxFile | None:
+        chosen = [file for file in self.files.get(name, ()) if file.repetition == self.repetition]
         if len(chosen) > 1:
             one, other = (self.place / file.name for file in chosen[:2])
             raise ValueError(f"{name} has two results, {one} and {other}; move one of them away")
-        return chosen[0]
+        return chosen[0] if chosen else None
 
     def _rows(self, name: str, columns: int | None, frames: int = 0) -> np.ndarray:
         """The numbers of a file. Ours end every line; others may omit the end of the last of ``frames`` lines."""
         file = self.place / name
-        text = decode_text(self.tree.read(name), file)
+        text = decode_text(self.contents[name](), file)
         ended = self.manifest is not None or text.count("\n") + 1 < frames
         return parse_rows(text, columns, file, _REMEDY, ended)
 
 
-def find_sets(tree: Tree, benchmark: str, place: Path) -> list[ResultSet]:
-    """The result sets of the tree of files at ``place`` that have a sequence of the benchmark, by root.
+def find_sets(contents: Files, benchmark: str, place: Path) -> list[ResultSet]:
+    """The result sets of the files at ``place`` that have a sequence of the benchmark, by root.
 
     Boxes lie in ``<sequence>.txt``, or in ``<sequence>/<sequence>_001.txt`` with further repetitions beside it. A
     folder with a manifest of ours is one set; it is left out if the manifest states another benchmark.
     """
-    names = [name for name in tree.names() if not any(map(is_skipped, name.split("/")))]
-    sets: dict[str, ResultSet] = {}
-    for name in names:
-        if basename(name) == MANIFEST and (own := _own_set(tree, name, benchmark, place)):
-            sets[own.root] = own
-    ours = set(sets)
+    names = [name for name in contents if not any(map(is_skipped, name.split("/")))]
+    manifests = (name for name in names if basename(name) == MANIFEST)
+    sets = {own.root: own for name in manifests if (own := _own_set(contents, name, benchmark, place))}
+    ours = set(map(PurePosixPath, sets))
     texts = {name[: -len(".txt")]: name for name in names if name.lower().endswith(".txt")}
-    below_ours = {
-        folder
-        for folder in set(map(dirname, texts))
-        if any(folder.startswith(f"{root}/") or (folder and not root) for root in ours)
-    }
-    for name in texts.values():
-        root, file = box_file(name, texts)
-        if file is not None and dirname(name) not in below_ours:
-            sequence = file.written if root in ours else sequence_name(file.written, benchmark) or file.written
-            sets.setdefault(root, ResultSet(benchmark, place, root, tree)).files.setdefault(sequence, []).append(file)
-    for found in sets.values():
-        _drop_shared(found)
+    for path in texts:
+        file = box_file(path, texts)
+        if file is None or not ours.isdisjoint(PurePosixPath(path).parents[1:]):  # in a folder below one of ours
+            continue
+        found = sets.setdefault(file.root, ResultSet(benchmark, place, file.root, contents))
+        name = None if found.manifest is not None else sequence_name(file.written, benchmark)
+        found.files.setdefault(name or file.written, []).append(file)
+    for each in sets.values():
+        # Where a folder holds sequences of one name of two benchmarks, keep those spelled like this benchmark's.
+        for sequence, files in each.files.items():
+            each.files[sequence] = [file for file in files if not shares_name(file.written, benchmark)] or files
     return [sets[root] for root in sorted(sets) if _is_of_benchmark(sets[root])]
 
 
@@ -179,22 +172,14 @@ def _is_of_benchmark(found: ResultSet) -> bool:
     return found.manifest.get("benchmark", found.benchmark) == found.benchmark
 
 
-def _own_set(tree: Tree, name: str, benchmark: str, place: Path) -> ResultSet | None:
+def _own_set(contents: Files, name: str, benchmark: str, place: Path) -> ResultSet | None:
     """Our own results; None if the manifest is of another program."""
     root = dirname(name)
     try:
-        content = parse_json(tree.read(name))
+        manifest = parse_json(contents[name]())
     except ValueError as error:
         damage = f"{place / name}: cannot be read ({error}); repair it or move it away"
-        return ResultSet(benchmark, place, root, tree, manifest={}, damage=damage)
-    if not isinstance(content, dict) or "checkpoint_sha256" not in content or "benchmark" not in content:
+        return ResultSet(benchmark, place, root, contents, manifest={}, damage=damage)
+    if not isinstance(manifest, dict) or "checkpoint_sha256" not in manifest or "benchmark" not in manifest:
         return None
-    return ResultSet(benchmark, place, root, tree, manifest=content)
-
-
-def _drop_shared(found: ResultSet) -> None:
-    """Where a folder holds sequences of one name of two benchmarks, keep those spelled like this benchmark's."""
-    for sequence, files in found.files.items():
-        own = [file for file in files if not shares_name(file.written, found.benchmark)]
-        if own:
-            found.files[sequence] = own
+    return ResultSet(benchmark, place, root, contents, manifest=manifest)

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from lib.data.checking import check_dataset_on_disk
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
-from lib.evaluation.results.raw_results import result_label
+from lib.evaluation.results.lookup import result_label
 from lib.evaluation.results.sequence_names import sequence_name
 
 root, cache = map(Path, sys.argv[1:])

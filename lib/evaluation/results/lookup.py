@@ -13,8 +13,8 @@ from lib.config.paths import user_path
 from lib.config.schema import suggest
 from lib.data.datasets.registry import DATASETS
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
-from lib.evaluation.results.archives import Archive
-from lib.evaluation.results.result_files import Folder
+from lib.evaluation.results.archives import archive_files
+from lib.evaluation.results.result_files import folder_files
 from lib.evaluation.results.result_set import ResultSet, find_sets
 
 logger = logging.getLogger(__name__)
@@ -82,17 +82,17 @@ def find_result_sets(output: Path, benchmark: str, wanted: abc.Sequence[str]) ->
 
 def _candidates(folder: Path, benchmark: str) -> list[ResultSet]:
     """All results on the benchmark below a folder, and the zips there that cannot be read."""
-    tree = Folder(folder)
-    candidates = find_sets(tree, benchmark, folder)
-    folders = {parent for name in tree.names() for parent in PurePosixPath(name).parents}
-    for name in tree.names():
+    contents = folder_files(folder)
+    candidates = find_sets(contents, benchmark, folder)
+    folders = {parent for name in contents for parent in PurePosixPath(name).parents}
+    for name in contents:
         if not name.lower().endswith(".zip"):
             continue
         if PurePosixPath(name[: -len(".zip")]) in folders:
             logger.info("%s: not looked into, as it is unpacked beside", folder / name)
             continue
         try:
-            candidates += find_sets(Archive(folder / name), benchmark, folder / name)
+            candidates += find_sets(archive_files(folder / name), benchmark, folder / name)
         except ValueError as error:
             candidates.append(ResultSet(benchmark, folder / name, damage=str(error)))
     return candidates
@@ -101,11 +101,11 @@ def _candidates(folder: Path, benchmark: str) -> list[ResultSet]:
 def _sets_at(path: Path, benchmark: str) -> list[ResultSet]:
     """The results on the benchmark in a folder, whose zips are not opened, in a zip, or in a folder in a zip."""
     if path.is_dir():
-        return find_sets(Folder(path), benchmark, path)
+        return find_sets(folder_files(path), benchmark, path)
     archive = path if path.is_file() else _zip_above(path)
     if archive is None:
         raise ValueError(f"{path}: no such folder or zip; correct the path of the results")
-    return [one for one in find_sets(Archive(archive), benchmark, archive) if one.source.is_relative_to(path)]
+    return [one for one in find_sets(archive_files(archive), benchmark, archive) if one.source.is_relative_to(path)]
 
 
 def _has_name(found: ResultSet, name: str, output: Path) -> bool:

@@ -13,10 +13,10 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, MetricError
-from lib.evaluation.metrics.scoring import MissingResultError, annotation_of, score_set
+from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.results.folder import ResultsFolder, Track, open_results
-from lib.evaluation.results.raw_results import find_result_sets, open_result_set
-from lib.evaluation.results.result_set import ResultSet
+from lib.evaluation.results.lookup import find_result_sets, open_result_set
+from lib.evaluation.results.result_set import MissingResultError, ResultSet
 
 FRAMES = 4
 GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)
@@ -160,7 +160,7 @@ def test_the_mean_over_repetitions_is_the_toolkits_pooled_ao(tmp_path: Path) -> 
     runs = open_result_set(tmp_path, "got10k_val").repetitions()
     protocol = PROTOCOLS["got10k"]
     curves = [protocol.score(annotation_of(one, "got10k_val"), run.boxes(one)) for run in runs for one in truth]
-    scores = [score_set(run.label, "got10k_val", truth, run.boxes, ["got10k"]).values("got10k")["AO"] for run in runs]
+    scores = [score_set(run, "got10k_val", truth, ["got10k"]).values("got10k")["AO"] for run in runs]
     assert len(set(scores)) == 3
     assert np.mean(scores) == pytest.approx(protocol.values(protocol.join(curves))["AO"], abs=1e-12)
 
@@ -247,7 +247,7 @@ def test_a_zip_is_found_and_scored_packed_and_unpacked(raw_zip: Path, caplog: py
     assert [one.source for one in unpacked] == [output / one.label for one in unpacked]
     truth = [replace(sequence(name), boxes=np.abs(boxes_of(name)) + 1) for name in UAV]
     for one, other in zip(packed, unpacked, strict=True):
-        values = [score_set("", "uav", truth, each.boxes).values("lasot") for each in (one, other)]
+        values = [score_set(each, "uav", truth).values("lasot") for each in (one, other)]
         assert values[0] == values[1]
         assert values[0]["AUC"] > 0
 
@@ -358,7 +358,7 @@ def test_two_spellings_of_one_sequence_are_an_error_of_that_sequence(tmp_path: P
     message = message_of(results.boxes, sequence("Jogging_1"))
     assert re.search(r"Jogging_1 has two results, .*/Jogging-1.txt and .*/Jogging_1.txt", message)
     assert len(results.boxes(sequence("Jogging_2"))) == FRAMES
-    scores = score_set("x", "otb", [sequence("Jogging_1", "otb"), sequence("Jogging_2", "otb")], results.boxes)
+    scores = score_set(results, "otb", [sequence("Jogging_1", "otb"), sequence("Jogging_2", "otb")])
     assert scores.errors("got10k-otb") == {"Jogging_1": message}
 
 
