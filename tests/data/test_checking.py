@@ -210,7 +210,7 @@ def test_too_few_sequences_and_one_listed_twice(root):
 def test_a_split_that_cannot_be_listed_is_wrong_if_its_files_are_there(root):
     (root / "val" / "list.txt").write_text("\n")
     problem = only(check_dataset_on_disk("got10k", root))
-    assert problem[:3] == ("split", "", 1) and "names no sequence" in problem.detail
+    assert problem[:3] == ("split", "", 1) and "holds no sequence of got10k official_val" in problem.detail
 
 
 def test_sequences_of_several_splits_are_looked_at_once(tmp_path):

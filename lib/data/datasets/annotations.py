@@ -22,11 +22,8 @@ _NUMBERED = re.compile(r"[0-9]+\.[A-Za-z]+")
 
 
 def read_names(source: Source, key: str) -> list[str]:
-    """The lines of a list file, without empty ones; ``ValueError`` if there is none."""
-    names = [line.strip() for line in source.text(key).splitlines() if line.strip()]
-    if not names:
-        raise ValueError(f"{source.location(key)}: names no sequence; unpack the dataset again")
-    return names
+    """The lines of a list file, without empty ones."""
+    return [line.strip() for line in source.text(key).splitlines() if line.strip()]
 
 
 def read_properties(source: Source, key: str, separator: str) -> dict[str, str]:
@@ -98,37 +95,6 @@ def numbered_frames(source: Source, key: str, pattern: str, first: int, count: i
     return FrameFiles(source.location(key), NumberedNames(pattern, first, count))
 
 
-def read_sequence(
-    source: Source,
-    dataset: str,
-    name: str,
-    folder: str,
-    boxes_file: str,
-    *,
-    pattern: str = "",
-    first: int = 1,
-    absent_files: abc.Iterable[str] = (),
-    meta: abc.Mapping[str, str] | None = None,
-) -> Sequence:
-    """A sequence with a row of boxes for each frame.
-
-    Its frames are all images of the folder, or with ``pattern`` (``%08d.jpg``) as many as there are rows, from number
-    ``first`` on. A target is absent where one of the files of flags ``absent_files`` marks it, and visible where it is
-    not absent and its box has an area.
-    """
-    if pattern:
-        boxes = read_numbers(source, boxes_file, None, 4)
-        frames = numbered_frames(source, folder, pattern, first, len(boxes))
-    else:
-        frames = list_frames(source, folder)
-        boxes = read_numbers(source, boxes_file, len(frames), 4)
-    visible, absent = has_area(boxes), None
-    if flags := [read_flags(source, key, len(boxes)) for key in absent_files]:
-        absent = np.any(flags, axis=0)
-        visible &= ~absent
-    return Sequence(name, dataset, frames, boxes, visible, absent=absent, meta=meta or {})
-
-
 def list_folders(source: Source, key: str = "") -> list[str]:
     """The names of the folders in a folder, sorted as text."""
     return [name for name in source.names(key) if source.is_folder(join_key(key, name))]
@@ -173,17 +139,26 @@ def stem(name: str) -> str:
 
 
 class Listed(NamedTuple):
-    """A sequence of a published table: images ``pattern % first`` to ``pattern % last`` of ``folder``, boxes in the
-    file ``boxes``; the first ``omit`` images and rows are left out. Paths are relative to the dataset's root."""
+    """A sequence as most readers and all tables list it: where its files lie, relative to the dataset's root.
+
+    * ``folder``: of its images; all of them, or with ``pattern`` (``%08d.jpg``) those from number ``first`` to ``last``
+      (None: as many as there are boxes).
+    * ``boxes``: a file with a row for each image, or for each image of its video from number 1 on (logged).
+    * ``omit``: how many of the first images and rows are left out.
+    * ``object_class``: ``meta["class"]``; ``language``: a file with ``meta["language"]``, where it exists.
+    * ``flags``: files that mark the frames in which the target is absent.
+    """
 
     name: str
     folder: str
-    pattern: str
-    first: int
-    last: int
     boxes: str
+    pattern: str = ""
+    first: int = 1
+    last: int | None = None
     omit: int = 0
     object_class: str = ""
+    language: str = ""
+    flags: tuple[str, ...] = ()
 
 
 def package_table(name: str) -> list[Listed]:
@@ -192,10 +167,28 @@ def package_table(name: str) -> list[Listed]:
 
 
 def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
-    """A sequence of a table, whose file of boxes has a row for each of its frames, or for each frame of its video from
-    number 1 on (logged)."""
-    boxes, count = read_numbers(source, listed.boxes, None, 4), listed.last - listed.first + 1
-    if len(boxes) not in (count, max(count, listed.last)):
+    """Read a sequence. Its target is visible where it is not absent and its box has an area."""
+    if listed.pattern:
+        boxes = _read_range(source, listed)[listed.omit :]
+        frames = numbered_frames(source, listed.folder, listed.pattern, listed.first + listed.omit, len(boxes))
+    else:
+        frames = list_frames(source, listed.folder)
+        boxes = read_numbers(source, listed.boxes, len(frames), 4)
+    visible, absent = has_area(boxes), None
+    if listed.flags:
+        absent = np.any([read_flags(source, key, len(boxes)) for key in listed.flags], axis=0)
+        visible &= ~absent
+    meta = {"class": listed.object_class} if listed.object_class else {}
+    if listed.language and source.exists(listed.language):
+        meta["language"] = source.text(listed.language).strip()
+    return Sequence(listed.name, dataset, frames, boxes, visible, absent=absent, meta=meta)
+
+
+def _read_range(source: Source, listed: Listed) -> np.ndarray:
+    """The boxes of the images from number ``first`` to ``last``."""
+    boxes = read_numbers(source, listed.boxes, None, 4)
+    count = len(boxes) if listed.last is None else listed.last - listed.first + 1
+    if len(boxes) not in (count, max(count, listed.last or 0)):
         raise ValueError(
             f"{source.location(listed.boxes)}: {len(boxes)} rows, but {listed.name} needs {count} (frames "
             f"{listed.first} to {listed.last}); {UNPACK}"
@@ -205,7 +198,4 @@ def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
             "%s: one row for each of the video's %d frames; those of frames %d to %d are taken",
             source.location(listed.boxes), len(boxes), listed.first, listed.last,
         )  # fmt: skip
-    boxes = boxes[len(boxes) - count + listed.omit :]
-    frames = numbered_frames(source, listed.folder, listed.pattern, listed.first + listed.omit, len(boxes))
-    meta = {"class": listed.object_class} if listed.object_class else {}
-    return Sequence(listed.name, dataset, frames, boxes, has_area(boxes), meta=meta)
+    return boxes[len(boxes) - count :]

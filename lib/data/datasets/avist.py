@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import package_names, read_sequence
-from lib.data.datasets.record import Benchmark, Dataset, Entry
+from lib.data.datasets.annotations import Listed, package_names
+from lib.data.datasets.record import Benchmark, Dataset
 from lib.data.files.source import Source
 
 
-def list_avist(source: Source, split: str) -> Iterator[Entry]:
+def list_avist(source: Source, split: str) -> Iterator[Listed]:
     """The 120 sequences in the list's order.
 
     Images are ``sequences/<name>/img_%05d.jpg``, as many as ``anno/<name>.txt`` has rows. A frame is absent if
@@ -16,10 +16,8 @@ def list_avist(source: Source, split: str) -> Iterator[Entry]:
     ``ValueError`` naming the file.
     """
     for name in package_names("avist.txt"):
-        folder, boxes = f"sequences/{name}", f"anno/{name}.txt"
-        flags = [f"{kind}/{name}_{kind}.txt" for kind in ("full_occlusion", "out_of_view")]
-        read = partial(read_sequence, source, "avist", name, folder, boxes, pattern="img_%05d.jpg", absent_files=flags)
-        yield Entry(name, read)
+        flags = tuple(f"{kind}/{name}_{kind}.txt" for kind in ("full_occlusion", "out_of_view"))
+        yield Listed(name, f"sequences/{name}", f"anno/{name}.txt", "img_%05d.jpg", flags=flags)
 
 
 DATASET = Dataset(

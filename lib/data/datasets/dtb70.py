@@ -1,23 +1,22 @@
 """DTB70: 70 drone videos, a folder a sequence."""
 
 from collections.abc import Iterator
-from functools import partial
 
-from lib.data.datasets.annotations import read_sequence
-from lib.data.datasets.record import Benchmark, Dataset, Entry
+from lib.data.datasets.annotations import Listed
+from lib.data.datasets.record import Benchmark, Dataset
 from lib.data.files.source import Source
 
 BOXES = "groundtruth_rect.txt"
 
 
-def list_dtb70(source: Source, split: str) -> Iterator[Entry]:
+def list_dtb70(source: Source, split: str) -> Iterator[Listed]:
     """The folders with ``img/`` or ``groundtruth_rect.txt``, by name; each needs both, with a row for each image.
 
     Raises ``ValueError`` naming the file.
     """
     for name in source.names():
         if source.exists(f"{name}/{BOXES}") or source.is_folder(f"{name}/img"):
-            yield Entry(name, partial(read_sequence, source, "dtb70", name, f"{name}/img", f"{name}/{BOXES}"))
+            yield Listed(name, f"{name}/img", f"{name}/{BOXES}")
 
 
 DATASET = Dataset("dtb70", list_dtb70, splits=("test",), expected={"test": 70}, benchmarks={"dtb70": Benchmark("test")})

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 
-from lib.data.datasets.annotations import list_folders, read_sequence
-from lib.data.datasets.record import Benchmark, Dataset, Entry
+from lib.data.datasets.annotations import Listed, list_folders
+from lib.data.datasets.record import Benchmark, Dataset
 from lib.data.files.source import Source
 
 
-def list_itb(source: Source, split: str) -> Iterator[Entry]:
+def list_itb(source: Source, split: str) -> Iterator[Listed]:
     """The videos by scene and name; as in OSTrack, a name with a dot in the root is no scene.
 
     A video has images ``<number>.jpg`` and boxes in ``groundtruth.txt``, with commas or blanks. A sequence is named
@@ -20,9 +19,8 @@ def list_itb(source: Source, split: str) -> Iterator[Entry]:
     videos = [(scene, video) for scene in scenes for video in list_folders(source, scene)]
     count = Counter(video for _, video in videos)
     for scene, video in videos:
-        key = f"{scene}/{video}"
         name = video if count[video] == 1 else f"{scene}_{video}"
-        yield Entry(name, partial(read_sequence, source, "itb", name, key, f"{key}/groundtruth.txt"))
+        yield Listed(name, f"{scene}/{video}", f"{scene}/{video}/groundtruth.txt")
 
 
 DATASET = Dataset("itb", list_itb, splits=("test",), expected={"test": 180}, benchmarks={"itb": Benchmark("test")})

@@ -5,11 +5,10 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import list_folders, package_names, read_sequence
+from lib.data.datasets.annotations import Listed, list_folders, package_names
 from lib.data.datasets.order import natural_order
-from lib.data.datasets.record import Benchmark, Dataset, Entry
+from lib.data.datasets.record import Benchmark, Dataset
 from lib.data.files.source import Source, join_key
-from lib.data.types import Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +19,7 @@ NAMES = {
 }
 
 
-def list_lasot(source: Source, split: str, dataset: str = "lasot") -> Iterator[Entry]:
+def list_lasot(source: Source, split: str) -> Iterator[Listed]:
     """The sequences of a split, in the order of its list: ``train`` (1120), ``test`` (280), ``extension`` (150, which
     GRM keeps under the same root), or ``full``, all sequence folders that are there.
 
@@ -30,15 +29,15 @@ def list_lasot(source: Source, split: str, dataset: str = "lasot") -> Iterator[E
     names = NAMES[split]() if split in NAMES else None
     folder, found = _find(source, names)
     if not found:
-        wanted = f"the sequences of split {split!r}" if names else "a sequence"
-        raise ValueError(
-            f"{source.location()}: holds none of {wanted}, neither as <class>/<class>-<n>/ nor as <class>-<n>/; "
-            f"set the path of {dataset} to the folder of LaSOT, or unpack it again"
-        )
-    logger.info("%s: %d sequences lie in %s", dataset, len(found), source.location(folder))
+        return
+    logger.info("lasot: %d sequences lie in %s", len(found), source.location(folder))
     for name in names or sorted(found, key=natural_order):
         key = found.get(name, join_key(folder, f"{_class(name)}/{name}"))
-        yield Entry(name, partial(_read_sequence, source, key, name, dataset))
+        flags = (f"{key}/full_occlusion.txt", f"{key}/out_of_view.txt")
+        yield Listed(
+            name, f"{key}/img", f"{key}/groundtruth.txt", "%08d.jpg",
+            flags=flags, object_class=_class(name), language=f"{key}/nlp.txt",
+        )  # fmt: skip
 
 
 def _find(source: Source, names: list[str] | None) -> tuple[str, dict[str, str]]:
@@ -66,15 +65,6 @@ def _class(name: str) -> str:
     return match[1] if match else ""
 
 
-def _read_sequence(source: Source, key: str, name: str, dataset: str) -> Sequence:
-    meta = {"class": _class(name)}
-    if source.exists(f"{key}/nlp.txt"):
-        meta["language"] = source.text(f"{key}/nlp.txt").strip()
-    folder, boxes = f"{key}/img", f"{key}/groundtruth.txt"
-    flags = (f"{key}/full_occlusion.txt", f"{key}/out_of_view.txt")
-    return read_sequence(source, dataset, name, folder, boxes, pattern="%08d.jpg", absent_files=flags, meta=meta)
-
-
 DATASET = Dataset(
     "lasot",
     list_lasot,
@@ -87,7 +77,7 @@ DATASET = Dataset(
 EXTENSION = Dataset(
     "lasot_extension_subset",
     # OSTrack has it as a dataset of its own.
-    lambda source, split: list_lasot(source, "extension", "lasot_extension_subset"),
+    lambda source, split: list_lasot(source, "extension"),
     splits=("test",),
     names={"test": NAMES["extension"]},
     benchmarks={"lasot_extension_subset": Benchmark("test", "lasot")},

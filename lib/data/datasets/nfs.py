@@ -6,15 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import (
-    UNPACK,
-    Listed,
-    has_area,
-    list_frames,
-    package_names,
-    package_table,
-    read_listed,
-)
+from lib.data.datasets.annotations import UNPACK, Listed, has_area, list_frames, package_names, package_table
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_lines, parse_number, refuse_cut
@@ -26,7 +18,7 @@ SURPLUS = 8
 logger = logging.getLogger(__name__)
 
 
-def list_nfs(source: Source, split: str) -> Iterator[Entry]:
+def list_nfs(source: Source, split: str) -> Iterator[Entry | Listed]:
     """The 100 sequences in the table's order, with its names (``nfs_Gymnastics``) in both layouts; which is logged.
 
     Repacked: ``sequences/<name>/%05d.jpg`` and ``anno/nfs_<name>.txt``, whose boxes are x, y, w, h. Released:
@@ -37,8 +29,7 @@ def list_nfs(source: Source, split: str) -> Iterator[Entry]:
     repacked = source.is_folder("sequences")
     logger.info("%s: NfS %s", source.location(), "repacked by pytracking" if repacked else "as released (<name>/30)")
     for listed in package_table("nfs30.json"):
-        read = partial(read_listed, source, "nfs") if repacked else partial(_read_released, source)
-        yield Entry(listed.name, partial(read, listed))
+        yield listed if repacked else Entry(listed.name, partial(_read_released, source, listed))
 
 
 def _read_released(source: Source, listed: Listed) -> Sequence:

@@ -1,22 +1,20 @@
 """OTB100: a folder a sequence, by pytracking's and OSTrack's table of frames and names (``Jogging_1``)."""
 
-from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import package_names, package_table, read_listed
-from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
+from lib.data.datasets.annotations import Listed, package_names, package_table
+from lib.data.datasets.record import Benchmark, Dataset, Spelling
 from lib.data.files.source import Source
 
 
-def list_otb(source: Source, split: str) -> Iterator[Entry]:
+def list_otb(source: Source, split: str) -> list[Listed]:
     """The 100 sequences in the table's order.
 
     Several start late (David at frame 300) or end before their folder does (Football1 at 74). Jogging and Skating2 are
     two sequences each, Human4 has its second target, and Tiger1 begins after its first five frames and rows. Raises
     ``ValueError`` naming the file.
     """
-    for listed in package_table("otb100.json"):
-        yield Entry(listed.name, partial(read_listed, source, "otb", listed))
+    return package_table("otb100.json")
 
 
 DATASET = Dataset(

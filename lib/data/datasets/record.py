@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from lib.data.datasets.annotations import Listed, read_listed
 from lib.data.files.source import Source
 from lib.data.types import Sequence
 
@@ -14,7 +16,7 @@ SIDE_FILES = (
 
 
 class Entry(NamedTuple):
-    """One sequence of a split: its name, and a function that reads its annotations.
+    """One sequence of a split: its name, and a function that reads it.
 
     Listing and reading are separate, so that a damaged sequence (``ValueError`` in one line) does not hide the others.
     """
@@ -60,7 +62,8 @@ class Dataset(NamedTuple):
     """A dataset; mappings have its splits as keys.
 
     * ``name``: of the dataset in ``paths.yaml``, ``data.train`` and on the command line.
-    * ``reader``: lists the sequences of a split; it asks the disk only through its ``Source``.
+    * ``reader``: lists the sequences of a split; ``read_listed`` reads those that have no function of their own. It
+      asks the disk only through its ``Source``.
     * ``splits``: names of the splits. With ``more_splits`` the reader knows others too, such as single chunks.
     * ``names``: the official names of the sequences, where the package has a list.
     * ``expected``: number of sequences, where it is published without the names.
@@ -72,7 +75,7 @@ class Dataset(NamedTuple):
     """
 
     name: str
-    reader: Callable[[Source, str], Iterator[Entry]]
+    reader: Callable[[Source, str], Iterable[Entry | Listed]]
     splits: tuple[str, ...]
     names: Mapping[str, Callable[[], Iterable[str]]] = {}
     expected: Mapping[str, int] = {}
@@ -94,12 +97,13 @@ class Dataset(NamedTuple):
         listed, and if there is no sequence."""
         if split not in self.splits and not self.more_splits:
             raise ValueError(f"{self.name} has no split {split!r}; its splits are: {', '.join(self.splits)}")
-        entry = None
-        for entry in self.reader(source, split):
-            yield entry
-        if entry is None:
+        one = None
+        for one in self.reader(source, split):
+            yield Entry(one.name, partial(read_listed, source, self.name, one)) if isinstance(one, Listed) else one
+        if one is None:
             raise ValueError(
-                f"{source.location()}: holds no sequence of {self.name} {split}; correct its path, or unpack it again"
+                f"{source.location()}: holds no sequence of {self.name} {split} in a layout that docs/data.md lists; "
+                "correct its path, or unpack it again"
             )
 
 

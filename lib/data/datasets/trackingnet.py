@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from lib.data.datasets.annotations import (
+    Listed,
     has_area,
     list_frames,
     package_names,
     read_numbers,
-    read_sequence,
     stem,
     warn_unofficial,
 )
@@ -21,7 +21,7 @@ CHUNKS = range(12)
 official_names = partial(package_names, "trackingnet_test.txt")  # of the test videos
 
 
-def list_trackingnet(source: Source, split: str) -> Iterator[Entry]:
+def list_trackingnet(source: Source, split: str) -> Iterator[Entry | Listed]:
     """The videos of a split, chunk by chunk, sorted by name, one for each text in ``anno``.
 
     ``train`` is all chunks (GRM and OSTrack train on them), ``train_0-3`` some of them (TransT), ``train_4`` one,
@@ -45,9 +45,7 @@ def list_trackingnet(source: Source, split: str) -> Iterator[Entry]:
     for folder in (f"TRAIN_{chunk}" for chunk in chunks):
         for name in _videos(source, folder):
             # The rows count the frames: listing 30,132 folders takes long.
-            frames, boxes = f"{folder}/frames/{name}", f"{folder}/anno/{name}.txt"
-            read = partial(read_sequence, source, "trackingnet", name, frames, boxes, pattern="%d.jpg", first=0)
-            yield Entry(name, read)
+            yield Listed(name, f"{folder}/frames/{name}", f"{folder}/anno/{name}.txt", "%d.jpg", first=0)
 
 
 def _chunks(split: str) -> list[int]:
@@ -67,10 +65,7 @@ def _chunks(split: str) -> list[int]:
 def _videos(source: Source, chunk: str) -> list[str]:
     """The names of a chunk's videos, one for each text of boxes."""
     texts = source.names(f"{chunk}/anno")
-    names = [stem(text) for text in texts if text.endswith(".txt") and not text.startswith(".")]
-    if not names:
-        raise ValueError(f"{source.location(f'{chunk}/anno')}: holds no <video>.txt; unpack the chunk again")
-    return names
+    return [stem(text) for text in texts if text.endswith(".txt") and not text.startswith(".")]
 
 
 def _read_test_video(source: Source, name: str) -> Sequence:

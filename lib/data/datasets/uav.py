@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import Listed, package_names, package_table, read_listed
-from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
+from lib.data.datasets.annotations import Listed, package_names, package_table
+from lib.data.datasets.record import Benchmark, Dataset, Spelling
 from lib.data.files.source import Source, join_key
 
 # As released; without data_seq or without UAV123 below it; the videos beside anno.
@@ -14,7 +14,7 @@ VIDEO_FOLDERS = ("data_seq/UAV123", "data_seq", "UAV123", "")
 logger = logging.getLogger(__name__)
 
 
-def list_uav(source: Source, split: str) -> Iterator[Entry]:
+def list_uav(source: Source, split: str) -> Iterator[Listed]:
     """The sequences of ``uav123`` (named ``uav_bike1``, as in pytracking's results) or ``uav20l`` (``bike1``, as in the
     got10k toolkit's), in the order of their table.
 
@@ -22,16 +22,16 @@ def list_uav(source: Source, split: str) -> Iterator[Entry]:
     a visible target. Raises ``ValueError`` naming the file.
     """
     folders = VIDEO_FOLDERS if split == "uav123" else (*VIDEO_FOLDERS, "data_seq/UAV20L")
-    return _list_videos(source, "uav", split, package_table(f"{split}.json"), folders)
+    return _list_videos(source, split, package_table(f"{split}.json"), folders)
 
 
-def list_uav123_10fps(source: Source, split: str) -> Iterator[Entry]:
+def list_uav123_10fps(source: Source, split: str) -> Iterator[Listed]:
     """The 123 sequences in UAV123's order, named ``bike1`` as their files are.
 
     ``data_seq/UAV123_10fps/<video>/%06d.jpg`` and ``anno/UAV123_10fps/<sequence>.txt`` with a row for each frame of the
     sequence.
     """
-    return _list_videos(source, "uav123_10fps", split, _table_10fps(), ("data_seq/UAV123_10fps", "data_seq", ""))
+    return _list_videos(source, split, _table_10fps(), ("data_seq/UAV123_10fps", "data_seq", ""))
 
 
 def _table_10fps() -> list[Listed]:
@@ -47,22 +47,16 @@ def _table_10fps() -> list[Listed]:
     ]
 
 
-def _list_videos(
-    source: Source, dataset: str, split: str, sequences: list[Listed], folders: tuple[str, ...]
-) -> Iterator[Entry]:
+def _list_videos(source: Source, split: str, table: list[Listed], folders: tuple[str, ...]) -> Iterator[Listed]:
     """The sequences of a table, whose videos lie in the first of ``folders`` that holds one of them (logged)."""
-    videos = {sequence.folder for sequence in sequences}
+    videos = {listed.folder for listed in table}
     found = (f for f in folders if source.is_folder(f) and not videos.isdisjoint(source.names(f)))
     folder = next(found, None)
     if folder is None:
-        raise ValueError(
-            f"{source.location()}: no video of {split} in {', '.join(filter(None, folders))} or beside anno; "
-            "unpack the dataset again, or correct its path"
-        )
+        return
     logger.info("%s: the videos of %s lie in %s", source.location(), split, source.location(folder))
-    for sequence in sequences:
-        sequence = sequence._replace(folder=join_key(folder, sequence.folder))
-        yield Entry(sequence.name, partial(read_listed, source, dataset, sequence))
+    for listed in table:
+        yield listed._replace(folder=join_key(folder, listed.folder))
 
 
 DATASET = Dataset(

@@ -151,7 +151,7 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path, change, message):
 def test_a_file_without_objects(tmp_path):
     write_coco(tmp_path)
     rewrite(tmp_path, lambda content: content["annotations"].clear())
-    with pytest.raises(ValueError, match=f"^{tmp_path}: holds no sequence of coco train2017; correct its path"):
+    with pytest.raises(ValueError, match=f"^{tmp_path}: holds no sequence of coco train2017 in a layout"):
         read(tmp_path)
 
 

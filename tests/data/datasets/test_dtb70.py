@@ -17,7 +17,7 @@ def test_a_sequence_is_read(tmp_path):
 
 
 def test_broken_copies(tmp_path):
-    refused("dtb70", "test", tmp_path, "holds no sequence of dtb70 test; correct its path")
+    refused("dtb70", "test", tmp_path, "holds no sequence of dtb70 test in a layout")
     boxes = write_frames(tmp_path / "Gull1" / "img", "%05d.jpg", 1, 3)
     refused("dtb70", "test", tmp_path, r"Gull1/groundtruth_rect\.txt: No such file")
     write_boxes(tmp_path / "Gull1" / "groundtruth_rect.txt", boxes[:2])

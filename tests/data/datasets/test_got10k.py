@@ -102,7 +102,7 @@ def damage(root, kind: str) -> str:
         return r"train/list\.txt: No such file"
     if kind == "empty list":
         (root / "train" / "list.txt").write_text("\n")
-        return r"train/list\.txt: names no sequence"
+        return "holds no sequence of got10k full in a layout"
     if kind == "no folder":
         folder.rename(root / "moved")
         return f"{FIRST}: No such file"

@@ -197,5 +197,5 @@ def test_a_root_without_annotations(tmp_path):
     with pytest.raises(ValueError, match=message):
         read(tmp_path)
     (tmp_path / "Annotations" / "VID" / "train").mkdir(parents=True)
-    with pytest.raises(ValueError, match="holds no sequence of imagenet_vid train; correct its path"):
+    with pytest.raises(ValueError, match="holds no sequence of imagenet_vid train in a layout"):
         read(tmp_path)

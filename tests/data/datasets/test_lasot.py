@@ -84,7 +84,7 @@ def test_the_extension_under_its_own_root(tmp_path, short_lists, by_class):
     write_lasot(tmp_path / "lasot", LENGTHS)
     write_lasot(tmp_path / "extension", {"atv-1": 2, "atv-2": 2}, by_class)
     assert names(read(tmp_path / "extension", "test", "lasot_extension_subset")) == ["atv-1", "atv-2"]
-    with pytest.raises(ValueError, match=r"holds none of the sequences of split 'extension', .* set the path"):
+    with pytest.raises(ValueError, match="holds no sequence of lasot_extension_subset test in a"):
         read(tmp_path / "lasot", "test", "lasot_extension_subset")
 
 
@@ -154,7 +154,7 @@ def test_a_broken_copy_is_one_line_that_names_the_file(tmp_path, kind):
 
 
 def test_a_root_without_sequences(tmp_path):
-    for root, message in ((tmp_path, "holds none of a sequence, neither as"), (tmp_path / "gone", "No such file")):
+    for root, message in ((tmp_path, "holds no sequence of lasot full in"), (tmp_path / "gone", "No such file")):
         with pytest.raises(ValueError, match=f"{root}: {message}") as error:
             read(root)
         assert "\n" not in str(error.value)

@@ -68,7 +68,7 @@ def test_rows_of_nan_are_frames_without_a_visible_target(tmp_path):
 
 
 def test_broken_copies(tmp_path):
-    refused("uav", "uav123", tmp_path, "no video of uav123 in data_seq/UAV123, data_seq, UAV123 or beside anno; unpack")
+    refused("uav", "uav123", tmp_path, "holds no sequence of uav uav123 in a layout that")
     (tmp_path / "data_seq" / "UAV123" / "bike1").mkdir(parents=True)
     refused("uav", "uav123", tmp_path, r"anno/UAV123/bike1\.txt: No such file")
     write_boxes(tmp_path / "anno" / "UAV123" / "bike1.txt", moving_boxes(3))

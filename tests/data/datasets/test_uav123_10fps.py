@@ -19,4 +19,4 @@ def test_frame_numbers_are_the_videos(tmp_path):
 
 
 def test_a_folder_without_its_videos(tmp_path):
-    refused("uav123_10fps", "test", tmp_path, "no video of test in data_seq/UAV123_10fps, data_seq or beside anno")
+    refused("uav123_10fps", "test", tmp_path, "holds no sequence of uav123_10fps test in a layout")

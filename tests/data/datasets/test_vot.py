@@ -141,7 +141,7 @@ def damage(root: Path, kind: str) -> str:
         return r"list\.txt: No such file"
     if kind == "empty list":
         (root / "list.txt").write_text("\n")
-        return r"list\.txt: names no sequence"
+        return "holds no sequence of vot18 vot2018 in a layout"
     if kind == "no folder":
         folder.rename(root / "moved")
         return "ants1.*: No such file"
