@@ -3,9 +3,8 @@
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.data.datasets.annotations import has_area
 from lib.data.datasets.order import is_image
 from lib.data.datasets.record import Dataset, Entry, clashing_names
 from lib.data.datasets.registry import find_dataset
@@ -23,6 +21,7 @@ from lib.data.files.source import Source
 from lib.data.masks import MaskFolder, outline_extent
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Location, Sequence
+from lib.geometry.overlaps import is_box, overlaps
 from lib.runtime.escapes import columns, printable, printable_lines
 from lib.runtime.files import write_text
 from lib.runtime.threads import in_threads
@@ -54,7 +53,8 @@ _PARTS = 9
 # The least overlap of the union of an annotated box and the box of its mask, if both show the same target.
 _MIN_OVERLAP = 0.5
 
-Shape = tuple[int, int]
+
+Shape, Fault = tuple[int, int], tuple[str, str]
 
 
 class Problem(NamedTuple):
@@ -69,9 +69,11 @@ class Problem(NamedTuple):
     detail: str
 
 
-# Of a frame: height and width of its image, or the image's fault; and the fault of its mask.
-Opened = tuple[Shape | Problem, Problem | None]
-MaskChecker = Callable[[Sequence, int, Shape], Problem | None]
+class Frame(NamedTuple):
+    """An opened frame: its height and width, or None; and kind and detail of the fault of its image or mask."""
+
+    shape: Shape | None
+    fault: Fault | None = None
 
 
 @dataclass
@@ -187,13 +189,12 @@ def check_dataset_on_disk(
         raise ValueError(f"{root}: no such folder; name the folder of {name}")
     chosen = tuple(dict.fromkeys(splits))
     files = None if mask_folder is None else MaskFolder(mask_folder, open_source(root))
-    check_mask = partial(_mask_problem, files=files) if masks else None
     checks = [_list_split(dataset, split, open_source(root, cache)) for split in chosen or dataset.splits]
     report = CheckReport(name, Path(root), quick, checks)
     seen: set[tuple] = set()
     try:
         for check in checks:
-            for sequence, opened in _opened(check, seen, threads, quick, check_mask):
+            for sequence, opened in _opened(check, seen, threads, quick, masks, files):
                 check.problems += _check_sequence(sequence, opened, dataset.partial_folders)
     except KeyboardInterrupt:
         report.complete = False
@@ -237,25 +238,26 @@ def _list_split(dataset: Dataset, split: str, source: Source) -> SplitCheck:
 
 
 def _opened(
-    check: SplitCheck, seen: set[tuple], threads: int, quick: bool, check_mask: MaskChecker | None
-) -> Iterator[tuple[Sequence, list[Opened]]]:
-    """Each sequence that is not in ``seen``, with what opening its frames shows."""
+    check: SplitCheck, seen: set[tuple], threads: int, quick: bool, masks: bool, files: MaskFolder | None
+) -> Iterator[tuple[Sequence, list[Frame]]]:
+    """Each sequence that is not in ``seen``, and its frames."""
     waiting: deque[Sequence] = deque()
-    shared: dict[str, Shape | Problem] = {}  # of an image set, whose objects share images
+    shared: dict[str, Frame] = {}  # of an image set, whose objects share images
 
     def frames() -> Iterator[tuple[Sequence, int]]:
         for sequence in _unseen(check, seen):
             waiting.append(sequence)
             yield from ((sequence, row) for row in range(len(sequence)))
 
-    def open_frame(item: tuple[Sequence, int]) -> Opened:
+    def open_frame(item: tuple[Sequence, int]) -> Frame:
         sequence, row = item
-        frame = sequence.frames[row]
-        image = shared.get(str(frame)) or _open_one(frame, quick)
+        location = sequence.frames[row]
+        frame = shared.get(str(location)) or _open_one(location, quick)
         if sequence.image_set:
-            shared[str(frame)] = image
-        shows_target = row < len(sequence.visible) and sequence.visible[row] and not isinstance(image, Problem)
-        return image, check_mask(sequence, row, image) if check_mask and shows_target else None
+            shared[str(location)] = frame
+        if masks and frame.shape and row < len(sequence.visible) and sequence.visible[row]:
+            return Frame(frame.shape, _mask_fault(sequence, row, frame.shape, files))
+        return frame
 
     opened = in_threads(open_frame, frames(), threads)
     for first in opened:
@@ -286,62 +288,60 @@ def _unseen(check: SplitCheck, seen: set[tuple]) -> Iterator[Sequence]:
         yield sequence
 
 
-def _open_one(frame: Location, quick: bool) -> Shape | Problem:
+def _open_one(location: Location, quick: bool) -> Frame:
     try:
-        image = open_image(frame)
-        return image.shape if quick else image.pixels().shape[:2]
+        image = open_image(location)
+        return Frame(image.shape if quick else image.pixels().shape[:2])
     except ImageError as error:
-        return _image_problem(error, "missing", "unreadable")
+        return Frame(None, ("missing" if _is_missing(error) else "unreadable", str(error)))
 
 
-def _mask_problem(sequence: Sequence, row: int, shape: Shape, files: MaskFolder | None) -> Problem | None:
+def _is_missing(error: ImageError) -> bool:
+    return isinstance(error.__cause__, FileNotFoundError)
+
+
+def _mask_fault(sequence: Sequence, row: int, shape: Shape, files: MaskFolder | None) -> Fault | None:
     """The fault of the mask of a frame of that height and width."""
     name = sequence.frames[row].name
     if files is not None:
         try:
             left, top, width, height = cv2.boundingRect(files.read(sequence, row, shape).view(np.uint8))
         except ImageError as error:
-            return _image_problem(error, "no_mask", "bad_mask")
+            return "no_mask" if _is_missing(error) else "bad_mask", str(error)
     elif sequence.outline is None:
-        return Problem("no_mask", "", 1, f"{name}: no outline, or a mere box")
+        return "no_mask", f"{name}: no outline, or a mere box"
     else:
         left, top, right, bottom = outline_extent(sequence.outline)
         width, height = right - left, bottom - top
-    if width <= 0 or height <= 0:
-        return Problem("bad_mask", "", 1, f"{name}: the outline has no pixel")
-    x, y, w, h = sequence.boxes[row].tolist()
-    across, down = min(left + width, x + w) - max(left, x), min(top + height, y + h) - max(top, y)
-    shared = max(0.0, across) * max(0.0, down)
-    if shared >= _MIN_OVERLAP * (w * h + width * height - shared):
+    found, stated = np.array([[left, top, width, height]]), np.asarray(sequence.boxes[row : row + 1])
+    if not is_box(found)[0]:
+        return "bad_mask", f"{name}: the outline has no pixel"
+    if overlaps(found, stated)[0] >= _MIN_OVERLAP:
         return None
-    found, stated = _words(left, top, width, height), _words(x, y, w, h)
-    return Problem("mask_box", "", 1, f"{name}: the mask's box is {found}, the annotated one {stated}")
+    return "mask_box", f"{name}: the mask's box is {_words(found[0])}, the annotated one {_words(stated[0])}"
 
 
-def _image_problem(error: ImageError, missing: str, other: str) -> Problem:
-    return Problem(missing if isinstance(error.__cause__, FileNotFoundError) else other, "", 1, str(error))
-
-
-def _words(*box: float) -> str:
+def _words(box: np.ndarray) -> str:
     return " ".join(f"{axis}={value:g}" for axis, value in zip("xywh", box, strict=True))
 
 
-def _check_sequence(sequence: Sequence, opened: list[Opened], partial_folder: bool) -> Iterator[Problem]:
+def _check_sequence(sequence: Sequence, opened: list[Frame], partial_folder: bool) -> Iterator[Problem]:
     """The problems of one sequence with these images."""
     frames, boxes = sequence.frames, np.asarray(sequence.boxes)
     if SHORTFALL in sequence.meta:
         yield Problem("short", sequence.name, 1, sequence.meta[SHORTFALL])
-    found = [problem for pair in opened for problem in pair if isinstance(problem, Problem)]
-    for kind in dict.fromkeys(problem.kind for problem in found):
-        same = [problem for problem in found if problem.kind == kind]
-        yield Problem(kind, sequence.name, len(same), same[0].detail)
+    faults: dict[str, list[str]] = {}
+    for kind, detail in (frame.fault for frame in opened if frame.fault):
+        faults.setdefault(kind, []).append(detail)
+    for kind, details in faults.items():
+        yield Problem(kind, sequence.name, len(details), details[0])
     if not partial_folder and isinstance(frames.folder, Path):
         # A packed dataset holds no images without a row. Images of a missing folder are missing, each by its frame.
         names = os.listdir(frames.folder) if frames.folder.is_dir() else ()
         unnamed = set(filter(is_image, names)).difference(map(str, frames.names))
         if unnamed:
             yield Problem("unnamed", sequence.name, len(unnamed), f"{frames.folder / min(unnamed)}")
-    shapes = {row: image for row, (image, _) in enumerate(opened) if not isinstance(image, Problem)}
+    shapes = {row: frame.shape for row, frame in enumerate(opened) if frame.shape}
     first = next(iter(shapes), 0)
     if other := [row for row, shape in shapes.items() if shape != shapes[first]]:
         (height, width), (high, wide) = shapes[first], shapes[other[0]]
@@ -351,7 +351,7 @@ def _check_sequence(sequence: Sequence, opened: list[Opened], partial_folder: bo
     for kind, wrong in _wrong_boxes(sequence, boxes, shapes):
         if wrong.any():
             row = int(np.argmax(wrong))
-            yield Problem(kind, sequence.name, int(wrong.sum()), f"{frames[row].name}: {_words(*boxes[row])}")
+            yield Problem(kind, sequence.name, int(wrong.sum()), f"{frames[row].name}: {_words(boxes[row])}")
 
 
 def _wrong_boxes(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape]) -> Iterator[tuple[str, np.ndarray]]:
@@ -359,7 +359,7 @@ def _wrong_boxes(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape]
     absent = ~boxes.any(axis=1) if sequence.absent is None else np.asarray(sequence.absent, bool)
     if sequence.cover is not None:
         absent = absent | (sequence.cover == 0)
-    visible, area = np.asarray(sequence.visible, bool), has_area(boxes)
+    visible, area = np.asarray(sequence.visible, bool), is_box(boxes)
     finite, unannotated = np.isfinite(boxes).all(axis=1), np.isnan(boxes).all(axis=1)
     yield "no_area", finite & ~area & (visible | ~absent)
     yield "no_number", ~finite & (visible | ~unannotated)

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from lib.data.datasets.annotations import package_list
+from lib.data.datasets.annotations import package_names
 from lib.data.datasets.registry import find_dataset
 from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.metrics.attributes import known_attributes, read_attributes
@@ -28,7 +28,7 @@ def test_every_listed_name_is_a_sequence_and_every_sequence_is_listed(benchmark,
     listed = set(table(name)["sequences"])
     ours = {each.removeprefix("uav_") for each in known_names(benchmark)}
     if benchmark == "lasot":
-        assert listed == ours | set(package_list("lasot_train.txt").split())
+        assert listed == ours | set(package_names("lasot_train.txt"))
     else:
         assert listed == ours
     shorts = {short for of in table(name)["sequences"].values() for short in of}

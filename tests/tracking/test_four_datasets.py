@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from miniatures import write_coco, write_frames, write_got10k, write_lasot, write_trackingnet
 
-from lib.data.datasets.annotations import package_list
+from lib.data.datasets.annotations import package_names
 
 PROGRAM = Path(__file__).parents[2] / "tracking" / "train.py"
 # The recipe's network and data as they are; only so much of it as a test can wait for, and no foreign weights.
@@ -23,7 +23,7 @@ A_STEP = (
 def paths(tmp_path: Path) -> Path:
     """A paths.yaml with the four datasets at their published numbers of sequences, most of them links to one."""
     write_lasot(tmp_path / "lasot", {"airplane-1": 20})
-    names = package_list("lasot_train.txt").split()
+    names = package_names("lasot_train.txt")
     for name in names:
         folder = tmp_path / "lasot" / name.split("-")[0]
         folder.mkdir(exist_ok=True)

@@ -5,7 +5,6 @@ import logging
 import re
 from collections import abc
 from importlib.resources import files
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from lib.data.datasets.order import LostFrameError, is_image, order_frames
 from lib.data.files.source import Source, join_key
 from lib.data.files.texts import parse_rows, parse_values
 from lib.data.types import SHORTFALL, FrameFiles, Location, NumberedNames, Sequence
+from lib.geometry.overlaps import is_box
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,6 @@ def read_flags(source: Source, key: str, count: int | None) -> np.ndarray:
     return values == 1
 
 
-def has_area(boxes: np.ndarray) -> np.ndarray:
-    """bool ``[N]``: which boxes ``[N, 4]`` xywh are finite, with a width and a height above 0."""
-    return np.isfinite(boxes).all(axis=1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
-
-
 def list_frames(source: Source, key: str, first: int | None = None) -> FrameFiles:
     """The image files of a folder with numbers as names, in their order; other files are no frames.
 
@@ -109,14 +104,13 @@ def find_folder(source: Source, keys: abc.Sequence[str]) -> str:
     raise ValueError(f"{source.location()}: holds neither {wanted}; check the dataset's path, or unpack it again")
 
 
-def package_list(name: str) -> str:
-    """The text of a list of this package (``lists/<name>``)."""
+def _package_text(name: str) -> str:
     return (files("lib.data.datasets") / "lists" / name).read_text(encoding="utf-8")
 
 
 def package_names(name: str) -> list[str]:
     """The names of the sequences of a list (``.txt``) or table (``.json``) of this package; they have no blanks."""
-    return [listed.name for listed in package_table(name)] if name.endswith(".json") else package_list(name).split()
+    return [listed.name for listed in package_table(name)] if name.endswith(".json") else _package_text(name).split()
 
 
 def warn_unofficial(names: abc.Sequence[str], official: abc.Sequence[str], split: str, place: object) -> None:
@@ -131,11 +125,6 @@ def warn_unofficial(names: abc.Sequence[str], official: abc.Sequence[str], split
 
 def _examples(names: list[str]) -> str:
     return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
-
-
-def stem(name: str) -> str:
-    """A file's name without its last suffix."""
-    return PurePosixPath(name).stem
 
 
 class Listed(NamedTuple):
@@ -163,7 +152,7 @@ class Listed(NamedTuple):
 
 def package_table(name: str) -> list[Listed]:
     """The sequences of a table of this package, in its order."""
-    return [Listed(**row) for row in json.loads(package_list(name))]
+    return [Listed(**row) for row in json.loads(_package_text(name))]
 
 
 def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
@@ -174,7 +163,7 @@ def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
     else:
         frames = list_frames(source, listed.folder)
         boxes = read_numbers(source, listed.boxes, len(frames), 4)
-    visible, absent = has_area(boxes), None
+    visible, absent = is_box(boxes), None
     if listed.flags:
         absent = np.any([read_flags(source, key, len(boxes)) for key in listed.flags], axis=0)
         visible &= ~absent

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lib.data.datasets.annotations import find_folder, has_area
+from lib.data.datasets.annotations import find_folder
 from lib.data.datasets.outlines import pack_outline
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.types import FrameFiles, Location, Sequence
+from lib.geometry.overlaps import is_box
 from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def _read_object(
         raise ValueError(f"{file}: annotation {name} has bbox {bbox!r}, not 4 numbers; get the file again")
     boxes, outline = np.array([bbox], dtype=np.float64), annotation.get("segmentation")
     frames = FrameFiles(folder, [image])
-    return Sequence(name, "coco", frames, boxes, has_area(boxes), image_set=True, meta=meta, outline=outline)
+    return Sequence(name, "coco", frames, boxes, is_box(boxes), image_set=True, meta=meta, outline=outline)
 
 
 DATASET = Dataset(

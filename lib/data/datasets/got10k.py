@@ -5,18 +5,11 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import (
-    UNPACK,
-    has_area,
-    list_frames,
-    package_names,
-    read_names,
-    read_numbers,
-    read_properties,
-)
+from lib.data.datasets.annotations import UNPACK, list_frames, package_names, read_names, read_numbers, read_properties
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.types import Sequence
+from lib.geometry.overlaps import is_box
 
 FOLDERS = {"official_val": "val", "test": "test"}
 # 0-based rows of train/list.txt, as OSTrack and pytracking publish them. Beware: GRM has a file called
@@ -50,7 +43,7 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
 def _read_sequence(source: Source, key: str, name: str, first_box_only: bool) -> Sequence:
     frames = list_frames(source, key, first=1 if first_box_only else None)
     boxes = read_numbers(source, f"{key}/groundtruth.txt", 1 if first_box_only else len(frames), 4)
-    visible, cover, absent = has_area(boxes), None, None
+    visible, cover, absent = is_box(boxes), None, None
     if not first_box_only:
         absent = read_numbers(source, f"{key}/absence.label", len(frames), 1)[:, 0] != 0
         covers = read_numbers(source, f"{key}/cover.label", len(frames), 1)[:, 0]

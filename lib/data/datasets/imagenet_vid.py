@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from lib.data.datasets.annotations import find_folder, has_area, list_folders, numbered_frames, stem
+from lib.data.datasets.annotations import find_folder, list_folders, numbered_frames
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_number
 from lib.data.types import Sequence
+from lib.geometry.overlaps import is_box
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def _list_video(source: Source, key: str, images: str) -> Iterator[Entry]:
         boxes[rows] = [item.box for item in items]
         visible[rows] = [not item.occluded for item in items]
         frames = numbered_frames(source, images, "%06d.JPEG", first, count)
-        sequence = partial(Sequence, f"{name}.{track}", "imagenet_vid", frames, boxes, visible & has_area(boxes))
+        sequence = partial(Sequence, f"{name}.{track}", "imagenet_vid", frames, boxes, visible & is_box(boxes))
         yield Entry(f"{name}.{track}", partial(sequence, meta={"class": items[0].object_class}))
 
 
@@ -81,7 +82,7 @@ def _refuse(message: str) -> NoReturn:
 def _read_tracks(source: Source, key: str) -> dict[str, dict[int, _Object]]:
     """The objects of a video by track and frame; of two with one track in a frame the first counts, as in the published
     code."""
-    numbers = sorted(int(stem(name)) for name in source.names(key) if re.fullmatch(r"\d{6}\.xml", name))
+    numbers = sorted(int(name.removesuffix(".xml")) for name in source.names(key) if re.fullmatch(r"\d{6}\.xml", name))
     if not numbers:
         raise ValueError(f"{source.location(key)}: holds no annotations (<number>.xml); unpack the video again")
     tracks: dict[str, dict[int, _Object]] = defaultdict(dict)

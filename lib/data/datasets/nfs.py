@@ -6,11 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from lib.data.datasets.annotations import UNPACK, Listed, has_area, list_frames, package_names, package_table
+from lib.data.datasets.annotations import UNPACK, Listed, list_frames, package_names, package_table
 from lib.data.datasets.record import Benchmark, Dataset, Entry, Spelling
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_lines, parse_number, refuse_cut
 from lib.data.types import Sequence
+from lib.geometry.overlaps import is_box
 
 # Some files of the release have the rows of the video at 240 frames a second.
 SURPLUS = 8
@@ -48,7 +49,7 @@ def _read_released(source: Source, listed: Listed) -> Sequence:
         logger.info("%s: one row more or fewer than images; the last is left out", file)
         count = min(len(boxes), len(frames))
         boxes, frames = boxes[:count], frames[:count]
-    return Sequence(listed.name, "nfs", frames, boxes, has_area(boxes), meta={"class": listed.object_class})
+    return Sequence(listed.name, "nfs", frames, boxes, is_box(boxes), meta={"class": listed.object_class})
 
 
 def _corner_box(line: str) -> tuple[float, float, float, float]:

@@ -4,28 +4,20 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from lib.data.datasets.annotations import has_area, order_images, read_numbers, stem
+from lib.data.datasets.annotations import order_images, read_numbers
 from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, natural_order
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.decoding.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
 from lib.data.files.source import Source, join_key
+from lib.data.files.texts import parse_numbers
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
+from lib.geometry.overlaps import is_box
 
 ALL = "all"
 BOXES = "groundtruth.txt"
 LAYOUT = f"a sequence is images, or a video, in one folder with {BOXES}, or video.mp4 beside video.txt"
 KNOWN = f"images are {', '.join(IMAGE_SUFFIXES)}, videos are {', '.join(VIDEO_SUFFIXES)}"
-
-
-class _Files(NamedTuple):
-    """The name of a sequence, and the keys of its folder, its boxes, and its video if it has one."""
-
-    name: str
-    folder: str
-    boxes: str
-    video: str | None = None
 
 
 def list_own(source: Source, split: str) -> Iterator[Entry]:
@@ -44,16 +36,15 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
             f"{source.location()}: own data has no split {split!r}; it has {ALL!r}, and each folder in there"
         )
     found = list(_find(source, top, "", depth=1 if top else 2))
-    twice = [name for name, times in Counter(files.name for files in found).items() if times > 1]
+    twice = [name for name, times in Counter(entry.name for entry in found).items() if times > 1]
     if twice:
         raise ValueError(f"{source.location(top)}: several sequences would be named {twice[0]}; rename all but one")
     if not found:
         raise ValueError(f"{source.location(top)}: no sequence in there; {LAYOUT}")
-    for files in found:
-        yield Entry(files.name, partial(_read_sequence, source, files))
+    yield from found
 
 
-def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Files]:
+def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[Entry]:
     """The sequences in a folder, which is one itself, or holds some up to ``depth`` folders deeper.
 
     A folder with images or ``groundtruth.txt`` is a sequence, whatever it lacks: the error comes when it is read. So is
@@ -67,50 +58,52 @@ def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[_Fil
     names = _names(source, folder)
     whole = BOXES in names or any(map(is_image, names))
     if whole:
-        yield _Files(prefix or source.location(folder).name, folder, join_key(folder, BOXES))
-    known = {stem(name) for name in names if _is_video(name)}
+        name = prefix or source.location(folder).name
+        yield Entry(name, partial(_read_sequence, source, name, folder, join_key(folder, BOXES)))
+    known = {Path(name).stem for name in names if _is_video(name)}
     for name in names:
         key = join_key(folder, name)
         is_folder = not whole and not _is_video(name) and source.is_folder(key)
-        title = name if is_folder else stem(name)
-        files = _Files(f"{prefix}_{title}" if prefix else title, folder, join_key(folder, f"{title}.txt"), key)
-        beside = f"{title}.txt" in names
+        title = name if is_folder else Path(name).stem
+        full, boxes = f"{prefix}_{title}" if prefix else title, join_key(folder, f"{title}.txt")
+        entry = Entry(full, partial(_read_sequence, source, full, folder, boxes, key))
         if is_folder:
-            for one in _find(source, key, files.name, depth - 1):
+            for inside in _find(source, key, full, depth - 1):
                 known.add(title)
-                yield one
+                yield inside
         elif _is_video(name):
-            if beside or not whole:
-                yield files
+            if not whole or f"{title}.txt" in names:
+                yield entry
         elif not whole and not source.exists(key):
             raise ValueError(f"{source.location(key)}: a link that leads nowhere, or to itself; remove it")
         is_other = is_folder or name.lower().endswith(OTHER_SUFFIXES)
-        if is_other and beside and title not in known and _is_boxes(source, files.boxes):
-            yield files
+        if is_other and f"{title}.txt" in names and title not in known and _is_boxes(source, boxes):
+            yield entry
 
 
-def _read_sequence(source: Source, files: _Files) -> Sequence:
-    boxes_file = source.location(files.boxes)
-    if not source.exists(files.boxes):
+def _read_sequence(source: Source, name: str, folder: str, boxes_key: str, video: str = "") -> Sequence:
+    """The sequence of a video, or of the images or the only video of a folder."""
+    boxes_file = source.location(boxes_key)
+    if not source.exists(boxes_key):
         raise ValueError(f"{boxes_file}: no such file; {LAYOUT}")
-    boxes = read_numbers(source, files.boxes, None, 4, remedy="a line is x,y,w,h")
-    images = [] if files.video else list(filter(is_image, _names(source, files.folder)))
+    boxes = read_numbers(source, boxes_key, None, 4, remedy="a line is x,y,w,h")
+    images = [] if video else list(filter(is_image, _names(source, folder)))
     if images:
-        frames, meta = order_images(source.location(files.folder), images, len(boxes))
+        frames, meta = order_images(source.location(folder), images, len(boxes))
     else:
-        frames, meta = _open_video(source, files.video or _only_video(source, files.folder))
+        frames, meta = _open_video(source, video or _only_video(source, folder))
     if len(boxes) not in (1, len(frames)):
         raise ValueError(
             f"{boxes_file}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or the first one's "
             "alone"
         )
-    return Sequence(files.name, "own", frames, boxes, has_area(boxes), meta=meta)
+    return Sequence(name, "own", frames, boxes, is_box(boxes), meta=meta)
 
 
 def _only_video(source: Source, folder: str) -> str:
     """The key of the video of a folder without images."""
     names = _names(source, folder)
-    videos = [name for name in names if _is_video(name) and f"{stem(name)}.txt" not in names]
+    videos = [name for name in names if _is_video(name) and f"{Path(name).stem}.txt" not in names]
     if len(videos) == 1:
         return join_key(folder, videos[0])
     count = len(videos) or "no image and no"
@@ -144,9 +137,8 @@ def _is_video(name: str) -> bool:
 
 def _is_boxes(source: Source, key: str) -> bool:
     """Whether a text begins with four numbers, as boxes do and notes do not."""
-    words = source.text(key).removeprefix("\ufeff").partition("\n")[0].replace(",", " ").split()
     try:
-        return len([float(word) for word in words]) == 4
+        return len(parse_numbers(source.text(key).partition("\n")[0])) == 4
     except ValueError:
         return False
 

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import has_area, list_folders, order_images, package_names, read_numbers
+from lib.data.datasets.annotations import list_folders, order_images, package_names, read_numbers
 from lib.data.datasets.order import is_image
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source, join_key
 from lib.data.types import Sequence
+from lib.geometry.overlaps import is_box
 
 NAMES = {split: partial(package_names, f"tnl2k_{split}.txt") for split in ("test", "train")}
 
@@ -26,13 +27,18 @@ def list_tnl2k(source: Source, split: str) -> Iterator[Entry]:
     image ``test_015_Sord_video_Q01_done/imgs/00000492.png`` is damaged in the published archive; OSTrack replaced it by
     a copy of the one before. Raises ``ValueError`` naming the file.
     """
-    lists = {name: names() for name, names in NAMES.items()}
+    names, listed = NAMES[split](), {name for names in NAMES.values() for name in names()}
     folder = next((f for f in (f"TNL2K_{split}_subset", split) if source.is_folder(f)), "")
     logger.info("%s: the %s sequences of TNL2K lie in %s", source.location(), split, source.location(folder))
-    found = _find_sequences(source, folder, set(lists[split]))
-    names = lists[split]
-    missing = [name for name in names if name not in found]
-    unlisted = sorted(set(found).difference(*lists.values()))
+    found: dict[str, str] = {}  # keys by name
+    for name in list_folders(source, folder):
+        key = join_key(folder, name)
+        inside = [] if name in listed else source.names(key)
+        if name in listed or "imgs" in inside or "groundtruth.txt" in inside:
+            found[name] = key
+        else:
+            found |= {part: f"{key}/{part}" for part in inside if source.exists(f"{key}/{part}/groundtruth.txt")}
+    missing, unlisted = [name for name in names if name not in found], sorted(set(found) - listed)
     if missing and len(unlisted) >= len(missing):
         logger.info(
             "%s: %d listed sequences are not there (%s); taken for them: %s",
@@ -41,21 +47,6 @@ def list_tnl2k(source: Source, split: str) -> Iterator[Entry]:
         names = [name for name in names if name in found] + unlisted
     for name in names:
         yield Entry(name, partial(_read_sequence, source, found.get(name, join_key(folder, name)), name))
-
-
-def _find_sequences(source: Source, folder: str, wanted: set[str]) -> dict[str, str]:
-    """The keys of the folders in a folder by their names; where wanted ones are missing, those one deeper too."""
-    found = {name: join_key(folder, name) for name in list_folders(source, folder)}
-    if wanted <= set(found):
-        return found
-    sequences = {}
-    for name, key in found.items():
-        inside = source.names(key)
-        if name in wanted or "imgs" in inside or "groundtruth.txt" in inside:
-            sequences[name] = key
-        else:
-            sequences |= {part: f"{key}/{part}" for part in inside if source.exists(f"{key}/{part}/groundtruth.txt")}
-    return sequences
 
 
 def _read_sequence(source: Source, key: str, name: str) -> Sequence:
@@ -67,7 +58,7 @@ def _read_sequence(source: Source, key: str, name: str) -> Sequence:
     meta = {"language": text.partition("\n")[0].strip()} if text else {}
     # The published numbers may have gaps.
     frames, note = order_images(source.location(f"{key}/imgs"), images, len(boxes))
-    return Sequence(name, "tnl2k", frames, boxes, has_area(boxes), meta=meta | note)
+    return Sequence(name, "tnl2k", frames, boxes, is_box(boxes), meta=meta | note)
 
 
 DATASET = Dataset(

@@ -4,18 +4,11 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import (
-    Listed,
-    has_area,
-    list_frames,
-    package_names,
-    read_numbers,
-    stem,
-    warn_unofficial,
-)
+from lib.data.datasets.annotations import Listed, list_frames, package_names, read_numbers, warn_unofficial
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.types import Sequence
+from lib.geometry.overlaps import is_box
 
 CHUNKS = range(12)
 official_names = partial(package_names, "trackingnet_test.txt")  # of the test videos
@@ -65,13 +58,13 @@ def _chunks(split: str) -> list[int]:
 def _videos(source: Source, chunk: str) -> list[str]:
     """The names of a chunk's videos, one for each text of boxes."""
     texts = source.names(f"{chunk}/anno")
-    return [stem(text) for text in texts if text.endswith(".txt") and not text.startswith(".")]
+    return [text.removesuffix(".txt") for text in texts if text.endswith(".txt") and not text.startswith(".")]
 
 
 def _read_test_video(source: Source, name: str) -> Sequence:
     boxes = read_numbers(source, f"TEST/anno/{name}.txt", 1, 4)
     frames = list_frames(source, f"TEST/frames/{name}", first=0)
-    return Sequence(name, "trackingnet", frames, boxes, has_area(boxes))
+    return Sequence(name, "trackingnet", frames, boxes, is_box(boxes))
 
 
 DATASET = Dataset(

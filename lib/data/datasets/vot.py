@@ -1,6 +1,5 @@
 """VOT-style folders: the short-term sets of VOT2018, VOT2020 and VOT2022, or any with a ``list.txt``."""
 
-import json
 import logging
 import re
 from collections.abc import Iterator
@@ -11,13 +10,11 @@ import numpy as np
 
 from lib.data.datasets.annotations import (
     UNPACK,
-    has_area,
     numbered_frames,
-    package_list,
+    package_names,
     read_flags,
     read_names,
     read_properties,
-    stem,
     warn_unofficial,
 )
 from lib.data.datasets.order import natural_order, order_frames
@@ -26,11 +23,12 @@ from lib.data.datasets.regions import region_box
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_lines, refuse_cut, text_lines
 from lib.data.types import FrameFiles, Sequence
+from lib.geometry.overlaps import is_box
 
 CHANNELS = ("color", "depth", "ir")
 PATTERN = "%08d.jpg"
 # Flags with the meaning of LaSOT's. VOT's own "occlusion" also means partly hidden, so it makes no frame absent.
-ABSENT = ("full_occlusion", "out_of_view")
+ABSENT = ("full_occlusion.tag", "full_occlusion.label", "out_of_view.tag", "out_of_view.label")
 
 logger = logging.getLogger(__name__)
 
@@ -46,19 +44,15 @@ def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
     with 0, as in VOT's toolkit. Raises ``ValueError`` naming the file.
     """
     names = read_names(source, "list.txt")
-    warn_unofficial(names, _official(split), split, source.location("list.txt"))
+    warn_unofficial(names, package_names(f"{split}.txt"), split, source.location("list.txt"))
     for name in names:
         files = source.names(name) if source.is_folder(name) else []
         objects = [file for file in files if re.fullmatch(r"groundtruth_.+\.txt", file)]
         for file in sorted(objects, key=natural_order):
-            object_name = f"{name}_{stem(file).removeprefix('groundtruth_')}"
+            object_name = f"{name}_{file.removeprefix('groundtruth_').removesuffix('.txt')}"
             yield Entry(object_name, partial(_read_sequence, source, dataset, name, object_name, file))
         if not objects:
             yield Entry(name, partial(_read_sequence, source, dataset, name, name, None))
-
-
-def _official(year: str) -> list[str]:
-    return json.loads(package_list("vot.json"))[year]
 
 
 def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file: str | None) -> Sequence:
@@ -72,13 +66,12 @@ def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file
     if first:
         logger.info("%s: %s begins at frame %d, the first with a box", source.location(key), name, first)
         frames, boxes = frames[first:], boxes[first:]
-    visible, absent = has_area(boxes), None
-    for file in source.names(key):
-        if file.endswith((".tag", ".label")) and stem(file) in ABSENT:
+    visible, absent = is_box(boxes), None
+    if files := sorted(set(ABSENT) & set(source.names(key))):
+        absent = np.zeros(len(frames), dtype=bool)
+        for file in files:
             flags = read_flags(source, f"{key}/{file}", None)[first : first + len(frames)]
-            absent = np.zeros(len(frames), dtype=bool) if absent is None else absent
             absent[: len(flags)] |= flags
-    if absent is not None:
         visible &= ~absent
     return Sequence(name, dataset, frames, boxes, visible, absent=absent)
 
@@ -128,7 +121,7 @@ DATASETS = tuple(
         name,
         partial(list_vot, name),
         splits=(year,),
-        names={year: partial(_official, year)},
+        names={year: partial(package_names, f"{year}.txt")},
         benchmarks={name: Benchmark(year)},
         folders=(year,),
         partial_folders=True,

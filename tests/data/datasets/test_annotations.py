@@ -5,12 +5,10 @@ import pytest
 
 from lib.data.datasets.annotations import (
     find_folder,
-    has_area,
     list_frames,
     read_flags,
     read_names,
     read_numbers,
-    stem,
 )
 from lib.data.files.source import Source
 from lib.data.types import NumberedNames
@@ -64,19 +62,6 @@ def test_other_flags_are_refused(tmp_path, text, message):
         read_flags(Source(tmp_path), "a.txt", 4)
 
 
-def test_area_needs_numbers_and_both_sides():
-    boxes = [
-        [1, 2, 3, 4],
-        [-1, -2, 0.1, 0.1],
-        [1, 2, 0, 4],
-        [1, 2, 3, 0],
-        [1, 2, -3, -4],
-        [np.nan, 2, 3, 4],
-        [1, 2, np.inf, 4],
-    ]
-    np.testing.assert_array_equal(has_area(np.array(boxes)), [True, True, False, False, False, False, False])
-
-
 def test_names_without_empty_lines(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfa\r\n\n  b \nc")
     assert read_names(Source(tmp_path), "list.txt") == ["a", "b", "c"]
@@ -111,7 +96,3 @@ def test_a_folder_is_found_in_order(tmp_path):
     assert find_folder(Source(tmp_path), ("a", "loop", "b/c", "b")) == "b/c"
     with pytest.raises(ValueError, match=f"^{tmp_path}: holds neither a/ nor loop/; check the dataset's path"):
         find_folder(Source(tmp_path), ("a", "loop"))
-
-
-def test_a_stem_loses_its_last_suffix_only():
-    assert [stem(name) for name in ("a.b.txt", "-x_0.txt", "a")] == ["a.b", "-x_0", "a"]
