@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data.decoding.images import ImageError, open_image
+from lib.data.decoding.images import ImageError, mean_of_squares, open_image
 from lib.data.files.source import Source
 from lib.data.types import FrameFiles, Outline, Sequence
 from lib.geometry.crop import Region
@@ -77,12 +77,7 @@ def draw_outline(outline: Outline, region: Region, shrink: int = 1) -> np.ndarra
 
 def shrink_mask(mask: np.ndarray, shrink: int) -> np.ndarray:
     """The share of each block of ``shrink x shrink`` pixels of a bool mask ``[h, w]`` that is set: uint8 up to 255."""
-    pixels = mask.astype(np.uint8) * 255
-    if shrink == 1:
-        return pixels
-    height, width = pixels.shape
-    pixels = cv2.copyMakeBorder(pixels, 0, -height % shrink, 0, -width % shrink, cv2.BORDER_REPLICATE)
-    return cv2.resize(pixels, (-(-width // shrink), -(-height // shrink)), interpolation=cv2.INTER_AREA)
+    return mean_of_squares(mask.astype(np.uint8) * 255, shrink)
 
 
 def _run_mask(outline: Outline) -> np.ndarray:

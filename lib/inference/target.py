@@ -101,8 +101,7 @@ def look(image: Image, target: Target, crop: CropConfig) -> View:
     if isinstance(image, np.ndarray):
         pixels = cut(image, window, crop.size, target.padding)
     else:
-        region = left, top, right, bottom = window.inside(image.shape)
-        shown = image.pixels(region) if left < right and top < bottom else np.empty((0, 0, 3), dtype=np.uint8)
+        shown = image.pixels(window.inside(image.shape))
         pixels = window.fit(shown, image.shape, crop.size, target.padding)
     return View(pixels, window, box, height, width)
 

@@ -99,7 +99,7 @@ def profile_samples(
 def contestants() -> list[Contestant]:
     """The straightforward way, then each store with each decoder that is installed, that of ``auto`` first."""
     best = find_decoder("auto")
-    others = [name for name, decoder in DECODERS.items() if name != best and decoder.missing() is None]
+    others = [name for name, decoder in DECODERS.items() if name != best and decoder.is_installed()]
     found = [Contestant(STRAIGHTFORWARD, "cv2.imread")]
     for store in STORES:
         found += [Contestant(store, decoder) for decoder in (best, *others)]

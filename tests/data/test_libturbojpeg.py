@@ -19,6 +19,7 @@ pytestmark = pytest.mark.skipif(
 )
 RNG = np.random.default_rng(0)
 PICTURE = cv2.GaussianBlur(RNG.integers(0, 255, (75, 101, 3), dtype=np.uint8), (5, 5), 1.5)
+WHOLE = 0, 0, 101, 75
 SAMPLING = [
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
@@ -36,8 +37,8 @@ def encode(*options: int) -> bytes:
 def test_a_region_is_that_part_of_the_whole(sampling):
     data = encode(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling)
     header = read_header(data)[0]
-    whole = libturbojpeg.decode(data, header)
     height, width = 75, 101
+    whole = libturbojpeg.decode(data, header, WHOLE)
     assert whole.shape == (height, width, 3)
     regions = [(0, 0, width, height), (0, 0, 1, 1), (width - 1, height - 1, width, height)]
     for _ in range(60):
@@ -59,14 +60,14 @@ def test_damage_is_no_picture():
     data = encode()
     scan = data.index(b"\xff\xda")
     for damaged in (data[: scan + 200], data[:scan] + data[scan + 8 :], data[:40]):
-        assert libturbojpeg.decode(damaged, read_header(data)[0]) is None
+        assert libturbojpeg.decode(damaged, read_header(data)[0], WHOLE) is None
 
 
 def test_a_header_of_another_picture_is_refused():
     """Or the library would write beyond the memory that the header asks for."""
     data = encode()
-    assert libturbojpeg.decode(data, JpegHeader(74, 101, 16)) is None
-    assert libturbojpeg.decode(data, JpegHeader(75, 100, 16)) is None
+    assert libturbojpeg.decode(data, JpegHeader(74, 101, 16), WHOLE) is None
+    assert libturbojpeg.decode(data, JpegHeader(75, 100, 16), WHOLE) is None
 
 
 def test_threads_do_not_disturb_each_other():

@@ -226,14 +226,14 @@ def changed_data(experiment: ExperimentConfig, **changes) -> ExperimentConfig:
 
 def test_a_missing_decoder_and_missing_crops_are_named(toy, toy_got10k, tmp_path, monkeypatch):
     monkeypatch.setattr("lib.experiment.build.find_decoder", find_decoder.__wrapped__)
-    absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")
+    absent = DECODERS["jpeg4py"]._replace(is_installed=lambda: False)
     monkeypatch.setitem(DECODERS, "jpeg4py", absent)
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path)
     with pytest.raises(ConfigError) as error:
         check_files(changed_data(toy, decoder="jpeg4py", store="crops"), paths)
     crops, decoder = str(error.value).splitlines()
     assert crops.startswith("data.store: crops, but crops.got10k is not set; make them with tracking/prepare_data.py")
-    assert decoder.startswith("data.decoder: decoder 'jpeg4py': jpeg4py is not installed; pip install jpeg4py")
+    assert decoder.startswith("data.decoder: decoder 'jpeg4py': its library is not installed; pip install jpeg4py")
     with pytest.raises(ConfigError, match="data.store: crops, but crops.got10k is not set"):
         build_pairs(changed_data(toy, store="crops"), paths, toy.data.train)
 

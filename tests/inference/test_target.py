@@ -54,13 +54,13 @@ def test_a_target_begins_alike_in_an_array_and_a_file(file, fill, template_box):
 def test_only_the_windows_region_of_a_jpeg_is_decoded(tmp_path, monkeypatch):
     path, regions = tmp_path / "large.jpg", []
     cv2.imwrite(str(path), np.zeros((400, 600, 3), np.uint8))
-    decode = images.DECODERS["turbojpeg"].decode_region
+    decode = images.DECODERS["turbojpeg"].decode
 
     def recording(data, header, region):
         regions.append(region)
         return decode(data, header, region)
 
-    monkeypatch.setitem(images.DECODERS, "turbojpeg", images.DECODERS["turbojpeg"]._replace(decode_region=recording))
+    monkeypatch.setitem(images.DECODERS, "turbojpeg", images.DECODERS["turbojpeg"]._replace(decode=recording))
     look(open_image(path), Target(np.array([100.0, 80.0, 40.0, 40.0]), 0), CropConfig(size=64, factor=2.0))
     assert regions == [(80, 60, 160, 140)]
 

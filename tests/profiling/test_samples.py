@@ -75,11 +75,11 @@ def test_packages_with_a_column_exist():
 def test_every_store_runs_with_every_decoder_that_is_installed(monkeypatch):
     best, found = find_decoder("auto"), contestants()
     assert found[0] == Contestant("straightforward", "cv2.imread")
-    installed = {name for name, decoder in DECODERS.items() if decoder.missing() is None}
+    installed = {name for name, decoder in DECODERS.items() if decoder.is_installed()}
     for store in ("folder", "lmdb", "crops"):
         exact = [entry.decoder for entry in found if entry.store == store]
         assert exact[0] == best and set(exact) == installed
-    monkeypatch.setitem(DECODERS, "simplejpeg", DECODERS["simplejpeg"]._replace(missing=lambda: "gone"))
+    monkeypatch.setitem(DECODERS, "simplejpeg", DECODERS["simplejpeg"]._replace(is_installed=lambda: False))
     assert "simplejpeg" not in {entry.decoder for entry in contestants()} - {best}
 
 

@@ -20,7 +20,7 @@ def test_every_store_and_decoder_is_measured(run, tmp_path):
     ended = run("profile_data.py", *words)
     assert ended.code == 0, ended.err
     content = json.loads(file.read_text())
-    installed = {name for name, decoder in DECODERS.items() if decoder.missing() is None}
+    installed = {name for name, decoder in DECODERS.items() if decoder.is_installed()}
     expected = {("straightforward", "cv2.imread")}
     expected |= {(store, decoder) for store in ("folder", "lmdb", "crops") for decoder in installed}
     rows = {(row["store"], row["decoder"]): row for row in content["tables"]["samples"]["rows"]}

@@ -10,7 +10,6 @@ START, SCAN, END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 # The tag of an orientation in EXIF (0x0112), its type, the count 1 and a value other than 1, in both orders of bytes
 # (Exif 2.3, section 4.6.2).
 _TURNED = re.compile(b"\x12\x01..\x01\0\0\0(?!\x01\0)|\x01\x12..\0\0\0\x01(?!\0\x01)", re.DOTALL)
-_DEPTH = re.compile(r"(\d+)-bit")  # in Pillow's message for more than 8 bits
 
 
 class JpegHeader(NamedTuple):
@@ -22,8 +21,8 @@ class JpegHeader(NamedTuple):
     unit: int
 
 
-def read_header(data: bytes) -> tuple[JpegHeader | None, int, int]:
-    """The header of a plain JPEG or None, the bits of a value, and the number of pixels (0 if unknown).
+def read_header(data: bytes) -> tuple[JpegHeader | None, int]:
+    """The header of a plain JPEG or None, and the number of pixels (0 if unknown).
 
     A JPEG is plain if it has 8 bits, is gray or of three colors, not progressive, and upright. Every libjpeg-turbo that
     takes such a file decodes it to the same pixels. Decoders differ in rotation by EXIF, in CMYK, and in the missing
@@ -31,14 +30,13 @@ def read_header(data: bytes) -> tuple[JpegHeader | None, int, int]:
     """
     try:
         image = JpegImageFile(io.BytesIO(data))
-    except Exception as error:  # Pillow has many for damage; OpenCV judges it
-        depth = _DEPTH.search(str(error))
-        return None, int(depth[1]) if depth else 8, 0
+    except Exception:  # Pillow has many for damage, and for more than 8 bits; OpenCV judges it
+        return None, 0
     pixels = image.width * image.height
     plain = image.layers in (1, 3) and "progressive" not in image.info
     if not plain or not pixels or _TURNED.search(image.info.get("exif", b"")):
-        return None, image.bits, pixels
-    return JpegHeader(image.height, image.width, 8 * max(layer[1] for layer in image.layer)), image.bits, pixels
+        return None, pixels
+    return JpegHeader(image.height, image.width, 8 * max(layer[1] for layer in image.layer)), pixels
 
 
 def is_truncated(data: bytes) -> bool:

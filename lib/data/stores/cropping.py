@@ -189,7 +189,7 @@ def _write_part(
                 except ImageError as error:
                     unreadable.append(str(error))
                     continue
-                frame_bytes += image.encoded_bytes
+                frame_bytes += len(image.data)
                 if made is None:
                     continue
                 record, values = made
