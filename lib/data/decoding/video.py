@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import av
+import cv2
 import numpy as np
 from av.error import FFmpegError, InvalidDataError
 
@@ -41,7 +42,7 @@ class Frame(NamedTuple):
     image: np.ndarray
 
 
-class VideoSource:
+class VideoSource(AbstractContextManager):
     """Frames that are read once, in order, and closed at the end of a ``with`` block; see ``VideoReader``.
 
     A ``live`` source does not wait: it leaves out frames that come while none is asked for, and counts them in
@@ -50,9 +51,6 @@ class VideoSource:
 
     live = False
     dropped = 0
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_error: object) -> None:
         self.close()
@@ -65,6 +63,7 @@ class VideoReader(VideoSource):
     """The frames of a video in order, rotated as its header states; damaged frames are left out.
 
     * ``width``, ``height``: of the first frame as it is shown; ``first`` is that frame.
+    * ``start``: the time of the first frame in the file, in seconds.
     * ``rate``: average number of frames a second; ``time_base``: step of the times in seconds.
     * ``length``: number of frames by the header (an estimate for some formats), None for a stream without an end.
     * ``shortfall``: after the last frame, a line if there were fewer frames, or if the stream broke; else "".
@@ -82,7 +81,7 @@ class VideoReader(VideoSource):
     ) -> None:
         self.name = str(source)
         self.shortfall = ""
-        self._count, self._start, self._last, self._broken = 0, None, Fraction(0), ""
+        self._count, self._broken = 0, ""
         try:
             self._container = av.open(
                 str(source), format=container_format, options=options or {}, timeout=timeout, metadata_errors="replace"
@@ -93,7 +92,9 @@ class VideoReader(VideoSource):
             self._stream = self._find_stream()
             self.time_base = self._stream.time_base or _TICK
             self.rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE
-            self.length = self._announced()
+            seconds = Fraction(self._container.duration or 0, av.time_base)
+            self.length = self._stream.frames or round(seconds * self.rate) or None
+            self._last = -1 / self.rate  # the time of the last frame
             self._frames = self._read()
             self.first = next(self._frames, None)
             if self.first is None:
@@ -113,11 +114,6 @@ class VideoReader(VideoSource):
         self._frames.close()
         self._container.close()
 
-    @property
-    def start(self) -> Fraction:
-        """The time of the first frame in the file, in seconds."""
-        return self._start or Fraction(0)
-
     def shortfall_of(self, count: int) -> str:
         """A line if the header states more than ``count`` frames, else ""."""
         if count >= (self.length or 0):
@@ -135,12 +131,6 @@ class VideoReader(VideoSource):
             raise VideoError(f"{self.name}: its codec is unknown to this FFmpeg; convert it, such as to H.264 in MP4")
         stream.thread_type = "AUTO"
         return stream
-
-    def _announced(self) -> int | None:
-        if self._stream.frames:
-            return self._stream.frames
-        seconds = Fraction(self._container.duration or 0, av.time_base)
-        return round(seconds * self.rate) or None
 
     def _read(self) -> Iterator[Frame]:
         for frame in self._decode():
@@ -174,23 +164,21 @@ class VideoReader(VideoSource):
         """Seconds from the first frame; a frame without a time follows the last one at the average rate."""
         pts = frame.pts if frame.pts is not None else frame.dts
         seconds = None if pts is None else pts * (frame.time_base or self.time_base)
-        if self._start is None:
-            self._start = seconds if seconds is not None else Fraction(0)
-            return Fraction(0)
-        following = self._last + 1 / self.rate
-        time = following if seconds is None else seconds - self._start
-        self._last = time if time > self._last else following
+        if self._count == 1:
+            self.start = seconds or Fraction(0)
+        time = self._last if seconds is None else seconds - self.start
+        self._last = time if time > self._last else self._last + 1 / self.rate
         return self._last
 
 
-class VideoWriter:
+class VideoWriter(AbstractContextManager):
     """Writes frames as H.264 in an MP4 file (yuv420p, BT.709) that browsers and phones play while they load it.
 
-    The file gets its name at ``close`` or the end of a ``with`` block, also after an error; a killed process leaves no
-    file of that name. Without a frame no file is written. All frames get the size of the first; an odd width or height
-    gets one more column or row, since the format needs even ones. ``rate`` is in frames a second, ``time_base`` in
-    seconds. The sound of the video ``audio`` is copied, from its time ``audio_start`` on, as long as the frames last.
-    Folders are made. Raises ``VideoError`` if there is no encoder, and ``OSError``.
+    The file gets its name at the end of a ``with`` block, also after an error; a killed process leaves no file of that
+    name. Without a frame no file is written. All frames get the size of the first; an odd width or height gets one more
+    column or row, since the format needs even ones. ``rate`` is in frames a second, ``time_base`` in seconds. The sound
+    of the video ``audio`` is copied, from its time ``audio_start`` on, as long as the frames last. Folders are made.
+    Raises ``VideoError`` if there is no encoder, and ``OSError``.
     """
 
     def __init__(
@@ -205,20 +193,17 @@ class VideoWriter:
         self._rate, self._tick = Fraction(rate).limit_denominator(100_000), time_base
         self._audio, self._audio_start = audio, audio_start
         self._stack = ExitStack()
-        self._container: Any = None
-        self._sound: _Sound | None = None
-        self._size = 0, 0
+        self._container: Any = None  # made with the first frame
         self._count, self._last = 0, -1
         try:
             av.Codec(_ENCODER, "w")
         except ValueError as error:
             raise VideoError(f"{self.path}: this PyAV has no {_ENCODER}; pip install --force-reinstall av") from error
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *_error: object) -> None:
-        self.close()
+        with self._stack:
+            if self._container is not None:
+                self._mux(self._stream.encode(None))
 
     def write(self, image: np.ndarray, time: float | None = None) -> None:
         """Add a frame, RGB uint8 ``[H, W, 3]``, shown at ``time`` in seconds, by default one frame after the last."""
@@ -227,90 +212,59 @@ class VideoWriter:
         time = float(self._count / self._rate) if time is None else time
         self._last = max(self._last + 1, round(time / self._tick))
         self._count += 1
-        frame = av.VideoFrame.from_ndarray(_even(image), format="rgb24")
-        height, width = self._size
-        frame = frame.reformat(width, height, format="yuv420p", dst_colorspace="ITU709")
+        even = cv2.copyMakeBorder(image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_REPLICATE)
+        frame, context = av.VideoFrame.from_ndarray(even, format="rgb24"), self._stream.codec_context
+        frame = frame.reformat(context.width, context.height, format="yuv420p", dst_colorspace="ITU709")
         frame.pts, frame.time_base = self._last, self._tick
         self._mux(self._stream.encode(frame))
 
-    def close(self) -> None:
-        """Finish the file. A second call does nothing."""
-        container, self._container = self._container, None
-        if container is None:
-            return
-        with self._stack:
-            try:
-                self._mux(self._stream.encode(None), container)
-            finally:
-                container.close()
-
     def _open(self, image: np.ndarray) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._size = tuple(side + side % 2 for side in image.shape[:2])
         with ExitStack() as stack:
             file = stack.enter_context(replacing(self.path))
             container = av.open(file.name, "w", format="mp4", options={"movflags": "faststart"})
+            stack.enter_context(container)
             self._stream = container.add_stream(_ENCODER, rate=self._rate, options=_ENCODING)
             context = self._stream.codec_context
-            context.height, context.width = self._size
+            context.height, context.width = (side + side % 2 for side in image.shape[:2])
             context.pix_fmt, context.time_base = "yuv420p", self._tick
             context.gop_size, context.thread_count = _KEY_FRAMES, min(2, usable_cores())
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = _LIMITED
+            self._sound = iter(())
             if self._audio:
-                self._sound = stack.enter_context(_Sound(self._audio, self._audio_start, container))
+                self._sound = stack.enter_context(closing(_read_sound(self._audio, self._audio_start, container)))
+            self._next_sound = next(self._sound, None)
             self._container, self._stack = container, stack.pop_all()
 
-    def _mux(self, packets: list[Any], container: Any = None) -> None:
-        container = container or self._container
+    def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            if self._sound:
-                self._sound.copy_until(packet.pts * packet.time_base)
-            container.mux(packet)
+            time = packet.pts * packet.time_base
+            while self._next_sound is not None and self._next_sound[0] <= time:
+                self._container.mux(self._next_sound[1])
+                self._next_sound = next(self._sound, None)
+            self._container.mux(packet)
 
 
-class _Sound:
-    """Copies the sound of a video, if it has any, packet by packet into another container."""
-
-    def __init__(self, source: Path, start: Fraction, target: Any) -> None:
-        self._start, self._target = start, target
-        self._container = av.open(str(source), metadata_errors="replace")
-        self._packets: Iterator[Any] = iter(())
-        self._next: Any = None
-        streams = self._container.streams.audio
-        if not streams:
-            return
-        context = streams[0].codec_context
-        name = context.codec.canonical_name if context else "unknown"
-        if name not in _AUDIO:
-            logger.warning("%s: its sound (%s) cannot be copied into MP4 and is left out", source, name)
-            return
-        self._stream = target.add_stream_from_template(streams[0])
-        self._packets = (packet for packet in self._container.demux(streams[0]) if packet.pts is not None)
-        self._next = next(self._packets, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._container.close()
-
-    def copy_until(self, time: Fraction) -> None:
-        """Copy the sound up to ``time`` (seconds) of the target's video."""
-        while self._next is not None:
-            packet = self._next
-            shift = round(self._start / packet.time_base)
-            if (packet.pts - shift) * packet.time_base > time:
+def _read_sound(source: Path, start: Fraction, target: Any) -> Iterator[tuple[Fraction, Any]]:
+    """The packets of the sound of a video, if it has any, for the container ``target``, whose video begins at ``start``
+    of this one; each with its time in the target, in seconds."""
+    with av.open(str(source), metadata_errors="replace") as container:
+        for stream in container.streams.audio[:1]:
+            name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+            if name not in _AUDIO:
+                logger.warning("%s: its sound (%s) cannot be copied into MP4 and is left out", source, name)
                 return
-            if packet.pts + packet.duration >= shift:  # encoders begin with a packet before 0
-                packet.pts -= shift
-                packet.dts = packet.pts
-                packet.stream = self._stream
-                self._target.mux(packet)
-            try:
-                self._next = next(self._packets, None)
-            except FFmpegError:  # the end of a file that was cut short
-                self._next = None
+            copy = target.add_stream_from_template(stream)
+            with suppress(FFmpegError):  # at the end of a file that was cut short
+                for packet in container.demux(stream):
+                    if packet.pts is None:
+                        continue
+                    packet.pts = packet.dts = packet.pts - round(start / packet.time_base)
+                    if packet.pts + packet.duration >= 0:  # encoders begin with a packet before 0
+                        time = packet.pts * packet.time_base
+                        packet.stream = copy
+                        yield time, packet
 
 
 def _rgb(frame: av.VideoFrame) -> np.ndarray:
@@ -318,13 +272,6 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
     image = frame.to_ndarray(format="rgb24")
     turns = round(frame.rotation / 90) % 4  # counterclockwise
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-
-
-def _even(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    if height % 2 or width % 2:
-        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.ascontiguousarray(image)
 
 
 def _reason(error: Exception) -> str:

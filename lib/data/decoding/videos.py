@@ -42,7 +42,10 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
     folder = cache.absolute() / VIDEOS / f"{video.stem}-{hashlib.sha256(about).hexdigest()[:16]}"
     try:
         if not folder.is_dir():
-            _unpack(video, folder)
+            with only_writer(folder, wait=True):
+                if not folder.is_dir():  # no other process has unpacked it meanwhile
+                    with new_folder(folder) as unfinished:
+                        _write_frames(video, unfinished)
         count = sum(name.endswith(".jpg") for name in os.listdir(folder))
     except OSError as error:
         raise ValueError(
@@ -52,14 +55,6 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
     with VideoReader(video) as reader:
         shortfall = reader.shortfall_of(count)
     return FrameFiles(folder, NumberedNames(PATTERN, 1, count)), shortfall
-
-
-def _unpack(video: Path, folder: Path) -> None:
-    with only_writer(folder, wait=True):
-        if folder.is_dir():  # another process has unpacked it meanwhile
-            return
-        with new_folder(folder) as unfinished:
-            _write_frames(video, unfinished)
 
 
 def _write_frames(video: Path, folder: Path) -> None:
