@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lib.data.synthetic.writing import write_synthetic
+from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.data.types import Sequence
 
 
@@ -35,7 +35,7 @@ def _log_as_before() -> Iterator[None]:
 def toy_got10k(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Root of a set in GOT-10k's layout, 3 sequences to train on and 2 to test on; tests leave it as it is."""
     root = tmp_path_factory.mktemp("toy") / "got10k"
-    write_synthetic(root, train=3, val=2, frames=20, val_frames=20, width=96, height=72, seed=1)
+    write_synthetic(root, SyntheticSet(train=3, val=2, frames=20, val_frames=20, width=96, height=72, seed=1))
     return root
 
 

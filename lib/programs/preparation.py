@@ -8,7 +8,7 @@ from lib.config.schema import ConfigError
 from lib.data.checking import CheckReport, check_dataset_on_disk, find_splits
 from lib.data.datasets.registry import find_dataset
 from lib.data.stores.packing import pack_dataset, verify_packed
-from lib.data.synthetic.writing import write_synthetic
+from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.runtime.escapes import show
 from lib.runtime.program import Outcome, starting
 
@@ -17,9 +17,7 @@ from lib.runtime.program import Outcome, starting
 
 def write_set(root: Path, train: int, val: int, frames: int, val_frames: int, seed: int, processes: int) -> Outcome:
     """Write a synthetic set, see ``write_synthetic``."""
-    written = write_synthetic(
-        root, train=train, val=val, frames=frames, val_frames=val_frames, seed=seed, processes=processes
-    )
+    written = write_synthetic(root, SyntheticSet(train, val, frames, val_frames, seed=seed), processes)
     return Outcome(f"{root}: {'written' if written else 'there already, left as it is'}")
 
 

@@ -17,7 +17,7 @@ import torch
 
 from lib.config.paths import CLIP, Paths
 from lib.data.decoding.images import read_image
-from lib.data.synthetic.writing import write_synthetic
+from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
 from lib.evaluation.metrics.scoring import ScoredRun
@@ -73,7 +73,7 @@ def run_quickstart(
     synthetic = data is None
     if synthetic:
         data = paths.output / "synthetic"
-        write_synthetic(data, processes=processes)
+        write_synthetic(data, SyntheticSet(), processes)
     experiment = load_experiment(config, overrides, run)
     output = paths.output / run
     seconds: dict[str, float] = {}

@@ -7,7 +7,7 @@ from one_sequence import read_dataset
 import lib.data.synthetic.writing as synthetic
 from lib.data.decoding.images import read_image
 from lib.data.synthetic.scene import PATTERNS, render
-from lib.data.synthetic.writing import write_synthetic
+from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.runtime.locks import lock_of
 
 TINY = {"train": 2, "val": 1, "frames": 22, "val_frames": 6, "width": 96, "height": 72, "seed": 3}
@@ -20,7 +20,7 @@ def content(root: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("synthetic") / "set"
-    assert write_synthetic(root, **TINY)
+    assert write_synthetic(root, SyntheticSet(**TINY))
     return root
 
 
@@ -45,7 +45,7 @@ def test_labels_are_those_of_the_scene(tiny: Path):
 
 
 def test_a_frame_without_the_target_is_marked_absent(tmp_path: Path):
-    write_synthetic(tmp_path / "set", **TINY | {"train": 8})
+    write_synthetic(tmp_path / "set", SyntheticSet(**TINY | {"train": 8}))
     covers = []
     for folder in (tmp_path / "set/train").glob("GOT*"):
         covers.append(np.loadtxt(folder / "cover.label"))
@@ -54,8 +54,8 @@ def test_a_frame_without_the_target_is_marked_absent(tmp_path: Path):
 
 
 def test_a_sequence_depends_on_seed_split_and_index_alone(tiny: Path, tmp_path: Path):
-    write_synthetic(tmp_path / "more", **TINY | {"train": 3}, processes=2)
-    write_synthetic(tmp_path / "other", **TINY | {"seed": 4})
+    write_synthetic(tmp_path / "more", SyntheticSet(**TINY | {"train": 3}), processes=2)
+    write_synthetic(tmp_path / "other", SyntheticSet(**TINY | {"seed": 4}))
     first, more, other = content(tiny), content(tmp_path / "more"), content(tmp_path / "other")
     images = [name for name in first if name.endswith(("jpg", "groundtruth.txt"))]
     assert len(images) == 22 + 22 + 6 + 3
@@ -67,12 +67,12 @@ def test_a_sequence_depends_on_seed_split_and_index_alone(tiny: Path, tmp_path: 
 
 def test_a_finished_set_is_left_as_it_is(tmp_path: Path):
     root = tmp_path / "set"
-    write_synthetic(root, **TINY)
+    write_synthetic(root, SyntheticSet(**TINY))
     (root / "train/list.txt").write_text("kept")
     lock_of(root).touch()  # as of a process that was killed in its last moment
-    assert not write_synthetic(root, **TINY)
+    assert not write_synthetic(root, SyntheticSet(**TINY))
     with pytest.raises(ValueError, match="set.*another folder"):
-        write_synthetic(root, **TINY | {"seed": 4})
+        write_synthetic(root, SyntheticSet(**TINY | {"seed": 4}))
     assert (root / "train/list.txt").read_text() == "kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
 
@@ -80,9 +80,9 @@ def test_a_finished_set_is_left_as_it_is(tmp_path: Path):
 def test_a_folder_of_something_else_is_not_touched(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match="another folder"):
-        write_synthetic(tmp_path, **TINY)
+        write_synthetic(tmp_path, SyntheticSet(**TINY))
     with pytest.raises(ValueError, match="another folder"):
-        write_synthetic(tmp_path / "notes.txt", **TINY)
+        write_synthetic(tmp_path / "notes.txt", SyntheticSet(**TINY))
     assert content(tmp_path) == {"notes.txt": b"mine"}
 
 
@@ -92,12 +92,12 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(synthetic, "render", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_synthetic(tmp_path / "set", **TINY)
+        write_synthetic(tmp_path / "set", SyntheticSet(**TINY))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("name", "value"), [("train", 0), ("val", -1), ("frames", 1), ("width", 8), ("seed", -1)])
 def test_numbers_that_make_no_set_are_refused(tmp_path: Path, name: str, value: int):
     with pytest.raises(ValueError, match=f"{name} is {value}"):
-        write_synthetic(tmp_path / "set", **TINY | {name: value})
+        write_synthetic(tmp_path / "set", SyntheticSet(**TINY | {name: value}))
     assert list(tmp_path.iterdir()) == []

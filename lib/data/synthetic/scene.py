@@ -295,9 +295,9 @@ def compose(
         if sprite is target:
             whole = patch[..., 3] > 0.5
             showing[place] = part[..., 3] > 0.5
-            columns, rows = np.flatnonzero(whole.any(axis=0)), np.flatnonzero(whole.any(axis=1))
-            x1, x2 = np.clip([left + columns[0], left + columns[-1] + 1], 0, width)
-            y1, y2 = np.clip([top + rows[0], top + rows[-1] + 1], 0, height)
+            x, y, w, h = cv2.boundingRect(whole.view(np.uint8))
+            x1, x2 = np.clip([left + x, left + x + w], 0, width)
+            y1, y2 = np.clip([top + y, top + y + h], 0, height)
             box = np.array([x1, y1, x2 - x1, y2 - y1], np.float64) if x2 > x1 and y2 > y1 else np.zeros(4)
             pixels = whole.sum()
     return box, float(showing.sum() / pixels)

@@ -1,6 +1,7 @@
 """Writes a synthetic dataset in GOT-10k's layout; the folder gets its name when it is complete."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,13 +28,13 @@ class SyntheticSet:
     ``version`` counts changes of the drawing, so that a set of an earlier version is not taken for this one.
     """
 
-    train: int
-    val: int
-    frames: int
-    val_frames: int
-    width: int
-    height: int
-    seed: int
+    train: int = 480
+    val: int = 32
+    frames: int = 24
+    val_frames: int = 60
+    width: int = 256
+    height: int = 192
+    seed: int = 0
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -43,10 +44,7 @@ class SyntheticSet:
                 raise ValueError(f"synthetic set: {name} is {getattr(self, name)}; it must be {bound} or more")
 
 
-def write_synthetic(
-    root: Path, *, train: int = 480, val: int = 32, frames: int = 24, val_frames: int = 60,
-    width: int = 256, height: int = 192, seed: int = 0, processes: int = 1,
-) -> bool:  # fmt: skip
+def write_synthetic(root: Path, wanted: SyntheticSet, processes: int = 1) -> bool:
     """Write a set under ``root`` in GOT-10k's layout; False if the same set is there already.
 
     Each sequence is a function of (seed, split, index) alone. The splits share no pattern family
@@ -55,7 +53,6 @@ def write_synthetic(
 
     Raises ``ValueError`` if ``root`` holds anything else, and while another process writes it.
     """
-    wanted = SyntheticSet(train, val, frames, val_frames, width, height, seed)
     root = root.absolute()
     if _is_written(root, wanted) and not lock_of(root).exists():
         return False
@@ -69,8 +66,9 @@ def write_synthetic(
 def _is_written(root: Path, wanted: SyntheticSet) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
-    if _read_stamp(root) == asdict(wanted):
-        return True
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+        if parse_json((root / STAMP).read_text()) == asdict(wanted):
+            return True
     raise ValueError(f"{root}: holds something other than the set asked for (see {STAMP}); name another folder")
 
 
@@ -88,13 +86,6 @@ def _write(root: Path, wanted: SyntheticSet, processes: int) -> None:
             names = sorted(path.name for path in (folder / split).iterdir())
             (folder / split / "list.txt").write_text("".join(f"{name}\n" for name in names))
         (folder / STAMP).write_text(json.dumps(asdict(wanted), indent=1) + "\n")
-
-
-def _read_stamp(folder: Path) -> dict | None:
-    try:
-        return parse_json((folder / STAMP).read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
 
 
 def _write_sequence(root: Path, wanted: SyntheticSet, entry: tuple[str, int]) -> None:
