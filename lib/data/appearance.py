@@ -2,7 +2,7 @@
 
 import math
 from collections import abc
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -76,15 +76,6 @@ class AugmentConfig(Section):
     still_aspect: NonNegativeFloat = 0.0
 
 
-class ColorFactors(NamedTuple):
-    """Random numbers of a color jitter: the factor of each change, and their order (numbers 0 to 2)."""
-
-    brightness: float
-    contrast: float
-    saturation: float
-    order: tuple[int, ...]
-
-
 def vary_pair(
     crops: abc.Sequence[np.ndarray], target_sizes: abc.Sequence[float], config: AugmentConfig, rng: np.random.Generator
 ) -> list[np.ndarray]:
@@ -106,27 +97,22 @@ def vary_pair(
     return varied
 
 
-def jitter_colors(image: np.ndarray, factors: ColorFactors) -> np.ndarray:
-    """Brightness, contrast and saturation of a float32 RGB image ``[H, W, 3]`` of values up to 255, in place.
+def jitter_colors(image: np.ndarray, changes: abc.Sequence[tuple[str, float]]) -> np.ndarray:
+    """Changes of brightness, contrast and saturation, in order and by a factor each, of a float32 RGB image
+    ``[H, W, 3]`` of values up to 255, in place.
 
     Equal to torchvision's ``adjust_brightness``, ``adjust_contrast`` and ``adjust_saturation`` of float images: the
     factor mixes the image with black, with the mean of its gray image, and with its gray image; clamped each time.
     """
-    for number in factors.order:
-        factor = factors[number]
+    for name, factor in changes:
         if factor == 1:
             continue
-        if number == 0:
-            image *= np.float32(factor)
-        else:
-            gray = cv2.transform(image, _GRAY)
-            if number == 1:
-                image *= np.float32(factor)
-                image += np.float32((1 - factor) * cv2.mean(gray)[0])
-            else:
-                image *= np.float32(factor)
-                gray *= np.float32(1 - factor)
-                image += gray[:, :, None]
+        gray = None if name == "brightness" else cv2.transform(image, _GRAY)
+        image *= np.float32(factor)
+        if name == "contrast":
+            image += np.float32((1 - factor) * cv2.mean(gray)[0])
+        elif name == "saturation":
+            image += (gray * np.float32(1 - factor))[:, :, None]
         np.clip(image, 0, 255, out=image)
     return image
 
@@ -199,7 +185,7 @@ def _vary_colors(crops: abc.Sequence[np.ndarray], config: AugmentConfig, rng: np
     jittered = bool(color.brightness or color.contrast or color.saturation)
     if not (jittered or config.channels):
         return [crop if crop.dtype == np.uint8 else np.rint(crop).astype(np.uint8) for crop in crops]
-    factors = _draw_factors(color, rng) if jittered and color.joint else None
+    changes = _draw_changes(color, rng) if jittered and color.joint else None
     varied = []
     for crop in crops:
         image = crop.astype(np.float32)
@@ -207,15 +193,16 @@ def _vary_colors(crops: abc.Sequence[np.ndarray], config: AugmentConfig, rng: np
             image *= rng.uniform(1 - config.channels, 1 + config.channels, 3).astype(np.float32)
             np.clip(image, 0, 255, out=image)
         if jittered:
-            image = jitter_colors(image, factors or _draw_factors(color, rng))
+            image = jitter_colors(image, changes or _draw_changes(color, rng))
         varied.append(image.astype(np.uint8))  # truncated, as in LoRAT and torchvision
     return varied
 
 
-def _draw_factors(config: ColorJitterConfig, rng: np.random.Generator) -> ColorFactors:
-    order = tuple(rng.permutation(3).tolist())
-    spans = (config.brightness, config.contrast, config.saturation)
-    return ColorFactors(*(rng.uniform(1 - span, 1 + span) for span in spans), order)
+def _draw_changes(config: ColorJitterConfig, rng: np.random.Generator) -> list[tuple[str, float]]:
+    order = rng.permutation(3).tolist()
+    spans = {"brightness": config.brightness, "contrast": config.contrast, "saturation": config.saturation}
+    changes = [(name, rng.uniform(1 - span, 1 + span)) for name, span in spans.items()]
+    return [changes[number] for number in order]
 
 
 def _drawn_blur(rng: np.random.Generator) -> abc.Callable[[np.ndarray], np.ndarray]:

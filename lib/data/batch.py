@@ -38,7 +38,7 @@ class Batch:
     @property
     def nbytes(self) -> int:
         """Size of all tensors in bytes."""
-        return sum(tensor.nbytes for tensor in self._tensors().values())
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, torch.Tensor))
 
     def to(self, device: torch.device | str) -> Self:
         """The batch with its tensors on ``device``; the copy does not block if the memory is pinned."""
@@ -52,11 +52,9 @@ class Batch:
         """The batch with its tensors moved to memory that another process can map; ``RuntimeError`` if it is full."""
         return self._with_tensors(torch.Tensor.share_memory_)
 
-    def _tensors(self) -> dict[str, torch.Tensor]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-
     def _with_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Self:
-        return replace(self, **{name: change(tensor) for name, tensor in self._tensors().items()})
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 def stack(batches: Iterable[Batch]) -> Batch:

@@ -1,11 +1,12 @@
 """Pairs whose target is pasted: an object cut out by its mask moves over the frames of another video.
 
-``Cutouts.draw`` draws object, video, look-alike and motion; ``open_pasted`` loads their pixels; a ``PastedView`` gives
-crops of a composed frame.
+``Cutouts.draw`` draws video, look-alike and motion; ``Cutouts.open`` loads their pixels; a ``PastedView`` gives crops
+of a composed frame.
 """
 
 import math
 from collections import abc
+from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import cv2
@@ -22,7 +23,7 @@ from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste,
 from lib.data.sampling import Pairing, can_be_drawn, draw_frames
 from lib.data.stores.index import SequenceIndex
 from lib.data.types import Sequence
-from lib.data.views import FrameView, View
+from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Fill, Window
 
 MIN_OBJECT = 32.0  # sqrt(w * h) in pixels of its own image; a smaller object is too coarse to be cut out
@@ -55,55 +56,29 @@ class CutoutsConfig(Section):
     size: Annotated[tuple[float, float], AfterValidator(_shares)] = (0.03, 0.5)
 
 
-class Wave(NamedTuple):
-    """``middle + swing * sin(2 pi (frame / period + phase))``: smooth, and bounded however many frames there are."""
-
-    middle: float
-    swing: float
-    period: float
-    phase: float
-
-    def at(self, frame: int) -> float:
-        """The value at the number of a frame."""
-        return self.middle + self.swing * math.sin(2 * math.pi * (frame / self.period + self.phase))
-
-
-class Motion(NamedTuple):
-    """How a target and its look-alike move over a video.
+class Motion:
+    """How a target and its look-alike move over a video: functions of a frame's number, smooth and bounded.
 
     * ``x``, ``y``: the target's center as shares of the frame's width and height, within the frame at all times.
-    * ``size``: the logarithm of its sqrt(w * h) as a share of the frame's; ``turn``: in radians.
+    * ``size``: the logarithm of its sqrt(w * h) as a share of the frame's; it swings around one between the shares
+      ``size`` of the constructor. ``turn``: in radians.
     * ``direction``, ``distance``: from the target to its look-alike, in radians and in units of ``DISTANCES``.
-    * ``ratio``: of the look-alike's size to the target's.
+    * ``ratio``: of the look-alike's size to the target's, a number.
     """
 
-    x: Wave
-    y: Wave
-    size: Wave
-    turn: Wave
-    direction: Wave
-    distance: Wave
-    ratio: float
+    def __init__(self, size: tuple[float, float], rng: np.random.Generator) -> None:
+        def wave(middle: float, swing: float) -> Callable[[int], float]:
+            period, phase = math.exp(rng.uniform(*np.log(PERIODS))), rng.random()
+            return lambda frame: middle + swing * math.sin(2 * math.pi * (frame / period + phase))
 
-
-def draw_motion(size: tuple[float, float], rng: np.random.Generator) -> Motion:
-    """A motion whose size swings around one between the two shares."""
-
-    def wave(middle: float, swing: float) -> Wave:
-        return Wave(middle, swing, math.exp(rng.uniform(*np.log(PERIODS))), rng.random())
-
-    swings = rng.uniform(0, 0.4, 2).tolist()
-    x, y = (wave(rng.uniform(swing + 0.05, 0.95 - swing), swing) for swing in swings)
-    near, far = DISTANCES
-    return Motion(
-        x,
-        y,
-        size=wave(rng.uniform(*np.log(size)), rng.uniform(0, MAX_SCALING)),
-        turn=wave(0.0, rng.uniform(0, MAX_TURN)),
-        direction=wave(rng.uniform(0, 2 * math.pi), rng.uniform(0, 1)),
-        distance=wave((near + far) / 2, rng.uniform(0, (far - near) / 2)),
-        ratio=math.exp(rng.uniform(-MAX_SCALING, MAX_SCALING)),
-    )
+        swings = rng.uniform(0, 0.4, 2).tolist()
+        self.x, self.y = (wave(rng.uniform(swing + 0.05, 0.95 - swing), swing) for swing in swings)
+        self.size = wave(rng.uniform(*np.log(size)), rng.uniform(0, MAX_SCALING))
+        self.turn = wave(0.0, rng.uniform(0, MAX_TURN))
+        self.direction = wave(rng.uniform(0, 2 * math.pi), rng.uniform(0, 1))
+        near, far = DISTANCES
+        self.distance = wave((near + far) / 2, rng.uniform(0, (far - near) / 2))
+        self.ratio = math.exp(rng.uniform(-MAX_SCALING, MAX_SCALING))
 
 
 class Shown(NamedTuple):
@@ -143,8 +118,8 @@ class Cutouts:
         masks: MaskFolder | None = None,
         every: int = 1,
     ) -> None:
-        self.masks = masks
-        self._objects, self._over, self._config, self._every = objects, over, config, every
+        self._objects, self._over, self._config = objects, over, config
+        self._masks, self._every = masks, every
         large = objects.largest_areas() >= MIN_OBJECT**2
         chosen = can_be_drawn(objects, every) & large & (objects.outlined | (masks is not None))
         self.positions = np.flatnonzero(chosen).astype(np.int32)
@@ -179,71 +154,67 @@ class Cutouts:
                 lookalike = shown._replace(gains=tuple(rng.uniform(*RECOLORED, 3).tolist()))
             else:
                 lookalike = shown._replace(mirrored=True)
-        motion = draw_motion(self._config.size, rng)
+        motion = Motion(self._config.size, rng)
         return Composition(shown, lookalike, video, video_frames, motion, above=bool(rng.random() < 0.5))
 
+    def open(
+        self, drawn: Composition, crops: abc.Sequence[CropConfig], decoder: str, flipped: bool
+    ) -> "list[PastedView]":
+        """The two frames of a composition, for a template and a search crop (``crops``), to be shown mirrored if
+        ``flipped``. Raises ``ImageError`` for an image or mask that cannot be read."""
+        images = [open_image(drawn.video.frames[frame], decoder) for frame in drawn.video_frames]
+        # As many pixels of sqrt(w * h) as the crops have use for.
+        most = _DETAIL * max(crop.size / crop.factor for crop in crops)
+        loaded: dict[tuple[str, int], Cutout] = {}
 
-class PastedView(View):
-    """A view of a frame with layers pasted on it, the last above all others. Made by ``open_pasted``.
+        def layer(shown: Shown, number: int, size: float, center: np.ndarray, angle: float) -> Layer:
+            frame = shown.frames[number]
+            key = shown.sequence.name, frame
+            if key not in loaded:
+                # The other frame may need it larger, by as much as a size changes.
+                detail = min(size * math.exp(2 * MAX_SCALING), most)
+                loaded[key] = load_cutout(shown.sequence, frame, self._masks, detail, decoder)
+            cutout = loaded[key]
+            if shown.gains != (1.0, 1.0, 1.0):
+                cutout = cutout._replace(pixels=cv2.transform(cutout.pixels, np.diag((*shown.gains, 1.0))))
+            return place(cutout, size, center, angle, shown.mirrored)
+
+        views, motion = [], drawn.motion
+        for number, (image, frame, crop) in enumerate(zip(images, drawn.video_frames, crops, strict=True)):
+            height, width = image.shape
+            size = math.sqrt(height * width) * math.exp(motion.size(frame))
+            center = np.array((width * motion.x(frame), height * motion.y(frame)))
+            angle = motion.turn(frame)
+            target, lookalike = layer(drawn.target, number, size, center, angle), None
+            if drawn.lookalike is not None:
+                lookalike = layer(drawn.lookalike, number, size * motion.ratio, center, -angle)
+                lookalike = place_beside(target, lookalike, motion.direction(frame), motion.distance(frame))
+            if flipped:
+                target, lookalike = mirror(target, width), None if lookalike is None else mirror(lookalike, width)
+            box, layers = measure(target, lookalike, drawn.above, image.shape)
+            views.append(PastedView(image, crop.fill, layers, box))
+        return views
+
+
+class PastedView(FrameView):
+    """A view of a frame with layers pasted on it, the last above all others. Made by ``Cutouts.open``.
 
     The layers lie in the frame as crops show it, mirrored or not. ``box`` holds the visible part of the target:
     float64 ``[4]`` xywh in pixels, without area if that is too little.
     """
 
     def __init__(self, image: EncodedImage, fill: Fill, layers: list[Layer], box: np.ndarray) -> None:
-        self._frame, self._layers, self.box = FrameView(image, fill), layers, box
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._frame.shape
+        super().__init__(image, fill)
+        self._layers, self.box = layers, box
 
     def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """As ``View.crop``; ``flipped`` as in ``open_pasted``.
+        """As ``View.crop``; ``flipped`` as in ``Cutouts.open``.
 
         A window that is smaller than its crop is composed in the frame's own pixels and enlarged as a whole: the target
         is no sharper than its surroundings then.
         """
-        canvas = self._frame.crop(window, min(window.side, size), flipped, grayscale=False)
+        canvas = super().crop(window, min(window.side, size), flipped, grayscale=False)
         for layer in self._layers:
             paste(canvas, layer, window, self.shape)
         canvas = cv2.resize(canvas, (size, size))
         return to_grayscale(canvas) if grayscale else canvas
-
-
-def open_pasted(
-    composition: Composition, masks: MaskFolder | None, crops: abc.Sequence[CropConfig], decoder: str, flipped: bool
-) -> list[PastedView]:
-    """The two frames of a composition, for a template and a search crop (``crops``), to be shown mirrored if
-    ``flipped``. Raises ``ImageError`` for an image or mask that cannot be read."""
-    images = [open_image(composition.video.frames[frame], decoder) for frame in composition.video_frames]
-    # As many pixels of sqrt(w * h) as the crops have use for.
-    most = _DETAIL * max(crop.size / crop.factor for crop in crops)
-    loaded: dict[tuple[str, int], Cutout] = {}
-
-    def layer(shown: Shown, number: int, size: float, center: np.ndarray, angle: float) -> Layer:
-        frame = shown.frames[number]
-        key = shown.sequence.name, frame
-        if key not in loaded:
-            # The other frame may need it larger, by as much as a size changes.
-            detail = min(size * math.exp(2 * MAX_SCALING), most)
-            loaded[key] = load_cutout(shown.sequence, frame, masks, detail, decoder)
-        cutout = loaded[key]
-        if shown.gains != (1.0, 1.0, 1.0):
-            cutout = cutout._replace(pixels=cv2.transform(cutout.pixels, np.diag((*shown.gains, 1.0))))
-        return place(cutout, size, center, angle, shown.mirrored)
-
-    views, motion = [], composition.motion
-    for number, (image, frame, crop) in enumerate(zip(images, composition.video_frames, crops, strict=True)):
-        height, width = image.shape
-        size = math.sqrt(height * width) * math.exp(motion.size.at(frame))
-        center = np.array((width * motion.x.at(frame), height * motion.y.at(frame)))
-        angle = motion.turn.at(frame)
-        target, lookalike = layer(composition.target, number, size, center, angle), None
-        if composition.lookalike is not None:
-            lookalike = layer(composition.lookalike, number, size * motion.ratio, center, -angle)
-            lookalike = place_beside(target, lookalike, motion.direction.at(frame), motion.distance.at(frame))
-        if flipped:
-            target, lookalike = mirror(target, width), None if lookalike is None else mirror(lookalike, width)
-        box, layers = measure(target, lookalike, composition.above, image.shape)
-        views.append(PastedView(image, crop.fill, layers, box))
-    return views

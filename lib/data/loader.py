@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import threading
 from collections import abc
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, default_convert, get_worker_info
 
 from lib.data.batch import Batch, stack
 from lib.data.decoding.images import ImageError
-from lib.data.pairs import EmptyCropError, Pairs
+from lib.data.pairs import Pairs
+from lib.geometry.crop import EmptyCropError
 from lib.runtime.children import end_with_parent, preload_project, starting_blocked
 from lib.runtime.machine import keep_large_buffers
 
@@ -48,7 +50,7 @@ def load_batches(
         _Samples(pairs),
         batch_sampler=groups,
         num_workers=workers,
-        collate_fn=_pass_on,
+        collate_fn=default_convert,  # of no batch or error: they pass as they are
         pin_memory=pin_memory,
         worker_init_fn=_start_worker,
         multiprocessing_context=_START_METHOD if workers else None,
@@ -103,20 +105,11 @@ class _Samples(Dataset):
         try:
             return batch.shared()
         except RuntimeError:
-            disk = os.statvfs(SHARED_MEMORY)
+            size, free = batch.nbytes / 1e6, shutil.disk_usage(SHARED_MEMORY).free / 1e6
             return WorkerError(
-                f"{SHARED_MEMORY}: no room for a batch of {_megabytes(batch.nbytes)}, "
-                f"{_megabytes(disk.f_bavail * disk.f_frsize)} are free; start the container with a larger --shm-size, "
-                "or set data.workers=0 or fewer"
+                f"{SHARED_MEMORY}: no room for a batch of {size:.1f} MB, {free:.1f} MB are free; start the container "
+                "with a larger --shm-size, or set data.workers=0 or fewer"
             )
-
-
-def _pass_on(item: Batch | ValueError) -> Batch | ValueError:
-    return item
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
 
 
 def _worker_was_killed(error: Exception) -> bool:

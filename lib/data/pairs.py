@@ -1,5 +1,6 @@
 """Training pairs by number: sample n of a seed is always the same template and search crop."""
 
+import functools
 import logging
 import math
 from collections import abc
@@ -13,24 +14,16 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
-from lib.data.augment import (
-    JitterConfig,
-    Role,
-    is_well_seen,
-    jitter_box,
-    jitter_mapping,
-    mirror_box,
-    scale_box,
-)
+from lib.data.augment import JitterConfig, Role, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
 from lib.data.batch import Batch
-from lib.data.cutouts import CutoutsConfig, open_pasted
+from lib.data.cutouts import CutoutsConfig
 from lib.data.datasets.registry import DatasetName
-from lib.data.decoding.images import ImageError, find_decoder
+from lib.data.decoding.images import ImageError, find_decoder, open_image
 from lib.data.sampling import Mixture, Pairing, Pool, draw_frames
-from lib.data.types import FrameFiles, Sequence
-from lib.data.views import AnyWindow, View, open_views
+from lib.data.types import Sequence
+from lib.data.views import AnyWindow, FrameView, View
 from lib.geometry.aligned import AlignedWindow, align
-from lib.geometry.crop import CropConfig, box_to_crop, crop_mapping, crop_window, is_empty
+from lib.geometry.crop import CropConfig, EmptyCropError, Fill, box_to_crop, crop_mapping, crop_window, is_empty
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +87,6 @@ class DataConfig(Section):
         if bool(self.val) != bool(self.val_samples):
             raise ValueError("val and val_samples belong together: name datasets and a number of samples, or neither")
         return self
-
-
-class EmptyCropError(ValueError):
-    """A crop that shows nothing of the image."""
 
 
 class _Plan(NamedTuple):
@@ -182,11 +171,8 @@ class Pairs:
             size = role.crop.size
             crops.append(stretch(view.crop(plan.window, size, flipped, grayscale), plan.aspect))
             target_sizes.append(math.sqrt(plan.box[2] * plan.box[3]) * size)
-        template, search = vary_pair(crops, target_sizes, config.augment, rng)
-        missed = sum(view.missed for view in views)
-        return Batch(
-            (number,), *_as_tensors(template, plans[0]), *_as_tensors(search, plans[1]), (source,), missed=missed
-        )
+        template, search = map(_as_tensors, vary_pair(crops, target_sizes, config.augment, rng), plans)
+        return Batch((number,), *template, *search, (source,), missed=sum(view.missed for view in views))
 
     def _open(
         self, pool: Pool, sequence: Sequence, frames: tuple[int, int], flipped: bool, rng: np.random.Generator
@@ -195,11 +181,18 @@ class Pairs:
         a description of the pair. With cut-outs, the frames are those of a video on which the target is pasted."""
         config, crops, source = self.config, [role.crop for role in self._roles], _source(sequence, frames)
         if pool.cutouts is not None:
-            composition = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
-            pasted = open_pasted(composition, pool.cutouts.masks, crops, config.decoder, flipped)
-            over = _source(composition.video, composition.video_frames)
-            return pasted, [view.box for view in pasted], f"{source} over {over}"
-        views = open_views(sequence, frames, crops, pool.crops, config.decoder)
+            drawn = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
+            pasted = pool.cutouts.open(drawn, crops, config.decoder, flipped)
+            return pasted, [view.box for view in pasted], f"{source} over {_source(drawn.video, drawn.video_frames)}"
+
+        @functools.cache  # a frame that both crops show alike is opened once
+        def open_frame(frame: int, fill: Fill) -> FrameView:
+            return FrameView(open_image(sequence.frames[frame], config.decoder), fill)
+
+        views: list[View] = []
+        for role, frame, crop in zip(("template", "search"), frames, crops, strict=True):
+            open_view = functools.partial(open_frame, frame, crop.fill)
+            views.append(open_view() if pool.crops is None else pool.crops.view(sequence.name, frame, role, open_view))
         boxes = [sequence.boxes[frame] for frame in frames]
         if flipped:
             boxes = [mirror_box(box, view.shape[1] - 1) for box, view in zip(boxes, views, strict=True)]
@@ -222,10 +215,7 @@ class Pairs:
             aspect = math.exp(rng.uniform(-span, span)) if span else 1.0
             if aspect != 1:
                 jittered = scale_box(jittered, math.sqrt(max(aspect, 1 / aspect)))
-            try:
-                window = crop_window(jittered, crop.factor, crop.context)
-            except ValueError as error:
-                raise EmptyCropError(str(error)) from error
+            window = crop_window(jittered, crop.factor, crop.context)
             if is_empty(shape, window, crop.size, _TOKEN):
                 raise EmptyCropError(f"the {window.side} px crop at x={window.x1} y={window.y1} lies off the image")
             label = box_to_crop(box, jittered, crop.size / window.side, crop.size)
@@ -242,10 +232,7 @@ class Pairs:
         After that the published code takes another pair at random; here the sample's next draw follows.
         """
         crop = role.crop
-        try:
-            mapping = crop_mapping(box, crop)
-        except ValueError as error:
-            raise EmptyCropError(str(error)) from error
+        mapping = crop_mapping(box, crop)
         if role.jitter == JitterConfig():
             return align(mapping, crop.size, shape)
         corners = np.concatenate((box[:2], box[:2] + box[2:]))
@@ -267,8 +254,5 @@ def _as_tensors(pixels: np.ndarray, plan: _Plan) -> tuple[torch.Tensor, torch.Te
 
 
 def _source(sequence: Sequence, frames: tuple[int, int]) -> str:
-    names = sequence.frames
-    template, search = (
-        names.file_name(frame) if isinstance(names, FrameFiles) else names[frame].name for frame in frames
-    )
+    template, search = (sequence.frames[frame].name for frame in frames)
     return f"{sequence.dataset} {sequence.name} {template} -> {search}"

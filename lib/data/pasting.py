@@ -9,7 +9,7 @@ import numpy as np
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.masks import MaskFolder, draw_outline, outline_extent, shrink_mask
 from lib.data.types import Sequence
-from lib.geometry.crop import Region, Window
+from lib.geometry.crop import Window
 
 MIN_PASTED = 10.0  # sqrt(w * h) of a pasted object in pixels, at least
 MAX_ENLARGED = 2.0  # size of a pasted object, as a multiple of the size in its own image, at most
@@ -86,7 +86,9 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
         raise ImageError(f"{sequence.frames[frame]}: the outline of {sequence.name} shows nothing of this image")
     size = math.sqrt((right - left) * (bottom - top))
     shrink = next(shrink for shrink in _SHRINKS if shrink == 1 or size / shrink >= detail)
-    region = _aligned((left, top, right, bottom), (height, width), shrink)
+    first = tuple(math.floor(value / shrink) * shrink for value in (left, top))
+    last = (min(math.ceil(value / shrink) * shrink, most) for value, most in ((right, width), (bottom, height)))
+    region = (*first, *last)
     pixels = image.pixels(region) if shrink == 1 else image.reduced(shrink, region)
     if masks is not None:
         cover = shrink_mask(mask[region[1] : region[3], region[0] : region[2]], shrink)
@@ -178,10 +180,3 @@ def paste(canvas: np.ndarray, layer: Layer, window: Window, shape: tuple[int, in
 def _scale(layer: Layer) -> float:
     """Side of a pixel of the cut-out in pixels of the frame."""
     return math.sqrt(abs(np.linalg.det(layer.turn)))
-
-
-def _aligned(box: tuple[float, float, float, float], shape: tuple[int, int], shrink: int) -> Region:
-    """Whole pixels around a box, extended to multiples of ``shrink`` or the image's border."""
-    left, top = (math.floor(value / shrink) * shrink for value in box[:2])
-    right, bottom = (math.ceil(value / shrink) * shrink for value in box[2:])
-    return left, top, min(right, shape[1]), min(bottom, shape[0])

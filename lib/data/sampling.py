@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from lib.data.types import Sequence
-from lib.data.views import ViewStore
 
 if TYPE_CHECKING:
     from lib.data.cutouts import Cutouts
+    from lib.data.stores.crops import CropStore
     from lib.data.stores.index import SequenceIndex
 
 logger = logging.getLogger(__name__)
@@ -33,8 +33,25 @@ class Pool(NamedTuple):
     sequences: "SequenceIndex"
     weight: float = 1.0
     every: int = 1
-    crops: ViewStore | None = None
+    crops: "CropStore | None" = None
     cutouts: "Cutouts | None" = None
+
+    def positions(self) -> np.ndarray:
+        """Positions of the sequences that can be drawn, int32 ``[k]``, ascending; their number is logged. Raises
+        ``ValueError`` if there are none."""
+        if self.cutouts is not None:
+            positions = self.cutouts.positions
+        else:
+            positions = np.flatnonzero(can_be_drawn(self.sequences, self.every)).astype(np.int32)
+        name = self.sequences[0].dataset if len(self.sequences) else "a dataset without sequences"
+        if not len(positions):
+            among = f" among the last one and each {self.every}th" if self.every > 1 else ""
+            raise ValueError(
+                f"{name}: no pair can be drawn from its {len(self.sequences)} sequences: "
+                f"a video needs {MIN_FRAMES} frames, {MIN_VISIBLE} of them with a visible target{among}"
+            )
+        logger.info("%s: pairs are drawn from %d of %d sequences", name, len(positions), len(self.sequences))
+        return positions
 
 
 def visible_frames(visible: np.ndarray, every: int = 1) -> np.ndarray:
@@ -58,13 +75,6 @@ def can_be_drawn(sequences: "SequenceIndex", every: int = 1) -> np.ndarray:
     return np.where(sequences.image_sets, counts > 0, videos)
 
 
-def drawable(pool: Pool) -> np.ndarray:
-    """Positions of the sequences that can be drawn: int32 ``[k]``, ascending."""
-    if pool.cutouts is not None:
-        return pool.cutouts.positions
-    return np.flatnonzero(can_be_drawn(pool.sequences, pool.every)).astype(np.int32)
-
-
 class Mixture:
     """Pools that are drawn in proportion to their weights.
 
@@ -74,7 +84,7 @@ class Mixture:
 
     def __init__(self, pools: abc.Sequence[Pool]) -> None:
         self._pools = pools
-        self._positions = [_positions(pool) for pool in pools]
+        self._positions = [pool.positions() for pool in pools]
         shares = np.array([pool.weight for pool in pools], dtype=np.float64)
         bounds = (shares / shares.sum()).cumsum()
         self._bounds = bounds / bounds[-1]
@@ -85,20 +95,6 @@ class Mixture:
         number = int(self._bounds.searchsorted(rng.random(), side="right"))
         pool, positions = self._pools[number], self._positions[number]
         return pool, pool.sequences[int(positions[rng.integers(len(positions))])]
-
-
-def _positions(pool: Pool) -> np.ndarray:
-    """As ``drawable``; their number is logged. ``ValueError`` if there are none."""
-    positions = drawable(pool)
-    name = pool.sequences[0].dataset if len(pool.sequences) else "a dataset without sequences"
-    if not len(positions):
-        among = f" among the last one and each {pool.every}th" if pool.every > 1 else ""
-        raise ValueError(
-            f"{name}: no pair can be drawn from its {len(pool.sequences)} sequences: "
-            f"a video needs {MIN_FRAMES} frames, {MIN_VISIBLE} of them with a visible target{among}"
-        )
-    logger.info("%s: pairs are drawn from %d of %d sequences", name, len(positions), len(pool.sequences))
-    return positions
 
 
 def draw_frames(

@@ -61,10 +61,6 @@ class FrameFiles(abc.Sequence):
             return FrameFiles(self.folder, self.names[index])
         return self.folder / str(self.names[index])
 
-    def file_name(self, index: int) -> str:
-        """The last part of a frame's path, without making the path."""
-        return str(self.names[index]).rpartition("/")[2]
-
 
 class Outline(NamedTuple):
     """The pixels of an image that show an object, as annotated: polygons, or runs of pixels.

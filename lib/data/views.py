@@ -1,25 +1,14 @@
 """Views of frames: crops of a frame, decoded from no more of it than they show."""
 
-import functools
-from collections import abc
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 
 from lib.data.augment import to_grayscale
-from lib.data.decoding.images import EncodedImage, open_image
-from lib.data.types import Sequence
+from lib.data.decoding.images import EncodedImage
 from lib.geometry.aligned import AlignedWindow
-from lib.geometry.crop import (
-    CropConfig,
-    Fill,
-    Padding,
-    Region,
-    Window,
-    mean_color,
-    padding_value,
-)
+from lib.geometry.crop import Fill, Region, Window, mean_color, padding_value
 
 AnyWindow = Window | AlignedWindow
 
@@ -53,7 +42,6 @@ class FrameView(View):
 
     def __init__(self, image: EncodedImage, fill: Fill = "zero") -> None:
         self._image, self._fill = image, fill
-        self._kept: tuple[Region, np.ndarray] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -62,83 +50,26 @@ class FrameView(View):
     def keep(self, windows: Iterable[AnyWindow], flipped: bool) -> None:
         """Decode at once the pixels of several later crops. Each window must show some of the frame. Raises
         ``ImageError``."""
-        lefts, tops, rights, bottoms = zip(*(self._needed(window, flipped) for window in windows), strict=True)
-        region = min(lefts), min(tops), max(rights), max(bottoms)
-        self._kept = region, self._image.pixels(region)
+        regions = (None if self._pads_by_mean(window) else self._shown(window, flipped) for window in windows)
+        lefts, tops, rights, bottoms = zip(*(region or (0, 0, *self.shape[::-1]) for region in regions), strict=True)
+        self._image.pixels((min(lefts), min(tops), max(rights), max(bottoms)))
 
     def crop(self, window: AnyWindow, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
         """As ``View.crop``, bit-equal to the crop of the whole frame, decoded, made gray and flipped."""
-        region = self._on_disk(window.inside(self.shape), flipped)
-        value: Padding = 0
-        if self._fill == "mean" and not window.is_full(self.shape):
-            whole = _colored(self._pixels(self._whole), grayscale)
-            left, top, right, bottom = region
-            pixels = whole[top:bottom, left:right]
-            value = mean_color(whole) if isinstance(window, AlignedWindow) else padding_value(whole, self._fill)
-        else:
-            pixels = _colored(self._pixels(region), grayscale)
+        left, top, right, bottom = region = self._shown(window, flipped)
+        by_mean, value = self._pads_by_mean(window), 0
+        pixels = self._image.pixels(None if by_mean else region)
+        pixels = to_grayscale(pixels) if grayscale and pixels.size else pixels
+        if by_mean:
+            value = mean_color(pixels) if isinstance(window, AlignedWindow) else padding_value(pixels, "mean")
+            pixels = pixels[top:bottom, left:right]
         return window.fit(pixels, self.shape, size, value, flipped)
 
-    def _pixels(self, region: Region) -> np.ndarray:
-        left, top, right, bottom = region
-        if left >= right or top >= bottom:
-            return np.empty((0, 0, 3), dtype=np.uint8)
-        if self._kept is not None:
-            (x, y, x_end, y_end), kept = self._kept
-            if x <= left and y <= top and right <= x_end and bottom <= y_end:
-                return kept[top - y : bottom - y, left - x : right - x]
-        return self._image.pixels(region)
-
-    def _needed(self, window: AnyWindow, flipped: bool) -> Region:
-        region = self._on_disk(window.inside(self.shape), flipped)
-        return self._whole if self._fill == "mean" and not window.is_full(self.shape) else region
-
-    def _on_disk(self, region: Region, flipped: bool) -> Region:
-        left, top, right, bottom = region
+    def _shown(self, window: AnyWindow, flipped: bool) -> Region:
+        """The part of the frame, as it is stored, that a crop shows."""
+        left, top, right, bottom = window.inside(self.shape)
         width = self.shape[1]
-        return (width - right, top, width - left, bottom) if flipped else region
+        return (width - right, top, width - left, bottom) if flipped else (left, top, right, bottom)
 
-    @property
-    def _whole(self) -> Region:
-        height, width = self.shape
-        return 0, 0, width, height
-
-
-class ViewStore(Protocol):
-    """A store that keeps parts of the frames of a dataset (``lib.data.stores.crops.CropStore``)."""
-
-    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
-        """A view of a frame of the sequence of that name, for crops of ``role`` ("template", "search").
-
-        ``open_frame`` opens the frame itself, for crops that show more than is stored. Its view, with ``missed`` set,
-        is returned if nothing is stored.
-        """
-
-
-def open_views(
-    sequence: Sequence,
-    frames: tuple[int, int],
-    crops: abc.Sequence[CropConfig],
-    store: ViewStore | None,
-    decoder: str,
-) -> list[View]:
-    """Views of the frames of a template and of a search crop (``crops``), from the store if there is one.
-
-    A frame's file is opened only if the store lacks it, and once if both crops show it with the same ``fill``: that is
-    one view. Raises ``ImageError``.
-    """
-
-    @functools.cache
-    def open_frame(frame: int, fill: Fill) -> FrameView:
-        return FrameView(open_image(sequence.frames[frame], decoder), fill)
-
-    if store is None:
-        return [open_frame(frame, crop.fill) for frame, crop in zip(frames, crops, strict=True)]
-    return [
-        store.view(sequence.name, frame, role, functools.partial(open_frame, frame, crop.fill))
-        for role, frame, crop in zip(("template", "search"), frames, crops, strict=True)
-    ]
-
-
-def _colored(pixels: np.ndarray, grayscale: bool) -> np.ndarray:
-    return to_grayscale(pixels) if grayscale and pixels.size else pixels
+    def _pads_by_mean(self, window: AnyWindow) -> bool:
+        return self._fill == "mean" and not window.is_full(self.shape)

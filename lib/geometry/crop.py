@@ -18,6 +18,10 @@ Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
 
 
+class EmptyCropError(ValueError):
+    """A crop that shows nothing of the image, or a box around which none can be taken."""
+
+
 class CropConfig(Section):
     """How a crop is taken.
 
@@ -94,14 +98,14 @@ class Window(NamedTuple):
 
 
 def window_of(box_xywh: Box, crop: CropConfig, image_shape: abc.Sequence[int]) -> Window | AlignedWindow:
-    """The window of a crop around a box in an image of that height and width; ``ValueError`` as ``crop_window``."""
+    """The window of a crop around a box in an image of that height and width; ``EmptyCropError`` as ``crop_window``."""
     if crop.placement == "rounded":
         return crop_window(box_xywh, crop.factor, crop.context)
     return align(crop_mapping(box_xywh, crop), crop.size, image_shape)
 
 
 def crop_mapping(box_xywh: Box, crop: CropConfig) -> CropMapping:
-    """The mapping of an aligned crop around a box before it is aligned; ``ValueError`` as ``crop_window``."""
+    """The mapping of an aligned crop around a box before it is aligned; ``EmptyCropError`` as ``crop_window``."""
     return center_mapping(box_xywh, _exact_side(box_xywh, crop.factor, crop.context), crop.size)
 
 
@@ -112,7 +116,7 @@ def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Wind
     * "perimeter": side ceil(sqrt((w + (factor - 1) m) (h + (factor - 1) m))) with m = (w + h) / 2, corner rounded down
       (``sample_target`` and the tracker of TransT).
 
-    Raises ``ValueError`` for a box without area, or with a number that is not finite.
+    Raises ``EmptyCropError`` for a box without area, or with a number that is not finite.
     """
     x, y, width, height = (float(value) for value in box_xywh)
     side = math.ceil(_exact_side(box_xywh, factor, context))
@@ -123,12 +127,12 @@ def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Wind
 
 
 def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
-    """The side of the window around a box before it is rounded; ``ValueError`` as ``crop_window``."""
+    """The side of the window around a box before it is rounded; ``EmptyCropError`` as ``crop_window``."""
     x, y, width, height = (float(value) for value in box_xywh)
     area = width * height
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
         shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
-        raise ValueError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
+        raise EmptyCropError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
     return float(window_side(width, height, factor, context))
 
 

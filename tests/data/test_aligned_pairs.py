@@ -9,7 +9,7 @@ import torch
 from listed_sequences import ListedSequences
 from recorded_frames import texture
 
-from lib.data.appearance import ColorFactors, jitter_colors, solarize, vary_pair
+from lib.data.appearance import jitter_colors, solarize, vary_pair
 from lib.data.augment import JitterConfig, is_well_seen, jitter_mapping, mirror_box
 from lib.data.pairs import MOST_DRAWS, DataConfig, EmptyCropError, Pairs
 from lib.data.sampling import Pool
@@ -113,9 +113,10 @@ def test_crops_and_labels_of_training_equal_the_recorded(key):
 def test_the_colors_and_the_three_changes_equal_the_recorded():
     image = RECORDED["aug.input_uint8"]
     for number in range(3):
-        order = tuple(int(step) for step in RECORDED["aug.color.order"][number] if step < 3)
-        factors = ColorFactors(*RECORDED["aug.color.brightness_contrast_saturation"][number], order)
-        varied = jitter_colors(image.astype(np.float32), factors)
+        names, factors = ("brightness", "contrast", "saturation"), RECORDED["aug.color.brightness_contrast_saturation"]
+        order = [int(step) for step in RECORDED["aug.color.order"][number] if step < 3]
+        changes = [(names[step], factors[number][step]) for step in order]
+        varied = jitter_colors(image.astype(np.float32), changes)
         np.testing.assert_allclose(varied.transpose(2, 0, 1) / 255, RECORDED["aug.color.out"][number], atol=2e-6)
     assert np.array_equal(solarize(image).transpose(2, 0, 1), RECORDED["aug.deit3.out_uint8"][1])
 

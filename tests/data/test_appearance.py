@@ -13,7 +13,6 @@ from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.appearance import (
     AugmentConfig,
-    ColorFactors,
     ColorJitterConfig,
     MotionBlurConfig,
     ReducedResolutionConfig,
@@ -69,7 +68,8 @@ def test_crops_are_a_function_of_the_stream(crops):
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
 @pytest.mark.parametrize("factors", [(0.6, 1.4, 1.3), (1.4, 0.7, 0.2), (1.0, 1.39, 1.0)])
 def test_colors_are_jittered_as_torchvision_does(crops, order, factors):
-    found = jitter_colors(crops[0].astype(np.float32), ColorFactors(*factors, order)) / 255
+    names = ("brightness", "contrast", "saturation")
+    found = jitter_colors(crops[0].astype(np.float32), [(names[number], factors[number]) for number in order]) / 255
     expected = torch.from_numpy(crops[0]).permute(2, 0, 1) / 255
     changes = (reference.adjust_brightness, reference.adjust_contrast, reference.adjust_saturation)
     for number in order:

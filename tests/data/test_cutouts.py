@@ -14,7 +14,7 @@ from same_samples import assert_same
 
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
-from lib.data.cutouts import Cutouts, CutoutsConfig, draw_motion
+from lib.data.cutouts import Cutouts, CutoutsConfig, Motion
 from lib.data.decoding.images import ImageError
 from lib.data.loader import load_batches
 from lib.data.masks import MaskFolder
@@ -191,13 +191,13 @@ def test_look_alikes_are_of_three_kinds(data):
 def test_motions_are_smooth_and_stay_in_the_frame():
     rng = np.random.default_rng(0)
     for _ in range(50):
-        motion = draw_motion((0.1, 0.3), rng)
-        places = np.array([(motion.x.at(frame), motion.y.at(frame)) for frame in range(300)])
+        motion = Motion((0.1, 0.3), rng)
+        places = np.array([(motion.x(frame), motion.y(frame)) for frame in range(300)])
         assert places.min() >= 0.05 and places.max() <= 0.95
         assert np.abs(np.diff(places, axis=0)).max() <= 0.4 * 2 * math.pi / 50
-        sizes = np.array([motion.size.at(frame) for frame in range(300)])
+        sizes = np.array([motion.size(frame) for frame in range(300)])
         assert math.log(0.1) - 0.2 <= sizes.min() and sizes.max() <= math.log(0.3) + 0.2
-        distances = [motion.distance.at(frame) for frame in range(300)]
+        distances = [motion.distance(frame) for frame in range(300)]
         assert min(distances) >= 0.9 and max(distances) <= 2.0
 
 

@@ -22,7 +22,7 @@ from lib.data.datasets import lasot
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import DATASETS
 from lib.data.files.source import Source
-from lib.data.sampling import Pool, drawable
+from lib.data.sampling import Pool
 from lib.data.stores import index as index_module
 from lib.data.stores.columns import open_columns
 from lib.data.stores.index import SequenceIndex, open_dataset
@@ -190,8 +190,8 @@ def test_what_can_be_drawn_is_the_same_by_columns_and_one_by_one(tmp_path, opene
     write_trackingnet(tmp_path / "data", {"TRAIN_0": {"a": 19, "b": 20, "c": 90, "d": 121, "e": 122}})
     write_coco(tmp_path / "data", 2)
     for index in (opened("trackingnet", "train_0"), opened("coco", "train2017")):
-        positions = drawable(Pool(index, every=every))
-        np.testing.assert_array_equal(positions, drawable(Pool(ListedSequences(index), every=every)))
+        positions = Pool(index, every=every).positions()
+        np.testing.assert_array_equal(positions, Pool(ListedSequences(index), every=every).positions())
         assert len(positions) > 0
 
 

@@ -18,7 +18,6 @@ from recorded_frames import checkered
 from same_samples import assert_same
 
 import lib.data.pairs
-import lib.data.views
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
@@ -250,8 +249,8 @@ def test_without_a_joint_flip_crops_turn_by_themselves(make_sequence):
 def decoded(monkeypatch) -> list[EncodedImage]:
     """The image of every decoding, in order."""
     images = []
-    original = EncodedImage.pixels
-    monkeypatch.setattr(EncodedImage, "pixels", lambda self, *a, **k: images.append(self) or original(self, *a, **k))
+    original = EncodedImage._decode
+    monkeypatch.setattr(EncodedImage, "_decode", lambda self, region: images.append(self) or original(self, region))
     return images
 
 
@@ -412,9 +411,9 @@ def test_decoders_give_the_same_samples(noise, tmp_path):
 
 def test_a_decoder_without_its_library_is_an_error(noise, monkeypatch):
     monkeypatch.setattr(lib.data.pairs, "find_decoder", lib.data.decoding.images.find_decoder.__wrapped__)
-    absent = DECODERS["jpeg4py"]._replace(missing=lambda: "jpeg4py is not installed; pip install jpeg4py")
+    absent = DECODERS["jpeg4py"]._replace(is_installed=lambda: False)
     monkeypatch.setitem(DECODERS, "jpeg4py", absent)
-    with pytest.raises(ValueError, match="jpeg4py is not installed; pip install jpeg4py"):
+    with pytest.raises(ValueError, match="its library is not installed; pip install jpeg4py"):
         pairs(noise, decoder="jpeg4py")
 
 
@@ -469,7 +468,7 @@ def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):
 
 def test_a_frame_is_not_opened_for_what_is_stored(noise, monkeypatch):
     opened = []
-    monkeypatch.setattr(lib.data.views, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
+    monkeypatch.setattr(lib.data.pairs, "open_image", lambda file, decoder: opened.append(file) or open_image(file))
     stored = Pairs(config(**LIVELY), [Pool(ListedSequences(noise), crops=Store(noise))], TEMPLATE, SEARCH, 0)
     for number in range(10):
         opened.clear()

@@ -12,7 +12,6 @@ from lib.data.sampling import (
     Pool,
     can_be_drawn,
     draw_frames,
-    drawable,
     visible_frames,
 )
 from lib.data.types import Sequence
@@ -163,8 +162,8 @@ def test_only_the_sequence_that_is_drawn_is_made():
             return super().__getitem__(number)
 
     index = Index([sequence(np.ones(20)), sequence(np.ones(19)), sequence(np.ones(30))])
-    positions = drawable(Pool(index))
-    assert positions.tolist() == [0, 2] and index.made == []
+    positions = Pool(index).positions()
+    assert positions.tolist() == [0, 2] and index.made == [0]  # for the name of the dataset
     rng = np.random.default_rng(0)
     mixture = Mixture([Pool(index)])
     index.made.clear()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lib.data.augment import to_grayscale
-from lib.data.decoding.images import ImageError, open_image, read_image
+from lib.data.decoding.images import EncodedImage, ImageError, open_image, read_image
+from lib.data.decoding.jpeg import JpegHeader
 from lib.data.views import FrameView
 from lib.geometry.crop import Window, cut, padding_mask, padding_value
 
@@ -72,15 +73,18 @@ def test_a_crop_is_that_of_the_whole_frame_at_every_border(files, kind, decoder,
             assert found.flags.c_contiguous and found.shape == (size, size, 3)
 
 
-class SpiedImage:
-    """Some of an opened image, and what was asked of it."""
+class SpiedImage(EncodedImage):
+    """An image that decodes the region that is asked for, and keeps a list of these."""
 
     def __init__(self, file: Path) -> None:
-        self._image, self.shape, self.asked = open_image(file), (HEIGHT, WIDTH), []
+        super().__init__(file, b"", "opencv", JpegHeader(HEIGHT, WIDTH, 16))
+        self.picture, self.asked = read_image(file), []
 
-    def pixels(self, region):
+    def _decode(self, region):
         self.asked.append(region)
-        return self._image.pixels(region)
+        left, top, right, bottom = region
+        self._decoded = left, top, self.picture[top:bottom, left:right]
+        return self._decoded
 
 
 def test_only_what_a_crop_shows_is_asked_for(files):

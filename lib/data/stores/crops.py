@@ -24,7 +24,7 @@ from lib.data.decoding.jpeg import JpegHeader
 from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach
-from lib.data.views import FrameView, View, ViewStore
+from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Fill, Region, Window, window_side
 
 logger = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Record(namedtuple("Record", ROW.names)):
     """A row of the index as plain numbers; see ``ROW``."""
 
 
-class CropStore(ViewStore):
+class CropStore:
     """The stored frames of a split of a dataset, by its index. Made by ``open_crops``."""
 
     def __init__(self, columns: Columns, fills: dict[str, Fill], decoder: str) -> None:
@@ -115,6 +115,11 @@ class CropStore(ViewStore):
         return len(self._frames)
 
     def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
+        """A view of a frame of the sequence of that name, for crops of ``role`` ("template", "search").
+
+        ``open_frame`` opens the frame itself, for crops that show more than is stored. Its view, with ``missed`` set,
+        is returned if nothing is stored.
+        """
         record = self.find(name, frame)
         if record is not None:
             return StoredView(self, record, self._fills[role], open_frame)
