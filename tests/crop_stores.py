@@ -19,7 +19,8 @@ NAME = "GOT-10k_Train_000001"
 
 def settings(template: CropConfig = TEMPLATE, search: CropConfig = SEARCH, jitter: JitterConfig = LIVELY, **changes):
     """What is stored of frames for those crops; the template without jitter."""
-    return CropSettings(Role(template, STILL), Role(search, jitter), **changes)
+    roles = {"template": Role(crop=template, jitter=STILL), "search": Role(crop=search, jitter=jitter)}
+    return CropSettings(**roles, **changes)
 
 
 def write_pictures(root: Path, images: Iterable[np.ndarray], boxes: np.ndarray, name: str = NAME) -> Path:

@@ -1,7 +1,5 @@
 """Random changes of a training crop's place and size; ``lib.data.appearance`` has those of its look."""
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from pydantic import NonNegativeFloat
@@ -25,7 +23,7 @@ class JitterConfig(Section):
     scale: NonNegativeFloat = 0.0
 
 
-class Role(NamedTuple):
+class Role(Section):
     """The crop that training takes of a template or search frame, and its jitter."""
 
     crop: CropConfig

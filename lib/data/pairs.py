@@ -112,7 +112,8 @@ class Pairs:
         find_decoder(config.decoder)
         self.config, self.seed = config, seed
         self._mixture = Mixture(pools)
-        self._roles = Role(template, config.template_jitter), Role(search, config.search_jitter)
+        jitters = config.template_jitter, config.search_jitter
+        self._roles = [Role(crop=crop, jitter=jitter) for crop, jitter in zip((template, search), jitters, strict=True)]
 
     def sample(self, number: int) -> Batch:
         """Sample ``number`` as a batch of one, decided by it and the seed alone.

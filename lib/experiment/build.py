@@ -231,8 +231,9 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
 def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:
     """The content of a crop store that is needed to train this experiment on a source."""
     data = experiment.data
-    template, search = Role(experiment.template, data.template_jitter), Role(experiment.search, data.search_jitter)
-    return CropSettings(template, search, every=source.annotated_every)
+    template = Role(crop=experiment.template, jitter=data.template_jitter)
+    search = Role(crop=experiment.search, jitter=data.search_jitter)
+    return CropSettings(template=template, search=search, every=source.annotated_every)
 
 
 def build_pairs(experiment: ExperimentConfig, paths: Paths, sources: tuple[SourceConfig, ...]) -> Pairs:

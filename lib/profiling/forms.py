@@ -55,25 +55,20 @@ def forms_here(forms: abc.Sequence[Form], device: torch.device) -> tuple[Form, .
     found, reasons = [], []
     for form in forms:
         try:
-            _check_here(form, device)
+            if form.kind == "captured" and device.type != "cuda":
+                raise ValueError(f"a graph is captured on CUDA, not on {device}")
+            if form.kind in _EXPORTED:
+                check_form(*form)
+            if form.kind == "openvino":
+                check_openvino_precision(form.precision, form)
+            found.append(form)
         except ValueError as error:
             reasons.append(f"{form}: {error}")
-        else:
-            found.append(form)
     if not found:
         raise ValueError("; ".join(reasons))
     for reason in reasons:
         logger.warning("left out: %s", reason)
     return tuple(found)
-
-
-def _check_here(form: Form, device: torch.device) -> None:
-    if form.kind == "captured" and device.type != "cuda":
-        raise ValueError(f"a graph is captured on CUDA, not on {device}")
-    if form.kind in _EXPORTED:
-        check_form(*form)
-    if form.kind == "openvino":
-        check_openvino_precision(form.precision, form)
 
 
 def open_forms(

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 from collections import abc
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,10 +66,8 @@ def describe_machine() -> dict[str, str]:
     """Processor, cores, the present load and versions of packages."""
     packages = {}
     for package in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             packages[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),

@@ -6,9 +6,9 @@ import tempfile
 import time
 from collections import abc
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -17,34 +17,38 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lib.data.augment import JitterConfig, Role, jitter_box
+from lib.data.augment import JitterConfig, Role
+from lib.data.batch import Batch
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Mixture, Pool, draw_frames
+from lib.data.sampling import Pool
 from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import CropSettings, open_crops
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packing import pack_dataset
 from lib.data.types import Sequence
-from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
-from lib.profiling.footage import HEIGHT, JPEG_QUALITY, WIDTH, write_footage
+from lib.data.views import View
+from lib.geometry.crop import CropConfig, Window
+from lib.profiling.footage import HEIGHT, WIDTH, write_footage
 from lib.profiling.report import Report, Row, Table, describe_machine
 from lib.runtime.children import Processes
 from lib.runtime.machine import keep_large_buffers
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
-TEMPLATE = Role(CropConfig(size=128, factor=2.0), JitterConfig())
-SEARCH = Role(CropConfig(size=256, factor=4.0), JitterConfig(center=3.0, scale=0.25))
+TEMPLATE = Role(crop=CropConfig(size=128, factor=2.0), jitter=JitterConfig())
+SEARCH = Role(crop=CropConfig(size=256, factor=4.0), jitter=JitterConfig(center=3.0, scale=0.25))
 CONFIG = DataConfig(
     train=(SourceConfig(name="got10k", split="full"),), samples_per_epoch=1, search_jitter=SEARCH.jitter
 )
+NEVER_MIRRORED = {"grayscale": 0.0, "joint_flip": 0.0, "flip": 0.0}  # nor gray, as the straightforward way is
 SEED = 0
 STRAIGHTFORWARD = "straightforward"
 STORES = ("folder", "lmdb", "crops")
 # Packages of lib that have a column for their share of a sample's time; the rest has another.
 PACKAGES = ("data.stores", "data.decoding", "geometry")
 
+_LIB = f"{Path(__file__).parents[1]}/"
 _ROUNDS = 7
 _LOADER_ROUNDS = 3  # each starts its workers
 _PROFILED = 60  # samples
@@ -64,23 +68,7 @@ class Contestant(NamedTuple):
     decoder: str
 
 
-class Turn(NamedTuple):
-    """The costs of a contestant's samples in a round: seconds by the clock and of the processor, and the number of
-    crops that its crop store lacked."""
-
-    seconds: float
-    processor: float
-    missed: int
-
-
-def profile_samples(
-    folder: Path | None = None,
-    *,
-    seconds: float = 10.0,
-    sequences: int = 12,
-    frames: int = 30,
-    quality: int = JPEG_QUALITY,
-) -> Report:
+def profile_samples(folder: Path | None, *, seconds: float, sequences: int, frames: int, quality: int) -> Report:
     """Measure each store with each decoder that is installed, beside the straightforward way.
 
     ``sequences`` videos of ``frames`` frames (at least 20), JPEGs of ``quality``, are written below ``folder`` (None:
@@ -100,38 +88,67 @@ def contestants() -> list[Contestant]:
     """The straightforward way, then each store with each decoder that is installed, that of ``auto`` first."""
     best = find_decoder("auto")
     others = [name for name, decoder in DECODERS.items() if name != best and decoder.is_installed()]
-    found = [Contestant(STRAIGHTFORWARD, "cv2.imread")]
-    for store in STORES:
-        found += [Contestant(store, decoder) for decoder in (best, *others)]
-    return found
+    ours = [Contestant(store, decoder) for store in STORES for decoder in (best, *others)]
+    return [Contestant(STRAIGHTFORWARD, "cv2.imread"), *ours]
 
 
 def _write_stores(root: Path, sequences: int, frames: int, quality: int) -> dict[str, Any]:
     """Write the same frames into a folder, an LMDB and a crop store; numbers about them for the report."""
     size = write_footage(root / "folder", sequences, frames, quality=quality)
     pack_dataset("got10k", ["full"], root / "folder", root / "lmdb")
-    crops = write_crops(
-        "got10k", "full", root / "folder", root / "cache", root / "crops", CropSettings(TEMPLATE, SEARCH)
-    )
+    settings = CropSettings(template=TEMPLATE, search=SEARCH)
+    crops = write_crops("got10k", "full", root / "folder", root / "cache", root / "crops", settings)
     return {
         "frames": sequences * frames,
         "size": f"{WIDTH} x {HEIGHT}",
         "JPEG quality": quality,
         "bytes a frame": size // (sequences * frames),
         "in the crop store": crops.bytes // crops.frames,
-    }  # fmt: skip
+    }
 
 
 def open_pairs(root: Path, contestant: Contestant) -> Pairs:
     """The pairs as training makes them, from the stores below ``root``."""
-    config = CONFIG.model_copy(update={"decoder": contestant.decoder})
-    cropped = contestant.store == "crops"
-    index = open_dataset("got10k", "full", root / ("folder" if cropped else contestant.store), root / "cache")
-    crops = open_crops(
-        root / "crops" / "full", index, CropSettings(TEMPLATE, SEARCH),
-        dataset="got10k", split="full", remedy="", decoder=contestant.decoder,
-    ) if cropped else None  # fmt: skip
-    return Pairs(config, [Pool(index, crops=crops)], TEMPLATE.crop, SEARCH.crop, SEED)
+    index = open_dataset("got10k", "full", root / ("lmdb" if contestant.store == "lmdb" else "folder"), root / "cache")
+    changes, crops = {"decoder": contestant.decoder}, None
+    if contestant.store == STRAIGHTFORWARD:
+        changes, crops = NEVER_MIRRORED, WholeFrames(index)
+    elif contestant.store == "crops":
+        crops = open_crops(
+            root / "crops" / "full", index, CropSettings(template=TEMPLATE, search=SEARCH),
+            dataset="got10k", split="full", remedy="", decoder=contestant.decoder,
+        )  # fmt: skip
+    pools = [Pool(index, crops=crops)]
+    return Pairs(CONFIG.model_copy(update=changes), pools, TEMPLATE.crop, SEARCH.crop, SEED)
+
+
+class WholeFrame(View):
+    """A frame in the usual way: read and decoded whole; crops are cut with padding, then resized."""
+
+    def __init__(self, file: Path) -> None:
+        self._image = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._image.shape[:2]
+
+    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
+        (height, width), (x1, y1, side, _) = self.shape, window
+        x2, y2 = x1 + side, y1 + side
+        left, top, right, bottom = max(0, -x1), max(0, -y1), max(0, x2 - width + 1), max(0, y2 - height + 1)
+        inside = self._image[y1 + top : y2 - bottom, x1 + left : x2 - right]
+        return cv2.resize(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT), (size, size))
+
+
+class WholeFrames:
+    """Whole frames of sequences, in place of a crop store: the pixels of the straightforward way."""
+
+    def __init__(self, sequences: abc.Sequence[Sequence]) -> None:
+        self._frames = {sequence.name: sequence.frames for sequence in sequences}
+
+    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], View]) -> View:
+        """As ``lib.data.stores.crops.CropStore.view``."""
+        return WholeFrame(self._frames[name][frame])
 
 
 # In the processes that are measured
@@ -149,20 +166,25 @@ def _prepare() -> None:
 
 
 @functools.cache
-def _sampler(root: Path, contestant: Contestant) -> Callable[[int], Any]:
-    if contestant.store == STRAIGHTFORWARD:
-        index = open_dataset("got10k", "full", root / "folder", root / "cache")
-        return Straightforward(index, CONFIG, TEMPLATE.crop, SEARCH.crop, SEED).sample
-    return open_pairs(root, contestant).sample
+def _sampler(root: Path, contestant: Contestant) -> Callable[[int], Batch]:
+    make = open_pairs(root, contestant).sample
+    return (lambda number: _in_floats(make(number))) if contestant.store == STRAIGHTFORWARD else make
 
 
-def _take_turn(task: tuple[Path, Contestant, range]) -> Turn:
+def _in_floats(batch: Batch) -> Batch:
+    """The batch with pixels in 0..1, as the straightforward way delivers them."""
+    template, search = (pixels.float().div(255) for pixels in (batch.template, batch.search))
+    return replace(batch, template=template, search=search)
+
+
+def _take_turn(task: tuple[Path, Contestant, range]) -> tuple[float, float, int]:
+    """The costs of samples: seconds by the clock and of the processor, and the number of crops that the crop store
+    lacked."""
     root, contestant, numbers = task
-    make, missed = _sampler(root, contestant), 0
+    make = _sampler(root, contestant)
     start, processor = time.perf_counter(), time.process_time()
-    for number in numbers:
-        missed += getattr(make(number), "missed", 0)
-    return Turn(time.perf_counter() - start, time.process_time() - processor, missed)
+    missed = sum(make(number).missed for number in numbers)
+    return time.perf_counter() - start, time.process_time() - processor, missed
 
 
 def _profile(task: tuple[Path, Contestant, range]) -> dict[str, float]:
@@ -202,9 +224,9 @@ def share_packages(make: Callable[[int], Any], numbers: range) -> dict[str, floa
 
 def _package(file: str) -> str | None:
     """The package that a source file belongs to, None outside of lib."""
-    module = file.removeprefix(str(Path(__file__).parents[1]) + "/").replace("/", ".")
-    if module == file.replace("/", "."):
+    if not file.startswith(_LIB):
         return None
+    module = file.removeprefix(_LIB).replace("/", ".")
     return next((package for package in PACKAGES if module.startswith(f"{package}.")), "rest")
 
 
@@ -222,23 +244,24 @@ def _race(root: Path, seconds: float) -> list[Row]:
             return [pool.submit(task, (root, name, numbers)).result() for pool, name in tasks]
 
         # The first samples fill caches, and show how many the straightforward way makes in its time.
-        count = max(1, round(10 * seconds / _ROUNDS / in_turn(_take_turn, range(10))[0].seconds))
+        count = max(1, round(10 * seconds / _ROUNDS / in_turn(_take_turn, range(10))[0][0]))
         numbers = [range(number * count, (number + 1) * count) for number in range(_ROUNDS)]
-        rounds = [in_turn(_take_turn, each) for each in tqdm(numbers, "rounds", disable=None)]
+        rounds = np.array([in_turn(_take_turn, each) for each in tqdm(numbers, "rounds", disable=None)])
         shares = in_turn(_profile, range(_PROFILED))
+    rates = count / np.median(rounds[..., 0], axis=0)
+    ratios = np.median(rounds[:, :1, :2] / rounds[..., :2], axis=0)
+    missed = rounds[..., 2].sum(axis=0) / (2 * count * _ROUNDS)
+    numbers = zip(rates.tolist(), ratios.tolist(), missed.tolist(), strict=True)
     rows: list[Row] = []
-    for name, turns, share in zip(names, zip(*rounds, strict=True), shares, strict=True):
-        rate = count / median(turn.seconds for turn in turns)
-        missed = sum(turn.missed for turn in turns) / (2 * count * _ROUNDS)
-        pairs = [(others[0], own) for others, own in zip(rounds, turns, strict=True)]
+    for name, (rate, (ratio, processor), lacking), share in zip(names, numbers, shares, strict=True):
         rows.append({
             "store": name.store,
             "decoder": name.decoder,
             "pairs/s": rate,
             "ms/pair": 1000 / rate,
-            "ratio": median(plain.seconds / own.seconds for plain, own in pairs),
-            "by CPU time": median(plain.processor / own.processor for plain, own in pairs),
-            "missed": missed if name.store == "crops" else None,
+            "ratio": ratio,
+            "by CPU time": processor,
+            "missed": lacking if name.store == "crops" else None,
             **(dict.fromkeys(share) if name.store == STRAIGHTFORWARD else share),
         })  # fmt: skip
     return rows
@@ -248,12 +271,12 @@ def _loader_row(root: Path, store: str, rows: list[Row], seconds: float) -> Row:
     """Pairs a second that the loader delivers to an idle process, from the store by the decoder of ``auto``."""
     row = next(row for row in rows if row["store"] == store)
     pairs = open_pairs(root, Contestant(store, row["decoder"]))
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(_LOADER_ROUNDS):
-        for workers, found in rates.items():
-            groups = max(1, round(workers * row["pairs/s"] * seconds / _ROUNDS / 2 / _GROUP))
-            found.append(_time_loader(pairs, workers, groups))
-    one, two = (median(found) for found in rates.values())
+    groups = row["pairs/s"] * seconds / _ROUNDS / 2 / _GROUP
+    rounds = [
+        [_time_loader(pairs, workers, max(1, round(workers * groups))) for workers in (1, 2)]
+        for _ in range(_LOADER_ROUNDS)
+    ]
+    one, two = np.median(rounds, axis=0).tolist()
     return {"store": store, "1 worker": one, "2 workers": two, "ratio": two / one}
 
 
@@ -268,43 +291,3 @@ def _time_loader(pairs: Pairs, workers: int, groups: int) -> float:
     for _ in batches:
         pass
     return groups * _GROUP / (time.perf_counter() - start)
-
-
-class Straightforward:
-    """The usual way to make the pixels of a pair: both frames read and decoded whole, cut with padding, resized, as
-    float32 tensors. The pairs are those of ``lib.data.pairs.Pairs``, but never mirrored or gray."""
-
-    def __init__(
-        self, sequences: abc.Sequence[Sequence], config: DataConfig, template: CropConfig, search: CropConfig, seed: int
-    ) -> None:
-        self._mixture, self._config, self._seed = Mixture([Pool(sequences)]), config, seed
-        self._roles = (Role(template, config.template_jitter), Role(search, config.search_jitter))
-
-    def sample(self, number: int) -> tuple[torch.Tensor, ...]:
-        """Template and search crop of a sample, float32 ``[3, S, S]`` RGB in 0..1."""
-        rng = np.random.default_rng((self._seed, number))
-        while True:
-            _, sequence = self._mixture.draw(rng)
-            frames = draw_frames(sequence, self._config.pairing, self._config.max_gap, rng)
-            rng.random(2)  # grayscale and flip of the pair
-            crops = []
-            for frame, role in zip(frames, self._roles, strict=True):
-                image = cv2.cvtColor(cv2.imread(str(sequence.frames[frame])), cv2.COLOR_BGR2RGB)
-                jittered = jitter_box(sequence.boxes[frame], role.jitter, rng)
-                window = crop_window(jittered, role.crop.factor)
-                if is_empty(image.shape, window, role.crop.size, 16):
-                    break
-                rng.random(2)  # brightness and flip of the crop
-                crop = _cut(image, window, role.crop.size)
-                crops.append(torch.from_numpy(crop.transpose(2, 0, 1)).float().div(255))
-            else:
-                return tuple(crops)
-
-
-def _cut(image: np.ndarray, window: Window, size: int) -> np.ndarray:
-    """As ``lib.geometry.crop.cut``, in the way of the published code."""
-    height, width = image.shape[:2]
-    x1, y1, x2, y2 = window.x1, window.y1, window.x1 + window.side, window.y1 + window.side
-    left, top, right, bottom = max(0, -x1), max(0, -y1), max(0, x2 - width + 1), max(0, y2 - height + 1)
-    inside = image[y1 + top : y2 - bottom, x1 + left : x2 - right]
-    return cv2.resize(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT), (size, size))

@@ -113,7 +113,7 @@ def test_texts_come_back_and_each_is_kept_once(tmp_path):
     packed = Texts.pack(words)
     texts = Texts.from_columns(stored(tmp_path / "x", packed.arrays("t")), "t")
     assert list(texts) == list(packed) == words and len(texts) == 8
-    assert texts[-1] == "日本" and texts[1:4] == words[1:4]
+    assert texts[-1] == "日本"
     assert len(texts.letters) == sum(len(word.encode("utf-8", "surrogatepass")) for word in set(words))
     with pytest.raises(IndexError):
         texts[8]

@@ -194,7 +194,7 @@ def test_nothing_else_is_overwritten(dataset, other):
 def test_a_folder_with_something_else_is_left_alone(dataset):
     (dataset / "crops" / "full").mkdir(parents=True)
     (dataset / "crops" / "full" / "thesis.tex").write_text("mine")
-    with pytest.raises(ValueError, match="crops/full: is there, but no crop store; remove it or name another folder"):
+    with pytest.raises(ValueError, match="crops/full: holds no crop store, or one .*; remove it or name another"):
         write(dataset)
 
 

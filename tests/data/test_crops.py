@@ -65,7 +65,7 @@ def draw_crops(folder: Path, made_for: CropSettings, count: int) -> Iterator[tup
     for frame, box in enumerate(sequence.boxes):
         image = open_image(sequence.frames[frame])
         for role in ("template", "search"):
-            crop, jitter = getattr(made_for, role)
+            crop, jitter = getattr(made_for, role).crop, getattr(made_for, role).jitter
             for number in range(count):
                 flipped, grayscale = bool(number % 2), number % 5 == 0
                 where = mirror_box(box, image.shape[1] - 1) if flipped else box
@@ -146,7 +146,7 @@ def test_what_is_not_stored_is_taken_from_the_frame(photographs):
     """Of a store whose surroundings are far too small, and which has more frames than are drawn."""
     made_for = settings(coverage=0.5, every=3)
     make_store(photographs, made_for)
-    index, store = open_index(photographs), open_store(photographs, made_for._replace(every=6))
+    index, store = open_index(photographs), open_store(photographs, made_for.model_copy(update={"every": 6}))
     assert [frame for frame in range(20) if store.find("a", frame)] == [0, 3, 6, 9, 12, 15, 18, 19]
     assert store.find("c", 0) is None and store.find("a", 20) is None
     config = build_pairs(photographs, None).config
@@ -265,7 +265,8 @@ def test_a_store_made_for_more_serves(photographs):
     make_store(photographs, more)
     less = settings(every=4, coverage=0.99999, detail=3.0)
     assert len(open_store(photographs, less)) == 2 * 11
-    assert len(open_store(photographs, less._replace(search=less.search._replace(jitter=STILL)))) == 22
+    still = less.search.model_copy(update={"jitter": STILL})
+    assert len(open_store(photographs, less.model_copy(update={"search": still}))) == 22
 
 
 def cut_short(folder: Path) -> None:
@@ -382,4 +383,4 @@ def test_damage_that_shows_later_counts_as_a_damaged_image(photographs):
 
 def test_settings_survive_json():
     for made_for in (*FAMILIES.values(), settings(every=30, coverage=0.99, detail=2.0, quality=80)):
-        assert CropSettings.from_tree(json.loads(json.dumps(made_for.as_tree()))) == made_for
+        assert CropSettings.model_validate(json.loads(json.dumps(made_for.model_dump()))) == made_for

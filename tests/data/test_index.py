@@ -299,7 +299,7 @@ def test_names_in_another_encoding_make_an_index_anew(got10k, opened, monkeypatc
 def test_the_readers_digest_covers_readers_and_lists(tmp_path, monkeypatch):
     package = tmp_path / "datasets"
     shutil.copytree(Path(lasot.__file__).parent, package)
-    monkeypatch.setattr(index_module, "files", lambda _name: package)
+    monkeypatch.setattr(index_module, "_READERS", [package])
     digests = [index_module._readers.__wrapped__()]
     for path in (package / "got10k.py", package / "lists" / "got10k_train_split.txt"):
         path.write_text(path.read_text() + "\n")

@@ -10,11 +10,13 @@ from lib.data.stores.reach import Reach
 from lib.geometry.crop import CropConfig, crop_window, window_side
 
 FAMILIES = {
-    "GRM": Role(CropConfig(size=256, factor=4.0), JitterConfig(center=3.0, scale=0.25)),
-    "OSTrack 384": Role(CropConfig(size=384, factor=5.0), JitterConfig(center=4.5, scale=0.5)),
-    "TransT": Role(CropConfig(size=256, factor=4.0, context="perimeter"), JitterConfig(center=3.0, scale=0.25)),
-    "resized only": Role(CropConfig(size=256, factor=4.0), JitterConfig(scale=0.25)),
-    "moved only": Role(CropConfig(size=256, factor=4.0), JitterConfig(center=3.0)),
+    "GRM": Role(crop=CropConfig(size=256, factor=4.0), jitter=JitterConfig(center=3.0, scale=0.25)),
+    "OSTrack 384": Role(crop=CropConfig(size=384, factor=5.0), jitter=JitterConfig(center=4.5, scale=0.5)),
+    "TransT": Role(
+        crop=CropConfig(size=256, factor=4.0, context="perimeter"), jitter=JitterConfig(center=3.0, scale=0.25)
+    ),
+    "resized only": Role(crop=CropConfig(size=256, factor=4.0), jitter=JitterConfig(scale=0.25)),
+    "moved only": Role(crop=CropConfig(size=256, factor=4.0), jitter=JitterConfig(center=3.0)),
 }
 SIZES = [(100.0, 100.0), (300.0, 40.0), (9.0, 70.0)]
 DRAWS = 20_000
@@ -53,7 +55,7 @@ def test_thin_targets_are_reached_too(family, size):
 
 @pytest.mark.parametrize("context", ["area", "perimeter"])
 def test_without_jitter_it_is_half_the_window(context):
-    role = Role(CropConfig(size=128, factor=2.0, context=context), JitterConfig())
+    role = Role(crop=CropConfig(size=128, factor=2.0, context=context), jitter=JitterConfig())
     for width, height in SIZES:
         side = float(window_side(width, height, 2.0, context))
         assert crop_window((0, 0, width, height), 2.0, context).side == math.ceil(side)
@@ -61,14 +63,14 @@ def test_without_jitter_it_is_half_the_window(context):
 
 
 def test_it_grows_with_everything_that_is_asked_for():
-    crop, jitter = FAMILIES["GRM"]
-    least = Reach(Role(crop, jitter), 0.99).pixels(50, 80)
+    crop, jitter = FAMILIES["GRM"].crop, FAMILIES["GRM"].jitter
+    least = Reach(Role(crop=crop, jitter=jitter), 0.99).pixels(50, 80)
     larger = [
-        Reach(Role(crop, jitter), 0.999),
-        Reach(Role(crop.model_copy(update={"factor": 4.5}), jitter), 0.99),
-        Reach(Role(crop, JitterConfig(center=3.2, scale=0.25)), 0.99),
-        Reach(Role(crop, JitterConfig(center=3.0, scale=0.3)), 0.99),
+        Reach(Role(crop=crop, jitter=jitter), 0.999),
+        Reach(Role(crop=crop.model_copy(update={"factor": 4.5}), jitter=jitter), 0.99),
+        Reach(Role(crop=crop, jitter=JitterConfig(center=3.2, scale=0.25)), 0.99),
+        Reach(Role(crop=crop, jitter=JitterConfig(center=3.0, scale=0.3)), 0.99),
     ]
     assert all(reach.pixels(50, 80) > least * 1.01 for reach in larger)
-    assert Reach(Role(crop, jitter), 0.99).pixels(100, 160) == pytest.approx(2 * least)
-    assert Reach(Role(crop, jitter), 0.99).pixels(80, 50) == pytest.approx(least)
+    assert Reach(Role(crop=crop, jitter=jitter), 0.99).pixels(100, 160) == pytest.approx(2 * least)
+    assert Reach(Role(crop=crop, jitter=jitter), 0.99).pixels(80, 50) == pytest.approx(least)

@@ -25,15 +25,15 @@ def paths(tmp_path, toy_got10k) -> Paths:
 
 def make_crops(experiment: ExperimentConfig, paths: Paths, **changes) -> None:
     source = experiment.data.train[0]
-    settings = crop_settings(experiment, source)._replace(**changes)
+    settings = crop_settings(experiment, source).model_copy(update=changes)
     write_crops("got10k", source.split, paths.data["got10k"], paths.cache, paths.crops["got10k"], settings)
 
 
 def test_what_is_stored_is_what_the_experiment_takes():
     experiment = load_experiment("grm_vitb")
     settings = crop_settings(experiment, experiment.data.train[0].model_copy(update={"annotated_every": 30}))
-    assert settings.template == Role(experiment.template, JitterConfig())
-    assert settings.search == Role(experiment.search, JitterConfig(center=3.0, scale=0.25))
+    assert settings.template == Role(crop=experiment.template, jitter=JitterConfig())
+    assert settings.search == Role(crop=experiment.search, jitter=JitterConfig(center=3.0, scale=0.25))
     assert settings.every == 30
 
 

@@ -20,8 +20,6 @@ from lib.runtime.json_text import parse_json
 _NOTE = "note"
 _ALIGNMENT = 64
 _LOCAL_HEADER, _ZIP64_FIELD = 30, 20  # bytes before a member's name, and of the field with sizes after it
-# What zipfile and numpy raise for a damaged file.
-_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, struct.error)
 
 
 class DamagedFileError(ValueError):
@@ -31,8 +29,8 @@ class DamagedFileError(ValueError):
 class Columns(NamedTuple):
     """The arrays of a file by name, read-only and mapped, their CRCs, and the note of the writer (``about``).
 
-    An array whose name begins with "note." is a further note: ``sums`` has no CRC of it. Pickling passes on the path:
-    another process maps the same file, and raises ``ValueError`` if it was replaced by one with other sums.
+    Pickling passes on the path: another process maps the same file, and raises ``ValueError`` if it was replaced by one
+    with other sums.
     """
 
     path: Path
@@ -95,11 +93,10 @@ def _open(path: Path, check: bool) -> Columns:
                 note = parse_json(text) if check else {"about": {}, "arrays": list(arrays)}
                 if note["arrays"] != list(arrays):
                     raise DamagedFileError("its directory lacks arrays")
-        except _DAMAGE as error:
+        except Exception as error:  # zipfile and numpy raise many kinds for a damaged file
             raise DamagedFileError(f"{path}: is damaged, cut short or no file of arrays ({error})") from error
-    named = {member.filename.removesuffix(".npy"): member.CRC for member in members}
-    sums = {name: crc for name, crc in named.items() if name.partition(".")[0] != _NOTE}
-    return Columns(path, note["about"], arrays, sums)
+    sums = {member.filename.removesuffix(".npy"): member.CRC for member in members}
+    return Columns(path, note["about"], arrays, {name: sums[name] for name in arrays})
 
 
 def _map(file: BinaryIO, raw: np.ndarray, member: zipfile.ZipInfo) -> np.ndarray:
@@ -142,8 +139,6 @@ class Texts(abc.Sequence):
     def __len__(self) -> int:
         return len(self.which)
 
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> str:
         which = self.which[index]
         return self.letters[self.ends[which] : self.ends[which + 1]].tobytes().decode("utf-8", "surrogatepass")

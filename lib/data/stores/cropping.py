@@ -29,7 +29,6 @@ from lib.data.stores.crops import (
     sum_annotations,
 )
 from lib.data.stores.index import SequenceIndex, open_dataset
-from lib.data.stores.reach import Reach
 from lib.geometry.crop import padding_value
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
@@ -91,7 +90,7 @@ def write_crops(
         "dataset": name,
         "split": split,
         "annotations": sum_annotations(index),
-        "settings": settings.as_tree(),
+        "settings": settings.model_dump(),
     }
     folder = Path(target).absolute() / split
     # Under a name of its own, so that parts with other settings or from other annotations are not mixed in.
@@ -120,72 +119,58 @@ def _open_written(folder: Path, about: dict[str, Any]) -> Columns:
     """The index of the store in ``folder``, which must have been made in the same way."""
     try:
         columns = open_columns(folder / INDEX)
-    except (DamagedFileError, FileNotFoundError) as error:
-        raise ValueError(f"{folder}: is there, but no crop store; remove it or name another folder") from error
-    if columns.about.get("format") not in READABLE or not about.items() <= columns.about.items():
+        same = columns.about.get("format") in READABLE and about.items() <= columns.about.items()
+    except (DamagedFileError, FileNotFoundError):
+        same = False
+    if not same:
         raise ValueError(
-            f"{folder}: holds a crop store made with other settings, from other annotations or by another version; "
-            "remove it or name another folder"
+            f"{folder}: holds no crop store, or one made with other settings, from other annotations or by another "
+            "version; remove it or name another folder"
         )
     return columns
 
 
 def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: CropSettings, threads: int) -> None:
-    counts = index.visible_counts(settings.every)
-    length = math.ceil(max(1, len(index)) / _MAX_PARTS)
-    parts = [range(first, min(first + length, len(index))) for first in range(0, len(index), length)]
-    missing = [(number, part) for number, part in enumerate(parts) if _open_part(folder, number) is None]
-    left = sum(int(counts[part].sum()) for _, part in missing)
-    total = int(counts.sum())
-    title = printable(f"{about['dataset']} {about['split']}")
-    bar = tqdm(total=total, initial=total - left, desc=title, unit=" frames", disable=None)
-    with bar:
-        write_part = partial(_write_part, folder, index, settings, settings.reaches())
-        for frames in in_threads(write_part, missing, threads):
-            bar.update(frames)
-    columns = [_open_part(folder, number) for number in range(len(parts))]
+    positions, length = range(len(index)), math.ceil(max(1, len(index)) / _MAX_PARTS)
+    parts = {folder / part_name(first // length): positions[first : first + length] for first in positions[::length]}
+    missing = [part for part in parts.items() if _open_part(part[0]) is None]
+    title, there = printable(f"{about['dataset']} {about['split']}"), len(parts) - len(missing)
+    written = in_threads(partial(_write_part, index, settings), missing, threads)
+    for _ in tqdm(written, title, len(parts), initial=there, unit=" parts", disable=None):
+        pass
+    columns = [_open_part(path) for path in parts]
     assert None not in columns, "a part is not as it was written"
     totals = {
         "sizes": [column.about["size"] for column in columns],
         "frame_bytes": sum(column.about["frame_bytes"] for column in columns),
     }
     write_columns(folder / INDEX, about | {"format": FORMAT} | totals, _merge(index, columns))
-    for number in range(len(parts)):
-        _index_file(folder, number).unlink()
+    for path in parts:
+        path.with_suffix(".index").unlink()
 
 
-def _index_file(folder: Path, number: int) -> Path:
-    """The index of a part of an unfinished store."""
-    return folder / f"{number:03d}.index"
-
-
-def _open_part(folder: Path, number: int) -> Columns | None:
-    """The index of a part that is written, None if it has to be written."""
+def _open_part(path: Path) -> Columns | None:
+    """The index of a part whose records are in ``path``, None if it has to be written."""
     try:
-        columns = open_columns(_index_file(folder, number))
-        size = (folder / part_name(number)).stat().st_size
+        columns = open_columns(path.with_suffix(".index"))
+        return columns if columns.about["size"] == path.stat().st_size else None
     except (DamagedFileError, OSError):
         return None
-    return columns if columns.about["size"] == size else None
 
 
-def _write_part(
-    folder: Path, index: SequenceIndex, settings: CropSettings, reaches: tuple[Reach, ...], task: tuple[int, range]
-) -> int:
-    """Write the records of a part, its number and the positions of its sequences, then its index; returns the number of
-    frames that it was to hold."""
-    number, part = task
-    rows, frames, ends = [], [], []
-    unreadable: list[str] = []
-    asked = frame_bytes = offset = 0
-    with replacing(folder / part_name(number)) as file:
-        for position in part:
+def _write_part(index: SequenceIndex, settings: CropSettings, part: tuple[Path, range]) -> None:
+    """Write the records of a part, given as its file and the positions of its sequences, then its index."""
+    path, positions = part
+    number = int(path.stem)
+    rows, frames, ends, unreadable = [], [], [], []
+    frame_bytes = offset = 0
+    with replacing(path) as file:
+        for position in positions:
             sequence = index[position]
             for frame in visible_frames(sequence.visible, settings.every).tolist():
-                asked += 1
                 try:
                     image = open_image(sequence.frames[frame])
-                    made = _make_record(image, sequence.boxes[frame], settings, reaches)
+                    made = _make_record(image, sequence.boxes[frame], settings)
                 except ImageError as error:
                     unreadable.append(str(error))
                     continue
@@ -204,13 +189,10 @@ def _write_part(
         "ends": np.array(ends, dtype=np.int64),
         **Texts.pack(unreadable).arrays("unreadable"),
     }
-    write_columns(_index_file(folder, number), {"size": offset, "frame_bytes": frame_bytes}, arrays)
-    return asked
+    write_columns(path.with_suffix(".index"), {"size": offset, "frame_bytes": frame_bytes}, arrays)
 
 
-def _make_record(
-    image: EncodedImage, box: np.ndarray, settings: CropSettings, reaches: tuple[Reach, ...]
-) -> tuple[bytes, tuple[int, ...]] | None:
+def _make_record(image: EncodedImage, box: np.ndarray, settings: CropSettings) -> tuple[bytes, tuple[int, ...]] | None:
     """A frame's record and the values of its row after the first four; None if no crop shows any of the frame.
 
     Raises ``ImageError``.
@@ -220,7 +202,7 @@ def _make_record(
     resolution = settings.resolution(box[2], box[3])
     scale = resolution if resolution < _WHOLE_FROM else 1.0
     # Resizing looks beyond a pixel's own place, by two of the stored ones.
-    reach = max(reach.pixels(box[2], box[3]) for reach in reaches) + 2 / scale + _MARGIN
+    reach = settings.reach(box[2], box[3]) + 2 / scale + _MARGIN
     x, y = box[:2] + 0.5 * box[2:]
     if not math.isfinite(x + y + reach):
         return None
@@ -254,22 +236,17 @@ def _encode(pixels: np.ndarray, quality: int) -> bytes:
 
 def _merge(index: SequenceIndex, columns: list[Columns]) -> dict[str, np.ndarray]:
     """The arrays of the store's index from those of its parts."""
-
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([column.arrays[name] for column in columns])
-
-    before = np.cumsum([0, *(len(column.arrays["frames"]) for column in columns)])
-    end = np.concatenate([column.arrays["ends"] + start for column, start in zip(columns, before, strict=False)])
-    first = np.concatenate([[0], end[:-1]])
+    counts = np.concatenate([np.diff(column.arrays["ends"], prepend=0) for column in columns])
+    end = counts.cumsum()
     names = np.array([hash_name(sequence.name) for sequence in index], dtype=np.uint64)
     order = names.argsort()
     assert (np.diff(names[order]) > 0).all(), "two sequences have the same name, or number"
     unreadable = Texts.pack(text for column in columns for text in Texts.from_columns(column, "unreadable"))
     return {
         "names": names[order],
-        "first": first[order],
+        "first": (end - counts)[order],
         "end": end[order],
-        **{name: joined(name) for name in ("frames", "rows")},
+        **{name: np.concatenate([column.arrays[name] for column in columns]) for name in ("frames", "rows")},
         **unreadable.arrays("unreadable"),
     }
 

@@ -4,6 +4,7 @@ A store is a folder. ``crops.index`` holds its settings and the place of each fr
 ``001.crops`` ... A record is a JPEG with halved colors.
 """
 
+import functools
 import hashlib
 import logging
 import math
@@ -13,19 +14,20 @@ import zlib
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
 
-from lib.data.augment import JitterConfig, Role, to_grayscale
+from lib.config.schema import Section
+from lib.data.augment import Role, to_grayscale
 from lib.data.decoding.images import EncodedImage, ImageError, find_decoder
 from lib.data.decoding.jpeg import JpegHeader
 from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import SHAPES, Reach
 from lib.data.views import FrameView, View
-from lib.geometry.crop import CropConfig, Fill, Region, Window, window_side
+from lib.geometry.crop import Fill, Region, Window, window_side
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ _ANNOTATIONS = ("name.", "frames", "boxes", "visible")
 _SLACK = 1e-6  # of reaches and resolutions that are computed twice
 
 
-class CropSettings(NamedTuple):
+class CropSettings(Section):
     """The stored part of a dataset's frames.
 
     * ``template``, ``search``: the crops that training takes of a frame; one record serves both.
@@ -69,31 +71,19 @@ class CropSettings(NamedTuple):
 
     def resolution(self, width: float, height: float) -> float:
         """Stored pixels for each pixel of the frame, around a target of that size; it may be above 1."""
-        crops = [role.crop for role in self._roles()]
+        crops = self.template.crop, self.search.crop
         return self.detail * max(
             crop.size / float(window_side(width, height, crop.factor, crop.context)) for crop in crops
         )
 
-    def reaches(self) -> tuple[Reach, ...]:
-        """How far crops reach from a target's center, for both roles."""
-        return tuple(Reach(role, self.coverage) for role in self._roles())
+    def reach(self, width: float, height: float) -> float:
+        """Pixels from the center of a target of that size to the border of its surroundings, along either axis."""
+        return max(reach.pixels(width, height) for reach in self.reaches)
 
-    def as_tree(self) -> dict[str, Any]:
-        """The settings as plain values, for JSON."""
-        roles = ({"crop": role.crop.model_dump(), "jitter": role.jitter.model_dump()} for role in self._roles())
-        return self._asdict() | dict(zip(("template", "search"), roles, strict=True))
-
-    @classmethod
-    def from_tree(cls, tree: dict[str, Any]) -> Self:
-        """The settings of ``as_tree``."""
-        roles = {
-            name: Role(CropConfig(**tree[name]["crop"]), JitterConfig(**tree[name]["jitter"]))
-            for name in ("template", "search")
-        }
-        return cls(**(tree | roles))
-
-    def _roles(self) -> tuple[Role, Role]:
-        return self.template, self.search
+    @functools.cached_property
+    def reaches(self) -> tuple[Reach, Reach]:
+        """How far the crops of each role reach."""
+        return Reach(self.template, self.coverage), Reach(self.search, self.coverage)
 
 
 class Record(namedtuple("Record", ROW.names)):
@@ -204,8 +194,7 @@ class StoredView(View):
             x, y = left - record.left, top - record.top
             width, height = right - left, bottom - top
             pixels = self._store.decode(record, (x, y, x + width, y + height))
-            pixels = to_grayscale(pixels) if grayscale else pixels
-            return window.fit(cv2.flip(pixels, 1) if flipped else pixels, self.shape, size, value)
+            return window.fit(to_grayscale(pixels) if grayscale else pixels, self.shape, size, value, flipped)
         x1 = record.width - window.x1 - window.side if flipped else window.x1
         columns = _lay(x1, window.side, size, (left, right), (record.left, record.right), record.columns)
         rows = _lay(window.y1, window.side, size, (top, bottom), (record.top, record.bottom), record.rows)
@@ -337,22 +326,19 @@ def _unfit(about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, da
         return f"made from {about['dataset']} {about['split']}, not {dataset} {split}"
     if about["annotations"] != sum_annotations(index):
         return f"made from other annotations of {dataset} {split} than are there now"
-    settings = CropSettings.from_tree(about["settings"])
+    settings = CropSettings.model_validate(about["settings"])
     if wanted.every % settings.every:
         return f"holds one frame in {settings.every}, but one in {wanted.every} is drawn (annotated_every)"
-    wanted = wanted._replace(coverage=settings.coverage, detail=settings.detail)
-    stored_reaches, wanted_reaches = settings.reaches(), wanted.reaches()
+    wanted = wanted.model_copy(update={"coverage": settings.coverage, "detail": settings.detail})
     for shape in SHAPES:
-        width, height = math.exp(shape / 2), math.exp(-shape / 2)
-        stored, asked = (
-            max(reach.pixels(width, height) for reach in reaches) for reaches in (stored_reaches, wanted_reaches)
-        )
+        size = math.exp(shape / 2), math.exp(-shape / 2)
+        stored, asked = settings.reach(*size), wanted.reach(*size)
         if stored < asked * (1 - _SLACK):
             return (
                 f"reaches {stored:.1f} sqrt(w * h) from a target's center, but these crops with their jitter "
                 f"{asked:.1f}"
             )
-        stored, asked = settings.resolution(width, height), wanted.resolution(width, height)
+        stored, asked = settings.resolution(*size), wanted.resolution(*size)
         if stored < asked * (1 - _SLACK):
             return f"made for smaller crops: {stored:.0f} pixels for sqrt(w * h) of a target, not {asked:.0f}"
     return None

@@ -6,12 +6,9 @@ import itertools
 import json
 import logging
 import os
-import re
 import sys
 import time
-from collections import abc, defaultdict
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from collections import abc
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +21,15 @@ from lib.data.sampling import visible_frames
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
-from lib.runtime.escapes import printable
+from lib.runtime.escapes import file_name, printable
 from lib.runtime.json_text import parse_json
 
 logger = logging.getLogger(__name__)
 
-INDICES = "indices"
+# The columns of an index: a text and a number a sequence, and several rows a sequence, as no rows in the smallest type
+# that may hold them.
 _TEXTS = ("name", "dataset", "folder", "pattern", "listed", "meta")
-# Columns with several rows a sequence; no rows in the smallest type that may hold them.
+_NUMBERS = {"frames": np.int64, "first": np.int64, "image_set": bool}
 _ROWS = {
     "boxes": np.empty((0, 4), dtype=np.float32),
     "visible": np.empty(0, dtype=bool),
@@ -40,7 +38,7 @@ _ROWS = {
     "numbers": np.empty(0, dtype=np.float32),
     "rings": np.empty(0, dtype=np.int32),
 }
-_STAMPS = "note.stamps"  # those of the source, as JSON; only the process that opens the index reads them
+_READERS = [Path(__file__).parents[1] / name for name in ("datasets", "files")]
 _BETWEEN_FILES = "\0"  # no file's name can hold it
 
 
@@ -63,14 +61,15 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
         "source": type(source).__name__,
         "readers": _readers(),
     }
-    path = _index_file(cache, about)
+    digest = hashlib.sha256(json.dumps([name, split, str(root)]).encode()).hexdigest()
+    path = cache / "indices" / f"{file_name(f'{name}-{split}')}-{digest[:16]}.npz"
     start, done = time.monotonic(), "opened"
     columns = _open_valid(path, about, source)
     if columns is None:
         done = "read"
         arrays, shortfalls = _read(name, split, source)
         try:
-            write_columns(path, about | {"shortfalls": shortfalls}, arrays)
+            write_columns(path, about | {"shortfalls": shortfalls, "stamps": source.stamps}, arrays)
             columns = open_columns(path)
         except OSError as error:
             raise ValueError(
@@ -191,7 +190,7 @@ def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | 
     if not about.items() <= columns.about.items():
         logger.info("%s: of another version of this package or another set; the index is made again", path)
         return None
-    for key, stamp in parse_json(columns.arrays[_STAMPS].tobytes()).items():
+    for key, stamp in columns.about["stamps"].items():
         if source.peek(key) != (stamp and tuple(stamp)):
             logger.info("%s: changed since its index was made; the index is made again", source.location(key))
             return None
@@ -201,54 +200,49 @@ def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | 
 def _read(name: str, split: str, source: Source) -> tuple[dict[str, np.ndarray], list[str]]:
     """The arrays of an index, from a dataset's texts, and its readers' notes on lost frames."""
     dataset = find_dataset(name)
-    texts: dict[str, list[str]] = {column: [] for column in _TEXTS}
-    frames, first, image_set, shortfalls = [], [], [], []
-    rows: dict[str, list[np.ndarray]] = defaultdict(list)
-    nothing = np.empty(0)
+    columns: dict[str, list[Any]] = {column: [] for column in (*_TEXTS, *_NUMBERS, *_ROWS)}
+    shortfalls = []
     entries = dataset.entries(source, split)
     title = printable(f"{name} {split}")
     with tqdm(entries, title, dataset.count(split), unit=" sequences", disable=None) as progress:
         for sequence in (entry.read() for entry in progress):
-            numbered, listed = _split_names(sequence.frames)
-            folder = source.key_of(sequence.frames.folder)
-            meta = json.dumps(dict(sequence.meta)) if sequence.meta else ""
-            values = (sequence.name, sequence.dataset, folder, numbered.pattern, listed, meta)
-            for column, value in zip(_TEXTS, values, strict=True):
-                texts[column].append(value)
+            for column, value in _row(sequence, source).items():
+                columns[column].append(() if value is None else value)
             shortfalls += filter(None, [sequence.meta.get(SHORTFALL)])
-            frames.append(len(sequence))
-            first.append(numbered.first)
-            image_set.append(sequence.image_set)
-            count = len(sequence.boxes)
-            assert sequence.boxes.shape == (count, 4) and sequence.visible.shape == (count,)
-            rows["boxes"].append(sequence.boxes)
-            rows["visible"].append(sequence.visible)
-            rows["cover"].append(nothing if sequence.cover is None else sequence.cover)
-            rows["absent"].append(nothing if sequence.absent is None else sequence.absent)
-            numbers, rings = sequence.outline or (nothing, nothing)
-            rows["numbers"].append(numbers)
-            rows["rings"].append(rings)
-    arrays = {
-        "frames": np.array(frames, dtype=np.int64),
-        "first": np.array(first, dtype=np.int64),
-        "image_set": np.array(image_set, dtype=bool),
-        _STAMPS: np.frombuffer(json.dumps(source.stamps).encode(), dtype=np.uint8),
-    }
-    for column, parts in texts.items():
-        arrays |= Texts.pack(parts).arrays(column)
+    arrays = {column: np.array(columns[column], dtype) for column, dtype in _NUMBERS.items()}
+    for column in _TEXTS:
+        arrays |= Texts.pack(columns[column]).arrays(column)
     for column, empty in _ROWS.items():
-        parts = rows.pop(column, [])
+        parts = columns.pop(column)
         arrays[f"{column}.ends"] = np.cumsum([0, *map(len, parts)], dtype=np.int64)
         arrays[column] = _narrowed(np.concatenate([empty, *(part for part in parts if len(part))]), empty.dtype)
     return arrays, shortfalls
 
 
-def _split_names(frames: abc.Sequence) -> tuple[NumberedNames, str]:
-    """The names of a sequence's files as a pattern, or else as a text of all of them."""
+def _row(sequence: Sequence, source: Source) -> dict[str, Any]:
+    """The value of a sequence in each column of an index."""
+    frames, count = sequence.frames, len(sequence.boxes)
     assert isinstance(frames, FrameFiles), f"readers give FrameFiles, not {type(frames).__name__}"
-    if isinstance(frames.names, NumberedNames):
-        return frames.names, ""
-    return NumberedNames("", 0, len(frames)), _BETWEEN_FILES.join(frames.names)
+    assert sequence.boxes.shape == (count, 4) and sequence.visible.shape == (count,)
+    numbered = isinstance(frames.names, NumberedNames)
+    numbers, rings = sequence.outline or (None, None)
+    return {
+        "name": sequence.name,
+        "dataset": sequence.dataset,
+        "folder": source.key_of(frames.folder),
+        "pattern": frames.names.pattern if numbered else "",
+        "listed": "" if numbered else _BETWEEN_FILES.join(frames.names),
+        "meta": json.dumps(dict(sequence.meta)) if sequence.meta else "",
+        "frames": len(frames),
+        "first": frames.names.first if numbered else 0,
+        "image_set": sequence.image_set,
+        "boxes": sequence.boxes,
+        "visible": sequence.visible,
+        "cover": sequence.cover,
+        "absent": sequence.absent,
+        "numbers": numbers,
+        "rings": rings,
+    }
 
 
 def _narrowed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -258,21 +252,12 @@ def _narrowed(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return narrow if np.array_equal(narrow, values, equal_nan=True) else values
 
 
-def _index_file(cache: Path, about: dict[str, Any]) -> Path:
-    digest = hashlib.sha256(json.dumps([about["dataset"], about["split"], about["root"]]).encode()).hexdigest()
-    name = re.sub(r"[^\w.-]", "_", f"{about['dataset']}-{about['split']}")
-    return cache / INDICES / f"{name}-{digest[:16]}.npz"
-
-
 @functools.cache
 def _readers() -> str:
     """A digest of the code and lists that decide what an index holds."""
     digest = hashlib.sha256(Path(__file__).read_bytes())
-    folders: list[Traversable] = [files("lib.data.datasets"), files("lib.data.files")]
-    while folders:
-        for item in sorted(folders.pop().iterdir(), key=lambda item: item.name):
-            if item.is_dir():
-                folders.append(item)
-            elif not item.name.endswith(".pyc"):
-                digest.update(item.name.encode() + b"\0" + item.read_bytes())
+    for folder in _READERS:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

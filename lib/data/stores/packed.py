@@ -14,7 +14,7 @@ import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -24,7 +24,6 @@ from lib.data.files.source import Source, Stamp
 from lib.data.files.texts import decode_text
 from lib.data.types import Location
 from lib.runtime.files import utf8_name
-from lib.runtime.json_text import parse_json
 
 DATA = "data.mdb"
 FORMAT = 1
@@ -79,10 +78,10 @@ class Store:
 
     ``manifest`` is None for an LMDB of another program. Raises ``ValueError`` if there is none, for one of another
     version or format, for a damaged manifest, and for one cut short: reading on where the file has ended would kill
-    the process. ``open_store`` also refuses one that is empty or not complete.
+    the process. One that is empty or not complete is refused too, unless ``unfinished`` ones are wanted.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, unfinished: bool = False) -> None:
         self.target, file = target, target / DATA
         try:
             size = file.stat().st_size
@@ -104,7 +103,11 @@ class Store:
             with naming_errors(target):
                 self.transaction = self.environment.begin()
                 self.entries = self.transaction.stat()["entries"]
-                self.manifest = self._read_manifest()
+            self.manifest = self._read_manifest()
+            if not self.entries and not unfinished:
+                raise ValueError(f"{target}: an LMDB that holds nothing; pack the dataset again")
+            if self.manifest is not None and not self.manifest.complete and not unfinished:
+                raise ValueError(f"{target}: not packed completely; go on with: {self.manifest.command(target)}")
         except ValueError:
             self.close()
             raise
@@ -113,61 +116,23 @@ class Store:
         """Close the file; nothing may be read from the store afterwards."""
         self.environment.close()
 
-    def check_complete(self) -> None:
-        """Raise ``ValueError`` for a store that is empty or not complete."""
-        if not self.entries:
-            raise ValueError(f"{self.target}: an LMDB that holds nothing; pack the dataset again")
-        if self.manifest is not None and not self.manifest.complete:
-            command = self.manifest.command(self.target)
-            raise ValueError(f"{self.target}: not packed completely; go on with: {command}")
-
-    def get(self, key: str) -> bytes | None:
+    def get(self, key: str | bytes) -> bytes | None:
         """The bytes of a file, None if there is none of that path."""
         name = os.fsencode(key)
         with naming_errors(self.target):
-            return self.transaction.get(name) if 0 < len(name) <= MAX_KEY else None
-
-    def kind(self, key: str) -> Literal["file", "folder"] | None:
-        """Whether a packed file, or a folder with packed files, has this key."""
-        name = os.fsencode(key)
-        if not name:
-            return "folder"
-        with naming_errors(self.target):
-            # A cursor does not read the value, which ``get`` does, page by page.
-            cursor = self.transaction.cursor()
-            if len(name) <= MAX_KEY and cursor.set_key(name):
-                return "file"
-            inside = name + b"/"
-            found = len(inside) <= MAX_KEY and cursor.set_range(inside) and cursor.key().startswith(inside)
-            return "folder" if found else None
-
-    def names(self, key: str) -> list[str]:
-        """The names in a folder, sorted as text, by the packed files alone; none if it is no folder."""
-        prefix = os.fsencode(key) + b"/" if key else b""
-        names = []
-        with naming_errors(self.target):
-            cursor = self.transaction.cursor()
-            found = len(prefix) <= MAX_KEY and cursor.set_range(prefix or _OWN_END)
-            while found and (path := cursor.key()).startswith(prefix):
-                name, slash, _ = path[len(prefix) :].partition(b"/")
-                names.append(os.fsdecode(name))
-                # The keys of a folder's files lie between its name with "/" and its name with the next byte, "0".
-                found = cursor.set_range(prefix + name + b"0") if slash else cursor.next()
-        return sorted(names)
+            return self.transaction.get(name) if name else None
 
     def record(self, number: int) -> list[PackedEntry]:
         """The files of the ``number``-th batch; ``ValueError`` if their record is damaged."""
         try:
-            with naming_errors(self.target):
-                stored = self.transaction.get(record_key(number)) or b""
-            return [PackedEntry(*entry) for entry in parse_json(zlib.decompress(stored))]
-        except (zlib.error, ValueError, TypeError) as error:
+            return [PackedEntry(*entry) for entry in json.loads(zlib.decompress(self.get(record_key(number)) or b""))]
+        except zlib.error as error:
             raise ValueError(
                 f"{self.target / DATA}: the record of batch {number} is damaged; copy or pack it again"
             ) from error
 
     def _read_manifest(self) -> Manifest | None:
-        stored = self.transaction.get(MANIFEST)
+        stored = self.get(MANIFEST)
         if stored is None:
             return None
         head, _, content = stored.partition(b"\n")
@@ -176,15 +141,10 @@ class Store:
             raise ValueError(
                 f"{self.target}: packed in format {int(number)}, not in this version's {FORMAT}; pack it again"
             )
-        try:
-            if crc != b"%08x" % zlib.crc32(content):
-                raise ValueError("its checksum differs")
-            tree = parse_json(content)
-            for key in ("digest", "names", "kinds"):  # of earlier versions
-                tree.pop(key, None)
-            return Manifest(**tree)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{self.target}: its manifest is damaged ({error}); copy or pack it again") from error
+        if crc != b"%08x" % zlib.crc32(content):
+            raise ValueError(f"{self.target}: its manifest is damaged (its checksum differs); copy or pack it again")
+        known = {item.name for item in fields(Manifest)}  # earlier versions wrote more
+        return Manifest(**{name: value for name, value in json.loads(content).items() if name in known})
 
 
 @contextmanager
@@ -201,11 +161,6 @@ def record_key(number: int) -> bytes:
     return b"%s%08d" % (_RECORD, number)
 
 
-def encode_record(entries: list[PackedEntry]) -> bytes:
-    """The record of a batch of files."""
-    return zlib.compress(json.dumps(entries).encode())
-
-
 # An LMDB may be open only once in a process. A forked process uses the one that is open: without locks nothing in it
 # belongs to one process.
 _stores: dict[Path, Store] = {}
@@ -216,13 +171,7 @@ def open_store(target: Path) -> Store:
     """The store in ``target`` (a resolved path), opened by the first call in this process; raises as ``Store``."""
     with _opening:
         if target not in _stores:
-            store = Store(target)
-            try:
-                store.check_complete()
-            except ValueError:
-                store.close()
-                raise
-            _stores[target] = store
+            _stores[target] = Store(target)
         return _stores[target]
 
 
@@ -299,14 +248,36 @@ class PackedSource(Source):
     def names(self, key: str = "") -> list[str]:
         if not self.is_folder(key):
             raise self._not_packed(key)
-        return open_store(self.root).names(key)
+        prefix = os.fsencode(key) + b"/" if key else b""
+        names = []
+        with naming_errors(self.root):
+            cursor = open_store(self.root).transaction.cursor()
+            found = cursor.set_range(prefix or _OWN_END)
+            while found and (path := cursor.key()).startswith(prefix):
+                name, slash, _ = path[len(prefix) :].partition(b"/")
+                names.append(os.fsdecode(name))
+                # The keys of a folder's files lie between its name with "/" and its name with the next byte, "0".
+                found = cursor.set_range(prefix + name + b"0") if slash else cursor.next()
+        return sorted(names)
 
     def is_folder(self, key: str) -> bool:
         self._note(key)
-        return open_store(self.root).kind(key) == "folder"
+        return self._kind(key) == "folder"
 
     def peek(self, key: str) -> Stamp:
-        return super().peek(DATA) if open_store(self.root).kind(key) else None
+        return super().peek(DATA) if self._kind(key) else None
+
+    def _kind(self, key: str) -> Literal["file", "folder"] | None:
+        """Whether a packed file, or a folder with packed files, has this key."""
+        name = os.fsencode(key)
+        if not name:
+            return "folder"
+        with naming_errors(self.root):
+            # A cursor does not read the value, which ``get`` does, page by page.
+            cursor = open_store(self.root).transaction.cursor()
+            if cursor.set_key(name):
+                return "file"
+            return "folder" if cursor.set_range(name + b"/") and cursor.key().startswith(name + b"/") else None
 
     def _not_packed(self, key: str) -> ValueError:
         return ValueError(

@@ -1,8 +1,8 @@
 """Packs a dataset into an LMDB for ``lib.data.stores.packed``, in batches that survive a kill, and verifies it."""
 
 import errno
+import json
 import os
-import time
 import zlib
 from collections import abc
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,6 @@ from lib.data.stores.packed import (
     PackedEntry,
     Store,
     close_store,
-    encode_record,
     naming_errors,
     open_store,
     record_key,
@@ -38,8 +37,7 @@ from lib.runtime.threads import in_threads
 
 BATCH = 128  # files of a transaction: they lie in memory, and a kill loses them at most
 ADDRESSES = 2**30  # bytes set aside at first, for the file to grow into; doubled when they are used up
-READERS = 8  # files that are read at a time, for disks that answer late
-THREADS = 8  # that verify
+THREADS = 8  # that read files, for disks that answer late, and that verify
 NAMED = 5  # unreadable files in a message
 MAX_PROBLEMS = 20  # of a verification
 
@@ -49,23 +47,18 @@ _Files = tuple[str, abc.Sequence[str]]
 
 @dataclass(frozen=True)
 class PackSummary:
-    """The store that ``pack_dataset`` made, and how much of it this run wrote, in how long."""
+    """The store that ``pack_dataset`` made, and the number of files that this run wrote."""
 
     target: Path
     manifest: Manifest
     written: int
-    written_size: int
-    seconds: float
 
     def text(self) -> str:
         """One line for people."""
         held = self.manifest
         splits = ", ".join(f"{split} ({count} sequences)" for split, count in held.splits.items())
-        line = f"{self.target}: {held.dataset} {splits}, {held.files} files, {held.size / 1e6:.1f} MB"
-        if not self.written:
-            return f"{line}, packed before"
-        speed = self.written_size / 1e6 / max(self.seconds, 1e-9)
-        return f"{line}; {self.written} files written in {self.seconds:.1f} s ({speed:.0f} MB/s)"
+        done = f"; {self.written} files written" if self.written else ", packed before"
+        return f"{self.target}: {held.dataset} {splits}, {held.files} files, {held.size / 1e6:.1f} MB{done}"
 
 
 def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path) -> PackSummary:
@@ -78,11 +71,15 @@ def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path)
     Raises ``ValueError`` for annotations that cannot be read, images that cannot (at the end, with their number), a
     target that holds something else, a source that has changed since part of it was packed, and a disk that is full.
     """
-    start = time.monotonic()
     if not splits:
         raise ValueError(f"name a split of {name}; it has: {', '.join(find_dataset(name).splits)}")
     source, target = Source(Path(os.path.realpath(root))), Path(os.path.realpath(target))
-    _check_places(source.root, target)
+    if not source.root.is_dir():
+        raise ValueError(f"{source.root}: no such folder; name the folder of the dataset")
+    if (source.root / DATA).exists():
+        raise ValueError(f"{source.root}: is packed already; name the folder of the dataset to pack it")
+    if target.is_relative_to(source.root):
+        raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
     close_store(target)
     with only_writer(target):
         manifest = earlier = _find_earlier(target, name, splits, source.root)
@@ -96,17 +93,7 @@ def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path)
                 _check_unchanged(source)
                 manifest = replace(manifest, complete=True)
                 _put(environment, {MANIFEST: manifest.encode()})
-    files, size = (earlier.files, earlier.size) if earlier else (0, 0)
-    return PackSummary(target, manifest, manifest.files - files, manifest.size - size, time.monotonic() - start)
-
-
-def _check_places(root: Path, target: Path) -> None:
-    if not root.is_dir():
-        raise ValueError(f"{root}: no such folder; name the folder of the dataset")
-    if (root / DATA).exists():
-        raise ValueError(f"{root}: is packed already; name the folder of the dataset to pack it")
-    if target.is_relative_to(root):
-        raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
+    return PackSummary(target, manifest, manifest.files - (earlier.files if earlier else 0))
 
 
 def _find_earlier(target: Path, name: str, splits: Iterable[str], root: Path) -> Manifest | None:
@@ -116,33 +103,32 @@ def _find_earlier(target: Path, name: str, splits: Iterable[str], root: Path) ->
     """
     if not (target / DATA).exists():
         return None
-    with closing(Store(target)) as store:
+    with closing(Store(target, unfinished=True)) as store:
         earlier = store.manifest
         if earlier is None and store.entries:
             raise ValueError(f"{target}: holds an LMDB that another program packed; pack into another folder")
         if earlier is None:
             return None
-        wanted, present = set(splits), set(earlier.splits)
-        held = f"{earlier.dataset} {' '.join(earlier.splits)}"
-        if earlier.complete and not (earlier.dataset == name and wanted <= present):
-            raise ValueError(
-                f"{target}: holds {held}, and others may read it; pack all splits into another folder at once"
-            )
-        if not earlier.complete and not (earlier.dataset == name and wanted == present):
-            command = earlier.command(target)
-            raise ValueError(f"{target}: holds a part of {held}; pack into another folder, or go on with: {command}")
-        count = earlier.records
-        if store.entries != 1 + earlier.files + count:
+        missing, others = set(splits) - set(earlier.splits), set(earlier.splits) - set(splits)
+        if earlier.dataset != name or missing or (others and not earlier.complete):
+            held, way = f"{earlier.dataset} {' '.join(earlier.splits)}", "pack all splits into another folder at once"
+            if earlier.complete:
+                raise ValueError(f"{target}: holds {held}, and others may read it; {way}")
+            raise ValueError(f"{target}: holds a part of {held}; {way}, or go on with: {earlier.command(target)}")
+        if store.entries != 1 + earlier.files + earlier.records:
             raise ValueError(f"{target}: is damaged, or an earlier version began to pack it; remove it and pack again")
-        for number in tqdm(range(count), "compare with the source", unit=" batches", disable=None if count else True):
+        numbers = range(earlier.records)
+        for number in tqdm(numbers, "compare with the source", unit=" batches", disable=None if numbers else True):
             for entry in store.record(number):
                 path = os.path.join(root, entry.key)
                 try:
                     status = os.stat(path)
-                    change = "has changed"
                 except OSError as error:
-                    status, change = None, f"cannot be read ({error.strerror})"
-                if status is None or (status.st_size, status.st_mtime_ns) != (entry.size, entry.modified):
+                    change = f"cannot be read ({error.strerror})"
+                else:
+                    same = (status.st_size, status.st_mtime_ns) == (entry.size, entry.modified)
+                    change = "" if same else "has changed"
+                if change:
                     raise ValueError(f"{path}: {change} since it was packed; remove {target} and pack again")
     return earlier
 
@@ -210,12 +196,11 @@ def _copy(environment: lmdb.Environment, manifest: Manifest, plan: list[_Files],
     """
     root, unreadable = Path(manifest.root), []
     keys = (f"{folder}/{name}" if folder else str(name) for folder, names in plan for name in names)
-    bar = tqdm(total=sum(len(names) for _, names in plan), desc="pack", unit=" files", disable=None)
-    with bar:
+    with tqdm(total=sum(len(names) for _, names in plan), desc="pack", unit=" files", disable=None) as bar:
         while batch := list(islice(keys, BATCH)):
             missing = _missing(environment, batch)
             values, entries = {}, []
-            for key, read in zip(missing, in_threads(partial(_read, root), missing, READERS), strict=True):
+            for key, read in zip(missing, in_threads(partial(_read, root), missing, THREADS), strict=True):
                 if isinstance(read, OSError):
                     unreadable.append(f"{os.path.join(root, key)} ({read.strerror})")
                     continue
@@ -223,14 +208,14 @@ def _copy(environment: lmdb.Environment, manifest: Manifest, plan: list[_Files],
                 values[os.fsencode(key)] = data
                 entries.append(PackedEntry(key, len(data), modified, zlib.crc32(data)))
             if entries:
-                record = record_key(manifest.records)
+                values[record_key(manifest.records)] = zlib.compress(json.dumps(entries).encode())
                 manifest = replace(
                     manifest,
                     files=manifest.files + len(entries),
                     size=manifest.size + sum(entry.size for entry in entries),
                     records=manifest.records + 1,
                 )
-                _put(environment, {**values, record: encode_record(entries), MANIFEST: manifest.encode()})
+                _put(environment, {**values, MANIFEST: manifest.encode()})
             bar.update(len(batch))
     if unreadable:
         more = f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
@@ -242,12 +227,12 @@ def _copy(environment: lmdb.Environment, manifest: Manifest, plan: list[_Files],
 
 
 def _missing(environment: lmdb.Environment, keys: list[str]) -> list[str]:
-    """The distinct keys that are not in the store."""
+    """The distinct keys that are not in the store. Raises ``ValueError`` for one that is too long for it."""
+    for key in keys:
+        if len(os.fsencode(key)) > MAX_KEY:
+            raise ValueError(f"{key}: a path of more than {MAX_KEY} bytes, which LMDB cannot hold; shorten it")
     with environment.begin() as transaction:
         cursor = transaction.cursor()  # does not read the value, as ``get`` does
-        for key in keys:
-            if len(os.fsencode(key)) > MAX_KEY:
-                raise ValueError(f"{key}: a path of more than {MAX_KEY} bytes, which LMDB cannot hold; shorten it")
         return [key for key in dict.fromkeys(keys) if not cursor.set_key(os.fsencode(key))]
 
 
@@ -309,31 +294,24 @@ def _verify(target: Path, root: Path | None) -> list[str]:
 def check_batch(target: Path, number: int, root: Path | None) -> tuple[list[str], int]:
     """The problems of the files of a batch, a line each, and their number.
 
-    With ``root`` they are also compared with the files of that folder. ``ValueError`` if the record is damaged.
+    With ``root`` they are also compared with the files of that folder. ``ValueError`` if the store is damaged.
     """
-    store = open_store(target)
+    store, problems = open_store(target), []
     entries = store.record(number)
-    found = ((entry.key, _find_difference(store, entry, root)) for entry in entries)
-    problems = [f"{target}:{key}: {problem}; copy or pack it again" for key, problem in found if problem]
+    for key, size, _, crc in entries:
+        data, problem = store.get(key), ""
+        if data is None:
+            problem = "is missing"
+        elif len(data) != size:
+            problem = f"has {len(data)} bytes instead of {size}"
+        elif zlib.crc32(data) != crc:
+            problem = "differs from the packed file: its checksum differs"
+        elif root is not None:
+            file = Path(root) / key
+            try:
+                problem = "" if file.read_bytes() == data else f"differs from {file}"
+            except OSError as error:
+                problem = f"cannot be compared with {file} ({error.strerror})"
+        if problem:
+            problems.append(f"{target}:{key}: {problem}; copy or pack it again")
     return problems, len(entries)
-
-
-def _find_difference(store: Store, entry: PackedEntry, root: Path | None) -> str | None:
-    try:
-        data = store.get(entry.key)
-    except ValueError as error:
-        return f"cannot be found ({error})"
-    if data is None:
-        return "is missing"
-    if len(data) != entry.size:
-        return f"has {len(data)} bytes instead of {entry.size}"
-    if zlib.crc32(data) != entry.crc:
-        return "differs from the packed file: its checksum differs"
-    if root is not None:
-        file = Path(root) / entry.key
-        try:
-            if file.read_bytes() != data:
-                return f"differs from {file}"
-        except OSError as error:
-            return f"cannot be compared with {file} ({error.strerror})"
-    return None
