@@ -13,7 +13,7 @@ from lib.models.backbones.swin import SwinConfig
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.detr import Decoder, full_grid, initialize_matrices
+from lib.models.layers.detr import Decoder, initialize_matrices, sine_positions
 from lib.models.weights.renaming import clip_as_timm
 
 
@@ -210,6 +210,8 @@ class SimTrack(TrackingModel):
             width = config.bottleneck
             self.decoder = Decoder(width, heads=8, ffn=8 * width, dropout=0.1, depth=config.decoder_layers)
             initialize_matrices(self.decoder)
+            for image, side in (("template", self.template_grid), ("search", self.search_grid)):
+                self.register_buffer(f"{image}_positions", sine_positions(side, width), persistent=False)
         self.box_head = build_head(config.head, config.bottleneck, self.search_grid)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:
@@ -219,9 +221,8 @@ class SimTrack(TrackingModel):
         search_tokens, template_tokens = self.backbone(state, search)
         tokens = self.bottleneck(search_tokens)
         if self.decoder is not None:
-            grids = (self.search_grid, self.template_grid)
-            search_positions, positions = (full_grid(grid, tokens.shape[-1], tokens.device) for grid in grids)
-            tokens = self.decoder(tokens, search_positions, self.bottleneck(template_tokens), positions)
+            memory = self.bottleneck(template_tokens)
+            tokens = self.decoder(tokens, self.search_positions, memory, self.template_positions)
         return self.run_head(tokens)
 
 

@@ -16,7 +16,7 @@ from lib.models.backbones.image import ImageViT
 from lib.models.backbones.vit import ViTConfig
 from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.detr import Decoder, EncoderLayer, full_grid, initialize_matrices, sine_positions
+from lib.models.layers.detr import Decoder, EncoderLayer, initialize_matrices, sine_positions
 from lib.models.weights.renaming import clip_as_timm
 
 
@@ -69,20 +69,6 @@ class SiameseViT(ImageViT):
         return self.norm(tokens)[:, 1:]
 
 
-class Encoder(nn.Module):
-    """A stack of ``EncoderLayer``. The last layer ends in a norm, so none follows."""
-
-    def __init__(self, width: int, heads: int, ffn: int, dropout: float, depth: int) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(width, heads, ffn, dropout) for _ in range(depth))
-
-    def forward(self, tokens: Tensor, positions: Tensor, padding: Tensor | None = None) -> Tensor:
-        """As ``EncoderLayer``."""
-        for layer in self.layers:
-            tokens = layer(tokens, positions, padding)
-        return tokens
-
-
 class EncoderDecoder(nn.Module):
     """An encoder of all tokens, and a decoder whose queries start at zero and differ only by their positions (DETR,
     STARK)."""
@@ -90,18 +76,19 @@ class EncoderDecoder(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         sizes = (config.width, config.heads, config.ffn, config.dropout)
-        self.encoder = Encoder(*sizes, config.encoder)
+        # The last layer ends in a norm, so none follows; ``layers`` is in the published names.
+        self.encoder = nn.ModuleDict({"layers": nn.ModuleList(EncoderLayer(*sizes) for _ in range(config.encoder))})
         self.decoder = Decoder(*sizes, config.decoder)
         initialize_matrices(self)
 
-    def forward(
-        self, tokens: Tensor, positions: Tensor, queries: Tensor, padding: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, positions: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens ``[B, N, C]`` with positions ``[B or 1, N, C]``, and the queries' positions ``[M, C]`` -> the memory
-        ``[B, N, C]`` and the decoded queries ``[B, M, C]``. ``padding`` as in ``EncoderLayer``."""
-        memory = self.encoder(tokens, positions, padding)
+        ``[B, N, C]`` and the decoded queries ``[B, M, C]``."""
+        memory = tokens
+        for layer in self.encoder["layers"]:
+            memory = layer(memory, positions)
         start = torch.zeros_like(queries).expand(tokens.shape[0], -1, -1)
-        return memory, self.decoder(start, queries[None], memory, positions, padding)
+        return memory, self.decoder(start, queries[None], memory, positions)
 
 
 class StarkSV(TrackingModel):
@@ -123,38 +110,21 @@ class StarkSV(TrackingModel):
         self.transformer = EncoderDecoder(config.transformer)
         self.query_embed = nn.Embedding(1, width)
         self.box_head = build_head(config.head, width, self.search_grid)
-        device = self.bottleneck.weight.device
-        positions = [full_grid(side, width, device) for side in (self.template_grid, self.search_grid)]
+        positions = [sine_positions(side, width) for side in (self.template_grid, self.search_grid)]
         self.register_buffer("positions", torch.cat(positions, dim=1), persistent=False)
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
         return (self.project(self.backbone(template)),)
 
     def locate(self, state: tuple[Tensor], search: Tensor, epoch: int | None = None) -> HeadPrediction:
-        return self.predict(*self.fuse(*state, self.project(self.backbone(search))))
+        tokens = torch.cat([*state, self.project(self.backbone(search))], dim=1)
+        return self.predict(*self.transformer(tokens, self.positions, self.query_embed.weight))
 
     def project(self, tokens: Tensor) -> Tensor:
         """Backbone tokens ``[B, N, width]`` through the 1x1 convolution: ``[B, N, C]``, in float32 also under autocast,
         since each layer of the transformer adds to them."""
         projected = self.bottleneck(tokens.transpose(1, 2)[..., None]).squeeze(-1).transpose(1, 2)
         return projected.to(self.query_embed.weight.dtype)
-
-    def fuse(
-        self, template: Tensor, search: Tensor, padding: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Projected tokens ``[B, Nz, C]`` and ``[B, Nx, C]`` -> the memory ``[B, Nz + Nx, C]`` and the decoded query
-        ``[B, 1, C]``.
-
-        ``padding``: bool ``[B, F, F]`` for the template's grid and the search region's, True for cells outside the
-        image, as STARK marks them. They are neither attended to nor counted in the positions; at least one cell must be
-        inside. Trackers and training here mark none.
-        """
-        tokens = torch.cat([template, search], dim=1)
-        positions, outside = self.positions, None
-        if padding is not None:
-            positions = torch.cat([sine_positions(mask, tokens.shape[-1]) for mask in padding], dim=1)
-            outside = torch.cat([mask.flatten(1) for mask in padding], dim=1)
-        return self.transformer(tokens, positions, self.query_embed.weight, outside)
 
     def predict(self, memory: Tensor, query: Tensor) -> HeadPrediction:
         """The head on the search region's part of ``memory``, each token multiplied by its dot product with the query.

@@ -9,7 +9,6 @@ to values. ``need_weights=False`` keeps PyTorch from forming the attention weigh
 
 from typing import Annotated, Any, Literal, Self
 
-import torch
 import torch.nn.functional as F
 from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from lib.models.backbones.resnet import ResNetConfig
 from lib.models.backbones.timm_features import TimmConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
-from lib.models.layers.detr import DecoderLayer, EncoderLayer, full_grid, initialize_matrices
+from lib.models.layers.detr import DecoderLayer, EncoderLayer, initialize_matrices, sine_positions
 
 
 class FusionConfig(Section):
@@ -138,9 +137,8 @@ class _Fusion(nn.Module):
     def __init__(self, width: int, template_grid: int, search_grid: int) -> None:
         super().__init__()
         self.template_grid, self.search_grid = template_grid, search_grid
-        device = torch.get_default_device()
-        self.register_buffer("template_positions", full_grid(template_grid, width, device), persistent=False)
-        self.register_buffer("search_positions", full_grid(search_grid, width, device), persistent=False)
+        self.register_buffer("template_positions", sine_positions(template_grid, width), persistent=False)
+        self.register_buffer("search_positions", sine_positions(search_grid, width), persistent=False)
 
 
 class FeatureFusion(_Fusion):
@@ -199,10 +197,7 @@ class TransformerFusion(_Fusion):
         return self.norm(search)
 
 
-def build_fusion(config: FusionConfig, template_grid: int, search_grid: int) -> FeatureFusion | TransformerFusion:
-    """The fusion network for grids of these sides, in cells."""
-    kind = FeatureFusion if config.kind == "feature" else TransformerFusion
-    return kind(config, template_grid, search_grid)
+FUSIONS = {"feature": FeatureFusion, "transformer": TransformerFusion}  # by ``FusionConfig.kind``
 
 
 def correlate(search: Tensor, template: Tensor, search_grid: int, template_grid: int) -> Tensor:
@@ -248,7 +243,7 @@ class TransT(TrackingModel):
         super().__init__(config, template_size, search_size)
         self.backbone = config.backbone.build(template_size, search_size)
         self.input_proj = nn.Conv2d(self.backbone.width, config.fusion.width, 1)
-        self.fusion = build_fusion(config.fusion, self.template_grid, self.search_grid)
+        self.fusion = FUSIONS[config.fusion.kind](config.fusion, self.template_grid, self.search_grid)
         self.box_head = build_head(config.head, config.fusion.width, self.search_grid)
         if config.pretrained == "none":
             self.fusion.apply(begin_by_likeness)

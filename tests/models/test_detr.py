@@ -1,4 +1,4 @@
-"""The transformer's layers against PyTorch's own and against attention written out; padding; how it begins."""
+"""The transformer's layers against PyTorch's own and against attention written out, and how it begins."""
 
 import math
 
@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from lib.config.schema import ConfigError
 from lib.config.validation import validate
-from lib.models.layers.detr import Decoder, DecoderLayer, EncoderLayer, full_grid, sine_positions
-from lib.models.stark_sv import Encoder, EncoderDecoder, TransformerConfig
+from lib.models.layers.detr import Decoder, DecoderLayer, EncoderLayer, sine_positions
+from lib.models.stark_sv import EncoderDecoder, TransformerConfig
 
 WIDTH, HEADS, FFN = 16, 2, 24
 SIZES = (WIDTH, HEADS, FFN, 0.1)
 SMALL = TransformerConfig(width=WIDTH, heads=HEADS, ffn=FFN, encoder=2, decoder=3)
-PADDING = torch.tensor([[False] * 7, [False] * 4 + [True] * 3])
 
 
 def tokens(count: int, seed: int) -> Tensor:
@@ -32,24 +31,12 @@ def randomized(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize("padding", [None, PADDING])
-def test_without_positions_the_encoder_layer_is_pytorchs(padding):
-    ours = randomized(EncoderLayer(*SIZES))
-    theirs = nn.TransformerEncoderLayer(WIDTH, HEADS, FFN, 0.1, batch_first=True).eval()
-    theirs.load_state_dict(ours.state_dict())
-    expected = theirs(tokens(7, 1), src_key_padding_mask=padding)
-    answer = ours(tokens(7, 1), torch.zeros(1, 7, WIDTH), padding)
-    shown = torch.ones(2, 7, dtype=torch.bool) if padding is None else ~padding
-    torch.testing.assert_close(answer[shown], expected[shown])
-
-
-@pytest.mark.parametrize("padding", [None, PADDING])
-def test_without_positions_the_decoder_layer_is_pytorchs(padding):
-    ours = randomized(DecoderLayer(*SIZES))
-    theirs = nn.TransformerDecoderLayer(WIDTH, HEADS, FFN, 0.1, batch_first=True).eval()
-    theirs.load_state_dict(ours.state_dict())
-    expected = theirs(tokens(3, 1), tokens(7, 2), memory_key_padding_mask=padding)
-    answer = ours(tokens(3, 1), torch.zeros(1, 3, WIDTH), tokens(7, 2), torch.zeros(1, 7, WIDTH), padding)
+def test_without_positions_the_layers_compute_what_pytorchs_do():
+    encoder, decoder = randomized(EncoderLayer(*SIZES)), randomized(DecoderLayer(*SIZES))
+    expected = nn.TransformerEncoderLayer.forward(encoder, tokens(7, 1))
+    torch.testing.assert_close(encoder(tokens(7, 1), torch.zeros(1, 7, WIDTH)), expected)
+    expected = nn.TransformerDecoderLayer.forward(decoder, tokens(3, 1), tokens(7, 2))
+    answer = decoder(tokens(3, 1), torch.zeros(1, 3, WIDTH), tokens(7, 2), torch.zeros(1, 7, WIDTH))
     torch.testing.assert_close(answer, expected)
 
 
@@ -84,31 +71,19 @@ def test_positions_go_to_queries_and_keys_and_not_to_values():
 
 
 def test_stacks_run_their_layers_in_turn_and_the_decoder_norms_at_the_end():
-    encoder, decoder = randomized(Encoder(*SIZES, 2)), randomized(Decoder(*SIZES, 2))
+    model, decoder = randomized(EncoderDecoder(SMALL)), randomized(Decoder(*SIZES, 2))
     memory, places, queries, query_places = tokens(7, 1), tokens(7, 2), tokens(3, 3), tokens(3, 4)
-    first, second = encoder.layers
-    expected = second(first(memory, places, PADDING), places, PADDING)
-    torch.testing.assert_close(encoder(memory, places, PADDING), expected)
+    first, second = model.encoder["layers"]
+    torch.testing.assert_close(model(memory, places, queries[0])[0], second(first(memory, places), places))
     first, second = decoder.layers
-    once = first(queries, query_places, memory, places, PADDING)
-    expected = decoder.norm(second(once, query_places, memory, places, PADDING))
-    torch.testing.assert_close(decoder(queries, query_places, memory, places, PADDING), expected)
-
-
-def test_padding_is_as_if_it_were_not_there():
-    model = randomized(EncoderDecoder(SMALL))
-    inputs, places, queries = tokens(7, 1), tokens(7, 2)[:1], tokens(1, 3)[0]
-    memory, decoded = model(inputs, places, queries, PADDING)
-    short_memory, short_decoded = model(inputs[1:, :4], places[:, :4], queries)
-    torch.testing.assert_close(memory[1:, :4], short_memory)
-    torch.testing.assert_close(decoded[1:], short_decoded)
+    expected = decoder.norm(second(first(queries, query_places, memory, places), query_places, memory, places))
+    torch.testing.assert_close(decoder(queries, query_places, memory, places), expected)
 
 
 def test_queries_start_from_zero():
     model = randomized(EncoderDecoder(SMALL))
     inputs, places, queries = tokens(7, 1), tokens(7, 2), tokens(3, 3)[0]
     memory, decoded = model(inputs, places, queries)
-    torch.testing.assert_close(memory, model.encoder(inputs, places))
     expected = model.decoder(torch.zeros(2, 3, WIDTH), queries.expand(2, -1, -1), memory, places)
     torch.testing.assert_close(decoded, expected)
 
@@ -134,7 +109,7 @@ def test_fresh_matrices_are_xaviers():
 def test_a_lone_query_leaves_no_gradient_to_how_it_attends_to_itself():
     """Why the first decoder layer's packed projection never learns: see ``StarkSV``."""
     model = randomized(EncoderDecoder(SMALL)).train()
-    _, decoded = model(tokens(7, 1), tokens(7, 2), tokens(1, 3)[0], PADDING)
+    _, decoded = model(tokens(7, 1), tokens(7, 2), tokens(1, 3)[0])
     (decoded * tokens(1, 5)).sum().backward()
     zero = [name for name, parameter in model.named_parameters() if not parameter.grad.any()]
     assert zero == ["decoder.layers.0.self_attn.in_proj_weight"]
@@ -149,7 +124,7 @@ def test_attention_weights_are_never_formed(monkeypatch):
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *given: calls.append(given) or fused(*given))
     model = EncoderDecoder(SMALL)
     for mode in (True, False):
-        model.train(mode)(tokens(7, 1), tokens(7, 2), tokens(1, 3)[0], PADDING)
+        model.train(mode)(tokens(7, 1), tokens(7, 2), tokens(1, 3)[0])
         assert len(calls) == SMALL.encoder + 2 * SMALL.decoder
         calls.clear()
 
@@ -172,17 +147,16 @@ def test_heads_must_divide_the_width():
 # Positions
 
 
-def test_positions_equal_the_recorded_ones_with_padding_in_one_sample():
+def test_positions_equal_the_recorded_ones_of_the_sample_without_padding():
     golden = np.load(REFERENCE / "stark_s_head.golden.npz")
-    template, search = torch.from_numpy(golden["mask_tokens"]).split([49, 196], dim=1)
-    assert [mask.any(dim=1).tolist() for mask in (template, search)] == [[False, True]] * 2
-    positions = [sine_positions(template.unflatten(1, (7, 7)), 256), sine_positions(search.unflatten(1, (14, 14)), 256)]
-    np.testing.assert_allclose(torch.cat(positions, dim=1)[..., ::16].numpy(), golden["pos_slice"], atol=1e-6)
+    assert golden["mask_tokens"].any(axis=1).tolist() == [False, True]
+    positions = torch.cat([sine_positions(7, 256), sine_positions(14, 256)], dim=1)
+    np.testing.assert_allclose(positions[0, :, ::16].numpy(), golden["pos_slice"][0], atol=1e-6)
 
 
 def test_a_cells_position_is_sines_and_cosines_of_its_row_and_then_of_its_column():
     side, width = 5, 24
-    positions = full_grid(side, width, torch.device("cpu"))
+    positions = sine_positions(side, width)
     assert positions.shape == (1, side * side, width)
     for row, column in ((0, 0), (2, 4), (4, 1)):
         expected = []
@@ -194,15 +168,6 @@ def test_a_cells_position_is_sines_and_cosines_of_its_row_and_then_of_its_column
         torch.testing.assert_close(positions[0, row * side + column], torch.tensor(expected), atol=1e-5, rtol=0)
 
 
-def test_cells_beside_padding_have_the_positions_of_a_grid_without_it():
-    padding = torch.zeros(2, 6, 8, dtype=torch.bool)
-    padding[1, :2] = padding[1, :, 5:] = True
-    positions = sine_positions(padding, 16).unflatten(1, (6, 8))
-    shown = sine_positions(torch.zeros(1, 4, 5, dtype=torch.bool), 16).unflatten(1, (4, 5))
-    torch.testing.assert_close(positions[1, 2:, :5], shown[0], atol=1e-6, rtol=0)
-    torch.testing.assert_close(positions[0], sine_positions(padding[:1], 16)[0].unflatten(0, (6, 8)))
-
-
 def test_no_two_cells_of_a_grid_share_a_position():
-    places = full_grid(16, 128, torch.device("cpu"))[0]
+    places = sine_positions(16, 128)[0]
     assert (torch.cdist(places, places) + 10 * torch.eye(len(places))).min() > 0.5

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lib.models.layers.detr import full_grid
+from lib.models.layers.detr import sine_positions
 from lib.models.transt import (
+    FUSIONS,
     CrossFeature,
     EgoContext,
     FeatureFusion,
@@ -15,7 +16,6 @@ from lib.models.transt import (
     FusionConfig,
     TransformerFusion,
     begin_by_likeness,
-    build_fusion,
     correlate,
 )
 
@@ -31,6 +31,10 @@ KINDS = {
 
 def config(**changes) -> FusionConfig:
     return FusionConfig(**(SIZES | {"dropout": 0.0} | changes))
+
+
+def fusion_of(config: FusionConfig) -> nn.Module:
+    return FUSIONS[config.kind](config, 2, 3)
 
 
 def randomized(module: nn.Module) -> nn.Module:
@@ -120,7 +124,7 @@ def test_correlation_answers_where_the_template_lies():
 
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_the_template_decides_what_is_found_and_no_sample_sees_another(changes):
-    fusion = randomized(build_fusion(config(**changes), 2, 3))
+    fusion = randomized(fusion_of(config(**changes)))
     template, search = tokens(4, 3), tokens(9, 3, seed=1)
     together = fusion(fusion.remember(template), search)
     alone = fusion(fusion.remember(template[1:2]), search[1:2])
@@ -133,14 +137,14 @@ def test_the_template_decides_what_is_found_and_no_sample_sees_another(changes):
 @pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_places_count_wherever_there_is_attention_or_correlation(changes):
     """Search cells in another order are not the same cells in another order."""
-    fusion = randomized(build_fusion(config(**changes), 2, 3))
+    fusion = randomized(fusion_of(config(**changes)))
     state, search = fusion.remember(tokens(4)), tokens(9, seed=1)
     assert (fusion(state, search.flip(1)).flip(1) - fusion(state, search)).abs().max() > 1e-3
 
 
 def test_the_parts_that_an_ablation_takes_away_are_gone():
     def parts(**changes) -> set[str]:
-        names = [name.split(".") for name, _ in build_fusion(config(**changes), 2, 3).named_parameters()]
+        names = [name.split(".") for name, _ in fusion_of(config(**changes)).named_parameters()]
         return {part for name in names for part in name if "eca" in part or part in ("attention", "last", "linear1")}
 
     both = {"template_eca", "search_eca", "attention", "last", "linear1"}
@@ -151,7 +155,7 @@ def test_the_parts_that_an_ablation_takes_away_are_gone():
 
 
 def test_correlation_takes_the_place_of_the_last_cross_attention():
-    fusion = randomized(build_fusion(config(cross_feature=False), 2, 3))
+    fusion = randomized(fusion_of(config(cross_feature=False)))
     z, x = tokens(4), tokens(9, seed=1)
     found = fusion(fusion.remember(z), x)
     for layer in fusion.layers:
@@ -182,14 +186,14 @@ def test_the_original_transformer_is_pytorchs():
 
 def test_positions_are_those_of_both_grids_and_no_weights():
     fusion = FeatureFusion(config(), 2, 3)
-    assert torch.equal(fusion.template_positions, full_grid(2, 16, torch.device("cpu")))
-    assert torch.equal(fusion.search_positions, full_grid(3, 16, torch.device("cpu")))
+    assert torch.equal(fusion.template_positions, sine_positions(2, 16))
+    assert torch.equal(fusion.search_positions, sine_positions(3, 16))
     assert not [name for name in fusion.state_dict() if "positions" in name]
 
 
 @pytest.mark.parametrize("kind", ["feature", "transformer"])
 def test_dropout_is_in_training_alone_and_reaches_attention_weights(kind):
-    fusion = randomized(build_fusion(config(kind=kind, dropout=0.5), 2, 3))
+    fusion = randomized(fusion_of(config(kind=kind, dropout=0.5)))
     state, search = fusion.remember(tokens(4)), tokens(9, seed=1)
     assert torch.equal(fusion(state, search), fusion(state, search))
     fusion.train()
@@ -204,7 +208,7 @@ def test_attention_weights_are_never_formed(monkeypatch):
     """Each attention is one call of PyTorch's fused function, 4 a layer and the last."""
     calls, fused = [], F.scaled_dot_product_attention
     monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *given: calls.append(given) or fused(*given))
-    fusion = build_fusion(config(), 2, 3)
+    fusion = fusion_of(config())
     for mode in (True, False):
         fusion.train(mode)(tokens(4), tokens(9))
         assert len(calls) == 4 * 2 + 1
@@ -213,7 +217,7 @@ def test_attention_weights_are_never_formed(monkeypatch):
 
 def test_fresh_matrices_are_xaviers_and_begin_by_likeness_when_asked():
     torch.manual_seed(0)
-    fusion = build_fusion(FusionConfig(layers=1), 2, 3)
+    fusion = fusion_of(FusionConfig(layers=1))
     for name, parameter in fusion.named_parameters():
         if parameter.ndim > 1:
             bound = (6 / sum(parameter.shape)) ** 0.5

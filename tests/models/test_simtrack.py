@@ -11,7 +11,7 @@ from reference_weights import REFERENCE, filled_state_dict, image_tensor
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from lib.models.layers.detr import full_grid
+from lib.models.layers.detr import sine_positions
 from lib.models.simtrack import SimTrack, SimTrackConfig, covered_share, foveal_window
 from lib.models.weights.released import load_released
 
@@ -167,7 +167,7 @@ def test_decoder_asks_with_search_tokens_about_template_tokens():
     model.box_head.register_forward_pre_hook(lambda _, given: seen.update(head=given[0]))
     model.locate(state, search)
     grid, template_grid = model.search_grid, model.template_grid
-    places = [full_grid(side, search_tokens.shape[-1], search.device) for side in (grid, template_grid)]
+    places = [sine_positions(side, search_tokens.shape[-1]) for side in (grid, template_grid)]
     for ours, expected in zip(seen["given"], (search_tokens, places[0], template_tokens, places[1]), strict=True):
         assert torch.equal(ours, expected)
     assert torch.equal(seen["head"].flatten(2).transpose(1, 2), seen["answer"])
