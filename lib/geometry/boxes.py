@@ -1,4 +1,4 @@
-"""The overlap of two boxes, and the one change of format that torchvision's ``box_convert`` rounds otherwise.
+"""The overlaps of two boxes, and the one change of format that torchvision's ``box_convert`` rounds otherwise.
 
 Formats: ``xywh`` is top-left corner and size, ``cxcywh`` center and size, ``xyxy`` top-left and bottom-right corner.
 """
@@ -13,24 +13,16 @@ def xywh_to_cxcywh(boxes: Tensor) -> Tensor:
     return torch.cat((corner + 0.5 * size, size), dim=-1)
 
 
-def iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection over union of row i with row i, and the union's area, both ``[...]``.
+def iou_and_giou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor, least: float = 0.0) -> tuple[Tensor, Tensor]:
+    """IoU and generalized IoU (Rezatofighi et al., CVPR 2019) of row i with row i, both ``[...]``.
 
-    Both boxes need x2 >= x1 and y2 >= y1. Two boxes without area have no union and give NaN, as in the published code.
+    Both boxes need x2 >= x1 and y2 >= y1. Unions and hulls count as ``least`` at least. With 0, two boxes without area
+    have no union and give NaN, as in most published code; above 0, two equal points have the IoU 0.
     """
-    area_a = (boxes_a_xyxy[..., 2:] - boxes_a_xyxy[..., :2]).prod(dim=-1)
-    area_b = (boxes_b_xyxy[..., 2:] - boxes_b_xyxy[..., :2]).prod(dim=-1)
-    low = torch.maximum(boxes_a_xyxy[..., :2], boxes_b_xyxy[..., :2])
-    high = torch.minimum(boxes_a_xyxy[..., 2:], boxes_b_xyxy[..., 2:])
-    intersection = (high - low).clamp(min=0).prod(dim=-1)
-    union = area_a + area_b - intersection
-    return intersection / union, union
-
-
-def generalized_iou(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> Tensor:
-    """Generalized IoU (Rezatofighi et al., CVPR 2019) of row i with row i, ``[...]``; boxes as ``iou`` takes them."""
-    overlap, union = iou(boxes_a_xyxy, boxes_b_xyxy)
-    low = torch.minimum(boxes_a_xyxy[..., :2], boxes_b_xyxy[..., :2])
-    high = torch.maximum(boxes_a_xyxy[..., 2:], boxes_b_xyxy[..., 2:])
-    hull = (high - low).prod(dim=-1)
-    return overlap - (hull - union) / hull
+    (low_a, high_a), (low_b, high_b) = boxes_a_xyxy.split(2, dim=-1), boxes_b_xyxy.split(2, dim=-1)
+    area_a, area_b = (high_a - low_a).prod(dim=-1), (high_b - low_b).prod(dim=-1)
+    intersection = (torch.minimum(high_a, high_b) - torch.maximum(low_a, low_b)).clamp(min=0).prod(dim=-1)
+    union = (area_a + area_b - intersection).clamp(min=least)
+    hull = (torch.maximum(high_a, high_b) - torch.minimum(low_a, low_b)).prod(dim=-1).clamp(min=least)
+    iou = intersection / union
+    return iou, iou - (hull - union) / hull

@@ -5,13 +5,11 @@ from typing import NamedTuple
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
-from torch.nn import functional
-from torchvision.ops import box_convert
 
 from lib.geometry.grids import center_heatmap
 from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
 from lib.models.heads.convolutions import add_branch, run_branch
-from lib.models.heads.terms import focal_loss, giou_loss
+from lib.models.heads.terms import box_terms, focal_loss
 
 # Keeps the focal loss finite. 1 - 1e-4 would be 1.0 in bfloat16, so these maps are always float32.
 SCORE_MARGIN = 1e-4
@@ -91,15 +89,10 @@ class CenterObjective(Objective):
     ) -> ObjectiveResult:
         score_map = prediction.score_map
         best = score_map.flatten(1).argmax(dim=1)
-        picked = prediction.boxes.take_along_dim(best[:, None, None], dim=1).squeeze(1).float()
-        predicted, target = box_convert(picked, "cxcywh", "xyxy"), box_convert(search_box, "xywh", "xyxy").clamp(0, 1)
-        giou, overlap, inverted = giou_loss(predicted, target)
-        terms = {
-            "giou": giou,
-            "l1": functional.l1_loss(predicted, target),
-            "focal": focal_loss(score_map.squeeze(1), center_heatmap(search_box, score_map.shape[-1])),
-        }
-        return self.result(terms, {"iou": overlap.mean(), "inverted": inverted.sum()})
+        picked = prediction.boxes.take_along_dim(best[:, None, None], dim=1).squeeze(1)
+        terms, monitors = box_terms(picked, search_box)
+        terms["focal"] = focal_loss(score_map.squeeze(1), center_heatmap(search_box, score_map.shape[-1]))
+        return self.result(terms, monitors)
 
 
 HEAD = Head("center", CenterPrediction, CenterHead, CenterObjectiveConfig, CenterObjective)

@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.ops import box_convert
 
 from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
 from lib.models.heads.convolutions import add_branch, run_branch
-from lib.models.heads.terms import giou_loss
+from lib.models.heads.terms import box_terms
 
 
 class CornerPrediction(NamedTuple):
@@ -70,11 +69,7 @@ class CornerObjective(Objective):
     def __call__(
         self, prediction: CornerPrediction, search_box: Tensor, count: Tensor | None = None
     ) -> ObjectiveResult:
-        predicted = box_convert(prediction.boxes.squeeze(1).float(), "cxcywh", "xyxy")
-        target = box_convert(search_box.float(), "xywh", "xyxy").clamp(0, 1)
-        giou, overlap, inverted = giou_loss(predicted, target)
-        terms = {"giou": giou, "l1": functional.l1_loss(predicted, target)}
-        return self.result(terms, {"iou": overlap.mean(), "inverted": inverted.sum()})
+        return self.result(*box_terms(prediction.boxes.squeeze(1), search_box))
 
 
 HEAD = Head("corner", CornerPrediction, CornerHead, ObjectiveConfig, CornerObjective)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torchvision.ops import box_convert
 
 from lib.config.schema import Section
+from lib.geometry.boxes import iou_and_giou
 from lib.geometry.grids import touched_cells
 from lib.models.heads.base import Head, Objective, ObjectiveResult
 from lib.models.heads.mlp import Perceptron
@@ -104,26 +105,11 @@ class DistanceObjective(Objective):
         own = positive.sum()
         denominator = (own if count is None else count).clamp(min=1)
         corners, owner = prediction.corners.float()[positive], positive.nonzero()[:, 0]
-        overlap, generalized = floored_overlaps(corners, true[owner])
+        overlap, generalized = iou_and_giou(corners, true[owner], least=LEAST_AREA)
         wanted = torch.zeros_like(logits).masked_scatter(positive, overlap.detach())
         classification = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")
         terms = {"classification": classification / denominator, "giou": (1 - generalized).sum() / denominator}
         return self.result(terms, {"iou": overlap.detach().sum() / own.clamp(min=1)})
-
-
-def floored_overlaps(boxes_a_xyxy: Tensor, boxes_b_xyxy: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalized IoU of row i with row i, both ``[N]``. Unions and hulls have at least ``LEAST_AREA``, so two
-    equal points have the IoU 0 and none is NaN."""
-    area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (boxes_a_xyxy, boxes_b_xyxy))
-    inner_low = torch.maximum(boxes_a_xyxy[:, :2], boxes_b_xyxy[:, :2])
-    inner_high = torch.minimum(boxes_a_xyxy[:, 2:], boxes_b_xyxy[:, 2:])
-    intersection = (inner_high - inner_low).clamp(min=0).prod(dim=1)
-    union = (area_a + area_b - intersection).clamp(min=LEAST_AREA)
-    outer_low = torch.minimum(boxes_a_xyxy[:, :2], boxes_b_xyxy[:, :2])
-    outer_high = torch.maximum(boxes_a_xyxy[:, 2:], boxes_b_xyxy[:, 2:])
-    hull = (outer_high - outer_low).prod(dim=1).clamp(min=LEAST_AREA)
-    overlap = intersection / union
-    return overlap, overlap - (hull - union) / hull
 
 
 HEAD = Head("distance", DistancePrediction, DistanceHead, DistanceObjectiveConfig, DistanceObjective)

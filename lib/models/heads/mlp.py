@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import box_convert
 
-from lib.geometry.boxes import generalized_iou, iou, xywh_to_cxcywh
+from lib.geometry.boxes import iou_and_giou, xywh_to_cxcywh
 from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
 
 
@@ -108,13 +108,14 @@ class MLPObjective(Objective):
         classes = functional.cross_entropy(logits.flatten(0, 1), (~positive).long().flatten(), weight=weight)
         boxes, owner = prediction.boxes.float()[positive], positive.nonzero()[:, 0]
         predicted, true = box_convert(boxes, "cxcywh", "xyxy"), box_convert(target, "xywh", "xyxy")[owner]
+        overlap, giou = iou_and_giou(predicted, true)
         terms = {
             "classification": classes,
-            "giou": (1 - generalized_iou(predicted, true)).sum() / positives,
+            "giou": (1 - giou).sum() / positives,
             "l1": (boxes - xywh_to_cxcywh(target)[owner]).abs().sum() / positives,
         }
         hits = (logits.argmax(dim=-1) == 0) & positive
-        monitors = {"iou": iou(predicted.detach(), true)[0].sum() / positives, "accuracy": hits.sum() / positives}
+        monitors = {"iou": overlap.detach().sum() / positives, "accuracy": hits.sum() / positives}
         return self.result(terms, monitors)
 
 

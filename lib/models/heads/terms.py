@@ -1,9 +1,11 @@
-"""Single loss terms on plain tensors, in float32: focal loss of a heat map, GIoU loss of boxes."""
+"""Single loss terms on plain tensors, in float32: focal loss of a heat map, GIoU and L1 losses of boxes."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import box_convert
 
-from lib.geometry.boxes import generalized_iou, iou
+from lib.geometry.boxes import iou_and_giou
 
 # The smallest side that a center head can predict.
 LEAST_SIDE = 1e-4
@@ -36,5 +38,16 @@ def giou_loss(predicted_xyxy: Tensor, target_xyxy: Tensor) -> tuple[Tensor, Tens
     upright = torch.cat(
         (torch.where(turned, center - LEAST_SIDE / 2, low), torch.where(turned, center + LEAST_SIDE / 2, high)), dim=-1
     )
-    giou = generalized_iou(upright, target) + torch.where(turned, extent, 0).sum(dim=-1)
-    return (1 - giou).mean(), iou(upright.detach(), target)[0], turned.any(dim=-1)
+    overlap, giou = iou_and_giou(upright, target)
+    giou = giou + torch.where(turned, extent, 0).sum(dim=-1)
+    return (1 - giou).mean(), overlap.detach(), turned.any(dim=-1)
+
+
+def box_terms(predicted_cxcywh: Tensor, true_xywh: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The terms ``giou`` and ``l1`` of boxes ``[B, 4]`` in fractions of the crop, and the monitors ``iou``, a mean, and
+    ``inverted``, the number of inverted boxes (see ``giou_loss``). The true box is clamped to the crop."""
+    predicted = box_convert(predicted_cxcywh.float(), "cxcywh", "xyxy")
+    target = box_convert(true_xywh.float(), "xywh", "xyxy").clamp(0, 1)
+    giou, overlap, inverted = giou_loss(predicted, target)
+    terms = {"giou": giou, "l1": functional.l1_loss(predicted, target)}
+    return terms, {"iou": overlap.mean(), "inverted": inverted.sum()}

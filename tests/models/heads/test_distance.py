@@ -9,8 +9,9 @@ from reference_weights import image_tensor
 from torch import Tensor
 from torchvision.ops import box_convert
 
+from lib.geometry.boxes import iou_and_giou
 from lib.geometry.grids import touched_cells
-from lib.models.heads.distance import DistanceObjective, DistanceObjectiveConfig, DistancePrediction, floored_overlaps
+from lib.models.heads.distance import LEAST_AREA, DistanceObjective, DistanceObjectiveConfig, DistancePrediction
 
 RECORDED = np.load(Path(__file__).parents[2] / "reference" / "lorat_loss.golden.npz", allow_pickle=False)
 # Samples of the made-up outputs that each case takes, and the grid.
@@ -88,7 +89,7 @@ def test_overlaps_of_odd_pairs_equal_the_recorded():
     """Points, tiny boxes, inverted ones, and gradients where corners coincide."""
     predicted = torch.from_numpy(RECORDED["pairs.predicted"]).requires_grad_()
     true = torch.from_numpy(RECORDED["pairs.target"])
-    overlap, generalized = floored_overlaps(predicted, true)
+    overlap, generalized = iou_and_giou(predicted, true, least=LEAST_AREA)
     (1 - generalized).sum().backward()
     np.testing.assert_allclose(overlap.detach(), RECORDED["pairs.iou"], atol=1e-6)
     np.testing.assert_allclose(1 - generalized.detach(), RECORDED["pairs.giou_loss"], atol=1e-6)
