@@ -232,41 +232,6 @@ def test_a_second_derivative_is_refused(attend):
         first.sum().backward()
 
 
-@pytest.mark.parametrize("needed", [(0,), (1,), (2,), (3,), (0, 1, 2), (0, 3)], ids=str)
-def test_inputs_that_need_no_gradient_get_none_and_the_others_the_same(needed):
-    inputs = draw(SMALL, 0)
-    everything = gradients(published_attention, inputs)
-    found = gradients(lambda *some: published_attention(*_placed(inputs, needed, some)), [inputs[i] for i in needed])
-    assert all(torch.equal(found[at], everything[place]) for at, place in enumerate(needed))
-
-
-def _placed(inputs: list[Tensor], places: tuple[int, ...], tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    """``inputs`` with ``tensors`` at those places."""
-    replaced = dict(zip(places, tensors, strict=True))
-    return [replaced.get(place, tensor) for place, tensor in enumerate(inputs)]
-
-
-class Products(TorchDispatchMode):
-    """Counts the batched products of matrices that are computed under it."""
-
-    count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += function is torch.ops.aten.bmm.default
-        return function(*args, **kwargs or {})
-
-
-@pytest.mark.parametrize(
-    ("needed", "products"), [((0, 1, 2, 3), 8), ((0, 1, 2), 8), ((0,), 6), ((2,), 4), ((3,), 5)], ids=str
-)
-def test_no_product_is_computed_for_inputs_that_need_no_gradient(needed, products):
-    """Forward 2; backward the logits, 2 for p and its mean unless v alone is asked, and one each for q, k and v."""
-    inputs = draw(SMALL, 0)
-    with Products() as counted:
-        gradients(lambda *some: published_attention(*_placed(inputs, needed, some)), [inputs[i] for i in needed])
-    assert counted.count == products
-
-
 LOW_PRECISIONS = {torch.bfloat16: 2e-2, torch.float16: 2e-3}
 
 
