@@ -41,17 +41,24 @@ class Normalize(nn.Module):
         return pixels.sub_(self.mean).div_(self.std)
 
 
+class Backbone(nn.Module):
+    """A network whose tokens or features have ``width`` channels."""
+
+    width: int
+
+    def from_image_weights(self, weights: abc.Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights that it takes from an image network, renamed from timm's names (torchvision's for a ResNet) to
+        its own. By default those whose names both networks have."""
+        own = self.state_dict()
+        return {name: value for name, value in weights.items() if name in own}
+
+
 class BackboneConfig(Section):
     """The configuration of a backbone. Its field or property ``stride`` is the stride of the grid in crop pixels; crop
-    sizes must be multiples of it. The module that it builds has
-
-    * ``width``: channels of its tokens or features,
-    * ``from_image_weights(weights) -> weights``: the weights that it takes from an image network, renamed from
-      timm's names (torchvision's for a ResNet) to its own.
-    """
+    sizes must be multiples of it."""
 
     @abstractmethod
-    def build(self, template_size: int, search_size: int) -> nn.Module:
+    def build(self, template_size: int, search_size: int) -> Backbone:
         """The network with fresh weights, for square crops of these sizes in pixels."""
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lib.config.schema import Section
 from lib.geometry.grids import template_mask
-from lib.models.backbones.vit import Attention, Block, JointViT, ViTConfig
+from lib.models.backbones.vit import Block, JointViT, ViTConfig
 from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 from lib.models.layers.relation import exact_attention, published_attention
@@ -107,56 +107,48 @@ def choose_interacts(log_probs: Tensor, config: DivisionConfig) -> Tensor:
     return (log_probs[..., 1] > log_probs[..., 0]).float()
 
 
-class DividingAttention(Attention):
-    """Self-attention over all tokens; a block that divides first decides which search tokens interact."""
+class DividingBlock(Block):
+    """A transformer block that first decides which search tokens interact with the template; block 0 does not."""
 
-    def __init__(self, config: ViTConfig, division: DivisionConfig, divides: bool) -> None:
-        super().__init__(config)
+    def __init__(self, config: ViTConfig, index: int, division: DivisionConfig) -> None:
+        super().__init__(config, index)
         self.division = division
-        self.divides = divides and division.relation != "one_stream"
-        if divides and division.relation == "adaptive":
-            self.divide_predict = DivisionPredictor(config.width, division.hidden)
+        self.divides = index > 0 and division.relation != "one_stream"
+        if index > 0 and division.relation == "adaptive":
+            # Part of the attention in the published names.
+            self.attn.divide_predict = DivisionPredictor(config.width, division.hidden)
 
     def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Normed tokens ``[B, N, C]`` -> attended ones, decisions ``[B, Nx]``, log-probabilities ``[B, Nx, 2]``."""
-        q, k, v = self.split(tokens)
-        interacts, log_probs = self.divide(tokens, template_mask) if self.divides else (None, None)
+        """Tokens ``[B, N, C]`` -> tokens, decisions ``[B, Nx]`` and log-probabilities ``[B, Nx, 2]``."""
+        normed = self.norm1(tokens)
+        q, k, v = self.attn.split(normed)
+        interacts, log_probs = self.divide(normed, template_mask) if self.divides else (None, None)
         if interacts is None:
             attended = F.scaled_dot_product_attention(q, k, v)
         else:
             softmax = self.division.train_softmax if self.training else self.division.softmax
             attend = published_attention if softmax == "published" else exact_attention
             attended = attend(q, k, v, interacts)
-        return self.join(attended), interacts, log_probs
+        return self.add_mlp(tokens + self.drop_path(self.attn.join(attended))), interacts, log_probs
 
-    def divide(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    def divide(self, normed: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None]:
         """Decisions and log-probabilities of this block; a two-stream network separates all, without probabilities."""
-        template, search = tokens.split([template_mask.shape[1], tokens.shape[1] - template_mask.shape[1]], dim=1)
+        template, search = normed.split([template_mask.shape[1], normed.shape[1] - template_mask.shape[1]], dim=1)
         if self.division.relation == "two_stream":
             return search.new_zeros(search.shape[:2], dtype=torch.float32), None
         target = target_representation(template, template_mask, self.division.target)
-        log_probs = self.divide_predict(search, target)
+        log_probs = self.attn.divide_predict(search, target)
         return (draw_interacts(log_probs) if self.training else choose_interacts(log_probs, self.division)), log_probs
-
-
-class DividingBlock(Block):
-    """A transformer block that also returns its attention's decisions."""
-
-    def forward(self, tokens: Tensor, template_mask: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Tokens ``[B, N, C]`` -> tokens, and the attention's decisions and log-probabilities."""
-        attended, interacts, log_probs = self.attn(self.norm1(tokens), template_mask)
-        return self.add_mlp(tokens + self.drop_path(attended)), interacts, log_probs
 
 
 class DividingViT(JointViT):
     """``JointViT`` with GRM's division."""
 
     def __init__(self, config: ViTConfig, division: DivisionConfig, template_grid: int, search_grid: int) -> None:
-        def block(index: int) -> DividingBlock:
-            return DividingBlock(config, index, DividingAttention(config, division, divides=index > 0))
-
-        super().__init__(config, template_grid, search_grid, block)
-        self.apply(_initialize_predictor)
+        super().__init__(config, template_grid, search_grid, lambda index: DividingBlock(config, index, division))
+        for name, parameter in self.named_parameters():
+            if ".divide_predict." in name and parameter.ndim > 1:
+                trunc_normal_(parameter, std=0.02)  # as published
 
     def forward(self, template: Tensor, template_mask: Tensor, search: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Template tokens ``[B, Nz, C]``, mask of the target's box ``[B, Nz]`` and search crop ``[B, 3, Hx, Wx]`` ->
@@ -175,14 +167,6 @@ class DividingViT(JointViT):
             torch.stack(decisions, dim=1) if decisions else empty((tokens.shape[0], 0, search_tokens)),
             torch.stack(log_probs, dim=1) if log_probs else empty((tokens.shape[0], 0, search_tokens, 2)),
         )
-
-
-def _initialize_predictor(module: nn.Module) -> None:
-    """GRM's predictors start from the published truncated normal 0.02."""
-    if isinstance(module, DivisionPredictor):
-        for layer in module:
-            if isinstance(layer, nn.Linear):
-                trunc_normal_(layer.weight, std=0.02)
 
 
 class GRM(TrackingModel):

@@ -69,18 +69,6 @@ def test_a_configuration_names_the_key():
         load_experiment("lite_tiny", ["model.backbone.name=resnet1"])
 
 
-def test_weights_of_another_network_are_refused():
-    ours = TimmFeatures("test_efficientnet", 16)
-    with pytest.raises(KeyError):
-        ours.from_image_weights(timm.create_model("test_convnext").state_dict())
-
-
-def test_a_file_without_counters_of_batches_is_taken():
-    ours = TimmFeatures("test_efficientnet", 16)
-    weights = {name: value for name, value in ours.network.state_dict().items() if "num_batches" not in name}
-    assert ours.from_image_weights(weights).keys() == ours.state_dict().keys()
-
-
 @torch.inference_mode()
 def test_the_packages_weights_give_the_recorded_features(tmp_path):
     """The file of the installed package: names, normalization and numbers, against outputs recorded elsewhere."""

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from lib.models.backbones.vit import (
     POSITION_TEMPERATURE,
     Attention,
-    PatchEmbed,
     ViTConfig,
     image_positions,
     initialize,
     resize_positions,
 )
+from lib.models.base import Backbone
 from lib.models.layers.lora import plain_as_lora
 from lib.models.weights.renaming import dinov2_as_timm
 
@@ -82,7 +82,7 @@ class DINOv2Block(nn.Module):
         return tokens.index_add(0, rows, branch(tokens[rows]).to(tokens.dtype), alpha=batch / count)
 
 
-class DINOv2(nn.Module):
+class DINOv2(Backbone):
     """Layers under timm's names, without class, mask and register tokens.
 
     ``pos_embed`` ``[1, Nx, C]`` has a position for each cell of the search grid. The template takes those of its upper
@@ -92,7 +92,7 @@ class DINOv2(nn.Module):
     def __init__(self, config: DINOv2Config, template_grid: int, search_grid: int) -> None:
         super().__init__()
         self.width, self.template_grid, self.search_grid = config.width, template_grid, search_grid
-        self.patch_embed = PatchEmbed(config)
+        self.patch_embed = config.patch_embed()
         positions = build_sincos2d_pos_embed([search_grid, search_grid], config.width, POSITION_TEMPERATURE)
         self.pos_embed = nn.Parameter(positions[None])
         self.blocks = nn.ModuleList(DINOv2Block(config) for _ in range(config.depth))
@@ -121,8 +121,6 @@ class DINOv2(nn.Module):
         The position table loses its class token and is resized to the search grid as in LoRAT: bicubic, without
         antialiasing and without the offset of 0.1 in DINOv2's own code.
         """
-        owned = frozenset(self.state_dict())
-        named = plain_as_lora(dinov2_as_timm(weights), owned)
-        taken = {name: value for name, value in named.items() if name in owned}
+        taken = super().from_image_weights(plain_as_lora(dinov2_as_timm(weights), frozenset(self.state_dict())))
         taken["pos_embed"] = resize_positions(image_positions(weights["pos_embed"]), self.search_grid)
         return taken

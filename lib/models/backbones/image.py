@@ -11,18 +11,18 @@ from torch import Tensor, nn
 from lib.models.backbones.vit import (
     POSITION_TEMPERATURE,
     Block,
-    PatchEmbed,
     ViTConfig,
     image_positions,
     initialize,
     resize_positions,
 )
+from lib.models.base import Backbone
 
 # Side in pixels of the images that CLIP, MAE, DeiT, MoCo v3 and SLIP were trained on.
 IMAGE_SIZE = 224
 
 
-class ImageViT(nn.Module):
+class ImageViT(Backbone):
     """Layers and position table under timm's names; subclasses have the forward pass.
 
     The table keeps its image size and is resized to the crops in every pass (bilinear), as in SimTrack's published
@@ -32,7 +32,7 @@ class ImageViT(nn.Module):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.patch, self.width = config.patch, config.width
-        self.patch_embed = PatchEmbed(config)
+        self.patch_embed = config.patch_embed()
         image_grid = IMAGE_SIZE // config.patch
         positions = build_sincos2d_pos_embed([image_grid, image_grid], config.width, POSITION_TEMPERATURE)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
@@ -57,8 +57,7 @@ class ImageViT(nn.Module):
         """The part of an image ViT's weights, in timm's names, that this backbone takes: all but a classifier, and the
         first ``depth`` blocks (Sim-B/16* omits the last four). A position table of another size is resized, and only
         the class token's row stays before it."""
-        owned = self.state_dict()
-        taken = {name: value for name, value in weights.items() if name in owned}
-        table, grid = weights["pos_embed"], math.isqrt(owned["pos_embed"].shape[1] - 1)
+        taken = super().from_image_weights(weights)
+        table, grid = weights["pos_embed"], math.isqrt(self.pos_embed.shape[1] - 1)
         taken["pos_embed"] = torch.cat([table[:, :1], resize_positions(image_positions(table), grid, "bilinear")], 1)
         return taken

@@ -2,7 +2,6 @@
 stages as one sequence, and each block reduces the keys of each image on its own grid."""
 
 import math
-from collections.abc import Mapping
 from functools import partial
 from typing import Literal, Self
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from lib.models.backbones.stages import PATCH, Count, StagesConfig
 from lib.models.backbones.vit import initialize
+from lib.models.base import Backbone
 
 
 class PVTConfig(StagesConfig):
@@ -78,7 +78,7 @@ class SerialBlock(Block):
         return reduced.flatten(2).transpose(1, 2)
 
 
-class PVT(nn.Module):
+class PVT(Backbone):
     """SimTrack's serialized network on PVT's stages, in the names of timm's ``twins_pcpvt_base``.
 
     timm has PVT-Medium only with conditional positions (PCPVT-B: the same stages, widths, heads and reductions; a
@@ -112,12 +112,6 @@ class PVT(nn.Module):
             self.pos_block.append(PosConv(width, width))
         self.norm = config.final_norm()
         self.apply(initialize)
-
-    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The part of an image PCPVT's weights, in timm's names, that this backbone takes: all before the fourth
-        stage."""
-        owned = self.state_dict()
-        return {name: value for name, value in weights.items() if name in owned}
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor]:
         """State of the template ``[B, 3, Hz, Wz]``: its tokens before the first block, ``[B, N, C]``. ``box`` is not

@@ -1,13 +1,12 @@
 """The first three stages of a ResNet at stride 8, TransT's backbone, under torchvision's names."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
-from lib.models.base import BackboneConfig
+from lib.models.base import Backbone, BackboneConfig
 
 
 class ResNetConfig(BackboneConfig):
@@ -27,7 +26,7 @@ class ResNetConfig(BackboneConfig):
         return ResNet(self)
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """Stem and three stages of torchvision's bottleneck blocks, with the stride on the 3x3 convolution.
 
     The third stage keeps the resolution of the second. Only its first block's 3x3 convolution is dilated, by 2, as in
@@ -50,14 +49,6 @@ class ResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The part of an ImageNet ResNet's weights, in torchvision's names, that this backbone takes: all but
-        ``layer4`` and ``fc``. BatchNorm's batch counters, which nothing reads and older files lack, may be absent."""
-        own = self.state_dict()
-        taken = {name: value for name, value in weights.items() if name in own}
-        counters = {name: value for name, value in own.items() if name.endswith(".num_batches_tracked")}
-        return counters | taken
 
     def forward(self, images: Tensor) -> Tensor:
         """``[B, 3, H, W]`` -> features ``[B, 16 * width, H / 8, W / 8]``."""

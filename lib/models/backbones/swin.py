@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lib.models.backbones.stages import PATCH, Count, StagesConfig
 from lib.models.backbones.vit import initialize
+from lib.models.base import Backbone
 
 
 class SwinConfig(StagesConfig):
@@ -110,7 +111,7 @@ class Stage(nn.Module):
         )
 
 
-class Swin(nn.Module):
+class Swin(Backbone):
     """SimTrack's serialized network on Swin's stages, in timm's names (``swin_base_patch4_window7_224``).
 
     In the paper's Swin, the template does not attend to the search region. So the state is complete: the template's
@@ -134,13 +135,11 @@ class Swin(nn.Module):
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The part of an image Swin's weights, in timm's names, that this backbone takes: all before the fourth stage.
         Tables of relative positions are resized to the window."""
-        taken = {}
-        for name, owned in self.state_dict().items():
-            if name in weights:
-                taken[name] = weights[name]
-                if name.endswith("relative_position_bias_table"):
-                    window = (math.isqrt(len(owned)) + 1) // 2
-                    taken[name] = resize_rel_pos_bias_table(weights[name], (window, window), tuple(owned.shape))
+        taken, own = super().from_image_weights(weights), self.state_dict()
+        for name, value in taken.items():
+            if name.endswith("relative_position_bias_table"):
+                window = (math.isqrt(len(own[name])) + 1) // 2
+                taken[name] = resize_rel_pos_bias_table(value, (window, window), tuple(own[name].shape))
         return taken
 
     def encode_template(self, template: Tensor, box: Tensor) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
 from lib.config.schema import suggest
-from lib.models.base import IMAGE_MEAN, IMAGE_STD, BackboneConfig
+from lib.models.base import IMAGE_MEAN, IMAGE_STD, Backbone, BackboneConfig
 
 # Side in cells of the crop that a network is tried with; timm states for no network whether it takes any size.
 TRIED_CELLS = 6
@@ -35,7 +35,7 @@ class TimmConfig(BackboneConfig):
         return TimmFeatures(self.name, self.stride)
 
 
-class TimmFeatures(nn.Module):
+class TimmFeatures(Backbone):
     """Stem and stages of a timm network up to the last stage of a stride; fresh weights are timm's.
 
     Images come normalized by ImageNet's mean and deviation. Where timm states others for the network's weights, they
@@ -66,16 +66,8 @@ class TimmFeatures(nn.Module):
         return features
 
     def from_image_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The part of the whole network's weights, in timm's names, that this backbone takes: all up to the cut. Raises
-        ``KeyError`` for a name that they lack, except BatchNorm's batch counters, which nothing reads."""
-        taken = {}
-        for name, value in self.network.state_dict().items():
-            taken[f"network.{name}"] = weights.get(name, value) if _is_counter(name) else weights[name]
-        return taken
-
-
-def _is_counter(name: str) -> bool:
-    return name.endswith(".num_batches_tracked")
+        """The part of the whole network's weights, in timm's names, that this backbone takes: all up to the cut."""
+        return super().from_image_weights({f"network.{name}": value for name, value in weights.items()})
 
 
 def _strides(network: nn.Module) -> list[int]:

@@ -8,10 +8,10 @@ from typing import Literal, Self
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from timm.layers import DropPath, Mlp, QuickGELU, build_sincos2d_pos_embed, resample_abs_pos_embed
+from timm.layers import DropPath, Mlp, PatchEmbed, QuickGELU, build_sincos2d_pos_embed, resample_abs_pos_embed
 from torch import Tensor, nn
 
-from lib.models.base import BackboneConfig
+from lib.models.base import Backbone, BackboneConfig
 
 # Temperature of the initial sine and cosine positions. At MAE's 10000, cells of such small grids are nearly equal.
 POSITION_TEMPERATURE = 20.0
@@ -44,24 +44,16 @@ class ViTConfig(BackboneConfig):
         """Stride of the grid: the side of a patch."""
         return self.patch
 
-    def build(self, template_size: int, search_size: int) -> nn.Module:
+    def build(self, template_size: int, search_size: int) -> Backbone:
         return JointViT(self, template_size // self.patch, search_size // self.patch)
 
     def norm(self) -> nn.LayerNorm:
         """A LayerNorm over the tokens' width with the style's eps."""
         return nn.LayerNorm(self.width, eps=1e-6 if self.style == "timm" else 1e-5)
 
-
-class PatchEmbed(nn.Module):
-    """A linear projection of each patch of an image, row-major."""
-
-    def __init__(self, config: ViTConfig) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(3, config.width, config.patch, config.patch, bias=config.style == "timm")
-
-    def forward(self, images: Tensor) -> Tensor:
-        """``[B, 3, H, W]`` -> ``[B, H / patch * W / patch, C]``."""
-        return self.proj(images).flatten(2).transpose(1, 2)
+    def patch_embed(self) -> PatchEmbed:
+        """A linear projection of each patch of an image: ``[B, 3, H, W]`` -> ``[B, N, C]``, row-major."""
+        return PatchEmbed(None, self.patch, 3, self.width, bias=self.style == "timm")
 
 
 class Attention(nn.Module):
@@ -89,14 +81,13 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block in timm's layout, number ``index`` of ``config.depth``. ``attn`` replaces the plain
-    attention."""
+    """Pre-norm transformer block in timm's layout, number ``index`` of ``config.depth``."""
 
-    def __init__(self, config: ViTConfig, index: int, attn: nn.Module | None = None) -> None:
+    def __init__(self, config: ViTConfig, index: int) -> None:
         super().__init__()
         rate = config.drop_path * index / max(config.depth - 1, 1)
         self.norm1 = config.norm()
-        self.attn = attn or Attention(config)
+        self.attn = Attention(config)
         self.norm2 = config.norm()
         activation = nn.GELU if config.style == "timm" else QuickGELU
         self.mlp = Mlp(config.width, int(config.width * config.mlp_ratio), act_layer=activation)
@@ -107,11 +98,11 @@ class Block(nn.Module):
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
     def forward(self, tokens: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """Tokens ``[B, N, C]`` -> tokens; ``allowed``: see ``Attention``. Not for blocks with another attention."""
+        """Tokens ``[B, N, C]`` -> tokens; ``allowed``: see ``Attention``."""
         return self.add_mlp(tokens + self.drop_path(self.attn(self.norm1(tokens), allowed)))
 
 
-class JointViT(nn.Module):
+class JointViT(Backbone):
     """ViT whose tokens are the template's, then the search region's, without a class token.
 
     Parameter names are OSTrack's and GRM's. ``template_grid`` and ``search_grid`` are sides in patches. A family with
@@ -127,7 +118,7 @@ class JointViT(nn.Module):
     ) -> None:
         super().__init__()
         self.width = config.width
-        self.patch_embed = PatchEmbed(config)
+        self.patch_embed = config.patch_embed()
         self.pos_embed_z = nn.Parameter(torch.zeros(1, template_grid**2, config.width))
         self.pos_embed_x = nn.Parameter(torch.zeros(1, search_grid**2, config.width))
         # A module also without a norm: forward() then has one path.
@@ -152,10 +143,9 @@ class JointViT(nn.Module):
         The position table loses its class and distillation tokens and is resized bicubically to both grids, as in the
         published code (Little-Podi/GRM lib/models/grm/base_backbone.py).
         """
-        owned = self.state_dict()
-        taken = {name: value for name, value in weights.items() if name in owned}
-        for name in ("pos_embed_z", "pos_embed_x"):
-            taken[name] = resize_positions(image_positions(weights["pos_embed"]), math.isqrt(owned[name].shape[1]))
+        taken, table = super().from_image_weights(weights), image_positions(weights["pos_embed"])
+        for name, own in (("pos_embed_z", self.pos_embed_z), ("pos_embed_x", self.pos_embed_x)):
+            taken[name] = resize_positions(table, math.isqrt(own.shape[1]))
         return taken
 
     def embed_template(self, template: Tensor) -> Tensor:

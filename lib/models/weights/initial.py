@@ -44,6 +44,12 @@ _CLIP = {
     "ViT-B-16.pt": "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f",
     "ViT-L-14.pt": "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836",
 }
+_DINOV2 = {
+    "vitb14/dinov2_vitb14": "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73",
+    "vitb14/dinov2_vitb14_reg4": "73182a088cf94833c94b1666d1c99e02fe87e2007bff57b564fb6206e25dba71",
+    "vitl14/dinov2_vitl14": "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+    "vits14/dinov2_vits14": "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9",
+}
 _FILES = {
     _META + "mae/pretrain/mae_pretrain_vit_base.pth": "md5 8cad7c...",
     _META + "mae/pretrain/mae_pretrain_vit_large.pth": "md5 b8b06e...",
@@ -51,21 +57,11 @@ _FILES = {
     _META + "deit/deit_base_distilled_patch16_224-df68dfff.pth": "sha256 df68dfff...",
     _META + "moco-v3/vit-b-300ep/vit-b-300ep.pth.tar": UNKNOWN,
     _META + "slip/slip_base_100ep.pt": UNKNOWN,
-    _META + "dinov2/dinov2_vitb14/dinov2_vitb14_pretrain.pth": (
-        "sha256 0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"
-    ),
-    _META + "dinov2/dinov2_vitb14/dinov2_vitb14_reg4_pretrain.pth": (
-        "sha256 73182a088cf94833c94b1666d1c99e02fe87e2007bff57b564fb6206e25dba71"
-    ),
-    _META + "dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth": (
-        "sha256 d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"
-    ),
-    _META + "dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth": (
-        "sha256 b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"
-    ),
     _META + "dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth": UNKNOWN,
     _TORCH + "resnet50-0676ba61.pth": "sha256 0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-} | {f"https://openaipublic.azureedge.net/clip/models/{sha}/{file}": f"sha256 {sha}" for file, sha in _CLIP.items()}
+    **{f"{_META}dinov2/dinov2_{file}_pretrain.pth": f"sha256 {sha}" for file, sha in _DINOV2.items()},
+    **{f"https://openaipublic.azureedge.net/clip/models/{sha}/{file}": f"sha256 {sha}" for file, sha in _CLIP.items()},
+}
 # By file name. pretrained_models/README.md states where the checksums come from.
 INITIAL_WEIGHTS = {url.rpartition("/")[2]: InitialWeights(url, checksum) for url, checksum in _FILES.items()} | {
     "efficientnet-lite0-57934424.pth": InitialWeights(
@@ -127,9 +123,12 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
         taken = _taken_by(model.backbone, weights)
     except CheckpointError as error:
         raise CheckpointError(f"model.pretrained: {name}: {error}") from error
-    fresh = {name: value for name, value in model.state_dict().items() if model.family.is_fresh(name)}
+    before = model.state_dict()
+    fresh = {name: value for name, value in before.items() if model.family.is_fresh(name)}
+    # BatchNorm's batch counters, which nothing reads and older files lack.
+    counters = {name: value for name, value in before.items() if name.endswith(".num_batches_tracked")}
     own = {f"backbone.{own_name}": value for own_name, value in taken.items()}
-    load_weights(model, {**fresh, **own}, f"model.pretrained: {name}")
+    load_weights(model, {**counters, **fresh, **own}, f"model.pretrained: {name}")
     used = {*taken, *_used(taken, weights), "pos_embed"}
     dropped = [image_name for image_name in weights if image_name not in used]
     return LoadReport(tuple(own), (*dropped, *outside), tuple(fresh), checksum=checksum)
@@ -234,14 +233,6 @@ def one_class_position(table: Tensor) -> Tensor:
     return torch.cat([first, patches], dim=1)
 
 
-def resize_kernel(kernel: Tensor, patch: int) -> Tensor:
-    """The patch projection ``[C, 3, p, p]`` for patches of ``patch`` pixels, so that an image enlarged with them gives
-    the same tokens (FlexiViT, CVPR 2023, Section 3.4)."""
-    if kernel.ndim != 4 or kernel.shape[-1] == patch:
-        return kernel
-    return resample_patch_embed(kernel, [patch, patch])
-
-
 def _taken_by(backbone: nn.Module, weights: Weights) -> Weights:
     """The weights that the backbone takes, with the patch projection in its patch size; ``CheckpointError`` for weights
     of a network that computes another function."""
@@ -259,8 +250,10 @@ def _taken_by(backbone: nn.Module, weights: Weights) -> Weights:
                 f"weights of another kind of ViT: the backbone's blocks have no {', '.join(sorted(strange)[:3])}"
             )
     projection = "patch_embed.proj.weight"
-    if projection in owned and projection in weights:
-        weights = weights | {projection: resize_kernel(weights[projection], owned[projection].shape[-1])}
+    if projection in owned and projection in weights and weights[projection].ndim == 4:
+        # An image enlarged with its patches gives the same tokens (FlexiViT, CVPR 2023, Section 3.4).
+        resized = resample_patch_embed(weights[projection], [owned[projection].shape[-1]] * 2)
+        weights = weights | {projection: resized}
     try:
         taken = backbone.from_image_weights(weights)
     except KeyError as error:

@@ -31,7 +31,6 @@ from lib.models.weights.initial import (
     image_network,
     load_initial,
     one_class_position,
-    resize_kernel,
     without_layer_scale,
 )
 from lib.runtime.checkpoint import CheckpointError
@@ -353,22 +352,14 @@ def test_a_smaller_position_table_is_resized_to_both_grids(tmp_path):
         torch.testing.assert_close(table, expected.permute(0, 2, 3, 1).reshape(1, grid**2, WIDTH))
 
 
-@pytest.mark.parametrize(("patch", "wanted"), [(7, 8), (8, 16)])
-def test_an_image_enlarged_with_its_patches_gives_the_same_tokens(patch, wanted):
-    kernel, patches = torch.randn(WIDTH, 3, patch, patch), torch.randn(20, 3, patch, patch)
-    larger = F.interpolate(patches, (wanted, wanted), mode="bicubic", align_corners=False, antialias=True)
-    resized = resize_kernel(kernel, wanted)
-    assert resized.shape == (WIDTH, 3, wanted, wanted)
-    torch.testing.assert_close(F.conv2d(larger, resized), F.conv2d(patches, kernel), atol=2e-4, rtol=1e-4)
-    assert resize_kernel(kernel, patch) is kernel
-
-
-def test_weights_of_another_patch_size_load(tmp_path):
-    """DINOv2's patches of 14 pixels into patches of 16."""
-    network = image_vit(patch_size=7, img_size=28)
+@pytest.mark.parametrize("patch", [7, 4])
+def test_weights_of_another_patch_size_give_an_enlarged_image_the_same_tokens(tmp_path, patch):
+    """As DINOv2's patches of 14 pixels in patches of 16."""
+    network, patches = image_vit(patch_size=patch, img_size=4 * patch), torch.randn(20, 3, patch, patch)
     model = taken_by(holder(), network.state_dict(), tmp_path)
-    expected = resize_kernel(network.patch_embed.proj.weight.detach(), PATCH)
-    assert torch.equal(model.backbone.patch_embed.proj.weight, expected)
+    larger = F.interpolate(patches, (PATCH, PATCH), mode="bicubic", align_corners=False, antialias=True)
+    expected = network.patch_embed.proj(patches).flatten(2).transpose(1, 2)
+    torch.testing.assert_close(model.backbone.patch_embed(larger), expected, atol=2e-4, rtol=1e-4)
     assert equal_blocks(model, network)
 
 
@@ -594,10 +585,10 @@ def test_weights_of_another_width_are_refused(tmp_path):
         taken_by(holder(width=32), image_vit().state_dict(), tmp_path)
 
 
-@pytest.mark.parametrize("family", ["grm", "simtrack", "stark_sv", "transt"])
+@pytest.mark.parametrize("family", ["grm", "lite", "simtrack", "stark_sv", "transt"])
 def test_a_network_of_another_kind_is_refused(tmp_path, family):
     model = fresh(tiny(family))
-    other = image_vit() if family == "transt" else fresh(tiny("transt")).backbone
+    other = image_vit() if family in ("lite", "transt") else fresh(tiny("transt")).backbone
     with pytest.raises(CheckpointError, match="weights.pth: holds no image network of the backbone's kind"):
         load_initial(model, saved(tmp_path, other.state_dict()), tmp_path)
 
