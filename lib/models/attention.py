@@ -28,28 +28,23 @@ def recorded_attention(
     A value is the softmax over all keys, averaged over the heads and, with these weights, over the template's tokens.
     """
     rows: dict[str, Tensor] = {}
-    handles = []
+
+    def record(stage: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if isinstance(module, Attention):
+            tokens, *mask = inputs
+            q, k, _ = module.split(tokens)
+            q, allowed = q[:, :, : target.shape[1]], mask[0] if mask else None
+        else:
+            q, k, allowed = *_project(module, *inputs[:2]), None
+        weights = target if q.shape[2] == target.shape[1] else target.new_ones(len(target), 1)
+        rows[stage] = attention_rows(q, k, weights, allowed)[:, -search_tokens:]
+
+    handles = [module.register_forward_pre_hook(partial(record, stage)) for stage, module in modules.items()]
     try:
-        for stage, module in modules.items():
-            record = partial(_record, rows, stage, target, search_tokens)
-            handles.append(module.register_forward_pre_hook(record))
         yield rows
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _record(
-    rows: dict[str, Tensor], stage: str, target: Tensor, search_tokens: int, module: nn.Module, inputs: tuple[Any, ...]
-) -> None:
-    if isinstance(module, Attention):
-        tokens, *mask = inputs
-        q, k, _ = module.split(tokens)
-        q, allowed = q[:, :, : target.shape[1]], mask[0] if mask else None
-    else:
-        q, k, allowed = *_project(module, *inputs[:2]), None
-    weights = target if q.shape[2] == target.shape[1] else target.new_ones(len(target), 1)
-    rows[stage] = attention_rows(q, k, weights, allowed)[:, -search_tokens:]
 
 
 @torch.no_grad()

@@ -218,9 +218,8 @@ class EliminatingViT(JointViT):
         if cells.shape[1] < search_tokens:
             left = restore(tokens[:, template_tokens:], cells, search_tokens)
             tokens = torch.cat([tokens[:, :template_tokens], left], dim=1)
-        if not removed:
-            return tokens, cells.new_zeros((tokens.shape[0], 0, search_tokens), dtype=torch.bool)
-        return tokens, torch.stack(removed, dim=1)
+        empty = cells.new_zeros((tokens.shape[0], 0, search_tokens), dtype=torch.bool)
+        return tokens, torch.stack(removed, dim=1) if removed else empty
 
 
 class OSTrack(TrackingModel):
