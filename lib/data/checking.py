@@ -4,7 +4,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,7 @@ class Frame(NamedTuple):
 
 @dataclass
 class SplitCheck:
-    """The findings in one split, read through a ``source`` of its own.
+    """The findings in one split.
 
     * ``found``: sequences whose annotations could be read; ``expected``: sequences of the official split, if known.
     * ``repeated``: sequences that a split before holds too, where their images and boxes were checked.
@@ -88,24 +88,11 @@ class SplitCheck:
 
     split: str
     expected: int | None
-    source: Source
-    entries: list[Entry] = field(default_factory=list)
     found: int = 0
     repeated: int = 0
     images: int = 0
     absent: str = ""
     problems: list[Problem] = field(default_factory=list)
-
-    def is_absent(self) -> bool:
-        """Whether nothing could be read and no file that the reader asked for is there, only folders at most."""
-        # Entries of the root do not count: a reader that looks for folders there asks for every name.
-        there = [key for key, stamp in self.source.stamps.items() if stamp is not None and "/" in key]
-        return not self.found and bool(self.problems) and all(map(self.source.is_folder, there))
-
-    def to_json(self) -> dict[str, Any]:
-        """The findings as plain values."""
-        values = {name: getattr(self, name) for name in ("split", "expected", "found", "repeated", "images", "absent")}
-        return values | {"problems": [problem._asdict() for problem in self.problems]}
 
 
 @dataclass
@@ -125,8 +112,8 @@ class CheckReport:
 
     def to_json(self) -> dict[str, Any]:
         """All findings as plain values."""
+        splits = [asdict(check) | {"problems": [one._asdict() for one in check.problems]} for check in self.splits]
         head = {"dataset": self.dataset, "root": str(self.root), "quick": self.quick}
-        splits = [check.to_json() for check in self.splits]
         return head | {"complete": self.complete, "good": self.good, "splits": splits}
 
     def write(self, path: Path) -> None:
@@ -189,63 +176,66 @@ def check_dataset_on_disk(
         raise ValueError(f"{root}: no such folder; name the folder of {name}")
     chosen = tuple(dict.fromkeys(splits))
     files = None if mask_folder is None else MaskFolder(mask_folder, open_source(root))
-    checks = [_list_split(dataset, split, open_source(root, cache)) for split in chosen or dataset.splits]
-    report = CheckReport(name, Path(root), quick, checks)
+    listed = [_list_split(dataset, split, open_source(root, cache)) for split in chosen or dataset.splits]
+    report = CheckReport(name, Path(root), quick, [check for check, _, _ in listed])
     seen: set[tuple] = set()
     try:
-        for check in checks:
-            for sequence, opened in _opened(check, seen, threads, quick, masks, files):
-                check.problems += _check_sequence(sequence, opened, dataset.partial_folders)
+        for check, entries, _ in listed:
+            sequences = _unseen(check, entries, seen)
+            for sequence, frames in _opened(check, sequences, threads, quick, masks, files):
+                check.problems += _check_sequence(sequence, frames, dataset.partial_folders)
     except KeyboardInterrupt:
         report.complete = False
-    for check in checks:
-        if not chosen and (report.complete or not check.entries) and check.is_absent():
+    for check, entries, source in listed:
+        # Entries of the root do not count: a reader that looks for folders there asks for every name.
+        there = [key for key, stamp in source.stamps.items() if stamp is not None and "/" in key]
+        nothing = not check.found and check.problems and all(map(source.is_folder, there))
+        if nothing and not chosen and (report.complete or not entries):
             check.absent = check.problems[0].detail
             check.problems.clear()
-    if all(check.absent for check in checks):
-        raise ValueError(f"{root}: no split of {name} lies there ({checks[0].absent})")
+    if all(check.absent for check in report.splits):
+        raise ValueError(f"{root}: no split of {name} lies there ({report.splits[0].absent})")
     return report
 
 
 def find_splits(name: str, root: Path) -> list[str]:
     """The splits of the dataset whose sequences can be listed in ``root``; ``ValueError`` if there are none."""
     dataset = find_dataset(name)
-    checks = [_list_split(dataset, split, open_source(root)) for split in dataset.splits]
-    found = [check.split for check in checks if check.entries]
+    listed = [_list_split(dataset, split, open_source(root)) for split in dataset.splits]
+    found = [check.split for check, entries, _ in listed if entries]
     if not found:
-        raise ValueError(f"{root}: no split of {name} lies there ({checks[0].problems[0].detail})")
+        raise ValueError(f"{root}: no split of {name} lies there ({listed[0][0].problems[0].detail})")
     return found
 
 
-def _list_split(dataset: Dataset, split: str, source: Source) -> SplitCheck:
-    """The entries of a split, and the faults of their names and number."""
-    check = SplitCheck(split, dataset.count(split), source)
+def _list_split(dataset: Dataset, split: str, source: Source) -> tuple[SplitCheck, list[Entry], Source]:
+    """The faults of the names and number of the sequences of a split, and its entries; ``source`` is its own."""
+    check = SplitCheck(split, dataset.count(split))
     try:
-        check.entries += dataset.entries(source, split)
+        entries = list(dataset.entries(source, split))
     except ValueError as error:
         if split not in dataset.splits:
             raise
-        check.entries.clear()
+        entries = []
         check.problems.append(Problem("split", "", 1, str(error)))
-    count = len(check.entries)
-    if count and check.expected not in (None, count):
-        detail = f"{count} are listed, the official split has {check.expected}"
-        check.problems.append(Problem("sequences", "", abs(count - check.expected), detail))
-    for one, other in clashing_names(entry.name for entry in check.entries):
+    if entries and check.expected not in (None, len(entries)):
+        detail = f"{len(entries)} are listed, the official split has {check.expected}"
+        check.problems.append(Problem("sequences", "", abs(len(entries) - check.expected), detail))
+    for one, other in clashing_names(entry.name for entry in entries):
         detail = f"its results would be written to the same files as those of {one}; rename it"
         check.problems.append(Problem("names", other, 1, detail))
-    return check
+    return check, entries, source
 
 
 def _opened(
-    check: SplitCheck, seen: set[tuple], threads: int, quick: bool, masks: bool, files: MaskFolder | None
+    check: SplitCheck, sequences: Iterable[Sequence], threads: int, quick: bool, masks: bool, files: MaskFolder | None
 ) -> Iterator[tuple[Sequence, list[Frame]]]:
-    """Each sequence that is not in ``seen``, and its frames."""
+    """The sequences, each with its frames."""
     waiting: deque[Sequence] = deque()
     shared: dict[str, Frame] = {}  # of an image set, whose objects share images
 
     def frames() -> Iterator[tuple[Sequence, int]]:
-        for sequence in _unseen(check, seen):
+        for sequence in sequences:
             waiting.append(sequence)
             yield from ((sequence, row) for row in range(len(sequence)))
 
@@ -267,9 +257,9 @@ def _opened(
         yield sequence, found
 
 
-def _unseen(check: SplitCheck, seen: set[tuple]) -> Iterator[Sequence]:
+def _unseen(check: SplitCheck, entries: list[Entry], seen: set[tuple]) -> Iterator[Sequence]:
     """The sequences that can be read and are not in ``seen``, which gets them; objects of image sets are not noted."""
-    for entry in tqdm(check.entries, printable(check.split), unit=" sequences", smoothing=0, disable=None):
+    for entry in tqdm(entries, printable(check.split), unit=" sequences", smoothing=0, disable=None):
         try:
             sequence = entry.read()
         except ValueError as error:

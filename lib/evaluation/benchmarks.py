@@ -73,7 +73,11 @@ def read_benchmark(name: str, root: Path, cache: Path) -> Readable:
             logger.warning("%s", note)
         if not sequences or not unreadable:
             raise
-    for one, other in clashing_names([*(sequence.name for sequence in sequences), *unreadable]):
+    names = [*(sequence.name for sequence in sequences), *unreadable]
+    official = find_dataset(benchmark.dataset).names.get(benchmark.split)
+    if official and (others := sorted(set(names).difference(official()))):
+        logger.warning("%s: %d sequences are not of %s, such as %s", root, len(others), name, others[0])
+    for one, other in clashing_names(names):
         raise ValueError(
             f"{root}: results of the sequences {one} and {other} would be written to the same files; rename {other}"
         )

@@ -103,6 +103,19 @@ def test_a_damaged_sequence_does_not_hide_the_others(toy_got10k, tmp_path) -> No
         read_benchmark("got10k_val", root, tmp_path)
 
 
+def test_sequences_that_the_official_set_lacks_are_logged(tmp_path, caplog) -> None:
+    """The sets of two years of VOT have equally many sequences."""
+    for name in ("ants1", "mine"):
+        write_boxes(
+            tmp_path / "vot" / name / "groundtruth.txt", write_frames(tmp_path / "vot" / name, "%08d.jpg", 1, 3)
+        )
+    (tmp_path / "vot" / "list.txt").write_text("ants1\n")
+    assert len(read_benchmark("vot18", tmp_path / "vot", tmp_path).sequences) == 1 and caplog.messages == []
+    (tmp_path / "vot" / "list.txt").write_text("mine\nants1\n")
+    assert len(read_benchmark("vot18", tmp_path / "vot", tmp_path).sequences) == 2
+    assert caplog.messages == [f"{tmp_path / 'vot'}: 1 sequences are not of vot18, such as mine"]
+
+
 def test_sequences_whose_results_would_meet_are_refused_also_where_one_cannot_be_read(tmp_path) -> None:
     for name in ("car", "car_time", "bus"):
         folder = tmp_path / "own" / name

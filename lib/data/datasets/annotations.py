@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-from collections import abc
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -95,15 +94,6 @@ def list_folders(source: Source, key: str = "") -> list[str]:
     return [name for name in source.names(key) if source.is_folder(join_key(key, name))]
 
 
-def find_folder(source: Source, keys: abc.Sequence[str]) -> str:
-    """The first of several folders that exists; ``ValueError`` naming them if none does."""
-    for key in keys:
-        if source.is_folder(key):
-            return key
-    wanted = " nor ".join(f"{key}/" for key in keys)
-    raise ValueError(f"{source.location()}: holds neither {wanted}; check the dataset's path, or unpack it again")
-
-
 def _package_text(name: str) -> str:
     return (files("lib.data.datasets") / "lists" / name).read_text(encoding="utf-8")
 
@@ -111,20 +101,6 @@ def _package_text(name: str) -> str:
 def package_names(name: str) -> list[str]:
     """The names of the sequences of a list (``.txt``) or table (``.json``) of this package; they have no blanks."""
     return [listed.name for listed in package_table(name)] if name.endswith(".json") else _package_text(name).split()
-
-
-def warn_unofficial(names: abc.Sequence[str], official: abc.Sequence[str], split: str, place: object) -> None:
-    """Log how the sequences that ``place`` lists differ from the official ones of a split."""
-    missing, others = sorted(set(official) - set(names)), sorted(set(names) - set(official))
-    if missing or others:
-        logger.warning(
-            "%s: not the official %s of %d sequences: %d are missing%s, %d are not of it%s",
-            place, split, len(official), len(missing), _examples(missing), len(others), _examples(others),
-        )  # fmt: skip
-
-
-def _examples(names: list[str]) -> str:
-    return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
 
 
 class Listed(NamedTuple):

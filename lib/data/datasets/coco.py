@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from lib.data.datasets.annotations import find_folder
 from lib.data.datasets.outlines import pack_outline
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.files.source import Source
@@ -30,7 +29,10 @@ def list_coco(source: Source, split: str) -> Iterator[Entry]:
     key = f"annotations/instances_{split}.json"
     file = source.location(key)
     content = _parse(source.text(key), file)
-    location = source.location(find_folder(source, (f"images/{split}", split)))
+    folder = next(filter(source.is_folder, (f"images/{split}", split)), None)
+    if folder is None:
+        return
+    location = source.location(folder)
     logger.info("coco: the images of %s lie in %s", split, location)
     images = {str(item.get("id")): item.get("file_name") for item in content["images"]}
     classes = {str(item.get("id")): {"class": str(item.get("name", ""))} for item in content["categories"]}

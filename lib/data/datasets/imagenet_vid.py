@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from lib.data.datasets.annotations import find_folder, list_folders, numbered_frames
+from lib.data.datasets.annotations import list_folders, numbered_frames
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.files.texts import parse_number
@@ -42,7 +42,10 @@ def list_imagenet_vid(source: Source, split: str) -> Iterator[Entry]:
 
     A video is parsed once, when its tracks are listed. Raises ``ValueError`` naming the file.
     """
-    annotations = find_folder(source, (_ANNOTATIONS, f"ILSVRC2015/{_ANNOTATIONS}", f"ILSVRC/{_ANNOTATIONS}"))
+    folders = (_ANNOTATIONS, f"ILSVRC2015/{_ANNOTATIONS}", f"ILSVRC/{_ANNOTATIONS}")
+    annotations = next(filter(source.is_folder, folders), None)
+    if annotations is None:
+        return
     images = annotations.removesuffix(_ANNOTATIONS) + _IMAGES
     logger.info("imagenet_vid: the annotations lie in %s", source.location(annotations))
     sets = list_folders(source, annotations)

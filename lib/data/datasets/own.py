@@ -1,6 +1,5 @@
 """A user's own data: folders of images, or video files, with the target's boxes in a text file beside them."""
 
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -36,9 +35,6 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
             f"{source.location()}: own data has no split {split!r}; it has {ALL!r}, and each folder in there"
         )
     found = list(_find(source, top, "", depth=1 if top else 2))
-    twice = [name for name, times in Counter(entry.name for entry in found).items() if times > 1]
-    if twice:
-        raise ValueError(f"{source.location(top)}: several sequences would be named {twice[0]}; rename all but one")
     if not found:
         raise ValueError(f"{source.location(top)}: no sequence in there; {LAYOUT}")
     yield from found

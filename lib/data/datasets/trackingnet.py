@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import Listed, list_frames, package_names, read_numbers, warn_unofficial
+from lib.data.datasets.annotations import Listed, list_frames, package_names, read_numbers
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source
 from lib.data.types import Sequence
 from lib.geometry.overlaps import is_box
 
 CHUNKS = range(12)
-official_names = partial(package_names, "trackingnet_test.txt")  # of the test videos
 
 
 def list_trackingnet(source: Source, split: str) -> Iterator[Entry | Listed]:
@@ -23,10 +22,7 @@ def list_trackingnet(source: Source, split: str) -> Iterator[Entry | Listed]:
     video or file.
     """
     if split == "test":
-        names = _videos(source, "TEST")
-        # The server counts a missing video as zero boxes.
-        warn_unofficial(names, official_names(), "test", source.location("TEST/anno"))
-        for name in names:
+        for name in _videos(source, "TEST"):
             yield Entry(name, partial(_read_test_video, source, name))
         return
     chunks = _chunks(split)
@@ -74,6 +70,6 @@ DATASET = Dataset(
     more_splits=True,
     # TrackingNet-devkit's table lists a video of TRAIN_0 twice, hence 2512 rows there for 2511 videos.
     expected={"train": 30132, "train_0-3": 10044, **{f"train_{chunk}": 2511 for chunk in CHUNKS}},
-    names={"test": official_names},
+    names={"test": partial(package_names, "trackingnet_test.txt")},
     benchmarks={"trackingnet": Benchmark("test", "trackingnet", server="the TrackingNet server (eval.ai)")},
 )

@@ -15,7 +15,6 @@ from lib.data.datasets.annotations import (
     read_flags,
     read_names,
     read_properties,
-    warn_unofficial,
 )
 from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
-    """The sequences that ``list.txt`` names, in its order; differences from the official set of the year are logged.
+    """The sequences that ``list.txt`` names, in its order.
 
     A sequence with ``groundtruth_<id>.txt`` is one sequence for each of these objects, named ``<sequence>_<id>``.
     Frames before the first with a box are left out (an object that appears later; logged), and frames after the last
@@ -43,9 +42,7 @@ def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
     Frames are absent by the flags full_occlusion and out_of_view (``.tag`` or ``.label``); short files are filled up
     with 0, as in VOT's toolkit. Raises ``ValueError`` naming the file.
     """
-    names = read_names(source, "list.txt")
-    warn_unofficial(names, package_names(f"{split}.txt"), split, source.location("list.txt"))
-    for name in names:
+    for name in read_names(source, "list.txt"):
         files = source.names(name) if source.is_folder(name) else []
         objects = [file for file in files if re.fullmatch(r"groundtruth_.+\.txt", file)]
         for file in sorted(objects, key=natural_order):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lib.data.datasets.annotations import (
-    find_folder,
     list_frames,
     read_flags,
     read_names,
@@ -87,12 +86,3 @@ def test_frames_that_are_lost_or_there_twice(tmp_path, name, message):
     (tmp_path / name).touch()
     with pytest.raises(ValueError, match=f"^{tmp_path}: {message}"):
         list_frames(Source(tmp_path), "")
-
-
-def test_a_folder_is_found_in_order(tmp_path):
-    (tmp_path / "a").touch()
-    (tmp_path / "b" / "c").mkdir(parents=True)
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    assert find_folder(Source(tmp_path), ("a", "loop", "b/c", "b")) == "b/c"
-    with pytest.raises(ValueError, match=f"^{tmp_path}: holds neither a/ nor loop/; check the dataset's path"):
-        find_folder(Source(tmp_path), ("a", "loop"))

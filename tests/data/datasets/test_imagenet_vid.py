@@ -193,9 +193,7 @@ def test_a_broken_video_hides_no_other(tmp_path, kind):
 
 
 def test_a_root_without_annotations(tmp_path):
-    message = f"^{tmp_path}: holds neither Annotations/VID/train/ nor ILSVRC2015/Annotations/VID/train/ nor ILSVRC/"
-    with pytest.raises(ValueError, match=message):
-        read(tmp_path)
-    (tmp_path / "Annotations" / "VID" / "train").mkdir(parents=True)
-    with pytest.raises(ValueError, match="holds no sequence of imagenet_vid train in a layout"):
-        read(tmp_path)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"^{tmp_path}: holds no sequence of imagenet_vid train in a layout"):
+            read(tmp_path)
+        (tmp_path / "Annotations" / "VID" / "train").mkdir(parents=True, exist_ok=True)

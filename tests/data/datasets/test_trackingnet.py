@@ -1,6 +1,5 @@
 """TrackingNet's layout in miniature, its chunks, and what is wrong with a broken copy."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
@@ -153,20 +152,8 @@ def test_a_broken_copy_is_one_line_that_names_the_file(tmp_path, kind):
     assert "\n" not in str(error.value)
 
 
-def test_a_test_chunk_that_is_not_the_official_one_is_told(tmp_path, caplog, monkeypatch):
-    write_trackingnet(tmp_path, {"TEST": {"a_0": 1, "c_0": 1}})
-    with caplog.at_level(logging.WARNING, "lib"):
-        monkeypatch.setattr(trackingnet, "official_names", lambda: ["a_0", "b_0"])
-        assert len(read(tmp_path, "test")) == 2
-        monkeypatch.setattr(trackingnet, "official_names", lambda: ["a_0", "c_0"])
-        assert len(read(tmp_path, "test")) == 2
-    place = tmp_path / "TEST" / "anno"
-    wrong = "not the official test of 2 sequences: 1 are missing (b_0), 1 are not of it (c_0)"
-    assert caplog.messages == [f"{place}: {wrong}"]
-
-
 def test_the_published_counts():
-    names = trackingnet.official_names()
+    names = list(DATASETS["trackingnet"].names["test"]())
     expected = DATASETS["trackingnet"].expected
     assert len(names) == len(set(names)) == DATASETS["trackingnet"].count("test") == 511
     assert names == sorted(names)
