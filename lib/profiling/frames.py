@@ -124,9 +124,8 @@ def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[Row]:
         rounds.append(np.diff(marks, axis=0))
     medians = np.delete(1000 * np.median(rounds[warmup:], axis=0), 2, axis=0).T.tolist()  # without the network
     return [
-        {"clock": clock, "crop": cut, "normalize": normalize, "choose": choose, "box": placed, "all": sum(values)}
+        {"clock": clock, **dict(zip(("crop", "normalize", "choose", "box"), values, strict=True)), "all": sum(values)}
         for clock, values in zip(("wall", "processor"), medians, strict=True)
-        for cut, normalize, choose, placed in [values]
     ]
 
 

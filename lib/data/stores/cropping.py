@@ -26,7 +26,6 @@ from lib.data.stores.crops import (
     CropSettings,
     hash_name,
     part_name,
-    sum_annotations,
 )
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.geometry.crop import padding_value
@@ -89,7 +88,7 @@ def write_crops(
         "kind": "crops",
         "dataset": name,
         "split": split,
-        "annotations": sum_annotations(index),
+        "annotations": index.annotation_sums,
         "settings": settings.model_dump(),
     }
     folder = Path(target).absolute() / split

@@ -43,8 +43,6 @@ ROW = np.dtype(
     + [(name, "<u2") for name in ("left", "top", "right", "bottom", "columns", "rows", "height", "width")]
     + [(name, "u1") for name in ("red", "green", "blue", "gray")]
 )
-# Arrays of a dataset's index with the frames and their targets' boxes.
-_ANNOTATIONS = ("name.", "frames", "boxes", "visible")
 _SLACK = 1e-6  # of reaches and resolutions that are computed twice
 
 
@@ -145,8 +143,6 @@ class CropStore:
             data = os.pread(self._files[record.part].fileno(), record.length, record.offset)
         except OSError as error:
             raise ImageError(f"{path}: cannot read from the crop store ({error.strerror})") from error
-        if len(data) != record.length:
-            raise ImageError(f"{path}: the crop store was cut short; make it again")
         if record.crc != zlib.crc32(data):
             raise ImageError(f"{self._place(record)} is damaged; make the crop store again")
         return data
@@ -191,9 +187,8 @@ class StoredView(View):
         if left < record.left or top < record.top or right > record.right or bottom > record.bottom:
             return None
         if (record.columns, record.rows) == (record.right - record.left, record.bottom - record.top):
-            x, y = left - record.left, top - record.top
-            width, height = right - left, bottom - top
-            pixels = self._store.decode(record, (x, y, x + width, y + height))
+            region = left - record.left, top - record.top, right - record.left, bottom - record.top
+            pixels = self._store.decode(record, region)
             return window.fit(to_grayscale(pixels) if grayscale else pixels, self.shape, size, value, flipped)
         x1 = record.width - window.x1 - window.side if flipped else window.x1
         columns = _lay(x1, window.side, size, (left, right), (record.left, record.right), record.columns)
@@ -211,16 +206,13 @@ class StoredView(View):
 
     def _resize(self, columns: "_Line", rows: "_Line") -> np.ndarray:
         """These columns and rows of a crop, from a record below the frame's resolution."""
-        needed = columns.first, rows.first, columns.last + 1, rows.last + 1
-        pixels = self._store.decode(self._record, needed)
+        pixels = self._store.decode(self._record, (columns.first, rows.first, columns.last + 1, rows.last + 1))
         to_stored = np.array([[columns.step, 0, columns.place], [0, rows.step, rows.place]])
         size = columns.end - columns.begin, rows.end - rows.begin
-        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
         # Four channels: OpenCV takes three times as long for three.
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
-        return cv2.cvtColor(
-            cv2.warpAffine(pixels, to_stored, size, flags=how, borderMode=cv2.BORDER_REPLICATE), cv2.COLOR_RGBA2RGB
-        )
+        crop = cv2.warpAffine(cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA), to_stored, size, **how)
+        return cv2.cvtColor(crop, cv2.COLOR_RGBA2RGB)
 
     def _padding(self, grayscale: bool) -> int | tuple[int, int, int]:
         record = self._record
@@ -294,8 +286,7 @@ def open_crops(
         raise ValueError(f"{folder}: no complete crop store of {dataset} {split}; make it: {remedy}") from error
     except (DamagedFileError, OSError) as error:
         raise ValueError(f"{error}; remove the folder and make it again: {remedy}") from error
-    problem = _unfit(columns.about, index, wanted, dataset, split) or _incomplete(folder, columns.about["sizes"])
-    if problem:
+    if problem := _unfit(folder, columns.about, index, wanted, dataset, split):
         raise ValueError(f"{folder}: {problem}; remove it and make another crop store: {remedy}")
     fills = {"template": wanted.template.crop.fill, "search": wanted.search.crop.fill}
     store = CropStore(columns, fills, find_decoder(decoder))
@@ -318,13 +309,15 @@ def _without_segments(data: bytes, record: Record) -> tuple[bytes, JpegHeader]:
     return data[2 * (2 + columns * rows) :], JpegHeader(rows * _SEGMENT[1], columns * _SEGMENT[0], UNIT)
 
 
-def _unfit(about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, dataset: str, split: str) -> str | None:
+def _unfit(
+    folder: Path, about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, dataset: str, split: str
+) -> str | None:
     """Why a store cannot serve; None if it can."""
     if about.get("kind") != "crops" or about["format"] not in READABLE:
         return "not a crop store of this version"
     if (about["dataset"], about["split"]) != (dataset, split):
         return f"made from {about['dataset']} {about['split']}, not {dataset} {split}"
-    if about["annotations"] != sum_annotations(index):
+    if about["annotations"] != index.annotation_sums:
         return f"made from other annotations of {dataset} {split} than are there now"
     settings = CropSettings.model_validate(about["settings"])
     if wanted.every % settings.every:
@@ -341,24 +334,11 @@ def _unfit(about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, da
         stored, asked = settings.resolution(*size), wanted.resolution(*size)
         if stored < asked * (1 - _SLACK):
             return f"made for smaller crops: {stored:.0f} pixels for sqrt(w * h) of a target, not {asked:.0f}"
-    return None
-
-
-def _incomplete(folder: Path, sizes: list[int]) -> str | None:
-    for part, size in enumerate(sizes):
+    for part, size in enumerate(about["sizes"]):
         path = folder / part_name(part)
-        try:
-            found = path.stat().st_size
-        except OSError as error:
-            return f"{path.name}: {error.strerror}"
-        if found != size:
-            return f"{path.name} has {found} bytes, not {size}"
+        if not path.is_file() or path.stat().st_size != size:
+            return f"{path.name} is missing, or has not the {size} bytes that were written"
     return None
-
-
-def sum_annotations(index: SequenceIndex) -> dict[str, int]:
-    """Checksums that are equal for two indices with the same sequences, frames and boxes."""
-    return {name: value for name, value in index.sums.items() if name.startswith(_ANNOTATIONS)}
 
 
 def hash_name(name: str) -> np.uint64:

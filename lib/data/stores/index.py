@@ -140,9 +140,10 @@ class SequenceIndex(abc.Sequence):
         return np.diff(self._arrays["numbers.ends"]) > 0
 
     @property
-    def sums(self) -> dict[str, int]:
-        """The CRC of each array: equal for indices of the same sequences."""
-        return self._columns.sums
+    def annotation_sums(self) -> dict[str, int]:
+        """CRCs that are equal for two indices with the same sequences, frames and boxes."""
+        annotations = ("name.", "frames", "boxes", "visible")
+        return {name: crc for name, crc in self._columns.sums.items() if name.startswith(annotations)}
 
     def classes(self) -> tuple[list[str], np.ndarray]:
         """The names of classes, and int64 ``[n]`` the number of each sequence's class; the name "" is no class."""
