@@ -1,6 +1,7 @@
 """The files of a dataset as its reader sees them: texts and listings below a root, and a record of its questions."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from lib.data.files.texts import decode_text
@@ -71,6 +72,10 @@ class Source:
         except OSError:
             return None
         return status.st_size, status.st_mtime_ns
+
+    def changed(self, stamps: Iterable[tuple[str, Stamp]]) -> Location | None:
+        """The first file or folder whose stamp is not the one given for its key now; None if all are."""
+        return next((self.location(key) for key, stamp in stamps if self.peek(key) != stamp), None)
 
     def _unreadable(self, key: str, error: OSError) -> ValueError:
         return ValueError(f"{self.root / key}: {error.strerror}; check the dataset's path, or unpack it again")

@@ -191,10 +191,10 @@ def _open_valid(path: Path, about: dict[str, Any], source: Source) -> Columns | 
     if not about.items() <= columns.about.items():
         logger.info("%s: of another version of this package or another set; the index is made again", path)
         return None
-    for key, stamp in columns.about["stamps"].items():
-        if source.peek(key) != (stamp and tuple(stamp)):
-            logger.info("%s: changed since its index was made; the index is made again", source.location(key))
-            return None
+    stamps = columns.about["stamps"].items()
+    if changed := source.changed((key, stamp and tuple(stamp)) for key, stamp in stamps):  # JSON has lists
+        logger.info("%s: changed since its index was made; the index is made again", changed)
+        return None
     return columns
 
 

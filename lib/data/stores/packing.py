@@ -82,7 +82,7 @@ def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path)
         raise ValueError(f"{target}: lies in the dataset's folder; pack into another one")
     close_store(target)
     with only_writer(target):
-        manifest = earlier = _find_earlier(target, name, splits, source.root)
+        manifest = earlier = _find_earlier(target, name, splits, source)
         if manifest is None or not manifest.complete:
             plan, counts = _plan(name, dict.fromkeys(splits), source)
             manifest = replace(manifest or Manifest(name, counts, ""), root=str(source.root))
@@ -96,7 +96,7 @@ def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path)
     return PackSummary(target, manifest, manifest.files - (earlier.files if earlier else 0))
 
 
-def _find_earlier(target: Path, name: str, splits: Iterable[str], root: Path) -> Manifest | None:
+def _find_earlier(target: Path, name: str, splits: Iterable[str], source: Source) -> Manifest | None:
     """The manifest of a store that is complete or can be resumed, None if there is none.
 
     Raises ``ValueError`` if the target holds anything else, or if a packed file has another size or time of change now.
@@ -118,18 +118,10 @@ def _find_earlier(target: Path, name: str, splits: Iterable[str], root: Path) ->
         if store.entries != 1 + earlier.files + earlier.records:
             raise ValueError(f"{target}: is damaged, or an earlier version began to pack it; remove it and pack again")
         numbers = range(earlier.records)
-        for number in tqdm(numbers, "compare with the source", unit=" batches", disable=None if numbers else True):
-            for entry in store.record(number):
-                path = os.path.join(root, entry.key)
-                try:
-                    status = os.stat(path)
-                except OSError as error:
-                    change = f"cannot be read ({error.strerror})"
-                else:
-                    same = (status.st_size, status.st_mtime_ns) == (entry.size, entry.modified)
-                    change = "" if same else "has changed"
-                if change:
-                    raise ValueError(f"{path}: {change} since it was packed; remove {target} and pack again")
+        progress = tqdm(numbers, "compare with the source", unit=" batches", disable=None if numbers else True)
+        packed = (entry for number in progress for entry in store.record(number))
+        if changed := source.changed((entry.key, (entry.size, entry.modified)) for entry in packed):
+            raise ValueError(f"{changed}: has changed or is gone since it was packed; remove {target} and pack again")
     return earlier
 
 
@@ -158,11 +150,8 @@ def _plan(name: str, splits: Iterable[str], source: Source) -> tuple[list[_Files
 
 def _check_unchanged(source: Source) -> None:
     """Raise ``ValueError`` if a file or folder that the reader asked for has changed since."""
-    for key, stamp in source.stamps.items():
-        if source.peek(key) != stamp:
-            raise ValueError(
-                f"{source.location(key)}: changed while the dataset was packed; run the same command again"
-            )
+    if changed := source.changed(source.stamps.items()):
+        raise ValueError(f"{changed}: changed while the dataset was packed; run the same command again")
 
 
 @contextmanager
