@@ -12,11 +12,7 @@ from lib.data.files.source import Source, join_key
 
 logger = logging.getLogger(__name__)
 
-NAMES = {
-    "train": partial(package_names, "lasot_train.txt"),
-    "test": partial(package_names, "lasot_test.txt"),
-    "extension": partial(package_names, "lasot_ext.txt"),
-}
+NAMES = {split: partial(package_names, f"lasot_{split}.txt") for split in ("train", "test", "extension")}
 
 
 def list_lasot(source: Source, split: str) -> Iterator[Listed]:

@@ -100,8 +100,5 @@ def shorten(names: list[str]) -> abc.Sequence[str]:
     if match is None:
         return names
     head, digits, tail = (part.replace("%", "%%") for part in match.groups())
-    for pattern in (f"{head}%0{len(digits)}d{tail}", f"{head}%d{tail}"):
-        numbered = NumberedNames(pattern, int(digits), len(names))
-        if list(numbered) == names:
-            return numbered
-    return names
+    numbered = NumberedNames(f"{head}%0{len(digits)}d{tail}", int(digits), len(names))
+    return numbered if list(numbered) == names else names

@@ -51,6 +51,7 @@ def test_flags_on_one_line_and_one_a_line_are_the_same(tmp_path, text):
 @pytest.mark.parametrize(("text", "message"), [
     ("0,1,,1,0", "line 1 is '0,1,,1,0', not numbers; unpack"),
     ("0\n1\n\n0\n", "line 3 is '', not numbers; unpack"),
+    ("x" * 100_000, "line 1 is 'x{60}', not numbers; unpack"),
     ("0\n1\n2\n0\n", "holds 2, not only 0 and 1; unpack"),
     ("0\n1\n0\n", "3 flags, but its sequence needs 4; unpack"),
     ("", "0 flags, but its sequence needs 4; unpack"),

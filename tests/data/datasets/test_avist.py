@@ -2,7 +2,7 @@
 
 import numpy as np
 from miniatures import write_boxes, write_frames
-from one_sequence import names_of, read_one, refused
+from one_sequence import names_of, read_one
 
 from lib.data.decoding.images import read_image
 
@@ -32,12 +32,3 @@ def test_a_sequence_is_read_with_its_flags(tmp_path):
     np.testing.assert_array_equal(sequence.absent, [False, True, False, True])
     np.testing.assert_array_equal(sequence.visible, [True, False, False, False])
     assert read_image(sequence.frames[3]).shape == (72, 96, 3)
-
-
-def test_broken_copies(tmp_path):
-    refused("avist", "test", tmp_path, r"anno/Phasmid_insect_camouflage\.txt: No such file")
-    write_avist(tmp_path)
-    (tmp_path / "out_of_view" / f"{NAME}_out_of_view.txt").write_text("0,0,0")
-    refused("avist", "test", tmp_path, r"air_show_out_of_view\.txt: 3 flags, but its sequence needs 4", NAME)
-    (tmp_path / "full_occlusion" / f"{NAME}_full_occlusion.txt").unlink()
-    refused("avist", "test", tmp_path, r"air_show_full_occlusion\.txt: No such file", NAME)

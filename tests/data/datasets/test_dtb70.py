@@ -16,11 +16,8 @@ def test_a_sequence_is_read(tmp_path):
     assert DATASETS["dtb70"].expected == {"test": 70}
 
 
-def test_broken_copies(tmp_path):
-    refused("dtb70", "test", tmp_path, "holds no sequence of dtb70 test in a layout")
+def test_a_folder_with_images_or_boxes_needs_both(tmp_path):
     boxes = write_frames(tmp_path / "Gull1" / "img", "%05d.jpg", 1, 3)
     refused("dtb70", "test", tmp_path, r"Gull1/groundtruth_rect\.txt: No such file")
-    write_boxes(tmp_path / "Gull1" / "groundtruth_rect.txt", boxes[:2])
-    refused("dtb70", "test", tmp_path, r"Gull1/groundtruth_rect\.txt: 2 rows, but its sequence needs 3")
     write_boxes(tmp_path / "Sheep2" / "groundtruth_rect.txt", boxes)
     refused("dtb70", "test", tmp_path, r"Sheep2/img: No such file", "Sheep2")

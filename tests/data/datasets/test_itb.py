@@ -25,7 +25,6 @@ def test_what_is_a_scene_and_what_its_videos_are_called(tmp_path):
 
 
 def test_broken_copies(tmp_path):
-    refused("itb", "test", tmp_path, "holds no sequence of itb test in a layout")
     boxes = write_frames(tmp_path / "Scene_1" / "dog", "%04d.jpg", 1, 3)
     refused("itb", "test", tmp_path, r"dog/groundtruth\.txt: No such file")
     write_boxes(tmp_path / "Scene_1" / "dog" / "groundtruth.txt", boxes[:2])

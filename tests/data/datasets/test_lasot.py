@@ -113,21 +113,9 @@ def test_a_missing_list_entry_hides_no_other(tmp_path, short_lists, link):
 def damage(root: Path, kind: str) -> str:
     """Break the copy; return what the message must say."""
     folder = root / "zebra" / "zebra-1"
-    if kind == "text":
-        (folder / "groundtruth.txt").write_text("1,2,3,4\n1,two,3,4\n1,2,3,4\n")
-        return r"zebra-1/groundtruth\.txt: line 2 is '1,two,3,4', not 4 numbers; unpack"
-    if kind == "empty":
-        (folder / "groundtruth.txt").write_text("")
-        return r"zebra-1/groundtruth\.txt: is empty; unpack"
     if kind == "rows":
         (folder / "groundtruth.txt").write_text("1,2,3,4\n" * 4)
         return r"zebra-1/full_occlusion\.txt: 3 flags, but its sequence needs 4; unpack"
-    if kind == "flag":
-        (folder / "out_of_view.txt").write_text("0,2,0")
-        return r"zebra-1/out_of_view\.txt: holds 2, not only 0 and 1; unpack"
-    if kind == "long flag":
-        (folder / "out_of_view.txt").write_text("x" * 100_000)
-        return r"zebra-1/out_of_view\.txt: line 1 is 'x{60}', not numbers; unpack"
     if kind == "no flags":
         (folder / "full_occlusion.txt").unlink()
         return r"zebra-1/full_occlusion\.txt: No such file or directory; check"
@@ -140,9 +128,7 @@ def damage(root: Path, kind: str) -> str:
     return r"zebra-1/groundtruth\.txt: Too many levels of symbolic links; check"
 
 
-@pytest.mark.parametrize(
-    "kind", ["text", "empty", "rows", "flag", "long flag", "no flags", "empty folder", "a link to itself"]
-)
+@pytest.mark.parametrize("kind", ["rows", "no flags", "empty folder", "a link to itself"])
 def test_a_broken_copy_is_one_line_that_names_the_file(tmp_path, kind):
     write_lasot(tmp_path, {"airplane-1": 2, "zebra-1": 3})
     message = damage(tmp_path, kind)
