@@ -212,7 +212,7 @@ def _find(output: Path, benchmark: str, word: str, labeled: bool, names: abc.Set
     if labeled and user_path(word).exists():  # a path is one result set: others below it are no runs of it
         return [open_result_set(user_path(word), benchmark)]
     # Without a list of the benchmark's names any text of boxes might be a result.
-    found = [result for result in find_result_sets(output, benchmark, [word]) if names.intersection(result.names())]
+    found = [result for result in find_result_sets(output, benchmark, word) if names.intersection(result.names())]
     if not found:
         raise ValueError(f"{word}: holds results of other sequences than those of {benchmark}")
     return found

@@ -12,9 +12,7 @@ from lib.data.batch import Batch
 from lib.experiment.build import build_pairs
 from lib.experiment.config import ExperimentConfig
 from lib.visualization.boxes import COLORS
-from lib.visualization.sheet import tile, write_png
-
-COLUMNS = 6
+from lib.visualization.sheet import Panel, tile, write_png
 
 
 def draw_samples(experiment: ExperimentConfig, paths: Paths, numbers: abc.Sequence[int], target: Path) -> list[str]:
@@ -22,9 +20,7 @@ def draw_samples(experiment: ExperimentConfig, paths: Paths, numbers: abc.Sequen
     they are after all that is drawn; the sources of the samples. Raises ``ValueError`` as ``build_pairs`` does."""
     pairs = build_pairs(experiment, paths, experiment.data.train)
     samples = [pairs.sample(number) for number in numbers]
-    write_png(
-        target, tile([_panel(sample) for sample in samples], COLUMNS, [f"{sample.numbers[0]}" for sample in samples])
-    )
+    write_png(target, tile([Panel(f"{sample.numbers[0]}", _panel(sample)) for sample in samples]))
     return [f"{sample.numbers[0]}  {sample.sources[0]}" for sample in samples]
 
 

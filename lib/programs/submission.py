@@ -16,8 +16,8 @@ from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark, read_benchmark
-from lib.evaluation.results.archives import archive_files
 from lib.evaluation.results.lookup import find_result_sets
+from lib.evaluation.results.result_files import archive_files
 from lib.evaluation.results.result_set import MissingResultError, ResultSet
 from lib.evaluation.results.sequence_names import known_names
 from lib.runtime.escapes import printable_lines
@@ -112,7 +112,7 @@ def submit(benchmark: str, tracker: str | None, out: Path | None, check: Path | 
     expected = expected_sequences(benchmark, paths)
     if check:
         return check_submission(check, benchmark, expected)
-    found = find_result_sets(paths.output, benchmark, [tracker])
+    found = find_result_sets(paths.output, benchmark, tracker)
     if len(found) > 1:
         sources = ", ".join(str(results.source) for results in found)
         raise ValueError(f"--tracker {tracker}: matches {len(found)} results of {benchmark}; name one of {sources}")

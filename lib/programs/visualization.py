@@ -15,7 +15,7 @@ from lib.config.tree import merge
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import ScoredRun
+from lib.evaluation.results.result_set import ResultSet
 from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
 from lib.inference.decisions import Decisions, decide, decide_at
@@ -29,8 +29,8 @@ from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.files import file_sha256
 from lib.runtime.program import Outcome, RequestError
 from lib.visualization.boxes import COLORS
-from lib.visualization.sheet import write_png
-from lib.visualization.token_map import SIDE, Panel, draw_legend, draw_strip, fit_frame, token_panels
+from lib.visualization.sheet import Panel, write_png
+from lib.visualization.token_map import SIDE, draw_legend, draw_strip, fit_frame, token_panels
 
 SHEET, STRIP = "decisions.png", "decisions.mp4"
 RATE = 5.0  # frames a second of the strip
@@ -175,13 +175,13 @@ class ResultDrawer:
         self._paths = paths
         self._trackers: dict[str, Tracker] = {}
 
-    def __call__(self, benchmark: str, run: ScoredRun, sequence: Sequence, frame: int) -> np.ndarray:
+    def __call__(self, results: ResultSet, sequence: Sequence, frame: int) -> np.ndarray:
         """A strip, uint8 RGB. Raises ``ValueError`` for results of others and for a checkpoint that is gone."""
-        source = str(run.results.source)
+        source = str(results.source)
         if source not in self._trackers:
-            self._trackers[source] = self._build(benchmark, source, run.results.manifest or {})
+            self._trackers[source] = self._build(results.benchmark, source, results.manifest or {})
         tracker, image = self._trackers[source], read_image(sequence.frames[frame])
-        before = run.results.boxes(sequence)[frame - 1]
+        before = results.boxes(sequence)[frame - 1]
         decisions = decide_at(tracker, read_image(sequence.frames[0]), sequence.boxes[0], image, before)
         return draw_decisions(f"frame {frame}", image, tracker, decisions, sequence.boxes[frame])
 

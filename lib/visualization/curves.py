@@ -14,20 +14,16 @@ from lib.visualization.plots import write_figure
 SMOOTHING = 50  # points of a smoothed curve: each is a mean over its share of the steps
 
 
-class LogError(ValueError):
-    """A training log that is missing, damaged or without a step; the message names it."""
-
-
 def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
     """Records of a training log (JSON lines) by ``kind``: ``train``, ``validation``, ``data``; in the file's order.
 
-    A last line cut short by a killed process is left out. Raises ``LogError`` for a missing file, a damaged line, or no
-    training step.
+    A last line cut short by a killed process is left out. Raises ``ValueError`` for a missing file, a damaged line and
+    a log without a training step.
     """
     try:
         lines = log.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise LogError(f"{log}: cannot read the training log ({error.strerror})") from error
+        raise ValueError(f"{log}: cannot read the training log ({error.strerror})") from error
     records: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
     for number, line in enumerate(lines, start=1):
         try:
@@ -35,15 +31,15 @@ def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
         except ValueError as error:
             if number == len(lines):
                 continue
-            raise LogError(f"{log}: line {number} is no JSON; remove it") from error
+            raise ValueError(f"{log}: line {number} is no JSON; remove it") from error
         records.setdefault(record.get("kind"), []).append(record)
     if not records["train"]:
-        raise LogError(f"{log}: no training step in it; has the training begun?")
+        raise ValueError(f"{log}: no training step in it; has the training begun?")
     return records
 
 
 def plot_training(log: Path, picture: Path, loss_terms: abc.Iterable[str]) -> None:
-    """The log's loss, the terms of it by name, IoU and learning rates over the steps, as a PNG. Raises ``LogError``."""
+    """The log's loss, its terms by name, IoU and learning rates over the steps, as a PNG. Raises as ``read_log``."""
     records = read_log(log)
     train, validation = records["train"], records["validation"]
     figure = Figure(figsize=(10, 6.5), layout="constrained")

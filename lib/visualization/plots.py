@@ -10,7 +10,6 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
@@ -82,15 +81,14 @@ def draw_radar(
     axes = figure.subplots(subplot_kw={"projection": "polar"})
     angles = np.linspace(0, 2 * np.pi, len(attributes) + 1)
     percent = 100 * np.array([[*line.shares, line.shares[0]] for line in lines])
-    handles = []
     for number, row in enumerate(percent):
-        handles += axes.plot(angles, row, **_style(number, 1) | {"markersize": 2.5})
+        axes.plot(angles, row, **_style(number, 1) | {"markersize": 2.5})
     low, high = _round_span(percent[np.isfinite(percent)])
     axes.set(ylim=(low, high), theta_offset=np.pi / 2, theta_direction=-1)
     axes.set_thetagrids(np.degrees(angles[:-1]), list(map(printable, attributes)), fontsize=FONT_SIZE, parse_math=False)
     axes.set_rgrids(np.arange(low, high + 1, 10), fontsize=FONT_SIZE - 1, angle=180 / len(attributes))
     _title(axes, f"attributes, {title}", f"{score} in percent by protocol {protocol}", f"the center is {low}")
-    _legend(axes, handles, lines)
+    _legend(axes, lines)
     return figure
 
 
@@ -117,12 +115,11 @@ def _curves(lines: abc.Sequence[Line], step: int) -> tuple[Figure, Axes]:
     """A figure with a line for each tracker, a mark at every ``step``-th point, and the legend."""
     figure = Figure(figsize=(INCHES, INCHES))
     axes = figure.subplots()
-    handles = []
     for number, line in enumerate(lines):
         points = (line.thresholds, line.shares) if line.shares is not None else ([], [])
-        handles += axes.plot(*points, **_style(number, step))
+        axes.plot(*points, **_style(number, step))
     axes.grid(alpha=0.3)
-    _legend(axes, handles, lines)
+    _legend(axes, lines)
     return figure, axes
 
 
@@ -150,7 +147,7 @@ def _title(axes: Axes, *lines: str) -> None:
     axes.set_title(printable_lines(line for line in lines if line), fontsize=FONT_SIZE, parse_math=False)
 
 
-def _legend(axes: Axes, handles: abc.Sequence[Line2D], lines: abc.Sequence[Line]) -> None:
+def _legend(axes: Axes, lines: abc.Sequence[Line]) -> None:
     """Below the axes, the best first, those without a score last; an underscore or ``$`` in a label has no effect."""
     scores = np.array([line.score for line in lines], np.float64)  # None becomes NaN, which is sorted last
     order = np.argsort(-scores, kind="stable")
@@ -158,7 +155,7 @@ def _legend(axes: Axes, handles: abc.Sequence[Line2D], lines: abc.Sequence[Line]
     words = [f"{printable(lines[n].label)} [{numbers[n]}]" for n in order]
     short = all(len(each) <= NARROW for each in words)
     legend = axes.legend(
-        [handles[n] for n in order],
+        [axes.get_lines()[n] for n in order],
         ["\n".join(textwrap.wrap(each, NARROW if short else WIDE)) for each in words],
         loc="upper left",
         bbox_to_anchor=(0, -0.12),

@@ -3,7 +3,7 @@
 import base64
 from collections import abc
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -12,24 +12,28 @@ from lib.runtime.files import replacing
 
 MARGIN = 4  # pixels between panels
 TITLE = 16  # pixels of a title's line
+COLUMNS = 6
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def tile(panels: abc.Sequence[np.ndarray], columns: int, titles: abc.Sequence[str] | None = None) -> np.ndarray:
-    """Panels of one size, uint8 RGB ``[H, W, 3]``, row by row on white, each under its title."""
-    assert panels and len({panel.shape for panel in panels}) == 1, "panels of one size, one at least"
-    assert titles is None or len(titles) == len(panels)
-    height, width = panels[0].shape[:2]
-    head = TITLE if titles else 0
+class Panel(NamedTuple):
+    """A picture uint8 RGB ``[H, W, 3]`` and its title."""
+
+    title: str
+    picture: np.ndarray
+
+
+def tile(panels: abc.Sequence[Panel], columns: int = COLUMNS) -> np.ndarray:
+    """Panels of one size row by row on white, each under its title: uint8 RGB."""
+    height, width = panels[0].picture.shape[:2]
     columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    down, across = height + head + MARGIN, width + MARGIN
+    down, across = height + TITLE + MARGIN, width + MARGIN
     sheet = np.full((rows * down + MARGIN, columns * across + MARGIN, 3), 255, np.uint8)
-    for number, panel in enumerate(panels):
-        top, left = MARGIN + number // columns * down, MARGIN + number % columns * across
-        if titles:
-            cv2.putText(sheet, titles[number], (left, top + head - 5), FONT, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-        sheet[top + head : top + head + height, left : left + width] = panel
+    for number, (title, picture) in enumerate(panels):
+        top, left = MARGIN + TITLE + number // columns * down, MARGIN + number % columns * across
+        cv2.putText(sheet, title, (left, top - 5), FONT, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+        sheet[top : top + height, left : left + width] = picture
     return sheet
 
 

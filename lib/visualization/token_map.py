@@ -2,38 +2,29 @@
 
 import math
 from collections import abc
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from lib.visualization.boxes import outline
-from lib.visualization.sheet import FONT, MARGIN, resized, tile
+from lib.visualization.sheet import FONT, MARGIN, Panel, resized, tile
 
 WHITENING = 0.8  # share of white over a token that is not chosen
 HEAT = 0.6  # share of the color scale over the gray crop
 LEAST_SIDE = 192
 SIDE = 256  # of the panels of a strip
-COLUMNS = 6
 WHITE = (255, 255, 255)
 LINE = 22  # pixels of a strip's lines of text
 
 Color = tuple[int, int, int]
 
 
-class Panel(NamedTuple):
-    """A picture uint8 RGB ``[S, S, 3]`` and its title."""
-
-    title: str
-    picture: np.ndarray
-
-
 def draw_token_map(search: np.ndarray, values: np.ndarray, stages: abc.Sequence[str], meaning: str) -> np.ndarray:
     """The search crop, then a panel for each stage as ``token_panels`` makes it, whole tokens wide."""
     grid = math.isqrt(values.shape[1])
     side = -(-max(LEAST_SIDE, len(search)) // grid) * grid
-    panels = [Panel("search crop", resized(search, side, side)), *token_panels(search, values, stages, meaning, side)]
-    return tile([panel.picture for panel in panels], COLUMNS, [panel.title for panel in panels])
+    crop = Panel("search crop", resized(search, side, side))
+    return tile([crop, *token_panels(search, values, stages, meaning, side)])
 
 
 def token_panels(
@@ -61,7 +52,7 @@ def token_panels(
 
 def draw_strip(heading: str, panels: abc.Sequence[Panel]) -> np.ndarray:
     """A frame's panels of one size in rows under its ``heading``, on white."""
-    sheet = tile([panel.picture for panel in panels], COLUMNS, [panel.title for panel in panels])
+    sheet = tile(panels)
     head = np.full((LINE, sheet.shape[1], 3), 255, np.uint8)
     cv2.putText(head, heading, (4, LINE - 6), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     return np.concatenate([head, sheet])

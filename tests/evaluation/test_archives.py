@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.evaluation.results import archives
-from lib.evaluation.results.archives import archive_files
+from lib.evaluation.results import result_files
+from lib.evaluation.results.result_files import archive_files
 
 FILES = {"grm/a.txt": b"1,2,3,4\n" * 400, "grm/b.txt": b"", "README.md": "Größe".encode()}
 
@@ -73,11 +73,11 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
 def test_absurd_sizes_are_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = make_zip(tmp_path / "a.zip", {"small.txt": b"1", "bomb.txt": bytes(2_000_000)})
     assert file.stat().st_size < 5000
-    monkeypatch.setattr(archives, "MEMBER_BYTES", 1_000_000)
+    monkeypatch.setattr(result_files, "MEMBER_BYTES", 1_000_000)
     assert "bomb.txt would unpack to 2000000 bytes" in error_of(archive_files, file)
-    monkeypatch.setattr(archives, "MEMBER_BYTES", 3_000_000)
+    monkeypatch.setattr(result_files, "MEMBER_BYTES", 3_000_000)
     assert len(read_all(file)["bomb.txt"]) == 2_000_000
-    monkeypatch.setattr(archives, "TOTAL_BYTES", 2_000_000)
+    monkeypatch.setattr(result_files, "TOTAL_BYTES", 2_000_000)
     assert "2000001 with those before it" in error_of(archive_files, file)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import lib.evaluation.reports.page as page
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import ScoredRun, score_set
+from lib.evaluation.metrics.scoring import score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison
 from lib.evaluation.reports.page import BEST, WIDTH, WORST, write_page
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR
@@ -191,8 +191,8 @@ def test_the_page_stands_alone_and_forbids_the_browser_requests(comparison: Comp
     assert len(set(ids)) == len(ids) and used <= {f"#{each}" for each in ids}
 
 
-def pictures(run: ScoredRun, sequence: Sequence, benchmark: str = "got10k_val") -> list[Any]:
-    return list(page._pictures(benchmark, run, sequence, None))
+def pictures(results: ToyResults, sequence: Sequence) -> list[Any]:
+    return list(page._pictures(results, sequence, None))
 
 
 def decoded(picture: Any) -> np.ndarray:
@@ -208,11 +208,11 @@ def is_drawn(image: np.ndarray, box: np.ndarray, color: tuple[int, int, int]) ->
 
 
 def test_pictures_show_the_first_frame_and_the_one_where_the_target_was_lost(comparison: Comparison) -> None:
-    sequence, run = comparison.sequences[2], comparison.entries[1].runs[0]
-    first, worst = pictures(run, sequence)
+    sequence, results = comparison.sequences[2], comparison.entries[1].runs[0].results
+    first, worst = pictures(results, sequence)
     assert first.caption == "frame 0, ground truth"
     assert worst.caption.startswith(f"frame {FRAMES - 1}, the worst: overlap 0.")
-    predicted = run.results.boxes(sequence)
+    predicted = results.boxes(sequence)
     assert is_drawn(decoded(first), sequence.boxes[0], TRUTH_COLOR)
     assert not is_drawn(decoded(first), predicted[-1], PREDICTED_COLOR)
     assert is_drawn(decoded(worst), predicted[-1], PREDICTED_COLOR)
@@ -221,7 +221,7 @@ def test_pictures_show_the_first_frame_and_the_one_where_the_target_was_lost(com
         assert image.shape == (round(HEIGHT * WIDTH / IMAGE_WIDTH), WIDTH, 3)
         row, column = (round(each * WIDTH / IMAGE_WIDTH) for each in (y + h / 2, x + w - 4))
         assert abs(image[row, column].mean() - 210) < 12, "not that frame"
-    lost = pictures(comparison.entries[2].runs[0], sequence)[1]
+    lost = pictures(comparison.entries[2].runs[0].results, sequence)[1]
     assert lost.caption == "frame 5, the worst: overlap 0.00"  # lost from there on: the earliest of equals
 
 
@@ -229,7 +229,7 @@ def test_the_worst_frame_is_that_of_least_overlap(comparison: Comparison) -> Non
     sequence = comparison.sequences[5]
     behind = 0.4 * (1 + sequence.boxes[0, 0] / 10) * (FRAMES - 1)
     overlap = max(0, 20 - behind) / (20 + behind)
-    _, worst = pictures(comparison.entries[1].runs[0], sequence)
+    _, worst = pictures(comparison.entries[1].runs[0].results, sequence)
     assert worst.caption == f"frame {FRAMES - 1}, the worst: overlap {overlap:.2f}"  # it falls behind more and more
 
 
@@ -247,11 +247,10 @@ def test_frames_without_target_or_annotation_are_passed_over(comparison: Compari
         return found
 
     sequence = replace(comparison.sequences[0], boxes=boxes, absent=absent)
-    _, worst = pictures(ScoredRun(ToyResults("toy", answer), ()), sequence, "uav")
+    _, worst = pictures(ToyResults("toy", answer), sequence)
     assert worst.caption == "frame 7, the worst: overlap 0.00, no box predicted"
     given = replace(sequence, boxes=boxes[:1], absent=None, cover=None)
-    run = ScoredRun(ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))), ())
-    assert len(pictures(run, given)) == 1
+    assert len(pictures(ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))), given)) == 1
 
 
 def test_images_and_results_that_are_missing_are_named_in_the_pictures_place(
@@ -263,7 +262,7 @@ def test_images_and_results_that_are_missing_are_named_in_the_pictures_place(
     reasons = [text for text in written([comparison], tmp_path).all("div") if "no picture: " in text]
     assert any("cannot read the image" in text and str(comparison.sequences[0].frames[0]) in text for text in reasons)
     assert any("a damaged one" in text for text in reasons)
-    missing = pictures(comparison.entries[0].runs[0], comparison.sequences[1])[1].missing
+    missing = pictures(comparison.entries[0].runs[0].results, comparison.sequences[1])[1].missing
     assert "there is no such file; track the sequence" in missing
 
 
@@ -271,7 +270,7 @@ def test_large_images_are_made_small_with_their_boxes(comparison: Comparison) ->
     sequence = comparison.sequences[0]
     cv2.imwrite(str(sequence.frames[0]), np.full((722, 1282, 3), 90, np.uint8))
     large = replace(sequence, boxes=sequence.boxes * 1282 / IMAGE_WIDTH)
-    image = decoded(pictures(comparison.entries[1].runs[0], large)[0])
+    image = decoded(pictures(comparison.entries[1].runs[0].results, large)[0])
     assert image.shape == (round(722 * WIDTH / 1282), WIDTH, 3)
     assert is_drawn(image, sequence.boxes[0], TRUTH_COLOR)
 
@@ -340,9 +339,9 @@ def test_decisions_are_drawn_for_the_worst_frames_or_a_reason_is_given(tmp_path:
     comparison = toy_comparison(tmp_path / "images", ("got10k",))
     asked = []
 
-    def draw(benchmark: str, run: ScoredRun, sequence: Sequence, frame: int) -> np.ndarray:
-        asked.append((benchmark, run.results.label, sequence.name, frame))
-        if run.results.manifest is None:
+    def draw(results: ToyResults, sequence: Sequence, frame: int) -> np.ndarray:
+        asked.append((results.label, sequence.name, frame))
+        if results.manifest is None:
             raise ValueError("raw: <its checkpoint> is not here")
         return np.zeros((8, 16, 3), np.uint8)
 
@@ -350,7 +349,7 @@ def test_decisions_are_drawn_for_the_worst_frames_or_a_reason_is_given(tmp_path:
     reader = Reader((tmp_path / "page.html").read_text())
     images = [words for tag, words in reader.tags if tag == "img" and "decisions" in words["alt"]]
     assert images and all(words["src"].startswith("data:image/jpeg;base64,") for words in images)
-    drawn = [f"{name}, decisions in frame {frame}" for _, label, name, frame in asked if label == "seed_0"]
+    drawn = [f"{name}, decisions in frame {frame}" for label, name, frame in asked if label == "seed_0"]
     assert [words["alt"] for words in images] == drawn
     assert all(0 < frame < FRAMES for *_, frame in asked)
     reasons = [text for text in reader.all("div") if "decisions in frame" in text]

@@ -70,7 +70,7 @@ def annotation(name: str, benchmark: str, flags: bool = True) -> Annotation:
     absent = (GOLDEN[f"seq.{name}.full_occlusion"] | GOLDEN[f"seq.{name}.out_of_view"]).astype(bool)
     boxes, cover = GOLDEN[f"seq.{name}.gt"], GOLDEN[f"seq.{name}.cover"]
     boxes.flags.writeable = False
-    return Annotation(name, benchmark, boxes, absent if flags else None, cover, (WIDTH, HEIGHT))
+    return Annotation(benchmark, boxes, absent if flags else None, cover, (WIDTH, HEIGHT))
 
 
 def predicted(name: str) -> np.ndarray:

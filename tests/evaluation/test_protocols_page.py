@@ -26,7 +26,7 @@ def set_values(protocol: str, benchmark: str, names: tuple[str, ...] = ACCEPTED,
     for name in names:
         absent = (GOLDEN[f"seq.{name}.full_occlusion"] | GOLDEN[f"seq.{name}.out_of_view"]).astype(bool)
         boxes, cover, predicted = (GOLDEN[f"seq.{name}.{part}"] for part in ("gt", "cover", "pred"))
-        annotation = Annotation(name, benchmark, boxes, absent, cover, (WIDTH, HEIGHT))
+        annotation = Annotation(benchmark, boxes, absent, cover, (WIDTH, HEIGHT))
         curves.append(chosen.score(annotation, np.trunc(predicted) if whole_numbers else predicted))
     return {name: 100 * value for name, value in chosen.values(chosen.join(curves)).items()}
 

@@ -13,7 +13,7 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.results.folder import ResultsFolder, open_results
-from lib.inference.engine import Track
+from lib.inference.engine import Failure, Track
 from lib.runtime.checkpoint import checksum_of
 
 MakeSequence = Callable[..., Sequence]
@@ -210,13 +210,13 @@ def test_a_full_disk_is_one_line_and_keeps_the_earlier_result(
 def test_failures_are_noted_one_after_the_other(tmp_path: Path) -> None:
     folder = open_toy(tmp_path, None)
     for name in ("a", "b"):
-        folder.note_failure(name, "a reason", "a\ntraceback")
+        folder.note_failure(name, Failure("a reason", "a\ntraceback"))
     lines = (folder.path / "failures.log").read_text().splitlines()
     assert [line.split(" ", 1)[1] for line in lines if "reason" in line] == ["a: a reason", "b: a reason"]
     (folder.path / "failures.log").unlink()
     (folder.path / "failures.log").mkdir()
     with pytest.raises(OSError, match="failures.log"):
-        folder.note_failure("c", "a reason", "a traceback")
+        folder.note_failure("c", Failure("a reason", "a traceback"))
 
 
 def test_the_box_file_is_written_last(
@@ -251,7 +251,7 @@ def test_a_name_that_is_too_long_for_the_disk_is_refused(tmp_path: Path, make_se
     assert folder.refused(names)[names[2]].startswith(f"its name has {most + 1} bytes, too many for files of results")
     sequence = make_sequence(names[1])
     folder.write(sequence, track_of(sequence))  # the longest that is not refused can be kept
-    folder.note_failure(names[1], "a reason", "")
+    folder.note_failure(names[1], Failure("a reason", ""))
     assert folder.is_finished(sequence) and folder.failure(names[1]).reason == "a reason"
 
 
@@ -267,7 +267,7 @@ def test_names_that_the_disk_does_not_distinguish_are_refused(tmp_path: Path) ->
 def test_a_failure_is_lines_of_its_own_whatever_the_name(tmp_path: Path) -> None:
     folder = open_toy(tmp_path, None)
     name = "a\nb\x1b\udcd0"
-    folder.note_failure(name, "a reason\nin two", "a\n\x1btraceback")
+    folder.note_failure(name, Failure("a reason\nin two", "a\n\x1btraceback"))
     lines = (folder.path / "failures.log").read_text(encoding="utf-8").splitlines()
     assert lines[0].split(" ", 1)[1] == r"a\nb\x1b\udcd0: a reason\nin two"
     assert lines[1:] == ["a", r"\x1btraceback", ""]

@@ -23,6 +23,7 @@ from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.claims import Claims
 from lib.evaluation.running.runner import Trial, run_trials
 from lib.evaluation.running.summary import RunSummary
+from lib.inference.engine import Failure
 from tests.evaluation.test_claims import forge
 from tests.evaluation.toy_trackers import ToyEngine
 
@@ -146,7 +147,7 @@ def test_the_leftovers_of_a_process_killed_after_it_had_written_a_result_are_rem
 ) -> None:
     run(sequences, lambda most: StaticEngine(), folder)
     forge(folder.path, "s1")
-    folder.note_failure("s1", "an earlier one", "")
+    folder.note_failure("s1", Failure("an earlier one", ""))
     with Claims(folder.path) as claims:
         claims.take("s2")
         assert statuses(run(sequences, lambda most: StaticEngine(), folder)) == ["kept"] * 4
@@ -335,7 +336,7 @@ def test_sequences_that_others_finished_or_failed_meanwhile_are_not_tried_again(
     tmp_path: Path, folder: ResultsFolder, alone: ResultsFolder, sequences: list[Sequence]
 ) -> None:
     """A sequence that failed before the run began is tried again."""
-    folder.note_failure("s2", "RuntimeError: no luck", "Traceback: no luck")
+    folder.note_failure("s2", Failure("RuntimeError: no luck", "Traceback: no luck"))
     time.sleep(0.01)
 
     class Overtaken(ToyEngine):
@@ -343,7 +344,7 @@ def test_sequences_that_others_finished_or_failed_meanwhile_are_not_tried_again(
             outcomes = super().run(take, show)
             yield next(outcomes)
             run([sequences[0]], ToyEngine(tmp_path), folder)
-            folder.note_failure("s1", "RuntimeError: no luck", "Traceback: no luck", "shown")
+            folder.note_failure("s1", Failure("RuntimeError: no luck", "shown"))
             yield from outcomes
 
     summary = run(sequences, Overtaken(tmp_path), folder)

@@ -15,13 +15,12 @@ from toy_demo import FRAMES, write_clip, write_run
 from lib.config.paths import Paths
 from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoReader
-from lib.evaluation.metrics.scoring import ScoredRun
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker
 from lib.programs.visualization import MOST, ResultDrawer, Shown, open_footage, parse_frames, visualize
 from lib.runtime.files import file_sha256
-from lib.visualization.sheet import MARGIN, TITLE
-from lib.visualization.token_map import COLUMNS, LINE, SIDE
+from lib.visualization.sheet import COLUMNS, MARGIN, TITLE
+from lib.visualization.token_map import LINE, SIDE
 from tests.evaluation.toy_sets import ToyResults
 
 TARGET = TargetSpec("square", (10, 20, 20, 20))
@@ -143,18 +142,18 @@ def test_the_decisions_behind_kept_results_are_drawn_again(toy_got10k: Path, tmp
         "settings": {"test": {"tracker": {"window": "multiply"}}},
     }
 
-    def run(label: str, manifest: dict | None) -> ScoredRun:
-        return ScoredRun(ToyResults(label, lambda annotation: annotation.boxes, manifest), ())
+    def results(label: str, manifest: dict | None) -> ToyResults:
+        return ToyResults(label, lambda annotation: annotation.boxes, manifest, benchmark="got10k_val")
 
     draw = ResultDrawer(Paths(output=tmp_path))
-    strip = draw("got10k_val", run("ours", manifest), sequence, 7)
+    strip = draw(results("ours", manifest), sequence, 7)
     assert strip.shape == (*strip_size(3 + 2 + 1), 3) and strip.dtype == np.uint8
     settings = {"test": {"tracker": {"window": "none"}}}
-    overridden = run("without a window", manifest | {"settings": settings})
-    assert draw("got10k_val", overridden, sequence, 7).shape[1] < strip.shape[1]  # one map of scores, not two
-    others = run("raw", None)
+    overridden = results("without a window", manifest | {"settings": settings})
+    assert draw(overridden, sequence, 7).shape[1] < strip.shape[1]  # one map of scores, not two
+    others = results("raw", None)
     with pytest.raises(ValueError, match=r"^/results/raw: its checkpoint is not here \(none is named\)$"):
-        draw("got10k_val", others, sequence, 7)
-    changed = run("old", manifest | {"checkpoint_sha256": "ab"})
+        draw(others, sequence, 7)
+    changed = results("old", manifest | {"checkpoint_sha256": "ab"})
     with pytest.raises(ValueError, match="is not the checkpoint of these results any more; test it again$"):
-        draw("got10k_val", changed, sequence, 7)
+        draw(changed, sequence, 7)

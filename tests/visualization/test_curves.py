@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lib.visualization.curves as curves
-from lib.visualization.curves import LogError, plot_training, read_log
+from lib.visualization.curves import plot_training, read_log
 
 TERMS = ("giou", "l1", "focal")
 
@@ -85,6 +85,6 @@ def test_a_log_that_says_nothing_is_named(tmp_path: Path, text: str | None, mess
     log = tmp_path / "log.jsonl"
     if text is not None:
         log.write_text(text)
-    with pytest.raises(LogError, match=f"log.jsonl: .*{message}"):
+    with pytest.raises(ValueError, match=f"log.jsonl: .*{message}"):
         plot_training(log, tmp_path / "training.png", TERMS)
     assert not (tmp_path / "training.png").exists()

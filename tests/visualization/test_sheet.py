@@ -3,23 +3,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.visualization.sheet import MARGIN, TITLE, encode, tile, write_png
+from lib.visualization.sheet import MARGIN, TITLE, Panel, encode, tile, write_png
 
 
-def panel(value: int) -> np.ndarray:
-    return np.full((20, 30, 3), value, np.uint8)
+def panel(value: int, title: str = "") -> Panel:
+    return Panel(title, np.full((20, 30, 3), value, np.uint8))
 
 
 def test_panels_lie_row_by_row_on_white():
     sheet = tile([panel(10), panel(20), panel(30)], columns=2)
-    assert sheet.shape == (2 * 20 + 3 * MARGIN, 2 * 30 + 3 * MARGIN, 3)
-    middles = sheet[MARGIN + 10 :: 20 + MARGIN, MARGIN + 15 :: 30 + MARGIN, 0]
+    assert sheet.shape == (2 * (20 + TITLE) + 3 * MARGIN, 2 * 30 + 3 * MARGIN, 3)
+    middles = sheet[MARGIN + TITLE + 10 :: 20 + TITLE + MARGIN, MARGIN + 15 :: 30 + MARGIN, 0]
     assert middles.tolist() == [[10, 20], [30, 255]]
     assert (sheet == 255).all(axis=2).sum() == sheet[..., 0].size - 3 * 20 * 30
 
 
 def test_titles_take_a_line_above_each_panel():
-    sheet = tile([panel(10), panel(20)], columns=2, titles=["one", ""])
+    sheet = tile([panel(10, "one"), panel(20)], columns=2)
     assert sheet.shape[0] == 20 + TITLE + 2 * MARGIN
     assert (sheet[MARGIN + TITLE : -MARGIN, MARGIN : MARGIN + 30] == 10).all()
     assert sheet[:TITLE, : MARGIN + 30].min() < 100

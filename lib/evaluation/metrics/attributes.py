@@ -28,15 +28,13 @@ NO_ATTRIBUTES = Attributes({}, {})
 
 def known_attributes(benchmark: str, sequences: abc.Iterable[str]) -> Attributes:
     """The package's attributes that any of the ``sequences`` has; empty where none are known."""
-    names: dict[str, str] = {}
-    tables: dict[str, list[str]] = {}
     entry = find_benchmark(benchmark)
+    names, listed = {}, []
     for file in find_dataset(entry.dataset).attributes.get(entry.split, ()):
-        more, listed = _read(files("lib.data.datasets") / "attributes" / file)
-        names |= more
-        for name, shorts in listed.items():
-            tables.setdefault(name, []).extend(shorts)
-    return _by_attribute(names, _spelled(tables, benchmark, set(sequences)))
+        words, attributes = _read(files("lib.data.datasets") / "attributes" / file)
+        names |= words
+        listed += attributes.items()
+    return _by_attribute(names, _spelled(listed, benchmark, set(sequences)))
 
 
 def read_attributes(file: Path, benchmark: str, sequences: abc.Iterable[str]) -> Attributes:
@@ -47,7 +45,7 @@ def read_attributes(file: Path, benchmark: str, sequences: abc.Iterable[str]) ->
     """
     sequences = tuple(sequences)
     names, listed = _read(file)
-    ours = _spelled(listed, benchmark, set(sequences))
+    ours = _spelled(listed.items(), benchmark, set(sequences))
     unknown = [name for name, own in zip(listed, ours, strict=True) if own[0] is None]
     missing = sorted(set(sequences) - {name for name, _ in ours})
     if len(unknown) == len(listed):
@@ -62,11 +60,11 @@ def read_attributes(file: Path, benchmark: str, sequences: abc.Iterable[str]) ->
 
 
 def _spelled(
-    listed: abc.Mapping[str, list[str]], benchmark: str, known: abc.Set[str]
+    listed: abc.Iterable[tuple[str, list[str]]], benchmark: str, known: abc.Set[str]
 ) -> list[tuple[str | None, list[str]]]:
     """The attributes of each listed name under the benchmark's spelling, None for a name that is no sequence."""
-    ours = [name if name in known else sequence_name(name, benchmark) for name in listed]
-    return [(own if own in known else None, shorts) for own, shorts in zip(ours, listed.values(), strict=True)]
+    ours = ((name if name in known else sequence_name(name, benchmark), shorts) for name, shorts in listed)
+    return [(own if own in known else None, shorts) for own, shorts in ours]
 
 
 def _by_attribute(names: abc.Mapping[str, str], ours: list[tuple[str | None, list[str]]]) -> Attributes:

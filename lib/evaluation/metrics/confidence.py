@@ -129,19 +129,16 @@ def best_threshold(on: np.ndarray, lost: np.ndarray) -> Threshold | None:
     below_on, below_lost = (np.searchsorted(np.sort(part), values) / len(part) for part in (on, lost))
     # Below the lowest score and above the highest the difference is 0.
     best = int(np.argmax(below_lost - below_on))
-    middle = float(values[best]) if best == 0 else float((values[best - 1] + values[best]) / 2)
-    return Threshold(middle, float(below_lost[best]), float(below_on[best]))
+    middle = (values[max(0, best - 1)] + values[best]) / 2
+    return Threshold(float(middle), float(below_lost[best]), float(below_on[best]))
 
 
 def reliability(scores: np.ndarray, on: np.ndarray, bins: int = BINS) -> Reliability:
     """Bins of the frames by their scores."""
     edges = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)[1:-1])) if len(scores) else np.empty(0)
-    numbers = np.searchsorted(edges, scores, side="right")
-    counts = np.bincount(numbers, minlength=len(edges) + 1)
-    kept = counts > 0
-    sums = (np.bincount(numbers, weights, minlength=len(counts))[kept] for weights in (scores, on.astype(np.float64)))
-    means, shares = (total / counts[kept] for total in sums)
-    return Reliability(means, shares, counts[kept])
+    places = np.searchsorted(edges, scores, side="right")
+    _, numbers, counts = np.unique(places, return_inverse=True, return_counts=True)
+    return Reliability(np.bincount(numbers, scores) / counts, np.bincount(numbers, on) / counts, counts)
 
 
 def frames_of(sequence: Sequence, boxes: np.ndarray, scores: np.ndarray) -> ScoredFrames:

@@ -27,7 +27,6 @@ class Annotation(NamedTuple):
     absent one where the toolkit itself refuses it or gives no score.
     """
 
-    name: str
     dataset: str
     boxes: np.ndarray
     absent: np.ndarray | None = None
@@ -90,8 +89,7 @@ def lasot(annotation: Annotation, predicted: np.ndarray) -> Curves:
     if surplus < 0:
         raise _wrong_count(boxes, predicted)
     predicted = predicted[: len(boxes)]
-    bad = np.isnan(predicted).any(axis=1) | ~(predicted[:, 2] > 0) | ~(predicted[:, 3] > 0)
-    bad &= ~np.isnan(boxes).any(axis=1)
+    bad = (np.isnan(predicted).any(axis=1) | ~_has_size(predicted)) & ~np.isnan(boxes).any(axis=1)
     predicted = _with_first(_previous_for(predicted, bad), boxes)
     kept = ~_absent(annotation)
     overlap, error, normalized = _measures(boxes[kept], predicted[kept])
@@ -298,18 +296,17 @@ def _measures(boxes: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.
         return _overlaps(boxes, predicted), _length(centers - answered), normalized
 
 
-def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Overlaps of boxes ``[N, 4]`` whose corners are pixels (x + w - 1); the union is not guarded."""
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:] - 1, b[:, :2] + b[:, 2:] - 1)
-    shared = np.maximum(high - low + 1, 0).prod(axis=1)
-    return shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared)
+def _overlaps(a: np.ndarray, b: np.ndarray, pixel: int = 1, eps: float = 0.0) -> np.ndarray:
+    """Overlaps of boxes ``[N, 4]`` whose corners are pixels (x + w - 1), as continuous rectangles with ``pixel`` 0;
+    ``eps`` guards the union."""
+    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:] - pixel, b[:, :2] + b[:, 2:] - pixel)
+    shared = np.maximum(high - low + pixel, 0).prod(axis=1)
+    return shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared + eps)
 
 
 def _plain_overlaps(a: np.ndarray, b: np.ndarray, eps: float = _EPS) -> np.ndarray:
     """Overlaps of boxes ``[N, 4]`` as continuous rectangles, clipped to [0, 1]."""
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=1)
-    return np.clip(shared / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared + eps), 0, 1)
+    return np.clip(_overlaps(a, b, 0, eps), 0, 1)
 
 
 def _clipped(boxes: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -87,7 +87,7 @@ def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
     if sequence.cover is not None:
         stated = re.fullmatch(r"\((\d+), *(\d+)\)", sequence.meta.get("resolution", ""))
         size = (int(stated[1]), int(stated[2])) if stated else _size_of_image(sequence)
-    return Annotation(sequence.name, benchmark, sequence.boxes, sequence.absent, sequence.cover, size)
+    return Annotation(benchmark, sequence.boxes, sequence.absent, sequence.cover, size)
 
 
 def score_set(

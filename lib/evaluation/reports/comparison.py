@@ -121,16 +121,19 @@ class Comparison:
         """The tracker with that label, None where there is none."""
         return next((entry for entry in self.entries if entry.label == label), None)
 
-    def ranked(self, entries: abc.Sequence[ComparedTracker]) -> list[tuple[float, Sequence]]:
-        """The sequences by the mean over these trackers of the first score by the first protocol, the lowest first.
-        Without sequences for which a tracker has no score."""
+    def extremes(
+        self, entries: abc.Sequence[ComparedTracker], worst: int, best: int
+    ) -> dict[str, list[tuple[float, Sequence]]]:
+        """So many sequences under ``worst`` and ``best``, the extreme ones first, none twice: by the mean over these
+        trackers of the first score by the first protocol. Without sequences for which a tracker has no score."""
         found, protocol = [], self.protocols[0]
         first = "".join(self.score_names(protocol)[:1])
         for number, sequence in enumerate(self.sequences):
             values = [entry.sequence_values(protocol, number).get(first, NO_SCORE).value for entry in entries]
             if all(value is not None and math.isfinite(value) for value in values):
                 found.append((sum(values) / len(values), sequence))
-        return sorted(found, key=lambda each: (each[0], each[1].name))
+        ranked = sorted(found, key=lambda each: (each[0], each[1].name))
+        return {"worst": ranked[:worst], "best": ranked[worst:][: -best - 1 : -1]}
 
     def is_complete(self) -> bool:
         """Whether every result is there and every requested protocol could score it."""

@@ -11,7 +11,7 @@ from lib.data.types import Sequence
 from lib.evaluation.reports.comparison import Comparison
 from lib.runtime.escapes import file_name, printable
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR, outline
-from lib.visualization.sheet import resized, tile
+from lib.visualization.sheet import Panel, resized, tile
 
 FILMED = 2  # sequences of the worst and of the best
 PANEL = 480  # pixels of a panel's width
@@ -26,8 +26,8 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
     The rank is the mean over trackers of the first score by the first protocol; a sequence without a score of every
     tracker is left out. Raises ``ValueError`` for a damaged image or file of boxes.
     """
-    ranked, files = comparison.ranked(comparison.entries), []
-    for kind, chosen in (("worst", ranked[:FILMED]), ("best", ranked[FILMED:][: -FILMED - 1 : -1])):
+    files = []
+    for kind, chosen in comparison.extremes(comparison.entries, FILMED, FILMED).items():
         for number, (_, sequence) in enumerate(chosen, start=1):
             files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{file_name(sequence.name)}.mp4")
             tracks = {entry.label: entry.runs[0].results.boxes(sequence) for entry in comparison.entries}
@@ -47,12 +47,12 @@ def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarr
             small = resized(image, PANEL, height)
             height = len(small)
             shrink = np.array([PANEL / image.shape[1], height / image.shape[0]] * 2)
-            panels = [small.copy() for _ in tracks]
-            for panel, boxes in zip(panels, tracks.values(), strict=True):
+            panels = [Panel(title, small.copy()) for title in titles]
+            for (_, panel), boxes in zip(panels, tracks.values(), strict=True):
                 for rows, color in ((sequence.boxes, TRUTH_COLOR), (boxes, PREDICTED_COLOR)):
                     if number < len(rows):
                         outline(panel, rows[number] * shrink, color, 2)
-            writer.write(tile(panels, columns, titles))
+            writer.write(tile(panels, columns))
 
 
 def _fitted(label: str) -> str:

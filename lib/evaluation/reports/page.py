@@ -21,11 +21,11 @@ from matplotlib.figure import Figure
 
 from lib.data.decoding.images import ImageError, read_image
 from lib.data.types import Sequence
-from lib.evaluation.metrics.scoring import ScoredRun
 from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison
 from lib.evaluation.reports.figures import curve_figure, reliability_figure
 from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
 from lib.evaluation.reports.tables import Cell, Row, Table, best_cells, cell_words, percent
+from lib.evaluation.results.result_set import ResultSet
 from lib.geometry.overlaps import is_box, overlaps
 from lib.runtime.escapes import printable
 from lib.runtime.files import write_text
@@ -39,8 +39,8 @@ WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
 
 _TEMPLATE = files("lib.evaluation.reports") / "page_template"
 
-# From a benchmark, a run, a sequence and the number of a frame: a picture, uint8 RGB; raises ``ValueError``.
-Draw = abc.Callable[[str, ScoredRun, Sequence, int], np.ndarray]
+# From results, a sequence and the number of a frame: a picture, uint8 RGB; raises ``ValueError``.
+Draw = abc.Callable[[ResultSet, Sequence, int], np.ndarray]
 
 
 def write_page(comparisons: abc.Sequence[Comparison], file: Path, draw: Draw | None = None) -> None:
@@ -57,11 +57,12 @@ def write_page(comparisons: abc.Sequence[Comparison], file: Path, draw: Draw | N
         lstrip_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    environment.filters |= {"lines": str.splitlines, "parts": _parts}
+    filters = (str.splitlines, _parts, _rows, _words, _svg, _digest, _manifest)
+    environment.filters |= {each.__name__.strip("_"): each for each in filters}
     style, script = ((_TEMPLATE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     template = environment.get_template("page.html")
     benchmarks = [_benchmark(comparison, draw) for comparison in comparisons]
-    write_text(file, template.render(benchmarks=benchmarks, style=style, script=script, digest=_digest))
+    write_text(file, template.render(benchmarks=benchmarks, style=style, script=script))
 
 
 def _digest(text: str) -> str:
@@ -75,15 +76,14 @@ def _parts(name: str) -> list[str]:
 
 def _benchmark(comparison: Comparison, draw: Draw | None) -> dict[str, Any]:
     """The content of the template for one benchmark."""
-    reliability = reliability_figure(comparison)
     cards = {entry.label: _cards(comparison, entry, draw) for entry in comparison.entries}
     return {
         "comparison": comparison,
         "views": {protocol: _view(comparison, protocol) for protocol in comparison.protocols},
         "cards": {label: kinds for label, kinds in cards.items() if any(kinds.values())},
-        "confidence": [_cells(table) for table in confidence_tables(comparison)[:1]],
-        "reliability": reliability and _curves(reliability),
-        "settings": {entry.label: [(run, _manifest(run)) for run in entry.runs] for entry in comparison.entries},
+        "confidence": confidence_tables(comparison)[:1],
+        "reliability": reliability_figure(comparison),
+        "settings": {entry.label: [run.results for run in entry.runs] for entry in comparison.entries},
     }
 
 
@@ -92,14 +92,11 @@ def _view(comparison: Comparison, protocol: str) -> dict[str, Any]:
     single = replace(comparison, protocols=(protocol,))
     names = comparison.score_names(protocol)
     [scores] = score_tables([single], counts=True)
-    figures = (curve_figure(comparison, protocol, kind) for kind in CURVES)
-    attributes = attribute_tables(single, names) if comparison.attributes else []
     return {
-        "scores": _cells(replace(scores, rows=tuple(sorted(scores.rows, key=_fall)))),
-        "curves": [_curves(figure) for figure in figures if figure],
-        "names": names,
-        "attributes": list(zip(names, map(_cells, attributes), strict=False)),
-        "sequences": list(zip(names, map(_cells, sequence_tables(single, single.entries, names)), strict=True)),
+        "scores": replace(scores, rows=tuple(sorted(scores.rows, key=_fall))),
+        "curves": [figure for kind in CURVES if (figure := curve_figure(comparison, protocol, kind))],
+        "attributes": dict(zip(names, attribute_tables(single, names), strict=True)) if comparison.attributes else {},
+        "sequences": dict(zip(names, sequence_tables(single, single.entries, names), strict=True)),
     }
 
 
@@ -109,9 +106,9 @@ def _fall(row: Row) -> float:
     return 1.0 if value is None or math.isnan(value) else -value
 
 
-def _cells(table: Table) -> dict[str, Any]:
-    """A table with the words of its cells; ``exact`` is a number's value, for sorting."""
-    best, rows = best_cells(table, 1), []
+def _rows(table: Table) -> abc.Iterator[tuple[str, list[dict[str, Any]]]]:
+    """The labels of a table with the words of their cells; ``exact`` is a number's value, for sorting."""
+    best = best_cells(table, 1)
     for number, row in enumerate(table.rows):
         cells = []
         for place, cell in enumerate(row.cells):
@@ -119,40 +116,41 @@ def _cells(table: Table) -> dict[str, Any]:
             exact = None if value is None or math.isnan(value) else f"{value:.10g}"
             mean, ends = cell_words(cell, 1, table.signed)
             cells.append({"mean": mean, "ends": ends, "exact": exact, "best": (number, place) in best})
-        rows.append((row.label, cells))
-    return {"caption": table.heading, "head": table.head, "rows": rows, "below": table.below}
+        yield row.label, cells
 
 
-def _curves(figure: Figure) -> dict[str, str]:
-    """A figure as a data address, with its title and legend as words."""
+def _words(figure: Figure) -> str:
+    """The title and the legend of a figure."""
     [axes] = figure.axes
     words = [axes.get_title(), *(text.get_text() for text in axes.get_legend().get_texts())]
-    words = "; ".join(words).replace("\n", " ")
-    return {"address": data_address(encode_figure(figure, "svg"), "svg+xml"), "words": words}
+    return "; ".join(words).replace("\n", " ")
 
 
-def _manifest(run: ScoredRun) -> str:
-    if run.results.manifest is None:
+def _svg(figure: Figure) -> str:
+    return data_address(encode_figure(figure, "svg"), "svg+xml")
+
+
+def _manifest(results: ResultSet) -> str:
+    if results.manifest is None:
         return "no manifest: how these results were made is not known"
-    return json.dumps(plain(run.results.manifest), indent=1, ensure_ascii=False)
+    return json.dumps(plain(results.manifest), indent=1, ensure_ascii=False)
 
 
 def _cards(comparison: Comparison, entry: ComparedTracker, draw: Draw | None) -> dict[str, list[dict[str, Any]]]:
     """The worst and the best sequences of a tracker by the first score of the first protocol, the extreme ones first;
     none twice."""
-    protocol, ranked = comparison.protocols[0], comparison.ranked([entry])
+    protocol = comparison.protocols[0]
     name = "".join(comparison.score_names(protocol)[:1])
-    extremes = {"Worst": ranked[:WORST], "Best": ranked[WORST:][: -BEST - 1 : -1]}
     return {
-        word: [
+        word.title(): [
             {
                 "name": sequence.name,
                 "score": f"{name} {percent(value, 1)} ({protocol})",
-                "pictures": list(_pictures(comparison.benchmark, entry.runs[0], sequence, draw)),
+                "pictures": list(_pictures(entry.runs[0].results, sequence, draw)),
             }
             for value, sequence in chosen
         ]
-        for word, chosen in extremes.items()
+        for word, chosen in comparison.extremes([entry], WORST, BEST).items()
     }
 
 
@@ -165,12 +163,12 @@ class _Picture(NamedTuple):
     wide: bool = False
 
 
-def _pictures(benchmark: str, run: ScoredRun, sequence: Sequence, draw: Draw | None) -> abc.Iterator[_Picture]:
+def _pictures(results: ResultSet, sequence: Sequence, draw: Draw | None) -> abc.Iterator[_Picture]:
     """The first frame, the one after it with the least overlap (the earliest of equals), and with ``draw`` the
     decisions there."""
     yield _framed(sequence, 0, "frame 0, ground truth", (sequence.boxes[0], TRUTH_COLOR))
     try:
-        predicted = run.results.boxes(sequence)
+        predicted = results.boxes(sequence)
     except ValueError as error:
         yield _Picture("the worst frame", missing=str(error))
         return
@@ -190,7 +188,7 @@ def _pictures(benchmark: str, run: ScoredRun, sequence: Sequence, draw: Draw | N
     if draw:
         caption = f"{sequence.name}, decisions in frame {frame}"
         try:
-            yield _Picture(caption, _jpeg(draw(benchmark, run, sequence, frame)), wide=True)
+            yield _Picture(caption, _jpeg(draw(results, sequence, frame)), wide=True)
         except ValueError as error:
             yield _Picture(caption, missing=str(error), wide=True)
 

@@ -59,6 +59,11 @@ class Table:
         return ", ".join(filter(None, (self.title, "; ".join(self.scope))))
 
     @property
+    def above(self) -> tuple[str, ...]:
+        """The lines above the table."""
+        return (*(f"WARNING: {warning}" for warning in self.warnings), self.heading)
+
+    @property
     def head(self) -> tuple[str, ...]:
         """The names of all columns."""
         return (self.corner, *self.columns)
@@ -88,31 +93,24 @@ def cell_words(cell: Cell | str, digits: int, signed: bool) -> tuple[str, str]:
     return text, ends
 
 
-def _row_words(table: Table, row: Row, digits: int) -> list[str]:
-    return [" ".join(filter(None, cell_words(cell, digits, table.signed))) for cell in row.cells]
-
-
 def _text(table: Table, digits: int) -> str:
-    above = [*(f"WARNING: {warning}" for warning in table.warnings), table.heading]
-    rows = [[printable(row.label), *_row_words(table, row, digits)] for row in table.rows]
-    body = columns([printable(name) for name in table.head], rows)
-    return "\n".join([*map(printable, above), *body, *map(printable, table.below)]) + "\n"
+    body = columns([printable(name) for name in table.head], _rows(table, digits, printable))
+    return "\n".join([*map(printable, table.above), *body, *map(printable, table.below)]) + "\n"
 
 
 def _markdown(table: Table, digits: int) -> str:
     warnings = [f"**Warning: {for_markdown(warning)}**\n" for warning in table.warnings]
-    rows = [[for_markdown(label), *words] for label, words in _bold_rows(table, digits, "**{}**")]
-    head, *lines = ("| " + " | ".join(words) + " |" for words in (map(for_markdown, table.head), *rows))
+    rows = (map(for_markdown, table.head), *_rows(table, digits, for_markdown, "**{}**"))
+    head, *lines = ("| " + " | ".join(words) + " |" for words in rows)
     below = ["", *(f"- {for_markdown(line.strip())}" for line in table.below)] if table.below else []
     rule = "|:--" + "|--:" * len(table.columns) + "|"
     return "\n".join([*warnings, f"{for_markdown(table.heading)}\n", head, rule, *lines, *below]) + "\n"
 
 
 def _latex(table: Table, digits: int) -> str:
-    above = (*(f"WARNING: {warning}" for warning in table.warnings), table.heading)
-    rows = [[for_latex(label), *words] for label, words in _bold_rows(table, digits, r"\textbf{{{}}}", _latex_number)]
+    rows = _rows(table, digits, for_latex, r"\textbf{{{}}}", _latex_number)
     lines = [
-        *(f"% {printable(line)}" for line in above),
+        *(f"% {printable(line)}" for line in table.above),
         r"\begin{tabular}{l" + "r" * len(table.columns) + "}",
         r"\toprule",
         " & ".join(map(for_latex, table.head)) + r" \\",
@@ -130,14 +128,16 @@ def _latex_number(word: str) -> str:
     return "--" if word == NONE else for_latex(word).replace("±", r"$\pm$").replace("-", "$-$")
 
 
-def _bold_rows(
-    table: Table, digits: int, bold: str, changed: abc.Callable[[str], str] = str
-) -> abc.Iterator[tuple[str, list[str]]]:
-    """Label and words of each row, the best ones in ``bold``."""
-    best = best_cells(table, digits)
-    for number, row in enumerate(table.rows):
-        words = map(changed, _row_words(table, row, digits))
-        yield row.label, [bold.format(word) if (number, place) in best else word for place, word in enumerate(words)]
+def _rows(
+    table: Table, digits: int, label: abc.Callable[[str], str], bold: str = "{}", number: abc.Callable[[str], str] = str
+) -> list[list[str]]:
+    """The words of each row, escaped by ``label`` and ``number``, the best numbers in ``bold``."""
+    rows, best = [], best_cells(table, digits)
+    for line, row in enumerate(table.rows):
+        cells = [number(" ".join(filter(None, cell_words(cell, digits, table.signed)))) for cell in row.cells]
+        marked = (bold.format(words) if (line, place) in best else words for place, words in enumerate(cells))
+        rows.append([label(row.label), *marked])
+    return rows
 
 
 def _csv(table: Table, digits: int) -> str:

@@ -24,7 +24,7 @@ from lib.data.datasets.record import clashing_names
 from lib.data.files.texts import decode_text, parse_rows
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import find_benchmark
-from lib.inference.engine import Track
+from lib.inference.engine import Failure, Track
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import file_sha256, write_text
 from lib.runtime.json_text import parse_json
@@ -137,11 +137,12 @@ class ResultsFolder:
         """Keep plain types under a name in this folder."""
         write_text(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
-    def note_failure(self, name: str, reason: str, traceback: str, shown: str = "") -> None:
-        """Append a failure to ``failures.log``, and keep it for ``failure`` with the part of its traceback that the end
-        of a run shows."""
-        self.log_failure(name, reason, traceback)
-        content = {"reason": reason, "traceback": shown, "moment": time.time()}
+    def note_failure(self, name: str, failure: Failure) -> None:
+        """Append a failure to ``failures.log``, and keep it for ``failure``, with its traceback unless the reason
+        explains it."""
+        self.log_failure(name, failure.reason, failure.traceback)
+        shown = "" if failure.explained else failure.traceback
+        content = {"reason": failure.reason, "traceback": shown, "moment": time.time()}
         write_text(self._failed(name), json.dumps(content) + "\n")
 
     def log_failure(self, name: str, reason: str, traceback: str) -> None:
@@ -229,7 +230,20 @@ def open_results(
         earlier = _read_manifest(file) if file.exists() else {}
         if earlier and any(earlier.get(key) != source[key] for key in ("checkpoint_sha256", "settings")):
             raise ValueError(f"{file}: is of another checkpoint or other settings; move its folder away and run again")
-        runs = [*earlier.get("runs", []), _run_description(checkpoint, device, hardware, versions)]
+        run = {
+            "started": _now(),
+            "checkpoint": str(checkpoint) if checkpoint else None,
+            "device": device,
+            "hardware": hardware or platform.machine(),
+            "versions": {
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "opencv": cv2.__version__,
+                "tracking-lib": version("tracking-lib"),
+                **versions,
+            },
+        }
+        runs = [*earlier.get("runs", []), run]
         sweeps = list(dict.fromkeys([*earlier.get("sweeps", []), *filter(None, [sweep])]))
         write_text(file, json.dumps({**source, "sweeps": sweeps, "runs": runs}, indent=2, allow_nan=False) + "\n")
     return ResultsFolder(folder)
@@ -246,24 +260,6 @@ def sweep_warning(manifest: Mapping[str, Any]) -> str:
 def _rows(values: np.ndarray) -> str:
     """Shortest decimals that read back as the same float64, commas between."""
     return "".join(",".join(repr(number) for number in row) + "\n" for row in values.astype(np.float64).tolist())
-
-
-def _run_description(
-    checkpoint: Path | None, device: str, hardware: str, versions: Mapping[str, str | None]
-) -> dict[str, Any]:
-    return {
-        "started": _now(),
-        "checkpoint": str(checkpoint) if checkpoint else None,
-        "device": device,
-        "hardware": hardware or platform.machine(),
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "tracking-lib": version("tracking-lib"),
-            **versions,
-        },
-    }
 
 
 def _now() -> str:

@@ -3,7 +3,7 @@
 import glob
 import logging
 import re
-from collections import abc
+from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import chain, filterfalse, permutations
@@ -13,8 +13,7 @@ from lib.config.paths import user_path
 from lib.config.schema import suggest
 from lib.data.datasets.registry import DATASETS
 from lib.evaluation.benchmarks import BENCHMARKS, find_benchmark
-from lib.evaluation.results.archives import archive_files
-from lib.evaluation.results.result_files import folder_files
+from lib.evaluation.results.result_files import archive_files, folder_files
 from lib.evaluation.results.result_set import ResultSet, find_sets
 
 logger = logging.getLogger(__name__)
@@ -45,39 +44,33 @@ def open_result_set(path: Path, benchmark: str) -> ResultSet:
     return _labelled(found[0], path)
 
 
-def find_result_sets(output: Path, benchmark: str, wanted: abc.Sequence[str]) -> list[ResultSet]:
-    """The results below ``output`` with the wanted names, ours and those of others, in folders and in zips.
+def find_result_sets(output: Path, benchmark: str, name: str) -> list[ResultSet]:
+    """The results below ``output`` with that name, ours and those of others, in folders and in zips.
 
     A name is that of a folder anywhere in the path of the results, or of several with ``/`` between: ``grm_vitb`` (all
     checkpoints of the experiment, and others' folder of that name), ``grm_vitb/epoch_0300``, ``epoch_0300-1a2b3c4d``,
-    ``raw/GRM``; ``*``, ``?`` and ``[...]`` match parts of one. A path works too, also outside ``output``. Each set
-    comes once, in the order of the names. Its label is its path below ``output``, or below the given path outside,
-    without the folders that name a dataset; so a tracker has one label on all benchmarks. Raises ``ValueError`` for a
-    name without results, with the nearest ones, and for a damaged archive or manifest among the wanted.
+    ``raw/GRM``; ``*``, ``?`` and ``[...]`` match parts of one. A path works too, also outside ``output``. The label is
+    the path below ``output``, or below the given path outside, without the folders that name a dataset; so a tracker
+    has one label on all benchmarks. Raises ``ValueError`` for a name without results, with the nearest ones, and for a
+    damaged archive or manifest of that name.
     """
     find_benchmark(benchmark)
     candidates = _candidates(output, benchmark) if output.is_dir() else []
-    chosen: dict[Path, ResultSet] = {}
-    for name in wanted:
-        matching = {one.source: (one, output) for one in candidates if _has_name(one, name, output)}
-        for path in [] if matching else _paths(name, output):
-            below = [one for one in candidates if one.source.resolve().is_relative_to(path.resolve())]
-            top = output if below else path
-            if not below:
-                below = _candidates(path, benchmark) if path.is_dir() else _sets_at(path, benchmark)
-            matching |= {one.source: (one, top) for one in below}
-        if not matching:
-            raise ValueError(_nothing(name, output, benchmark, candidates))
-        for source, (one, top) in matching.items():
-            if source not in chosen:
-                chosen[source] = _labelled(one, top)
-    for one, other in permutations(chosen.values(), 2):
+    found = {one.source: _labelled(one, output) for one in candidates if _has_name(one, name, output)}
+    for path in [] if found else _paths(name):
+        below = [one for one in candidates if one.source.resolve().is_relative_to(path.resolve())]
+        elsewhere = _candidates if path.is_dir() else _sets_at
+        top = output if below else path
+        found |= {one.source: _labelled(one, top) for one in below or elsewhere(path, benchmark)}
+    if not found:
+        raise ValueError(_nothing(name, output, benchmark, candidates))
+    for one, other in permutations(found.values(), 2):
         # Results in a folder of another's are no second run of it, and the name does not decide between them.
         if one.source in other.source.parents and (shared := set(one.names()) & set(other.names())):
             raise ValueError(
                 f"{min(shared)} has two results, in {one.source} and in {other.source}; move one of them away"
             )
-    return list(chosen.values())
+    return list(found.values())
 
 
 def _candidates(folder: Path, benchmark: str) -> list[ResultSet]:
@@ -85,16 +78,15 @@ def _candidates(folder: Path, benchmark: str) -> list[ResultSet]:
     contents = folder_files(folder)
     candidates = find_sets(contents, benchmark, folder)
     folders = {parent for name in contents for parent in PurePosixPath(name).parents}
-    for name in contents:
-        if not name.lower().endswith(".zip"):
-            continue
+    for name in (name for name in contents if name.lower().endswith(".zip")):
+        archive = folder / name
         if PurePosixPath(name[: -len(".zip")]) in folders:
-            logger.info("%s: not looked into, as it is unpacked beside", folder / name)
+            logger.info("%s: not looked into, as it is unpacked beside", archive)
             continue
         try:
-            candidates += find_sets(archive_files(folder / name), benchmark, folder / name)
+            candidates += find_sets(archive_files(archive), benchmark, archive)
         except ValueError as error:
-            candidates.append(ResultSet(benchmark, folder / name, damage=str(error)))
+            candidates.append(ResultSet(benchmark, archive, damage=str(error)))
     return candidates
 
 
@@ -112,8 +104,7 @@ def _has_name(found: ResultSet, name: str, output: Path) -> bool:
     """Whether the name is that of folders in the path or the label of results below ``output``, one after the other; of
     ours, also of experiment and checkpoint."""
     patterns = [part for part in name.strip("/").split("/") if part not in ("", ".")]
-    parts = _parts_below(found, output)
-    ways = [parts, result_label(found.source, output).split("/")]
+    ways = [_parts_below(found, output), result_label(found.source, output).split("/")]
     if found.manifest:
         ways.append([str(found.manifest.get("experiment")), str(found.manifest.get("label"))])
     return bool(patterns) and any(
@@ -127,16 +118,12 @@ def _parts_below(found: ResultSet, output: Path) -> list[str]:
     return list(found.source.relative_to(output).parts) or [output.name]
 
 
-def _paths(name: str, output: Path) -> list[Path]:
-    """The paths that a path or a pattern matches, from the current folder or else from the output folder."""
-    for path in (user_path(name), output / name):
-        if glob.has_magic(name):
-            found = [Path(one) for one in sorted(glob.glob(str(path)))]
-        else:
-            found = [path] if path.exists() or _zip_above(path) else []
-        if found:
-            return found
-    return []
+def _paths(name: str) -> list[Path]:
+    """The paths that a path or a pattern matches."""
+    path = user_path(name)
+    if glob.has_magic(name):
+        return [Path(one) for one in sorted(glob.glob(str(path)))]
+    return [path] if path.exists() or _zip_above(path) else []
 
 
 def _zip_above(path: Path) -> Path | None:
@@ -161,7 +148,7 @@ def _names_dataset(folder: str) -> bool:
     return re.sub(r"[^a-z0-9]", "", folder.lower()) in _DATASETS
 
 
-def _nothing(name: str, output: Path, benchmark: str, candidates: list[ResultSet]) -> str:
+def _nothing(name: str, output: Path, benchmark: str, candidates: Iterable[ResultSet]) -> str:
     parts = [_parts_below(one, output) for one in candidates]
     if not parts:
         return (

@@ -1,15 +1,12 @@
-"""The files of boxes below a folder or in a zip, by tracker and sequence, in the layouts of the tools of the field."""
+"""The files of results below a folder or in a zip, by name. Zips are read in memory; nothing is unpacked."""
 
 import logging
 import os
-import re
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
-from posixpath import basename, dirname, join
-from typing import NamedTuple
+from pathlib import Path, PurePosixPath
 
-from lib.data.datasets.record import SIDE_FILES
 from lib.evaluation.results.folder import LEGACY_INT, MANIFEST
 
 logger = logging.getLogger(__name__)
@@ -17,10 +14,11 @@ logger = logging.getLogger(__name__)
 # By the name of each file below a place, "/" between folders, what reads it; ``ValueError`` if it cannot be read.
 Files = Mapping[str, Callable[[], bytes]]
 
-# Endings of files with a score for each frame: ours, pytracking's and VOT's.
-SCORE_FILES = ("_scores", "_object_presence_scores", "_confidence")
-_TIMES = "times"  # beside the boxes, in the got10k toolkit
 _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
+# Bounds for results: a line of a box takes less than 80 bytes, so a member holds a million frames, and an archive those
+# of a dozen trackers on every benchmark.
+MEMBER_BYTES = 128 * 2**20
+TOTAL_BYTES = 4 * 2**30
 
 
 def folder_files(path: Path) -> Files:
@@ -51,39 +49,51 @@ def _read(file: Path) -> bytes:
         raise ValueError(f"{file}: cannot be read ({error.strerror})") from error
 
 
+def archive_files(path: Path) -> Files:
+    """The files of a zip in its order. A name is only a key: it may lead anywhere, since nothing is unpacked.
+
+    Raises ``ValueError`` for a file that is no whole zip, for a name that is there twice, and for members larger than
+    any results (``MEMBER_BYTES``, ``TOTAL_BYTES``); reading a file raises it if the file is damaged, encrypted, or
+    longer or shorter than announced.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except Exception as error:  # zipfile raises errors of many kinds for damage
+        raise ValueError(f"{path}: not a whole zip archive ({_one_line(error)}); get or make it again") from error
+    files, total = {}, 0
+    for member in archive.infolist():
+        if member.filename.endswith("/"):
+            continue
+        # Without "." and empty parts. Not ``filename``, which ends at a zero byte.
+        name = str(PurePosixPath(member.orig_filename))
+        if name in files:
+            raise ValueError(f"{path}: {name} is in it twice; make the archive again with one of them")
+        total += member.file_size
+        if member.file_size > MEMBER_BYTES or total > TOTAL_BYTES:
+            raise ValueError(
+                f"{path}: {name} would unpack to {member.file_size} bytes, {total} with those before it, more than any "
+                f"results ({MEMBER_BYTES} and {TOTAL_BYTES}); unpack it yourself if you trust it"
+            )
+        files[name] = partial(_read_member, archive, member, f"{path}: {name}")
+    return files
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, place: str) -> bytes:
+    try:
+        with archive.open(member) as stream:
+            # Never more than is announced: a stream may hold much more, and would be unpacked in one piece.
+            content = stream.read(member.file_size + 1)
+        if len(content) != member.file_size:
+            raise ValueError(f"it has more or less than the {member.file_size} bytes it announces")
+    except Exception as error:
+        raise ValueError(f"{place} cannot be read ({_one_line(error)}); get or make the archive again") from error
+    return content
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+
+
 def is_skipped(part: str) -> bool:
     """Whether a file or folder of this name holds no results."""
     return part.startswith(".") or part in _SKIPPED
-
-
-class BoxFile(NamedTuple):
-    """A file of boxes: the folder of its results (``root``), its ``name``, the sequence as it is ``written`` there, the
-    number of the tracker's run, and the files of times and of scores that belong to it, or ""."""
-
-    root: str
-    name: str
-    written: str
-    repetition: int = 1
-    times: str = ""
-    scores: str = ""
-
-
-def box_file(path: str, texts: Mapping[str, str]) -> BoxFile | None:
-    """The box file of one of the ``texts``, which are names by path without ``.txt``; None for a file beside boxes."""
-    folder, written = dirname(path), basename(path)
-    root, repetition = folder, 1
-    repeated = re.fullmatch(r"(.+)_(\d{3})", written, re.DOTALL)
-    if repeated and basename(folder) == repeated[1]:
-        root, written, repetition = dirname(folder), repeated[1], int(repeated[2])
-    elif basename(folder) == _TIMES or _is_side_file(path, texts):
-        return None
-    times = (join(folder, f"{written}_time"), join(folder, _TIMES, f"{written}_time"))
-    scores = (path + end for end in SCORE_FILES)
-    beside = (next((texts[each] for each in paths if each in texts), "") for paths in (times, scores))
-    return BoxFile(root, texts[path], written, repetition, *beside)
-
-
-def _is_side_file(path: str, texts: Mapping[str, str]) -> bool:
-    """Whether a tool wrote it beside a box file: that file exists, or the folder has the sequence's name."""
-    bases = [path.removesuffix(suffix) for suffix in SIDE_FILES if path.endswith(suffix)]
-    return any(base in texts or basename(base) == basename(dirname(base)) for base in bases)

@@ -1,21 +1,27 @@
-"""One tracker's results on one benchmark: which files they are, and the boxes, times and scores in them."""
+"""One tracker's results on one benchmark: which files they are, in the layouts of the field's tools, and the boxes,
+times and scores in them."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from posixpath import basename, dirname
-from typing import Any
+from posixpath import basename, dirname, join
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from lib.data.datasets.record import SIDE_FILES
 from lib.data.files.texts import decode_text, parse_rows
 from lib.data.types import Sequence
 from lib.evaluation.results.folder import MANIFEST
-from lib.evaluation.results.result_files import BoxFile, Files, box_file, is_skipped
+from lib.evaluation.results.result_files import Files, is_skipped
 from lib.evaluation.results.sequence_names import known_names, sequence_name, shares_name
 from lib.runtime.json_text import parse_json
 
+# Endings of files with a score for each frame: ours, pytracking's and VOT's.
+SCORE_FILES = ("_scores", "_object_presence_scores", "_confidence")
+_TIMES = "times"  # beside the boxes, in the got10k toolkit
 _REMEDY = "track the sequence again, or get the file again"
 
 logger = logging.getLogger(__name__)
@@ -23,6 +29,18 @@ logger = logging.getLogger(__name__)
 
 class MissingResultError(ValueError):
     """A sequence has no result."""
+
+
+class BoxFile(NamedTuple):
+    """A file of boxes: the folder of its results (``root``), its ``name``, the sequence as it is ``written`` there, the
+    number of the tracker's run, and the files of times and of scores that belong to it, or ""."""
+
+    root: str
+    name: str
+    written: str
+    repetition: int = 1
+    times: str = ""
+    scores: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,7 +170,7 @@ def find_sets(contents: Files, benchmark: str, place: Path) -> list[ResultSet]:
     ours = set(map(PurePosixPath, sets))
     texts = {name[: -len(".txt")]: name for name in names if name.lower().endswith(".txt")}
     for path in texts:
-        file = box_file(path, texts)
+        file = _box_file(path, texts)
         if file is None or not ours.isdisjoint(PurePosixPath(path).parents[1:]):  # in a folder below one of ours
             continue
         found = sets.setdefault(file.root, ResultSet(benchmark, place, file.root, contents))
@@ -163,6 +181,27 @@ def find_sets(contents: Files, benchmark: str, place: Path) -> list[ResultSet]:
         for sequence, files in each.files.items():
             each.files[sequence] = [file for file in files if not shares_name(file.written, benchmark)] or files
     return [sets[root] for root in sorted(sets) if _is_of_benchmark(sets[root])]
+
+
+def _box_file(path: str, texts: Mapping[str, str]) -> BoxFile | None:
+    """The box file of one of the ``texts``, which are names by path without ``.txt``; None for a file beside boxes."""
+    folder, written = dirname(path), basename(path)
+    root, repetition = folder, 1
+    repeated = re.fullmatch(r"(.+)_(\d{3})", written, re.DOTALL)
+    if repeated and basename(folder) == repeated[1]:
+        root, written, repetition = dirname(folder), repeated[1], int(repeated[2])
+    elif basename(folder) == _TIMES or _is_side_file(path, texts):
+        return None
+    times = (join(folder, f"{written}_time"), join(folder, _TIMES, f"{written}_time"))
+    scores = (path + end for end in SCORE_FILES)
+    beside = (next((texts[each] for each in paths if each in texts), "") for paths in (times, scores))
+    return BoxFile(root, texts[path], written, repetition, *beside)
+
+
+def _is_side_file(path: str, texts: Mapping[str, str]) -> bool:
+    """Whether a tool wrote it beside a box file: that file exists, or the folder has the sequence's name."""
+    bases = [path.removesuffix(suffix) for suffix in SIDE_FILES if path.endswith(suffix)]
+    return any(base in texts or basename(base) == basename(dirname(base)) for base in bases)
 
 
 def _is_of_benchmark(found: ResultSet) -> bool:

@@ -256,8 +256,7 @@ class _Share:
 
     def _fail(self, sequence: Sequence, failure: Failure) -> None:
         logger.error("sequence %s failed: %s", sequence.name, failure.reason)
-        shown = "" if failure.explained else failure.traceback
-        self._folder.note_failure(sequence.name, failure.reason, failure.traceback, shown)
+        self._folder.note_failure(sequence.name, failure)
         self.failed = True
 
 
