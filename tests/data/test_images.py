@@ -1,12 +1,11 @@
 """Reading an image: colors, regions, decoders that agree to the bit, and files that are none."""
 
-import importlib.machinery
 import io
 import itertools
 import struct
 import sys
-import types
 import zlib
+from types import SimpleNamespace
 from typing import get_args
 
 import cv2
@@ -372,59 +371,11 @@ def test_a_decoder_that_is_missing_says_what_to_install(machine, name, message):
         assert "\n" not in str(error.value) and not isinstance(error.value, ImageError)
 
 
-class FakeJpeg4py(types.ModuleType):
-    """Stands for jpeg4py where it is not installed: decodes by OpenCV and keeps its decompressors, as jpeg4py does."""
-
-    class JPEGRuntimeError(RuntimeError):
-        """A picture that the library refuses."""
-
-    def __init__(self, has_library: bool) -> None:
-        super().__init__("jpeg4py")
-        self.__spec__ = importlib.machinery.ModuleSpec("jpeg4py", None)
-        self.has_library, self.kept, self.released = has_library, 0, 0
-
-    def initialize(self) -> None:
-        if not self.has_library:
-            raise OSError("Could not load libjpeg-turbo library")
-
-    def release(self) -> None:
-        self.released += 1
-
-    def JPEG(self, source: np.ndarray) -> "FakePicture":  # noqa: N802 - the name it has there
-        return FakePicture(self, source)
-
-
-class FakePicture:
-    """``jpeg4py.JPEG``."""
-
-    def __init__(self, module: FakeJpeg4py, source: np.ndarray) -> None:
-        self.module, self.source, self.decompressor = module, source, module
-
-    def __del__(self) -> None:
-        self.module.kept += self.decompressor is not None
-
-    def decode(self, dst: np.ndarray) -> np.ndarray:
-        image = cv2.imdecode(self.source, cv2.IMREAD_COLOR)
-        if image is None:
-            raise self.module.JPEGRuntimeError
-        dst[:] = image[:, :, ::-1]
-        return dst
-
-
 def test_jpeg4py_needs_its_library(machine, monkeypatch):
+    def initialize() -> None:
+        raise OSError("Could not load libjpeg-turbo library")
+
     machine("jpeg4py")
-    monkeypatch.setitem(sys.modules, "jpeg4py", FakeJpeg4py(has_library=False))
+    monkeypatch.setitem(sys.modules, "jpeg4py", SimpleNamespace(initialize=initialize))
     with pytest.raises(ValueError, match=r"^decoder 'jpeg4py': its library is not installed; .* libturbojpeg0"):
         find_decoder("jpeg4py")
-
-
-def test_jpeg4py_decodes_where_it_is(machine, monkeypatch):
-    module = FakeJpeg4py(has_library=True)
-    machine("jpeg4py")
-    monkeypatch.setitem(sys.modules, "jpeg4py", module)
-    np.testing.assert_array_equal(
-        open_image(Memory(jpeg()), "jpeg4py").pixels((3, 2, 9, 8)), by_opencv(jpeg())[2:8, 3:9]
-    )
-    with pytest.raises(ImageError, match="damaged"):
-        open_image(Memory(without(jpeg(), b"\xff\xdb")), "jpeg4py").pixels()
-    assert (module.released, module.kept) == (2, 0)
