@@ -3,8 +3,6 @@
 import logging
 import tempfile
 from collections import abc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,7 +54,7 @@ class Measurements:
     * ``engine``: slots of the engine, which tracks about ``engine_frames`` in a run with ``engine_threads`` of its own
       (None: its own choice).
     * ``training``: pairs of a training step; 0: none.
-    * ``threads`` of the processor for networks and crops; None: the libraries' own choice.
+    * ``threads`` of the processor for networks and crops, from then on; None: the libraries' own choice.
     """
 
     forms: tuple[Form, ...] = (EAGER,)
@@ -102,24 +100,26 @@ def profile_models(
     if overrides:
         report.settings["overrides"] = " ".join(overrides)
     keep_large_buffers()
-    with _threads(wanted.threads):
-        if wanted.frames or wanted.engine or wanted.training:
-            where = f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
-            report.settings |= {"timed on": where, "threads": torch.get_num_threads()}
-            report.settings |= {"frames": wanted.frames, "warmup batches": wanted.warmup}
-        for experiment in tqdm(experiments, "experiments", disable=None):
-            try:
-                measured = _measure(experiment, place, wanted)
-            except Exception as error:  # of this experiment alone, maybe after minutes of others
-                logger.exception("%s", experiment.name)
-                report.failed.append(f"{experiment.name}: {type(error).__name__}: {error}")
-            else:
-                for table, rows in measured.items():
-                    report.tables[table].rows += [{"experiment": experiment.name, **row} for row in rows]
-            if file:
-                report.write(file)
-            if place.type == "cuda":
-                torch.cuda.empty_cache()
+    if wanted.threads is not None:
+        torch.set_num_threads(wanted.threads)
+        cv2.setNumThreads(wanted.threads)
+    if wanted.frames or wanted.engine or wanted.training:
+        where = f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
+        report.settings |= {"timed on": where, "threads": torch.get_num_threads()}
+        report.settings |= {"frames": wanted.frames, "warmup batches": wanted.warmup}
+    for experiment in tqdm(experiments, "experiments", disable=None):
+        try:
+            measured = _measure(experiment, place, wanted)
+        except Exception as error:  # of this experiment alone, maybe after minutes of others
+            logger.exception("%s", experiment.name)
+            report.failed.append(f"{experiment.name}: {type(error).__name__}: {error}")
+        else:
+            for table, rows in measured.items():
+                report.tables[table].rows += [{"experiment": experiment.name, **row} for row in rows]
+        if file:
+            report.write(file)
+        if place.type == "cuda":
+            torch.cuda.empty_cache()
     return report
 
 
@@ -158,17 +158,3 @@ def _cost_row(experiment: ExperimentConfig) -> Row:
         "both": cost.both.total / 1e9,
         "attention": cost.both.attention / 1e9,
     }
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """``count`` threads for torch and OpenCV within the block."""
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    if count is not None:
-        torch.set_num_threads(count)
-        cv2.setNumThreads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
