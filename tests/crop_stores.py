@@ -8,8 +8,9 @@ import numpy as np
 
 from lib.data.augment import JitterConfig, Role
 from lib.data.stores.cropping import write_crops
-from lib.data.stores.crops import CropSettings, CropStore, open_crops
+from lib.data.stores.crops import CropStore, open_crops
 from lib.data.stores.index import SequenceIndex, open_dataset
+from lib.data.stores.reach import CropSettings
 from lib.geometry.crop import CropConfig
 
 TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)

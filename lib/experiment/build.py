@@ -17,8 +17,9 @@ from lib.data.decoding.images import find_decoder
 from lib.data.masks import MaskFolder
 from lib.data.pairs import Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.data.stores.crops import CropSettings, open_crops
+from lib.data.stores.crops import open_crops
 from lib.data.stores.index import open_dataset
+from lib.data.stores.reach import CropSettings
 from lib.experiment.config import ExperimentConfig, from_tree, to_tree, with_new_keys
 from lib.export.exported import open_network
 from lib.inference.engine import Engine, TemplateOf

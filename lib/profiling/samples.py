@@ -24,9 +24,10 @@ from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.cropping import write_crops
-from lib.data.stores.crops import CropSettings, open_crops
+from lib.data.stores.crops import open_crops
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packing import pack_dataset
+from lib.data.stores.reach import CropSettings
 from lib.data.types import Sequence
 from lib.data.views import View
 from lib.geometry.crop import CropConfig, Window

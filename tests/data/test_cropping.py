@@ -13,7 +13,8 @@ import lib.data.stores.cropping
 from lib.data.augment import jitter_box, mirror_box
 from lib.data.sampling import visible_frames
 from lib.data.stores.cropping import write_crops
-from lib.data.stores.crops import INDEX, CropSettings
+from lib.data.stores.crops import INDEX
+from lib.data.stores.reach import CropSettings
 from lib.geometry.crop import crop_window
 from lib.runtime.locks import LockedError, lock_of
 

@@ -31,7 +31,8 @@ from lib.data.decoding.images import ImageError, open_image
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.columns import open_columns, write_columns
-from lib.data.stores.crops import INDEX, CropSettings, StoredView
+from lib.data.stores.crops import INDEX, StoredView
+from lib.data.stores.reach import CropSettings
 from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Window, crop_window
 

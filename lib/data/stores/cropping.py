@@ -17,17 +17,9 @@ from lib.data.augment import to_grayscale
 from lib.data.decoding.images import EncodedImage, ImageError, open_image
 from lib.data.sampling import visible_frames
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
-from lib.data.stores.crops import (
-    FORMAT,
-    INDEX,
-    READABLE,
-    ROW,
-    UNIT,
-    CropSettings,
-    hash_name,
-    part_name,
-)
+from lib.data.stores.crops import FORMAT, INDEX, READABLE, ROW, UNIT, hash_name, part_name
 from lib.data.stores.index import SequenceIndex, open_dataset
+from lib.data.stores.reach import CropSettings
 from lib.geometry.crop import padding_value
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing

@@ -4,7 +4,6 @@ A store is a folder. ``crops.index`` holds its settings and the place of each fr
 ``001.crops`` ... A record is a JPEG with halved colors.
 """
 
-import functools
 import hashlib
 import logging
 import math
@@ -19,15 +18,14 @@ from typing import Any, BinaryIO, NamedTuple
 import cv2
 import numpy as np
 
-from lib.config.schema import Section
-from lib.data.augment import Role, to_grayscale
+from lib.data.augment import to_grayscale
 from lib.data.decoding.images import EncodedImage, ImageError, find_decoder
 from lib.data.decoding.jpeg import JpegHeader
 from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
-from lib.data.stores.reach import SHAPES, Reach
+from lib.data.stores.reach import CropSettings
 from lib.data.views import FrameView, View
-from lib.geometry.crop import Fill, Region, Window, window_side
+from lib.geometry.crop import Fill, Region, Window
 
 logger = logging.getLogger(__name__)
 
@@ -43,45 +41,6 @@ ROW = np.dtype(
     + [(name, "<u2") for name in ("left", "top", "right", "bottom", "columns", "rows", "height", "width")]
     + [(name, "u1") for name in ("red", "green", "blue", "gray")]
 )
-_SLACK = 1e-6  # of reaches and resolutions that are computed twice
-
-
-class CropSettings(Section):
-    """The stored part of a dataset's frames.
-
-    * ``template``, ``search``: the crops that training takes of a frame; one record serves both.
-    * ``every``: of a video only frames whose number is a multiple of it, and the last.
-    * ``coverage``: the least share of draws whose crop lies in the stored surroundings.
-    * ``detail``: stored pixels for each pixel of a training crop without jitter; no frame is magnified for it.
-    * ``quality``: of the JPEG.
-
-    With the defaults 99.9 % of 20,000 draws lie inside (``tests/data/test_cropping.py``), a pair costs about half of
-    one from frames, and targets up to 88 pixels of sqrt(w * h), which GRM's crops (128 and 256 pixels)
-    show at 0.73 of their size or more, are kept in the frame's own pixels.
-    """
-
-    template: Role
-    search: Role
-    every: int = 1
-    coverage: float = 0.9995
-    detail: float = 1.1
-    quality: int = 85
-
-    def resolution(self, width: float, height: float) -> float:
-        """Stored pixels for each pixel of the frame, around a target of that size; it may be above 1."""
-        crops = self.template.crop, self.search.crop
-        return self.detail * max(
-            crop.size / float(window_side(width, height, crop.factor, crop.context)) for crop in crops
-        )
-
-    def reach(self, width: float, height: float) -> float:
-        """Pixels from the center of a target of that size to the border of its surroundings, along either axis."""
-        return max(reach.pixels(width, height) for reach in self.reaches)
-
-    @functools.cached_property
-    def reaches(self) -> tuple[Reach, Reach]:
-        """How far the crops of each role reach."""
-        return Reach(self.template, self.coverage), Reach(self.search, self.coverage)
 
 
 class Record(namedtuple("Record", ROW.names)):
@@ -319,21 +278,8 @@ def _unfit(
         return f"made from {about['dataset']} {about['split']}, not {dataset} {split}"
     if about["annotations"] != index.annotation_sums:
         return f"made from other annotations of {dataset} {split} than are there now"
-    settings = CropSettings.model_validate(about["settings"])
-    if wanted.every % settings.every:
-        return f"holds one frame in {settings.every}, but one in {wanted.every} is drawn (annotated_every)"
-    wanted = wanted.model_copy(update={"coverage": settings.coverage, "detail": settings.detail})
-    for shape in SHAPES:
-        size = math.exp(shape / 2), math.exp(-shape / 2)
-        stored, asked = settings.reach(*size), wanted.reach(*size)
-        if stored < asked * (1 - _SLACK):
-            return (
-                f"reaches {stored:.1f} sqrt(w * h) from a target's center, but these crops with their jitter "
-                f"{asked:.1f}"
-            )
-        stored, asked = settings.resolution(*size), wanted.resolution(*size)
-        if stored < asked * (1 - _SLACK):
-            return f"made for smaller crops: {stored:.0f} pixels for sqrt(w * h) of a target, not {asked:.0f}"
+    if lack := CropSettings.model_validate(about["settings"]).lack(wanted):
+        return lack
     for part, size in enumerate(about["sizes"]):
         path = folder / part_name(part)
         if not path.is_file() or path.stat().st_size != size:
