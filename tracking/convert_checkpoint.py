@@ -27,11 +27,7 @@ def main() -> Result:
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--out", type=user_path, metavar="FILE", help="file to write, .pth or .safetensors")
     task.add_argument(
-        "--list",
-        dest="out",
-        action="store_const",
-        const=None,
-        help="print names and shapes in the file and the network",
+        "--list", dest="out", action="store_const", const=None, help="print names and shapes in file and network"
     )
     parser.add_argument("--rename", type=user_path, metavar="YAML", help="table of names, a line `theirs: ours` each")
     parser.add_argument("--half", action="store_true", help="write the numbers in half precision")

@@ -22,17 +22,16 @@ def main() -> Result:
     parser = Parser(__doc__)
     parser.config()
     parser.checkpoint()
-    parser.add_argument(
-        "--format", dest="runtime", choices=get_args(Runtime), required=True, help="library that will run it"
-    )
-    parser.add_argument("--precision", choices=get_args(ExportPrecision), default="fp32", help="default: %(default)s")
-    parser.add_argument("--batch", type=at_least(1), default=1, help="most crops at a time (default: %(default)s)")
-    parser.add_argument("--dataset", metavar="NAME", help="benchmark whose test-time values it gets")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--format", dest="runtime", choices=get_args(Runtime), required=True, help="library that will run it")
+    add("--precision", choices=get_args(ExportPrecision), default="fp32", help="default: %(default)s")
+    add("--batch", type=at_least(1), default=1, help="most crops at a time (default: %(default)s)")
+    add("--dataset", metavar="NAME", help="benchmark whose test-time values it gets")
+    add(
         "--out", type=user_path, metavar="FOLDER",
         help="default: exported/<format>_<precision>_<batch> in the output folder of the experiment",
     )  # fmt: skip
-    parser.add_argument("--score", metavar="NAME", help="benchmark to test both forms on in the end")
+    add("--score", metavar="NAME", help="benchmark to test both forms on in the end")
     parser.paths()
     parser.overrides()
     return export_checkpoint(**parser.parse())

@@ -18,12 +18,11 @@ def main() -> Result:
     parser = Parser(__doc__)
     parser.checkpoint()
     parser.config()
-    parser.add_argument(
-        "--dataset", help="benchmark whose test-time values hold: vot18, vot20, vot22; without it, none"
-    )
+    add = parser.add_argument
+    add("--dataset", help="benchmark whose test-time values hold: vot18, vot20, vot22; without it, none")
     parser.device()
-    parser.add_argument("--print-ini", action="store_true", help="check everything, print the section, and end")
-    parser.add_argument("--identifier", help="name of the section, if it is not the experiment's")
+    add("--print-ini", action="store_true", help="check everything, print the section, and end")
+    add("--identifier", help="name of the section, if it is not the experiment's")
     parser.overrides()
     return run_vot(Path(__file__), **parser.parse())
 

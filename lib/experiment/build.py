@@ -36,7 +36,7 @@ from lib.models.weights.released import LoadReport, load_file
 from lib.models.weights.renaming import Table
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.machine import keep_large_buffers, usable_cores
-from lib.runtime.process import Process, device_in_turn
+from lib.runtime.process import Process, device_in_turn, find_device
 from lib.runtime.unpickling import as_plain, read_inert
 from lib.training.actor import Actor
 from lib.training.config import Run
@@ -78,8 +78,9 @@ class TorchForm:
 
     def network(self) -> TorchNetwork:
         """The network, ready to find targets. Raises ``CheckpointError`` for a checkpoint that cannot be read, has
-        another checksum or is of another network."""
+        another checksum or is of another network, and ``ValueError`` for a device that is not there."""
         keep_large_buffers()
+        device = str(find_device(self.device))
         experiment = self.experiment.for_benchmark(self.benchmark)
         if self.checkpoint is None:
             model = build_model(experiment)
@@ -89,7 +90,7 @@ class TorchForm:
             template=experiment.template, search=experiment.search, tracker=experiment.test.tracker
         )
         precision = experiment.test.precision
-        return TorchNetwork(model, settings, self.device, precision, self.compiled, self.captured, experiment.name)
+        return TorchNetwork(model, settings, device, precision, self.compiled, self.captured, experiment.name)
 
     def engine(self, most: int, template_of: TemplateOf | None = None) -> Engine:
         """An engine for at most ``most`` sequences at once; for ``template_of`` see ``Engine``.

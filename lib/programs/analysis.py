@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from lib.config.paths import Paths, user_path
-from lib.evaluation.benchmarks import find_benchmark, read_benchmark
 from lib.evaluation.metrics.attributes import known_attributes, read_attributes
 from lib.evaluation.reports.bootstrap import Bootstrap, with_intervals
 from lib.evaluation.reports.comparison import Comparison, choose_protocols, compare
@@ -19,12 +18,13 @@ from lib.evaluation.reports.layout import (
     score_tables,
     sequence_tables,
 )
-from lib.evaluation.reports.page import Draw, write_page
+from lib.evaluation.reports.page import write_page
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
 from lib.evaluation.reports.tables import FORMATS, Table, render
 from lib.evaluation.results.lookup import find_result_sets, open_result_set
 from lib.evaluation.results.result_set import ResultSet
+from lib.programs.testing import read_chosen
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
 from lib.runtime.program import Outcome, RequestError
@@ -54,18 +54,11 @@ def analyze(
     seed: int = Bootstrap().seed,
 ) -> Outcome:
     """Compare trackers on benchmarks; the report is good if every tracker has every result and every protocol could
-    score it.
+    score it. The program's ``--help`` describes the arguments.
 
-    A ``tracker`` is ``WHAT`` or ``LABEL=WHAT``: a folder or zip of results, with ``{dataset}`` for the benchmark's
-    name, or a name to search the output folder for. All results under one label are one tracker, whose runs are
-    reported as mean and deviation; without a label each result set is a tracker.
-
-    Protocols and ``scores`` default to the benchmarks' own and to all. ``attributes`` are ``FILE`` or ``DATASET=FILE``.
-    ``per_sequence`` are two labels whose sequences are listed by difference. ``format`` applies to the returned report;
-    the folder ``out`` gets every table in every format, and ``html`` is a page. ``confidence`` reads the trackers' own
-    scores too; ``pictures`` adds the decisions of our networks on the worst frames to the page. ``bootstrap`` is the
-    number of drawn sets. Raises ``RequestError`` for arguments that cannot be met, other ``ValueError`` and ``OSError``
-    for data that cannot be read or written.
+    All results under one label are one tracker, whose runs are reported as mean and deviation; without a label each
+    result set is a tracker. Raises ``RequestError`` for arguments that cannot be met, other ``ValueError`` and
+    ``OSError`` for data that cannot be read or written.
     """
     try:
         for benchmark in dataset:
@@ -121,15 +114,14 @@ def analyze(
             if video:
                 write_films(comparison, out)
     if html:
-        write_page(comparisons, html, _drawer(paths) if pictures else None)
+        drawer = None
+        if pictures:
+            from lib.programs.visualization import ResultDrawer  # it imports torch, which the analysis does not need
+
+            drawer = ResultDrawer(paths)
+        write_page(comparisons, html, drawer)
     report = as_json if format == JSON else _report(comparisons, tables, others, measured, format, digits)
     return Outcome(report, not missing and all(comparison.is_complete() for comparison in comparisons))
-
-
-def _drawer(paths: Paths) -> Draw:
-    from lib.programs.visualization import ResultDrawer  # it imports torch, which the analysis does not need
-
-    return ResultDrawer(paths)
 
 
 def _attribute_files(words: abc.Sequence[str], datasets: abc.Sequence[str]) -> dict[str, Path]:
@@ -168,8 +160,7 @@ def _compare(
     paths: Paths, benchmark: str, trackers: abc.Sequence[str], protocols: abc.Sequence[str], attributes: Path | None
 ) -> tuple[Comparison | None, list[str]]:
     """A benchmark's comparison, None without any results, and a line for each tracker without results."""
-    root = paths.dataset_root(find_benchmark(benchmark).dataset)
-    readable = read_benchmark(benchmark, root, paths.cache)
+    readable = read_chosen(paths, benchmark)
     if readable.unreadable:
         raise ValueError(next(iter(readable.unreadable.values())))
     sequences = tuple(readable.sequences)

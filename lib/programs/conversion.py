@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from lib.experiment.build import build_model, experiment_of_checkpoint, trained_model
-from lib.experiment.config import ExperimentConfig, load_experiment, to_tree
-from lib.models.base import TrackingModel
+from lib.experiment.config import load_experiment, to_tree
 from lib.models.weights.released import find_weights
 from lib.models.weights.renaming import read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint, save_safetensors
@@ -31,13 +29,12 @@ def convert_checkpoint(
 ) -> Outcome:
     """Write the weights of ``file`` under our names to ``out``, with the experiment's configuration, so that
     ``tracking/test.py --checkpoint OUT`` needs no other argument. Without ``out`` list names, shapes and types of the
-    weights in ``file`` and, with ``config``, of its network: the material for a table of names.
+    weights in ``file`` and, with ``config``, of its network: the material for a table of names (``read_table``).
 
-    Without ``config`` the file must be a checkpoint of ours. ``rename`` is a table of names, see ``read_table``.
-    ``out`` loads with ``torch.load(weights_only=True)`` and names its origin under ``source``. An ``out`` that ends in
-    ``.safetensors`` holds the weights, with experiment and source as texts in its head. ``half`` writes half precision.
-    ``merge`` folds adapters into the weights; the configuration is then the plain network's. Raises ``ValueError`` for
-    a file that does not fit, for numbers beyond half precision and, without ``force``, for an ``out`` that exists.
+    Without ``config`` the file must be a checkpoint of ours. ``out`` loads with ``torch.load(weights_only=True)`` and
+    names its origin under ``source``; one that ends in ``.safetensors`` has experiment and source as texts in its head.
+    After ``merge`` the configuration is the plain network's. Raises ``ValueError`` for a file that does not fit, for
+    numbers beyond half precision and, without ``force``, for an ``out`` that exists.
     """
     if out is None:
         if rename or force or half or merge:
@@ -48,33 +45,25 @@ def convert_checkpoint(
     checksum = checksum_of(file)
     model, report = trained_model(experiment, file, read_table(rename) if rename else None, checksum)
     if merge:
-        experiment = _merged(experiment, model)
+        folded = experiment.model.folded()
+        if folded == experiment.model:
+            raise CheckpointError(f"--merge: a network of {experiment.name} has nothing to merge; leave it out")
+        model.fold()
+        experiment = experiment.model_copy(update={"model": folded})
+    if half:
+        model.half()
+        beyond = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
+        if beyond:
+            raise CheckpointError(f"{file}: numbers beyond half precision in {', '.join(beyond[:3])}; leave out --half")
     source = {"file": file.name, "sha256": checksum.removeprefix("sha256 ")}
     with only_writer(out):
         _check_out(out, file, force)  # another process may have written it by now
-        weights = (_halved(model, file) if half else model).state_dict()
+        weights = model.state_dict()
         if out.suffix == ".safetensors":
             save_safetensors(out, weights, {"experiment": to_tree(experiment), "source": source})
         else:
             save_checkpoint(out, {"experiment": to_tree(experiment), "model": weights, "source": source})
     return Outcome(f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}")
-
-
-def _merged(experiment: ExperimentConfig, model: TrackingModel) -> ExperimentConfig:
-    """Folds ``model``; returns the experiment of the folded network."""
-    config = experiment.model.folded()
-    if config == experiment.model:
-        raise CheckpointError(f"--merge: a network of {experiment.name} has nothing to merge; leave it out")
-    model.fold()
-    return experiment.model_copy(update={"model": config})
-
-
-def _halved(model: nn.Module, file: Path) -> nn.Module:
-    model.half()
-    beyond = [name for name, value in model.state_dict().items() if not torch.isfinite(value).all()]
-    if beyond:
-        raise CheckpointError(f"{file}: numbers beyond half precision in {', '.join(beyond[:3])}; leave out --half")
-    return model
 
 
 def _check_out(out: Path, file: Path, force: bool) -> None:

@@ -2,15 +2,15 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.experiment.build import TorchForm
-from lib.experiment.config import ExperimentConfig, to_tree
+from lib.experiment.config import to_tree
 from lib.export.exporting import check_folder, check_form, export_network
 from lib.export.record import ExportPrecision, Origin, Runtime
-from lib.programs.network_choice import choose_checkpoint
+from lib.programs.network_choice import choose_form
 from lib.programs.testing import read_chosen, run_test
 from lib.runtime.checkpoint import checksum_of
 from lib.runtime.program import Outcome
@@ -30,7 +30,7 @@ def export_checkpoint(
     score: str | None = None,
     overrides: Iterable[str] = (),
 ) -> Outcome:
-    """Write the network of ``choose_checkpoint`` for ``runtime``.
+    """Write the network of ``choose_form`` for ``runtime``.
 
     ``dataset`` is a benchmark whose test-time values are taken; ``out`` is by default
     ``<output>/<experiment>/exported/<runtime>_<precision>_<batch>``. With ``score`` both networks are tested on that
@@ -40,38 +40,33 @@ def export_checkpoint(
     check_form(runtime, precision)
     # Eager, to compare with, runs in fp32, whatever precision it is tested in.
     overrides = (*overrides, "test.precision=fp32")
-    experiment, checkpoint = choose_checkpoint(paths, config, checkpoint, overrides)
+    form = choose_form(paths, config, checkpoint, overrides, benchmark=dataset)
+    experiment = form.experiment
     folder = out or paths.output / experiment.name / "exported" / f"{runtime}_{precision}_{batch}"
     check_folder(folder)
     if score:
-        _check_score(paths, experiment, dataset, score)
-    baked = experiment.for_benchmark(dataset)
-    checksum = checksum_of(checkpoint)
-    form = TorchForm(baked, checkpoint, checksum=checksum, pretrained_models=paths.pretrained_models)
+        read_chosen(paths, score)
+        own = experiment.test.per_dataset.get(score)
+        if own and score != dataset:
+            keys = ", ".join(own)
+            remedy = f"add --dataset {score}"
+            raise ConfigError(f"--score {score}: there the network has values of its own ({keys}); {remedy}")
+    model = to_tree(experiment.for_benchmark(dataset))["model"]
+    checksum = checksum_of(form.checkpoint)
     origin = Origin(
-        experiment=experiment.name,
-        checkpoint_sha256=checksum.removeprefix("sha256 "),
-        dataset=dataset,
-        model=to_tree(baked)["model"],
+        experiment=experiment.name, checkpoint_sha256=checksum.removeprefix("sha256 "), dataset=dataset, model=model
     )
-    report = export_network(form.network(), folder, runtime, precision, batch, origin)
+    network = replace(form, checksum=checksum).network()
+    report = export_network(network, folder, runtime, precision, batch, origin)
     written = f"{folder}: written, for batches of {batch}"
     texts, good = [report.text(), written], True
     if score:
         logger.info(written)
         for tested in (
-            {"config": config, "checkpoint": [checkpoint], "overrides": overrides, "device": "cpu"},
+            {"config": config, "checkpoint": [form.checkpoint], "overrides": overrides, "device": "cpu"},
             {"network": [folder]},
         ):
             evaluation = run_test(paths, score, **tested)
             texts.append(evaluation.text())
             good = good and evaluation.good
     return Outcome("\n".join(texts), good)
-
-
-def _check_score(paths: Paths, experiment: ExperimentConfig, dataset: str | None, score: str) -> None:
-    """Raise ``ValueError`` for a benchmark that cannot be read, or with values that the exported network lacks."""
-    read_chosen(paths, score, ())
-    if score != dataset and experiment.test.per_dataset.get(score):
-        keys = ", ".join(experiment.test.per_dataset[score])
-        raise ConfigError(f"--score {score}: there the network has values of its own ({keys}); add --dataset {score}")

@@ -18,14 +18,14 @@ class Got10kTracker:
     """A tracker under the got10k toolkit: the experiments of 0.1.3 call ``track``, those of its later repository
     ``forward_test``, and VOT's also ``init`` and ``update``.
 
-    ``name`` is the folder of the toolkit's results. ``is_deterministic`` makes it track a sequence once, not three
-    times. Boxes are xywh in pixels, as the toolkit reads them from the annotations: it shifts none.
+    ``name`` is the folder of the toolkit's results. Boxes are xywh in pixels, as the toolkit reads them from the
+    annotations: it shifts none.
     """
 
-    def __init__(self, tracker: Tracker, name: str, is_deterministic: bool = True) -> None:
-        self.name = name
-        self.is_deterministic = is_deterministic
-        self._tracker = tracker
+    is_deterministic = True  # so the toolkit has a sequence tracked once, not three times
+
+    def __init__(self, tracker: Tracker, name: str) -> None:
+        self.name, self._tracker = name, tracker
 
     def init(self, image: Image.Image | np.ndarray, box: np.ndarray) -> None:
         """Take the target from an image, which becomes RGB, at a box."""
@@ -48,7 +48,9 @@ class Got10kTracker:
         for step in follow(images, [TargetSpec("target", box)], self._tracker.network):
             boxes[step.number], seconds[step.number] = step.results["target"].box, step.seconds
             if visualize:
-                _show(step.image, boxes[step.number])
+                from got10k.utils.viz import show_frame  # the toolkit's own window, which only the toolkit asks for
+
+                show_frame(Image.fromarray(step.image), boxes[step.number])
         return boxes, seconds
 
     forward_test = track
@@ -57,10 +59,3 @@ class Got10kTracker:
 def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
     """RGB uint8 ``[H, W, 3]``."""
     return image if isinstance(image, np.ndarray) else np.array(image.convert("RGB"))
-
-
-def _show(image: np.ndarray, box: np.ndarray) -> None:
-    """The toolkit's own window. Only the toolkit asks for it, so the toolkit is there."""
-    from got10k.utils.viz import show_frame
-
-    show_frame(Image.fromarray(image), box)

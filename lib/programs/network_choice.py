@@ -5,27 +5,8 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.experiment.build import TorchForm, default_checkpoint, experiment_of_checkpoint
-from lib.experiment.config import ExperimentConfig, load_experiment
-from lib.runtime.process import find_device
+from lib.experiment.config import load_experiment
 from lib.runtime.program import RequestError
-
-
-def choose_checkpoint(
-    paths: Paths,
-    config: str | None = None,
-    checkpoint: Path | None = None,
-    overrides: Iterable[str] = (),
-    run: str | None = None,
-) -> tuple[ExperimentConfig, Path]:
-    """The experiment ``config``, else the checkpoint's own; and ``checkpoint``, else the experiment's
-    ``default_checkpoint``. Raises ``ConfigError`` and ``CheckpointError``."""
-    if config is not None:
-        experiment = load_experiment(config, overrides, run)
-    elif checkpoint is not None:
-        experiment = experiment_of_checkpoint(checkpoint, overrides, run)
-    else:
-        raise RequestError("name --config, --checkpoint or both")
-    return experiment, checkpoint or default_checkpoint(experiment, paths)
 
 
 def choose_form(
@@ -33,10 +14,18 @@ def choose_form(
     config: str | None = None,
     checkpoint: Path | None = None,
     overrides: Iterable[str] = (),
-    device: str = "auto",
+    device: str = "cpu",
     benchmark: str | None = None,
+    run: str | None = None,
 ) -> TorchForm:
-    """The network of ``choose_checkpoint`` on a device, with its test-time values for the benchmark."""
-    device = str(find_device(device))
-    experiment, checkpoint = choose_checkpoint(paths, config, checkpoint, overrides)
+    """The network of the experiment ``config``, else of the checkpoint's own, with the weights of ``checkpoint``, else
+    of the experiment's ``default_checkpoint``. ``run`` replaces the experiment's name. Raises ``ConfigError`` and
+    ``CheckpointError``."""
+    if config is not None:
+        experiment = load_experiment(config, overrides, run)
+    elif checkpoint is not None:
+        experiment = experiment_of_checkpoint(checkpoint, overrides, run)
+    else:
+        raise RequestError("name --config, --checkpoint or both")
+    checkpoint = checkpoint or default_checkpoint(experiment, paths)
     return TorchForm(experiment, checkpoint, device, benchmark, pretrained_models=paths.pretrained_models)

@@ -2,6 +2,10 @@
 
 from collections import abc
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
@@ -11,6 +15,11 @@ from lib.data.stores.packing import pack_dataset, verify_packed
 from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.runtime.escapes import show
 from lib.runtime.program import Outcome, starting
+from lib.visualization.boxes import COLORS
+from lib.visualization.sheet import Panel, tile, write_png
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # The tasks that need PyTorch import it themselves: it takes seconds.
 
@@ -101,14 +110,33 @@ def make_crops(
     return Outcome("\n".join(summary.text() for summary in summaries))
 
 
-def draw(paths: Paths, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str]) -> Outcome:
-    """Draw training samples, see ``draw_samples``."""
+def draw(paths: Paths, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str] = ()) -> Outcome:
+    """Write a PNG with training samples of an experiment, each the template beside the search crop with their boxes, as
+    they are after all that is drawn. The text has the samples' sources. Raises ``ValueError`` as ``build_pairs``."""
     with starting():
+        from lib.experiment.build import build_pairs
         from lib.experiment.config import load_experiment
-        from lib.programs.sample_pictures import draw_samples
 
     experiment = load_experiment(config, overrides)
-    return Outcome("\n".join(draw_samples(experiment, paths, range(first, first + count), out)))
+    pairs = build_pairs(experiment, paths, experiment.data.train)
+    samples = [pairs.sample(number) for number in range(first, first + count)]
+    panels = []
+    for sample in samples:
+        template = _picture(sample.template[0], float(sample.template_gain), sample.template_box[0])
+        search = _picture(sample.search[0], float(sample.search_gain), sample.search_box[0])
+        panel = np.full((max(len(template), len(search)), len(template) + len(search), 3), 255, np.uint8)
+        panel[: len(template), : len(template)] = template
+        panel[: len(search), len(template) :] = search
+        panels.append(Panel(f"{sample.numbers[0]}", panel))
+    write_png(out, tile(panels))
+    return Outcome("\n".join(f"{sample.numbers[0]}  {sample.sources[0]}" for sample in samples))
+
+
+def _picture(pixels: "Tensor", gain: float, box: "Tensor") -> np.ndarray:
+    image = np.clip(np.ascontiguousarray(pixels.permute(1, 2, 0)) * gain, 0, 255).astype(np.uint8)
+    x, y, width, height = np.rint(box.numpy() * len(image)).astype(int).tolist()
+    cv2.rectangle(image, (x, y), (x + width, y + height), COLORS[0])
+    return image
 
 
 def _find_root(name: str, root: Path | None, paths: Paths) -> Path:

@@ -4,7 +4,7 @@ then a real video, tracked by the tracker that ships."""
 import json
 import os
 from collections import abc
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,22 +20,25 @@ from lib.data.decoding.images import read_image
 from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.data.types import Sequence
 from lib.evaluation.benchmarks import named_part, part_in_words, read_benchmark
-from lib.evaluation.metrics.scoring import ScoredRun
 from lib.evaluation.reports.comparison import Comparison
 from lib.evaluation.reports.figures import curve_figure
 from lib.evaluation.reports.films import write_film
-from lib.evaluation.reports.tables import Cell, Row, Table, render
+from lib.evaluation.reports.layout import score_tables
+from lib.evaluation.reports.tables import render
 from lib.evaluation.running.baselines import ForeignTemplates, StaticEngine
+from lib.evaluation.running.runner import Trial
 from lib.experiment.build import TorchForm, build_objective, build_tracker
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.inference.decisions import decide_at
 from lib.models.base import TokenMap
-from lib.programs.testing import Candidate, track_and_score
+from lib.programs.testing import track_and_score
 from lib.programs.tracking import CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
-from lib.programs.trained_candidates import results_of
+from lib.programs.trained_trials import results_of
 from lib.runtime.files import write_text
+from lib.runtime.launch import launch
+from lib.runtime.locks import only_writer
 from lib.runtime.program import Outcome
-from lib.runtime.stop import interruption
+from lib.runtime.stop import interruption, terminated_like_interrupted
 from lib.visualization.curves import plot_training
 from lib.visualization.plots import write_figure
 from lib.visualization.sheet import write_png
@@ -55,75 +58,82 @@ MAP_FRAME = 10
 
 def run_quickstart(
     paths: Paths,
-    data: Path | None,
+    program: Path,
     config: str,
-    run: str,
-    overrides: tuple[str, ...],
+    seed: int,
+    data: Path | None,
+    name: str | None,
     processes: int,
-    train: Callable[[list[str], dict[str, str]], int],
+    overrides: abc.Sequence[str] = (),
 ) -> Outcome:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
-    ``config`` names an experiment that trains on GOT-10k alone, such as a family's tiny twin. ``data`` is a folder in
-    GOT-10k's layout to take instead of the set. ``train`` runs the training program with the arguments and environment
-    variables it is given, and returns its exit code. ``processes`` write the set and track. What is finished from an
-    earlier call of the same ``run`` is kept. The result is good if no sequence failed. Raises ``ValueError`` as its
-    parts do, and ``KeyboardInterrupt`` if the training was stopped.
+    ``program`` is the training program. ``config`` names an experiment that trains on GOT-10k alone, ``data`` a folder
+    in GOT-10k's layout to take instead of the set. What is finished from an earlier call of the same run is kept. The
+    result is good if every sequence has a score. Raises ``ValueError`` as its parts do, and ``KeyboardInterrupt`` if
+    the training was stopped.
     """
-    synthetic = data is None
-    if synthetic:
-        data = paths.output / "synthetic"
-        write_synthetic(data, SyntheticSet(), processes)
-    experiment = load_experiment(config, overrides, run)
+    run = name or f"quickstart_{Path(config).stem}_{seed}"
+    overrides = (*overrides, f"seed={seed}")
     output = paths.output / run
     seconds: dict[str, float] = {}
-    readable = read_benchmark(BENCHMARK, data, paths.cache)
-    sequences = readable.sequences
-    part = part_in_words(BENCHMARK, len(sequences))
-    named = f"synthetic set, {len(sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
-    variables = {
-        "TRACKING_DATA_GOT10K": str(data),
-        "TRACKING_OUTPUT": str(paths.output),
-        "TRACKING_CACHE": str(paths.cache),
-    }
-    with _clocked(seconds, "training"):
-        code = train(["--config", config, "--name", run, "--device", "cpu", *overrides], variables)
-    if code:
-        text = "the training did not end; the same command goes on from its last checkpoint"
-        raise interruption(code - 128, text) if code > 128 else ValueError(text)
-
-    checkpoint = output / "checkpoints" / "last.pth"
-    with _clocked(seconds, "testing"):
-        candidates = _candidates(paths, experiment, checkpoint, sequences)
-        _, comparison = track_and_score(BENCHMARK, readable, list(candidates.values()), processes)
-    tested = dict(zip(candidates, comparison.runs, strict=True))  # a sequence that failed is an error of the score
-    with _clocked(seconds, "drawing"):
-        tokens, maps = _draw(experiment, checkpoint, sequences, comparison, output, named)
-    clip = Wanted(output / "clip", replace=True)
-    with _clocked(seconds, "the clip"):
-        track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip)
-
-    scores = {label: run.values(PROTOCOL) for label, run in tested.items()}
+    with terminated_like_interrupted(), only_writer(output, output / ".quickstart.lock"):
+        synthetic = data is None
+        if synthetic:
+            data = paths.output / "synthetic"
+            write_synthetic(data, SyntheticSet(), processes)
+        experiment = load_experiment(config, overrides, run)
+        readable = read_benchmark(BENCHMARK, data, paths.cache)
+        part = part_in_words(BENCHMARK, len(readable.sequences))
+        named = f"synthetic set, {len(readable.sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
+        with _clocked(seconds, "training"):
+            os.environ["TRACKING_DATA_GOT10K"] = str(data)
+            words = ["--config", config, "--name", run, "--device", "cpu", *overrides]
+            code = launch(min(processes, 2), [str(program), *words])
+        if code:
+            text = "the training did not end; the same command goes on from its last checkpoint"
+            raise interruption(code - 128, text) if code > 128 else ValueError(text)
+        checkpoint = output / "checkpoints" / "last.pth"
+        with _clocked(seconds, "testing"):
+            trials = _trials(paths, experiment, checkpoint, readable.sequences)
+            _, comparison = track_and_score(BENCHMARK, readable, trials, processes)
+        with _clocked(seconds, "drawing"):
+            tokens, maps = _draw(experiment, checkpoint, readable.sequences, comparison, output, named)
+        with _clocked(seconds, "the clip"):
+            clip = Wanted(output / "clip", replace=True)
+            track_video(str(CLIP), [CLIP_TARGET], open_tracking_network(paths=paths), clip)
+    reports = output / "reports"
+    scores = {label: run.values(PROTOCOL) for label, run in zip(TITLES, comparison.runs, strict=True)}
     summary = {"config": config, "set": named, "scores": scores, "tokens": tokens, "seconds": seconds}
-    write_text(output / "reports" / "quickstart.json", json.dumps(summary, indent=1) + "\n")
-    failures = [
-        f"FAILED {label}: {name}: {why}" for label, run in tested.items() for name, why in run.errors(PROTOCOL).items()
+    write_text(reports / "quickstart.json", json.dumps(summary, indent=1) + "\n")
+    [table] = score_tables([comparison])
+    table = replace(table, scope=(f"{named}, protocol {PROTOCOL}",), warnings=())
+    lines = [render(table, "text").rstrip("\n")]
+    for chosen in tokens.values():
+        numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in chosen["stages"].items())
+        lines.append(f"share of search tokens that {chosen['meaning']}: {numbers}")
+    lines += [
+        ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores",
+        f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
+        f"overlay video: {reports / 'overlay.mp4'}",
+        *(f"{name + ':':<14} {reports / name}.png" for name in maps),
+        f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
+        f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",
     ]
-    text = _text(tested, named, tokens, maps, seconds, output)
-    return Outcome("\n".join([text, *failures]), not failures)
+    return Outcome("\n".join(lines), comparison.is_complete())
 
 
 @contextmanager
-def _clocked(seconds: dict[str, float], name: str):
+def _clocked(seconds: dict[str, float], name: str) -> Iterator[None]:
     started = perf_counter()
     yield
     seconds[name] = perf_counter() - started
 
 
-def _candidates(
+def _trials(
     paths: Paths, experiment: ExperimentConfig, checkpoint: Path, sequences: abc.Sequence[Sequence]
-) -> dict[str, Candidate]:
-    """The trained network and its baselines, by label."""
+) -> list[Trial]:
+    """The trained network and its baselines, in the order of ``TITLES``."""
     trained = TorchForm(experiment, checkpoint, benchmark=BENCHMARK)
     fresh = replace(trained, checkpoint=None)
     engines = {
@@ -132,10 +142,10 @@ def _candidates(
         UNTRAINED: (fresh, fresh.engine),
         WRONG_TEMPLATE: (trained, partial(trained.engine, template_of=ForeignTemplates(sequences))),
     }
-    return {
-        label: Candidate(form.checkpoint, results_of(paths, form, label), make_engine, title=TITLES[label])
+    return [
+        Trial(make_engine, results_of(paths, form, label), TITLES[label], form.checkpoint)
         for label, (form, make_engine) in engines.items()
-    }
+    ]
 
 
 def _make_static(_most: int) -> StaticEngine:
@@ -145,20 +155,22 @@ def _make_static(_most: int) -> StaticEngine:
 def _draw(
     experiment: ExperimentConfig,
     checkpoint: Path,
-    sequences: list[Sequence],
+    sequences: abc.Sequence[Sequence],
     comparison: Comparison,
     output: Path,
     named: str,
 ) -> tuple[dict[str, Any], list[str]]:
     """Draw pictures into ``reports``, under the set's name. Returns, for each map that chooses tokens, its ``meaning``
     and the share of search tokens over the test sequences in each of its ``stages``; and the names of all maps."""
-    reports = output / "reports"
+    reports, trained = output / "reports", comparison.entries[0]
     plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
     if figure := curve_figure(comparison, PROTOCOL, "success", title=named):
         write_figure(figure, reports / "success.png", reports / "success.pdf")
-    [trained] = comparison.entry(TITLES[TRAINED]).runs
-    shown = _median_sequence(sequences, trained)
-    write_film(reports / "overlay.mp4", shown, {TITLES[TRAINED]: trained.results.boxes(shown)})
+    ranked = comparison.ranked([trained])
+    if not ranked:
+        raise ValueError(f"{trained.runs[0].results.source}: no sequence has a score; its score.json names the reasons")
+    _, median = ranked[len(ranked) // 2]
+    write_film(reports / "overlay.mp4", median, {trained.label: trained.runs[0].results.boxes(median)})
     crop, maps = _token_maps(experiment, checkpoint, sequences)
     tokens = {}
     for name, (values, stages, meaning) in maps.items():
@@ -169,18 +181,8 @@ def _draw(
     return tokens, list(maps)
 
 
-def _median_sequence(sequences: list[Sequence], run: ScoredRun) -> Sequence:
-    """The sequence of median AO, of those with a score."""
-    scores = [(scored.values(PROTOCOL).get("AO", np.nan), scored.name) for scored in run.sequences]
-    ranked = sorted((value, name) for value, name in scores if np.isfinite(value))
-    if not ranked:
-        raise ValueError(f"{run.results.source}: no sequence has a score; its score.json names the reasons")
-    name = ranked[len(ranked) // 2][1]
-    return next(sequence for sequence in sequences if sequence.name == name)
-
-
 def _token_maps(
-    experiment: ExperimentConfig, checkpoint: Path, sequences: list[Sequence]
+    experiment: ExperimentConfig, checkpoint: Path, sequences: abc.Sequence[Sequence]
 ) -> tuple[np.ndarray, dict[str, TokenMap]]:
     """The search crop of a frame of the first sequence, and the maps of the network, on that frame of each sequence."""
     tracker = build_tracker(experiment, checkpoint, dataset=BENCHMARK)
@@ -194,31 +196,3 @@ def _token_maps(
         for name, first in decided[0].maps.items()
     }
     return decided[0].result.crop, maps
-
-
-def _text(
-    runs: dict[str, ScoredRun],
-    named: str,
-    tokens: dict[str, Any],
-    maps: list[str],
-    seconds: dict[str, float],
-    output: Path,
-) -> str:
-    names = ("AO", "SR0.5", "SR0.75")
-    values = {title: runs[label].values(PROTOCOL) for label, title in TITLES.items()}
-    rows = tuple(Row(title, tuple(Cell(found.get(name)) for name in names)) for title, found in values.items())
-    title = f"Scores in percent by protocol {PROTOCOL}"
-    lines = [render(Table("scores", title, (named,), "", names, rows), "text").rstrip("\n")]
-    for chosen in tokens.values():
-        numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in chosen["stages"].items())
-        lines.append(f"share of search tokens that {chosen['meaning']}: {numbers}")
-    lines.append(", ".join(f"{name} {value:.0f} s" for name, value in seconds.items()) + f" on {os.cpu_count()} cores")
-    reports = output / "reports"
-    lines += [
-        f"curves:        {reports / 'training.png'} and {reports / 'success.png'}",
-        f"overlay video: {reports / 'overlay.mp4'}",
-        *(f"{name + ':':<14} {reports / name}.png" for name in maps),
-        f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
-        f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",
-    ]
-    return "\n".join(lines)

@@ -3,10 +3,9 @@ if made elsewhere."""
 
 import logging
 import zipfile
-from collections import Counter
+from collections import abc
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +14,15 @@ import numpy as np
 from lib.config.paths import Paths
 from lib.data.files.texts import parse_rows, text_lines
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import find_benchmark, read_benchmark
+from lib.evaluation.benchmarks import find_benchmark
 from lib.evaluation.results.lookup import find_result_sets
 from lib.evaluation.results.result_files import archive_files
 from lib.evaluation.results.result_set import MissingResultError, ResultSet
 from lib.evaluation.results.sequence_names import known_names
-from lib.runtime.escapes import printable_lines
+from lib.programs.testing import read_chosen
+from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
-from lib.runtime.program import RequestError
+from lib.runtime.program import Outcome, RequestError, Result
 
 # 1/10000 pixel: at most 0.001 percent points of the overlap of a target of 10 px. GOT-10k's toolkit writes 3 digits,
 # pytracking 2 for TrackingNet, whose devkit rounds to whole pixels (metrics.py).
@@ -73,15 +73,13 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Check:
-    """The findings about a submission: the number of expected ``sequences``, and of boxes found (``rows``). ``outcome``
-    is a last line about the archive, if any."""
+    """The findings about a submission: the number of expected ``sequences``, and of boxes found (``rows``)."""
 
     benchmark: str
     source: str
     sequences: int
     rows: int
     findings: tuple[Finding, ...]
-    outcome: str = ""
 
     @property
     def good(self) -> bool:
@@ -91,21 +89,22 @@ class Check:
     def text(self) -> str:
         """A line for each kind of finding with its count and examples, and the verdict below."""
         lines = [f"{self.source}: {self.benchmark}, {self.sequences} sequences expected, {self.rows} boxes"]
-        ordered = sorted(self.findings, key=lambda finding: (not finding.fatal, finding.kind))
-        groups = [(kind, list(group)) for kind, group in groupby(ordered, key=lambda finding: finding.kind)]
-        width = max((len(kind) for kind, _ in groups), default=0)
-        for kind, group in groups:
-            level = "ERROR" if group[0].fatal else "warning"
-            lines.append(f"{level:<7}  {kind:<{width}}  {len(group):>5}  {_examples(group)}")
+        kinds = sorted({(not finding.fatal, finding.kind) for finding in self.findings})
+        width = max((len(kind) for _, kind in kinds), default=0)
+        for minor, kind in kinds:
+            found = [finding for finding in self.findings if finding.kind == kind]
+            shown = [f"{each.where}: {each.detail}" if each.detail else each.where for each in found[:_SHOWN]]
+            more = " ..." if len(found) > _SHOWN else ""
+            level = "warning" if minor else "ERROR"
+            lines.append(f"{level:<7}  {kind:<{width}}  {len(found):>5}  {'; '.join(shown)}{more}")
         errors = sum(finding.fatal for finding in self.findings)
-        lines.append(f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent")
-        return printable_lines([*lines, *filter(None, [self.outcome])])
+        return printable_lines([*lines, f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent"])
 
 
-def submit(benchmark: str, tracker: str | None, out: Path | None, check: Path | None, paths: Paths) -> Check:
+def submit(benchmark: str, tracker: str | None, out: Path | None, check: Path | None, paths: Paths) -> Result:
     """Make the archive ``out`` from the results of ``tracker``, or check the archive ``check``.
 
-    Raises ``RequestError`` for any other choice of the three, else as ``make_submission`` does.
+    Raises ``RequestError`` for any other choice of the three, else as ``make_submission`` and ``check_submission`` do.
     """
     if bool(check) == bool(tracker) or bool(tracker) != bool(out):
         raise RequestError("name --tracker and --out to make an archive, or --check alone")
@@ -118,26 +117,20 @@ def submit(benchmark: str, tracker: str | None, out: Path | None, check: Path | 
         raise ValueError(f"--tracker {tracker}: matches {len(found)} results of {benchmark}; name one of {sources}")
     made = make_submission(found[0], expected, out)
     outcome = f"written, for {find_benchmark(benchmark).server}" if made.good else "not written"
-    return replace(made, outcome=f"{out}: {outcome}")
-
-
-def official_names(benchmark: str) -> tuple[str, ...]:
-    """The sequences whose results the server expects; ``ValueError`` for a benchmark without such a server."""
-    if benchmark not in LAYOUTS:
-        raise ValueError(f"{benchmark}: no server takes archives of it; they are made for {' and '.join(LAYOUTS)}")
-    return known_names(benchmark)
+    return Outcome(f"{made.text()}\n{printable(str(out))}: {outcome}", made.good)
 
 
 def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:
-    """Frames and first box of each official sequence, from the dataset on this disk.
+    """Frames and first box of each sequence whose results the server expects, from the dataset on this disk.
 
     If the dataset is missing or unreadable, only the names are known, which is logged. A sequence that cannot be read,
-    such as one with a lost frame, has its ``fault``.
+    such as one with a lost frame, has its ``fault``. Raises ``ValueError`` for a benchmark without such a server.
     """
-    expected = dict.fromkeys(official_names(benchmark), Expected())
+    if benchmark not in LAYOUTS:
+        raise ValueError(f"{benchmark}: no server takes archives of it; they are made for {' and '.join(LAYOUTS)}")
+    expected = dict.fromkeys(known_names(benchmark), Expected())
     try:
-        root = paths.dataset_root(find_benchmark(benchmark).dataset)
-        readable = read_benchmark(benchmark, root, paths.cache)
+        readable = read_chosen(paths, benchmark)
     except ValueError as error:
         logger.warning("rows cannot be compared with frames: %s", error)
         return expected
@@ -146,7 +139,7 @@ def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:
     return expected | {name: known[name] for name in expected if name in known}
 
 
-def make_submission(results: ResultSet, expected: dict[str, Expected], file: Path) -> Check:
+def make_submission(results: ResultSet, expected: Mapping[str, Expected], file: Path) -> Check:
     """Write an archive of the results to ``file`` if the returned check is good; otherwise write nothing.
 
     The results are only read. Raises ``ValueError`` for a ``file`` that exists or lies among the results, and
@@ -169,12 +162,8 @@ def make_submission(results: ResultSet, expected: dict[str, Expected], file: Pat
 
 
 def check_submission(file: Path, benchmark: str, expected: Mapping[str, Expected]) -> Check:
-    """Check an archive that somebody made, in memory."""
-    try:
-        files = {name: read() for name, read in archive_files(file).items()}
-    except ValueError as error:
-        finding = Finding("bad archive", str(error))
-        return Check(benchmark, str(file), len(expected), 0, (finding,))
+    """Check an archive that somebody made, in memory. Raises ``ValueError`` for one that cannot be read."""
+    files = {name: read() for name, read in archive_files(file).items()}
     return check_files(benchmark, str(file), files, expected)
 
 
@@ -183,7 +172,7 @@ def check_files(
     source: str,
     files: Mapping[str, bytes],
     expected: Mapping[str, Expected],
-    found: Iterable[Finding] = (),
+    found: abc.Sequence[Finding] = (),
 ) -> Check:
     """Check the files of an archive, by their names in it, against the expected sequences; ``found`` are findings to
     add.
@@ -194,12 +183,10 @@ def check_files(
     tracker's fault and only a warning.
     """
     layout = LAYOUTS[benchmark]
-    findings = list(found)
-    reported = {finding.where for finding in findings}
-    files, nested = _without_nested_folder(layout, files, expected)
-    if nested:
-        findings.append(Finding("nested folder", nested, "the server looks at the root; zip the content of the folder"))
-    known, rows = set(), 0
+    findings, known, rows = list(found), set(), 0
+    if folder := _nested_folder(layout, files, expected):
+        findings.append(Finding("nested folder", folder, "the server looks at the root; zip the content of the folder"))
+        files = {file.removeprefix(folder): data for file, data in files.items()}
     for name, wanted in expected.items():
         if wanted.fault:
             findings.append(Finding("faulty sequence", name, wanted.fault))
@@ -210,7 +197,8 @@ def check_files(
         required = [pattern.format(name, 1) for pattern in layout if pattern]
         known.update(boxes_files, required)
         if not boxes_files and not any(file in files for file in required):
-            findings += [] if name in reported else [Finding("missing sequence", name)]
+            if all(finding.where != name for finding in found):
+                findings.append(Finding("missing sequence", name))
             continue
         findings += [Finding("missing file", file) for file in required if file not in files]
         for file in boxes_files:
@@ -264,25 +252,12 @@ def _write_archive(file: Path, files: dict[str, bytes]) -> None:
             archive.writestr(entry, files[name])
 
 
-def _examples(group: list[Finding]) -> str:
-    shown = [f"{finding.where}: {finding.detail}" if finding.detail else finding.where for finding in group[:_SHOWN]]
-    return "; ".join(shown) + (" ..." if len(group) > _SHOWN else "")
-
-
-def _without_nested_folder(
-    layout: Layout, files: Mapping[str, bytes], expected: Mapping[str, Expected]
-) -> tuple[Mapping[str, bytes], str]:
-    """The files with the folder around all expected ones as their root, and that folder's name; "" for none."""
-    wanted = {layout.boxes.format(name, 1) for name in expected}
-    if wanted & set(files):
-        return files, ""
-    parts = layout.boxes.count("/") + 1
-    ends = {file: "/".join(file.split("/")[-parts:]) for file in files}
-    folders = Counter(file.removesuffix(end) for file, end in ends.items() if end in wanted)
-    if not folders:
-        return files, ""
-    [(folder, _)] = folders.most_common(1)
-    return {file.removeprefix(folder): data for file, data in files.items()}, folder
+def _nested_folder(layout: Layout, files: Iterable[str], expected: Iterable[str]) -> str:
+    """The folder around the expected files; empty where one of them is at its place, or none is there."""
+    wanted = [layout.boxes.format(name, 1) for name in expected]
+    if any(name in files for name in wanted):
+        return ""
+    return next((file.removesuffix(name) for name in wanted for file in files if file.endswith(f"/{name}")), "")
 
 
 def _read_numbers(file: str, data: bytes, columns: int | None) -> tuple[np.ndarray | None, list[Finding]]:

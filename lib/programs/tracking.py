@@ -2,17 +2,17 @@
 without torch where the network is an exported one."""
 
 import csv
-import io
 import json
 import logging
 import re
 import signal
+from codecs import getwriter
 from collections import abc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import NamedTuple, Self
+from typing import NamedTuple, TextIO
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from lib.config.paths import Paths, load_paths
 from lib.data.decoding.video import Frame, VideoReader, VideoSource, VideoWriter
+from lib.data.files.texts import decode_text
 from lib.export.exported import open_network
 from lib.export.record import RECORD
 from lib.inference.follow import Step, TargetSpec, follow
@@ -62,17 +63,18 @@ class Wanted(NamedTuple):
     replace: bool = False
     show: bool = False
 
+    def names(self, targets: Iterable[TargetSpec] = ()) -> list[str]:
+        """The names of the files, with the texts of these targets."""
+        texts = [f"{target.name}.txt" for target in targets if self.text]
+        return [*([VIDEO] if self.video else []), TABLE, TRACKS, *texts]
+
 
 def parse_targets(texts: Iterable[str], files: Iterable[Path] = ()) -> list[TargetSpec]:
     """Targets as ``[name=]x,y,w,h[@frame]``, from words and from the lines of text files (``#`` begins a comment). One
     without a name is called by its number. Raises ``ValueError`` naming the word, or the file and line."""
     words = [(text, text) for text in texts]
     for file in files:
-        try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file}: no text; a line is {GRAMMAR}") from error
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(decode_text(file.read_bytes(), file).splitlines(), start=1):
             if content := line.partition("#")[0].strip():
                 words.append((content, f"{file}, line {number}: {content}"))
     return [_parse_target(text, where, number) for number, (text, where) in enumerate(words, start=1)]
@@ -176,22 +178,19 @@ def track_video(
     with complete files and are then raised as ``KeyboardInterrupt``. An error leaves complete files too, up to the
     frame before it. Raises ``ValueError``.
     """
-    with open_video(source) as video:
+    count, started, begun = 0, perf_counter(), set()
+    with ExitStack() as stack:
+        video = stack.enter_context(open_video(source))
         if select:
             targets = [*targets, *select_targets(video.first.image, len(targets))]
-        _check_folder(wanted, targets)
+        there = [name for name in wanted.names(targets) if (wanted.folder / name).exists()]
+        if there and not wanted.replace:
+            remedy = "name another folder with --out, or add --force"
+            raise ValueError(f"{wanted.folder / there[0]}: is there already; {remedy}")
         wanted.folder.mkdir(parents=True, exist_ok=True)
-        with only_writer(wanted.folder, wanted.folder / ".track.lock"), StopSignals() as stop:
-            return _track(video, targets, network, wanted, stop)
-
-
-def _track(
-    video: VideoSource, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, stop: StopSignals
-) -> Outcome:
-    audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
-    count, started = 0, perf_counter()
-    begun: set[str] = set()
-    with ExitStack() as stack:
+        stack.enter_context(only_writer(wanted.folder, wanted.folder / ".track.lock"))
+        stop = stack.enter_context(StopSignals())
+        audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
         steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
         window = stack.enter_context(_window()) if wanted.show else None
         bar = tqdm(total=video.length, unit=" frame", dynamic_ncols=True, smoothing=0.05, disable=None)
@@ -208,11 +207,10 @@ def _track(
     for target in targets:
         if target.name not in begun:
             logger.warning("target %s: begins at frame %d, and none came after it", target.name, target.frame)
-    files = [TRACKS, TABLE, *([VIDEO] if wanted.video and count else [])]
     lines = [f"{count} frames in {seconds:.1f} s ({count / seconds:.1f} frames/s)"]
     if video.dropped:
         lines.append(f"{video.dropped} frames of the source came too fast and were left out")
-    text = "\n".join([*lines, *(printable(str(wanted.folder / name)) for name in reversed(files))])
+    text = "\n".join([*lines, *(printable(str(wanted.folder / name)) for name in wanted.names())])
     if stop.received:
         name = signal.Signals(stop.received).name
         raise interruption(stop.received, f"stopped by {name} after {text}\nthe files are complete")
@@ -229,18 +227,17 @@ def written_steps(
     """
     with ExitStack() as stack:
         frames: Iterable[Frame] = video if video.live else stack.enter_context(closing(ahead(video)))
-        tables = stack.enter_context(TrackFiles(wanted, video, targets, network.name))
+        write = stack.enter_context(_open_tables(wanted, video, targets, network.name))
         queue = None
         if wanted.video:
             writer = VideoWriter(wanted.folder / VIDEO, video.rate, video.time_base, audio, video.start)
             stack.enter_context(writer)
             queue = stack.enter_context(behind(lambda step: writer.write(draw_step(step), step.time)))
         for step in follow(frames, targets, network):
-            tables.write(step)
+            write(step)
             if queue:
                 queue(step)
             yield step
-        tables.whole = not video.shortfall
 
 
 def draw_step(step: Step) -> np.ndarray:
@@ -249,75 +246,55 @@ def draw_step(step: Step) -> np.ndarray:
     return draw_boxes(step.image, boxes, [name for name, result in step.results.items() if result.lost])
 
 
-class TrackFiles:
-    """``tracks.json`` and ``tracks.csv``, and a text for each target on request, written line by line while a video is
-    tracked. They take their names at the end of the block, also after an error, with the frames until then."""
+@contextmanager
+def _open_tables(
+    wanted: Wanted, video: VideoSource, targets: abc.Sequence[TargetSpec], network: str
+) -> Iterator[Callable[[Step], None]]:
+    """Open ``tracks.json`` and ``tracks.csv``, and a text for each target on request. The function adds a frame. The
+    files take their names at the end of the block, also after an error, with the frames until then."""
+    with ExitStack() as stack:
 
-    def __init__(self, wanted: Wanted, video: VideoSource, targets: abc.Sequence[TargetSpec], network: str) -> None:
-        self.whole = False  # whether the video was followed to its end
-        self._wanted, self._video, self._stack, self._rows = wanted, video, ExitStack(), 0
-        self._head = {
-            "video": printable(video.name),
-            "width": video.width,
-            "height": video.height,
-            "rate": float(video.rate),
-            "network": network,
-            "targets": [target.name for target in targets],
-        }
+        def create(name: str) -> TextIO:
+            return getwriter("utf-8")(stack.enter_context(replacing(wanted.folder / name)))
 
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._tracks = stack.enter_context(replacing(self._wanted.folder / TRACKS))
-            self._table = stack.enter_context(replacing(self._wanted.folder / TABLE))
-            names = self._head["targets"] if self._wanted.text else ()
-            self._texts = {name: stack.enter_context(replacing(self._wanted.folder / f"{name}.txt")) for name in names}
-            self._stack = stack.pop_all()
-        head = json.dumps(self._head, ensure_ascii=False, indent=1)
-        self._tracks.write((head.removesuffix("\n}") + ',\n "frames": [').encode())
-        self._table.write(b"frame,time,target,box_x,box_y,box_w,box_h,score,lost\n")
-        return self
+        names = [target.name for target in targets]
+        tracks, table = create(TRACKS), create(TABLE)
+        texts = {name: create(f"{name}.txt") for name in names if wanted.text}
+        size = {"width": video.width, "height": video.height, "rate": float(video.rate)}
+        head = {"video": printable(video.name), **size, "network": network, "targets": names}
+        tracks.write(json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}") + ',\n "frames": [')
+        rows = csv.writer(table, lineterminator="\n")
+        rows.writerow(["frame", "time", "target", "box_x", "box_y", "box_w", "box_h", "score", "lost"])
+        written, whole = 0, False
 
-    def __exit__(self, *error: object) -> None:
-        if self._rows == 0:
-            self._stack.__exit__(*error)
-            return
-        end = {"dropped": self._video.dropped, "whole": self.whole}
-        self._tracks.write(("\n ],\n" + json.dumps(end, indent=1).removeprefix("{\n") + "\n").encode())
-        self._stack.close()
+        def write(step: Step) -> None:
+            nonlocal written
+            results = {
+                name: {"box": _rounded(result.box), "score": round(result.score, 4), "lost": result.lost}
+                for name, result in step.results.items()
+            }
+            entry = {"frame": step.number, "time": round(step.time, 6), "results": results}
+            tracks.write((",\n  " if written else "\n  ") + json.dumps(entry, ensure_ascii=False))
+            written += 1
+            for name, result in results.items():
+                numbers = [*result["box"], result["score"], int(result["lost"])]
+                rows.writerow([step.number, entry["time"], for_csv(name), *numbers])
+            for name, text in texts.items():
+                box = results[name]["box"] if name in results else [float("nan")] * 4
+                text.write(",".join(map(str, box)) + "\n")
 
-    def write(self, step: Step) -> None:
-        """Add a frame."""
-        results = {
-            name: {"box": _rounded(result.box), "score": round(result.score, 4), "lost": result.lost}
-            for name, result in step.results.items()
-        }
-        entry = {"frame": step.number, "time": round(step.time, 6), "results": results}
-        self._tracks.write(
-            (",\n  " if self._rows else "\n  ").encode() + json.dumps(entry, ensure_ascii=False).encode()
-        )
-        self._rows += 1
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        for name, result in results.items():
-            lost = int(result["lost"])
-            rows.writerow([step.number, entry["time"], for_csv(name), *result["box"], result["score"], lost])
-        self._table.write(text.getvalue().encode())
-        for name, file in self._texts.items():
-            box = results[name]["box"] if name in results else [float("nan")] * 4
-            file.write((",".join(map(str, box)) + "\n").encode())
+        try:
+            yield write
+            whole = not video.shortfall
+        finally:
+            if written:
+                end = {"dropped": video.dropped, "whole": whole}
+                tracks.write("\n ],\n" + json.dumps(end, indent=1).removeprefix("{\n") + "\n")
+                stack.close()
 
 
 def _rounded(box: np.ndarray) -> list[float]:
-    return [round(float(number), 2) for number in box]
-
-
-def _check_folder(wanted: Wanted, targets: abc.Sequence[TargetSpec]) -> None:
-    names = [TRACKS, TABLE, *([VIDEO] if wanted.video else []), *(f"{t.name}.txt" for t in targets if wanted.text)]
-    there = [name for name in names if (wanted.folder / name).exists()]
-    if there and not wanted.replace:
-        raise ValueError(
-            f"{wanted.folder / there[0]}: is there already; name another folder with --out, or add --force"
-        )
+    return [round(number, 2) for number in box.tolist()]
 
 
 def select_targets(image: np.ndarray, taken: int = 0) -> list[TargetSpec]:

@@ -4,6 +4,7 @@ import re
 from collections import abc
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +17,15 @@ from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoWriter
 from lib.data.types import Sequence
 from lib.evaluation.results.result_set import ResultSet
-from lib.experiment.build import TorchForm
 from lib.experiment.config import from_tree, to_tree
 from lib.inference.decisions import Decisions, decide, decide_at
 from lib.inference.follow import TargetSpec, check_boxes
-from lib.inference.tracker import Tracker, TrackResult
+from lib.inference.tracker import Tracker
 from lib.inference.video import ahead, open_video
-from lib.programs.network_choice import choose_checkpoint, choose_form
+from lib.programs.network_choice import choose_form
 from lib.programs.testing import read_chosen
 from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
 from lib.runtime.checkpoint import CheckpointError
-from lib.runtime.files import file_sha256
 from lib.runtime.program import Outcome, RequestError
 from lib.visualization.boxes import COLORS
 from lib.visualization.sheet import Panel, write_png
@@ -159,12 +158,12 @@ def drawn_strips(footage: Footage, target: TargetSpec, tracker: Tracker, shown: 
                 tracker.update(image)
             if number >= shown.frames[-1]:
                 break
-    missing = [] if isinstance(shown.frames, range) else [each for each in shown.frames if each not in drawn]
-    if missing or not drawn:
-        what = f"frame {missing[0]} is not searched" if missing else "none of these frames is searched"
+    missing = next((each for each in shown.frames if each not in drawn), None)
+    if missing is not None and not (drawn and isinstance(shown.frames, range)):
         begins = target.frame if begins is None else begins
         last = f", and the last frame is {number}" if number < shown.frames[-1] else ""
-        raise ValueError(f"--frames: {what}: in {footage.name} the target begins in frame {begins}{last}; name others")
+        where = f"in {footage.name} the target begins in frame {begins}{last}"
+        raise ValueError(f"--frames: frame {missing} is not searched: {where}; name others")
 
 
 class ResultDrawer:
@@ -186,19 +185,18 @@ class ResultDrawer:
         return draw_decisions(f"frame {frame}", image, tracker, decisions, sequence.boxes[frame])
 
     def _build(self, benchmark: str, source: str, manifest: abc.Mapping[str, Any]) -> Tracker:
-        files = [Path(each["checkpoint"]) for each in manifest.get("runs", []) if each.get("checkpoint")]
-        there = [file for file in files if file.is_file()]
-        if not there:
+        files = [Path(each["checkpoint"]) for each in manifest.get("runs", []) if each["checkpoint"]]
+        file = next(filter(Path.is_file, reversed(files)), None)
+        if file is None:
             raise ValueError(f"{source}: its checkpoint is not here ({files[-1] if files else 'none is named'})")
-        if file_sha256(there[-1]) != manifest["checkpoint_sha256"]:
-            raise ValueError(f"{there[-1]}: is not the checkpoint of these results any more; test it again")
         try:
-            experiment, _ = choose_checkpoint(self._paths, checkpoint=there[-1])
+            form = choose_form(self._paths, checkpoint=file)
         except CheckpointError:  # as its authors released it, without a configuration
-            experiment, _ = choose_checkpoint(self._paths, manifest["experiment"], there[-1])
+            form = choose_form(self._paths, manifest["experiment"], file)
         sections = {key: value for key, value in manifest["settings"].items() if isinstance(value, dict)}
-        tested = from_tree(merge(to_tree(experiment.for_benchmark(benchmark)), sections), source)
-        return Tracker(TorchForm(tested, there[-1], pretrained_models=self._paths.pretrained_models).network())
+        tested = from_tree(merge(to_tree(form.experiment.for_benchmark(benchmark)), sections), source)
+        checksum = f"sha256 {manifest['checkpoint_sha256']}"
+        return Tracker(replace(form, experiment=tested, checksum=checksum).network())
 
 
 def draw_decisions(
@@ -206,7 +204,8 @@ def draw_decisions(
 ) -> np.ndarray:
     """A strip, uint8 RGB: the frame with its boxes, the template, the search crop, and all maps of the frame."""
     result, settings = decisions.result, tracker.network.settings
-    boxes = [(result.box, COLOR_OF[FOUND]), (_window_box(result, image), COLOR_OF[WINDOW])]
+    left, top, right, bottom = result.window.inside(image.shape)
+    boxes = [(result.box, COLOR_OF[FOUND]), ((left, top, right - left, bottom - top), COLOR_OF[WINDOW])]
     if truth is not None:
         boxes.insert(0, (truth, COLOR_OF[TRUTH]))
     template = tracker.first.view.pixels.round().astype(np.uint8)
@@ -220,9 +219,3 @@ def draw_decisions(
         panels += token_panels(result.crop, values[0].numpy(), stages, meaning, SIDE)
     lost = ", lost" if result.lost else ""
     return draw_strip(f"{heading}: score {result.score:.2f}{lost}", panels)
-
-
-def _window_box(result: TrackResult, image: np.ndarray) -> np.ndarray:
-    """The part of the image that the search crop shows, xywh in pixels."""
-    left, top, right, bottom = result.window.inside(image.shape)
-    return np.array([left, top, right - left, bottom - top], dtype=np.float64)

@@ -18,19 +18,14 @@ import numpy as np
 from lib.config.paths import load_paths
 from lib.data.datasets.regions import region_box
 from lib.data.decoding.images import read_image
-from lib.experiment.build import build_tracker, trained_model
 from lib.experiment.config import find_experiment
 from lib.inference.tracker import Tracker
-from lib.programs.network_choice import choose_checkpoint
+from lib.programs.network_choice import choose_form
 from lib.runtime.escapes import printable
-from lib.runtime.process import find_device
 from lib.runtime.program import Outcome, RequestError
 
 if TYPE_CHECKING:
     from trax import Region
-
-# vot/tracker/__init__.py of vot-toolkit 0.9.0 skips a section of trackers.ini with another name.
-IDENTIFIER = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def run_vot(
@@ -43,37 +38,33 @@ def run_vot(
     print_ini: bool = False,
     identifier: str | None = None,
 ) -> Outcome:
-    """Serve the tracker of ``choose_checkpoint`` with the test-time values of the benchmark ``dataset`` (``vot22``).
+    """Serve the tracker of ``choose_form`` with the test-time values of the benchmark ``dataset`` (``vot22``).
     With ``print_ini`` return the section of ``trackers.ini`` that starts ``program``, tracking/vot.py.
 
     With ``print_ini`` everything is checked that would fail once the toolkit starts the process and hides the message
     in a log. The command names this Python, so that the toolkit can have an environment of its own, and absolute paths,
-    since the toolkit starts each process in an empty folder. ``identifier`` is the experiment's name by default, with _
-    for characters that the toolkit refuses. Raises ``ValueError`` as ``build_tracker`` and ``serve`` do.
+    since the toolkit starts each process in an empty folder. The section is named ``identifier``, by default as the
+    experiment, with _ for other characters than letters, digits, _ and -, since vot-toolkit 0.9.0 skips a section that
+    has any (vot/tracker/__init__.py). Raises ``ValueError`` as ``choose_form`` and ``serve`` do.
     """
     if not print_ini and sys.stdin.isatty():
         raise RequestError("the VOT toolkit starts this program and talks to it; add --print-ini for its trackers.ini")
     if find_spec("trax") is None:
         raise ValueError(f"vot-trax is not installed here; {sys.executable} -m pip install vot-trax==4.0.2")
-    chosen_device = str(find_device(device))
-    experiment, checkpoint = choose_checkpoint(load_paths(), config, checkpoint, overrides)
+    form = choose_form(load_paths(), config, checkpoint, overrides, device, dataset)
+    network, name = form.network(), form.experiment.name
     if not print_ini:
-        serve(build_tracker(experiment, checkpoint, chosen_device, dataset), experiment.name)
+        serve(Tracker(network), name)
         return Outcome()
-    trained_model(experiment.for_benchmark(dataset), checkpoint)
-    if identifier is not None and not IDENTIFIER.fullmatch(identifier):
-        raise ValueError(f"--identifier: got {identifier!r}; the toolkit allows letters, digits, _ and - alone")
-    words = [sys.executable, str(program.absolute()), "--checkpoint", str(checkpoint.absolute())]
+    words = [sys.executable, str(program.absolute()), "--checkpoint", str(form.checkpoint.absolute())]
     words += ["--config", str(find_experiment(config).absolute())] if config else []
     words += ["--dataset", dataset] if dataset else []
     command = shlex.join([*words, "--device", device, *overrides])
     if printable(command) != command:
         raise ValueError(f"{printable(command)}: has characters that trackers.ini cannot hold; rename its files")
-    section = identifier or re.sub(r"[^A-Za-z0-9_-]", "_", experiment.name)
-    values = {"label": experiment.name, "protocol": "trax", "command": command}
-    return Outcome(
-        "\n".join([f"[{section}]", *(f"{key} = {value.replace('%', '%%')}" for key, value in values.items())])
-    )
+    section = re.sub(r"[^A-Za-z0-9_-]", "_", identifier or name)
+    command = command.replace("%", "%%")
+    return Outcome(f"[{section}]\nlabel = {name}\nprotocol = trax\ncommand = {command}")
 
 
 def serve(tracker: Tracker, name: str) -> None:

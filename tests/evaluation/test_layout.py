@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import BENCHMARKS
+from lib.evaluation.benchmarks import BENCHMARKS, Readable
 from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Comparison, compare
@@ -35,7 +35,7 @@ def open_toy(output: Path, benchmark: str = "got10k_val", overrides: dict[str, A
 
 
 def track(sequences: list[Sequence], folder: ResultsFolder) -> None:
-    run_trials([Trial(sequences, lambda most: StaticEngine(), folder)])
+    run_trials(Readable(sequences, {}), [Trial(lambda most: StaticEngine(), folder)])
 
 
 def first_box(sequence: Sequence) -> np.ndarray:

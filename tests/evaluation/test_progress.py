@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from contextlib import closing
 
 from lib.evaluation.running import progress as module
 from lib.evaluation.running.progress import RunProgress
@@ -10,7 +11,7 @@ from lib.evaluation.running.progress import RunProgress
 
 def test_a_line_now_and_then_without_a_terminal(monkeypatch, caplog, capsys) -> None:
     caplog.set_level(logging.INFO)
-    with RunProgress(frames=1000, sequences=8, kept=3) as progress:
+    with closing(RunProgress(frames=1000, sequences=8, kept=3)) as progress:
         progress.show(10)
         progress.settle(150)
         progress.show(50)
@@ -26,7 +27,7 @@ def test_a_line_now_and_then_without_a_terminal(monkeypatch, caplog, capsys) -> 
 
 def test_the_speed_counts_from_the_first_frame(monkeypatch) -> None:
     clock = [100.0]
-    with RunProgress(frames=1000, sequences=8, kept=3) as progress:
+    with closing(RunProgress(frames=1000, sequences=8, kept=3)) as progress:
         monkeypatch.setattr(progress._bar, "_time", lambda: clock[0])
         progress._bar.start_t = progress._bar.last_print_t = clock[0]
         clock[0] += 20  # the network is built
@@ -40,7 +41,7 @@ def test_a_bar_on_a_terminal(monkeypatch, caplog, capsys) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(module, "LINE_SECONDS", 0.0)
-    with RunProgress(frames=1000, sequences=8, kept=3) as progress:
+    with closing(RunProgress(frames=1000, sequences=8, kept=3)) as progress:
         progress.settle(200)
         progress.settle(200)
         progress.show(100)
@@ -51,7 +52,7 @@ def test_a_bar_on_a_terminal(monkeypatch, caplog, capsys) -> None:
 
 def test_nothing_to_do_shows_nothing(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with RunProgress(frames=0, sequences=3, kept=3) as progress:
+    with closing(RunProgress(frames=0, sequences=3, kept=3)) as progress:
         progress.settle(4)
         progress.show(0)
     assert capsys.readouterr().err == ""

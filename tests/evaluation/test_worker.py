@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lib.evaluation.benchmarks import Readable
 from lib.evaluation.results.folder import open_results
 from lib.evaluation.running.runner import Trial, run_trials
 
@@ -33,7 +34,7 @@ def test_a_tracker_of_a_module_of_ones_own(tmp_path: Path, make_sequence, monkey
     monkeypatch.setitem(sys.modules, "own_engine", own_engine)  # forgotten afterwards
     sequences = [make_sequence(f"s{number}") for number in range(2)]
     folder = open_results(tmp_path / "output", "toy", "got10k_val", None, {}, "cpu")
-    report = run_trials([Trial(sequences, getattr(own_engine, name), folder)], processes=2)
+    report = run_trials(Readable(sequences, {}), [Trial(getattr(own_engine, name), folder)], processes=2)
     [summary] = report.summaries
     assert [status.status for status in summary.sequences] == [expected] * 2
     assert report.processes == 2 and ("error: no weights" in capfd.readouterr().err) == (name == "fail")

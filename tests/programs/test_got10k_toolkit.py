@@ -11,7 +11,7 @@ from toy_experiment import write_experiment
 
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
-from lib.evaluation.benchmarks import read_benchmark
+from lib.evaluation.benchmarks import Readable, read_benchmark
 from lib.evaluation.metrics.scoring import score_set
 from lib.evaluation.results.folder import open_results
 from lib.evaluation.running.runner import Trial, run_trials
@@ -90,7 +90,7 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
     experiment.run(Got10kTracker(network, "toy"))
 
     folder = open_results(tmp_path, "toy", "got10k_val", None, {}, "cpu")
-    run_trials([Trial(sequences, lambda most: Engine(network.network), folder)])
+    run_trials(Readable(sequences, {}), [Trial(lambda most: Engine(network.network), folder)])
     written = tmp_path / "results" / "GOT-10k" / "toy"
     theirs = {}
     for sequence in sequences:
@@ -112,12 +112,6 @@ def test_run_and_report_of_the_toolkit_equal_ours(experiments, network, sequence
         assert report["seq_wise"][entry.name]["ao"] == pytest.approx(entry.values("got10k")["AO"], abs=1e-12)
     exact = score_set(ToyResults("ours", folder.boxes), "got10k_val", sequences, ["got10k"])
     assert exact.values("got10k")["AO"] == pytest.approx(values["AO"], abs=1e-4)
-
-
-def test_a_tracker_that_is_not_deterministic_is_run_three_times(experiments, network, root, tmp_path):
-    experiment = experiments.ExperimentGOT10k(str(root), subset="val", result_dir=str(tmp_path))
-    experiment.run(Got10kTracker(network, "toy", is_deterministic=False))
-    assert len(list(tmp_path.glob("GOT-10k/toy/GOT-10k_Val_000001/*_00?.txt"))) == 3
 
 
 def test_the_toolkits_window_shows_our_box(experiments, network, sequences):

@@ -1,5 +1,6 @@
 """What the quickstart is made of, without its training."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,35 +9,25 @@ import torch
 from one_sequence import read_dataset
 
 from lib.config.paths import Paths
-from lib.data.types import Sequence
-from lib.evaluation.metrics.protocols import Curves
-from lib.evaluation.metrics.scoring import ScoredRun, SequenceScores
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment, to_tree
 from lib.programs import quickstart
 
 
-def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(tmp_path: Path, toy_got10k: Path):
-    asked = []
+def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(
+    tmp_path: Path, toy_got10k: Path, monkeypatch: pytest.MonkeyPatch
+):
+    started = []
+    monkeypatch.setattr(quickstart, "launch", lambda *words: started.append(words) or 130)
+    monkeypatch.setenv("TRACKING_DATA_GOT10K", "unset")
+    paths = Paths(output=tmp_path, cache=tmp_path / "cache")
     with pytest.raises(KeyboardInterrupt, match="the training did not end"):
-        quickstart.run_quickstart(
-            Paths(output=tmp_path, cache=tmp_path / "cache"),
-            toy_got10k,
-            "transt_tiny",
-            "quick",
-            ("seed=3",),
-            1,
-            lambda *words: asked.append(words) or 130,
-        )
-    words, variables = asked[0]
-    assert words[-1] == "seed=3"
+        quickstart.run_quickstart(paths, Path("train.py"), "transt_tiny", 3, toy_got10k, "quick", processes=1)
+    [(processes, [program, *words])] = started
+    assert (processes, program, words[-1]) == (1, "train.py", "seed=3")
     assert words[words.index("--config") + 1] == "transt_tiny"
     assert words[words.index("--name") + 1] == "quick"
-    assert variables == {
-        "TRACKING_DATA_GOT10K": str(toy_got10k),
-        "TRACKING_OUTPUT": str(tmp_path),
-        "TRACKING_CACHE": str(tmp_path / "cache"),
-    }
+    assert os.environ["TRACKING_DATA_GOT10K"] == str(toy_got10k)
 
 
 def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path: Path, toy_got10k: Path):
@@ -70,13 +61,3 @@ def test_a_network_that_decides_nothing_has_no_map_of_decisions(tmp_path: Path, 
     torch.save({"model": model.state_dict(), "experiment": to_tree(experiment)}, tmp_path / "weights.pth")
     sequences = read_dataset("got10k", "official_val", toy_got10k)
     assert quickstart._token_maps(experiment, tmp_path / "weights.pth", sequences)[1].keys() == {"scores", *attention}
-
-
-def test_the_sequence_to_look_at_is_the_median():
-    def scored(name: str, ao: float | None) -> SequenceScores:
-        return SequenceScores(name, {"got10k": Curves(np.zeros(101), overlap=np.array(np.nan if ao is None else ao))})
-
-    entries = (scored("best", 0.9), scored("hidden", None), scored("worst", 0.1), scored("middle", 0.5))
-    run = ScoredRun(None, entries)
-    sequences = [Sequence(entry.name, "got10k", (), np.zeros((0, 4)), np.zeros(0, bool)) for entry in entries]
-    assert quickstart._median_sequence(sequences, run).name == "middle"

@@ -8,7 +8,7 @@ import pytest
 from lib.config.paths import Paths
 from lib.experiment.build import TorchForm
 from lib.experiment.config import load_experiment
-from lib.programs.trained_candidates import results_of
+from lib.programs.trained_trials import results_of
 
 # The digits of each experiment on LaSOT with fresh weights, by the project's version of 2026-11-29 (48dbb1e).
 RECORDED = json.loads((Path(__file__).parents[1] / "reference" / "result_folders.json").read_text())

@@ -11,7 +11,7 @@ from lib.config.paths import Paths
 from lib.config.schema import ConfigError
 from lib.experiment.build import build_pairs, check_files
 from lib.experiment.config import load_experiment
-from lib.programs.sample_pictures import draw_samples
+from lib.programs.preparation import draw
 
 CUTOUTS = {"over": "got10k", "split": "full", "size": [0.2, 0.6]}
 SOURCES = [{"name": "got10k", "split": "full"}, {"name": "coco", "split": "train2017", "cutouts": CUTOUTS}]
@@ -31,10 +31,12 @@ def experiment(tmp_path: Path, **data):
 
 
 def test_a_sheet_shows_samples_with_their_boxes(tmp_path, paths):
-    lines = draw_samples(experiment(tmp_path), paths, range(3, 11), tmp_path / "pictures" / "sheet.png")
+    experiment(tmp_path)
+    out = tmp_path / "pictures" / "sheet.png"
+    lines = draw(paths, str(tmp_path / "toy.yaml"), out, count=8, first=3).text().splitlines()
     assert [line.split()[0] for line in lines] == [f"{number}" for number in range(3, 11)]
     assert any(" over got10k " in line for line in lines) and any(" over " not in line for line in lines)
-    sheet = cv2.imread(str(tmp_path / "pictures" / "sheet.png"))
+    sheet = cv2.imread(str(out))
     assert sheet.shape[0] > 2 * 64 and sheet.shape[1] > 6 * (32 + 64)
 
 

@@ -13,7 +13,7 @@ from lib.evaluation.benchmarks import BENCHMARKS
 from lib.evaluation.results.folder import sweep_warning
 from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment, per_dataset_keys
-from lib.programs.sweep import check_sweep, parse_sweep
+from lib.programs.sweep import parse_sweep
 from lib.programs.testing import run_test
 from lib.runtime.checkpoint import save_checkpoint
 
@@ -30,10 +30,11 @@ WARNING = f"settings chosen on the test set: swept {KEY}=0.3,0.6"
     ("test.tracker.window=none,multiply", ["none", "multiply"]),
 ])  # fmt: skip
 def test_values_of_a_range_and_of_a_list(text, values):
-    sweep = parse_sweep(text)
-    assert list(map(float, sweep.values)) == list(map(float, values)) if ":" in text else list(sweep.values) == values
-    assert [override.split("=") for override in sweep.overrides()] == [[sweep.key, value] for value in sweep.values]
-    assert not any(len(value) > 8 for value in sweep.values), "0.30000000000000004 would be another folder than 0.3"
+    sweep = parse_sweep(text, "own")
+    keys, found = zip(*(override.split("=") for override in sweep.overrides), strict=True)
+    assert list(map(float, found)) == list(map(float, values)) if ":" in text else list(found) == values
+    assert set(keys) == {sweep.key}
+    assert not any(len(value) > 8 for value in found), "0.30000000000000004 would be another folder than 0.3"
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -53,7 +54,7 @@ def test_values_of_a_range_and_of_a_list(text, values):
 ])  # fmt: skip
 def test_what_is_no_sweep(text, message):
     with pytest.raises(ValueError, match="^--sweep ") as caught:
-        parse_sweep(text)
+        parse_sweep(text, "own")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -64,21 +65,21 @@ def test_all_benchmarks_but_a_validation_set_and_ones_own_are_test_sets():
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_test_sets_are_swept_on_request_alone_and_those_of_servers_never(benchmark):
-    sweep, entry = parse_sweep(f"{KEY}=0,1"), BENCHMARKS[benchmark]
+    sweep, entry = f"{KEY}=0,1", BENCHMARKS[benchmark]
     for on_test_set in (False, True):
         if entry.server:
             with pytest.raises(ValueError, match=f"the scores of {benchmark} are known to .* alone"):
-                check_sweep(sweep, benchmark, [], on_test_set)
+                parse_sweep(sweep, benchmark, [], on_test_set)
         elif entry.test_set and not on_test_set:
             with pytest.raises(ValueError, match=f"{benchmark} is a test set.*on got10k_val or own, or add --on-test-"):
-                check_sweep(sweep, benchmark, [], on_test_set)
+                parse_sweep(sweep, benchmark, [], on_test_set)
         else:
-            check_sweep(sweep, benchmark, ["train.lr=1"], on_test_set)
+            parse_sweep(sweep, benchmark, ["train.lr=1"], on_test_set)
 
 
 def test_a_setting_is_not_swept_and_set():
     with pytest.raises(ValueError, match="model.division.threshold=0.4 sets it as well; leave one of the two out"):
-        check_sweep(parse_sweep(f"{KEY}=0,1"), "own", [f"{KEY}=0.4"], False)
+        parse_sweep(f"{KEY}=0,1", "own", [f"{KEY}=0.4"])
 
 
 # On the toy experiment
@@ -226,9 +227,8 @@ def test_every_report_of_a_sweep_on_a_test_set_states_it(paths, words):
     assert json.loads(file.read_text())["warning"] == WARNING
 
     # Whoever tests the best value by itself afterwards has seen all of them.
-    ended = run_test(paths, **words, overrides=[f"{KEY}=0.6"])
-    assert f": {WARNING}" in ended.text()
-    assert ended.comparison.runs[0].results.manifest["sweeps"] == [sweep]
+    assert f": {WARNING}" in run_test(paths, **words, overrides=[f"{KEY}=0.6"]).text()
+    assert manifests(paths)[0.6]["sweeps"] == [sweep]
     # A value outside the sweep has not been chosen by it.
     report = run_test(paths, **words, overrides=[f"{KEY}=0.5"]).text()
     assert WARNING not in report

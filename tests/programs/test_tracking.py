@@ -94,7 +94,7 @@ def test_files_that_are_there_are_kept_without_force(clip: Path, tmp_path: Path,
     wanted = Wanted(tmp_path / "out", video=False)
     track_video(str(clip), [CAR], network, wanted)
     assert not (tmp_path / "out" / "tracked.mp4").exists()
-    with pytest.raises(ValueError, match=r"tracks\.json: is there already; .* --out, or add --force$"):
+    with pytest.raises(ValueError, match=r"tracks\.csv: is there already; .* --out, or add --force$"):
         track_video(str(clip), [CAR], network, wanted)
     track_video(str(clip), [CAR], network, wanted._replace(replace=True))
 

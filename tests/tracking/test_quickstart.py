@@ -50,7 +50,7 @@ def test_the_quickstart_of_another_family_draws_what_it_has(run, toy_got10k: Pat
     assert summary.keys() == {"config", "set", "scores", "tokens", "seconds"}
     assert summary["tokens"] == {}
     assert summary["set"] == "part of got10k_val (2 of 180 sequences)"
-    assert f"Scores in percent by protocol got10k, {summary['set']}\n" in ended.out
+    assert f"Scores in percent, {summary['set']}, protocol got10k\n" in ended.out
     assert summary["config"] == "transt_tiny"
 
 

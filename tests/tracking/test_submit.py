@@ -10,7 +10,7 @@ from miniatures import moving_boxes, write_boxes, write_got10k
 
 from lib.evaluation.benchmarks import read_benchmark
 from lib.evaluation.results.folder import Track, open_results
-from lib.programs.submission import official_names
+from lib.evaluation.results.sequence_names import known_names
 
 GOT10K, LENGTH = "got10k_test", 3
 LABEL = "epoch_0300"
@@ -68,7 +68,7 @@ def test_our_results_by_name_become_an_archive_that_passes_the_check(call, outpu
     assert state(tmp_path / "output") == before
     with zipfile.ZipFile(file) as archive:
         assert len(archive.namelist()) == 360
-        for name in official_names(GOT10K):
+        for name in known_names(GOT10K):
             rows = archive.read(f"{name}/{name}_001.txt").decode()
             assert rows == "20.0000,12.0000,24.0000,18.0000\n" + "".join(
                 f"{20 + 3 * frame}.0000,{12 + 2 * frame}.0000,24.0000,18.0000\n" for frame in (1, 2)
@@ -89,7 +89,7 @@ def test_without_the_dataset_rows_are_not_counted(call, output, tmp_path, monkey
 
 @pytest.mark.usefixtures("_on_disk")
 def test_incomplete_results_are_refused_and_the_missing_sequences_named(call, output, tmp_path):
-    for name in official_names(GOT10K)[5:9]:
+    for name in known_names(GOT10K)[5:9]:
         (output / f"{name}.txt").unlink()
     ended = call("submit.py", GOT10K, "--tracker", LABEL, "--out", tmp_path / "toy.zip")
     assert ended.code == 1
@@ -105,14 +105,14 @@ def test_a_zip_of_others_results_becomes_an_archive_and_stays_as_it_is(call, tmp
     monkeypatch.setenv("TRACKING_OUTPUT", str(tmp_path / "output"))
     raw = tmp_path / "trackingnet.zip"
     with zipfile.ZipFile(raw, "w") as archive:
-        for name in official_names("trackingnet"):
+        for name in known_names("trackingnet"):
             archive.writestr(f"ostrack/trackingnet/{name}.txt", "1\t2\t3\t4\n" * LENGTH)
     before = raw.read_bytes()
     ended = call("submit.py", "trackingnet", "--tracker", raw, "--out", tmp_path / "sent.zip")
     assert ended.code == 0, ended.err
     assert raw.read_bytes() == before
     with zipfile.ZipFile(tmp_path / "sent.zip") as archive:
-        assert archive.namelist() == sorted(f"{name}.txt" for name in official_names("trackingnet"))
+        assert archive.namelist() == sorted(f"{name}.txt" for name in known_names("trackingnet"))
         assert archive.read("-Dz7OIf54b0_0.txt").decode() == "1.0000,2.0000,3.0000,4.0000\n" * LENGTH
     # What was given is no archive for the server: it lies in folders, and has tabs.
     ended = call("submit.py", "trackingnet", "--check", raw)
@@ -141,7 +141,7 @@ def test_a_name_that_matches_several_results(call, output, tmp_path):
 
 @pytest.mark.usefixtures("_on_disk")
 def test_results_of_other_data_under_the_same_names(call, output, tmp_path, monkeypatch):
-    name = official_names(GOT10K)[0]
+    name = known_names(GOT10K)[0]
     file = output / f"{name}.txt"
     rows = moving_boxes(LENGTH)
     write_boxes(file, rows + [0, 0, 1, 0])
@@ -176,4 +176,4 @@ def test_the_program_itself(run, tmp_path):
     (tmp_path / "some.zip").write_bytes(b"no archive")
     ended = run("submit.py", "trackingnet", "--check", tmp_path / "some.zip")
     assert ended.code == 1
-    assert "bad archive" in ended.out
+    assert "not a whole zip archive" in ended.err

@@ -1,10 +1,9 @@
 """Progress of a run in frames: a bar on a terminal, a line a minute elsewhere."""
 
 import logging
-import os
+import math
 import sys
 from time import monotonic
-from typing import Self
 
 from tqdm import tqdm
 
@@ -16,46 +15,42 @@ logger = logging.getLogger(__name__)
 
 class RunProgress:
     """Shows ``frames`` frames of ``sequences`` sequences, ``kept`` of them finished before. The speed counts from the
-    first frame on, without the time to build networks. With 0 frames it shows nothing."""
+    first frame on, without the time to build networks. With 0 frames it shows nothing. ``settled`` counts the sequences
+    that are done since."""
 
     def __init__(self, frames: int, sequences: int, kept: int) -> None:
-        self._sequences, self._finished, self._settled = sequences, kept, 0
-        self._logged = monotonic()
-        # Without a terminal the bar computes speed and time left, and only its line is logged.
-        self._nowhere = open(os.devnull, "w") if frames and not sys.stderr.isatty() else None  # noqa: SIM115
+        self.settled = 0
+        self._sequences, self._kept, self._frames = sequences, kept, 0
+        self._terminal, self._logged = sys.stderr.isatty(), monotonic()
         self._bar = tqdm(
             total=frames,
             unit=" frames",
             smoothing=0.02,
             dynamic_ncols=True,
-            file=self._nowhere,
-            bar_format=_LINE if self._nowhere else None,
+            postfix=f"{kept}/{sequences} sequences",
+            delay=0 if self._terminal else math.inf,  # without a terminal only the logged lines are seen
+            bar_format=None if self._terminal else _LINE,
             disable=not frames,
         )
-        self._bar.set_postfix_str(f"{kept}/{sequences} sequences")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
+    def close(self) -> None:
+        """End the bar's line."""
         self._bar.close()
-        if self._nowhere:
-            self._nowhere.close()
 
     def settle(self, frames: int) -> None:
         """Count a sequence of so many frames as done, for the next ``show``."""
-        self._settled += frames
-        self._finished += 1
+        self._frames += frames
+        self.settled += 1
 
     def show(self, frames: int) -> None:
         """Show the progress, with so many frames done of sequences that are under way."""
-        advance = self._settled + frames - self._bar.n
+        advance = self._frames + frames - self._bar.n
         if self._bar.disable or not advance:
             return
         if self._bar.n == 0:
             self._bar.unpause()
-        self._bar.set_postfix_str(f"{self._finished}/{self._sequences} sequences", refresh=False)
+        self._bar.set_postfix_str(f"{self._kept + self.settled}/{self._sequences} sequences", refresh=False)
         self._bar.update(advance)
-        if self._nowhere and monotonic() - self._logged > LINE_SECONDS:
+        if not self._terminal and monotonic() - self._logged > LINE_SECONDS:
             self._logged = monotonic()
             logger.info(str(self._bar))

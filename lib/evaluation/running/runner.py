@@ -13,15 +13,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from tempfile import TemporaryFile
-from time import monotonic, perf_counter, sleep, time
+from time import perf_counter, sleep, time
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from lib.data.types import Sequence
+from lib.evaluation.benchmarks import Readable
 from lib.evaluation.results.folder import ResultsFolder
 from lib.evaluation.running.claims import Claims, Death, find_holder, release_left
 from lib.evaluation.running.progress import RunProgress
-from lib.evaluation.running.summary import RunSummary, SequenceStatus, measure_speed
+from lib.evaluation.running.summary import RunSummary, SequenceStatus
 from lib.inference.engine import Failure, Outcome, Take, Track
 from lib.runtime.launch import launch_apart
 from lib.runtime.stop import Terminated
@@ -41,16 +45,17 @@ class SequenceEngine(Protocol):
 
 
 class Trial(NamedTuple):
-    """A tracker, its sequences, and the folder of its results.
+    """A tracker with the folder of its results.
 
     ``make_engine(most)`` builds the tracker for at most that many sequences at once, in each process that has something
-    to track. ``unreadable`` are the reasons why other sequences cannot be read, by name.
+    to track. In reports ``label`` is the name of its row, and ``source`` the file or folder of its weights, None for
+    fresh ones.
     """
 
-    sequences: abc.Sequence[Sequence]
     make_engine: Callable[[int], SequenceEngine]
     folder: ResultsFolder
-    unreadable: Mapping[str, str] = {}
+    label: str = ""
+    source: Path | None = None
 
 
 class RunReport(NamedTuple):
@@ -62,15 +67,19 @@ class RunReport(NamedTuple):
 
     def text(self) -> str:
         """A line with the speed of all processes together; empty if nothing was tracked."""
-        frames = sum(summary.end_to_end.frames for summary in self.summaries if summary.end_to_end)
+        frames = sum(len(summary.seconds) for summary in self.summaries if summary.seconds.any())
         speed = f"{frames / self.seconds:.1f} frames/s"
         return f"{self.processes} process(es) together, start included: {speed}" if frames else ""
 
 
 class _Run(NamedTuple):
-    """Shared by the processes of a run: its begin (seconds since 1970), the number of processes, and an open file in
-    which they note the sequences that they tracked, one a line."""
+    """Shared by the processes of a run: what they track, its begin (seconds since 1970), the number of processes, and
+    an open file in which they note the sequences that they tracked, one a line."""
 
+    trials: abc.Sequence[Trial]
+    sequences: abc.Sequence[Sequence]
+    unreadable: Mapping[str, str]
+    wait: bool
     began: float
     processes: int
     notes: int
@@ -86,89 +95,74 @@ class _Run(NamedTuple):
         return [tuple(json.loads(line)) for line in text.rpartition(b"\n")[0].splitlines()]
 
 
-def run_trials(trials: abc.Sequence[Trial], processes: int = 1, wait: bool = False) -> RunReport:
-    """Track every sequence that is not finished in its trial's folder, and write each there as soon as it is done.
+def run_trials(readable: Readable, trials: abc.Sequence[Trial], processes: int = 1, wait: bool = False) -> RunReport:
+    """Track every sequence that is not finished in a trial's folder, and write each there as soon as it is done.
 
     Several ``processes`` get the trials pickled; they log warnings alone. Commands that run at once on the same folder,
     on one machine or on many, share the sequences: one process tracks each. When none is left to take, this one returns
     and reports the sequences that other commands are tracking; with ``wait`` it waits for these. It also waits after a
     failure, because launchers (torchrun, ``srun -K``) stop all commands when one fails.
 
-    A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. Raises the errors
-    of ``make_engine`` in this process, and ``OSError`` if results cannot be written. After Ctrl-C
-    (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on disk, the others are free for any
-    command, and no process is left.
+    A sequence that cannot be tracked is in the report, its traceback in the folder; the others go on. So is one whose
+    results a folder cannot keep. Raises the errors of ``make_engine`` in this process, and ``OSError`` if results
+    cannot be written. After Ctrl-C (``KeyboardInterrupt``) or SIGTERM (``Terminated``) the finished sequences are on
+    disk, the others are free for any command, and no process is left.
     """
-    trials = [_without_refused(trial) for trial in trials]
     started, began = perf_counter(), time()
+    refused: dict[str, str] = {}
     for trial in trials:
-        for name, reason in trial.unreadable.items():
+        refused |= trial.folder.refused([sequence.name for sequence in readable.sequences])
+    sequences = readable.sequences  # not a list: an index is pickled as the name of its file
+    if refused:
+        sequences = [sequence for sequence in sequences if sequence.name not in refused]
+    unreadable = {**readable.unreadable, **refused}
+    for trial in trials:
+        for name, reason in unreadable.items():
             trial.folder.log_failure(name, reason, "the sequence cannot be tracked")
-    unfinished = [[it for it in trial.sequences if not trial.folder.is_finished(it, warn=True)] for trial in trials]
-    total = sum(len(trial.sequences) + len(trial.unreadable) for trial in trials)
-    processes = max(1, min(processes, max(map(len, unfinished))))
-    frames = sum(len(sequence) for open_ in unfinished for sequence in open_)
-    with TemporaryFile() as notes, RunProgress(frames, total, total - sum(map(len, unfinished))) as progress:
-        run = _Run(began, processes * _count_tasks(), notes.fileno())
+    unfinished = [it for trial in trials for it in sequences if not trial.folder.is_finished(it, warn=True)]
+    total, frames = len(trials) * (len(sequences) + len(unreadable)), sum(map(len, unfinished))
+    processes = max(1, min(processes, len(unfinished)))
+    # The commands that torchrun or srun started together, this one included.
+    commands = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+    with TemporaryFile() as notes, closing(RunProgress(frames, total, total - len(unfinished))) as progress:
+        run = _Run(trials, sequences, unreadable, wait, began, processes * commands, notes.fileno())
         if processes == 1:
-            track(trials, run, progress, wait)
-        elif code := _track_apart(trials, run, progress, wait, processes):
+            track(run, progress)
+        elif code := _track_apart(run, progress, processes):
             raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         summaries = [_summarize(trial, run) for trial in trials]
     return RunReport(summaries, processes, perf_counter() - started)
 
 
-def _without_refused(trial: Trial) -> Trial:
-    """The trial with the sequences whose results its folder cannot keep moved to ``unreadable``."""
-    refused = trial.folder.refused([sequence.name for sequence in trial.sequences])
-    if not refused:
-        return trial
-    kept = [sequence for sequence in trial.sequences if sequence.name not in refused]
-    return trial._replace(sequences=kept, unreadable={**trial.unreadable, **refused})
-
-
-def _count_tasks() -> int:
-    """The number of commands that torchrun or srun started together, this one included."""
-    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-
-
-class _Look:
-    """Shows the progress of the run's processes: called often, it reads their notes now and then."""
-
-    def __init__(self, run: _Run, progress: RunProgress) -> None:
-        self._run, self._progress, self._seen, self._last = run, progress, 0, monotonic()
-
-    def __call__(self) -> None:
-        if monotonic() - self._last < LOOK_SECONDS:
-            return
-        tracked = self._run.tracked()
-        for _, _, frames in tracked[self._seen :]:
-            self._progress.settle(frames)
-        self._progress.show(0)
-        self._seen, self._last = len(tracked), monotonic()
-
-
-def _track_apart(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool, processes: int) -> int:
+def _track_apart(run: _Run, progress: RunProgress, processes: int) -> int:
     """``track`` in several processes. Returns 130 or 143 after a signal, else 0."""
     with TemporaryFile() as job:
-        pickle.dump((trials, run, wait), job)
+        pickle.dump(run, job)
         job.flush()
         # The modules of the pickled trackers are found as they are here, and none in the current folder.
         variables = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = ["-P", "-m", "lib.evaluation.running.worker", str(job.fileno())]
-        return launch_apart(processes, command, variables, [run.notes, job.fileno()], _Look(run, progress))
+        files = [run.notes, job.fileno()]
+        return launch_apart(processes, command, variables, files, partial(_show_noted, run, progress))
 
 
-def track(trials: abc.Sequence[Trial], run: _Run, progress: RunProgress, wait: bool) -> None:
+def _show_noted(run: _Run, progress: RunProgress) -> None:
+    """Show the sequences that the run's processes have noted."""
+    for _, _, frames in run.tracked()[progress.settled :]:
+        progress.settle(frames)
+    progress.show(0)
+
+
+def track(run: _Run, progress: RunProgress) -> None:
     """Track in this process until nothing is left to take, or with ``wait`` until no process has anything."""
     with ExitStack() as stack:
-        shares = [_Share(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in trials]
+        shares = [_Share(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in run.trials]
         logged = False
         while True:
             for share in shares:
                 share.track()
             open_ = [sequence.name for share in shares for sequence in share.open]
-            if not open_ or not (wait or any(share.failed for share in shares)):
+            if not open_ or not (run.wait or any(share.failed for share in shares)):
                 return
             if not logged:
                 logger.info("waiting for the sequences of other commands: %s", ", ".join(open_))
@@ -185,9 +179,9 @@ class _Share:
 
     def __init__(self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress) -> None:
         self._trial, self._folder, self._run, self._claims, self._progress = trial, trial.folder, run, claims, progress
-        unfinished = (sequence for sequence in trial.sequences if not trial.folder.is_finished(sequence))
+        unfinished = (sequence for sequence in run.sequences if not trial.folder.is_finished(sequence))
         self.open = sorted(unfinished, key=len, reverse=True)
-        self.failed = bool(trial.unreadable)
+        self.failed = bool(run.unreadable)
         self._running: list[Sequence] = []
         self._alone = False
 
@@ -263,11 +257,11 @@ class _Share:
 def _summarize(trial: Trial, run: _Run) -> RunSummary:
     """The outcome of a trial's sequences, by its folder and the notes of this run's processes."""
     folder, statuses, tracked = trial.folder, [], []
-    noted = {(path, name) for path, name, _ in run.tracked()}
-    for sequence in trial.sequences:
+    noted = {name for path, name, _ in run.tracked() if path == str(folder.path)}
+    for sequence in run.sequences:
         if not folder.is_finished(sequence):
             statuses.append(_status(folder, sequence.name, run.began))
-        elif (str(folder.path), sequence.name) in noted:
+        elif sequence.name in noted:
             tracked.append(sequence)
             statuses.append(SequenceStatus(sequence.name, "tracked"))
         else:
@@ -275,10 +269,10 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
             folder.forget_failure(sequence.name)
             release_left(folder.path, sequence.name)
             statuses.append(SequenceStatus(sequence.name, "kept"))
-    statuses += [SequenceStatus(name, "failed", reason) for name, reason in trial.unreadable.items()]
-    end_to_end = measure_speed(folder.seconds(sequence) for sequence in tracked)
-    network = measure_speed(folder.seconds(sequence, network=True) for sequence in tracked)
-    return RunSummary(tuple(statuses), end_to_end, network)
+    statuses += [SequenceStatus(name, "failed", reason) for name, reason in run.unreadable.items()]
+    seconds = [np.zeros(0), *(folder.seconds(sequence)[1:] for sequence in tracked)]
+    network_seconds = [np.zeros(0), *(folder.seconds(sequence, network=True)[1:] for sequence in tracked)]
+    return RunSummary(statuses, np.concatenate(seconds), np.concatenate(network_seconds))
 
 
 def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:

@@ -1,8 +1,6 @@
 """The outcome of each sequence of a run and the speed of tracking, as text for the terminal."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -23,49 +21,35 @@ class SequenceStatus(NamedTuple):
     traceback: str = ""
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Times of tracked frames, each sequence's first excluded: ``fps`` of one process, milliseconds a frame."""
-
-    frames: int
-    fps: float
-    median_ms: float
-    p95_ms: float
-
-    def __str__(self) -> str:
-        times = f"median {self.median_ms:.1f} ms, p95 {self.p95_ms:.1f} ms"
-        return f"{self.fps:.1f} frames/s, {times} ({self.frames} frames)"
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """The sequences of a benchmark after a run.
-
-    The speeds cover the sequences tracked now: ``end_to_end`` is reading, cropping, network and box, None if nothing
-    was tracked; ``network`` is the network alone, None without one.
+class RunSummary(NamedTuple):
+    """The sequences of a benchmark after a run, and the seconds of the frames tracked now, without each sequence's
+    first: end to end (reading, cropping, network and box), and of the network alone; zeros where nothing is measured.
     """
 
-    sequences: tuple[SequenceStatus, ...]
-    end_to_end: Speed | None
-    network: Speed | None
+    sequences: list[SequenceStatus]
+    seconds: np.ndarray
+    network_seconds: np.ndarray
 
     @property
-    def failed(self) -> tuple[SequenceStatus, ...]:
+    def failed(self) -> list[SequenceStatus]:
         """The sequences without a result; with any, the program exits non-zero."""
-        return self._having("failed")
+        return [status for status in self.sequences if status.status == "failed"]
 
     @property
-    def elsewhere(self) -> tuple[SequenceStatus, ...]:
+    def elsewhere(self) -> list[SequenceStatus]:
         """The sequences that other commands are tracking; the command that finishes last computes the score."""
-        return self._having("elsewhere")
+        return [status for status in self.sequences if status.status == "elsewhere"]
 
     def text(self) -> str:
         """Lines for the terminal: counts, speeds, the sequences of other commands, and each failure."""
         counts = Counter(status.status for status in self.sequences)
         others = f", {counts['elsewhere']} tracked by other commands" if self.elsewhere else ""
         lines = [f"sequences: {counts['tracked']} tracked, {counts['kept']} kept, {counts['failed']} failed{others}"]
-        lines += [f"end to end: {self.end_to_end}"] if self.end_to_end else []
-        lines += [f"network:    {self.network}"] if self.network else []
+        for title, seconds in (("end to end:", self.seconds), ("network:   ", self.network_seconds)):
+            if seconds.any():
+                median, p95 = np.percentile(seconds, (50, 95)) * 1000
+                times = f"median {median:.1f} ms, p95 {p95:.1f} ms"
+                lines.append(f"{title} {1 / seconds.mean():.1f} frames/s, {times} ({len(seconds)} frames)")
         lines += [f"elsewhere {status.name}: {status.reason}" for status in self.elsewhere]
         lines += [f"FAILED {status.name}: {status.reason}" for status in self.failed]
         together: dict[str, list[str]] = {}
@@ -75,16 +59,3 @@ class RunSummary:
             if traceback:
                 lines += [f"of {', '.join(names)}:", *(f"    {line}" for line in traceback.splitlines())]
         return printable_lines(lines)
-
-    def _having(self, word: str) -> tuple[SequenceStatus, ...]:
-        return tuple(status for status in self.sequences if status.status == word)
-
-
-def measure_speed(seconds: Iterable[np.ndarray]) -> Speed | None:
-    """The speed over the frames after each sequence's first; None if they took no time."""
-    tracked = np.concatenate([np.empty(0), *(column[1:] for column in seconds)])
-    total = float(tracked.sum())
-    if total == 0:
-        return None
-    median, p95 = np.percentile(tracked, (50, 95)) * 1000
-    return Speed(len(tracked), len(tracked) / total, float(median), float(p95))

@@ -17,14 +17,13 @@ with starting():
 
 @program()
 def main() -> int:
-    """Track the trials that are pickled, with the other arguments of ``track``, in the open file whose number is the
-    argument. 0 when nothing is left to track, 1 after an error."""
+    """Track the run that is pickled in the open file whose number is the argument. 0 when nothing is left to track, 1
+    after an error."""
     set_up_logging(rank=ranks().rank, quiet=True)
     faulthandler.enable()
     with terminated_like_interrupted():
         job = int(sys.argv[1])
-        trials, run, wait = pickle.loads(os.pread(job, os.fstat(job).st_size, 0))
-        track(trials, run, RunProgress(0, 0, 0), wait)
+        track(pickle.loads(os.pread(job, os.fstat(job).st_size, 0)), RunProgress(0, 0, 0))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Exported networks as candidates of a test. Without torch."""
+"""Exported networks as trials of a test. Without torch."""
 
 import sys
 from collections import abc
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.evaluation.results.folder import open_results
+from lib.evaluation.running.runner import Trial
 from lib.export.exported import open_network
 from lib.export.record import RECORD
 from lib.inference.engine import Engine
-from lib.programs.testing import Candidate
 from lib.runtime.machine import usable_cores
 from lib.runtime.program import RequestError
 
 RUNTIMES = ("onnxruntime", "openvino")
 
 
-def exported_candidates(
+def exported_trials(
     paths: Paths,
     benchmark: str,
     folders: abc.Sequence[Path],
@@ -25,8 +25,8 @@ def exported_candidates(
     device: str = "auto",
     batch: int | None = None,
     recover: bool = False,
-) -> list[Candidate]:
-    """A candidate for each exported network, named by its folder.
+) -> list[Trial]:
+    """A trial of each exported network, named by its folder.
 
     Its results lie under the experiment that it is of, or under ``run``. With ``recover`` lost targets are searched for
     over the whole image. Raises ``RequestError`` for another device than the CPU and for another batch than the
@@ -34,7 +34,7 @@ def exported_candidates(
     """
     if device not in ("auto", "cpu"):
         raise RequestError(f"--device {device}: exported networks run on the CPU; leave it out")
-    candidates = []
+    trials = []
     for folder in folders:
         network = open_network(folder, recover=recover)
         tracker = network.settings.tracker
@@ -54,8 +54,8 @@ def exported_candidates(
             overrides=tracker.stated(),
             versions={name: sys.modules[name].__version__ for name in RUNTIMES if name in sys.modules},
         )
-        candidates.append(Candidate(folder, results, partial(_make_engine, folder, recover)))
-    return candidates
+        trials.append(Trial(partial(_make_engine, folder, recover), results, results.path.name, folder))
+    return trials
 
 
 def _make_engine(folder: Path, recover: bool, most: int) -> Engine:

@@ -1,4 +1,4 @@
-"""Checkpoints of an experiment as candidates of a test, and the folders of their results."""
+"""Checkpoints of an experiment as trials of a test, and the folders of their results."""
 
 from collections import abc
 from dataclasses import replace
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from lib.config.paths import Paths
 from lib.evaluation.results.folder import ResultsFolder, open_results
+from lib.evaluation.running.runner import Trial
 from lib.experiment.build import TorchForm, trained_model
 from lib.experiment.config import to_tree
-from lib.programs.network_choice import choose_checkpoint
+from lib.programs.network_choice import choose_form
 from lib.programs.sweep import Sweep
-from lib.programs.testing import Candidate
 from lib.runtime.process import describe_device, device_in_turn
 
 
-def trained_candidates(
+def trained_trials(
     paths: Paths,
     benchmark: str,
     config: str | None,
@@ -26,32 +26,25 @@ def trained_candidates(
     compiled: bool = False,
     captured: bool = False,
     sweep: Sweep | None = None,
-) -> list[Candidate]:
-    """A candidate for each checkpoint, with each value of a ``sweep``.
+) -> list[Trial]:
+    """A trial of each checkpoint, with each value of a ``sweep``.
 
-    Without ``checkpoints`` the experiment's ``default_checkpoint`` is taken; without ``config`` each checkpoint's own
-    configuration. ``run`` replaces the experiment's name. For the rest see ``TorchForm``. Raises ``ValueError`` for a
+    Without ``checkpoints`` or ``config`` see ``choose_form``, for the rest ``TorchForm``. Raises ``ValueError`` for a
     checkpoint that cannot be read or does not fit, before there is any folder of results.
     """
-    if not checkpoints:
-        checkpoints = [choose_checkpoint(paths, config, None, overrides, run)[1]]
     forms = []
-    for setting in sweep.overrides() if sweep else [""]:
-        for checkpoint in checkpoints:
+    for setting in sweep.overrides if sweep else [""]:
+        for checkpoint in checkpoints or [None]:
             words = [*overrides, setting] if setting else overrides
-            experiment, _ = choose_checkpoint(paths, config, checkpoint, words, run)
-            trained_model(experiment, checkpoint, folder=paths.pretrained_models)  # checked before the first is tracked
-            form = TorchForm(
-                experiment, checkpoint, device, benchmark, batch, compiled, captured,
-                pretrained_models=paths.pretrained_models,
-            )  # fmt: skip
-            forms.append((setting, form))
-    candidates = []
+            form = choose_form(paths, config, checkpoint, words, device, benchmark, run)
+            trained_model(form.experiment, form.checkpoint, folder=paths.pretrained_models)  # checked before any is run
+            forms.append((setting, replace(form, batch=batch, compiled=compiled, captured=captured)))
+    trials = []
     for setting, form in forms:
         results = results_of(paths, form, sweep=sweep.text if sweep else "")
         engine = replace(form, checksum=results.checksum()).engine
-        candidates.append(Candidate(form.checkpoint, results, engine, setting))
-    return candidates
+        trials.append(Trial(engine, results, f"{setting} {results.path.name}".lstrip(), form.checkpoint))
+    return trials
 
 
 def results_of(paths: Paths, form: TorchForm, label: str | None = None, sweep: str = "") -> ResultsFolder:
