@@ -30,15 +30,6 @@ class CorrelationNetwork:
         boxes, scores = (np.array(values, dtype=np.float32) for values in zip(*found, strict=True))
         return Found(boxes, scores, np.zeros(len(scores), dtype=np.int64))
 
-    def blank(self, state: tuple[np.ndarray, ...], slots: int) -> tuple[np.ndarray, ...]:
-        """See ``Network``."""
-        return tuple(np.zeros((slots, *leaf.shape[1:]), leaf.dtype) for leaf in state)
-
-    def put(self, states: tuple[np.ndarray, ...], slot: int, state: tuple[np.ndarray, ...]) -> None:
-        """See ``Network``."""
-        for leaf, row in zip(states, state, strict=True):
-            leaf[slot] = row[0]
-
     def _find(self, template: np.ndarray, box: np.ndarray, crop: np.ndarray) -> tuple[list[float], float]:
         size = len(template)
         x, y = (max(0, int(value)) for value in np.round(box[:2] * size))

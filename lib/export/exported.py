@@ -50,12 +50,11 @@ class ExportedNetwork:
         self.batch = self.suggested_batch = record.batch
         self.name = record.origin.experiment
         load = _load_onnx if record.runtime == "onnx" else _load_openvino
-        threads = threads or usable_cores()
-        files = {half: folder / name for half, name in FILES[record.runtime].items()}
-        self._find = load(files["find"], record.precision, threads, streams)
-        self._encode = load(files["encode"], "fp32", threads, 1)  # once a video, always in full precision
-        self._threads = threads
-        self._load_streams = partial(load, files["find"], record.precision, threads, threads)
+        self._threads = threads = threads or usable_cores()
+        encode, find = (folder / name for name in FILES[record.runtime])
+        self._load_find = partial(load, find, record.precision, threads)
+        self._find = self._load_find(streams)
+        self._encode = load(encode, "fp32", threads, 1)  # once a video, always in full precision
 
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, ...]:
         """See ``Network``."""
@@ -71,19 +70,10 @@ class ExportedNetwork:
         best = self._turn(self._find, turns[0]) if len(turns) == 1 else np.concatenate(list(self._find_turns(turns)))
         return Found(best[:, :4], best[:, 4], best[:, 5].astype(np.int64))
 
-    def blank(self, state: tuple[np.ndarray, ...], slots: int) -> tuple[np.ndarray, ...]:
-        """See ``Network``."""
-        return tuple(np.zeros((slots, *leaf.shape[1:]), dtype=leaf.dtype) for leaf in state)
-
-    def put(self, states: tuple[np.ndarray, ...], slot: int, state: tuple[np.ndarray, ...]) -> None:
-        """See ``Network``."""
-        for leaf, row in zip(states, state, strict=True):
-            leaf[slot] = row[0]
-
     @cached_property
     def _find_turns(self) -> Callable[[list[list[np.ndarray]]], Iterable[np.ndarray]]:
         """Computes turns in parallel, each on one thread: threads that share a convolution wait for each other."""
-        run = self._find if self._threads == 1 else self._load_streams()
+        run = self._find if self._threads == 1 else self._load_find(self._threads)
         pool = ThreadPoolExecutor(self._threads, "turn")
         return partial(pool.map, partial(self._turn, run))
 

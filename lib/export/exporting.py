@@ -18,7 +18,7 @@ from torch.export import ExportedProgram
 from lib.export.exported import open_network
 from lib.export.parity import ParityReport, compare
 from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Origin, Runtime
-from lib.inference.torch_network import EncodeGraph, FindGraph, TorchNetwork
+from lib.inference.torch_network import TorchNetwork
 from lib.runtime.files import file_sha256, new_folder, write_text
 from lib.runtime.locks import only_writer
 
@@ -32,17 +32,6 @@ _REFUSED: dict[tuple[Runtime, ExportPrecision], str] = {
     ("openvino", "int8"): "it takes longer than bf16 and than ONNX Runtime's int8; take --precision bf16, or "
     "--format onnx",
 }
-
-
-class _BestOf(nn.Module):
-    """``FindGraph`` without the prediction beside its answer."""
-
-    def __init__(self, find: FindGraph) -> None:
-        super().__init__()
-        self.find = find
-
-    def forward(self, crops: Tensor, *state: Tensor) -> Tensor:
-        return self.find(crops, *state)[0]
 
 
 def check_form(runtime: Runtime, precision: ExportPrecision) -> None:
@@ -99,14 +88,30 @@ def write_network(
     assert network.precision == "fp32" and network.device == "cpu", (network.precision, network.device)
     assert batch > 0, batch
     check_form(runtime, precision)
-    state = _write(network, folder, runtime, precision, batch)
+    encode_file, find_file = (folder / name for name in FILES[runtime])
+    with _quiet():
+        encode, find, state = export_programs(network, batch)
+        if runtime == "openvino":
+            _write_openvino(encode, encode_file)
+            _write_openvino(find, find_file)
+            if precision == "bf16":
+                _keep_head(find_file, network.model.box_head)
+        else:
+            leaves = [f"state{number}" for number in range(len(state))]
+            _write_onnx(encode, encode_file, ["crops", "boxes"], leaves)
+            _write_onnx(find, find_file, ["crops", *leaves], ["best"])
+            if precision != "fp32":
+                from lib.export.reduced import halve, quantize
+
+                (halve if precision == "fp16" else quantize)(find_file)
+    versions = {name: version(name) for name in ("torch", *NEEDED[runtime])}
     record = ExportRecord(
         runtime=runtime,
         precision=precision,
         batch=batch,
         settings=network.settings,
         state=tuple({"shape": list(leaf.shape[1:]), "dtype": str(leaf.numpy().dtype)} for leaf in state),
-        origin=origin.model_copy(update={"versions": _versions(runtime)}),
+        origin=origin.model_copy(update={"versions": {"python": platform.python_version(), **versions}}),
         files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     )
     record.write(folder)
@@ -115,8 +120,7 @@ def write_network(
 
 def export_programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram, ExportedProgram, tuple[Tensor, ...]]:
     """``encode`` of one target and ``find`` in ``batch`` crops as programs of ``torch.export``, and a state."""
-    encode = EncodeGraph(network.model).eval()
-    find = _BestOf(FindGraph(network.model, network.settings.tracker)).eval()
+    encode, find = network.encode_graph, network.find_graph
     template, search = (
         torch.from_numpy(np.zeros((rows, crop.size, crop.size, 3), dtype=crop.dtype))
         for rows, crop in ((1, network.settings.template), (batch, network.settings.search))
@@ -126,31 +130,6 @@ def export_programs(network: TorchNetwork, batch: int) -> tuple[ExportedProgram,
         state = tuple(leaf.contiguous() for leaf in encode(template, box))
         rows = tuple(leaf.expand(batch, *leaf.shape[1:]).contiguous() for leaf in state)
         return torch.export.export(encode, (template, box)), torch.export.export(find, (search, *rows)), state
-
-
-def _write(
-    network: TorchNetwork, folder: Path, runtime: Runtime, precision: ExportPrecision, batch: int
-) -> tuple[Tensor, ...]:
-    """Both halves in ``folder``; a state of one target."""
-    with _quiet():
-        encode, find, state = export_programs(network, batch)
-        leaves = [f"state{number}" for number in range(len(state))]
-        files = {half: folder / name for half, name in FILES[runtime].items()}
-        if runtime == "openvino":
-            _write_openvino(encode, files["encode"])
-            _write_openvino(find, files["find"])
-            if precision == "bf16":
-                _keep_head(files["find"], network.model.box_head)
-        else:
-            _write_onnx(encode, files["encode"], ["crops", "boxes"], leaves)
-            _write_onnx(find, files["find"], ["crops", *leaves], ["best"])
-            if precision != "fp32":
-                from lib.export.reduced import halve, quantize
-
-                reduce = halve if precision == "fp16" else quantize
-                reduce(files["find"], folder / "reduced.onnx")
-                (folder / "reduced.onnx").replace(files["find"])
-    return state
 
 
 def _write_onnx(program: ExportedProgram, file: Path, inputs: list[str], outputs: list[str]) -> None:
@@ -213,7 +192,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _versions(runtime: Runtime) -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in ("torch", *NEEDED[runtime])}

@@ -4,7 +4,7 @@ import json
 from collections import abc
 from dataclasses import dataclass
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from lib.export.record import ExportError, ExportPrecision
 from lib.geometry.crop import padding_value
 from lib.geometry.overlaps import overlaps
 from lib.inference.follow import TargetSpec, follow
-from lib.inference.network import Found, Network
+from lib.inference.network import Found, Network, put
 from lib.inference.settings import TrackSettings
 from lib.inference.target import Target, begin, look
 from lib.inference.tracker import TrackResult
@@ -64,9 +64,18 @@ class ParityReport:
         """
         for rows in self._batches():
             if self.precision == "fp32":
-                self._check_exact(rows)
-            else:
-                self._check_reduced(rows[rows.tracked])
+                worst = rows[rows.pixels.argmax()]
+                if worst.pixels > PIXELS:
+                    self._refuse(f"a box is {worst.pixels:.3g} pixels from eager's, {PIXELS:g} are allowed", worst)
+                continue
+            rows = rows[rows.tracked]
+            same, median = _agreement(rows)
+            if same < SAME_CELL:
+                problem = f"eager's cell is chosen on {same:.1%} of the tracked sequence, {SAME_CELL:.0%} are needed"
+                self._refuse(problem, rows[rows.cell != rows.expected][0])
+            if median < OVERLAP:
+                problem = f"boxes overlap with eager's by {median:.3f} in the median of the tracked sequence"
+                self._refuse(f"{problem}, {OVERLAP:g} are needed", rows[rows.overlap.argmin()])
 
     def summary(self) -> dict[str, float]:
         """The report in five numbers, each the worst of all batches.
@@ -115,30 +124,11 @@ class ParityReport:
         pixels = rows.pixels[rows.cell == rows.expected]
         return pixels if len(pixels) else np.array([float(self.size)])
 
-    def _check_exact(self, rows: np.recarray) -> None:
-        worst = rows[rows.pixels.argmax()]
-        if worst.pixels > PIXELS:
-            raise ParityError(
-                f"{self.name}: refused, its box differs from eager's by {worst.pixels:.3g} pixels on {_place(worst)} "
-                f"(cell {worst.cell}, eager {worst.expected}); {PIXELS:g} are allowed"
-            )
-
-    def _check_reduced(self, rows: np.recarray) -> None:
-        same, median = _agreement(rows)
-        if same < SAME_CELL:
-            first = rows[rows.cell != rows.expected][0]
-            raise ParityError(
-                f"{self.name}: refused, it chose eager's cell on {same:.1%} of the tracked sequence, {SAME_CELL:.0%} "
-                f"are needed; first on {_place(first)}: cell {first.cell}, eager {first.expected}, "
-                f"{first.pixels:.3g} pixels apart"
-            )
-        if median < OVERLAP:
-            worst = rows[rows.overlap.argmin()]
-            raise ParityError(
-                f"{self.name}: refused, its boxes overlap with eager's by {median:.3f} in the median of the tracked "
-                f"sequence, {OVERLAP:g} are needed; least on {_place(worst)}: {worst.overlap:.3f}, "
-                f"{worst.pixels:.3g} pixels apart"
-            )
+    def _refuse(self, problem: str, row: np.record) -> None:
+        raise ParityError(
+            f"{self.name}: refused, {problem}; see {row.crop}, in a batch of {row.batch}: cell {row.cell}, eager "
+            f"{row.expected}, {row.pixels:.3g} pixels apart, overlap {row.overlap:.3f}"
+        )
 
 
 class _Case(NamedTuple):
@@ -171,7 +161,7 @@ def compare(eager: Network, exported: Network, precision: ExportPrecision, name:
         rows.score = np.abs(answers.scores - expected.scores)
         rows.cell, rows.expected = answers.cells, expected.cells
         for row in rows[~np.isfinite(rows.pixels + rows.score)]:
-            raise ParityError(f"{name}: refused, its answer on {_place(row)} is not finite")
+            raise ParityError(f"{name}: refused, not finite on {row.crop}, in a batch of {row.batch}")
         batches.append(rows)
     free = overlaps(*(np.stack([result.box for result in results]) for results in (track, _tracked(exported))))
     return ParityReport(name, precision, size, np.concatenate(batches).view(np.recarray), free)
@@ -212,12 +202,12 @@ def _answers(network: Network, cases: abc.Sequence[_Case], batch: int) -> Found:
     """What ``network`` finds in each case, ``batch`` of them at a time."""
     firsts = [begin(_scene(seed)[0].image, _scene(seed)[0].box, network.settings) for seed in _SCENES]
     states = [network.encode(first.view.pixels[None], first.box[None]) for first in firsts]
-    rows = network.blank(states[0], batch)
+    rows: tuple[Any, ...] = ()
     parts = []
     for start in range(0, len(cases), batch):
         part = cases[start : start + batch]
         for number, case in enumerate(part):
-            network.put(rows, number, states[case.target])
+            rows = put(rows, number, states[case.target], batch)
         parts.append(network.find(rows, np.stack([case.pixels for case in part])))
     return _joined(parts)
 
@@ -235,7 +225,3 @@ def _agreement(rows: np.recarray) -> tuple[float, float]:
     """The share of rows whose cell is eager's, and the median overlap of the boxes there."""
     alike = rows.overlap[rows.cell == rows.expected]
     return len(alike) / len(rows), float(np.median(alike)) if len(alike) else 0.0
-
-
-def _place(row: np.record) -> str:
-    return f"{row.crop}, in a batch of {row.batch}"

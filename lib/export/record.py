@@ -6,22 +6,22 @@ from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from lib.config.schema import ConfigError, Section
+from lib.config.schema import Section
 from lib.config.validation import validate
 from lib.inference.settings import TrackSettings
 from lib.runtime.files import file_sha256, write_text
 from lib.runtime.json_text import parse_json
 
-FORMAT = 1
 RECORD = "network.json"
+AGAIN = "export it again with tracking/export_model.py"
 
 Runtime = Literal["onnx", "openvino"]
 ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 
-# The file of each half of a network; OpenVINO has its weights in a second one.
-FILES: dict[Runtime, dict[str, str]] = {
-    "onnx": {"encode": "encode.onnx", "find": "find.onnx"},
-    "openvino": {"encode": "encode.xml", "find": "find.xml"},
+# The files of a network's halves, encode and find; OpenVINO has the weights of each in a second one.
+FILES: dict[Runtime, tuple[str, str]] = {
+    "onnx": ("encode.onnx", "find.onnx"),
+    "openvino": ("encode.xml", "find.xml"),
 }
 
 
@@ -48,7 +48,7 @@ class ExportRecord(Section):
     comparison at the export (``lib.export.parity.ParityReport``).
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     runtime: Runtime
     precision: ExportPrecision
     batch: PositiveInt
@@ -66,29 +66,18 @@ class ExportRecord(Section):
 def read_record(folder: Path) -> ExportRecord:
     """The record of a folder whose files are as they were written.
 
-    Raises ``ExportError`` for a folder that holds no exported network, one of another format, or a damaged one.
+    Raises ``ExportError`` for a folder that holds no exported network, one of another version, or a damaged one.
     """
     path = folder / RECORD
-    again = "export it again with tracking/export_model.py"
     if not path.is_file():
-        raise ExportError(f"{folder}: holds no exported network ({RECORD} is missing); {again}")
+        raise ExportError(f"{folder}: holds no exported network ({RECORD} is missing); {AGAIN}")
     try:
-        tree = parse_json(path.read_bytes())
+        record = validate(ExportRecord, parse_json(path.read_bytes()), "")
     except ValueError as error:
-        raise ExportError(f"{path}: damaged ({error}); {again}") from error
-    found = tree.get("format") if isinstance(tree, dict) else None
-    if found != FORMAT:
-        raise ExportError(
-            f"{folder}: an exported network of format {found}, where this version reads {FORMAT}; {again}"
-        )
-    try:
-        record = validate(ExportRecord, tree, str(path))
-    except ConfigError as error:
-        raise ExportError(f"{str(error).splitlines()[0]}; {again}") from error
+        line = str(error).splitlines()[0]
+        raise ExportError(f"{path}: damaged, or of another version ({line}); {AGAIN}") from error
     for name, expected in record.files.items():
         file = folder / name
-        if not file.is_file():
-            raise ExportError(f"{file}: missing; {again}")
-        if file_sha256(file) != expected:
-            raise ExportError(f"{file}: not as it was written (its sha256 differs from {RECORD}'s); {again}")
+        if not file.is_file() or file_sha256(file) != expected:
+            raise ExportError(f"{file}: missing, or not as it was written (by its sha256 in {RECORD}); {AGAIN}")
     return record

@@ -19,39 +19,39 @@ def in_head(node: onnx.NodeProto) -> bool:
     return any(HEAD in entry.value for entry in node.metadata_props if entry.key == _SCOPES)
 
 
-def quantize(source: Path, target: Path) -> None:
-    """Write a copy of an ONNX file whose matrix products with weights are of 8 bits: weights by output channel, tokens
-    by a scale that each call measures anew. Convolutions stay float32.
+def quantize(file: Path) -> None:
+    """Compute the matrix products with weights of an ONNX file in 8 bits: weights by output channel, tokens by a scale
+    that each call measures anew. Convolutions stay float32.
 
     Weights use 7 of their bits: processors without VNNI would overflow otherwise (ONNX Runtime's documentation of
     ``reduce_range``), and it costs no time. Raises ``ExportError`` if the network has no such product.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    model = onnx.load(source)
+    model = onnx.load(file)
     quantize_dynamic(
-        source,
-        target,
+        file,
+        file,
         op_types_to_quantize=["MatMul"],
         nodes_to_exclude=[node.name for node in model.graph.node if in_head(node)],
         per_channel=True,
         reduce_range=True,
         weight_type=QuantType.QInt8,
     )
-    if not any(node.op_type == "MatMulInteger" for node in onnx.load(target).graph.node):
+    if not any(node.op_type == "MatMulInteger" for node in onnx.load(file).graph.node):
         raise ExportError(
             "--precision int8: this network computes by convolutions, which int8 leaves in float32; "
             "take --precision fp32, or --format openvino --precision bf16"
         )
 
 
-def halve(source: Path, target: Path) -> None:
-    """Write a copy of an ONNX file whose matrix products and convolutions are of float16, as in autocast: their inputs
-    are cast to float16 and their outputs back to float32. Strongly typed engines need these explicit casts.
+def halve(file: Path) -> None:
+    """Compute the matrix products and convolutions of an ONNX file in float16, as in autocast: their inputs are cast to
+    float16 and their outputs back to float32. Strongly typed engines need these explicit casts.
 
     ONNX Runtime's own converter casts the tensors between all other nodes too, so residual sums would lose precision.
     """
-    model = onnx.load(source)
+    model = onnx.load(file)
     graph = model.graph
     weights = {weight.name: weight for weight in graph.initializer}
     cast: set[str] = set()
@@ -80,4 +80,4 @@ def halve(source: Path, target: Path) -> None:
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
     onnx.checker.check_model(model)
-    onnx.save(model, target)
+    onnx.save(model, file)

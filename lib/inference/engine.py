@@ -19,7 +19,7 @@ import numpy as np
 
 from lib.data.decoding.images import open_image
 from lib.data.types import Location, Sequence
-from lib.inference.network import Network
+from lib.inference.network import Network, put
 from lib.inference.target import FirstView, Target, View, begin, keep, look, place
 from lib.runtime.machine import usable_cores
 
@@ -160,31 +160,19 @@ class _Clock:
             return self._last - before
 
 
+@dataclass(eq=False)
 class _Row:
-    """A sequence that is being tracked; its lists have a value for each frame that is done."""
+    """A sequence that is being tracked, and the values of a ``Track`` for each of its frames that is done."""
 
-    def __init__(self, sequence: Sequence, target: Target, seconds: float, network_seconds: float) -> None:
-        self.sequence, self.target = sequence, target
-        self.boxes = [np.array(sequence.boxes[0], dtype=np.float64)]
-        self.scores, self.seconds, self.network_seconds = [1.0], [seconds], [network_seconds]
+    sequence: Sequence
+    target: Target
+    done: list[tuple[np.ndarray, float, float, float]]
 
-    def append(self, target: Target, score: float, seconds: float, network_seconds: float) -> None:
-        """Take the result of the next frame."""
-        self.target = target
-        self.boxes.append(target.box)
-        self.scores.append(score)
-        self.seconds.append(seconds)
-        self.network_seconds.append(network_seconds)
-
-    @property
-    def ended(self) -> bool:
-        """Whether all frames are done."""
-        return len(self.boxes) == len(self.sequence)
-
-    def track(self) -> Track:
-        """All results."""
-        columns = (np.array(values) for values in (self.scores, self.seconds, self.network_seconds))
-        return Track(np.stack(self.boxes), *columns)
+    def track(self) -> Track | None:
+        """All results; None while frames are left."""
+        if len(self.done) < len(self.sequence):
+            return None
+        return Track(*(np.array(values) for values in zip(*self.done, strict=True)))
 
 
 class _Batch:
@@ -204,7 +192,7 @@ class _Batch:
     @property
     def frames(self) -> int:
         """How many frames of its sequences are done."""
-        return sum(len(row.boxes) for row in self._rows)
+        return sum(len(row.done) for row in self._rows)
 
     def begin(self, sequence: Sequence, template_of: TemplateOf | None) -> Track | Failure | None:
         """Give a row to a sequence; its outcome if there is nothing to track."""
@@ -217,21 +205,19 @@ class _Batch:
             return failure_of(error)
         started = perf_counter()
         state = self._network.encode(shown.view.pixels[None], shown.box[None])
-        row = _Row(sequence, first.target, self._clock.lap(), perf_counter() - started)
-        if row.ended:
-            return row.track()
-        if not self._state:
-            self._state = self._network.blank(state, self._slots)
-        self._network.put(self._state, len(self._rows), state)
+        row = _Row(sequence, first.target, [(first.target.box, 1.0, self._clock.lap(), perf_counter() - started)])
+        if track := row.track():
+            return track
+        self._state = put(self._state, len(self._rows), state, self._slots)
         self._rows.append(row)
         return None
 
     def step(self) -> list[Outcome]:
         """Track every target through its next frame; the sequences that end with it, each with its outcome."""
-        views = list(self._looking.map(self._look, self._rows))
-        for number, view in enumerate(views):
-            if isinstance(view, View):
-                self._crops[number] = view.pixels
+        looks = [self._looking.submit(self._look, row) for row in self._rows]
+        for number, looked in enumerate(looks):
+            if looked.exception() is None:
+                self._crops[number] = looked.result().pixels
         with self._free:
             started = perf_counter()
             found = self._network.find(self._state, self._crops[: len(self._rows)])
@@ -239,32 +225,26 @@ class _Batch:
         share, network_share = (time / len(self._rows) for time in (self._clock.lap(), seconds / self._finders))
         config = self._network.settings.tracker
         outcomes: list[Outcome] = []
-        for row, view, found_box, score in zip(
-            list(self._rows), views, found.boxes, found.scores.tolist(), strict=True
-        ):
+        rows = list(self._rows)
+        for row, looked, found_box, score in zip(rows, looks, found.boxes, found.scores.tolist(), strict=True):
             try:
-                if isinstance(view, Exception):
-                    raise view
-                box = place(found_box, score, view, config)
-                row.append(keep(row.target, box, score, config), score, share, network_share)
+                box = place(found_box, score, looked.result(), config)
+                row.target = keep(row.target, box, score, config)
+                row.done.append((row.target.box, score, share, network_share))
+                outcome = row.track()
             except Exception as error:  # of this sequence alone, which is reported with its traceback
-                outcomes.append((row.sequence, failure_of(error)))
-            else:
-                if not row.ended:
-                    continue
-                outcomes.append((row.sequence, row.track()))
-            self._remove(row)
+                outcome = failure_of(error)
+            if outcome is not None:
+                outcomes.append((row.sequence, outcome))
+                self._remove(row)
         return outcomes
 
     def _first_view(self, frame: Location, box: np.ndarray) -> FirstView:
         return begin(open_image(frame), box, self._network.settings)
 
-    def _look(self, row: _Row) -> View | Exception:
-        """The target's crop in its next frame, or the error of that frame."""
-        try:
-            return look(open_image(row.sequence.frames[len(row.boxes)]), row.target, self._network.settings.search)
-        except Exception as error:  # raised again where the outcomes are made
-            return error
+    def _look(self, row: _Row) -> View:
+        """The target's crop in its next frame."""
+        return look(open_image(row.sequence.frames[len(row.done)]), row.target, self._network.settings.search)
 
     def _remove(self, row: _Row) -> None:
         """Free a row; the last one moves to its place."""
@@ -272,4 +252,4 @@ class _Batch:
         self._rows[number] = self._rows[last]
         self._rows.pop()
         if number < last:
-            self._network.put(self._state, number, tuple(leaf[last : last + 1] for leaf in self._state))
+            put(self._state, number, tuple(leaf[last:] for leaf in self._state), self._slots)

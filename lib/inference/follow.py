@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lib.data.decoding.video import Frame
-from lib.inference.network import Network
+from lib.inference.network import Network, put
 from lib.inference.target import Boxlike, Target, View, begin, checked_box
 from lib.inference.tracker import TrackResult, advance
 
@@ -27,8 +27,7 @@ class Step(NamedTuple):
     """A tracked frame: its ``number``, from 0, its ``time`` in seconds, the ``image``, and by the targets' names a
     result for each that has begun.
 
-    A target's first result is its given box with score 1. ``seconds`` passed from the image to the results,
-    ``network_seconds`` of them in the network.
+    A target's first result is its given box with score 1. ``seconds`` passed from the image to the results.
     """
 
     number: int
@@ -36,7 +35,6 @@ class Step(NamedTuple):
     image: np.ndarray
     results: dict[str, TrackResult]
     seconds: float
-    network_seconds: float
 
     @property
     def views(self) -> dict[str, View]:
@@ -74,25 +72,22 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
     state: tuple[Any, ...] = ()
     for position, item in enumerate(frames):
         number, time, image = item if isinstance(item, Frame) else (position, float(position), item)
-        started, network_seconds = perf_counter(), 0.0
+        started = perf_counter()
         if position == 0:
-            check_boxes(order, image)
+            check_boxes(order, image.shape)
         results: dict[str, TrackResult] = {}
         if followed:
-            found, followed, network_seconds = advance(network, image, followed, state)
+            found, followed = advance(network, image, followed, state)
             results = {target.name: result for target, result in zip(order, found, strict=False)}
         while len(followed) < len(order) and order[len(followed)].frame <= number:
             target = order[len(followed)]
             first = begin(image, target.box, network.settings)
-            began = perf_counter()
             encoded = network.encode(first.view.pixels[None], first.box[None])
-            network_seconds += perf_counter() - began
-            state = state or network.blank(encoded, len(order))
-            network.put(state, len(followed), encoded)
+            state = put(state, len(followed), encoded, len(order))
             followed.append(first.target)
             results[target.name] = TrackResult(first.target.box.copy(), 1.0)
         named = {target.name: results[target.name] for target in targets if target.name in results}
-        yield Step(number, time, image, named, perf_counter() - started, network_seconds)
+        yield Step(number, time, image, named, perf_counter() - started)
 
 
 def _check(targets: Sequence[TargetSpec]) -> None:
@@ -104,10 +99,10 @@ def _check(targets: Sequence[TargetSpec]) -> None:
             raise ValueError(f"{names.count(name)} targets are named {name}; give each another name")
 
 
-def check_boxes(targets: Sequence[TargetSpec], image: np.ndarray) -> None:
+def check_boxes(targets: Sequence[TargetSpec], image_shape: Sequence[int]) -> None:
     """Raise ``ValueError`` naming the target whose box is wholly outside the image or has no size."""
     for target in targets:
         try:
-            checked_box(target.box, image.shape)
+            checked_box(target.box, image_shape)
         except ValueError as error:
             raise ValueError(f"target {target.name}: {error}; a box is x,y,w,h in pixels of the video") from error

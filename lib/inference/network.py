@@ -46,8 +46,11 @@ class Network(Protocol):
     def find(self, state: tuple[Any, ...], crops: np.ndarray) -> Found:
         """The target of each row of ``crops``, which is in the same row of ``state``; a state may have further rows."""
 
-    def blank(self, state: tuple[Any, ...], slots: int) -> tuple[Any, ...]:
-        """A state for ``slots`` targets, all zeros, of the same kind as ``state``."""
 
-    def put(self, states: tuple[Any, ...], slot: int, state: tuple[Any, ...]) -> None:
-        """Write the one target of ``state`` into a row of ``states``."""
+def put(states: tuple[Any, ...], slot: int, state: tuple[Any, ...], slots: int) -> tuple[Any, ...]:
+    """``states`` of ``slots`` targets, with the one target of ``state`` in row ``slot``. Empty ``states`` become new
+    ones, contiguous and with this target in every row."""
+    states = states or tuple(leaf.reshape(1, -1)[[0] * slots].reshape(slots, *leaf.shape[1:]) for leaf in state)
+    for leaf, row in zip(states, state, strict=True):
+        leaf[slot] = row[0]
+    return states

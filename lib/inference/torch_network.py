@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from lib.models.base import DTYPES, Normalize, TrackingModel
 from lib.models.heads.base import Prediction
 
 SMALL = 20_000_000  # parameters
+
+Find = Callable[..., tuple[Tensor, Prediction]]
 
 
 def as_planes(crops: Tensor) -> Tensor:
@@ -36,7 +38,7 @@ class EncodeGraph(nn.Module):
 
 class FindGraph(nn.Module):
     """Search crops ``[B, S, S, 3]`` and the leaves of a state -> the best candidates, float32 ``[B, 6]`` (box
-    cxcywh, score before the window, the candidate's number), and the prediction they are chosen from.
+    cxcywh, score before the window, the candidate's number).
 
     ``window`` ``[N]`` weighs the N candidates of the model, cells of a square grid row by row, in favor of the middle.
     ``compiled``: see ``TorchNetwork``.
@@ -56,7 +58,11 @@ class FindGraph(nn.Module):
             shape = hann_window if config.window == "multiply" else hann_window_to_zero
             self.register_buffer("window", shape(cells).flatten(), persistent=False)
 
-    def forward(self, crops: Tensor, *state: Tensor) -> tuple[Tensor, Prediction]:
+    def forward(self, crops: Tensor, *state: Tensor) -> Tensor:
+        return self.find(crops, *state)[0]
+
+    def find(self, crops: Tensor, *state: Tensor) -> tuple[Tensor, Prediction]:
+        """The best candidates, and the prediction that they are chosen from."""
         prediction = self._predict(crops, *state)
         return self.choose(prediction), prediction
 
@@ -116,9 +122,7 @@ class TorchNetwork:
         self.encode_graph = EncodeGraph(self.model).to(self._place).eval()
         self.find_graph = FindGraph(self.model, settings.tracker, compiled).to(self._place).eval()
         self._fixed = compiled or captured
-        self._find: Callable[..., tuple[Tensor, Prediction]] = self.find_graph
-        if captured:
-            self._find = CapturedGraphs(self._find)
+        self._find: Find = CapturedGraphs(self.find_graph.find) if captured else self.find_graph.find
 
     @property
     def suggested_batch(self) -> int:
@@ -127,13 +131,13 @@ class TorchNetwork:
             return 32
         return 8 if sum(parameter.numel() for parameter in self.model.parameters()) < SMALL else 1
 
-    @torch.inference_mode()
+    @torch.no_grad()  # inference mode would forbid ``put`` to write to a state
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[Tensor, ...]:
         """See ``Network``."""
         with self._autocast():
             return self.encode_graph(self._send(crops), self._send(boxes.astype(np.float32)))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def find(self, state: tuple[Tensor, ...], crops: np.ndarray) -> Found:
         """See ``Network``."""
         rows, slots = crops.shape[0], state[0].shape[0]
@@ -148,17 +152,6 @@ class TorchNetwork:
             raise ValueError(f"{self.device}: no memory for {rows} targets at once; take a smaller --batch") from error
         answers = best[:rows].cpu().numpy()
         return Found(answers[:, :4], answers[:, 4], answers[:, 5].astype(np.int64), prediction)
-
-    @torch.inference_mode()
-    def blank(self, state: tuple[Tensor, ...], slots: int) -> tuple[Tensor, ...]:
-        """See ``Network``."""
-        return tuple(leaf.new_zeros((slots, *leaf.shape[1:])) for leaf in state)
-
-    @torch.inference_mode()
-    def put(self, states: tuple[Tensor, ...], slot: int, state: tuple[Tensor, ...]) -> None:
-        """See ``Network``."""
-        for leaf, row in zip(states, state, strict=True):
-            leaf[slot] = row[0]
 
     def _autocast(self) -> AbstractContextManager[Any]:
         # A captured graph would read weights from autocast's cache, which are gone when it is replayed.
@@ -185,14 +178,6 @@ def cast_weights(model: TrackingModel, dtype: torch.dtype) -> None:
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
 
-class _Captured(NamedTuple):
-    """A recorded graph with the tensors that it reads and writes."""
-
-    graph: torch.cuda.CUDAGraph
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, Prediction]
-
-
 class CapturedGraphs:
     """``function`` of CUDA tensors as a CUDA graph for each number of rows of its first argument.
 
@@ -201,21 +186,17 @@ class CapturedGraphs:
 
     WARM_UP = 3  # calls before a capture: libraries choose and allocate in their first ones
 
-    def __init__(self, function: Callable[..., tuple[Tensor, Prediction]]) -> None:
+    def __init__(self, function: Find) -> None:
         self._function = function
-        self._graphs: dict[int, _Captured] = {}
+        self._replays: dict[int, Find] = {}
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, Prediction]:
         rows = inputs[0].shape[0]
-        if rows not in self._graphs:
-            self._graphs[rows] = self._capture(tuple(tensor.clone() for tensor in inputs))
-        captured = self._graphs[rows]
-        for own, given in zip(captured.inputs, inputs, strict=True):
-            own.copy_(given)
-        captured.graph.replay()
-        return captured.outputs
+        if rows not in self._replays:
+            self._replays[rows] = self._capture([tensor.clone() for tensor in inputs])
+        return self._replays[rows](*inputs)
 
-    def _capture(self, inputs: tuple[Tensor, ...]) -> _Captured:
+    def _capture(self, inputs: list[Tensor]) -> Find:
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -225,4 +206,11 @@ class CapturedGraphs:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may allocate
             outputs = self._function(*inputs)
-        return _Captured(graph, inputs, outputs)
+
+        def replay(*given: Tensor) -> tuple[Tensor, Prediction]:
+            for own, tensor in zip(inputs, given, strict=True):
+                own.copy_(tensor)
+            graph.replay()
+            return outputs
+
+        return replay

@@ -3,13 +3,10 @@
 from collections import abc
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from lib.geometry.aligned import AlignedWindow
-from lib.geometry.crop import Window
 from lib.inference.network import Found, Network
 from lib.inference.target import Boxlike, FirstView, Image, Target, View, begin, keep, look, place
 
@@ -34,11 +31,6 @@ class TrackResult:
         return iter((self.box, self.score))
 
     @property
-    def window(self) -> Window | AlignedWindow | None:
-        """The part of the image that the crop shows."""
-        return self.view.window if self.view else None
-
-    @property
     def crop(self) -> np.ndarray | None:
         """The search crop for pictures, uint8 RGB ``[S, S, 3]``."""
         return self.view.pixels.round().astype(np.uint8, copy=False) if self.view else None
@@ -52,16 +44,14 @@ class TrackResult:
 class Tracker:
     """Follows one target with ``network``.
 
-    Between calls it keeps ``first`` (the view of the first frame), ``state`` (the encoded template), ``box`` (the last
-    box, float64 ``[4]`` xywh in pixels) and ``network_seconds``, the time of the network alone in the last call:
-    transfer to its device, normalization, network and choice of the best box.
+    Between calls it keeps ``first`` (the view of the first frame), ``state`` (the encoded template) and ``box`` (the
+    last box, float64 ``[4]`` xywh in pixels).
     """
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.first: FirstView | None = None
         self.state: Any = None
-        self.network_seconds = 0.0
         self._target: Target | None = None
 
     @property
@@ -81,9 +71,8 @@ class Tracker:
         Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image.
         """
         self.first = first = begin(image, box, self.network.settings)
-        started = perf_counter()
         self.state = self.network.encode(first.view.pixels[None], first.box[None])
-        self._target, self.network_seconds = first.target, perf_counter() - started
+        self._target = first.target
 
     def update(self, image: Image) -> TrackResult:
         """The target's box in the next ``image`` (RGB uint8 ``[H, W, 3]``).
@@ -91,21 +80,18 @@ class Tracker:
         Raises ``ValueError`` for another kind of image and where the network answers NaN.
         """
         assert self._target is not None, "update() before init()"
-        (result,), (self._target,), self.network_seconds = advance(self.network, image, [self._target], self.state)
+        (result,), (self._target,) = advance(self.network, image, [self._target], self.state)
         return result
 
 
 def advance(
     network: Network, image: Image, targets: abc.Sequence[Target], state: tuple[Any, ...]
-) -> tuple[list[TrackResult], list[Target], float]:
-    """The targets of the first rows of ``state`` in the next image, what to look for in the image after it, and the
-    seconds of the network."""
+) -> tuple[list[TrackResult], list[Target]]:
+    """The targets of the first rows of ``state`` in the next image, and what to look for in the image after it."""
     settings = network.settings
     views = [look(image, target, settings.search) for target in targets]
     crops = np.stack([view.pixels for view in views]) if len(views) > 1 else views[0].pixels[None]
-    started = perf_counter()
     found = network.find(state, crops)
-    seconds = perf_counter() - started
     results, kept = [], []
     for row, (target, view) in enumerate(zip(targets, views, strict=True)):
         score = float(found.scores[row])
@@ -113,4 +99,4 @@ def advance(
         kept.append(keep(target, box, score, settings.tracker))
         lost = settings.tracker.is_lost(score)
         results.append(TrackResult(kept[-1].box.copy(), score, lost, view, found, row))
-    return results, kept, seconds
+    return results, kept

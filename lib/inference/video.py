@@ -54,14 +54,11 @@ def _open_camera(number: int) -> VideoReader:
         return VideoReader(name.format(number), container_format, timeout=SILENCE)
     except VideoError as error:
         reason = str(error).partition(": ")[2]
-        if isinstance(error.__cause__, BlockingIOError | OSError) and "busy" in reason.lower():
-            remedy = "another program uses it; close that one"
-        elif isinstance(error.__cause__, PermissionError):
-            remedy = "this user may not read it; add the user to the group video"
-        else:
-            there = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video[0-9]*"))
-            remedy = f"cameras here: {', '.join(there) or 'none'}"
-        raise VideoError(f"camera {number}: {reason}; {remedy}") from error
+        there = sorted(path.name.removeprefix("video") for path in Path("/dev").glob("video[0-9]*"))
+        raise VideoError(
+            f"camera {number}: {reason}; cameras here: {', '.join(there) or 'none'}; close other programs that use it, "
+            "and add this user to the group video"
+        ) from error
 
 
 class FolderReader(VideoSource):

@@ -30,7 +30,7 @@ class Still:
         self._network = network
         self.settings, self.batch, self.suggested_batch = network.settings, network.batch, network.suggested_batch
         self.name, self.device = network.name, network.device
-        self.encode, self.blank, self.put = network.encode, network.blank, network.put
+        self.encode = network.encode
         side = crop_window(box, self.settings.search.factor, self.settings.search.context).side
         self._answer = np.array([0.5, 0.5, box[2] / side, box[3] / side], dtype=np.float32)
 

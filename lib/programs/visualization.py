@@ -147,7 +147,7 @@ def drawn_strips(footage: Footage, target: TargetSpec, tracker: Tracker, shown: 
         for number, _, image in frames:
             if begins is None and number >= target.frame:
                 begins = number
-                check_boxes([target], image)
+                check_boxes([target], image.shape)
                 tracker.init(image, target.box)
             elif begins is not None and number in shown.frames:
                 decisions = decide(tracker, image, shown.maps)
@@ -204,7 +204,7 @@ def draw_decisions(
 ) -> np.ndarray:
     """A strip, uint8 RGB: the frame with its boxes, the template, the search crop, and all maps of the frame."""
     result, settings = decisions.result, tracker.network.settings
-    left, top, right, bottom = result.window.inside(image.shape)
+    left, top, right, bottom = result.view.window.inside(image.shape)
     boxes = [(result.box, COLOR_OF[FOUND]), ((left, top, right - left, bottom - top), COLOR_OF[WINDOW])]
     if truth is not None:
         boxes.insert(0, (truth, COLOR_OF[TRUTH]))

@@ -7,7 +7,7 @@ from eager_networks import network_of
 from families import COVERING_PAIRS, TWINS, fresh, tiny
 
 from lib.geometry.grids import hann_window
-from lib.inference.network import Found
+from lib.inference.network import Found, put
 from lib.inference.settings import TrackSettings
 from lib.inference.torch_network import TorchNetwork, as_planes
 from lib.models.base import Normalize
@@ -83,11 +83,12 @@ def test_rows_of_a_state_are_written_one_by_one():
     experiment = tiny("grm")
     network = network_of(fresh(experiment), experiment.template, experiment.search)
     together = network.encode(crops(experiment.template.size, 3), boxes(3))
-    states = network.blank(together, 4)
+    states: tuple[torch.Tensor, ...] = ()
     for row in range(3):
-        network.put(states, row, tuple(leaf[row : row + 1] for leaf in together))
+        states = put(states, row, tuple(leaf[row : row + 1] for leaf in together), slots=4)
     for whole, leaf in zip(states, together, strict=True):
-        assert torch.equal(whole[:3], leaf) and whole.dtype == leaf.dtype and not whole[3].any()
+        assert len(whole) == 4 and torch.equal(whole[:3], leaf) and whole.dtype == leaf.dtype
+        assert whole.is_contiguous()
 
 
 @pytest.mark.slow

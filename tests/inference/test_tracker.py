@@ -1,6 +1,5 @@
 """The loop around a network: windows, maps back, clipping, the choice of a box; and GRM's recorded tracks."""
 
-import time
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,16 +145,6 @@ def test_a_result_is_the_callers_own() -> None:
     expected = first.copy()
     first[:] = 0
     np.testing.assert_allclose(tracker.update(image).box, expected, atol=1.5)
-
-
-def test_network_seconds_are_the_networks_alone() -> None:
-    model = FixedModel(torch.tensor([[0.5, 0.5, 0.25, 0.2]]), torch.tensor([0.7]), seconds=0.03)
-    tracker = tracker_of(model)
-    tracker.init(painted((60, 40, 20, 24)), (60, 40, 20, 24))
-    assert tracker.network_seconds < 0.03
-    started = time.perf_counter()
-    tracker.update(painted((60, 40, 20, 24)))
-    assert 0.03 <= tracker.network_seconds <= time.perf_counter() - started
 
 
 @pytest.mark.parametrize(

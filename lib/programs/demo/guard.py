@@ -3,9 +3,10 @@
 import re
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 UPLOAD = "/api/videos"
 MOST_BYTES = 100_000  # of a request, uploads apart
@@ -19,7 +20,7 @@ HEADERS = {
 }
 
 
-class Guard:
+class Guard(BaseHTTPMiddleware):
     """Lets through only requests of the page itself, and adds the headers that bind the page.
 
     The host that a browser names must be ``localhost``, an address in numbers, or the ``host`` that the server is bound
@@ -28,33 +29,25 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
+        super().__init__(app)
         names = rf"localhost|[\d.]+|\[[\da-f:.]+\]|{re.escape(host)}"
-        self._app, self._host = app, re.compile(rf"({names})(:\d+)?", re.IGNORECASE)
+        self._host = re.compile(rf"({names})(:\d+)?", re.IGNORECASE)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI call."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = self._refusal(request) or await call_next(request)
+        response.headers.update(HEADERS)
+        return response
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
-            await send(message)
-
-        app = self._refusal(scope["path"], scope["method"], Headers(scope=scope)) or self._app
-        await app(scope, receive, send_with_headers)
-
-    def _refusal(self, path: str, method: str, headers: Headers) -> Response | None:
+    def _refusal(self, request: Request) -> Response | None:
+        headers = request.headers
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._host.fullmatch(host):
             return mistake(403, "this host name is not the demo's; open the address that the program printed")
-        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+        if request.method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
             return mistake(403, "this request comes from another site")
         length = headers.get("content-length", "0")
-        if path != UPLOAD and ("transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BYTES):
-            return mistake(413, "the request is too long")
-        return None
+        too_long = "transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BYTES
+        return mistake(413, "the request is too long") if too_long and request.scope["path"] != UPLOAD else None
 
 
 def mistake(status: int, text: str) -> Response:

@@ -1,8 +1,8 @@
-"""The tracking of a page's video: its thread, its results so far, and its files."""
+"""The tracking of a page's video: its thread, its results so far, its files, and the maps of a tracked frame."""
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
+from itertools import islice
 from threading import Event, Thread
 from time import perf_counter
 from typing import Any
@@ -11,68 +11,66 @@ import numpy as np
 
 from lib.inference.follow import Step, TargetSpec
 from lib.inference.network import Network
+from lib.inference.tracker import Tracker
+from lib.programs.demo.trackers import Trackers
 from lib.programs.demo.videos import SOURCE, Video
 from lib.programs.tracking import TABLE, TRACKS, VIDEO, Wanted, written_steps
 from lib.runtime.escapes import printable
+from lib.visualization.sheet import data_address, encode
+from lib.visualization.token_map import draw_token_map
 
 FILES = (VIDEO, TRACKS, TABLE)
-RECENT = 30  # frames of the mean speed that is shown
 
 
-class Job:
-    """Tracks ``targets`` through ``video`` in a thread, with the network that ``opening`` gives.
+class Job(Thread):
+    """A thread that tracks ``targets`` through ``video`` with the tracker of a ``number``; its files are whole when it
+    has ended.
 
     ``rows`` grow while it runs: for each frame ``[number, time, [[x, y, w, h, score, lost], ...]]``, the time in
-    seconds and a list for each target with its box in pixels. ``latest`` is the newest frame's row number and image.
-    ``state`` is "opening", "tracking", then "done", "stopped" or "failed"; ``message`` is the reason of the last, or a
-    remark in one line.
+    seconds and a list for each target with its box in pixels. ``latest`` is the newest frame's row number and image;
+    ``speed`` is in frames a second. ``state`` is "opening", "tracking", then "done", "stopped" or "failed";
+    ``message`` is the reason of the last, or a remark in one line.
     """
 
-    def __init__(self, video: Video, targets: Sequence[TargetSpec], opening: Callable[[], Network]) -> None:
+    def __init__(self, video: Video, targets: Sequence[TargetSpec], trackers: Trackers, number: int) -> None:
+        super().__init__(name="track", daemon=True)
         self.video, self.targets = video, list(targets)
         self.rows: list[list[Any]] = []
         self.latest: tuple[int, np.ndarray] | None = None
         self.state, self.message, self.length = "opening", "", video.length
+        self.speed: float | None = None
         self.network: Network | None = None
         self.has_maps = False  # whether the network gives more than its best box
-        self._opening = opening
-        self._stop = Event()
-        self._thread: Thread | None = None
-        self._clock: deque[float] = deque(maxlen=RECENT)
-        self._seconds = 0.0
-
-    def start(self, then: "Callable[[Job], object]") -> None:
-        """Begin; ``then`` is called at the end, in the thread."""
-
-        def run() -> None:
-            try:
-                self._run()
-            finally:
-                then(self)
-
-        self._thread = Thread(target=run, name="track", daemon=True)
-        self._thread.start()
+        self._trackers, self._number, self._stop_request = trackers, number, Event()
 
     def stop(self) -> None:
         """Let it end after the current frame, with whole files."""
-        self._stop.set()
+        self._stop_request.set()
 
-    def wait(self, seconds: float) -> None:
-        """Wait for its end, at most so many seconds."""
-        self._thread.join(seconds)
+    def draw_maps(self, number: int) -> list[dict[str, Any]]:
+        """The maps of each target in row ``number`` for the page: ``target``, ``name``, ``score`` and ``picture``, the
+        data address of a PNG. The network looks at the frame once more, as it did while it tracked.
 
-    @property
-    def ended(self) -> bool:
-        """Whether its files are whole and nothing follows."""
-        return not self._thread.is_alive()
+        Raises ``ValueError`` in the first frame, in one that was not tracked, and for an exported network.
+        """
+        if self.network is None or not self.has_maps:
+            raise ValueError(
+                "this tracker is an exported network, which gives its best box alone; choose another to draw its maps"
+            )
+        if not 1 <= number < len(self.rows):
+            raise ValueError(f"frame {number} has no maps: frames 1 to {len(self.rows) - 1} were searched")
+        from lib.inference.decisions import decide_at  # it imports torch, which takes seconds
 
-    @property
-    def speed(self) -> float | None:
-        """Frames a second: of the newest frames while it runs, of all of them afterwards."""
-        if self._seconds:
-            return len(self.rows) / self._seconds
-        clock = list(self._clock)
-        return (len(clock) - 1) / (clock[-1] - clock[0]) if len(clock) > 1 else None
+        with self.video.open() as reader:
+            first = reader.first.image
+            image = next(islice(reader, self.rows[number][0], None)).image
+        tracker, drawn = Tracker(self.network), []
+        for target, before in zip(self.targets, self.rows[number - 1][2], strict=True):
+            result, maps = decide_at(tracker, first, target.box, image, before[:4])
+            for name, (values, stages, meaning) in maps.items():
+                picture = data_address(encode(draw_token_map(result.crop, values[0].numpy(), stages, meaning)), "png")
+                drawn.append({"target": target.name, "name": name, "score": float(result.score), "picture": picture})
+        return drawn
 
     def progress(self) -> dict[str, Any]:
         """State, message, number of frames and speed, for the page."""
@@ -85,15 +83,14 @@ class Job:
             "maps": self.has_maps,
         }
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """The body of the thread."""
         try:
-            self.network = self._opening()
-            if self._stop.is_set():
-                self.state = "stopped"
-                return
-            self.state = "tracking"
-            whole = self._track(self.network)
-            self.state = "done" if whole else "stopped"
+            self.network = self._trackers.open(self._number)
+            if not self._stop_request.is_set():
+                self.state = "tracking"
+                self._track(self.network)
+            self.state = "stopped" if self._stop_request.is_set() else "done"
         except (ValueError, OSError) as error:
             self.state, self.message = "failed", printable(str(error).splitlines()[0])
         except BaseException as error:
@@ -101,7 +98,7 @@ class Job:
             self.state, self.message = "failed", f"{type(error).__name__}: {printable(str(error))}"
             raise
 
-    def _track(self, network: Network) -> bool:
+    def _track(self, network: Network) -> None:
         video, started = self.video, perf_counter()
         wanted, sound = Wanted(video.folder), video.folder / SOURCE
         with (
@@ -110,14 +107,13 @@ class Job:
         ):
             for step in steps:
                 self._keep(step)
-                if self._stop.is_set():
+                self.speed = len(self.rows) / (perf_counter() - started)
+                if self._stop_request.is_set():
                     break
             else:
                 self.message = printable(reader.shortfall)
-            whole = not self._stop.is_set()
-        self._seconds = perf_counter() - started
+        self._trackers.speeds[self._number] = self.speed = len(self.rows) / (perf_counter() - started)
         self.length = len(self.rows)
-        return whole
 
     def _keep(self, step: Step) -> None:
         results = step.results.values()
@@ -125,4 +121,3 @@ class Job:
         self.rows.append([step.number, step.time, boxes])
         self.has_maps = self.has_maps or any(result.prediction is not None for result in results)
         self.latest = len(self.rows) - 1, step.image
-        self._clock.append(perf_counter())

@@ -17,8 +17,7 @@ from threading import Thread
 from typing import Annotated, Any
 
 import uvicorn
-from anyio import to_thread
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -29,13 +28,11 @@ from starlette.staticfiles import StaticFiles
 from lib.config.paths import CLIP, Paths
 from lib.config.schema import Section
 from lib.config.validation import validate
-from lib.inference.follow import TargetSpec
-from lib.inference.target import checked_box
+from lib.inference.follow import TargetSpec, check_boxes
 from lib.programs.demo.guard import UPLOAD, Guard, mistake
 from lib.programs.demo.job import FILES, Job
-from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
-from lib.programs.demo.videos import TooLargeError, Video, Videos, session_folder, shown_name
+from lib.programs.demo.videos import Video, Videos, in_thread, session_folder, shown_name
 from lib.runtime.escapes import file_name, printable, show
 from lib.runtime.program import Outcome
 from lib.runtime.stop import terminated_like_interrupted
@@ -51,18 +48,10 @@ MOST_TARGETS = 16
 BUSY = "another video is being tracked; wait for its end, or stop it on its page"
 
 
-def _printable_name(name: str) -> str:
-    if name != printable(name):
-        raise ValueError("should have printable characters only")
-    return name
-
-
 class TargetRequest(Section):
     """A target drawn on the page: its name and its box xywh in pixels of the video."""
 
-    name: Annotated[
-        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40), AfterValidator(_printable_name)
-    ]
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
     box: tuple[float, float, float, float]
 
 
@@ -79,7 +68,6 @@ class Demo:
     def __init__(self, videos: Videos, trackers: Trackers, clip: Path = CLIP) -> None:
         self.videos, self.trackers, self.clip = videos, trackers, clip
         self.jobs: dict[str, Job] = {}  # the last one of each video
-        self._running: Job | None = None
         self._alone = asyncio.Lock()
 
     async def state(self, _request: Request) -> Response:
@@ -95,16 +83,17 @@ class Demo:
     async def upload(self, request: Request) -> Response:
         """Take a video: its name in the query, its bytes as the body."""
         name = shown_name(request.query_params.get("name", ""))
-        length = request.headers.get("content-length", "")
-        if length.isdecimal():
-            self.videos.check_size(name, int(length))
-        return await self._add(await self.videos.receive(name, request.stream()), name)
+        return JSONResponse((await self.videos.add(name, request.stream())).describe())
 
     async def open_clip(self, _request: Request) -> Response:
         """Take the clip that comes with the project."""
         if not self.clip.is_file():
             raise HTTPException(404, "the built-in clip is not there; choose a video of your own")
-        return await self._add(self.videos.copy(self.clip), self.clip.name)
+
+        async def content() -> AsyncIterator[bytes]:
+            yield self.clip.read_bytes()
+
+        return JSONResponse((await self.videos.add(self.clip.name, content())).describe())
 
     async def first(self, request: Request) -> Response:
         """The first frame."""
@@ -117,31 +106,20 @@ class Demo:
 
     async def remove(self, video: Video) -> None:
         """End a video's job, then remove its files."""
-        job = self.jobs.pop(video.id, None)
-        if job is not None:
+        if job := self.jobs.pop(video.id, None):
             job.stop()
-            await _in_thread(job.wait, 10 * ENDING)
+            await in_thread(job.join, 10 * ENDING)
         self.videos.remove(video)
 
     async def track(self, request: Request) -> Response:
         """Begin to track targets with a tracker."""
         video = self._video(request)
         wanted = validate(TrackingRequest, await request.json(), "the request")
-        targets = [TargetSpec(target.name, target.box) for target in wanted.targets]
-        for target in targets:
-            try:
-                checked_box(target.box, (video.height, video.width))
-            except ValueError as error:
-                raise ValueError(f"target {target.name}: {error}") from error
+        targets = [TargetSpec(printable(target.name), target.box) for target in wanted.targets]
+        check_boxes(targets, (video.height, video.width))
         self._check_free()
-        job = Job(video, targets, lambda: self.trackers.open(wanted.tracker))
-
-        def ended(job: Job) -> None:
-            if job.state in ("done", "stopped") and job.speed:
-                self.trackers.speeds[wanted.tracker] = job.speed
-
-        self._running = self.jobs[video.id] = job
-        job.start(ended)
+        job = self.jobs[video.id] = Job(video, targets, self.trackers, wanted.tracker)
+        job.start()
         return JSONResponse({"targets": [target.name for target in targets]})
 
     async def events(self, request: Request) -> Response:
@@ -157,7 +135,7 @@ class Demo:
         """A file that a job has written; with ``?save`` as a download under a name of its own."""
         name, job = request.path_params["file"], self._job(request)
         path = job.video.folder / name
-        if name not in FILES or not job.ended or not path.is_file():
+        if name not in FILES or job.is_alive() or not path.is_file():
             raise HTTPException(404, "no such file; track the video first")
         stem = file_name(Path(job.video.name).stem) or "video"
         return FileResponse(path, filename=f"{stem}_{name}" if "save" in request.query_params else None)
@@ -165,45 +143,35 @@ class Demo:
     async def maps(self, request: Request) -> Response:
         """The maps of a frame."""
         frame = int(request.query_params.get("frame", ""))
-        drawn = await self._run_alone(draw_maps, self._job(request), frame)
-        return JSONResponse({"maps": drawn})
+        return JSONResponse({"maps": await self._run_alone(self._job(request).draw_maps, frame)})
 
     async def measure(self, request: Request) -> Response:
         """The speed of a tracker."""
         number = request.path_params["number"]
         return JSONResponse({"speed": await self._run_alone(self.trackers.measure, number)})
 
-    def stop(self) -> None:
-        """Let all jobs end after their current frames."""
+    def stop(self, wait: float = 0.0) -> None:
+        """Let all jobs end after their current frames; wait for them, at most so many seconds each."""
         for job in self.jobs.values():
             job.stop()
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the running job has ended, at most so many seconds."""
-        if self._running:
-            self._running.wait(seconds)
+            job.join(wait)
 
     async def sweep(self) -> None:
         """Remove videos without requests, for as long as the server runs."""
         while True:
             await asyncio.sleep(SWEEP)
             for video in self.videos.idle():
-                job = self.jobs.get(video.id)
-                if job is None or job.ended:
+                if video.id not in self.jobs or not self.jobs[video.id].is_alive():
                     await self.remove(video)
 
-    async def _add(self, folder: Path, name: str) -> Response:
-        video = await _in_thread(self.videos.add, folder, name)
-        return JSONResponse(video.describe())
-
     def _check_free(self) -> None:
-        if self._alone.locked() or (self._running and not self._running.ended):
+        if self._alone.locked() or any(job.is_alive() for job in self.jobs.values()):
             raise HTTPException(409, BUSY)
 
     async def _run_alone(self, function: Callable[..., Any], *arguments: Any) -> Any:
         self._check_free()
         async with self._alone:
-            return await _in_thread(function, *arguments)
+            return await in_thread(function, *arguments)
 
     def _video(self, request: Request) -> Video:
         try:
@@ -218,23 +186,18 @@ class Demo:
         return job
 
 
-async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The call's result, from a thread that the end of the server does not wait for."""
-    return await to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
-
-
 async def _events(job: Job) -> AsyncIterator[str]:
     """``rows``: progress, the new rows and a picture of the newest of them; then ``end`` with the progress."""
     sent, shown = 0, -1
     while True:
-        ended = job.ended  # before the rows are read, which are then complete
+        ended = not job.is_alive()  # before the rows are read, which are then complete
         rows, latest = job.rows[sent:], job.latest
         if rows and latest:
             sent += len(rows)
             number, image = latest
             message: dict[str, Any] = {"rows": rows, **job.progress()}
             if number != shown and number < sent:
-                code = await _in_thread(encode, image, "jpeg", LIVE_WIDTH, LIVE_QUALITY)
+                code = await in_thread(encode, image, "jpeg", LIVE_WIDTH, LIVE_QUALITY)
                 message["shown"], message["picture"] = number, base64.b64encode(code).decode()
                 shown = number
             yield f"event: rows\ndata: {json.dumps(message)}\n\n"
@@ -252,7 +215,7 @@ def make_app(demo: Demo, host: str) -> Starlette:
         if isinstance(error, HTTPException):
             return mistake(error.status_code, error.detail)
         lines = str(error).splitlines() or [type(error).__name__]
-        return mistake(413 if isinstance(error, TooLargeError) else 400, printable(lines[0]))
+        return mistake(400, printable(lines[0]))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -331,8 +294,7 @@ def serve(
         try:
             _Server(settings, demo).run(sockets=[listening])
         finally:
-            demo.stop()
-            demo.wait(ENDING / 2)
+            demo.stop(wait=ENDING / 2)
     return Outcome()
 
 
@@ -346,10 +308,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family)
-    except socket.gaierror as error:
-        raise ValueError(f"--host {host}: no address of this machine ({error.strerror})") from error
-    except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else "no port from 0 to 65535"
+    except (OSError, OverflowError) as error:  # the last argument is the reason
         raise ValueError(
-            f"--host {host} --port {port}: {reason}; name another with --port, or 0 for a free one"
+            f"--host {host} --port {port}: {error.args[-1]}; name another port, 0 for a free one, or another host"
         ) from error

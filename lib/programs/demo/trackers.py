@@ -21,13 +21,12 @@ FRAME = (480, 854)  # height and width of its image
 
 
 class Choice(NamedTuple):
-    """A tracker to choose: its name, a ``detail`` for the list, and the arguments that open it."""
+    """A tracker to choose: its name, a ``detail`` for the list, and the word of ``open_tracking_network``: ``config``,
+    ``checkpoint`` or ``network`` with its value."""
 
     label: str
     detail: str
-    config: str | None = None
-    checkpoint: Path | None = None
-    network: Path | None = None
+    word: dict[str, Any]
 
 
 def find_trackers(
@@ -38,19 +37,19 @@ def find_trackers(
 ) -> list[Choice]:
     """The named trackers, then the others at hand. Raises ``ValueError`` if there is none."""
     named = [
-        *(Choice(Path(config).stem, "experiment", config=config) for config in configs),
-        *(Choice(_name(file), file.name, checkpoint=file) for file in checkpoints),
+        *(Choice(Path(config).stem, "experiment", {"config": config}) for config in configs),
+        *(Choice(_name(file), file.name, {"checkpoint": file}) for file in checkpoints),
         *(_exported(folder) for folder in networks),
     ]
     runs = sorted(paths.output.glob("*/checkpoints/last.pth"), key=lambda file: file.stat().st_mtime, reverse=True)
     others = [
         *_exported_below(paths.pretrained_models, "*"),
-        *([Choice(SHIPPED, "shipped weights", config=SHIPPED)] if _has_weights(SHIPPED, paths) else []),
-        *(Choice(_name(file), "run", checkpoint=file) for file in runs),
+        *([Choice(SHIPPED, "shipped weights", {"config": SHIPPED})] if _has_weights(SHIPPED, paths) else []),
+        *(Choice(_name(file), "run", {"checkpoint": file}) for file in runs),
         *_exported_below(paths.output, "*", "*/*", "*/exported/*"),
     ]
-    taken = {choice.checkpoint or choice.network or choice.config for choice in named}
-    found = [*named, *(other for other in others if (other.checkpoint or other.network or other.config) not in taken)]
+    taken = [choice.word for choice in named]
+    found = [*named, *(other for other in others if other.word not in taken)]
     if not found:
         raise ValueError(
             f"no tracker at hand: {paths.output} holds no run; name one with --config, --checkpoint or --network"
@@ -79,7 +78,7 @@ def _has_weights(experiment: str, paths: Paths) -> bool:
 
 def _exported(folder: Path) -> Choice:
     record = read_record(folder)
-    return Choice(record.origin.experiment, f"exported {record.runtime} {record.precision}", network=folder)
+    return Choice(record.origin.experiment, f"exported {record.runtime} {record.precision}", {"network": folder})
 
 
 class Trackers:
@@ -99,7 +98,8 @@ class Trackers:
         with self._lock:
             if self._last is None or self._last[0] != number:
                 self._last = None  # the memory of one network at a time
-                self._last = number, self._open(self.choices[number])
+                network = open_tracking_network(**self.choices[number].word, device=self._device, paths=self._paths)
+                self._last = number, network
             return self._last[1]
 
     def measure(self, number: int) -> float:
@@ -123,12 +123,3 @@ class Trackers:
             {"label": choice.label, "detail": choice.detail, "speed": self.speeds.get(number)}
             for number, choice in enumerate(self.choices)
         ]
-
-    def _open(self, choice: Choice) -> Network:
-        return open_tracking_network(
-            config=choice.config,
-            checkpoint=choice.checkpoint,
-            network=choice.network,
-            device=self._device,
-            paths=self._paths,
-        )

@@ -2,16 +2,20 @@
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copyfile, rmtree
+from shutil import rmtree
 from tempfile import mkdtemp
 from time import monotonic
+from typing import Any
+
+from anyio import to_thread
+from starlette.exceptions import HTTPException
 
 from lib.data.decoding.video import VideoError, VideoReader
 from lib.runtime.escapes import printable
-from lib.runtime.locks import take_lock
+from lib.runtime.locks import only_writer, take_lock
 from lib.visualization.sheet import encode
 
 SOURCE = "source"  # the file's name in its folder, whatever its user calls it
@@ -21,11 +25,8 @@ NAME = 80  # characters of a shown name
 SCREEN = 1280  # pixels of a picture's width in the page
 # FFmpeg's names of the containers that hold one video and name no other file, as playlists do.
 FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,h264,hevc,ivf,yuv4mpegpipe"
-REMEDY = "choose a video file, such as MP4, MOV, WebM, MKV or AVI"
-
-
-class TooLargeError(ValueError):
-    """An upload that exceeds the limit."""
+NO_VIDEO = "no video that can be read here; choose a video file, such as MP4, MOV, WebM, MKV or AVI"
+TOO_LARGE = "choose a shorter video, start the demo with a larger --limit, or use python tracking/track.py"
 
 
 @contextmanager
@@ -33,10 +34,12 @@ def session_folder(root: Path) -> Iterator[Path]:
     """A new folder in ``root`` for this process alone, removed at the end of the block. Folders of killed processes are
     removed first. A process holds a lock on its folder while it lives."""
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / ".lock", "a") as guard:
-        take_lock(guard.fileno(), wait=True)  # no other process clears a folder before its lock is taken
+    with only_writer(root, root / ".lock", wait=True):  # no process clears a folder before its lock is taken
         for left in root.glob("session-*"):
-            _remove_abandoned(left)
+            descriptor = os.open(left, os.O_RDONLY)
+            if take_lock(descriptor):  # never on a disk without locks
+                rmtree(left, ignore_errors=True)
+            os.close(descriptor)
         folder = Path(mkdtemp(prefix="session-", dir=root))
         held = os.open(folder, os.O_RDONLY)
         take_lock(held)
@@ -47,23 +50,9 @@ def session_folder(root: Path) -> Iterator[Path]:
         os.close(held)
 
 
-def _remove_abandoned(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        if take_lock(descriptor):  # never on a disk without locks
-            rmtree(folder, ignore_errors=True)
-    finally:
-        os.close(descriptor)
-
-
-def open_source(path: Path, name: str) -> VideoReader:
-    """The video in ``path``, called ``name`` in messages. Raises ``VideoError`` for anything but one of ``FORMATS``."""
-    try:
-        reader = VideoReader(path, options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
-    except VideoError as error:
-        raise VideoError(f"{name}: no video that can be read here; {REMEDY}") from error
-    reader.name = name
-    return reader
+async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The call's result, from a thread that the end of the server does not wait for."""
+    return await to_thread.run_sync(function, *arguments, abandon_on_cancel=True)
 
 
 class Video:
@@ -79,8 +68,14 @@ class Video:
         self.last_request = monotonic()
 
     def open(self) -> VideoReader:
-        """Its frames."""
-        return open_source(self.folder / SOURCE, self.name)
+        """Its frames. Raises ``VideoError`` for anything but one of ``FORMATS``."""
+        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+        try:
+            reader = VideoReader(self.folder / SOURCE, options=options)
+        except VideoError as error:
+            raise VideoError(f"{self.name}: {NO_VIDEO}") from error
+        reader.name = self.name
+        return reader
 
     def describe(self) -> dict[str, str | int | float | None]:
         """Id, name, size, rate and length, for the page."""
@@ -102,38 +97,21 @@ class Videos:
         video.last_request = monotonic()
         return video
 
-    async def receive(self, name: str, chunks: AsyncIterator[bytes]) -> Path:
-        """Keep an upload; its folder. Raises ``TooLargeError``."""
-        folder, size = self._make_folder(), 0
+    async def add(self, name: str, chunks: AsyncIterator[bytes]) -> Video:
+        """Keep a file of this content, and open it. Raises ``HTTPException`` for more than ``limit`` bytes, and
+        ``VideoError`` for content that is no video; nothing is then left."""
+        if len(self._videos) >= MOST:
+            raise ValueError(f"{MOST} videos are open; close a page that shows one, then try again")
+        folder, size = self._folder / secrets.token_hex(12), 0
+        folder.mkdir()
         try:
             with open(folder / SOURCE, "xb") as file:
                 async for chunk in chunks:
                     size += len(chunk)
-                    self.check_size(name, size)
+                    if size > self.limit:
+                        raise HTTPException(413, f"{name}: larger than {self.limit / 1e6:.0f} MB; {TOO_LARGE}")
                     file.write(chunk)
-        except BaseException:
-            rmtree(folder, ignore_errors=True)
-            raise
-        return folder
-
-    def check_size(self, name: str, size: int) -> None:
-        """Raise ``TooLargeError`` for more than ``limit`` bytes."""
-        if size > self.limit:
-            raise TooLargeError(
-                f"{name}: larger than {self.limit / 1e6:.0f} MB; choose a shorter video, start the demo with a larger "
-                "--limit, or use python tracking/track.py"
-            )
-
-    def copy(self, file: Path) -> Path:
-        """Take a file of this machine; its folder."""
-        folder = self._make_folder()
-        copyfile(file, folder / SOURCE)
-        return folder
-
-    def add(self, folder: Path, name: str) -> Video:
-        """Open what lies in ``folder``, which is removed if it is no video. Raises ``VideoError``."""
-        try:
-            video = Video(folder, name)
+            video = await in_thread(Video, folder, name)
         except BaseException:
             rmtree(folder, ignore_errors=True)
             raise
@@ -148,13 +126,6 @@ class Videos:
     def idle(self, seconds: float = KEPT) -> list[Video]:
         """The videos without a request in the last ``seconds``."""
         return [video for video in self._videos.values() if monotonic() - video.last_request > seconds]
-
-    def _make_folder(self) -> Path:
-        if len(self._videos) >= MOST:
-            raise ValueError(f"{MOST} videos are open; close a page that shows one, then try again")
-        folder = self._folder / secrets.token_hex(12)
-        folder.mkdir()
-        return folder
 
 
 def shown_name(text: str) -> str:

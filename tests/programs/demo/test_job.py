@@ -1,6 +1,7 @@
 """A job beside `follow` on the same video, its files, its end, and the maps of a frame."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,39 +10,37 @@ import pytest
 from lib.config.paths import Paths
 from lib.data.decoding.video import VideoReader
 from lib.inference.follow import TargetSpec, follow
-from lib.inference.network import Network
 from lib.programs.demo.job import FILES, Job
-from lib.programs.demo.maps import draw_maps
 from lib.programs.demo.trackers import Trackers, find_trackers
-from lib.programs.demo.videos import Video, Videos
+from lib.programs.demo.videos import Video
 
 TARGETS = [TargetSpec("one", (10, 20, 20, 20)), TargetSpec("two", (50, 10, 16, 24))]
 
 
 @pytest.fixture
 def video(tmp_path: Path, clip: Path) -> Video:
-    videos = Videos(tmp_path, limit=1_000_000)
-    return videos.add(videos.copy(clip), "square.mp4")
+    shutil.copyfile(clip, tmp_path / "source")
+    return Video(tmp_path, "square.mp4")
 
 
 @pytest.fixture(scope="module")
-def opened(places: Paths) -> Network:
-    return Trackers(places, find_trackers(places), "cpu").open(0)
+def trackers(places: Paths) -> Trackers:
+    return Trackers(places, find_trackers(places), "cpu")
 
 
 def run(job: Job) -> Job:
-    ends = []
-    job.start(ends.append)
-    job.wait(60)
-    assert job.ended and ends == [job]
+    job.start()
+    job.join(60)
+    assert not job.is_alive()
     return job
 
 
-def test_a_job_finds_what_follow_finds_and_writes_it(video: Video, opened: Network):
-    job = run(Job(video, TARGETS, lambda: opened))
+def test_a_job_finds_what_follow_finds_and_writes_it(video: Video, trackers: Trackers):
+    job = run(Job(video, TARGETS, trackers, 0))
     assert (job.state, job.message, job.length) == ("done", "", 12)
+    assert trackers.speeds[0] == job.speed > 0
     with VideoReader(video.folder / "source") as reader:
-        steps = list(follow(reader, TARGETS, opened))
+        steps = list(follow(reader, TARGETS, trackers.open(0)))
     for (number, time, found), step in zip(job.rows, steps, strict=True):
         assert (number, time) == (step.number, step.time)
         assert found == [[*result.box, result.score, result.lost] for result in step.results.values()]
@@ -54,8 +53,8 @@ def test_a_job_finds_what_follow_finds_and_writes_it(video: Video, opened: Netwo
         assert sum(1 for _ in reader) == 12
 
 
-def test_a_stopped_job_leaves_whole_files(video: Video, opened: Network):
-    job = Job(video, TARGETS, lambda: opened)
+def test_a_stopped_job_leaves_whole_files(video: Video, trackers: Trackers):
+    job = Job(video, TARGETS, trackers, 0)
     keep = job._keep
 
     def keep_then_stop(step):
@@ -71,21 +70,21 @@ def test_a_stopped_job_leaves_whole_files(video: Video, opened: Network):
         assert sum(1 for _ in reader) == 5
 
 
-def test_a_job_that_is_stopped_while_it_opens_tracks_nothing(video: Video, opened: Network):
-    job = Job(video, TARGETS, lambda: opened)
+def test_a_job_that_is_stopped_while_it_opens_tracks_nothing(video: Video, trackers: Trackers):
+    job = Job(video, TARGETS, trackers, 0)
     job.stop()
     assert run(job).state == "stopped" and job.rows == []
 
 
-def test_a_fault_is_one_line(video: Video, opened: Network):
-    job = run(Job(video, [TARGETS[0], TARGETS[0]], lambda: opened))
+def test_a_fault_is_one_line(video: Video, trackers: Trackers):
+    job = run(Job(video, [TARGETS[0], TARGETS[0]], trackers, 0))
     assert (job.state, job.message) == ("failed", "2 targets are named one; give each another name")
 
 
-def test_maps_are_those_of_the_tracked_frame(video: Video, opened: Network):
+def test_maps_are_those_of_the_tracked_frame(video: Video, trackers: Trackers):
     """The network is run again and must give the same result, up to the rounding of another batch."""
-    job = run(Job(video, TARGETS, lambda: opened))
-    drawn = draw_maps(job, 7)
+    job = run(Job(video, TARGETS, trackers, 0))
+    drawn = job.draw_maps(7)
     assert [(each["target"], each["name"]) for each in drawn] == [
         (target, name) for target in ("one", "two") for name in ("scores", "division")
     ]
@@ -95,7 +94,7 @@ def test_maps_are_those_of_the_tracked_frame(video: Video, opened: Network):
     assert all(each["picture"].startswith("data:image/png;base64,") for each in drawn)
     for number in (0, 12):
         with pytest.raises(ValueError, match=f"^frame {number} has no maps: frames 1 to 11"):
-            draw_maps(job, number)
+            job.draw_maps(number)
     job.has_maps = False
     with pytest.raises(ValueError, match="exported network"):
-        draw_maps(job, 7)
+        job.draw_maps(7)

@@ -25,7 +25,7 @@ def test_runs_are_listed_and_the_shipped_weights_first(paths: Paths):
     with pytest.raises(ValueError, match="^no tracker at hand: .*--config, --checkpoint or --network$"):
         find_trackers(paths)
     file = write_run(paths.output)
-    assert [(choice.label, choice.checkpoint) for choice in find_trackers(paths)] == [("toy", file)]
+    assert [(choice.label, choice.word) for choice in find_trackers(paths)] == [("toy", {"checkpoint": file})]
     paths.pretrained_models.mkdir()
     (paths.pretrained_models / "lite.safetensors").touch()
     assert [(choice.label, choice.detail) for choice in find_trackers(paths)] == [
@@ -37,9 +37,10 @@ def test_runs_are_listed_and_the_shipped_weights_first(paths: Paths):
 def test_named_trackers_come_first_and_once(paths: Paths):
     file = write_run(paths.output)
     other = write_run(paths.output, "other")
-    named = find_trackers(paths, configs=[str(paths.output / "toy.yaml")], checkpoints=[file])
+    config = str(paths.output / "toy.yaml")
+    named = find_trackers(paths, configs=[config], checkpoints=[file])
     assert [choice.label for choice in named] == ["toy", "toy", "other"]
-    assert [choice.checkpoint for choice in named] == [None, file, other]
+    assert [choice.word for choice in named] == [{"config": config}, {"checkpoint": file}, {"checkpoint": other}]
 
 
 @pytest.mark.slow
@@ -47,7 +48,7 @@ def test_an_exported_network_is_found_and_opened(paths: Paths):
     folder = paths.pretrained_models / "small"
     export_network(toy_network(paths.output.parent), folder, "onnx", "fp32", 4, Origin(experiment="toy"), threads=1)
     (choice,) = find_trackers(paths)
-    assert (choice.label, choice.detail, choice.network) == ("toy", "exported onnx fp32", folder)
+    assert (choice.label, choice.detail, choice.word) == ("toy", "exported onnx fp32", {"network": folder})
     opened = Trackers(paths, [choice]).open(0)
     assert opened.name == "toy"
 
@@ -63,7 +64,7 @@ def test_exports_are_found_where_the_program_writes_them(paths: Paths):
             runtime="onnx", precision="fp32", batch=1, settings=settings, state=(), origin=origin, files={}
         )
         record.write(folder)
-    assert [choice.network for choice in find_trackers(paths)] == folders
+    assert [choice.word["network"] for choice in find_trackers(paths)] == folders
 
 
 def test_one_network_is_open_at_a_time_and_opened_once(places: Paths, monkeypatch: pytest.MonkeyPatch):

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from starlette.exceptions import HTTPException
 
 from lib.data.decoding.video import VideoError
-from lib.programs.demo.videos import MOST, TooLargeError, Videos, session_folder, shown_name
+from lib.programs.demo.videos import MOST, Videos, session_folder, shown_name
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -33,9 +34,8 @@ def test_a_session_removes_its_folder_and_what_a_killed_one_left(tmp_path: Path)
 def test_an_upload_is_kept_to_the_byte_and_removed(tmp_path: Path, clip: Path):
     videos = Videos(tmp_path, limit=10_000_000)
     content = clip.read_bytes()
-    folder = asyncio.run(videos.receive("a.mp4", chunks(content[:1000], content[1000:])))
-    assert [file.read_bytes() for file in folder.iterdir()] == [content]
-    video = videos.add(folder, "a.mp4")
+    video = asyncio.run(videos.add("a.mp4", chunks(content[:1000], content[1000:])))
+    assert [file.read_bytes() for file in video.folder.iterdir()] == [content]
     assert (video.width, video.height, video.length, video.rate) == (96, 64, 12, 25)
     assert videos[video.id] is video
     image = cv2.imdecode(np.frombuffer(video.first, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
@@ -50,8 +50,8 @@ def test_an_upload_is_kept_to_the_byte_and_removed(tmp_path: Path, clip: Path):
 
 def test_an_upload_above_the_limit_leaves_nothing(tmp_path: Path):
     videos = Videos(tmp_path, limit=2_000_000)
-    with pytest.raises(TooLargeError, match=r"^a.mp4: larger than 2 MB; .*--limit.*$"):
-        asyncio.run(videos.receive("a.mp4", chunks(bytes(1_500_000), bytes(1_500_000))))
+    with pytest.raises(HTTPException, match=r"^413: a.mp4: larger than 2 MB; .*--limit.*$"):
+        asyncio.run(videos.add("a.mp4", chunks(bytes(1_500_000), bytes(1_500_000))))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -65,18 +65,17 @@ def test_a_file_that_is_not_a_video_is_refused_in_one_line_and_removed(tmp_path:
         "empty": b"",
     }[kind]
     videos = Videos(tmp_path, limit=1_000_000)
-    folder = asyncio.run(videos.receive("a.mp4", chunks(content)))
     with pytest.raises(VideoError, match=r"^a.mp4: no video that can be read here; choose a video file.*$"):
-        videos.add(folder, "a.mp4")
+        asyncio.run(videos.add("a.mp4", chunks(content)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_so_many_videos_and_no_more(tmp_path: Path, clip: Path):
     videos = Videos(tmp_path, limit=1_000_000)
     for _ in range(MOST):
-        videos.add(videos.copy(clip), "a")
+        asyncio.run(videos.add("a", chunks(clip.read_bytes())))
     with pytest.raises(ValueError, match=f"^{MOST} videos are open; close a page"):
-        videos.copy(clip)
+        asyncio.run(videos.add("a", chunks(clip.read_bytes())))
 
 
 @pytest.mark.parametrize(
