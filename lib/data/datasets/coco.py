@@ -31,7 +31,7 @@ def list_coco(source: Source, split: str) -> Iterator[Entry]:
     content = _parse(source.text(key), file)
     folder = next(filter(source.is_folder, (f"images/{split}", split)), None)
     if folder is None:
-        return
+        raise ValueError(f"{source.location()}: holds neither images/{split}/ nor {split}/; unpack the images there")
     location = source.location(folder)
     logger.info("coco: the images of %s lie in %s", split, location)
     images = {str(item.get("id")): item.get("file_name") for item in content["images"]}

@@ -3,22 +3,17 @@
 from collections.abc import Iterator
 from functools import partial
 
-import numpy as np
-
-from lib.data.datasets.annotations import UNPACK, list_frames, package_names, read_names, read_numbers, read_properties
-from lib.data.datasets.record import Benchmark, Dataset, Entry
+from lib.data.datasets.annotations import Listed, package_names, read_names
+from lib.data.datasets.record import Benchmark, Dataset
 from lib.data.files.source import Source
-from lib.data.types import Sequence
-from lib.geometry.overlaps import is_box
 
 FOLDERS = {"official_val": "val", "test": "test"}
 # 0-based rows of train/list.txt, as OSTrack and pytracking publish them. Beware: GRM has a file called
 # got10k_train_split.txt too, but with all 9335 rows, which is "full" here.
 ROWS = ("vot_train", "vot_val", "train", "val")
-COVERS = range(9)  # visible eighths of the target
 
 
-def list_got10k(source: Source, split: str) -> Iterator[Entry]:
+def list_got10k(source: Source, split: str) -> Iterator[Listed]:
     """The sequences of a split, in the order of its list.
 
     Of the train folder: ``full`` is all of it, ``train`` and ``val`` divide it, ``vot_train`` and ``vot_val`` divide it
@@ -37,22 +32,11 @@ def list_got10k(source: Source, split: str) -> Iterator[Entry]:
             )
         names = [names[row] for row in rows]
     for name in names:
-        yield Entry(name, partial(_read_sequence, source, f"{folder}/{name}", name, first_box_only=split == "test"))
-
-
-def _read_sequence(source: Source, key: str, name: str, first_box_only: bool) -> Sequence:
-    frames = list_frames(source, key, first=1 if first_box_only else None)
-    boxes = read_numbers(source, f"{key}/groundtruth.txt", 1 if first_box_only else len(frames), 4)
-    visible, cover, absent = is_box(boxes), None, None
-    if not first_box_only:
-        absent = read_numbers(source, f"{key}/absence.label", len(frames), 1)[:, 0] != 0
-        covers = read_numbers(source, f"{key}/cover.label", len(frames), 1)[:, 0]
-        if not np.isin(covers, COVERS).all():
-            raise ValueError(f"{source.location(key)}/cover.label: holds more than 0 to 8; {UNPACK}")
-        cover = covers.astype(np.int64)
-        visible &= ~absent & (cover > 0)
-    meta = read_properties(source, f"{key}/meta_info.ini", ":")
-    return Sequence(name, "got10k", frames, boxes, visible, cover=cover, absent=absent, meta=meta)
+        key = f"{folder}/{name}"
+        listed = Listed(name, key, f"{key}/groundtruth.txt", one_box=split == "test")
+        if split != "test":
+            listed = listed._replace(flags=(f"{key}/absence.label",), cover=f"{key}/cover.label")
+        yield listed._replace(properties=f"{key}/meta_info.ini")
 
 
 def _official(part: str) -> list[str]:

@@ -4,16 +4,14 @@ import re
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import Listed, list_frames, package_names, read_numbers
-from lib.data.datasets.record import Benchmark, Dataset, Entry
+from lib.data.datasets.annotations import Listed, package_names
+from lib.data.datasets.record import Benchmark, Dataset
 from lib.data.files.source import Source
-from lib.data.types import Sequence
-from lib.geometry.overlaps import is_box
 
 CHUNKS = range(12)
 
 
-def list_trackingnet(source: Source, split: str) -> Iterator[Entry | Listed]:
+def list_trackingnet(source: Source, split: str) -> Iterator[Listed]:
     """The videos of a split, chunk by chunk, sorted by name, one for each text in ``anno``.
 
     ``train`` is all chunks (GRM and OSTrack train on them), ``train_0-3`` some of them (TransT), ``train_4`` one,
@@ -23,7 +21,7 @@ def list_trackingnet(source: Source, split: str) -> Iterator[Entry | Listed]:
     """
     if split == "test":
         for name in _videos(source, "TEST"):
-            yield Entry(name, partial(_read_test_video, source, name))
+            yield Listed(name, f"TEST/frames/{name}", f"TEST/anno/{name}.txt", first=0, one_box=True)
         return
     chunks = _chunks(split)
     if missing := [f"TRAIN_{chunk}" for chunk in chunks if not source.is_folder(f"TRAIN_{chunk}")]:
@@ -55,12 +53,6 @@ def _videos(source: Source, chunk: str) -> list[str]:
     """The names of a chunk's videos, one for each text of boxes."""
     texts = source.names(f"{chunk}/anno")
     return [text.removesuffix(".txt") for text in texts if text.endswith(".txt") and not text.startswith(".")]
-
-
-def _read_test_video(source: Source, name: str) -> Sequence:
-    boxes = read_numbers(source, f"TEST/anno/{name}.txt", 1, 4)
-    frames = list_frames(source, f"TEST/frames/{name}", first=0)
-    return Sequence(name, "trackingnet", frames, boxes, is_box(boxes))
 
 
 DATASET = Dataset(

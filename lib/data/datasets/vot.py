@@ -12,7 +12,7 @@ from lib.data.datasets.annotations import (
     UNPACK,
     numbered_frames,
     package_names,
-    read_flags,
+    read_labels,
     read_names,
     read_properties,
 )
@@ -67,8 +67,8 @@ def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file
     if files := sorted(set(ABSENT) & set(source.names(key))):
         absent = np.zeros(len(frames), dtype=bool)
         for file in files:
-            flags = read_flags(source, f"{key}/{file}", None)[first : first + len(frames)]
-            absent[: len(flags)] |= flags
+            flags = read_labels(source, f"{key}/{file}", None)[first : first + len(frames)]
+            absent[: len(flags)] |= flags == 1
         visible &= ~absent
     return Sequence(name, dataset, frames, boxes, visible, absent=absent)
 

@@ -5,7 +5,7 @@ import pytest
 
 from lib.data.datasets.annotations import (
     list_frames,
-    read_flags,
+    read_labels,
     read_names,
     read_numbers,
 )
@@ -45,21 +45,21 @@ def test_rows_are_counted(tmp_path):
 @pytest.mark.parametrize("text", ["0,1,1,0", "0\n1\n1\n0\n", "0 1 1 0\n", "0,1\n1,0\n\n", "0\t1\t1\t0", "0, 1, 1, 0,"])
 def test_flags_on_one_line_and_one_a_line_are_the_same(tmp_path, text):
     (tmp_path / "a.txt").write_text(text)
-    np.testing.assert_array_equal(read_flags(Source(tmp_path), "a.txt", 4), [False, True, True, False])
+    np.testing.assert_array_equal(read_labels(Source(tmp_path), "a.txt", 4), [False, True, True, False])
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ("0,1,,1,0", "line 1 is '0,1,,1,0', not numbers; unpack"),
     ("0\n1\n\n0\n", "line 3 is '', not numbers; unpack"),
     ("x" * 100_000, "line 1 is 'x{60}', not numbers; unpack"),
-    ("0\n1\n2\n0\n", "holds 2, not only 0 and 1; unpack"),
-    ("0\n1\n0\n", "3 flags, but its sequence needs 4; unpack"),
-    ("", "0 flags, but its sequence needs 4; unpack"),
+    ("0\n1\n2\n0\n", "holds 2, not only 0 to 1; unpack"),
+    ("0\n1\n0\n", "3 labels, but its sequence needs 4; unpack"),
+    ("", "0 labels, but its sequence needs 4; unpack"),
 ])  # fmt: skip
 def test_other_flags_are_refused(tmp_path, text, message):
     (tmp_path / "a.txt").write_text(text)
     with pytest.raises(ValueError, match=rf"a\.txt: {message}"):
-        read_flags(Source(tmp_path), "a.txt", 4)
+        read_labels(Source(tmp_path), "a.txt", 4)
 
 
 def test_names_without_empty_lines(tmp_path):

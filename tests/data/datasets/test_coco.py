@@ -88,7 +88,7 @@ def test_images_are_not_asked_for_but_their_folder_is(tmp_path):
     assert set(source.stamps) == {str(FILE), "images/train2017"}
     (tmp_path / "images" / "train2017").rmdir()
     (tmp_path / "train2017").symlink_to(tmp_path / "train2017")
-    with pytest.raises(ValueError, match=f"^{tmp_path}: holds no sequence of coco train2017 in a layout"):
+    with pytest.raises(ValueError, match=f"^{tmp_path}: holds neither images/train2017/ nor train2017/; unpack"):
         read(tmp_path)
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from one_sequence import read_dataset
+from one_sequence import names_of, read_dataset
 
-from lib.data.datasets import got10k
 from lib.data.datasets.got10k import ROWS
 from lib.data.types import Sequence
 
@@ -69,11 +68,10 @@ def test_a_lost_frame_of_the_test_split(write_got10k, number, message):
         read_got10k(root, "test")
 
 
-def test_rows_of_the_published_splits(tmp_path, monkeypatch):
-    monkeypatch.setattr(got10k, "_read_sequence", lambda source, key, name, first_box_only: int(name))
+def test_rows_of_the_published_splits(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "list.txt").write_text("\n".join(str(row) for row in range(9335)))
-    rows = {split: read_got10k(tmp_path, split) for split in (*ROWS, "full")}
+    rows = {split: list(map(int, names_of("got10k", split, tmp_path))) for split in (*ROWS, "full")}
     assert {split: len(set(members)) for split, members in rows.items()} == {
         "train": 7934, "val": 1401, "vot_train": 7086, "vot_val": 1249, "full": 9335,
     }  # fmt: skip
@@ -115,10 +113,10 @@ def damage(root, kind: str) -> str:
         return rf"{FIRST}/groundtruth\.txt: 3 rows, but its sequence needs 2"
     if kind == "label short":
         (folder / "cover.label").write_text("8\n8\n")
-        return rf"{FIRST}/cover\.label: 2 rows, but its sequence needs 3"
+        return rf"{FIRST}/cover\.label: 2 labels, but its sequence needs 3"
     if kind == "label of no cover":
         (folder / "cover.label").write_text("8\nnan\n8\n")
-        return rf"{FIRST}/cover\.label: holds more than 0 to 8; unpack"
+        return rf"{FIRST}/cover\.label: holds nan, not only 0 to 8; unpack"
     if kind == "label missing":
         (folder / "absence.label").unlink()
         return rf"{FIRST}/absence\.label: No such file"

@@ -115,7 +115,7 @@ def damage(root: Path, kind: str) -> str:
     folder = root / "zebra" / "zebra-1"
     if kind == "rows":
         (folder / "groundtruth.txt").write_text("1,2,3,4\n" * 4)
-        return r"zebra-1/full_occlusion\.txt: 3 flags, but its sequence needs 4; unpack"
+        return r"zebra-1/full_occlusion\.txt: 3 labels, but its sequence needs 4; unpack"
     if kind == "no flags":
         (folder / "full_occlusion.txt").unlink()
         return r"zebra-1/full_occlusion\.txt: No such file or directory; check"

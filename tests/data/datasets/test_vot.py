@@ -157,7 +157,7 @@ def damage(root: Path, kind: str) -> str:
         return r"ants1/sequence: 'color/%s\.jpg' is no pattern of images such as color/%08d\.jpg"
     if kind == "flag":
         (folder / "out_of_view.tag").write_text("0\n2\n")
-        return r"ants1/out_of_view\.tag: holds 2, not only 0 and 1"
+        return r"ants1/out_of_view\.tag: holds 2, not only 0 to 1"
     if kind == "no flag":
         (folder / "full_occlusion.label").write_text("0\nx\n")
         return r"ants1/full_occlusion\.label: line 2 is 'x', not numbers; unpack"
