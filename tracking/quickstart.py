@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 from lib.runtime.program import Result, program, starting
 
@@ -26,7 +25,7 @@ def main() -> Result:
         help="for writing, testing and (two at most) training",
     )  # fmt: skip
     parser.overrides()
-    return run_quickstart(load_paths(), Path(__file__).with_name("train.py"), **parser.parse())
+    return run_quickstart(load_paths(), **parser.parse())
 
 
 if __name__ == "__main__":

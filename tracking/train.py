@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--overfit", action="store_true", help="train on the first batch alone, as a smoke run")
     parser.paths()
     parser.overrides()
-    return train(command=[__file__, *sys.argv[1:]], **parser.parse())
+    return train(**parser.parse())
 
 
 if __name__ == "__main__":

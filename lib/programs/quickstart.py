@@ -34,8 +34,8 @@ from lib.models.base import TokenMap
 from lib.programs.testing import track_and_score
 from lib.programs.tracking import CLIP_TARGET, VIDEO, Wanted, open_tracking_network, track_video
 from lib.programs.trained_trials import results_of
+from lib.programs.training import train
 from lib.runtime.files import write_text
-from lib.runtime.launch import launch
 from lib.runtime.locks import only_writer
 from lib.runtime.program import Outcome
 from lib.runtime.stop import interruption, terminated_like_interrupted
@@ -58,7 +58,6 @@ MAP_FRAME = 10
 
 def run_quickstart(
     paths: Paths,
-    program: Path,
     config: str,
     seed: int,
     data: Path | None,
@@ -68,10 +67,9 @@ def run_quickstart(
 ) -> Outcome:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
-    ``program`` is the training program. ``config`` names an experiment that trains on GOT-10k alone, ``data`` a folder
-    in GOT-10k's layout to take instead of the set. What is finished from an earlier call of the same run is kept. The
-    result is good if every sequence has a score. Raises ``ValueError`` as its parts do, and ``KeyboardInterrupt`` if
-    the training was stopped.
+    ``config`` names an experiment that trains on GOT-10k alone, ``data`` a folder in GOT-10k's layout to take instead
+    of the set. What is finished from an earlier call of the same run is kept. The result is good if every sequence has
+    a score. Raises ``ValueError`` as its parts do, and ``KeyboardInterrupt`` if the training was stopped.
     """
     run = name or f"quickstart_{Path(config).stem}_{seed}"
     overrides = (*overrides, f"seed={seed}")
@@ -87,9 +85,8 @@ def run_quickstart(
         part = part_in_words(BENCHMARK, len(readable.sequences))
         named = f"synthetic set, {len(readable.sequences)} sequences" if synthetic else named_part(BENCHMARK, part)
         with _clocked(seconds, "training"):
-            os.environ["TRACKING_DATA_GOT10K"] = str(data)
-            words = ["--config", config, "--name", run, "--device", "cpu", *overrides]
-            code = launch(min(processes, 2), [str(program), *words])
+            own = paths.model_copy(update={"data": {**paths.data, "got10k": data}})
+            code = train(own, config, run, min(processes, 2), device="cpu", overfit=False, overrides=overrides)
         if code:
             text = "the training did not end; the same command goes on from its last checkpoint"
             raise interruption(code - 128, text) if code > 128 else ValueError(text)

@@ -3,10 +3,11 @@
 import os
 from collections import abc
 from contextlib import nullcontext
+from functools import partial
 
 from lib.config.paths import Paths
 from lib.experiment.build import build_trainer, check_files, run_folder
-from lib.experiment.config import load_experiment
+from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.runtime.launch import launch, ranks
 from lib.runtime.locks import only_writer
 from lib.runtime.process import start_process, stop_process
@@ -15,7 +16,6 @@ from lib.runtime.program import RequestError
 
 def train(
     paths: Paths,
-    command: abc.Sequence[str],
     config: str,
     name: str | None,
     nproc: int,
@@ -25,15 +25,19 @@ def train(
 ) -> int:
     """Train an experiment in ``nproc`` processes; the exit code: 0, or 130 or 143 if the training was stopped.
 
-    ``name`` is the output folder's name, by default the experiment's. ``command`` is the present one, which starts the
-    processes. Raises ``ConfigError`` for an experiment that cannot be trained here, before a GPU is touched.
+    ``name`` is the output folder's name, by default the experiment's. Raises ``ConfigError`` for an experiment that
+    cannot be trained here, before a GPU is touched.
     """
     if nproc > 1 and "WORLD_SIZE" in os.environ:
         raise RequestError("--nproc starts the processes itself; leave it out under torchrun")
     experiment = load_experiment(config, overrides, name)
     check_files(experiment, paths)
-    if nproc > 1:
-        return launch(nproc, [*command, "--nproc=1"])
+    task = partial(_train, experiment, paths, device, overfit)
+    return launch(nproc, task) if nproc > 1 else task()
+
+
+def _train(experiment: ExperimentConfig, paths: Paths, device: str, overfit: bool) -> int:
+    """The share of this process."""
     folder = run_folder(experiment, paths, overfit)
     remedy = "wait for it, end it, or give this run a folder of its own with --name"
     with nullcontext() if ranks().rank else only_writer(folder, folder / ".lock", remedy):

@@ -42,9 +42,10 @@ def preload_project() -> None:
 def starting_blocked(numbers: Iterable[int]) -> Iterator[None]:
     """Processes that ``multiprocessing`` starts in this block are born with these signals blocked, and so are the later
     children of a fork server that starts in it."""
-    resource_tracker.ensure_running()  # if it started within the block, it would unblock the signals
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
+        resource_tracker.ensure_running()  # when it starts, it unblocks signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, earlier)

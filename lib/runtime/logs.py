@@ -34,25 +34,17 @@ class _Printable(logging.Formatter):
         return printable_lines(super().format(record).split("\n"))
 
 
-def set_up_logging(file: Path | None = None, rank: int = 0, quiet: bool = False) -> None:
-    """Sends this project's messages to stderr, and to ``file`` if given. Processes other than rank 0 log warnings only,
-    and so does a ``quiet`` one, for which another process logs.
+def set_up_logging(rank: int = 0) -> None:
+    """Sends this project's messages to stderr, those of processes other than rank 0 only if they are warnings.
 
     Calling it again replaces what an earlier call set up.
     """
+    handler = _AboveBar()
+    prefix = f"[process {rank}] " if rank else ""
+    handler.setFormatter(_Printable(f"%(asctime)s {prefix}%(levelname)s %(message)s", "%H:%M:%S"))
     root = logging.getLogger("lib")
-    for handler in root.handlers[:]:
-        root.removeHandler(handler)
-        handler.close()
-    handlers: list[logging.Handler] = [_AboveBar()]
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(file, encoding="utf-8"))
-    prefix = f"[process {rank}] " if rank or quiet else ""
-    for handler in handlers:
-        handler.setFormatter(_Printable(f"%(asctime)s {prefix}%(levelname)s %(message)s", "%H:%M:%S"))
-        root.addHandler(handler)
-    root.setLevel(logging.WARNING if rank or quiet else logging.INFO)
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING if rank else logging.INFO)
     root.propagate = False
 
 

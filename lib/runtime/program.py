@@ -92,8 +92,8 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
 
     The log goes to stderr. A ``RequestError`` becomes 2, another ``ValueError`` or ``OSError`` 1, with a line for each
     fault, and so do a ``RecursionError``, which a file of too many levels raises, and a library that is missing. Ctrl-C
-    becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the exception's message or the line ``stopped``. A
-    process that ``lib.runtime.launch`` started ends with its launcher and leaves that line to it.
+    becomes 130 and SIGTERM, where it is ``Terminated``, 143, with the exception's message or the line ``stopped``; a
+    process that ``lib.runtime.launch`` started leaves that line to its launcher.
     """
 
     def decorate(main: Callable[[], Result | int]) -> Callable[[], int]:
@@ -101,12 +101,12 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
         def run() -> int:
             # Not above: until ``starting`` has begun, every import is a moment at which Ctrl-C shows a traceback.
             with starting():
+                import multiprocessing
+
                 from lib.runtime.escapes import show
-                from lib.runtime.launch import end_with_launcher, has_launcher, ranks
+                from lib.runtime.launch import ranks
                 from lib.runtime.logs import set_up_logging
 
-            if has_launcher():
-                end_with_launcher()
             set_up_logging(rank=ranks().rank)
             try:
                 result = main()
@@ -119,7 +119,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 print_error(error)
                 return 2 if isinstance(error, RequestError) else 1
             except KeyboardInterrupt as stop:
-                if not has_launcher():
+                if multiprocessing.parent_process() is None:
                     show(str(stop) or stopped, sys.stderr)
                 return 128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT)
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
@@ -279,17 +278,17 @@ def test_a_command_among_others_leaves_them_some(
 
 
 def test_a_look_at_the_notes_shows_each_sequence_once(
-    folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[tuple[int, int]] = []
     progress = module.RunProgress(18, 4, 0)
     monkeypatch.setattr(progress, "show", lambda frames: shown.append((progress._frames, progress.settled)))
-    with TemporaryFile() as notes:
-        run = module._Run([], sequences, {}, False, 0.0, 2, notes.fileno())
-        for tracked in ([], sequences[1:3], [], [sequences[0], sequences[3]]):
-            for sequence in tracked:
-                run.note(folder, sequence)
-            module._show_noted(run, progress)
+    run = module._Run([], sequences, {}, False, 0.0, 2, tmp_path / "notes")
+    run.notes.touch()
+    for tracked in ([], sequences[1:3], [], [sequences[0], sequences[3]]):
+        for sequence in tracked:
+            run.note(folder, sequence)
+        module._show_noted(run, progress)
     assert shown == [(0, 0), (9, 2), (9, 2), (18, 4)]
 
 

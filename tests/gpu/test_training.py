@@ -15,7 +15,7 @@ from lib.experiment.build import build_actor, build_trainer
 from lib.experiment.config import ExperimentConfig
 from lib.models.layers.relation import published_attention
 from lib.profiling.training import make_group
-from lib.runtime.launch import launch
+from lib.programs.training import train
 from lib.runtime.process import Process
 from lib.training.actor import Actor
 from lib.training.replicas import Replicas
@@ -147,14 +147,10 @@ def test_a_stopped_training_goes_on_where_it_was(device, family, tmp_path, toy_g
     assert losses(tmp_path / "stopped") == pytest.approx(losses(tmp_path / "whole"), rel=1e-2)
 
 
-def test_two_gpus_train_as_one(device, tmp_path, toy_got10k, monkeypatch):
+def test_two_gpus_train_as_one(device, tmp_path, toy_got10k):
     if device.type == "cuda" and torch.cuda.device_count() < 2:
         pytest.skip("there is one GPU")
-    for name, value in {"DATA_GOT10K": toy_got10k, "CACHE": tmp_path / "cache"}.items():
-        monkeypatch.setenv(f"TRACKING_{name}", str(value))
-    program = Path(__file__).parents[2] / "tracking" / "train.py"
     for processes in (1, 2):
-        monkeypatch.setenv("TRACKING_OUTPUT", str(tmp_path / str(processes)))
-        words = ["--config", TWINS["grm"], "--device", device.type, *SHORT]
-        assert launch(processes, [str(program), *words]) == 0
+        paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / str(processes), cache=tmp_path / "cache")
+        assert train(paths, TWINS["grm"], None, processes, device.type, False, SHORT) == 0
     assert losses(tmp_path / "2") == pytest.approx(losses(tmp_path / "1"), rel=1e-2)

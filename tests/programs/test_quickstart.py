@@ -17,17 +17,14 @@ from lib.programs import quickstart
 def test_a_training_that_was_stopped_ends_the_quickstart_with_its_code(
     tmp_path: Path, toy_got10k: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    started = []
-    monkeypatch.setattr(quickstart, "launch", lambda *words: started.append(words) or 130)
-    monkeypatch.setenv("TRACKING_DATA_GOT10K", "unset")
-    paths = Paths(output=tmp_path, cache=tmp_path / "cache")
+    asked = []
+    monkeypatch.setattr(quickstart, "train", lambda *words, **named: asked.append((words, named)) or 130)
+    paths = Paths(output=tmp_path, cache=tmp_path / "cache", data={"lasot": tmp_path})
     with pytest.raises(KeyboardInterrupt, match="the training did not end"):
-        quickstart.run_quickstart(paths, Path("train.py"), "transt_tiny", 3, toy_got10k, "quick", processes=1)
-    [(processes, [program, *words])] = started
-    assert (processes, program, words[-1]) == (1, "train.py", "seed=3")
-    assert words[words.index("--config") + 1] == "transt_tiny"
-    assert words[words.index("--name") + 1] == "quick"
-    assert os.environ["TRACKING_DATA_GOT10K"] == str(toy_got10k)
+        quickstart.run_quickstart(paths, "transt_tiny", 3, toy_got10k, "quick", processes=4)
+    own = paths.model_copy(update={"data": {"lasot": tmp_path, "got10k": toy_got10k}})
+    named = {"device": "cpu", "overfit": False, "overrides": ("seed=3",)}
+    assert asked == [((own, "transt_tiny", "quick", 2), named)]
 
 
 def test_shares_are_those_of_the_checkpoint_and_not_of_a_fresh_network(tmp_path: Path, toy_got10k: Path):

@@ -263,21 +263,6 @@ def test_wrong_arguments_are_exit_code_2(call, words):
     assert call("train.py", *words.split()).code == 2
 
 
-@pytest.mark.parametrize("given", [["--nproc", "2"], ["--nproc=2"]])
-def test_the_processes_get_the_other_arguments(call, toy, monkeypatch, given):
-    commands: list[tuple[int, list[str]]] = []
-
-    def note(processes: int, command: list[str]) -> int:
-        commands.append((processes, command))
-        return 143
-
-    monkeypatch.setattr("lib.programs.training.launch", note)
-    ended = call("train.py", "--config", toy.file, *given, "--name", "x", "train.epochs=3")
-    assert ended.code == 143
-    words = ["--config", str(toy.file), *given, "--name", "x", "train.epochs=3", "--nproc=1"]
-    assert commands == [(2, [str(PROGRAM), *words])]
-
-
 def test_ctrl_c_before_the_first_step_is_no_traceback(call, toy, monkeypatch, tmp_path):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

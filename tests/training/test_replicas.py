@@ -19,17 +19,23 @@ from lib.runtime.seeds import seed_network
 from lib.training.actor import Actor
 from lib.training.replicas import Replicas
 
-LAUNCHER = "import sys; from lib.runtime.launch import launch; sys.exit(launch(int(sys.argv[1]), sys.argv[2:]))"
+LAUNCHER = """
+import sys
+from functools import partial
+from pathlib import Path
+import toy
+from lib.runtime.launch import launch
+sys.exit(launch(int(sys.argv[1]), partial(toy.main, *map(Path, sys.argv[2:]))))
+"""
 
 
 def start(processes: int, output: Path, plan: list[dict]) -> subprocess.Popen:
     (output / "plan.json").write_text(json.dumps(plan))
-    program = Path(__file__).with_name("toy.py")
     return subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER, str(processes), str(program), str(output), str(output / "plan.json")],
+        [sys.executable, "-c", LAUNCHER, str(processes), str(output), str(output / "plan.json")],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
 
 

@@ -1,11 +1,7 @@
-"""A small tracker, objective and stream of pairs to train within a second; also a program for several processes.
-
-`toy.py OUTPUT PLAN.json` runs one trainer after the other as PLAN says and writes what came of them.
-"""
+"""A small tracker, objective and stream of pairs to train within a second; also a task for several processes."""
 
 import json
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +147,7 @@ def leavings(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
 
 
 def main(output: Path, plan: Path) -> int:
+    """Runs one trainer after the other as the JSON file ``plan`` says and writes what came of them."""
     process = start_process("cpu")
     code = 1
     for number, step in enumerate(json.loads(plan.read_text())):
@@ -166,7 +163,3 @@ def main(output: Path, plan: Path) -> int:
             (output / f"{number}.json").write_text(json.dumps({"end": end, "left": left}))
     stop_process()
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,20 +1,20 @@
 """Runs trackers over the sequences of a benchmark, in one process or several. Commands on the same results share
 the sequences; if a process dies, others take over the sequences that it was tracking."""
 
+import faulthandler
 import json
 import logging
 import math
 import os
 import pickle
 import signal
-import sys
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory
 from time import perf_counter, sleep, time
 from typing import NamedTuple, Protocol
 
@@ -28,7 +28,7 @@ from lib.evaluation.running.progress import RunProgress
 from lib.evaluation.running.summary import RunSummary, SequenceStatus
 from lib.inference.engine import Failure, Outcome, Take, Track
 from lib.runtime.launch import launch_apart
-from lib.runtime.stop import Terminated
+from lib.runtime.stop import Terminated, terminated_like_interrupted
 
 LOOK_SECONDS = 1.0  # between two looks at the progress of other processes
 MOST_DEATHS = 2  # since the run began; a sequence with so many is not tracked again
@@ -74,7 +74,7 @@ class RunReport(NamedTuple):
 
 class _Run(NamedTuple):
     """Shared by the processes of a run: what they track, its begin (seconds since 1970), the number of processes, and
-    an open file in which they note the sequences that they tracked, one a line."""
+    a file in which they note the sequences that they tracked, one a line."""
 
     trials: abc.Sequence[Trial]
     sequences: abc.Sequence[Sequence]
@@ -82,17 +82,18 @@ class _Run(NamedTuple):
     wait: bool
     began: float
     processes: int
-    notes: int
+    notes: Path
 
     def note(self, folder: ResultsFolder, sequence: Sequence) -> None:
         """Add a tracked sequence to the notes."""
         line = json.dumps([str(folder.path), sequence.name, len(sequence)])  # ASCII, whatever the name
-        os.write(self.notes, f"{line}\n".encode())
+        with open(self.notes, "ab", buffering=0) as file:
+            file.write(f"{line}\n".encode())
 
     def tracked(self) -> list[tuple[str, str, int]]:
         """The noted sequences: folder of the results, name, number of frames."""
-        text = os.pread(self.notes, os.fstat(self.notes).st_size, 0)
-        return [tuple(json.loads(line)) for line in text.rpartition(b"\n")[0].splitlines()]
+        lines = self.notes.read_bytes().rpartition(b"\n")[0].splitlines()
+        return [tuple(json.loads(line)) for line in lines]
 
 
 def run_trials(readable: Readable, trials: abc.Sequence[Trial], processes: int = 1, wait: bool = False) -> RunReport:
@@ -124,26 +125,29 @@ def run_trials(readable: Readable, trials: abc.Sequence[Trial], processes: int =
     processes = max(1, min(processes, len(unfinished)))
     # The commands that torchrun or srun started together, this one included.
     commands = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-    with TemporaryFile() as notes, closing(RunProgress(frames, total, total - len(unfinished))) as progress:
-        run = _Run(trials, sequences, unreadable, wait, began, processes * commands, notes.fileno())
+    with TemporaryDirectory() as folder, closing(RunProgress(frames, total, total - len(unfinished))) as progress:
+        job, notes = Path(folder, "job"), Path(folder, "notes")
+        notes.touch()
+        run = _Run(trials, sequences, unreadable, wait, began, processes * commands, notes)
         if processes == 1:
-            track(run, progress)
-        elif code := _track_apart(run, progress, processes):
-            raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
+            _track(run, progress)
+        else:
+            # By a file, since a process reads its arguments late, and until then the next one is not started.
+            job.write_bytes(pickle.dumps(run))
+            code = launch_apart(processes, partial(_track_quietly, job), partial(_show_noted, run, progress))
+            if code:
+                raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         summaries = [_summarize(trial, run) for trial in trials]
     return RunReport(summaries, processes, perf_counter() - started)
 
 
-def _track_apart(run: _Run, progress: RunProgress, processes: int) -> int:
-    """``track`` in several processes. Returns 130 or 143 after a signal, else 0."""
-    with TemporaryFile() as job:
-        pickle.dump(run, job)
-        job.flush()
-        # The modules of the pickled trackers are found as they are here, and none in the current folder.
-        variables = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = ["-P", "-m", "lib.evaluation.running.worker", str(job.fileno())]
-        files = [run.notes, job.fileno()]
-        return launch_apart(processes, command, variables, files, partial(_show_noted, run, progress))
+def _track_quietly(job: Path) -> int:
+    """``_track`` in one of several processes; the run is pickled in the file ``job``."""
+    logging.getLogger("lib").setLevel(logging.WARNING)
+    faulthandler.enable()
+    with terminated_like_interrupted():
+        _track(pickle.loads(job.read_bytes()), RunProgress(0, 0, 0))
+    return 0
 
 
 def _show_noted(run: _Run, progress: RunProgress) -> None:
@@ -153,7 +157,7 @@ def _show_noted(run: _Run, progress: RunProgress) -> None:
     progress.show(0)
 
 
-def track(run: _Run, progress: RunProgress) -> None:
+def _track(run: _Run, progress: RunProgress) -> None:
     """Track in this process until nothing is left to take, or with ``wait`` until no process has anything."""
     with ExitStack() as stack:
         shares = [_Share(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in run.trials]
