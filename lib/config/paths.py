@@ -72,29 +72,23 @@ def load_paths(file: Path | None = None) -> Paths:
     named = Path(file).absolute() if file else variable
     chosen = named or REPOSITORY / "paths.yaml"
     given = validate(Paths, read_yaml(chosen) if named or chosen.exists() else {}, str(chosen))
-    data = {name: _absolute(folder, chosen.parent) for name, folder in given.data.items()}
-    paths = Paths(
-        data=data | _data_variables(),
-        output=_variable("OUTPUT") or _absolute(given.output, chosen.parent),
-        pretrained_models=_variable("PRETRAINED_MODELS") or _absolute(given.pretrained_models, chosen.parent),
-        cache=_variable("CACHE") or _absolute(given.cache, chosen.parent),
-        crops={name: _absolute(folder, chosen.parent) for name, folder in given.crops.items()},
-        masks={name: _absolute(folder, chosen.parent) for name, folder in given.masks.items()},
-    )
+    folders = {name: _absolute(folder, chosen.parent) for name, folder in given}
+    for name in ("output", "pretrained_models", "cache"):
+        folders[name] = _variable(name.upper()) or folders[name]
+    for name in os.environ:
+        if name.startswith(f"{_VARIABLE}DATA_") and (folder := _variable(name.removeprefix(_VARIABLE))):
+            folders["data"][name.removeprefix(f"{_VARIABLE}DATA_").lower()] = folder
+    paths = Paths(**folders)
     paths._file = chosen
     return paths
 
 
-def _absolute(path: Path | str, folder: Path) -> Path:
-    return folder / user_path(path)
+def _absolute(folder: Path | dict[str, Path], start: Path) -> Path | dict[str, Path]:
+    if isinstance(folder, dict):
+        return {name: _absolute(path, start) for name, path in folder.items()}
+    return start / user_path(folder)
 
 
 def _variable(name: str) -> Path | None:
     text = os.environ.get(_VARIABLE + name)
     return _absolute(text, Path.cwd()) if text else None
-
-
-def _data_variables() -> dict[str, Path]:
-    prefix = f"{_VARIABLE}DATA_"
-    folders = {name: _variable(name.removeprefix(_VARIABLE)) for name in os.environ if name.startswith(prefix)}
-    return {name.removeprefix(prefix).lower(): folder for name, folder in folders.items() if folder}

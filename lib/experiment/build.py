@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -200,32 +200,26 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
     """Raise ``ConfigError`` naming everything that training would miss: datasets without a reader or a folder, crop
     stores, the decoder's library, initial weights. It reads no data, so programs call it before they start processes.
     """
-    problems = []
     sources = (*experiment.data.train, *experiment.data.val)
-    pasted = [source.cutouts.over for source in sources if source.cutouts is not None]
-    for name in dict.fromkeys((*(source.name for source in sources), *pasted)):
+    cut = [source for source in sources if source.cutouts is not None]
+    problems: list[str] = []
+
+    def attempt(check: Callable[..., object], *arguments: object, key: str = "") -> None:
         try:
-            find_dataset(name)
-            paths.dataset_root(name)
+            check(*arguments)
         except ValueError as error:
-            problems.append(str(error))
-    for name in dict.fromkeys(source.name for source in sources if source.cutouts is not None):
+            problems.append(f"{key}{error}")
+
+    for name in dict.fromkeys((*(source.name for source in sources), *(source.cutouts.over for source in cut))):
+        attempt(lambda each: (find_dataset(each), paths.dataset_root(each)), name)
+    for name in dict.fromkeys(source.name for source in cut):
         if name in paths.masks and not paths.masks[name].is_dir():
             problems.append(f"masks.{name}: no such folder: {paths.masks[name]}; correct it in paths.yaml")
     for source in {source.name: source for source in experiment.data.train if source.cutouts is None}.values():
-        try:
-            _crops_folder(experiment, paths, source)
-        except ConfigError as error:
-            problems.append(str(error))
-    try:
-        find_decoder(experiment.data.decoder)
-    except ValueError as error:
-        problems.append(f"data.decoder: {error}")
+        attempt(_crops_folder, experiment, paths, source)
+    attempt(find_decoder, experiment.data.decoder, key="data.decoder: ")
     if experiment.model.pretrained != "none":
-        try:
-            check_initial(experiment.model.pretrained, paths.pretrained_models)
-        except CheckpointError as error:
-            problems.append(str(error))
+        attempt(check_initial, experiment.model.pretrained, paths.pretrained_models)
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -297,14 +291,14 @@ def _open_pool(experiment: ExperimentConfig, paths: Paths, source: SourceConfig)
     folder = _crops_folder(experiment, paths, source)
     crops = None
     if folder is not None:
-        command = f"crops {source.name} --split {source.split} --config {experiment.name} --out {folder.parent}"
+        command = f"crops {source.name} --split {source.split} --out {folder.parent} --config EXPERIMENT"
         crops = open_crops(
             folder,
             sequences,
             crop_settings(experiment, source),
             dataset=source.name,
             split=source.split,
-            remedy=f"python tracking/prepare_data.py {command}",
+            remedy=f"python tracking/prepare_data.py {command} (the one of this run)",
             decoder=experiment.data.decoder,
         )
     return Pool(sequences, source.weight, source.annotated_every, crops)

@@ -208,7 +208,9 @@ def from_tree(
     if run is not None:
         changed["name"] = run
         overrides = (*overrides, f"name={run}")
-    changed = _without_scaled_decoding(changed, source)
+    if isinstance(changed.get("data"), dict) and changed["data"].get("scaled_decoding") is False:
+        # Configurations of earlier versions hold this key.
+        changed["data"] = {key: value for key, value in changed["data"].items() if key != "scaled_decoding"}
     return validate(ExperimentConfig, changed, source, overrides)
 
 
@@ -237,19 +239,6 @@ def experiment_schema() -> dict[str, Any]:
                 # What a file leaves to its base, the family's name above all, would fit several families at once.
                 field["anyOf"] = field.pop("oneOf")
     return schema
-
-
-def _without_scaled_decoding(tree: dict[str, Any], source: str) -> dict[str, Any]:
-    """The tree without a key that configurations of earlier versions hold; ``ConfigError`` if it is not false there."""
-    data = tree.get("data")
-    if not isinstance(data, dict) or "scaled_decoding" not in data:
-        return tree
-    if data["scaled_decoding"] is not False:
-        raise ConfigError(
-            f"{source}: data.scaled_decoding: got {data['scaled_decoding']}; was removed, as every crop is decoded "
-            "exactly; remove the key"
-        )
-    return {**tree, "data": {key: value for key, value in data.items() if key != "scaled_decoding"}}
 
 
 def _family(tree: dict[str, Any]) -> Any:

@@ -48,24 +48,14 @@ def set_up_logging(rank: int = 0) -> None:
     root.propagate = False
 
 
-class JsonLines:
-    """Appends records to a file, a line of JSON each; NaN and infinity become null."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Appends one record; ``OSError`` names the file when the disk refuses."""
-        try:
-            self._file.write(json.dumps(plain(record), allow_nan=False) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self.path)) from error
-
-    def close(self) -> None:
-        """Ends the file."""
-        self._file.close()
+def append_json_line(path: Path, record: dict[str, Any]) -> None:
+    """Appends a record to a file as a line of JSON; NaN and infinity become null. ``OSError`` names the file when the
+    disk refuses."""
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(plain(record), allow_nan=False) + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:

@@ -46,7 +46,12 @@ class Process:
         if self.world == 1:
             return value
         largest = torch.tensor(value)
-        _finish(dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True))
+        with lost_processes():
+            work = dist.all_reduce(largest, dist.ReduceOp.MAX, async_op=True)
+            work.wait()
+        # Otherwise gloo's thread may hold the last reference to its tensors. If it drops them while the interpreter
+        # ends, the process aborts: an exit code of 134 now and then.
+        _FINISHED.append(work)
         return int(largest)
 
     def gather(self, value: Any) -> list[Any]:
@@ -54,10 +59,8 @@ class Process:
         if self.world == 1:
             return [value]
         values = [None] * self.world
-        try:
+        with lost_processes():
             dist.all_gather_object(values, value)
-        except RuntimeError as error:
-            raise LostProcessError from error
         return values
 
 
@@ -84,26 +87,13 @@ def stop_process() -> None:
 
 @contextmanager
 def lost_processes() -> Iterator[None]:
-    """For torch's own collectives: an error of the connection in the block becomes LostProcessError."""
+    """An error of the connection, by one of torch's collectives in the block, becomes LostProcessError."""
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
             raise LostProcessError from error
         raise
-
-
-def _finish(work: dist.Work) -> None:
-    """Waits for a collective and keeps a reference to it for a while.
-
-    Otherwise gloo's thread may hold the last reference to its tensors. If it drops them while the interpreter ends, the
-    process aborts: an exit code of 134 now and then.
-    """
-    try:
-        work.wait()
-    except RuntimeError as error:
-        raise LostProcessError from error
-    _FINISHED.append(work)
 
 
 def find_device(device: str, local_rank: int = 0) -> torch.device:

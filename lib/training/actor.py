@@ -41,15 +41,6 @@ class Actor(nn.Module):
         hold_frozen_norms(self.model)
         return self
 
-    @property
-    def counts_steps(self) -> bool:
-        """Whether all groups of a step share one denominator, counted by ``count``."""
-        return self.objective.counts_steps
-
-    def count(self, batch: Batch) -> Tensor:
-        """The batch's part of that denominator, an integer scalar."""
-        return self.objective.count(batch.search_box, self.model.search_grid)
-
     def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
         """``batch`` lies on the model's device. ``epoch``, from 0, is passed to the model. ``count``: the group's share
         of the step's denominator; None lets the objective count in the group."""

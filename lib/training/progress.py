@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from lib.config.yaml12 import to_yaml
 from lib.runtime.files import utf8_name, write_text
-from lib.runtime.logs import JsonLines, cut_json_lines
+from lib.runtime.logs import append_json_line, cut_json_lines
 from lib.runtime.process import Process
 from lib.training.config import Run, TrainConfig
 from lib.training.optimizer import named_rates
@@ -89,16 +89,14 @@ class Progress:
             return
         _announce(config, plan, state, process)
         write_text(run.output / "config.yaml", to_yaml(run.experiment))
-        path = run.output / "log.jsonl"
+        self._log = run.output / "log.jsonl"
 
         def is_earlier(line: abc.Mapping[str, Any]) -> bool:
             # Validation is done again if its epoch had not ended.
             of_training = line["kind"] == "train" or line.get("of") == "training"
             return line["step"] <= state.step and (of_training or line["epoch"] <= state.epoch)
 
-        cut_json_lines(path, is_earlier)
-        self._file = JsonLines(path)
-        self._closing.callback(self._file.close)
+        cut_json_lines(self._log, is_earlier)
         (run.output / "tensorboard").mkdir(exist_ok=True)
         folder = self._closing.enter_context(utf8_name(run.output / "tensorboard"))
         self._board = self._closing.enter_context(SummaryWriter(folder, purge_step=state.step + 1))
@@ -160,7 +158,7 @@ class Progress:
     def _write(self, kind: dict[str, str], values: dict[str, Any]) -> None:
         if self._process.is_main:
             numbers = {"epoch": self._state.epoch + 1, **values}
-            self._file.write({**kind, "step": self._state.step, **numbers})
+            append_json_line(self._log, {**kind, "step": self._state.step, **numbers})
             for name, value in _scalars("/".join(kind.values()), numbers):
                 self._board.add_scalar(name, value, self._state.step)
 

@@ -211,9 +211,10 @@ class Trainer:
     def _count_of_a_group(self, batches: list[Batch]) -> Tensor | None:
         """The objective's count in this step, over all processes, divided by the number of groups; None if the
         objective counts in each group. Collective."""
-        if not self.actor.counts_steps:
+        if not self.actor.objective.counts_steps:
             return None
-        own = sum(int(self.actor.count(batch)) for batch in batches)
+        grid = self.actor.model.search_grid
+        own = sum(int(self.actor.objective.count(batch.search_box, grid)) for batch in batches)
         return torch.tensor(sum(self.process.gather(own)) / self.plan.groups, device=self.process.device)
 
     def _restore(self) -> None:

@@ -59,7 +59,7 @@ def test_crops_of_what_validates_are_taken_if_they_are_there(toy, paths):
 
 def test_without_a_store_that_fits_the_command_is_named(toy, paths):
     folder = paths.crops["got10k"]
-    command = f"python tracking/prepare_data.py crops got10k --split full --config toy --out {folder}$"
+    command = f"python tracking/prepare_data.py crops got10k --split full --out {folder} --config EXPERIMENT .the one"
     with pytest.raises(ValueError, match=f"^{folder / 'full'}: no complete crop store of got10k full; .*: {command}"):
         build_pairs(toy, paths, toy.data.train)
     make_crops(toy, paths, every=3)

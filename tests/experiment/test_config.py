@@ -212,7 +212,7 @@ def test_a_key_that_was_removed_may_only_be_off():
     """Resolved configurations of earlier versions hold it."""
     tree = to_tree(load_experiment("grm_vitb"))
     assert from_tree(merge(tree, {"data": {"scaled_decoding": False}}), "old.yaml") == load_experiment("grm_vitb")
-    with pytest.raises(ConfigError, match="^old.yaml: data.scaled_decoding: got True; .*; remove the key$") as error:
+    with pytest.raises(ConfigError, match="^old.yaml: data.scaled_decoding: got true; unknown key; ") as error:
         from_tree(merge(tree, {"data": {"scaled_decoding": True}}), "old.yaml")
     assert "\n" not in str(error.value)
 

@@ -2,19 +2,16 @@ import json
 import logging
 import math
 
-from lib.runtime.logs import JsonLines, cut_json_lines, set_up_logging
+from lib.runtime.logs import append_json_line, cut_json_lines, set_up_logging
 
 
 def test_records_are_lines_of_standard_json(tmp_path):
-    lines = JsonLines(tmp_path / "log.jsonl")
+    path = tmp_path / "log.jsonl"
     record = {"kind": "train", "loss": math.nan, "lr": {"head": 0.1}, "share_a": [0.5, math.inf], "step": 3}
-    lines.write(record)
-    assert json.loads((tmp_path / "log.jsonl").read_text()) == {**record, "loss": None, "share_a": [0.5, None]}
-    lines.close()
-    again = JsonLines(tmp_path / "log.jsonl")
-    again.write({"step": 4})
-    again.close()
-    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+    append_json_line(path, record)
+    assert json.loads(path.read_text()) == {**record, "loss": None, "share_a": [0.5, None]}
+    append_json_line(path, {"step": 4})
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_cutting_drops_refused_and_unfinished_lines(tmp_path):
