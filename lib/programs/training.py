@@ -10,7 +10,7 @@ from lib.experiment.build import build_trainer, check_files, run_folder
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.runtime.launch import launch, ranks
 from lib.runtime.locks import only_writer
-from lib.runtime.process import start_process, stop_process
+from lib.runtime.process import joined
 from lib.runtime.program import RequestError
 
 
@@ -40,9 +40,7 @@ def _train(experiment: ExperimentConfig, paths: Paths, device: str, overfit: boo
     """The share of this process."""
     folder = run_folder(experiment, paths, overfit)
     remedy = "wait for it, end it, or give this run a folder of its own with --name"
-    with nullcontext() if ranks().rank else only_writer(folder, folder / ".lock", remedy):
-        process = start_process(device)
-        try:
-            return build_trainer(experiment, paths, process, overfit).run().exit_code
-        finally:
-            stop_process()
+    alone = nullcontext() if ranks().rank else only_writer(folder, folder / ".lock", remedy)
+    with alone, joined(device) as process:
+        signal = build_trainer(experiment, paths, process, overfit).run()
+    return 128 + signal if signal else 0

@@ -33,13 +33,13 @@ def printable_lines(lines: Iterable[str]) -> str:
     return "\n".join(map(printable, lines))
 
 
-def show(text: str, stream: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
+def show(text: str, stream: TextIO | None = None, flush: bool = False) -> None:
     """Print lines of text to ``stream`` (stdout unless given): each ``printable``, with escapes for characters that the
     stream's encoding lacks."""
     stream = sys.stdout if stream is None else stream
     encoding = getattr(stream, "encoding", None) or "utf-8"
     shown = printable_lines(text.split("\n")).encode(encoding, "backslashreplace").decode(encoding)
-    print(shown, end=end, file=stream, flush=flush)
+    print(shown, file=stream, flush=flush)
 
 
 def columns(head: abc.Sequence[str], rows: abc.Sequence[abc.Sequence[str]]) -> list[str]:

@@ -64,8 +64,10 @@ class Process:
         return values
 
 
-def start_process(device: str = "auto") -> Process:
-    """Joins the processes that torchrun's variables in the environment announce; without them it is the only one.
+@contextmanager
+def joined(device: str = "auto") -> Iterator[Process]:
+    """In the block this is one of the processes that torchrun's variables in the environment announce; without them it
+    is the only one.
 
     ``device`` is a torch device, or ``auto``: the GPU if there is one. Under torchrun ``cuda`` is the GPU of the local
     rank. Raises ValueError when that GPU is not there.
@@ -76,13 +78,11 @@ def start_process(device: str = "auto") -> Process:
         torch.cuda.set_device(place)
     if world > 1:
         dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
-    return Process(rank, world, local_rank, place)
-
-
-def stop_process() -> None:
-    """Leaves the processes joined by ``start_process``, if any; needed at the end of a failed program too."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    try:
+        yield Process(rank, world, local_rank, place)
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
 
 
 @contextmanager

@@ -38,14 +38,12 @@ class Checkpoints:
     ) -> None:
         self.folder, self.experiment, self.keep, self.resolve = folder, experiment, keep, resolve
 
-    def save_last(self, state: dict[str, Any]) -> None:
-        """Writes ``last.pth``; ``state`` has the keys of ``TRAINING_KEYS`` except the experiment."""
-        self._save("last.pth", state)
-
-    def save_epoch(self, state: dict[str, Any]) -> None:
-        """Writes the epoch's file and ``last.pth``, then removes the oldest epochs."""
-        self._save(f"epoch_{state['epoch']:04d}.pth", state)
-        self._save("last.pth", state)
+    def save(self, state: dict[str, Any], epoch_ended: bool = False) -> None:
+        """Writes ``last.pth``, and at the end of an epoch first its own file, whose oldest are removed. ``state`` has
+        the keys of ``TRAINING_KEYS`` except the experiment."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (*([f"epoch_{state['epoch']:04d}.pth"] if epoch_ended else ()), "last.pth"):
+            save_checkpoint(self.folder / name, {"format": FORMAT, "experiment": self.experiment, **state})
         for path in list(self._epochs().values())[: -self.keep]:
             path.unlink()
 
@@ -69,10 +67,6 @@ class Checkpoints:
                 "or give the new run an output folder of its own"
             )
         return path, content
-
-    def _save(self, name: str, state: dict[str, Any]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(self.folder / name, {"format": FORMAT, "experiment": self.experiment, **state})
 
     def _epochs(self) -> dict[int, Path]:
         """The epochs' files by number, oldest first."""

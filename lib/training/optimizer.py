@@ -64,12 +64,6 @@ def build_optimizer(model: TrackingModel, config: OptimizerConfig) -> AdamW:
     return AdamW(parts, weight_decay=config.weight_decay)
 
 
-def set_rates(optimizer: AdamW, factor: float) -> None:
-    """Sets every group's learning rate to ``factor`` times its base rate."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
-
-
 def named_rates(optimizer: AdamW, kind: Literal["lr", "base_lr"]) -> dict[str, float]:
     """The learning rate of each group by name, now ("lr") or without the schedule's factor ("base_lr")."""
     return {group["name"]: group[kind] for group in optimizer.param_groups}

@@ -15,20 +15,16 @@ from lib.training.actor import Actor, GroupResult
 
 
 class Replicas:
-    """Computes gradients with the actor that every process holds."""
+    """Computes gradients with the actor that every process holds. The first makes parameters and buffers equal to rank
+    0's, and is collective, as every other call."""
 
     def __init__(self, actor: Actor, process: Process) -> None:
-        self._process = process
-        self._actor = actor
-        self._shared: DistributedDataParallel | None = None
-
-    def start(self) -> None:
-        """Gives every process rank 0's parameters and buffers. Collective; comes before the first gradient."""
-        if self._process.world > 1:
-            self.broadcast_buffers()
+        self._process, self._actor = process, actor
+        if process.world > 1:
+            self.broadcast_buffers(actor)
             # Strides of 1x1 convolutions have no meaning, and the copy it warns of has a few hundred numbers.
             warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-            self._shared = DistributedDataParallel(_Shared(self._actor), broadcast_buffers=False)
+            self._actor = DistributedDataParallel(_Shared(actor), broadcast_buffers=False)
             self._settle_buckets()
 
     def add_gradient(
@@ -42,21 +38,17 @@ class Replicas:
     ) -> GroupResult:
         """Adds ``share`` times the gradient of the group's loss, which ``scale`` enlarges. After the ``last`` group of
         a step, the gradients are averaged over processes. ``count``: see ``Actor.forward``."""
-        if self._shared is None:
+        alone = last or self._process.world == 1
+        with lost_processes(), nullcontext() if alone else self._actor.no_sync():
             result = self._actor(batch, epoch, count)
-            scale(result.loss * share).backward()
-            return result
-        with lost_processes(), nullcontext() if last else self._shared.no_sync():
-            result = self._shared(batch, epoch, count)
             scale(result.loss * share).backward()
         return result
 
-    def broadcast_buffers(self, module: nn.Module | None = None) -> None:
-        """Copies rank 0's buffers of ``module`` (the actor by default), such as running statistics, to every
-        process."""
+    def broadcast_buffers(self, module: nn.Module) -> None:
+        """Copies rank 0's buffers of ``module``, such as running statistics, to every process."""
         if self._process.world > 1:
             with lost_processes():
-                for buffer in (module or self._actor).buffers():
+                for buffer in module.buffers():
                     dist.broadcast(buffer, 0)
 
     def _settle_buckets(self) -> None:
@@ -67,7 +59,7 @@ class Replicas:
         step after a resume would be summed in another order than in a run that never stopped.
         ``find_unused_parameters`` prevents the rearrangement too, but walks the graph at every step.
         """
-        self._shared(None).backward()
+        self._actor(None).backward()
         self._actor.zero_grad(set_to_none=True)
 
 

@@ -5,7 +5,6 @@ import math
 import time
 from collections import abc
 from itertools import islice
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,10 +21,9 @@ from lib.runtime.stop import StopRequested, StopSignals
 from lib.training.actor import Actor, running_statistics
 from lib.training.checkpoints import Checkpoints
 from lib.training.config import Run, TrainConfig
-from lib.training.optimizer import set_rates
 from lib.training.progress import Meter, Progress
 from lib.training.replicas import Replicas
-from lib.training.schedule import StepPlan, rate_factor
+from lib.training.schedule import StepPlan
 from lib.training.state import TrainingState
 
 logger = logging.getLogger(__name__)
@@ -35,19 +33,6 @@ _BAD_GRADIENT, _BAD_LOSS = 1, 2
 
 class NonFiniteError(ValueError):
     """A loss or gradient that is NaN or infinite; the message names the step and the samples."""
-
-
-class TrainingEnd(NamedTuple):
-    """How a run ended: ``finished``, or stopped by ``signal`` after ``step`` steps."""
-
-    finished: bool
-    step: int
-    signal: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """0 if finished, else 128 plus the signal's number, as shells count."""
-        return 0 if self.finished else 128 + self.signal
 
 
 class Trainer:
@@ -74,24 +59,24 @@ class Trainer:
         self.actor = actor.to(process.device)
         self.state = TrainingState(actor.model, config, frozen)
         self.checkpoints = Checkpoints(run.output / "checkpoints", run.experiment, config.keep, run.resolve)
-        self._replicas = Replicas(self.actor, process)
         self._signals = StopSignals()
         self._samples = Meter()  # of training, since the last report
         self._saved_at = time.monotonic()
 
-    def run(self) -> TrainingEnd:
-        """Trains to the last epoch, or until SIGINT or SIGTERM: then it finishes the step and saves a checkpoint, from
-        which an equal Trainer continues to the same bits. Raises CheckpointError and NonFiniteError."""
+    def run(self) -> int:
+        """Trains to the last epoch and returns 0; or until SIGINT or SIGTERM: then it finishes the step, saves a
+        checkpoint, from which an equal Trainer continues to the same bits, and returns the signal's number. Raises
+        CheckpointError and NonFiniteError."""
         with self._signals:
             self._restore()
             state = self.state
             if state.epoch == self.config.epochs:
                 logger.info("%s: training is complete already, %d epochs", self._run.output, state.epoch)
-                return TrainingEnd(True, state.step)
+                return 0
             if self.config.compile:  # of the forward pass alone; hooks and checkpoints see the model as it was
                 self.actor.model.forward = torch.compile(self.actor.model.forward, dynamic=False)
-            self._replicas.start()
-            end = TrainingEnd(True, self.plan.steps)
+            self._replicas = Replicas(self.actor, self.process)
+            received = 0
             with Progress(self._run, self.process, self.config, self.plan, self.state) as progress:
                 try:
                     self._train(progress)
@@ -101,9 +86,9 @@ class Trainer:
                     logger.info(
                         "%s at step %d of %d; run the same command to continue", stop, state.step, self.plan.steps
                     )
-                    end = TrainingEnd(False, state.step, stop.signal)
+                    received = stop.signal
             self.process.agree(0)  # no process leaves before rank 0 has written
-            return end
+            return received
 
     def _train(self, progress: Progress) -> None:
         state = self.state
@@ -152,7 +137,9 @@ class Trainer:
     def _step_optimizer(self, batches: list[Batch], losses: list[Tensor]) -> int:
         """Updates the weights by the accumulated gradient. Returns 1 instead if the gradient overflows, else 0."""
         optimizer, scaler, step = self.state.optimizer, self.state.scaler, self.state.step
-        set_rates(optimizer, rate_factor(self.config.schedule, step, self.plan.steps_per_epoch, self.config.epochs))
+        factor = self.plan.rate_factor(step)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
         can_overflow = scaler.is_enabled() and scaler.get_scale() > 1  # at scale 1 the gradient itself is at fault
         scaler.unscale_(optimizer)
         norm = clip_grad_norm_(self.actor.parameters(), self.config.clip_norm or math.inf)  # inf multiplies by 1
@@ -241,7 +228,7 @@ class Trainer:
     def _save(self, epoch_ended: bool = False) -> None:
         if self.process.is_main:
             content = {**self.state.content(), "seed": self._run.seed, "processes": self.process.world}
-            (self.checkpoints.save_epoch if epoch_ended else self.checkpoints.save_last)(content)
+            self.checkpoints.save(content, epoch_ended)
             self._saved_at = time.monotonic()
 
 

@@ -65,7 +65,7 @@ def changed(experiment: ExperimentConfig, section: str, **values) -> ExperimentC
 def test_checkpoints_hold_what_is_trained_and_a_run_goes_on_to_the_same_bits(experiment, folder, toy_got10k, ema):
     experiment = changed(experiment, "train", ema=ema)
     whole = start(experiment, folder, toy_got10k)
-    assert whole.run().finished
+    assert whole.run() == 0
     content = read_checkpoint(folder / "output" / "toy" / "checkpoints" / "last.pth")
     weights = whole.actor.model.state_dict()
     frozen = {name for name, value in whole.actor.model.named_parameters() if not value.requires_grad}
@@ -79,9 +79,9 @@ def test_checkpoints_hold_what_is_trained_and_a_run_goes_on_to_the_same_bits(exp
     stopped.actor.model.register_forward_pre_hook(
         lambda *_: signal.raise_signal(signal.SIGTERM) if next(passes) == 3 else None
     )
-    assert not stopped.run().finished
+    assert stopped.run() == signal.SIGTERM
     again = start(experiment, folder, toy_got10k, "stopped")
-    assert again.run().finished
+    assert again.run() == 0
     found = again.actor.model.state_dict()
     assert all(torch.equal(value, found[name]) for name, value in weights.items())
     if ema:
@@ -91,7 +91,7 @@ def test_checkpoints_hold_what_is_trained_and_a_run_goes_on_to_the_same_bits(exp
 
 def test_such_a_file_is_tested_converted_and_trained_from(experiment, folder, toy_got10k):
     trainer = start(experiment, folder, toy_got10k)
-    assert trainer.run().finished
+    assert trainer.run() == 0
     file = folder / "output" / "toy" / "checkpoints" / "last.pth"
     expected = trainer.actor.model.state_dict()
     network = TorchForm(experiment, file).network()
@@ -116,7 +116,7 @@ def test_such_a_file_is_tested_converted_and_trained_from(experiment, folder, to
 
 
 def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experiment, folder, toy_got10k, monkeypatch):
-    assert start(experiment, folder, toy_got10k).run().finished
+    assert start(experiment, folder, toy_got10k).run() == 0
     file = folder / "output" / "toy" / "checkpoints" / "last.pth"
     monkeypatch.delenv("TRACKING_PRETRAINED_MODELS")
     monkeypatch.setenv("TRACKING_PATHS", str(folder / "paths.yaml"))
@@ -148,16 +148,16 @@ def test_frozen_weights_of_another_source_are_saved(experiment, folder, toy_got1
         changed(experiment, "train", init_from=str(folder / "whole.pth")),
     )):  # fmt: skip
         trainer = start(wanted, folder, toy_got10k, str(number))
-        assert trainer.run().finished
+        assert trainer.run() == 0
         content = read_checkpoint(folder / str(number) / "toy" / "checkpoints" / "last.pth")
         assert content["model"].keys() == trainer.actor.model.state_dict().keys()
         assert "beneath" not in content
-        assert start(wanted, folder, toy_got10k, str(number)).run().finished
+        assert start(wanted, folder, toy_got10k, str(number)).run() == 0
 
 
 def test_what_the_recipe_alone_freezes_is_saved(experiment, folder, toy_got10k, monkeypatch):
     monkeypatch.setitem(FAMILIES, "grm", replace(FAMILIES["grm"], frozen=lambda config: ()))
     trainer = start(changed(experiment, "train", frozen=BENEATH), folder, toy_got10k)
-    assert trainer.run().finished
+    assert trainer.run() == 0
     content = read_checkpoint(folder / "output" / "toy" / "checkpoints" / "last.pth")
     assert content["model"].keys() == trainer.actor.model.state_dict().keys()

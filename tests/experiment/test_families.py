@@ -16,7 +16,7 @@ from lib.experiment.config import ExperimentConfig, to_tree
 from lib.models.registry import FAMILIES
 from lib.runtime.checkpoint import read_training_checkpoint, save_checkpoint
 from lib.runtime.process import Process
-from lib.training.trainer import Trainer, TrainingEnd
+from lib.training.trainer import Trainer
 
 ALONE = Process(0, 1, 0, torch.device("cpu"))
 # Two epochs of two steps of two groups, and a group of held-out pairs after each.
@@ -63,12 +63,12 @@ def test_a_stopped_training_goes_on_to_the_same_bits(family, tmp_path, toy_got10
     experiment = tiny(family, None, *SHORT, *QUICK_SCHEDULES.get(family, ()))
     whole = start(experiment, tmp_path / "whole", toy_got10k)
     before = {name: value.clone() for name, value in whole.actor.model.state_dict().items()}
-    assert whole.run() == TrainingEnd(True, 4)
+    assert (whole.run(), whole.state.step) == (0, 4)
     stopped = start(experiment, tmp_path / "stopped", toy_got10k)
     stop_before(stopped, PASSES_OF_AN_EPOCH + 1)
-    assert stopped.run() == TrainingEnd(False, 3, signal.SIGTERM)
+    assert (stopped.run(), stopped.state.step) == (signal.SIGTERM, 3)
     again = start(experiment, tmp_path / "stopped", toy_got10k)
-    assert again.run() == TrainingEnd(True, 4)
+    assert (again.run(), again.state.step) == (0, 4)
     expected, found = leavings(whole), leavings(again)
     assert expected.keys() == found.keys()
     assert [name for name, value in expected.items() if not torch.equal(value, found[name])] == []
@@ -90,7 +90,7 @@ def test_a_schedule_inside_the_network_follows_the_epoch(tmp_path, toy_got10k):
     """OSTrack keeps fewer tokens in the second epoch, in training and in validation, and as many in the tracker."""
     experiment = tiny("ostrack", None, *SHORT, *QUICK_SCHEDULES["ostrack"])
     trainer = start(experiment, tmp_path, toy_got10k)
-    assert trainer.run().finished
+    assert trainer.run() == 0
     shares = {kind: [record["share_kept"] for record in lines(tmp_path, kind)] for kind in ("train", "validation")}
     (first, same, second, same_again), validated = shares["train"], shares["validation"]
     assert first == same > second == same_again
@@ -105,7 +105,7 @@ def test_one_epoch_trains_validates_and_logs(family, head, tmp_path, toy_got10k)
     """With the twin's own precision; the log has finite losses, and all terms and monitors of a group."""
     experiment = tiny(family, head, *SHORT, "train.epochs=1", "data.samples_per_epoch=4")
     trainer = start(experiment, tmp_path, toy_got10k)
-    assert trainer.run() == TrainingEnd(True, 1)
+    assert (trainer.run(), trainer.state.step) == (0, 1)
     [trained], [validated] = lines(tmp_path, "train"), lines(tmp_path, "validation")
     expected = {
         "center": {"giou", "l1", "focal", "iou", "inverted"},
@@ -164,7 +164,7 @@ def test_a_denominator_of_the_step_makes_groups_a_matter_of_memory(tmp_path, toy
     for group in (2, 4):
         one_step_each = ("train.epochs=1", "data.val_samples=4", "train.precision=fp32", f"train.group_batch={group}")
         trainer = start(tiny("lorat", None, *SHORT, *one_step_each), tmp_path / str(group), toy_got10k)
-        assert trainer.run().finished
+        assert trainer.run() == 0
         trained.append(trainer.actor.model.state_dict())
     for name, value in trained[0].items():
         torch.testing.assert_close(value, trained[1][name], rtol=1e-3, atol=2e-5)

@@ -19,7 +19,7 @@ from lib.programs.training import train
 from lib.runtime.process import Process
 from lib.training.actor import Actor
 from lib.training.replicas import Replicas
-from lib.training.trainer import Trainer, TrainingEnd
+from lib.training.trainer import Trainer
 
 pytestmark = pytest.mark.gpu
 
@@ -106,7 +106,6 @@ def test_gradients_through_the_group_equal_those_without(device, family, group_o
     plain, shared = actor_of(experiment, device), actor_of(experiment, device)
     plain(batch, 0).loss.backward()
     replicas = Replicas(shared, group_of_one)
-    replicas.start()
     replicas.add_gradient(batch, 0, share=1.0, last=True)
     assert_equal_gradients(gradients(shared), gradients(plain))
 
@@ -126,13 +125,14 @@ def losses(output: Path) -> list[float]:
 def test_a_stopped_training_goes_on_where_it_was(device, family, tmp_path, toy_got10k):
     """What is restored is equal to the bit; what follows is, but for kernels that sum in any order."""
     experiment = tiny(family, None, *SHORT)
-    assert start(experiment, tmp_path / "whole", toy_got10k, device).run() == TrainingEnd(True, 4)
+    whole = start(experiment, tmp_path / "whole", toy_got10k, device)
+    assert (whole.run(), whole.state.step) == (0, 4)
     stopped = start(experiment, tmp_path / "stopped", toy_got10k, device)
     passes = iter(range(100))
     stopped.actor.model.register_forward_pre_hook(
         lambda *_: signal.raise_signal(signal.SIGTERM) if next(passes) == 5 else None
     )
-    assert stopped.run() == TrainingEnd(False, 3, signal.SIGTERM)
+    assert (stopped.run(), stopped.state.step) == (signal.SIGTERM, 3)
     again = start(experiment, tmp_path / "stopped", toy_got10k, device)
     again._restore()
     for name, value in stopped.actor.model.state_dict().items():
@@ -143,7 +143,7 @@ def test_a_stopped_training_goes_on_where_it_was(device, family, tmp_path, toy_g
         strict=True,
     ):
         assert all(torch.equal(before[name].cpu(), after[name].cpu()) for name in before)
-    assert again.run() == TrainingEnd(True, 4)
+    assert (again.run(), again.state.step) == (0, 4)
     assert losses(tmp_path / "stopped") == pytest.approx(losses(tmp_path / "whole"), rel=1e-2)
 
 

@@ -42,8 +42,8 @@ def test_a_stream_that_was_closed_and_one_without_an_encoding(monkeypatch: pytes
     monkeypatch.setattr(sys, "stdout", None)
     show("nobody hears it")
     stream = io.StringIO()
-    show("a", stream, end="")
-    assert stream.getvalue() == "a"
+    show("a", stream)
+    assert stream.getvalue() == "a\n"
 
 
 @pytest.mark.parametrize(("text", "expected"), [

@@ -5,40 +5,43 @@ from lib.runtime.process import (
     LostProcessError,
     describe_device,
     device_in_turn,
+    joined,
     lost_processes,
-    start_process,
-    stop_process,
 )
 
 
 def test_alone_without_torchrun(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    process = start_process("cpu")
-    assert (process.rank, process.world, process.device.type, process.is_main) == (0, 1, "cpu", True)
-    assert process.agree(3) == 3
-    assert process.gather({"a": 1}) == [{"a": 1}]
-    assert not torch.distributed.is_initialized()
-    stop_process()
+    with joined("cpu") as process:
+        assert (process.rank, process.world, process.device.type, process.is_main) == (0, 1, "cpu", True)
+        assert process.agree(3) == 3
+        assert process.gather({"a": 1}) == [{"a": 1}]
+        assert not torch.distributed.is_initialized()
+
+
+def device_of(name: str) -> torch.device:
+    with joined(name) as process:
+        return process.device
 
 
 def test_auto_is_the_gpu_if_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert start_process("auto").device.type == "cpu"
+    assert device_of("auto") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setenv("LOCAL_RANK", "2")
-    assert start_process("auto").device == torch.device("cuda", 2)
-    assert start_process("cuda:1").device == torch.device("cuda", 1)
+    assert device_of("auto") == torch.device("cuda", 2)
+    assert device_of("cuda:1") == torch.device("cuda", 1)
 
 
 def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match="'cuda:3' would be GPU number 3, but 1 are visible"):
-        start_process("cuda:3")
+        device_of("cuda:3")
     with pytest.raises(ValueError, match="'gpu' is unknown to torch"):
-        start_process("gpu")
+        device_of("gpu")
 
 
 @pytest.mark.parametrize(("variables", "device", "place"), [

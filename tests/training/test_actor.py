@@ -68,11 +68,11 @@ def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(tm
     """Two epochs of 3 steps of 6 groups, each with 4 validation groups; stopped in the second one's first step."""
     trainer = toy.build_trainer(tmp_path, stop_at=(signal.SIGTERM, 22))
     epochs = record_epochs(trainer.actor.model)
-    assert not trainer.run().finished
+    assert trainer.run() == signal.SIGTERM
     assert epochs == [(True, 0)] * 18 + [(False, 0)] * 4 + [(True, 1)] * 6
     trainer = toy.build_trainer(tmp_path)
     epochs = record_epochs(trainer.actor.model)
-    assert trainer.run().finished
+    assert trainer.run() == 0
     assert epochs == [(True, 1)] * 12 + [(False, 1)] * 4
 
 

@@ -22,8 +22,8 @@ def names(checkpoints) -> list[str]:
 def test_the_newest_epochs_and_the_last_are_kept(checkpoints):
     assert checkpoints.newest() is None
     for epoch in range(1, 5):
-        checkpoints.save_epoch(state(epoch * 10, epoch))
-    checkpoints.save_last(state(43, 4))
+        checkpoints.save(state(epoch * 10, epoch), epoch_ended=True)
+    checkpoints.save(state(43, 4))
     assert names(checkpoints) == ["epoch_0003.pth", "epoch_0004.pth", "last.pth"]
     path, content = checkpoints.newest()
     assert (path.name, content["step"]) == ("last.pth", 43)
@@ -31,23 +31,23 @@ def test_the_newest_epochs_and_the_last_are_kept(checkpoints):
 
 def test_more_than_9999_epochs_count_on(checkpoints):
     for epoch in (9999, 10000):
-        checkpoints.save_epoch(state(epoch, epoch))
+        checkpoints.save(state(epoch, epoch), epoch_ended=True)
     (checkpoints.folder / "last.pth").unlink()
     assert checkpoints.newest()[0].name == "epoch_10000.pth"
 
 
 def test_an_epoch_beyond_the_last_wins(checkpoints):
     """Killed after the epoch's file was written and before the last one was."""
-    checkpoints.save_epoch(state(10, 1))
+    checkpoints.save(state(10, 1), epoch_ended=True)
     last = (checkpoints.folder / "last.pth").read_bytes()
-    checkpoints.save_epoch(state(20, 2))
+    checkpoints.save(state(20, 2), epoch_ended=True)
     (checkpoints.folder / "last.pth").write_bytes(last)
     path, content = checkpoints.newest()
     assert (path.name, content["step"]) == ("epoch_0002.pth", 20)
 
 
 def test_a_damaged_file_is_named_with_the_older_one(checkpoints):
-    checkpoints.save_epoch(state(10, 1))
+    checkpoints.save(state(10, 1), epoch_ended=True)
     last = checkpoints.folder / "last.pth"
     last.write_bytes(last.read_bytes()[:-100])
     with pytest.raises(CheckpointError) as error:
@@ -63,14 +63,14 @@ def test_a_damaged_file_is_named_with_the_older_one(checkpoints):
 
 
 def test_a_half_written_file_is_not_one(checkpoints):
-    checkpoints.save_last(state(3, 0))
+    checkpoints.save(state(3, 0))
     (checkpoints.folder / ".0123456789ab.tmp").write_bytes(b"half")
     (checkpoints.folder / "epoch_best.pth").write_bytes(b"whatever the user keeps")
     assert checkpoints.newest()[1]["step"] == 3
 
 
 def test_another_configuration_is_refused_with_its_keys(checkpoints):
-    checkpoints.save_last(state(3, 0))
+    checkpoints.save(state(3, 0))
     checkpoints.experiment = {"seed": 2, "train": {"lr": 0.2, "names": ["a"]}, "model": {"name": "grm"}}
     with pytest.raises(CheckpointError) as error:
         checkpoints.newest()
@@ -81,7 +81,7 @@ def test_another_configuration_is_refused_with_its_keys(checkpoints):
 
 
 def test_keys_that_are_new_since_the_run_began_have_their_defaults(checkpoints):
-    checkpoints.save_last(state(3, 0))
+    checkpoints.save(state(3, 0))
     checkpoints.experiment = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "frozen": []}}
     with pytest.raises(CheckpointError, match=r"train.frozen was 'absent', is \[\]"):
         checkpoints.newest()

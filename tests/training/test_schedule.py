@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 from lib.config.schema import ConfigError
 from lib.data.pairs import FIRST_VALIDATION_NUMBER, DataConfig
 from lib.training.config import CosineScheduleConfig, ScheduleConfig, StepScheduleConfig, TrainConfig
-from lib.training.schedule import StepPlan, rate_factor
+from lib.training.schedule import StepPlan
 
 
 def plan(global_batch: int, group_batch: int, processes: int, samples: int = 640, validated: int = 0) -> StepPlan:
@@ -50,6 +50,14 @@ def test_what_does_not_divide_names_the_nearest_that_does(sizes, message):
         plan(*sizes)
 
 
+def factors_of(schedule: ScheduleConfig, steps_per_epoch: int, epochs: int) -> list[float]:
+    """The factor of each step of a run."""
+    config = TrainConfig.model_validate_json(json.dumps({**toy.CONFIG, "epochs": epochs}))
+    data = DataConfig.model_construct(samples_per_epoch=steps_per_epoch * config.global_batch, val_samples=0)
+    run = StepPlan(config.model_copy(update={"schedule": schedule}), data, 1)
+    return [run.rate_factor(step) for step in range(run.steps)]
+
+
 def torch_factors(make_scheduler, count: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler, factors = make_scheduler(optimizer), []
@@ -62,21 +70,21 @@ def torch_factors(make_scheduler, count: int) -> list[float]:
 
 def test_step_is_the_published_schedule():
     config = StepScheduleConfig(kind="step", drop_epoch=4)
-    factors = [rate_factor(config, step, 3, 6) for step in range(18)]
+    factors = factors_of(config, 3, 6)
     by_epoch = torch_factors(lambda optimizer: StepLR(optimizer, 4, 0.1), 6)
     assert factors == pytest.approx([factor for factor in by_epoch for _ in range(3)])
 
 
 def test_cosine_is_torchs_after_the_warm_up():
     config = CosineScheduleConfig(kind="cosine", warmup=0.1, final=0.2)
-    factors = [rate_factor(config, step, 5, 4) for step in range(20)]
+    factors = factors_of(config, 5, 4)
     assert factors[:2] == [0.5, 1.0]
     assert factors[2:] == pytest.approx(torch_factors(lambda o: CosineAnnealingLR(o, 18, eta_min=0.2), 18))
 
 
 def test_a_drop_also_has_a_warm_up():
     config = StepScheduleConfig(kind="step", drop_epoch=1, factor=0.5, warmup=0.25)
-    assert [rate_factor(config, step, 4, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1.0, 0.5, 0.5]
+    assert factors_of(config, 4, 4)[:6] == [0.25, 0.5, 0.75, 1.0, 0.5, 0.5]
     assert CosineScheduleConfig(kind="cosine") == CosineScheduleConfig(kind="cosine", warmup=0.05, final=0.0)
 
 
@@ -85,7 +93,7 @@ def test_a_warm_up_in_epochs_or_steps_is_that_of_its_share(kind):
     def factors(warmup) -> list[float]:
         section = TypeAdapter(ScheduleConfig).validate_json(json.dumps({**kind, "warmup": warmup}))
         assert TypeAdapter(ScheduleConfig).validate_json(section.model_dump_json()) == section
-        return [rate_factor(section, step, 5, 4) for step in range(20)]
+        return factors_of(section, 5, 4)
 
     assert factors({"epochs": 1}) == factors({"steps": 5}) == factors(0.25) != factors(0.2)
     assert factors({"epochs": 0.4}) == factors({"steps": 2})

@@ -23,7 +23,6 @@ from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
 from lib.runtime.stop import StopRequested
 from lib.training.actor import Actor
-from lib.training.schedule import rate_factor
 from lib.training.trainer import NonFiniteError, check_finite
 
 FORWARD_PASSES = 44  # of the toy's whole run: 2 epochs of (3 steps of 6 groups, 4 groups of validation)
@@ -67,7 +66,7 @@ def test_a_run_equals_its_rules_by_hand(whole):
         clipped.append(norm > config.clip_norm)
         for parameter, gradient in zip(trained.values(), mean, strict=True):
             parameter.grad = gradient * min(1, config.clip_norm / norm)
-        factor = rate_factor(config.schedule, step, 3, 2)
+        factor = trainer.plan.rate_factor(step)
         for group, rate in zip(optimizer.param_groups, (1e-3, 1e-2), strict=True):
             group["lr"] = rate * factor
         optimizer.step()
@@ -119,11 +118,11 @@ def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path, forward_pass):
     number = signal.SIGINT if forward_pass == 9 else signal.SIGTERM
     end, left = toy.train(tmp_path, stop_at=(number, forward_pass))
     assert not end.finished
-    assert end.exit_code == 128 + number
+    assert end.signal == number
     assert left != whole[1] or end.step == 6
     end, left = toy.train(tmp_path)
     assert end.finished
-    assert end.exit_code == 0
+    assert end.signal == 0
     assert left == whole[1]
     validations = [lines(output, "validation") for output in (tmp_path, whole[0])]
     assert validations[0] == validations[1]
@@ -186,7 +185,7 @@ def test_a_complete_run_changes_nothing(whole, caplog):
     caplog.set_level(logging.INFO)
     before = sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*"))
     end, left = toy.train(whole[0])
-    assert end.exit_code == 0
+    assert end.signal == 0
     assert left == whole[1]
     assert "complete already, 2 epochs" in caplog.text
     assert sorted((path, path.stat().st_mtime_ns) for path in whole[0].rglob("*")) == before
@@ -255,7 +254,7 @@ def test_overfit_repeats_the_first_step(tmp_path):
         trainer = toy.build_trainer(tmp_path, overfit=True, global_batch=4)
         sample, asked = trainer.train_pairs.sample, []
         trainer.train_pairs.sample = lambda number, sample=sample, asked=asked: asked.append(number) or sample(number)
-        assert trainer.run() == (True, 18, 0)
+        assert (trainer.run(), trainer.state.step) == (0, 18)
         assert asked == [*range(4)] * 18
         records = lines(tmp_path, "train")
         assert [record["step"] for record in records] == [*range(2, 19, 2)]
@@ -345,7 +344,7 @@ def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(tmp_path):
     trainer.actor.model.register_forward_pre_hook(
         lambda model, _: before.append(weight.detach().clone()) or scales.append(trainer.state.scaler.get_scale())
     )
-    assert trainer.run() == (True, 6, 0)
+    assert (trainer.run(), trainer.state.step) == (0, 6)
     overflows = [line["overflows"] for line in lines(tmp_path, "train")]
     assert overflows[0] == 1
     assert overflows[-1] == 0
@@ -362,7 +361,7 @@ def test_fp16_without_overflows_learns_as_fp32(tmp_path):
     for precision in ("fp32", "fp16"):
         trainer = toy.build_trainer(tmp_path / precision, precision=precision, log_every=1)
         trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=128.0, enabled=precision == "fp16")
-        assert trainer.run().finished
+        assert trainer.run() == 0
         losses.append([line["loss"] for line in lines(tmp_path / precision, "train")])
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     assert losses[1] != losses[0]
@@ -393,7 +392,7 @@ def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(whole, t
 
     trainer._step_optimizer = recording
     start = {name: value.detach().clone() for name, value in trainer.actor.model.named_parameters()}
-    assert trainer.run().finished
+    assert trainer.run() == 0
     assert toy.leavings(trainer.actor.model, trainer.state.optimizer) == whole[1]
     for name in names:
         expected[name] = 0.7**6 * start[name]

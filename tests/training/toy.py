@@ -3,6 +3,7 @@
 import json
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +14,11 @@ from lib.data.pairs import DataConfig
 from lib.models.base import TrackingModel
 from lib.models.heads.center import CenterHead, CenterObjective, CenterObjectiveConfig
 from lib.models.heads.distance import DistanceHead, DistanceObjective, DistanceObjectiveConfig
-from lib.runtime.process import Process, start_process, stop_process
+from lib.runtime.process import Process, joined
 from lib.training.actor import Actor
 from lib.training.config import Run, TrainConfig
 from lib.training.optimizer import freeze
-from lib.training.trainer import Trainer, TrainingEnd
+from lib.training.trainer import Trainer
 
 CONFIG = {
     "epochs": 2,
@@ -126,11 +127,20 @@ def build_trainer(
     return Trainer(actor, pairs, pairs, config, DataConfig.model_construct(**numbers), run, process)
 
 
-def train(output: Path, process: Process | None = None, **arguments) -> tuple[TrainingEnd, dict]:
+class End(NamedTuple):
+    """Whether a run was finished, its steps, and the signal that stopped it."""
+
+    finished: bool
+    step: int
+    signal: int
+
+
+def train(output: Path, process: Process | None = None, **arguments) -> tuple[End, dict]:
     """Runs a trainer; how it ended, and everything it leaves: weights, buffers, their average and the optimizer's
     state, as lists."""
     trainer = build_trainer(output, process, **arguments)
-    end = trainer.run()
+    received = trainer.run()
+    end = End(not received, trainer.state.step, received)
     left = leavings(trainer.actor.model, trainer.state.optimizer)
     if trainer.state.average is not None:
         average = trainer.state.average.module.state_dict()
@@ -148,18 +158,17 @@ def leavings(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict:
 
 def main(output: Path, plan: Path) -> int:
     """Runs one trainer after the other as the JSON file ``plan`` says and writes what came of them."""
-    process = start_process("cpu")
     code = 1
-    for number, step in enumerate(json.loads(plan.read_text())):
-        stop_at = step.pop("stop_at", None) if process.rank == step.pop("stop_rank", process.rank) else None
-        step.pop("stop_at", None)
-        try:
-            end, left = train(output / step.pop("name"), process, stop_at=stop_at, **step)
-        except ValueError as error:
-            (output / f"{number}.error{process.rank}").write_text(str(error))
-            continue
-        code = end.exit_code
-        if process.is_main:
-            (output / f"{number}.json").write_text(json.dumps({"end": end, "left": left}))
-    stop_process()
+    with joined("cpu") as process:
+        for number, step in enumerate(json.loads(plan.read_text())):
+            stop_at = step.pop("stop_at", None) if process.rank == step.pop("stop_rank", process.rank) else None
+            step.pop("stop_at", None)
+            try:
+                end, left = train(output / step.pop("name"), process, stop_at=stop_at, **step)
+            except ValueError as error:
+                (output / f"{number}.error{process.rank}").write_text(str(error))
+                continue
+            code = 128 + end.signal if end.signal else 0
+            if process.is_main:
+                (output / f"{number}.json").write_text(json.dumps({"end": end, "left": left}))
     return code
