@@ -116,7 +116,7 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                     show(text)
                 return 0 if result.good else 1
             except (ValueError, OSError, RecursionError, ModuleNotFoundError) as error:
-                print_error(error)
+                show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
                 return 2 if isinstance(error, RequestError) else 1
             except KeyboardInterrupt as stop:
                 if multiprocessing.parent_process() is None:
@@ -128,14 +128,8 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
     return decorate
 
 
-def print_error(error: Exception) -> None:
-    """Writes a mistake of the user's to stderr, a line for each fault."""
-    from lib.runtime.escapes import show  # not above, as in ``program``
-
-    show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
-
-
 def _describe(error: Exception) -> str:
+    """A mistake of the user's, a line for each fault."""
     if isinstance(error, RecursionError):
         return "a file that was read is nested too deeply"
     if isinstance(error, ModuleNotFoundError):

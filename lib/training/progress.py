@@ -3,8 +3,7 @@
 import logging
 from collections import abc
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,7 +58,7 @@ class Meter:
         return values, _first_few([reason for _, _, reasons in shares for reason in reasons])
 
 
-class Progress:
+class Progress(ExitStack):
     """Reports a run from the finished step and epoch of ``state`` on. Only rank 0 shows and writes.
 
     Records of later steps, left by a run that was killed, are dropped.
@@ -77,14 +76,14 @@ class Progress:
     """
 
     def __init__(self, run: Run, process: Process, config: TrainConfig, plan: StepPlan, state: TrainingState) -> None:
+        super().__init__()
         self._config, self._steps, self._state = config, plan.steps, state
         self._meter = Meter()
         self._process = process
         self._seconds, self._counted_steps = 0.0, 0
         off = None if process.is_main else True  # None: off without a terminal
         self._bar = tqdm(total=plan.steps, initial=state.step, unit="step", dynamic_ncols=True, disable=off)
-        self._closing = ExitStack()
-        self._closing.callback(self._bar.close)
+        self.callback(self._bar.close)
         if not process.is_main:
             return
         _announce(config, plan, state, process)
@@ -98,14 +97,8 @@ class Progress:
 
         cut_json_lines(self._log, is_earlier)
         (run.output / "tensorboard").mkdir(exist_ok=True)
-        folder = self._closing.enter_context(utf8_name(run.output / "tensorboard"))
-        self._board = self._closing.enter_context(SummaryWriter(folder, purge_step=state.step + 1))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._closing.close()
+        folder = self.enter_context(utf8_name(run.output / "tensorboard"))
+        self._board = self.enter_context(SummaryWriter(folder, purge_step=state.step + 1))
 
     def trained(self, groups: list[abc.Mapping[str, Tensor]], seconds: float) -> None:
         """Takes the values of this process's groups in the step just finished, which took ``seconds``. Collective."""

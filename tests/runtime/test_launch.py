@@ -10,10 +10,10 @@ from family_tree import family
 
 TASK = """
 import os, signal, sys, time
-rank = int(os.environ["RANK"])
-assert os.environ["WORLD_SIZE"] == "2" and os.environ["OMP_NUM_THREADS"]
 
 def task(folder, what):
+    rank = int(os.environ["RANK"])
+    assert os.environ["WORLD_SIZE"] == "2" and os.environ["OMP_NUM_THREADS"]
     if what in ("wait", "stubborn"):
         def stop(number, frame):
             (folder / f"told{rank}").touch()
@@ -98,9 +98,9 @@ def test_a_second_interrupt_ends_them_at_once(tmp_path):
 
 DEAF = """
 import os, signal, sys, time
-rank = os.environ["RANK"]
 
 def task(folder, what):
+    rank = os.environ["RANK"]
     signal.signal(signal.SIGTERM, signal.SIG_IGN if rank == "1" else lambda *_: sys.exit(143))
     (folder / f"started{rank}").touch()
     time.sleep(60)
@@ -184,10 +184,10 @@ def wait_for(launcher: subprocess.Popen, folder, name: str) -> None:
 
 APART = """
 import os, signal, sys, time
-rank = int(os.environ["RANK"])
-assert os.environ["WORLD_SIZE"] == "2" and os.environ["OMP_NUM_THREADS"] and "MASTER_PORT" not in os.environ
 
 def task(folder, what):
+    rank = int(os.environ["RANK"])
+    assert os.environ["WORLD_SIZE"] == "2" and os.environ["OMP_NUM_THREADS"] and "MASTER_PORT" not in os.environ
     (folder / f"started{rank}-{os.getpid()}").touch()
     if rank == 1 and (what == "killed" or what == "once" and len(list(folder.glob("started1-*"))) == 1):
         os.kill(os.getpid(), signal.SIGKILL)

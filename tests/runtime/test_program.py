@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.runtime.program import Outcome, RequestError, print_error, program
+from lib.runtime.program import Outcome, RequestError, program
 from lib.runtime.stop import Terminated
 
 PROGRAMS = sorted((Path(__file__).parents[2] / "tracking").glob("*.py"))
@@ -61,7 +61,10 @@ def test_a_result_is_printed_and_decides_the_code(capsys):
     [(errno.EROFS, "output and cache in paths.yaml"), (errno.EACCES, "right to write"), (errno.ENOSPC, "make room")],
 )
 def test_a_refusal_of_the_disk_has_a_remedy(capsys, code, remedy):
-    print_error(OSError(code, os.strerror(code), "/out/config.yaml"))
+    def main() -> int:
+        raise OSError(code, os.strerror(code), "/out/config.yaml")
+
+    assert program()(main)() == 1
     line = capsys.readouterr().err
     assert line.startswith(f"error: /out/config.yaml: {os.strerror(code)}; ")
     assert remedy in line and line.count("\n") == 1
