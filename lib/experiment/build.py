@@ -210,18 +210,20 @@ def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
         except ValueError as error:
             problems.append(f"{key}{error}")
 
-    for name in dict.fromkeys((*(source.name for source in sources), *(source.cutouts.over for source in cut))):
+    for name in (*(source.name for source in sources), *(source.cutouts.over for source in cut)):
         attempt(lambda each: (find_dataset(each), paths.dataset_root(each)), name)
-    for name in dict.fromkeys(source.name for source in cut):
-        if name in paths.masks and not paths.masks[name].is_dir():
-            problems.append(f"masks.{name}: no such folder: {paths.masks[name]}; correct it in paths.yaml")
-    for source in {source.name: source for source in experiment.data.train if source.cutouts is None}.values():
+    for source in cut:
+        if source.name in paths.masks and not paths.masks[source.name].is_dir():
+            problems.append(
+                f"masks.{source.name}: no such folder: {paths.masks[source.name]}; correct it in paths.yaml"
+            )
+    for source in experiment.data.train:
         attempt(_crops_folder, experiment, paths, source)
     attempt(find_decoder, experiment.data.decoder, key="data.decoder: ")
     if experiment.model.pretrained != "none":
         attempt(check_initial, experiment.model.pretrained, paths.pretrained_models)
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
 
 
 def crop_settings(experiment: ExperimentConfig, source: SourceConfig) -> CropSettings:
@@ -257,7 +259,6 @@ def run_folder(experiment: ExperimentConfig, paths: Paths, overfit: bool = False
 def build_trainer(experiment: ExperimentConfig, paths: Paths, process: Process, overfit: bool = False) -> Trainer:
     """Everything a run needs, its output in ``run_folder``."""
     keep_large_buffers()
-    check_files(experiment, paths)
     data = experiment.data
     train_pairs = build_pairs(experiment, paths, data.train)
     val_pairs = build_pairs(experiment, paths, data.val) if data.val else None
@@ -309,10 +310,12 @@ def _crops_folder(experiment: ExperimentConfig, paths: Paths, source: SourceConf
     source of training must have crops; a source of validation may have them."""
     if experiment.data.store == "frames" or source.cutouts is not None:
         return None
-    if source.name not in paths.crops and source in experiment.data.train:
+    if source.name in paths.crops:
+        folder = paths.crops[source.name] / source.split
+        return folder if source in experiment.data.train or folder.exists() else None
+    if source in experiment.data.train:
         raise ConfigError(
             f"data.store: crops, but crops.{source.name} is not set; make them with tracking/prepare_data.py crops and "
             "set it in paths.yaml, or set data.store=frames"
         )
-    folder = paths.crops[source.name] / source.split if source.name in paths.crops else None
-    return folder if source in experiment.data.train or (folder is not None and folder.exists()) else None
+    return None

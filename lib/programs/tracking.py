@@ -30,7 +30,7 @@ from lib.runtime.escapes import file_name, for_csv, printable
 from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
 from lib.runtime.program import Outcome, RequestError
-from lib.runtime.stop import StopSignals, interruption
+from lib.runtime.stop import interruption, stop_signals
 from lib.visualization.boxes import draw_boxes
 
 SHIPPED = "lite"  # the experiment whose network comes with the project
@@ -189,7 +189,7 @@ def track_video(
             raise ValueError(f"{wanted.folder / there[0]}: is there already; {remedy}")
         wanted.folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(only_writer(wanted.folder, wanted.folder / ".track.lock"))
-        stop = stack.enter_context(StopSignals())
+        stop = stack.enter_context(stop_signals())
         audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
         steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
         window = stack.enter_context(_window()) if wanted.show else None

@@ -26,8 +26,6 @@ def kind_of(head: bytes) -> str | None:
     for offset, magic, kind in _KINDS:
         if head.startswith(magic, offset):
             return kind
-    if head and not head.strip(b"\0"):
-        return "zeros, as an interrupted download leaves; download the file again"
     text = head.decode(errors="replace").lstrip("\ufeff")
     if re.search(r"<html|<!doctype html", text, re.IGNORECASE):
         title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)

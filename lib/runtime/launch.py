@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import NamedTuple
 
 from lib.runtime.children import end_when_closed, starting_blocked
 from lib.runtime.machine import usable_cores
 from lib.runtime.program import program
+from lib.runtime.stop import handled
 
 logger = logging.getLogger(__name__)
 # Seconds until processes that do not end are killed: after a signal, while they save a checkpoint of some 4 GB, and
@@ -94,20 +94,15 @@ class _Launcher:
 
     def run(self) -> int:
         # An ignored signal (``nohup``) stays ignored.
-        handled = [n for n in (*_OF_THE_TERMINAL, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-        earlier = {number: signal.signal(number, self._note) for number in handled}
-        try:
-            for rank in range(self.processes):
-                self.children.append(self._start(rank))
-            return self._wait()
-        finally:
-            for child in self.children:
-                child.kill()
-            for number, handler in earlier.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
+        heeded = [n for n in (*_OF_THE_TERMINAL, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+        with handled(heeded, lambda number, frame: self.received.append(number)):
+            try:
+                for rank in range(self.processes):
+                    self.children.append(self._start(rank))
+                return self._wait()
+            finally:
+                for child in self.children:
+                    child.kill()
 
     def _start(self, rank: int) -> multiprocessing.Process:
         threads = os.environ.get("OMP_NUM_THREADS", max(1, usable_cores() // self.processes))

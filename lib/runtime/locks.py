@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
@@ -70,24 +70,19 @@ def open_locked(lock: Path, wait: bool = False) -> TextIO | None:
     """The file ``lock``, locked until it is closed, with the text that its last holder left; None if another process
     has it. The holder removes the file before it closes it."""
     while True:
-        file = open(lock, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115 - the caller closes it
-        try:
+        with ExitStack() as stack:
+            file = stack.enter_context(open(lock, "a+", encoding="utf-8", errors="replace"))
             locked = take_lock(file.fileno(), wait)
+            if locked is False:
+                return None
             if locked is None:
                 _warn_of_no_locks(lock.parent)
                 file.truncate(0)  # its holder may still be at work
             file.seek(0)
-            if locked is False:
-                file.close()
-                return None
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
-                return file
-        except FileNotFoundError:
-            pass  # its last holder has removed it meanwhile
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+            with suppress(FileNotFoundError):  # its last holder has removed it meanwhile
+                if os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):
+                    stack.pop_all()
+                    return file
 
 
 def take_lock(descriptor: int, wait: bool = False) -> bool | None:

@@ -2,12 +2,10 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Self
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+from dataclasses import dataclass
+from types import FrameType
 
 
 class Terminated(KeyboardInterrupt):
@@ -20,46 +18,51 @@ def interruption(number: int, message: str = "") -> KeyboardInterrupt:
 
 
 @contextmanager
+def handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """In the block ``handler`` gets these signals. Main thread only, as the blocks below."""
+    earlier = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, before in earlier.items():
+            signal.signal(number, before)
+
+
+@contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """In the block SIGTERM, which schedulers send, raises ``Terminated``. Main thread only."""
+    """In the block SIGTERM, which schedulers send, raises ``Terminated``."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
-    earlier = signal.signal(signal.SIGTERM, terminate)
-    try:
+    with handled([signal.SIGTERM], terminate):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
 
 
 class StopRequested(Exception):
-    """Work stopped because of ``signal``, at a point where everything can be saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.signal = number
+    """Work stops because of the signal that the argument numbers, at a point where everything can be saved."""
 
 
-class StopSignals:
+@dataclass
+class Stop:
+    """``received``: the number of the signal that asks to stop; 0 without one."""
+
+    received: int = 0
+
+
+@contextmanager
+def stop_signals() -> Iterator[Stop]:
     """In the block the two signals only set ``received``; the work checks it and stops between two steps.
 
     A second signal ends the process at once if either of the two is a SIGINT, because a person is waiting. SIGTERM
-    alone may come twice, from a scheduler and from a launcher, and counts once. Main thread only.
+    alone may come twice, from a scheduler and from a launcher, and counts once.
     """
+    stop = Stop()
 
-    def __init__(self) -> None:
-        self.received = 0
+    def receive(number: int, frame: FrameType | None) -> None:
+        if stop.received and signal.SIGINT in (stop.received, number):
+            os._exit(128 + stop.received)
+        stop.received = stop.received or number
 
-    def __enter__(self) -> Self:
-        self._earlier = {number: signal.signal(number, self._receive) for number in STOPPING}
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for number, handler in self._earlier.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received and signal.SIGINT in (self.received, number):
-            os._exit(128 + self.received)
-        self.received = self.received or number
+    with handled((signal.SIGINT, signal.SIGTERM), receive):
+        yield stop

@@ -190,21 +190,14 @@ def _fill(numbers: Tensor, data: bytes) -> None:
     numbers.view(torch.uint8).numpy()[:] = np.frombuffer(data, np.uint8, numbers.nbytes)
 
 
-def _named_tensors(module: Any) -> dict[str, Tensor]:
-    """The tensors of a TorchScript module under the names that its state dict has, each module once."""
+def _named_tensors(module: Any, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a TorchScript module under the names that its state dict has."""
     found: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    waiting = [("", module)]
-    while waiting:
-        prefix, part = waiting.pop()
-        if not isinstance(part, StandIn) or not isinstance(part.state, dict) or id(part) in seen:
-            continue
-        seen.add(id(part))
-        for name, value in part.state.items():
-            if isinstance(value, Tensor):
-                found[f"{prefix}{name}"] = value
-            else:
-                waiting.append((f"{prefix}{name}.", value))
+    if isinstance(module, StandIn) and isinstance(module.state, dict):
+        for name, value in module.state.items():
+            found |= (
+                {f"{prefix}{name}": value} if isinstance(value, Tensor) else _named_tensors(value, f"{prefix}{name}.")
+            )
     return found
 
 

@@ -17,7 +17,7 @@ from lib.models.weights.adapters import FrozenWeights
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
-from lib.runtime.stop import StopRequested, StopSignals
+from lib.runtime.stop import StopRequested, stop_signals
 from lib.training.actor import Actor, running_statistics
 from lib.training.checkpoints import Checkpoints
 from lib.training.config import Run, TrainConfig
@@ -59,7 +59,6 @@ class Trainer:
         self.actor = actor.to(process.device)
         self.state = TrainingState(actor.model, config, frozen)
         self.checkpoints = Checkpoints(run.output / "checkpoints", run.experiment, config.keep, run.resolve)
-        self._signals = StopSignals()
         self._samples = Meter()  # of training, since the last report
         self._saved_at = time.monotonic()
 
@@ -67,7 +66,7 @@ class Trainer:
         """Trains to the last epoch and returns 0; or until SIGINT or SIGTERM: then it finishes the step, saves a
         checkpoint, from which an equal Trainer continues to the same bits, and returns the signal's number. Raises
         CheckpointError and NonFiniteError."""
-        with self._signals:
+        with stop_signals() as self._stop:
             self._restore()
             state = self.state
             if state.epoch == self.config.epochs:
@@ -84,9 +83,9 @@ class Trainer:
                     self._save()
                     progress.sampled("training", self._samples)
                     logger.info(
-                        "%s at step %d of %d; run the same command to continue", stop, state.step, self.plan.steps
+                        "stopped at step %d of %d; run the same command to continue", state.step, self.plan.steps
                     )
-                    received = stop.signal
+                    (received,) = stop.args
             self.process.agree(0)  # no process leaves before rank 0 has written
             return received
 
@@ -186,7 +185,7 @@ class Trainer:
             taken = list(islice(batches, groups))
         except ValueError as error:
             fault = error
-        agreed = self.process.agree(_UNREADABLE if fault else self._signals.received)
+        agreed = self.process.agree(_UNREADABLE if fault else self._stop.received)
         if fault is not None:
             raise fault
         if agreed == _UNREADABLE:

@@ -1,6 +1,5 @@
 """What the quickstart is made of, without its training."""
 
-import os
 from pathlib import Path
 
 import numpy as np

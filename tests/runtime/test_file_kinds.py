@@ -31,7 +31,6 @@ KINDS = {
     "a Git LFS pointer; run `git lfs pull`": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n",
     "a text file that begins '{\"error\": 404}'": b'{"error": 404}\n',
     "a text file that begins '<Error>AccessDenied": b"<Error>AccessDenied</Error>" + b" " * HEAD,
-    "zeros, as an interrupted download leaves": bytes(500),
 }  # fmt: skip
 
 
@@ -43,7 +42,7 @@ def test_a_kind_is_known_by_a_files_beginning(kind):
     assert len(found) < 200
 
 
-@pytest.mark.parametrize("head", [b"", b"\xff\xfe\x00", b"\x1b[31mred", bytes(range(256)) * 16])
+@pytest.mark.parametrize("head", [b"", bytes(500), b"\xff\xfe\x00", b"\x1b[31mred", bytes(range(256)) * 16])
 def test_an_unknown_kind_has_no_name(head):
     assert kind_of(head) is None
 

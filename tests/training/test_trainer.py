@@ -21,7 +21,7 @@ from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
 from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
-from lib.runtime.stop import StopRequested
+from lib.runtime.stop import Stop, StopRequested
 from lib.training.actor import Actor
 from lib.training.trainer import NonFiniteError, check_finite
 
@@ -199,7 +199,7 @@ def test_the_log_begins_with_the_recipe(tmp_path, caplog):
         "global batch 12 in 6 groups of 2; processes: 1, groups that each takes a step (accumulation): 6",
         "lr: backbone 0.001, head 0.01; fp32 on cpu",
         "data.samples_per_epoch is 2 more than whole steps",
-        "stopped by SIGTERM at step 1 of 6; run the same command to continue",
+        "stopped at step 1 of 6; run the same command to continue",
     ):
         assert part in caplog.text
     tree = yaml.safe_load((tmp_path / "config.yaml").read_text())
@@ -466,7 +466,7 @@ def together_with(other: int) -> SimpleNamespace:
 def take(output, process, received: int = 0, unreadable: int | None = None) -> list[tuple[int, ...]]:
     """The numbers of the first groups that a trainer takes, two at once."""
     trainer = toy.build_trainer(output)
-    trainer.process, trainer._signals = process, SimpleNamespace(received=received)
+    trainer.process, trainer._stop = process, Stop(received)
     batches = trainer._batches(toy.ToyPairs(3, unreadable=unreadable), [range(0, 2), range(2, 4), range(4, 6)])
     return [[batch.numbers for batch in trainer._take(batches, 2)] for _ in range(3)]
 
@@ -479,7 +479,7 @@ def test_groups_come_in_order_and_end(tmp_path):
 def test_all_stop_if_one_is_asked(tmp_path, own, other):
     with pytest.raises(StopRequested) as stop:
         take(tmp_path, together_with(other), received=own)
-    assert stop.value.signal == signal.SIGTERM
+    assert stop.value.args == (signal.SIGTERM,)
 
 
 @pytest.mark.parametrize("received", [0, signal.SIGTERM])
