@@ -119,7 +119,7 @@ def test_weights_that_are_not_there_are_an_error(named, toy):
 def test_the_tracker_takes_the_values_of_its_benchmark(toy):
     for dataset, threshold, window in ((None, 0.0, "multiply"), ("otb", 0.0, "multiply"), ("lasot", 0.4, "none")):
         tracker = build_tracker(toy, dataset=dataset)
-        assert {block.attn.division.threshold for block in tracker.network.model.backbone.blocks} == {threshold}
+        assert {block.division.threshold for block in tracker.network.model.backbone.blocks} == {threshold}
         assert tracker.network.settings.tracker.window == window
     with pytest.raises(ValueError, match=r"unknown benchmark 'lasott'; did you mean lasot\?"):
         build_tracker(toy, dataset="lasott")
