@@ -2,7 +2,7 @@
 without PyTorch and without the code of the network."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from lib.config.tree import merge
+from lib.config.validation import validate
 from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, read_record
 from lib.inference.network import Found
+from lib.inference.settings import TrackSettings
 from lib.runtime.files import utf8_name
 from lib.runtime.machine import keep_large_buffers, usable_cores
 
@@ -27,16 +30,15 @@ def open_network(
     ``recover`` trackers search for lost targets.
 
     Raises ``ExportError`` for a folder of another format or with a damaged file, where the runtime's library is
-    missing, on a processor that lacks the network's precision, and to ``recover`` without a ``lost_below``.
+    missing, and on a processor that lacks the network's precision; ``ConfigError`` to ``recover`` without a
+    ``lost_below``.
     """
     keep_large_buffers()
     folder = Path(folder)
     record = read_record(folder)
     if recover:
-        try:
-            record = record.model_copy(update={"settings": record.settings.recovering()})
-        except ValueError as error:
-            raise ExportError(f"{folder}: {error}") from error
+        settings = merge(record.settings.model_dump(mode="json"), {"tracker": {"recover": True}})
+        record = record.model_copy(update={"settings": validate(TrackSettings, settings, str(folder))})
     return ExportedNetwork(folder, record, threads, streams)
 
 
@@ -54,6 +56,7 @@ class ExportedNetwork:
         encode, find = (folder / name for name in FILES[record.runtime])
         self._load_find = partial(load, find, record.precision, threads)
         self._find = self._load_find(streams)
+        self._pool = ThreadPoolExecutor(threads, "turn")  # its threads start when there is work for them
         self._encode = load(encode, "fp32", threads, 1)  # once a video, always in full precision
 
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -67,15 +70,16 @@ class ExportedNetwork:
         rows = crops.shape[0]
         arrays = (crops, *(leaf[:rows] for leaf in state))
         turns = [[array[first : first + self.batch] for array in arrays] for first in range(0, rows, self.batch)]
-        best = self._turn(self._find, turns[0]) if len(turns) == 1 else np.concatenate(list(self._find_turns(turns)))
+        if len(turns) == 1:
+            best = self._turn(self._find, turns[0])
+        else:
+            best = np.concatenate(list(self._pool.map(partial(self._turn, self._find_alone), turns)))
         return Found(best[:, :4], best[:, 4], best[:, 5].astype(np.int64))
 
     @cached_property
-    def _find_turns(self) -> Callable[[list[list[np.ndarray]]], Iterable[np.ndarray]]:
-        """Computes turns in parallel, each on one thread: threads that share a convolution wait for each other."""
-        run = self._find if self._threads == 1 else self._load_find(self._threads)
-        pool = ThreadPoolExecutor(self._threads, "turn")
-        return partial(pool.map, partial(self._turn, run))
+    def _find_alone(self) -> Run:
+        """For turns in parallel, each on one thread: threads that share a convolution wait for each other."""
+        return self._find if self._threads == 1 else self._load_find(self._threads)
 
     def _turn(self, run: Run, arrays: list[np.ndarray]) -> np.ndarray:
         """The answers to one turn's crops and state, which are padded to the network's number of rows."""

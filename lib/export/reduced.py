@@ -57,10 +57,9 @@ def halve(file: Path) -> None:
     cast: set[str] = set()
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        nodes.append(node)
         if node.op_type not in _PRODUCTS or in_head(node):
+            nodes.append(node)
             continue
-        nodes.pop()
         for number, name in enumerate(node.input):
             half = f"{name}_fp16"
             if name and half not in cast:

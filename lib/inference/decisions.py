@@ -55,14 +55,12 @@ def decide(tracker: Tracker, image: Image, names: Collection[str] = ()) -> Decis
     return Decisions(result, {name: each for name, each in maps.items() if not names or name in names})
 
 
-def decide_at(
-    tracker: Tracker, first: Image, box: Boxlike, image: Image, before: Boxlike, names: Collection[str] = ()
-) -> Decisions:
+def decide_at(tracker: Tracker, first: Image, box: Boxlike, image: Image, before: Boxlike) -> Decisions:
     """``decide`` for any frame of a video: the target is taken from the ``first`` frame, where it has this ``box``, and
     looked for around ``before``, its box in the frame before. Boxes are xywh in pixels."""
     tracker.init(first, box)
     tracker.box = before
-    return decide(tracker, image, names)
+    return decide(tracker, image)
 
 
 def _target_weights(tracker: Tracker) -> Tensor:

@@ -8,10 +8,6 @@ from lib.config.schema import Section
 from lib.geometry.crop import CropConfig
 
 Precision = Literal["fp32", "bf16", "fp16"]
-NO_THRESHOLD = (
-    "recover: true, but lost_below is not set, the score below which a target is lost; "
-    "tracking/analysis_results.py --confidence measures it, and test.tracker.lost_below holds it"
-)
 
 
 class TrackerConfig(Section):
@@ -43,7 +39,10 @@ class TrackerConfig(Section):
     @model_validator(mode="after")
     def _recovery_has_a_threshold(self) -> Self:
         if self.recover and self.lost_below is None:
-            raise ValueError(NO_THRESHOLD)
+            raise ValueError(
+                "recover: true, but lost_below is not set, the score below which a target is lost; "
+                "tracking/analysis_results.py --confidence measures it, and test.tracker.lost_below holds it"
+            )
         return self
 
     def is_lost(self, score: float) -> bool:
@@ -65,9 +64,3 @@ class TrackSettings(Section):
     template: CropConfig
     search: CropConfig
     tracker: TrackerConfig = TrackerConfig()
-
-    def recovering(self) -> Self:
-        """These, with lost targets recovered. Raises ``ValueError`` without a ``lost_below``."""
-        if self.tracker.lost_below is None:
-            raise ValueError(NO_THRESHOLD)
-        return self.model_copy(update={"tracker": self.tracker.model_copy(update={"recover": True})})

@@ -15,12 +15,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lib.config.schema import ConfigError
 from lib.data.synthetic.scene import PATTERNS, render
 from lib.experiment.build import build_tracker
 from lib.export import exported as module
 from lib.export.exported import ExportedNetwork, check_openvino_precision, open_network
 from lib.export.record import RECORD, ExportError, read_record
 from lib.inference.network import put
+from lib.inference.settings import TrackerConfig
 from lib.inference.tracker import Tracker
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +121,17 @@ def test_it_tracks_without_torch(network, exported, scene, tmp_path):
         tracker.init(scene[0].image, box)
         expected = np.stack([box, *(tracker.update(frame.image).box for frame in scene[1:])])
         np.testing.assert_allclose(found[:, target], expected, atol=0.01)
+
+
+def test_lost_targets_are_recovered_only_with_a_threshold(copy):
+    with pytest.raises(ConfigError, match=f"^{copy}: tracker: recover: true, but lost_below is not set, .*$"):
+        open_network(copy, threads=1, recover=True)
+    tree = json.loads((copy / RECORD).read_text())
+    tree["settings"]["tracker"]["lost_below"] = 0.3
+    (copy / RECORD).write_text(json.dumps(tree))
+    plain, recovering = (open_network(copy, threads=1, recover=flag).settings for flag in (False, True))
+    assert recovering.tracker == TrackerConfig(**{**plain.tracker.model_dump(), "recover": True})
+    assert (recovering.template, recovering.search) == (plain.template, plain.search)
 
 
 def test_a_missing_library_is_named_with_its_remedy(exported, monkeypatch):

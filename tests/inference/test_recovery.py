@@ -142,6 +142,3 @@ def test_what_is_kept_of_a_lost_target() -> None:
 def test_recover_needs_a_threshold() -> None:
     with pytest.raises(ConfigError, match=r"(?s)test.tracker.*recover.*lost_below is not set.*--confidence"):
         load_experiment("grm_tiny", ["test.tracker.recover=true"])
-    with pytest.raises(ValueError, match="recover: true, but lost_below is not set"):
-        network().settings.recovering()
-    assert network(lost_below=0.5).settings.recovering() == network(lost_below=0.5, recover=True).settings

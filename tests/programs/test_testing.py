@@ -95,9 +95,9 @@ def test_folders_have_the_names_that_earlier_versions_gave_them(paths, file, tmp
 def test_folders_of_exported_networks_have_the_names_of_earlier_versions(
     paths, file, tmp_path, monkeypatch, recover, expected
 ):
-    experiment = load_experiment(file, ["test.tracker.lost_below=0.3"])
+    experiment = load_experiment(file, ["test.tracker.lost_below=0.3", f"test.tracker.recover={json.dumps(recover)}"])
     settings = TrackSettings(template=experiment.template, search=experiment.search, tracker=experiment.test.tracker)
-    network = Mock(batch=2, device="cpu", settings=settings.recovering() if recover else settings)
+    network = Mock(batch=2, device="cpu", settings=settings)
     network.record.origin.experiment = "toy"
     monkeypatch.setattr(exported_trials, "open_network", lambda folder, recover: network)
     (tmp_path / "exported").mkdir()
