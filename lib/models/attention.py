@@ -1,4 +1,4 @@
-"""Attention of the target to the search region, for pictures.
+"""Attention of the target to the search region, for pictures and for OSTrack's ranking.
 
 Networks call ``scaled_dot_product_attention``, which keeps no weights. Inside the block of ``recorded_attention``,
 hooks compute the few rows that a picture shows; the network's outputs do not change.
@@ -37,7 +37,7 @@ def recorded_attention(
         else:
             q, k, allowed = *_project(module, *inputs[:2]), None
         weights = target if q.shape[2] == target.shape[1] else target.new_ones(len(target), 1)
-        rows[stage] = attention_rows(q, k, weights, allowed)[:, -search_tokens:]
+        rows[stage] = attention_rows(q, k, weights, search_tokens, allowed)
 
     handles = [module.register_forward_pre_hook(partial(record, stage)) for stage, module in modules.items()]
     try:
@@ -48,17 +48,20 @@ def recorded_attention(
 
 
 @torch.no_grad()
-def attention_rows(q: Tensor, k: Tensor, weights: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """Attention of the queries ``[B, heads, M, D]`` to the keys ``[B, heads, N, D]``: float32 ``[B, N]``.
+def attention_rows(q: Tensor, k: Tensor, weights: Tensor, search_tokens: int, allowed: Tensor | None = None) -> Tensor:
+    """Attention of the queries ``[B, heads, M, D]`` to the last ``search_tokens`` of the keys ``[B, heads, N, D]``:
+    float32 ``[B, search_tokens]``, without gradient.
 
-    The mean over the heads and, by ``weights`` ``[B, M]``, over the queries. ``allowed`` bool ``[N, N]`` by query and
-    key; its first M rows count. Runs in float32 also under autocast.
+    The softmax is over all keys; its mean is over the heads and, by ``weights`` ``[B, M]``, over the queries.
+    ``allowed`` bool ``[N, N]`` by query and key; its first M rows count. Runs in float32 also under autocast, since
+    bfloat16 has too few values to rank.
     """
     with torch.autocast(q.device.type, enabled=False):
         logits = q.float() @ k.float().transpose(-2, -1) * q.shape[-1] ** -0.5
         if allowed is not None:
             logits = logits.masked_fill(~allowed[: q.shape[2]], float("-inf"))
-        return torch.einsum("bm,bhmn->bn", weights.float(), logits.softmax(dim=-1)) / q.shape[1]
+        attention = logits.softmax(dim=-1).mean(dim=1)[..., -search_tokens:]
+        return (weights[:, None] @ attention).squeeze(1)
 
 
 def _project(module: nn.MultiheadAttention, queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:

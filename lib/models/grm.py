@@ -145,7 +145,8 @@ class DividingViT(JointViT):
     """``JointViT`` with GRM's division."""
 
     def __init__(self, config: ViTConfig, division: DivisionConfig, template_grid: int, search_grid: int) -> None:
-        super().__init__(config, template_grid, search_grid, lambda index: DividingBlock(config, index, division))
+        blocks = [DividingBlock(config, index, division) for index in range(config.depth)]
+        super().__init__(config, template_grid, search_grid, blocks)
         for name, parameter in self.named_parameters():
             if ".divide_predict." in name and parameter.ndim > 1:
                 trunc_normal_(parameter, std=0.02)  # as published
@@ -208,7 +209,7 @@ def division_map(model: GRM, extras: Mapping[str, Tensor]) -> TokenMap:
 FAMILY = Family(
     config=GRMConfig,
     network=GRM,
-    released={"backbone.cls_token": None, "backbone.pos_embed": None},  # the network uses neither
+    released={r"^backbone\.(cls_token|pos_embed)$": None},  # the network uses neither
     optional=(r"backbone\..*\.divide_predict\.",),  # nor, if it is one- or two-stream, the predictors
     # The published optimizer's three groups; the division's predictors lie in the backbone.
     groups={"backbone": r"backbone\.(?!.*\.divide_predict\.)", "division": r"backbone\.", "head": ""},

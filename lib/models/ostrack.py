@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lib.config.schema import Section
 from lib.geometry.grids import template_mask
+from lib.models.attention import attention_rows
 from lib.models.backbones.vit import Block, JointViT, ViTConfig
 from lib.models.base import Family, FamilyConfig, TokenMap, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
@@ -116,20 +117,6 @@ def ranking_weights(kind: TemplateRange, boxes_xywh: Tensor, grid: int) -> Tenso
     return boxes_xywh.new_full((boxes_xywh.shape[0], count), 1 / count, dtype=torch.float32)
 
 
-@torch.no_grad()
-def rank_candidates(q: Tensor, k: Tensor, rows: Tensor, weights: Tensor, template_tokens: int) -> Tensor:
-    """The template's attention to each search token: float32 ``[B, n]``, without gradient.
-
-    ``q, k`` ``[B, heads, Nz + n, D]`` are the block's own, template first; ``rows`` ``[K]`` and ``weights`` ``[B, K]``
-    select the ranking template tokens. Only their rows of the attention matrix are computed: softmax over all keys,
-    mean over the heads. Runs in float32 also under autocast, since bfloat16 has too few values to rank.
-    """
-    with torch.autocast(q.device.type, enabled=False):
-        logits = q[:, :, rows].float() @ k.float().transpose(-2, -1) * q.shape[-1] ** -0.5
-        attention = logits.softmax(dim=-1).mean(dim=1)[..., template_tokens:]
-        return (weights[:, None] @ attention).squeeze(1)
-
-
 def eliminate(tokens: Tensor, cells: Tensor, ranks: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The template tokens and the ``count`` search tokens of highest rank, in the order of their ranks.
 
@@ -172,13 +159,14 @@ class EliminatingBlock(Block):
         self, tokens: Tensor, cells: Tensor, rows: Tensor, weights: Tensor, rate: float
     ) -> tuple[Tensor, Tensor]:
         """Tokens ``[B, Nz + n, C]``, the search tokens' cells ``[B, n]`` and the keep rate -> the tokens and cells that
-        are kept; see ``rank_candidates`` for ``rows`` and ``weights``."""
+        are kept. ``rows`` ``[K]`` and ``weights`` ``[B, K]`` select the ranking template tokens: no other row of the
+        attention matrix is computed."""
         q, k, v = self.attn.split(self.norm1(tokens))
         tokens = tokens + self.drop_path(self.attn.join(F.scaled_dot_product_attention(q, k, v)))
         search_tokens = cells.shape[1]
         count = math.ceil(rate * search_tokens)
         if count < search_tokens:
-            ranks = rank_candidates(q, k, rows, weights, tokens.shape[1] - search_tokens)
+            ranks = attention_rows(q[:, :, rows], k, weights, search_tokens)
             tokens, cells = eliminate(tokens, cells, ranks, count)
         return self.add_mlp(tokens), cells
 
@@ -190,11 +178,8 @@ class EliminatingViT(JointViT):
         self, config: ViTConfig, elimination: EliminationConfig | None, template_grid: int, search_grid: int
     ) -> None:
         eliminating = elimination.blocks if elimination else ()
-
-        def block(index: int) -> Block:
-            return (EliminatingBlock if index in eliminating else Block)(config, index)
-
-        super().__init__(config, template_grid, search_grid, block)
+        kinds = [EliminatingBlock if index in eliminating else Block for index in range(config.depth)]
+        super().__init__(config, template_grid, search_grid, [kind(config, index) for index, kind in enumerate(kinds)])
         if elimination:
             self.register_buffer("rows", ranking_rows(elimination.template, template_grid), persistent=False)
 
@@ -267,6 +252,6 @@ def elimination_map(model: OSTrack, extras: Mapping[str, Tensor]) -> TokenMap:
 FAMILY = Family(
     config=OSTrackConfig,
     network=OSTrack,
-    released={"backbone.cls_token": None, "backbone.pos_embed": None},  # the network uses neither
+    released={r"^backbone\.(cls_token|pos_embed)$": None},  # the network uses neither
     token_maps={"elimination": elimination_map},
 )

@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lib.geometry.grids import template_mask
+from lib.models.attention import attention_rows
 from lib.models.backbones.vit import ViTConfig
 from lib.models.ostrack import (
     EliminatingBlock,
@@ -15,7 +16,6 @@ from lib.models.ostrack import (
     keep_rate,
     order_of,
     present,
-    rank_candidates,
     ranking_rows,
     ranking_weights,
     restore,
@@ -104,10 +104,11 @@ def test_the_rows_alone_rank_as_the_whole_attention_matrix_does(kind):
     grid, search = 4, 30
     q, k = (torch.randn(2, 3, grid**2 + search, 8) for _ in range(2))
     mask = template_mask(BOXES, grid) if kind == "box" else center_mask(kind, grid)
-    ranks = rank_candidates(q, k, ranking_rows(kind, grid), ranking_weights(kind, BOXES, grid), grid**2)
+    ranked = q[:, :, ranking_rows(kind, grid)], k, ranking_weights(kind, BOXES, grid), search
+    ranks = attention_rows(*ranked)
     torch.testing.assert_close(ranks, published_ranks(q, k, mask))
     with torch.autocast("cpu", torch.bfloat16):
-        same = rank_candidates(q, k, ranking_rows(kind, grid), ranking_weights(kind, BOXES, grid), grid**2)
+        same = attention_rows(*ranked)
     assert torch.equal(ranks, same)
 
 
@@ -198,7 +199,7 @@ def test_going_on_with_fewer_tokens_is_masking_the_others(kind, rate):
 
 def test_ranks_carry_no_gradient():
     q, k = (torch.randn(1, 2, 10, 4, requires_grad=True) for _ in range(2))
-    assert not rank_candidates(q, k, torch.tensor([0]), torch.ones(1, 1), 4).requires_grad
+    assert not attention_rows(q[:, :, :1], k, torch.ones(1, 1), 6).requires_grad
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 class token."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
 import torch
@@ -106,28 +106,24 @@ class JointViT(Backbone):
     """ViT whose tokens are the template's, then the search region's, without a class token.
 
     Parameter names are OSTrack's and GRM's. ``template_grid`` and ``search_grid`` are sides in patches. A family with
-    its own blocks gives ``block``, which builds the block of a number from 0, and runs the blocks itself.
+    its own ``blocks`` runs them itself.
     """
 
     def __init__(
-        self,
-        config: ViTConfig,
-        template_grid: int,
-        search_grid: int,
-        block: Callable[[int], nn.Module] | None = None,
+        self, config: ViTConfig, template_grid: int, search_grid: int, blocks: Iterable[nn.Module] | None = None
     ) -> None:
         super().__init__()
         self.width = config.width
         self.patch_embed = config.patch_embed()
-        self.pos_embed_z = nn.Parameter(torch.zeros(1, template_grid**2, config.width))
-        self.pos_embed_x = nn.Parameter(torch.zeros(1, search_grid**2, config.width))
+        # The template lies beside the search region, so that no two tokens start at the same position.
+        sides = [search_grid + template_grid, max(search_grid, template_grid)]
+        positions = build_sincos2d_pos_embed(sides, config.width, POSITION_TEMPERATURE).unflatten(0, sides)
+        self.pos_embed_z = nn.Parameter(positions[search_grid:, :template_grid].flatten(0, 1)[None].clone())
+        self.pos_embed_x = nn.Parameter(positions[:search_grid, :search_grid].flatten(0, 1)[None].clone())
         # A module also without a norm: forward() then has one path.
         self.norm_pre = config.norm() if config.style == "clip" else nn.Identity()
         self.norm = config.norm()
-        positions = side_by_side_positions(config.width, template_grid, search_grid)
-        self.pos_embed_z.data[0], self.pos_embed_x.data[0] = positions
-        make = block or (lambda index: Block(config, index))
-        self.blocks = nn.ModuleList(make(index) for index in range(config.depth))
+        self.blocks = nn.ModuleList(blocks or (Block(config, index) for index in range(config.depth)))
         self.apply(initialize)
 
     def forward(self, template: Tensor, search: Tensor) -> Tensor:
@@ -166,17 +162,6 @@ def image_positions(table: Tensor) -> Tensor:
 def resize_positions(table: Tensor, grid: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
     """A square position table ``[1, n * n, C]`` for a square of ``grid`` cells: ``[1, grid * grid, C]``, row-major."""
     return resample_abs_pos_embed(table, [grid, grid], num_prefix_tokens=0, interpolation=mode, antialias=False)
-
-
-def side_by_side_positions(width: int, template_grid: int, search_grid: int) -> tuple[Tensor, Tensor]:
-    """Initial sine and cosine positions ``[Nz, C]`` and ``[Nx, C]`` without pretrained ones. The template lies beside
-    the search region, so that no two tokens start at the same position."""
-    height = max(search_grid, template_grid)
-    positions = build_sincos2d_pos_embed(
-        [search_grid + template_grid, height], dim=width, temperature=POSITION_TEMPERATURE
-    ).unflatten(0, (search_grid + template_grid, height))
-    template, search = positions[search_grid:, :template_grid], positions[:search_grid, :search_grid]
-    return template.flatten(0, 1), search.flatten(0, 1)
 
 
 def initialize(module: nn.Module) -> None:
