@@ -53,8 +53,9 @@ class FindGraph(nn.Module):
             options = {"freezing": True} if next(model.parameters()).device.type == "cpu" else {}
             self._predict = torch.compile(self.predict, dynamic=False, options=options)
         if config.window != "none":
-            cells = math.isqrt(model.candidates)
-            assert cells * cells == model.candidates, f"{model.candidates} candidates are no square grid"
+            candidates = model.box_head.candidates
+            cells = math.isqrt(candidates)
+            assert cells * cells == candidates, f"{candidates} candidates are no square grid"
             shape = hann_window if config.window == "multiply" else hann_window_to_zero
             self.register_buffer("window", shape(cells).flatten(), persistent=False)
 

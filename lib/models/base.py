@@ -112,11 +112,6 @@ class TrackingModel(nn.Module):
         """``encode_template`` and ``locate`` in turn, so that training and tracking share one path."""
         return self.locate(self.encode_template(template, box), search, epoch)
 
-    @property
-    def candidates(self) -> int:
-        """The number of candidate boxes in a crop."""
-        return self.box_head.candidates
-
     def run_head(self, tokens: Tensor) -> HeadPrediction:
         """The head on search tokens ``[B, Nx, C]``, row-major."""
         return self.box_head(tokens.transpose(1, 2).unflatten(2, (self.search_grid, self.search_grid)))
@@ -166,8 +161,8 @@ class Family:
     * ``config``: the class of its section ``model``, whose field ``name`` is a literal, the family's name.
     * ``network``: the class of the network, called with that configuration and the sizes in pixels of template and
       search crop. The record becomes its attribute ``family``.
-    * ``released``: published names of weights as ours, in the form of ``lib.models.weights.renaming.renamed``. Names
-      without a line are equal.
+    * ``released``: patterns in published names with what replaces each, in turn, to get ours; None leaves such weights
+      out (``lib.models.weights.renaming.replaced``).
     * ``image_names``: a function that renames published weights of the backbone, after ``released``; its names have no
       ``backbone.`` in front.
     * ``optional``: patterns of published weights that a network may lack; they are left out if it has no such name.

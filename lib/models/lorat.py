@@ -12,7 +12,7 @@ from lib.models.backbones.dinov2 import DINOv2Config
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.heads.registry import HeadConfig, HeadPrediction, build_head
 from lib.models.layers.lora import LoRAConfig, add_lora, merge_lora
-from lib.models.weights.renaming import dinov2_as_timm
+from lib.models.weights.renaming import DINOV2
 
 
 class LoRATConfig(FamilyConfig):
@@ -73,13 +73,10 @@ class LoRAT(TrackingModel):
 
 # The names of LoRAT's repository (github.com/LitingLin/LoRAT), with updates or merged.
 RELEASED = {
-    "lora_alpha": None,  # settings in full files, see ``LoRAT.check_released``
-    "use_rslora": None,
-    "pos_embed": "backbone.pos_embed",
-    "patch_embed.": "backbone.patch_embed.",
-    "blocks.": "backbone.blocks.",
-    "norm.": "backbone.norm.",
-    "head.": "box_head.",
+    "^(lora_alpha|use_rslora)$": None,  # settings in full files, see ``LoRAT.check_released``
+    r"^(pos_embed|patch_embed|blocks|norm)\b": r"backbone.\1",
+    r"^head\.": "box_head.",
+    **DINOV2,
 }
 
 
@@ -97,7 +94,6 @@ FAMILY = Family(
     config=LoRATConfig,
     network=LoRAT,
     released=RELEASED,
-    image_names=dinov2_as_timm,
     frozen=frozen_under_lora,
     fresh=(r"backbone\..*\.lora\.",),
     attention=attentions_of_blocks,

@@ -240,7 +240,7 @@ FAMILY = Family(
     network=SimTrack,
     # The names of SimTrack's repository (github.com/LPXTT/SimTrack): CLIP's in the backbone, ours elsewhere. The file
     # that its authors released has those of another, unknown code base; it needs a table of names first.
-    released={"backbone.visual.": "backbone."},
+    released={r"^backbone\.visual\.": "backbone."},
     image_names=clip_as_timm,
     # The published optimizer's groups: pretrained parameters; the layers of Eq. 7 in the backbone; the rest.
     groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},

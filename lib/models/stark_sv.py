@@ -154,7 +154,7 @@ FAMILY = Family(
     network=StarkSV,
     # No STARK-SV was released. The public STARK-S has our names of neck and head, SimTrack's repository has CLIP's
     # names in the backbone.
-    released={"backbone.visual.": "backbone."},
+    released={r"^backbone\.visual\.": "backbone."},
     image_names=clip_as_timm,
     token_maps={"query": query_map},
     attention=attentions_of_decoder,

@@ -260,34 +260,21 @@ class TransT(TrackingModel):
         return self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
 
 
-# Our names of the parts of a published fusion layer: number 1 is the template's part, 2 the search region's.
-_IN_LAYER = {
-    theirs.format(number): f"{side}_{ours}"
-    for number, side in ((1, "template"), (2, "search"))
-    for theirs, ours in {
-        "self_attn{}": "eca.attention",
-        "norm{}1": "eca.norm",
-        "multihead_attn{}": "cfa.attention",
-        "norm{}2": "cfa.norm1",
-        "linear{}1": "cfa.linear1",
-        "linear{}2": "cfa.linear2",
-        "norm{}3": "cfa.norm2",
-    }.items()
-}
-
 RELEASED = {
-    "backbone.0.body.": "backbone.",
-    "class_embed.": "box_head.class_embed.",
-    "bbox_embed.": "box_head.bbox_embed.",
-    **{
-        f"featurefusion_network.encoder.layers.{layer}.{theirs}.": f"fusion.layers.{layer}.{ours}."
-        for layer in range(16)  # more than any published network has
-        for theirs, ours in _IN_LAYER.items()
-    },
-    "featurefusion_network.encoder.layers.": "fusion.layers.",
-    "featurefusion_network.decoder.layers.0.multihead_attn.": "fusion.last.attention.",
-    "featurefusion_network.decoder.layers.0.": "fusion.last.",
-    "featurefusion_network.decoder.norm.": "fusion.norm.",
+    r"^backbone\.0\.body\.": "backbone.",
+    r"^(class|bbox)_embed\.": r"box_head.\1_embed.",
+    r"^featurefusion_network\.decoder\.layers\.0\.multihead_attn\.": "fusion.last.attention.",
+    r"^featurefusion_network\.decoder\.layers\.0\.": "fusion.last.",
+    r"^featurefusion_network\.(encoder|decoder)\.": "fusion.",
+    # Of the parts of a layer, number 1 is the template's, 2 the search region's.
+    r"\.self_attn([12])\.": r".eca\1.attention.",
+    r"\.norm([12])1\.": r".eca\1.norm.",
+    r"\.multihead_attn([12])\.": r".cfa\1.attention.",
+    r"\.norm([12])2\.": r".cfa\1.norm1.",
+    r"\.linear([12])([12])\.": r".cfa\1.linear\2.",
+    r"\.norm([12])3\.": r".cfa\1.norm2.",
+    r"\.(eca|cfa)1\.": r".template_\1.",
+    r"\.(eca|cfa)2\.": r".search_\1.",
 }
 
 

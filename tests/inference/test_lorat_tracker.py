@@ -44,7 +44,7 @@ class MadeUp:
 
     def __init__(self, kind: str, case: str, size: int) -> None:
         self.settings, self.kind, self.case, self.grid, self.step = settings(size), kind, case, size // 14, 0
-        self.find_graph = FindGraph(SimpleNamespace(candidates=self.grid**2), TRACKER)
+        self.find_graph = FindGraph(SimpleNamespace(box_head=SimpleNamespace(candidates=self.grid**2)), TRACKER)
 
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[Any, ...]:
         self.template, self.box = crops[0], boxes

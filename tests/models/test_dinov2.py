@@ -8,7 +8,7 @@ from reference_weights import REFERENCE, filled_tensor
 
 from lib.models.backbones.dinov2 import DINOv2Block, DINOv2Config
 from lib.models.layers.lora import LoRAConfig, LoRALinear, add_lora, merge_lora
-from lib.models.weights.renaming import dinov2_as_timm
+from lib.models.weights.renaming import DINOV2, replaced
 
 SIZES = {"width": 32, "depth": 2, "heads": 2, "patch": 4}
 
@@ -38,7 +38,7 @@ def test_a_block_computes_as_timms_does(swiglu):
 
 def test_dinov2s_own_names_of_swiglu_become_timms():
     names = ["blocks.0.mlp.w12.weight", "blocks.0.mlp.w3.bias", "blocks.0.mlp.fc1.weight", "norm.weight"]
-    found = dinov2_as_timm({name: torch.empty(0) for name in names[:2] + names[3:]})
+    found = replaced({name: torch.empty(0) for name in names[:2] + names[3:]}, DINOV2)
     assert list(found) == ["blocks.0.mlp.fc1.weight", "blocks.0.mlp.fc2.bias", "norm.weight"]
 
 

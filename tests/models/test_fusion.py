@@ -164,22 +164,17 @@ def test_correlation_takes_the_place_of_the_last_cross_attention():
 
 
 def test_the_original_transformer_is_pytorchs():
-    """Without positions, which PyTorch's layers do not take; theirs bear the same names."""
+    """Without positions, which PyTorch's layers do not take."""
     fusion = randomized(TransformerFusion(config(kind="transformer"), 2, 3))
     fusion.template_positions.zero_()
     fusion.search_positions.zero_()
-    sizes = {"d_model": 16, "nhead": 2, "dim_feedforward": 24, "dropout": 0.0, "batch_first": True}
     memory, found = tokens(4), tokens(9, seed=1)
     state = fusion.remember(memory)
     ours = fusion(state, found)
     for layer in fusion.encoder:
-        theirs = nn.TransformerEncoderLayer(**sizes).eval()
-        theirs.load_state_dict(layer.state_dict())
-        memory = theirs(memory)
+        memory = nn.TransformerEncoderLayer.forward(layer, memory)
     for layer in fusion.decoder:
-        theirs = nn.TransformerDecoderLayer(**sizes).eval()
-        theirs.load_state_dict(layer.state_dict())
-        found = theirs(found, memory)
+        found = nn.TransformerDecoderLayer.forward(layer, found, memory)
     torch.testing.assert_close(state, memory, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours, fusion.norm(found), rtol=1e-5, atol=1e-5)
 

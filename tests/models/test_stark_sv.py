@@ -24,7 +24,6 @@ from lib.models.stark_sv import (
     TransformerConfig,
 )
 from lib.models.weights.released import as_ours, load_released
-from lib.runtime.checkpoint import CheckpointError
 
 
 def tiny(kind: str = "corner", layers: int = 2) -> StarkSV:
@@ -127,51 +126,15 @@ def test_neck_and_head_equal_the_recorded_outputs():
 # Loading
 
 
-def in_clips_names(name: str, value: Tensor) -> tuple[str, Tensor]:
-    whole = {
-        "cls_token": "class_embedding",
-        "pos_embed": "positional_embedding",
-        "patch_embed.proj.weight": "conv1.weight",
-    }
-    if name in whole:
-        return whole[name], value.flatten(0, value.ndim - 2).squeeze(0) if name.endswith(
-            ("token", "pos_embed")
-        ) else value
-    for ours, theirs in (
-        ("norm_pre.", "ln_pre."),
-        ("blocks.", "transformer.resblocks."),
-        (".norm1.", ".ln_1."),
-        (".norm2.", ".ln_2."),
-        (".qkv.", ".in_proj_"),
-        (".attn.proj.", ".attn.out_proj."),
-        (".fc1.", ".c_fc."),
-        (".fc2.", ".c_proj."),
-    ):
-        name = name.replace(ours, theirs)
-    return ("ln_post." + name.removeprefix("norm.") if name.startswith("norm.") else name), value
-
-
-def test_a_network_with_clips_names_loads_strictly():
-    source, target = tiny(), tiny()
-    weights = {}
-    for name, value in source.state_dict().items():
-        if name.startswith("backbone."):
-            theirs, value = in_clips_names(name.removeprefix("backbone."), value)
-            name = f"backbone.visual.{theirs}"
-        weights[name] = value
-    assert sum(name.startswith("backbone.visual.") for name in weights) == len(source.backbone.state_dict())
-    with torch.no_grad():
-        for parameter in target.parameters():
-            parameter.zero_()
-    report = load_released(target, {**weights, "backbone.visual.proj": torch.zeros(32, 8)})
-    for name, value in source.state_dict().items():
-        assert torch.equal(target.state_dict()[name], value), name
-    assert set(report.taken) == set(source.state_dict())
-    with pytest.raises(CheckpointError, match="box_head.conv6"):
-        load_released(target, {**weights, "box_head.conv6.weight": torch.zeros(1)})
-
-
-def test_names_that_are_ours_stay():
+def test_clips_names_in_the_backbone_become_ours_and_our_names_stay():
+    published = [
+        "backbone.visual.transformer.resblocks.1.attn.in_proj_weight",
+        "backbone.visual.ln_pre.weight",
+        "transformer.decoder.norm.weight",
+        "box_head.conv5_tl.weight",
+    ]
+    ours = ["backbone.blocks.1.attn.qkv.weight", "backbone.norm_pre.weight", *published[2:]]
+    assert set(as_ours(FAMILY, {name: torch.zeros(1) for name in published})) == set(ours)
     weights = tiny().state_dict()
     assert as_ours(FAMILY, weights) == weights
 

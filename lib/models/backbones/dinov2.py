@@ -20,7 +20,7 @@ from lib.models.backbones.vit import (
 )
 from lib.models.base import Backbone
 from lib.models.layers.lora import plain_as_lora
-from lib.models.weights.renaming import dinov2_as_timm
+from lib.models.weights.renaming import DINOV2, replaced
 
 # Above this rate, drop path selects a part of the batch, see ``DINOv2Block``.
 LARGEST_RATE_BY_SAMPLE = 0.1
@@ -42,14 +42,6 @@ class DINOv2Config(ViTConfig):
     def build(self, template_size: int, search_size: int) -> "DINOv2":
         return DINOv2(self, template_size // self.patch, search_size // self.patch)
 
-    def feed_forward(self) -> nn.Module:
-        """A block's MLP, with layers ``fc1`` and ``fc2`` as in timm."""
-        hidden = int(self.width * self.mlp_ratio)
-        if self.ffn == "mlp":
-            return Mlp(self.width, hidden)
-        half = math.ceil(hidden * 2 // 3 / 8) * 8
-        return GluMlp(self.width, 2 * half, act_layer=nn.SiLU, gate_last=False)
-
 
 class DINOv2Block(nn.Module):
     """Pre-norm transformer block whose two branches end in LayerScale, in timm's layout.
@@ -63,7 +55,12 @@ class DINOv2Block(nn.Module):
         super().__init__()
         self.norm1, self.attn = config.norm(), Attention(config)
         self.ls1 = LayerScale(config.width, init_values=1.0)
-        self.norm2, self.mlp = config.norm(), config.feed_forward()
+        self.norm2, hidden = config.norm(), int(config.width * config.mlp_ratio)
+        if config.ffn == "mlp":
+            self.mlp = Mlp(config.width, hidden)
+        else:
+            half = math.ceil(hidden * 2 // 3 / 8) * 8
+            self.mlp = GluMlp(config.width, 2 * half, act_layer=nn.SiLU, gate_last=False)
         self.ls2 = LayerScale(config.width, init_values=1.0)
         self.rate = config.drop_path
         self.drop_path = DropPath(self.rate) if self.rate > 0 else nn.Identity()
@@ -121,6 +118,6 @@ class DINOv2(Backbone):
         The position table loses its class token and is resized to the search grid as in LoRAT: bicubic, without
         antialiasing and without the offset of 0.1 in DINOv2's own code.
         """
-        taken = super().from_image_weights(plain_as_lora(dinov2_as_timm(weights), frozenset(self.state_dict())))
+        taken = super().from_image_weights(plain_as_lora(replaced(weights, DINOV2), frozenset(self.state_dict())))
         taken["pos_embed"] = resize_positions(image_positions(weights["pos_embed"]), self.search_grid)
         return taken

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lib.models.base import Family, TrackingModel
 from lib.models.weights.adapters import FrozenWeights, complete
-from lib.models.weights.renaming import Table, renamed
+from lib.models.weights.renaming import Table, renamed, replaced
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.file_kinds import short
 from lib.runtime.unpickling import as_tensors, read_inert
@@ -100,13 +100,12 @@ def load_file(
 
 def as_ours(family: Family, weights: abc.Mapping[str, Tensor], owned: abc.Collection[str] = ()) -> dict[str, Tensor]:
     """Published weights of a family under our names, for a network whose names are ``owned``."""
-    lacking = [pattern for pattern in family.optional if not any(re.match(pattern, name) for name in owned)]
-    named, _, _ = renamed(weights, family.released)
-    taken = {name: value for name, value in named.items() if not any(re.match(pattern, name) for pattern in lacking)}
+    lacking = {pattern: None for pattern in family.optional if not any(re.match(pattern, name) for name in owned)}
+    named = replaced(weights, {**family.released, **lacking})
     beginning = "backbone."
-    inside = {name.removeprefix(beginning): value for name, value in taken.items() if name.startswith(beginning)}
+    inside = {name.removeprefix(beginning): value for name, value in named.items() if name.startswith(beginning)}
     backbone = {beginning + name: value for name, value in family.image_names(inside).items()}
-    return backbone | {name: value for name, value in taken.items() if not name.startswith(beginning)}
+    return backbone | {name: value for name, value in named.items() if not name.startswith(beginning)}
 
 
 def load_released(

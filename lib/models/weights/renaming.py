@@ -11,6 +11,8 @@ from lib.config.yaml12 import read_yaml
 from lib.runtime.checkpoint import CheckpointError
 
 Table = abc.Mapping[str, str | None]
+# Patterns in names, as ``re.sub`` takes them, with what replaces each, in turn; None leaves such weights out.
+Patterns = abc.Mapping[str, str | None]
 
 _CLIP = {
     r"^conv1\.": "patch_embed.proj.",
@@ -25,7 +27,8 @@ _CLIP = {
     r"\.mlp\.c_fc\.": ".mlp.fc1.",
     r"\.mlp\.c_proj\.": ".mlp.fc2.",
 }
-_DINOV2 = {r"\.mlp\.w12\.": ".mlp.fc1.", r"\.mlp\.w3\.": ".mlp.fc2."}
+# The layers of SwiGLU, which timm names otherwise than DINOv2.
+DINOV2 = {r"\.mlp\.w12\.": ".mlp.fc1.", r"\.mlp\.w3\.": ".mlp.fc2."}
 
 # A name that only the EfficientNet port has, and the blocks in each stage of EfficientNet-B0 and -Lite0.
 EFFICIENTNET = "_conv_stem.weight"
@@ -55,16 +58,11 @@ def clip_as_timm(weights: abc.Mapping[str, Tensor]) -> dict[str, Tensor]:
     The class token becomes ``[1, 1, C]`` and the positions ``[1, 1 + N, C]``. The projection to CLIP's common space
     (``proj``), which no tracker uses, is left out; other names stay as they are.
     """
-    result = {_replaced(name, _CLIP): value for name, value in weights.items() if name != "proj"}
+    result = replaced(weights, _CLIP | {"^proj$": None})
     for name, axes in (("class_embedding", (None, None)), ("positional_embedding", (None,))):
         if name in weights:
             result[_CLIP[f"^{name}$"]] = weights[name][axes]
     return result
-
-
-def dinov2_as_timm(weights: abc.Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """DINOv2's weights as timm names them: SwiGLU's layers are ``fc1`` and ``fc2`` there, not ``w12`` and ``w3``."""
-    return {_replaced(name, _DINOV2): value for name, value in weights.items()}
 
 
 def efficientnet_as_timm(weights: abc.Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -72,13 +70,28 @@ def efficientnet_as_timm(weights: abc.Mapping[str, Tensor]) -> dict[str, Tensor]
     stay as they are. The port numbers all blocks in one row, timm in each stage anew."""
     blocks = [f"blocks.{stage}.{index}." for stage, count in enumerate(_STAGES) for index in range(count)]
     staged = {rf"^_blocks\.{number}\.": block for number, block in enumerate(blocks)} | _EFFICIENTNET
-    return {_replaced(name, staged): value for name, value in weights.items()}
+    return replaced(weights, staged)
 
 
-def _replaced(name: str, patterns: abc.Mapping[str, str]) -> str:
-    for pattern, replacement in patterns.items():
-        name = re.sub(pattern, replacement, name)
-    return name
+def replaced(weights: abc.Mapping[str, Tensor], patterns: Patterns) -> dict[str, Tensor]:
+    """``weights`` renamed by ``patterns``. Raises CheckpointError if two would get one name."""
+    result: dict[str, Tensor] = {}
+    for published, value in weights.items():
+        name = published
+        for pattern, replacement in patterns.items():
+            if re.search(pattern, name):
+                if replacement is None:
+                    break
+                name = re.sub(pattern, replacement, name)
+        else:
+            _add(result, name, published, value)
+    return result
+
+
+def _add(result: dict[str, Tensor], name: str, published: str, value: Tensor) -> None:
+    if name in result:
+        raise CheckpointError(f"two weights would be named {name}, one of them {published} before")
+    result[name] = value
 
 
 def read_table(path: Path) -> Table:
@@ -109,12 +122,10 @@ def renamed(
         line = next((line for line in table if name == line or (line.endswith(".") and name.startswith(line))), None)
         if line is None:
             unmatched.append(name)
-            ours: str | None = name
-        else:
-            used.add(line)
-            ours = None if table[line] is None else table[line] + name.removeprefix(line)
-        if ours in result:
-            raise CheckpointError(f"two weights would be named {ours}, one of them {name} before")
+            _add(result, name, name, value)
+            continue
+        used.add(line)
+        ours = table[line]
         if ours is not None:
-            result[ours] = value
+            _add(result, ours + name.removeprefix(line), name, value)
     return result, tuple(unmatched), tuple(line for line in table if line not in used)
