@@ -62,7 +62,7 @@ class AlignedWindow(NamedTuple):
     ) -> np.ndarray:
         """As ``Window.fit``, in float32 and without means of many pixels where the crop shrinks."""
         crop = np.empty((self.size, self.size, 3), dtype=np.float32)
-        if self.target != (0, 0, self.size, self.size):
+        if not self.is_full(_image_shape):
             crop[...] = value
         left, top, right, bottom = self.target
         if left < right and top < bottom:
@@ -82,13 +82,6 @@ class AlignedWindow(NamedTuple):
         center, half = np.split(np.asarray(box_cxcywh, dtype=np.float64), 2)
         box = self.mapping.to_image(np.concatenate((center - half / 2, center + half / 2)) * self.size)
         return np.concatenate((box[:2], box[2:] - box[:2]))
-
-
-def center_mapping(box_xywh: abc.Sequence[float] | np.ndarray, side: float, size: int) -> CropMapping:
-    """The mapping of a crop of ``size`` pixels around the box's center, ``side`` image pixels wide."""
-    x, y, width, height = (float(value) for value in box_xywh)
-    scale = float(size / side)
-    return CropMapping((scale, scale), (size / 2 - (x + width / 2) * scale, size / 2 - (y + height / 2) * scale))
 
 
 def align(mapping: CropMapping, size: int, image_shape: abc.Sequence[int]) -> AlignedWindow:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from lib.config.schema import Section
-from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align, center_mapping
+from lib.geometry.aligned import AlignedWindow, CropMapping, Region, align
 
 Box = abc.Sequence[float] | np.ndarray
 Context = Literal["area", "perimeter"]
@@ -106,7 +106,9 @@ def window_of(box_xywh: Box, crop: CropConfig, image_shape: abc.Sequence[int]) -
 
 def crop_mapping(box_xywh: Box, crop: CropConfig) -> CropMapping:
     """The mapping of an aligned crop around a box before it is aligned; ``EmptyCropError`` as ``crop_window``."""
-    return center_mapping(box_xywh, _exact_side(box_xywh, crop.factor, crop.context), crop.size)
+    x, y, side = _square_around(box_xywh, crop.factor, crop.context)
+    scale = crop.size / side
+    return CropMapping((scale, scale), (crop.size / 2 - x * scale, crop.size / 2 - y * scale))
 
 
 def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Window:
@@ -118,22 +120,22 @@ def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Wind
 
     Raises ``EmptyCropError`` for a box without area, or with a number that is not finite.
     """
-    x, y, width, height = (float(value) for value in box_xywh)
-    side = math.ceil(_exact_side(box_xywh, factor, context))
+    x, y, exact = _square_around(box_xywh, factor, context)
+    side = math.ceil(exact)
     if context == "area":
-        return Window(round(x + 0.5 * width - side * 0.5), round(y + 0.5 * height - side * 0.5), side)
-    x1, y1 = (math.floor(center - (side + 1) / 2 + 0.5) for center in (x + 0.5 * width, y + 0.5 * height))
+        return Window(round(x - side * 0.5), round(y - side * 0.5), side)
+    x1, y1 = (math.floor(center - (side + 1) / 2 + 0.5) for center in (x, y))
     return Window(x1, y1, side, border=0)
 
 
-def _exact_side(box_xywh: Box, factor: float, context: Context) -> float:
-    """The side of the window around a box before it is rounded; ``EmptyCropError`` as ``crop_window``."""
+def _square_around(box_xywh: Box, factor: float, context: Context) -> tuple[float, float, float]:
+    """Center and side of the window around a box before it is rounded; ``EmptyCropError`` as ``crop_window``."""
     x, y, width, height = (float(value) for value in box_xywh)
     area = width * height
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
         shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
         raise EmptyCropError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
-    return float(window_side(width, height, factor, context))
+    return x + 0.5 * width, y + 0.5 * height, float(window_side(width, height, factor, context))
 
 
 def target_size(width: Length, height: Length, context: Context) -> Length:

@@ -58,6 +58,13 @@ def _gaussian_radius(sizes: Tensor) -> Tensor:
     return torch.stack((shifted, inner, outer)).amin(dim=0).clamp(min=0).floor().double()
 
 
+def cells_between(first: Tensor, end: Tensor, n: int) -> Tensor:
+    """Which cells lie from ``first`` up to, but not at, ``end`` ``[B, 2]`` (x, y): bool ``[B, n * n]``, row-major."""
+    cells = torch.arange(n, device=first.device)[:, None]
+    inside = (cells >= first[:, None]) & (cells < end[:, None])
+    return (inside[:, :, None, 1] & inside[:, None, :, 0]).flatten(1)
+
+
 def template_mask(boxes_xywh: Tensor, n: int) -> Tensor:
     """Which cells of the template crop the target covers: bool ``[B, n * n]``, row-major, from fractions ``[B, 4]``.
 
@@ -65,10 +72,8 @@ def template_mask(boxes_xywh: Tensor, n: int) -> Tensor:
     floor() differ, there are no cells.
     """
     boxes = boxes_xywh.float() * n
-    first, end = boxes[:, :2].floor()[:, None], (boxes[:, :2] + boxes[:, 2:] + 1).floor()[:, None]
-    cells = torch.arange(n, device=boxes.device)[:, None]
-    covered = (cells >= first) & (cells < end)
-    return (covered[:, :, None, 1] & covered[:, None, :, 0]).flatten(1)
+    first, end = boxes[:, :2].floor(), (boxes[:, :2] + boxes[:, 2:] + 1).floor()
+    return cells_between(first, end, n)
 
 
 def touched_cells(boxes_xywh: Tensor, n: int) -> Tensor:
@@ -78,11 +83,9 @@ def touched_cells(boxes_xywh: Tensor, n: int) -> Tensor:
     floor(x2 + 1 - 1e-4), in cells, rows alike. A side on a border does not touch the next cell.
     """
     boxes = boxes_xywh.double() * n
-    first = (boxes[:, :2].clamp(0, n) + ROUNDING).floor()[:, None]
-    end = ((boxes[:, :2] + boxes[:, 2:]).clamp(0, n) + 1 - TOUCH).floor()[:, None]
-    cells = torch.arange(n, device=boxes.device)[:, None]
-    touched = (cells >= first) & (cells < end)
-    return (touched[:, :, None, 1] & touched[:, None, :, 0]).flatten(1)
+    first = (boxes[:, :2].clamp(0, n) + ROUNDING).floor()
+    end = ((boxes[:, :2] + boxes[:, 2:]).clamp(0, n) + 1 - TOUCH).floor()
+    return cells_between(first, end, n)
 
 
 def cell_coverage(boxes_xywh: Tensor, n: int) -> Tensor:

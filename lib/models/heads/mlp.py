@@ -11,6 +11,7 @@ from torch.nn import functional
 from torchvision.ops import box_convert
 
 from lib.geometry.boxes import iou_and_giou, xywh_to_cxcywh
+from lib.geometry.grids import cells_between
 from lib.models.heads.base import Head, Objective, ObjectiveConfig, ObjectiveResult
 
 
@@ -77,9 +78,7 @@ def cells_on_target(boxes_xywh: Tensor, n: int) -> Tensor:
     stop = stop + (stop == start)
     # As in numpy's slices, a negative number counts from the far side.
     start, stop = ((end + n * (end < 0)).clamp(0, n) for end in (start, stop))
-    cells = torch.arange(n, device=boxes_xywh.device)
-    columns, rows = ((cells >= start[:, axis, None]) & (cells < stop[:, axis, None]) for axis in (0, 1))
-    return (rows[:, :, None] & columns[:, None, :]).flatten(1)
+    return cells_between(start, stop, n)
 
 
 class MLPObjectiveConfig(ObjectiveConfig):
