@@ -1,4 +1,4 @@
-"""The families of networks, by the name that ``model.name`` gives: one record for each, one line here."""
+"""The families of networks, by the name that ``model.name`` gives: the record of each family's module."""
 
 from typing import Annotated, Union
 
@@ -8,16 +8,7 @@ from lib.models import grm, lite, lorat, ostrack, simtrack, stark_sv, transt
 from lib.models.base import Family
 
 FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        grm.FAMILY,
-        lite.FAMILY,
-        lorat.FAMILY,
-        ostrack.FAMILY,
-        simtrack.FAMILY,
-        stark_sv.FAMILY,
-        transt.FAMILY,
-    )
+    module.FAMILY.name: module.FAMILY for module in (grm, lite, lorat, ostrack, simtrack, stark_sv, transt)
 }
 
 # A union with one member for each record; ``|`` cannot write it.

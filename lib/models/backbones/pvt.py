@@ -30,10 +30,6 @@ class PVTConfig(StagesConfig):
     mlp_ratios: tuple[Count, ...] = Field(default=(8, 8, 4), min_length=1)
     reductions: tuple[Count, ...] = Field(default=(8, 4, 2), min_length=1)
 
-    @property
-    def stage_widths(self) -> tuple[int, ...]:
-        return self.widths
-
     @model_validator(mode="after")
     def _template_reductions_are_whole(self) -> Self:
         for reduction in self.reductions:

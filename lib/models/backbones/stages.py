@@ -1,6 +1,5 @@
 """The common part of SimTrack's backbones in stages, Swin and PVT (Table 7 of its paper)."""
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Self
 
@@ -18,19 +17,14 @@ Count = Annotated[int, Field(ge=1)]
 class StagesConfig(BackboneConfig):
     """Sizes of a network in stages; each stage after the first halves the grid.
 
-    Lists have an entry for each stage. Three stages end at stride 16, which SimTrack's head reads; the multiply-adds
-    per frame in its paper (Swin 15.0 G, PVT 8.9 G) agree with three. ``drop_path`` grows linearly from 0 in the first
-    block to this in the last.
+    Lists have an entry for each stage; a subclass has ``widths``, the channels of each. Three stages end at stride 16,
+    which SimTrack's head reads; the multiply-adds per frame in its paper (Swin 15.0 G, PVT 8.9 G) agree with three.
+    ``drop_path`` grows linearly from 0 in the first block to this in the last.
     """
 
     depths: tuple[Count, ...] = Field(min_length=1)
     heads: tuple[Count, ...] = Field(min_length=1)
     drop_path: float = Field(default=0.1, ge=0, lt=1)
-
-    @property
-    @abstractmethod
-    def stage_widths(self) -> tuple[int, ...]:
-        """The channels of each stage."""
 
     @property
     def stride(self) -> int:
@@ -42,7 +36,7 @@ class StagesConfig(BackboneConfig):
         lists = {name: value for name, value in self if isinstance(value, tuple)}
         if len({len(entries) for entries in lists.values()}) > 1:
             raise ValueError(f"{', '.join(lists)} must have an entry for each stage")
-        for width, heads in zip(self.stage_widths, self.heads, strict=True):
+        for width, heads in zip(self.widths, self.heads, strict=True):
             if width % heads:
                 raise ValueError(f"heads: {heads} does not divide its stage's width {width}")
         return self
@@ -55,4 +49,4 @@ class StagesConfig(BackboneConfig):
     def final_norm(self) -> nn.LayerNorm:
         """A norm without learned scale and shift: the image network's comes after the fourth stage, and the linear
         layer that follows in SimTrack can learn both."""
-        return nn.LayerNorm(self.stage_widths[-1], elementwise_affine=False)
+        return nn.LayerNorm(self.widths[-1], elementwise_affine=False)

@@ -30,7 +30,8 @@ class SwinConfig(StagesConfig):
     window: int = Field(default=7, ge=2)
 
     @property
-    def stage_widths(self) -> tuple[int, ...]:
+    def widths(self) -> tuple[int, ...]:
+        """The channels of each stage."""
         return tuple(self.width * 2**stage for stage in range(len(self.depths)))
 
     def build(self, template_size: int, search_size: int) -> "Swin":
@@ -96,7 +97,7 @@ class Stage(nn.Module):
 
     def __init__(self, config: SwinConfig, index: int, grid: int, rates: Iterator[float]) -> None:
         super().__init__()
-        width = config.stage_widths[index]
+        width = config.widths[index]
         self.downsample = PatchMerging(width // 2, width) if index else nn.Identity()
         self.blocks = nn.ModuleList(
             SerialBlock(
@@ -121,7 +122,7 @@ class Swin(Backbone):
 
     def __init__(self, config: SwinConfig, search_size: int) -> None:
         super().__init__()
-        self.width = config.stage_widths[-1]
+        self.width = config.widths[-1]
         self.patch_embed = PatchEmbed(
             None, PATCH, 3, config.width, norm_layer=nn.LayerNorm, output_fmt="NHWC", strict_img_size=False
         )
