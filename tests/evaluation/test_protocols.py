@@ -8,14 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.evaluation.metrics.protocols import (
-    NORMALIZED_51_TORCH,
-    OVERLAP_21_TORCH,
-    PROTOCOLS,
-    Annotation,
-    Curves,
-    MetricError,
-)
+from lib.evaluation.metrics.protocols import PROTOCOLS, TORCH, Annotation, Curves, MetricError
 
 GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)
 NAMES = GOLDEN["names"].tolist()
@@ -224,8 +217,8 @@ def test_a_set_of_empty_curves_has_scores_of_zero_by_lasots_protocol() -> None:
 
 
 @pytest.mark.parametrize(("thresholds", "end", "step"), [
-    (OVERLAP_21_TORCH, 1.05, 0.05),
-    (NORMALIZED_51_TORCH, 0.51, 0.01),
+    (TORCH["success"], 1.05, 0.05),
+    (TORCH["norm_precision"], 0.51, 0.01),
 ])  # fmt: skip
 def test_thresholds_that_torch_counts_are_equal_to_the_bit(thresholds, end, step) -> None:
     counted = torch.arange(0, end, step, dtype=torch.float64).numpy()

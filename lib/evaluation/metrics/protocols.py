@@ -58,15 +58,13 @@ def _torch_arange(count: int, step: float) -> np.ndarray:
     return np.array([float(Fraction(first) + number % 4 * Fraction(step)) for number, first in enumerate(firsts)])
 
 
-# Thresholds. pytracking and its descendants count with torch.arange, two of whose points differ from linspace's.
-OVERLAP_21 = np.linspace(0, 1, 21)
-OVERLAP_21_TORCH = _torch_arange(21, 0.05)
-OVERLAP_101 = np.linspace(0, 1, 101)
-PIXELS_51 = np.arange(51.0)
-PIXELS_21 = np.linspace(0, 50, 21)
-NORMALIZED_51 = np.arange(51) / 100
-NORMALIZED_51_TORCH = _torch_arange(51, 0.01)
-NORMALIZED_21 = np.linspace(0, 0.5, 21)
+# Thresholds by the name of the curve. pytracking and its descendants count with torch.arange, two of whose points
+# differ from linspace's.
+Thresholds = abc.Mapping[str, np.ndarray]
+USUAL = {"success": np.linspace(0, 1, 21), "precision": np.arange(51.0), "norm_precision": np.arange(51) / 100}
+TORCH = USUAL | {"success": _torch_arange(21, 0.05), "norm_precision": _torch_arange(51, 0.01)}
+TRACKINGNET = {kind: np.linspace(0, end, 21) for kind, end in zip(USUAL, (1, 50, 0.5), strict=True)}
+GOT10K = {"success": np.linspace(0, 1, 101)}
 
 # Benchmarks whose absence flags the public loaders of the pytracking family pass to the analysis.
 _FLAGGED = ("lasot", "lasot_extension_subset", "avist")
@@ -161,7 +159,7 @@ def _pytracking_family(annotation: Annotation, predicted: np.ndarray, all_above_
         (bad[1:].sum(), "row(s) without size replaced by the row before"),
         ((_has_size(boxes) & seen & ~valid).sum(), _AT_BORDER),
     )
-    return _curves(overlap, error, normalized, frames, notes, OVERLAP_21_TORCH, NORMALIZED_51_TORCH)
+    return _curves(overlap, error, normalized, frames, notes, TORCH)
 
 
 def got10k(annotation: Annotation, predicted: np.ndarray) -> Curves:
@@ -187,8 +185,8 @@ def got10k(annotation: Annotation, predicted: np.ndarray) -> Curves:
         (np.isnan(overlaps).sum(), "overlap(s) that are not a number, so the AO is none either"),
     )
     if not len(overlaps):
-        return Curves(np.full(len(OVERLAP_101), np.nan), overlap=np.array(np.nan), notes=notes)
-    success = _shares_above(overlaps, OVERLAP_101, len(overlaps))
+        return Curves(np.full(101, np.nan), overlap=np.array(np.nan), notes=notes)
+    success = _shares_above(overlaps, GOT10K["success"], len(overlaps))
     return Curves(success, overlap=overlaps.mean(), frames=len(overlaps), notes=notes)
 
 
@@ -225,12 +223,8 @@ def trackingnet(annotation: Annotation, predicted: np.ndarray) -> Curves:
         offset = _center(boxes) - _center(predicted)
         overlap = _overlaps(boxes, predicted)
         normalized = _length(offset / boxes[:, 2:])
-    return Curves(
-        _shares_above(overlap, OVERLAP_21, len(boxes), "right"),
-        _shares_within(_length(offset), PIXELS_21, len(boxes)),
-        _shares_within(normalized, NORMALIZED_21, len(boxes)),
-        notes=_notes((surplus, _SURPLUS), (-surplus, "missing row(s) are misses")),
-    )
+    notes = _notes((surplus, _SURPLUS), (-surplus, "missing row(s) are misses"))
+    return _curves(overlap, _length(offset), normalized, len(boxes), notes, TRACKINGNET, "right")
 
 
 def pysot(annotation: Annotation, predicted: np.ndarray) -> Curves:
@@ -329,14 +323,14 @@ def _curves(
     error: np.ndarray,
     normalized: np.ndarray | None,
     frames: int,
-    notes: tuple[str, ...],
-    overlap_points: np.ndarray = OVERLAP_21,
-    normalized_points: np.ndarray = NORMALIZED_51,
+    notes: tuple[tuple[int, str], ...],
+    points: Thresholds = USUAL,
+    side: str = "left",
 ) -> Curves:
     return Curves(
-        _shares_above(overlap, overlap_points, frames),
-        _shares_within(error, PIXELS_51, frames),
-        None if normalized is None else _shares_within(normalized, normalized_points, frames),
+        _shares_above(overlap, points["success"], frames, side),
+        _shares_within(error, points["precision"], frames),
+        None if normalized is None else _shares_within(normalized, points["norm_precision"], frames),
         notes=notes,
     )
 
@@ -367,15 +361,8 @@ def _got10k_otb_scores(curves: Curves) -> Scores:
 
 
 def _areas(curves: Curves) -> Scores:
-    return {
-        "AUC": np.trapezoid(curves.success, OVERLAP_21),
-        "P": np.trapezoid(curves.precision, PIXELS_21) / 50,
-        "Pnorm": np.trapezoid(curves.norm_precision, NORMALIZED_21) / 0.5,
-    }
-
-
-_THRESHOLDS = {"success": OVERLAP_21, "precision": PIXELS_51, "norm_precision": NORMALIZED_51}
-_THRESHOLDS_21 = {"success": OVERLAP_21, "precision": PIXELS_21, "norm_precision": NORMALIZED_21}
+    areas = (np.trapezoid(getattr(curves, kind), points) / points[-1] for kind, points in TRACKINGNET.items())
+    return dict(zip(("AUC", "P", "Pnorm"), areas, strict=True))
 
 
 class Protocol(NamedTuple):
@@ -387,7 +374,7 @@ class Protocol(NamedTuple):
     score: abc.Callable[[Annotation, np.ndarray], Curves]
     values: abc.Callable[[Curves], Scores] = _curve_scores
     weight: abc.Callable[[Curves, np.ndarray], float] = lambda curves, curve: 1.0
-    thresholds: abc.Mapping[str, np.ndarray] = _THRESHOLDS
+    thresholds: Thresholds = USUAL
 
     def join(self, sequences: abc.Sequence[Curves], counts: np.ndarray | None = None) -> Curves:
         """The curves of a set, the weighted means of its sequences'. ``counts`` ``[..., N]`` is how often each of them
@@ -418,8 +405,8 @@ PROTOCOLS = {
     "ostrack": Protocol(ostrack),
     "grm": Protocol(grm),
     # GOT-10k's mean is over all frames of a set together.
-    "got10k": Protocol(got10k, _got10k_scores, lambda curves, curve: float(curves.frames), {"success": OVERLAP_101}),
+    "got10k": Protocol(got10k, _got10k_scores, lambda curves, curve: float(curves.frames), GOT10K),
     "got10k-otb": Protocol(got10k_otb, values=_got10k_otb_scores),
-    "trackingnet": Protocol(trackingnet, values=_areas, thresholds=_THRESHOLDS_21),
+    "trackingnet": Protocol(trackingnet, values=_areas, thresholds=TRACKINGNET),
     "pysot": Protocol(pysot),
 }

@@ -1,6 +1,5 @@
 """Trackers side by side on one benchmark: what every table, picture and page is made from."""
 
-import math
 from collections import abc
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -129,8 +128,8 @@ class Comparison:
         found, protocol = [], self.protocols[0]
         first = "".join(self.score_names(protocol)[:1])
         for number, sequence in enumerate(self.sequences):
-            values = [entry.sequence_values(protocol, number).get(first, NO_SCORE).value for entry in entries]
-            if all(value is not None and math.isfinite(value) for value in values):
+            values = [entry.sequence_values(protocol, number).get(first, NO_SCORE).number for entry in entries]
+            if None not in values:
                 found.append((sum(values) / len(values), sequence))
         ranked = sorted(found, key=lambda each: (each[0], each[1].name))
         return {"worst": ranked[:worst], "best": ranked[worst:][: -best - 1 : -1]}

@@ -36,7 +36,7 @@ def score_tables(
                 cells += _counts(comparison, protocol, label)
             rows.append(Row(label + _runs_in_words(part, label), tuple(cells)))
         title = "Scores in percent"
-        if any(isinstance(cell, Cell) and cell.deviation is not None for row in rows for cell in row.cells):
+        if any(cell.deviation is not None for row in rows for cell in row.cells):
             title += "; mean ± sample deviation over runs"
         if bootstrap:
             title += f"; [{100 * LEVEL:.0f} % interval over sequences, {bootstrap.words}]"
@@ -157,13 +157,12 @@ def confidence_tables(comparison: Comparison) -> list[Table]:
     return [whole, curves] if rows else [whole]
 
 
-def _confidence_cells(found: Confidence) -> tuple[Cell | str, ...]:
+def _confidence_cells(found: Confidence) -> tuple[Cell, ...]:
     if not found.frames:
         return (NO_SCORE,) * 6
-    known = tuple(map(Cell, (found.auroc, found.on / found.frames, found.absent / found.frames)))
-    if found.threshold is None:
-        return (*known, *(NO_SCORE,) * 3)
-    return (*known, f"{found.threshold.value:.3f}", Cell(found.threshold.found), Cell(found.threshold.false_alarms))
+    best = found.threshold
+    lost = (f"{best.value:.3f}", best.found, best.false_alarms) if best else (None,) * 3
+    return tuple(map(Cell, (found.auroc, found.on / found.frames, found.absent / found.frames, *lost)))
 
 
 def _confidence_lines(found: Confidence) -> list[str]:
@@ -246,15 +245,16 @@ def _labels(comparisons: abc.Sequence[Comparison]) -> list[str]:
     return list(dict.fromkeys(entry.label for comparison in comparisons for entry in comparison.entries))
 
 
-def _counts(comparison: Comparison, protocol: str, label: str) -> list[str]:
+def _counts(comparison: Comparison, protocol: str, label: str) -> list[Cell]:
     """How many sequences have a score (a result where a server scores), of how many; frames a second."""
     entry = comparison.entry(label)
     runs = entry.runs if entry else ()
     failed = {name for run in runs for name in run.errors(protocol)}
     total = len(runs[0].sequences) if runs else 0
     seconds = [run.seconds for run in runs if run.seconds]
-    speed = f"{len(seconds) / sum(seconds):.1f}" if seconds else "-"
-    return [f"{total - len(failed)}/{total}" if runs else "-", *([speed] if _has_times(comparison) else [])]
+    count = Cell(f"{total - len(failed)}/{total}") if runs else NO_SCORE
+    speed = Cell(f"{len(seconds) / sum(seconds):.1f}") if seconds else NO_SCORE
+    return [count, speed] if _has_times(comparison) else [count]
 
 
 def _has_times(comparison: Comparison) -> bool:

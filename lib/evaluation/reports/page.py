@@ -7,11 +7,9 @@ policy forbids requests and other scripts.
 import base64
 import hashlib
 import json
-import math
 import re
 from collections import abc
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +22,7 @@ from lib.data.types import Sequence
 from lib.evaluation.reports.comparison import CURVES, ComparedTracker, Comparison
 from lib.evaluation.reports.figures import curve_figure, reliability_figure
 from lib.evaluation.reports.layout import attribute_tables, confidence_tables, score_tables, sequence_tables
-from lib.evaluation.reports.tables import Cell, Row, Table, best_cells, cell_words, percent
+from lib.evaluation.reports.tables import Row, Table, best_cells, cell_words, percent
 from lib.evaluation.results.result_set import ResultSet
 from lib.geometry.overlaps import is_box, overlaps
 from lib.runtime.escapes import printable
@@ -36,8 +34,6 @@ from lib.visualization.sheet import data_address, encode, resized
 
 WORST, BEST = 4, 2  # sequences shown for a tracker, by its first score
 WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
-
-_TEMPLATE = files("lib.evaluation.reports") / "page_template"
 
 # From results, a sequence and the number of a frame: a picture, uint8 RGB; raises ``ValueError``.
 Draw = abc.Callable[[ResultSet, Sequence, int], np.ndarray]
@@ -59,7 +55,7 @@ def write_page(comparisons: abc.Sequence[Comparison], file: Path, draw: Draw | N
     )
     filters = (str.splitlines, _parts, _rows, _words, _svg, _digest, _manifest)
     environment.filters |= {each.__name__.strip("_"): each for each in filters}
-    style, script = ((_TEMPLATE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    style, script = (environment.loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     template = environment.get_template("page.html")
     benchmarks = [_benchmark(comparison, draw) for comparison in comparisons]
     write_text(file, template.render(benchmarks=benchmarks, style=style, script=script))
@@ -102,8 +98,8 @@ def _view(comparison: Comparison, protocol: str) -> dict[str, Any]:
 
 def _fall(row: Row) -> float:
     """The order of rows by their first score, the best first."""
-    value = row.cells[0].value if isinstance(row.cells[0], Cell) else None
-    return 1.0 if value is None or math.isnan(value) else -value
+    number = row.cells[0].number
+    return 1.0 if number is None else -number
 
 
 def _rows(table: Table) -> abc.Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -112,8 +108,7 @@ def _rows(table: Table) -> abc.Iterator[tuple[str, list[dict[str, Any]]]]:
     for number, row in enumerate(table.rows):
         cells = []
         for place, cell in enumerate(row.cells):
-            value = cell.value if isinstance(cell, Cell) else None
-            exact = None if value is None or math.isnan(value) else f"{value:.10g}"
+            exact = None if cell.number is None else f"{cell.number:.10g}"
             mean, ends = cell_words(cell, 1, table.signed)
             cells.append({"mean": mean, "ends": ends, "exact": exact, "best": (number, place) in best})
         yield row.label, cells

@@ -15,22 +15,27 @@ NONE = "-"
 
 class Cell(NamedTuple):
     """A score as a fraction, None where there is none: the mean over runs, with their sample ``deviation`` and the ends
-    of its confidence interval where they are known."""
+    of its confidence interval where they are known. Or words, which are printed unchanged."""
 
-    value: float | None
+    value: float | str | None
     deviation: float | None = None
     low: float | None = None
     high: float | None = None
+
+    @property
+    def number(self) -> float | None:
+        """The score; None for none, for NaN and for words."""
+        return self.value if isinstance(self.value, float) and not math.isnan(self.value) else None
 
 
 NO_SCORE = Cell(None)
 
 
 class Row(NamedTuple):
-    """A label, and for each column a cell or words that are printed unchanged."""
+    """A label, and a cell for each column."""
 
     label: str
-    cells: tuple[Cell | str, ...]
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,10 @@ def percent(value: float | None, digits: int, signed: bool = False) -> str:
     return "nan" if math.isnan(value) else f"{100 * value:{'+' if signed else ''}.{digits}f}"
 
 
-def cell_words(cell: Cell | str, digits: int, signed: bool) -> tuple[str, str]:
+def cell_words(cell: Cell, digits: int, signed: bool) -> tuple[str, str]:
     """``66.1 ± 0.3`` and ``[64.2, 68.0]``, without the parts that the cell lacks."""
-    if isinstance(cell, str):
-        return printable(cell), ""
-    text, ends = percent(cell.value, digits, signed), ""
+    words = isinstance(cell.value, str)
+    text, ends = printable(cell.value) if words else percent(cell.value, digits, signed), ""
     if cell.deviation is not None:
         text += f" ± {percent(cell.deviation, digits)}"
     if cell.low is not None:
@@ -147,10 +151,9 @@ def _csv(table: Table, digits: int) -> str:
     scope = f"{table.scope[0]}: " if len(table.scope) == 1 else ""
     names, numbers = [for_csv(table.corner)], []
     for place, name in enumerate(table.columns):
-        cells = [row.cells[place] for row in table.rows]
         for part in Cell._fields:
-            found = [cell if isinstance(cell, str) else getattr(cell, part) for cell in cells]
-            if part == "value" or any(number is not None and not isinstance(number, str) for number in found):
+            found = [getattr(row.cells[place], part) for row in table.rows]
+            if part == "value" or any(number is not None for number in found):
                 names.append(for_csv(scope + name) + (f" {part}" if part != "value" else ""))
                 numbers.append([_csv_word(number, digits) for number in found])
     stream = io.StringIO()
@@ -172,9 +175,9 @@ def best_cells(table: Table, digits: int) -> set[tuple[int, int]]:
     lines: dict[int, dict[tuple[int, int], float]] = {}
     for number, row in enumerate(table.rows):
         for place, cell in enumerate(row.cells):
-            if table.best and isinstance(cell, Cell) and cell.value is not None and not math.isnan(cell.value):
+            if table.best and cell.number is not None:
                 line = lines.setdefault(place if table.best == "column" else number, {})
-                line[number, place] = round(100 * cell.value, digits)
+                line[number, place] = round(100 * cell.number, digits)
     return {
         key for line in lines.values() if len(line) > 1 for key, value in line.items() if value == max(line.values())
     }

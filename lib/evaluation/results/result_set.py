@@ -169,9 +169,10 @@ def find_sets(contents: Files, benchmark: str, place: Path) -> list[ResultSet]:
     sets = {own.root: own for name in manifests if (own := _own_set(contents, name, benchmark, place))}
     ours = set(map(PurePosixPath, sets))
     texts = {name[: -len(".txt")]: name for name in names if name.lower().endswith(".txt")}
+    beneath = {folder for folder in set(map(dirname, texts)) if not ours.isdisjoint(PurePosixPath(folder).parents)}
     for path in texts:
         file = _box_file(path, texts)
-        if file is None or not ours.isdisjoint(PurePosixPath(path).parents[1:]):  # in a folder below one of ours
+        if file is None or dirname(path) in beneath:  # in a folder below one of ours
             continue
         found = sets.setdefault(file.root, ResultSet(benchmark, place, file.root, contents))
         name = None if found.manifest is not None else sequence_name(file.written, benchmark)
