@@ -6,7 +6,6 @@ import tempfile
 import time
 from collections import abc
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import FrameType
@@ -17,20 +16,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from lib.data.augment import JitterConfig, Role
-from lib.data.batch import Batch
+from lib.data.augment import JitterConfig, Role, jitter_box
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.sampling import Mixture, Pool, draw_frames
 from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import open_crops
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packing import pack_dataset
 from lib.data.stores.reach import CropSettings
 from lib.data.types import Sequence
-from lib.data.views import View
-from lib.geometry.crop import CropConfig, Window
+from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.profiling.footage import HEIGHT, WIDTH, write_footage
 from lib.profiling.report import Report, Row, Table, describe_machine
 from lib.runtime.children import Processes
@@ -42,7 +39,6 @@ SEARCH = Role(crop=CropConfig(size=256, factor=4.0), jitter=JitterConfig(center=
 CONFIG = DataConfig(
     train=(SourceConfig(name="got10k", split="full"),), samples_per_epoch=1, search_jitter=SEARCH.jitter
 )
-NEVER_MIRRORED = {"grayscale": 0.0, "joint_flip": 0.0, "flip": 0.0}  # nor gray, as the straightforward way is
 SEED = 0
 STRAIGHTFORWARD = "straightforward"
 STORES = ("folder", "lmdb", "crops")
@@ -111,45 +107,12 @@ def _write_stores(root: Path, sequences: int, frames: int, quality: int) -> dict
 def open_pairs(root: Path, contestant: Contestant) -> Pairs:
     """The pairs as training makes them, from the stores below ``root``."""
     index = open_dataset("got10k", "full", root / ("lmdb" if contestant.store == "lmdb" else "folder"), root / "cache")
-    changes, crops = {"decoder": contestant.decoder}, None
-    if contestant.store == STRAIGHTFORWARD:
-        changes, crops = NEVER_MIRRORED, WholeFrames(index)
-    elif contestant.store == "crops":
-        crops = open_crops(
-            root / "crops" / "full", index, CropSettings(template=TEMPLATE, search=SEARCH),
-            dataset="got10k", split="full", remedy="", decoder=contestant.decoder,
-        )  # fmt: skip
-    pools = [Pool(index, crops=crops)]
-    return Pairs(CONFIG.model_copy(update=changes), pools, TEMPLATE.crop, SEARCH.crop, SEED)
-
-
-class WholeFrame(View):
-    """A frame in the usual way: read and decoded whole; crops are cut with padding, then resized."""
-
-    def __init__(self, file: Path) -> None:
-        self._image = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self._image.shape[:2]
-
-    def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        (height, width), (x1, y1, side, _) = self.shape, window
-        x2, y2 = x1 + side, y1 + side
-        left, top, right, bottom = max(0, -x1), max(0, -y1), max(0, x2 - width + 1), max(0, y2 - height + 1)
-        inside = self._image[y1 + top : y2 - bottom, x1 + left : x2 - right]
-        return cv2.resize(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT), (size, size))
-
-
-class WholeFrames:
-    """Whole frames of sequences, in place of a crop store: the pixels of the straightforward way."""
-
-    def __init__(self, sequences: abc.Sequence[Sequence]) -> None:
-        self._frames = {sequence.name: sequence.frames for sequence in sequences}
-
-    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], View]) -> View:
-        """As ``lib.data.stores.crops.CropStore.view``."""
-        return WholeFrame(self._frames[name][frame])
+    crops = open_crops(
+        root / "crops" / "full", index, CropSettings(template=TEMPLATE, search=SEARCH),
+        dataset="got10k", split="full", remedy="", decoder=contestant.decoder,
+    ) if contestant.store == "crops" else None  # fmt: skip
+    config = CONFIG.model_copy(update={"decoder": contestant.decoder})
+    return Pairs(config, [Pool(index, crops=crops)], TEMPLATE.crop, SEARCH.crop, SEED)
 
 
 # In the processes that are measured
@@ -167,15 +130,11 @@ def _prepare() -> None:
 
 
 @functools.cache
-def _sampler(root: Path, contestant: Contestant) -> Callable[[int], Batch]:
-    make = open_pairs(root, contestant).sample
-    return (lambda number: _in_floats(make(number))) if contestant.store == STRAIGHTFORWARD else make
-
-
-def _in_floats(batch: Batch) -> Batch:
-    """The batch with pixels in 0..1, as the straightforward way delivers them."""
-    template, search = (pixels.float().div(255) for pixels in (batch.template, batch.search))
-    return replace(batch, template=template, search=search)
+def _sampler(root: Path, contestant: Contestant) -> Callable[[int], Any]:
+    if contestant.store == STRAIGHTFORWARD:
+        index = open_dataset("got10k", "full", root / "folder", root / "cache")
+        return Straightforward(index, CONFIG, TEMPLATE.crop, SEARCH.crop, SEED).sample
+    return open_pairs(root, contestant).sample
 
 
 def _take_turn(task: tuple[Path, Contestant, range]) -> tuple[float, float, int]:
@@ -184,7 +143,7 @@ def _take_turn(task: tuple[Path, Contestant, range]) -> tuple[float, float, int]
     root, contestant, numbers = task
     make = _sampler(root, contestant)
     start, processor = time.perf_counter(), time.process_time()
-    missed = sum(make(number).missed for number in numbers)
+    missed = sum(getattr(make(number), "missed", 0) for number in numbers)
     return time.perf_counter() - start, time.process_time() - processor, missed
 
 
@@ -292,3 +251,43 @@ def _time_loader(pairs: Pairs, workers: int, groups: int) -> float:
     for _ in batches:
         pass
     return groups * _GROUP / (time.perf_counter() - start)
+
+
+class Straightforward:
+    """The usual way to make the pixels of a pair: both frames read and decoded whole, cut with padding, resized, as
+    float32 tensors. The pairs are those of ``lib.data.pairs.Pairs``, but never mirrored or gray."""
+
+    def __init__(
+        self, sequences: abc.Sequence[Sequence], config: DataConfig, template: CropConfig, search: CropConfig, seed: int
+    ) -> None:
+        self._mixture, self._config, self._seed = Mixture([Pool(sequences)]), config, seed
+        self._roles = (template, config.template_jitter), (search, config.search_jitter)
+
+    def sample(self, number: int) -> tuple[torch.Tensor, ...]:
+        """Template and search crop of a sample, float32 ``[3, S, S]`` RGB in 0..1."""
+        rng = np.random.default_rng((self._seed, number))
+        while True:
+            _, sequence = self._mixture.draw(rng)
+            frames = draw_frames(sequence, self._config.pairing, self._config.max_gap, rng)
+            rng.random(2)  # grayscale and flip of the pair
+            crops = []
+            for frame, (crop, jitter) in zip(frames, self._roles, strict=True):
+                image = cv2.cvtColor(cv2.imread(str(sequence.frames[frame])), cv2.COLOR_BGR2RGB)
+                jittered = jitter_box(sequence.boxes[frame], jitter, rng)
+                window = crop_window(jittered, crop.factor)
+                if is_empty(image.shape, window, crop.size, 16):
+                    break
+                rng.random(2)  # brightness and flip of the crop
+                pixels = _cut(image, window, crop.size)
+                crops.append(torch.from_numpy(pixels.transpose(2, 0, 1)).float().div(255))
+            else:
+                return tuple(crops)
+
+
+def _cut(image: np.ndarray, window: Window, size: int) -> np.ndarray:
+    """As ``lib.geometry.crop.cut``, in the way of the published code."""
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = window.x1, window.y1, window.x1 + window.side, window.y1 + window.side
+    left, top, right, bottom = max(0, -x1), max(0, -y1), max(0, x2 - width + 1), max(0, y2 - height + 1)
+    inside = image[y1 + top : y2 - bottom, x1 + left : x2 - right]
+    return cv2.resize(cv2.copyMakeBorder(inside, top, bottom, left, right, cv2.BORDER_CONSTANT), (size, size))

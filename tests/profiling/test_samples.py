@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import same_samples
 from listed_sequences import ListedSequences
 
 from lib.data.augment import JitterConfig
@@ -17,7 +16,7 @@ from lib.data.pairs import Pairs
 from lib.data.sampling import Pool
 from lib.geometry.crop import CropConfig
 from lib.profiling import samples
-from lib.profiling.samples import CONFIG, NEVER_MIRRORED, PACKAGES, Contestant, WholeFrames, contestants, share_packages
+from lib.profiling.samples import CONFIG, PACKAGES, Contestant, Straightforward, contestants, share_packages
 
 TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
 LIB = Path(samples.__file__).parents[1]
@@ -33,18 +32,18 @@ def sequence(make_sequence):
 
 
 def test_the_straightforward_way_makes_the_same_pairs(sequence):
-    """With neither gray nor mirrored crops its pixels are those of training, redrawn pairs among them."""
+    """With neither gray nor mirrored crops its pixels are those of training, over 255, redrawn pairs among them."""
+    plain = {"grayscale": 0.0, "joint_flip": 0.0, "flip": 0.0, "decoder": "opencv"}
     jitter = JitterConfig(center=8.0, scale=0.25)  # some crops are empty, and are drawn again
-    config = CONFIG.model_copy(update=NEVER_MIRRORED | {"search_jitter": jitter})
-    sequences = ListedSequences([sequence])
-    pairs, straightforward = (
-        Pairs(config, [Pool(sequences, crops=crops)], TEMPLATE, SEARCH, seed=3)
-        for crops in (None, WholeFrames(sequences))
-    )
+    config = CONFIG.model_copy(update=plain | {"search_jitter": jitter})
+    pairs = Pairs(config, [Pool(ListedSequences([sequence]))], TEMPLATE, SEARCH, seed=3)
+    straightforward = Straightforward(ListedSequences([sequence]), config, TEMPLATE, SEARCH, seed=3)
     made = [pairs.sample(number) for number in range(60)]
     assert any(sample.empty for sample in made)
     for number, sample in enumerate(made):
-        same_samples.assert_same(straightforward.sample(number), sample)
+        template, search = straightforward.sample(number)
+        np.testing.assert_array_equal(template.numpy(), sample.template[0].numpy() / np.float32(255))
+        np.testing.assert_array_equal(search.numpy(), sample.search[0].numpy() / np.float32(255))
 
 
 def test_shares_of_real_samples(sequence):
