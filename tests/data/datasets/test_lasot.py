@@ -110,35 +110,6 @@ def test_a_missing_list_entry_hides_no_other(tmp_path, short_lists, link):
         entries[0].read()
 
 
-def damage(root: Path, kind: str) -> str:
-    """Break the copy; return what the message must say."""
-    folder = root / "zebra" / "zebra-1"
-    if kind == "rows":
-        (folder / "groundtruth.txt").write_text("1,2,3,4\n" * 4)
-        return r"zebra-1/full_occlusion\.txt: 3 labels, but its sequence needs 4; unpack"
-    if kind == "no flags":
-        (folder / "full_occlusion.txt").unlink()
-        return r"zebra-1/full_occlusion\.txt: No such file or directory; check"
-    if kind == "empty folder":
-        for file in folder.iterdir():
-            file.rename(root / file.name)
-        return r"zebra-1/groundtruth\.txt: No such file or directory; check"
-    folder.rename(root / "moved")
-    folder.symlink_to(folder)
-    return r"zebra-1/groundtruth\.txt: Too many levels of symbolic links; check"
-
-
-@pytest.mark.parametrize("kind", ["rows", "no flags", "empty folder", "a link to itself"])
-def test_a_broken_copy_is_one_line_that_names_the_file(tmp_path, kind):
-    write_lasot(tmp_path, {"airplane-1": 2, "zebra-1": 3})
-    message = damage(tmp_path, kind)
-    whole, broken = DATASETS["lasot"].entries(Source(tmp_path), "full")
-    assert len(whole.read()) == 2
-    with pytest.raises(ValueError, match=message) as error:
-        broken.read()
-    assert "\n" not in str(error.value) and len(str(error.value)) < 400
-
-
 def test_a_root_without_sequences(tmp_path):
     for root, message in ((tmp_path, "holds no sequence of lasot full in"), (tmp_path / "gone", "No such file")):
         with pytest.raises(ValueError, match=f"{root}: {message}") as error:
