@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -18,7 +17,7 @@ from lib.data.datasets.record import Dataset, Entry, clashing_names
 from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.files.source import Source
-from lib.data.masks import MaskFolder, outline_extent
+from lib.data.masks import MaskFolder, find_mask, mask_extent
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, Location, Sequence
 from lib.geometry.overlaps import is_box, overlaps
@@ -293,17 +292,13 @@ def _is_missing(error: ImageError) -> bool:
 def _mask_fault(sequence: Sequence, row: int, shape: Shape, files: MaskFolder | None) -> Fault | None:
     """The fault of the mask of a frame of that height and width."""
     name = sequence.frames[row].name
-    if files is not None:
-        try:
-            left, top, width, height = cv2.boundingRect(files.read(sequence, row, shape).view(np.uint8))
-        except ImageError as error:
-            return "no_mask" if _is_missing(error) else "bad_mask", str(error)
-    elif sequence.outline is None:
+    if files is None and sequence.outline is None:
         return "no_mask", f"{name}: no outline, or a mere box"
-    else:
-        left, top, right, bottom = outline_extent(sequence.outline)
-        width, height = right - left, bottom - top
-    found, stated = np.array([[left, top, width, height]]), np.asarray(sequence.boxes[row : row + 1])
+    try:
+        left, top, right, bottom = mask_extent(find_mask(sequence, row, shape, files))
+    except ImageError as error:
+        return "no_mask" if _is_missing(error) else "bad_mask", str(error)
+    found, stated = np.array([[left, top, right - left, bottom - top]]), np.asarray(sequence.boxes[row : row + 1])
     if not is_box(found)[0]:
         return "bad_mask", f"{name}: the outline has no pixel"
     if overlaps(found, stated)[0] >= _MIN_OVERLAP:

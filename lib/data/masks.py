@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lib.data.decoding.images import ImageError, mean_of_squares, open_image
+from lib.data.decoding.images import ImageError, open_image
 from lib.data.files.source import Source
 from lib.data.types import FrameFiles, Outline, Sequence
 from lib.geometry.crop import Region
@@ -13,6 +13,8 @@ from lib.geometry.crop import Region
 # Polygons are filled at this scale and averaged: OpenCV fills whole pixels, also on the border.
 _FINER = 4
 _SHIFT = 4  # bits of a corner's fraction, as cv2.fillPoly takes it
+
+Mask = np.ndarray | Outline  # bool [H, W], or polygons
 
 
 class MaskFolder:
@@ -46,43 +48,49 @@ class MaskFolder:
         return mask
 
 
-def outline_extent(outline: Outline) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of an outline in pixels; runs without a pixel give a box without area."""
+def find_mask(sequence: Sequence, frame: int, shape: tuple[int, int], folder: MaskFolder | None) -> Mask:
+    """The target's mask in a frame of that height and width: from ``folder``, or else the sequence's outline.
+
+    Raises ``ImageError`` as ``MaskFolder.read``.
+    """
+    if folder is not None:
+        return folder.read(sequence, frame, shape)
+    outline = sequence.outline
+    assert outline is not None, "callers ask for a folder or an outline"
     if len(outline.rings):
-        corners = outline.numbers.reshape(-1, 2)
+        return outline
+    numbers = outline.numbers.astype(np.int64)  # runs down the columns
+    height, width, runs = int(numbers[0]), int(numbers[1]), numbers[2:]
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T.copy()
+
+
+def mask_extent(mask: Mask) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a mask in pixels; without a pixel, a box without area."""
+    if isinstance(mask, Outline):
+        corners = mask.numbers.reshape(-1, 2)
         return (*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
-    left, top, width, height = cv2.boundingRect(_run_mask(outline).view(np.uint8))
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     return left, top, left + width, top + height
 
 
-def draw_outline(outline: Outline, region: Region, shrink: int = 1) -> np.ndarray:
-    """The share of each pixel that an outline covers, uint8 ``[h, w]`` up to 255, of ``region`` at 1 / ``shrink``.
+def draw_mask(mask: Mask, region: Region, shrink: int = 1) -> np.ndarray:
+    """The share of each pixel that a mask covers, uint8 ``[h, w]`` up to 255, of ``region`` at 1 / ``shrink``.
 
     ``region`` is left, top, right and bottom in pixels; the last row and column of the result may be partly outside.
     """
     left, top, right, bottom = region
-    if not len(outline.rings):
-        mask = np.zeros((bottom - top, right - left), dtype=bool)
-        part = _run_mask(outline)[top:bottom, left:right]
-        mask[: part.shape[0], : part.shape[1]] = part
-        return shrink_mask(mask, shrink)
     width, height = -(-(right - left) // shrink), -(-(bottom - top) // shrink)
+    if not isinstance(mask, Outline):
+        pixels = np.zeros((bottom - top, right - left), dtype=np.uint8)
+        part = mask[top:bottom, left:right]
+        pixels[: part.shape[0], : part.shape[1]] = part * np.uint8(255)
+        # The last blocks become whole: cv2.resize would stretch the others.
+        beyond = (0, height * shrink - pixels.shape[0]), (0, width * shrink - pixels.shape[1])
+        pixels = np.pad(pixels, beyond, mode="edge")
+        return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     fine = np.zeros((height * _FINER, width * _FINER), dtype=np.uint8)
-    corners = (outline.numbers.reshape(-1, 2) - (left, top)) * (_FINER / shrink) - 0.5
-    rings = np.split(np.rint(corners * 2**_SHIFT).astype(np.int32), np.cumsum(outline.rings[:-1]) // 2)
+    corners = (mask.numbers.reshape(-1, 2) - (left, top)) * (_FINER / shrink) - 0.5
+    rings = np.split(np.rint(corners * 2**_SHIFT).astype(np.int32), np.cumsum(mask.rings[:-1]) // 2)
     for ring in rings:  # one by one: where two overlap, both are the object's
         cv2.fillPoly(fine, [ring], 255, shift=_SHIFT)
     return cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def shrink_mask(mask: np.ndarray, shrink: int) -> np.ndarray:
-    """The share of each block of ``shrink x shrink`` pixels of a bool mask ``[h, w]`` that is set: uint8 up to 255."""
-    return mean_of_squares(mask.astype(np.uint8) * 255, shrink)
-
-
-def _run_mask(outline: Outline) -> np.ndarray:
-    """bool ``[H, W]`` of runs down the columns."""
-    numbers = outline.numbers.astype(np.int64)
-    height, width, runs = int(numbers[0]), int(numbers[1]), numbers[2:]
-    inside = np.arange(len(runs)) % 2 == 1
-    return np.repeat(inside, runs).reshape(width, height).T.copy()

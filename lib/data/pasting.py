@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from lib.data.decoding.images import ImageError, open_image
-from lib.data.masks import MaskFolder, draw_outline, outline_extent, shrink_mask
+from lib.data.masks import MaskFolder, draw_mask, find_mask, mask_extent
 from lib.data.types import Sequence
 from lib.geometry.crop import Window
 
@@ -74,13 +74,8 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
     """
     image = open_image(sequence.frames[frame], decoder)
     height, width = image.shape
-    if masks is not None:
-        mask = masks.read(sequence, frame, image.shape)
-        x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
-        left, top, right, bottom = x, y, x + w, y + h
-    else:
-        assert sequence.outline is not None, "only sequences with an outline are drawn without masks"
-        left, top, right, bottom = outline_extent(sequence.outline)
+    mask = find_mask(sequence, frame, image.shape, masks)
+    left, top, right, bottom = mask_extent(mask)
     left, top, right, bottom = max(0.0, left), max(0.0, top), min(width, right), min(height, bottom)
     if left >= right or top >= bottom:
         raise ImageError(f"{sequence.frames[frame]}: the outline of {sequence.name} shows nothing of this image")
@@ -90,10 +85,7 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
     last = (min(math.ceil(value / shrink) * shrink, most) for value, most in ((right, width), (bottom, height)))
     region = (*first, *last)
     pixels = image.pixels(region) if shrink == 1 else image.reduced(shrink, region)
-    if masks is not None:
-        cover = shrink_mask(mask[region[1] : region[3], region[0] : region[2]], shrink)
-    else:
-        cover = draw_outline(sequence.outline, region, shrink)
+    cover = draw_mask(mask, region, shrink)
     if not (cover >= _HALF).any():
         raise ImageError(f"{sequence.frames[frame]}: the mask of {sequence.name} shows less than a pixel")
     # A soft edge: a network would find a cut-out that is sharper than its surroundings by that alone.
