@@ -2,6 +2,7 @@
 
 import re
 from collections import abc
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -86,7 +87,8 @@ def annotation_of(sequence: Sequence, benchmark: str) -> Annotation:
     size = None
     if sequence.cover is not None:
         stated = re.fullmatch(r"\((\d+), *(\d+)\)", sequence.meta.get("resolution", ""))
-        size = (int(stated[1]), int(stated[2])) if stated else _size_of_image(sequence)
+        with suppress(ImageError):
+            size = (int(stated[1]), int(stated[2])) if stated else open_image(sequence.frames[0]).shape[::-1]
     return Annotation(benchmark, sequence.boxes, sequence.absent, sequence.cover, size)
 
 
@@ -141,11 +143,3 @@ def _score_sequence(
         except MetricError as error:
             errors[name] = str(error)
     return SequenceScores(sequence.name, curves, errors, missing)
-
-
-def _size_of_image(sequence: Sequence) -> tuple[int, int] | None:
-    try:
-        height, width = open_image(sequence.frames[0]).shape
-    except ImageError:
-        return None
-    return width, height

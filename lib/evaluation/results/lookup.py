@@ -25,13 +25,10 @@ _DATASETS = {re.sub(r"[^a-z0-9]", "", name) for name in (*DATASETS, *BENCHMARKS)
 
 
 def open_result_set(path: Path, benchmark: str) -> ResultSet:
-    """The results of one tracker in a folder, a zip, or a folder in a zip (``raw.zip/grm_vitb``).
+    """The results of one tracker in a folder, a zip, or a folder in a zip (``raw.zip/grm_vitb``), at its top or in a
+    folder below. The label is the folder's name.
 
-    Read as they are: our folder with its manifest; ``<sequence>.txt`` of pytracking, OSTrack, GRM, pysot and the got10k
-    toolkit, also of several benchmarks in one folder; ``<sequence>/<sequence>_001.txt`` of GOT-10k (repetition 1, see
-    ``ResultSet.repetitions``); archives made for TrackingNet's and GOT-10k's servers; each at the top or in folders
-    below it. Names may be spelled as these tools do (``sequence_name``). The label is the folder's name. Raises
-    ``ValueError`` if there is no such place, and unless one folder of it has results on the benchmark.
+    Raises ``ValueError`` if there is no such place, and unless one folder of it has results on the benchmark.
     """
     find_benchmark(benchmark)
     found = _sets_at(path, benchmark)

@@ -161,7 +161,8 @@ class ResultSet:
 def find_sets(contents: Files, benchmark: str, place: Path) -> list[ResultSet]:
     """The result sets of the files at ``place`` that have a sequence of the benchmark, by root.
 
-    Boxes lie in ``<sequence>.txt``, or in ``<sequence>/<sequence>_001.txt`` with further repetitions beside it. A
+    Boxes lie in ``<sequence>.txt`` (ours, pytracking, OSTrack, GRM, pysot, the got10k toolkit), also of several
+    benchmarks in one folder, or in ``<sequence>/<sequence>_001.txt`` (GOT-10k) with further repetitions beside it. A
     folder with a manifest of ours is one set; it is left out if the manifest states another benchmark.
     """
     names = [name for name in contents if not any(map(is_skipped, name.split("/")))]
