@@ -79,7 +79,7 @@ class FolderReader(VideoSource):
         if not images:
             raise VideoError(f"{folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
         try:
-            self._names = list(order_frames(images, folder))
+            self._names = list(order_frames(images, folder)[0])
         except ValueError as error:
             raise VideoError(str(error)) from error
         self.length = len(self._names)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.data.datasets.order import LostFrameError, is_image, order_frames, shorten
+from lib.data.datasets.order import is_image, order_frames, shorten
 from lib.data.files.source import Source, join_key
 from lib.data.files.texts import parse_rows, parse_values
-from lib.data.types import SHORTFALL, FrameFiles, Location, NumberedNames, Sequence
+from lib.data.types import FrameFiles, NumberedNames, Sequence
 from lib.geometry.overlaps import is_box
 
 logger = logging.getLogger(__name__)
@@ -68,21 +68,8 @@ def list_frames(source: Source, key: str, first: int | None = None) -> FrameFile
         raise ValueError(f"{source.location(key)}: no images (<number>.jpg) in the sequence's folder; {UNPACK}")
     row = shorten(names)  # nearly always a row, which saves 8 s when GOT-10k is first read
     if not isinstance(row, NumberedNames) or (first is not None and row.first > first):
-        row = order_frames(names, source.location(key), first)
+        row, _ = order_frames(names, source.location(key), first)
     return FrameFiles(source.location(key), row)
-
-
-def order_images(folder: Location, images: list[str], rows: int) -> tuple[FrameFiles, dict[str, str]]:
-    """The images of a folder in the order of ``order_frames``, and ``meta`` with a note on lost ones.
-
-    A number left out is an error, unless each image has its row: whoever removes frames removes their rows too.
-    """
-    try:
-        return FrameFiles(folder, order_frames(images, folder)), {}
-    except LostFrameError as error:
-        if rows == 1 or rows != len(images):
-            raise
-        return FrameFiles(folder, error.names), {SHORTFALL: str(error)}
 
 
 def numbered_frames(source: Source, key: str, pattern: str, first: int, count: int) -> FrameFiles:

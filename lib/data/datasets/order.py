@@ -16,15 +16,6 @@ _NUMBER = re.compile(r"((?:(?<![^\W_])[+-])?(?:(?<!\d[.,])\d+[.,]\d+(?![.,]?\d)|
 Key = tuple[str | Decimal, ...]
 
 
-class LostFrameError(ValueError):
-    """A number is left out among a folder's images. The message names the folder and the images around the gap;
-    ``names`` are the images that are there, in order."""
-
-    def __init__(self, message: str, names: abc.Sequence[str]) -> None:
-        super().__init__(message)
-        self.names = names
-
-
 def is_image(name: str) -> bool:
     """Whether a file's name has the suffix of an image, in small letters or capitals; hidden files are no images."""
     return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
@@ -39,15 +30,18 @@ def natural_order(name: str) -> Key:
     return tuple(Decimal(part.replace(",", ".")) if place % 2 else part for place, part in enumerate(parts))
 
 
-def order_frames(names: abc.Sequence[str], folder: object, first: int | None = None) -> abc.Sequence[str]:
-    """The images of a folder, one a frame, in the order of the numbers in their names; names without numbers as text.
+def order_frames(
+    names: abc.Sequence[str], folder: object, first: int | None = None, rows: int | None = None
+) -> tuple[abc.Sequence[str], str]:
+    """The images of a folder in the order of the numbers in their names, without numbers as text, and a note.
 
     Raises ``ValueError`` naming the ``folder`` in one line where that order is ambiguous: two names differ in no number
     (1.jpg and 1.png, 1.jpg and 01.jpg), or first in a text (left_1.jpg and right_1.jpg), or all numbers have a minus.
 
-    Raises ``LostFrameError`` where a number is left out. Frames are numbered by a step, the smallest between two of
-    them; with ``first`` the step is 1, from that number or a smaller one on. Decimals, and whole numbers with distances
-    that are no multiples of a step, are times: they show no loss.
+    A number left out is a lost frame: an error too, but only a note if there are as many ``rows`` of boxes as images,
+    since whoever removes frames removes their rows. Frames are numbered by a step, the smallest between two of them;
+    with ``first`` the step is 1, from that number or a smaller one on. Decimals, and whole numbers with distances that
+    are no multiples of a step, are times: they show no loss. The note is empty if no frame is lost.
     """
     keys = {name: natural_order(name.rpartition(".")[0]) for name in names}
     ordered = sorted(names, key=lambda name: (keys[name], name))
@@ -57,6 +51,7 @@ def order_frames(names: abc.Sequence[str], folder: object, first: int | None = N
             raise ValueError(f"{folder}: {one} and {other} are one frame twice; remove one of them")
         if numbered and _place(keys[one], keys[other]) % 2 == 0:
             raise _ambiguous(folder, one, other)
+    note = ""
     if numbered or first is not None:
         place = _place(keys[ordered[0]], keys[ordered[-1]]) if numbered else 1
         numbers = [keys[name][place] for name in ordered]
@@ -64,9 +59,10 @@ def order_frames(names: abc.Sequence[str], folder: object, first: int | None = N
             raise _ambiguous(folder, ordered[0], ordered[-1])
         whole = all(number.as_tuple().exponent == 0 for number in numbers)
         if whole and len(set(numbers)) == len(names) and (lost := _lost(ordered, list(map(int, numbers)), first)):
-            remedy = "copy or unpack the sequence again, or number the images in a row if none is lost"
-            raise LostFrameError(f"{folder}: {lost}; {remedy}", shorten(ordered))
-    return shorten(ordered)
+            note = f"{folder}: {lost}; copy or unpack the sequence again, or number the images in a row if none is lost"
+            if rows != len(names):
+                raise ValueError(note)
+    return shorten(ordered), note
 
 
 def _place(one: Key, other: Key) -> int:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from lib.data.datasets.annotations import order_images, read_numbers
-from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, natural_order
+from lib.data.datasets.annotations import read_numbers
+from lib.data.datasets.order import IMAGE_SUFFIXES, is_image, natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.decoding.videos import OTHER_SUFFIXES, VIDEO_SUFFIXES, unpack_video
 from lib.data.files.source import Source, join_key
@@ -85,15 +85,16 @@ def _read_sequence(source: Source, name: str, folder: str, boxes_key: str, video
     boxes = read_numbers(source, boxes_key, None, 4, remedy="a line is x,y,w,h")
     images = [] if video else list(filter(is_image, _names(source, folder)))
     if images:
-        frames, meta = order_images(source.location(folder), images, len(boxes))
+        names, note = order_frames(images, source.location(folder), rows=len(boxes))
+        frames = FrameFiles(source.location(folder), names)
     else:
-        frames, meta = _open_video(source, video or _only_video(source, folder))
+        frames, note = _open_video(source, video or _only_video(source, folder))
     if len(boxes) not in (1, len(frames)):
         raise ValueError(
             f"{boxes_file}: {len(boxes)} rows for {len(frames)} frames; write one for each frame, or the first one's "
             "alone"
         )
-    return Sequence(name, "own", frames, boxes, is_box(boxes), meta=meta)
+    return Sequence(name, "own", frames, boxes, is_box(boxes), meta={SHORTFALL: note} if note else {})
 
 
 def _only_video(source: Source, folder: str) -> str:
@@ -106,8 +107,8 @@ def _only_video(source: Source, folder: str) -> str:
     raise ValueError(f"{source.location(folder)}: {count} videos beside {BOXES}; {LAYOUT}; {KNOWN}")
 
 
-def _open_video(source: Source, key: str) -> tuple[FrameFiles, dict[str, str]]:
-    """The frames of a video, and ``meta`` with a note on lost ones."""
+def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
+    """The frames of a video, and a note on lost ones, else ""."""
     video = source.location(key)
     if not _is_video(key):
         raise ValueError(f"{video}: boxes of its name lie beside it, but it is left out; {KNOWN}; rename or convert it")
@@ -116,10 +117,10 @@ def _open_video(source: Source, key: str) -> tuple[FrameFiles, dict[str, str]]:
             f"{video}: the frames of a video are unpacked into a cache, and there is none here; unpack them into a "
             "folder of images yourself"
         )
-    frames, shortfall = unpack_video(video, source.peek(key), source.cache)
+    frames, note = unpack_video(video, source.peek(key), source.cache)
     for needed in (key, source.key_of(frames.folder)):  # an index of these frames is valid while both are there
         source.exists(needed)
-    return frames, {SHORTFALL: shortfall} if shortfall else {}
+    return frames, note
 
 
 def _names(source: Source, folder: str) -> list[str]:

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
-from lib.data.datasets.annotations import list_folders, order_images, package_names, read_numbers
-from lib.data.datasets.order import is_image
+from lib.data.datasets.annotations import list_folders, package_names, read_numbers
+from lib.data.datasets.order import is_image, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.files.source import Source, join_key
-from lib.data.types import Sequence
+from lib.data.types import SHORTFALL, FrameFiles, Sequence
 from lib.geometry.overlaps import is_box
 
 NAMES = {split: partial(package_names, f"tnl2k_{split}.txt") for split in ("test", "train")}
@@ -56,9 +56,11 @@ def _read_sequence(source: Source, key: str, name: str) -> Sequence:
     boxes = read_numbers(source, f"{key}/groundtruth.txt", len(images), 4)
     text = source.text(f"{key}/language.txt") if source.exists(f"{key}/language.txt") else ""
     meta = {"language": text.partition("\n")[0].strip()} if text else {}
-    # The published numbers may have gaps.
-    frames, note = order_images(source.location(f"{key}/imgs"), images, len(boxes))
-    return Sequence(name, "tnl2k", frames, boxes, is_box(boxes), meta=meta | note)
+    folder = source.location(f"{key}/imgs")
+    names, note = order_frames(images, folder, rows=len(boxes))  # the published numbers may have gaps
+    if note:
+        meta[SHORTFALL] = note
+    return Sequence(name, "tnl2k", FrameFiles(folder, names), boxes, is_box(boxes), meta=meta)
 
 
 DATASET = Dataset(
