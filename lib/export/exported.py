@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from lib.config.tree import merge
 from lib.config.validation import validate
-from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, read_record
+from lib.export.record import FILES, LIBRARIES, ExportError, ExportPrecision, ExportRecord, read_record
 from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
 from lib.runtime.files import utf8_name
@@ -36,6 +37,9 @@ def open_network(
     keep_large_buffers()
     folder = Path(folder)
     record = read_record(folder)
+    library = LIBRARIES[record.runtime]
+    if find_spec(library) is None:
+        raise ExportError(f"{folder}: needs {library}, which is not installed; pip install {library}")
     if recover:
         settings = merge(record.settings.model_dump(mode="json"), {"tracker": {"recover": True}})
         record = record.model_copy(update={"settings": validate(TrackSettings, settings, str(folder))})
@@ -91,10 +95,8 @@ class ExportedNetwork:
 
 def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: int) -> Run:
     """The file's function of arrays; the file itself has the precision."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ExportError(f"{file}: needs ONNX Runtime, which is not installed; pip install onnxruntime") from error
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = max(1, threads // streams), 1
     # An idle thread leaves its core to the threads that read and write frames or compute another batch.
@@ -108,10 +110,6 @@ def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: i
 
 def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams: int) -> Run:
     """The file's function of arrays, computed in ``precision``, which is a property of the device."""
-    try:
-        import openvino  # noqa: F401 - imported here, so that the error names the file
-    except ImportError as error:
-        raise ExportError(f"{file}: needs OpenVINO, which is not installed; pip install openvino") from error
     check_openvino_precision(precision, file)
     properties: dict[str, Any] = {
         "INFERENCE_NUM_THREADS": threads,

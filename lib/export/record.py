@@ -18,6 +18,8 @@ AGAIN = "export it again with tracking/export_model.py"
 Runtime = Literal["onnx", "openvino"]
 ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 
+# The library that runs each.
+LIBRARIES: dict[Runtime, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 # The files of a network's halves, encode and find; OpenVINO has the weights of each in a second one.
 FILES: dict[Runtime, tuple[str, str]] = {
     "onnx": ("encode.onnx", "find.onnx"),

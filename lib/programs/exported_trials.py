@@ -9,12 +9,10 @@ from lib.config.paths import Paths
 from lib.evaluation.results.folder import open_results
 from lib.evaluation.running.runner import Trial
 from lib.export.exported import open_network
-from lib.export.record import RECORD
+from lib.export.record import LIBRARIES, RECORD
 from lib.inference.engine import Engine
 from lib.runtime.machine import usable_cores
 from lib.runtime.program import RequestError
-
-RUNTIMES = ("onnxruntime", "openvino")
 
 
 def exported_trials(
@@ -52,7 +50,7 @@ def exported_trials(
             network.device,
             label=folder.absolute().name,
             overrides=tracker.stated(),
-            versions={name: sys.modules[name].__version__ for name in RUNTIMES if name in sys.modules},
+            versions={name: sys.modules[name].__version__ for name in LIBRARIES.values() if name in sys.modules},
         )
         trials.append(Trial(partial(_make_engine, folder, recover), results, results.path.name, folder))
     return trials
