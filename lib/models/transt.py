@@ -126,7 +126,7 @@ class FeatureFusionLayer(nn.Module):
     def forward(self, template: Tensor, search: Tensor, positions: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Tokens ``[B, Nz, C]`` and ``[B, Nx, C]`` -> tokens; ``positions`` of both."""
         z, x = positions
-        if self.template_eca is not None and self.search_eca is not None:
+        if self.template_eca is not None:
             template, search = self.template_eca(template, z), self.search_eca(search, x)
         return self.template_cfa(template, z, search, x), self.search_cfa(search, x, template, z)
 

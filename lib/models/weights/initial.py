@@ -4,7 +4,6 @@ The names of each source become timm's (torchvision's for a ResNet); the backbon
 renames. Loading is strict and reports the names that were taken.
 """
 
-import re
 from collections import abc
 from importlib import metadata
 from pathlib import Path
@@ -213,7 +212,7 @@ def as_timm(weights: abc.Mapping[str, Tensor], layer_scale: bool = False) -> Wei
 def without_layer_scale(weights: abc.Mapping[str, Tensor]) -> Weights:
     """DINOv2's weights with the factors at the end of each branch (``ls1``, ``ls2``) multiplied into the layer before
     them, ``attn.proj`` and ``mlp.fc2``: the same function in fewer parameters."""
-    result = {name: value for name, value in weights.items() if not re.search(r"\.ls[12]\.gamma$", name)}
+    result = {name: value for name, value in weights.items() if not name.endswith((".ls1.gamma", ".ls2.gamma"))}
     for name in weights.keys() - result.keys():
         layer = name.replace(".ls1.gamma", ".attn.proj").replace(".ls2.gamma", ".mlp.fc2")
         if f"{layer}.weight" in result:
@@ -244,11 +243,11 @@ def _taken_by(backbone: nn.Module, weights: Weights) -> Weights:
                 f"weights of a ViT of the other style, which computes another function; set "
                 f"model.backbone.style={style}, or choose other weights"
             )
-        strange = {_kind(name) for name in weights if name.startswith("blocks.")} - {_kind(name) for name in owned}
-        if strange:
-            raise CheckpointError(
-                f"weights of another kind of ViT: the backbone's blocks have no {', '.join(sorted(strange)[:3])}"
-            )
+        theirs, ours = (
+            {name.split(".", 2)[2] for name in names if name.startswith("blocks.")} for names in (weights, owned)
+        )
+        if strange := sorted(theirs - ours):
+            raise CheckpointError(f"weights of another kind of ViT: our blocks have no {', '.join(strange[:3])}")
     projection = "patch_embed.proj.weight"
     if projection in owned and projection in weights and weights[projection].ndim == 4:
         # An image enlarged with its patches gives the same tokens (FlexiViT, CVPR 2023, Section 3.4).
@@ -267,8 +266,3 @@ def _used(taken: Weights, weights: Weights) -> list[str]:
     """The names of the ``weights`` that a backbone has taken as they were, under any name."""
     values = {id(value) for value in taken.values()}
     return [name for name, value in weights.items() if id(value) in values]
-
-
-def _kind(name: str) -> str:
-    """A tensor's name with a star for every number, equal in all blocks."""
-    return re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
