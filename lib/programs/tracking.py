@@ -192,14 +192,16 @@ def track_video(
         stop = stack.enter_context(stop_signals())
         audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
         steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
-        window = stack.enter_context(_window()) if wanted.show else None
+        if wanted.show:
+            _open_window()
+            stack.callback(cv2.destroyWindow, WINDOW)
         bar = tqdm(total=video.length, unit=" frame", dynamic_ncols=True, smoothing=0.05, disable=None)
         stack.enter_context(bar)
         for step in steps:
             count += 1
             begun.update(step.results)
             bar.update()
-            if stop.received or (window and window(step)):
+            if stop.received or (wanted.show and _show(step)):
                 break
     seconds = perf_counter() - started
     if video.shortfall:
@@ -310,19 +312,14 @@ def select_targets(image: np.ndarray, taken: int = 0) -> list[TargetSpec]:
     return [TargetSpec(str(number), tuple(map(float, box))) for number, box in enumerate(boxes, start=taken + 1)]
 
 
-@contextmanager
-def _window() -> Iterator[Callable[[Step], bool]]:
-    """Open a window. The function shows a step in it and returns whether the user has pressed q or Esc."""
-
-    def show(step: Step) -> bool:
-        cv2.imshow(WINDOW, draw_step(step)[..., ::-1])
-        return cv2.waitKey(1) & 0xFF in (ord("q"), 27)
-
+def _open_window() -> None:
     try:
         cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
     except cv2.error as error:
         raise ValueError(f"--show: {NO_WINDOW}") from error
-    try:
-        yield show
-    finally:
-        cv2.destroyWindow(WINDOW)
+
+
+def _show(step: Step) -> bool:
+    """Show a step in the window; whether the user has pressed q or Esc."""
+    cv2.imshow(WINDOW, draw_step(step)[..., ::-1])
+    return cv2.waitKey(1) & 0xFF in (ord("q"), 27)

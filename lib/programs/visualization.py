@@ -5,7 +5,7 @@ from collections import abc
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,13 +129,9 @@ def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Sho
                 for strip in chain([first], strips):
                     writer.write(np.concatenate([legend, strip]))
             return folder / STRIP
-        sheet = [legend, first]
-        for strip in strips:
-            if len(sheet) > MOST:
-                raise ValueError(
-                    f"--frames: a sheet has room for {MOST} frames; name fewer, add a step, or add --video"
-                )
-            sheet.append(strip)
+        sheet = [legend, first, *islice(strips, MOST - 1)]
+        if next(strips, None) is not None:
+            raise ValueError(f"--frames: a sheet has room for {MOST} frames; name fewer, add a step, or add --video")
     write_png(folder / SHEET, np.concatenate(sheet))
     return folder / SHEET
 
