@@ -163,7 +163,7 @@ def _draw(
     plot_training(output / "log.jsonl", reports / "training.png", build_objective(experiment).weights)
     if figure := curve_figure(comparison, PROTOCOL, "success", title=named):
         write_figure(figure, reports / "success.png", reports / "success.pdf")
-    ranked = comparison.ranked([trained])
+    ranked = comparison.extremes([trained], worst=len(sequences), best=0)["worst"]
     if not ranked:
         raise ValueError(f"{trained.runs[0].results.source}: no sequence has a score; its score.json names the reasons")
     _, median = ranked[len(ranked) // 2]
