@@ -167,7 +167,10 @@ def _data(folder: Path) -> Iterator[Target]:
         return digest([[one.name, one.boxes, one.visible, one.cover, list(map(str, one.frames))] for one in index])
 
     def read_packed() -> str:
-        for number in range(open_packed(packed.resolve()).manifest.records):
+        manifest = open_packed(packed.resolve()).manifest
+        if manifest is None:  # as ``verify_packed`` reports
+            raise ValueError(f"{packed}: packed by another program")
+        for number in range(manifest.records):
             for problem in check_batch(packed.resolve(), number, None)[0]:
                 raise ValueError(problem)
         frames = (frame.read_bytes() for one in open_dataset("got10k", "full", packed, cache) for frame in one.frames)
