@@ -26,9 +26,7 @@ class TimmConfig(BackboneConfig):
 
     @model_validator(mode="after")
     def _the_network_has_the_stride(self) -> Self:
-        problem = _misfit(self.name, self.stride)
-        if problem:
-            raise ValueError(problem)
+        _check(self.name, self.stride)
         return self
 
     def build(self, template_size: int, search_size: int) -> "TimmFeatures":
@@ -78,20 +76,21 @@ def _strides(network: nn.Module) -> list[int]:
 
 
 @cache
-def _misfit(name: str, stride: int) -> str:
-    """The fault of a network's name or stride, with the remedy; "" if there is none."""
+def _check(name: str, stride: int) -> None:
+    """Raises ``ValueError`` for a network's name or stride that cannot be, with the remedy."""
     if not timm.is_model(name):
-        return f"name: timm has no network {name!r}; {suggest(name, timm.list_models())}"
+        raise ValueError(f"name: timm has no network {name!r}; {suggest(name, timm.list_models())}")
     with torch.device("meta"):  # names and shapes, without memory or numbers
         strides = dict.fromkeys(_strides(timm.create_model(name, pretrained=False)))
         if stride not in strides:
             has = f"those of its stages are {', '.join(map(str, strides))}" if strides else "it cannot be cut"
-            return f"stride: {name} has no stage of stride {stride}; {has}"
+            raise ValueError(f"stride: {name} has no stage of stride {stride}; {has}")
         side = TRIED_CELLS * stride
         try:
             features = TimmFeatures(name, stride).eval()(torch.empty(1, 3, side, side))
         except Exception as error:  # networks of timm raise different errors for a size that they do not take
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            return f"name: {name} does not take crops of any size ({reason}); choose a convolutional network"
+            raise ValueError(
+                f"name: {name} does not take crops of any size ({reason}); choose a convolutional network"
+            ) from error
     assert features.shape[2:] == (TRIED_CELLS, TRIED_CELLS), f"{name}: {tuple(features.shape)} at stride {stride}"
-    return ""
