@@ -8,7 +8,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock, Semaphore
 from time import perf_counter
@@ -97,15 +96,15 @@ class Engine:
         done in the sequences that have not ended. An error of a frame or a first box ends that sequence; one of the
         network ends the run.
         """
-        sequences = iter(take, None)
+        sequences, opencv_threads = iter(take, None), cv2.getNumThreads()
         with (
-            _one_thread_a_crop(),
             ThreadPoolExecutor(self._threads, "look") as looking,
             ThreadPoolExecutor(self.finders + 1, "step") as stepping,
         ):
             clock, free = _Clock(), Semaphore(self.finders)
             batches = [_Batch(self, looking, free, clock) for _ in range(self.finders + 1)]
             try:
+                cv2.setNumThreads(1)  # its own threads would compete with those that look
                 yield from self._fill(batches, sequences)
                 steps = deque((batch, stepping.submit(batch.step)) for batch in batches if len(batch))
                 while steps:
@@ -116,6 +115,7 @@ class Engine:
                         steps.append((batch, stepping.submit(batch.step)))
                     show(sum(batch.frames for batch in batches))
             finally:
+                cv2.setNumThreads(opencv_threads)
                 for pool in (looking, stepping):
                     pool.shutdown(cancel_futures=True)
 
@@ -126,17 +126,6 @@ class Engine:
             outcome = emptiest.begin(sequence, self._template_of)
             if outcome is not None:
                 yield sequence, outcome
-
-
-@contextmanager
-def _one_thread_a_crop() -> Iterator[None]:
-    """OpenCV's own threads would compete with those that look."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -1,5 +1,6 @@
 """One video, frame by frame: its targets as one batch, each from the frame in which it begins."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,7 +66,11 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
     its number. A target begins in the first frame whose number is at least its own. Raises ``ValueError`` for no
     target, for two of one name, and, in the first frame, for a box outside the image; and as ``Tracker`` does.
     """
-    _check(targets)
+    if not targets:
+        raise ValueError("no target to follow; name one or more")
+    name, count = Counter(target.name for target in targets).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{count} targets are named {name}; give each another name")
     # A state's rows are filled in the order in which targets begin, so the first ones are those of the batch.
     order = sorted(targets, key=lambda target: target.frame)
     followed: list[Target] = []
@@ -88,15 +93,6 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
             results[target.name] = TrackResult(first.target.box.copy(), 1.0)
         named = {target.name: results[target.name] for target in targets if target.name in results}
         yield Step(number, time, image, named, perf_counter() - started)
-
-
-def _check(targets: Sequence[TargetSpec]) -> None:
-    if not targets:
-        raise ValueError("no target to follow; name one or more")
-    names = [target.name for target in targets]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{names.count(name)} targets are named {name}; give each another name")
 
 
 def check_boxes(targets: Sequence[TargetSpec], image_shape: Sequence[int]) -> None:
