@@ -66,22 +66,17 @@ def _complaint(
     """One of pydantic's errors as parts of the dotted key, the value (``got ...; `` or ""), and the remedy."""
     kind, value, location = details["type"], details["input"], details["loc"]
     context = details.get("ctx", {})
-    key = _dotted(tree, location, kind)
+    key, sections = _follow(section_class, tree, location)
     got = f"got {_shown(value)}; "
     if kind == "missing":
-        return key, "", "missing; set it"
+        return key if isinstance(location[-1], int) else (*key, location[-1]), "", "missing; set it"
     if kind == "extra_forbidden":
-        fields = [name for section in _sections_at(section_class, location[:-1]) for name in section.model_fields]
-        return key, got, f"unknown key; {suggest(key[-1], fields)}"
+        return key, got, f"unknown key; {suggest(key[-1], [name for each in sections for name in each.model_fields])}"
     if kind in ("union_tag_invalid", "union_tag_not_found"):
-        names = [name for section in _sections_at(section_class, location) for name in _names(section)]
         chooser = context["discriminator"].strip("'()")  # a field, or a function that is named like it
         tag = value.get(chooser)
-        return (
-            (*key, chooser),
-            "missing; " if tag is None else f"got {_shown(tag)}; ",
-            suggest("" if tag is None else tag, names),
-        )
+        found = "missing; " if tag is None else f"got {_shown(tag)}; "
+        return (*key, chooser), found, suggest(tag or "", [name for each in sections for name in _names(each)])
     if kind in ("value_error", "assertion_error"):
         # A check of a whole section names its fields itself; showing all their values would bury that.
         return key, "" if isinstance(value, dict) else got, str(context["error"])
@@ -94,24 +89,20 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + " ..."
 
 
-def _dotted(tree: Any, location: tuple[int | str, ...], kind: str) -> tuple[str, ...]:
-    """Pydantic's location without its labels of union members: the steps that the tree has, and a missing last one."""
-    parts = []
+def _follow(
+    section_class: type[Section], tree: Any, location: tuple[int | str, ...]
+) -> tuple[tuple[str, ...], list[type[Section]]]:
+    """The steps of pydantic's location that the tree has, without its labels of union members; and the classes that the
+    section there may be of, or the section around an unknown key."""
+    parts, sections = [], [section_class]
     for step in location:
+        fields = [section.model_fields[step] for section in sections if step in section.model_fields]
+        labelled = [section for section in sections if step in (*_names(section), section.__name__)]
+        sections = [inner for field in fields for inner in _sections_in(field.annotation)] or labelled or sections
         if isinstance(tree, dict) and step in tree or isinstance(tree, list) and isinstance(step, int):
             tree = tree[step] if isinstance(tree, dict) or step < len(tree) else None
             parts.append(str(step))
-    return (*parts, str(location[-1])) if kind == "missing" and isinstance(location[-1], str) else tuple(parts)
-
-
-def _sections_at(section_class: type[Section], location: tuple[int | str, ...]) -> list[type[Section]]:
-    """The classes that a section at pydantic's location may be of; several in a union."""
-    found = [section_class]
-    for step in location:
-        fields = [section.model_fields[step] for section in found if step in section.model_fields]
-        labelled = [section for section in found if step in (*_names(section), section.__name__)]
-        found = [inner for field in fields for inner in _sections_in(field.annotation)] or labelled or found
-    return found
+    return tuple(parts), sections
 
 
 def _sections_in(annotation: Any) -> Iterator[type[Section]]:

@@ -76,10 +76,6 @@ _Dumper.add_representer(
 )
 
 
-class _Problem(Exception):
-    """An error in a YAML text: the line, from 1, and a message of one line."""
-
-
 def read_yaml(path: Path | str) -> dict[str, Any]:
     """The mapping in a YAML file; an empty file is an empty mapping.
 
@@ -88,13 +84,11 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            tree = _parse(file.read(LONGEST + 1))
+            tree = _parse(file.read(LONGEST + 1), lambda line: f"{path}:{line}: ")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except _Problem as error:
-        raise ConfigError(f"{path}:{error.args[0]}: {error.args[1]}") from error
     if not isinstance(tree, dict | None):
         raise ConfigError(f"{path}: the top level is not a mapping; write `key: value` lines")
     return tree or {}
@@ -105,10 +99,7 @@ def read_value(text: str, key: str, source: str) -> Any:
 
     Raises ``ConfigError`` beginning with ``source`` and the dotted key, for the reasons of ``read_yaml``.
     """
-    try:
-        return _parse(text)
-    except _Problem as error:
-        raise ConfigError(f"{source}: {key}: got {text[:_SHOWN]!r}; {error.args[1]}") from error
+    return _parse(text, lambda line: f"{source}: {key}: got {text[:_SHOWN]!r}; ")
 
 
 def to_yaml(tree: dict[str, Any]) -> str:
@@ -118,20 +109,25 @@ def to_yaml(tree: dict[str, Any]) -> str:
     )
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, place: Callable[[int], str]) -> Any:
+    """The value of a text; ``place`` begins the message of an error in that line, from 1."""
+
+    def problem(line: int, reason: str) -> ConfigError:
+        return ConfigError(place(line) + reason)
+
     if len(text) > LONGEST:
-        raise _Problem(1, f"longer than {LONGEST} characters; is it a configuration?")
+        raise problem(1, f"longer than {LONGEST} characters; is it a configuration?")
     try:
         tree = _Loader(text).get_single_data()
         size = 0
         for part in json.JSONEncoder().iterencode(tree):  # piece by piece: anchors of anchors grow without bound
             size += len(part)
             if size > LONGEST:
-                raise _Problem(1, f"longer than {LONGEST} characters with its anchors written out; use fewer")
+                raise problem(1, f"longer than {LONGEST} characters with its anchors written out; use fewer")
     except yaml.MarkedYAMLError as error:
-        raise _Problem(error.problem_mark.line + 1, error.problem) from error
+        raise problem(error.problem_mark.line + 1, error.problem) from error
     except ReaderError as error:  # a character that YAML does not allow; the one error of PyYAML without a mark
-        raise _Problem(text.count("\n", 0, error.position) + 1, error.reason) from error
+        raise problem(text.count("\n", 0, error.position) + 1, error.reason) from error
     except RecursionError as error:
-        raise _Problem(1, "nested too deeply") from error
+        raise problem(1, "nested too deeply") from error
     return tree
