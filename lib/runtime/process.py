@@ -33,7 +33,6 @@ class Process:
 
     rank: int
     world: int
-    local_rank: int
     device: torch.device
 
     @property
@@ -79,7 +78,7 @@ def joined(device: str = "auto") -> Iterator[Process]:
     if world > 1:
         dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo")
     try:
-        yield Process(rank, world, local_rank, place)
+        yield Process(rank, world, place)
     finally:
         if world > 1:
             dist.destroy_process_group()

@@ -18,7 +18,7 @@ from lib.runtime.checkpoint import CheckpointError, read_checkpoint
 from lib.runtime.process import Process
 from lib.training.trainer import Trainer
 
-ALONE = Process(0, 1, 0, torch.device("cpu"))
+ALONE = Process(0, 1, torch.device("cpu"))
 BENEATH = (r"backbone\.blocks\.\d+\.(norm|attn\.qkv|attn\.proj|mlp)", r"backbone\.(patch_embed|norm)")
 
 

@@ -31,7 +31,7 @@ from lib.models.base import TrackingModel
 from lib.runtime.checkpoint import CheckpointError, save_checkpoint
 from lib.runtime.process import Process
 
-ALONE = Process(0, 1, 0, torch.device("cpu"))
+ALONE = Process(0, 1, torch.device("cpu"))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from lib.runtime.checkpoint import read_training_checkpoint, save_checkpoint
 from lib.runtime.process import Process
 from lib.training.trainer import Trainer
 
-ALONE = Process(0, 1, 0, torch.device("cpu"))
+ALONE = Process(0, 1, torch.device("cpu"))
 # Two epochs of two steps of two groups, and a group of held-out pairs after each.
 SHORT = (
     "train.epochs=2", "train.global_batch=4", "train.group_batch=2", "data.samples_per_epoch=8", "data.val_samples=2",

@@ -95,7 +95,7 @@ def group_of_one(device: torch.device, tmp_path: Path) -> Iterator[Process]:
     """This process in a group that it is alone in, and two by its word, so that gradients go through the group."""
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=dist.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1)
-    yield Process(0, 2, 0, device)
+    yield Process(0, 2, device)
     dist.destroy_process_group()
 
 
@@ -112,7 +112,7 @@ def test_gradients_through_the_group_equal_those_without(device, family, group_o
 
 def start(experiment: ExperimentConfig, output: Path, data: Path, device: torch.device) -> Trainer:
     paths = Paths(data={"got10k": data}, output=output, cache=output / "cache")
-    return build_trainer(experiment, paths, Process(0, 1, 0, device))
+    return build_trainer(experiment, paths, Process(0, 1, device))
 
 
 def losses(output: Path) -> list[float]:

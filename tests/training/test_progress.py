@@ -11,7 +11,7 @@ from lib.runtime.process import Process
 from lib.training.config import Run
 from lib.training.progress import MAX_REASONS, Meter, Progress
 
-ALONE = Process(0, 1, 0, torch.device("cpu"))
+ALONE = Process(0, 1, torch.device("cpu"))
 
 
 class TwoProcesses:
@@ -120,7 +120,7 @@ def test_going_on_drops_what_comes_after(tmp_path):
 
 
 def test_other_processes_write_nothing(tmp_path):
-    process = Process(1, 1, 1, torch.device("cpu"))
+    process = Process(1, 1, torch.device("cpu"))
     with start(tmp_path, process) as progress:
         at(progress, 1).trained([values(1.0)], 1.0)
         at(progress, 1).validated(meter_of({"loss": 7.0, "iou": 0.5}))

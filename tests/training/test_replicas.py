@@ -131,7 +131,7 @@ def test_the_launching_program_is_stopped_and_started_again(tmp_path):
 def test_a_share_of_the_gradient_is_added():
     actor = Actor(toy.ToyTracker(), CenterObjective(CenterObjectiveConfig()))
     batch = stack([toy.ToyPairs(3).sample(number) for number in range(4)])
-    replicas = Replicas(actor, Process(0, 1, 0, torch.device("cpu")))
+    replicas = Replicas(actor, Process(0, 1, torch.device("cpu")))
     seed_network(5, 0)
     actor(batch).loss.backward()
     whole = [parameter.grad.clone() for parameter in actor.parameters() if parameter.requires_grad]

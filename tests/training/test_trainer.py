@@ -455,7 +455,7 @@ def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(tmp_path):
     assert torch.equal(trainer.actor.model.divide.weight, before)
 
 
-ALONE = Process(0, 1, 0, torch.device("cpu"))
+ALONE = Process(0, 1, torch.device("cpu"))
 
 
 def together_with(other: int) -> SimpleNamespace:

@@ -115,7 +115,7 @@ def build_trainer(
     tree = {**CONFIG, **changes}
     config = TrainConfig.model_validate_json(json.dumps(tree))
     numbers = {"samples_per_epoch": 38, "val_samples": 8, "workers": 0} | (data or {})
-    process = process or Process(0, 1, 0, torch.device("cpu"))
+    process = process or Process(0, 1, torch.device("cpu"))
     freeze(model, (), config.frozen)
     objective = CenterObjective(CenterObjectiveConfig())
     if head == "distance":
