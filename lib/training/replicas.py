@@ -28,20 +28,14 @@ class Replicas:
             self._settle_buckets()
 
     def add_gradient(
-        self,
-        batch: Batch,
-        epoch: int,
-        share: float,
-        last: bool,
-        scale: abc.Callable[[Tensor], Tensor] = lambda loss: loss,
-        count: Tensor | None = None,
+        self, batch: Batch, epoch: int, count: Tensor | None, weigh: abc.Callable[[Tensor], Tensor], last: bool
     ) -> GroupResult:
-        """Adds ``share`` times the gradient of the group's loss, which ``scale`` enlarges. After the ``last`` group of
-        a step, the gradients are averaged over processes. ``count``: see ``Actor.forward``."""
+        """Adds the gradient of the group's loss, which ``weigh`` multiplies. After the ``last`` group of a step, the
+        gradients are averaged over processes. ``count``: see ``Actor.forward``."""
         alone = last or self._process.world == 1
         with lost_processes(), nullcontext() if alone else self._actor.no_sync():
             result = self._actor(batch, epoch, count)
-            scale(result.loss * share).backward()
+            weigh(result.loss).backward()
         return result
 
     def broadcast_buffers(self, module: nn.Module) -> None:

@@ -109,23 +109,20 @@ class Trainer:
 
     def _train_step(self, batches: list[Batch]) -> list[dict[str, Tensor]]:
         """One optimizer step on this process's groups; their logged values."""
-        count = self._count_of_a_group(batches)
-        losses, values = [], []
+        count, share = self._count_of_a_group(batches), 1 / len(batches)
+
+        def weigh(loss: Tensor) -> Tensor:
+            return self.state.scaler.scale(loss * share)
+
+        values = []
         for group, batch in enumerate(batches):
             seed_network(self._run.seed, batch.numbers[0])
+            last = group == len(batches) - 1
             with running_statistics(self.actor, update=self.process.is_main and group == 0):
-                result = self._replicas.add_gradient(
-                    batch,
-                    self.state.epoch,
-                    share=1 / len(batches),
-                    last=group == len(batches) - 1,
-                    scale=self.state.scaler.scale,
-                    count=count,
-                )
-            losses.append(result.loss.detach())
+                result = self._replicas.add_gradient(batch, self.state.epoch, count, weigh, last)
             values.append(result.values)
             self._samples.add(_counts(batch), batch.damaged)
-        overflows = self._step_optimizer(batches, losses)
+        overflows = self._step_optimizer(batches, [each["loss"] for each in values])
         if self.state.scaler.is_enabled():
             values[0]["overflows"] = torch.tensor(overflows if self.process.is_main else 0)
         if self.state.average is not None:

@@ -106,7 +106,7 @@ def test_gradients_through_the_group_equal_those_without(device, family, group_o
     plain, shared = actor_of(experiment, device), actor_of(experiment, device)
     plain(batch, 0).loss.backward()
     replicas = Replicas(shared, group_of_one)
-    replicas.add_gradient(batch, 0, share=1.0, last=True)
+    replicas.add_gradient(batch, 0, None, lambda loss: loss, last=True)
     assert_equal_gradients(gradients(shared), gradients(plain))
 
 

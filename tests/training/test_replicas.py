@@ -138,7 +138,7 @@ def test_a_share_of_the_gradient_is_added():
     actor.zero_grad()
     for last in (False, True):
         seed_network(5, 0)
-        replicas.add_gradient(batch, epoch=0, share=0.25, last=last)
+        replicas.add_gradient(batch, 0, None, lambda loss: 0.25 * loss, last)
     halves = [parameter.grad for parameter in actor.parameters() if parameter.requires_grad]
     for gradient, half in zip(whole, halves, strict=True):
         assert torch.allclose(gradient / 2, half, rtol=1e-4, atol=1e-7)
