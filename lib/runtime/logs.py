@@ -63,15 +63,15 @@ def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     error."""
     if not path.is_file():
         return
+
+    def is_kept(line: str) -> bool:
+        try:
+            record = parse_json(line)
+        except ValueError:
+            return False
+        return isinstance(record, dict) and line.endswith("\n") and keep(record)
+
     with open(path, encoding="utf-8", errors="replace") as file:
-        kept = [line for line in file if (record := _parse(line)) is not None and keep(record)]
+        kept = list(filter(is_kept, file))
     with replacing(path) as file:
         file.write("".join(kept).encode())
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        record = parse_json(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) and line.endswith("\n") else None
