@@ -1,4 +1,5 @@
-"""A key of the configuration that nothing reads is a defect: each must be read somewhere beyond its own class."""
+"""A key of the configuration that nothing reads is a defect: each must be read beyond its own class, or by one of its
+public methods, which others call."""
 
 import ast
 from collections.abc import Iterable, Iterator
@@ -19,12 +20,19 @@ def sections(annotation: Any) -> set[type[Section]]:
 
 
 def attributes_read(tree: ast.AST, owner: str = "") -> Iterator[tuple[str, str]]:
-    """Each attribute that is read, with the name of the class (or ""), whose body reads it; those of ``self`` are its
-    own class's and are left out. The names in an objective's ``terms`` count: it reads their weights by name."""
-    owner = tree.name if isinstance(tree, ast.ClassDef) else owner
-    of_self = isinstance(tree, ast.Attribute) and isinstance(tree.value, ast.Name) and tree.value.id == "self"
-    if isinstance(tree, ast.Attribute) and isinstance(tree.ctx, ast.Load) and not of_self:
-        yield tree.attr, owner
+    """Each attribute that is read, with the name of the class (or ""), whose body reads it; of those of ``self`` only
+    the ones in a public method, with ``Class.method``. The names in an objective's ``terms`` count: it reads their
+    weights by name."""
+    if isinstance(tree, ast.ClassDef):
+        owner = tree.name
+    elif isinstance(tree, ast.FunctionDef) and owner and "." not in owner and tree.name[0] != "_":
+        owner += f".{tree.name}"
+    if isinstance(tree, ast.Attribute) and isinstance(tree.ctx, ast.Load):
+        of_self = isinstance(tree.value, ast.Name) and tree.value.id == "self"
+        if not of_self:
+            yield tree.attr, owner.partition(".")[0]
+        elif "." in owner:
+            yield tree.attr, owner
     if isinstance(tree, ast.ClassDef) and owner.endswith("Objective"):
         assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
         terms = [node.value for node in assigned if ast.unparse(node.targets[0]) == "terms"]
@@ -39,8 +47,10 @@ def unread(section: type[Section], modules: Iterable[ast.Module]) -> set[str]:
 
 
 def unread_among(section: type[Section], read: set[tuple[str, str]]) -> set[str]:
-    """The fields of a section that are not among the attributes read outside of its class."""
-    return set(section.model_fields) - {name for name, owner in read if owner != section.__name__}
+    """The fields of a section that are not among the attributes read outside of its class or in its public methods."""
+    others = {name for name, owner in read if owner != section.__name__ and "." not in owner}
+    own = {name for name, owner in read if owner.startswith(f"{section.__name__}.")}
+    return set(section.model_fields) - others - own
 
 
 class Inner(Section):
@@ -80,6 +90,9 @@ def test_a_key_that_only_its_own_class_reads_or_another_writes_is_found():
     assert unread(Inner, [INVENTED]) == {"forgotten"}
     assert unread(Outer, [INVENTED]) == {"kind"}
     assert unread(Inner, [INVENTED, ast.parse("print(inner.forgotten)")]) == set()
+    method = "class {}:\n    def half(self):\n        return self.forgotten / 2"
+    assert unread(Inner, [INVENTED, ast.parse(method.format("Inner"))]) == set()
+    assert unread(Inner, [INVENTED, ast.parse(method.format("Another"))]) == {"forgotten"}
     assert unread(Inner, [INVENTED, ast.parse("class BoxObjective:\n    terms = ('forgotten',)")]) == set()
 
 

@@ -259,7 +259,7 @@ def cut_labels(folder: Path) -> None:
 
 @pytest.mark.parametrize(("damage", "reason"), [
     (no_images, "{folder}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"),
-    (cut_labels, "{folder}/cover.label: 5 rows, but its sequence needs 20; unpack the sequence again"),
+    (cut_labels, "{folder}/cover.label: 5 labels, but its sequence needs 20; unpack the sequence again"),
 ])  # fmt: skip
 def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint, damaged, damage, reason):
     damage(damaged / FIRST)
