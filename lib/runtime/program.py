@@ -57,7 +57,8 @@ def _missing(error: ModuleNotFoundError) -> str:
     """The remedy for a library that is not installed; raises the error again for a module of this project."""
     if error.name is None or error.name.partition(".")[0] == "lib":
         raise error
-    return f"{error.name} is not installed, which this program needs; pip install -r requirements.txt && pip install --no-deps -e ."
+    install = "pip install -r requirements.txt && pip install --no-deps -e ."
+    return f"{error.name} is not installed, which this program needs; {install}"
 
 
 class RequestError(ValueError):

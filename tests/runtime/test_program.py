@@ -30,7 +30,8 @@ PROGRAMS = sorted((Path(__file__).parents[2] / "tracking").glob("*.py"))
         (
             ModuleNotFoundError(name="torch"),
             1,
-            "error: torch is not installed, which this program needs; pip install -r requirements.txt\n",
+            "error: torch is not installed, which this program needs; "
+            "pip install -r requirements.txt && pip install --no-deps -e .\n",
         ),
     ],
 )
