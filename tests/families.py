@@ -1,7 +1,9 @@
 """A small experiment of every family for tests that hold over all of them: its tiny twin, with any of the heads."""
 
-from typing import get_args
+from collections.abc import Iterable
+from typing import Any, get_args
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -46,6 +48,12 @@ VARIANTS = (
     ("transt", "fusion.ego_context=false fusion.cross_feature=false"),
     ("transt", "fusion.kind=transformer"),
 )
+
+
+def slow_but(cases: Iterable[Any], *quick: Any) -> list[Any]:
+    """The cases as parameters of a test that is slow for all but the ``quick`` ones."""
+    rows = [(case, case if isinstance(case, tuple) else (case,)) for case in cases]
+    return [pytest.param(*values, marks=[pytest.mark.slow] * (case not in quick)) for case, values in rows]
 
 
 def tiny(family: str, head: HeadKind | None = None, *overrides: str) -> ExperimentConfig:

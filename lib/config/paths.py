@@ -20,7 +20,7 @@ class Paths(Section, validate_default=False):
 
     * ``data``: root folder of each dataset by its name, as ``dataset_root`` looks it up.
     * ``output``: runs are written below it, a folder an experiment.
-    * ``pretrained_models``: weights of other projects.
+    * ``pretrained_models``: initial weights and released checkpoints.
     * ``cache``: files made from the data that can be made again (indices of annotations, frames of videos).
     * ``crops``: folder of each dataset's crop stores by its name, one store a split (``prepare_data.py crops``).
     * ``masks``: folder of each dataset's masks by its name, laid out like the frames, each mask a PNG.

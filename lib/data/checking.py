@@ -52,7 +52,6 @@ _PARTS = 9
 # The least overlap of the union of an annotated box and the box of its mask, if both show the same target.
 _MIN_OVERLAP = 0.5
 
-
 Shape, Fault = tuple[int, int], tuple[str, str]
 
 

@@ -62,6 +62,7 @@ def parameters(model: TrackingModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+@pytest.mark.slow
 def test_the_stated_number_of_parameters_is_that_of_the_network():
     """GRM's and OSTrack's published counts include the class token and the image's 14 x 14 positions, which stay in
     their checkpoints; the networks here do not have them."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from families import COVERING_PAIRS, QUICK_SCHEDULES, TWINS, fresh, inputs, tiny
+from families import COVERING_PAIRS, QUICK_SCHEDULES, TWINS, fresh, inputs, slow_but, tiny
 
 from lib.config.paths import Paths
 from lib.experiment.build import build_tracker, build_trainer
@@ -25,7 +25,9 @@ SHORT = (
     "data.workers=0", "train.log_every=1", "train.validate_every=1",
 )  # fmt: skip
 PASSES_OF_AN_EPOCH = 5
-with_any_head = pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
+with_any_head = pytest.mark.parametrize(
+    ("family", "head"), slow_but(COVERING_PAIRS, ("grm", "center"), ("lite", "center"), ("transt", "mlp"))
+)
 
 
 def start(experiment: ExperimentConfig, output: Path, data: Path) -> Trainer:
@@ -57,7 +59,7 @@ def lines(output: Path, kind: str) -> list[dict]:
     return [record for line in log.read_text().splitlines() if (record := json.loads(line))["kind"] == kind]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow_but(FAMILIES, "grm", "lite"))
 def test_a_stopped_training_goes_on_to_the_same_bits(family, tmp_path, toy_got10k):
     """Stopped in the second epoch's first step, and not stopped at all."""
     experiment = tiny(family, None, *SHORT, *QUICK_SCHEDULES.get(family, ()))

@@ -34,7 +34,7 @@ def openvino_export(network: TorchNetwork, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-@pytest.fixture(params=["onnx", "openvino"])
+@pytest.fixture(params=["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def exported(request: pytest.FixtureRequest) -> Path:
     """The folder of one runtime, then of the other."""
     return request.getfixturevalue(f"{request.param}_export")

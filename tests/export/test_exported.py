@@ -141,6 +141,7 @@ def test_a_missing_library_is_named_with_its_remedy(exported, monkeypatch):
         open_network(exported)
 
 
+@pytest.mark.slow
 def test_a_processor_without_bf16_is_refused(openvino_export, monkeypatch):
     core = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
     monkeypatch.setattr(module, "openvino_core", lambda: core)
@@ -154,11 +155,12 @@ def test_a_processor_without_bf16_is_refused(openvino_export, monkeypatch):
 
 
 @pytest.fixture
-def copy(openvino_export, tmp_path) -> Path:
+def copy(onnx_export, tmp_path) -> Path:
     """A folder of its own to damage."""
-    return Path(shutil.copytree(openvino_export, tmp_path / "copy"))
+    return Path(shutil.copytree(onnx_export, tmp_path / "copy"))
 
 
+@pytest.mark.slow
 def test_the_record_states_settings_state_files_and_origin(network, openvino_export):
     record = read_record(openvino_export)
     assert record.settings == network.settings
@@ -195,10 +197,10 @@ def test_a_damaged_record_is_refused(copy, content):
 
 
 def test_a_damaged_or_missing_file_is_refused(copy):
-    content = bytearray((copy / "find.bin").read_bytes())
+    content = bytearray((copy / "find.onnx").read_bytes())
     content[100] ^= 1
-    (copy / "find.bin").write_bytes(content)
-    damaged = f"{copy / 'find.bin'}: missing, or not as it was written"
+    (copy / "find.onnx").write_bytes(content)
+    damaged = f"{copy / 'find.onnx'}: missing, or not as it was written"
     assert damaged in refused(copy)
-    (copy / "find.bin").unlink()
+    (copy / "find.onnx").unlink()
     assert damaged in refused(copy)

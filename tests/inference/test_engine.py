@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from eager_networks import network_of
-from families import TWINS, fresh, tiny
+from families import TWINS, fresh, slow_but, tiny
 
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
@@ -70,7 +70,7 @@ def tracked(sequences: list[Sequence]) -> Callable[[str, int], tuple[np.ndarray,
     return track
 
 
-@pytest.mark.parametrize("family", TWINS)
+@pytest.mark.parametrize("family", slow_but(TWINS, "grm", "lite"))
 def test_one_slot_equals_a_tracker_to_the_bit(family, sequences, tracked):
     tracks = run(Engine(network(family), slots=1, threads=2), sequences[1:3])
     for number, sequence in enumerate(sequences[1:3], start=1):
@@ -79,7 +79,7 @@ def test_one_slot_equals_a_tracker_to_the_bit(family, sequences, tracked):
         assert np.array_equal(tracks[sequence.name].scores, scores)
 
 
-@pytest.mark.parametrize("family", TWINS)
+@pytest.mark.parametrize("family", slow_but(TWINS, "grm", "lite"))
 def test_a_batch_equals_a_tracker_within_the_bound(family, sequences, tracked):
     """Also while sequences end at different frames and others take their rows."""
     tracks = run(Engine(network(family), slots=2, finders=2 if family == "grm" else 1), sequences)

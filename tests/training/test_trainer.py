@@ -154,6 +154,7 @@ def test_a_stop_after_the_last_forward_pass_changes_nothing(whole, tmp_path):
     assert left == whole[1]
 
 
+@pytest.mark.slow
 def test_workers_change_no_bit(whole, tmp_path):
     end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, 8), data={"workers": 2})
     assert end == (False, 2, signal.SIGTERM)
