@@ -105,7 +105,7 @@ def test_what_does_not_go_with_it_is_one_line(run: Run, exported: Path, words: l
 
 def test_an_exported_network_recovers_by_its_own_threshold(exported: Path, tmp_path: Path, toy_got10k: Path) -> None:
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / "out", pretrained_models=tmp_path, cache=tmp_path)
-    with pytest.raises(ValueError, match="exported: recover: true, but lost_below is not set"):
+    with pytest.raises(ValueError, match="exported: tracker: recover: true, but lost_below is not set"):
         run_test(paths, "got10k_val", network=[exported], recover=True)
     folder = tmp_path / "exported"
     shutil.copytree(exported, folder)
