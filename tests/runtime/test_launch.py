@@ -52,8 +52,9 @@ def start_program(tmp_path, task: str, launcher: str, *words: str, mark: dict[st
     command = [sys.executable, "-c", launcher, str(tmp_path), *words]
     environment = os.environ | {"PYTHONPATH": path} | (mark or {})
     return subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True, **pipes
-    )
+        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), **pipes,  # these tests may run under nohup
+    )  # fmt: skip
 
 
 def start(tmp_path, what: str, before: str = "", task: str = TASK, after: float = 30.0, **words) -> subprocess.Popen:
