@@ -2,6 +2,9 @@
 
 import copy
 import functools
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -64,10 +67,42 @@ def recorded_network() -> StarkSV:
 
 
 def recorded_features() -> list[Tensor]:
-    """Features of both images as tokens; the public code masks padding in the second of two samples."""
+    """Features of both images as tokens."""
     sides = {"template": 7, "search": 14}
     images = [image_tensor((2, 768, side, side), f"{name}_feat", 0) for name, side in sides.items()]
-    return [image[:1].flatten(2).transpose(1, 2) for image in images]
+    return [image.flatten(2).transpose(1, 2) for image in images]
+
+
+def places_beside_padding(outside: Tensor, width: int) -> Tensor:
+    """STARK's positions ``[B, N, C]`` on a grid of which the cells ``outside`` bool ``[B, F, F]`` are not counted."""
+    frequencies = 10000 ** (2 * (torch.arange(width // 2) // 2) / (width // 2))
+    halves = []
+    for axis in (1, 2):
+        count = (~outside).cumsum(axis).float()
+        angles = (count / (count.amax(axis, keepdim=True) + 1e-6) * 2 * math.pi)[..., None] / frequencies
+        halves.append(torch.stack([angles[..., 0::2].sin(), angles[..., 1::2].cos()], dim=-1).flatten(-2))
+    return torch.cat(halves, dim=-1).flatten(1, 2)
+
+
+@contextmanager
+def masked(model: StarkSV, outside: Tensor) -> Iterator[None]:
+    """In the block the model leaves out tokens ``outside`` bool ``[B, N]``, as the public code does with padding: they
+    are not attended to, nor counted in the positions."""
+
+    def leave_out(module: torch.nn.Module, given: tuple, keywords: dict) -> tuple[tuple, dict]:
+        return given, keywords | {"key_padding_mask": outside}
+
+    transformer, positions = model.transformer, model.positions
+    attentions = [layer.self_attn for layer in transformer.encoder["layers"]]
+    attentions += [layer.multihead_attn for layer in transformer.decoder.layers]
+    handles = [module.register_forward_pre_hook(leave_out, with_kwargs=True) for module in attentions]
+    grids = zip(outside.split([49, 196], dim=1), (7, 14), strict=True)
+    places = [places_beside_padding(part.unflatten(1, (side, side)), positions.shape[2]) for part, side in grids]
+    model.positions = torch.cat(places, dim=1).to(positions.dtype)
+    yield
+    model.positions = positions
+    for handle in handles:
+        handle.remove()
 
 
 def decode(model: StarkSV, *features: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,12 +127,18 @@ def test_neck_and_head_equal_the_recorded_outputs():
     """In float64, so that the sums' order, which moves float32 maps (up to 56 here) by 2e-4 and boxes by 4e-6, is no
     part of the comparison; then in float32, as it runs."""
     golden = np.load(REFERENCE / "stark_s_head.golden.npz")
-    assert golden["mask_tokens"].any(axis=1).tolist() == [False, True]
     model, features = recorded_network(), recorded_features()
-    prediction = model.predict(*decode(model, *features))
+    outside = torch.from_numpy(golden["mask_tokens"])
+    assert outside.any(dim=1).tolist() == [False, True]  # padding in the second of two samples
+    own_positions = model.positions
+    with masked(model, outside):
+        np.testing.assert_allclose(model.positions[..., ::16].numpy(), golden["pos_slice"], atol=1e-6)
+        torch.testing.assert_close(model.positions[:1], own_positions)
+        prediction = model.predict(*decode(model, *features))
 
     model = copy.deepcopy(model).double()
-    memory, query = decode(model, *(tokens.double() for tokens in features))
+    with masked(model, outside):
+        memory, query = decode(model, *(tokens.double() for tokens in features))
     found = memory[:, 49:]
     attention = found @ query.transpose(1, 2)
     modulated = (found * attention).transpose(1, 2).unflatten(2, (14, 14))
@@ -106,16 +147,16 @@ def test_neck_and_head_equal_the_recorded_outputs():
     for key, ours, bound in (
         ("hs", query.squeeze(1), 5e-6),
         ("memory_slice", memory[:, ::16, :16], 5e-6),
-        ("attention", attention.view(1, 14, 14), 1e-4),
+        ("attention", attention.view(2, 14, 14), 1e-4),
         ("score_tl", maps[0], 1e-4),
         ("score_br", maps[1], 1e-4),
         ("pred_boxes", boxes, 2e-6),
     ):
-        difference = np.abs(golden[key][:1] - ours.numpy()).max()
+        difference = np.abs(golden[key] - ours.numpy()).max()
         assert difference <= bound, f"{key}: {difference:.1e} > {bound:.0e}"
 
     for ours, exact, bound in (
-        (prediction.extras["attention"], attention.view(1, 14, 14), 2e-4),
+        (prediction.extras["attention"], attention.view(2, 14, 14), 2e-4),
         (prediction.top_left, maps[0], 1e-3),
         (prediction.bottom_right, maps[1], 1e-3),
         (prediction.boxes.squeeze(1), boxes, 2e-5),
