@@ -134,6 +134,7 @@ def test_anchors_that_multiply_are_one_line(read, leaf, monkeypatch):
         read(chain)
 
 
+@pytest.mark.slow
 def test_the_message_of_a_long_override_is_short():
     with pytest.raises(ConfigError) as caught:
         read_value("[" * 3000, "a.b", "command line")

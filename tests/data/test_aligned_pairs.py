@@ -151,6 +151,7 @@ def test_a_sample_has_whole_pixels_and_a_target_that_is_well_seen(tmp_path):
         assert torch.equal(sample.search[0], again.search[0]) and torch.equal(sample.template[0], again.template[0])
 
 
+@pytest.mark.slow
 def test_a_thin_target_is_refused_with_the_reason(tmp_path):
     """The published code drops such a sample and takes another at random, without a word."""
     pairs = pairs_of(written(tmp_path, [200.0, 100.0, 2.0, 160.0]))

@@ -52,6 +52,7 @@ def test_arrays_outlive_a_file_that_is_replaced(tmp_path):
     assert_same(opened)
 
 
+@pytest.mark.slow
 def test_a_damaged_byte_is_noticed_or_changes_nothing(tmp_path):
     path = tmp_path / "x"
     stored(path, about={"n": 3})

@@ -38,6 +38,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 def test_all_visible_frames_are_stored(dataset):
     labels = dataset / "data" / "train" / "GOT-10k_Train_000003" / "cover.label"
     labels.write_text("8\n0\n" + "8\n" * 7)
@@ -61,6 +62,7 @@ def test_all_visible_frames_are_stored(dataset):
     assert len(lines) == 2 and f"{summary.bytes / summary.frame_bytes:.0%} of the images' 0.0 MB" in lines[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [3, 100])
 def test_of_a_video_some_frames_only(dataset, every):
     write(dataset, settings(every=every))
@@ -83,6 +85,7 @@ def test_a_store_that_is_there_is_left(dataset):
     assert contents(summary.folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [0, 8, 24])
 def test_a_stopped_write_goes_on(dataset, monkeypatch, stop_at):
     whole = contents(write(dataset, target="whole").folder)
@@ -131,6 +134,7 @@ def test_threads_change_nothing(dataset):
     assert contents(write(dataset, target="two", threads=2).folder) == contents(write(dataset, target="one").folder)
 
 
+@pytest.mark.slow
 def test_unreadable_images_are_left_out_and_named(dataset):
     folder = dataset / "data" / "train" / "GOT-10k_Train_000001"
     (folder / "00000002.jpg").write_bytes(b"no image")
@@ -162,6 +166,7 @@ def test_targets_off_the_image_are_left_out(tmp_path):
     assert summary.frames == 1 and summary.unreadable == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["settings", "annotations"])
 def test_an_unfinished_store_of_another_kind_is_not_mixed_in(dataset, monkeypatch, other):
     with monkeypatch.context() as patch:
@@ -217,6 +222,7 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
     assert not write(dataset).written and not lock.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):
     whole = contents(write(dataset, target="whole").folder)
     made = []
@@ -237,6 +243,7 @@ def test_a_full_disk_is_named_and_what_is_there_is_kept(dataset, monkeypatch):
     assert len(made) == 12 + 25 - (7 + 4), "two parts were complete"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context, flipped", [("area", True), ("perimeter", False)])
 def test_at_least_999_of_1000_draws_lie_in_the_stored_surroundings(tmp_path, context, flipped):
     """The promise to training, over 10,000 draws of a dozen targets, by their windows alone."""

@@ -96,6 +96,7 @@ def test_a_crop_shows_what_the_frame_shows_there(tmp_path, made_for, slope):
     assert taken >= len(BOXES) * 2 * 10 - 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side, mean, percentile", [(30, 2.0, 8), (90, 5.0, 20)], ids=["whole", "reduced"])
 def test_pixels_stay_near_the_exact_ones(tmp_path, side, mean, percentile):
     """The tolerance of the docs, on pictures with a photograph's spectrum and sharp sides of shapes."""
@@ -128,6 +129,7 @@ def build_pairs(folder: Path, made_for: CropSettings | None, **changes) -> Pairs
     return Pairs(config, [Pool(open_index(folder), crops=store)], TEMPLATE, SEARCH, 0)
 
 
+@pytest.mark.slow
 def test_samples_differ_from_those_of_frames_in_their_pixels_alone(photographs):
     make_store(photographs, settings())
     stored, plain = build_pairs(photographs, settings()), build_pairs(photographs, None)
@@ -143,6 +145,7 @@ def test_samples_differ_from_those_of_frames_in_their_pixels_alone(photographs):
             assert gray[0] == gray[1]
 
 
+@pytest.mark.slow
 def test_what_is_not_stored_is_taken_from_the_frame(photographs):
     """Of a store whose surroundings are far too small, and which has more frames than are drawn."""
     made_for = settings(coverage=0.5, every=3)
@@ -163,6 +166,7 @@ def test_what_is_not_stored_is_taken_from_the_frame(photographs):
     assert set(missed) == {0, 1} and 5 < sum(missed) < 40
 
 
+@pytest.mark.slow
 def test_a_window_off_the_image_is_all_padding(photographs):
     make_store(photographs, settings())
     frame = FrameView(open_image(open_index(photographs)[0].frames[3]))
@@ -188,6 +192,7 @@ def as_format_2(picture: np.ndarray, quality: int) -> bytes:
     return bytes(2 * numbers) + cv2.imencode(".jpg", whole, options)[1].tobytes()
 
 
+@pytest.mark.slow
 def test_a_store_of_format_2_is_read(photographs, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(lib.data.stores.cropping, "_encode", as_format_2)
@@ -261,6 +266,7 @@ def test_a_store_made_for_less_is_refused(photographs, made_for, wanted, message
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_store_made_for_more_serves(photographs):
     more = settings(LARGER.model_copy(update={"factor": 2.0}), WIDER, JitterConfig(center=3.5, scale=0.3), every=2)
     make_store(photographs, more)
@@ -340,6 +346,7 @@ def break_record(folder: Path, change: Callable[[bytearray], None]) -> None:
     (folder / "000.crops").write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_a_record_is_noticed_by_its_crc(photographs):
     folder = make_store(photographs, settings())
     record = open_store(photographs, settings()).find("a", 4)
@@ -358,6 +365,7 @@ def test_a_flipped_bit_of_a_record_is_noticed_by_its_crc(photographs):
         crop()
 
 
+@pytest.mark.slow
 def test_damage_that_shows_later_counts_as_a_damaged_image(photographs):
     folder = make_store(photographs, settings())
     plain = build_pairs(photographs, settings())

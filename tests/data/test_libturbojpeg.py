@@ -96,6 +96,7 @@ for count in (500, 5000):
 """
 
 
+@pytest.mark.slow
 def test_many_pictures_take_no_more_memory(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encode())
     run = subprocess.run(

@@ -48,6 +48,7 @@ def pairs(sequence) -> Pairs:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow), 2])
 def test_batches_do_not_depend_on_workers(pairs, workers):
     groups = [[4, 9, 2], range(5, 7), (2**40, 2**40 + 1, 0)]

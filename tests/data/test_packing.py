@@ -298,6 +298,7 @@ def test_places_and_splits_that_cannot_be_packed(root, target, tmp_path):
     assert not (tmp_path / "again").exists()
 
 
+@pytest.mark.slow
 def test_a_store_under_a_name_that_is_no_utf8(root, tmp_path):
     """LMDB refuses such a name."""
     target = tmp_path / "\udcd0"
@@ -344,6 +345,7 @@ def test_two_cannot_pack_at_once(root, target):
     assert pack(root, target).written == 0 and not lock_of(target).exists()
 
 
+@pytest.mark.slow
 def test_a_whole_store_verifies_and_does_not_need_its_lock(root, target, small_batches):
     pack(root, target)
     (target / "lock.mdb").unlink()
@@ -410,6 +412,7 @@ def test_damaged_records_are_named(root, target, small_batches):
     assert "keys and records of" in problem
 
 
+@pytest.mark.slow
 def test_a_tree_that_kills_its_reader_is_named(root, target):
     image = write_large(root)
     pack(root, target)

@@ -79,6 +79,7 @@ def test_a_sample_says_what_it_is(noise):
     assert all(Path(frame).suffix == ".png" and frame.startswith(name) for frame in (template, search))
 
 
+@pytest.mark.slow
 def test_crops_are_the_published_ones(make_sequence):
     """``crop.golden.npz`` through the whole pipeline, apart from boxes without any pixel of the image."""
     golden = np.load(Path(__file__).parents[1] / "reference" / "crop.golden.npz")

@@ -62,6 +62,7 @@ def test_without_jitter_it_is_half_the_window(context):
         assert Reach(role, 0.9995).pixels(width, height) == pytest.approx(side / 2, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_grows_with_everything_that_is_asked_for():
     crop, jitter = FAMILIES["GRM"].crop, FAMILIES["GRM"].jitter
     least = Reach(Role(crop=crop, jitter=jitter), 0.99).pixels(50, 80)

@@ -71,6 +71,7 @@ def scenes(split: str, count: int, frames: int) -> list[list]:
     return [list(render(np.random.default_rng(seed), PATTERNS[split], frames, 96, 72)) for seed in range(count)]
 
 
+@pytest.mark.slow
 def test_sequences_hold_what_makes_tracking_hard():
     visible, scale = [], []
     for frames in scenes("train", 24, 30):

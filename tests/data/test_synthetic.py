@@ -53,6 +53,7 @@ def test_a_frame_without_the_target_is_marked_absent(tmp_path: Path):
     assert np.min(covers) == 0
 
 
+@pytest.mark.slow
 def test_a_sequence_depends_on_seed_split_and_index_alone(tiny: Path, tmp_path: Path):
     write_synthetic(tmp_path / "more", SyntheticSet(**TINY | {"train": 3}), processes=2)
     write_synthetic(tmp_path / "other", SyntheticSet(**TINY | {"seed": 4}))

@@ -117,6 +117,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     assert len(frames) == 5 and list((cache / "videos").iterdir()) == [frames.folder]
 
 
+@pytest.mark.slow
 def test_a_video_that_another_process_unpacks_is_waited_for(tmp_path):
     file, cache = tmp_path / "car.avi", tmp_path / "cache"
     write_video(file)

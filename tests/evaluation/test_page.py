@@ -166,6 +166,7 @@ def test_names_break_out_of_nothing(reader: Reader) -> None:
     assert all(words["src"].startswith("data:image/") for tag, words in reader.tags if tag == "img")
 
 
+@pytest.mark.slow
 def test_characters_that_a_browser_would_obey_or_not_show_are_escapes(comparison: Comparison, tmp_path: Path) -> None:
     name = "a\nb \x1b \u202e \udcd0"
     first = replace(comparison.sequences[0], name=name)
@@ -175,6 +176,7 @@ def test_characters_that_a_browser_would_obey_or_not_show_are_escapes(comparison
     assert shown in reader.all("p") and shown in [row[0][0] for row in reader.rows("sequences")]
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_forbids_the_browser_requests(comparison: Comparison, tmp_path: Path) -> None:
     reader = written([comparison, replace(comparison, protocols=("got10k",))], tmp_path)
     text = (tmp_path / "page.html").read_text()
@@ -253,6 +255,7 @@ def test_frames_without_target_or_annotation_are_passed_over(comparison: Compari
     assert len(pictures(ToyResults("toy", lambda annotation: np.ones((FRAMES, 4))), given)) == 1
 
 
+@pytest.mark.slow
 def test_images_and_results_that_are_missing_are_named_in_the_pictures_place(
     comparison: Comparison, tmp_path: Path
 ) -> None:
@@ -296,6 +299,7 @@ def test_scores_that_are_no_numbers_have_no_value(comparison: Comparison, tmp_pa
     assert "Worst and best sequences" not in reader.all("h3") and "Settings" in reader.all("h3")
 
 
+@pytest.mark.slow
 def test_a_protocol_that_scores_nothing_leaves_its_errors(comparison: Comparison, tmp_path: Path) -> None:
     reader = written([alone(comparison, lambda annotation: annotation.boxes[:3])], tmp_path)
     assert [cell[0] for cell in reader.rows("scores", "got10k")[0]] == ["alone", "-", "0/6"]
@@ -303,6 +307,7 @@ def test_a_protocol_that_scores_nothing_leaves_its_errors(comparison: Comparison
     assert any("NO SET SCORE by protocol got10k: 6 of 6 sequences" in line for line in reader.all("li"))
 
 
+@pytest.mark.slow
 def test_a_manifest_is_shown_whole(comparison: Comparison, tmp_path: Path) -> None:
     odd = {"nan": float("nan"), "path": Path("a/b"), "list": [1, True, None], 3: {"deep": "x"}}
     ours = comparison.entries[1]

@@ -20,11 +20,13 @@ def without_torch(program: str, *words: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_every_module_of_this_package_is_imported_and_so_is_testing() -> None:
     ended = without_torch(f"import {', '.join(MODULES)}, lib.programs.testing, lib.inference.tracker")
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["--dataset", "lasot"], 2)])
 def test_the_program_reads_its_arguments(words: list[str], code: int) -> None:
     program = "import runpy; runpy.run_path('tracking/test.py', run_name='__main__')"

@@ -22,6 +22,7 @@ def fail(most):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), [("make", "tracked"), ("fail", "failed")])
 def test_a_tracker_of_a_module_of_ones_own(tmp_path: Path, make_sequence, monkeypatch, capfd, name, expected):
     """In a current folder that has other modules of this project's names."""

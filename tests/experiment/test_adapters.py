@@ -61,6 +61,7 @@ def changed(experiment: ExperimentConfig, section: str, **values) -> ExperimentC
     return experiment.model_copy(update={section: getattr(experiment, section).model_copy(update=values)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [None, 0.5])
 def test_checkpoints_hold_what_is_trained_and_a_run_goes_on_to_the_same_bits(experiment, folder, toy_got10k, ema):
     experiment = changed(experiment, "train", ema=ema)
@@ -89,6 +90,7 @@ def test_checkpoints_hold_what_is_trained_and_a_run_goes_on_to_the_same_bits(exp
         assert all(torch.equal(value, other[name]) for name, value in average.items())
 
 
+@pytest.mark.slow
 def test_such_a_file_is_tested_converted_and_trained_from(experiment, folder, toy_got10k):
     trainer = start(experiment, folder, toy_got10k)
     assert trainer.run() == 0
@@ -115,6 +117,7 @@ def test_such_a_file_is_tested_converted_and_trained_from(experiment, folder, to
     assert all(torch.equal(value, expected[name]) for name, value in trainer.actor.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experiment, folder, toy_got10k, monkeypatch):
     assert start(experiment, folder, toy_got10k).run() == 0
     file = folder / "output" / "toy" / "checkpoints" / "last.pth"
@@ -140,6 +143,7 @@ def test_the_folder_of_paths_yaml_is_asked_and_another_base_is_refused(experimen
         start(changed(experiment, "train", epochs=2), folder, toy_got10k).run()
 
 
+@pytest.mark.slow
 def test_frozen_weights_of_another_source_are_saved(experiment, folder, toy_got10k):
     """Fresh ones, and those of a whole file that the run starts from."""
     torch.save({"model": build_model(experiment.model_copy(update={"seed": 5})).state_dict()}, folder / "whole.pth")
@@ -155,6 +159,7 @@ def test_frozen_weights_of_another_source_are_saved(experiment, folder, toy_got1
         assert start(wanted, folder, toy_got10k, str(number)).run() == 0
 
 
+@pytest.mark.slow
 def test_what_the_recipe_alone_freezes_is_saved(experiment, folder, toy_got10k, monkeypatch):
     monkeypatch.setitem(FAMILIES, "grm", replace(FAMILIES["grm"], frozen=lambda config: ()))
     trainer = start(changed(experiment, "train", frozen=BENEATH), folder, toy_got10k)

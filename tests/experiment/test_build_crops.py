@@ -37,6 +37,7 @@ def test_what_is_stored_is_what_the_experiment_takes():
     assert settings.every == 30
 
 
+@pytest.mark.slow
 def test_training_takes_crops_and_validation_frames_where_there_are_no_crops(toy, paths):
     make_crops(toy, paths)
     plain = toy.model_copy(update={"data": toy.data.model_copy(update={"store": "frames"})})

@@ -357,6 +357,7 @@ def test_two_rules_for_the_division_are_refused_at_every_benchmark_that_has_one(
 # The resolved configuration
 
 
+@pytest.mark.slow
 def test_the_resolved_configuration_is_the_same_experiment(tmp_path):
     for name in NAMES:
         experiment = load_experiment(name)
@@ -414,6 +415,7 @@ def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
     return all(rules[keyword](schema[keyword]) for keyword in keywords)
 
 
+@pytest.mark.slow
 def test_the_schema_accepts_every_experiment_and_its_resolved_form():
     schema = experiment_schema()
     for path in FILES:

@@ -59,6 +59,7 @@ def lines(output: Path, kind: str) -> list[dict]:
     return [record for line in log.read_text().splitlines() if (record := json.loads(line))["kind"] == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", slow_but(FAMILIES, "grm", "lite"))
 def test_a_stopped_training_goes_on_to_the_same_bits(family, tmp_path, toy_got10k):
     """Stopped in the second epoch's first step, and not stopped at all."""
@@ -88,6 +89,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(family, tmp_path, toy_got10
         assert len(logged[0]) == (4 if kind == "train" else 2)
 
 
+@pytest.mark.slow
 def test_a_schedule_inside_the_network_follows_the_epoch(tmp_path, toy_got10k):
     """OSTrack keeps fewer tokens in the second epoch, in training and in validation, and as many in the tracker."""
     experiment = tiny("ostrack", None, *SHORT, *QUICK_SCHEDULES["ostrack"])
@@ -102,6 +104,7 @@ def test_a_schedule_inside_the_network_follows_the_epoch(tmp_path, toy_got10k):
         assert model.monitors(model(*inputs(experiment, 2)))["share_kept"].item() == pytest.approx(second)
 
 
+@pytest.mark.slow
 @with_any_head
 def test_one_epoch_trains_validates_and_logs(family, head, tmp_path, toy_got10k):
     """With the twin's own precision; the log has finite losses, and all terms and monitors of a group."""
@@ -160,6 +163,7 @@ def test_the_twins_differ_in_what_their_families_differ_in():
     assert {experiment.train.precision for experiment in experiments.values()} == {"fp32", "bf16"}
 
 
+@pytest.mark.slow
 def test_a_denominator_of_the_step_makes_groups_a_matter_of_memory(tmp_path, toy_got10k):
     """LoRAT's positives are counted over the step: groups of two train as one group of four does."""
     trained = []

@@ -17,6 +17,7 @@ def block(page: str) -> str:
     return code
 
 
+@pytest.mark.slow
 def test_the_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     experiment = tiny("grm", None)
     network = network_of(fresh(experiment), experiment.template, experiment.search, experiment.test.tracker)

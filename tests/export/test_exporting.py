@@ -40,6 +40,7 @@ OF_OTHER_OPERATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variant",
     [
@@ -180,6 +181,7 @@ def test_a_network_with_other_boxes_leaves_no_folder(network, tmp_path, monkeypa
     assert list((tmp_path / "here").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_export_that_is_stopped_leaves_no_folder(network, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt

@@ -78,6 +78,7 @@ class Wrapped:
         return self.change(Found(found.boxes.copy(), found.scores, found.cells), crops)
 
 
+@pytest.mark.slow
 def test_every_kind_of_crop_is_compared_in_both_batches(tmp_path):
     network = toy_network(tmp_path)
     same = Wrapped(network, 5, lambda found, crops: found)
@@ -91,6 +92,7 @@ def test_every_kind_of_crop_is_compared_in_both_batches(tmp_path):
     assert all(any(kind in row.crop for row in made.rows) for kind in kinds)
 
 
+@pytest.mark.slow
 def test_a_row_that_is_wrong_in_a_batch_alone_is_found(tmp_path):
     network = toy_network(tmp_path)
 
@@ -103,6 +105,7 @@ def test_a_row_that_is_wrong_in_a_batch_alone_is_found(tmp_path):
         made.check()
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_not_finite_is_refused(tmp_path):
     network = toy_network(tmp_path)
 

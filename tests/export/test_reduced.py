@@ -10,6 +10,8 @@ import pytest
 
 from lib.export.reduced import halve, in_head, quantize
 
+pytestmark = pytest.mark.slow  # they share an export
+
 
 @pytest.fixture(scope="module")
 def source(onnx_export):

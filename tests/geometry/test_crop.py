@@ -66,6 +66,7 @@ def test_window_equals_the_recorded() -> None:
         assert RECORDED["case.size"][row] / window.side == RECORDED["case.resize_factor"][row]
 
 
+@pytest.mark.slow
 def test_crop_and_mask_equal_the_recorded() -> None:
     for row in rows_of(*sorted(set(BOXES) - WITHOUT_AREA - WRAPPED)):
         size = int(RECORDED["case.size"][row])

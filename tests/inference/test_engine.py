@@ -79,6 +79,7 @@ def test_one_slot_equals_a_tracker_to_the_bit(family, sequences, tracked):
         assert np.array_equal(tracks[sequence.name].scores, scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", slow_but(TWINS, "grm", "lite"))
 def test_a_batch_equals_a_tracker_within_the_bound(family, sequences, tracked):
     """Also while sequences end at different frames and others take their rows."""
@@ -90,6 +91,7 @@ def test_a_batch_equals_a_tracker_within_the_bound(family, sequences, tracked):
         np.testing.assert_allclose(tracks[sequence.name].scores, scores, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_are_refilled_at_once_and_take_is_not_asked_again_after_none(sequences):
     asked, batches = [], []
     net = network()
@@ -115,6 +117,7 @@ def test_rows_are_refilled_at_once_and_take_is_not_asked_again_after_none(sequen
     assert len(batches) < sum(batches) and max(frames) <= sum(map(len, sequences))
 
 
+@pytest.mark.slow
 def test_what_fails_costs_its_own_sequence(sequences, tracked, tmp_path):
     torn = tmp_path / "torn.jpg"
     torn.write_bytes(Path(sequences[1].frames[4]).read_bytes()[:-300])
@@ -172,6 +175,7 @@ def test_a_sequence_of_one_frame_is_its_box(sequences):
     assert np.array_equal(track.boxes, single.boxes) and track.scores.tolist() == [1.0]
 
 
+@pytest.mark.slow
 def test_another_template_can_be_shown(sequences, tracked):
     """As a baseline does: the box is the sequence's own, what is looked for is not."""
     net, (own, other) = network(), sequences[:2]
@@ -186,6 +190,7 @@ def test_another_template_can_be_shown(sequences, tracked):
     assert not np.array_equal(foreign.boxes, tracked("grm", 0)[0])
 
 
+@pytest.mark.slow
 def test_shares_of_time_add_up_to_no_more_than_passed(sequences):
     started = perf_counter()
     tracks = run(Engine(network(), slots=2), sequences).values()

@@ -69,6 +69,7 @@ def tracked(net: CorrelationNetwork, video: Sequence) -> list[TrackResult]:
     return [tracker.update(read_image(frame)) for frame in video.frames[1:]]
 
 
+@pytest.mark.slow
 def test_a_departed_target_is_found_again_and_only_with_recover(departing: list[Sequence]) -> None:
     for video in departing:
         for recover in (True, False):
@@ -79,6 +80,7 @@ def test_a_departed_target_is_found_again_and_only_with_recover(departing: list[
             assert on[2 * PERIOD - LENGTH - 3 : 2 * PERIOD - LENGTH].tolist() == [recover] * 3
 
 
+@pytest.mark.slow
 def test_every_way_of_tracking_recovers_alike(departing: list[Sequence]) -> None:
     net = network(lost_below=LOST, recover=True)
     expected = [tracked(net, video) for video in departing]

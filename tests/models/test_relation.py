@@ -310,6 +310,7 @@ def test_evaluation_of_the_published_form_needs_one_matrix_of_all_pairs():
     assert counts[0] == 1 < counts[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_gradients", [True, False])
 def test_published_form_is_exported_as_evaluation_computes_it(with_gradients, monkeypatch):
     """One matrix for the whole batch, for any inputs with gradients and any number of samples at once."""

@@ -38,6 +38,7 @@ def branch(outputs: int) -> int:
     return sum(9 * a * b for a, b in zip(sizes, sizes[1:], strict=False)) + sizes[-1] * outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 3])
 def test_multiply_adds_are_those_of_the_formula(depth):
     embed = 3 * PATCH**2 * WIDTH
@@ -48,6 +49,7 @@ def test_multiply_adds_are_those_of_the_formula(depth):
     assert cost(depth=depth).frame == Work(layers, depth * 2 * tokens**2 * WIDTH)
 
 
+@pytest.mark.slow
 def test_division_adds_its_predictors():
     """A search token and the target's summary through three layers, in every block but the first."""
     predictor = 2 * WIDTH * HIDDEN + HIDDEN * HIDDEN // 2 + HIDDEN // 2 * 2

@@ -14,6 +14,7 @@ from lib.profiling.forms import parse_forms
 from lib.profiling.models import Measurements, count_experiment, experiment_names, profile_models
 
 
+@pytest.mark.slow
 def test_counted_parameters_are_the_networks_own(tmp_path):
     experiment = load_experiment(write_experiment(tmp_path / "toy.yaml"), ["model.backbone.depth=3"])
     cost = count_experiment(experiment)
@@ -27,6 +28,7 @@ def test_every_experiment_has_a_name_that_loads():
     assert [load_experiment(name).name for name in names] == names
 
 
+@pytest.mark.slow
 def test_everything_of_a_toy_experiment(tmp_path, monkeypatch):
     monkeypatch.setattr(throughput, "LEAST", 4)
     file = write_experiment(tmp_path / "toy.yaml")
@@ -54,6 +56,7 @@ def test_everything_of_a_toy_experiment(tmp_path, monkeypatch):
     assert [row["precision"] for row in tables["training"]] == ["fp32", "bf16"]
 
 
+@pytest.mark.slow
 def test_parts_are_measured_if_they_are_asked_for(tmp_path):
     file = write_experiment(tmp_path / "toy.yaml")
     report = profile_models([file], [], "cpu", Measurements(frames=0))

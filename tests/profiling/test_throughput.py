@@ -18,6 +18,7 @@ def network() -> TorchNetwork:
     return network_of(fresh(experiment), experiment.template, experiment.search, experiment.test.tracker)
 
 
+@pytest.mark.slow
 def test_the_engine_and_the_tracker_before_it(network, tmp_path, monkeypatch):
     monkeypatch.setattr(throughput, "LEAST", 4)
     batches = []

@@ -8,6 +8,7 @@ from torch import nn
 from lib.profiling.training import kept_bytes, make_group, time_training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["grm", "lorat"])
 def test_both_precisions_are_timed(family):
     fp32, bf16 = time_training(tiny(family), 2, torch.device("cpu"))

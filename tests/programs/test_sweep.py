@@ -115,6 +115,7 @@ def rows_of(report: str) -> list[str]:
     return [line for line in report.splitlines() if line.startswith(f"{KEY}=")]
 
 
+@pytest.mark.slow
 def test_every_value_has_a_folder_a_line_and_scores(paths, words):
     words["sequence"] = ()
     ended = run_test(paths, **words, sweep=f"{KEY}=0.3:0.6:0.3")
@@ -140,6 +141,7 @@ def test_every_value_has_a_folder_a_line_and_scores(paths, words):
     assert kept["warning"] == ""
 
 
+@pytest.mark.slow
 def test_a_sweep_over_some_sequences_leaves_that_of_all_alone(paths, words):
     sweep = f"{KEY}=0.3,0.6"
     run_test(paths, **words | {"sequence": ()}, sweep=sweep)
@@ -152,6 +154,7 @@ def test_a_sweep_over_some_sequences_leaves_that_of_all_alone(paths, words):
     assert part["part"] == "1 of 180 sequences"
 
 
+@pytest.mark.slow
 def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
     other = tmp_path / "other.pth"
     experiment = load_experiment(words["config"], ["seed=9"])
@@ -164,6 +167,7 @@ def test_several_checkpoints_are_swept_side_by_side(paths, words, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     sweep = f"{KEY}=0.3,0.6"
     run_test(paths, **words, overrides=[f"{KEY}=0.6"])
@@ -187,6 +191,7 @@ def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     assert "highest" not in run_test(paths, **words, sweep=sweep).text()
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_up_what_is_there(paths, words):
     run_test(paths, **words, overrides=[f"{KEY}=0.6"])
     report = run_test(paths, **words, sweep=f"{KEY}=0.3,0.6").text()
@@ -209,6 +214,7 @@ def _on_a_test_set(monkeypatch):
     monkeypatch.setitem(benchmarks.BENCHMARKS, "got10k_val", changed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_on_a_test_set")
 def test_every_report_of_a_sweep_on_a_test_set_states_it(paths, words):
     run_test(paths, **words, overrides=[f"{KEY}=0.3"])

@@ -156,6 +156,7 @@ def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
     assert 0 < kept["scores"]["got10k"]["AO"] < 1
 
 
+@pytest.mark.slow
 def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
     words = {"dataset": BENCHMARK, "config": str(file), "checkpoint": [checkpoint]}
     ended = run_test(paths, **words)

@@ -63,6 +63,7 @@ def read_files(folder: Path) -> tuple[dict, list[dict[str, str]]]:
     return tracks, rows
 
 
+@pytest.mark.slow
 def test_the_files_hold_what_follow_gives(clip: Path, tmp_path: Path, network: TorchNetwork):
     end = track_video(str(clip), [CAR, LATE], network, Wanted(tmp_path / "out", text=True))
     assert end.good and end.text().startswith("12 frames in ")

@@ -46,6 +46,7 @@ def strip_size(panels: int) -> tuple[int, int]:
     return LINE + rows * (SIDE + TITLE + MARGIN) + MARGIN, columns * (SIDE + MARGIN) + MARGIN
 
 
+@pytest.mark.slow
 def test_a_sheet_has_a_strip_for_each_frame(clip: Path, tmp_path: Path):
     file = drawn(clip, tmp_path, "1,5,11")
     height, width = strip_size(3 + 2 + 3)  # frame, template and crop; scores before and after; three blocks that divide
@@ -54,6 +55,7 @@ def test_a_sheet_has_a_strip_for_each_frame(clip: Path, tmp_path: Path):
     assert read_image(drawn(clip, tmp_path, "5", maps=("division",))).shape == (LINE + height, width, 3)
 
 
+@pytest.mark.slow
 def test_a_video_has_any_number_of_frames(clip: Path, tmp_path: Path):
     file = drawn(clip, tmp_path, "2::3", video=True)
     with VideoReader(file) as video:
@@ -99,6 +101,7 @@ def test_mistakes_are_one_line(clip: Path, tmp_path: Path, frames: str, target: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_sheet_of_too_many_frames_is_refused(tmp_path: Path):
     clip = write_clip(tmp_path / "long.mp4", FRAMES + MOST)
     shown = Shown(parse_frames("1:"), maps=("division",))

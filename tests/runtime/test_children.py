@@ -66,6 +66,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_processes_end_with_their_program_however_that_ends(tmp_path, number):
     program = tmp_path / "program.py"
@@ -80,6 +81,7 @@ def test_processes_end_with_their_program_however_that_ends(tmp_path, number):
         members.await_end()
 
 
+@pytest.mark.slow
 def test_no_other_module_starts_processes():
     """All of them are to end with their parent."""
     starters = {"multiprocessing", "subprocess", "concurrent.futures.process"}

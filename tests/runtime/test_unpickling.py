@@ -357,12 +357,14 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", REFUSED)
 def test_hostile_instructions_are_refused_in_one_line(tmp_path, fault):
     """Hashing a key as deep as these would end the process."""
     refused(write(tmp_path / "odd.pth", REFUSED[fault]))
 
 
+@pytest.mark.slow
 @FORMATS
 def test_deep_values_are_harmless(tmp_path, zipped):
     assert isinstance(read_inert(write(tmp_path / "a.pth", b"]" * DEEP + b"a" * (DEEP - 1) + b".", zipped)), list)

@@ -167,6 +167,7 @@ def test_a_users_attributes(call, output, raw, tmp_path):
     assert ended.code == 1 and ended.errors[0].startswith(f"error: {file}: is no JSON")
 
 
+@pytest.mark.slow
 def test_what_scores_say_and_the_best_threshold(call, output, raw, toy_got10k, tmp_path):
     for name in NAMES:
         boxes = truth(toy_got10k, name)

@@ -137,6 +137,7 @@ def test_pack_and_check_the_packed_set(call, small, tmp_path):
     assert (checked.code, checked.out.splitlines()[-1]) == (0, "nothing is wrong")
 
 
+@pytest.mark.slow
 def test_a_packed_set_that_differs_is_1(call, small, tmp_path):
     call("prepare_data.py", "pack", "got10k", "--root", small, "--split", "full", "--out", tmp_path / "packed")
     frame = small / "train" / "GOT-10k_Train_000001" / "00000003.jpg"

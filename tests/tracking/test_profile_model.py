@@ -15,6 +15,7 @@ TWINS = [name for name in experiment_names() if name.endswith("_tiny")]
 QUICK = ["--frames", 2, "--warmup", 1, "--threads", 1, "--device", "cpu"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "grm_tiny")) for name in TWINS]
 )
@@ -40,6 +41,7 @@ def test_a_tiny_twin_is_counted_and_timed(call, tmp_path, name):
     assert len(re.findall(rf"^{name} ", ended.out, re.M)) == 1 + 4 + 2 + 2
 
 
+@pytest.mark.slow
 def test_several_experiments_are_counted_with_an_override_for_all(call):
     words = ["profile_model.py", "--config", "grm_tiny", "--config", "grm_vitb", "--frames", 0]
     plain, changed = call(*words), call(*words, "model.division.relation=one_stream")

@@ -100,6 +100,7 @@ def only(run: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, checkpoint):
     ended = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND, "--processes", "0")
     assert ended.code == 0
@@ -118,6 +119,7 @@ def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, chec
     assert manifest["settings"]["model"] == to_tree(load_experiment(toy.file))["model"]
 
 
+@pytest.mark.slow
 def test_lost_targets_are_searched_for_on_request(call, toy, checkpoint):
     words = ["test.py", "--config", toy.file, *DATASET, "--sequence", FIRST]
     plain, recovering = call(*words), call(*words, "test.tracker.lost_below=2", "--recover")
@@ -131,6 +133,7 @@ def test_lost_targets_are_searched_for_on_request(call, toy, checkpoint):
     assert "lost_below is not set" in call(*words, "--recover").error
 
 
+@pytest.mark.slow
 def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
     other = checkpoint.with_name("epoch_0001.pth")
     write_checkpoint(other, load_experiment(toy.file, ["seed=8"]))
@@ -154,6 +157,7 @@ def test_a_benchmarks_own_values_are_used_and_stated(call, toy, checkpoint):
     assert manifest["overrides"] == {"model.division.threshold": 0.3}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_alone_is_tested_with_its_own_configuration(call, toy, checkpoint):
     assert call("test.py", "--config", toy.file, *DATASET).code == 0
     folder = only(toy.output / "toy")
@@ -181,6 +185,7 @@ def test_a_setting_is_swept(call, toy, checkpoint):
     assert error.startswith("--sweep test.tracker.window=none: lasot is a test set; ")
 
 
+@pytest.mark.slow
 def test_integers_are_written_beside_the_floats_on_request(call, toy, checkpoint):
     words = ["--config", toy.file, *DATASET]
     assert call("test.py", *words, "--sequence", FIRST).code == 0
@@ -194,6 +199,7 @@ def test_integers_are_written_beside_the_floats_on_request(call, toy, checkpoint
         assert (boxes(folder, name) % 1).any()
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(call, toy, checkpoint, monkeypatch):
     write, written = ResultsFolder.write, []
 
@@ -287,6 +293,7 @@ def test_a_set_of_which_nothing_can_be_read_is_one_line(call, toy, checkpoint, d
     assert error == f"{damaged / FIRST}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
 
 
+@pytest.mark.slow
 def test_sequences_in_the_hands_of_another_command_are_left_to_it_and_the_score_with_them(call, toy, checkpoint):
     words = ["test.py", "--config", toy.file, *DATASET]
     assert call(*words, "--sequence", SECOND).code == 0

@@ -143,6 +143,7 @@ def test_a_mistake_is_told_without_a_traceback_by_the_program_itself(run, enviro
 # In this process
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_cannot_be_written_is_one_line_with_the_remedy(call, toy):
     toy.output.write_text("no folder")
     error = call("train.py", "--config", toy.file).error
@@ -174,6 +175,7 @@ def test_a_finished_run_says_so_and_changes_nothing(call, toy, finished):
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_overfitting_is_a_smoke_run_beside_the_real_one(call, toy):
     ended = call(
         "train.py",

@@ -64,6 +64,7 @@ def test_the_epoch_reaches_the_network(batch):
     assert epochs == [(False, 3), (False, None)]
 
 
+@pytest.mark.slow
 def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(tmp_path):
     """Two epochs of 3 steps of 6 groups, each with 4 validation groups; stopped in the second one's first step."""
     trainer = toy.build_trainer(tmp_path, stop_at=(signal.SIGTERM, 22))
@@ -76,6 +77,7 @@ def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(tm
     assert epochs == [(True, 1)] * 12 + [(False, 1)] * 4
 
 
+@pytest.mark.slow
 def test_the_networks_own_monitors_are_logged_beside_the_objectives(tmp_path):
     toy.train(tmp_path)
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

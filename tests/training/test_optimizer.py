@@ -69,6 +69,7 @@ def test_a_norm_of_which_a_part_is_trained_or_without_parameters_is_trained_as_e
     assert [layer.training for layer in layers] == [False, True]
 
 
+@pytest.mark.slow
 def test_a_run_moves_no_frozen_number_and_goes_on_to_the_same_bits(tmp_path):
     wanted = {"frozen": ["template", *NORMS]}
     before = toy.build_trainer(tmp_path, **wanted).actor.model.state_dict()

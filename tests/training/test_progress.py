@@ -103,6 +103,7 @@ def test_a_line_every_few_steps_and_at_the_end(tmp_path, caplog):
     assert "held-out pairs: loss 7.000, IoU 0.500" in text
 
 
+@pytest.mark.slow
 def test_going_on_drops_what_comes_after(tmp_path):
     with start(tmp_path) as progress:
         for step in range(1, 5):

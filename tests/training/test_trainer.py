@@ -113,6 +113,7 @@ def test_groups_differ_in_their_positives():
     assert len({positives[group] + positives[group + 1] for group in range(0, 12, 2)}) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forward_pass", [0, 5, 6, 9, 17, 18, 21, 42])
 def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path, forward_pass):
     number = signal.SIGINT if forward_pass == 9 else signal.SIGTERM
@@ -148,6 +149,7 @@ def test_a_run_may_be_stopped_at_every_step(whole, tmp_path):
     assert_same_draws(lines(tmp_path, "data"), lines(whole[0], "data"))
 
 
+@pytest.mark.slow
 def test_a_stop_after_the_last_forward_pass_changes_nothing(whole, tmp_path):
     end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, FORWARD_PASSES - 1))
     assert end == (True, 6, 0)
@@ -162,6 +164,7 @@ def test_workers_change_no_bit(whole, tmp_path):
     assert left == whole[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_last_checkpoint(whole, tmp_path):
     """Killed at pass 30, in step 4 (from 0); saved by the minute, after step 3, or by the epoch, after step 2."""
     for minutes, step in ((1e-9, 4), (60.0, 3)):
@@ -216,6 +219,7 @@ def test_a_changed_recipe_does_not_go_on(tmp_path):
     assert (tmp_path / "config.yaml").read_text() == before
 
 
+@pytest.mark.slow
 def test_numbers_that_change_no_weight_may_change(whole, tmp_path):
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
     changes = {"log_every": 1, "keep": 1, "checkpoint_minutes": 1e-9, "validate_every": 2}
@@ -224,6 +228,7 @@ def test_numbers_that_change_no_weight_may_change(whole, tmp_path):
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["epoch_0002.pth", "last.pth"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_costs_nothing(whole, tmp_path, monkeypatch):
     toy.train(tmp_path, stop_at=(signal.SIGTERM, 8))
     last = tmp_path / "checkpoints" / "last.pth"
@@ -241,6 +246,7 @@ def test_a_full_disk_ends_the_run_and_costs_nothing(whole, tmp_path, monkeypatch
     assert toy.train(tmp_path)[1] == whole[1]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_before_the_step(whole, tmp_path):
     """Sample 41 is in step 3, group 2."""
     with pytest.raises(NonFiniteError, match=r"^step 3: loss nan in samples 40 to 41 \(noise/40; noise/41\)$"):
@@ -250,6 +256,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step(whole, tmp_path):
     assert toy.train(tmp_path)[1] == whole[1]
 
 
+@pytest.mark.slow
 def test_overfit_repeats_the_first_step(tmp_path):
     for _ in range(2):  # the second starts anew
         trainer = toy.build_trainer(tmp_path, overfit=True, global_batch=4)
@@ -263,6 +270,7 @@ def test_overfit_repeats_the_first_step(tmp_path):
         assert lines(tmp_path, "validation") == []
 
 
+@pytest.mark.slow
 def test_fine_tuning_takes_the_weights_only(whole, tmp_path):
     start = whole[0] / "checkpoints" / "last.pth"
     trainer = toy.build_trainer(tmp_path, init_from=str(start))
@@ -304,6 +312,7 @@ def test_a_checkpoint_with_the_optimizer_of_another_run_is_one_line(tmp_path, ch
         toy.train(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"precision": "fp16"}, {"ema": 0.7}])
 def test_a_stopped_run_of_another_recipe_goes_on_to_the_same_bits(tmp_path, changes):
     assert not toy.train(tmp_path, **changes, stop_at=(signal.SIGTERM, 8))[0].finished
@@ -337,6 +346,7 @@ def test_a_compiled_run_is_stopped_and_goes_on_to_the_same_bits(whole, tmp_path,
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(tmp_path):
     trainer = toy.build_trainer(tmp_path, precision="fp16", log_every=1)
     trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**19)  # too large for the toy's gradients
@@ -357,6 +367,7 @@ def test_an_overflow_in_fp16_costs_its_step_and_halves_the_scale(tmp_path):
     assert saved == trainer.state.scaler.state_dict()
 
 
+@pytest.mark.slow
 def test_fp16_without_overflows_learns_as_fp32(tmp_path):
     losses = []
     for precision in ("fp32", "fp16"):
@@ -379,6 +390,7 @@ def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(tmp_path):
         trainer.run()
 
 
+@pytest.mark.slow
 def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(whole, tmp_path):
     """The weights are those of a run without it; the average is that of their course, worked out by hand."""
     trainer = toy.build_trainer(tmp_path, ema=0.7)
@@ -409,6 +421,7 @@ def test_the_average_follows_the_weights_and_is_what_a_checkpoint_holds(whole, t
     assert all(torch.equal(value, content["model"][name]) for name, value in judged.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_validated(tmp_path):
     """A decay near 0 keeps nothing but the newest weights and statistics, one near 1 the first ones."""
     losses = {}

@@ -33,6 +33,7 @@ def lines(axes) -> dict[str, np.ndarray]:
     return {line.get_label(): line.get_xydata() for line in axes.get_lines() if not line.get_label().startswith("_")}
 
 
+@pytest.mark.slow
 def test_the_panels_show_what_the_log_says(tmp_path: Path, drawn: list):
     (tmp_path / "log.jsonl").write_text("".join(record(step) for step in range(1, 9)) + VALIDATION)
     plot_training(tmp_path / "log.jsonl", tmp_path / "reports" / "training.png", TERMS)
@@ -48,6 +49,7 @@ def test_the_panels_show_what_the_log_says(tmp_path: Path, drawn: list):
     assert cv2.imread(str(tmp_path / "reports" / "training.png")) is not None
 
 
+@pytest.mark.slow
 def test_the_terms_are_those_of_the_objective(tmp_path: Path, drawn: list):
     """A corner head has no third term, an MLP head its own."""
     for third, expected in ((None, ["giou", "l1"]), ("classification", ["giou", "l1", "classification"])):
@@ -61,6 +63,7 @@ def test_the_terms_are_those_of_the_objective(tmp_path: Path, drawn: list):
         assert list(lines(drawn[-1].axes[1])) == expected
 
 
+@pytest.mark.slow
 def test_many_steps_are_smoothed_by_means_of_spans(tmp_path: Path, drawn: list):
     losses = np.random.default_rng(0).uniform(1, 2, 200)
     (tmp_path / "log.jsonl").write_text("".join(record(n + 1, loss=value) for n, value in enumerate(losses)))
@@ -70,6 +73,7 @@ def test_many_steps_are_smoothed_by_means_of_spans(tmp_path: Path, drawn: list):
     assert np.allclose(smooth[:, 0], np.arange(200).reshape(50, 4).mean(axis=1) + 1)
 
 
+@pytest.mark.slow
 def test_a_loss_that_was_no_number_and_a_line_cut_short_do_not_stop_the_plot(tmp_path: Path):
     log = tmp_path / "log.jsonl"
     log.write_text(record(1) + record(2, loss=None) + '{"kind": "tra')

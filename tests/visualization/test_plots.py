@@ -79,6 +79,7 @@ def test_forty_trackers_have_lines_of_their_own_that_stay_theirs_in_other_plots(
     assert looks[0] == looks[1] and len({str(look) for look in looks[0]}) == 40
 
 
+@pytest.mark.slow
 def test_the_legend_is_below_the_axes_with_long_names_whole_and_the_file_holds_both(tmp_path: Path) -> None:
     labels = [f"{number}_{'a_long_name_of_a_tracker' * 3}"[:60] for number in range(6)]
     figure = draw_curves("success", [line(name, 0.5) for name in labels], "lasot", "lasot", "AUC")
@@ -122,6 +123,7 @@ def test_the_rings_are_round_and_hold_every_score(scores: list[float], span: tup
     assert plots._round_span(np.array(scores)) == span
 
 
+@pytest.mark.slow
 def test_files_are_written_whole_and_the_same_again(tmp_path: Path) -> None:
     figure = draw_curves("success", [line("tracker", 0.5)], "lasot", "lasot", "AUC")
     wanted = [tmp_path / "deep" / f"grm_v1.5.{form}" for form in ("pdf", "png")]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from miniatures import write_boxes, write_frames
 
 from lib.config.paths import REPOSITORY
@@ -33,6 +34,7 @@ assert "car_1" in check_dataset_on_disk("toy", root).text()
 """
 
 
+@pytest.mark.slow
 def test_the_dataset_of_the_page_is_known_everywhere(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "lib", tmp_path / "lib", ignore=shutil.ignore_patterns("__pycache__"))
     readers = tmp_path / "lib" / "data" / "datasets"
