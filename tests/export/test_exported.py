@@ -25,6 +25,8 @@ from lib.inference.network import put
 from lib.inference.settings import TrackerConfig
 from lib.inference.tracker import Tracker
 
+pytestmark = pytest.mark.slow  # they share exports that take seconds
+
 ROOT = Path(__file__).parents[2]
 FRAMES = 12
 
@@ -141,7 +143,6 @@ def test_a_missing_library_is_named_with_its_remedy(exported, monkeypatch):
         open_network(exported)
 
 
-@pytest.mark.slow
 def test_a_processor_without_bf16_is_refused(openvino_export, monkeypatch):
     core = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
     monkeypatch.setattr(module, "openvino_core", lambda: core)
@@ -160,7 +161,6 @@ def copy(onnx_export, tmp_path) -> Path:
     return Path(shutil.copytree(onnx_export, tmp_path / "copy"))
 
 
-@pytest.mark.slow
 def test_the_record_states_settings_state_files_and_origin(network, openvino_export):
     record = read_record(openvino_export)
     assert record.settings == network.settings

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from eager_networks import network_of
-from families import COVERING_PAIRS, TWINS, fresh, tiny
+from families import COVERING_PAIRS, TWINS, fresh, slow_but, tiny
 
 from lib.geometry.grids import hann_window
 from lib.inference.network import Found, put
@@ -25,7 +25,7 @@ def planes(pixels: np.ndarray) -> torch.Tensor:
     return Normalize()(as_planes(torch.from_numpy(pixels)))
 
 
-@pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
+@pytest.mark.parametrize(("family", "head"), slow_but(COVERING_PAIRS, *COVERING_PAIRS[::2]))
 @torch.inference_mode()
 def test_find_is_the_model_and_the_best_of_its_candidates(family, head):
     experiment = tiny(family, head)

@@ -14,6 +14,7 @@ from families import (
     VARIANTS,
     fresh,
     inputs,
+    slow_but,
     stack,
     tiny,
     true_boxes,
@@ -34,7 +35,7 @@ with_any_head = pytest.mark.parametrize(("family", "head"), FAMILIES_AND_HEADS)
 with_all_variants = pytest.mark.parametrize(
     ("family", "changes"), [*((family, "") for family in FAMILIES), *VARIANTS], ids=lambda text: text.replace(" ", ",")
 )
-with_two_heads = pytest.mark.parametrize(("family", "head"), COVERING_PAIRS)
+with_two_heads = pytest.mark.parametrize(("family", "head"), slow_but(COVERING_PAIRS, *COVERING_PAIRS[::2]))
 
 
 def compare(prediction: HeadPrediction, expected: HeadPrediction, rtol: float, atol: float) -> None:
