@@ -104,7 +104,7 @@ class Engine:
             clock, free = _Clock(), Semaphore(self.finders)
             batches = [_Batch(self, looking, free, clock) for _ in range(self.finders + 1)]
             try:
-                cv2.setNumThreads(1)  # its own threads would compete with those that look
+                cv2.setNumThreads(1)  # OpenCV's own threads would compete with the looking threads
                 yield from self._fill(batches, sequences)
                 steps = deque((batch, stepping.submit(batch.step)) for batch in batches if len(batch))
                 while steps:

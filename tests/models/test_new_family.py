@@ -1,4 +1,4 @@
-"""A family is one file and its name in the registry: that of docs/extending.md, in a copy, passes the tests of all."""
+"""A family is one file and one name in the registry. That of docs/extending.md passes the tests of every family."""
 
 import os
 import re

@@ -74,7 +74,7 @@ def recorded_features() -> list[Tensor]:
 
 
 def places_beside_padding(outside: Tensor, width: int) -> Tensor:
-    """STARK's positions ``[B, N, C]`` on a grid of which the cells ``outside`` bool ``[B, F, F]`` are not counted."""
+    """STARK's positions ``[B, N, C]`` on a grid, counting only cells that are not ``outside`` (bool ``[B, F, F]``)."""
     frequencies = 10000 ** (2 * (torch.arange(width // 2) // 2) / (width // 2))
     halves = []
     for axis in (1, 2):

@@ -62,8 +62,8 @@ class Dataset(NamedTuple):
     """A dataset; mappings have its splits as keys.
 
     * ``name``: of the dataset in ``paths.yaml``, ``data.train`` and on the command line.
-    * ``reader``: lists the sequences of a split; ``read_listed`` reads those that have no function of their own. It
-      asks the disk only through its ``Source``.
+    * ``reader``: lists the sequences of a split; a sequence is an ``Entry``, which has its own function, or a
+      ``Listed``, which ``read_listed`` reads. A reader asks the disk only through its ``Source``.
     * ``splits``: names of the splits. With ``more_splits`` the reader knows others too, such as single chunks.
     * ``names``: the official names of the sequences, where the package has a list.
     * ``expected``: number of sequences, where it is published without the names.

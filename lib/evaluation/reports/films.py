@@ -40,7 +40,7 @@ def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarr
     ``[M, 4]`` xywh in pixels: a tracker whose boxes end early has no box after that. Raises ``ImageError``."""
     columns = COLUMNS if len(tracks) > 4 else min(2, len(tracks))
     titles = [f"{_fitted(printable(label))}, ground truth green" for label in tracks]
-    height = None  # that of the first frame, as a video has one size
+    height = None  # of the first frame; a video has one size
     with VideoWriter(file, RATE) as writer:
         for number, frame in enumerate(sequence.frames):
             image = read_image(frame)
