@@ -146,3 +146,23 @@ def test_every_module_of_lib_is_tested_in_the_folder_of_its_package():
             if not any(f"test_{path.stem}" in file or f"from {name} import" in text for file, text in tests.items()):
                 missing.append(name)
     assert missing == []
+
+
+# What a module holds under the name of its kind: its own log, and the record that registries collect.
+RECORDS = {"logger", "DATASET", "FAMILY", "HEAD"}
+
+
+def test_one_public_name_means_one_thing_in_the_whole_of_lib():
+    """Classes, functions and constants of modules; a name that only its own module knows begins with an underscore."""
+    places = defaultdict(list)
+    for path in MODULES:
+        for node in tree(path).body:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                places[node.name].append(path.stem)
+            for target in getattr(node, "targets", [getattr(node, "target", None)]):
+                names = getattr(target, "elts", [target])
+                for name in {each.id for each in names if isinstance(each, ast.Name)}:
+                    places[name].append(path.stem)
+    public = {name: files for name, files in places.items() if name[0] != "_" and name not in RECORDS}
+    assert "Sequence" in public
+    assert {name: files for name, files in public.items() if len(files) > 1} == {}

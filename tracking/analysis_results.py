@@ -8,7 +8,7 @@ from lib.runtime.program import Result, program, starting
 with starting():
     from lib.config.paths import user_path
     from lib.evaluation.reports.bootstrap import Bootstrap
-    from lib.evaluation.reports.tables import FORMATS
+    from lib.evaluation.reports.tables import TABLE_FORMATS
     from lib.programs.analysis import JSON, analyze
     from lib.programs.arguments import Parser, at_least
 
@@ -26,7 +26,7 @@ def main() -> Result:
     )  # fmt: skip
     add("--protocol", nargs="+", default=[], help="protocols, or all; each benchmark's own unless given")
     add("--scores", nargs="+", default=[], help="only these: AUC P Pnorm OP50 OP75 AO SR0.5 SR0.75")
-    add("--format", default="text", choices=(*FORMATS, JSON), help="format of the printed report")
+    add("--format", default="text", choices=(*TABLE_FORMATS, JSON), help="format of the printed report")
     add("--digits", type=int, choices=range(7), default=1, help="decimals of percent")
     add("--out", type=user_path, metavar="FOLDER", help="write every table here, in every format")
     add("--plots", action="store_true", help="curves and radar plots as PDF and PNG in --out")

@@ -30,9 +30,9 @@ def main() -> Result:
     if missing := [name for name in ("starlette", "uvicorn") if find_spec(name) is None]:
         raise ValueError(f"{' and '.join(missing)} not installed; pip install -e .[demo]")
     with starting():
-        from lib.programs.demo.server import serve
+        from lib.programs.demo.server import serve_demo
 
-    return serve(**arguments)
+    return serve_demo(**arguments)
 
 
 if __name__ == "__main__":

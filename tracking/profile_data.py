@@ -8,7 +8,7 @@ from lib.runtime.program import Result, program, starting
 with starting():
     from lib.config.paths import user_path
     from lib.data.sampling import MIN_FRAMES
-    from lib.profiling.footage import JPEG_QUALITY
+    from lib.profiling.footage import FOOTAGE_QUALITY
     from lib.profiling.samples import profile_samples
     from lib.programs.arguments import Parser, at_least
 
@@ -21,7 +21,7 @@ def main() -> Result:
     add("--seconds", type=at_least(0.01, float), default=10.0, help="of measuring the straightforward way (10)")
     add("--sequences", type=at_least(1), default=12, help="number of videos (12)")
     add("--frames", type=at_least(MIN_FRAMES), default=30, help="frames of each (30)")
-    add("--quality", type=int, choices=range(1, 101), metavar="1-100", default=JPEG_QUALITY, help="of the JPEGs")
+    add("--quality", type=int, choices=range(1, 101), metavar="1-100", default=FOOTAGE_QUALITY, help="of the JPEGs")
     add("--folder", type=user_path, help="parent of the temporary data, on the disk to measure")
     add("--json", type=user_path, metavar="FILE", help="write the tables to this file, too")
     arguments = parser.parse()

@@ -4,7 +4,7 @@ python tracking/show_config.py --config grm_vitb [section.key=value ...] | --wri
 import json
 import sys
 
-from lib.runtime.program import Outcome, program, starting
+from lib.runtime.program import TextResult, program, starting
 
 with starting():
     from lib.config.paths import user_path
@@ -14,7 +14,7 @@ with starting():
 
 
 @program()
-def main() -> Outcome:
+def main() -> TextResult:
     """0, or 1 if the configuration is wrong or the file cannot be written."""
     parser = Parser(__doc__)
     task = parser.add_mutually_exclusive_group(required=True)
@@ -27,11 +27,11 @@ def main() -> Outcome:
         if arguments.dataset or arguments.overrides:
             parser.error("--write-schema takes no other argument: the schema is the same for every experiment")
         arguments.write_schema.write_text(json.dumps(experiment_schema(), indent=1) + "\n", encoding="utf-8")
-        return Outcome()
+        return TextResult()
     experiment = load_experiment(arguments.config, arguments.overrides)
     if arguments.dataset:
         experiment = experiment.for_benchmark(arguments.dataset)
-    return Outcome(to_yaml(to_tree(experiment)).rstrip("\n"))
+    return TextResult(to_yaml(to_tree(experiment)).rstrip("\n"))
 
 
 if __name__ == "__main__":

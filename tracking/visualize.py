@@ -9,7 +9,7 @@ with starting():
     from lib.config.paths import user_path
     from lib.programs.arguments import Parser
     from lib.programs.tracking import GRAMMAR
-    from lib.programs.visualization import FRAMES, run_visualize
+    from lib.programs.visualization import FRAMES_GRAMMAR, run_visualize
 
 
 @program()
@@ -20,7 +20,7 @@ def main() -> Result:
     add("--dataset", help="benchmark, in place of a video: got10k_val, lasot ...")
     add("--sequence", help="of the benchmark")
     add("--box", metavar="TARGET", help=f"the target: {GRAMMAR}; a sequence has its own")
-    add("--frames", required=True, help=FRAMES)
+    add("--frames", required=True, help=FRAMES_GRAMMAR)
     add("--maps", nargs="+", default=[], help="only these: scores, attention, division ...")
     add("--video", action="store_true", help="write a video in place of a sheet")
     add("--config", help="name in experiments/ or path; without it, the checkpoint's own, or lite")

@@ -25,7 +25,7 @@ from lib.runtime.escapes import columns, printable, printable_lines
 from lib.runtime.files import write_text
 from lib.runtime.threads import in_threads
 
-KINDS = {
+PROBLEM_KINDS = {
     "split": "splits that cannot be listed",
     "sequences": "sequences too few or too many",
     "names": "sequences with the name of another, or with results in the files of another",
@@ -56,7 +56,8 @@ Shape, Fault = tuple[int, int], tuple[str, str]
 
 
 class Problem(NamedTuple):
-    """One kind of fault (a key of ``KINDS``) in one sequence: the number of rows or images, and a line on the first.
+    """One kind of fault (a key of ``PROBLEM_KINDS``) in one sequence: the number of rows or images, and a line on the
+    first.
 
     ``sequence`` is empty for a fault of the whole split.
     """
@@ -67,7 +68,7 @@ class Problem(NamedTuple):
     detail: str
 
 
-class Frame(NamedTuple):
+class OpenedFrame(NamedTuple):
     """An opened frame: its height and width, or None; and kind and detail of the fault of its image or mask."""
 
     shape: Shape | None
@@ -131,7 +132,7 @@ class CheckReport:
             rows.append((check.split, f"{check.found}", expected, f"{check.images}"))
         lines = [f"{self.dataset} in {self.root}", *columns(("split", "found", "expected", "images"), rows), *notes]
         for check in self.splits:
-            for kind, title in KINDS.items():
+            for kind, title in PROBLEM_KINDS.items():
                 problems = [one for one in check.problems if one.kind == kind]
                 lines += [f"{check.split}: {title}: {sum(one.count for one in problems)}"] if problems else []
                 for one in problems[:EXAMPLES]:
@@ -227,24 +228,24 @@ def _list_split(dataset: Dataset, split: str, source: Source) -> tuple[SplitChec
 
 def _opened(
     check: SplitCheck, sequences: Iterable[Sequence], threads: int, quick: bool, masks: bool, files: MaskFolder | None
-) -> Iterator[tuple[Sequence, list[Frame]]]:
+) -> Iterator[tuple[Sequence, list[OpenedFrame]]]:
     """The sequences, each with its frames."""
     waiting: deque[Sequence] = deque()
-    shared: dict[str, Frame] = {}  # of an image set, whose objects share images
+    shared: dict[str, OpenedFrame] = {}  # of an image set, whose objects share images
 
     def frames() -> Iterator[tuple[Sequence, int]]:
         for sequence in sequences:
             waiting.append(sequence)
             yield from ((sequence, row) for row in range(len(sequence)))
 
-    def open_frame(item: tuple[Sequence, int]) -> Frame:
+    def open_frame(item: tuple[Sequence, int]) -> OpenedFrame:
         sequence, row = item
         location = sequence.frames[row]
         frame = shared.get(str(location)) or _open_one(location, quick)
         if sequence.image_set:
             shared[str(location)] = frame
         if masks and frame.shape and row < len(sequence.visible) and sequence.visible[row]:
-            return Frame(frame.shape, _mask_fault(sequence, row, frame.shape, files))
+            return OpenedFrame(frame.shape, _mask_fault(sequence, row, frame.shape, files))
         return frame
 
     opened = in_threads(open_frame, frames(), threads)
@@ -276,12 +277,12 @@ def _unseen(check: SplitCheck, entries: list[Entry], seen: set[tuple]) -> Iterat
         yield sequence
 
 
-def _open_one(location: Location, quick: bool) -> Frame:
+def _open_one(location: Location, quick: bool) -> OpenedFrame:
     try:
         image = open_image(location)
-        return Frame(image.shape if quick else image.pixels().shape[:2])
+        return OpenedFrame(image.shape if quick else image.pixels().shape[:2])
     except ImageError as error:
-        return Frame(None, ("missing" if _is_missing(error) else "unreadable", str(error)))
+        return OpenedFrame(None, ("missing" if _is_missing(error) else "unreadable", str(error)))
 
 
 def _is_missing(error: ImageError) -> bool:
@@ -309,7 +310,7 @@ def _words(box: np.ndarray) -> str:
     return " ".join(f"{axis}={value:g}" for axis, value in zip("xywh", box, strict=True))
 
 
-def _check_sequence(sequence: Sequence, opened: list[Frame], partial_folder: bool) -> Iterator[Problem]:
+def _check_sequence(sequence: Sequence, opened: list[OpenedFrame], partial_folder: bool) -> Iterator[Problem]:
     """The problems of one sequence with these images."""
     frames, boxes = sequence.frames, np.asarray(sequence.boxes)
     if SHORTFALL in sequence.meta:

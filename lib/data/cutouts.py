@@ -1,7 +1,7 @@
 """Pairs whose target is pasted: an object cut out by its mask moves over the frames of another video.
 
-``Cutouts.draw`` draws video, look-alike and motion; ``Cutouts.open`` loads their pixels; a ``PastedView`` gives crops
-of a composed frame.
+``Cutouts.draw`` draws video, look-alike and motion; ``Cutouts.open`` loads their pixels; a ``PastedCropper`` takes
+crops of a composed frame.
 """
 
 import math
@@ -16,14 +16,14 @@ from pydantic import AfterValidator
 from lib.config.schema import Section
 from lib.data.appearance import Probability
 from lib.data.augment import to_grayscale
+from lib.data.croppers import FrameCropper
 from lib.data.datasets.registry import DatasetName
 from lib.data.decoding.images import EncodedImage, open_image
 from lib.data.masks import MaskFolder
-from lib.data.pasting import Cutout, Layer, load_cutout, measure, mirror, paste, place, place_beside
+from lib.data.pasting import Cutout, Layer, find_visible_part, load_cutout, mirror, paste, place_beside, place_cutout
 from lib.data.sampling import Pairing, can_be_drawn, draw_frames
 from lib.data.stores.index import SequenceIndex
 from lib.data.types import Sequence
-from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Fill, Window
 
 MIN_OBJECT = 32.0  # sqrt(w * h) in pixels of its own image; a smaller object is too coarse to be cut out
@@ -81,7 +81,7 @@ class Motion:
         self.ratio = math.exp(rng.uniform(-MAX_SCALING, MAX_SCALING))
 
 
-class Shown(NamedTuple):
+class ShownObject(NamedTuple):
     """An object in both frames of a pair: its sequence and two frames of it, whether it is mirrored, and the factors of
     its channels."""
 
@@ -95,8 +95,8 @@ class Composition(NamedTuple):
     """Everything drawn for a pair: the target and its look-alike or None, the video and the numbers of its two frames,
     the motion, and whether the look-alike may lie above the target."""
 
-    target: Shown
-    lookalike: Shown | None
+    target: ShownObject
+    lookalike: ShownObject | None
     video: Sequence
     video_frames: tuple[int, int]
     motion: Motion
@@ -144,12 +144,12 @@ class Cutouts:
         """The random choices of a pair that shows two frames of an object. Reads no file."""
         video = self._over[self._videos[int(rng.integers(len(self._videos)))]]
         video_frames = draw_frames(video, pairing, max_gap, rng)
-        shown, lookalike = Shown(target, frames), None
+        shown, lookalike = ShownObject(target, frames), None
         if rng.random() < self._config.lookalike:
             kind, others = rng.integers(3), self._of_class.get(target.meta.get("class", ""), ())
             other = self._objects[int(others[rng.integers(len(others))])] if len(others) else target
             if kind == 0 and other.name != target.name:
-                lookalike = Shown(other, draw_frames(other, pairing, max_gap, rng, self._every))
+                lookalike = ShownObject(other, draw_frames(other, pairing, max_gap, rng, self._every))
             elif kind == 1:
                 lookalike = shown._replace(gains=tuple(rng.uniform(*RECOLORED, 3).tolist()))
             else:
@@ -159,7 +159,7 @@ class Cutouts:
 
     def open(
         self, drawn: Composition, crops: abc.Sequence[CropConfig], decoder: str, flipped: bool
-    ) -> "list[PastedView]":
+    ) -> "list[PastedCropper]":
         """The two frames of a composition, for a template and a search crop (``crops``), to be shown mirrored if
         ``flipped``. Raises ``ImageError`` for an image or mask that cannot be read."""
         images = [open_image(drawn.video.frames[frame], decoder) for frame in drawn.video_frames]
@@ -167,7 +167,7 @@ class Cutouts:
         most = _DETAIL * max(crop.size / crop.factor for crop in crops)
         loaded: dict[tuple[str, int], Cutout] = {}
 
-        def layer(shown: Shown, number: int, size: float, center: np.ndarray, angle: float) -> Layer:
+        def layer(shown: ShownObject, number: int, size: float, center: np.ndarray, angle: float) -> Layer:
             frame = shown.frames[number]
             key = shown.sequence.name, frame
             if key not in loaded:
@@ -177,9 +177,9 @@ class Cutouts:
             cutout = loaded[key]
             if shown.gains != (1.0, 1.0, 1.0):
                 cutout = cutout._replace(pixels=cv2.transform(cutout.pixels, np.diag((*shown.gains, 1.0))))
-            return place(cutout, size, center, angle, shown.mirrored)
+            return place_cutout(cutout, size, center, angle, shown.mirrored)
 
-        views, motion = [], drawn.motion
+        croppers, motion = [], drawn.motion
         for number, (image, frame, crop) in enumerate(zip(images, drawn.video_frames, crops, strict=True)):
             height, width = image.shape
             size = math.sqrt(height * width) * math.exp(motion.size(frame))
@@ -191,13 +191,13 @@ class Cutouts:
                 lookalike = place_beside(target, lookalike, motion.direction(frame), motion.distance(frame))
             if flipped:
                 target, lookalike = mirror(target, width), None if lookalike is None else mirror(lookalike, width)
-            box, layers = measure(target, lookalike, drawn.above, image.shape)
-            views.append(PastedView(image, crop.fill, layers, box))
-        return views
+            box, layers = find_visible_part(target, lookalike, drawn.above, image.shape)
+            croppers.append(PastedCropper(image, crop.fill, layers, box))
+        return croppers
 
 
-class PastedView(FrameView):
-    """A view of a frame with layers pasted on it, the last above all others. Made by ``Cutouts.open``.
+class PastedCropper(FrameCropper):
+    """Takes crops of a frame with layers pasted on it, the last above all others. Made by ``Cutouts.open``.
 
     The layers lie in the frame as crops show it, mirrored or not. ``box`` holds the visible part of the target:
     float64 ``[4]`` xywh in pixels, without area if that is too little.
@@ -208,7 +208,7 @@ class PastedView(FrameView):
         self._layers, self.box = layers, box
 
     def crop(self, window: Window, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """As ``View.crop``; ``flipped`` as in ``Cutouts.open``.
+        """As ``Cropper.crop``; ``flipped`` as in ``Cutouts.open``.
 
         A window that is smaller than its crop is composed in the frame's own pixels and enlarged as a whole: the target
         is no sharper than its surroundings then.

@@ -16,12 +16,12 @@ from lib.config.schema import Section
 from lib.data.appearance import AugmentConfig, Probability, stretch, stretch_box, vary_pair
 from lib.data.augment import JitterConfig, Role, is_well_seen, jitter_box, jitter_mapping, mirror_box, scale_box
 from lib.data.batch import Batch
+from lib.data.croppers import AnyWindow, Cropper, FrameCropper
 from lib.data.cutouts import CutoutsConfig
 from lib.data.datasets.registry import DatasetName
 from lib.data.decoding.images import ImageError, find_decoder, open_image
 from lib.data.sampling import Mixture, Pairing, Pool, draw_frames
 from lib.data.types import Sequence
-from lib.data.views import AnyWindow, FrameView, View
 from lib.geometry.aligned import AlignedWindow, align
 from lib.geometry.crop import CropConfig, EmptyCropError, Fill, box_to_crop, crop_mapping, crop_window, is_empty
 
@@ -158,46 +158,53 @@ class Pairs:
         config = self.config
         grayscale = rng.random() < config.grayscale
         flipped = rng.random() < config.joint_flip
-        views, boxes, source = self._open(pool, sequence, frames, flipped, rng)
-        shapes = [view.shape for view in views]  # of both, before more is drawn: damage shows here
+        croppers, boxes, source = self._open(pool, sequence, frames, flipped, rng)
+        shapes = [cropper.shape for cropper in croppers]  # of both, before more is drawn: damage shows here
         spans = 0.0, config.augment.still_aspect if sequence.image_set else 0.0
         plans = [
             self._plan(box, shape, role, span, rng)
             for box, shape, role, span in zip(boxes, shapes, self._roles, spans, strict=True)
         ]
-        if views[0] is views[1]:
-            views[0].keep([plan.window for plan in plans], flipped)
+        if croppers[0] is croppers[1]:
+            croppers[0].keep([plan.window for plan in plans], flipped)
         crops, target_sizes = [], []
-        for view, plan, role in zip(views, plans, self._roles, strict=True):
+        for cropper, plan, role in zip(croppers, plans, self._roles, strict=True):
             size = role.crop.size
-            crops.append(stretch(view.crop(plan.window, size, flipped, grayscale), plan.aspect))
+            crops.append(stretch(cropper.crop(plan.window, size, flipped, grayscale), plan.aspect))
             target_sizes.append(math.sqrt(plan.box[2] * plan.box[3]) * size)
         template, search = map(_as_tensors, vary_pair(crops, target_sizes, config.augment, rng), plans)
-        return Batch((number,), *template, *search, (source,), missed=sum(view.missed for view in views))
+        return Batch((number,), *template, *search, (source,), missed=sum(cropper.missed for cropper in croppers))
 
     def _open(
         self, pool: Pool, sequence: Sequence, frames: tuple[int, int], flipped: bool, rng: np.random.Generator
-    ) -> tuple[abc.Sequence[View], list[np.ndarray], str]:
-        """Views of both frames, the target's box in each (xywh in pixels, mirrored with its frame if ``flipped``), and
-        a description of the pair. With cut-outs, the frames are those of a video on which the target is pasted."""
+    ) -> tuple[abc.Sequence[Cropper], list[np.ndarray], str]:
+        """The croppers of both frames, the target's box in each (xywh in pixels, mirrored with its frame if
+        ``flipped``), and a description of the pair. With cut-outs, the frames are those of a video on which the target
+        is pasted."""
         config, crops, source = self.config, [role.crop for role in self._roles], _source(sequence, frames)
         if pool.cutouts is not None:
             drawn = pool.cutouts.draw(sequence, frames, config.pairing, config.max_gap, rng)
             pasted = pool.cutouts.open(drawn, crops, config.decoder, flipped)
-            return pasted, [view.box for view in pasted], f"{source} over {_source(drawn.video, drawn.video_frames)}"
+            return (
+                pasted,
+                [cropper.box for cropper in pasted],
+                f"{source} over {_source(drawn.video, drawn.video_frames)}",
+            )
 
         @functools.cache  # a frame that both crops show alike is opened once
-        def open_frame(frame: int, fill: Fill) -> FrameView:
-            return FrameView(open_image(sequence.frames[frame], config.decoder), fill)
+        def open_frame(frame: int, fill: Fill) -> FrameCropper:
+            return FrameCropper(open_image(sequence.frames[frame], config.decoder), fill)
 
-        views: list[View] = []
+        croppers: list[Cropper] = []
         for role, frame, crop in zip(("template", "search"), frames, crops, strict=True):
-            open_view = functools.partial(open_frame, frame, crop.fill)
-            views.append(open_view() if pool.crops is None else pool.crops.view(sequence.name, frame, role, open_view))
+            open_cropper = functools.partial(open_frame, frame, crop.fill)
+            croppers.append(
+                open_cropper() if pool.crops is None else pool.crops.cropper(sequence.name, frame, role, open_cropper)
+            )
         boxes = [sequence.boxes[frame] for frame in frames]
         if flipped:
-            boxes = [mirror_box(box, view.shape[1] - 1) for box, view in zip(boxes, views, strict=True)]
-        return views, boxes, source
+            boxes = [mirror_box(box, cropper.shape[1] - 1) for box, cropper in zip(boxes, croppers, strict=True)]
+        return croppers, boxes, source
 
     def _plan(
         self, box: np.ndarray, shape: tuple[int, int], role: Role, span: float, rng: np.random.Generator

@@ -96,7 +96,7 @@ def load_cutout(sequence: Sequence, frame: int, masks: MaskFolder | None, detail
     return Cutout(np.dstack((rgb, cover)), (corners[:2] + corners[2:]) / 2, corners[2:] - corners[:2], shrink)
 
 
-def place(cutout: Cutout, size: float, center: np.ndarray, angle: float, mirrored: bool = False) -> Layer:
+def place_cutout(cutout: Cutout, size: float, center: np.ndarray, angle: float, mirrored: bool = False) -> Layer:
     """The cut-out around ``center`` of a frame, with ``size`` pixels of sqrt(w * h), then turned by ``angle`` (radians,
     x towards y). The size is bounded by ``MIN_PASTED`` and ``MAX_ENLARGED``."""
     size = max(min(size, MAX_ENLARGED * cutout.size * cutout.shrink), MIN_PASTED)
@@ -121,7 +121,9 @@ def mirror(layer: Layer, width: int) -> Layer:
     return layer._replace(turn=layer.turn * sides[:, None], shift=layer.shift * sides + (width, 0))
 
 
-def measure(target: Layer, other: Layer | None, above: bool, shape: tuple[int, int]) -> tuple[np.ndarray, list[Layer]]:
+def find_visible_part(
+    target: Layer, other: Layer | None, above: bool, shape: tuple[int, int]
+) -> tuple[np.ndarray, list[Layer]]:
     """The box of the visible part of a target in a frame of height and width ``shape``, float64 ``[4]`` xywh, and the
     layers in the order in which they are pasted.
 

@@ -33,7 +33,7 @@ from lib.models.registry import FAMILIES
 from lib.models.weights.adapters import FrozenWeights, frozen_names
 from lib.models.weights.initial import check_initial, load_initial
 from lib.models.weights.released import LoadReport, load_file
-from lib.models.weights.renaming import Table
+from lib.models.weights.renaming import NameTable
 from lib.runtime.checkpoint import CheckpointError
 from lib.runtime.machine import keep_large_buffers, usable_cores
 from lib.runtime.process import Process, device_in_turn, find_device
@@ -155,7 +155,7 @@ def default_checkpoint(experiment: ExperimentConfig, paths: Paths) -> Path:
 def trained_model(
     experiment: ExperimentConfig,
     path: Path,
-    table: Table | None = None,
+    table: NameTable | None = None,
     checksum: str | None = None,
     folder: Path | None = None,
 ) -> tuple[TrackingModel, LoadReport]:
@@ -196,7 +196,7 @@ def experiment_of_checkpoint(path: Path, overrides: Iterable[str] = (), run: str
     return from_tree(tree, str(path), overrides, run)
 
 
-def check_files(experiment: ExperimentConfig, paths: Paths) -> None:
+def check_training_files(experiment: ExperimentConfig, paths: Paths) -> None:
     """Raise ``ConfigError`` naming everything that training would miss: datasets without a reader or a folder, crop
     stores, the decoder's library, initial weights. It reads no data, so programs call it before they start processes.
     """

@@ -13,13 +13,13 @@ import numpy as np
 
 from lib.config.tree import merge
 from lib.config.validation import validate
-from lib.export.record import FILES, LIBRARIES, ExportError, ExportPrecision, ExportRecord, read_record
+from lib.export.record import LIBRARIES, NETWORK_FILES, ExportError, ExportPrecision, ExportRecord, read_record
 from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
 from lib.runtime.files import utf8_name
 from lib.runtime.machine import keep_large_buffers, usable_cores
 
-Run = Callable[..., list[np.ndarray]]
+Compute = Callable[..., list[np.ndarray]]
 
 
 def open_network(
@@ -57,7 +57,7 @@ class ExportedNetwork:
         self.name = record.origin.experiment
         load = _load_onnx if record.runtime == "onnx" else _load_openvino
         self._threads = threads = threads or usable_cores()
-        encode, find = (folder / name for name in FILES[record.runtime])
+        encode, find = (folder / name for name in NETWORK_FILES[record.runtime])
         self._load_find = partial(load, find, record.precision, threads)
         self._find = self._load_find(streams)
         self._pool = ThreadPoolExecutor(threads, "turn")  # its threads start when there is work for them
@@ -81,11 +81,11 @@ class ExportedNetwork:
         return Found(best[:, :4], best[:, 4], best[:, 5].astype(np.int64))
 
     @cached_property
-    def _find_alone(self) -> Run:
+    def _find_alone(self) -> Compute:
         """For turns in parallel, each on one thread: threads that share a convolution wait for each other."""
         return self._find if self._threads == 1 else self._load_find(self._threads)
 
-    def _turn(self, run: Run, arrays: list[np.ndarray]) -> np.ndarray:
+    def _turn(self, run: Compute, arrays: list[np.ndarray]) -> np.ndarray:
         """The answers to one turn's crops and state, which are padded to the network's number of rows."""
         missing = self.batch - len(arrays[0])
         if missing:
@@ -93,7 +93,7 @@ class ExportedNetwork:
         return run(*arrays)[0][: self.batch - missing]
 
 
-def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: int) -> Run:
+def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: int) -> Compute:
     """The file's function of arrays; the file itself has the precision."""
     import onnxruntime
 
@@ -108,7 +108,7 @@ def _load_onnx(file: Path, _precision: ExportPrecision, threads: int, streams: i
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
 
 
-def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams: int) -> Run:
+def _load_openvino(file: Path, precision: ExportPrecision, threads: int, streams: int) -> Compute:
     """The file's function of arrays, computed in ``precision``, which is a property of the device."""
     check_openvino_precision(precision, file)
     properties: dict[str, Any] = {

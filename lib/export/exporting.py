@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from lib.export.exported import open_network
-from lib.export.parity import ParityReport, compare
-from lib.export.record import FILES, ExportError, ExportPrecision, ExportRecord, Origin, Runtime
+from lib.export.parity import ParityReport, compare_networks
+from lib.export.record import NETWORK_FILES, ExportError, ExportPrecision, ExportRecord, Origin, Runtime
 from lib.inference.torch_network import TorchNetwork
 from lib.runtime.files import file_sha256, new_folder, write_text
 from lib.runtime.locks import only_writer
@@ -71,7 +71,7 @@ def export_network(
         with new_folder(folder) as unfinished:
             record = write_network(network, unfinished, runtime, precision, batch, origin)
             exported = open_network(unfinished, threads)
-            report = compare(network, exported, precision, f"{network.name} ({runtime} {precision})")
+            report = compare_networks(network, exported, precision, f"{network.name} ({runtime} {precision})")
             report.check()
             write_text(unfinished / PARITY, report.json())
             record.model_copy(update={"parity": report.summary()}).write(unfinished)
@@ -88,7 +88,7 @@ def write_network(
     assert network.precision == "fp32" and network.device == "cpu", (network.precision, network.device)
     assert batch > 0, batch
     check_form(runtime, precision)
-    encode_file, find_file = (folder / name for name in FILES[runtime])
+    encode_file, find_file = (folder / name for name in NETWORK_FILES[runtime])
     with _quiet():
         encode, find, state = export_programs(network, batch)
         if runtime == "openvino":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib.data.synthetic.scene import PATTERNS, RenderedFrame, render
+from lib.data.synthetic.scene import PATTERNS, RenderedFrame, render_scene
 from lib.export.record import ExportError, ExportPrecision
 from lib.geometry.crop import padding_value
 from lib.geometry.overlaps import overlaps
@@ -22,7 +22,7 @@ from lib.runtime.escapes import columns
 PIXELS = 0.05  # the largest difference of a box in fp32
 SAME_CELL, OVERLAP = 0.98, 0.97  # share of the sequence's crops, and median IoU there, in reduced precisions
 
-FRAMES = 100
+SCENE_FRAMES = 100
 _WIDTH, _HEIGHT = 256, 192
 # Scenes of textures in motion; in both the target stays wholly in view.
 _SCENES = 3, 7
@@ -36,7 +36,7 @@ class ParityError(ExportError):
 # One crop in a batch of the exported network, compared with the eager network's answer. ``tracked``: the crop is of the
 # tracked sequence; ``pixels``: the largest difference of the box's four numbers; ``overlap``: the IoU of both boxes;
 # ``score``: the difference of the scores; ``cell`` and ``expected``: the candidates of the exported and the eager one.
-ROW = np.dtype([
+PARITY_ROW = np.dtype([
     ("crop", "U60"), ("batch", int), ("tracked", bool), ("pixels", float), ("overlap", float), ("score", float),
     ("cell", int), ("expected", int),
 ])  # fmt: skip
@@ -44,7 +44,7 @@ ROW = np.dtype([
 
 @dataclass(frozen=True, eq=False)
 class ParityReport:
-    """The differences that ``compare`` measured: ``rows`` of ``ROW``, for each batch size and each crop.
+    """The differences that ``compare_networks`` measured: ``rows`` of ``PARITY_ROW``, for each batch size and crop.
 
     ``size`` is the side of the search crop in pixels; ``free`` is the overlap of both networks' own tracks in each
     frame of the sequence.
@@ -95,7 +95,7 @@ class ParityReport:
 
     def json(self) -> str:
         """All rows, as text."""
-        rows = [dict(zip(ROW.names, row, strict=True)) for row in self.rows.tolist()]
+        rows = [dict(zip(PARITY_ROW.names, row, strict=True)) for row in self.rows.tolist()]
         head = {"name": self.name, "precision": self.precision, "size": self.size}
         tree = {"summary": self.summary(), **head, "rows": rows, "free": self.free.tolist()}
         return json.dumps(tree, indent=1) + "\n"
@@ -139,7 +139,7 @@ class _Case(NamedTuple):
     pixels: np.ndarray
 
 
-def compare(eager: Network, exported: Network, precision: ExportPrecision, name: str) -> ParityReport:
+def compare_networks(eager: Network, exported: Network, precision: ExportPrecision, name: str) -> ParityReport:
     """Both networks on the same crops: those of a sequence as ``eager`` tracks it, others of two scenes, black and
     noise; one crop at a time and, if ``exported`` takes more, in its batches, whose rows are of different targets.
 
@@ -154,7 +154,7 @@ def compare(eager: Network, exported: Network, precision: ExportPrecision, name:
     batches = []
     for batch in sorted({1, exported.batch or 1}):
         answers = _answers(exported, cases, batch)
-        rows = np.recarray(len(cases), ROW)
+        rows = np.recarray(len(cases), PARITY_ROW)
         rows.crop, rows.batch, rows.tracked = [case.crop for case in cases], batch, np.arange(len(cases)) < len(track)
         rows.pixels = np.abs(answers.boxes - expected.boxes).max(axis=1) * size
         rows.overlap = overlaps(*(_xywh(boxes) for boxes in (answers.boxes, expected.boxes)))
@@ -169,7 +169,7 @@ def compare(eager: Network, exported: Network, precision: ExportPrecision, name:
 
 @cache
 def _scene(seed: int) -> tuple[RenderedFrame, ...]:
-    return tuple(render(np.random.default_rng(seed), PATTERNS["val"], FRAMES + 1, _WIDTH, _HEIGHT))
+    return tuple(render_scene(np.random.default_rng(seed), PATTERNS["val"], SCENE_FRAMES + 1, _WIDTH, _HEIGHT))
 
 
 def _tracked(network: Network) -> list[TrackResult]:
@@ -187,7 +187,7 @@ def _others(settings: TrackSettings) -> list[_Case]:
     crops = {"black": black, "noise": noise, "more noise": more}
     for name, seed in zip("AB", _SCENES, strict=True):
         scene = _scene(seed)
-        for number in np.linspace(1, FRAMES, _PLACES).astype(int):
+        for number in np.linspace(1, SCENE_FRAMES, _PLACES).astype(int):
             frame = scene[number]
             target = Target(frame.box, padding_value(frame.image, settings.search.fill))
             crops[f"frame {number} of scene {name}"] = look(frame.image, target, settings.search).pixels

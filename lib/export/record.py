@@ -21,7 +21,7 @@ ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 # The library that runs each.
 LIBRARIES: dict[Runtime, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
 # The files of a network's halves, encode and find; OpenVINO has the weights of each in a second one.
-FILES: dict[Runtime, tuple[str, str]] = {
+NETWORK_FILES: dict[Runtime, tuple[str, str]] = {
     "onnx": ("encode.onnx", "find.onnx"),
     "openvino": ("encode.xml", "find.xml"),
 }

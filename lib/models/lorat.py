@@ -72,7 +72,7 @@ class LoRAT(TrackingModel):
 
 
 # The names of LoRAT's repository (github.com/LitingLin/LoRAT), with updates or merged.
-RELEASED = {
+_RELEASED = {
     "^(lora_alpha|use_rslora)$": None,  # settings in full files, see ``LoRAT.check_released``
     r"^(pos_embed|patch_embed|blocks|norm)\b": r"backbone.\1",
     r"^head\.": "box_head.",
@@ -93,7 +93,7 @@ def attentions_of_blocks(model: LoRAT) -> dict[str, nn.Module]:
 FAMILY = Family(
     config=LoRATConfig,
     network=LoRAT,
-    released=RELEASED,
+    released=_RELEASED,
     frozen=frozen_under_lora,
     fresh=(r"backbone\..*\.lora\.",),
     attention=attentions_of_blocks,

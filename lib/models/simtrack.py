@@ -226,7 +226,7 @@ class SimTrack(TrackingModel):
         return self.run_head(tokens)
 
 
-def template_attentions(model: SimTrack) -> dict[str, nn.Module]:
+def attentions_of_template(model: SimTrack) -> dict[str, nn.Module]:
     """Attentions in which template tokens attend to search tokens; blocks are counted from 1."""
     backbone = model.backbone
     if not isinstance(backbone, SerialViT) or backbone.joint is not None:  # the mask of one_way
@@ -245,5 +245,5 @@ FAMILY = Family(
     # The published optimizer's groups: pretrained parameters; the layers of Eq. 7 in the backbone; the rest.
     groups={"backbone": r"backbone\.(?!pos_fc\.)", "position": r"backbone\.", "head": ""},
     fresh=(r"backbone\.pos_fc\.",),
-    attention=template_attentions,
+    attention=attentions_of_template,
 )

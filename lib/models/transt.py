@@ -260,7 +260,7 @@ class TransT(TrackingModel):
         return self.input_proj(self.backbone(images)).flatten(2).transpose(1, 2)
 
 
-RELEASED = {
+_RELEASED = {
     r"^backbone\.0\.body\.": "backbone.",
     r"^(class|bbox)_embed\.": r"box_head.\1_embed.",
     r"^featurefusion_network\.decoder\.layers\.0\.multihead_attn\.": "fusion.last.attention.",
@@ -278,7 +278,7 @@ RELEASED = {
 }
 
 
-def template_attentions(model: TransT) -> dict[str, nn.Module]:
+def attentions_of_fusion(model: TransT) -> dict[str, nn.Module]:
     """The template's attention to the search region in each layer of the fusion network, counted from 1."""
     if not isinstance(model.fusion, FeatureFusion) or model.fusion.last is None:
         return {}
@@ -289,8 +289,8 @@ def template_attentions(model: TransT) -> dict[str, nn.Module]:
 FAMILY = Family(
     config=TransTConfig,
     network=TransT,
-    released=RELEASED,
+    released=_RELEASED,
     # The published optimizer knows the backbone and the rest; here the head has a rate of its own.
     groups={"backbone": r"backbone\.", "fusion": r"(input_proj|fusion)\.", "head": ""},
-    attention=template_attentions,
+    attention=attentions_of_fusion,
 )

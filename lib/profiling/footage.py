@@ -12,7 +12,7 @@ from lib.data.decoding.video import VideoReader
 
 WIDTH, HEIGHT = 1280, 720
 # With it a frame has about 115 kB; LaSOT's 3.5 million frames, mostly of this size, have 65 kB on average (227 GB).
-JPEG_QUALITY = 58
+FOOTAGE_QUALITY = 58
 # sqrt(w * h) of the targets in pixels, from the first sequence to the last in equal ratios.
 SMALLEST, LARGEST = 60, 250
 # A target in the middle of the frame, float64 ``[4]`` xywh in pixels.
@@ -28,7 +28,7 @@ def read_footage(frames: int, shift: tuple[int, int] = (0, 0)) -> list[np.ndarra
     return [whole[number % len(whole)] for number in range(frames)]
 
 
-def write_footage(root: Path, sequences: int, frames: int, quality: int = JPEG_QUALITY) -> int:
+def write_footage(root: Path, sequences: int, frames: int, quality: int = FOOTAGE_QUALITY) -> int:
     """Write ``train/`` of a GOT-10k with so many sequences of so many frames. Returns the bytes of all images.
 
     Each sequence has the pictures at other places of the frame, and a square box of its own size that moves over them.

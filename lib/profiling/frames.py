@@ -11,7 +11,7 @@ from lib.inference.network import Network
 from lib.inference.target import Target, begin, look, place
 from lib.inference.torch_network import TorchNetwork, as_planes
 from lib.profiling.footage import BOX, read_footage
-from lib.profiling.report import Row
+from lib.profiling.report import MeasuredRow
 
 TURN = 5  # frames of one form before the next has its turn, so that a drift of the machine's speed hits all alike
 _SHOWN = 8  # frames, over and over
@@ -53,7 +53,7 @@ class Lane:
         self.seconds["processor"].append(process_time() - processor)
         self.seconds["find"].append(seconds)
 
-    def row(self) -> Row:
+    def row(self) -> MeasuredRow:
         """Milliseconds a frame: a batch's time over its targets.
 
         ``target``: the network on a first frame. ``network``: the network on a later one: transfer to the device,
@@ -74,7 +74,7 @@ class Lane:
         }
 
 
-def time_frames(lanes: abc.Sequence[Lane], frames: int, warmup: int) -> list[Row]:
+def time_frames(lanes: abc.Sequence[Lane], frames: int, warmup: int) -> list[MeasuredRow]:
     """The row of each lane; lanes take turns of a few frames until each has had ``frames`` of them or more.
 
     ``warmup`` batches of each before that do not count; networks are compiled and graphs captured in the first.
@@ -94,7 +94,7 @@ def time_frames(lanes: abc.Sequence[Lane], frames: int, warmup: int) -> list[Row
 
 
 @torch.inference_mode()
-def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[Row]:
+def time_parts(network: TorchNetwork, frames: int, warmup: int) -> list[MeasuredRow]:
     """Milliseconds of a frame's parts but the network, of one target in eager fp32: medians, a row for each clock.
 
     ``crop``: cutting it. ``normalize``: its transfer and normalization. ``choose``: the choice of a box and its

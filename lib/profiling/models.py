@@ -16,7 +16,7 @@ from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 from lib.profiling.cost import Cost, count_cost
 from lib.profiling.forms import EAGER, Form, forms_here, open_forms
 from lib.profiling.frames import Lane, time_frames, time_parts
-from lib.profiling.report import Report, Row, Table, add_ratios, describe_machine
+from lib.profiling.report import MeasuredRow, MeasuredTable, Report, add_ratios, describe_machine
 from lib.profiling.throughput import time_engine
 from lib.profiling.training import time_training
 from lib.runtime.machine import keep_large_buffers
@@ -96,7 +96,7 @@ def profile_models(
     place = find_device(device)
     experiments = [load_experiment(name, overrides) for name in names or experiment_names()]
     wanted = replace(wanted, forms=forms_here(wanted.forms, place))
-    report = Report(describe_machine(), tables={name: Table(title) for name, title in _TITLES.items()})
+    report = Report(describe_machine(), tables={name: MeasuredTable(title) for name, title in _TITLES.items()})
     if overrides:
         report.settings["overrides"] = " ".join(overrides)
     keep_large_buffers()
@@ -123,7 +123,7 @@ def profile_models(
     return report
 
 
-def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measurements) -> dict[str, list[Row]]:
+def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measurements) -> dict[str, list[MeasuredRow]]:
     """The rows of one experiment by table."""
     rows = {"costs": [_cost_row(experiment)]}
     with tempfile.TemporaryDirectory(prefix="profile_") as temporary:
@@ -148,7 +148,7 @@ def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measure
     return rows
 
 
-def _cost_row(experiment: ExperimentConfig) -> Row:
+def _cost_row(experiment: ExperimentConfig) -> MeasuredRow:
     cost = count_experiment(experiment)
     return {
         "crops": f"{experiment.template.size}/{experiment.search.size}",

@@ -13,18 +13,18 @@ from typing import Any
 from lib.runtime.escapes import columns
 from lib.runtime.files import write_text
 
-Row = dict[str, str | int | float | None]
+MeasuredRow = dict[str, str | int | float | None]
 
 _PACKAGES = ("numpy", "torch", "opencv-python-headless", "opencv-python", "simplejpeg", "turbojpeg", "lmdb")
 
 
 @dataclass
-class Table:
+class MeasuredTable:
     """``title``: what the numbers are, in which units. Each row has the same columns; None is a number that does not
     apply."""
 
     title: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[MeasuredRow] = field(default_factory=list)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Report:
 
     machine: dict[str, str]
     settings: dict[str, Any] = field(default_factory=dict)
-    tables: dict[str, Table] = field(default_factory=dict)
+    tables: dict[str, MeasuredTable] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
     @property
@@ -56,7 +56,7 @@ class Report:
         write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
-def add_ratios(rows: abc.Sequence[Row], *names: str) -> None:
+def add_ratios(rows: abc.Sequence[MeasuredRow], *names: str) -> None:
     """Add columns ``x NAME`` to rows: the number in column NAME as a multiple of the first row's."""
     for row in rows:
         row |= {f"x {name}": row[name] / rows[0][name] for name in names}

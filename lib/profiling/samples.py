@@ -29,7 +29,7 @@ from lib.data.stores.reach import CropSettings
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Window, crop_window, is_empty
 from lib.profiling.footage import HEIGHT, WIDTH, write_footage
-from lib.profiling.report import Report, Row, Table, describe_machine
+from lib.profiling.report import MeasuredRow, MeasuredTable, Report, describe_machine
 from lib.runtime.children import Processes
 from lib.runtime.machine import keep_large_buffers
 
@@ -77,7 +77,7 @@ def profile_samples(folder: Path | None, *, seconds: float, sequences: int, fram
         settings = _write_stores(root, sequences, frames, quality)
         rows = _race(root, seconds)
         loader = [_loader_row(root, store, rows, seconds) for store in STORES]
-    tables = {"samples": Table(_SAMPLES, rows), "loader": Table(_LOADER, loader)}
+    tables = {"samples": MeasuredTable(_SAMPLES, rows), "loader": MeasuredTable(_LOADER, loader)}
     return Report(describe_machine(), settings, tables)
 
 
@@ -193,7 +193,7 @@ def _package(file: str) -> str | None:
 # The measurements
 
 
-def _race(root: Path, seconds: float) -> list[Row]:
+def _race(root: Path, seconds: float) -> list[MeasuredRow]:
     """The rows of all contestants, which have turns."""
     names = contestants()
     with Processes(1, _prepare_plain) as plain, Processes(1, _prepare) as ours:
@@ -212,7 +212,7 @@ def _race(root: Path, seconds: float) -> list[Row]:
     ratios = np.median(rounds[:, :1, :2] / rounds[..., :2], axis=0)
     missed = rounds[..., 2].sum(axis=0) / (2 * count * _ROUNDS)
     numbers = zip(rates.tolist(), ratios.tolist(), missed.tolist(), strict=True)
-    rows: list[Row] = []
+    rows: list[MeasuredRow] = []
     for name, (rate, (ratio, processor), lacking), share in zip(names, numbers, shares, strict=True):
         rows.append({
             "store": name.store,
@@ -227,7 +227,7 @@ def _race(root: Path, seconds: float) -> list[Row]:
     return rows
 
 
-def _loader_row(root: Path, store: str, rows: list[Row], seconds: float) -> Row:
+def _loader_row(root: Path, store: str, rows: list[MeasuredRow], seconds: float) -> MeasuredRow:
     """Pairs a second that the loader delivers to an idle process, from the store by the decoder of ``auto``."""
     row = next(row for row in rows if row["store"] == store)
     pairs = open_pairs(root, Contestant(store, row["decoder"]))

@@ -15,7 +15,7 @@ from lib.inference.engine import Engine, Failure
 from lib.inference.network import Found, Network
 from lib.inference.tracker import Tracker
 from lib.profiling.footage import BOX, write_footage
-from lib.profiling.report import Row
+from lib.profiling.report import MeasuredRow
 
 LEAST = 20  # frames of a sequence after its first
 _FILES = 8
@@ -42,7 +42,7 @@ class Still:
 
 def time_engine(
     networks: abc.Sequence[tuple[str, Network, int]], frames: int, threads: int | None, folder: Path
-) -> list[Row]:
+) -> list[MeasuredRow]:
     """Frames a second of the engine with each network, given as form, network and slots, from JPEG files of 1280 x 720
     that are written into ``folder``.
 

@@ -12,14 +12,14 @@ from lib.data.batch import Batch
 from lib.experiment.build import build_actor, build_model
 from lib.experiment.config import ExperimentConfig
 from lib.inference.settings import Precision
-from lib.profiling.report import Row
+from lib.profiling.report import MeasuredRow
 from lib.runtime.seeds import seed_network
 from lib.training.actor import Actor
 
 STEPS, WARM_UP = 5, 2
 
 
-def time_training(experiment: ExperimentConfig, pairs: int, device: torch.device) -> list[Row]:
+def time_training(experiment: ExperimentConfig, pairs: int, device: torch.device) -> list[MeasuredRow]:
     """Forward and backward pass of the actor on a group of ``pairs``, without the optimizer: a row for each precision.
 
     Precisions take turns; the schedules inside the network are at their ends. Milliseconds are for one pair,
@@ -40,7 +40,7 @@ def time_training(experiment: ExperimentConfig, pairs: int, device: torch.device
         for precision, actor in actors.items():
             elapsed, peaks[precision] = _step(actor, batch)
             seconds[precision].append(elapsed)
-    rows: list[Row] = []
+    rows: list[MeasuredRow] = []
     for precision, actor in actors.items():
         wall, processor = (
             1000 * statistics.median(values) / pairs for values in zip(*seconds[precision][WARM_UP:], strict=True)

@@ -21,13 +21,13 @@ from lib.evaluation.reports.layout import (
 from lib.evaluation.reports.page import write_page
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
-from lib.evaluation.reports.tables import FORMATS, Table, render
+from lib.evaluation.reports.tables import TABLE_FORMATS, Table, render_table
 from lib.evaluation.results.lookup import find_result_sets, open_result_set
 from lib.evaluation.results.result_set import ResultSet
 from lib.programs.testing import read_chosen
 from lib.runtime.escapes import printable_lines
 from lib.runtime.files import write_text
-from lib.runtime.program import Outcome, RequestError
+from lib.runtime.program import RequestError, TextResult
 
 JSON = "json"
 PLACE = "{dataset}"  # the benchmark's name replaces it in a path
@@ -52,7 +52,7 @@ def analyze(
     per_sequence: tuple[str, str] | None = None,
     bootstrap: int | None = None,
     seed: int = Bootstrap().seed,
-) -> Outcome:
+) -> TextResult:
     """Compare trackers on benchmarks; the report is good if every tracker has every result and every protocol could
     score it. The program's ``--help`` describes the arguments.
 
@@ -105,8 +105,8 @@ def analyze(
     measured = [table for comparison in comparisons for table in confidence_tables(comparison)]
     if out:
         for table in (*tables, *others, *measured):
-            for form, ending in FORMATS.items():
-                write_text(out / f"{table.name}.{ending}", render(table, form, digits))
+            for form, ending in TABLE_FORMATS.items():
+                write_text(out / f"{table.name}.{ending}", render_table(table, form, digits))
         write_text(out / "analysis.json", as_json + "\n")
         for comparison in comparisons:
             if plots:
@@ -121,7 +121,7 @@ def analyze(
             drawer = ResultDrawer(paths)
         write_page(comparisons, html, drawer)
     report = as_json if format == JSON else _report(comparisons, tables, others, measured, format, digits)
-    return Outcome(report, not missing and all(comparison.is_complete() for comparison in comparisons))
+    return TextResult(report, not missing and all(comparison.is_complete() for comparison in comparisons))
 
 
 def _attribute_files(words: abc.Sequence[str], datasets: abc.Sequence[str]) -> dict[str, Path]:
@@ -230,4 +230,4 @@ def _report(
     bare[len(scores) - 1] = replace(bare[len(scores) - 1], below=below)
     shown = [*bare, *(replace(table, warnings=()) for table in confidence)]
     shown[0] = replace(shown[0], warnings=tuple(warnings))
-    return "\n".join(render(table, form, digits) for table in shown).rstrip("\n")
+    return "\n".join(render_table(table, form, digits) for table in shown).rstrip("\n")

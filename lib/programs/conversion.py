@@ -13,7 +13,7 @@ from lib.models.weights.renaming import read_table
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint, save_safetensors
 from lib.runtime.escapes import printable_lines
 from lib.runtime.locks import only_writer
-from lib.runtime.program import Outcome, RequestError
+from lib.runtime.program import RequestError, TextResult
 from lib.runtime.unpickling import read_inert
 
 
@@ -26,7 +26,7 @@ def convert_checkpoint(
     force: bool = False,
     half: bool = False,
     merge: bool = False,
-) -> Outcome:
+) -> TextResult:
     """Write the weights of ``file`` under our names to ``out``, with the experiment's configuration, so that
     ``tracking/test.py --checkpoint OUT`` needs no other argument. Without ``out`` list names, shapes and types of the
     weights in ``file`` and, with ``config``, of its network: the material for a table of names (``read_table``).
@@ -39,7 +39,7 @@ def convert_checkpoint(
     if out is None:
         if rename or force or half or merge:
             raise RequestError("--rename, --half, --merge and --force go with --out")
-        return Outcome(_list_names(file, config, overrides))
+        return TextResult(_list_names(file, config, overrides))
     _check_out(out, file, force)
     experiment = load_experiment(config, overrides) if config else experiment_of_checkpoint(file, overrides)
     checksum = checksum_of(file)
@@ -63,7 +63,7 @@ def convert_checkpoint(
             save_safetensors(out, weights, {"experiment": to_tree(experiment), "source": source})
         else:
             save_checkpoint(out, {"experiment": to_tree(experiment), "model": weights, "source": source})
-    return Outcome(f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}")
+    return TextResult(f"{file}: {report}\n{file}: {checksum}\n{out}: written, for {experiment.name}")
 
 
 def _check_out(out: Path, file: Path, force: bool) -> None:

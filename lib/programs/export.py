@@ -13,7 +13,7 @@ from lib.export.record import ExportPrecision, Origin, Runtime
 from lib.programs.network_choice import choose_form
 from lib.programs.testing import read_chosen, run_test
 from lib.runtime.checkpoint import checksum_of
-from lib.runtime.program import Outcome
+from lib.runtime.program import TextResult
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ def export_checkpoint(
     out: Path | None = None,
     score: str | None = None,
     overrides: Iterable[str] = (),
-) -> Outcome:
+) -> TextResult:
     """Write the network of ``choose_form`` for ``runtime``.
 
     ``dataset`` is a benchmark whose test-time values are taken; ``out`` is by default
@@ -69,4 +69,4 @@ def export_checkpoint(
             evaluation = run_test(paths, score, **tested)
             texts.append(evaluation.text())
             good = good and evaluation.good
-    return Outcome("\n".join(texts), good)
+    return TextResult("\n".join(texts), good)

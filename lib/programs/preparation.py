@@ -14,8 +14,8 @@ from lib.data.datasets.registry import find_dataset
 from lib.data.stores.packing import pack_dataset, verify_packed
 from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.runtime.escapes import show
-from lib.runtime.program import Outcome, starting
-from lib.visualization.boxes import COLORS
+from lib.runtime.program import TextResult, starting
+from lib.visualization.boxes import BOX_COLORS
 from lib.visualization.sheet import Panel, tile, write_png
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 # The tasks that need PyTorch import it themselves: it takes seconds.
 
 
-def write_set(root: Path, train: int, val: int, frames: int, val_frames: int, seed: int, processes: int) -> Outcome:
+def write_set(root: Path, train: int, val: int, frames: int, val_frames: int, seed: int, processes: int) -> TextResult:
     """Write a synthetic set, see ``write_synthetic``."""
     written = write_synthetic(root, SyntheticSet(train, val, frames, val_frames, seed=seed), processes)
-    return Outcome(f"{root}: {'written' if written else 'there already, left as it is'}")
+    return TextResult(f"{root}: {'written' if written else 'there already, left as it is'}")
 
 
 def check(
@@ -57,17 +57,17 @@ def check(
 
 def pack(
     name: str, paths: Paths, root: Path | None, split: abc.Sequence[str] | None, out: Path, verify: bool
-) -> Outcome:
+) -> TextResult:
     """Pack splits of a dataset (None: all that exist) into the LMDB ``out``; ``verify`` compares it with the dataset
     afterwards."""
     root = _find_root(name, root, paths)
     text = pack_dataset(name, split or find_splits(name, root), root, out).text()
     if not verify:
-        return Outcome(text)
+        return TextResult(text)
     show(text)
     if problems := verify_packed(out, root):
         raise ValueError("\n".join(problems))
-    return Outcome(f"{out}: every file is as it is in {root}")
+    return TextResult(f"{out}: every file is as it is in {root}")
 
 
 def make_crops(
@@ -79,7 +79,7 @@ def make_crops(
     split: str | None = None,
     every: int | None = None,
     processes: int = 1,
-) -> Outcome:
+) -> TextResult:
     """Write the crop stores for training the experiment ``config`` on a dataset, each in a folder ``out / <split>``.
 
     ``split`` is one that the experiment trains on or any other, None all that it trains on. ``every`` replaces the
@@ -107,10 +107,10 @@ def make_crops(
         write_crops(name, source.split, root, paths.cache, out, crop_settings(experiment, source), processes)
         for source in {source.split: source for source in sources}.values()
     ]
-    return Outcome("\n".join(summary.text() for summary in summaries))
+    return TextResult("\n".join(summary.text() for summary in summaries))
 
 
-def draw(paths: Paths, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str] = ()) -> Outcome:
+def draw(paths: Paths, config: str, out: Path, count: int, first: int, overrides: abc.Sequence[str] = ()) -> TextResult:
     """Write a PNG with training samples of an experiment, each the template beside the search crop with their boxes, as
     they are after all that is drawn. The text has the samples' sources. Raises ``ValueError`` as ``build_pairs``."""
     with starting():
@@ -129,13 +129,13 @@ def draw(paths: Paths, config: str, out: Path, count: int, first: int, overrides
         panel[: len(search), len(template) :] = search
         panels.append(Panel(f"{sample.numbers[0]}", panel))
     write_png(out, tile(panels))
-    return Outcome("\n".join(f"{sample.numbers[0]}  {sample.sources[0]}" for sample in samples))
+    return TextResult("\n".join(f"{sample.numbers[0]}  {sample.sources[0]}" for sample in samples))
 
 
 def _picture(pixels: "Tensor", gain: float, box: "Tensor") -> np.ndarray:
     image = np.clip(np.ascontiguousarray(pixels.permute(1, 2, 0)) * gain, 0, 255).astype(np.uint8)
     x, y, width, height = np.rint(box.numpy() * len(image)).astype(int).tolist()
-    cv2.rectangle(image, (x, y), (x + width, y + height), COLORS[0])
+    cv2.rectangle(image, (x, y), (x + width, y + height), BOX_COLORS[0])
     return image
 
 

@@ -24,7 +24,7 @@ from lib.evaluation.reports.comparison import Comparison
 from lib.evaluation.reports.figures import curve_figure
 from lib.evaluation.reports.films import write_film
 from lib.evaluation.reports.layout import score_tables
-from lib.evaluation.reports.tables import render
+from lib.evaluation.reports.tables import render_table
 from lib.evaluation.running.baselines import ForeignTemplates, StaticEngine
 from lib.evaluation.running.runner import Trial
 from lib.experiment.build import TorchForm, build_objective, build_tracker
@@ -37,7 +37,7 @@ from lib.programs.trained_trials import results_of
 from lib.programs.training import train
 from lib.runtime.files import write_text
 from lib.runtime.locks import only_writer
-from lib.runtime.program import Outcome
+from lib.runtime.program import TextResult
 from lib.runtime.stop import interruption, terminated_like_interrupted
 from lib.visualization.curves import plot_training
 from lib.visualization.plots import write_figure
@@ -64,7 +64,7 @@ def run_quickstart(
     name: str | None,
     processes: int,
     overrides: abc.Sequence[str] = (),
-) -> Outcome:
+) -> TextResult:
     """Write the synthetic set, train, test and draw; everything but the set goes to the run's folder.
 
     ``config`` names an experiment that trains on GOT-10k alone, ``data`` a folder in GOT-10k's layout to take instead
@@ -105,7 +105,7 @@ def run_quickstart(
     write_text(reports / "quickstart.json", json.dumps(summary, indent=1) + "\n")
     [table] = score_tables([comparison])
     table = replace(table, scope=(f"{named}, protocol {PROTOCOL}",), warnings=())
-    lines = [render(table, "text").rstrip("\n")]
+    lines = [render_table(table, "text").rstrip("\n")]
     for chosen in tokens.values():
         numbers = ", ".join(f"{stage} {share:.2f}" for stage, share in chosen["stages"].items())
         lines.append(f"share of search tokens that {chosen['meaning']}: {numbers}")
@@ -117,7 +117,7 @@ def run_quickstart(
         f"log:           {output / 'log.jsonl'} (and tensorboard --logdir {output / 'tensorboard'})",
         f"a real video, tracked by the tracker that ships: {output / 'clip' / VIDEO}",
     ]
-    return Outcome("\n".join(lines), comparison.is_complete())
+    return TextResult("\n".join(lines), comparison.is_complete())
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from lib.evaluation.results.sequence_names import known_names
 from lib.programs.testing import read_chosen
 from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
-from lib.runtime.program import Outcome, RequestError, Result
+from lib.runtime.program import RequestError, Result, TextResult
 
 # 1/10000 pixel: at most 0.001 percent points of the overlap of a target of 10 px. GOT-10k's toolkit writes 3 digits,
 # pytracking 2 for TrackingNet, whose devkit rounds to whole pixels (metrics.py).
@@ -117,7 +117,7 @@ def submit(benchmark: str, tracker: str | None, out: Path | None, check: Path | 
         raise ValueError(f"--tracker {tracker}: matches {len(found)} results of {benchmark}; name one of {sources}")
     made = make_submission(found[0], expected, out)
     outcome = f"written, for {find_benchmark(benchmark).server}" if made.good else "not written"
-    return Outcome(f"{made.text()}\n{printable(str(out))}: {outcome}", made.good)
+    return TextResult(f"{made.text()}\n{printable(str(out))}: {outcome}", made.good)
 
 
 def expected_sequences(benchmark: str, paths: Paths) -> dict[str, Expected]:

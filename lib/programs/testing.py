@@ -13,12 +13,12 @@ from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
-from lib.evaluation.reports.tables import render
+from lib.evaluation.reports.tables import render_table
 from lib.evaluation.results.lookup import open_result_set
 from lib.evaluation.running.runner import RunReport, Trial, run_trials
 from lib.programs.exported_trials import exported_trials
 from lib.runtime.escapes import printable
-from lib.runtime.program import Outcome, RequestError
+from lib.runtime.program import RequestError, TextResult
 from lib.runtime.stop import terminated_like_interrupted
 
 
@@ -40,7 +40,7 @@ def run_test(
     device: str = "auto",
     legacy_int: bool = False,
     overrides: abc.Sequence[str] = (),
-) -> Outcome:
+) -> TextResult:
     """Test the exported networks in the folders ``network``, else the checkpoints of an experiment, on the benchmark
     ``dataset``. The result is good if every sequence has a track and a score. The program's ``--help`` describes the
     arguments.
@@ -85,7 +85,7 @@ def run_test(
         if tried:
             lines += report_sweep(tried, comparison, paths)
         complete = comparison.is_complete() and not any(summary.failed for summary in report.summaries)
-        return Outcome("\n".join(lines), complete)
+        return TextResult("\n".join(lines), complete)
 
 
 def read_chosen(paths: Paths, benchmark: str, names: abc.Sequence[str] = ()) -> Readable:
@@ -149,6 +149,6 @@ def _describe(trials: abc.Sequence[Trial], report: RunReport, comparison: Compar
         lines.append(text)
     if comparison.entries:
         [table] = score_tables([comparison], counts=True)
-        lines.append(render(table, "text", digits=2).rstrip("\n"))
+        lines.append(render_table(table, "text", digits=2).rstrip("\n"))
         lines += [printable(f"{run.results.source}: score.json is left alone") for run in comparison.runs if run.others]
     return lines

@@ -29,7 +29,7 @@ from lib.inference.video import ahead, behind, open_video
 from lib.runtime.escapes import file_name, for_csv, printable
 from lib.runtime.files import replacing
 from lib.runtime.locks import only_writer
-from lib.runtime.program import Outcome, RequestError
+from lib.runtime.program import RequestError, TextResult
 from lib.runtime.stop import interruption, stop_signals
 from lib.visualization.boxes import draw_boxes
 
@@ -39,7 +39,7 @@ CLIP_TARGET = TargetSpec("horse", (11.0, 71.0, 222.0, 163.0))
 
 VIDEO, TRACKS, TABLE = "tracked.mp4", "tracks.json", "tracks.csv"
 GRAMMAR = "[name=]x,y,w,h[@frame], such as car=11,71,222,163 or 40,30,20,20@120"
-WINDOW = "tracked"
+_WINDOW = "tracked"
 NO_WINDOW = (
     "this OpenCV opens no window; pip install opencv-python in place of opencv-python-headless, or draw the box in the "
     "page of python tracking/demo.py"
@@ -156,7 +156,7 @@ def run_track(
     text: bool = False,
     no_video: bool = False,
     show: bool = False,
-) -> Outcome:
+) -> TextResult:
     """The body of `tracking/track.py`: track the targets ``box`` and those in the files ``boxes`` through ``video``,
     with the network of ``open_tracking_network``. For the rest see ``track_video`` and ``Wanted``."""
     if not (box or boxes or select):
@@ -171,7 +171,7 @@ def run_track(
 
 def track_video(
     source: str, targets: abc.Sequence[TargetSpec], network: Network, wanted: Wanted, select: bool = False
-) -> Outcome:
+) -> TextResult:
     """Track ``targets`` through a video, folder, camera or address, and write the files of ``wanted``.
 
     With ``select`` further targets are drawn in a window on the first frame. SIGINT and SIGTERM end the tracking early
@@ -194,7 +194,7 @@ def track_video(
         steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
         if wanted.show:
             _open_window()
-            stack.callback(cv2.destroyWindow, WINDOW)
+            stack.callback(cv2.destroyWindow, _WINDOW)
         bar = tqdm(total=video.length, unit=" frame", dynamic_ncols=True, smoothing=0.05, disable=None)
         stack.enter_context(bar)
         for step in steps:
@@ -216,7 +216,7 @@ def track_video(
     if stop.received:
         name = signal.Signals(stop.received).name
         raise interruption(stop.received, f"stopped by {name} after {text}\nthe files are complete")
-    return Outcome(text)
+    return TextResult(text)
 
 
 def written_steps(
@@ -314,12 +314,12 @@ def select_targets(image: np.ndarray, taken: int = 0) -> list[TargetSpec]:
 
 def _open_window() -> None:
     try:
-        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
+        cv2.namedWindow(_WINDOW, cv2.WINDOW_NORMAL)
     except cv2.error as error:
         raise ValueError(f"--show: {NO_WINDOW}") from error
 
 
 def _show(step: Step) -> bool:
     """Show a step in the window; whether the user has pressed q or Esc."""
-    cv2.imshow(WINDOW, draw_step(step)[..., ::-1])
+    cv2.imshow(_WINDOW, draw_step(step)[..., ::-1])
     return cv2.waitKey(1) & 0xFF in (ord("q"), 27)

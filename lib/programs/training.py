@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from lib.config.paths import Paths
-from lib.experiment.build import build_trainer, check_files, run_folder
+from lib.experiment.build import build_trainer, check_training_files, run_folder
 from lib.experiment.config import ExperimentConfig, load_experiment
 from lib.runtime.launch import launch, ranks
 from lib.runtime.locks import only_writer
@@ -31,7 +31,7 @@ def train(
     if nproc > 1 and "WORLD_SIZE" in os.environ:
         raise RequestError("--nproc starts the processes itself; leave it out under torchrun")
     experiment = load_experiment(config, overrides, name)
-    check_files(experiment, paths)
+    check_training_files(experiment, paths)
     task = partial(_train, experiment, paths, device, overfit)
     return launch(nproc, task) if nproc > 1 else task()
 

@@ -26,18 +26,18 @@ from lib.programs.network_choice import choose_form
 from lib.programs.testing import read_chosen
 from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
 from lib.runtime.checkpoint import CheckpointError
-from lib.runtime.program import Outcome, RequestError
-from lib.visualization.boxes import COLORS
+from lib.runtime.program import RequestError, TextResult
+from lib.visualization.boxes import BOX_COLORS
 from lib.visualization.sheet import Panel, write_png
 from lib.visualization.token_map import SIDE, draw_legend, draw_strip, fit_frame, token_panels
 
 SHEET, STRIP = "decisions.png", "decisions.mp4"
-RATE = 5.0  # frames a second of the strip
-MOST = 24  # frames on a sheet
+STRIP_RATE = 5.0  # frames a second of the strip
+MOST_DRAWN = 24  # frames on a sheet
 LAST = 10**9  # number beyond the frames of any video
-FRAMES = "numbers such as 1,10,50, or start:stop:step; the first frame is 0"
+FRAMES_GRAMMAR = "numbers such as 1,10,50, or start:stop:step; the first frame is 0"
 TRUTH, FOUND, WINDOW = "ground truth", "found", "search window"
-COLOR_OF = dict(zip((TRUTH, FOUND, WINDOW), COLORS, strict=False))
+COLOR_OF = dict(zip((TRUTH, FOUND, WINDOW), BOX_COLORS, strict=False))
 
 
 class Shown(NamedTuple):
@@ -58,14 +58,14 @@ class Footage(NamedTuple):
 
 
 def parse_frames(text: str) -> abc.Sequence[int]:
-    """Numbers of frames, from 0, as ``FRAMES`` describes. Raises ``ValueError``."""
+    """Numbers of frames, from 0, as ``FRAMES_GRAMMAR`` describes. Raises ``ValueError``."""
     if re.fullmatch(r"\d+(,\d+)*", text, re.ASCII):
         return sorted({int(word) for word in text.split(",")})
     if match := re.fullmatch(r"(\d*):(\d*)(?::(\d+))?", text, re.ASCII):
         start, stop, step = (int(word) if word else None for word in match.groups())
         if step != 0 and (numbers := range(start or 0, LAST if stop is None else stop, step or 1)):
             return numbers
-    raise ValueError(f"--frames {text}: write {FRAMES}")
+    raise ValueError(f"--frames {text}: write {FRAMES_GRAMMAR}")
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def open_footage(paths: Paths, video: str | None, dataset: str | None = None, na
     if not readable.sequences:
         raise ValueError(f"{dataset}: {name} cannot be read: {readable.unreadable[name]}")
     [sequence] = readable.sequences
-    frames = (Frame(number, number / RATE, read_image(file)) for number, file in enumerate(sequence.frames))
+    frames = (Frame(number, number / STRIP_RATE, read_image(file)) for number, file in enumerate(sequence.frames))
     yield Footage(name, frames, sequence.boxes)
 
 
@@ -96,7 +96,7 @@ def run_visualize(
     checkpoint: Path | None = None,
     device: str = "auto",
     out: Path | None = None,
-) -> Outcome:
+) -> TextResult:
     """The body of `tracking/visualize.py`. ``words`` are a source, unless ``dataset`` and ``sequence`` are given, and
     overrides. Without ``box`` the target is the sequence's. For the rest see ``visualize``."""
     if bool(dataset) != bool(sequence):
@@ -111,7 +111,7 @@ def run_visualize(
     with open_footage(paths, source, dataset, sequence or "") as footage:
         target = targets[0] if targets else TargetSpec("target", footage.boxes[0])
         folder = output_folder(paths, sequence or source, out, "visualize")
-        return Outcome(str(visualize(footage, target, Tracker(network), shown, folder)))
+        return TextResult(str(visualize(footage, target, Tracker(network), shown, folder)))
 
 
 def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Shown, folder: Path) -> Path:
@@ -125,13 +125,15 @@ def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Sho
         legend = draw_legend(first.shape[1], {label: COLOR_OF[label] for label in labels})
         if shown.video:
             folder.mkdir(parents=True, exist_ok=True)
-            with VideoWriter(folder / STRIP, RATE) as writer:
+            with VideoWriter(folder / STRIP, STRIP_RATE) as writer:
                 for strip in chain([first], strips):
                     writer.write(np.concatenate([legend, strip]))
             return folder / STRIP
-        sheet = [legend, first, *islice(strips, MOST - 1)]
+        sheet = [legend, first, *islice(strips, MOST_DRAWN - 1)]
         if next(strips, None) is not None:
-            raise ValueError(f"--frames: a sheet has room for {MOST} frames; name fewer, add a step, or add --video")
+            raise ValueError(
+                f"--frames: a sheet has room for {MOST_DRAWN} frames; name fewer, add a step, or add --video"
+            )
     write_png(folder / SHEET, np.concatenate(sheet))
     return folder / SHEET
 

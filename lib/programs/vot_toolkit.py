@@ -22,7 +22,7 @@ from lib.experiment.config import find_experiment
 from lib.inference.tracker import Tracker
 from lib.programs.network_choice import choose_form
 from lib.runtime.escapes import printable
-from lib.runtime.program import Outcome, RequestError
+from lib.runtime.program import RequestError, TextResult
 
 if TYPE_CHECKING:
     from trax import Region
@@ -37,7 +37,7 @@ def run_vot(
     overrides: abc.Sequence[str] = (),
     print_ini: bool = False,
     identifier: str | None = None,
-) -> Outcome:
+) -> TextResult:
     """Serve the tracker of ``choose_form`` with the test-time values of the benchmark ``dataset`` (``vot22``).
     With ``print_ini`` return the section of ``trackers.ini`` that starts ``program``, tracking/vot.py.
 
@@ -45,7 +45,7 @@ def run_vot(
     in a log. The command names this Python, so that the toolkit can have an environment of its own, and absolute paths,
     since the toolkit starts each process in an empty folder. The section is named ``identifier``, by default as the
     experiment, with _ for other characters than letters, digits, _ and -, since vot-toolkit 0.9.0 skips a section that
-    has any (vot/tracker/__init__.py). Raises ``ValueError`` as ``choose_form`` and ``serve`` do.
+    has any (vot/tracker/__init__.py). Raises ``ValueError`` as ``choose_form`` and ``serve_trax`` do.
     """
     if not print_ini and sys.stdin.isatty():
         raise RequestError("the VOT toolkit starts this program and talks to it; add --print-ini for its trackers.ini")
@@ -54,8 +54,8 @@ def run_vot(
     form = choose_form(load_paths(), config, checkpoint, overrides, device, dataset)
     network, name = form.network(), form.experiment.name
     if not print_ini:
-        serve(Tracker(network), name)
-        return Outcome()
+        serve_trax(Tracker(network), name)
+        return TextResult()
     words = [sys.executable, str(program.absolute()), "--checkpoint", str(form.checkpoint.absolute())]
     words += ["--config", str(find_experiment(config).absolute())] if config else []
     words += ["--dataset", dataset] if dataset else []
@@ -64,10 +64,10 @@ def run_vot(
         raise ValueError(f"{printable(command)}: has characters that trackers.ini cannot hold; rename its files")
     section = re.sub(r"[^A-Za-z0-9_-]", "_", identifier or name)
     command = command.replace("%", "%%")
-    return Outcome(f"[{section}]\nlabel = {name}\nprotocol = trax\ncommand = {command}")
+    return TextResult(f"[{section}]\nlabel = {name}\nprotocol = trax\ncommand = {command}")
 
 
-def serve(tracker: Tracker, name: str) -> None:
+def serve_trax(tracker: Tracker, name: str) -> None:
     """Answer the toolkit over the standard streams until it ends the session; it may start any number of targets.
 
     A target is given as a rectangle, polygon or mask and answered as a rectangle, with the network's score as

@@ -13,7 +13,7 @@ from lib.runtime.file_kinds import short
 from lib.runtime.files import file_sha256, replacing
 from lib.runtime.unpickling import CheckpointError, as_plain, check_file, read_inert
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 TRAINING_KEYS = {
     **dict.fromkeys(("experiment", "model", "optimizer"), dict),
     **dict.fromkeys(("step", "epoch", "seed", "processes"), int),
@@ -67,16 +67,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def read_training_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint that training wrote: ``TRAINING_KEYS`` under format ``FORMAT``.
+    """The content of a checkpoint that training wrote: ``TRAINING_KEYS`` under format ``CHECKPOINT_FORMAT``.
 
     Raises CheckpointError as ``read_checkpoint`` does, and for a torch file from elsewhere.
     """
     content = read_checkpoint(path)
     wrong = [key for key, kind in TRAINING_KEYS.items() if not isinstance(content.get(key), kind)]
-    if content.get("format") != FORMAT or wrong:
+    if content.get("format") != CHECKPOINT_FORMAT or wrong:
         raise CheckpointError(
             f"{path}: not a training checkpoint of this project (format {short(repr(content.get('format')))}, expected "
-            f"{FORMAT}; lacks {', '.join(wrong) or 'nothing'})"
+            f"{CHECKPOINT_FORMAT}; lacks {', '.join(wrong) or 'nothing'})"
         )
     return content
 

@@ -77,7 +77,7 @@ class Result(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TextResult:
     """The result of a program that has nothing but a text."""
 
     message: str = ""

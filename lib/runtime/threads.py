@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
 _AHEAD = 4  # items that wait for each thread: enough to keep it busy, few enough to read items only as they are used
 
 
-def in_threads(task: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+def in_threads(task: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Iterator[_Result]:
     """The result of ``task`` for each item, in order; a few items are read ahead.
 
     The first error, of ``task`` or of the caller's loop, drops the items that wait and ends with the tasks that run.
     """
     executor = ThreadPoolExecutor(threads)
-    pending: deque[Future[Result]] = deque()
+    pending: deque[Future[_Result]] = deque()
     try:
         for item in items:
             pending.append(executor.submit(task, item))

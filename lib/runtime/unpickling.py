@@ -27,7 +27,7 @@ from torch import Tensor
 
 from lib.runtime.file_kinds import HEAD, kind_of, kind_of_zip, short
 
-MOST_PARTS = 100_000
+MOST_PLAIN_PARTS = 100_000
 _LEGACY = 0x1950A86A20F9469CFC6C  # the first value in a file of the format before torch 1.6
 _DTYPES = {
     f"torch.{kind}Storage": getattr(torch, kind.lower())
@@ -102,8 +102,8 @@ def as_plain(part: Any, source: Path | str) -> Any:
     text, lists, tuples and dictionaries, or too many of them, as a list that contains itself does."""
     waiting = [part]
     for count, value in enumerate(waiting):  # it grows meanwhile
-        if count > MOST_PARTS:
-            raise CheckpointError(f"{source}: more than {MOST_PARTS} parts")
+        if count > MOST_PLAIN_PARTS:
+            raise CheckpointError(f"{source}: more than {MOST_PLAIN_PARTS} parts")
         if isinstance(value, dict) and all(isinstance(key, _SCALARS) for key in value):
             waiting += value.values()
         elif isinstance(value, (list, tuple)):

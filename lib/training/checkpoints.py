@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.tree import flat
-from lib.runtime.checkpoint import FORMAT, CheckpointError, read_training_checkpoint, save_checkpoint
+from lib.runtime.checkpoint import CHECKPOINT_FORMAT, CheckpointError, read_training_checkpoint, save_checkpoint
 
 # Keys and sections of the experiment that a resumed run may change, since no weight depends on them.
 FREE_KEYS = (
@@ -43,7 +43,7 @@ class Checkpoints:
         the keys of ``TRAINING_KEYS`` except the experiment."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in (*([f"epoch_{state['epoch']:04d}.pth"] if epoch_ended else ()), "last.pth"):
-            save_checkpoint(self.folder / name, {"format": FORMAT, "experiment": self.experiment, **state})
+            save_checkpoint(self.folder / name, {"format": CHECKPOINT_FORMAT, "experiment": self.experiment, **state})
         for path in list(self._epochs().values())[: -self.keep]:
             path.unlink()
 

@@ -9,8 +9,16 @@ from lib.geometry.overlaps import is_box
 from lib.visualization.sheet import FONT
 
 # Distinct for color-blind readers too (Okabe and Ito); the first is for the ground truth.
-COLORS = ((0, 230, 118), (230, 159, 0), (86, 180, 233), (204, 121, 167), (240, 228, 66), (213, 94, 0), (0, 114, 178))
-TRUTH_COLOR, PREDICTED_COLOR = COLORS[:2]
+BOX_COLORS = (
+    (0, 230, 118),
+    (230, 159, 0),
+    (86, 180, 233),
+    (204, 121, 167),
+    (240, 228, 66),
+    (213, 94, 0),
+    (0, 114, 178),
+)
+TRUTH_COLOR, PREDICTED_COLOR = BOX_COLORS[:2]
 GRAY = (190, 190, 190)
 
 
@@ -23,7 +31,7 @@ def draw_boxes(image: np.ndarray, boxes: Mapping[str, np.ndarray], lost: Collect
     drawn = np.ascontiguousarray(image).copy()
     thickness = max(2, round(min(image.shape[:2]) / 180))
     for number, (name, box) in enumerate(boxes.items()):
-        color, label = (GRAY, f"{name} ?") if name in lost else (COLORS[number % len(COLORS)], name)
+        color, label = (GRAY, f"{name} ?") if name in lost else (BOX_COLORS[number % len(BOX_COLORS)], name)
         if outline(drawn, box, color, thickness):
             _write_tag(drawn, label, np.round(box[:2]).astype(int), color, thickness)
     return drawn

@@ -15,14 +15,14 @@ from lib.runtime.escapes import printable, printable_lines
 from lib.runtime.files import replacing
 
 # The name of each kind of curve, and the words under its axis.
-KINDS = {
+CURVE_KINDS = {
     "success": ("success", "overlap threshold"),
     "precision": ("precision", "center error threshold, pixels"),
     "norm_precision": ("normalized precision", "center error threshold, in target sizes"),
 }
 
 # Okabe and Ito's eight colors for the color-blind, with gray for their yellow, which is invisible on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8A8A8A")
+LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8A8A8A")
 DASHES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (9, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)))
 MARKERS = "os^XDvP*<>"
 MARKS = 8  # on each line
@@ -44,12 +44,12 @@ class Line(NamedTuple):
 def draw_curves(
     kind: str, lines: abc.Sequence[Line], title: str, protocol: str, score: str, attribute: str = ""
 ) -> Figure:
-    """Curves of one of ``KINDS``, the best first in the legend with its score in percent.
+    """Curves of one of ``CURVE_KINDS``, the best first in the legend with its score in percent.
 
     Above them are the ``title``, the ``protocol``, the ``score`` and, if any, the ``attribute`` that restricts the
     sequences. A line looks the same in every plot whose labels have the same order.
     """
-    name, axis = KINDS[kind]
+    name, axis = CURVE_KINDS[kind]
     figure, axes = _curves(lines, max(1, len(lines[0].thresholds) // MARKS))
     axes.set(xlabel=axis, ylabel="share of frames", xlim=(0, max(line.thresholds[-1] for line in lines)), ylim=(0, 1))
     _title(axes, f"{name}, {title}", attribute, f"{score} in percent by protocol {protocol}")
@@ -134,7 +134,7 @@ def _round_span(percent: np.ndarray) -> tuple[int, int]:
 def _style(number: int, step: int) -> dict[str, Any]:
     """Color, dash and marker change together, at different periods, so that no two of the first 280 are the same."""
     return {
-        "color": COLORS[number % len(COLORS)],
+        "color": LINE_COLORS[number % len(LINE_COLORS)],
         "linestyle": DASHES[number % len(DASHES)],
         "linewidth": 1.5,
         "marker": MARKERS[number % len(MARKERS)],

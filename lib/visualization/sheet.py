@@ -12,7 +12,7 @@ from lib.runtime.files import replacing
 
 MARGIN = 4  # pixels between panels
 TITLE = 16  # pixels of a title's line
-COLUMNS = 6
+SHEET_COLUMNS = 6
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -23,7 +23,7 @@ class Panel(NamedTuple):
     picture: np.ndarray
 
 
-def tile(panels: abc.Sequence[Panel], columns: int = COLUMNS) -> np.ndarray:
+def tile(panels: abc.Sequence[Panel], columns: int = SHEET_COLUMNS) -> np.ndarray:
     """Panels of one size row by row on white, each under its title: uint8 RGB."""
     height, width = panels[0].picture.shape[:2]
     columns = min(columns, len(panels))

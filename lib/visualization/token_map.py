@@ -11,7 +11,7 @@ from lib.visualization.sheet import FONT, MARGIN, Panel, resized, tile
 
 WHITENING = 0.8  # share of white over a token that is not chosen
 HEAT = 0.6  # share of the color scale over the gray crop
-LEAST_SIDE = 192
+LEAST_MAP_SIDE = 192
 SIDE = 256  # of the panels of a strip
 WHITE = (255, 255, 255)
 LINE = 22  # pixels of a strip's lines of text
@@ -22,7 +22,7 @@ Color = tuple[int, int, int]
 def draw_token_map(search: np.ndarray, values: np.ndarray, stages: abc.Sequence[str], meaning: str) -> np.ndarray:
     """The search crop, then a panel for each stage as ``token_panels`` makes it, whole tokens wide."""
     grid = math.isqrt(values.shape[1])
-    side = -(-max(LEAST_SIDE, len(search)) // grid) * grid
+    side = -(-max(LEAST_MAP_SIDE, len(search)) // grid) * grid
     crop = Panel("search crop", resized(search, side, side))
     return tile([crop, *token_panels(search, values, stages, meaning, side)])
 

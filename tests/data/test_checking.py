@@ -10,7 +10,7 @@ import pytest
 from miniatures import jpeg, write_coco, write_frames, write_got10k, write_lasot
 
 from lib.data import checking
-from lib.data.checking import KINDS, CheckReport, Problem, check_dataset_on_disk
+from lib.data.checking import PROBLEM_KINDS, CheckReport, Problem, check_dataset_on_disk
 from lib.data.datasets import coco, got10k
 from lib.data.datasets.registry import DATASETS
 
@@ -35,8 +35,8 @@ def only(report: CheckReport) -> Problem:
     """The one problem that a report holds."""
     assert not report.good and report.complete
     ((problem,),) = [check.problems for check in report.splits if check.problems]
-    assert problem.kind in KINDS and "\n" not in problem.detail
-    assert KINDS[problem.kind] in report.text() and problem.detail in report.text()
+    assert problem.kind in PROBLEM_KINDS and "\n" not in problem.detail
+    assert PROBLEM_KINDS[problem.kind] in report.text() and problem.detail in report.text()
     return problem
 
 

@@ -6,7 +6,6 @@ import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -25,15 +24,14 @@ from crop_stores import (
 )
 from miniatures import write_coco
 
-import lib.data.stores.cropping
 from lib.data.augment import JitterConfig, jitter_box, mirror_box
+from lib.data.croppers import FrameCropper
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
 from lib.data.stores.columns import open_columns, write_columns
-from lib.data.stores.crops import INDEX, StoredView
+from lib.data.stores.crops import INDEX, StoredCropper
 from lib.data.stores.reach import CropSettings
-from lib.data.views import FrameView
 from lib.geometry.crop import CropConfig, Window, crop_window
 
 WIDTH, HEIGHT = 320, 240
@@ -55,12 +53,14 @@ FAMILIES = {
 }
 
 
-def no_frame() -> FrameView:
-    """For views whose crops are stored."""
+def no_frame() -> FrameCropper:
+    """For frames whose crops are stored."""
     raise AssertionError("the frame is opened")
 
 
-def draw_crops(folder: Path, made_for: CropSettings, count: int) -> Iterator[tuple[str, StoredView, FrameView, tuple]]:
+def draw_crops(
+    folder: Path, made_for: CropSettings, count: int
+) -> Iterator[tuple[str, StoredCropper, FrameCropper, tuple]]:
     """What it is, a stored frame, the frame itself, and what to ask them for: ``count`` windows of each role."""
     store, sequence, rng = open_store(folder, made_for), open_index(folder)[0], np.random.default_rng(0)
     for frame, box in enumerate(sequence.boxes):
@@ -71,9 +71,9 @@ def draw_crops(folder: Path, made_for: CropSettings, count: int) -> Iterator[tup
                 flipped, grayscale = bool(number % 2), number % 5 == 0
                 where = mirror_box(box, image.shape[1] - 1) if flipped else box
                 window = crop_window(jitter_box(where, jitter, rng, crop.context), crop.factor, crop.context)
-                view = FrameView(image, crop.fill)
-                stored = store.view(sequence.name, frame, role, lambda view=view: view)
-                yield f"frame {frame}, {role}: {window}", stored, view, (window, crop.size, flipped, grayscale)
+                frame_cropper = FrameCropper(image, crop.fill)
+                stored = store.cropper(sequence.name, frame, role, lambda frame=frame_cropper: frame)
+                yield f"frame {frame}, {role}: {window}", stored, frame_cropper, (window, crop.size, flipped, grayscale)
 
 
 @pytest.mark.parametrize("slope", [(0.35, 0.5), (0.35, -0.5)])
@@ -83,11 +83,11 @@ def test_a_crop_shows_what_the_frame_shows_there(tmp_path, made_for, slope):
     write_pictures(tmp_path / "data", [ramp(HEIGHT, WIDTH, slope)] * len(BOXES), np.array(list(BOXES.values())))
     make_store(tmp_path, made_for)
     taken = 0
-    for what, stored, view, asked in draw_crops(tmp_path, made_for, 10):
-        assert stored.shape == view.shape == (HEIGHT, WIDTH)
+    for what, stored, whole, asked in draw_crops(tmp_path, made_for, 10):
+        assert stored.shape == whole.shape == (HEIGHT, WIDTH)
         crop = stored.crop(*asked)
         if not stored.missed:
-            exact = view.crop(*asked)
+            exact = whole.crop(*asked)
             assert (crop.shape, crop.dtype, crop.flags.c_contiguous) == (exact.shape, np.uint8, True)
             difference = np.abs(crop.astype(int) - exact)
             # Whole levels were rounded to twice: 2 apart they may be less than 1.5.
@@ -105,8 +105,8 @@ def test_pixels_stay_near_the_exact_ones(tmp_path, side, mean, percentile):
     made_for = settings(CropConfig(size=64, factor=2.0), CropConfig(size=128, factor=4.0))
     make_store(tmp_path, made_for)
     differences = np.concatenate([
-        np.abs(stored.crop(*asked).astype(int) - view.crop(*asked)).ravel()
-        for _, stored, view, asked in draw_crops(tmp_path, made_for, 6)
+        np.abs(stored.crop(*asked).astype(int) - whole.crop(*asked)).ravel()
+        for _, stored, whole, asked in draw_crops(tmp_path, made_for, 6)
     ])  # fmt: skip
     assert 0 < differences.mean() < mean and np.percentile(differences, 99) <= percentile
 
@@ -169,8 +169,8 @@ def test_what_is_not_stored_is_taken_from_the_frame(photographs):
 @pytest.mark.slow
 def test_a_window_off_the_image_is_all_padding(photographs):
     make_store(photographs, settings())
-    frame = FrameView(open_image(open_index(photographs)[0].frames[3]))
-    stored = open_store(photographs, settings()).view("a", 3, "search", lambda: frame)
+    frame = FrameCropper(open_image(open_index(photographs)[0].frames[3]))
+    stored = open_store(photographs, settings()).cropper("a", 3, "search", lambda: frame)
     assert not stored.crop(Window(-200, 20, 100), 64, False, False).any()
     # Beyond what is stored, and as a mirror image within it.
     window = Window(WIDTH - 40, HEIGHT - 40, 30)
@@ -182,31 +182,6 @@ def test_a_window_off_the_image_is_all_padding(photographs):
     np.testing.assert_array_equal(stored.crop(mirrored, 64, True, False), expected)
 
 
-def as_format_2(picture: np.ndarray, quality: int) -> bytes:
-    """A record of format 2: a table, of which only the length matters, and a JPEG of whole segments of 32 x 16 pixels
-    with a restart marker after each."""
-    height, width = picture.shape[:2]
-    whole = cv2.copyMakeBorder(picture[:, :, ::-1], 0, -height % 16, 0, -width % 32, cv2.BORDER_REPLICATE)
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
-    numbers = 2 + (whole.shape[0] // 16) * (whole.shape[1] // 32)
-    return bytes(2 * numbers) + cv2.imencode(".jpg", whole, options)[1].tobytes()
-
-
-@pytest.mark.slow
-def test_a_store_of_format_2_is_read(photographs, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(lib.data.stores.cropping, "_encode", as_format_2)
-        patch.setattr(lib.data.stores.cropping, "FORMAT", 2)
-        make_store(photographs, settings())
-    differences = np.concatenate([
-        np.abs(stored.crop(*asked).astype(int) - view.crop(*asked)).ravel()
-        for _, stored, view, asked in draw_crops(photographs, settings(), 3)
-    ])  # fmt: skip
-    assert 0 < differences.mean() < 5
-    folder = photographs / "crops" / "full"
-    assert open_columns(folder / INDEX).about["format"] == 2 and make_store(photographs, settings()) == folder
-
-
 def test_image_sets_have_both_crops_from_one_record(tmp_path):
     write_coco(tmp_path / "data", images=3)
     make_store(tmp_path, settings(), "coco", "train2017")
@@ -214,7 +189,7 @@ def test_image_sets_have_both_crops_from_one_record(tmp_path):
     index = open_index(tmp_path, "coco", "train2017")
     assert len(store) == len(index) == 5
     for sequence in index:
-        template, search = (store.view(sequence.name, 0, role, no_frame) for role in ("template", "search"))
+        template, search = (store.cropper(sequence.name, 0, role, no_frame) for role in ("template", "search"))
         assert template.shape == search.shape == (72, 96)
         window = crop_window(sequence.boxes[0], 2.0)
         np.testing.assert_array_equal(template.crop(window, 32, False, False), search.crop(window, 32, False, False))
@@ -226,9 +201,9 @@ def test_workers_map_the_same_store(photographs):
     pickled = pickle.dumps(store)
     assert len(pickled) < 2000
     window = Window(95, 75, 40)
-    expected = store.view("a", 0, "search", no_frame).crop(window, 64, False, False)
+    expected = store.cropper("a", 0, "search", no_frame).crop(window, 64, False, False)
     np.testing.assert_array_equal(
-        pickle.loads(pickled).view("a", 0, "search", no_frame).crop(window, 64, False, False), expected
+        pickle.loads(pickled).cropper("a", 0, "search", no_frame).crop(window, 64, False, False), expected
     )
 
 
@@ -377,14 +352,14 @@ def test_damage_that_shows_later_counts_as_a_damaged_image(photographs):
 
     break_record(folder, overwrite)
     with pytest.raises(ImageError, match=f"000.crops: the record at byte {record.offset} is damaged; make the crop"):
-        store.view("a", 4, "search", no_frame).crop(Window(95, 75, 40), 64, False, False)
+        store.cropper("a", 4, "search", no_frame).crop(Window(95, 75, 40), 64, False, False)
     cut_short(folder)
     with pytest.raises(ImageError, match="000.crops: the record at byte .* is damaged; make the crop"):
-        store.view("a", 19, "search", no_frame).crop(Window(140, 100, 40), 64, False, False)
+        store.cropper("a", 19, "search", no_frame).crop(Window(140, 100, 40), 64, False, False)
     remove_part(folder)
     gone = pickle.loads(pickle.dumps(store))
     with pytest.raises(ImageError, match="000.crops: cannot read from the crop store .No such file"):
-        gone.view("a", 19, "search", no_frame).crop(Window(140, 100, 40), 64, False, False)
+        gone.cropper("a", 19, "search", no_frame).crop(Window(140, 100, 40), 64, False, False)
     (folder / "001.crops").unlink()
     with pytest.raises(ImageError, match="10 unreadable images in sample 0"):
         plain.sample(0)

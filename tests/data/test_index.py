@@ -101,7 +101,7 @@ def assert_all_same(index: SequenceIndex, sequences: list[Sequence]) -> None:
 @pytest.mark.parametrize(("name", "split"), MINIATURES)
 def test_an_index_is_what_the_reader_reads(tmp_path, monkeypatch, opened, messages, name, split):
     if (name, split) == ("lasot", "extension"):
-        monkeypatch.setitem(lasot.NAMES, "extension", lambda: ["frisbee-1", "frisbee-2"])
+        monkeypatch.setitem(lasot.LASOT_NAMES, "extension", lambda: ["frisbee-1", "frisbee-2"])
     MINIATURES[name, split](tmp_path / "data")
     sequences = read_dataset(name, split, tmp_path / "data")
     assert len(sequences) > 0

@@ -27,7 +27,7 @@ from lib.data.stores import packed
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import (
     DATA,
-    MANIFEST,
+    MANIFEST_KEY,
     PackedFile,
     PackedSource,
     close_store,
@@ -298,16 +298,16 @@ def test_manifests_that_forbid_reading(write):
     manifest = open_source(store) and open_store(store).manifest
     close_store(store)
     content = manifest.encode()
-    write_lmdb(store, {MANIFEST: content.replace(b"1 ", b"2 ", 1)})
+    write_lmdb(store, {MANIFEST_KEY: content.replace(b"1 ", b"2 ", 1)})
     assert refusal(store) == f"{store}: packed in format 2, not in this version's 1; pack it again"
-    write_lmdb(store, {MANIFEST: content[:-3] + b"?" + content[-2:]})
+    write_lmdb(store, {MANIFEST_KEY: content[:-3] + b"?" + content[-2:]})
     assert refusal(store) == f"{store}: its manifest is damaged (its checksum differs); copy or pack it again"
-    write_lmdb(store, {MANIFEST: replace(manifest, complete=False, root="/data/got 10k").encode()})
+    write_lmdb(store, {MANIFEST_KEY: replace(manifest, complete=False, root="/data/got 10k").encode()})
     assert refusal(store).endswith(
         f"not packed completely; go on with: python tracking/prepare_data.py pack got10k --root '/data/got 10k' "
         f"--split full --out {store}"
     )
-    write_lmdb(store, {MANIFEST: content})
+    write_lmdb(store, {MANIFEST_KEY: content})
     assert len(read_dataset("got10k", "full", store)) == 2
 
 
@@ -318,7 +318,7 @@ def test_a_store_of_an_earlier_version_is_read(write):
     content = json.dumps(
         asdict(manifest) | {"names": {"": ["train"]}, "kinds": {"val": "folder"}, "digest": "a"}
     ).encode()
-    write_lmdb(store, {MANIFEST: b"1 %08x\n%s" % (zlib.crc32(content), content)})
+    write_lmdb(store, {MANIFEST_KEY: b"1 %08x\n%s" % (zlib.crc32(content), content)})
     assert len(read_dataset("got10k", "full", store)) == 2
 
 

@@ -19,7 +19,7 @@ from one_sequence import read_dataset
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import DATASETS
 from lib.data.stores import packing
-from lib.data.stores.packed import DATA, MANIFEST, Manifest, close_store, open_source, open_store, record_key
+from lib.data.stores.packed import DATA, MANIFEST_KEY, Manifest, close_store, open_source, open_store, record_key
 from lib.data.stores.packing import pack_dataset, verify_packed
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 from lib.runtime.locks import lock_of, only_writer
@@ -144,7 +144,7 @@ def test_a_run_that_fails_is_gone_on_with(root, target, tmp_path, small_batches,
             break
     assert fails_at > 5
     assert content(target) == content(tmp_path / "unbroken")
-    assert {key: count for key, count in read.items() if count > 1} == {MANIFEST: read[MANIFEST]}
+    assert {key: count for key, count in read.items() if count > 1} == {MANIFEST_KEY: read[MANIFEST_KEY]}
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -269,7 +269,7 @@ def test_targets_that_hold_something_else_are_refused(root, target, tmp_path, mo
         f"or go on with: python tracking/prepare_data.py pack got10k --root {root} --split full --split official_val "
         f"--out {tmp_path / 'part'}"
     )
-    change(tmp_path / "part", {MANIFEST: Manifest("got10k", {"full": 3, "official_val": 1}, str(root)).encode()})
+    change(tmp_path / "part", {MANIFEST_KEY: Manifest("got10k", {"full": 3, "official_val": 1}, str(root)).encode()})
     message = error_of(lambda: pack(root, tmp_path / "part"))
     assert message.endswith("part: is damaged, or an earlier version began to pack it; remove it and pack again")
     foreign = tmp_path / "foreign"
@@ -437,12 +437,12 @@ def test_what_cannot_be_verified_is_one_line(root, target):
     [problem] = verify(target)
     assert "cut short" in problem
     (target / DATA).write_bytes(whole)
-    stored = content(target)[MANIFEST]
-    change(target, {MANIFEST: stored.replace(b"1 ", b"7 ", 1)})
+    stored = content(target)[MANIFEST_KEY]
+    change(target, {MANIFEST_KEY: stored.replace(b"1 ", b"7 ", 1)})
     assert verify(target) == [f"{target}: packed in format 7, not in this version's 1; pack it again"]
-    change(target, {MANIFEST: None})
+    change(target, {MANIFEST_KEY: None})
     assert verify(target) == [f"{target}: packed by another program, so there is nothing to verify it against"]
     manifest = Manifest("got10k", {"full": 1}, str(root))
-    change(target, {MANIFEST: manifest.encode()})
+    change(target, {MANIFEST_KEY: manifest.encode()})
     [problem] = verify(target)
     assert "not packed completely; go on with: python tracking/prepare_data.py pack got10k" in problem

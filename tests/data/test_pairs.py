@@ -23,11 +23,11 @@ from lib.config.validation import validate
 from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConfig, ReducedResolutionConfig
 from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
+from lib.data.croppers import Cropper, FrameCropper
 from lib.data.decoding.images import DECODERS, EncodedImage, open_image
 from lib.data.pairs import MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
 from lib.data.sampling import Pool, draw_frames
 from lib.data.types import Sequence
-from lib.data.views import FrameView, View
 from lib.geometry.crop import CropConfig, Window, box_from_crop
 
 TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
@@ -428,18 +428,18 @@ class Store:
         self.sequences = {sequence.name: sequence for sequence in sequences}
         self.most, self.served = most, 0
 
-    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
+    def cropper(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameCropper]) -> Cropper:
         if role == "template" and frame % 2 == 0:
             return Stored(self, self.sequences[name].frames[frame], open_frame)
-        view = open_frame()
-        view.missed = True
-        return view
+        cropper = open_frame()
+        cropper.missed = True
+        return cropper
 
 
 class Stored:
     """A stored frame that has kept all of it, as negative."""
 
-    def __init__(self, store: Store, file: Path, open_frame: Callable[[], FrameView]) -> None:
+    def __init__(self, store: Store, file: Path, open_frame: Callable[[], FrameCropper]) -> None:
         self.store, self.file, self.open_frame = store, file, open_frame
         self.shape, self.missed = (HEIGHT, WIDTH), False
 
@@ -448,7 +448,7 @@ class Stored:
             self.missed = True
             return self.open_frame().crop(window, size, flipped, grayscale)
         self.store.served += 1
-        return 255 - FrameView(open_image(self.file)).crop(window, size, flipped, grayscale)
+        return 255 - FrameCropper(open_image(self.file)).crop(window, size, flipped, grayscale)
 
 
 def test_a_crop_store_is_asked_first_and_what_it_lacks_is_counted(noise):

@@ -16,12 +16,12 @@ from lib.data.pasting import (
     MIN_SEEN,
     Cutout,
     Layer,
+    find_visible_part,
     load_cutout,
-    measure,
     mirror,
     paste,
-    place,
     place_beside,
+    place_cutout,
 )
 from lib.data.types import Sequence
 from lib.geometry.crop import Window
@@ -69,9 +69,9 @@ def test_a_cutout_is_decoded_as_small_as_it_is_shown(thing, detail, shrink):
     cutout = cut(thing, detail)
     assert cutout.shrink == shrink
     np.testing.assert_allclose(cutout.extent, np.array((130, 110)) / shrink)
-    layer = place(cutout, 40.0, np.array((100.0, 75.0)), 0.2)
-    box, _ = measure(layer, None, False, SHAPE)
-    exact, _ = measure(place(cut(thing), 40.0, np.array((100.0, 75.0)), 0.2), None, False, SHAPE)
+    layer = place_cutout(cutout, 40.0, np.array((100.0, 75.0)), 0.2)
+    box, _ = find_visible_part(layer, None, False, SHAPE)
+    exact, _ = find_visible_part(place_cutout(cut(thing), 40.0, np.array((100.0, 75.0)), 0.2), None, False, SHAPE)
     np.testing.assert_allclose(box, exact, atol=2)
 
 
@@ -80,8 +80,8 @@ def test_a_cutout_is_decoded_as_small_as_it_is_shown(thing, detail, shrink):
     (40, (100, 75), 0.0), (40, (90.3, 70.2), 0.25), (100, (60, 40), -0.2), (150, (150, 120), 0.1), (12, (10, 140), 0.2),
 ])  # fmt: skip
 def test_the_box_is_that_of_the_pixels_that_are_seen(thing, size, center, angle, mirrored):
-    layer = place(cut(thing), size, np.array(center, float), angle, mirrored)
-    box, layers = measure(layer, None, False, SHAPE)
+    layer = place_cutout(cut(thing), size, np.array(center, float), angle, mirrored)
+    box, layers = find_visible_part(layer, None, False, SHAPE)
     assert layers == [layer]
     # A box is measured in pixels of the frame, or of 1 / 128 of the target.
     x, y, w, h = box
@@ -94,14 +94,14 @@ def test_sizes_have_bounds(thing):
     cutout, center = cut(thing), np.array((100.0, 75.0))
     natural = math.sqrt(130 * 110)
     for wish, found in ((3, MIN_PASTED), (50, 50), (5 * natural, MAX_ENLARGED * natural)):
-        reach = place(cutout, wish, center, 0.0).reach
+        reach = place_cutout(cutout, wish, center, 0.0).reach
         assert 2 * math.sqrt(reach.prod()) == pytest.approx(found)
 
 
 @pytest.mark.parametrize("direction", np.linspace(0, 6, 13))
 def test_boxes_touch_at_distance_one(thing, direction):
-    target = place(cut(thing), 30.0, np.array((80.0, 60.0)), 0.1)
-    other = place(cut(thing), 40.0, np.zeros(2), -0.2, mirrored=True)
+    target = place_cutout(cut(thing), 30.0, np.array((80.0, 60.0)), 0.1)
+    other = place_cutout(cut(thing), 40.0, np.zeros(2), -0.2, mirrored=True)
     beside = place_beside(target, other, direction, 1.0)
     step = beside.center - target.center
     assert math.atan2(step[1], step[0]) % (2 * math.pi) == pytest.approx(direction)
@@ -110,15 +110,15 @@ def test_boxes_touch_at_distance_one(thing, direction):
 
 
 def test_a_look_alike_hides_no_more_than_stated(thing):
-    target = place(cut(thing), 40.0, np.array((100.0, 75.0)), 0.0)
-    alone = measure(target, None, False, SHAPE)[0]
+    target = place_cutout(cut(thing), 40.0, np.array((100.0, 75.0)), 0.0)
+    alone = find_visible_part(target, None, False, SHAPE)[0]
     above = 0
     for distance in np.linspace(0.3, 1.2, 19):
-        other = place_beside(target, place(cut(thing), 40.0, np.zeros(2), 0.1, mirrored=True), 0.4, distance)
+        other = place_beside(target, place_cutout(cut(thing), 40.0, np.zeros(2), 0.1, mirrored=True), 0.4, distance)
         pixels = other.cutout.pixels.copy()
         pixels[:, :, :3] = 0
         black = other._replace(cutout=other.cutout._replace(pixels=pixels))
-        box, layers = measure(target, black, True, SHAPE)
+        box, layers = find_visible_part(target, black, True, SHAPE)
         if layers[-1] is target:
             np.testing.assert_array_equal(box, alone)
             continue
@@ -131,15 +131,15 @@ def test_a_look_alike_hides_no_more_than_stated(thing):
         x, y, w, h = box
         left, top, wide, high = seen_box(layers)
         np.testing.assert_allclose((x, y, x + w, y + h), (left, top, left + wide, top + high), atol=1.6)
-        assert measure(target, black, False, SHAPE)[1][-1] is target
+        assert find_visible_part(target, black, False, SHAPE)[1][-1] is target
     assert 3 < above < 19
 
 
 def test_what_is_hardly_seen_has_a_box_without_area(thing):
     areas = []
     for x in np.linspace(150, 240, 31):
-        layer = place(cut(thing), 40.0, np.array((x, 75.0)), 0.0)
-        box, _ = measure(layer, None, False, SHAPE)
+        layer = place_cutout(cut(thing), 40.0, np.array((x, 75.0)), 0.0)
+        box, _ = find_visible_part(layer, None, False, SHAPE)
         shown = (layer.draw(np.zeros(2), 1.0, (200, 150))[:, :, 3] >= 128).sum()
         whole = (layer.draw(np.array((100, 0)), 1.0, (300, 150))[:, :, 3] >= 128).sum()
         areas.append(box[2] * box[3])
@@ -149,19 +149,21 @@ def test_what_is_hardly_seen_has_a_box_without_area(thing):
 
 
 def test_a_mirrored_layer_is_the_mirror_of_the_picture(thing):
-    layer = place(cut(thing), 60.0, np.array((60.3, 75.0)), 0.2)
+    layer = place_cutout(cut(thing), 60.0, np.array((60.3, 75.0)), 0.2)
     window = Window(0, 0, 200, border=0)
     one, other = (np.full((200, 200, 3), 100, np.uint8) for _ in range(2))
     paste(one, layer, window, SHAPE)
     paste(other, mirror(layer, 200), window, SHAPE)
     assert np.abs(one[:, ::-1].astype(int) - other).max() <= 2
-    x, y, w, h = measure(layer, None, False, SHAPE)[0]
-    np.testing.assert_allclose(measure(mirror(layer, 200), None, False, SHAPE)[0], (200 - x - w, y, w, h), atol=1.01)
+    x, y, w, h = find_visible_part(layer, None, False, SHAPE)[0]
+    np.testing.assert_allclose(
+        find_visible_part(mirror(layer, 200), None, False, SHAPE)[0], (200 - x - w, y, w, h), atol=1.01
+    )
 
 
 def test_nothing_is_pasted_outside_the_frame(thing):
     canvas = np.full((100, 100, 3), 7, np.uint8)
-    layer = place(cut(thing), 80.0, np.array((5.0, 5.0)), 0.0)
+    layer = place_cutout(cut(thing), 80.0, np.array((5.0, 5.0)), 0.0)
     paste(canvas, layer, Window(-50, -50, 100), SHAPE)
     assert (canvas[:50] == 7).all() and (canvas[:, :50] == 7).all() and (canvas[50:, 50:] != 7).any()
     far = canvas.copy()

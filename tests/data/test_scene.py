@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lib.data.synthetic.scene import PATTERNS, SPRITE, MovingSprite, compose, render
+from lib.data.synthetic.scene import PATTERNS, SPRITE, MovingSprite, compose, render_scene
 
 EXACT = 0.03  # masks are pixels: a border may lie half a pixel off
 
@@ -68,7 +68,7 @@ def test_an_open_shutter_smears_along_the_step_and_keeps_the_light():
 
 
 def scenes(split: str, count: int, frames: int) -> list[list]:
-    return [list(render(np.random.default_rng(seed), PATTERNS[split], frames, 96, 72)) for seed in range(count)]
+    return [list(render_scene(np.random.default_rng(seed), PATTERNS[split], frames, 96, 72)) for seed in range(count)]
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_sequences_hold_what_makes_tracking_hard():
 
 
 def test_the_first_frame_shows_the_target():
-    first = [next(render(np.random.default_rng(seed), PATTERNS["val"], 60, 96, 72)) for seed in range(40)]
+    first = [next(render_scene(np.random.default_rng(seed), PATTERNS["val"], 60, 96, 72)) for seed in range(40)]
     assert min(frame.visible for frame in first) > 0.5
 
 

@@ -6,7 +6,7 @@ from one_sequence import read_dataset
 
 import lib.data.synthetic.writing as synthetic
 from lib.data.decoding.images import read_image
-from lib.data.synthetic.scene import PATTERNS, render
+from lib.data.synthetic.scene import PATTERNS, render_scene
 from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.runtime.locks import lock_of
 
@@ -38,7 +38,7 @@ def test_the_reader_of_got10k_reads_it(tiny: Path):
 
 def test_labels_are_those_of_the_scene(tiny: Path):
     rng = np.random.default_rng((TINY["seed"], 0, 1))
-    frames = list(render(rng, PATTERNS["train"], TINY["frames"], TINY["width"], TINY["height"]))
+    frames = list(render_scene(rng, PATTERNS["train"], TINY["frames"], TINY["width"], TINY["height"]))
     sequence = read_dataset("got10k", "full", tiny)[1]
     assert np.allclose(sequence.boxes, [frame.box for frame in frames])
     assert (sequence.cover == [np.ceil(8 * frame.visible) for frame in frames]).all()
@@ -91,7 +91,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     def interrupted(*_arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthetic, "render", interrupted)
+    monkeypatch.setattr(synthetic, "render_scene", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_synthetic(tmp_path / "set", SyntheticSet(**TINY))
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from lib.evaluation.reports.figures import write_figures
 from lib.evaluation.reports.layout import attribute_tables, difference_tables, score_tables, sequence_tables
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
-from lib.evaluation.reports.tables import FORMATS, Cell, render
+from lib.evaluation.reports.tables import TABLE_FORMATS, Cell, render_table
 from lib.evaluation.results.result_set import MissingResultError
 from tests.evaluation.toy_sets import ToyResults, noisy, scored, sequences
 
@@ -101,7 +101,7 @@ def test_a_sweep_on_a_test_set_is_warned_of():
     assert warning in score_tables([found])[0].warnings
 
 
-@pytest.mark.parametrize("form", [*FORMATS, "json"])
+@pytest.mark.parametrize("form", [*TABLE_FORMATS, "json"])
 def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
     def report() -> str:
         found = comparison()
@@ -109,7 +109,7 @@ def test_a_part_of_a_benchmark_is_called_one_in_every_format(form, monkeypatch):
             return json.dumps(plain_comparison(found))
         tables = (*score_tables([found]), *attribute_tables(found), *sequence_tables(found, found.entries),
                   *difference_tables([found], Bootstrap(5, 0)))  # fmt: skip
-        return min((render(table, form) for table in tables), key=lambda text: text.count("5 of 100 sequences"))
+        return min((render_table(table, form) for table in tables), key=lambda text: text.count("5 of 100 sequences"))
 
     assert "PART, 5 of 100 sequences: not the whole set" in report()
     assert report().count("5 of 100 sequences") > 1, "in the warning alone, and not beside the numbers"

@@ -8,11 +8,11 @@ import pytest
 
 from lib.data.types import Sequence
 from lib.evaluation.metrics.attributes import known_attributes
-from lib.evaluation.metrics.confidence import auroc, best_threshold, frames_of, measure, reliability
+from lib.evaluation.metrics.confidence import auroc, best_threshold, frames_of, measure_confidence, reliability
 from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import confidence_tables
 from lib.evaluation.reports.plain import plain_comparison
-from lib.evaluation.reports.tables import render
+from lib.evaluation.reports.tables import render_table
 from lib.evaluation.results.lookup import open_result_set
 
 FRAMES = 30
@@ -130,11 +130,11 @@ def test_the_confidence_of_results_on_disk(compared: Comparison) -> None:
 
 def test_the_tables_say_the_threshold_plainly(compared: Comparison) -> None:
     whole, curves = confidence_tables(compared)
-    text = render(whole, "text")
+    text = render_table(whole, "text")
     assert "sure: 58 frames, 43 on the target, 5 absent; best between absent frames and those on the target: " in text
     assert "lost_below: 0.55" in text and "silent: no confidence: 2 of 2 sequences without a file of scores" in text
     assert [row.label for row in curves.rows][:2] == ["sure, mean score", "sure, on target"]
-    [row] = [line for line in render(whole, "csv").splitlines() if line.startswith("sure,")]
+    [row] = [line for line in render_table(whole, "csv").splitlines() if line.startswith("sure,")]
     assert row == "sure,100.0,74.1,8.6,0.550,100.0,0.0"
 
 
@@ -142,5 +142,5 @@ def test_without_absent_frames_the_threshold_parts_the_target_from_the_rest() ->
     boxes = sequence().boxes.copy()
     boxes[20:] += 50
     scores = np.where(np.arange(FRAMES) < 20, 0.8, 0.3)
-    found = measure(frames_of(sequence(), boxes, scores))
+    found = measure_confidence(frames_of(sequence(), boxes, scores))
     assert list(found.thresholds) == ["lost"] and found.threshold.value == 0.55

@@ -7,7 +7,7 @@ import pytest
 
 from lib.data.decoding.video import VideoReader
 from lib.evaluation.reports.films import PANEL, write_films
-from lib.visualization.boxes import COLORS
+from lib.visualization.boxes import BOX_COLORS
 from lib.visualization.sheet import MARGIN, TITLE
 from tests.evaluation.toy_comparison import FRAMES, HEIGHT, WIDTH, toy_comparison
 
@@ -35,4 +35,4 @@ def test_the_extreme_sequences_have_a_panel_for_each_tracker(tmp_path: Path) -> 
     x, y, w, h = sequence.boxes[-1] * PANEL / WIDTH
     for left in (MARGIN, 2 * MARGIN + PANEL):  # the right edge of the annotated box, in its color
         column = frames[-1][round(y + 4) + MARGIN + TITLE : round(y + h - 4) + MARGIN + TITLE, left + round(x + w) - 1]
-        assert np.median(np.abs(column - np.array(COLORS[0])).max(axis=1)) < 90
+        assert np.median(np.abs(column - np.array(BOX_COLORS[0])).max(axis=1)) < 90

@@ -16,7 +16,7 @@ from lib.evaluation.metrics.scoring import annotation_of
 from lib.evaluation.reports.comparison import Comparison, compare
 from lib.evaluation.reports.layout import score_tables
 from lib.evaluation.reports.plain import plain_score
-from lib.evaluation.reports.tables import render
+from lib.evaluation.reports.tables import render_table
 from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.evaluation.results.lookup import open_result_set
 from lib.evaluation.running.baselines import StaticEngine
@@ -65,7 +65,7 @@ def by_sequence(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def text_of(comparison: Comparison) -> str:
-    return render(score_tables([comparison], counts=True)[0], "text", digits=2)
+    return render_table(score_tables([comparison], counts=True)[0], "text", digits=2)
 
 
 def json_of(comparison: Comparison) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import lib.evaluation.reports.page as page
 from lib.data.types import Sequence
 from lib.evaluation.metrics.scoring import score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison
-from lib.evaluation.reports.page import BEST, WIDTH, WORST, write_page
+from lib.evaluation.reports.page import BEST, PICTURE_WIDTH, WORST, write_page
 from lib.visualization.boxes import PREDICTED_COLOR, TRUTH_COLOR
 from tests.evaluation.toy_comparison import EVIL, FRAMES, HEIGHT, PROTOCOLS, drifting, toy_comparison
 from tests.evaluation.toy_comparison import WIDTH as IMAGE_WIDTH
@@ -204,7 +204,7 @@ def decoded(picture: Any) -> np.ndarray:
 
 def is_drawn(image: np.ndarray, box: np.ndarray, color: tuple[int, int, int]) -> bool:
     """Whether the box's left and lower edges have the color."""
-    x, y, w, h = box * WIDTH / IMAGE_WIDTH
+    x, y, w, h = box * PICTURE_WIDTH / IMAGE_WIDTH
     edges = image[round(y + h / 2), round(x)], image[round(y + h) - 1, round(x + w / 2)]
     return all(np.abs(edge - color).max() < 90 for edge in edges)
 
@@ -220,8 +220,8 @@ def test_pictures_show_the_first_frame_and_the_one_where_the_target_was_lost(com
     assert is_drawn(decoded(worst), predicted[-1], PREDICTED_COLOR)
     for picture, (x, y, w, h) in ((first, sequence.boxes[0]), (worst, sequence.boxes[-1])):
         image = decoded(picture)
-        assert image.shape == (round(HEIGHT * WIDTH / IMAGE_WIDTH), WIDTH, 3)
-        row, column = (round(each * WIDTH / IMAGE_WIDTH) for each in (y + h / 2, x + w - 4))
+        assert image.shape == (round(HEIGHT * PICTURE_WIDTH / IMAGE_WIDTH), PICTURE_WIDTH, 3)
+        row, column = (round(each * PICTURE_WIDTH / IMAGE_WIDTH) for each in (y + h / 2, x + w - 4))
         assert abs(image[row, column].mean() - 210) < 12, "not that frame"
     lost = pictures(comparison.entries[2].runs[0].results, sequence)[1]
     assert lost.caption == "frame 5, the worst: overlap 0.00"  # lost from there on: the earliest of equals
@@ -274,7 +274,7 @@ def test_large_images_are_made_small_with_their_boxes(comparison: Comparison) ->
     cv2.imwrite(str(sequence.frames[0]), np.full((722, 1282, 3), 90, np.uint8))
     large = replace(sequence, boxes=sequence.boxes * 1282 / IMAGE_WIDTH)
     image = decoded(pictures(comparison.entries[1].runs[0].results, large)[0])
-    assert image.shape == (round(722 * WIDTH / 1282), WIDTH, 3)
+    assert image.shape == (round(722 * PICTURE_WIDTH / 1282), PICTURE_WIDTH, 3)
     assert is_drawn(image, sequence.boxes[0], TRUTH_COLOR)
 
 

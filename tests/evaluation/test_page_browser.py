@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from browser import ENTER, Browser, missing_browser, open_browser
 
-from lib.evaluation.metrics.confidence import Confidence, ScoredFrames, measure
+from lib.evaluation.metrics.confidence import Confidence, ScoredFrames, measure_confidence
 from lib.evaluation.metrics.scoring import score_set
 from lib.evaluation.reports.comparison import ComparedTracker, Comparison
-from lib.evaluation.reports.page import WIDTH, write_page
+from lib.evaluation.reports.page import PICTURE_WIDTH, write_page
 from tests.evaluation.toy_comparison import EVIL, PROTOCOLS, drifting, toy_comparison
 from tests.evaluation.toy_sets import ToyResults
 
@@ -209,7 +209,7 @@ def test_pictures_are_shown(shown: Browser) -> None:
     sizes = shown.run(
         f"return [...document.querySelectorAll('{FIRST} .card img')].map(e => [e.naturalWidth, e.clientHeight > 50])"
     )
-    assert len(sizes) > 20 and all(size == [WIDTH, True] for size in sizes)
+    assert len(sizes) > 20 and all(size == [PICTURE_WIDTH, True] for size in sizes)
     words = "frame 5, the worst: overlap 0.00"
     assert [text for text in visible(shown, f"{FIRST} .card figcaption") if text == words] == [words]
 
@@ -236,11 +236,11 @@ def test_long_names_are_whole_and_nothing_is_wider_than_the_window(
 
 def confidence() -> Confidence:
     on = np.arange(40) > 15
-    return measure(ScoredFrames(np.linspace(0, 1, 40), on, ~on))
+    return measure_confidence(ScoredFrames(np.linspace(0, 1, 40), on, ~on))
 
 
 def test_the_confidence_of_a_tracker_and_why_another_has_none(window: Browser, comparisons: list, tmp_path) -> None:
-    none = measure(ScoredFrames(np.empty(0), np.empty(0, bool), np.empty(0, bool)), "no scores are kept")
+    none = measure_confidence(ScoredFrames(np.empty(0), np.empty(0, bool), np.empty(0, bool)), "no scores are kept")
     of = {"ours": confidence(), EVIL: none}
     entries = tuple(entry for entry in comparisons[0].entries if entry.label in of)
     write_page([replace(comparisons[0], entries=entries, confidence=of)], tmp_path / "page.html")

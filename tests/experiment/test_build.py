@@ -21,7 +21,7 @@ from lib.experiment.build import (
     build_pairs,
     build_tracker,
     build_trainer,
-    check_files,
+    check_training_files,
     default_checkpoint,
     experiment_of_checkpoint,
     named_weights,
@@ -192,7 +192,7 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
     (tmp_path / "lasot").mkdir()
     paths = Paths(data={"lasot": tmp_path / "lasot"}, output=tmp_path, pretrained_models=tmp_path / "weights")
     with pytest.raises(ConfigError) as error:
-        check_files(load_experiment("grm_vitb"), paths)
+        check_training_files(load_experiment("grm_vitb"), paths)
     lines = str(error.value).splitlines()
     assert len(lines) == 4, "the folder of lasot is there"
     assert lines[0].startswith("data.got10k: not set; set data.got10k in ")
@@ -206,18 +206,18 @@ def test_everything_that_is_missing_is_named_at_once(tmp_path):
 def test_a_folder_that_is_not_there_is_named(toy, tmp_path):
     paths = Paths(data={"got10k": tmp_path / "gone"}, output=tmp_path, pretrained_models=tmp_path)
     with pytest.raises(ConfigError, match=f"^data.got10k: no such folder: {tmp_path / 'gone'}; "):
-        check_files(toy, paths)
+        check_training_files(toy, paths)
 
 
 @pytest.mark.parametrize("name", ["timm:vit_base_patch16_224.may", "torchvision:ResNet50", "mine.pth"])
 def test_initial_weights_that_nobody_has_are_named(toy, toy_got10k, tmp_path, name):
     wanted = toy.model_copy(update={"model": toy.model.model_copy(update={"pretrained": name})})
     with pytest.raises(ConfigError, match="^model.pretrained: "):
-        check_files(wanted, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
+        check_training_files(wanted, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
 
 
 def test_nothing_is_missing_where_the_data_lie_and_no_weights_are_wanted(toy, toy_got10k, tmp_path):
-    check_files(toy, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
+    check_training_files(toy, Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path))
 
 
 def changed_data(experiment: ExperimentConfig, **changes) -> ExperimentConfig:
@@ -230,7 +230,7 @@ def test_a_missing_decoder_and_missing_crops_are_named(toy, toy_got10k, tmp_path
     monkeypatch.setitem(DECODERS, "jpeg4py", absent)
     paths = Paths(data={"got10k": toy_got10k}, output=tmp_path, pretrained_models=tmp_path)
     with pytest.raises(ConfigError) as error:
-        check_files(changed_data(toy, decoder="jpeg4py", store="crops"), paths)
+        check_training_files(changed_data(toy, decoder="jpeg4py", store="crops"), paths)
     crops, decoder = str(error.value).splitlines()
     assert crops.startswith("data.store: crops, but crops.got10k is not set; make them with tracking/prepare_data.py")
     assert decoder.startswith("data.decoder: decoder 'jpeg4py': its library is not installed; pip install jpeg4py")

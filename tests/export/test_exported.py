@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lib.config.schema import ConfigError
-from lib.data.synthetic.scene import PATTERNS, render
+from lib.data.synthetic.scene import PATTERNS, render_scene
 from lib.experiment.build import build_tracker
 from lib.export import exported as module
 from lib.export.exported import ExportedNetwork, check_openvino_precision, open_network
@@ -45,7 +45,7 @@ np.save(sys.argv[3], np.stack([[result.box for result in step.results.values()] 
 
 @pytest.fixture(scope="module")
 def scene():
-    return list(render(np.random.default_rng(1), PATTERNS["val"], FRAMES, 160, 120))
+    return list(render_scene(np.random.default_rng(1), PATTERNS["val"], FRAMES, 160, 120))
 
 
 def crops_of(network, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from lib.export.parity import FRAMES, ROW, ParityError, ParityReport, compare
+from lib.export.parity import PARITY_ROW, SCENE_FRAMES, ParityError, ParityReport, compare_networks
 from lib.inference.network import Found
 from tests.export.toy_exports import toy_network
 
@@ -16,7 +16,7 @@ ALIKE = {
 
 
 def report(precision: str, *rows: dict) -> ParityReport:
-    table = np.array([tuple(row.values()) for row in rows], ROW).view(np.recarray)
+    table = np.array([tuple(row.values()) for row in rows], PARITY_ROW).view(np.recarray)
     return ParityReport("toy (openvino)", precision, 64, table, np.array([1.0, 0.5]))
 
 
@@ -82,12 +82,12 @@ class Wrapped:
 def test_every_kind_of_crop_is_compared_in_both_batches(tmp_path):
     network = toy_network(tmp_path)
     same = Wrapped(network, 5, lambda found, crops: found)
-    made = compare(network, same, "fp32", "toy")
-    assert same.sizes == {1, 5, (FRAMES + 22) % 5}
+    made = compare_networks(network, same, "fp32", "toy")
+    assert same.sizes == {1, 5, (SCENE_FRAMES + 22) % 5}
     assert made.rows.pixels.max() < 1e-4
     assert {(row.batch, row.tracked) for row in made.rows} == {(1, True), (1, False), (5, True), (5, False)}
-    assert sum(row.tracked and row.batch == 5 for row in made.rows) == FRAMES
-    assert len(made.free) == FRAMES and min(made.free) > 0.99
+    assert sum(row.tracked and row.batch == 5 for row in made.rows) == SCENE_FRAMES
+    assert len(made.free) == SCENE_FRAMES and min(made.free) > 0.99
     kinds = ("black", "noise", "of scene A", "of scene B")
     assert all(any(kind in row.crop for row in made.rows) for kind in kinds)
 
@@ -100,7 +100,7 @@ def test_a_row_that_is_wrong_in_a_batch_alone_is_found(tmp_path):
         found.boxes[1:, 0] += 0.01
         return found
 
-    made = compare(network, Wrapped(network, 4, change), "fp32", "toy")
+    made = compare_networks(network, Wrapped(network, 4, change), "fp32", "toy")
     with pytest.raises(ParityError, match="is 0.64 pixels from .*, in a batch of 4"):
         made.check()
 
@@ -114,4 +114,4 @@ def test_an_answer_that_is_not_finite_is_refused(tmp_path):
         return found
 
     with pytest.raises(ParityError, match="not finite on black, with the target of scene A, in a batch of 1$"):
-        compare(network, Wrapped(network, 1, change), "bf16", "toy")
+        compare_networks(network, Wrapped(network, 1, change), "bf16", "toy")

@@ -8,7 +8,7 @@ from staged_backbones import BOX, SEARCH, TEMPLATE, TINY, built, images, randomi
 from timm.models.twins import Block
 from torch import nn
 
-from lib.models.backbones.pvt import SerialBlock, as_map
+from lib.models.backbones.pvt import SerialPVTBlock, as_map
 
 
 def image_network() -> nn.Module:
@@ -33,7 +33,7 @@ def test_one_image_goes_through_the_plain_image_network(size):
 
 
 def test_without_reduction_a_block_is_timms_over_all_tokens_in_one_sequence():
-    ours = SerialBlock(16, 2, 2, sr_ratio=1, ws=1).eval()
+    ours = SerialPVTBlock(16, 2, 2, sr_ratio=1, ws=1).eval()
     timms = Block(16, 2, 2, sr_ratio=1, ws=1).eval()
     randomize(ours)
     timms.load_state_dict(ours.state_dict())
@@ -44,7 +44,7 @@ def test_without_reduction_a_block_is_timms_over_all_tokens_in_one_sequence():
 @pytest.mark.parametrize("ratio", [2, 4, 8])
 def test_template_keys_are_those_of_the_search_region_at_twice_the_density(ratio):
     """In R/2 zeros' margin, each of the four ways to start every R-th cell at a multiple of R/2 is plain reduction."""
-    block = SerialBlock(16, 2, 2, sr_ratio=ratio, ws=1)
+    block = SerialPVTBlock(16, 2, 2, sr_ratio=ratio, ws=1)
     randomize(block)
     grid, half = 2 * ratio, ratio // 2
     image = torch.randn(1, 16, grid, grid, generator=torch.Generator().manual_seed(3))
@@ -60,7 +60,7 @@ def test_template_keys_are_those_of_the_search_region_at_twice_the_density(ratio
 
 
 def test_every_token_attends_to_the_dense_keys_of_the_template_and_the_reduced_ones_of_the_search_region():
-    block = SerialBlock(16, 2, 2, sr_ratio=4, ws=1).eval()
+    block = SerialPVTBlock(16, 2, 2, sr_ratio=4, ws=1).eval()
     randomize(block)
     generator = torch.Generator().manual_seed(3)
     template_part, search = (torch.randn(2, side**2, 16, generator=generator) for side in (8, 16))

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from lib.profiling.report import Report, Table, add_ratios, describe_machine
+from lib.profiling.report import MeasuredTable, Report, add_ratios, describe_machine
 
 
 @pytest.fixture
 def report() -> Report:
     rows = [{"form": "eager fp32", "slots": None, "ms": 331.624}, {"form": "onnx", "slots": 8, "ms": 16.5812}]
     add_ratios(rows, "ms")
-    tables = {"times": Table("Milliseconds a frame", rows), "empty": Table("Nothing was measured")}
+    tables = {"times": MeasuredTable("Milliseconds a frame", rows), "empty": MeasuredTable("Nothing was measured")}
     return Report({"processor": "A", "torch": "2"}, {"threads": 2}, tables)
 
 

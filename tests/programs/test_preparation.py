@@ -10,7 +10,7 @@ from lib.config.schema import ConfigError
 from lib.experiment.build import crop_settings
 from lib.experiment.config import load_experiment
 from lib.programs.preparation import make_crops
-from lib.runtime.program import Outcome
+from lib.runtime.program import TextResult
 
 SOURCES = [
     {"name": "got10k", "split": "full", "annotated_every": 3},
@@ -33,7 +33,7 @@ def written(monkeypatch) -> list[tuple]:
     def write_crops(name, split, root, cache, target, settings, processes):
         assert (root, target, processes) == (Path("root"), Path("out"), 3)
         calls.append((name, split, settings))
-        return Outcome("written")
+        return TextResult("written")
 
     monkeypatch.setattr("lib.data.stores.cropping.write_crops", write_crops)
     return calls

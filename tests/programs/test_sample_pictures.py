@@ -9,7 +9,7 @@ from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.experiment.build import build_pairs, check_files
+from lib.experiment.build import build_pairs, check_training_files
 from lib.experiment.config import load_experiment
 from lib.programs.preparation import draw
 
@@ -43,7 +43,7 @@ def test_a_sheet_shows_samples_with_their_boxes(tmp_path, paths):
 def test_cutouts_need_no_crop_store(tmp_path, paths):
     """Targets lie anywhere in a video's frames: these are read, also where other sources have crop stores."""
     alone = experiment(tmp_path, train=SOURCES[1:], store="crops")
-    check_files(alone, paths)
+    check_training_files(alone, paths)
     stored = build_pairs(alone, paths, alone.data.train).sample(0)
     plain = experiment(tmp_path, train=SOURCES[1:])
     frames = build_pairs(plain, paths, plain.data.train).sample(0)
@@ -52,12 +52,12 @@ def test_cutouts_need_no_crop_store(tmp_path, paths):
 
 def test_datasets_and_masks_of_cutouts_are_asked_for(tmp_path, paths):
     with pytest.raises(ConfigError, match="data.got10k: not set"):
-        check_files(
+        check_training_files(
             experiment(tmp_path, train=SOURCES[1:]), paths.model_copy(update={"data": {"coco": paths.data["coco"]}})
         )
     masked = paths.model_copy(update={"masks": {"coco": tmp_path / "nowhere"}})
     with pytest.raises(ConfigError, match=r"masks\.coco: no such folder: .*nowhere; correct it in paths\.yaml"):
-        check_files(experiment(tmp_path), masked)
+        check_training_files(experiment(tmp_path), masked)
     with pytest.raises(ValueError, match="no object of 2 can be cut out"):
         sources = [{"name": "got10k", "split": "full", "cutouts": CUTOUTS}]
         build_pairs(loaded := experiment(tmp_path, train=sources), paths, loaded.data.train)

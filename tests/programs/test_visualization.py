@@ -17,9 +17,9 @@ from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoReader
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker
-from lib.programs.visualization import MOST, ResultDrawer, Shown, open_footage, parse_frames, visualize
+from lib.programs.visualization import MOST_DRAWN, ResultDrawer, Shown, open_footage, parse_frames, visualize
 from lib.runtime.files import file_sha256
-from lib.visualization.sheet import COLUMNS, MARGIN, TITLE
+from lib.visualization.sheet import MARGIN, SHEET_COLUMNS, TITLE
 from lib.visualization.token_map import LINE, SIDE
 from tests.evaluation.toy_sets import ToyResults
 
@@ -42,7 +42,7 @@ def drawn(clip: Path, folder: Path, frames: str, target: TargetSpec = TARGET, **
 
 
 def strip_size(panels: int) -> tuple[int, int]:
-    rows, columns = -(-panels // COLUMNS), min(panels, COLUMNS)
+    rows, columns = -(-panels // SHEET_COLUMNS), min(panels, SHEET_COLUMNS)
     return LINE + rows * (SIDE + TITLE + MARGIN) + MARGIN, columns * (SIDE + MARGIN) + MARGIN
 
 
@@ -103,9 +103,9 @@ def test_mistakes_are_one_line(clip: Path, tmp_path: Path, frames: str, target: 
 
 @pytest.mark.slow
 def test_a_sheet_of_too_many_frames_is_refused(tmp_path: Path):
-    clip = write_clip(tmp_path / "long.mp4", FRAMES + MOST)
+    clip = write_clip(tmp_path / "long.mp4", FRAMES + MOST_DRAWN)
     shown = Shown(parse_frames("1:"), maps=("division",))
-    message = f"^--frames: a sheet has room for {MOST} frames; .* add --video$"
+    message = f"^--frames: a sheet has room for {MOST_DRAWN} frames; .* add --video$"
     with (
         pytest.raises(ValueError, match=message),
         open_footage(Paths(), str(clip)) as footage,

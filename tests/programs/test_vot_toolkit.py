@@ -127,7 +127,7 @@ def test_the_tracker_has_the_weights_and_the_values_of_its_benchmark(
     trax, checkpoint, config, toy_got10k, cache, monkeypatch
 ):
     trackers: list[Tracker] = []
-    monkeypatch.setattr("lib.programs.vot_toolkit.serve", lambda tracker, name: trackers.append(tracker))
+    monkeypatch.setattr("lib.programs.vot_toolkit.serve_trax", lambda tracker, name: trackers.append(tracker))
     sequence = read_benchmark("got10k_val", toy_got10k, cache).sequences[0]
 
     def boxes(tracker: Tracker) -> list[list[float]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.runtime.program import Outcome, RequestError, program
+from lib.runtime.program import RequestError, TextResult, program
 from lib.runtime.stop import Terminated
 
 PROGRAMS = sorted((Path(__file__).parents[2] / "tracking").glob("*.py"))
@@ -50,9 +50,9 @@ def test_a_module_of_this_project_that_is_missing_is_a_traceback():
 
 
 def test_a_result_is_printed_and_decides_the_code(capsys):
-    assert program()(lambda: Outcome("all tracked"))() == 0
-    assert program()(lambda: Outcome("one failed", good=False))() == 1
-    assert program()(lambda: Outcome())() == 0
+    assert program()(lambda: TextResult("all tracked"))() == 0
+    assert program()(lambda: TextResult("one failed", good=False))() == 1
+    assert program()(lambda: TextResult())() == 0
     assert program()(lambda: 5)() == 5
     assert capsys.readouterr() == ("all tracked\none failed\n", "")
 

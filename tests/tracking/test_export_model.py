@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lib.data.synthetic.scene import PATTERNS, render
+from lib.data.synthetic.scene import PATTERNS, render_scene
 from lib.experiment.build import TorchForm, build_model, build_tracker
 from lib.experiment.config import load_experiment
 from lib.export.record import read_record
@@ -35,7 +35,7 @@ def test_a_checkpoint_becomes_a_folder_that_tracks_alike(call, toy, checkpoint, 
     assert exported["got10k"] == pytest.approx(eager["got10k"], abs=0.01)
     record = read_record(folder)
     assert record.origin.checkpoint_sha256 is not None and record.origin.model["name"] == "grm"
-    scene = list(render(np.random.default_rng(1), PATTERNS["val"], 5, 160, 120))
+    scene = list(render_scene(np.random.default_rng(1), PATTERNS["val"], 5, 160, 120))
     eager = Tracker(TorchForm(load_experiment(toy.file), checkpoint).network())
     trackers = eager, build_tracker(network=folder)
     for tracker in trackers:

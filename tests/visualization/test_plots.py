@@ -7,7 +7,15 @@ import pytest
 from matplotlib.figure import Figure
 
 import lib.visualization.plots as plots
-from lib.visualization.plots import KINDS, Line, draw_curves, draw_radar, draw_reliability, encode_figure, write_figure
+from lib.visualization.plots import (
+    CURVE_KINDS,
+    Line,
+    draw_curves,
+    draw_radar,
+    draw_reliability,
+    encode_figure,
+    write_figure,
+)
 
 THRESHOLDS = np.linspace(0, 1, 21)
 PIXELS = np.arange(51.0)
@@ -27,7 +35,7 @@ def radar(scores: dict[str, list[float | None]], attributes: tuple[str, ...] = (
     return draw_radar(lines, attributes, "lasot", "grm", "AUC")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CURVE_KINDS)
 def test_curves_are_drawn_as_given_the_best_first_in_the_legend(kind: str) -> None:
     thresholds = PIXELS if kind == "precision" else THRESHOLDS
     lines = [line("low", 0.4321, thresholds), line("none", None, thresholds), line("high", 0.7, thresholds)]
@@ -39,9 +47,13 @@ def test_curves_are_drawn_as_given_the_best_first_in_the_legend(kind: str) -> No
     assert legend(figure) == ["high [70.0]", "low [43.2]", "none [no score]"]
     colors = [shown.get_color() for shown in axes.get_lines()]
     assert [handle.get_color() for handle in axes.get_legend().get_lines()] == [colors[2], colors[0], colors[1]]
-    assert axes.get_xlim() == (0, thresholds[-1]) and axes.get_xlabel() == KINDS[kind][1]
+    assert axes.get_xlim() == (0, thresholds[-1]) and axes.get_xlabel() == CURVE_KINDS[kind][1]
     title = axes.get_title().splitlines()
-    assert title == [f"{KINDS[kind][0]}, uav", "Fast Motion, 28 sequences", "AUC in percent by protocol got10k-otb"]
+    assert title == [
+        f"{CURVE_KINDS[kind][0]}, uav",
+        "Fast Motion, 28 sequences",
+        "AUC in percent by protocol got10k-otb",
+    ]
 
 
 def test_a_score_that_is_no_number_stands_last_without_one() -> None:

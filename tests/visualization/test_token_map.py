@@ -1,7 +1,7 @@
 import numpy as np
 
 from lib.visualization.sheet import MARGIN, TITLE
-from lib.visualization.token_map import LEAST_SIDE, WHITENING, draw_token_map
+from lib.visualization.token_map import LEAST_MAP_SIDE, WHITENING, draw_token_map
 
 
 def panels(picture: np.ndarray, count: int, side: int) -> list[np.ndarray]:
@@ -28,6 +28,6 @@ def test_chosen_tokens_stay_and_the_others_are_whitened():
 def test_a_small_crop_is_enlarged_to_whole_tokens_and_a_model_without_stages_shows_the_crop():
     small, large = (np.zeros((side, side, 3), np.uint8) for side in (128, 256))
     side = panels(draw_token_map(small, np.ones((1, 49), bool), ["one"], "go on"), 2, 196)[0].shape[0]
-    assert side >= LEAST_SIDE
+    assert side >= LEAST_MAP_SIDE
     assert side % 7 == 0
     assert len(panels(draw_token_map(large, np.zeros((0, 64), bool), [], "go on"), 1, 256)) == 1

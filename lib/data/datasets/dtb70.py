@@ -6,7 +6,7 @@ from lib.data.datasets.annotations import Listed
 from lib.data.datasets.record import Benchmark, Dataset
 from lib.data.files.source import Source
 
-BOXES = "groundtruth_rect.txt"
+_BOXES = "groundtruth_rect.txt"
 
 
 def list_dtb70(source: Source, split: str) -> Iterator[Listed]:
@@ -15,8 +15,8 @@ def list_dtb70(source: Source, split: str) -> Iterator[Listed]:
     Raises ``ValueError`` naming the file.
     """
     for name in source.names():
-        if source.exists(f"{name}/{BOXES}") or source.is_folder(f"{name}/img"):
-            yield Listed(name, f"{name}/img", f"{name}/{BOXES}")
+        if source.exists(f"{name}/{_BOXES}") or source.is_folder(f"{name}/img"):
+            yield Listed(name, f"{name}/img", f"{name}/{_BOXES}")
 
 
 DATASET = Dataset("dtb70", list_dtb70, splits=("test",), expected={"test": 70}, benchmarks={"dtb70": Benchmark("test")})

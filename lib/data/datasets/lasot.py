@@ -12,7 +12,7 @@ from lib.data.files.source import Source, join_key
 
 logger = logging.getLogger(__name__)
 
-NAMES = {split: partial(package_names, f"lasot_{split}.txt") for split in ("train", "test", "extension")}
+LASOT_NAMES = {split: partial(package_names, f"lasot_{split}.txt") for split in ("train", "test", "extension")}
 
 
 def list_lasot(source: Source, split: str) -> Iterator[Listed]:
@@ -22,7 +22,7 @@ def list_lasot(source: Source, split: str) -> Iterator[Listed]:
     A target is absent where full_occlusion.txt or out_of_view.txt marks it, and visible where it is not absent and its
     box has an area. Raises ``ValueError`` naming the sequence or file.
     """
-    names = NAMES[split]() if split in NAMES else None
+    names = LASOT_NAMES[split]() if split in LASOT_NAMES else None
     folder, found = _find(source, names)
     if not found:
         return
@@ -64,8 +64,8 @@ def _class(name: str) -> str:
 DATASET = Dataset(
     "lasot",
     list_lasot,
-    splits=(*NAMES, "full"),
-    names=NAMES,
+    splits=(*LASOT_NAMES, "full"),
+    names=LASOT_NAMES,
     attributes={"test": ("lasot.json",)},
     benchmarks={"lasot": Benchmark("test", "lasot")},
     folders=("lasotext", "lasotextension"),
@@ -75,6 +75,6 @@ EXTENSION = Dataset(
     # OSTrack has it as a dataset of its own.
     lambda source, split: list_lasot(source, "extension"),
     splits=("test",),
-    names={"test": NAMES["extension"]},
+    names={"test": LASOT_NAMES["extension"]},
     benchmarks={"lasot_extension_subset": Benchmark("test", "lasot")},
 )

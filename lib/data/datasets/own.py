@@ -13,9 +13,9 @@ from lib.data.files.texts import parse_numbers
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 from lib.geometry.overlaps import is_box
 
-ALL = "all"
-BOXES = "groundtruth.txt"
-LAYOUT = f"a sequence is images, or a video, in one folder with {BOXES}, or video.mp4 beside video.txt"
+ALL_FOLDERS = "all"
+BOXES_FILE = "groundtruth.txt"
+LAYOUT = f"a sequence is images, or a video, in one folder with {BOXES_FILE}, or video.mp4 beside video.txt"
 KNOWN = f"images are {', '.join(IMAGE_SUFFIXES)}, videos are {', '.join(VIDEO_SUFFIXES)}"
 
 
@@ -29,10 +29,10 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
     first frame, for testing; training needs a line for each frame. Videos are unpacked into ``source.cache``, see
     ``lib.data.decoding.videos``. Raises ``ValueError`` naming the file or folder.
     """
-    top = "" if split == ALL else split
+    top = "" if split == ALL_FOLDERS else split
     if top and not (top in source.names() and source.is_folder(top)):
         raise ValueError(
-            f"{source.location()}: own data has no split {split!r}; it has {ALL!r}, and each folder in there"
+            f"{source.location()}: own data has no split {split!r}; it has {ALL_FOLDERS!r}, and each folder in there"
         )
     found = list(_find(source, top, "", depth=1 if top else 2))
     if not found:
@@ -52,10 +52,10 @@ def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[Entr
             "<root>/<sequence> or <root>/<split>/<sequence>"
         )
     names = _names(source, folder)
-    whole = BOXES in names or any(map(is_image, names))
+    whole = BOXES_FILE in names or any(map(is_image, names))
     if whole:
         name = prefix or source.location(folder).name
-        yield Entry(name, partial(_read_sequence, source, name, folder, join_key(folder, BOXES)))
+        yield Entry(name, partial(_read_sequence, source, name, folder, join_key(folder, BOXES_FILE)))
     known = {Path(name).stem for name in names if _is_video(name)}
     for name in names:
         key = join_key(folder, name)
@@ -104,7 +104,7 @@ def _only_video(source: Source, folder: str) -> str:
     if len(videos) == 1:
         return join_key(folder, videos[0])
     count = len(videos) or "no image and no"
-    raise ValueError(f"{source.location(folder)}: {count} videos beside {BOXES}; {LAYOUT}; {KNOWN}")
+    raise ValueError(f"{source.location(folder)}: {count} videos beside {BOXES_FILE}; {LAYOUT}; {KNOWN}")
 
 
 def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
@@ -143,8 +143,8 @@ def _is_boxes(source: Source, key: str) -> bool:
 DATASET = Dataset(
     "own",
     list_own,
-    splits=(ALL,),
+    splits=(ALL_FOLDERS,),
     more_splits=True,
     # Only its owner knows whether it is a test set.
-    benchmarks={"own": Benchmark(ALL, test_set=False)},
+    benchmarks={"own": Benchmark(ALL_FOLDERS, test_set=False)},
 )

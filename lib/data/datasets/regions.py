@@ -4,7 +4,7 @@ import numpy as np
 
 from lib.data.files.texts import parse_numbers
 
-UNKNOWN = (np.nan,) * 4
+UNKNOWN_BOX = (np.nan,) * 4
 
 
 def region_box(text: str) -> tuple[float, float, float, float]:
@@ -26,7 +26,7 @@ def region_box(text: str) -> tuple[float, float, float, float]:
     if len(values) not in (1, 4) and (len(values) < 6 or len(values) % 2):
         raise ValueError(f"{len(values)} numbers are no region")
     if len(values) == 1 or not np.isfinite(values).all():
-        return UNKNOWN
+        return UNKNOWN_BOX
     if len(values) == 4:
         return tuple(values)
     left, top, right, bottom = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
@@ -47,6 +47,6 @@ def mask_box(numbers: list[int]) -> tuple[float, float, float, float]:
         raise ValueError(f"{sum(runs)} pixels in runs do not fit a mask of {width} x {height}")
     places = np.flatnonzero(np.repeat(np.arange(len(runs)) % 2 == 1, runs))
     if len(places) == 0:
-        return UNKNOWN
+        return UNKNOWN_BOX
     rows, columns = np.divmod(places, width)
     return float(x0 + columns.min()), float(y0 + rows.min()), float(np.ptp(columns) + 1), float(np.ptp(rows) + 1)

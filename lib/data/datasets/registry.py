@@ -42,7 +42,7 @@ DATASETS: dict[str, Dataset] = {
         itb.DATASET,
         tc128.DATASET,
         dtb70.DATASET,
-        *vot.DATASETS,
+        *vot.VOT_DATASETS,
         own.DATASET,
     )
 }

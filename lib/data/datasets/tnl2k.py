@@ -11,7 +11,7 @@ from lib.data.files.source import Source, join_key
 from lib.data.types import SHORTFALL, FrameFiles, Sequence
 from lib.geometry.overlaps import is_box
 
-NAMES = {split: partial(package_names, f"tnl2k_{split}.txt") for split in ("test", "train")}
+TNL2K_NAMES = {split: partial(package_names, f"tnl2k_{split}.txt") for split in ("test", "train")}
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def list_tnl2k(source: Source, split: str) -> Iterator[Entry]:
     image ``test_015_Sord_video_Q01_done/imgs/00000492.png`` is damaged in the published archive; OSTrack replaced it by
     a copy of the one before. Raises ``ValueError`` naming the file.
     """
-    names, listed = NAMES[split](), {name for names in NAMES.values() for name in names()}
+    names, listed = TNL2K_NAMES[split](), {name for names in TNL2K_NAMES.values() for name in names()}
     folder = next((f for f in (f"TNL2K_{split}_subset", split) if source.is_folder(f)), "")
     logger.info("%s: the %s sequences of TNL2K lie in %s", source.location(), split, source.location(folder))
     found: dict[str, str] = {}  # keys by name
@@ -67,6 +67,6 @@ DATASET = Dataset(
     "tnl2k",
     list_tnl2k,
     splits=("test", "train"),
-    names=NAMES,
+    names=TNL2K_NAMES,
     benchmarks={"tnl2k": Benchmark("test", "lasot")},
 )

@@ -25,7 +25,7 @@ from lib.data.types import FrameFiles, Sequence
 from lib.geometry.overlaps import is_box
 
 CHANNELS = ("color", "depth", "ir")
-PATTERN = "%08d.jpg"
+VOT_PATTERN = "%08d.jpg"
 # Flags with the meaning of LaSOT's. VOT's own "occlusion" also means partly hidden, so it makes no frame absent.
 ABSENT = ("full_occlusion.tag", "full_occlusion.label", "out_of_view.tag", "out_of_view.label")
 
@@ -79,11 +79,11 @@ def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameF
     if not channel:
         channel = "color/" if source.is_folder(f"{key}/color") else ""
     path = PurePosixPath(channel.replace("\\", "/"))  # the toolkit writes the separator of the system it ran on
-    folder, pattern = (path.parent, path.name) if path.suffix else (path, PATTERN)
+    folder, pattern = (path.parent, path.name) if path.suffix else (path, VOT_PATTERN)
     folder_key = str(PurePosixPath(key) / folder)
     if not re.fullmatch(r"[^%]*%(0\d+)?d[^%]*", pattern):
         raise ValueError(
-            f"{source.location(key)}/sequence: {channel!r} is no pattern of images such as color/{PATTERN}"
+            f"{source.location(key)}/sequence: {channel!r} is no pattern of images such as color/{VOT_PATTERN}"
         )
     length = properties.get("length", "")
     if length.isdecimal():
@@ -113,7 +113,7 @@ def _read_boxes(source: Source, key: str, count: int) -> np.ndarray:
     return boxes
 
 
-DATASETS = tuple(
+VOT_DATASETS = tuple(
     Dataset(
         name,
         partial(list_vot, name),

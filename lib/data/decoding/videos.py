@@ -21,8 +21,8 @@ OTHER_SUFFIXES = (
     ".rm", ".rmvb", ".ts", ".vob", ".wmv", ".y4m",
 )  # fmt: skip
 VIDEOS = "videos"
-PATTERN = "%08d.jpg"
-QUALITY = 95
+VIDEO_PATTERN = "%08d.jpg"
+_QUALITY = 95
 
 _LOG_EVERY = 1000  # frames
 
@@ -54,14 +54,14 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
         ) from error
     with VideoReader(video) as reader:
         shortfall = reader.shortfall_of(count)
-    return FrameFiles(folder, NumberedNames(PATTERN, 1, count)), shortfall
+    return FrameFiles(folder, NumberedNames(VIDEO_PATTERN, 1, count)), shortfall
 
 
 def _write_frames(video: Path, folder: Path) -> None:
     with VideoReader(video) as reader:
         logger.info("%s: unpacking its frames (about %d), once, into %s", video, reader.length or 0, folder.parent)
         for count, frame in enumerate(reader, start=1):
-            jpeg = cv2.imencode(".jpg", frame.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-            (folder / (PATTERN % count)).write_bytes(jpeg.tobytes())
+            jpeg = cv2.imencode(".jpg", frame.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+            (folder / (VIDEO_PATTERN % count)).write_bytes(jpeg.tobytes())
             if count % _LOG_EVERY == 0:
                 logger.info("%s: %d of about %d frames", video, count, reader.length or 0)

@@ -17,7 +17,7 @@ from lib.data.augment import to_grayscale
 from lib.data.decoding.images import EncodedImage, ImageError, open_image
 from lib.data.sampling import visible_frames
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
-from lib.data.stores.crops import FORMAT, INDEX, READABLE, ROW, UNIT, hash_name, part_name
+from lib.data.stores.crops import INDEX, RECORD_ROW, STORE_FORMAT, UNIT, hash_name, part_name
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.reach import CropSettings
 from lib.geometry.crop import padding_value
@@ -85,7 +85,7 @@ def write_crops(
     }
     folder = Path(target).absolute() / split
     # Under a name of its own, so that parts with other settings or from other annotations are not mixed in.
-    digest = hashlib.sha256(json.dumps([FORMAT, about]).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps([STORE_FORMAT, about]).encode()).hexdigest()[:8]
     unfinished = folder.with_name(f".{split}.{digest}.unfinished")
     try:
         with only_writer(folder):
@@ -110,7 +110,7 @@ def _open_written(folder: Path, about: dict[str, Any]) -> Columns:
     """The index of the store in ``folder``, which must have been made in the same way."""
     try:
         columns = open_columns(folder / INDEX)
-        same = columns.about.get("format") in READABLE and about.items() <= columns.about.items()
+        same = columns.about.get("format") == STORE_FORMAT and about.items() <= columns.about.items()
     except (DamagedFileError, FileNotFoundError):
         same = False
     if not same:
@@ -135,7 +135,7 @@ def _write(folder: Path, about: dict[str, Any], index: SequenceIndex, settings: 
         "sizes": [column.about["size"] for column in columns],
         "frame_bytes": sum(column.about["frame_bytes"] for column in columns),
     }
-    write_columns(folder / INDEX, about | {"format": FORMAT} | totals, _merge(index, columns))
+    write_columns(folder / INDEX, about | {"format": STORE_FORMAT} | totals, _merge(index, columns))
     for path in parts:
         path.with_suffix(".index").unlink()
 
@@ -175,7 +175,7 @@ def _write_part(index: SequenceIndex, settings: CropSettings, part: tuple[Path, 
                 offset += len(record)
             ends.append(len(rows))
     arrays = {
-        "rows": np.array(rows, dtype=ROW).view(f"V{ROW.itemsize}"),
+        "rows": np.array(rows, dtype=RECORD_ROW).view(f"V{RECORD_ROW.itemsize}"),
         "frames": np.array(frames, dtype=np.int32),
         "ends": np.array(ends, dtype=np.int64),
         **Texts.pack(unreadable).arrays("unreadable"),

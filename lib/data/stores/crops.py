@@ -19,32 +19,30 @@ import cv2
 import numpy as np
 
 from lib.data.augment import to_grayscale
+from lib.data.croppers import Cropper, FrameCropper
 from lib.data.decoding.images import EncodedImage, ImageError, find_decoder
 from lib.data.decoding.jpeg import JpegHeader
 from lib.data.stores.columns import Columns, DamagedFileError, open_columns
 from lib.data.stores.index import SequenceIndex
 from lib.data.stores.reach import CropSettings
-from lib.data.views import FrameView, View
 from lib.geometry.crop import Fill, Region, Window
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3
-READABLE = (2, 3)
+STORE_FORMAT = 3
 INDEX = "crops.index"
 UNIT = 16  # width and height in pixels of the coded units of a JPEG with halved colors
-_SEGMENT = (2 * UNIT, UNIT)  # width and height of a segment in format 2
 # A row for each stored frame: its record, the stored region of the frame (ends exclusive) and its stored size, the
 # frame's own height and width, and the mean of each channel and of the frame made gray, rounded down.
-ROW = np.dtype(
+RECORD_ROW = np.dtype(
     [("offset", "<u8"), ("length", "<u4"), ("crc", "<u4"), ("part", "<u2")]
     + [(name, "<u2") for name in ("left", "top", "right", "bottom", "columns", "rows", "height", "width")]
     + [(name, "u1") for name in ("red", "green", "blue", "gray")]
 )
 
 
-class Record(namedtuple("Record", ROW.names)):
-    """A row of the index as plain numbers; see ``ROW``."""
+class Record(namedtuple("Record", RECORD_ROW.names)):
+    """A row of the index as plain numbers; see ``RECORD_ROW``."""
 
 
 class CropStore:
@@ -54,25 +52,25 @@ class CropStore:
         self.folder, self._columns, self._fills, self._decoder = columns.path.parent, columns, fills, decoder
         arrays = columns.arrays
         self._names, self._first, self._end = arrays["names"], arrays["first"], arrays["end"]
-        self._frames, self._rows = arrays["frames"], arrays["rows"].view(ROW)
+        self._frames, self._rows = arrays["frames"], arrays["rows"].view(RECORD_ROW)
         self._files: dict[int, BinaryIO] = {}
         weakref.finalize(self, _close, self._files)
 
     def __len__(self) -> int:
         return len(self._frames)
 
-    def view(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameView]) -> View:
-        """A view of a frame of the sequence of that name, for crops of ``role`` ("template", "search").
+    def cropper(self, name: str, frame: int, role: str, open_frame: Callable[[], FrameCropper]) -> Cropper:
+        """The cropper of a frame of the sequence of that name, for crops of ``role`` ("template", "search").
 
-        ``open_frame`` opens the frame itself, for crops that show more than is stored. Its view, with ``missed`` set,
-        is returned if nothing is stored.
+        ``open_frame`` opens the frame itself, for crops that show more than is stored. If nothing is stored, its
+        cropper is returned, with ``missed`` set.
         """
         record = self.find(name, frame)
         if record is not None:
-            return StoredView(self, record, self._fills[role], open_frame)
-        view = open_frame()
-        view.missed = True
-        return view
+            return StoredCropper(self, record, self._fills[role], open_frame)
+        cropper = open_frame()
+        cropper.missed = True
+        return cropper
 
     def find(self, name: str, frame: int) -> Record | None:
         """The record of a frame of the sequence of that name; None if nothing is stored of it."""
@@ -89,10 +87,8 @@ class CropStore:
     def decode(self, record: Record, region: Region) -> np.ndarray:
         """A region of a record (left, top, right, bottom in stored pixels, ends exclusive): uint8 RGB ``[h, w, 3]``.
         Raises ``ImageError``."""
-        data, header = self._read(record), JpegHeader(record.rows, record.columns, UNIT)
-        if self._columns.about["format"] == 2:
-            data, header = _without_segments(data, record)
-        return EncodedImage(self._place(record), data, self._decoder, header).pixels(region)
+        header = JpegHeader(record.rows, record.columns, UNIT)
+        return EncodedImage(self._place(record), self._read(record), self._decoder, header).pixels(region)
 
     def _read(self, record: Record) -> bytes:
         path = self.folder / part_name(record.part)
@@ -113,14 +109,14 @@ class CropStore:
         return CropStore, (self._columns, self._fills, self._decoder)
 
 
-class StoredView(View):
-    """A view of a frame by its stored surroundings of the target.
+class StoredCropper(Cropper):
+    """Takes crops of a frame from its stored surroundings of the target.
 
     Crops show the same places as those of the frame and have the same padding. Pixels differ a little, since they were
     resized and coded once more. A crop that shows more than is stored is taken from the frame.
     """
 
-    def __init__(self, store: CropStore, record: Record, fill: Fill, open_frame: Callable[[], FrameView]) -> None:
+    def __init__(self, store: CropStore, record: Record, fill: Fill, open_frame: Callable[[], FrameCropper]) -> None:
         self._store, self._record, self._fill, self._open_frame = store, record, fill, open_frame
 
     @property
@@ -258,21 +254,11 @@ def _close(files: dict[int, BinaryIO]) -> None:
         file.close()
 
 
-def _without_segments(data: bytes, record: Record) -> tuple[bytes, JpegHeader]:
-    """The JPEG in a record of format 2, and its header.
-
-    The JPEG is as large as the segments that hold the stored pixels, of ``_SEGMENT`` pixels each. Before it come two
-    numbers and the length of each segment, all uint16.
-    """
-    columns, rows = -(-record.columns // _SEGMENT[0]), -(-record.rows // _SEGMENT[1])
-    return data[2 * (2 + columns * rows) :], JpegHeader(rows * _SEGMENT[1], columns * _SEGMENT[0], UNIT)
-
-
 def _unfit(
     folder: Path, about: dict[str, Any], index: SequenceIndex, wanted: CropSettings, dataset: str, split: str
 ) -> str | None:
     """Why a store cannot serve; None if it can."""
-    if about.get("kind") != "crops" or about["format"] not in READABLE:
+    if about.get("kind") != "crops" or about["format"] != STORE_FORMAT:
         return "not a crop store of this version"
     if (about["dataset"], about["split"]) != (dataset, split):
         return f"made from {about['dataset']} {about['split']}, not {dataset} {split}"

@@ -26,9 +26,9 @@ from lib.data.types import Location
 from lib.runtime.files import utf8_name
 
 DATA = "data.mdb"
-FORMAT = 1
+PACKED_FORMAT = 1
 MAX_KEY = 511  # bytes, of LMDB
-MANIFEST = b"\0manifest"
+MANIFEST_KEY = b"\0manifest"
 _RECORD = b"\0record"
 _OWN_END = b"\1"  # the store's own keys lie before it, paths after
 
@@ -55,7 +55,7 @@ class Manifest:
     def encode(self) -> bytes:
         """The manifest as it is stored: format, CRC and JSON."""
         content = json.dumps(asdict(self)).encode()
-        return b"%d %08x\n%s" % (FORMAT, zlib.crc32(content), content)
+        return b"%d %08x\n%s" % (PACKED_FORMAT, zlib.crc32(content), content)
 
     def command(self, target: Path) -> str:
         """The command that packs it, and resumes where it was stopped."""
@@ -132,14 +132,14 @@ class Store:
             ) from error
 
     def _read_manifest(self) -> Manifest | None:
-        stored = self.get(MANIFEST)
+        stored = self.get(MANIFEST_KEY)
         if stored is None:
             return None
         head, _, content = stored.partition(b"\n")
         number, _, crc = head.partition(b" ")
-        if number.isdigit() and int(number) != FORMAT:
+        if number.isdigit() and int(number) != PACKED_FORMAT:
             raise ValueError(
-                f"{self.target}: packed in format {int(number)}, not in this version's {FORMAT}; pack it again"
+                f"{self.target}: packed in format {int(number)}, not in this version's {PACKED_FORMAT}; pack it again"
             )
         if crc != b"%08x" % zlib.crc32(content):
             raise ValueError(f"{self.target}: its manifest is damaged (its checksum differs); copy or pack it again")

@@ -19,7 +19,7 @@ from lib.data.datasets.registry import find_dataset
 from lib.data.files.source import Source
 from lib.data.stores.packed import (
     DATA,
-    MANIFEST,
+    MANIFEST_KEY,
     MAX_KEY,
     Manifest,
     PackedEntry,
@@ -88,11 +88,11 @@ def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path)
             manifest = replace(manifest or Manifest(name, counts, ""), root=str(source.root))
             target.mkdir(parents=True, exist_ok=True)
             with _writing(target) as environment:
-                _put(environment, {MANIFEST: manifest.encode()})
+                _put(environment, {MANIFEST_KEY: manifest.encode()})
                 manifest = _copy(environment, manifest, plan, target)
                 _check_unchanged(source)
                 manifest = replace(manifest, complete=True)
-                _put(environment, {MANIFEST: manifest.encode()})
+                _put(environment, {MANIFEST_KEY: manifest.encode()})
     return PackSummary(target, manifest, manifest.files - (earlier.files if earlier else 0))
 
 
@@ -204,7 +204,7 @@ def _copy(environment: lmdb.Environment, manifest: Manifest, plan: list[_Files],
                     size=manifest.size + sum(entry.size for entry in entries),
                     records=manifest.records + 1,
                 )
-                _put(environment, {**values, MANIFEST: manifest.encode()})
+                _put(environment, {**values, MANIFEST_KEY: manifest.encode()})
             bar.update(len(batch))
     if unreadable:
         more = f" and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""

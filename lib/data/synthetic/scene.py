@@ -245,7 +245,7 @@ def _occluder(rng: np.random.Generator, pattern: Field, target: MovingSprite) ->
     return MovingSprite(sprite, centers, half_axes, np.full(frames, angle))
 
 
-def render(
+def render_scene(
     rng: np.random.Generator, patterns: dict[str, Field], frames: int, width: int, height: int
 ) -> Iterator[RenderedFrame]:
     """The frames of one sequence, a function of the generator's state and the arguments.

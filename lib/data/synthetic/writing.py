@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from lib.data.synthetic.scene import PATTERNS, render
+from lib.data.synthetic.scene import PATTERNS, render_scene
 from lib.runtime.children import Processes
 from lib.runtime.files import new_folder
 from lib.runtime.json_text import parse_json
 from lib.runtime.locks import lock_of, only_writer
 
 STAMP = "synthetic.json"
-JPEG_QUALITY = 88
+_JPEG_QUALITY = 88
 SPLITS = ("train", "val")
 
 
@@ -95,9 +95,9 @@ def _write_sequence(root: Path, wanted: SyntheticSet, entry: tuple[str, int]) ->
     folder = root / split / f"GOT-10k_{split.capitalize()}_{index + 1:06d}"
     folder.mkdir(parents=True)
     boxes, covers = [], []
-    for number, frame in enumerate(render(rng, PATTERNS[split], frames, wanted.width, wanted.height), start=1):
+    for number, frame in enumerate(render_scene(rng, PATTERNS[split], frames, wanted.width, wanted.height), start=1):
         bgr = frame.image[..., ::-1]
-        _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         (folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
         boxes.append(frame.box)
         covers.append(int(np.ceil(8 * frame.visible)))

@@ -89,10 +89,10 @@ def confidence_of(runs: abc.Sequence[ResultSet], sequences: abc.Sequence[Sequenc
         words.append(f"{len(damaged)} that cannot be read ({damaged[0]})")
     if not words and not any(len(part.scores) for part in parts):
         words.append("no frames that count")
-    return measure(ScoredFrames(*map(np.concatenate, zip(*parts, strict=True))), "; ".join(words))
+    return measure_confidence(ScoredFrames(*map(np.concatenate, zip(*parts, strict=True))), "; ".join(words))
 
 
-def measure(frames: ScoredFrames, left_out: str = "") -> Confidence:
+def measure_confidence(frames: ScoredFrames, left_out: str = "") -> Confidence:
     """The confidence over these frames."""
     on, lost = frames.scores[frames.on], frames.scores[~frames.on]
     found = {"absent": best_threshold(on, frames.scores[frames.absent]), "lost": best_threshold(on, lost)}

@@ -17,7 +17,7 @@ from lib.evaluation.reports.tables import NO_SCORE, Cell
 from lib.evaluation.results.folder import sweep_warning
 from lib.evaluation.results.result_set import ResultSet
 
-ALL = "all"
+ALL_PROTOCOLS = "all"
 # The curves a protocol may have, and the names of the score that it reads off each.
 CURVES = {"success": ("AUC", "AO"), "precision": ("P",), "norm_precision": ("Pnorm",)}
 SHOWN = 5  # names in a line; the others are counted
@@ -167,9 +167,9 @@ def choose_protocols(
             f"archive to send there with python tracking/submit.py"
         )
     for name in requested:
-        if name not in PROTOCOLS and name != ALL:
-            raise ValueError(f"unknown protocol {name!r}; {suggest(name, [*PROTOCOLS, ALL])}")
-    if ALL not in requested:
+        if name not in PROTOCOLS and name != ALL_PROTOCOLS:
+            raise ValueError(f"unknown protocol {name!r}; {suggest(name, [*PROTOCOLS, ALL_PROTOCOLS])}")
+    if ALL_PROTOCOLS not in requested:
         return tuple(dict.fromkeys(requested)) or (entry.protocol,)
     covered = any(sequence.cover is not None for sequence in sequences)
     return tuple(dict.fromkeys([entry.protocol, *(name for name in PROTOCOLS if covered or name != "got10k")]))

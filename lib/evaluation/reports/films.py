@@ -15,8 +15,8 @@ from lib.visualization.sheet import Panel, resized, tile
 
 FILMED = 2  # sequences of the worst and of the best
 PANEL = 480  # pixels of a panel's width
-COLUMNS = 3
-RATE = 20.0  # frames a second
+FILM_COLUMNS = 3
+FILM_RATE = 20.0  # frames a second
 LABEL = 34  # characters of a label in a panel's title
 
 
@@ -38,10 +38,10 @@ def write_films(comparison: Comparison, folder: Path) -> list[Path]:
 def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarray]) -> None:
     """The sequence as an MP4 with a panel for each tracker; folders are made. ``tracks`` are the boxes by label,
     ``[M, 4]`` xywh in pixels: a tracker whose boxes end early has no box after that. Raises ``ImageError``."""
-    columns = COLUMNS if len(tracks) > 4 else min(2, len(tracks))
+    columns = FILM_COLUMNS if len(tracks) > 4 else min(2, len(tracks))
     titles = [f"{_fitted(printable(label))}, ground truth green" for label in tracks]
     height = None  # of the first frame; a video has one size
-    with VideoWriter(file, RATE) as writer:
+    with VideoWriter(file, FILM_RATE) as writer:
         for number, frame in enumerate(sequence.frames):
             image = read_image(frame)
             small = resized(image, PANEL, height)

@@ -33,7 +33,7 @@ from lib.visualization.plots import encode_figure
 from lib.visualization.sheet import data_address, encode, resized
 
 WORST, BEST = 4, 2  # sequences shown for a tracker, by its first score
-WIDTH, QUALITY = 320, 75  # of a picture: pixels, and JPEG's
+PICTURE_WIDTH, _QUALITY = 320, 75  # of a picture: pixels, and JPEG's
 
 # From results, a sequence and the number of a frame: a picture, uint8 RGB; raises ``ValueError``.
 Draw = abc.Callable[[ResultSet, Sequence, int], np.ndarray]
@@ -194,11 +194,11 @@ def _framed(sequence: Sequence, frame: int, caption: str, *boxes: tuple[np.ndarr
         image = read_image(sequence.frames[frame])
     except ImageError as error:
         return _Picture(caption, missing=str(error))
-    small = resized(image, WIDTH)
+    small = resized(image, PICTURE_WIDTH)
     for box, color in boxes:
-        outline(small, box * WIDTH / image.shape[1], color, 2)
+        outline(small, box * PICTURE_WIDTH / image.shape[1], color, 2)
     return _Picture(caption, _jpeg(small))
 
 
 def _jpeg(pixels: np.ndarray) -> str:
-    return data_address(encode(pixels, "jpeg", quality=QUALITY), "jpeg")
+    return data_address(encode(pixels, "jpeg", quality=_QUALITY), "jpeg")

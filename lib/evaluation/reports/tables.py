@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lib.runtime.escapes import columns, for_csv, for_latex, for_markdown, printable
 
-FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the suffixes of their files
+TABLE_FORMATS = {"text": "txt", "markdown": "md", "latex": "tex", "csv": "csv"}  # with the suffixes of their files
 NONE = "-"
 
 
@@ -74,8 +74,8 @@ class Table:
         return (self.corner, *self.columns)
 
 
-def render(table: Table, form: str, digits: int = 1) -> str:
-    """The table in one of ``FORMATS``, with a final line break; percent with ``digits`` decimals."""
+def render_table(table: Table, form: str, digits: int = 1) -> str:
+    """The table in one of ``TABLE_FORMATS``, with a final line break; percent with ``digits`` decimals."""
     return {"text": _text, "markdown": _markdown, "latex": _latex, "csv": _csv}[form](table, digits)
 
 

@@ -30,7 +30,7 @@ from lib.runtime.files import file_sha256, write_text
 from lib.runtime.json_text import parse_json
 from lib.runtime.locks import only_writer
 
-MANIFEST = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 LEGACY_INT = "legacy_int"
 _CHECKPOINT_SUFFIXES = r"(?<=.)(\.(tar|pth|pt|ckpt|safetensors))+$"
 _AGAIN = "track the sequence again"
@@ -63,7 +63,7 @@ class ResultsFolder:
 
     def manifest(self) -> dict[str, Any]:
         """The content of ``manifest.json``: where these results come from and how they were made."""
-        return _read_manifest(self.path / MANIFEST)
+        return _read_manifest(self.path / MANIFEST_FILE)
 
     def refused(self, names: abc.Sequence[str]) -> dict[str, str]:
         """The names under which this disk cannot keep results, with the reason: they are too long, or would share a
@@ -74,7 +74,9 @@ class ResultsFolder:
             for name in names
             if (length := len(os.fsencode(name))) > most
         }
-        if (self.path / MANIFEST.upper()).exists():  # nothing writes such a file: the disk ignores the case of names
+        if (
+            self.path / MANIFEST_FILE.upper()
+        ).exists():  # nothing writes such a file: the disk ignores the case of names
             folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
             meeting = {key for pair in clashing_names(folded.values()) for key in pair}
             reason = "another sequence's results would have the same files on this disk, where A is a; rename it"
@@ -213,7 +215,7 @@ def open_results(
     deciding = json.dumps([sha256, settings], sort_keys=True, allow_nan=False)
     digits = hashlib.sha256(deciding.encode()).hexdigest()[:8]
     folder = output / experiment / "results" / benchmark / f"{label}-{digits}"
-    file = folder / MANIFEST
+    file = folder / MANIFEST_FILE
     description = {
         "format": 1,
         "experiment": experiment,

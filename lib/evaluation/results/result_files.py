@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from lib.evaluation.results.folder import LEGACY_INT, MANIFEST
+from lib.evaluation.results.folder import LEGACY_INT, MANIFEST_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def folder_files(path: Path) -> Files:
         folders[:] = sorted(name for real, name in below.items() if real not in seen and not is_skipped(name))
         seen |= below.keys()
         for name in sorted(names):
-            if not is_skipped(name) and (name == MANIFEST or name.lower().endswith((".txt", ".zip"))):
+            if not is_skipped(name) and (name == MANIFEST_FILE or name.lower().endswith((".txt", ".zip"))):
                 file = Path(folder, name)
                 files[file.relative_to(path).as_posix()] = partial(_read, file)
     return files

@@ -14,7 +14,7 @@ import numpy as np
 from lib.data.datasets.record import SIDE_FILES
 from lib.data.files.texts import decode_text, parse_rows
 from lib.data.types import Sequence
-from lib.evaluation.results.folder import MANIFEST
+from lib.evaluation.results.folder import MANIFEST_FILE
 from lib.evaluation.results.result_files import Files, is_skipped
 from lib.evaluation.results.sequence_names import known_names, sequence_name, shares_name
 from lib.runtime.json_text import parse_json
@@ -166,7 +166,7 @@ def find_sets(contents: Files, benchmark: str, place: Path) -> list[ResultSet]:
     folder with a manifest of ours is one set; it is left out if the manifest states another benchmark.
     """
     names = [name for name in contents if not any(map(is_skipped, name.split("/")))]
-    manifests = (name for name in names if basename(name) == MANIFEST)
+    manifests = (name for name in names if basename(name) == MANIFEST_FILE)
     sets = {own.root: own for name in manifests if (own := _own_set(contents, name, benchmark, place))}
     ours = set(map(PurePosixPath, sets))
     texts = {name[: -len(".txt")]: name for name in names if name.lower().endswith(".txt")}

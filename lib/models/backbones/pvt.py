@@ -41,7 +41,7 @@ class PVTConfig(StagesConfig):
         return PVT(self)
 
 
-class SerialBlock(Block):
+class SerialPVTBlock(Block):
     """timm's block with spatial reduction attention, over the tokens of one or several images: all tokens attend to all
     keys, and keys are reduced image by image."""
 
@@ -93,7 +93,7 @@ class PVT(Backbone):
             self.patch_embeds.append(PatchEmbed(patch, patch, before, width))
             self.blocks.append(
                 nn.ModuleList(
-                    SerialBlock(
+                    SerialPVTBlock(
                         width,
                         config.heads[index],
                         config.mlp_ratios[index],

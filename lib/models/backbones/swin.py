@@ -38,7 +38,7 @@ class SwinConfig(StagesConfig):
         return Swin(self, search_size)
 
 
-class SerialBlock(SwinTransformerBlock):
+class SerialSwinBlock(SwinTransformerBlock):
     """timm's block, whose windows can also attend to a template.
 
     The template is pooled to the size of a window: a search token has as many keys in the template as in its window.
@@ -100,7 +100,7 @@ class Stage(nn.Module):
         width = config.widths[index]
         self.downsample = PatchMerging(width // 2, width) if index else nn.Identity()
         self.blocks = nn.ModuleList(
-            SerialBlock(
+            SerialSwinBlock(
                 width,
                 input_resolution=(grid, grid),
                 num_heads=config.heads[index],

@@ -8,7 +8,7 @@ from torchvision.ops import box_convert
 from lib.geometry.boxes import iou_and_giou
 
 # The smallest side that a center head can predict.
-LEAST_SIDE = 1e-4
+LEAST_BOX_SIDE = 1e-4
 
 
 def focal_loss(scores: Tensor, heatmap: Tensor) -> Tensor:
@@ -27,16 +27,18 @@ def focal_loss(scores: Tensor, heatmap: Tensor) -> Tensor:
 def giou_loss(predicted_xyxy: Tensor, target_xyxy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean of 1 - GIoU over boxes ``[N, 4]``; also, without gradient, IoU ``[N]`` and which boxes are inverted ``[N]``.
 
-    An inverted predicted box (x2 < x1 or y2 < y1) counts as one of ``LEAST_SIDE`` about the same center on that axis,
-    and its GIoU is lowered by the length of the inversion: finite, never better than an upright sliver, and with a
-    gradient that pulls the edges the right way round. The published code sets the term of the whole batch to 0 instead.
+    An inverted predicted box (x2 < x1 or y2 < y1) counts as one of ``LEAST_BOX_SIDE`` about the same center on that
+    axis, and its GIoU is lowered by the length of the inversion: finite, never better than an upright sliver, and with
+    a gradient that pulls the edges the right way round. The published code sets the term of the whole batch to 0
+    instead.
     """
     low, high = predicted_xyxy.float().split(2, dim=-1)
     target = target_xyxy.float()
     extent, center = high - low, (low + high) / 2
     turned = extent < 0
     upright = torch.cat(
-        (torch.where(turned, center - LEAST_SIDE / 2, low), torch.where(turned, center + LEAST_SIDE / 2, high)), dim=-1
+        (torch.where(turned, center - LEAST_BOX_SIDE / 2, low), torch.where(turned, center + LEAST_BOX_SIDE / 2, high)),
+        dim=-1,
     )
     overlap, giou = iou_and_giou(upright, target)
     giou = giou + torch.where(turned, extent, 0).sum(dim=-1)

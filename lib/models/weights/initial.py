@@ -30,13 +30,13 @@ Weights = dict[str, Tensor]
 
 class InitialWeights(NamedTuple):
     """A published file: its address, and its checksum ("sha256 ...", "md5 ...", which may end in "..." after its first
-    digits) or ``UNKNOWN``."""
+    digits) or ``UNKNOWN_CHECKSUM``."""
 
     url: str
     checksum: str
 
 
-UNKNOWN = "no checksum published"
+UNKNOWN_CHECKSUM = "no checksum published"
 _META, _TORCH = "https://dl.fbaipublicfiles.com/", "https://download.pytorch.org/models/"
 _CLIP = {
     "ViT-B-32.pt": "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",
@@ -54,9 +54,9 @@ _FILES = {
     _META + "mae/pretrain/mae_pretrain_vit_large.pth": "md5 b8b06e...",
     _META + "deit/deit_base_patch16_224-b5f2ef4d.pth": "sha256 b5f2ef4d...",
     _META + "deit/deit_base_distilled_patch16_224-df68dfff.pth": "sha256 df68dfff...",
-    _META + "moco-v3/vit-b-300ep/vit-b-300ep.pth.tar": UNKNOWN,
-    _META + "slip/slip_base_100ep.pt": UNKNOWN,
-    _META + "dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth": UNKNOWN,
+    _META + "moco-v3/vit-b-300ep/vit-b-300ep.pth.tar": UNKNOWN_CHECKSUM,
+    _META + "slip/slip_base_100ep.pt": UNKNOWN_CHECKSUM,
+    _META + "dinov2/dinov2_vitg14/dinov2_vitg14_pretrain.pth": UNKNOWN_CHECKSUM,
     _TORCH + "resnet50-0676ba61.pth": "sha256 0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
     **{f"{_META}dinov2/dinov2_{file}_pretrain.pth": f"sha256 {sha}" for file, sha in _DINOV2.items()},
     **{f"https://openaipublic.azureedge.net/clip/models/{sha}/{file}": f"sha256 {sha}" for file, sha in _CLIP.items()},
@@ -114,7 +114,7 @@ def load_initial(model: TrackingModel, name: str, folder: Path) -> LoadReport:
         else:
             file = _file(name, folder)
             known = INITIAL_WEIGHTS.get(file.name)
-            published = None if known is None or known.checksum == UNKNOWN else known.checksum.rstrip(".")
+            published = None if known is None or known.checksum == UNKNOWN_CHECKSUM else known.checksum.rstrip(".")
             weights, outside = image_network(as_tensors(find_weights(read_inert(file, published), file), name))
             checksum = f"as published ({published})" if published else "unknown, none is published"
         check_not_quantized({key: v for key, v in weights.items() if v.dtype in (torch.int8, torch.uint8)}, name)

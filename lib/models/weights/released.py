@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lib.models.base import Family, TrackingModel
 from lib.models.weights.adapters import FrozenWeights, complete
-from lib.models.weights.renaming import Table, renamed, replaced
+from lib.models.weights.renaming import NameTable, renamed, replaced
 from lib.runtime.checkpoint import CheckpointError, load_weights
 from lib.runtime.file_kinds import short
 from lib.runtime.unpickling import as_tensors, read_inert
@@ -77,7 +77,7 @@ def find_weights(content: Any, path: Path) -> dict[str, Tensor]:
 def load_file(
     model: TrackingModel,
     path: Path,
-    table: Table | None = None,
+    table: NameTable | None = None,
     checksum: str | None = None,
     frozen: FrozenWeights | None = None,
 ) -> LoadReport:

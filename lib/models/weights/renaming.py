@@ -10,7 +10,7 @@ from lib.config.schema import ConfigError
 from lib.config.yaml12 import read_yaml
 from lib.runtime.checkpoint import CheckpointError
 
-Table = abc.Mapping[str, str | None]
+NameTable = abc.Mapping[str, str | None]
 # Patterns in names, as ``re.sub`` takes them, with what replaces each, in turn; None leaves such weights out.
 Patterns = abc.Mapping[str, str | None]
 
@@ -94,7 +94,7 @@ def _add(result: dict[str, Tensor], name: str, published: str, value: Tensor) ->
     result[name] = value
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> NameTable:
     """A table of names: a YAML file of lines ``theirs: ours``, in order; see ``renamed``. Raises ``ConfigError``."""
     table = read_yaml(path)
     for theirs, ours in table.items():
@@ -108,7 +108,7 @@ def read_table(path: Path) -> Table:
 
 
 def renamed(
-    weights: abc.Mapping[str, Tensor], table: Table
+    weights: abc.Mapping[str, Tensor], table: NameTable
 ) -> tuple[dict[str, Tensor], tuple[str, ...], tuple[str, ...]]:
     """``weights`` renamed by ``table``, the names that no line fits, and the lines that fit no name.
 

@@ -19,7 +19,7 @@ from lib.runtime.escapes import printable
 from lib.visualization.sheet import data_address, encode
 from lib.visualization.token_map import draw_token_map
 
-FILES = (VIDEO, TRACKS, TABLE)
+JOB_FILES = (VIDEO, TRACKS, TABLE)
 
 
 class Job(Thread):

@@ -30,13 +30,13 @@ from lib.config.schema import Section
 from lib.config.validation import validate
 from lib.inference.follow import TargetSpec, check_boxes
 from lib.programs.demo.guard import UPLOAD, Guard, mistake
-from lib.programs.demo.job import FILES, Job
+from lib.programs.demo.job import JOB_FILES, Job
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import Video, Videos, in_thread, session_folder, shown_name
 from lib.runtime.escapes import file_name, printable, show
-from lib.runtime.program import Outcome
+from lib.runtime.program import TextResult
 from lib.runtime.stop import terminated_like_interrupted
-from lib.visualization.boxes import COLORS
+from lib.visualization.boxes import BOX_COLORS
 from lib.visualization.sheet import encode
 
 PAGE = Path(__file__).with_name("page")
@@ -76,7 +76,7 @@ class Demo:
             "limit": self.videos.limit,
             "clip": self.clip.is_file(),
             "trackers": self.trackers.describe(),
-            "colors": ["#{:02x}{:02x}{:02x}".format(*color) for color in COLORS],
+            "colors": ["#{:02x}{:02x}{:02x}".format(*color) for color in BOX_COLORS],
             "most": MOST_TARGETS,
         })  # fmt: skip
 
@@ -135,7 +135,7 @@ class Demo:
         """A file that a job has written; with ``?save`` as a download under a name of its own."""
         name, job = request.path_params["file"], self._job(request)
         path = job.video.folder / name
-        if name not in FILES or job.is_alive() or not path.is_file():
+        if name not in JOB_FILES or job.is_alive() or not path.is_file():
             raise HTTPException(404, "no such file; track the video first")
         stem = file_name(Path(job.video.name).stem) or "video"
         return FileResponse(path, filename=f"{stem}_{name}" if "save" in request.query_params else None)
@@ -256,7 +256,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(
+def serve_demo(
     paths: Paths,
     config: abc.Sequence[str] = (),
     checkpoint: abc.Sequence[Path] = (),
@@ -266,7 +266,7 @@ def serve(
     port: int = 8000,
     limit: int = 500,
     no_browser: bool = False,
-) -> Outcome:
+) -> TextResult:
     """The body of `tracking/demo.py`: serve the page until SIGINT or SIGTERM, which is then raised as
     ``KeyboardInterrupt``; uploads are removed first.
 
@@ -295,7 +295,7 @@ def serve(
             _Server(settings, demo).run(sockets=[listening])
         finally:
             demo.stop(wait=ENDING / 2)
-    return Outcome()
+    return TextResult()
 
 
 def _open_first(trackers: Trackers) -> None:

@@ -19,12 +19,12 @@ from lib.runtime.locks import only_writer, take_lock
 from lib.visualization.sheet import encode
 
 SOURCE = "source"  # the file's name in its folder, whatever its user calls it
-MOST = 8  # videos at once
+MOST_VIDEOS = 8  # videos at once
 KEPT = 3600.0  # seconds without a request, after which a video is removed
 NAME = 80  # characters of a shown name
 SCREEN = 1280  # pixels of a picture's width in the page
 # FFmpeg's names of the containers that hold one video and name no other file, as playlists do.
-FORMATS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,h264,hevc,ivf,yuv4mpegpipe"
+CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,mxf,h264,hevc,ivf,yuv4mpegpipe"
 NO_VIDEO = "no video that can be read here; choose a video file, such as MP4, MOV, WebM, MKV or AVI"
 TOO_LARGE = "choose a shorter video, start the demo with a larger --limit, or use python tracking/track.py"
 
@@ -68,8 +68,8 @@ class Video:
         self.last_request = monotonic()
 
     def open(self) -> VideoReader:
-        """Its frames. Raises ``VideoError`` for anything but one of ``FORMATS``."""
-        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+        """Its frames. Raises ``VideoError`` for anything but one of ``CONTAINERS``."""
+        options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
         try:
             reader = VideoReader(self.folder / SOURCE, options=options)
         except VideoError as error:
@@ -100,8 +100,8 @@ class Videos:
     async def add(self, name: str, chunks: AsyncIterator[bytes]) -> Video:
         """Keep a file of this content, and open it. Raises ``HTTPException`` for more than ``limit`` bytes, and
         ``VideoError`` for content that is no video; nothing is then left."""
-        if len(self._videos) >= MOST:
-            raise ValueError(f"{MOST} videos are open; close a page that shows one, then try again")
+        if len(self._videos) >= MOST_VIDEOS:
+            raise ValueError(f"{MOST_VIDEOS} videos are open; close a page that shows one, then try again")
         folder, size = self._folder / secrets.token_hex(12), 0
         folder.mkdir()
         try:

@@ -21,7 +21,7 @@ def short_lists(monkeypatch):
     """Lists of a few names in place of the published ones."""
     lists = {"train": ["zebra-1", "airplane-10"], "test": ["airplane-2"], "extension": ["atv-1", "atv-2"]}
     for split, names in lists.items():
-        monkeypatch.setitem(lasot.NAMES, split, lambda names=names: names)
+        monkeypatch.setitem(lasot.LASOT_NAMES, split, lambda names=names: names)
 
 
 def read(root: Path, split: str = "full", dataset: str = "lasot") -> list[Sequence]:
@@ -118,7 +118,7 @@ def test_a_root_without_sequences(tmp_path):
 
 
 def test_the_published_lists():
-    lists = {split: names() for split, names in lasot.NAMES.items()}
+    lists = {split: names() for split, names in lasot.LASOT_NAMES.items()}
     counts = {split: len(members) for split, members in lists.items()}
     assert counts == {"train": 1120, "test": 280, "extension": 150}
     assert DATASETS["lasot_extension_subset"].count("test") == 150 and DATASETS["lasot"].count("full") is None

@@ -8,10 +8,10 @@ import pytest
 from miniatures import write_boxes, write_frames
 from one_sequence import names_of, read_one, refused
 
-from lib.data.datasets.tnl2k import NAMES
+from lib.data.datasets.tnl2k import TNL2K_NAMES
 from lib.data.types import SHORTFALL
 
-TEST, TRAIN = (NAMES[split]() for split in ("test", "train"))
+TEST, TRAIN = (TNL2K_NAMES[split]() for split in ("test", "train"))
 NAME = TEST[0]
 
 

@@ -10,7 +10,7 @@ from torchvision.ops import box_convert
 
 from lib.models.heads.base import ObjectiveConfig
 from lib.models.heads.corner import CornerObjective, CornerPrediction
-from lib.models.heads.terms import LEAST_SIDE
+from lib.models.heads.terms import LEAST_BOX_SIDE
 
 RECORDED = np.load(Path(__file__).parents[2] / "reference" / "simtrack_loss.golden.npz", allow_pickle=False)
 TARGET = torch.from_numpy(RECORDED["target_boxes"])
@@ -79,7 +79,7 @@ def test_an_inverted_box_is_counted_and_silences_nothing():
     assert torch.isfinite(result.terms["giou"])
     assert result.terms["giou"].item() > RECORDED["giou_loss"]
     upright_iou = RECORDED["iou_each"][UPRIGHT].sum() / 5
-    assert upright_iou <= result.monitors["iou"].item() < upright_iou + LEAST_SIDE
+    assert upright_iou <= result.monitors["iou"].item() < upright_iou + LEAST_BOX_SIDE
     result.total.backward()
     np.testing.assert_allclose(boxes.grad[UPRIGHT].numpy(), RECORDED["grad"][UPRIGHT], rtol=1e-5, atol=1e-6)
     assert boxes.grad[INVERTED, 2] < RECORDED["bad_grad"][INVERTED, 2] < 0, "GIoU turns it back beyond what L1 does"

@@ -24,7 +24,7 @@ from lib.models.simtrack import SerialViT, SerialViTConfig
 from lib.models.stark_sv import SiameseViT
 from lib.models.weights.initial import (
     INITIAL_WEIGHTS,
-    UNKNOWN,
+    UNKNOWN_CHECKSUM,
     InitialWeights,
     as_timm,
     check_initial,
@@ -480,7 +480,7 @@ def test_a_file_of_the_table_is_compared_with_its_checksum(tmp_path, monkeypatch
 def test_a_checksum_that_nobody_publishes_is_unknown(tmp_path, monkeypatch, known):
     name = saved(tmp_path, image_vit().state_dict())
     if known:
-        monkeypatch.setitem(INITIAL_WEIGHTS, name, InitialWeights("https://a/weights.pth", UNKNOWN))
+        monkeypatch.setitem(INITIAL_WEIGHTS, name, InitialWeights("https://a/weights.pth", UNKNOWN_CHECKSUM))
     assert "checksum unknown, none is published" in str(load_initial(holder(), name, tmp_path))
 
 

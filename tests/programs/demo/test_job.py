@@ -10,7 +10,7 @@ import pytest
 from lib.config.paths import Paths
 from lib.data.decoding.video import VideoReader
 from lib.inference.follow import TargetSpec, follow
-from lib.programs.demo.job import FILES, Job
+from lib.programs.demo.job import JOB_FILES, Job
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.demo.videos import Video
 
@@ -48,7 +48,7 @@ def test_a_job_finds_what_follow_finds_and_writes_it(video: Video, trackers: Tra
     assert tracks["whole"] and tracks["video"] == "square.mp4"
     written = [[each["box"] for each in frame["results"].values()] for frame in tracks["frames"]]
     assert np.allclose(written, [[found[:4] for found in row[2]] for row in job.rows], rtol=0, atol=0.006)
-    assert {file.name for file in video.folder.iterdir()} == {*FILES, "source"}
+    assert {file.name for file in video.folder.iterdir()} == {*JOB_FILES, "source"}
     with VideoReader(video.folder / "tracked.mp4") as reader:
         assert sum(1 for _ in reader) == 12
 

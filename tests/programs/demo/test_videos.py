@@ -10,7 +10,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from lib.data.decoding.video import VideoError
-from lib.programs.demo.videos import MOST, Videos, session_folder, shown_name
+from lib.programs.demo.videos import MOST_VIDEOS, Videos, session_folder, shown_name
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -72,9 +72,9 @@ def test_a_file_that_is_not_a_video_is_refused_in_one_line_and_removed(tmp_path:
 
 def test_so_many_videos_and_no_more(tmp_path: Path, clip: Path):
     videos = Videos(tmp_path, limit=1_000_000)
-    for _ in range(MOST):
+    for _ in range(MOST_VIDEOS):
         asyncio.run(videos.add("a", chunks(clip.read_bytes())))
-    with pytest.raises(ValueError, match=f"^{MOST} videos are open; close a page"):
+    with pytest.raises(ValueError, match=f"^{MOST_VIDEOS} videos are open; close a page"):
         asyncio.run(videos.add("a", chunks(clip.read_bytes())))
 
 

@@ -1,4 +1,4 @@
-"""Views of frames: crops of a frame, decoded from no more of it than they show."""
+"""Crops of a frame for training, decoded from no more of it than they show."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -13,8 +13,8 @@ from lib.geometry.crop import Fill, Region, Window, mean_color, padding_value
 AnyWindow = Window | AlignedWindow
 
 
-class View(Protocol):
-    """A frame from which crops are taken: of an image file, a crop store, or with objects pasted on it.
+class Cropper(Protocol):
+    """Takes crops of one frame: of an image file, of a crop store, or with objects pasted on it.
 
     ``missed``: the crop store lacked the pixels, so the frame was read.
     """
@@ -34,8 +34,8 @@ class View(Protocol):
         """
 
 
-class FrameView(View):
-    """A view of a whole frame, decoded where and when crops show it.
+class FrameCropper(Cropper):
+    """Takes crops of a frame in an image file, which is decoded where and when crops show it.
 
     ``fill`` is shown outside the frame; for the mean color the whole frame is decoded.
     """
@@ -55,7 +55,7 @@ class FrameView(View):
         self._image.pixels((min(lefts), min(tops), max(rights), max(bottoms)))
 
     def crop(self, window: AnyWindow, size: int, flipped: bool, grayscale: bool) -> np.ndarray:
-        """As ``View.crop``, bit-equal to the crop of the whole frame, decoded, made gray and flipped."""
+        """As ``Cropper.crop``, bit-equal to the crop of the whole frame, decoded, made gray and flipped."""
         left, top, right, bottom = region = self._shown(window, flipped)
         by_mean, value = self._pads_by_mean(window), 0
         pixels = self._image.pixels(None if by_mean else region)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lib.data.augment import to_grayscale
+from lib.data.croppers import FrameCropper
 from lib.data.decoding.images import EncodedImage, ImageError, open_image, read_image
 from lib.data.decoding.jpeg import JpegHeader
-from lib.data.views import FrameView
 from lib.geometry.crop import Window, cut, padding_mask, padding_value
 
 WIDTH, HEIGHT = 203, 149
@@ -67,7 +67,7 @@ def test_a_crop_is_that_of_the_whole_frame_at_every_border(files, kind, decoder,
     for number, window in enumerate(windows(40, seed=7)):
         for flipped, grayscale in product((False, True), repeat=2):
             size = (32, 57)[number % 2]
-            found = FrameView(open_image(files[kind], decoder), fill).crop(window, size, flipped, grayscale)
+            found = FrameCropper(open_image(files[kind], decoder), fill).crop(window, size, flipped, grayscale)
             expected = crop_of_whole(files[kind], window, size, flipped, grayscale, fill)
             np.testing.assert_array_equal(found, expected)
             assert found.flags.c_contiguous and found.shape == (size, size, 3)
@@ -89,13 +89,13 @@ class SpiedImage(EncodedImage):
 
 def test_only_what_a_crop_shows_is_asked_for(files):
     image = SpiedImage(files["jpg"])
-    view = FrameView(image)
-    view.crop(Window(20, 30, 50), 32, False, False)
-    view.crop(Window(20, 30, 50), 32, True, False)
-    view.crop(Window(-20, 120, 50), 32, False, False)
-    view.crop(Window(-20, 120, 50), 32, True, True)
-    view.crop(Window(-20, 120, 50, border=0), 32, True, False)
-    view.crop(Window(300, 30, 50), 32, True, True)
+    cropper = FrameCropper(image)
+    cropper.crop(Window(20, 30, 50), 32, False, False)
+    cropper.crop(Window(20, 30, 50), 32, True, False)
+    cropper.crop(Window(-20, 120, 50), 32, False, False)
+    cropper.crop(Window(-20, 120, 50), 32, True, True)
+    cropper.crop(Window(-20, 120, 50, border=0), 32, True, False)
+    cropper.crop(Window(300, 30, 50), 32, True, True)
     regions = [
         (20, 30, 70, 80),
         (WIDTH - 70, 30, WIDTH - 20, 80),
@@ -108,9 +108,9 @@ def test_only_what_a_crop_shows_is_asked_for(files):
 
 def test_the_whole_is_asked_for_where_its_mean_is_shown(files):
     image = SpiedImage(files["jpg"])
-    view = FrameView(image, "mean")
-    view.crop(Window(20, 30, 50), 32, False, False)
-    view.crop(Window(-20, 30, 50), 32, False, False)
+    cropper = FrameCropper(image, "mean")
+    cropper.crop(Window(20, 30, 50), 32, False, False)
+    cropper.crop(Window(-20, 30, 50), 32, False, False)
     assert image.asked == [(20, 30, 70, 80), (0, 0, WIDTH, HEIGHT)]
 
 
@@ -122,24 +122,24 @@ def test_crops_of_one_frame_are_decoded_together(files, fill):
             continue
         for flipped, grayscale in product((False, True), repeat=2):
             image = SpiedImage(files["jpg"])
-            view = FrameView(image, fill)
-            view.keep((small, large), flipped)
+            cropper = FrameCropper(image, fill)
+            cropper.keep((small, large), flipped)
             for window in (small, large):
-                found = view.crop(window, 32, flipped, grayscale)
+                found = cropper.crop(window, 32, flipped, grayscale)
                 expected = crop_of_whole(files["jpg"], window, 32, flipped, grayscale, fill)
                 np.testing.assert_array_equal(found, expected)
             assert len(image.asked) == 1
     image = SpiedImage(files["jpg"])
-    FrameView(image).keep([Window(20, 30, 50), Window(60, 10, 30)], False)
+    FrameCropper(image).keep([Window(20, 30, 50), Window(60, 10, 30)], False)
     assert image.asked == [(20, 10, 90, 80)]
 
 
 def test_a_damaged_frame_is_an_error(tmp_path, files):
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(files["png"].read_bytes()[:60])
-    view = FrameView(open_image(damaged))
+    cropper = FrameCropper(open_image(damaged))
     with pytest.raises(ImageError, match=r"damaged.png: no image, or a damaged one"):
-        view.crop(Window(0, 0, 20), 20, False, False)
+        cropper.crop(Window(0, 0, 20), 20, False, False)
 
 
 def test_the_windows_reach_every_border():
