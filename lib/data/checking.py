@@ -96,17 +96,22 @@ class SplitCheck:
 
 @dataclass
 class CheckReport:
-    """The findings of ``check_dataset_on_disk``; ``complete`` is False after an interrupt."""
+    """The findings of ``check_dataset_on_disk``; ``stop`` is the interrupt that ended it early, if one did."""
 
     dataset: str
     root: Path
     quick: bool
     splits: list[SplitCheck]
-    complete: bool = True
+    stop: KeyboardInterrupt | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything was checked."""
+        return self.stop is None
 
     @property
     def good(self) -> bool:
-        """Whether everything was checked and nothing is wrong."""
+        """Whether everything was checked, and nothing is wrong."""
         return self.complete and not any(check.problems for check in self.splits)
 
     def to_json(self) -> dict[str, Any]:
@@ -168,7 +173,7 @@ def check_dataset_on_disk(
     outline in the annotations. For ``cache`` see ``Source``.
 
     Raises ``ValueError`` for an unknown dataset or split, for a root that is no folder, and if no split lies there.
-    After Ctrl-C the report holds the findings until then.
+    After a ``KeyboardInterrupt`` the report holds the findings until then.
     """
     dataset = find_dataset(name)
     if not Path(root).is_dir():
@@ -183,8 +188,8 @@ def check_dataset_on_disk(
             sequences = _unseen(check, entries, seen)
             for sequence, frames in _opened(check, sequences, threads, quick, masks, files):
                 check.problems += _check_sequence(sequence, frames, dataset.partial_folders)
-    except KeyboardInterrupt:
-        report.complete = False
+    except KeyboardInterrupt as stop:
+        report.stop = stop
     for check, entries, source in listed:
         # Entries of the root do not count: a reader that looks for folders there asks for every name.
         there = [key for key, stamp in source.stamps.items() if stamp is not None and "/" in key]

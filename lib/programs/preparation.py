@@ -9,12 +9,13 @@ import numpy as np
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.data.checking import CheckReport, check_dataset_on_disk, find_splits
+from lib.data.checking import check_dataset_on_disk, find_splits
 from lib.data.datasets.registry import find_dataset
 from lib.data.stores.packing import pack_dataset, verify_packed
 from lib.data.synthetic.writing import SyntheticSet, write_synthetic
 from lib.runtime.escapes import show
 from lib.runtime.program import TextResult, starting
+from lib.runtime.stop import terminated_like_interrupted
 from lib.visualization.boxes import BOX_COLORS
 from lib.visualization.sheet import Panel, tile, write_png
 
@@ -39,20 +40,24 @@ def check(
     quick: bool,
     masks: bool,
     processes: int,
-) -> CheckReport:
+) -> int:
     """Check the splits of a dataset (None: all that exist) as ``check_dataset_on_disk`` does, with ``masks`` its
-    masks too, and write the findings to the file ``json``. Ctrl-C ends it with the findings so far."""
+    masks too; print the findings and write them to the file ``json``. Ctrl-C and SIGTERM end it with the findings so
+    far. Returns 0 if nothing is wrong, else 1."""
     root = _find_root(name, root, paths)
-    report = check_dataset_on_disk(
-        name, root, split or (), cache=paths.cache, threads=processes, quick=quick,
-        masks=masks, mask_folder=paths.masks.get(name),
-    )  # fmt: skip
-    if json:
-        report.write(json)
-    if not report.complete:
+    with terminated_like_interrupted():
+        report = check_dataset_on_disk(
+            name, root, split or (), cache=paths.cache, threads=processes, quick=quick,
+            masks=masks, mask_folder=paths.masks.get(name),
+        )  # fmt: skip
+    try:
         show(report.text())
-        raise KeyboardInterrupt("stopped")
-    return report
+    finally:  # neither a full disk nor a closed pipe loses the findings of hours
+        if json:
+            report.write(json)
+    if report.stop:
+        raise type(report.stop)("stopped")
+    return int(not report.good)
 
 
 def pack(

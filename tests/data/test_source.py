@@ -81,11 +81,12 @@ def test_a_key_leads_to_a_location_and_back(root, tmp_path):
 @pytest.mark.parametrize("ask", [Source.text, Source.names])
 def test_what_cannot_be_read_is_one_line(root, ask):
     (root / "loop").symlink_to("loop")
-    for key, reason in (("none", "No such file"), ("loop", "Too many levels of symbolic links")):
+    reasons = {"none": "No such file", "loop": "Too many levels of symbolic links", "x" * 300: "File name too long"}
+    for key, reason in reasons.items():
         with pytest.raises(ValueError, match=rf"data/{key}: {reason}.*check the dataset's path") as error:
             ask(open_source(root), key)
         assert "\n" not in str(error.value)
-    assert not open_source(root).exists("loop") and not open_source(root).is_folder("loop")
+        assert not open_source(root).exists(key) and not open_source(root).is_folder(key)
 
 
 def test_a_source_can_be_sent_to_another_process(root):

@@ -152,3 +152,6 @@ def test_texts_in_other_codes_are_named(mark):
     with pytest.raises(ValueError, match=r"a.txt: is no text in UTF-8 \(.* at byte 3\); save it as UTF-8"):
         decode_text(b"caf\xe9", "a.txt")
     assert decode_text(b"caf\xe9", "a.txt", "replace") == "caf\N{REPLACEMENT CHARACTER}"
+    for zeros in (bytes(9), "1,2".encode("utf-16-le")):
+        with pytest.raises(ValueError, match="a.txt: holds zero bytes, so it is damaged or no text in UTF-8; get or"):
+            decode_text(zeros, "a.txt", "replace")

@@ -114,14 +114,20 @@ def test_samples_of_an_experiment_are_drawn(call, toy, tmp_path):
     assert (tmp_path / "a.png").exists()
 
 
-def test_ctrl_c_prints_what_was_found(call, small, monkeypatch):
-    def interrupted(frame, quick):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(checking, "_open_one", interrupted)
-    ended = call("prepare_data.py", "check", "got10k", "--root", small, "--processes", 1)
-    assert (ended.code, ended.errors) == (130, ["stopped"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_prints_and_writes_what_was_found(call, small, monkeypatch, tmp_path, number, code):
+    monkeypatch.setattr(checking, "_open_one", lambda frame, quick: signal.raise_signal(number))
+    words = ["--root", small, "--processes", 1, "--json", tmp_path / "a.json"]
+    ended = call("prepare_data.py", "check", "got10k", *words)
+    assert (ended.code, ended.errors) == (code, ["stopped"])
     assert ended.out.splitlines()[-1] == "interrupted; this is what was found until then"
+    assert not json.loads((tmp_path / "a.json").read_text())["complete"]
+
+
+def test_findings_are_printed_though_their_file_cannot_be_written(call, small, tmp_path):
+    ended = call("prepare_data.py", "check", "got10k", "--root", small, "--processes", 1, "--json", tmp_path)
+    assert (ended.code, ended.errors) == (1, [f"error: {tmp_path}: Is a directory"])
+    assert ended.out.splitlines()[-1] == "nothing is wrong"
 
 
 def test_pack_and_check_the_packed_set(call, small, tmp_path):

@@ -97,4 +97,4 @@ def shorten(names: list[str]) -> abc.Sequence[str]:
         return names
     head, digits, tail = (part.replace("%", "%%") for part in match.groups())
     numbered = NumberedNames(f"{head}%0{len(digits)}d{tail}", int(digits), len(names))
-    return numbered if list(numbered) == names else names
+    return numbered if numbered[:] == names else names

@@ -30,7 +30,7 @@ class Source:
 
     def location(self, key: str = "") -> Location:
         """The file or folder of a key; the disk is not asked."""
-        return self.root / key if key else self.root
+        return self.root / key
 
     def key_of(self, location: Location) -> str:
         """The key of a file or folder, the inverse of ``location``."""
@@ -41,11 +41,11 @@ class Source:
         """The content of a text file, see ``decode_text``. Bytes that are no UTF-8 are replaced, so that the parser
         names the line."""
         self._note(key)
+        file = self.location(key)
         try:
-            data = (self.root / key).read_bytes()
+            return decode_text(file.read_bytes(), file, "replace")
         except OSError as error:
             raise self._unreadable(key, error) from error
-        return decode_text(data, self.location(key), "replace")
 
     def names(self, key: str = "") -> list[str]:
         """The names of the files and folders in a folder, sorted as text."""
@@ -62,7 +62,7 @@ class Source:
     def is_folder(self, key: str) -> bool:
         """Whether there is a folder of that name."""
         self._note(key)
-        return (self.root / key).is_dir()
+        return os.path.isdir(self.root / key)  # Path.is_dir raises for a name too long
 
     def peek(self, key: str) -> Stamp:
         """Size and time of change as they are now, None if there is no such file; not a question that is recorded."""

@@ -20,7 +20,8 @@ _FIXED = 7
 def decode_text(data: bytes, source: object, errors: str = "strict") -> str:
     """The text of a file that ``source`` names: UTF-8 with or without a byte order mark; each line ends in ``\\n``.
 
-    Raises ``ValueError`` for UTF-16 and for bytes that are no UTF-8; with ``errors`` "replace" the latter are replaced.
+    Raises ``ValueError`` for UTF-16, for zero bytes and for bytes that are no UTF-8; with ``errors`` "replace" the
+    latter are replaced.
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError(f"{source}: is no text in UTF-8 but in UTF-16; save it as UTF-8")
@@ -29,6 +30,8 @@ def decode_text(data: bytes, source: object, errors: str = "strict") -> str:
     except UnicodeDecodeError as error:
         reason = f"{error.reason} at byte {error.start}"
         raise ValueError(f"{source}: is no text in UTF-8 ({reason}); save it as UTF-8") from error
+    if "\0" in text:  # a crash of the machine leaves them in files
+        raise ValueError(f"{source}: holds zero bytes, so it is damaged or no text in UTF-8; get or save it again")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -91,11 +94,8 @@ def parse_rows(text: str, columns: int | None, source: object, remedy: str, ende
             raise ValueError("too few or too many numbers")
         return row
 
-    rows = None
-    if lines and text.isascii():
-        with suppress(ValueError):  # several times as fast, where all lines have the same separator
-            rows = np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
-    if rows is None or rows.shape != (len(lines), columns):
+    rows = _read_table(text)
+    if rows is None or rows.shape[1] != columns:
         rows = parse_lines(text, parse, wanted, source, remedy)
     refuse_cut(text, source, remedy, ended)
     return np.array(rows, dtype=np.float64).reshape(-1, columns)
@@ -103,8 +103,22 @@ def parse_rows(text: str, columns: int | None, source: object, remedy: str, ende
 
 def parse_values(text: str, source: object, remedy: str) -> np.ndarray:
     """float64 ``[N]``: all numbers of a text, any number of them on a line; raises as ``parse_lines``."""
+    table = _read_table(text)
+    if table is not None:
+        return table.ravel()
     rows = parse_lines(text, parse_numbers, "numbers", source, remedy)
     return np.array([number for row in rows for number in row], dtype=np.float64)
+
+
+def _read_table(text: str) -> np.ndarray | None:
+    """The rows of a text whose lines have the same separator and equally many numbers, several times as fast as line by
+    line; None for any other text."""
+    lines = text_lines(text)
+    if lines and text.isascii():
+        with suppress(ValueError):
+            table = np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
+            return table if len(table) == len(lines) else None
+    return None
 
 
 def is_cut(text: str, ended: bool = False) -> bool:
