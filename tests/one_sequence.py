@@ -21,11 +21,11 @@ def names_of(dataset: str, split: str, root: Path) -> list[str]:
 
 
 def read_one(dataset: str, split: str, root: Path, name: str, cache: Path | None = None) -> Sequence:
-    """The sequence of that name, of which all images must be there, and all arrays have a row for each."""
+    """The sequence of that name; its first and last image must be there, and all arrays have a row for each."""
     entries = find_dataset(dataset).entries(open_source(root, cache), split)
     [sequence] = [entry.read() for entry in entries if entry.name == name]
     assert (sequence.name, sequence.dataset, sequence.image_set) == (name, dataset, False)
-    assert [str(frame) for frame in sequence.frames if not frame.is_file()] == []
+    assert sequence.frames[0].is_file() and sequence.frames[-1].is_file()
     assert sequence.boxes.dtype == np.float64 and sequence.boxes.shape == (len(sequence), 4)
     assert sequence.visible.dtype == bool and sequence.visible.shape == (len(sequence),)
     assert sequence.absent is None or sequence.absent.dtype == bool and sequence.absent.shape == (len(sequence),)

@@ -56,8 +56,7 @@ def test_one_number():
 
 
 @pytest.mark.parametrize("separator", [",", "\t", " ", ", ", "  "])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(("end", "mark"), [("\n", b""), ("\r\n", b"\xef\xbb\xbf"), ("\r", b"")])
 def test_rows_are_those_that_numpy_reads(separator, end, mark):
     rows = np.random.default_rng(0).normal(0, 1e3, (50, 4))
     rows[3, 1], rows[7, 2] = np.nan, -np.inf

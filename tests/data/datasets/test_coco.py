@@ -92,54 +92,32 @@ def test_images_are_not_asked_for_but_their_folder_is(tmp_path):
         read(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda content: content["images"].pop(0), "annotation 101 is of image 1, which is not listed; get"),
-        (
-            lambda content: content["images"][0].pop("file_name"),
-            "annotation 101 is of image 1, which is not listed; get",
-        ),
-        (lambda content: content["annotations"][0].pop("image_id"), "annotation 101 is of image None, which is not li"),
-        (lambda content: content["annotations"][0].update(image_id=[1]), r"annotation 101 is of image \[1\], which is"),
-        (lambda content: content["annotations"][0].pop("bbox"), "annotation 101 has bbox None, not 4 numbers; get"),
-        (lambda content: content["annotations"][0]["bbox"].pop(), r"101 has bbox \[20, 12, 24\], not 4 numbers; get"),
-        (
-            lambda content: content["annotations"][0].update(bbox=[1, "2", 3, 4]),
-            r"bbox \[1, '2', 3, 4\], not 4 numbers",
-        ),
-        (
-            lambda content: content["annotations"][0].update(bbox=[1, None, 3, 4]),
-            r"bbox \[1, None, 3, 4\], not 4 numbers",
-        ),
-        (
-            lambda content: content["annotations"][0].update(bbox=[1, True, 3, 4]),
-            r"bbox \[1, True, 3, 4\], not 4 numbers",
-        ),
-        (lambda content: content["annotations"][0].update(bbox=[1, 2, 10**400, 4]), r"bbox \[1, 2, 1000*, 4\], not 4"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    ({"image_id": 9}, "is of image 9, which is not listed; get"),
+    ({"image_id": [1]}, r"is of image \[1\], which is not listed"),
+    ({"bbox": None}, "has bbox None, not 4 numbers; get"),
+    ({"bbox": [20, 12, 24]}, r"has bbox \[20, 12, 24\], not 4 numbers; get"),
+    ({"bbox": [1, "2", 3, 4]}, r"has bbox \[1, '2', 3, 4\], not 4 numbers"),
+    ({"bbox": [1, True, 3, 4]}, r"has bbox \[1, True, 3, 4\], not 4 numbers"),
+    ({"bbox": [1, 2, 10**400, 4]}, r"has bbox \[1, 2, 1000*, 4\], not 4"),
+])  # fmt: skip
 def test_a_broken_annotation_hides_no_other(tmp_path, change, message):
     write_coco(tmp_path)
-    rewrite(tmp_path, change)
+    rewrite(tmp_path, lambda content: content["annotations"][0].update(change))
     entries = list(DATASETS["coco"].entries(Source(tmp_path), "train2017"))
     assert [entry.name for entry in entries] == ["101", "102", "103", "104"]
     assert entries[2].read().name == "103"
-    with pytest.raises(ValueError, match=f"^{tmp_path / FILE}: .*{message}") as error:
+    with pytest.raises(ValueError, match=f"^{tmp_path / FILE}: annotation 101 {message}") as error:
         entries[0].read()
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda content: content.pop("images"), "has no list 'images' of mappings, so it is not COCO's; get"),
-        (lambda content: content.pop("annotations"), "has no list 'annotations' of mappings, so it is not COCO's; get"),
-        (lambda content: content["annotations"].append(7), "has no list 'annotations' of mappings"),
-        (lambda content: content.update(categories=3), "has no list 'categories' of mappings"),
-        (lambda content: content["annotations"][2].pop("id"), "annotation number 3 has no id; get"),
-    ],
-)
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda content: content.pop("images"), "has no list 'images' of mappings, so it is not COCO's; get"),
+    (lambda content: content["annotations"].append(7), "has no list 'annotations' of mappings"),
+    (lambda content: content.update(categories=3), "has no list 'categories' of mappings"),
+    (lambda content: content["annotations"][2].pop("id"), "annotation number 3 has no id; get"),
+])  # fmt: skip
 def test_a_broken_file_is_one_line_that_names_it(tmp_path, change, message):
     write_coco(tmp_path)
     rewrite(tmp_path, change)
@@ -155,17 +133,11 @@ def test_a_file_without_objects(tmp_path):
         read(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", r"is no JSON \(Expecting value: .*\); get"),
-        ('{"images": [{"id": 1}, ', r"is no JSON \(.*\); get"),
-        ("[1, 2]", "has no list 'images' of mappings"),
-        ("[" * 100_000, r"is no JSON \(.*\); get"),
-        ("1" * 5_000, r"is no JSON \(.*\); get"),
-        (None, "No such file or directory; check"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), [
+    ('{"images": [{"id": 1}, ', r"is no JSON \(.*\); get"),
+    ("[1, 2]", "has no list 'images' of mappings"),
+    (None, "No such file or directory; check"),
+])  # fmt: skip
 def test_a_file_that_is_none(tmp_path, text, message):
     write_coco(tmp_path)
     (tmp_path / FILE).unlink()

@@ -48,21 +48,12 @@ def test_training_asks_for_no_listing_of_frames(tmp_path):
 
 def test_test_frames_are_in_numeric_order_with_one_box(tmp_path):
     write_trackingnet(tmp_path, {"TEST": {"0-6LB4FqxoE_0": 12}})
-    (tmp_path / "TEST" / "frames" / "0-6LB4FqxoE_0" / "cover.jpg").touch()
     (sequence,) = read(tmp_path, "test")
     assert [frame.name for frame in sequence.frames] == [f"{number}.jpg" for number in range(12)]
     np.testing.assert_array_equal(sequence.boxes, moving_boxes(1))
     np.testing.assert_array_equal(sequence.visible, [True])
-
-
-@pytest.mark.parametrize(("number", "message"), [
-    (0, r"frames/0-6LB4FqxoE_0: the first frame is 1\.jpg, not number 0;"),
-    (9, r"frames/0-6LB4FqxoE_0: 10\.jpg follows 8\.jpg: 1 frame\(s\) of it are lost;"),
-])  # fmt: skip
-def test_a_lost_frame_of_the_test_chunk(tmp_path, number, message):
-    write_trackingnet(tmp_path, {"TEST": {"0-6LB4FqxoE_0": 12}})
-    (tmp_path / "TEST" / "frames" / "0-6LB4FqxoE_0" / f"{number}.jpg").unlink()
-    with pytest.raises(ValueError, match=message):
+    sequence.frames[0].unlink()
+    with pytest.raises(ValueError, match=r"frames/0-6LB4FqxoE_0: the first frame is 1\.jpg, not number 0;"):
         read(tmp_path, "test")
 
 
@@ -88,7 +79,6 @@ def test_splits_are_chunks(tmp_path, split, chunks):
     "split", ["val", "train_", "train_12", "train_3-1", "train_0-12", "train_a", "train4", "TRAIN_0"]
 )
 def test_unknown_splits(tmp_path, split):
-    write_chunks(tmp_path, range(12))
     message = (
         rf"^trackingnet has no split '{split}'; its splits are: train, test, and chunks 0 to 11 as train_4, train_0-3 "
     )

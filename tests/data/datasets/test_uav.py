@@ -13,17 +13,13 @@ from lib.data.datasets.annotations import package_table
 TABLE = {listed.name: listed for listed in package_table("uav123.json")}
 
 
-def write_uav(root: Path, images: str, count: int = 2629, split: str = "UAV123") -> None:
-    """The video car1 in the folder ``images``, and boxes of its second part (or of the whole, in UAV20L)."""
+def write_uav(root: Path, images: str, numbers: tuple[int, int] = (751, 1627), boxes: str = "UAV123/car1_2") -> None:
+    """The first and the last image of a part of the video car1 in the folder ``images``, and its boxes."""
     folder = root / images / "car1"
     folder.mkdir(parents=True)
-    for number in range(1, count + 1):
+    for number in numbers:
         (folder / f"{number:06d}.jpg").touch()
-    if split == "UAV20L":
-        write_boxes(root / "anno" / split / "car1.txt", moving_boxes(2629))
-    else:
-        write_boxes(root / "anno" / split / "car1_2.txt", moving_boxes(877))
-    (root / "anno" / split / "att").mkdir()
+    write_boxes(root / "anno" / f"{boxes}.txt", moving_boxes(numbers[1] - numbers[0] + 1))
 
 
 def test_the_tables_are_the_published_ones(tmp_path):
@@ -52,7 +48,7 @@ def test_frame_numbers_are_the_videos(tmp_path, caplog, images):
 
 @pytest.mark.parametrize("images", ["data_seq/UAV123", "data_seq/UAV20L"])
 def test_uav20l_is_whole_videos(tmp_path, images):
-    write_uav(tmp_path, images, split="UAV20L")
+    write_uav(tmp_path, images, (1, 2629), "UAV20L/car1")
     sequence = read_one("uav", "uav20l", tmp_path, "car1")
     assert [sequence.frames[i].name for i in (0, -1)] == ["000001.jpg", "002629.jpg"]
 

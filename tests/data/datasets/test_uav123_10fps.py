@@ -8,7 +8,7 @@ from one_sequence import names_of, read_one, refused
 def test_frame_numbers_are_the_videos(tmp_path):
     folder = tmp_path / "data_seq" / "UAV123_10fps" / "bird1"
     folder.mkdir(parents=True)
-    for number in range(1, 814):
+    for number in (259, 493):
         (folder / f"{number:06d}.jpg").touch()
     write_boxes(tmp_path / "anno" / "UAV123_10fps" / "bird1_2.txt", moving_boxes(235))
     sequence = read_one("uav123_10fps", "test", tmp_path, "bird1_2")
