@@ -1,9 +1,6 @@
 """Checking a dataset on disk: each fault, and nothing else, is reported, counted and named."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -307,34 +304,3 @@ def test_threads_find_the_same(root):
     alone = check_dataset_on_disk("got10k", root).to_json()
     assert check_dataset_on_disk("got10k", root, threads=2).to_json() == alone
     assert [problem["kind"] for problem in alone["splits"][0]["problems"]] == ["unreadable", "size"]
-
-
-INTERRUPTED = """
-import time
-from pathlib import Path
-from lib.data import checking
-
-def slow(frame, quick):
-    print("opening\\n", end="", flush=True)  # in one piece: two threads write
-    time.sleep(0.2)
-    return 72, 96
-
-if __name__ == "__main__":
-    checking._open_one = slow
-    report = checking.check_dataset_on_disk("got10k", Path({root!r}), ["full"], threads=2)
-    print("complete:", report.complete, flush=True)
-"""
-
-
-@pytest.mark.slow
-def test_ctrl_c_leaves_no_traceback(root, tmp_path):
-    write_got10k(root, "train", [400])
-    script = tmp_path / "script.py"
-    script.write_text(INTERRUPTED.format(root=str(root)))
-    command = [sys.executable, str(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "opening\n"
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (0, "")
-    assert out.endswith("complete: False\n")

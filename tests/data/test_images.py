@@ -94,14 +94,7 @@ KINDS = {
 }
 
 
-def test_channels_are_red_green_blue(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), PICTURE[:, :, ::-1])
-    image = read_image(tmp_path / "a.png")
-    np.testing.assert_array_equal(image, PICTURE)
-    assert image.dtype == np.uint8 and image.flags.c_contiguous
-
-
-def test_a_jpeg_is_read_as_by_imread(tmp_path):
+def test_a_jpeg_is_read_as_by_imread_but_red_green_blue(tmp_path):
     (tmp_path / "a.jpg").write_bytes(jpeg() + b"bytes after the end do no harm")
     image = read_image(tmp_path / "a.jpg")
     np.testing.assert_array_equal(image, cv2.imread(str(tmp_path / "a.jpg"))[:, :, ::-1])
@@ -145,10 +138,10 @@ def test_a_reduced_region_is_that_part_of_the_whole(kind, shrink):
 @pytest.mark.parametrize("kind", [".jpg", ".png"])
 def test_a_pixel_of_a_shrunk_picture_is_about_the_mean_of_a_square(kind, shrink):
     """Shifted by half a square the difference is above 5."""
-    picture = Memory(cv2.imencode(kind, natural(560, 560))[1].tobytes())
-    side = 560 // shrink
+    picture = Memory(cv2.imencode(kind, natural(280, 280))[1].tobytes())
+    side = 280 // shrink
     squares = open_image(picture).pixels().reshape(side, shrink, side, shrink, 3).mean(axis=(1, 3))
-    found = open_image(picture).reduced(shrink, (0, 0, 560, 560))
+    found = open_image(picture).reduced(shrink, (0, 0, 280, 280))
     assert np.abs(found - squares).mean() < (1 if kind == ".jpg" else 0.51)
 
 
@@ -220,7 +213,7 @@ def test_a_jpeg_cut_anywhere_is_an_error(tmp_path, progressive, decoder):
     for whole in (data, with_thumbnail):
         file.write_bytes(whole)
         open_image(file, decoder).pixels()
-        for length in range(0, len(whole), 37):
+        for length in range(0, len(whole), 101):
             file.write_bytes(whole[:length])
             with pytest.raises(ImageError, match=r"cut\.jpg"):
                 open_image(file, decoder).pixels((0, 0, 4, 4))

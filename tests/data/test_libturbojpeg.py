@@ -88,7 +88,7 @@ import resource, sys
 from lib.data.decoding import libturbojpeg
 from lib.data.decoding.jpeg import read_header
 data = open(sys.argv[1], "rb").read()
-for count in (500, 5000):
+for count in (200, 2000):
     for number in range(count):
         shown = data if number % 2 else data[: 400 + number % 100]
         libturbojpeg.decode(shown, read_header(data)[0], (8, 8, 40, 24))
