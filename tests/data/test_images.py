@@ -358,10 +358,9 @@ def test_the_configuration_offers_every_decoder():
 )
 def test_a_decoder_that_is_missing_says_what_to_install(machine, name, message):
     machine()
-    for ask in (find_decoder, lambda name: open_image(Memory(jpeg()), name)):
-        with pytest.raises(ValueError, match=message) as error:
-            ask(name)
-        assert "\n" not in str(error.value) and not isinstance(error.value, ImageError)
+    with pytest.raises(ValueError, match=message) as error:
+        open_image(Memory(jpeg()), name)
+    assert "\n" not in str(error.value) and not isinstance(error.value, ImageError)
 
 
 def test_jpeg4py_needs_its_library(machine, monkeypatch):

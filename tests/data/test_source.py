@@ -19,14 +19,6 @@ def root(tmp_path) -> Path:
     return root
 
 
-def test_a_text_has_no_byte_order_mark_and_one_kind_of_line(root):
-    (root / "a.txt").write_bytes(b"\xef\xbb\xbf1\r\n2\r3\n")
-    assert open_source(root).text("a.txt") == "1\n2\n3\n"
-    (root / "a.txt").write_bytes("1".encode("utf-16"))
-    with pytest.raises(ValueError, match="a.txt: is no text in UTF-8 but in UTF-16; save it as UTF-8"):
-        open_source(root).text("a.txt")
-
-
 def test_answers(root):
     source = open_source(root)
     assert source.text("b/list.txt") == "1\n2\n" and source.text("a.txt") == "caf\N{REPLACEMENT CHARACTER}"

@@ -10,9 +10,7 @@ from one_sequence import names_of, read_dataset, read_one, refused
 from video_files import encode
 
 from lib.data.checking import CheckReport, Problem, check_dataset_on_disk
-from lib.data.datasets.own import list_own
 from lib.data.decoding.images import read_image
-from lib.data.files.source import Source
 from lib.data.stores.index import open_dataset
 
 
@@ -106,19 +104,7 @@ def test_videos_and_folders_side_by_side(tmp_path):
     assert [len(sequence) for sequence in read_dataset("own", "all", tmp_path, tmp_path / "cache")] == [4, 4, 4]
 
 
-def test_an_index_asks_for_the_video_and_for_its_frames(tmp_path):
-    """So that neither another video under the name nor a cache that was emptied goes unseen."""
-    root, cache = tmp_path / "mine", tmp_path / "cache"
-    write_boxes(root / "clip.txt", write_video(root / "clip.avi"))
-    source = Source(root, cache)
-    [entry] = list_own(source, "all")
-    folder = entry.read().frames.folder
-    assert source.stamps["clip.avi"] == source.peek("clip.avi") is not None
-    assert source.stamps[str(folder)] == source.peek(str(folder)) is not None
-    assert source.location(source.key_of(folder)) == folder
-
-
-def test_programs_open_videos(tmp_path):
+def test_neither_another_video_nor_a_cache_that_was_emptied_goes_unseen(tmp_path):
     root, cache = tmp_path / "mine", tmp_path / "cache"
     write_boxes(root / "clip.txt", write_video(root / "clip.avi"))
     for _ in range(2):
@@ -129,6 +115,9 @@ def test_programs_open_videos(tmp_path):
     sequence.frames.folder.rmdir()
     [sequence] = open_dataset("own", "all", root, cache)
     assert read_image(sequence.frames[3]).shape == (72, 96, 3)
+    write_boxes(root / "clip.txt", write_video(root / "clip.avi", 7)[:1])
+    [sequence] = open_dataset("own", "all", root, cache)
+    assert len(sequence) == 7
 
 
 # What a user may do wrong
@@ -181,14 +170,6 @@ def test_a_lost_frame_is_an_error_or_a_note(tmp_path, caplog):
         assert [frame.name for frame in sequence.frames] == ["0001.jpg", "0002.jpg", "0004.jpg", "0005.jpg"]
         assert caplog.text.count("0004.jpg follows 0002.jpg: 1 frame(s) of it are lost") == 1
     assert only_problem(check_dataset_on_disk("own", root, cache=cache))[:2] == ("short", "car")
-
-
-def test_one_frame_in_two_formats_and_frames_of_two_videos(tmp_path):
-    write_sequence(tmp_path / "car")
-    (tmp_path / "car" / "0002.png").write_bytes((tmp_path / "car" / "0002.jpg").read_bytes())
-    refused("own", "all", tmp_path, r"car: 0002\.jpg and 0002\.png are one frame twice; remove one of them")
-    (tmp_path / "car" / "0002.png").rename(tmp_path / "car" / "preview.png")
-    refused("own", "all", tmp_path, r"car: whether 0004\.jpg or preview\.png comes first is ambiguous")
 
 
 def test_a_damaged_video_is_said_each_time_and_checked(tmp_path, caplog):
@@ -257,12 +238,6 @@ def test_links_that_lead_back(tmp_path):
     (tmp_path / "train" / "back").unlink()
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     refused("own", "all", tmp_path, "loop: a link that leads nowhere, or to itself; remove it")
-
-
-def test_sequences_too_deep(tmp_path):
-    write_sequence(tmp_path / "a" / "b" / "c")
-    refused("own", "all", tmp_path, "a/b/c: lies too deep")
-    assert names_of("own", "b", tmp_path / "a") == ["c"]
 
 
 def test_a_video_without_a_cache_or_that_is_none(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 from miniatures import moving_boxes, write_boxes
-from one_sequence import names_of, read_one, refused
+from one_sequence import names_of, read_one
 
 
 def test_frame_numbers_are_the_videos(tmp_path):
@@ -16,7 +16,3 @@ def test_frame_numbers_are_the_videos(tmp_path):
     np.testing.assert_array_equal(sequence.boxes, moving_boxes(235))
     names = names_of("uav123_10fps", "test", tmp_path)
     assert len(set(names)) == 123 and names[:4] == ["bike1", "bike2", "bike3", "bird1_1"]
-
-
-def test_a_folder_without_its_videos(tmp_path):
-    refused("uav123_10fps", "test", tmp_path, "holds no sequence of uav123_10fps test in a layout")
