@@ -234,7 +234,6 @@ def _list_split(dataset: Dataset, split: str, source: Source) -> tuple[SplitChec
 def _opened(
     check: SplitCheck, sequences: Iterable[Sequence], threads: int, quick: bool, masks: bool, files: MaskFolder | None
 ) -> Iterator[tuple[Sequence, list[OpenedFrame]]]:
-    """The sequences, each with its frames."""
     waiting: deque[Sequence] = deque()
     shared: dict[str, OpenedFrame] = {}  # of an image set, whose objects share images
 
@@ -295,7 +294,6 @@ def _is_missing(error: ImageError) -> bool:
 
 
 def _mask_fault(sequence: Sequence, row: int, shape: Shape, files: MaskFolder | None) -> Fault | None:
-    """The fault of the mask of a frame of that height and width."""
     name = sequence.frames[row].name
     if files is None and sequence.outline is None:
         return "no_mask", f"{name}: no outline, or a mere box"
@@ -316,7 +314,6 @@ def _words(box: np.ndarray) -> str:
 
 
 def _check_sequence(sequence: Sequence, opened: list[OpenedFrame], partial_folder: bool) -> Iterator[Problem]:
-    """The problems of one sequence with these images."""
     frames, boxes = sequence.frames, np.asarray(sequence.boxes)
     if SHORTFALL in sequence.meta:
         yield Problem("short", sequence.name, 1, sequence.meta[SHORTFALL])
@@ -357,8 +354,8 @@ def _wrong_boxes(sequence: Sequence, boxes: np.ndarray, shapes: dict[int, Shape]
     begins = not sequence.image_set and sequence.absent is None and sequence.cover is None
     yield "first", ~area & (absent | unannotated) & (np.arange(len(boxes)) == 0) & begins
     sizes = np.array([shapes.get(row, (np.inf, np.inf))[::-1] for row in range(len(boxes))]).reshape(-1, 2)
-    start, end = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    yield "outside", area & visible & ((start >= sizes) | (end <= 0)).any(axis=1)
+    start, size = np.hsplit(np.where(area[:, None], boxes, 0), 2)
+    yield "outside", area & visible & ((start >= sizes) | (start + size <= 0)).any(axis=1)
     # An object of a pixel is no rarity among images; there the place has to be a fraction too.
     shown = boxes[area]
     fractions = len(shown) > 0 and (shown[:, 0 if sequence.image_set else 2 :] <= 1).all()

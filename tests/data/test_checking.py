@@ -92,6 +92,7 @@ def test_a_size_that_changes(root, quick):
     ("10,10,0,5", "no_area"),
     ("10,10,5,-5", "no_area"),
     ("nan,1,2,3", "no_number"),
+    ("inf,1,-inf,3", "no_number"),
     ("96,10,5,5", "outside"),
     ("-5,10,5,5", "outside"),
     ("10,-9.5,5,9", "outside"),

@@ -44,8 +44,12 @@ def test_rows_are_refused_by_the_same_rule(line):
     """A table is read at once where that is possible, by a reader that must take nothing more."""
     for text in (line, f"1,2,3,4\n{line}\n1,2,3,4\n", f"1 2 3 4\n{line}\n1 2 3 4\n", f"1\n{line}\n1\n"):
         if text.strip():
-            with pytest.raises(ValueError, match="a.txt: line"):
-                parse_rows(text, None, "a.txt", "")
+            for parse in (
+                lambda text: parse_rows(text, None, "a.txt", ""),
+                lambda text: parse_values(text, "a.txt", ""),
+            ):
+                with pytest.raises(ValueError, match="a.txt: line"):
+                    parse(text)
 
 
 def test_one_number():

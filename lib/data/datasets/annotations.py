@@ -148,7 +148,6 @@ def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
 
 
 def _read_range(source: Source, listed: Listed) -> np.ndarray:
-    """The boxes of the images from number ``first`` to ``last``."""
     boxes = read_numbers(source, listed.boxes, None, 4)
     count = len(boxes) if listed.last is None else listed.last - listed.first + 1
     if len(boxes) not in (count, max(count, listed.last or 0)):

@@ -12,8 +12,7 @@ def list_avist(source: Source, split: str) -> Iterator[Listed]:
     """The 120 sequences in the list's order.
 
     Images are ``sequences/<name>/img_%05d.jpg``, as many as ``anno/<name>.txt`` has rows. A frame is absent if
-    ``full_occlusion/<name>_full_occlusion.txt`` or ``out_of_view/<name>_out_of_view.txt`` marks it. Raises
-    ``ValueError`` naming the file.
+    ``full_occlusion/<name>_full_occlusion.txt`` or ``out_of_view/<name>_out_of_view.txt`` marks it.
     """
     for name in package_names("avist.txt"):
         flags = tuple(f"{kind}/{name}_{kind}.txt" for kind in ("full_occlusion", "out_of_view"))

@@ -23,8 +23,7 @@ def list_coco(source: Source, split: str) -> Iterator[Entry]:
 
     The images lie in ``images/<split>``, as in OSTrack, or in ``<split>``, where COCO's archives unpack; the disk is
     not asked for each. A box is visible if it has an area: OSTrack also computes whether it is larger than 50 px, but
-    its sampler never uses that. For outlines see ``pack_outline``. Raises ``ValueError`` naming the file and the
-    annotation.
+    its sampler never uses that. For outlines see ``pack_outline``.
     """
     key = f"annotations/instances_{split}.json"
     file = source.location(key)

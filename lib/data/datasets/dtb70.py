@@ -10,10 +10,7 @@ _BOXES = "groundtruth_rect.txt"
 
 
 def list_dtb70(source: Source, split: str) -> Iterator[Listed]:
-    """The folders with ``img/`` or ``groundtruth_rect.txt``, by name; each needs both, with a row for each image.
-
-    Raises ``ValueError`` naming the file.
-    """
+    """The folders with ``img/`` or ``groundtruth_rect.txt``, by name; each needs both, with a row for each image."""
     for name in source.names():
         if source.exists(f"{name}/{_BOXES}") or source.is_folder(f"{name}/img"):
             yield Listed(name, f"{name}/img", f"{name}/{_BOXES}")

@@ -19,7 +19,6 @@ def list_got10k(source: Source, split: str) -> Iterator[Listed]:
     Of the train folder: ``full`` is all of it, ``train`` and ``val`` divide it, ``vot_train`` and ``vot_val`` divide it
     without the sequences near VOT's. ``official_val`` and ``test`` are the folders val and test; in ``test`` only the
     first frame is annotated. A frame is visible if absence.label is 0, cover.label is not and the box has an area.
-    Raises ``ValueError`` naming the sequence or file.
     """
     folder = FOLDERS.get(split, "train")
     names = read_names(source, f"{folder}/list.txt")

@@ -40,7 +40,7 @@ def list_imagenet_vid(source: Source, split: str) -> Iterator[Entry]:
     marked as occluded and has an area. ``w = xmax - xmin`` as in OSTrack and pytracking
     (lib/train/dataset/imagenetvid.py); got10k's toolkit adds 1.
 
-    A video is parsed once, when its tracks are listed. Raises ``ValueError`` naming the file.
+    A video is parsed once, when its tracks are listed.
     """
     folders = (_ANNOTATIONS, f"ILSVRC2015/{_ANNOTATIONS}", f"ILSVRC/{_ANNOTATIONS}")
     annotations = next(filter(source.is_folder, folders), None)
@@ -96,7 +96,6 @@ def _read_tracks(source: Source, key: str) -> dict[str, dict[int, _Object]]:
 
 
 def _read_frame(source: Source, key: str) -> Iterator[tuple[str, _Object]]:
-    """The objects of a frame, each with its track."""
     file = source.location(key)
     try:
         elements = ElementTree.fromstring(source.text(key)).findall("object")
@@ -115,7 +114,6 @@ def _read_frame(source: Source, key: str) -> Iterator[tuple[str, _Object]]:
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
-    """The text of an element below, without blanks around it; "" if there is none."""
     return (element.findtext(path) or "").strip()
 
 

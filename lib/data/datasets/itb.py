@@ -11,9 +11,8 @@ from lib.data.files.source import Source
 def list_itb(source: Source, split: str) -> Iterator[Listed]:
     """The videos by scene and name; as in OSTrack, a name with a dot in the root is no scene.
 
-    A video has images ``<number>.jpg`` and boxes in ``groundtruth.txt``, with commas or blanks. A sequence is named
-    after its video, and after its scene too if another scene has a video of that name. Raises ``ValueError`` naming the
-    file.
+    A video has images ``<number>.jpg`` and boxes in ``groundtruth.txt``. A sequence is named after its video, and after
+    its scene too if another scene has a video of that name.
     """
     scenes = [scene for scene in list_folders(source) if "." not in scene]
     videos = [(scene, video) for scene in scenes for video in list_folders(source, scene)]

@@ -20,7 +20,7 @@ def list_lasot(source: Source, split: str) -> Iterator[Listed]:
     GRM keeps under the same root), or ``full``, all sequence folders that are there.
 
     A target is absent where full_occlusion.txt or out_of_view.txt marks it, and visible where it is not absent and its
-    box has an area. Raises ``ValueError`` naming the sequence or file.
+    box has an area.
     """
     names = LASOT_NAMES[split]() if split in LASOT_NAMES else None
     folder, found = _find(source, names)

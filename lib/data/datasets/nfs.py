@@ -24,8 +24,7 @@ def list_nfs(source: Source, split: str) -> Iterator[Entry | Listed]:
 
     Repacked: ``sequences/<name>/%05d.jpg`` and ``anno/nfs_<name>.txt``, whose boxes are x, y, w, h. Released:
     ``<name>/30/<name>/%05d.jpg`` and ``<name>/30/<name>.txt``, whose boxes are corners. As in the got10k toolkit, every
-    8th of 8 times too many rows is taken, and one frame or row too many is left out; both are logged. Raises
-    ``ValueError`` naming the file.
+    8th of 8 times too many rows is taken, and one frame or row too many is left out; both are logged.
     """
     repacked = source.is_folder("sequences")
     logger.info("%s: NfS %s", source.location(), "repacked by pytracking" if repacked else "as released (<name>/30)")

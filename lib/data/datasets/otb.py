@@ -11,8 +11,7 @@ def list_otb(source: Source, split: str) -> list[Listed]:
     """The 100 sequences in the table's order.
 
     Several start late (David at frame 300) or end before their folder does (Football1 at 74). Jogging and Skating2 are
-    two sequences each, Human4 has its second target, and Tiger1 begins after its first five frames and rows. Raises
-    ``ValueError`` naming the file.
+    two sequences each, Human4 has its second target, and Tiger1 begins after its first five frames and rows.
     """
     return package_table("otb100.json")
 

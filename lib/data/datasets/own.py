@@ -27,7 +27,7 @@ def list_own(source: Source, split: str) -> Iterator[Entry]:
     folder or video, in split ``all`` with the folder around that before it (``train_car``). A line of boxes is x,y,w,h
     in pixels with commas, tabs or blanks; a target that cannot be seen has NaN, or no width. A single line is for the
     first frame, for testing; training needs a line for each frame. Videos are unpacked into ``source.cache``, see
-    ``lib.data.decoding.videos``. Raises ``ValueError`` naming the file or folder.
+    ``lib.data.decoding.videos``.
     """
     top = "" if split == ALL_FOLDERS else split
     if top and not (top in source.names() and source.is_folder(top)):
@@ -78,7 +78,6 @@ def _find(source: Source, folder: str, prefix: str, depth: int) -> Iterator[Entr
 
 
 def _read_sequence(source: Source, name: str, folder: str, boxes_key: str, video: str = "") -> Sequence:
-    """The sequence of a video, or of the images or the only video of a folder."""
     boxes_file = source.location(boxes_key)
     if not source.exists(boxes_key):
         raise ValueError(f"{boxes_file}: no such file; {LAYOUT}")
@@ -98,7 +97,6 @@ def _read_sequence(source: Source, name: str, folder: str, boxes_key: str, video
 
 
 def _only_video(source: Source, folder: str) -> str:
-    """The key of the video of a folder without images."""
     names = _names(source, folder)
     videos = [name for name in names if _is_video(name) and f"{Path(name).stem}.txt" not in names]
     if len(videos) == 1:
@@ -108,7 +106,6 @@ def _only_video(source: Source, folder: str) -> str:
 
 
 def _open_video(source: Source, key: str) -> tuple[FrameFiles, str]:
-    """The frames of a video, and a note on lost ones, else ""."""
     video = source.location(key)
     if not _is_video(key):
         raise ValueError(f"{video}: boxes of its name lie beside it, but it is left out; {KNOWN}; rename or convert it")

@@ -18,7 +18,7 @@ SIDE_FILES = (
 class Entry(NamedTuple):
     """One sequence of a split: its name, and a function that reads it.
 
-    Listing and reading are separate, so that a damaged sequence (``ValueError`` in one line) does not hide the others.
+    Listing and reading are separate, so that a damaged sequence does not hide the others.
     """
 
     name: str
@@ -63,7 +63,8 @@ class Dataset(NamedTuple):
 
     * ``name``: of the dataset in ``paths.yaml``, ``data.train`` and on the command line.
     * ``reader``: lists the sequences of a split; a sequence is an ``Entry``, which has its own function, or a
-      ``Listed``, which ``read_listed`` reads. A reader asks the disk only through its ``Source``.
+      ``Listed``, which ``read_listed`` reads. A reader asks the disk only through its ``Source``, and raises
+      ``ValueError`` in one line that names the file, folder or sequence.
     * ``splits``: names of the splits. With ``more_splits`` the reader knows others too, such as single chunks.
     * ``names``: the official names of the sequences, where the package has a list.
     * ``expected``: number of sequences, where it is published without the names.

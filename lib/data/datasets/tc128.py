@@ -19,7 +19,7 @@ def list_tc128(source: Source, split: str) -> Iterator[Entry]:
     has, named ``..._ce``.
 
     ``<folder>/<name>_frames.txt`` has the numbers of a sequence's images (``first,last``); where it is missing, the
-    table has them. Folders have the prefix ``tpl_`` or not, which is logged. Raises ``ValueError`` naming the file.
+    table has them. Folders have the prefix ``tpl_`` or not, which is logged.
     """
     prefixed = any(name.startswith(PREFIX) for name in source.names())
     logger.info("%s: TC128 %s", source.location(), f"with folders named {PREFIX}..." if prefixed else "as released")

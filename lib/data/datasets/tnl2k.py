@@ -25,7 +25,7 @@ def list_tnl2k(source: Source, split: str) -> Iterator[Entry]:
     ``language.txt`` is ``meta["language"]``. No frame is absent: only the toolkit has such flags (one more than boxes
     for ``advSamp_monitor_bikeyellow``), and public trackers ignore them. ``monitor_manypeople`` is in both splits. The
     image ``test_015_Sord_video_Q01_done/imgs/00000492.png`` is damaged in the published archive; OSTrack replaced it by
-    a copy of the one before. Raises ``ValueError`` naming the file.
+    a copy of the one before.
     """
     names, listed = TNL2K_NAMES[split](), {name for names in TNL2K_NAMES.values() for name in names()}
     folder = next((f for f in (f"TNL2K_{split}_subset", split) if source.is_folder(f)), "")

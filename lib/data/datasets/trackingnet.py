@@ -16,8 +16,7 @@ def list_trackingnet(source: Source, split: str) -> Iterator[Listed]:
 
     ``train`` is all chunks (GRM and OSTrack train on them), ``train_0-3`` some of them (TransT), ``train_4`` one,
     ``train_0-3,7`` a list; ``test`` has one box a video. A frame is visible if its box has an area. All training frames
-    have boxes, though people drew only every 30th (see ``annotated_every``). Raises ``ValueError`` naming the chunks,
-    video or file.
+    have boxes, though people drew only every 30th (see ``annotated_every``).
     """
     if split == "test":
         for name in _videos(source, "TEST"):
@@ -36,7 +35,6 @@ def list_trackingnet(source: Source, split: str) -> Iterator[Listed]:
 
 
 def _chunks(split: str) -> list[int]:
-    """The numbers of the training chunks of a split, in ascending order."""
     if split == "train":
         return list(CHUNKS)
     ranges = re.findall(r"(\d+)(?:-(\d+))?", split)
@@ -50,7 +48,6 @@ def _chunks(split: str) -> list[int]:
 
 
 def _videos(source: Source, chunk: str) -> list[str]:
-    """The names of a chunk's videos, one for each text of boxes."""
     texts = source.names(f"{chunk}/anno")
     return [text.removesuffix(".txt") for text in texts if text.endswith(".txt") and not text.startswith(".")]
 

@@ -19,7 +19,7 @@ def list_uav(source: Source, split: str) -> Iterator[Listed]:
     got10k toolkit's), in the order of their table.
 
     Frame numbers are the video's: ``bird1_2`` begins at frame 775 of the folder bird1. A row of NaN is a frame without
-    a visible target. Raises ``ValueError`` naming the file.
+    a visible target.
     """
     folders = VIDEO_FOLDERS if split == "uav123" else (*VIDEO_FOLDERS, "data_seq/UAV20L")
     return _list_videos(source, split, package_table(f"{split}.json"), folders)

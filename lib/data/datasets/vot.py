@@ -40,7 +40,7 @@ def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
     row have no box. See ``lib.data.datasets.regions`` for the boxes of polygons and masks.
 
     Frames are absent by the flags full_occlusion and out_of_view (``.tag`` or ``.label``); short files are filled up
-    with 0, as in VOT's toolkit. Raises ``ValueError`` naming the file.
+    with 0, as in VOT's toolkit.
     """
     for name in read_names(source, "list.txt"):
         files = source.names(name) if source.is_folder(name) else []

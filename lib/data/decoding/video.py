@@ -275,7 +275,6 @@ def _rgb(frame: av.VideoFrame) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    """Why FFmpeg gave up, with the remedy."""
     if isinstance(error, InvalidDataError | EOFError):
         return "no video that FFmpeg knows, or one cut short at its end; copy or convert it again"
     if isinstance(error, FileNotFoundError):
