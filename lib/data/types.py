@@ -89,7 +89,7 @@ class Sequence:
     * ``absent``: bool ``[N]``, where the dataset marks the target as not visible (full occlusion, out of view), or None
       if it has no such marks; some protocols leave these frames out.
     * ``outline``: of the object in the only frame of an image set, or None if only its box is known.
-    * ``meta``: further annotations of the sequence, in words (class, motion, language, resolution).
+    * ``meta``: further annotations of the sequence, in words (class, language, resolution).
     """
 
     name: str

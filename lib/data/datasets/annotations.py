@@ -97,10 +97,8 @@ class Listed(NamedTuple):
     * ``folder``: of its images; all of them, or with ``pattern`` (``%08d.jpg``) those from number ``first`` to ``last``
       (None: as many as there are boxes).
     * ``boxes``: a file with a row for each image, or for each image of its video from number 1 on (logged).
-    * ``omit``: how many of the first images and rows are left out.
     * ``flags``: files that mark the frames in which the target is absent; ``cover``: a file with its visible eighths.
-    * ``object_class``: ``meta["class"]``; ``language``: a file with ``meta["language"]``, and ``properties``: one with
-      lines ``name: value`` of ``meta``, where they exist.
+    * ``object_class``: ``meta["class"]``; ``properties``: a file with lines ``name: value`` of ``meta``, if it exists.
     * ``one_box``: only the first image has a row, and it must have the number ``first``.
     """
 
@@ -110,9 +108,7 @@ class Listed(NamedTuple):
     pattern: str = ""
     first: int = 1
     last: int | None = None
-    omit: int = 0
     object_class: str = ""
-    language: str = ""
     properties: str = ""
     flags: tuple[str, ...] = ()
     cover: str = ""
@@ -127,8 +123,8 @@ def package_table(name: str) -> list[Listed]:
 def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
     """Read a sequence. Its target is visible where it is not absent nor covered and its box has an area."""
     if listed.pattern:
-        boxes = _read_range(source, listed)[listed.omit :]
-        frames = numbered_frames(source, listed.folder, listed.pattern, listed.first + listed.omit, len(boxes))
+        boxes = _read_range(source, listed)
+        frames = numbered_frames(source, listed.folder, listed.pattern, listed.first, len(boxes))
     else:
         frames = list_frames(source, listed.folder, listed.first if listed.one_box else None)
         boxes = read_numbers(source, listed.boxes, 1 if listed.one_box else len(frames), 4)
@@ -140,8 +136,6 @@ def read_listed(source: Source, dataset: str, listed: Listed) -> Sequence:
         cover = read_labels(source, listed.cover, len(boxes), most=8)
         visible &= cover > 0
     meta = {"class": listed.object_class} if listed.object_class else {}
-    if listed.language and source.exists(listed.language):
-        meta["language"] = source.text(listed.language).strip()
     if listed.properties:
         meta |= read_properties(source, listed.properties, ":")
     return Sequence(listed.name, dataset, frames, boxes, visible, cover=cover, absent=absent, meta=meta)

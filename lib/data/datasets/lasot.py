@@ -30,10 +30,8 @@ def list_lasot(source: Source, split: str) -> Iterator[Listed]:
     for name in names or sorted(found, key=natural_order):
         key = found.get(name, join_key(folder, f"{_class(name)}/{name}"))
         flags = (f"{key}/full_occlusion.txt", f"{key}/out_of_view.txt")
-        yield Listed(
-            name, f"{key}/img", f"{key}/groundtruth.txt", "%08d.jpg",
-            flags=flags, object_class=_class(name), language=f"{key}/nlp.txt",
-        )  # fmt: skip
+        boxes = f"{key}/groundtruth.txt"
+        yield Listed(name, f"{key}/img", boxes, "%08d.jpg", flags=flags, object_class=_class(name))
 
 
 def _find(source: Source, names: list[str] | None) -> tuple[str, dict[str, str]]:

@@ -22,7 +22,6 @@ def test_a_sequence_is_read_whole(write_got10k):
     (folder / "groundtruth.txt").write_text("1,2,3.5,4\n1,2,0,4\n1,2,3,-1\nnan,2,3,4\n-1.25,2,3,4\r\n\n")
     (folder / "absence.label").write_text("0\n0\n0\n0\n0\n")
     (folder / "cover.label").write_text("8\n8\n8\n8\n1\n")
-    (folder / "meta_info.ini").write_text("[METAINFO]\nobject_class: beetle\nresolution: (1920, 1080)\n\n")
     first, second = read_got10k(root, "full")
     assert (first.name, first.dataset, first.image_set, len(first)) == (FIRST, "got10k", False, 5)
     assert list(first.frames) == [folder / f"{number:08d}.jpg" for number in range(1, 6)]
@@ -31,8 +30,15 @@ def test_a_sequence_is_read_whole(write_got10k):
     np.testing.assert_array_equal(first.visible, [True, False, False, False, True])
     np.testing.assert_array_equal(first.cover, [8, 8, 8, 8, 1])
     assert first.cover.dtype == np.int64 and first.visible.dtype == bool
-    assert first.meta == {"object_class": "beetle", "resolution": "(1920, 1080)"}
-    assert second.visible.all() and len(second) == 3 and second.meta == {}
+    assert second.visible.all() and len(second) == 3
+
+
+def test_the_resolution_is_that_of_the_val_folder(write_got10k):
+    for folder, split, meta in (("val", "official_val", {"resolution": "(1920, 1080)"}), ("train", "full", {})):
+        root = write_got10k(folder, [2])
+        path = root / folder / f"GOT-10k_{folder.title()}_000001" / "meta_info.ini"
+        path.write_text("[METAINFO]\nresolution: (1920, 1080)\n\n")
+        assert read_got10k(root, split)[0].meta == meta
 
 
 def test_the_test_split_has_one_box(write_got10k):

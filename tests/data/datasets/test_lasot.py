@@ -38,7 +38,6 @@ def test_a_sequence_is_read_whole(tmp_path):
     (folder / "groundtruth.txt").write_text("1,2,3,4\n1,2,3,4\n5,6,0,4\n5,6,3,0\n0,0,0,0\n")
     (folder / "full_occlusion.txt").write_text("0,1,0,0,0")
     (folder / "out_of_view.txt").write_text("0\n0\n0\n0\n1\n")
-    (folder / "nlp.txt").write_text("a zebra that runs\n")
     (sequence,) = read(tmp_path)
     assert (sequence.name, sequence.dataset, sequence.image_set, len(sequence)) == ("zebra-1", "lasot", False, 5)
     assert list(sequence.frames) == [folder / "img" / f"{number:08d}.jpg" for number in range(1, 6)]
@@ -46,7 +45,7 @@ def test_a_sequence_is_read_whole(tmp_path):
     np.testing.assert_array_equal(sequence.boxes, np.loadtxt(folder / "groundtruth.txt", delimiter=","))
     np.testing.assert_array_equal(sequence.absent, [False, True, False, False, True])
     np.testing.assert_array_equal(sequence.visible, [True, False, False, False, False])
-    assert sequence.meta == {"class": "zebra", "language": "a zebra that runs"}
+    assert sequence.meta == {"class": "zebra"}
 
 
 @pytest.mark.parametrize("folder", ["", "some copy"])

@@ -13,13 +13,12 @@ FILES = {
     "a/full.txt": "0,0,1,0",
     "a/out.txt": "0\n0\n0\n0\n",
     "a/cover.txt": "8\n8\n1\n0\n",
-    "a/words.txt": "the red car \n",
     "a/about.txt": "[ABOUT]\nurl: https://x\n",
     **{f"a/img/{number:03d}.jpg": "" for number in range(1, 5)},
 }
 LISTED = Listed(
     "a", "a/img", "a/boxes.txt", flags=("a/full.txt", "a/out.txt"), cover="a/cover.txt",
-    object_class="car", language="a/words.txt", properties="a/about.txt",
+    object_class="car", properties="a/about.txt",
 )  # fmt: skip
 
 
@@ -39,12 +38,11 @@ def test_a_sequence_is_read_whole(root):
     np.testing.assert_array_equal(sequence.absent, [False, False, True, False])
     np.testing.assert_array_equal(sequence.cover, [8, 8, 1, 0])
     np.testing.assert_array_equal(sequence.visible, [True, False, False, False])
-    assert sequence.meta == {"class": "car", "language": "the red car", "url": "https://x"}
+    assert sequence.meta == {"class": "car", "url": "https://x"}
 
 
 def test_what_a_sequence_may_lack(root):
-    for name in ("words.txt", "about.txt"):
-        (root / "a" / name).unlink()
+    (root / "a" / "about.txt").unlink()
     assert read_listed(Source(root), "toy", LISTED).meta == {"class": "car"}
     plain = read_listed(Source(root), "toy", Listed("a", "a/img", "a/boxes.txt"))
     assert plain.absent is None and plain.cover is None and plain.meta == {}
