@@ -80,11 +80,10 @@ def test_a_missing_image_of_lasot_and_one_without_a_row(tmp_path):
     assert second.detail == str(tmp_path / "cat/cat-2/img/00000004.jpg")
 
 
-@pytest.mark.parametrize("quick", [False, True])
-def test_a_size_that_changes(root, quick):
+def test_a_size_that_changes(root):
     for frame in (2, 3):
         (root / "train" / SECOND / f"{frame:08d}.jpg").write_bytes(jpeg(0, (48, 36)))
-    problem = only(check_dataset_on_disk("got10k", root, quick=quick))
+    problem = only(check_dataset_on_disk("got10k", root, quick=True))
     assert problem == ("size", SECOND, 2, "00000002.jpg is 48 x 36, 00000001.jpg 96 x 72")
 
 

@@ -208,7 +208,7 @@ def await_no_process(number: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_synthetic_set_is_written_once_by_one_process_and_a_killed_one_leaves_none(start, run, call, tmp_path):
+def test_a_synthetic_set_is_written_once_by_one_process_and_a_killed_one_leaves_none(start, call, tmp_path):
     numbers = {"train": 30, "val": 1, "frames": 20, "val-frames": 3, "seed": 1, "processes": 2}
     words = ["synthetic", "--root", tmp_path / "set", *(f"--{name}={number}" for name, number in numbers.items())]
     with start("prepare_data.py", *words) as process:
@@ -220,7 +220,7 @@ def test_a_synthetic_set_is_written_once_by_one_process_and_a_killed_one_leaves_
         process.kill()
         process.communicate()
         await_no_process(process.pid)
-    first, second = run("prepare_data.py", *words), call("prepare_data.py", *words)
+    first, second = call("prepare_data.py", *words), call("prepare_data.py", *words)
     assert (first.code, first.out) == (0, f"{tmp_path / 'set'}: written\n")
     assert (second.code, second.out) == (0, f"{tmp_path / 'set'}: there already, left as it is\n")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]

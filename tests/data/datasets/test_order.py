@@ -80,15 +80,11 @@ def test_a_lost_frame_is_refused(numbers, before, after, lost, pattern):
     range(0, 50, 5),
     [1403636579763555584, 1403636579813555456, 1403636579863555584],  # nanoseconds
     [33, 67, 100, 133, 200],  # milliseconds
+    ["0.5", "1.0", "2.0"],  # seconds
     [7],
 ])  # fmt: skip
 def test_other_starts_steps_and_times_are_no_loss(numbers):
     names = [f"{number}.jpg" for number in numbers]
-    assert list(order_frames(names, "car")[0]) == names
-
-
-def test_decimals_are_times_and_show_no_loss():
-    names = ["0.5.jpg", "1.0.jpg", "2.0.jpg"]
     assert list(order_frames(names, "car")[0]) == names
 
 
