@@ -121,7 +121,8 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path):
         unpack_video(tmp_path / "car.avi", None, tmp_path / "cache")
 
 
-def test_a_video_whose_name_is_no_utf8(tmp_path):
+@pytest.mark.parametrize("name", ["\udcd0\udcd0", "\u884c" * 83])
+def test_a_video_whose_name_is_no_utf8_or_as_long_as_can_be(tmp_path, name):
     write_video(tmp_path / "car.avi")
-    file = (tmp_path / "car.avi").rename(tmp_path / "\udcd0\udcd0.avi")
+    file = (tmp_path / "car.avi").rename(tmp_path / f"{name}.avi")
     assert len(unpack_video(file, stamp(file), tmp_path / "cache")[0]) == 5

@@ -39,7 +39,8 @@ def unpack_video(video: Path, stamp: Stamp, cache: Path) -> tuple[FrameFiles, st
     one line for a video that cannot be read, and for a cache that cannot be written.
     """
     about = f"{os.path.abspath(video)}\0{stamp}".encode("utf-8", "surrogateescape")
-    folder = cache.absolute() / VIDEOS / f"{video.stem}-{hashlib.sha256(about).hexdigest()[:16]}"
+    # Only a part of the stem: a disk takes 255 bytes, which are 64 letters of some scripts.
+    folder = cache.absolute() / VIDEOS / f"{video.stem[:50]}-{hashlib.sha256(about).hexdigest()[:16]}"
     try:
         if not folder.is_dir():
             with only_writer(folder, wait=True):
