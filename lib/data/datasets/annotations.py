@@ -17,7 +17,7 @@ from lib.geometry.overlaps import is_box
 logger = logging.getLogger(__name__)
 
 UNPACK = "unpack the sequence again"
-_NUMBERED = re.compile(rf"[0-9]+({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE)
+_NUMBERED = re.compile(rf"[0-9]+({'|'.join(map(re.escape, IMAGE_SUFFIXES))})", re.IGNORECASE | re.ASCII)
 
 
 def read_names(source: Source, key: str) -> list[str]:
