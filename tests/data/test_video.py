@@ -121,6 +121,18 @@ def test_sound_is_copied(tmp_path: Path, codec: str):
     assert [frame.time for frame in read(tmp_path / "b.mp4")] == [n / 25 for n in range(25)]
 
 
+def test_a_damaged_packet_of_sound_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    encode(tmp_path / "a.mp4", smooth(9), "libx264", sound="aac")
+    packets = video._read_sound
+    monkeypatch.setattr(video, "_read_sound", lambda *given: (each for each in packets(*given) for _ in range(2)))
+    with VideoWriter(tmp_path / "b.mp4", 25, audio=tmp_path / "a.mp4") as writer:
+        for frame in read(tmp_path / "a.mp4"):
+            writer.write(frame.image, frame.time)
+    assert len(read(tmp_path / "b.mp4")) == 9
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert len([packet for packet in container.demux(audio=0) if packet.size]) > 9
+
+
 def test_sound_that_mp4_lacks_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     encode(tmp_path / "a.avi", smooth(5), sound="pcm_s16le")
     with VideoWriter(tmp_path / "b.mp4", 25, audio=tmp_path / "a.avi") as writer:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import av
 import cv2
 import numpy as np
-from av.error import FFmpegError, InvalidDataError
+from av.error import ArgumentError, FFmpegError, InvalidDataError
 
 from lib.runtime.files import replacing
 from lib.runtime.machine import usable_cores
@@ -241,7 +241,8 @@ class VideoWriter(AbstractContextManager):
         for packet in packets:
             time = packet.pts * packet.time_base
             while self._next_sound is not None and self._next_sound[0] <= time:
-                self._container.mux(self._next_sound[1])
+                with suppress(ArgumentError):  # a damaged packet, whose time is not after the last one's
+                    self._container.mux(self._next_sound[1])
                 self._next_sound = next(self._sound, None)
             self._container.mux(packet)
 
