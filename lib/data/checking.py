@@ -105,20 +105,15 @@ class CheckReport:
     stop: KeyboardInterrupt | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether everything was checked."""
-        return self.stop is None
-
-    @property
     def good(self) -> bool:
         """Whether everything was checked, and nothing is wrong."""
-        return self.complete and not any(check.problems for check in self.splits)
+        return self.stop is None and not any(check.problems for check in self.splits)
 
     def to_json(self) -> dict[str, Any]:
         """All findings as plain values."""
         splits = [asdict(check) | {"problems": [one._asdict() for one in check.problems]} for check in self.splits]
         head = {"dataset": self.dataset, "root": str(self.root), "quick": self.quick}
-        return head | {"complete": self.complete, "good": self.good, "splits": splits}
+        return head | {"complete": self.stop is None, "good": self.good, "splits": splits}
 
     def write(self, path: Path) -> None:
         """Write ``to_json`` to a file; ``OSError`` names it."""
@@ -145,7 +140,7 @@ class CheckReport:
                     lines.append(f"  {count}{one.sequence}: {one.detail}" if one.sequence else f"  {one.detail}")
                 if len(problems) > EXAMPLES:
                     lines.append(f"  and {len(problems) - EXAMPLES} sequences more")
-        if not self.complete:
+        if self.stop:
             lines.append("interrupted; this is what was found until then")
         elif self.good:
             lines.append("nothing is wrong" + ("; no image was decoded" if self.quick else ""))
@@ -194,7 +189,7 @@ def check_dataset_on_disk(
         # Entries of the root do not count: a reader that looks for folders there asks for every name.
         there = [key for key, stamp in source.stamps.items() if stamp is not None and "/" in key]
         nothing = not check.found and check.problems and all(map(source.is_folder, there))
-        if nothing and not chosen and (report.complete or not entries):
+        if nothing and not chosen and (report.stop is None or not entries):
             check.absent = check.problems[0].detail
             check.problems.clear()
     if all(check.absent for check in report.splits):

@@ -30,7 +30,7 @@ def problems(report: CheckReport) -> list[tuple[str, str, str, int]]:
 
 def only(report: CheckReport) -> Problem:
     """The one problem that a report holds."""
-    assert not report.good and report.complete
+    assert not report.good and report.stop is None
     ((problem,),) = [check.problems for check in report.splits if check.problems]
     assert problem.kind in PROBLEM_KINDS and "\n" not in problem.detail
     assert PROBLEM_KINDS[problem.kind] in report.text() and problem.detail in report.text()
@@ -273,7 +273,7 @@ def test_ctrl_c_keeps_the_findings(root, monkeypatch):
     monkeypatch.setattr(checking, "_open_one", interrupted)
     (root / "train" / FIRST / "00000003.jpg").write_bytes(b"")
     report = check_dataset_on_disk("got10k", root)
-    assert not report.complete and not report.good
+    assert report.stop and not report.good
     assert problems(report) == [("full", "unreadable", FIRST, 1)]
     assert report.splits[0].found == 2 and "interrupted" in report.text() and not report.to_json()["complete"]
 

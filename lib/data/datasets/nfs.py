@@ -42,7 +42,7 @@ def _read_released(source: Source, listed: Listed) -> Sequence:
     if abs(len(rows) / len(frames) - SURPLUS) < 1:
         boxes = boxes[::SURPLUS]
         logger.info("%s: %d rows for %d frames; every %dth is taken", file, len(rows), len(frames), SURPLUS)
-    if abs(len(boxes) - len(frames)) > 1:
+    if not rows or abs(len(boxes) - len(frames)) > 1:
         raise ValueError(f"{file}: {len(rows)} rows, but its sequence has {len(frames)} images; {UNPACK}")
     if len(boxes) != len(frames):
         logger.info("%s: one row more or fewer than images; the last is left out", file)

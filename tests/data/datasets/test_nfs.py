@@ -82,5 +82,8 @@ def test_broken_copies(tmp_path):
     refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: line 2 is '0 1 2 x 4 1', not a number and", "nfs_car_jumping")
     (tmp_path / "car_jumping" / "30" / "car_jumping.txt").write_text("0 1 2 3 44 0\n0 1 2 3 4")
     refused("nfs", "nfs30", tmp_path, r"car_jumping\.txt: line 2 is '0 1 2 3 4', cut short; unpack", "nfs_car_jumping")
+    write_released(tmp_path / "short", 1, images=1)
+    (tmp_path / "short" / "car_jumping" / "30" / "car_jumping.txt").write_text("")
+    refused("nfs", "nfs30", tmp_path / "short", "0 rows, but its sequence has 1 images", "nfs_car_jumping")
     (tmp_path / "sequences").mkdir()
     refused("nfs", "nfs30", tmp_path, r"anno/nfs_Gymnastics\.txt: No such file")
