@@ -4,6 +4,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -318,9 +319,10 @@ def _check_sequence(sequence: Sequence, opened: list[OpenedFrame], partial_folde
     for kind, details in faults.items():
         yield Problem(kind, sequence.name, len(details), details[0])
     if not partial_folder and isinstance(frames.folder, Path):
-        # A packed dataset holds no images without a row. Images of a missing folder are missing, each by its frame.
-        names = os.listdir(frames.folder) if frames.folder.is_dir() else ()
-        unnamed = set(filter(is_image, names)).difference(map(str, frames.names))
+        # A packed dataset holds no images without a row.
+        unnamed: set[str] = set()
+        with suppress(OSError):  # images of a folder that is missing or unreadable are so too, each by its frame
+            unnamed = set(filter(is_image, os.listdir(frames.folder))).difference(map(str, frames.names))
         if unnamed:
             yield Problem("unnamed", sequence.name, len(unnamed), f"{frames.folder / min(unnamed)}")
     shapes = {row: frame.shape for row, frame in enumerate(opened) if frame.shape}

@@ -69,13 +69,16 @@ def test_images_that_cannot_be_read_are_counted_and_the_first_is_named(root):
 
 
 def test_a_missing_image_of_lasot_and_one_without_a_row(tmp_path):
-    write_lasot(tmp_path, {"cat-1": 3, "cat-2": 3})
+    write_lasot(tmp_path, {"cat-1": 3, "cat-2": 3, "cat-3": 3})
     (tmp_path / "cat/cat-1/img/00000002.jpg").unlink()
     (tmp_path / "cat/cat-2/img/00000004.jpg").write_bytes(jpeg(0))
     (tmp_path / "cat/cat-2/img/._00000004.jpg").write_bytes(b"what macOS leaves is no image")
+    (tmp_path / "cat/cat-3/img").rename(tmp_path / "moved")
     report = check_dataset_on_disk("lasot", tmp_path, ["full"])
-    assert problems(report) == [("full", "missing", "cat-1", 1), ("full", "unnamed", "cat-2", 1)]
-    first, second = report.splits[0].problems
+    assert problems(report) == [
+        ("full", "missing", "cat-1", 1), ("full", "unnamed", "cat-2", 1), ("full", "missing", "cat-3", 3),
+    ]  # fmt: skip
+    first, second, _ = report.splits[0].problems
     assert str(tmp_path / "cat/cat-1/img/00000002.jpg") in first.detail
     assert second.detail == str(tmp_path / "cat/cat-2/img/00000004.jpg")
 
