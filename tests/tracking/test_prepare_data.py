@@ -117,6 +117,7 @@ def test_findings_are_printed_though_their_file_cannot_be_written(call, small, t
     assert ended.out.splitlines()[-1] == "nothing is wrong"
 
 
+@pytest.mark.slow
 def test_pack_and_check_the_packed_set(call, small, tmp_path):
     words = ["pack", "got10k", "--root", small, "--out", tmp_path / "packed", "--verify"]
     ended = call("prepare_data.py", *words)
