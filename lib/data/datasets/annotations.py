@@ -45,13 +45,14 @@ def read_numbers(source: Source, key: str, rows: int | None, columns: int, remed
     return table
 
 
-def read_labels(source: Source, key: str, count: int, most: int = 1) -> np.ndarray:
-    """int64 ``[count]`` of a file of whole numbers from 0 to ``most``, on one line or several."""
+def read_labels(source: Source, key: str, count: int | None, most: int = 1) -> np.ndarray:
+    """int64 ``[count]`` of a file of whole numbers from 0 to ``most``, on one line or several, with commas, blanks or
+    tabs between. ``count`` None takes all of them."""
     values = parse_values(source.text(key), source.location(key), UNPACK)
     wrong = values[values != values.round().clip(0, most)]
     if len(wrong):
         raise ValueError(f"{source.location(key)}: holds {wrong[0]:g}, not only 0 to {most}; {UNPACK}")
-    if len(values) != count:
+    if count is not None and len(values) != count:
         raise ValueError(f"{source.location(key)}: {len(values)} labels, but its sequence needs {count}; {UNPACK}")
     return values.astype(np.int64)
 

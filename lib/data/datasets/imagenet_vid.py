@@ -48,8 +48,13 @@ def list_imagenet_vid(source: Source, split: str) -> Iterator[Entry]:
         return
     images = annotations.removesuffix(_ANNOTATIONS) + _IMAGES
     logger.info("imagenet_vid: the annotations lie in %s", source.location(annotations))
-    # Copies prepared for SiamFC have links a, b, c, d beside the official names.
-    for folder in filter(re.compile(r"ILSVRC\d+_VID_train_\d+").fullmatch, list_folders(source, annotations)):
+    sets = list_folders(source, annotations)
+    # Copies prepared for SiamFC have links a, b, c, d beside the official names, or alone: the links count only where
+    # there is nothing else.
+    official = [name for name in sets if re.fullmatch(r"ILSVRC\d+_VID_train_\d+", name)]
+    if not official:
+        logger.info("imagenet_vid: no ILSVRC*_VID_train_* there, so its folders are %s", ", ".join(sets))
+    for folder in official or sets:
         for video in source.names(f"{annotations}/{folder}"):
             yield from _list_video(source, f"{annotations}/{folder}/{video}", f"{images}/{folder}/{video}")
 

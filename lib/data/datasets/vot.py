@@ -8,7 +8,14 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from lib.data.datasets.annotations import UNPACK, numbered_frames, package_names, read_names, read_properties
+from lib.data.datasets.annotations import (
+    UNPACK,
+    numbered_frames,
+    package_names,
+    read_labels,
+    read_names,
+    read_properties,
+)
 from lib.data.datasets.order import natural_order, order_frames
 from lib.data.datasets.record import Benchmark, Dataset, Entry
 from lib.data.datasets.regions import region_box
@@ -17,7 +24,10 @@ from lib.data.files.texts import parse_lines, refuse_cut, text_lines
 from lib.data.types import FrameFiles, Sequence
 from lib.geometry.overlaps import is_box
 
+CHANNELS = ("color", "depth", "ir")
 VOT_PATTERN = "%08d.jpg"
+# Flags with the meaning of LaSOT's. VOT's own "occlusion" also means partly hidden, so it makes no frame absent.
+ABSENT = ("full_occlusion.tag", "full_occlusion.label", "out_of_view.tag", "out_of_view.label")
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +37,10 @@ def list_vot(dataset: str, source: Source, split: str) -> Iterator[Entry]:
 
     A sequence with ``groundtruth_<id>.txt`` is one sequence for each of these objects, named ``<sequence>_<id>``.
     Frames before the first with a box are left out (an object that appears later; logged), and frames after the last
-    row have no box. See ``lib.data.datasets.regions`` for the boxes of polygons and masks. No frame is absent: the flag
-    "occlusion" also means partly hidden.
+    row have no box. See ``lib.data.datasets.regions`` for the boxes of polygons and masks.
+
+    Frames are absent by the flags full_occlusion and out_of_view (``.tag`` or ``.label``); short files are filled up
+    with 0, as in VOT's toolkit.
     """
     for name in read_names(source, "list.txt"):
         files = source.names(name) if source.is_folder(name) else []
@@ -51,12 +63,21 @@ def _read_sequence(source: Source, dataset: str, key: str, name: str, boxes_file
     if first:
         logger.info("%s: %s begins at frame %d, the first with a box", source.location(key), name, first)
         frames, boxes = frames[first:], boxes[first:]
-    return Sequence(name, dataset, frames, boxes, is_box(boxes))
+    visible, absent = is_box(boxes), None
+    if files := sorted(set(ABSENT) & set(source.names(key))):
+        absent = np.zeros(len(frames), dtype=bool)
+        for file in files:
+            flags = read_labels(source, f"{key}/{file}", None)[first : first + len(frames)]
+            absent[: len(flags)] |= flags == 1
+        visible &= ~absent
+    return Sequence(name, dataset, frames, boxes, visible, absent=absent)
 
 
 def _list_images(source: Source, key: str, properties: dict[str, str]) -> FrameFiles:
-    """The images of the channel color: ``length`` of them, or all from number 1 on."""
-    channel = properties.get("channels.color") or ("color/" if source.is_folder(f"{key}/color") else "")
+    """The images of the first channel there is: ``length`` of them, or all from number 1 on."""
+    channel = next((properties[f"channels.{c}"] for c in CHANNELS if f"channels.{c}" in properties), "")
+    if not channel:
+        channel = "color/" if source.is_folder(f"{key}/color") else ""
     path = PurePosixPath(channel.replace("\\", "/"))  # the toolkit writes the separator of the system it ran on
     folder, pattern = (path.parent, path.name) if path.suffix else (path, VOT_PATTERN)
     folder_key = str(PurePosixPath(key) / folder)

@@ -107,11 +107,21 @@ def test_the_folder_in_the_archives_is_found(tmp_path, caplog, folder):
     assert caplog.messages == [f"imagenet_vid: the annotations lie in {place}"]
 
 
-def test_links_beside_the_official_names_are_no_second_copy(tmp_path):
+def test_links_beside_the_official_names_are_no_second_copy(tmp_path, caplog):
+    """Copies prepared for SiamFC have links a, b, c, d, or those names alone."""
     write_imagenet_vid(tmp_path, 2, {VIDEO: {"0": range(2)}})
     for top in ("Annotations", "Data"):
         (tmp_path / top / "VID" / "train" / "a").symlink_to(tmp_path / top / "VID" / "train" / VID_SET)
     assert [sequence.name for sequence in read(tmp_path)] == [f"{VID_SET}.{VIDEO}.0"]
+    for top in ("Annotations", "Data"):
+        train = tmp_path / top / "VID" / "train"
+        (train / "a").unlink()
+        (train / VID_SET).rename(train / "a")
+        (train / "loop").symlink_to(train / "loop")
+    with caplog.at_level(logging.INFO, logger=imagenet_vid.__name__):
+        (sequence,) = read(tmp_path)
+    assert sequence.name == f"a.{VIDEO}.0" and sequence.frames[0].exists()
+    assert "imagenet_vid: no ILSVRC*_VID_train_* there, so its folders are a" in caplog.messages
 
 
 def test_a_video_is_parsed_once_for_all_its_tracks(tmp_path, monkeypatch):

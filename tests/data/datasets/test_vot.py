@@ -1,4 +1,4 @@
-"""VOT-style folders: old and new layouts, every kind of region, several objects, broken copies."""
+"""VOT-style folders: old and new layouts, every kind of region, flags, several objects, broken copies."""
 
 import logging
 from pathlib import Path
@@ -65,6 +65,7 @@ def test_a_lost_frame_does_not_end_a_sequence_whose_length_is_not_stated(tmp_pat
 @pytest.mark.parametrize(("channel", "folder", "pattern"), [
     ("channels.color=color/%08d.jpg", "color", "%08d.jpg"),
     ("channels.color=rgb\\%06d.png", "rgb", "%06d.png"),
+    ("channels.ir=ir/", "ir", "%08d.jpg"),
     ("channels.depth=depth/%d.png\nchannels.color=color", "color", "%08d.jpg"),
     ("channels.color=%08d.jpg", ".", "%08d.jpg"),
     ("", "color", "%08d.jpg"),
@@ -100,12 +101,24 @@ def test_every_kind_of_region(tmp_path, separator):
     np.testing.assert_array_equal(sequence.visible, [True, True, False, True, False, False])
 
 
+def test_frames_are_absent_by_two_flags_alone(tmp_path):
+    folder = write_vot(tmp_path)
+    (folder / "occlusion.tag").write_text("1\n1\n1\n0\n1\n")
+    (folder / "practical.value").write_text("0.5\n1\n")
+    (folder / "out_of_view.label").write_text("0\n0\n0\n0\n1\n")  # short: filled with 0
+    (folder / "full_occlusion.tag").write_text("0\n0\n1\n0\n0\n0\n1\n1\n")  # long: cut
+    sequence = read_one("vot18", "vot2018", tmp_path, "ants1")
+    np.testing.assert_array_equal(np.flatnonzero(sequence.absent), [2, 4])
+    np.testing.assert_array_equal(np.flatnonzero(~sequence.visible), [2, 4])
+
+
 def test_several_objects_are_several_sequences(tmp_path, caplog):
     folder = write_vot(tmp_path)
     (folder / "groundtruth.txt").unlink()
     for number in (1, 2, 10):
         write_boxes(folder / f"groundtruth_{number}.txt", moving_boxes(6) + number)
     (folder / "groundtruth_2.txt").write_text("0\nnan\n1,2,3,4\n5,6,7,8\n")  # appears in the third frame
+    (folder / "full_occlusion.tag").write_text("1\n0\n1\n")
     assert names_of("vot22", "vot2022", tmp_path) == ["ants1_1", "ants1_2", "ants1_10"]
     np.testing.assert_array_equal(read_one("vot22", "vot2022", tmp_path, "ants1_10").boxes, moving_boxes(6) + 10)
     with caplog.at_level(logging.INFO, "lib"):
@@ -113,7 +126,8 @@ def test_several_objects_are_several_sequences(tmp_path, caplog):
     assert "ants1: ants1_2 begins at frame 2, the first with a box" in caplog.text
     assert [frame.name for frame in late.frames] == [f"{number:08d}.jpg" for number in (3, 4, 5, 6)]
     np.testing.assert_array_equal(late.boxes[:2], [[1, 2, 3, 4], [5, 6, 7, 8]])
-    np.testing.assert_array_equal(late.visible, [True, True, False, False])
+    np.testing.assert_array_equal(late.absent, [True, False, False, False])
+    np.testing.assert_array_equal(late.visible, [False, True, False, False])
 
 
 @pytest.mark.parametrize(("file", "text", "message"), [
@@ -123,6 +137,7 @@ def test_several_objects_are_several_sequences(tmp_path, caplog):
     ("ants1/color", None, r"ants1: no images \(00000001\.jpg \.\.\.\)"),
     ("ants1/color/00000006.jpg", None, r"groundtruth\.txt: 6 rows, but its sequence has 5 images"),
     ("ants1/sequence", "channels.color=color/%s.jpg\n", r"sequence: 'color/%s\.jpg' is no pattern of images such as"),
+    ("ants1/out_of_view.tag", "0\n2\n", r"ants1/out_of_view\.tag: holds 2, not only 0 to 1"),
     ("ants1/groundtruth.txt", None, r"ants1/groundtruth\.txt: No such file"),
     ("ants1/groundtruth.txt", "1,2,3,4\n" * 5 + "m5,6,4,2,1,2,2", "line 6 is 'm5,6,4,2,1,2,2', cut short; unpack"),
     ("ants1/groundtruth.txt", "1,2,3,2,3,4,1,4\n" * 5 + "1,2,3,2,3,4", "line 6 is '1,2,3,2,3,4', cut short"),
