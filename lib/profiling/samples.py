@@ -32,6 +32,7 @@ from lib.profiling.footage import HEIGHT, WIDTH, write_footage
 from lib.profiling.report import MeasuredRow, MeasuredTable, Report, describe_machine
 from lib.runtime.children import Processes
 from lib.runtime.machine import keep_large_buffers
+from lib.runtime.stop import terminated_like_interrupted
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
 TEMPLATE = Role(crop=CropConfig(size=128, factor=2.0), jitter=JitterConfig())
@@ -72,7 +73,10 @@ def profile_samples(folder: Path | None, *, seconds: float, sequences: int, fram
     the system's temporary folder) and removed afterwards. All contestants make the same pairs in turn, in rounds; those
     of the straightforward way take about ``seconds`` in all.
     """
-    with tempfile.TemporaryDirectory(prefix="tracking_profile_", dir=folder) as temporary:
+    with (
+        terminated_like_interrupted(),
+        tempfile.TemporaryDirectory(prefix="tracking_profile_", dir=folder) as temporary,
+    ):
         root = Path(temporary)
         settings = _write_stores(root, sequences, frames, quality)
         rows = _race(root, seconds)

@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.config.paths import Paths
 from lib.config.schema import ConfigError
-from lib.data.checking import CheckReport, check_dataset_on_disk, find_splits
+from lib.data.checking import check_dataset_on_disk, find_splits
 from lib.data.datasets.registry import find_dataset
 from lib.data.stores.packing import pack_dataset, verify_packed
 from lib.data.synthetic.writing import SyntheticSet, write_synthetic
@@ -39,20 +39,20 @@ def check(
     quick: bool,
     masks: bool,
     processes: int,
-) -> CheckReport:
+) -> TextResult:
     """Check the splits of a dataset (None: all that exist) as ``check_dataset_on_disk`` does, with ``masks`` its
-    masks too, and write the findings to the file ``json``. Ctrl-C ends it with the findings so far."""
+    masks too; print the findings and write them to the file ``json``. Ctrl-C ends it with the findings so far."""
     root = _find_root(name, root, paths)
     report = check_dataset_on_disk(
         name, root, split or (), cache=paths.cache, threads=processes, quick=quick,
         masks=masks, mask_folder=paths.masks.get(name),
     )  # fmt: skip
+    show(report.text())  # before anything can go wrong with the file
     if json:
         report.write(json)
     if not report.complete:
-        show(report.text())
         raise KeyboardInterrupt("stopped")
-    return report
+    return TextResult(good=report.good)
 
 
 def pack(

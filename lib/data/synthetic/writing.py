@@ -1,6 +1,7 @@
 """Writes a synthetic dataset in GOT-10k's layout; the folder gets its name when it is complete."""
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -53,7 +54,7 @@ def write_synthetic(root: Path, wanted: SyntheticSet, processes: int = 1) -> boo
 
     Raises ``ValueError`` if ``root`` holds anything else, and while another process writes it.
     """
-    root = root.absolute()
+    root = Path(os.path.realpath(root))  # a link cannot be replaced by the folder beside it
     if _is_written(root, wanted) and not lock_of(root).exists():
         return False
     with only_writer(root):
