@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import pickle
 import shutil
 import zlib
@@ -23,7 +22,6 @@ from lib.data.files.source import Source
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.data.stores import packed
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import (
     DATA,
@@ -237,24 +235,6 @@ def test_workers_read_it(got10k_twice, tmp_path):
     groups = [range(0, 4), range(4, 8)]
     for batch, expected in zip(load_batches(pairs, groups, 2), load_batches(pairs, groups, 0), strict=True):
         same_samples.assert_same(batch, expected)
-
-
-@pytest.mark.parametrize("opened_before", [False, True])
-def test_forked_processes_read_it_at_once(write, opened_before):
-    root, store = write("got10k")
-    frames = [(PackedFile(store, str(file.relative_to(root))), file) for file in root.rglob("*.jpg")]
-    assert packed._stores.get(store) is None
-    if opened_before:
-        frames[0][0].read_bytes()
-    children = []
-    for _ in range(3):
-        child = os.fork()
-        if child == 0:
-            same = all(frame.read_bytes() == file.read_bytes() for _ in range(5) for frame, file in frames)
-            os._exit(0 if same and len(frames) == 7 else 1)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
-    assert frames[0][0].read_bytes() == frames[0][1].read_bytes()
 
 
 def refusal(store: Path) -> str:

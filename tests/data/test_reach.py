@@ -49,6 +49,7 @@ def test_without_jitter_it_is_half_the_window(context):
         assert window_reach(role, width, height, 0.9995) == pytest.approx(side / 2, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_it_grows_with_everything_that_is_asked_for():
     crop, jitter = FAMILIES["GRM"].crop, FAMILIES["GRM"].jitter
     role = Role(crop=crop, jitter=jitter)
