@@ -140,16 +140,3 @@ def test_a_damaged_frame_is_an_error(tmp_path, files):
     cropper = FrameCropper(open_image(damaged))
     with pytest.raises(ImageError, match=r"damaged.png: no image, or a damaged one"):
         cropper.crop(Window(0, 0, 20), 20, False, False)
-
-
-def test_the_windows_reach_every_border():
-    kinds = set()
-    for window in windows(40, seed=7):
-        left, top, right, bottom = window.inside((HEIGHT, WIDTH))
-        kinds |= {"left"} if left > window.x1 else set()
-        kinds |= {"top"} if top > window.y1 else set()
-        kinds |= {"right"} if right < window.x1 + window.side else set()
-        kinds |= {"bottom"} if bottom < window.y1 + window.side else set()
-        kinds |= {"nothing"} if left == right or top == bottom else set()
-        kinds |= {"inside"} if (right - left, bottom - top) == (window.side, window.side) else set()
-    assert kinds == {"left", "top", "right", "bottom", "nothing", "inside"}

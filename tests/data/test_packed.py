@@ -261,15 +261,9 @@ def test_a_file_cut_short_is_refused_wherever_it_ends(write):
     assert len(read_dataset("got10k", "full", store)) == 2
 
 
-def test_other_files_and_versions_are_refused(write):
+def test_other_files_are_refused(write):
     _, store = write("got10k")
-    whole = (store / DATA).read_bytes()
     (store / DATA).write_bytes(b"no LMDB at all" * 1000)
-    assert "cannot be opened as an LMDB" in refusal(store)
-    newer = bytearray(whole)
-    for page in (0, 4096):  # the version stands after a page's head of 16 bytes and a magic number of 4
-        newer[page + 20 : page + 24] = (999).to_bytes(4, "little")
-    (store / DATA).write_bytes(newer)
     assert "cannot be opened as an LMDB" in refusal(store)
 
 
@@ -350,16 +344,8 @@ def test_a_page_of_another_kind_is_one_line(tmp_path):
     damaged = bytearray(whole)
     damaged[leaf * 4096 + 10] = 4  # a leaf of the tree turned into a page of data
     (store / DATA).write_bytes(damaged)
-    with pytest.raises(ImageError, match=r"cannot read the image \(.*data\.mdb: damaged \(.*; copy or pack it again\)"):
+    with pytest.raises(OSError, match=r"data\.mdb: damaged \(.*; copy or pack it again"):
         for number in range(400):
-            read_image_bytes(PackedFile(store, f"train/{number:04d}.jpg"))
+            PackedFile(store, f"train/{number:04d}.jpg").read_bytes()
     with pytest.raises(ValueError, match=r"data\.mdb: damaged"):
         PackedSource(store).names("train")
-
-
-def read_image_bytes(file: PackedFile) -> int:
-    """The crc of a file, which ``read_image`` would refuse as an image only after it was read."""
-    try:
-        return zlib.crc32(file.read_bytes())
-    except OSError as error:
-        raise ImageError(f"{file}: cannot read the image ({error.strerror})") from error

@@ -83,7 +83,7 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
 
 
 class SequenceIndex(abc.Sequence):
-    """The sequences of a split, like a list of them. Each is made on access; its arrays are views of the file.
+    """The sequences of a split, by position. Each is made on access; its arrays are views of the file.
 
     Pickling passes on the path of the file: a worker maps the same memory. ``lengths`` int64 ``[n]`` are the numbers of
     frames, ``image_sets`` bool ``[n]`` marks image sets; ``names`` are those of the sequences.
@@ -99,9 +99,7 @@ class SequenceIndex(abc.Sequence):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, index: int | slice) -> Sequence | list[Sequence]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> Sequence:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sequence {index} of {len(self)}")
         index = int(index) % len(self)
@@ -126,7 +124,6 @@ class SequenceIndex(abc.Sequence):
         )
 
     def _rows(self, column: str, index: int) -> np.ndarray:
-        """The rows of a column that belong to one sequence."""
         first, end = self._arrays[f"{column}.ends"][index : index + 2]
         return self._arrays[column][first:end]
 
@@ -171,7 +168,6 @@ class SequenceIndex(abc.Sequence):
 
 
 def _open_again(columns: Columns, root: Path) -> SequenceIndex:
-    """The index in a worker."""
     return SequenceIndex(columns, open_source(root))
 
 
