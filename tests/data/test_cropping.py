@@ -209,7 +209,7 @@ def test_two_writes_at_once_are_refused(dataset, monkeypatch):
 def test_sequences_of_one_name_are_refused_before_any_work(dataset):
     names = dataset / "data" / "train" / "list.txt"
     names.write_text(names.read_text() + "GOT-10k_Train_000002\n")
-    with pytest.raises(ValueError, match="data: 1 names are those of several sequences, such as GOT-10k_Train_000002;"):
+    with pytest.raises(ValueError, match="data: 2 sequences are named GOT-10k_Train_000002; rename them"):
         write(dataset)
     assert not (dataset / "crops").exists()
 

@@ -37,19 +37,6 @@ from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 
 
-def write_vot(root: Path) -> None:
-    boxes = miniatures.write_frames(root / "ants" / "color", "%08d.jpg", 1, 5)
-    miniatures.write_boxes(root / "ants" / "groundtruth.txt", boxes)
-    (root / "ants" / "occlusion.tag").write_text("1\n0\n")
-    (root / "list.txt").write_text("ants\n")
-
-
-def write_itb(root: Path) -> None:
-    for video in ("Scene_1/dog", "Scene_2/cat"):
-        boxes = miniatures.write_frames(root / video, "%04d.jpg", 1, 3)
-        miniatures.write_boxes(root / video / "groundtruth.txt", boxes)
-
-
 def write_own(root: Path) -> None:
     for split in ("train", "val"):
         boxes = miniatures.write_frames(root / split / "car", "frame %d.jpg", 9, 3)
@@ -58,12 +45,8 @@ def write_own(root: Path) -> None:
 
 LAYOUTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "got10k": ("full", lambda root: miniatures.write_got10k(root, "train", [3, 4])),
-    "lasot": ("full", lambda root: miniatures.write_lasot(root, {"cat-1": 3, "cat-12": 2, "dog-3": 3})),
-    "trackingnet": ("train_0", lambda root: miniatures.write_trackingnet(root, {"TRAIN_0": {"a": 3, "a.b": 12}})),
     "coco": ("train2017", lambda root: miniatures.write_coco(root, 3, folder="")),
     "imagenet_vid": ("train", lambda root: miniatures.write_imagenet_vid(root, 3, {"v": {"0": range(3), "1": [1]}})),
-    "vot18": ("vot2018", write_vot),
-    "itb": ("test", write_itb),
     "own": ("all", write_own),
 }
 

@@ -256,13 +256,11 @@ def await_no_process(number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["check", "pack"])
-def test_a_task_that_is_stopped_is_one_line_and_can_go_on(start, call, toy_got10k, tmp_path, task):
+def test_a_task_that_is_stopped_is_one_line_and_can_go_on(start, call, toy_got10k, tmp_path):
     """Ctrl-C as a terminal sends it, to the whole group, while a process waits for a frame."""
     root = tmp_path / "got10k"
     shutil.copytree(toy_got10k, root)
-    words = [task, "got10k", "--root", root, "--split", "full"]
-    words += ["--out", tmp_path / "out"] if task == "pack" else ["--processes", 2]
+    words = ["pack", "got10k", "--root", root, "--split", "full", "--out", tmp_path / "out"]
     frame = root / "train" / "GOT-10k_Train_000002" / "00000015.jpg"
     content = frame.read_bytes()
     with waiting_for(frame, start, words) as (process, end):
@@ -275,5 +273,4 @@ def test_a_task_that_is_stopped_is_one_line_and_can_go_on(start, call, toy_got10
     assert errors[0].startswith("stopped")
     frame.unlink()
     frame.write_bytes(content)
-    ended = call("prepare_data.py", *words)
-    assert ended.code == (1 if task == "check" else 0), ended.err  # it is not the whole of GOT-10k
+    assert call("prepare_data.py", *words).code == 0

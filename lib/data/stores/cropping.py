@@ -78,11 +78,9 @@ def write_crops(
     data that cannot be read and for sequences of the same name, and ``OSError`` for a place that cannot be written.
     """
     index = open_dataset(name, split, root, cache)
-    if twice := [name for name, count in Counter(index.names).items() if count > 1]:
-        raise ValueError(
-            f"{root}: {len(twice)} names are those of several sequences, such as {twice[0]}; a crop store needs a name "
-            "for each, rename them"
-        )
+    for sequence_name, count in Counter(index.names).items():
+        if count > 1:
+            raise ValueError(f"{root}: {count} sequences are named {sequence_name}; rename them to store their crops")
     about = {
         "kind": "crops",
         "dataset": name,
@@ -188,10 +186,7 @@ def _write_part(index: SequenceIndex, settings: CropSettings, part: tuple[Path, 
 
 
 def _make_record(image: EncodedImage, box: np.ndarray, settings: CropSettings) -> tuple[bytes, tuple[int, ...]] | None:
-    """A frame's record and the values of its row after the first four; None if no crop shows any of the frame.
-
-    Raises ``ImageError``.
-    """
+    """A frame's record and the values of its row after the first four; None if no crop shows any of the frame."""
     pixels = image.pixels()
     height, width = pixels.shape[:2]
     resolution = settings.resolution(box[2], box[3])
@@ -230,7 +225,6 @@ def _encode(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _merge(index: SequenceIndex, columns: list[Columns]) -> dict[str, np.ndarray]:
-    """The arrays of the store's index from those of its parts."""
     counts = np.concatenate([np.diff(column.arrays["ends"], prepend=0) for column in columns])
     end = counts.cumsum()
     names = np.array([hash_name(name) for name in index.names], dtype=np.uint64)
