@@ -258,21 +258,8 @@ def test_settings_that_ask_for_more_lack_nothing():
     assert more.lack(less) is more.lack(less.model_copy(update={"search": still})) is None
 
 
-def cut_short(folder: Path) -> None:
-    part = folder / "000.crops"
-    part.write_bytes(part.read_bytes()[:-1])
-
-
-def remove_part(folder: Path) -> None:
-    (folder / "000.crops").unlink()
-
-
-def cut_index(folder: Path) -> None:
-    (folder / INDEX).write_bytes((folder / INDEX).read_bytes()[:-1])
-
-
-def remove_index(folder: Path) -> None:
-    (folder / INDEX).unlink()
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
 
 
 def change_format(folder: Path) -> None:
@@ -280,22 +267,19 @@ def change_format(folder: Path) -> None:
     write_columns(folder / INDEX, columns.about | {"format": 99}, columns.arrays)
 
 
-def no_store(folder: Path) -> None:
-    write_columns(folder / INDEX, {"kind": "something"}, {})
-
-
 def change_a_box(folder: Path) -> None:
     boxes = folder.parents[1] / "data" / "train" / "a" / "groundtruth.txt"
     boxes.write_text(boxes.read_text().replace("100.3", "101.3", 1))
 
 
+MISSING = "000.crops is missing, or has not the .* bytes"
 DAMAGE = {
-    "cut short": (cut_short, "000.crops is missing, or has not the .* bytes"),
-    "a part is gone": (remove_part, "000.crops is missing, or has not the .* bytes"),
-    "index cut short": (cut_index, "crops.index: is damaged, cut short"),
-    "not complete": (remove_index, "no complete crop store of got10k full"),
+    "cut short": (lambda folder: cut_short(folder / "000.crops"), MISSING),
+    "a part is gone": (lambda folder: (folder / "000.crops").unlink(), MISSING),
+    "index cut short": (lambda folder: cut_short(folder / INDEX), "crops.index: is damaged, cut short"),
+    "not complete": (lambda folder: (folder / INDEX).unlink(), "no complete crop store of got10k full"),
     "another format": (change_format, "not a crop store of this version"),
-    "no store": (no_store, "not a crop store of this version"),
+    "no store": (lambda folder: write_columns(folder / INDEX, {}, {}), "not a crop store of this version"),
     "other annotations": (change_a_box, "made from other annotations of got10k full than are there now"),
 }
 
@@ -324,10 +308,10 @@ def test_damage_that_shows_later_counts_as_a_damaged_image(copied):
     (folder / "000.crops").write_bytes(data)
     with pytest.raises(ImageError, match=f"000.crops: the record at byte {record.offset} is damaged; make the crop"):
         store.cropper("a", 4, "search", no_frame).crop(Window(95, 75, 40), 64, False, False)
-    cut_short(folder)
+    cut_short(folder / "000.crops")
     with pytest.raises(ImageError, match="000.crops: the record at byte .* is damaged; make the crop"):
         store.cropper("a", 19, "search", no_frame).crop(Window(140, 100, 40), 64, False, False)
-    remove_part(folder)
+    (folder / "000.crops").unlink()
     gone = pickle.loads(pickle.dumps(store))
     with pytest.raises(ImageError, match="000.crops: cannot read from the crop store .No such file"):
         gone.cropper("a", 19, "search", no_frame).crop(Window(140, 100, 40), 64, False, False)

@@ -18,7 +18,7 @@ def test_every_store_and_decoder_is_measured(call, tmp_path, monkeypatch):
         monkeypatch.setattr(samples, name, less)
     folder, file = tmp_path / "made", tmp_path / "profile.json"
     folder.mkdir()
-    words = ["--seconds", 0.2, "--sequences", 2, "--frames", 20, "--folder", folder, "--json", file]
+    words = ["--seconds", 0.05, "--sequences", 1, "--frames", 20, "--folder", folder, "--json", file]
     ended = call("profile_data.py", *words)
     assert ended.code == 0, ended.err
     content = json.loads(file.read_text())
@@ -34,7 +34,7 @@ def test_every_store_and_decoder_is_measured(call, tmp_path, monkeypatch):
         assert re.search(rf"^{store} +{decoder} +[\d.]+ ", ended.out, re.M), row
     loader = content["tables"]["loader"]["rows"]
     assert [row["store"] for row in loader] == ["folder", "lmdb", "crops"] and all(row["ratio"] > 0 for row in loader)
-    assert content["settings"]["frames"] == 40
+    assert content["settings"]["frames"] == 20
     assert list(folder.iterdir()) == []
 
 
