@@ -36,6 +36,8 @@ class CrampedPairs:
 
 
 if __name__ == "__main__":
+    import lib.config.yaml12  # noqa: F401, which is not for workers alone
+
     for batch in load_batches(SlowPairs(), [[number] for number in range(10_000)], 2):
         if batch.numbers == (0,):
             print("started", flush=True)

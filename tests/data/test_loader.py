@@ -182,7 +182,7 @@ def test_workers_and_their_server_leave_signals_to_the_program_and_end_with_it()
             assert [pid for pid in lines if hears(pid, number)] == [process.pid]
         # Otherwise each worker, which imports the main module, would import most of the project anew.
         [server] = [pid for pid in lines if "forkserver" in lines[pid] and int(_fields(pid)[1]) == process.pid]
-        assert "lmdb" in Path(f"/proc/{server}/maps").read_text()
+        assert "/_yaml." in Path(f"/proc/{server}/maps").read_text()
         process.kill()
         process.wait(20)
         members.await_end()
