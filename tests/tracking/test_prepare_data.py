@@ -41,9 +41,6 @@ def test_a_folder_in_use_is_one_clear_line(call, tmp_path):
     [
         "synthetic",
         "synthetic --root x --train 0",
-        "synthetic --root x --seed -1",
-        "check",
-        "check got10k --processes 0",
         "check got10k --root a --paths b",
         "pack got10k",
         "crops got10k --out x",
