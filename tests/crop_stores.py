@@ -1,6 +1,7 @@
 """Small datasets with pictures of one's own, crop stores of them, and pictures that cameras could have taken."""
 
 from collections.abc import Iterable
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import CropStore, open_crops
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.reach import CropSettings
+from lib.data.synthetic.writing import write_sequence
 from lib.geometry.crop import CropConfig
 
 TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
@@ -26,14 +28,7 @@ def settings(template: CropConfig = TEMPLATE, search: CropConfig = SEARCH, jitte
 
 def write_pictures(root: Path, images: Iterable[np.ndarray], boxes: np.ndarray, name: str = NAME) -> Path:
     """The RGB images as one more sequence of the train folder of a GOT-10k, as good as without loss."""
-    folder = root / "train" / name
-    folder.mkdir(parents=True)
-    for number, image in enumerate(images, start=1):
-        _, code = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 98])
-        (folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
-    np.savetxt(folder / "groundtruth.txt", boxes, fmt="%.4f", delimiter=",")
-    (folder / "absence.label").write_text("0\n" * len(boxes))
-    (folder / "cover.label").write_text("8\n" * len(boxes))
+    write_sequence(root / "train" / name, zip(images, boxes, repeat(8)), quality=98)
     with open(root / "train" / "list.txt", "a") as names:
         names.write(f"{name}\n")
     return root

@@ -36,7 +36,7 @@ class CrampedPairs:
 
 
 if __name__ == "__main__":
-    import lib.models.weights.initial  # noqa: F401, which is not for workers alone
+    import lib.config.yaml12  # noqa: F401, which is not for workers alone
 
     for batch in load_batches(SlowPairs(), [[number] for number in range(10_000)], 2):
         if batch.numbers == (0,):

@@ -3,7 +3,7 @@ python tracking/profile_data.py [--seconds 10] [--json FILE]"""
 
 import sys
 
-from lib.runtime.program import Result, program, starting
+from lib.runtime.program import program, starting
 
 with starting():
     from lib.config.paths import user_path
@@ -11,11 +11,12 @@ with starting():
     from lib.profiling.footage import FOOTAGE_QUALITY
     from lib.profiling.samples import profile_samples
     from lib.programs.arguments import Parser, at_least
+    from lib.runtime.escapes import show
 
 
 @program("stopped; the temporary data are removed")
-def main() -> Result:
-    """0 once all is measured, 1 after an error, 130 after Ctrl-C."""
+def main() -> int:
+    """0 once all is measured, 1 after an error, 130 after Ctrl-C, 143 after SIGTERM."""
     parser = Parser(__doc__)
     add = parser.add_argument
     add("--seconds", type=at_least(0.01, float), default=10.0, help="of measuring the straightforward way (10)")
@@ -27,9 +28,10 @@ def main() -> Result:
     arguments = parser.parse()
     file = arguments.pop("json")
     report = profile_samples(**arguments)
+    show(report.text())  # before anything can go wrong with the file
     if file:
         report.write(file)
-    return report
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Frames of 1280 x 720 with the pictures of a real video, to measure how fast they are read, cropped and tracked."""
 
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from lib.config.paths import CLIP
 from lib.data.decoding.video import VideoReader
+from lib.data.synthetic.writing import write_sequence
 
 WIDTH, HEIGHT = 1280, 720
 # With it a frame has about 115 kB; LaSOT's 3.5 million frames, mostly of this size, have 65 kB on average (227 GB).
@@ -36,16 +36,9 @@ def write_footage(root: Path, sequences: int, frames: int, quality: int = FOOTAG
     rng, size = np.random.default_rng(0), 0
     names = [f"GOT-10k_Train_{number:06d}" for number in range(1, sequences + 1)]
     for name, side in zip(tqdm(names, "frames", disable=None), np.geomspace(SMALLEST, LARGEST, sequences), strict=True):
-        folder = root / "train" / name
-        folder.mkdir(parents=True)
-        for number, image in enumerate(read_footage(frames, tuple(rng.integers(0, (HEIGHT, WIDTH)))), start=1):
-            _, code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-            (folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
-            size += len(code)
+        images = read_footage(frames, tuple(rng.integers(0, (HEIGHT, WIDTH))))
         corners = (0.5 + 0.4 * np.sin(np.arange(frames)[:, None] / (9, 13))) * (WIDTH - side, HEIGHT - side)
         boxes = np.concatenate([corners, np.full((frames, 2), side)], axis=1)
-        np.savetxt(folder / "groundtruth.txt", boxes, fmt="%.4f", delimiter=",")
-        (folder / "absence.label").write_text("0\n" * frames)
-        (folder / "cover.label").write_text("8\n" * frames)
+        size += write_sequence(root / "train" / name, zip(images, boxes, repeat(8)), quality)
     (root / "train" / "list.txt").write_text("".join(f"{name}\n" for name in names))
     return size

@@ -32,6 +32,7 @@ from lib.profiling.footage import HEIGHT, WIDTH, write_footage
 from lib.profiling.report import MeasuredRow, MeasuredTable, Report, describe_machine
 from lib.runtime.children import Processes
 from lib.runtime.machine import keep_large_buffers
+from lib.runtime.stop import terminated_like_interrupted
 
 # GRM's settings (experiments/vitb_256_ep300.yaml of its repository).
 TEMPLATE = Role(crop=CropConfig(size=128, factor=2.0), jitter=JitterConfig())
@@ -72,7 +73,10 @@ def profile_samples(folder: Path | None, *, seconds: float, sequences: int, fram
     the system's temporary folder) and removed afterwards. All contestants make the same pairs in turn, in rounds; those
     of the straightforward way take about ``seconds`` in all.
     """
-    with tempfile.TemporaryDirectory(prefix="tracking_profile_", dir=folder) as temporary:
+    with (
+        terminated_like_interrupted(),
+        tempfile.TemporaryDirectory(prefix="tracking_profile_", dir=folder) as temporary,
+    ):
         root = Path(temporary)
         settings = _write_stores(root, sequences, frames, quality)
         rows = _race(root, seconds)
@@ -137,18 +141,16 @@ def _sampler(root: Path, contestant: Contestant) -> Callable[[int], Any]:
     return open_pairs(root, contestant).sample
 
 
-def _take_turn(task: tuple[Path, Contestant, range]) -> tuple[float, float, int]:
+def _take_turn(root: Path, contestant: Contestant, numbers: range) -> tuple[float, float, int]:
     """The costs of samples: seconds by the clock and of the processor, and the number of crops that the crop store
     lacked."""
-    root, contestant, numbers = task
     make = _sampler(root, contestant)
     start, processor = time.perf_counter(), time.process_time()
     missed = sum(getattr(make(number), "missed", 0) for number in numbers)
     return time.perf_counter() - start, time.process_time() - processor, missed
 
 
-def _profile(task: tuple[Path, Contestant, range]) -> dict[str, float]:
-    root, contestant, numbers = task
+def _profile(root: Path, contestant: Contestant, numbers: range) -> dict[str, float]:
     return share_packages(_sampler(root, contestant), numbers)
 
 
@@ -201,7 +203,7 @@ def _race(root: Path, seconds: float) -> list[MeasuredRow]:
 
         def in_turn(task: Callable, numbers: range) -> list[Any]:
             tasks = zip(pools, names, strict=True)
-            return [pool.submit(task, (root, name, numbers)).result() for pool, name in tasks]
+            return [pool.submit(task, root, name, numbers).result() for pool, name in tasks]
 
         # The first samples fill caches, and show how many the straightforward way makes in its time.
         count = max(1, round(10 * seconds / _ROUNDS / in_turn(_take_turn, range(10))[0][0]))

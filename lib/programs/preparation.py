@@ -145,6 +145,5 @@ def _picture(pixels: "Tensor", gain: float, box: "Tensor") -> np.ndarray:
 
 
 def _find_root(name: str, root: Path | None, paths: Paths) -> Path:
-    """The dataset's folder: ``root``, else the one of ``paths``."""
     find_dataset(name)
     return root or paths.dataset_root(name)

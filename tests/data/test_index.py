@@ -1,13 +1,10 @@
 """The index of annotations: equal to what it was made from, good only as long as that stays, never half a file."""
 
-import builtins
 import errno
 import logging
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from listed_sequences import ListedSequences
-from miniatures import write_coco, write_got10k, write_imagenet_vid, write_lasot, write_trackingnet
+from miniatures import write_coco, write_got10k, write_imagenet_vid, write_trackingnet
 from one_sequence import read_dataset
 
 from lib.data.datasets import lasot
@@ -24,21 +21,17 @@ from lib.data.datasets.registry import DATASETS
 from lib.data.files.source import Source
 from lib.data.sampling import Pool
 from lib.data.stores import index as index_module
-from lib.data.stores.columns import open_columns
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.types import FrameFiles, NumberedNames, Sequence
 
 MINIATURES = {
     ("got10k", "full"): partial(write_got10k, folder="train", lengths=[5, 3]),
-    ("got10k", "official_val"): partial(write_got10k, folder="val", lengths=[2]),
     ("got10k", "test"): partial(write_got10k, folder="test", lengths=[4, 6], first_box_only=True),
     ("trackingnet", "train_0-1"): partial(
         write_trackingnet, chunks={"TRAIN_0": {"b": 4, "a": 31}, "TRAIN_1": {"c": 2}}
     ),
-    ("trackingnet", "test"): partial(write_trackingnet, chunks={"TEST": {"d": 12}}),
     ("coco", "train2017"): partial(write_coco, images=4),
     ("imagenet_vid", "train"): partial(write_imagenet_vid, length=6, tracks={"v": {"0": [0, 1, 4], "1": [5]}}),
-    ("lasot", "extension"): partial(write_lasot, lengths={"frisbee-1": 3, "frisbee-2": 2}),
 }
 
 
@@ -99,9 +92,7 @@ def assert_all_same(index: SequenceIndex, sequences: list[Sequence]) -> None:
 
 
 @pytest.mark.parametrize(("name", "split"), MINIATURES)
-def test_an_index_is_what_the_reader_reads(tmp_path, monkeypatch, opened, messages, name, split):
-    if (name, split) == ("lasot", "extension"):
-        monkeypatch.setitem(lasot.LASOT_NAMES, "extension", lambda: ["frisbee-1", "frisbee-2"])
+def test_an_index_is_what_the_reader_reads(tmp_path, opened, messages, name, split):
     MINIATURES[name, split](tmp_path / "data")
     sequences = read_dataset(name, split, tmp_path / "data")
     assert len(sequences) > 0
@@ -155,16 +146,12 @@ def test_an_index_is_like_a_list(odd, opened):
     index = opened("odd", "all")
     assert_same(index[-2], odd[-2])
     assert_same(index[np.int32(2)], odd[2])
-    for part in (slice(2, 5), slice(None, None, -1), slice(9, 20)):
-        assert [sequence.name for sequence in index[part]] == [sequence.name for sequence in odd[part]]
     for wrong in (7, -8):
         with pytest.raises(IndexError, match=f"sequence {wrong} of 7"):
             index[wrong]
 
 
-@pytest.mark.parametrize(
-    ("factor", "kind"), [(1.0, np.float32), (0.5, np.float32), (0.1, np.float64), (1e300, np.float64)]
-)
+@pytest.mark.parametrize(("factor", "kind"), [(0.5, np.float32), (0.1, np.float64), (1e300, np.float64)])
 def test_boxes_take_half_the_memory_where_that_loses_nothing(odd, opened, factor, kind):
     boxes = np.array([[1, 2, 3, 4], [5, np.nan, -0.0, np.inf]]) * factor
     odd[:] = [Sequence("a", "odd", FrameFiles(Path("/a"), ["1", "2"]), boxes, np.ones(2, bool))]
@@ -173,7 +160,7 @@ def test_boxes_take_half_the_memory_where_that_loses_nothing(odd, opened, factor
     assert index[0].boxes.dtype == np.float64 and index._columns.arrays["boxes"].dtype == kind
 
 
-@pytest.mark.parametrize("every", [1, 2, 3, 7, 30, 1000])
+@pytest.mark.parametrize("every", [1, 3, 30])
 def test_counts_of_visible_frames_are_those_of_a_loop(odd, opened, every):
     rng = np.random.default_rng(every)
     for number, length in enumerate((1, 2, 3, 30, 31, 32, 61, 0, 90)):
@@ -200,6 +187,7 @@ def test_nothing_is_read_the_second_time(got10k, opened, monkeypatch, messages):
     assert "got10k full: 2 sequences with 8 frames read in " in messages()
     for name in ("text", "names", "is_folder", "exists"):
         monkeypatch.setattr(Source, name, lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(index_module, "write_columns", lambda *_: pytest.fail("written again"))  # it may be read-only
     assert [len(sequence) for sequence in opened()] == [5, 3]
     assert "got10k full: 2 sequences with 8 frames opened in " in messages()
 
@@ -228,13 +216,6 @@ def test_what_has_changed_is_read_again_and_named(tmp_path, got10k, opened, mess
     index_file(tmp_path)
 
 
-def test_a_file_that_is_gone_is_told_as_by_the_reader(got10k, opened):
-    opened()
-    (got10k / FIRST / "cover.label").unlink()
-    with pytest.raises(ValueError, match=r"cover\.label: No such file"):
-        opened()
-
-
 def test_a_root_that_is_gone_is_told_and_the_index_kept(got10k, opened, messages):
     opened()
     got10k.rename(got10k.with_name("unmounted"))
@@ -259,20 +240,6 @@ def test_a_split_of_odd_letters_is_a_file_in_the_folder(tmp_path, odd, opened):
     assert index_file(tmp_path).name.startswith("odd-.._a_b_c_0-3-")
 
 
-def test_a_link_that_leads_elsewhere_now(tmp_path, got10k, messages):
-    link = tmp_path / "link"
-    link.symlink_to(got10k)
-    index = open_dataset("got10k", "full", link, tmp_path / "cache")
-    assert_all_same(index, read_dataset("got10k", "full", link))
-    # A copy with all times kept.
-    shutil.copytree(got10k, tmp_path / "copy")
-    link.unlink()
-    link.symlink_to(tmp_path / "copy")
-    messages()
-    assert len(open_dataset("got10k", "full", link, tmp_path / "cache")) == 2
-    assert "made again" in messages()
-
-
 def test_a_relative_root_and_cache(got10k, monkeypatch):
     monkeypatch.chdir(got10k.parent)
     index = open_dataset("got10k", "full", Path("data"), Path("cache"))
@@ -287,15 +254,6 @@ def test_an_index_of_another_version_is_made_again(got10k, opened, monkeypatch, 
     assert "of another version of this package" in messages()
 
 
-def test_names_in_another_encoding_make_an_index_anew(got10k, opened, monkeypatch, messages):
-    """The same files have other names there."""
-    opened()
-    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "gbk")
-    opened()
-    opened()
-    assert messages().count("made again") == 1
-
-
 def test_the_readers_digest_covers_readers_and_lists(tmp_path, monkeypatch):
     package = tmp_path / "datasets"
     shutil.copytree(Path(lasot.__file__).parent, package)
@@ -304,17 +262,11 @@ def test_the_readers_digest_covers_readers_and_lists(tmp_path, monkeypatch):
     for path in (package / "got10k.py", package / "lists" / "got10k_train_split.txt"):
         path.write_text(path.read_text() + "\n")
         digests.append(index_module._readers.__wrapped__())
-    (package / "lists" / "new.txt").touch()
-    digests.append(index_module._readers.__wrapped__())
-    assert len(set(digests)) == 4
-    (package / "__pycache__").mkdir(exist_ok=True)
-    (package / "__pycache__" / "x.pyc").touch()
-    assert index_module._readers.__wrapped__() == digests[-1]
+    assert len(set(digests)) == 3
 
 
 DAMAGE = {
     "empty": lambda data: b"",
-    "garbage": lambda data: os.urandom(5000),
     "cut short": lambda data: data[:-10],
     "zeros": lambda data: data[:600] + bytes(len(data) - 600),
 }
@@ -332,46 +284,24 @@ def test_a_damaged_index_is_made_again(tmp_path, got10k, opened, messages, kind)
     assert index_file(tmp_path).read_bytes() == whole
 
 
-def test_an_index_that_may_not_be_read_is_made_again(tmp_path, got10k, opened, monkeypatch, messages):
-    opened()
-    file = index_file(tmp_path)
-    inode = file.stat().st_ino
-    true_open = builtins.open
-
-    def refuse(path, *args, **kwargs):
-        if path == file and file.stat().st_ino == inode:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return true_open(path, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "open", refuse)
-    assert len(opened()) == 2 and "Permission denied" in messages()
-
-
-@pytest.mark.parametrize("kind", ["full disk", "a file in its place", "read-only"])
+@pytest.mark.parametrize("kind", ["full disk", "a file in its place"])
 def test_a_cache_that_cannot_be_written_is_one_line_with_the_remedy(tmp_path, got10k, opened, monkeypatch, kind):
     if kind == "a file in its place":
         (tmp_path / "cache").write_text("")
         reason = "(Not a directory|File exists)"
     else:
-        number = errno.ENOSPC if kind == "full disk" else errno.EROFS
-        reason = os.strerror(number)
+        reason = os.strerror(errno.ENOSPC)
 
         def refuse(*_args) -> None:
-            raise OSError(number, reason)
+            raise OSError(errno.ENOSPC, reason)
 
-        monkeypatch.setattr(os, "fsync" if kind == "full disk" else "mkdir", refuse)
+        monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(
         ValueError,
         match=rf"cache/indices: cannot keep .* got10k there \({reason}\).*cache in paths.yaml .*TRACKING_CACHE",
     ) as error:
         opened()
     assert "\n" not in str(error.value)
-
-
-def test_a_good_index_in_a_read_only_cache_is_opened(got10k, opened, monkeypatch):
-    opened()
-    monkeypatch.setattr(index_module, "write_columns", lambda *_: pytest.fail("written again"))
-    assert len(opened()) == 2
 
 
 def test_pickling_passes_on_where_it_lies(odd, opened):
@@ -387,36 +317,8 @@ def test_pickling_passes_on_where_it_lies(odd, opened):
     np.testing.assert_array_equal(again.visible_counts(), index.visible_counts())
 
 
-def test_a_pickled_index_notices_another_content(odd, tmp_path, opened):
-    sent = pickle.dumps(opened("odd", "all"))
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "asked").touch()
-    opened("odd", "all")
-    assert_all_same(pickle.loads(sent), odd)  # read again, with the same result
-
-    odd.pop()
-    (tmp_path / "data" / "asked").write_text("changed")
-    opened("odd", "all")
-    with pytest.raises(ValueError, match=r"\.npz: another process has replaced it .* start again"):
-        pickle.loads(sent)
-
-
 def test_an_error_of_the_reader_is_its_own_and_leaves_no_index(tmp_path, got10k, opened):
     (got10k / FIRST / "groundtruth.txt").write_text("1,2,3,x\n" * 5)
     with pytest.raises(ValueError, match=r"groundtruth\.txt: line 1 is '1,2,3,x', not 4 numbers"):
         opened()
     assert not (tmp_path / "cache").exists()
-
-
-_OPEN = (
-    "import sys; from pathlib import Path; from lib.data.stores.index import open_dataset\n"
-    "print(len(open_dataset('got10k', 'full', Path(sys.argv[1]), Path(sys.argv[2]))))"
-)
-
-
-@pytest.mark.slow
-def test_processes_that_open_at_once(tmp_path, got10k):
-    command = [sys.executable, "-c", _OPEN, got10k, tmp_path / "cache"]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=60)[0] for process in started] == ["2\n"] * 3
-    assert len(open_columns(index_file(tmp_path)).arrays["frames"]) == 2

@@ -49,7 +49,7 @@ def pairs(sequence) -> Pairs:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_batches_do_not_depend_on_workers(pairs, workers):
     groups = [[4, 9, 2], range(5, 7), (2**40, 2**40 + 1, 0)]
     batches = list(load_batches(pairs, iter(groups), workers))
@@ -72,17 +72,15 @@ def test_a_batch_is_its_samples_stacked(pairs):
 def test_reasons_of_redrawn_samples_reach_the_batch(pairs, sequence):
     for frame in sequence.frames[:5]:
         frame.write_bytes(b"")
-    batches = list(load_batches(pairs, [range(10), range(10, 30)], 1))
-    reasons = [reason for batch in batches for reason in batch.damaged]
+    reasons = [reason for batch in load_batches(pairs, [range(10), range(10, 30)], 0) for reason in batch.damaged]
     assert reasons == [reason for number in range(30) for reason in pairs.sample(number).damaged]
     assert reasons and all("a_000" in reason for reason in reasons)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_the_global_generator_is_left_alone(pairs, workers):
+def test_the_global_generator_is_left_alone(pairs):
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    assert len(list(load_batches(pairs, [[0]], workers))) == 1
+    assert len(list(load_batches(pairs, [[0]], 0))) == 1
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -116,23 +114,15 @@ def test_workers_leave_signals_to_the_main_process(pairs):
     assert [batch.numbers[0] for batch in batches] == list(range(1, 40))
 
 
-def test_a_worker_ends_when_its_parent_says_so(pairs):
+def test_a_worker_is_not_forked_from_this_process_and_ends_when_that_says_so(pairs):
+    """Forked beside gloo's threads, one worker in hundreds hung for ever in its first moment."""
     batches = load_batches(pairs, [[number] for number in range(40)], 1)
     next(batches)
     (worker,) = multiprocessing.active_children()
+    assert int(_fields(worker.pid)[1]) != os.getpid()
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
-
-
-def test_workers_are_not_forked_from_this_process(pairs):
-    """Forked beside gloo's threads, one worker in hundreds hung for ever in its first moment."""
-    batches = load_batches(pairs, [[0], [1]], workers=1)
-    next(batches)
-    (worker,) = multiprocessing.active_children()
-    parent = subprocess.run(["ps", "-o", "ppid=", "-p", str(worker.pid)], capture_output=True, text=True, check=True)
-    assert int(parent.stdout) != os.getpid()
-    batches.close()
 
 
 def test_giving_up_early_ends_the_workers(pairs):
@@ -172,20 +162,6 @@ def test_a_killed_worker_or_fork_server_is_one_line_and_the_next_start_is_whole(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_and_their_server_end_with_the_program_however_that_ends(number):
-    """Both leave SIGTERM to it, so it is they who have to see that it is gone."""
-    with family() as (mark, members):
-        command = [sys.executable, odd_pairs.__file__]
-        process = subprocess.Popen(command, env=os.environ | mark, stdout=subprocess.PIPE)
-        assert process.stdout.readline() == b"started\n"
-        assert len(members.alive()) == 5, "the program, two workers, their server, the tracker of semaphores"
-        process.send_signal(number)
-        process.wait(20)
-        members.await_end()
-
-
 def hears(pid: int, number: int) -> bool:
     """Whether the main thread of a process neither blocks nor ignores a signal."""
     masks = re.findall(r"^Sig(?:Blk|Ign):\t([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
@@ -193,18 +169,23 @@ def hears(pid: int, number: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_group_is_heard_by_the_program_alone(number):
-    """A server that a SIGTERM ended would take the workers with it before the program has finished its step."""
+def test_workers_and_their_server_leave_signals_to_the_program_and_end_with_it():
+    """A signal to the group reaches them too; one that ended them would do so before the program has finished its step.
+    Since they leave even SIGTERM to it, it is they who have to see that it is gone."""
     with family() as (mark, members):
         command = [sys.executable, odd_pairs.__file__]
         process = subprocess.Popen(command, env=os.environ | mark, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"started\n"
-        pids = members.alive()
-        assert len(pids) == 5
-        assert [pid for pid in pids if hears(pid, number)] == [process.pid]
+        lines = members.alive()
+        assert len(lines) == 5, "the program, two workers, their server, the tracker of semaphores"
+        for number in (signal.SIGINT, signal.SIGTERM):
+            assert [pid for pid in lines if hears(pid, number)] == [process.pid]
+        # Otherwise each worker, which imports the main module, would import most of the project anew.
+        [server] = [pid for pid in lines if "forkserver" in lines[pid] and int(_fields(pid)[1]) == process.pid]
+        assert "/_yaml." in Path(f"/proc/{server}/maps").read_text()
         process.kill()
         process.wait(20)
+        members.await_end()
 
 
 def test_full_shared_memory_is_one_line():
@@ -228,20 +209,6 @@ def test_workers_that_cannot_be_started_are_one_line(monkeypatch):
 def test_another_error_of_a_worker_keeps_its_traceback():
     with pytest.raises(AttributeError, match="in DataLoader worker process 0"):
         list(load_batches(None, [[0]], 1))
-
-
-@pytest.mark.slow
-def test_the_fork_server_has_loaded_what_the_program_has():
-    """Otherwise each worker, which imports the main module, would import most of the project anew."""
-    with family() as (mark, members):
-        command = [sys.executable, odd_pairs.__file__]
-        process = subprocess.Popen(command, env=os.environ | mark, stdout=subprocess.PIPE)
-        assert process.stdout.readline() == b"started\n"
-        lines = members.alive()
-        [server] = [pid for pid in lines if "forkserver" in lines[pid] and int(_fields(pid)[1]) == process.pid]
-        assert "torchvision" in Path(f"/proc/{server}/maps").read_text()
-        process.kill()
-        process.wait(20)
 
 
 def _fields(pid: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import pickle
 import shutil
 import zlib
@@ -23,7 +22,6 @@ from lib.data.files.source import Source
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
 from lib.data.sampling import Pool
-from lib.data.stores import packed
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import (
     DATA,
@@ -39,19 +37,6 @@ from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 
 
-def write_vot(root: Path) -> None:
-    boxes = miniatures.write_frames(root / "ants" / "color", "%08d.jpg", 1, 5)
-    miniatures.write_boxes(root / "ants" / "groundtruth.txt", boxes)
-    (root / "ants" / "occlusion.tag").write_text("1\n0\n")
-    (root / "list.txt").write_text("ants\n")
-
-
-def write_itb(root: Path) -> None:
-    for video in ("Scene_1/dog", "Scene_2/cat"):
-        boxes = miniatures.write_frames(root / video, "%04d.jpg", 1, 3)
-        miniatures.write_boxes(root / video / "groundtruth.txt", boxes)
-
-
 def write_own(root: Path) -> None:
     for split in ("train", "val"):
         boxes = miniatures.write_frames(root / split / "car", "frame %d.jpg", 9, 3)
@@ -60,12 +45,8 @@ def write_own(root: Path) -> None:
 
 LAYOUTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "got10k": ("full", lambda root: miniatures.write_got10k(root, "train", [3, 4])),
-    "lasot": ("full", lambda root: miniatures.write_lasot(root, {"cat-1": 3, "cat-12": 2, "dog-3": 3})),
-    "trackingnet": ("train_0", lambda root: miniatures.write_trackingnet(root, {"TRAIN_0": {"a": 3, "a.b": 12}})),
     "coco": ("train2017", lambda root: miniatures.write_coco(root, 3, folder="")),
     "imagenet_vid": ("train", lambda root: miniatures.write_imagenet_vid(root, 3, {"v": {"0": range(3), "1": [1]}})),
-    "vot18": ("vot2018", write_vot),
-    "itb": ("test", write_itb),
     "own": ("all", write_own),
 }
 
@@ -239,24 +220,6 @@ def test_workers_read_it(got10k_twice, tmp_path):
         same_samples.assert_same(batch, expected)
 
 
-@pytest.mark.parametrize("opened_before", [False, True])
-def test_forked_processes_read_it_at_once(write, opened_before):
-    root, store = write("got10k")
-    frames = [(PackedFile(store, str(file.relative_to(root))), file) for file in root.rglob("*.jpg")]
-    assert packed._stores.get(store) is None
-    if opened_before:
-        frames[0][0].read_bytes()
-    children = []
-    for _ in range(3):
-        child = os.fork()
-        if child == 0:
-            same = all(frame.read_bytes() == file.read_bytes() for _ in range(5) for frame, file in frames)
-            os._exit(0 if same and len(frames) == 7 else 1)
-        children.append(child)
-    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
-    assert frames[0][0].read_bytes() == frames[0][1].read_bytes()
-
-
 def refusal(store: Path) -> str:
     """The message, one line, of opening what is not whole; a file in it is an unreadable image then."""
     close_store(store)
@@ -281,15 +244,9 @@ def test_a_file_cut_short_is_refused_wherever_it_ends(write):
     assert len(read_dataset("got10k", "full", store)) == 2
 
 
-def test_other_files_and_versions_are_refused(write):
+def test_other_files_are_refused(write):
     _, store = write("got10k")
-    whole = (store / DATA).read_bytes()
     (store / DATA).write_bytes(b"no LMDB at all" * 1000)
-    assert "cannot be opened as an LMDB" in refusal(store)
-    newer = bytearray(whole)
-    for page in (0, 4096):  # the version stands after a page's head of 16 bytes and a magic number of 4
-        newer[page + 20 : page + 24] = (999).to_bytes(4, "little")
-    (store / DATA).write_bytes(newer)
     assert "cannot be opened as an LMDB" in refusal(store)
 
 
@@ -370,16 +327,8 @@ def test_a_page_of_another_kind_is_one_line(tmp_path):
     damaged = bytearray(whole)
     damaged[leaf * 4096 + 10] = 4  # a leaf of the tree turned into a page of data
     (store / DATA).write_bytes(damaged)
-    with pytest.raises(ImageError, match=r"cannot read the image \(.*data\.mdb: damaged \(.*; copy or pack it again\)"):
+    with pytest.raises(OSError, match=r"data\.mdb: damaged \(.*; copy or pack it again"):
         for number in range(400):
-            read_image_bytes(PackedFile(store, f"train/{number:04d}.jpg"))
+            PackedFile(store, f"train/{number:04d}.jpg").read_bytes()
     with pytest.raises(ValueError, match=r"data\.mdb: damaged"):
         PackedSource(store).names("train")
-
-
-def read_image_bytes(file: PackedFile) -> int:
-    """The crc of a file, which ``read_image`` would refuse as an image only after it was read."""
-    try:
-        return zlib.crc32(file.read_bytes())
-    except OSError as error:
-        raise ImageError(f"{file}: cannot read the image ({error.strerror})") from error

@@ -74,7 +74,7 @@ def scenes(split: str, count: int, frames: int) -> list[list]:
 @pytest.mark.slow
 def test_sequences_hold_what_makes_tracking_hard():
     visible, scale = [], []
-    for frames in scenes("train", 24, 30):
+    for frames in scenes("train", 12, 30):
         assert all(frame.image.shape == (72, 96, 3) and frame.image.dtype == np.uint8 for frame in frames)
         boxes = np.stack([frame.box for frame in frames])
         assert boxes.min() >= 0
@@ -95,7 +95,7 @@ def test_sequences_hold_what_makes_tracking_hard():
 
 
 def test_the_first_frame_shows_the_target():
-    first = [next(render_scene(np.random.default_rng(seed), PATTERNS["val"], 60, 96, 72)) for seed in range(40)]
+    first = [next(render_scene(np.random.default_rng(seed), PATTERNS["val"], 60, 96, 72)) for seed in range(20)]
     assert min(frame.visible for frame in first) > 0.5
 
 

@@ -11,12 +11,11 @@ import pytest
 from listed_sequences import ListedSequences
 
 from lib.data.augment import JitterConfig
-from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.pairs import Pairs
 from lib.data.sampling import Pool
 from lib.geometry.crop import CropConfig
 from lib.profiling import samples
-from lib.profiling.samples import CONFIG, PACKAGES, Contestant, Straightforward, contestants, share_packages
+from lib.profiling.samples import CONFIG, PACKAGES, Straightforward, share_packages
 
 TEMPLATE, SEARCH = CropConfig(size=32, factor=2.0), CropConfig(size=64, factor=4.0)
 LIB = Path(samples.__file__).parents[1]
@@ -70,19 +69,3 @@ def test_a_function_outside_of_lib_counts_for_the_package_that_called_it():
 
 def test_packages_with_a_column_exist():
     assert all((LIB / package.replace(".", "/") / "__init__.py").exists() for package in PACKAGES)
-
-
-def test_every_store_runs_with_every_decoder_that_is_installed(monkeypatch):
-    best, found = find_decoder("auto"), contestants()
-    assert found[0] == Contestant("straightforward", "cv2.imread")
-    installed = {name for name, decoder in DECODERS.items() if decoder.is_installed()}
-    for store in ("folder", "lmdb", "crops"):
-        exact = [entry.decoder for entry in found if entry.store == store]
-        assert exact[0] == best and set(exact) == installed
-    monkeypatch.setitem(DECODERS, "simplejpeg", DECODERS["simplejpeg"]._replace(is_installed=lambda: False))
-    assert "simplejpeg" not in {entry.decoder for entry in contestants()} - {best}
-
-
-def test_a_folder_that_does_not_exist(tmp_path):
-    with pytest.raises(OSError, match="nowhere"):
-        samples.profile_samples(tmp_path / "nowhere", seconds=0.1, sequences=1, frames=20, quality=58)

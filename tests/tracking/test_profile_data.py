@@ -9,15 +9,17 @@ import time
 import pytest
 
 from lib.data.decoding.images import DECODERS
-from lib.profiling.samples import PACKAGES
+from lib.profiling import samples
 
 
 @pytest.mark.slow
-def test_every_store_and_decoder_is_measured(run, tmp_path):
+def test_every_store_and_decoder_is_measured(call, tmp_path, monkeypatch):
+    for name, less in {"_ROUNDS": 2, "_LOADER_ROUNDS": 1, "_PROFILED": 4, "_GROUP": 4}.items():
+        monkeypatch.setattr(samples, name, less)
     folder, file = tmp_path / "made", tmp_path / "profile.json"
     folder.mkdir()
-    words = ["--seconds", 0.2, "--sequences", 2, "--frames", 20, "--folder", folder, "--json", file]
-    ended = run("profile_data.py", *words)
+    words = ["--seconds", 0.05, "--sequences", 1, "--frames", 20, "--folder", folder, "--json", file]
+    ended = call("profile_data.py", *words)
     assert ended.code == 0, ended.err
     content = json.loads(file.read_text())
     installed = {name for name, decoder in DECODERS.items() if decoder.is_installed()}
@@ -26,13 +28,13 @@ def test_every_store_and_decoder_is_measured(run, tmp_path):
     rows = {(row["store"], row["decoder"]): row for row in content["tables"]["samples"]["rows"]}
     assert rows.keys() == expected
     for (store, decoder), row in rows.items():
-        shares = [row[name] for name in (*PACKAGES, "rest")]
+        shares = [row[name] for name in (*samples.PACKAGES, "rest")]
         assert row["pairs/s"] > 0 and (store == "straightforward" or sum(shares) == pytest.approx(1))
         assert (row["missed"] is not None) == (store == "crops")
         assert re.search(rf"^{store} +{decoder} +[\d.]+ ", ended.out, re.M), row
     loader = content["tables"]["loader"]["rows"]
     assert [row["store"] for row in loader] == ["folder", "lmdb", "crops"] and all(row["ratio"] > 0 for row in loader)
-    assert content["settings"]["frames"] == 40
+    assert content["settings"]["frames"] == 20
     assert list(folder.iterdir()) == []
 
 
@@ -50,6 +52,21 @@ def test_ctrl_c_leaves_nothing_behind(start, tmp_path):
     assert (process.returncode, out) == (130, "")
     assert [line for line in err.splitlines() if " INFO " not in line] == ["stopped; the temporary data are removed"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_leaves_nothing_behind_either(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "write_footage", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    ended = call("profile_data.py", "--folder", tmp_path)
+    assert (ended.code, ended.errors) == (143, ["stopped; the temporary data are removed"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_is_printed_before_its_file_is_written(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(samples, "_write_stores", lambda *_: {})
+    monkeypatch.setattr(samples, "_race", lambda *_: [{"store": "folder", "pairs/s": 321.0}])
+    monkeypatch.setattr(samples, "_loader_row", lambda *_: {"store": "folder", "1 worker": 123.0})
+    ended = call("profile_data.py", "--folder", tmp_path, "--json", tmp_path)
+    assert ended.code == 1 and "321.0" in ended.out and "Is a directory" in ended.errors[0]
 
 
 @pytest.mark.parametrize("words", ["--seconds 0", "--frames 19", "--sequences 0", "--index 9", "--second 3"])

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import math
+import os
 import zlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -73,9 +75,12 @@ def write_crops(
     ``root`` and ``cache`` are those of ``lib.data.stores.index.open_dataset``. The store is written in a folder beside
     it that is renamed when complete, so a stopped write is resumed by the next with the same settings and annotations.
     A store that is there already with these is left. Raises ``ValueError`` for a folder that holds anything else, for
-    data that cannot be read and for a disk that is full.
+    data that cannot be read and for sequences of the same name, and ``OSError`` for a place that cannot be written.
     """
     index = open_dataset(name, split, root, cache)
+    for sequence_name, count in Counter(index.names).items():
+        if count > 1:
+            raise ValueError(f"{root}: {count} sequences are named {sequence_name}; rename them to store their crops")
     about = {
         "kind": "crops",
         "dataset": name,
@@ -83,23 +88,20 @@ def write_crops(
         "annotations": index.annotation_sums,
         "settings": settings.model_dump(),
     }
-    folder = Path(target).absolute() / split
+    folder = Path(os.path.realpath(target / split))  # a link cannot be replaced by the folder beside it
     # Under a name of its own, so that parts with other settings or from other annotations are not mixed in.
     digest = hashlib.sha256(json.dumps([STORE_FORMAT, about]).encode()).hexdigest()[:8]
-    unfinished = folder.with_name(f".{split}.{digest}.unfinished")
-    try:
-        with only_writer(folder):
-            written = not folder.exists()
-            if written:
-                unfinished.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.{digest}.unfinished")
+    with only_writer(folder):
+        written = not folder.exists()
+        if written:
+            unfinished.mkdir(parents=True, exist_ok=True)
+            try:
                 _write(unfinished, about, index, settings, threads)
-                unfinished.replace(folder)
-            columns = _open_written(folder, about)
-    except OSError as error:
-        raise ValueError(
-            f"{unfinished}: cannot write the crop store ({error.strerror or error}); make room and start again, the "
-            "parts that are there are kept"
-        ) from error
+            except OSError as error:  # of a write it names no file
+                raise OSError(error.errno, error.strerror, str(unfinished)) from error
+            unfinished.replace(folder)
+        columns = _open_written(folder, about)
     sizes, frame_bytes = columns.about["sizes"], columns.about["frame_bytes"]
     unreadable = tuple(Texts.from_columns(columns, "unreadable"))
     frames = len(columns.arrays["frames"])
@@ -184,10 +186,7 @@ def _write_part(index: SequenceIndex, settings: CropSettings, part: tuple[Path, 
 
 
 def _make_record(image: EncodedImage, box: np.ndarray, settings: CropSettings) -> tuple[bytes, tuple[int, ...]] | None:
-    """A frame's record and the values of its row after the first four; None if no crop shows any of the frame.
-
-    Raises ``ImageError``.
-    """
+    """A frame's record and the values of its row after the first four; None if no crop shows any of the frame."""
     pixels = image.pixels()
     height, width = pixels.shape[:2]
     resolution = settings.resolution(box[2], box[3])
@@ -226,12 +225,11 @@ def _encode(pixels: np.ndarray, quality: int) -> bytes:
 
 
 def _merge(index: SequenceIndex, columns: list[Columns]) -> dict[str, np.ndarray]:
-    """The arrays of the store's index from those of its parts."""
     counts = np.concatenate([np.diff(column.arrays["ends"], prepend=0) for column in columns])
     end = counts.cumsum()
-    names = np.array([hash_name(sequence.name) for sequence in index], dtype=np.uint64)
+    names = np.array([hash_name(name) for name in index.names], dtype=np.uint64)
     order = names.argsort()
-    assert (np.diff(names[order]) > 0).all(), "two sequences have the same name, or number"
+    assert (np.diff(names[order]) > 0).all(), "two names have the same number"
     unreadable = Texts.pack(text for column in columns for text in Texts.from_columns(column, "unreadable"))
     return {
         "names": names[order],

@@ -217,7 +217,6 @@ def _lay(start: int, side: int, size: int, shown: tuple[int, int], stored: tuple
 
 
 def _mix(lines: np.ndarray, shares: np.ndarray | None, value: int | tuple[int, int, int]) -> None:
-    """Mix ``value`` into the lines that show padding."""
     mixed = () if shares is None else np.flatnonzero(shares < 1)
     if len(mixed):
         share = shares[mixed, None, None]

@@ -5,8 +5,6 @@ import hashlib
 import itertools
 import json
 import logging
-import os
-import sys
 import time
 from collections import abc
 from pathlib import Path
@@ -56,9 +54,6 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
         "dataset": name,
         "split": split,
         "root": str(root),
-        "leads_to": os.path.realpath(root),
-        "encoding": sys.getfilesystemencoding(),  # of names: in another one the same files have other names
-        "source": type(source).__name__,
         "readers": _readers(),
     }
     digest = hashlib.sha256(json.dumps([name, split, str(root)]).encode()).hexdigest()
@@ -88,10 +83,10 @@ def open_dataset(name: str, split: str, root: Path, cache: Path) -> "SequenceInd
 
 
 class SequenceIndex(abc.Sequence):
-    """The sequences of a split, like a list of them. Each is made on access; its arrays are views of the file.
+    """The sequences of a split, by position. Each is made on access; its arrays are views of the file.
 
     Pickling passes on the path of the file: a worker maps the same memory. ``lengths`` int64 ``[n]`` are the numbers of
-    frames, ``image_sets`` bool ``[n]`` marks image sets.
+    frames, ``image_sets`` bool ``[n]`` marks image sets; ``names`` are those of the sequences.
     """
 
     def __init__(self, columns: Columns, source: Source) -> None:
@@ -99,13 +94,12 @@ class SequenceIndex(abc.Sequence):
         self._columns, self._arrays = columns, columns.arrays
         self.lengths, self.image_sets = columns.arrays["frames"], columns.arrays["image_set"]
         self._texts = {name: Texts.from_columns(columns, name) for name in _TEXTS}
+        self.names = self._texts["name"]
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, index: int | slice) -> Sequence | list[Sequence]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> Sequence:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sequence {index} of {len(self)}")
         index = int(index) % len(self)
@@ -130,7 +124,6 @@ class SequenceIndex(abc.Sequence):
         )
 
     def _rows(self, column: str, index: int) -> np.ndarray:
-        """The rows of a column that belong to one sequence."""
         first, end = self._arrays[f"{column}.ends"][index : index + 2]
         return self._arrays[column][first:end]
 
@@ -175,7 +168,6 @@ class SequenceIndex(abc.Sequence):
 
 
 def _open_again(columns: Columns, root: Path) -> SequenceIndex:
-    """The index in a worker."""
     return SequenceIndex(columns, open_source(root))
 
 

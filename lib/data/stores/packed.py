@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, Self
 
 import lmdb
 
-from lib.data.files.source import Source, Stamp
+from lib.data.files.source import Source, Stamp, join_key
 from lib.data.files.texts import decode_text
 from lib.data.types import Location
 from lib.runtime.files import utf8_name
@@ -190,7 +190,7 @@ class PackedFile:
     key: str = ""
 
     def __truediv__(self, name: str) -> Self:
-        return PackedFile(self.root, f"{self.key}/{name}" if self.key else name)
+        return PackedFile(self.root, join_key(self.key, name))
 
     @property
     def name(self) -> str:
@@ -268,7 +268,6 @@ class PackedSource(Source):
         return super().peek(DATA) if self._kind(key) else None
 
     def _kind(self, key: str) -> Literal["file", "folder"] | None:
-        """Whether a packed file, or a folder with packed files, has this key."""
         name = os.fsencode(key)
         if not name:
             return "folder"

@@ -16,7 +16,7 @@ import lmdb
 from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
-from lib.data.files.source import Source
+from lib.data.files.source import Source, join_key
 from lib.data.stores.packed import (
     DATA,
     MANIFEST_KEY,
@@ -90,7 +90,8 @@ def pack_dataset(name: str, splits: abc.Sequence[str], root: Path, target: Path)
             with _writing(target) as environment:
                 _put(environment, {MANIFEST_KEY: manifest.encode()})
                 manifest = _copy(environment, manifest, plan, target)
-                _check_unchanged(source)
+                if changed := source.changed(source.stamps.items()):
+                    raise ValueError(f"{changed}: changed while the dataset was packed; run the same command again")
                 manifest = replace(manifest, complete=True)
                 _put(environment, {MANIFEST_KEY: manifest.encode()})
     return PackSummary(target, manifest, manifest.files - (earlier.files if earlier else 0))
@@ -148,15 +149,8 @@ def _plan(name: str, splits: Iterable[str], source: Source) -> tuple[list[_Files
     return [("", [key for key in source.stamps if (source.root / key).is_file()]), *plan], counts
 
 
-def _check_unchanged(source: Source) -> None:
-    """Raise ``ValueError`` if a file or folder that the reader asked for has changed since."""
-    if changed := source.changed(source.stamps.items()):
-        raise ValueError(f"{changed}: changed while the dataset was packed; run the same command again")
-
-
 @contextmanager
 def _writing(target: Path) -> Iterator[lmdb.Environment]:
-    """The LMDB in ``target``, open for writing; its errors become ``ValueError``."""
     remedy = "make room if the disk is full, then run the same command again: it goes on from here"
     with (
         naming_errors(target, "cannot be written", remedy),
@@ -184,7 +178,7 @@ def _copy(environment: lmdb.Environment, manifest: Manifest, plan: list[_Files],
     Raises ``ValueError`` at the end if some cannot be read.
     """
     root, unreadable = Path(manifest.root), []
-    keys = (f"{folder}/{name}" if folder else str(name) for folder, names in plan for name in names)
+    keys = (join_key(folder, str(name)) for folder, names in plan for name in names)
     with tqdm(total=sum(len(names) for _, names in plan), desc="pack", unit=" files", disable=None) as bar:
         while batch := list(islice(keys, BATCH)):
             missing = _missing(environment, batch)

@@ -16,29 +16,29 @@ _DRAWS = 100_000
 _SLACK = 1e-6  # of reaches and resolutions that are computed twice
 
 
-class Reach:
-    """How far the windows of a role reach from a target's center along either axis.
+def window_reach(role: Role, width: float, height: float, coverage: float) -> float:
+    """How far windows reach from the center of a target of that size, along either axis: in pixels, without their
+    rounding to whole ones. At least ``coverage`` of the draws of a role lie inside that square."""
+    shape = abs(math.log(width / height))
+    side = window_side(width, height, role.crop.factor, role.crop.context)
+    return float(np.interp(shape, _SHAPES, _reaches(role, coverage)) * side)
 
-    At least ``coverage`` of the draws lie inside that square, whatever the target's size and shape.
-    """
 
-    def __init__(self, role: Role, coverage: float) -> None:
-        self._side = functools.partial(window_side, factor=role.crop.factor, context=role.crop.context)
-        rng = np.random.default_rng(0)  # the same draws each time: equal roles have equal reaches
-        wider, higher = np.exp(rng.standard_normal((2, _DRAWS)) * role.jitter.scale)
-        moves = np.abs(rng.uniform(-0.5, 0.5, (2, _DRAWS))).max(axis=0) * role.jitter.center
-        # In units of the window's side without jitter, so that it has a limit for thin targets.
-        self._sides = []
-        for shape in _SHAPES:
-            width, height = math.exp(shape / 2), math.exp(-shape / 2)
-            sides = self._side(width * wider, height * higher)
-            sizes = target_size(width * wider, height * higher, role.crop.context)
-            self._sides.append(np.quantile(sides / 2 + moves * sizes, coverage) / self._side(width, height))
-
-    def pixels(self, width: float, height: float) -> float:
-        """Pixels from the center of a box of that size, without the rounding of windows to whole pixels."""
-        shape = abs(math.log(width / height))
-        return float(np.interp(shape, _SHAPES, self._sides) * self._side(width, height))
+@functools.cache
+def _reaches(role: Role, coverage: float) -> list[float]:
+    """The reach for each of ``_SHAPES``, in units of the window's side without jitter: it has a limit for thin targets
+    then."""
+    crop, rng = role.crop, np.random.default_rng(0)  # the same draws each time: equal roles have equal reaches
+    wider, higher = np.exp(rng.standard_normal((2, _DRAWS)) * role.jitter.scale)
+    moves = np.abs(rng.uniform(-0.5, 0.5, (2, _DRAWS))).max(axis=0) * role.jitter.center
+    reaches = []
+    for shape in _SHAPES:
+        width, height = math.exp(shape / 2), math.exp(-shape / 2)
+        sides = window_side(width * wider, height * higher, crop.factor, crop.context)
+        sizes = target_size(width * wider, height * higher, crop.context)
+        side = window_side(width, height, crop.factor, crop.context)
+        reaches.append(np.quantile(sides / 2 + moves * sizes, coverage) / side)
+    return reaches
 
 
 class CropSettings(Section):
@@ -71,12 +71,7 @@ class CropSettings(Section):
 
     def reach(self, width: float, height: float) -> float:
         """Pixels from the center of a target of that size to the border of its surroundings, along either axis."""
-        return max(reach.pixels(width, height) for reach in self.reaches)
-
-    @functools.cached_property
-    def reaches(self) -> tuple[Reach, Reach]:
-        """How far the crops of each role reach."""
-        return Reach(self.template, self.coverage), Reach(self.search, self.coverage)
+        return max(window_reach(role, width, height, self.coverage) for role in (self.template, self.search))
 
     def lack(self, wanted: Self) -> str | None:
         """Why a store with these settings cannot serve training that takes the crops ``wanted``, whatever coverage and

@@ -1,6 +1,8 @@
 """Writes a synthetic dataset in GOT-10k's layout; the folder gets its name when it is complete."""
 
 import json
+import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -53,7 +55,7 @@ def write_synthetic(root: Path, wanted: SyntheticSet, processes: int = 1) -> boo
 
     Raises ``ValueError`` if ``root`` holds anything else, and while another process writes it.
     """
-    root = root.absolute()
+    root = Path(os.path.realpath(root))  # a link cannot be replaced by the folder beside it
     if _is_written(root, wanted) and not lock_of(root).exists():
         return False
     with only_writer(root):
@@ -93,19 +95,27 @@ def _write_sequence(root: Path, wanted: SyntheticSet, entry: tuple[str, int]) ->
     rng = np.random.default_rng((wanted.seed, SPLITS.index(split), index))
     frames = wanted.frames if split == "train" else wanted.val_frames
     folder = root / split / f"GOT-10k_{split.capitalize()}_{index + 1:06d}"
+    scene = render_scene(rng, PATTERNS[split], frames, wanted.width, wanted.height)
+    shown = ((frame.image, frame.box, int(np.ceil(8 * frame.visible))) for frame in scene)
+    write_sequence(folder, shown, _JPEG_QUALITY)
+    meta = _META.format(width=wanted.width, height=wanted.height, seed=wanted.seed)
+    (folder / "meta_info.ini").write_text(meta)
+
+
+def write_sequence(folder: Path, frames: Iterable[tuple[np.ndarray, np.ndarray, int]], quality: int) -> int:
+    """Write a sequence in GOT-10k's layout: of each frame the image, uint8 RGB ``[H, W, 3]``, the box xywh, and the
+    target's visible share in eighths. Returns the bytes of the JPEGs."""
     folder.mkdir(parents=True)
-    boxes, covers = [], []
-    for number, frame in enumerate(render_scene(rng, PATTERNS[split], frames, wanted.width, wanted.height), start=1):
-        bgr = frame.image[..., ::-1]
-        _, code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-        (folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
-        boxes.append(frame.box)
-        covers.append(int(np.ceil(8 * frame.visible)))
+    size, boxes, covers = 0, [], []
+    for number, (image, box, cover) in enumerate(frames, start=1):
+        _, code = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        size += (folder / f"{number:08d}.jpg").write_bytes(code.tobytes())
+        boxes.append(box)
+        covers.append(cover)
     np.savetxt(folder / "groundtruth.txt", np.stack(boxes), fmt="%.4f", delimiter=",")
     np.savetxt(folder / "cover.label", np.array(covers), fmt="%d")
     np.savetxt(folder / "absence.label", np.array(covers) == 0, fmt="%d")
-    meta = _META.format(width=wanted.width, height=wanted.height, seed=wanted.seed)
-    (folder / "meta_info.ini").write_text(meta)
+    return size
 
 
 _META = """[METAINFO]
