@@ -106,6 +106,8 @@ def test_wrong_targets_are_refused_before_the_first_step(sequence: Sequence, fra
         with pytest.raises(ValueError, match=message) as caught:
             next(follow(iter(frames), specs, net))
         assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="not NoneType"):  # as cv2.imread answers for a missing file
+        next(follow([None], [TargetSpec("car", box)], net))
 
 
 def test_results_become_detections_of_supervision(

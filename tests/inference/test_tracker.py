@@ -156,6 +156,7 @@ def test_a_result_is_the_callers_own() -> None:
         ((10, 10, float("inf"), 5), "no size"),
         ((160, 10, 5, 5), "outside"),
         ((10, -5, 5, 5), "outside"),
+        ((10, 10, 5, 481), "more than 4 times"),
         ((10, 10, 5), "four numbers"),
     ],
 )

@@ -1,6 +1,8 @@
 """From experiments to a report of their costs and times."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from lib.experiment.config import load_experiment
 from lib.profiling import models, throughput
 from lib.profiling.forms import parse_forms
 from lib.profiling.models import Measurements, count_experiment, experiment_names, profile_models
+from lib.runtime.stop import Terminated
 
 
 @pytest.mark.slow
@@ -71,6 +74,17 @@ def test_a_mistake_is_reported_before_anything_is_measured(tmp_path):
         profile_models([file, "nothing"], [], "cpu", long)
     with pytest.raises(ValueError, match="unknown to torch"):
         profile_models([file], [], "abacus", long)
+    with pytest.raises(IsADirectoryError):
+        profile_models([file], [], "cpu", long, tmp_path)
+
+
+def test_sigterm_leaves_no_exported_network(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(models, "time_frames", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    file = write_experiment(tmp_path / "toy.yaml")
+    with pytest.raises(Terminated):
+        profile_models([file], [], "cpu", Measurements(frames=1))
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_an_experiment_that_fails_leaves_the_others(tmp_path, monkeypatch, caplog):

@@ -238,7 +238,7 @@ def make_app(demo: Demo, host: str) -> Starlette:
         Route("/api/trackers/{number:int}/measure", demo.measure, methods=["POST"]),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
-    mistakes = dict.fromkeys((ValueError, HTTPException, ClientDisconnect), answer_error)
+    mistakes = dict.fromkeys((ValueError, OSError, HTTPException, ClientDisconnect), answer_error)
     app = Starlette(routes=routes, exception_handlers=mistakes, lifespan=lifespan)
     app.add_middleware(Guard, host=host)
     return app

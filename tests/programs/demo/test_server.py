@@ -1,10 +1,12 @@
 """The server's answers: the way of a video, and what is refused."""
 
+import errno
 import json
 import re
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from starlette.testclient import TestClient
@@ -80,6 +82,12 @@ def test_uploads_that_are_not_a_video_or_too_large(client: TestClient, demo: Dem
 
     assert refusal(client.post("/api/videos?name=a.mp4", content=stream()), 413).startswith("a.mp4: larger")
     assert list((tmp_path / "session").iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(client: TestClient, monkeypatch):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("lib.programs.demo.videos.open", Mock(side_effect=full), raising=False)
+    assert "No space left" in refusal(client.post("/api/videos?name=a.mp4", content=b"video"), 400)
 
 
 @pytest.mark.parametrize(
