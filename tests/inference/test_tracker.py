@@ -194,8 +194,8 @@ def test_an_answer_that_is_not_finite_is_an_error(box: float, score: float) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dataset", ["got10k_test", "lasot"])
-def test_grm_tracks_as_recorded(dataset: str) -> None:
+@pytest.mark.parametrize(("dataset", "cases"), [("got10k_test", 4), ("lasot", 1)])
+def test_grm_tracks_as_recorded(dataset: str, cases: int) -> None:
     golden = np.load(REFERENCE / "grm_tracker.golden.npz", allow_pickle=False)
     frames = [tiles(t) for t in range(4)]
     assert [zlib.crc32(frame.tobytes()) for frame in frames] == golden["frame_crc32"].tolist()
@@ -204,7 +204,7 @@ def test_grm_tracks_as_recorded(dataset: str) -> None:
     load_released(model, filled_state_dict("grm_vitb_256", seed=1))
     sizes = CropConfig(size=128, factor=2.0), CropConfig(size=256, factor=4.0)
     tracker = tracker_with(model, *sizes)
-    for recorded in golden[f"boxes_{dataset}"]:
+    for recorded in golden[f"boxes_{dataset}"][:cases]:
         tracker.init(frames[0], recorded[0])
         found = [tracker.update(frame).box for frame in frames[1:]]
         np.testing.assert_allclose(found, recorded[1:], rtol=0, atol=1e-2)
