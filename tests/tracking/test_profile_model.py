@@ -32,6 +32,11 @@ def test_a_tiny_twin_is_counted_and_timed(run, tmp_path):
     assert [(row["form"], row["batch"]) for row in tables["frames"]] == forms
     for row in tables["frames"]:
         assert 0 < row["network"] < row["end to end"] <= row["p95"] and row["target"] > 0 and row["processor"] > 0
+    assert tables["frames"][0]["x network"] == tables["training"][0]["x kept"] == 1
+    assert [row["clock"] for row in tables["parts"]] == ["wall", "processor"]
+    slots = [("eager fp32", None), ("eager fp32", 1), ("eager fp32", 2), ("eager bf16", 1), ("eager bf16", 2)]
+    assert [(row["form"], row["slots"]) for row in tables["engine"]] == slots
+    assert [row["precision"] for row in tables["training"]] == ["fp32", "bf16"]
     assert content["settings"]["threads"] == 1 and content["machine"]["torch"]
     # costs, forms, two clocks for the parts of a frame, the engine beside a tracker, two precisions of training
     assert len(re.findall(rf"^{name} ", ended.out, re.M)) == 1 + 4 + 2 + 5 + 2

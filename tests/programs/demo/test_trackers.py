@@ -87,11 +87,3 @@ def count(function, calls: list):
         return function(*arguments, **words)
 
     return counted
-
-
-def test_a_measurement_is_kept_for_the_list(places: Paths, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "MEASURED", 0.05)
-    trackers = Trackers(places, find_trackers(places), "cpu")
-    assert trackers.describe()[0]["speed"] is None
-    speed = trackers.measure(0)
-    assert speed > 0 and trackers.describe() == [{"label": "toy", "detail": "run", "speed": speed}]

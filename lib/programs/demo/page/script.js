@@ -68,7 +68,6 @@ const enable = () => ($("track").disabled = targets.length === 0);
 async function begin() {
   server = await ask("/api/state");
   $("limit").textContent = `Up to ${Math.round(server.limit / 1e6)} MB: MP4, MOV, WebM, MKV, AVI`;
-  $("clip").hidden = !server.clip;
   listTrackers();
 }
 
