@@ -20,6 +20,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 def test_a_session_removes_its_folder_and_what_a_killed_one_left(tmp_path: Path):
     abandoned = tmp_path / "session-killed"
     (abandoned / "video").mkdir(parents=True)
+    (tmp_path / "session-gone").symlink_to(tmp_path / "nowhere")
     with session_folder(tmp_path) as first:
         assert not abandoned.exists()
         (first / "file").write_text("kept")
