@@ -127,7 +127,6 @@ def profile_models(
 
 
 def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measurements) -> dict[str, list[MeasuredRow]]:
-    """The rows of one experiment by table."""
     rows = {"costs": [_cost_row(experiment)]}
     with terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix="profile_") as temporary:
         folder = Path(temporary)

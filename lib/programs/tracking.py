@@ -317,6 +317,6 @@ def _open_window() -> None:
 
 
 def _show(step: Step) -> bool:
-    """Show a step in the window; whether the user has pressed q or Esc."""
+    """Whether the user has pressed q or Esc."""
     cv2.imshow(_WINDOW, draw_step(step)[..., ::-1])
     return cv2.waitKey(1) & 0xFF in (ord("q"), 27)

@@ -124,7 +124,6 @@ def visualize(
         labels = (TRUTH, FOUND, WINDOW) if len(footage.boxes) else (FOUND, WINDOW)
         legend = draw_legend(first.shape[1], {label: COLOR_OF[label] for label in labels})
         if video:
-            folder.mkdir(parents=True, exist_ok=True)
             with VideoWriter(folder / STRIP, STRIP_RATE) as writer:
                 for strip in chain([first], strips):
                     writer.write(np.concatenate([legend, strip]))
