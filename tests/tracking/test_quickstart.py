@@ -10,7 +10,7 @@ TOY = ("train.epochs=1", "data.samples_per_epoch=64", "data.val_samples=16", "da
 
 @pytest.mark.slow
 def test_the_quickstart_leaves_scores_pictures_and_a_log(run, toy_got10k: Path, environment: dict[str, str]):
-    words = ("--data", toy_got10k, "--name", "quick", "--processes", "2", *TOY)
+    words = ("--data", toy_got10k, "--name", "quick", "--processes", "1", *TOY)
     ended = run("quickstart.py", *words)
     assert ended.code == 0, ended.err
     output = Path(environment["TRACKING_OUTPUT"]) / "quick"
