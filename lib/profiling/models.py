@@ -90,9 +90,9 @@ def profile_models(
     """Count and measure the experiments of these names or paths, all of ``experiments/`` without names.
 
     Weights are fresh, since cost and time do not depend on them. The report has the tables "costs", "frames", "parts",
-    "engine" and "training"; it is written to ``file`` after each experiment. An experiment that fails is logged with
-    its traceback, and the others are measured. Raises ``ValueError`` for a name without an experiment, a device that is
-    absent, and if this machine can run none of the forms.
+    "engine" and "training"; ``file`` gets it, first empty, then after each experiment. An experiment that fails is
+    logged with its traceback, and the others are measured. Raises ``ValueError`` for a name without an experiment, a
+    device that is absent, and if this machine can run none of the forms.
     """
     place = find_device(device)
     experiments = [load_experiment(name, overrides) for name in names or experiment_names()]
