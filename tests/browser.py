@@ -1,6 +1,5 @@
 """A real Chromium for tests, driven by chromedriver in the W3C WebDriver protocol (JSON over HTTP on this machine)."""
 
-import base64
 import http.client
 import json
 import re
@@ -11,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-ENTER, SPACE, TAB = "\ue007", " ", "\ue004"
+ENTER = "\ue007"
 # As root in a container there is no sandbox and little /dev/shm; the rest keeps a fresh profile from waiting for the
 # network, for minutes where there is none.
 FLAGS = (
@@ -48,12 +47,12 @@ class Browser:
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": logs}
         self._session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
         # The browser's own first page asks for a lot; none of it is the tests'.
-        self._command("/url", {"url": "about:blank"})
+        self.visit("about:blank")
         self.requests(), self.console()
 
     def open(self, file: Path) -> None:
         """Show a file and wait until it has loaded."""
-        self._command("/url", {"url": file.resolve().as_uri()})
+        self.visit(file.resolve().as_uri())
 
     def visit(self, address: str) -> None:
         """Show a page of a server and wait until it has loaded."""
@@ -90,10 +89,6 @@ class Browser:
         source = {"type": "pointer", "id": pointer, "parameters": {"pointerType": pointer}, "actions": actions}
         self._command("/actions", {"actions": [source]})
 
-    def screenshot(self, file: Path) -> None:
-        """Write the window's content as PNG."""
-        file.write_bytes(base64.b64decode(self._ask("GET", f"/session/{self._session}/screenshot")))
-
     def run(self, script: str) -> Any:
         """What the body of a function in JavaScript returns, in plain types."""
         return self._command("/execute/sync", {"script": script, "args": []})
@@ -122,13 +117,9 @@ class Browser:
 
     def requests(self) -> list[str]:
         """The addresses that pages asked for since the last call, without data URIs."""
-        entries = [
-            json.loads(entry["message"])["message"] for entry in self._command("/se/log", {"type": "performance"})
-        ]
-        asked = (
-            entry["params"]["request"]["url"] for entry in entries if entry["method"] == "Network.requestWillBeSent"
-        )
-        return [url for url in asked if not url.startswith("data:")]
+        entries = [json.loads(each["message"])["message"] for each in self._command("/se/log", {"type": "performance"})]
+        sent = [each["params"]["request"]["url"] for each in entries if each["method"] == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith("data:")]
 
     def close(self) -> None:
         """End the window and its processes."""

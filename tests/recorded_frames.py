@@ -1,5 +1,7 @@
 """The made-up images that published code was run on for the recorded crops and boxes: RGB uint8 ``[360, 480, 3]``."""
 
+from functools import cache
+
 import numpy as np
 
 
@@ -9,6 +11,7 @@ def checkered() -> np.ndarray:
     return ((3 * x + 5 * y + 40 * c + ((x // 16 + y // 16) % 2) * 64 + (x * y) // 97) % 256).astype(np.uint8)
 
 
+@cache
 def texture(number: int) -> np.ndarray:
     """Frame ``number`` of the video of TransT and LoRAT, which moves 7 pixels left and 4 up from frame to frame."""
     y, x, c = np.mgrid[0:360, 0:480, 0:3]

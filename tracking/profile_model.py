@@ -14,7 +14,8 @@ with starting():
 
 @program("stopped; --json has the experiments that were finished")
 def main() -> Result:
-    """0 once all is measured, 1 if an experiment failed or after an error, 130 after Ctrl-C."""
+    """0 once all is measured, 1 if an experiment failed or after an error, 130 after Ctrl-C, 143 after
+    SIGTERM."""
 
     def counts(text: str) -> tuple[int, ...]:
         return tuple(map(at_least(1), text.split(",")))

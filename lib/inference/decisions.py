@@ -71,7 +71,6 @@ def _target_weights(tracker: Tracker) -> Tensor:
 
 
 def _scores(prediction: Prediction, graph: FindGraph) -> dict[str, TokenMap]:
-    """The maps that the best candidate is taken from."""
     if isinstance(prediction, CornerPrediction):
         corners = torch.stack([prediction.top_left, prediction.bottom_right], dim=1).float().flatten(2).softmax(dim=2)
         return {"corners": TokenMap(corners, ("top left", "bottom right"), "probability")}

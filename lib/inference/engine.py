@@ -232,7 +232,6 @@ class _Batch:
         return begin(open_image(frame), box, self._network.settings)
 
     def _look(self, row: _Row) -> View:
-        """The target's crop in its next frame."""
         return look(open_image(row.sequence.frames[len(row.done)]), row.target, self._network.settings.search)
 
     def _remove(self, row: _Row) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.data.decoding.video import Frame
 from lib.inference.network import Network, put
-from lib.inference.target import Boxlike, Target, View, begin, checked_box
+from lib.inference.target import Boxlike, Target, View, begin, check_image, checked_box
 from lib.inference.tracker import TrackResult, advance
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
         number, time, image = item if isinstance(item, Frame) else (position, float(position), item)
         started = perf_counter()
         if position == 0:
+            check_image(image)
             check_boxes(order, image.shape)
         results: dict[str, TrackResult] = {}
         if followed:
@@ -96,7 +97,7 @@ def follow(frames: Iterable[Frame | np.ndarray], targets: Sequence[TargetSpec], 
 
 
 def check_boxes(targets: Sequence[TargetSpec], image_shape: Sequence[int]) -> None:
-    """Raise ``ValueError`` naming the target whose box is wholly outside the image or has no size."""
+    """Raise ``ValueError`` naming the target whose box cannot be a first one, as ``begin`` does."""
     for target in targets:
         try:
             checked_box(target.box, image_shape)

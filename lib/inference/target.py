@@ -31,6 +31,8 @@ from lib.inference.settings import TrackerConfig, TrackSettings
 # Pixels RGB uint8 [H, W, 3], or the bytes of an image file; a crop decodes only its region.
 Image = np.ndarray | EncodedImage
 Boxlike = np.ndarray | abc.Sequence[float]
+# Times the image's width or height: a larger first box is a mistake, and its crop would take gigabytes.
+_LARGEST = 4
 
 
 class Target(NamedTuple):
@@ -72,10 +74,10 @@ class FirstView(NamedTuple):
 def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
     """The target at ``box`` (xywh in pixels) of ``image``, and its template crop.
 
-    Raises ``ValueError`` for another kind of image and for a box without size or wholly outside the image, and
-    ``lib.data.decoding.images.ImageError`` for a damaged image.
+    Raises ``ValueError`` for another kind of image and for a box without size, wholly outside the image or much larger,
+    and ``lib.data.decoding.images.ImageError`` for a damaged image.
     """
-    _check_image(image)
+    check_image(image)
     checked = checked_box(box, image.shape)
     crop = settings.template
     view = look(image, Target(checked, _padding(image, crop)), crop)
@@ -91,7 +93,7 @@ def begin(image: Image, box: Boxlike, settings: TrackSettings) -> FirstView:
 
 def look(image: Image, target: Target, crop: CropConfig) -> View:
     """The crop around the target's last box, or where a lost one is searched for. Raises as ``begin`` does."""
-    _check_image(image)
+    check_image(image)
     height, width = image.shape[:2]
     box = target.box
     if target.seen is not None and is_searched(target.lost):
@@ -144,7 +146,8 @@ def _padding(image: Image, crop: CropConfig) -> Padding:
     return mean_color(pixels) if crop.placement == "aligned" else padding_value(pixels, crop.fill)
 
 
-def _check_image(image: Image) -> None:
+def check_image(image: Image) -> None:
+    """Raise ``ValueError`` for what is no RGB image."""
     if isinstance(image, EncodedImage):
         return
     if not (isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3):
@@ -165,4 +168,9 @@ def checked_box(box: Boxlike, image_shape: abc.Sequence[int]) -> np.ndarray:
     height, width = image_shape[:2]
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
         raise ValueError(f"the first box {checked.tolist()} lies outside the image of {width} x {height} pixels")
+    if w > _LARGEST * width or h > _LARGEST * height:
+        raise ValueError(
+            f"the first box {checked.tolist()} is more than {_LARGEST} times as wide or high as the image of {width} x "
+            f"{height} pixels"
+        )
     return checked

@@ -21,6 +21,7 @@ from lib.profiling.throughput import time_engine
 from lib.profiling.training import time_training
 from lib.runtime.machine import keep_large_buffers
 from lib.runtime.process import find_device
+from lib.runtime.stop import terminated_like_interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +90,9 @@ def profile_models(
     """Count and measure the experiments of these names or paths, all of ``experiments/`` without names.
 
     Weights are fresh, since cost and time do not depend on them. The report has the tables "costs", "frames", "parts",
-    "engine" and "training"; it is written to ``file`` after each experiment. An experiment that fails is logged with
-    its traceback, and the others are measured. Raises ``ValueError`` for a name without an experiment, a device that is
-    absent, and if this machine can run none of the forms.
+    "engine" and "training"; ``file`` gets it, first empty, then after each experiment. An experiment that fails is
+    logged with its traceback, and the others are measured. Raises ``ValueError`` for a name without an experiment, a
+    device that is absent, and if this machine can run none of the forms.
     """
     place = find_device(device)
     experiments = [load_experiment(name, overrides) for name in names or experiment_names()]
@@ -107,6 +108,8 @@ def profile_models(
         where = f"{place} ({torch.cuda.get_device_name(place)})" if place.type == "cuda" else str(place)
         report.settings |= {"timed on": where, "threads": torch.get_num_threads()}
         report.settings |= {"frames": wanted.frames, "warmup batches": wanted.warmup}
+    if file:
+        report.write(file)  # a file that cannot be written must not cost the measurements
     for experiment in tqdm(experiments, "experiments", disable=None):
         try:
             measured = _measure(experiment, place, wanted)
@@ -124,9 +127,8 @@ def profile_models(
 
 
 def _measure(experiment: ExperimentConfig, device: torch.device, wanted: Measurements) -> dict[str, list[MeasuredRow]]:
-    """The rows of one experiment by table."""
     rows = {"costs": [_cost_row(experiment)]}
-    with tempfile.TemporaryDirectory(prefix="profile_") as temporary:
+    with terminated_like_interrupted(), tempfile.TemporaryDirectory(prefix="profile_") as temporary:
         folder = Path(temporary)
         opened = partial(open_forms, experiment, wanted.forms, wanted.network, device, wanted.threads, folder)
         if wanted.frames:

@@ -10,11 +10,12 @@ import torch
 
 from lib.data.decoding.images import read_image
 from lib.data.types import Sequence
-from lib.geometry.crop import crop_window
+from lib.geometry.aligned import AlignedWindow
+from lib.geometry.crop import window_of
 from lib.inference.engine import Engine, Failure
 from lib.inference.network import Found, Network
 from lib.inference.tracker import Tracker
-from lib.profiling.footage import BOX, write_footage
+from lib.profiling.footage import BOX, HEIGHT, WIDTH, write_footage
 from lib.profiling.report import MeasuredRow
 
 LEAST = 20  # frames of a sequence after its first
@@ -24,15 +25,19 @@ _ROUNDS = 2
 
 class Still:
     """A network whose boxes keep its targets in place, since fresh weights would lose them and the cost of a crop
-    depends on its size. ``box`` is xywh in pixels."""
+    depends on its size. ``box`` is xywh in pixels of an image of ``image_shape``."""
 
-    def __init__(self, network: Network, box: np.ndarray) -> None:
+    def __init__(self, network: Network, box: np.ndarray, image_shape: tuple[int, int] = (HEIGHT, WIDTH)) -> None:
         self._network = network
         self.settings, self.batch, self.suggested_batch = network.settings, network.batch, network.suggested_batch
         self.name, self.device = network.name, network.device
         self.encode = network.encode
-        side = crop_window(box, self.settings.search.factor, self.settings.search.context).side
-        self._answer = np.array([0.5, 0.5, box[2] / side, box[3] / side], dtype=np.float32)
+        window = window_of(box, self.settings.search, image_shape)
+        if isinstance(window, AlignedWindow):
+            x, y, width, height = window.box_to_crop(box)
+            self._answer = np.array([x + width / 2, y + height / 2, width, height])
+        else:
+            self._answer = np.array([0.5, 0.5, box[2] / window.side, box[3] / window.side], dtype=np.float32)
 
     def find(self, state: tuple, crops: np.ndarray) -> Found:
         """The network's scores, with the resting box."""

@@ -57,5 +57,4 @@ class Got10kTracker:
 
 
 def _pixels(image: Image.Image | np.ndarray) -> np.ndarray:
-    """RGB uint8 ``[H, W, 3]``."""
     return image if isinstance(image, np.ndarray) else np.array(image.convert("RGB"))

@@ -95,12 +95,11 @@ def _parse_target(text: str, where: str, number: int) -> TargetSpec:
     return TargetSpec(name, box, int(match["frame"] or 0))
 
 
-def output_folder(paths: Paths, source: str, out: Path | None = None, program: str = "track") -> Path:
-    """Where the files of a source go unless ``out`` is named: ``output/<program>/<its name>``."""
-    if out is not None:
-        return out
-    name = file_name(Path(source.rstrip("/")).stem) or "video"
-    return paths.output / program / (f"camera{name}" if source.isascii() and source.isdigit() else name)
+def source_name(source: str) -> str:
+    """The name of the folder for the files of a source: that of the source, without the suffix of a file."""
+    path = Path(source)
+    name = file_name(path.name if path.is_dir() else path.stem) or "video"
+    return f"camera{name}" if source.isascii() and source.isdigit() else name
 
 
 def open_tracking_network(
@@ -164,7 +163,7 @@ def run_track(
     if network and (config or checkpoint or overrides):
         raise RequestError("--network has its settings with it; leave out --config, --checkpoint and overrides")
     targets = parse_targets(box, boxes)
-    wanted = Wanted(output_folder(paths, video, out), not no_video, text, force, show)
+    wanted = Wanted(out or paths.output / "track" / source_name(video), not no_video, text, force, show)
     opened = open_tracking_network(config, checkpoint, network, device, threads, overrides, paths, recover)
     return track_video(video, targets, opened, wanted, select)
 
@@ -183,12 +182,11 @@ def track_video(
         video = stack.enter_context(open_video(source))
         if select:
             targets = [*targets, *select_targets(video.first.image, len(targets))]
+        stack.enter_context(only_writer(wanted.folder, wanted.folder / ".track.lock"))
         there = [name for name in wanted.names(targets) if (wanted.folder / name).exists()]
         if there and not wanted.replace:
             remedy = "name another folder with --out, or add --force"
             raise ValueError(f"{wanted.folder / there[0]}: is there already; {remedy}")
-        wanted.folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(only_writer(wanted.folder, wanted.folder / ".track.lock"))
         stop = stack.enter_context(stop_signals())
         audio = Path(video.name) if isinstance(video, VideoReader) and Path(video.name).is_file() else None
         steps = stack.enter_context(closing(written_steps(video, targets, network, wanted, audio)))
@@ -263,8 +261,8 @@ def _open_tables(
         tracks, table = create(TRACKS), create(TABLE)
         texts = {name: create(f"{name}.txt") for name in names if wanted.text}
         size = {"width": video.width, "height": video.height, "rate": float(video.rate)}
-        head = {"video": printable(video.name), **size, "network": network, "targets": names}
-        tracks.write(json.dumps(head, ensure_ascii=False, indent=1).removesuffix("\n}") + ',\n "frames": [')
+        head = {"video": printable(video.name), **size, "network": network, "targets": names, "frames": []}
+        tracks.write(json.dumps(head, ensure_ascii=False, indent=1).removesuffix("]\n}"))
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(["frame", "time", "target", "box_x", "box_y", "box_w", "box_h", "score", "lost"])
         written, whole = 0, False
@@ -290,8 +288,7 @@ def _open_tables(
             whole = not video.shortfall
         finally:
             if written:
-                end = {"dropped": video.dropped, "whole": whole}
-                tracks.write("\n ],\n" + json.dumps(end, indent=1).removeprefix("{\n") + "\n")
+                tracks.write(f'\n ],\n "dropped": {video.dropped},\n "whole": {json.dumps(whole)}\n}}\n')
                 stack.close()
 
 
@@ -320,6 +317,6 @@ def _open_window() -> None:
 
 
 def _show(step: Step) -> bool:
-    """Show a step in the window; whether the user has pressed q or Esc."""
+    """Whether the user has pressed q or Esc."""
     cv2.imshow(_WINDOW, draw_step(step)[..., ::-1])
     return cv2.waitKey(1) & 0xFF in (ord("q"), 27)

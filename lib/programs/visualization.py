@@ -24,8 +24,9 @@ from lib.inference.tracker import Tracker
 from lib.inference.video import ahead, open_video
 from lib.programs.network_choice import choose_form
 from lib.programs.testing import read_chosen
-from lib.programs.tracking import GRAMMAR, SHIPPED, output_folder, parse_targets
+from lib.programs.tracking import GRAMMAR, SHIPPED, parse_targets, source_name
 from lib.runtime.checkpoint import CheckpointError
+from lib.runtime.escapes import file_name
 from lib.runtime.program import RequestError, TextResult
 from lib.visualization.boxes import BOX_COLORS
 from lib.visualization.sheet import Panel, write_png
@@ -38,15 +39,6 @@ LAST = 10**9  # number beyond the frames of any video
 FRAMES_GRAMMAR = "numbers such as 1,10,50, or start:stop:step; the first frame is 0"
 TRUTH, FOUND, WINDOW = "ground truth", "found", "search window"
 COLOR_OF = dict(zip((TRUTH, FOUND, WINDOW), BOX_COLORS, strict=False))
-
-
-class Shown(NamedTuple):
-    """What is drawn: the ``frames`` by number, the ``maps`` by name (all if empty), and whether they go into a
-    ``video`` instead of a sheet."""
-
-    frames: abc.Sequence[int]
-    maps: tuple[str, ...] = ()
-    video: bool = False
 
 
 class Footage(NamedTuple):
@@ -103,28 +95,35 @@ def run_visualize(
         raise RequestError("--dataset and --sequence go together")
     if not dataset and not (words and box):
         raise RequestError(f"name a video and its target with --box {GRAMMAR}, or --dataset and --sequence")
-    shown = Shown(parse_frames(frames), tuple(maps), video)
+    numbers = parse_frames(frames)
     targets = parse_targets([box] if box else [])
     source, *overrides = [None, *words] if dataset else words
     config = config or (None if checkpoint else SHIPPED)
     network = choose_form(paths, config, checkpoint, overrides, device, dataset).network()
     with open_footage(paths, source, dataset, sequence or "") as footage:
         target = targets[0] if targets else TargetSpec("target", footage.boxes[0])
-        folder = output_folder(paths, sequence or source, out, "visualize")
-        return TextResult(str(visualize(footage, target, Tracker(network), shown, folder)))
+        folder = out or paths.output / "visualize" / (file_name(sequence) if sequence else source_name(source))
+        return TextResult(str(visualize(footage, target, Tracker(network), folder, numbers, maps, video)))
 
 
-def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Shown, folder: Path) -> Path:
-    """Track ``target`` and draw the decisions on the frames of ``shown``: ``decisions.png`` in the folder, or
-    ``decisions.mp4``. Returns the file. Raises ``ValueError`` for a frame that is not searched, for a box outside the
-    frame and for a map that the network does not have."""
+def visualize(
+    footage: Footage,
+    target: TargetSpec,
+    tracker: Tracker,
+    folder: Path,
+    frames: abc.Sequence[int],
+    maps: abc.Sequence[str] = (),
+    video: bool = False,
+) -> Path:
+    """Track ``target`` and draw the decisions on the ``frames`` of these numbers, the ``maps`` of these names or all:
+    ``decisions.png`` in the folder, or ``decisions.mp4`` as a ``video``. Returns the file. Raises ``ValueError`` for a
+    frame that is not searched, for a box outside the frame and for a map that the network does not have."""
     # Closed before the footage: a thread reads its frames ahead.
-    with closing(drawn_strips(footage, target, tracker, shown)) as strips:
+    with closing(_draw_strips(footage, target, tracker, frames, maps)) as strips:
         first = next(strips)  # most errors come before a file is made
         labels = (TRUTH, FOUND, WINDOW) if len(footage.boxes) else (FOUND, WINDOW)
         legend = draw_legend(first.shape[1], {label: COLOR_OF[label] for label in labels})
-        if shown.video:
-            folder.mkdir(parents=True, exist_ok=True)
+        if video:
             with VideoWriter(folder / STRIP, STRIP_RATE) as writer:
                 for strip in chain([first], strips):
                     writer.write(np.concatenate([legend, strip]))
@@ -138,28 +137,30 @@ def visualize(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Sho
     return folder / SHEET
 
 
-def drawn_strips(footage: Footage, target: TargetSpec, tracker: Tracker, shown: Shown) -> Iterator[np.ndarray]:
-    """The strip of each frame of ``shown``, all of one size; raises as ``visualize``."""
+def _draw_strips(
+    footage: Footage, target: TargetSpec, tracker: Tracker, frames: abc.Sequence[int], maps: abc.Sequence[str]
+) -> Iterator[np.ndarray]:
+    """The strip of each of the frames, all of one size; raises as ``visualize``."""
     drawn, begins, number = set(), None, -1
-    with closing(ahead(footage.frames)) as frames:
-        for number, _, image in frames:
+    with closing(ahead(footage.frames)) as read:
+        for number, _, image in read:
             if begins is None and number >= target.frame:
                 begins = number
                 check_boxes([target], image.shape)
                 tracker.init(image, target.box)
-            elif begins is not None and number in shown.frames:
-                decisions = decide(tracker, image, shown.maps)
+            elif begins is not None and number in frames:
+                decisions = decide(tracker, image, maps)
                 truth = footage.boxes[number] if number < len(footage.boxes) else None
                 yield draw_decisions(f"frame {number}", image, tracker, decisions, truth)
                 drawn.add(number)
             elif begins is not None:
                 tracker.update(image)
-            if number >= shown.frames[-1]:
+            if number >= frames[-1]:
                 break
-    missing = next((each for each in shown.frames if each not in drawn), None)
-    if missing is not None and not (drawn and isinstance(shown.frames, range)):
+    missing = next((each for each in frames if each not in drawn), None)
+    if missing is not None and not (drawn and isinstance(frames, range)):
         begins = target.frame if begins is None else begins
-        last = f", and the last frame is {number}" if number < shown.frames[-1] else ""
+        last = f", and the last frame is {number}" if number < frames[-1] else ""
         where = f"in {footage.name} the target begins in frame {begins}{last}"
         raise ValueError(f"--frames: frame {missing} is not searched: {where}; name others")
 

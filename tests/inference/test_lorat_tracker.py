@@ -119,9 +119,8 @@ def test_steps_of_the_whole_network_equal_the_recorded():
     model = built()
     load_released(model, filled("lorat_b224"))
     tracker = Tracker(TorchNetwork(model, settings(224)))
-    for case in CASES[:3]:
-        x1, y1, x2, y2 = RECORDED[f"{case}.init_box_xyxy"]
-        tracker.init(texture(0), [x1, y1, x2 - x1, y2 - y1])
-        for step in (1, 2, 3):
-            before = tracker.box
-            check_step("net", case, step, before, tracker.update(texture(step)), SimpleNamespace(box=5e-3, score=1e-5))
+    x1, y1, x2, y2 = RECORDED["bottomleft.init_box_xyxy"]
+    tracker.init(texture(0), [x1, y1, x2 - x1, y2 - y1])
+    for step in (1, 2, 3):
+        before, result = tracker.box, tracker.update(texture(step))
+        check_step("net", "bottomleft", step, before, result, SimpleNamespace(box=5e-3, score=1e-5))

@@ -35,15 +35,10 @@ def test_a_folder_is_read_in_numeric_order_as_rgb(tmp_path: Path):
             np.testing.assert_array_equal(frame.image, shade(i)[:, :, ::-1])
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("3.jpg", "3.jpg and 3.png are one frame twice"),
-    ("6.png", "6.png follows 4.png: 1 frame"),
-    ("mask_1.png", "4.png or mask_1.png comes first is ambiguous"),
-])  # fmt: skip
-def test_a_folder_without_a_clear_order_is_an_error(tmp_path: Path, name: str, message: str):
-    for file in ("1.png", "2.png", "3.png", "4.png", name):
+def test_a_folder_without_a_clear_order_is_an_error(tmp_path: Path):
+    for file in ("1.png", "2.png", "4.png"):
         (tmp_path / file).touch()
-    with pytest.raises(VideoError, match=f"^{tmp_path}: .*{message}"):
+    with pytest.raises(VideoError, match=f"^{tmp_path}: .*4.png follows 2.png: 1 frame"):
         open_video(tmp_path)
 
 

@@ -36,14 +36,14 @@ def test_the_engine_and_the_tracker_before_it(network, tmp_path, monkeypatch):
     assert batches == 2 * (4 * [1] + 8 * [1] + 8 * [2])
 
 
-@pytest.mark.parametrize("family", ["grm", "transt"])
+@pytest.mark.parametrize("family", ["grm", "lorat", "transt"])
 def test_targets_stay_where_they_are(family, toy_got10k):
-    """For any answer of the network, with both ways to cut a crop."""
+    """For any answer of the network, with every way to cut a crop."""
     experiment = tiny(family)
     network = network_of(fresh(experiment), experiment.template, experiment.search, experiment.test.tracker)
     frames = sorted(toy_got10k.glob("val/*1/*.jpg"))[:10]
     box = np.array([30.0, 20.0, 24.0, 16.0])
     sequence = Sequence("still", "toy", frames, np.tile(box, (10, 1)), np.ones(10, dtype=bool))
     remaining = iter([sequence])
-    [(_, track)] = Engine(Still(network, box), 1).run(lambda: next(remaining, None))
+    [(_, track)] = Engine(Still(network, box, (72, 96)), 1).run(lambda: next(remaining, None))
     np.testing.assert_allclose(track.boxes, np.tile(box, (10, 1)), atol=0.01)

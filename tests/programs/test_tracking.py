@@ -16,7 +16,6 @@ from eager_networks import network_of
 from families import fresh, tiny
 from video_files import encode, smooth
 
-from lib.config.paths import load_paths
 from lib.data.decoding.images import ImageError
 from lib.data.decoding.video import VideoReader
 from lib.inference.follow import TargetSpec, follow
@@ -25,9 +24,9 @@ from lib.programs import tracking
 from lib.programs.tracking import (
     Wanted,
     open_tracking_network,
-    output_folder,
     parse_targets,
     select_targets,
+    source_name,
     track_video,
 )
 from lib.runtime.stop import Terminated
@@ -188,12 +187,15 @@ def test_a_word_that_is_no_target_is_one_line(word: str, reason: str, tmp_path: 
         parse_targets([], [tmp_path / "boxes.txt"])
 
 
-def test_each_source_has_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TRACKING_OUTPUT", str(tmp_path))
-    names = {"a/my clip.mp4": "my_clip", "0": "camera0", "rtsp://cam:554/live/": "live", "/data/frames/": "frames"}
-    for source, name in names.items():
-        assert output_folder(load_paths(), source) == tmp_path / "track" / name
-    assert output_folder(load_paths(), "0", tmp_path / "x") == tmp_path / "x"
+def test_each_source_has_its_folder(tmp_path: Path):
+    (tmp_path / "seq.001").mkdir()
+    names = {
+        "a/my clip.mp4": "my_clip",
+        "0": "camera0",
+        "rtsp://cam:554/live/": "live",
+        f"{tmp_path}/seq.001/": "seq.001",
+    }
+    assert {source: source_name(source) for source in names} == names
 
 
 def test_without_a_window_the_remedy_is_one_line(clip: Path, tmp_path: Path, network: TorchNetwork):

@@ -17,7 +17,7 @@ from lib.data.decoding.images import read_image
 from lib.data.decoding.video import Frame, VideoReader
 from lib.inference.follow import TargetSpec
 from lib.inference.tracker import Tracker
-from lib.programs.visualization import MOST_DRAWN, ResultDrawer, Shown, open_footage, parse_frames, visualize
+from lib.programs.visualization import MOST_DRAWN, ResultDrawer, open_footage, parse_frames, visualize
 from lib.runtime.files import file_sha256
 from lib.visualization.sheet import MARGIN, SHEET_COLUMNS, TITLE
 from lib.visualization.token_map import LINE, SIDE
@@ -38,7 +38,7 @@ def tracker(family: str = "grm") -> Tracker:
 
 def drawn(clip: Path, folder: Path, frames: str, target: TargetSpec = TARGET, **shown) -> Path:
     with open_footage(Paths(), str(clip)) as footage:
-        return visualize(footage, target, tracker(), Shown(parse_frames(frames), **shown), folder)
+        return visualize(footage, target, tracker(), folder, parse_frames(frames), **shown)
 
 
 def strip_size(panels: int) -> tuple[int, int]:
@@ -104,14 +104,13 @@ def test_mistakes_are_one_line(clip: Path, tmp_path: Path, frames: str, target: 
 @pytest.mark.slow
 def test_a_sheet_of_too_many_frames_is_refused(tmp_path: Path):
     clip = write_clip(tmp_path / "long.mp4", FRAMES + MOST_DRAWN)
-    shown = Shown(parse_frames("1:"), maps=("division",))
     message = f"^--frames: a sheet has room for {MOST_DRAWN} frames; .* add --video$"
     with (
         pytest.raises(ValueError, match=message),
         open_footage(Paths(), str(clip)) as footage,
         closing(slowly(footage.frames)) as frames,
     ):
-        visualize(footage._replace(frames=frames), TARGET, tracker(), shown, tmp_path)
+        visualize(footage._replace(frames=frames), TARGET, tracker(), tmp_path, parse_frames("1:"), ("division",))
 
 
 def slowly(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -125,7 +124,7 @@ def test_a_sequence_brings_its_annotation(toy_got10k: Path, tmp_path: Path):
     paths = Paths(cache=tmp_path / "cache", data={"got10k": toy_got10k})
     with open_footage(paths, None, "got10k_val", "GOT-10k_Val_000001") as footage:
         assert footage.boxes.shape == (20, 4)
-        file = visualize(footage, TargetSpec("target", footage.boxes[0]), tracker(), Shown([3]), tmp_path)
+        file = visualize(footage, TargetSpec("target", footage.boxes[0]), tracker(), tmp_path, [3])
     green = (read_image(file) == (0, 230, 118)).all(axis=2)
     assert green[:LINE].any() and green[LINE:].sum() > 50  # the legend, and the box
     with (

@@ -1,4 +1,4 @@
-"""The demo run for real: its end and its faults. Its page: ``test_demo_page.py``."""
+"""The demo run for real: its end and its faults. Its page, and SIGTERM: ``test_demo_page.py``."""
 
 import signal
 from pathlib import Path
@@ -7,36 +7,23 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_it_ends_on_request_and_leaves_no_upload(serve, number: signal.Signals, code: int):
-    with serve() as demo:
-        assert demo.post("/api/clip") == 200
-        assert [path.name for path in demo.uploads] == ["source"]
-        demo.process.send_signal(number)
-        _, err = demo.process.communicate(timeout=60)
-        assert demo.process.returncode == code
-        assert err == "stopped; the uploads are removed\n"
-        assert demo.uploads == []
-
-
-@pytest.mark.slow
-def test_the_next_start_removes_what_a_killed_one_left(serve):
+def test_no_upload_outlives_its_demo_for_long(serve, run):
+    """A killed demo leaves its uploads to the next one, which removes them, refuses its port to a third and ends."""
     with serve() as killed:
         assert killed.post("/api/clip") == 200
         killed.process.kill()
         killed.process.wait(timeout=60)
-        assert len(killed.uploads) == 1
-        with serve() as demo:
-            assert demo.uploads == []
-
-
-@pytest.mark.slow
-def test_a_port_that_is_taken_is_one_line(serve, run):
+        assert [path.name for path in killed.uploads] == ["source"]
     with serve() as demo:
-        ended = run("demo.py", "--port", demo.port, "--no-browser", "--checkpoint", demo.process.args[3])
-    assert ended.code == 1
-    (error,) = ended.errors
-    assert error.startswith(f"error: --host 127.0.0.1 --port {demo.port}: Address already in use")
+        assert demo.uploads == []
+        assert demo.post("/api/clip") == 200
+        assert len(demo.uploads) == 1
+        refused = run("demo.py", "--port", demo.port, "--no-browser", "--checkpoint", demo.process.args[3])
+        assert refused.error.startswith(f"--host 127.0.0.1 --port {demo.port}: Address already in use")
+        demo.process.send_signal(signal.SIGINT)
+        _, err = demo.process.communicate(timeout=60)
+        assert (demo.process.returncode, err) == (130, "stopped; the uploads are removed\n")
+        assert demo.uploads == []
 
 
 @pytest.mark.parametrize("words", [("--limit", "0"), ("--port", "-1"), ("--port", "x"), ("--unknown",)])

@@ -1,6 +1,7 @@
 """The demo's page in a real Chromium: a video chosen, boxes drawn, tracked, looked at and downloaded."""
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -19,6 +20,8 @@ EVIL = "<img src=x onerror=document.title='run'>"
 def demo(serve) -> Iterator[Running]:
     with serve("--limit", "1") as running:
         yield running
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(timeout=60) == 143 and running.uploads == []
 
 
 @pytest.fixture(scope="module")

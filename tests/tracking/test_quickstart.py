@@ -10,7 +10,7 @@ TOY = ("train.epochs=1", "data.samples_per_epoch=64", "data.val_samples=16", "da
 
 @pytest.mark.slow
 def test_the_quickstart_leaves_scores_pictures_and_a_log(run, toy_got10k: Path, environment: dict[str, str]):
-    words = ("--data", toy_got10k, "--name", "quick", "--processes", "2", *TOY)
+    words = ("--data", toy_got10k, "--name", "quick", "--processes", "1", *TOY)
     ended = run("quickstart.py", *words)
     assert ended.code == 0, ended.err
     output = Path(environment["TRACKING_OUTPUT"]) / "quick"
@@ -21,10 +21,11 @@ def test_the_quickstart_leaves_scores_pictures_and_a_log(run, toy_got10k: Path, 
         assert (output / "reports" / file).stat().st_size > 1000
     assert str(output / "log.jsonl") in ended.out
     summary = json.loads((output / "reports" / "quickstart.json").read_text())
+    assert summary.keys() == {"config", "set", "scores", "tokens", "seconds"}
+    assert summary["config"] == "grm_tiny" and summary["set"] == "part of got10k_val (2 of 180 sequences)"
+    assert f"Scores in percent, {summary['set']}, protocol got10k\n" in ended.out
     assert set(summary["scores"]) == {"trained", "first_box", "untrained", "wrong_template"}
     division = summary["tokens"]["division"]
-    assert list(division["stages"]) == ["block 2", "block 3", "block 4"]
-    assert all(0 <= share <= 1 for share in division["stages"].values())
     assert f"share of search tokens that {division['meaning']}: block 2 " in ended.out
 
     again = run("quickstart.py", *words)
@@ -33,25 +34,6 @@ def test_the_quickstart_leaves_scores_pictures_and_a_log(run, toy_got10k: Path, 
         line for line in ended.out.splitlines() if " s, " not in line
     ]
     assert json.loads((output / "reports" / "quickstart.json").read_text())["scores"] == summary["scores"]
-
-
-@pytest.mark.slow
-def test_the_quickstart_of_another_family_draws_what_it_has(run, toy_got10k: Path, environment: dict[str, str]):
-    """TransT has another head, crop and window, and nothing to divide."""
-    ended = run("quickstart.py", "--config", "transt_tiny", "--data", toy_got10k, "--processes", "1", *TOY)
-    assert ended.code == 0, ended.err
-    reports = Path(environment["TRACKING_OUTPUT"]) / "quickstart_transt_tiny_42" / "reports"
-    assert {"training.png", "success.png", "overlay.mp4", "quickstart.json"} <= {
-        file.name for file in reports.iterdir()
-    }
-    assert "division" not in ended.out
-    assert not (reports / "division.png").exists()
-    summary = json.loads((reports / "quickstart.json").read_text())
-    assert summary.keys() == {"config", "set", "scores", "tokens", "seconds"}
-    assert summary["tokens"] == {}
-    assert summary["set"] == "part of got10k_val (2 of 180 sequences)"
-    assert f"Scores in percent, {summary['set']}, protocol got10k\n" in ended.out
-    assert summary["config"] == "transt_tiny"
 
 
 @pytest.mark.parametrize("words", [("--seed", "x"), ("--processes", "0"), ("--unknown",)])

@@ -239,8 +239,3 @@ def test_the_section_is_all_that_is_printed(trax, call, weights):
     ended = call("vot.py", "--checkpoint", weights, "--device", "cpu", "--print-ini", "--identifier", "mine")
     assert (ended.code, ended.out.split("\n")[:3]) == (0, ["[mine]", "label = toy", "protocol = trax"])
     assert f"{PROGRAMS / 'vot.py'} --checkpoint {weights} --device cpu\n" in ended.out
-
-
-def test_a_mistake_is_one_line_and_no_section(trax, call, tmp_path):
-    error = call("vot.py", "--checkpoint", tmp_path / "absent.pth", "--print-ini").error
-    assert error.startswith(f"{tmp_path / 'absent.pth'}: ")

@@ -1,5 +1,6 @@
 """The tracking of a page's video: its thread, its results so far, its files, and the maps of a tracked frame."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.inference.engine import failure_of
 from lib.inference.follow import Step, TargetSpec
 from lib.inference.network import Network
 from lib.inference.tracker import Tracker
@@ -20,6 +22,8 @@ from lib.visualization.sheet import data_address, encode
 from lib.visualization.token_map import draw_token_map
 
 JOB_FILES = (VIDEO, TRACKS, TABLE)
+
+logger = logging.getLogger(__name__)
 
 
 class Job(Thread):
@@ -91,12 +95,11 @@ class Job(Thread):
                 self.state = "tracking"
                 self._track(self.network)
             self.state = "stopped" if self._stop_request.is_set() else "done"
-        except (ValueError, OSError) as error:
-            self.state, self.message = "failed", printable(str(error).splitlines()[0])
-        except BaseException as error:
-            # The page that waits shows it; the log has the traceback.
-            self.state, self.message = "failed", f"{type(error).__name__}: {printable(str(error))}"
-            raise
+        except Exception as error:  # for the page, which waits
+            failure = failure_of(error)
+            self.state, self.message = "failed", printable(failure.reason)
+            if not failure.explained:
+                logger.error("%s", failure.traceback)
 
     def _track(self, network: Network) -> None:
         video, started = self.video, perf_counter()

@@ -74,7 +74,6 @@ class Demo:
         """The trackers, the limits and the colors."""
         return JSONResponse({
             "limit": self.videos.limit,
-            "clip": self.clip.is_file(),
             "trackers": self.trackers.describe(),
             "colors": ["#{:02x}{:02x}{:02x}".format(*color) for color in BOX_COLORS],
             "most": MOST_TARGETS,
@@ -87,8 +86,6 @@ class Demo:
 
     async def open_clip(self, _request: Request) -> Response:
         """Take the clip that comes with the project."""
-        if not self.clip.is_file():
-            raise HTTPException(404, "the built-in clip is not there; choose a video of your own")
 
         async def content() -> AsyncIterator[bytes]:
             yield self.clip.read_bytes()
@@ -238,7 +235,7 @@ def make_app(demo: Demo, host: str) -> Starlette:
         Route("/api/trackers/{number:int}/measure", demo.measure, methods=["POST"]),
         Mount("/", StaticFiles(directory=PAGE, html=True)),
     ]
-    mistakes = dict.fromkeys((ValueError, HTTPException, ClientDisconnect), answer_error)
+    mistakes = dict.fromkeys((ValueError, OSError, HTTPException, ClientDisconnect), answer_error)
     app = Starlette(routes=routes, exception_handlers=mistakes, lifespan=lifespan)
     app.add_middleware(Guard, host=host)
     return app

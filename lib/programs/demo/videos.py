@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
@@ -36,10 +36,11 @@ def session_folder(root: Path) -> Iterator[Path]:
     root.mkdir(parents=True, exist_ok=True)
     with only_writer(root, root / ".lock", wait=True):  # no process clears a folder before its lock is taken
         for left in root.glob("session-*"):
-            descriptor = os.open(left, os.O_RDONLY)
-            if take_lock(descriptor):  # never on a disk without locks
-                rmtree(left, ignore_errors=True)
-            os.close(descriptor)
+            with suppress(FileNotFoundError):  # its process has just removed it
+                descriptor = os.open(left, os.O_RDONLY)
+                if take_lock(descriptor):  # never on a disk without locks
+                    rmtree(left, ignore_errors=True)
+                os.close(descriptor)
         folder = Path(mkdtemp(prefix="session-", dir=root))
         held = os.open(folder, os.O_RDONLY)
         take_lock(held)

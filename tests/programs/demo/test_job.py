@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -70,15 +71,13 @@ def test_a_stopped_job_leaves_whole_files(video: Video, trackers: Trackers):
         assert sum(1 for _ in reader) == 5
 
 
-def test_a_job_that_is_stopped_while_it_opens_tracks_nothing(video: Video, trackers: Trackers):
-    job = Job(video, TARGETS, trackers, 0)
-    job.stop()
-    assert run(job).state == "stopped" and job.rows == []
-
-
-def test_a_fault_is_one_line(video: Video, trackers: Trackers):
+def test_an_error_is_one_line_and_ends_the_job(video: Video, trackers: Trackers, monkeypatch, caplog):
     job = run(Job(video, [TARGETS[0], TARGETS[0]], trackers, 0))
     assert (job.state, job.message) == ("failed", "2 targets are named one; give each another name")
+    assert caplog.text == ""
+    monkeypatch.setattr(trackers, "open", Mock(side_effect=OSError()))
+    job = run(Job(video, TARGETS, trackers, 0))
+    assert (job.state, job.message) == ("failed", "OSError: no message") and "Traceback" in caplog.text
 
 
 def test_maps_are_those_of_the_tracked_frame(video: Video, trackers: Trackers):

@@ -5,15 +5,13 @@ from pathlib import Path
 import pytest
 from toy_demo import write_run
 
-from lib.config.paths import Paths
-from lib.export.exporting import export_network
+from lib.config.paths import REPOSITORY, Paths
 from lib.export.record import ExportRecord, Origin
 from lib.geometry.crop import CropConfig
 from lib.inference.settings import TrackSettings
 from lib.programs.demo import trackers as module
 from lib.programs.demo.trackers import Trackers, find_trackers
 from lib.programs.tracking import SHIPPED
-from tests.export.toy_exports import toy_network
 
 
 @pytest.fixture
@@ -43,14 +41,13 @@ def test_named_trackers_come_first_and_once(paths: Paths):
     assert [choice.word for choice in named] == [{"config": config}, {"checkpoint": file}, {"checkpoint": other}]
 
 
-@pytest.mark.slow
 def test_an_exported_network_is_found_and_opened(paths: Paths):
+    paths.pretrained_models.mkdir()
     folder = paths.pretrained_models / "small"
-    export_network(toy_network(paths.output.parent), folder, "onnx", "fp32", 4, Origin(experiment="toy"), threads=1)
+    folder.symlink_to(REPOSITORY / "pretrained_models" / SHIPPED)
     (choice,) = find_trackers(paths)
-    assert (choice.label, choice.detail, choice.word) == ("toy", "exported onnx fp32", {"network": folder})
-    opened = Trackers(paths, [choice]).open(0)
-    assert opened.name == "toy"
+    assert (choice.label, choice.detail, choice.word) == (SHIPPED, "exported onnx fp32", {"network": folder})
+    assert Trackers(paths, [choice]).open(0).name == SHIPPED
 
 
 def test_exports_are_found_where_the_program_writes_them(paths: Paths):
@@ -87,11 +84,3 @@ def count(function, calls: list):
         return function(*arguments, **words)
 
     return counted
-
-
-def test_a_measurement_is_kept_for_the_list(places: Paths, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "MEASURED", 0.05)
-    trackers = Trackers(places, find_trackers(places), "cpu")
-    assert trackers.describe()[0]["speed"] is None
-    speed = trackers.measure(0)
-    assert speed > 0 and trackers.describe() == [{"label": "toy", "detail": "run", "speed": speed}]

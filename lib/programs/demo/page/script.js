@@ -5,7 +5,6 @@
 const $ = (id) => document.getElementById(id);
 const LEAST = 8; // pixels of the page, below which a drag is a click
 const HANDLE = 14; // pixels around a corner that take hold of it
-const STEPS = ["empty", "drawing", "tracking", "done"];
 
 let server = null; // what /api/state answers
 let video = null; // the open video, as the server describes it
@@ -14,7 +13,6 @@ let chosen = -1; // the number of the selected target
 let rows = []; // tracked frames: [number, time, [[x, y, w, h, score, lost], ...]]
 let shown = 0; // the row that is looked at
 let source = null; // the server's events
-let job = { maps: false };
 
 const setState = (state) => {
   document.body.dataset.state = state;
@@ -68,7 +66,6 @@ const enable = () => ($("track").disabled = targets.length === 0);
 async function begin() {
   server = await ask("/api/state");
   $("limit").textContent = `Up to ${Math.round(server.limit / 1e6)} MB: MP4, MOV, WebM, MKV, AVI`;
-  $("clip").hidden = !server.clip;
   listTrackers();
 }
 
@@ -348,7 +345,6 @@ function progress({ count, length, speed }) {
 
 async function finish(end) {
   source.close();
-  job = end;
   $("tracker").disabled = $("measure").disabled = false;
   if (end.message) fail(end.message);
   if (end.state === "failed" || rows.length === 0) {
