@@ -384,6 +384,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def start(tmp_path: Path) -> Iterator[Start]:
     """``start(sequences, engine, folder, **what run_trials takes)``: a command, in a process group of its own."""
     commands: list[subprocess.Popen[str]] = []
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
 
     def started(sequences: list[Sequence], engine: ToyEngine, folder: ResultsFolder, **words) -> subprocess.Popen[str]:
         job = tmp_path / f"job-{time.monotonic_ns()}"
@@ -393,7 +395,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             subprocess.Popen(
                 [sys.executable, "-m", "tests.evaluation.toy_trackers", str(job)],
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -406,6 +408,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     for command in commands:
         command.kill()
         command.communicate()
+    assert list(temporary.iterdir()) == [], "also of a killed command"
 
 
 def await_(condition: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from time import perf_counter, sleep, time
 from typing import NamedTuple, Protocol
 
@@ -125,9 +125,10 @@ def run_trials(readable: Readable, trials: abc.Sequence[Trial], processes: int =
     processes = max(1, min(processes, len(unfinished)))
     # The commands that torchrun or srun started together, this one included.
     commands = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-    with TemporaryDirectory() as folder, closing(RunProgress(frames, total, total - len(unfinished))) as progress:
-        job, notes = Path(folder, "job"), Path(folder, "notes")
-        notes.touch()
+    bar = RunProgress(frames, total, total - len(unfinished))
+    with TemporaryFile() as one, TemporaryFile() as other, closing(bar) as progress:
+        # Files without names, so that a killed command leaves none; its processes open them through its descriptors.
+        job, notes = (Path(f"/proc/{os.getpid()}/fd/{file.fileno()}") for file in (one, other))
         run = _Run(trials, sequences, unreadable, wait, began, processes * commands, notes)
         if processes == 1:
             _track(run, progress)
