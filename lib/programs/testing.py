@@ -1,6 +1,7 @@
 """The body of `tracking/test.py`: trackers that are run on a benchmark, scored and reported. Without torch, if all of
 them are exported networks."""
 
+import json
 import os
 from collections import abc
 from dataclasses import replace
@@ -18,6 +19,7 @@ from lib.evaluation.results.lookup import open_result_set
 from lib.evaluation.running.runner import RunReport, Trial, run_trials
 from lib.programs.exported_trials import exported_trials
 from lib.runtime.escapes import printable
+from lib.runtime.files import write_text
 from lib.runtime.program import RequestError, TextResult
 from lib.runtime.stop import terminated_like_interrupted
 
@@ -134,12 +136,12 @@ def track_and_score(
     comparison = replace(comparison, protocols=() if own.server else (own.protocol,))
     for (trial, _), run in zip(finished, comparison.runs, strict=True):
         if not run.others:
-            trial.folder.write_json("score.json", plain_score(comparison, run))
+            content = json.dumps(plain_score(comparison, run), indent=1, allow_nan=False)
+            write_text(trial.folder.path / "score.json", content + "\n")
     return report, comparison
 
 
 def _describe(trials: abc.Sequence[Trial], report: RunReport, comparison: Comparison) -> list[str]:
-    """The lines to print: the run of each trial, then the table of scores."""
     lines = []
     for trial, summary in zip(trials, report.summaries, strict=True):
         lines += [printable(str(trial.source)), summary.text(), printable(f"results: {trial.folder.path}")]

@@ -22,7 +22,7 @@ from lib.evaluation.results.lookup import open_result_set
 from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.runner import Trial, run_trials
 
-LOCAL = [name for name, entry in BENCHMARKS.items() if not entry.server]
+BY_PROTOCOL = {entry.protocol: name for name, entry in BENCHMARKS.items() if not entry.server}
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def json_of(comparison: Comparison) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("benchmark", LOCAL)
+@pytest.mark.parametrize("benchmark", BY_PROTOCOL.values())
 def test_scores_are_the_benchmarks_protocols_own(tmp_path: Path, sequences: list[Sequence], benchmark: str) -> None:
     folder = open_toy(tmp_path, benchmark)
     track(sequences, folder)
@@ -198,18 +198,3 @@ def test_own_data_are_whole_unless_sequences_are_left_out_or_gone(tmp_path: Path
     assert (gone.part, gone.others) == ("2 of 3 sequences", ("s1",))
     for found, others in ((chosen, "s1, s2"), (gone, "s1")):
         assert f"PART, {found.part}: not the whole set, without {others}\n" in text_of(found)
-
-
-def test_frames_that_a_protocol_takes_as_invalid_are_counted_below_the_table_and_in_json(
-    tmp_path: Path, sequences: list[Sequence]
-) -> None:
-    folder = open_toy(tmp_path, "otb")
-    at_border = [replace(each, boxes=each.boxes.copy()) for each in sequences]
-    at_border[0].boxes[1:3, 0] = 0
-    at_border[2].boxes[4, 1] = -2
-    track(at_border, folder)
-    found = score("otb", at_border, folder)
-    what = "frame(s) taken as invalid, as the annotated x or y is 0 or less"
-    assert f"protocol pytracking, by its own rule: 3 {what}, in 2 sequence(s): s0, s2" in text_of(found)
-    kept = {name: entry["notes"] for name, entry in json_of(found)["sequences"].items()}
-    assert [kept[name].get("pytracking") for name in ("s0", "s1", "s2")] == [[f"2 {what}"], None, [f"1 {what}"]]

@@ -76,14 +76,13 @@ def check(results: ResultSet, names: list[str], kept: Callable[[np.ndarray], np.
 UAV = ["uav_bike1", "uav_bird1_1", "uav_uav1_2"]
 
 
-@pytest.mark.parametrize("delimiter", ["\t", ","])
-def test_integers_of_pytracking_ostrack_and_grm(tmp_path: Path, delimiter: str) -> None:
+def test_integers_of_pytracking_ostrack_and_grm(tmp_path: Path) -> None:
     """All benchmarks lie in one folder, times beside the boxes."""
     folder = tmp_path / "grm" / "vitb_256_ep300"
     for name in (*UAV, "nfs_Gymnastics", "airplane-1", "otb_Basketball"):
-        write(folder / f"{name}.txt", as_integers(boxes_of(name)), "%d", delimiter)
+        write(folder / f"{name}.txt", as_integers(boxes_of(name)), "%d", "\t")
         times = write_times(folder / f"{name}_time.txt")
-        write(folder / f"{name}_all_scores.txt", times, "%f", delimiter)
+        write(folder / f"{name}_all_scores.txt", times, "%f", "\t")
     results = open_result_set(folder, "uav")
     check(results, UAV, as_integers)
     assert results.names() == tuple(UAV)
@@ -323,32 +322,6 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
 
 
 # Names of sequences
-
-
-SPELLINGS = [
-    ("uav", "bike1", "uav_bike1"),
-    ("uav", "uav_bike1", "uav_bike1"),
-    ("uav", "uav2", "uav_uav2"),
-    ("uav", "uav_uav2", "uav_uav2"),
-    ("uav20l", "uav_uav1", "uav1"),
-    ("nfs", "Gymnastics", "nfs_Gymnastics"),
-    ("otb", "otb_Jogging_1", "Jogging_1"),
-    ("otb", "Jogging.1", "Jogging_1"),
-    ("otb", "Jogging-1", "Jogging_1"),
-    ("otb", "Human4", "Human4_2"),
-    ("otb", "otb_Human4_2", "Human4_2"),
-    ("tc128", "Yo-yos_ce3", "tpl_Yo_yos_ce3"),
-    ("tc128", "Basketball", "tpl_Basketball"),
-]
-
-
-@pytest.mark.parametrize(("benchmark", "written", "name"), SPELLINGS)
-def test_a_sequence_is_found_as_other_tools_spell_it(tmp_path: Path, benchmark: str, written: str, name: str) -> None:
-    write(tmp_path / f"{written}.txt", boxes_of(name), "%.3f", ",")
-    write(tmp_path / f"{written}_time.txt", boxes_of(name)[:, :1], "%.3f", ",")
-    results = open_result_set(tmp_path, benchmark)
-    check(results, [name])
-    assert results.seconds(name) is not None
 
 
 def test_two_spellings_of_one_sequence_are_an_error_of_that_sequence(tmp_path: Path) -> None:

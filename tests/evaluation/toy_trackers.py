@@ -108,6 +108,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     # The pickled engine is of this module by its name as tests import it.
     from tests.evaluation.toy_trackers import main as imported
 

@@ -207,10 +207,9 @@ def _is_side_file(path: str, texts: Mapping[str, str]) -> bool:
 
 
 def _is_of_benchmark(found: ResultSet) -> bool:
-    """Whether the manifest states the benchmark (a damaged one states none); without one, whether a file is of it."""
     if found.manifest is None:
         return bool(found.names())
-    return found.manifest.get("benchmark", found.benchmark) == found.benchmark
+    return found.manifest.get("benchmark", found.benchmark) == found.benchmark  # a damaged manifest states none
 
 
 def _own_set(contents: Files, name: str, benchmark: str, place: Path) -> ResultSet | None:

@@ -152,7 +152,6 @@ def _track_quietly(job: Path) -> int:
 
 
 def _show_noted(run: _Run, progress: RunProgress) -> None:
-    """Show the sequences that the run's processes have noted."""
     for _, _, frames in run.tracked()[progress.settled :]:
         progress.settle(frames)
     progress.show(0)
@@ -206,7 +205,6 @@ class _Share:
         return -(-(len(self.open) + 1) // shares)
 
     def _take(self) -> Sequence | None:
-        """A sequence for this process to track; None if there is none now."""
         if self._running and self._alone:
             return None
         for sequence in list(self.open):
@@ -223,7 +221,6 @@ class _Share:
         return None
 
     def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
-        """Keep the outcome of a sequence and release it; ``OSError`` if the disk refuses."""
         if isinstance(outcome, Failure):
             self._fail(sequence, outcome)
         else:
@@ -260,7 +257,6 @@ class _Share:
 
 
 def _summarize(trial: Trial, run: _Run) -> RunSummary:
-    """The outcome of a trial's sequences, by its folder and the notes of this run's processes."""
     folder, statuses, tracked = trial.folder, [], []
     noted = {name for path, name, _ in run.tracked() if path == str(folder.path)}
     for sequence in run.sequences:
@@ -281,7 +277,6 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
 
 
 def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
-    """The status of a sequence without a result."""
     holder, noted = find_holder(folder.path, name), folder.failure(name)
     if holder:
         return SequenceStatus(name, "elsewhere", holder)
