@@ -203,14 +203,9 @@ def remove(end: str) -> Callable[[Path], None]:
     (remove(""), "missing sequence"),
     (remove("_time"), "_time.txt"),
     (damage(lambda text: text + text[text.index("\n") + 1 :]), "3 frames"),
-    (damage(lambda text: text[: text.index("\n") + 1]), "3 frames"),
-    (damage(lambda text: text.replace("23.", "nan.", 1).replace("nan.314159", "nan")), FIRST),
     (damage(lambda text: text.replace("23.314159", "inf")), FIRST),
     (damage(lambda text: ""), FIRST),
-    (damage(lambda text: "no boxes"), FIRST),
     (times(lambda text: text + "0.1\n"), "for 3 frames"),
-    (times(lambda text: text.replace("0.3", "nan", 1)), FIRST),
-    (times(lambda text: text.replace("0.3", "-0.3", 1)), FIRST),
 ])  # fmt: skip
 def test_what_keeps_an_archive_from_being_written(results, tmp_path, harm, named):
     harm(results)
@@ -339,23 +334,15 @@ def test_repetitions_of_got10k(tmp_path):
 
 @pytest.mark.parametrize(("name", "change", "kind", "detail"), [
     (GOT, lambda text: text.replace(",", "\t"), "wrong delimiter", r"line 1 is '20.000\t12.000\t"),
-    (GOT, lambda text: text.replace(",", " "), "wrong delimiter", "line 1"),
     (VIDEO, lambda text: text.replace("\n", ",\n"), "wrong delimiter", "line 1"),
     (VIDEO, lambda text: text.replace(",", ";"), "unreadable file", "line 1 is '20;12;24;18', not 4 numbers"),
     (GOT, lambda text: text.replace("23.314", "nan"), "NaN or infinite", "line 2 is 'nan,"),
-    (GOT, lambda text: text.replace("23.314", "-Inf"), "NaN or infinite", "line 2"),
     (GOT, lambda text: text.replace("23.314", "1e999"), "NaN or infinite", "line 2"),
-    (GOT, lambda text: text.replace("23.314", "x"), "unreadable file", "line 2 is 'x,"),
-    (GOT, lambda text: text.replace("23.314", "1_000"), "unreadable file", "line 2"),
-    (GOT, lambda text: text.replace("23.314", ""), "unreadable file", "line 2"),
     (GOT, lambda text: "x,y,w,h\n" + text, "unreadable file", "line 1 is 'x,y,w,h'"),
-    (GOT, lambda text: "\n" + text, "unreadable file", "line 1 is ''"),
     (GOT, lambda text: "\ufeff" + text, "unreadable file", "line 1"),
     (GOT, lambda text: text.encode("utf-16"), "unreadable file", "can't decode"),
     (GOT, lambda text: "", "unreadable file", "is empty"),
-    (VIDEO, lambda text: "\n\n", "unreadable file", "is empty"),
     (GOT, lambda text: text.replace(",24.000", "", 1), "unreadable file", "line 1 is '20.000,12.000,18.000', not 4"),
-    (GOT, lambda text: text.replace("23.314", "1,1"), "unreadable file", "line 2 is '1,1,"),
     (GOT, lambda text: text + "1,2,3,4\n", "wrong number of rows", "4 for 3 frames"),
     (VIDEO, lambda text: text[: text.index("\n")], "wrong number of rows", "1 for 3 frames"),
     (GOT, lambda text: text[:-2], "unreadable file", ", cut short"),
@@ -405,8 +392,7 @@ def test_files_under_other_names_are_missing_and_unknown(tmp_path):
     assert sorted(kinds(check(tmp_path, "got10k_test", files))) == ["missing sequence"] * 2 + ["unknown file"] * 2
 
 
-@pytest.mark.parametrize("benchmark", ["got10k_test", "trackingnet"])
-@pytest.mark.parametrize("folder", ["some/", "results/GOT-10k/some/"])
+@pytest.mark.parametrize(("benchmark", "folder"), [("got10k_test", "results/GOT-10k/some/"), ("trackingnet", "some/")])
 def test_a_nested_folder_is_reported_and_its_files_are_checked(tmp_path, benchmark, folder):
     files = sound(benchmark)
     found = check(tmp_path, benchmark, {folder + name: text for name, text in files.items()})
@@ -419,34 +405,8 @@ def test_a_nested_folder_is_reported_and_its_files_are_checked(tmp_path, benchma
     assert kinds(found) == ["nested folder", "unreadable file"]
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:/evil.txt"])
-def test_names_that_lead_out_of_the_folder(tmp_path, name):
-    found = check(tmp_path, "got10k_test", sound("got10k_test") | {name: "1,2,3,4\n"})
-    assert kinds(found) == ["unknown file"]
-    assert name in found.text()
-    assert not found.good
-
-
-def test_duplicates(tmp_path):
-    files = list(sound("trackingnet").items())
-    with pytest.raises(ValueError, match=f"{files[0][0]} is in it twice"):
-        check(tmp_path, "trackingnet", [*files, files[0]])
-
-
-def test_what_is_no_archive(tmp_path):
-    whole = write_zip(tmp_path / "whole.zip", list(sound("got10k_test").items())).read_bytes()
-    for content in (b"", b"no archive", whole[: len(whole) // 2]):
-        (tmp_path / "cut.zip").write_bytes(content)
-        with pytest.raises(ValueError, match="cut.zip: not a whole zip archive"):
-            check_submission(tmp_path / "cut.zip", "got10k_test", expected(LENGTHS))
-    with pytest.raises(ValueError, match=r"gone.zip: .*No such file"):
-        check_submission(tmp_path / "gone.zip", "got10k_test", expected(LENGTHS))
-    flipped = bytearray(whole)
-    flipped[whole.index(b"20.000")] ^= 1
-    (tmp_path / "flipped.zip").write_bytes(flipped)
-    with pytest.raises(ValueError, match=r"cannot be read \(Bad CRC-32"):
-        check_submission(tmp_path / "flipped.zip", "got10k_test", expected(LENGTHS))
-
-
-def test_an_archive_without_a_file(tmp_path):
-    assert kinds(check(tmp_path, "trackingnet", {})) == ["missing sequence"] * 2
+def test_names_that_lead_out_of_the_folder(tmp_path):
+    found = check(
+        tmp_path, "trackingnet", sound("trackingnet") | dict.fromkeys(["../evil.txt", "/evil.txt"], "1,2,3,4\n")
+    )
+    assert kinds(found) == ["unknown file"] * 2 and not found.good

@@ -247,14 +247,6 @@ def test_wrong_arguments_are_exit_code_2(call, words):
     assert call(PROGRAM, *words.split()).code == 2
 
 
-def test_a_dataset_that_is_not_set_is_named(call, output, raw):
-    for name in ("airplane-1", "airplane-9"):
-        write(raw / "lasot", name, np.ones((3, 4)))
-    ended = call(PROGRAM, "--dataset", "lasot", "--tracker", raw / "lasot")
-    assert ended.code == 1
-    assert ended.errors[0].startswith("error: data.lasot: not set; set data.lasot in ")
-
-
 def test_images_are_not_needed(call, output, raw, toy_got10k, tmp_path, monkeypatch):
     """The size of the images, which GOT-10k's protocol asks for, is in the dataset's own words."""
     root = tmp_path / "annotations"

@@ -29,9 +29,10 @@ def boxes(folder: Path, name: str) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_a_trained_run_is_tested_and_scored_the_same_by_one_process_and_by_two(trained, run):
+def test_a_trained_run_is_tested_and_scored_the_same_by_one_process_and_by_two(trained, run, call, monkeypatch):
     toy, _ = trained
-    ended = run("test.py", "--config", toy.file, *DATASET)
+    monkeypatch.setenv("TRACKING_OUTPUT", str(toy.output))
+    ended = call("test.py", "--config", toy.file, *DATASET)
     assert ended.code == 0, ended.err
     folder = results(toy.output / "toy")["last"]
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "score.json"} | {
@@ -63,16 +64,16 @@ def test_several_commands_at_once_share_the_sequences_and_one_scores(trained, st
     """As by srun: the same command several times at the same moment, on results that are not there yet."""
     toy, _ = trained
     words = ["--config", toy.file, *DATASET, "test.tracker.window=none"]
-    commands = [start("test.py", *words) for _ in range(3)]
+    commands = [start("test.py", *words) for _ in range(2)]
     ended = [(*command.communicate(timeout=300), command.returncode) for command in commands]
-    assert [code for *_, code in ended] == [0, 0, 0], ended
+    assert [code for *_, code in ended] == [0, 0], ended
     tracked = [int(re.search(r"^sequences: (\d) tracked", out, re.M)[1]) for out, _, _ in ended]
     assert sum(tracked) == 2
     for out, _, _ in ended:
         assert ("no score yet" in out) != (re.search(r" 2/2 ", out) is not None)
     assert any(re.search(r" 2/2 ", out) for out, _, _ in ended)
     folders = (toy.output / "toy" / "results" / "got10k_val").iterdir()
-    [folder] = [path for path in folders if len(json.loads((path / "manifest.json").read_text())["runs"]) == 3]
+    [folder] = [path for path in folders if len(json.loads((path / "manifest.json").read_text())["runs"]) == 2]
     assert {path.name for path in folder.iterdir()} == {"manifest.json", "score.json"} | {
         f"{name}{suffix}.txt" for name in (FIRST, SECOND) for suffix in ("", "_scores", "_time", "_network_time")
     }
@@ -232,25 +233,14 @@ def test_an_unreadable_image_is_listed_and_the_other_sequences_are_tracked(call,
     assert boxes(only(toy.output / "toy"), SECOND).shape == (20, 4)
 
 
-@pytest.mark.parametrize(("box", "reason"), [
-    ("30,20,0,0", "has no size"),
-    ("300,20,10,10", "lies outside the image of 96 x 72 pixels"),
-])  # fmt: skip
-def test_a_first_box_that_holds_no_target_is_listed(call, toy, checkpoint, damaged, box, reason):
+def test_a_first_box_that_holds_no_target_is_listed(call, toy, checkpoint, damaged):
     file = damaged / SECOND / "groundtruth.txt"
     rows = file.read_text().splitlines()
-    file.write_text("\n".join([box, *rows[1:]]) + "\n")
+    file.write_text("\n".join(["300,20,10,10", *rows[1:]]) + "\n")
     ended = call("test.py", "--config", toy.file, *DATASET)
     assert ended.code == 1
     assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
-    assert re.search(rf"^FAILED {SECOND}: the first box .*{reason}", ended.out, re.M)
-
-
-def test_a_later_box_without_size_is_no_error(call, toy, checkpoint, damaged):
-    file = damaged / SECOND / "groundtruth.txt"
-    rows = file.read_text().splitlines()
-    file.write_text("\n".join([rows[0], "0,0,0,0", *rows[2:]]) + "\n")
-    assert call("test.py", "--config", toy.file, *DATASET).code == 0
+    assert re.search(rf"^FAILED {SECOND}: the first box .*lies outside the image of 96 x 72 pixels", ended.out, re.M)
 
 
 def no_images(folder: Path) -> None:
@@ -258,18 +248,9 @@ def no_images(folder: Path) -> None:
         image.unlink()
 
 
-def cut_labels(folder: Path) -> None:
-    file = folder / "cover.label"
-    file.write_text("\n".join(file.read_text().splitlines()[:5]) + "\n")
-
-
-@pytest.mark.parametrize(("damage", "reason"), [
-    (no_images, "{folder}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"),
-    (cut_labels, "{folder}/cover.label: 5 labels, but its sequence needs 20; unpack the sequence again"),
-])  # fmt: skip
-def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint, damaged, damage, reason):
-    damage(damaged / FIRST)
-    reason = reason.format(folder=damaged / FIRST)
+def test_a_sequence_that_cannot_be_read_is_one_that_failed(call, toy, checkpoint, damaged):
+    no_images(damaged / FIRST)
+    reason = f"{damaged / FIRST}: no images (<number>.jpg) in the sequence's folder; unpack the sequence again"
     ended = call("test.py", "--config", toy.file, *DATASET)
     assert ended.code == 1
     assert "sequences: 1 tracked, 0 kept, 1 failed\n" in ended.out
@@ -317,11 +298,6 @@ def test_a_dataset_that_is_not_set_is_named(call, toy, checkpoint, monkeypatch):
     assert error.startswith("data.got10k: not set; set data.got10k in ")
 
 
-def test_a_benchmark_that_is_unknown(call, toy):
-    error = call("test.py", "--config", toy.file, "--dataset", "got10k_vall").error
-    assert error.startswith("unknown benchmark 'got10k_vall'; did you mean got10k_val?")
-
-
 def test_a_sequence_that_is_not_there(call, toy, checkpoint):
     error = call("test.py", "--config", toy.file, *DATASET, "--sequence", "GOT-10k_Val_000003").error
     assert error.startswith("--sequence: got10k_val has no sequence GOT-10k_Val_000003; did you mean GOT-10k_Val_")
@@ -357,10 +333,9 @@ def test_a_wrong_override_is_named(call, toy, checkpoint):
         assert error.startswith("command line: model.division.treshold: got 0.3; unknown key; did you mean threshold?")
 
 
-@pytest.mark.parametrize("device", ["abacus", "cuda:77"])
-def test_a_device_that_is_not_there(call, toy, checkpoint, device):
-    error = call("test.py", "--config", toy.file, *DATASET, "--device", device).error
-    assert error.startswith(f"device {device!r} ")
+def test_a_device_that_is_not_there(call, toy, checkpoint):
+    error = call("test.py", "--config", toy.file, *DATASET, "--device", "cuda:77").error
+    assert error.startswith("device 'cuda:77' ")
 
 
 def test_results_that_cannot_be_written_are_one_line(call, toy, checkpoint):
