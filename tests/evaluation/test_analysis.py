@@ -156,9 +156,6 @@ def test_several_protocols_have_a_table_each_and_scores_can_be_chosen():
     tables = score_tables([comparison(protocols=("pytracking", "got10k", "lasot"))], ("P", "AO"))
     assert [table.name for table in tables] == ["scores_pytracking", "scores_got10k", "scores_lasot"]
     assert [table.columns for table in tables] == [("P",), ("AO",), ("P",)]
-
-
-def test_a_protocol_without_the_chosen_scores_has_no_table():
     found = comparison(protocols=("pytracking", "got10k"))
     assert [table.name for table in score_tables([found], ("AO",))] == ["scores_got10k"]
     assert [table.name for table in difference_tables([found], Bootstrap(5, 0), ("AO",))] == ["differences_got10k"]

@@ -97,9 +97,10 @@ def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
     rows = folder.boxes(sequences[1])
     rows[2] = np.nan
     np.savetxt(folder.path / "s1.txt", rows, delimiter=",")
-    found = score("otb", sequences, folder, {"s2": "out of memory"})
+    found = score("otb", sequences, folder, {"s2": "out of memory", "s3": "no images"})
     assert values(found) == {} and not found.is_complete()
-    assert errors(found).keys() == {"s1", "s2"} and errors(found)["s2"] == "out of memory"
+    assert list(errors(found).items())[1:] == [("s2", "out of memory"), ("s3", "no images")]
+    assert json_of(found)["errors"] == errors(found) and json_of(found)["part"] == "4 of 100 sequences"
     assert list(by_sequence(found)) == ["s0", "s1"] and by_sequence(found)["s1"] == {}
     # The rest of the protocols judge by their own rules, and the sequence without a result is missing from all.
     [scores] = found.runs
@@ -107,20 +108,9 @@ def test_a_set_with_a_sequence_that_cannot_be_scored_has_no_score_and_says_why(
     assert all("s2" in scores.errors(name) for name in PROTOCOLS)
     lines = text_of(found).splitlines()
     [row] = [line.split() for line in lines if line.startswith("toy-")]
-    assert row == [folder.path.name, *"-----", "1/3"]
-    assert any("NO SET SCORE by protocol pytracking: 1 of 3" in line and "is not a number" in line for line in lines)
-    assert any("NO SET SCORE by protocol pytracking: 1 of 3 sequences could not be scored: s2: " in x for x in lines)
-
-
-def test_a_failure_is_the_reason_of_a_sequence_also_where_nothing_of_it_could_be_read(
-    tmp_path: Path, sequences: list[Sequence]
-) -> None:
-    folder = open_toy(tmp_path, "otb")
-    track(sequences[:1], folder)
-    found = score("otb", sequences[:2], folder, {"s1": "out of memory", "s2": "no images"})
-    assert errors(found) == {"s1": "out of memory", "s2": "no images"} and not found.is_complete()
-    assert found.part == json_of(found)["part"] == "3 of 100 sequences" and found.others == ()
-    assert json_of(found)["errors"] == errors(found)
+    assert row == [folder.path.name, *"-----", "1/4"]
+    assert any("NO SET SCORE by protocol pytracking: 1 of 4" in line and "is not a number" in line for line in lines)
+    assert any("NO SET SCORE by protocol pytracking: 1 of 4 sequences could not be scored: s2: " in x for x in lines)
 
 
 def test_a_sequence_that_is_never_visible_counts_no_frame_and_is_no_error(

@@ -199,12 +199,6 @@ def test_archives_made_for_the_servers(tmp_path: Path) -> None:
     check(results, names, as_integers)
     assert results.label == "grm_got10k"
     assert results.mean_seconds() == pytest.approx(times[1:].mean())
-    names = ["-Dz7OIf54b0_0", "0-6LB4FqxoE_0"]
-    for name in names:
-        write(tmp_path / "net" / f"{name}.txt", boxes_of(name).round(2), "%.2f", ",")
-    results = open_result_set(pack(tmp_path / "net", tmp_path / "grm_net.zip"), "trackingnet")
-    check(results, names, lambda boxes: boxes.round(2))
-    assert results.label == "grm_net"
 
 
 @pytest.fixture
@@ -284,6 +278,9 @@ def test_ours_come_back_bit_for_bit_with_their_manifest(tmp_path: Path) -> None:
     np.testing.assert_array_equal(results.seconds("lap"), track_of_lap().seconds)
     assert results.mean_seconds() == pytest.approx(track_of_lap().seconds[1:].mean())
     assert results.repetitions() == (results,)
+    packed = open_result_set(pack(folder.path, tmp_path / "ours.zip"), "own")
+    assert (packed.manifest, packed.label) == (folder.manifest(), "ours")
+    np.testing.assert_array_equal(packed.boxes(sequence("lap", "own")), track_of_lap().boxes)
     unknown = replace(sequence("lap", "own"), boxes=np.empty((0, 4)))
     np.testing.assert_array_equal(results.boxes(unknown), track_of_lap().boxes)
     with pytest.raises(MissingResultError):
@@ -297,16 +294,6 @@ def test_ours_come_back_bit_for_bit_with_their_manifest(tmp_path: Path) -> None:
     assert ", cut short; track the sequence again" in message
     assert "lap_time.txt: " in message_of(results.seconds, "lap")
     assert "no result of a sequence of lasot" in message_of(open_result_set, folder.path, "lasot")
-
-
-def test_a_zip_of_ours_keeps_its_manifest(tmp_path: Path) -> None:
-    folder = write_ours(tmp_path / "output")
-    results = open_result_set(pack(folder.path, tmp_path / "ours.zip"), "own")
-    assert results.manifest == folder.manifest()
-    assert results.label == "ours"
-    np.testing.assert_array_equal(
-        results.boxes(sequence("lap")), open_result_set(folder.path, "own").boxes(sequence("lap"))
-    )
 
 
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
@@ -356,17 +343,14 @@ def test_the_same_sequence_in_a_nested_folder_is_an_error(tmp_path: Path) -> Non
 
 CONTENTS = {  # the rule for lines of numbers is tested in tests/data/test_texts.py
     "empty": (b"", "is empty"),
-    "blank lines alone": (b"\n \n", "is empty"),
-    "five columns": (b"1,2,3,4\n1,2,3,4,5\n", "line 2 is '1,2,3,4,5', not 4 numbers"),
     "cut inside the last number of too few rows": (b"1,2,3,44\n1,2,3,4", "line 2 is '1,2,3,4', cut short"),
     "cut inside the last number of all rows": (b"1.0,2.0,3.0,4.0\n" * 3 + b"1.0,2.0,3.0,4", "line 4 is '1.0,2.0,3.0"),
     "bytes": (b"\xff1\x002\x00", "is no text in UTF-8 (invalid start byte at byte 0); save it"),
 }
 
 
-@pytest.mark.parametrize("kind", CONTENTS)
-def test_a_file_of_something_else_is_named_with_its_line(tmp_path: Path, kind: str) -> None:
-    content, reason = CONTENTS[kind]
+@pytest.mark.parametrize(("content", "reason"), CONTENTS.values(), ids=CONTENTS)
+def test_a_file_of_something_else_is_named_with_its_line(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "bike1.txt").write_bytes(content)
     write(tmp_path / "boat1.txt", boxes_of("x"), "%.3f", ",")
     for place in (tmp_path, pack(tmp_path, tmp_path / "raw.zip")):
@@ -443,22 +427,19 @@ WANTED = {
     "ostrack_toy/epoch_1": ["ostrack_toy/epoch_1-"],
     "*_toy/epoch_[0-9]": ["ostrack_toy/epoch_1-"],
     "GRM": ["raw/GRM/vitb"],
-    "raw/GRM": ["raw/GRM/vitb"],
     "GRM/vitb": ["raw/GRM/vitb"],
     "raw/*/vitb": ["raw/GRM/vitb", "raw/TransT/vitb"],
     "vit?": ["raw/GRM/vitb", "raw/TransT/vitb"],
-    "n2": ["raw/TransT/n2"],
     "raw/TransT/n2": ["raw/TransT/n2"],
     "epoch_1-*": ["ostrack_toy/epoch_1-"],
 }
 
 
-@pytest.mark.parametrize("name", WANTED)
-def test_results_are_found_by_the_names_of_their_folders(output: Path, name: str) -> None:
-    found = find_result_sets(output, "own", name)
-    assert len(found) == len(WANTED[name])
-    assert all(one.label.startswith(label) for one, label in zip(found, WANTED[name], strict=True))
-    assert len({one.label for one in found}) == len(found)
+def test_results_are_found_by_the_names_of_their_folders(output: Path) -> None:
+    for name, labels in WANTED.items():
+        found = [one.label for one in find_result_sets(output, "own", name)]
+        assert len(set(found)) == len(labels), name
+        assert all(map(str.startswith, found, labels)), name
 
 
 def test_results_are_found_by_path(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
