@@ -78,6 +78,7 @@ def run_test(
             trials = trained_trials(
                 paths, dataset, config, checkpoint, overrides, name, device, batch, compile, capture, tried
             )
+        trials = list({trial.folder.path: trial for trial in trials}.values())  # a network that is named twice is one
         report, comparison = track_and_score(dataset, readable, trials, processes, wait=tried is not None)
         for trial, summary in zip(trials, report.summaries, strict=True) if legacy_int else ():
             finished = {status.name for status in summary.sequences if status.status in ("tracked", "kept")}

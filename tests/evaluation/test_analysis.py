@@ -10,9 +10,9 @@ import pytest
 from lib.data.datasets.registry import DATASETS
 from lib.evaluation.metrics.attributes import Attributes
 from lib.evaluation.metrics.protocols import PROTOCOLS
-from lib.evaluation.reports import figures
 from lib.evaluation.reports.bootstrap import Bootstrap, difference_intervals, with_intervals
 from lib.evaluation.reports.comparison import Comparison, choose_protocols, compare
+from lib.evaluation.reports.figures import write_figures
 from lib.evaluation.reports.layout import attribute_tables, difference_tables, score_tables, sequence_tables
 from lib.evaluation.reports.plain import plain_comparison
 from lib.evaluation.reports.remarks import remarks
@@ -329,13 +329,13 @@ def test_what_is_no_number_is_null():
 
 def test_plots_of_every_protocol_and_attribute(tmp_path: Path, monkeypatch):
     files: list[Path] = []
-    monkeypatch.setattr(figures, "write_figure", lambda figure, *named: files.extend(named))
+    monkeypatch.setattr("lib.evaluation.reports.figures.write_figure", lambda figure, *named: files.extend(named))
     found = comparison(
         ("a", [results("x", seed=1), results("y", seed=2)]),
         ("b", [replace(results("b"), boxes=lacking("video1"))]),
         protocols=("pytracking", "got10k"),
     )
-    figures.write_figures(found, tmp_path, by_attribute=True)
+    write_figures(found, tmp_path, by_attribute=True)
     assert {file.name for file in files} == {
         f"otb_{stem}.{ending}"
         for stem in (
@@ -349,7 +349,7 @@ def test_plots_of_every_protocol_and_attribute(tmp_path: Path, monkeypatch):
 
 def test_no_plots_of_nothing(tmp_path: Path):
     found = comparison(("a", [replace(results("a"), boxes=lambda each: each.boxes[:-1])]), protocols=("pysot",))
-    figures.write_figures(found, tmp_path, by_attribute=True)
+    write_figures(found, tmp_path, by_attribute=True)
     assert list(tmp_path.iterdir()) == []
 
 

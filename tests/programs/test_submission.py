@@ -54,17 +54,6 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results" / "GOT-10k" / "some"
 
 
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
-    """Results of two videos as GRM leaves them."""
-    folder = tmp_path / "results" / "grm" / "vitb" / "trackingnet"
-    folder.mkdir(parents=True)
-    for name, length in VIDEOS.items():
-        (folder / f"{name}.txt").write_text(text_of(boxes_of(length), "%d"))
-        (folder / f"{name}_time.txt").write_text(text_of(np.full((length, 1), 0.1), "%f"))
-    return folder
-
-
 def state(folder: Path) -> dict[str, tuple]:
     """Every file and folder below with its content and times."""
     return {
@@ -73,9 +62,8 @@ def state(folder: Path) -> dict[str, tuple]:
     }
 
 
-def make(results: Path, file: Path, benchmark: str = "got10k_test") -> Check:
-    lengths = LENGTHS if benchmark == "got10k_test" else VIDEOS
-    return make_submission(open_result_set(results, benchmark), expected(lengths), file)
+def make(results: Path, file: Path) -> Check:
+    return make_submission(open_result_set(results, "got10k_test"), expected(LENGTHS), file)
 
 
 def kinds(check: Check) -> list[str]:
@@ -153,19 +141,6 @@ def test_the_archive_of_got10k_holds_boxes_and_times_as_the_server_wants_them(re
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_the_archive_of_trackingnet_holds_boxes_at_its_root(videos, tmp_path):
-    file = tmp_path / "some.zip"
-    before = state(videos.parents[1])
-    assert make(videos.parent, file, "trackingnet").good
-    assert state(videos.parents[1]) == before
-    with zipfile.ZipFile(file) as archive:
-        assert archive.namelist() == sorted(f"{name}.txt" for name in VIDEOS)
-        for name, length in VIDEOS.items():
-            kept = np.loadtxt(io.BytesIO(archive.read(f"{name}.txt")), delimiter=",")
-            assert np.array_equal(kept, boxes_of(length).astype(int))
-    assert check_submission(file, "trackingnet", expected(VIDEOS)).findings == ()
-
-
 def test_the_same_results_are_the_same_bytes(results, tmp_path):
     make(results, tmp_path / "one.zip")
     for path in results.rglob("*_001.txt"):
@@ -218,14 +193,6 @@ def test_what_keeps_an_archive_from_being_written(results, tmp_path, harm, named
     assert SECOND not in check.text()
     assert check.text().splitlines()[-1].startswith("not fit to be sent: ")
     assert state(tmp_path) == before, "nothing is written"
-
-
-def test_missing_sequences_are_counted_and_the_first_are_named(results, tmp_path):
-    known = expected({f"GOT-10k_Test_{number:06d}": 3 for number in range(1, 181)})
-    check = make_submission(open_result_set(results, "got10k_test"), known, tmp_path / "some.zip")
-    [line] = [line for line in check.text().splitlines() if "missing sequence" in line]
-    assert "  178  GOT-10k_Test_000003; GOT-10k_Test_000004; GOT-10k_Test_000005 ..." in line
-    assert not (tmp_path / "some.zip").exists()
 
 
 def test_a_box_without_a_size_and_another_first_box_are_warnings(results, tmp_path):
