@@ -129,29 +129,6 @@ def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
     assert len(folders("test.precision=bf16")) == len(folders("test.precision=fp16")) == 3
 
 
-@pytest.mark.slow
-def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
-    words = {"dataset": BENCHMARK, "config": str(file), "checkpoint": [checkpoint]}
-    ended = run_test(paths, **words)
-    report = ended.text()
-    assert ended.good
-    assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
-    assert "\nWARNING: got10k_val: PART, 2 of 180 sequences: not the whole set\n" in report
-    assert any(line.split()[-2:-1] == ["2/2"] for line in report.splitlines())
-    [file] = paths.output.rglob("score.json")
-    before = file.read_bytes()
-    ended = run_test(paths, **words, sequence=["GOT-10k_Val_000002"])
-    report = ended.text()
-    assert ended.good
-    assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report
-    assert any(line.split()[-2:-1] == ["1/1"] for line in report.splitlines())
-    assert "PART, 1 of 180 sequences: not the whole set, without GOT-10k_Val_000001\n" in report
-    assert report.splitlines()[-1].endswith(": score.json is left alone")
-    assert file.read_bytes() == before
-    run_test(paths, **words, sequence=["GOT-10k_Val_000002", "GOT-10k_Val_000001"])
-    assert json.loads(file.read_text())["sequences"].keys() == {"GOT-10k_Val_000001", "GOT-10k_Val_000002"}
-
-
 def test_a_score_of_fewer_sequences_than_are_finished_is_not_kept(paths, file):
     """Ways to have fewer: asking for some, a failure of all others before they were tracked, and data that are gone."""
     videos = sequences(3)

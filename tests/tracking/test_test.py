@@ -112,10 +112,14 @@ def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, chec
     before = (folder / f"{SECOND}_time.txt").read_bytes()
     assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
     assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
+    score = (folder / "score.json").read_bytes()
+    out = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND).out
+    assert f"PART, 1 of 180 sequences: not the whole set, without {FIRST}\n" in out
+    assert out.endswith(f"{folder}: score.json is left alone\n") and (folder / "score.json").read_bytes() == score
     assert only(toy.output / "toy") == folder
     assert (folder / f"{SECOND}_time.txt").read_bytes() == before
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert len(manifest["runs"]) == 3
+    assert len(manifest["runs"]) == 4
     assert manifest["runs"][0]["checkpoint"] == str(checkpoint)
     assert manifest["settings"]["model"] == to_tree(load_experiment(toy.file))["model"]
 
@@ -141,7 +145,7 @@ def test_several_checkpoints_are_tested_side_by_side(call, toy, checkpoint):
     words = [word for file in (checkpoint, other, checkpoint) for word in ("--checkpoint", file)]
     ended = call("test.py", "--config", toy.file, *DATASET, *words)
     assert ended.code == 0
-    assert ended.out.count("sequences: ") == ended.out.count("sequences: 2 tracked, 0 kept, 0 failed\n") == 2
+    assert ended.out.count(" tracked, ") == ended.out.count("sequences: 2 tracked, 0 kept, 0 failed\n") == 2
     folders = results(toy.output / "toy")
     assert list(folders) == ["epoch_0001", "last"]
     assert not np.array_equal(boxes(folders["last"], FIRST), boxes(folders["epoch_0001"], FIRST))

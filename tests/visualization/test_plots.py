@@ -56,11 +56,6 @@ def test_curves_are_drawn_as_given_the_best_first_in_the_legend(kind: str) -> No
     ]
 
 
-def test_a_score_that_is_no_number_stands_last_without_one() -> None:
-    figure = draw_curves("success", [line("nan", np.nan), line("low", 0.1)], "got10k_val", "got10k", "AO")
-    assert legend(figure) == ["low [10.0]", "nan [no score]"]
-
-
 def test_labels_are_words_not_formulas() -> None:
     labels = ["_hidden", r"$\frac", "a $x$ b", "50%"]
     curves = draw_curves("success", [line(label, 0.5) for label in labels], "a $^ b", "grm", "AUC")
