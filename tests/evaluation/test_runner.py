@@ -20,6 +20,7 @@ from lib.evaluation.results.folder import ResultsFolder, open_results
 from lib.evaluation.running import runner as module
 from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.claims import Claims
+from lib.evaluation.running.progress import RunProgress
 from lib.evaluation.running.runner import Trial, run_trials
 from lib.evaluation.running.summary import RunSummary
 from lib.inference.engine import Failure
@@ -230,19 +231,22 @@ def test_a_command_among_others_leaves_them_some(
     assert begun(tmp_path)[0][0] == f"most={-(-7 // shares)}"
 
 
-def test_a_look_at_the_notes_shows_each_sequence_once(
+def test_the_progress_of_other_processes_is_shown(
     tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """They are here this one."""
     shown: list[tuple[int, int]] = []
-    progress = module.RunProgress(18, 4, 0)
-    monkeypatch.setattr(progress, "show", lambda frames: shown.append((progress._frames, progress.settled)))
-    run = module._Run([], sequences, {}, False, 0.0, 2, tmp_path / "notes")
-    run.notes.touch()
-    for tracked in ([], sequences[1:3], [], [sequences[0], sequences[3]]):
-        for sequence in tracked:
-            run.note(folder, sequence)
-        module._show_noted(run, progress)
-    assert shown == [(0, 0), (9, 2), (9, 2), (18, 4)]
+
+    def launch(processes: int, task: Callable[[], int], look: Callable[[], None]) -> int:
+        task()
+        monkeypatch.setattr(RunProgress, "show", lambda self, frames: shown.append((self._frames, self._settled)))
+        look()
+        return 0
+
+    monkeypatch.setattr(module, "launch_apart", launch)
+    [summary] = run_trials(Readable(sequences, {}), [Trial(ToyEngine(tmp_path), folder)], processes=2).summaries
+    assert statuses(summary) == ["tracked"] * 4
+    assert shown == [(18, 4)] * 2
 
 
 # Beside others, which are here claims in the folder
