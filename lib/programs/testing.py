@@ -5,6 +5,7 @@ import json
 import os
 from collections import abc
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from lib.config.paths import Paths
@@ -80,9 +81,8 @@ def run_test(
             )
         trials = list({trial.folder.path: trial for trial in trials}.values())  # a network that is named twice is one
         report, comparison = track_and_score(dataset, readable, trials, processes, wait=tried is not None)
-        for trial, summary in zip(trials, report.summaries, strict=True) if legacy_int else ():
-            finished = {status.name for status in summary.sequences if status.status in ("tracked", "kept")}
-            for each in (each for each in readable.sequences if each.name in finished):
+        for trial, each in product(trials, readable.sequences) if legacy_int else ():
+            if trial.folder.is_finished(each):
                 trial.folder.write_legacy_int(each)
         lines = _describe(trials, report, comparison)
         if tried:

@@ -111,7 +111,14 @@ def test_results_of_one_sequence_are_kept_when_all_are_asked_for(call, toy, chec
     assert not (folder / "score.json").exists()
     before = (folder / f"{SECOND}_time.txt").read_bytes()
     assert "sequences: 1 tracked, 1 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
-    assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", "--config", toy.file, *DATASET).out
+    assert not (folder / "legacy_int").exists()
+    assert (
+        "sequences: 0 tracked, 2 kept, 0 failed\n"
+        in call("test.py", "--config", toy.file, *DATASET, "--legacy-int").out
+    )
+    for name in (FIRST, SECOND):
+        written = np.loadtxt(folder / "legacy_int" / f"{name}.txt", delimiter="\t", dtype=int)
+        assert np.array_equal(written, boxes(folder, name).astype(int)) and (boxes(folder, name) % 1).any()
     score = (folder / "score.json").read_bytes()
     out = call("test.py", "--config", toy.file, *DATASET, "--sequence", SECOND).out
     assert f"PART, 1 of 180 sequences: not the whole set, without {FIRST}\n" in out
@@ -189,20 +196,6 @@ def test_a_setting_is_swept(call, toy, checkpoint):
     assert (toy.output / "toy" / "reports" / "sweep-got10k_val-model.division.threshold-part.json").exists()
     error = call("test.py", "--config", toy.file, "--dataset", "lasot", "--sweep", "test.tracker.window=none").error
     assert error.startswith("--sweep test.tracker.window=none: lasot is a test set; ")
-
-
-@pytest.mark.slow
-def test_integers_are_written_beside_the_floats_on_request(call, toy, checkpoint):
-    words = ["--config", toy.file, *DATASET]
-    assert call("test.py", *words, "--sequence", FIRST).code == 0
-    folder = only(toy.output / "toy")
-    assert not (folder / "legacy_int").exists()
-    assert call("test.py", *words, "--legacy-int").code == 0
-    assert "sequences: 0 tracked, 2 kept, 0 failed\n" in call("test.py", *words).out
-    for name in (FIRST, SECOND):
-        written = np.loadtxt(folder / "legacy_int" / f"{name}.txt", delimiter="\t", dtype=int)
-        assert np.array_equal(written, boxes(folder, name).astype(int))
-        assert (boxes(folder, name) % 1).any()
 
 
 @pytest.mark.slow
