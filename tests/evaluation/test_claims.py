@@ -1,5 +1,6 @@
 """One process has a name at a time, despite crashes and races, and no claim outlives its process."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -127,6 +128,16 @@ def test_the_claim_of_a_dead_process_is_removed_and_that_of_a_living_one_is_not(
         claims.take("s1")
         release_left(tmp_path, "s1")
         assert find_holder(tmp_path, "s1")
+
+
+def test_a_full_disk_is_named_and_nothing_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match=r"No space left on device: .*/s1\.claim"), Claims(tmp_path) as claims:
+        claims.take("s1")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_on_a_disk_without_locks_no_process_counts_as_dead(tmp_path: Path, monkeypatch, caplog) -> None:

@@ -272,6 +272,9 @@ def test_ours_come_back_bit_for_bit_with_their_manifest(tmp_path: Path) -> None:
     np.testing.assert_array_equal(results.seconds("lap"), track_of_lap().seconds)
     assert results.mean_seconds() == pytest.approx(track_of_lap().seconds[1:].mean())
     assert results.repetitions() == (results,)
+    for end in ("_scores", "_time", "_network_time"):  # of a sequence whose boxes are not written yet
+        (folder.path / f"pit{end}.txt").write_text("1\n")
+    assert open_result_set(folder.path, "own").names() == ("lap",)
     packed = open_result_set(pack(folder.path, tmp_path / "ours.zip"), "own")
     assert (packed.manifest, packed.label) == (folder.manifest(), "ours")
     np.testing.assert_array_equal(packed.boxes(sequence("lap", "own")), track_of_lap().boxes)
