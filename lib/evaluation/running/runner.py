@@ -6,6 +6,7 @@ import logging
 import math
 import multiprocessing
 import os
+import pickle
 import signal
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
@@ -141,17 +142,18 @@ def _track_together(run: _Run, processes: int, progress: RunProgress, tracked: l
         progress.show(0)
 
     with receiver, sender:
-        code = launch_apart(processes, partial(_track_quietly, run, sender), receive)
+        # As bytes, which a process has read before it imports torch: only then is the next one started.
+        code = launch_apart(processes, partial(_track_quietly, pickle.dumps(run), sender), receive)
         if code:
             raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
         receive()
 
 
-def _track_quietly(run: _Run, sender: Connection) -> int:
+def _track_quietly(run: bytes, sender: Connection) -> int:
     logging.getLogger("lib").setLevel(logging.WARNING)
     faulthandler.enable()
     with terminated_like_interrupted():
-        _track(run, RunProgress(0, 0, 0), sender.send)
+        _track(pickle.loads(run), RunProgress(0, 0, 0), sender.send)
     return 0
 
 
