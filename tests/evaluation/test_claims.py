@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lib.evaluation.running.claims import Claims, find_holder, release_left
+from lib.runtime.stop import Terminated, terminated_like_interrupted
 
 HOLD = """
 import sys
@@ -52,6 +54,21 @@ def test_a_block_that_fails_releases_all(tmp_path: Path) -> None:
         claims.take("s1")
         claims.take("s2")
         raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_sigterm_interrupts_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = Claims.release
+
+    def disturbed(claims: Claims, name: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        release(claims, name)
+
+    monkeypatch.setattr(Claims, "release", disturbed)
+    with pytest.raises(Terminated), terminated_like_interrupted(), Claims(tmp_path) as claims:
+        claims.take("s1")
+        claims.take("s2")
+        os.kill(os.getpid(), signal.SIGTERM)
     assert list(tmp_path.iterdir()) == []
 
 
