@@ -50,7 +50,7 @@ def main() -> Result:
         "--bootstrap", type=at_least(1), nargs="?", const=Bootstrap().times, metavar="N",
         help="95 %% confidence intervals over sequences, of N drawn sets (1000)",
     )  # fmt: skip
-    add("--seed", type=int, default=Bootstrap().seed, help="seed of the bootstrap")
+    add("--seed", type=at_least(0), default=Bootstrap().seed, help="seed of the bootstrap")
     parser.paths()
     return analyze(**parser.parse())
 

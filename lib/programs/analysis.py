@@ -125,7 +125,6 @@ def analyze(
 
 
 def _attribute_files(words: abc.Sequence[str], datasets: abc.Sequence[str]) -> dict[str, Path]:
-    """The user's files of attributes by benchmark."""
     files: dict[str, Path] = {}
     for word in words:
         benchmark, equals, file = word.partition("=")
@@ -189,17 +188,17 @@ def _find_groups(
             continue
         for result in results:
             runs = groups.setdefault(label or result.label, {})
-            if not label and (result.label in given or any(source != result.source for source, _ in runs)):
+            place = result.source.resolve()  # the same results by two paths are no two runs
+            if not label and (result.label in given or any(other != place for other, _ in runs)):
                 raise RequestError(
                     f"--tracker: two trackers are called {result.label}; give one of them another label: "
                     f"LABEL={result.label}"
                 )
-            runs |= {(each.source, each.repetition): each for each in result.repetitions()}
+            runs |= {(place, each.repetition): each for each in result.repetitions()}
     return [(label, list(runs.values())) for label, runs in groups.items()], missing
 
 
 def _find(output: Path, benchmark: str, word: str, labeled: bool, names: abc.Set[str]) -> list[ResultSet]:
-    """The result sets that a word means; raises ``ValueError`` for none."""
     if labeled and user_path(word).exists():  # a path is one result set: others below it are no runs of it
         return [open_result_set(user_path(word), benchmark)]
     # Without a list of the benchmark's names any text of boxes might be a result.

@@ -38,10 +38,8 @@ logger = logging.getLogger(__name__)
 
 
 class Layout(NamedTuple):
-    """The files of a sequence that a server expects: patterns of the name and the number of the repetition.
-
-    Without ``times`` the server expects no times and no repetitions.
-    """
+    """The files of a sequence that a server expects: patterns of the name and the number of the repetition. Without
+    ``times`` it expects neither times nor repetitions."""
 
     boxes: str
     times: str | None = None
@@ -89,13 +87,13 @@ class Check:
     def text(self) -> str:
         """A line for each kind of finding with its count and examples, and the verdict below."""
         lines = [f"{self.source}: {self.benchmark}, {self.sequences} sequences expected, {self.rows} boxes"]
-        kinds = sorted({(not finding.fatal, finding.kind) for finding in self.findings})
+        kinds: dict[tuple[str, str], list[Finding]] = {}
+        for finding in self.findings:
+            kinds.setdefault(("ERROR" if finding.fatal else "warning", finding.kind), []).append(finding)
         width = max((len(kind) for _, kind in kinds), default=0)
-        for minor, kind in kinds:
-            found = [finding for finding in self.findings if finding.kind == kind]
+        for (level, kind), found in sorted(kinds.items()):
             shown = [f"{each.where}: {each.detail}" if each.detail else each.where for each in found[:_SHOWN]]
             more = " ..." if len(found) > _SHOWN else ""
-            level = "warning" if minor else "ERROR"
             lines.append(f"{level:<7}  {kind:<{width}}  {len(found):>5}  {'; '.join(shown)}{more}")
         errors = sum(finding.fatal for finding in self.findings)
         return printable_lines([*lines, f"not fit to be sent: {errors} error(s)" if errors else "fit to be sent"])
@@ -216,10 +214,8 @@ def check_files(
 
 
 def _pack(results: ResultSet, name: str, wanted: Expected, files: dict[str, bytes]) -> list[Finding]:
-    """Add a sequence's files to ``files``; returns a finding for unreadable ones. ``check_files`` reports missing ones.
-
-    If a tracker was run several times, GOT-10k gets all runs, TrackingNet the first.
-    """
+    """Add a sequence's files to ``files``: of a tracker that was run several times, GOT-10k gets all runs, TrackingNet
+    the first. Returns a finding for unreadable ones."""
     layout = LAYOUTS[results.benchmark]
     given = np.empty((0, 4)) if wanted.first is None else wanted.first[None]
     sequence = Sequence(name, results.benchmark, (), given, np.ones(len(given), bool))

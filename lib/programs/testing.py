@@ -1,9 +1,11 @@
 """The body of `tracking/test.py`: trackers that are run on a benchmark, scored and reported. Without torch, if all of
 them are exported networks."""
 
+import json
 import os
 from collections import abc
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 from lib.config.paths import Paths
@@ -18,6 +20,7 @@ from lib.evaluation.results.lookup import open_result_set
 from lib.evaluation.running.runner import RunReport, Trial, run_trials
 from lib.programs.exported_trials import exported_trials
 from lib.runtime.escapes import printable
+from lib.runtime.files import write_text
 from lib.runtime.program import RequestError, TextResult
 from lib.runtime.stop import terminated_like_interrupted
 
@@ -76,10 +79,10 @@ def run_test(
             trials = trained_trials(
                 paths, dataset, config, checkpoint, overrides, name, device, batch, compile, capture, tried
             )
+        trials = list({trial.folder.path: trial for trial in trials}.values())  # a network that is named twice is one
         report, comparison = track_and_score(dataset, readable, trials, processes, wait=tried is not None)
-        for trial, summary in zip(trials, report.summaries, strict=True) if legacy_int else ():
-            finished = {status.name for status in summary.sequences if status.status in ("tracked", "kept")}
-            for each in (each for each in readable.sequences if each.name in finished):
+        for trial, each in product(trials, readable.sequences) if legacy_int else ():
+            if trial.folder.is_finished(each):
                 trial.folder.write_legacy_int(each)
         lines = _describe(trials, report, comparison)
         if tried:
@@ -134,12 +137,12 @@ def track_and_score(
     comparison = replace(comparison, protocols=() if own.server else (own.protocol,))
     for (trial, _), run in zip(finished, comparison.runs, strict=True):
         if not run.others:
-            trial.folder.write_json("score.json", plain_score(comparison, run))
+            content = json.dumps(plain_score(comparison, run), indent=1, allow_nan=False)
+            write_text(trial.folder.path / "score.json", content + "\n")
     return report, comparison
 
 
 def _describe(trials: abc.Sequence[Trial], report: RunReport, comparison: Comparison) -> list[str]:
-    """The lines to print: the run of each trial, then the table of scores."""
     lines = []
     for trial, summary in zip(trials, report.summaries, strict=True):
         lines += [printable(str(trial.source)), summary.text(), printable(f"results: {trial.folder.path}")]

@@ -30,9 +30,11 @@ def handled(numbers: Iterable[int], handler: Callable[[int, FrameType | None], N
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """In the block SIGTERM, which schedulers send, raises ``Terminated``."""
+    """In the block SIGTERM raises ``Terminated``. A second one, as from a scheduler and from a launcher, is ignored: it
+    would interrupt the cleaning up."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
         raise Terminated
 
     with handled([signal.SIGTERM], terminate):

@@ -102,17 +102,15 @@ def encode_figure(figure: Figure, form: str) -> bytes:
     return stream.getvalue()
 
 
-def write_figure(figure: Figure, *files: Path) -> list[Path]:
-    """Write the figure in the format of each file's suffix; folders are made. Returns the files."""
+def write_figure(figure: Figure, *files: Path) -> None:
+    """Write the figure in the format of each file's suffix; folders are made."""
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as stream:
             stream.write(encode_figure(figure, file.suffix[1:]))
-    return list(files)
 
 
 def _curves(lines: abc.Sequence[Line], step: int) -> tuple[Figure, Axes]:
-    """A figure with a line for each tracker, a mark at every ``step``-th point, and the legend."""
     figure = Figure(figsize=(INCHES, INCHES))
     axes = figure.subplots()
     for number, line in enumerate(lines):

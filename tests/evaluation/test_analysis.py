@@ -156,9 +156,6 @@ def test_several_protocols_have_a_table_each_and_scores_can_be_chosen():
     tables = score_tables([comparison(protocols=("pytracking", "got10k", "lasot"))], ("P", "AO"))
     assert [table.name for table in tables] == ["scores_pytracking", "scores_got10k", "scores_lasot"]
     assert [table.columns for table in tables] == [("P",), ("AO",), ("P",)]
-
-
-def test_a_protocol_without_the_chosen_scores_has_no_table():
     found = comparison(protocols=("pytracking", "got10k"))
     assert [table.name for table in score_tables([found], ("AO",))] == ["scores_got10k"]
     assert [table.name for table in difference_tables([found], Bootstrap(5, 0), ("AO",))] == ["differences_got10k"]
@@ -281,14 +278,6 @@ def test_differences_have_paired_intervals():
     assert [row.label for row in table.rows] == ["a", "c"] and table.columns == ("P",)
 
 
-def test_intervals_stand_beside_the_scores():
-    found = with_intervals(comparison(), Bootstrap(50, 0))
-    [table] = score_tables([found], bootstrap=Bootstrap(50, 0))
-    cell = table.rows[0].cells[0]
-    assert (cell.low, cell.high) == found.entries[0].intervals["pytracking"]["AUC"]
-    assert "95 % interval over sequences, percentile bootstrap, N = 50, seed 0" in table.title
-
-
 def test_nothing_that_could_be_scored_is_a_table_of_dashes():
     found = comparison(("a", [replace(results("a"), boxes=lambda each: each.boxes[:-1])]), protocols=("pysot",))
     [table] = score_tables([found])
@@ -338,17 +327,16 @@ def test_what_is_no_number_is_null():
     assert content["trackers"][0]["scores"]["got10k"]["SR0.5"]["mean"] > 0.5
 
 
-@pytest.mark.slow
-def test_plots_of_every_protocol_and_attribute(tmp_path: Path):
+def test_plots_of_every_protocol_and_attribute(tmp_path: Path, monkeypatch):
+    files: list[Path] = []
+    monkeypatch.setattr("lib.evaluation.reports.figures.write_figure", lambda figure, *named: files.extend(named))
     found = comparison(
         ("a", [results("x", seed=1), results("y", seed=2)]),
         ("b", [replace(results("b"), boxes=lacking("video1"))]),
         protocols=("pytracking", "got10k"),
     )
-    files = write_figures(found, tmp_path / "plots", by_attribute=True)
-    names = {file.name for file in files}
-    assert names == {file.name for file in (tmp_path / "plots").iterdir()}
-    assert names == {
+    write_figures(found, tmp_path, by_attribute=True)
+    assert {file.name for file in files} == {
         f"otb_{stem}.{ending}"
         for stem in (
             *(f"pytracking_{kind}" for kind in ("success", "precision", "norm_precision")), "got10k_success",
@@ -357,16 +345,12 @@ def test_plots_of_every_protocol_and_attribute(tmp_path: Path):
         )
         for ending in ("pdf", "png")
     }  # fmt: skip
-    assert all(file.stat().st_size > 1000 for file in files)
 
 
 def test_no_plots_of_nothing(tmp_path: Path):
     found = comparison(("a", [replace(results("a"), boxes=lambda each: each.boxes[:-1])]), protocols=("pysot",))
-    assert write_figures(found, tmp_path, by_attribute=True) == []
-
-
-def test_an_entry_is_found_by_its_label():
-    assert comparison().entry("b").label == "b" and comparison().entry("c") is None
+    write_figures(found, tmp_path, by_attribute=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_widest_gap_between_three_trackers_comes_first_and_one_tracker_keeps_the_order():

@@ -1,6 +1,5 @@
 """Archives of results: whole ones are read; any fault of one is an error of one line."""
 
-import io
 import struct
 import zipfile
 from collections.abc import Callable
@@ -75,10 +74,8 @@ def test_absurd_sizes_are_refused_before_anything_is_read(tmp_path: Path, monkey
     assert file.stat().st_size < 5000
     monkeypatch.setattr(result_files, "MEMBER_BYTES", 1_000_000)
     assert "bomb.txt would unpack to 2000000 bytes" in error_of(archive_files, file)
-    monkeypatch.setattr(result_files, "MEMBER_BYTES", 3_000_000)
+    monkeypatch.setattr(result_files, "MEMBER_BYTES", 2_000_000)
     assert len(read_all(file)["bomb.txt"]) == 2_000_000
-    monkeypatch.setattr(result_files, "TOTAL_BYTES", 2_000_000)
-    assert "2000001 with those before it" in error_of(archive_files, file)
 
 
 @pytest.mark.parametrize("announced", [10, 3_000])
@@ -116,14 +113,3 @@ def test_damage_within_is_one_line(tmp_path: Path) -> None:
         else:  # in times, versions and the like, or in the list of members; in no content
             assert set(members.values()) <= set(FILES.values())
     assert noticed > len(content) / 5 / 2
-
-
-def test_random_bytes_never_escape_as_another_error(tmp_path: Path) -> None:
-    file = tmp_path / "a.zip"
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("a.txt", b"x")
-    tail = buffer.getvalue()[buffer.getvalue().index(b"PK\x01\x02") :]
-    for garbage in (b"PK\x05\x06", b"PK\x05\x06" + b"\xff" * 18, tail, tail + b"\xff" * 40, b"PK\x03\x04" + tail):
-        file.write_bytes(garbage)
-        error_of(read_all, file)

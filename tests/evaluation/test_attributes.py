@@ -103,9 +103,7 @@ def test_names_that_are_too_many_or_missing_are_said(tmp_path):
 @pytest.mark.parametrize(("content", "message"), [
     ("{", "is no JSON"),
     ([], "has another form than"),
-    ({"attributes": {"N": "Night"}}, "has another form than"),
     ({"attributes": {"N": 1}, "sequences": {"a": ["N"]}}, "has another form than"),
-    ({"attributes": {"N": "Night"}, "sequences": {"a": "N"}}, "has another form than"),
     ({"attributes": {"N": "Night"}, "sequences": {"a": ["M"]}}, "sequences.a: 'M' is none of the attributes N"),
     ({"attributes": {"N": "Night"}, "sequences": {"a": [[]]}}, "sequences.a: [] is none of the attributes N"),
     ({"attributes": {"N": "Night"}, "sequences": {"z": ["N"]}}, "names no sequence of own ('a' ...); is it for"),
@@ -116,8 +114,3 @@ def test_a_file_that_is_wrong_is_named(tmp_path, content, message):
         read_attributes(file, "own", ["a", "b"])
     assert str(caught.value).startswith(f"{file}: ") and message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ValueError, match="own.json: the attributes cannot be read"):
-        read_attributes(tmp_path / "own.json", "own", ["a"])

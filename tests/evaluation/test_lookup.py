@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,14 +11,13 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, MetricError
+from lib.evaluation.metrics.protocols import PROTOCOLS
 from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.results.folder import ResultsFolder, Track, open_results
 from lib.evaluation.results.lookup import find_result_sets, open_result_set
 from lib.evaluation.results.result_set import MissingResultError, ResultSet
 
 FRAMES = 4
-GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)
 
 
 def boxes_of(name: str, seed: int = 0) -> np.ndarray:
@@ -76,14 +74,13 @@ def check(results: ResultSet, names: list[str], kept: Callable[[np.ndarray], np.
 UAV = ["uav_bike1", "uav_bird1_1", "uav_uav1_2"]
 
 
-@pytest.mark.parametrize("delimiter", ["\t", ","])
-def test_integers_of_pytracking_ostrack_and_grm(tmp_path: Path, delimiter: str) -> None:
+def test_integers_of_pytracking_ostrack_and_grm(tmp_path: Path) -> None:
     """All benchmarks lie in one folder, times beside the boxes."""
     folder = tmp_path / "grm" / "vitb_256_ep300"
     for name in (*UAV, "nfs_Gymnastics", "airplane-1", "otb_Basketball"):
-        write(folder / f"{name}.txt", as_integers(boxes_of(name)), "%d", delimiter)
+        write(folder / f"{name}.txt", as_integers(boxes_of(name)), "%d", "\t")
         times = write_times(folder / f"{name}_time.txt")
-        write(folder / f"{name}_all_scores.txt", times, "%f", delimiter)
+        write(folder / f"{name}_all_scores.txt", times, "%f", "\t")
     results = open_result_set(folder, "uav")
     check(results, UAV, as_integers)
     assert results.names() == tuple(UAV)
@@ -200,12 +197,6 @@ def test_archives_made_for_the_servers(tmp_path: Path) -> None:
     check(results, names, as_integers)
     assert results.label == "grm_got10k"
     assert results.mean_seconds() == pytest.approx(times[1:].mean())
-    names = ["-Dz7OIf54b0_0", "0-6LB4FqxoE_0"]
-    for name in names:
-        write(tmp_path / "net" / f"{name}.txt", boxes_of(name).round(2), "%.2f", ",")
-    results = open_result_set(pack(tmp_path / "net", tmp_path / "grm_net.zip"), "trackingnet")
-    check(results, names, lambda boxes: boxes.round(2))
-    assert results.label == "grm_net"
 
 
 @pytest.fixture
@@ -232,7 +223,7 @@ def test_a_zip_of_raw_results_with_nested_folders(raw_zip: Path) -> None:
     assert "no result of a sequence of uav" in message_of(open_result_set, raw_zip / "no such", "uav")
 
 
-def test_a_zip_is_found_and_scored_packed_and_unpacked(raw_zip: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_zip_is_found_packed_and_unpacked(raw_zip: Path, caplog: pytest.LogCaptureFixture) -> None:
     output = raw_zip.parent
     packed = find_result_sets(output, "uav", "GRM_raw_results")
     labels = ["GRM_raw_results/GRM_raw_results/vitb_256_ep300", "GRM_raw_results/GRM_raw_results/vitl_320_ep300"]
@@ -245,11 +236,7 @@ def test_a_zip_is_found_and_scored_packed_and_unpacked(raw_zip: Path, caplog: py
     assert "GRM_raw_results.zip: not looked into, as it is unpacked beside" in caplog.text
     assert [one.label for one in unpacked] == ["GRM_raw_results/vitb_256_ep300", "GRM_raw_results/vitl_320_ep300"]
     assert [one.source for one in unpacked] == [output / one.label for one in unpacked]
-    truth = [replace(sequence(name), boxes=np.abs(boxes_of(name)) + 1) for name in UAV]
-    for one, other in zip(packed, unpacked, strict=True):
-        values = [score_set(each, "uav", truth).values("lasot") for each in (one, other)]
-        assert values[0] == values[1]
-        assert values[0]["AUC"] > 0
+    check(unpacked[0], UAV, as_integers)
 
 
 # Ours
@@ -285,6 +272,12 @@ def test_ours_come_back_bit_for_bit_with_their_manifest(tmp_path: Path) -> None:
     np.testing.assert_array_equal(results.seconds("lap"), track_of_lap().seconds)
     assert results.mean_seconds() == pytest.approx(track_of_lap().seconds[1:].mean())
     assert results.repetitions() == (results,)
+    for end in ("_scores", "_time", "_network_time"):  # of a sequence whose boxes are not written yet
+        (folder.path / f"pit{end}.txt").write_text("1\n")
+    assert open_result_set(folder.path, "own").names() == ("lap",)
+    packed = open_result_set(pack(folder.path, tmp_path / "ours.zip"), "own")
+    assert (packed.manifest, packed.label) == (folder.manifest(), "ours")
+    np.testing.assert_array_equal(packed.boxes(sequence("lap", "own")), track_of_lap().boxes)
     unknown = replace(sequence("lap", "own"), boxes=np.empty((0, 4)))
     np.testing.assert_array_equal(results.boxes(unknown), track_of_lap().boxes)
     with pytest.raises(MissingResultError):
@@ -300,16 +293,6 @@ def test_ours_come_back_bit_for_bit_with_their_manifest(tmp_path: Path) -> None:
     assert "no result of a sequence of lasot" in message_of(open_result_set, folder.path, "lasot")
 
 
-def test_a_zip_of_ours_keeps_its_manifest(tmp_path: Path) -> None:
-    folder = write_ours(tmp_path / "output")
-    results = open_result_set(pack(folder.path, tmp_path / "ours.zip"), "own")
-    assert results.manifest == folder.manifest()
-    assert results.label == "ours"
-    np.testing.assert_array_equal(
-        results.boxes(sequence("lap")), open_result_set(folder.path, "own").boxes(sequence("lap"))
-    )
-
-
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
     folder = write_ours(tmp_path)
     (folder.path / "manifest.json").write_text("{")
@@ -323,32 +306,6 @@ def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:
 
 
 # Names of sequences
-
-
-SPELLINGS = [
-    ("uav", "bike1", "uav_bike1"),
-    ("uav", "uav_bike1", "uav_bike1"),
-    ("uav", "uav2", "uav_uav2"),
-    ("uav", "uav_uav2", "uav_uav2"),
-    ("uav20l", "uav_uav1", "uav1"),
-    ("nfs", "Gymnastics", "nfs_Gymnastics"),
-    ("otb", "otb_Jogging_1", "Jogging_1"),
-    ("otb", "Jogging.1", "Jogging_1"),
-    ("otb", "Jogging-1", "Jogging_1"),
-    ("otb", "Human4", "Human4_2"),
-    ("otb", "otb_Human4_2", "Human4_2"),
-    ("tc128", "Yo-yos_ce3", "tpl_Yo_yos_ce3"),
-    ("tc128", "Basketball", "tpl_Basketball"),
-]
-
-
-@pytest.mark.parametrize(("benchmark", "written", "name"), SPELLINGS)
-def test_a_sequence_is_found_as_other_tools_spell_it(tmp_path: Path, benchmark: str, written: str, name: str) -> None:
-    write(tmp_path / f"{written}.txt", boxes_of(name), "%.3f", ",")
-    write(tmp_path / f"{written}_time.txt", boxes_of(name)[:, :1], "%.3f", ",")
-    results = open_result_set(tmp_path, benchmark)
-    check(results, [name])
-    assert results.seconds(name) is not None
 
 
 def test_two_spellings_of_one_sequence_are_an_error_of_that_sequence(tmp_path: Path) -> None:
@@ -383,17 +340,14 @@ def test_the_same_sequence_in_a_nested_folder_is_an_error(tmp_path: Path) -> Non
 
 CONTENTS = {  # the rule for lines of numbers is tested in tests/data/test_texts.py
     "empty": (b"", "is empty"),
-    "blank lines alone": (b"\n \n", "is empty"),
-    "five columns": (b"1,2,3,4\n1,2,3,4,5\n", "line 2 is '1,2,3,4,5', not 4 numbers"),
     "cut inside the last number of too few rows": (b"1,2,3,44\n1,2,3,4", "line 2 is '1,2,3,4', cut short"),
     "cut inside the last number of all rows": (b"1.0,2.0,3.0,4.0\n" * 3 + b"1.0,2.0,3.0,4", "line 4 is '1.0,2.0,3.0"),
     "bytes": (b"\xff1\x002\x00", "is no text in UTF-8 (invalid start byte at byte 0); save it"),
 }
 
 
-@pytest.mark.parametrize("kind", CONTENTS)
-def test_a_file_of_something_else_is_named_with_its_line(tmp_path: Path, kind: str) -> None:
-    content, reason = CONTENTS[kind]
+@pytest.mark.parametrize(("content", "reason"), CONTENTS.values(), ids=CONTENTS)
+def test_a_file_of_something_else_is_named_with_its_line(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "bike1.txt").write_bytes(content)
     write(tmp_path / "boat1.txt", boxes_of("x"), "%.3f", ",")
     for place in (tmp_path, pack(tmp_path, tmp_path / "raw.zip")):
@@ -408,15 +362,6 @@ def test_the_last_of_all_lines_may_lack_its_end(tmp_path: Path) -> None:
     (tmp_path / "bike1.txt").write_bytes(b"\xef\xbb\xbf1,2,3,4\r\n5, 6, 7, 8")
     boxes = open_result_set(tmp_path, "uav").boxes(replace(sequence("uav_bike1"), boxes=np.ones((2, 4))))
     np.testing.assert_array_equal(boxes, [[1, 2, 3, 4], [5, 6, 7, 8]])
-
-
-def test_rows_that_are_not_boxes_are_kept_for_the_protocols(tmp_path: Path) -> None:
-    """NaN, negative and zero sizes; too few rows or too many."""
-    (tmp_path / "bike1.txt").write_text("nan,1,-3,0\n" * 7)
-    (tmp_path / "boat1.txt").write_text("1,2,3,4\n")
-    results = open_result_set(tmp_path, "uav")
-    np.testing.assert_array_equal(results.boxes(sequence("uav_bike1")), [[np.nan, 1, -3, 0]] * 7)
-    assert len(results.boxes(sequence("uav_boat1"))) == 1
 
 
 def test_damaged_times_cost_the_speed_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -470,22 +415,19 @@ WANTED = {
     "ostrack_toy/epoch_1": ["ostrack_toy/epoch_1-"],
     "*_toy/epoch_[0-9]": ["ostrack_toy/epoch_1-"],
     "GRM": ["raw/GRM/vitb"],
-    "raw/GRM": ["raw/GRM/vitb"],
     "GRM/vitb": ["raw/GRM/vitb"],
     "raw/*/vitb": ["raw/GRM/vitb", "raw/TransT/vitb"],
     "vit?": ["raw/GRM/vitb", "raw/TransT/vitb"],
-    "n2": ["raw/TransT/n2"],
     "raw/TransT/n2": ["raw/TransT/n2"],
     "epoch_1-*": ["ostrack_toy/epoch_1-"],
 }
 
 
-@pytest.mark.parametrize("name", WANTED)
-def test_results_are_found_by_the_names_of_their_folders(output: Path, name: str) -> None:
-    found = find_result_sets(output, "own", name)
-    assert len(found) == len(WANTED[name])
-    assert all(one.label.startswith(label) for one, label in zip(found, WANTED[name], strict=True))
-    assert len({one.label for one in found}) == len(found)
+def test_results_are_found_by_the_names_of_their_folders(output: Path) -> None:
+    for name, labels in WANTED.items():
+        found = [one.label for one in find_result_sets(output, "own", name)]
+        assert len(set(found)) == len(labels), name
+        assert all(map(str.startswith, found, labels)), name
 
 
 def test_results_are_found_by_path(output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -512,43 +454,3 @@ def test_an_unknown_name_is_reported_with_the_nearest(output: Path, tmp_path: Pa
     assert "there are no results on uav" in message
     assert "tracking/test.py --dataset uav" in message
     assert "no results on uav" in message_of(find_result_sets, tmp_path / "no output", "uav", "grm_toy")
-
-
-def test_a_link_that_leads_back_is_followed_once(output: Path, tmp_path: Path) -> None:
-    output = shutil.copytree(output, tmp_path / "output")
-    (output / "raw" / "again").symlink_to(output)
-    (output / "raw" / "broken").symlink_to(output / "absent")
-    assert [one.label for one in find_result_sets(output, "own", "GRM")] == ["raw/GRM/vitb"]
-
-
-# Truncation
-
-
-@pytest.mark.parametrize("protocol", ["ostrack", "grm"])
-@pytest.mark.parametrize("benchmark", ["lasot", "uav", "otb"])
-def test_truncated_boxes_score_as_recorded(tmp_path: Path, protocol: str, benchmark: str) -> None:
-    """The recorded boxes through the field's own writer, read again; in percent points of float32 toolkits."""
-    recorded = dict(zip(GOLDEN["names"].tolist(), GOLDEN[f"pt_int.{protocol}.{benchmark}.scores"], strict=True))
-    ours, moved = {}, {}
-    for name in recorded:
-        predicted = GOLDEN[f"seq.{name}.pred"]
-        if np.isnan(predicted).any():
-            continue  # it has no integer
-        write(tmp_path / "uav_bike1.txt", predicted.astype(int), "%d", "\t")
-        flags = (GOLDEN[f"seq.{name}.full_occlusion"] | GOLDEN[f"seq.{name}.out_of_view"]).astype(bool)
-        truth = Annotation(benchmark, GOLDEN[f"seq.{name}.gt"], flags if benchmark == "lasot" else None)
-        read = open_result_set(tmp_path, "uav").boxes(sequence("uav_bike1"))
-        np.testing.assert_array_equal(read, np.trunc(predicted))
-        try:
-            values = PROTOCOLS[protocol].values(PROTOCOLS[protocol].score(truth, read))
-        except MetricError:
-            assert np.isnan(recorded[name]).all(), name
-            continue
-        ours[name] = [100 * values[key] for key in ("AUC", "OP50", "OP75", "P", "Pnorm")]
-        np.testing.assert_allclose(ours[name], recorded[name][:5], rtol=0, atol=1e-4, err_msg=name)
-        floats = PROTOCOLS[protocol].values(PROTOCOLS[protocol].score(truth, predicted))
-        moved[name] = 100 * (values["AUC"] - floats["AUC"])
-    whole = GOLDEN[f"pt_int.{protocol}.{benchmark}.overall.scores"][:5]
-    np.testing.assert_allclose(np.mean(list(ours.values()), axis=0), whole, rtol=0, atol=1e-4)
-    assert moved["tiny"] == pytest.approx(48.254 - 60.714, abs=1e-2)
-    assert moved["good"] == pytest.approx(83.929 - 84.563, abs=1e-2)

@@ -75,14 +75,7 @@ def test_another_checkpoint_or_setting_gets_another_folder(tmp_path: Path) -> No
     assert labels == ("GRM_ep0300", "GRM_ep0300", "last", "no_checkpoint", "static")
     assert all(len(digest) == 8 and int(digest, 16) >= 0 for digest in digests)
     assert open_toy(tmp_path, twin, threshold=0.0).path.name == f"twin-{digests[0]}"
-
-
-def test_results_state_the_checksum_of_their_checkpoint(tmp_path: Path) -> None:
-    checkpoint = write_checkpoint(tmp_path, "w.safetensors", b"abc")
-    folder = open_toy(tmp_path, checkpoint)
-    assert folder.path.name.startswith("w-")
-    assert folder.checksum() == checksum_of(checkpoint)
-    assert open_toy(tmp_path, None).checksum() is None
+    assert (folders[0].checksum(), folders[3].checksum()) == (checksum_of(one), None)
 
 
 def test_a_manifest_nested_without_end_is_one_line(tmp_path: Path) -> None:
@@ -130,7 +123,7 @@ def test_a_folder_of_other_settings_is_never_reused(tmp_path: Path) -> None:
             open_toy(tmp_path, None, threshold=0.0)
 
 
-@pytest.mark.parametrize("damage", ["shorter", "longer", "torn", "in a number", "no end", "empty", "letters", "binary"])
+@pytest.mark.parametrize("damage", ["shorter", "longer", "no end", "empty", "binary"])
 def test_a_damaged_box_file_is_not_finished(tmp_path: Path, make_sequence: MakeSequence, damage: str) -> None:
     sequence, folder = make_sequence("a"), open_toy(tmp_path, None)
     folder.write(sequence, track_of(sequence))
@@ -139,11 +132,8 @@ def test_a_damaged_box_file_is_not_finished(tmp_path: Path, make_sequence: MakeS
     content = {
         "shorter": "".join(lines[:3]),
         "longer": "".join([*lines, lines[0]]),
-        "torn": "".join(lines)[:-30],
-        "in a number": "".join(lines)[:-3],
         "no end": "".join(lines)[:-1],
         "empty": "",
-        "letters": "".join(lines[:3]) + "a,b,c,d\n",
         "binary": b"\xff\xfe\x00",
     }[damage]
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -209,10 +199,16 @@ def test_a_full_disk_is_one_line_and_keeps_the_earlier_result(
 
 def test_failures_are_noted_one_after_the_other(tmp_path: Path) -> None:
     folder = open_toy(tmp_path, None)
-    for name in ("a", "b"):
-        folder.note_failure(name, Failure("a reason", "a\ntraceback"))
-    lines = (folder.path / "failures.log").read_text().splitlines()
-    assert [line.split(" ", 1)[1] for line in lines if "reason" in line] == ["a: a reason", "b: a reason"]
+    for name in ("a", "a\nb\x1b\udcd0"):
+        folder.note_failure(name, Failure("a reason\nin two", "a\n\x1btraceback"))
+        assert folder.failure(name).reason == "a reason\nin two"
+    lines = (folder.path / "failures.log").read_text(encoding="utf-8").splitlines()
+    assert [line.partition("+00:00 ")[2] for line in lines[::4]] == [
+        r"a: a reason\nin two", r"a\nb\x1b\udcd0: a reason\nin two",
+    ]  # fmt: skip
+    assert lines[1:4] == ["a", r"\x1btraceback", ""]
+    (folder.path / "a.failed").write_text("{")
+    assert folder.failure("a") is None, "a damaged note is none"
     (folder.path / "failures.log").unlink()
     (folder.path / "failures.log").mkdir()
     with pytest.raises(OSError, match="failures.log"):
@@ -229,17 +225,6 @@ def test_the_box_file_is_written_last(
     folder.write(sequence, track_of(sequence))
     assert order[-1] == "a.txt"
     assert sorted(order) == ["a.txt", "a_network_time.txt", "a_scores.txt", "a_time.txt"]
-
-
-def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="absent.pth"):
-        open_toy(tmp_path, tmp_path / "absent.pth")
-
-
-def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="file/grm_toy"):
-        open_toy(tmp_path / "file", None)
 
 
 def test_a_name_that_is_too_long_for_the_disk_is_refused(tmp_path: Path, make_sequence: MakeSequence) -> None:
@@ -262,13 +247,3 @@ def test_names_that_the_disk_does_not_distinguish_are_refused(tmp_path: Path) ->
     (folder.path / "MANIFEST.JSON").touch()  # as on a disk that ignores case
     assert sorted(folder.refused(names)) == sorted(names[:-1])
     assert folder.refused(names[::2]) == {}
-
-
-def test_a_failure_is_lines_of_its_own_whatever_the_name(tmp_path: Path) -> None:
-    folder = open_toy(tmp_path, None)
-    name = "a\nb\x1b\udcd0"
-    folder.note_failure(name, Failure("a reason\nin two", "a\n\x1btraceback"))
-    lines = (folder.path / "failures.log").read_text(encoding="utf-8").splitlines()
-    assert lines[0].split(" ", 1)[1] == r"a\nb\x1b\udcd0: a reason\nin two"
-    assert lines[1:] == ["a", r"\x1btraceback", ""]
-    assert folder.failure(name).reason == "a reason\nin two"

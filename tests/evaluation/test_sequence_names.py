@@ -25,6 +25,28 @@ def test_each_name_means_itself_and_so_does_each_spelling(benchmark: str) -> Non
     assert sequence_name(f"{names[0]}_time", benchmark) is None
 
 
+SPELLINGS = [
+    ("uav", "bike1", "uav_bike1"),
+    ("uav", "uav_bike1", "uav_bike1"),
+    ("uav", "uav2", "uav_uav2"),
+    ("uav", "uav_uav2", "uav_uav2"),
+    ("uav20l", "uav_uav1", "uav1"),
+    ("nfs", "Gymnastics", "nfs_Gymnastics"),
+    ("otb", "otb_Jogging_1", "Jogging_1"),
+    ("otb", "Jogging.1", "Jogging_1"),
+    ("otb", "Jogging-1", "Jogging_1"),
+    ("otb", "Human4", "Human4_2"),
+    ("otb", "otb_Human4_2", "Human4_2"),
+    ("tc128", "Yo-yos_ce3", "tpl_Yo_yos_ce3"),
+    ("tc128", "Basketball", "tpl_Basketball"),
+]
+
+
+def test_spellings_of_other_tools() -> None:
+    for benchmark, written, name in SPELLINGS:
+        assert sequence_name(written, benchmark) == name
+
+
 @pytest.mark.parametrize("benchmark", ["trackingnet", "lasot", "tnl2k"])
 def test_names_that_differ_by_a_separator_alone_stay_apart(benchmark: str) -> None:
     """In TrackingNet's, of YouTube, each of them matters."""

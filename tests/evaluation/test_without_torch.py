@@ -21,15 +21,9 @@ def without_torch(program: str, *words: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.slow
-def test_every_module_of_this_package_is_imported_and_so_is_testing() -> None:
+def test_every_module_of_this_package_is_imported_and_the_program_starts() -> None:
     ended = without_torch(f"import {', '.join(MODULES)}, lib.programs.testing, lib.inference.tracker")
     assert ended.returncode == 0, ended.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["--dataset", "lasot"], 2)])
-def test_the_program_reads_its_arguments(words: list[str], code: int) -> None:
     program = "import runpy; runpy.run_path('tracking/test.py', run_name='__main__')"
-    ended = without_torch(program, *words)
-    assert ended.returncode == code, ended.stderr
-    assert "--network" in ended.stdout + ended.stderr
+    ended = without_torch(program, "--help")
+    assert ended.returncode == 0 and "--network" in ended.stdout

@@ -23,9 +23,8 @@ def fail(most):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "expected"), [("make", "tracked"), ("fail", "failed")])
-def test_a_tracker_of_a_module_of_ones_own(tmp_path: Path, make_sequence, monkeypatch, capfd, name, expected):
-    """In a current folder that has other modules of this project's names."""
+def test_a_tracker_of_a_module_of_ones_own(tmp_path: Path, make_sequence, monkeypatch, capfd):
+    """In a current folder that has other modules of this project's names; a network that cannot be built is named."""
     (tmp_path / "elsewhere" / "lib").mkdir(parents=True)
     (tmp_path / "own_engine.py").write_text(ENGINE)
     monkeypatch.syspath_prepend(tmp_path)
@@ -34,8 +33,11 @@ def test_a_tracker_of_a_module_of_ones_own(tmp_path: Path, make_sequence, monkey
 
     monkeypatch.setitem(sys.modules, "own_engine", own_engine)  # forgotten afterwards
     sequences = [make_sequence(f"s{number}") for number in range(2)]
-    folder = open_results(tmp_path / "output", "toy", "got10k_val", None, {}, "cpu")
-    report = run_trials(Readable(sequences, {}), [Trial(getattr(own_engine, name), folder)], processes=2)
-    [summary] = report.summaries
-    assert [status.status for status in summary.sequences] == [expected] * 2
-    assert report.processes == 2 and ("error: no weights" in capfd.readouterr().err) == (name == "fail")
+    trials = [
+        Trial(each, open_results(tmp_path / "output", each.__name__, "got10k_val", None, {}, "cpu"))
+        for each in (own_engine.make, own_engine.fail)
+    ]
+    report = run_trials(Readable(sequences, {}), trials, processes=2)
+    statuses = [[status.status for status in summary.sequences] for summary in report.summaries]
+    assert statuses == [["tracked"] * 2, ["failed"] * 2]
+    assert report.processes == 2 and "error: no weights" in capfd.readouterr().err

@@ -17,6 +17,7 @@ from lib.export.exporting import export_network
 from lib.export.record import RECORD, Origin
 from lib.inference.engine import Engine
 from lib.programs.testing import run_test
+from lib.runtime.program import RequestError
 from tests.export.toy_exports import toy_network
 
 pytestmark = pytest.mark.slow
@@ -80,31 +81,33 @@ def test_an_exported_network_tracks_without_torch_as_the_eager_one_does(
         np.testing.assert_allclose(boxes, track.boxes, rtol=0, atol=BOUND)
 
 
-def test_processes_of_the_same_command_share_the_sequences(run: Run, exported: Path, tmp_path: Path) -> None:
-    ended = run("--processes", "2", program=("tracking/test.py",))
+def test_processes_of_the_same_command_share_the_sequences(run: Run, exported: Path) -> None:
+    ended = run("--processes", "2", "--name", "other", program=("tracking/test.py",))
     assert ended.returncode == 0, ended.stderr
     assert "2 tracked, 0 kept, 0 failed" in ended.stdout
     assert "2 process(es) together" in ended.stdout
-    assert "2 tracked, 0 kept" in run("--name", "other").stdout, "another name has results of its own"
-    assert (tmp_path / "output" / "other").exists()
+    assert "/output/other/results/" in ended.stdout
 
 
-@pytest.mark.parametrize(("words", "code", "line"), [
-    (["--batch", "4"], 2, "error: --batch 4: {} was exported for batches of 2; leave --batch out, or export it with"),
-    (["--device", "cuda"], 2, "error: --device cuda: exported networks run on the CPU; leave it out"),
-    (["--config", "grm_tiny"], 2, "error: --network has its settings with it; leave out --config, "),
-    (["--compile"], 2, "error: --network has its settings with it; leave out --config, "),
-    (["test.tracker.window=none"], 2, "error: --network has its settings with it; leave out --config, "),
+@pytest.fixture
+def paths(toy_got10k: Path, tmp_path: Path) -> Paths:
+    return Paths(data={"got10k": toy_got10k}, output=tmp_path / "out", pretrained_models=tmp_path, cache=tmp_path)
+
+
+@pytest.mark.parametrize(("words", "reason"), [
+    ({"batch": 4}, "--batch 4: {} was exported for batches of 2; leave --batch out, or export it with"),
+    ({"device": "cuda"}, "--device cuda: exported networks run on the CPU; leave it out"),
+    ({"config": "grm_tiny"}, "--network has its settings with it; leave out --config, "),
+    ({"compile": True}, "--network has its settings with it; leave out --config, "),
+    ({"overrides": ["test.tracker.window=none"]}, "--network has its settings with it; leave out --config, "),
 ])  # fmt: skip
-def test_what_does_not_go_with_it_is_one_line(run: Run, exported: Path, words: list[str], code: int, line: str) -> None:
-    ended = run(*words)
-    assert ended.returncode == code
-    assert ended.stdout == ""
-    assert ended.stderr.splitlines()[-1].startswith(line.format(exported))
+def test_what_does_not_go_with_it_is_refused(paths: Paths, exported: Path, words: dict, reason: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        run_test(paths, "got10k_val", network=[exported], **words)
+    assert str(caught.value).startswith(reason.format(exported))
 
 
-def test_an_exported_network_recovers_by_its_own_threshold(exported: Path, tmp_path: Path, toy_got10k: Path) -> None:
-    paths = Paths(data={"got10k": toy_got10k}, output=tmp_path / "out", pretrained_models=tmp_path, cache=tmp_path)
+def test_an_exported_network_recovers_by_its_own_threshold(paths: Paths, exported: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="exported: tracker: recover: true, but lost_below is not set"):
         run_test(paths, "got10k_val", network=[exported], recover=True)
     folder = tmp_path / "exported"
@@ -118,10 +121,9 @@ def test_an_exported_network_recovers_by_its_own_threshold(exported: Path, tmp_p
     assert all("2 tracked, 0 kept" in text for text in texts)
 
 
-def test_a_damaged_folder_is_one_line(run: Run, exported: Path, tmp_path: Path) -> None:
+def test_a_damaged_folder_is_named(paths: Paths, exported: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(exported, damaged)
     (damaged / RECORD).write_text("{")
-    ended = run("--network", str(damaged))
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith(f"error: {damaged / RECORD}: damaged")
+    with pytest.raises(ValueError, match=f"^{damaged / RECORD}: damaged"):
+        run_test(paths, "got10k_val", network=[exported, damaged])

@@ -2,9 +2,7 @@
 of others."""
 
 import io
-import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,17 +52,6 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results" / "GOT-10k" / "some"
 
 
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
-    """Results of two videos as GRM leaves them."""
-    folder = tmp_path / "results" / "grm" / "vitb" / "trackingnet"
-    folder.mkdir(parents=True)
-    for name, length in VIDEOS.items():
-        (folder / f"{name}.txt").write_text(text_of(boxes_of(length), "%d"))
-        (folder / f"{name}_time.txt").write_text(text_of(np.full((length, 1), 0.1), "%f"))
-    return folder
-
-
 def state(folder: Path) -> dict[str, tuple]:
     """Every file and folder below with its content and times."""
     return {
@@ -73,9 +60,8 @@ def state(folder: Path) -> dict[str, tuple]:
     }
 
 
-def make(results: Path, file: Path, benchmark: str = "got10k_test") -> Check:
-    lengths = LENGTHS if benchmark == "got10k_test" else VIDEOS
-    return make_submission(open_result_set(results, benchmark), expected(lengths), file)
+def make(results: Path, file: Path) -> Check:
+    return make_submission(open_result_set(results, "got10k_test"), expected(LENGTHS), file)
 
 
 def kinds(check: Check) -> list[str]:
@@ -153,19 +139,6 @@ def test_the_archive_of_got10k_holds_boxes_and_times_as_the_server_wants_them(re
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_the_archive_of_trackingnet_holds_boxes_at_its_root(videos, tmp_path):
-    file = tmp_path / "some.zip"
-    before = state(videos.parents[1])
-    assert make(videos.parent, file, "trackingnet").good
-    assert state(videos.parents[1]) == before
-    with zipfile.ZipFile(file) as archive:
-        assert archive.namelist() == sorted(f"{name}.txt" for name in VIDEOS)
-        for name, length in VIDEOS.items():
-            kept = np.loadtxt(io.BytesIO(archive.read(f"{name}.txt")), delimiter=",")
-            assert np.array_equal(kept, boxes_of(length).astype(int))
-    assert check_submission(file, "trackingnet", expected(VIDEOS)).findings == ()
-
-
 def test_the_same_results_are_the_same_bytes(results, tmp_path):
     make(results, tmp_path / "one.zip")
     for path in results.rglob("*_001.txt"):
@@ -178,59 +151,25 @@ def boxes_file(results: Path) -> Path:
     return results / FIRST / f"{FIRST}_001.txt"
 
 
-def damage(change: Callable[[str], str]) -> Callable[[Path], None]:
-    """What changes the text of the first sequence's boxes."""
-    return lambda results: boxes_file(results).write_text(change(boxes_file(results).read_text()))
-
-
-def times(change: Callable[[str], str]) -> Callable[[Path], None]:
-    def changed(results: Path) -> None:
-        file = results / FIRST / f"{FIRST}_time.txt"
-        file.write_text(change(file.read_text()))
-
-    return changed
-
-
-def remove(end: str) -> Callable[[Path], None]:
-    def removed(results: Path) -> None:
-        for file in (results / FIRST).glob(f"*{end}.txt"):
-            file.unlink()
-
-    return removed
-
-
-@pytest.mark.parametrize(("harm", "named"), [
-    (remove(""), "missing sequence"),
-    (remove("_time"), "_time.txt"),
-    (damage(lambda text: text + text[text.index("\n") + 1 :]), "3 frames"),
-    (damage(lambda text: text[: text.index("\n") + 1]), "3 frames"),
-    (damage(lambda text: text.replace("23.", "nan.", 1).replace("nan.314159", "nan")), FIRST),
-    (damage(lambda text: text.replace("23.314159", "inf")), FIRST),
-    (damage(lambda text: ""), FIRST),
-    (damage(lambda text: "no boxes"), FIRST),
-    (times(lambda text: text + "0.1\n"), "for 3 frames"),
-    (times(lambda text: text.replace("0.3", "nan", 1)), FIRST),
-    (times(lambda text: text.replace("0.3", "-0.3", 1)), FIRST),
+@pytest.mark.parametrize(("ends", "content", "named"), [
+    ("", None, "missing sequence"),
+    ("_time", None, "_time.txt"),
+    ("_time", "0.1\n", "1 times for 3 frames"),
+    ("_001", "1,2,3,4\n", "1 for 3 frames"),
+    ("_001", "1,2,3,4\n1,inf,3,4\n1,2,3,4\n", "NaN or infinite"),
+    ("_001", "", "is empty"),
 ])  # fmt: skip
-def test_what_keeps_an_archive_from_being_written(results, tmp_path, harm, named):
-    harm(results)
+def test_what_keeps_an_archive_from_being_written(results, tmp_path, ends, content, named):
+    for file in (results / FIRST).glob(f"*{ends}.txt"):
+        file.unlink() if content is None else file.write_text(content)
     before = state(tmp_path)
     check = make(results, tmp_path / "some.zip")
     assert not check.good
     line = next(line for line in check.text().splitlines() if line.startswith("ERROR"))
-    assert FIRST in line
-    assert named in line
+    assert FIRST in line and named in line
     assert SECOND not in check.text()
     assert check.text().splitlines()[-1].startswith("not fit to be sent: ")
     assert state(tmp_path) == before, "nothing is written"
-
-
-def test_missing_sequences_are_counted_and_the_first_are_named(results, tmp_path):
-    known = expected({f"GOT-10k_Test_{number:06d}": 3 for number in range(1, 181)})
-    check = make_submission(open_result_set(results, "got10k_test"), known, tmp_path / "some.zip")
-    [line] = [line for line in check.text().splitlines() if "missing sequence" in line]
-    assert "  178  GOT-10k_Test_000003; GOT-10k_Test_000004; GOT-10k_Test_000005 ..." in line
-    assert not (tmp_path / "some.zip").exists()
 
 
 def test_a_box_without_a_size_and_another_first_box_are_warnings(results, tmp_path):
@@ -282,14 +221,6 @@ def test_where_an_archive_may_not_lie(results, tmp_path):
 # Archives of others
 
 
-def write_zip(file: Path, files: list[tuple[str, str | bytes]]) -> Path:
-    with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
-        warnings.simplefilter("ignore")  # of duplicate names, which are the point
-        for name, content in files:
-            archive.writestr(name, content)
-    return file
-
-
 def sound(benchmark: str) -> dict[str, str | bytes]:
     """The files of a good archive as other programs write them: whole numbers for TrackingNet, three decimals else."""
     if benchmark == "trackingnet":
@@ -302,10 +233,12 @@ def sound(benchmark: str) -> dict[str, str | bytes]:
     return files
 
 
-def check(tmp_path: Path, benchmark: str, files: dict[str, str | bytes] | list[tuple[str, str | bytes]]) -> Check:
-    listed = list(files.items()) if isinstance(files, dict) else files
+def check(tmp_path: Path, benchmark: str, files: dict[str, str | bytes]) -> Check:
+    with zipfile.ZipFile(tmp_path / "given.zip", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
     lengths = LENGTHS if benchmark == "got10k_test" else VIDEOS
-    return check_submission(write_zip(tmp_path / "given.zip", listed), benchmark, expected(lengths))
+    return check_submission(tmp_path / "given.zip", benchmark, expected(lengths))
 
 
 GOT, TIMES, VIDEO = f"{FIRST}/{FIRST}_001.txt", f"{FIRST}/{FIRST}_time.txt", "-Dz7OIf54b0_0.txt"
@@ -339,23 +272,15 @@ def test_repetitions_of_got10k(tmp_path):
 
 @pytest.mark.parametrize(("name", "change", "kind", "detail"), [
     (GOT, lambda text: text.replace(",", "\t"), "wrong delimiter", r"line 1 is '20.000\t12.000\t"),
-    (GOT, lambda text: text.replace(",", " "), "wrong delimiter", "line 1"),
     (VIDEO, lambda text: text.replace("\n", ",\n"), "wrong delimiter", "line 1"),
     (VIDEO, lambda text: text.replace(",", ";"), "unreadable file", "line 1 is '20;12;24;18', not 4 numbers"),
     (GOT, lambda text: text.replace("23.314", "nan"), "NaN or infinite", "line 2 is 'nan,"),
-    (GOT, lambda text: text.replace("23.314", "-Inf"), "NaN or infinite", "line 2"),
     (GOT, lambda text: text.replace("23.314", "1e999"), "NaN or infinite", "line 2"),
-    (GOT, lambda text: text.replace("23.314", "x"), "unreadable file", "line 2 is 'x,"),
-    (GOT, lambda text: text.replace("23.314", "1_000"), "unreadable file", "line 2"),
-    (GOT, lambda text: text.replace("23.314", ""), "unreadable file", "line 2"),
     (GOT, lambda text: "x,y,w,h\n" + text, "unreadable file", "line 1 is 'x,y,w,h'"),
-    (GOT, lambda text: "\n" + text, "unreadable file", "line 1 is ''"),
     (GOT, lambda text: "\ufeff" + text, "unreadable file", "line 1"),
     (GOT, lambda text: text.encode("utf-16"), "unreadable file", "can't decode"),
     (GOT, lambda text: "", "unreadable file", "is empty"),
-    (VIDEO, lambda text: "\n\n", "unreadable file", "is empty"),
     (GOT, lambda text: text.replace(",24.000", "", 1), "unreadable file", "line 1 is '20.000,12.000,18.000', not 4"),
-    (GOT, lambda text: text.replace("23.314", "1,1"), "unreadable file", "line 2 is '1,1,"),
     (GOT, lambda text: text + "1,2,3,4\n", "wrong number of rows", "4 for 3 frames"),
     (VIDEO, lambda text: text[: text.index("\n")], "wrong number of rows", "1 for 3 frames"),
     (GOT, lambda text: text[:-2], "unreadable file", ", cut short"),
@@ -405,8 +330,7 @@ def test_files_under_other_names_are_missing_and_unknown(tmp_path):
     assert sorted(kinds(check(tmp_path, "got10k_test", files))) == ["missing sequence"] * 2 + ["unknown file"] * 2
 
 
-@pytest.mark.parametrize("benchmark", ["got10k_test", "trackingnet"])
-@pytest.mark.parametrize("folder", ["some/", "results/GOT-10k/some/"])
+@pytest.mark.parametrize(("benchmark", "folder"), [("got10k_test", "results/GOT-10k/some/"), ("trackingnet", "some/")])
 def test_a_nested_folder_is_reported_and_its_files_are_checked(tmp_path, benchmark, folder):
     files = sound(benchmark)
     found = check(tmp_path, benchmark, {folder + name: text for name, text in files.items()})
@@ -419,34 +343,8 @@ def test_a_nested_folder_is_reported_and_its_files_are_checked(tmp_path, benchma
     assert kinds(found) == ["nested folder", "unreadable file"]
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:/evil.txt"])
-def test_names_that_lead_out_of_the_folder(tmp_path, name):
-    found = check(tmp_path, "got10k_test", sound("got10k_test") | {name: "1,2,3,4\n"})
-    assert kinds(found) == ["unknown file"]
-    assert name in found.text()
-    assert not found.good
-
-
-def test_duplicates(tmp_path):
-    files = list(sound("trackingnet").items())
-    with pytest.raises(ValueError, match=f"{files[0][0]} is in it twice"):
-        check(tmp_path, "trackingnet", [*files, files[0]])
-
-
-def test_what_is_no_archive(tmp_path):
-    whole = write_zip(tmp_path / "whole.zip", list(sound("got10k_test").items())).read_bytes()
-    for content in (b"", b"no archive", whole[: len(whole) // 2]):
-        (tmp_path / "cut.zip").write_bytes(content)
-        with pytest.raises(ValueError, match="cut.zip: not a whole zip archive"):
-            check_submission(tmp_path / "cut.zip", "got10k_test", expected(LENGTHS))
-    with pytest.raises(ValueError, match=r"gone.zip: .*No such file"):
-        check_submission(tmp_path / "gone.zip", "got10k_test", expected(LENGTHS))
-    flipped = bytearray(whole)
-    flipped[whole.index(b"20.000")] ^= 1
-    (tmp_path / "flipped.zip").write_bytes(flipped)
-    with pytest.raises(ValueError, match=r"cannot be read \(Bad CRC-32"):
-        check_submission(tmp_path / "flipped.zip", "got10k_test", expected(LENGTHS))
-
-
-def test_an_archive_without_a_file(tmp_path):
-    assert kinds(check(tmp_path, "trackingnet", {})) == ["missing sequence"] * 2
+def test_names_that_lead_out_of_the_folder(tmp_path):
+    found = check(
+        tmp_path, "trackingnet", sound("trackingnet") | dict.fromkeys(["../evil.txt", "/evil.txt"], "1,2,3,4\n")
+    )
+    assert kinds(found) == ["unknown file"] * 2 and not found.good

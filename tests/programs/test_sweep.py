@@ -1,7 +1,6 @@
 """Which sweeps are understood and allowed, and that every report of the results of one states it."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,6 @@ WARNING = f"settings chosen on the test set: swept {KEY}=0.3,0.6"
 
 @pytest.mark.parametrize(("text", "values"), [
     (f"{KEY}=0:1:0.1", ["0.0", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9", "1.0"]),
-    (f"{KEY}=0.55:0.65:0.05", ["0.55", "0.60", "0.65"]),
-    (f"{KEY}=0:1:1", ["0", "1"]),
     (f"{KEY}=0.5:0.5:1", ["0.5"]),
     (f" {KEY} = 0.4, 0.1,0.4", ["0.4", "0.1"]),
     ("test.tracker.window=none,multiply", ["none", "multiply"]),
@@ -39,15 +36,11 @@ def test_values_of_a_range_and_of_a_list(text, values):
 
 @pytest.mark.parametrize(("text", "message"), [
     (KEY, "should be key=start:stop:step or key=value,value,..."),
-    (f"{KEY}=", "should be key=start:stop:step or key=value,value,..."),
     (f"{KEY}=0.1,,0.2", "a value is empty"),
     (f"{KEY}=0:1", "a range is three numbers"),
-    (f"{KEY}=0:one:0.1", "a range is three numbers"),
     (f"{KEY}=0:1:0", "by a step above 0"),
     (f"{KEY}=1:0:0.1", "goes up from start to stop"),
-    (f"{KEY}=0:inf:0.1", "goes up from start to stop"),
     (f"{KEY}=0:1:0.3", "the stop is not among the values; end at 0.9 or 1.2"),
-    (f"{KEY}=0:1:1e-9", "more than 1000 values"),
     (f"{KEY}=0:1e60:1e-60", "more than 1000 values"),
     ("model.division.treshold=0,1", f"may not be swept; did you mean {KEY}?"),
     ("search.factor=4,5", f"may not be swept; known: {', '.join(per_dataset_keys())}"),
@@ -63,7 +56,7 @@ def test_all_benchmarks_but_a_validation_set_and_ones_own_are_test_sets():
     assert {name for name, entry in BENCHMARKS.items() if not entry.test_set} == {"got10k_val", "own"}
 
 
-@pytest.mark.parametrize("benchmark", BENCHMARKS)
+@pytest.mark.parametrize("benchmark", ["got10k_test", "trackingnet", "lasot", "uav", "got10k_val", "own"])
 def test_test_sets_are_swept_on_request_alone_and_those_of_servers_never(benchmark):
     sweep, entry = f"{KEY}=0,1", BENCHMARKS[benchmark]
     for on_test_set in (False, True):
@@ -139,18 +132,15 @@ def test_every_value_has_a_folder_a_line_and_scores(paths, words):
     # A validation set is there to be swept on.
     assert "test set" not in report
     assert kept["warning"] == ""
-
-
-@pytest.mark.slow
-def test_a_sweep_over_some_sequences_leaves_that_of_all_alone(paths, words):
-    sweep = f"{KEY}=0.3,0.6"
-    run_test(paths, **words | {"sequence": ()}, sweep=sweep)
-    kept = {file: file.read_bytes() for file in paths.output.rglob("*.json") if file.name != "manifest.json"}
-    assert len(kept) == 3, "a score of each value, and the sweep"
-    report = run_test(paths, **words, sweep=sweep).text()
-    assert all(file.read_bytes() == content for file, content in kept.items())
+    # A sweep over some sequences takes up their results and leaves the reports of all alone.
+    before = {file: file.read_bytes() for file in paths.output.rglob("*.json") if file.name != "manifest.json"}
+    assert len(before) == 3, "a score of each value, and the sweep"
+    words["sequence"] = ["GOT-10k_Val_000001"]
+    report = run_test(paths, **words, sweep=f"{KEY}=0.3,0.6").text()
+    assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 2
     assert "part of got10k_val (1 of 180 sequences), protocol got10k" in report
-    part = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json").read_text())
+    assert all(file.read_bytes() == content for file, content in before.items())
+    part = json.loads(file.with_name(f"sweep-got10k_val-{KEY}-part.json").read_text())
     assert part["part"] == "1 of 180 sequences"
 
 
@@ -185,20 +175,7 @@ def test_a_value_without_a_score_has_a_dash(paths, words, monkeypatch):
     kept = json.loads((paths.output / "toy" / "reports" / f"sweep-got10k_val-{KEY}-part.json").read_text())
     assert kept["tested"][0]["scores"]["got10k"] == {}
     assert list(kept["tested"][0]["errors"]) == words["sequence"]
-    # A sequence with a score, in a set that has none.
-    assert "highest" not in run_test(paths, **words | {"sequence": ()}, sweep=sweep).text()
-    shutil.rmtree(paths.output)
-    assert "highest" not in run_test(paths, **words, sweep=sweep).text()
-
-
-@pytest.mark.slow
-def test_a_sweep_takes_up_what_is_there(paths, words):
-    run_test(paths, **words, overrides=[f"{KEY}=0.6"])
-    report = run_test(paths, **words, sweep=f"{KEY}=0.3,0.6").text()
-    assert report.count("sequences: 1 tracked, 0 kept, 0 failed") == 1
-    assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 1
-    report = run_test(paths, **words, sweep=f"{KEY}=0.3,0.6").text()
-    assert report.count("sequences: 0 tracked, 1 kept, 0 failed") == 2
+    assert "highest" not in run_test(paths, **words | {"sequence": ()}, sweep=sweep).text(), "the set has no score"
 
 
 def test_a_wrong_value_is_reported_before_the_first_is_tracked(paths, words):
@@ -238,7 +215,3 @@ def test_every_report_of_a_sweep_on_a_test_set_states_it(paths, words):
     # A value outside the sweep has not been chosen by it.
     report = run_test(paths, **words, overrides=[f"{KEY}=0.5"]).text()
     assert WARNING not in report
-
-
-def test_results_without_the_entry_warn_of_nothing():
-    assert sweep_warning({"benchmark": "lasot"}) == ""

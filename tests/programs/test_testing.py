@@ -10,13 +10,12 @@ import pytest
 from toy_experiment import write_experiment
 
 from lib.config.paths import Paths
-from lib.evaluation.benchmarks import Readable, read_benchmark
+from lib.evaluation.benchmarks import Readable
 from lib.evaluation.reports.comparison import Comparison
-from lib.evaluation.reports.plain import plain_score
 from lib.evaluation.running.baselines import StaticEngine
 from lib.evaluation.running.runner import Trial
 from lib.experiment.build import TorchForm, build_model
-from lib.experiment.config import ExperimentConfig, load_experiment
+from lib.experiment.config import load_experiment
 from lib.inference.settings import TrackSettings
 from lib.programs import exported_trials, trained_trials
 from lib.programs.testing import run_test, track_and_score
@@ -106,18 +105,6 @@ def test_folders_of_exported_networks_have_the_names_of_earlier_versions(
     assert trial.folder.path == paths.output / "toy" / "results" / BENCHMARK / expected
 
 
-def test_recovery_left_alone_leaves_results_where_they_were(paths, file, checkpoint):
-    """Folders of results from before there was one have these settings, and their digits are made of them."""
-    form = TorchForm(load_experiment(file), checkpoint, benchmark=BENCHMARK)
-    plain = results_of(paths, form).manifest()
-    assert not {"lost_below", "recover"} & plain["settings"]["test"]["tracker"].keys()
-    assert plain["overrides"] == {}
-    words = ["test.tracker.lost_below=0.3", "test.tracker.recover=true"]
-    recovering = results_of(paths, replace(form, experiment=load_experiment(file, words))).manifest()
-    assert recovering["settings"]["test"]["tracker"]["lost_below"] == 0.3
-    assert recovering["overrides"] == {"test.tracker.recover": True}  # which every report states
-
-
 def test_a_checkpoint_that_is_replaced_is_not_tracked_with(paths, file, checkpoint, monkeypatch):
     """Its results would state the sha256 of the earlier one."""
 
@@ -140,43 +127,6 @@ def test_the_batch_counts_where_it_can_move_a_box(paths, file, checkpoint):
 
     assert len(folders()) == 1
     assert len(folders("test.precision=bf16")) == len(folders("test.precision=fp16")) == 3
-
-
-def test_the_score_is_returned_and_kept(paths, file, toy_got10k):
-    sequences = read_benchmark(BENCHMARK, toy_got10k, paths.cache).sequences
-    experiment: ExperimentConfig = load_experiment(file)
-    folder = results_of(paths, TorchForm(experiment, benchmark=BENCHMARK), "first_box")
-    assert folder.path.name.startswith("first_box-")
-    trial = Trial(lambda most: StaticEngine(), folder)
-    report, comparison = track_and_score(BENCHMARK, Readable(sequences, {}), [trial])
-    assert [status.status for status in report.summaries[0].sequences] == ["tracked", "tracked"]
-    kept = json.loads((folder.path / "score.json").read_text())
-    assert kept == plain_score(comparison, comparison.runs[0])
-    assert kept["part"] == "2 of 180 sequences"
-    assert 0 < kept["scores"]["got10k"]["AO"] < 1
-
-
-@pytest.mark.slow
-def test_a_report_of_whole_results_and_of_one_sequence(paths, file, checkpoint):
-    words = {"dataset": BENCHMARK, "config": str(file), "checkpoint": [checkpoint]}
-    ended = run_test(paths, **words)
-    report = ended.text()
-    assert ended.good
-    assert report.startswith(f"{checkpoint}\nsequences: 2 tracked, 0 kept, 0 failed\n")
-    assert "\nWARNING: got10k_val: PART, 2 of 180 sequences: not the whole set\n" in report
-    assert any(line.split()[-2:-1] == ["2/2"] for line in report.splitlines())
-    [file] = paths.output.rglob("score.json")
-    before = file.read_bytes()
-    ended = run_test(paths, **words, sequence=["GOT-10k_Val_000002"])
-    report = ended.text()
-    assert ended.good
-    assert "sequences: 0 tracked, 1 kept, 0 failed\n" in report
-    assert any(line.split()[-2:-1] == ["1/1"] for line in report.splitlines())
-    assert "PART, 1 of 180 sequences: not the whole set, without GOT-10k_Val_000001\n" in report
-    assert report.splitlines()[-1].endswith(": score.json is left alone")
-    assert file.read_bytes() == before
-    run_test(paths, **words, sequence=["GOT-10k_Val_000002", "GOT-10k_Val_000001"])
-    assert json.loads(file.read_text())["sequences"].keys() == {"GOT-10k_Val_000001", "GOT-10k_Val_000002"}
 
 
 def test_a_score_of_fewer_sequences_than_are_finished_is_not_kept(paths, file):

@@ -79,14 +79,6 @@ def test_our_results_by_name_become_an_archive_that_passes_the_check(call, outpu
     assert ended.out.splitlines() == [f"{file}: got10k_test, 180 sequences expected, 540 boxes", "fit to be sent"]
 
 
-def test_without_the_dataset_rows_are_not_counted(call, output, tmp_path, monkeypatch):
-    monkeypatch.delenv("TRACKING_DATA_GOT10K")
-    ended = call("submit.py", GOT10K, "--tracker", output, "--out", tmp_path / "toy.zip")
-    assert ended.code == 0
-    assert "warning  frames not on disk    180  GOT-10k_Test_000001; " in ended.out
-    assert (tmp_path / "toy.zip").exists()
-
-
 @pytest.mark.usefixtures("_on_disk")
 def test_incomplete_results_are_refused_and_the_missing_sequences_named(call, output, tmp_path):
     for name in known_names(GOT10K)[5:9]:

@@ -56,11 +56,6 @@ def test_curves_are_drawn_as_given_the_best_first_in_the_legend(kind: str) -> No
     ]
 
 
-def test_a_score_that_is_no_number_stands_last_without_one() -> None:
-    figure = draw_curves("success", [line("nan", np.nan), line("low", 0.1)], "got10k_val", "got10k", "AO")
-    assert legend(figure) == ["low [10.0]", "nan [no score]"]
-
-
 def test_labels_are_words_not_formulas() -> None:
     labels = ["_hidden", r"$\frac", "a $x$ b", "50%"]
     curves = draw_curves("success", [line(label, 0.5) for label in labels], "a $^ b", "grm", "AUC")
@@ -98,7 +93,8 @@ def test_the_legend_is_below_the_axes_with_long_names_whole_and_the_file_holds_b
     assert ["".join(text.split()) for text in legend(figure)] == [f"{label}[50.0]" for label in labels]
     box = figure.axes[0].get_legend().get_window_extent()
     assert box.y1 < figure.axes[0].xaxis.get_tightbbox().y0
-    image = cv2.imread(str(write_figure(figure, tmp_path / "long.png")[0]))
+    write_figure(figure, tmp_path / "long.png")
+    image = cv2.imread(str(tmp_path / "long.png"))
     assert image.shape[0] > 1.5 * (figure.axes[0].get_window_extent().height + box.height)  # 150 dots, not 100
     assert all((edge == 255).all() for edge in (image[0], image[-1], image[:, 0], image[:, -1])), "something is cut"
 
@@ -139,7 +135,8 @@ def test_the_rings_are_round_and_hold_every_score(scores: list[float], span: tup
 def test_files_are_written_whole_and_the_same_again(tmp_path: Path) -> None:
     figure = draw_curves("success", [line("tracker", 0.5)], "lasot", "lasot", "AUC")
     wanted = [tmp_path / "deep" / f"grm_v1.5.{form}" for form in ("pdf", "png")]
-    assert write_figure(figure, *wanted) == wanted == sorted((tmp_path / "deep").iterdir())
+    write_figure(figure, *wanted)
+    assert wanted == sorted((tmp_path / "deep").iterdir())
     image = cv2.imread(str(wanted[1]))
     assert image is not None and image.std() > 1, "an empty picture"
     text = wanted[0].read_bytes()

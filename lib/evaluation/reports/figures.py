@@ -16,18 +16,16 @@ from lib.visualization.plots import Line, draw_curves, draw_radar, draw_reliabil
 MIN_RADAR = 3  # attributes; fewer make no polygon
 
 
-def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = False) -> list[Path]:
+def write_figures(comparison: Comparison, folder: Path, by_attribute: bool = False) -> None:
     """Success, precision and normalized precision, as far as the protocols have them, and a radar plot of the scores by
-    attribute, each as PDF and PNG; with confidence the reliability curves too. Returns the files.
+    attribute, each as PDF and PNG; with confidence the reliability curves too.
 
     ``by_attribute`` adds the success over the sequences of each attribute. The plots name trackers without a set score.
     """
-    files = []
     for name, figure in _figures(comparison, by_attribute):
         if figure is not None:
             stem = f"{comparison.benchmark}_{name}"
-            files += write_figure(figure, folder / f"{stem}.pdf", folder / f"{stem}.png")
-    return files
+            write_figure(figure, folder / f"{stem}.pdf", folder / f"{stem}.png")
 
 
 def _figures(comparison: Comparison, by_attribute: bool) -> abc.Iterator[tuple[str, Figure | None]]:

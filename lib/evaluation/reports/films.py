@@ -20,19 +20,17 @@ FILM_RATE = 20.0  # frames a second
 LABEL = 34  # characters of a label in a panel's title
 
 
-def write_films(comparison: Comparison, folder: Path) -> list[Path]:
+def write_films(comparison: Comparison, folder: Path) -> None:
     """The worst and the best sequences as ``<benchmark>_worst_<n>_<sequence>.mp4`` and ``best``, the extreme one first.
 
     The rank is the mean over trackers of the first score by the first protocol; a sequence without a score of every
     tracker is left out. Raises ``ValueError`` for a damaged image or file of boxes.
     """
-    files = []
     for kind, chosen in comparison.extremes(comparison.entries, FILMED, FILMED).items():
         for number, (_, sequence) in enumerate(chosen, start=1):
-            files.append(folder / f"{comparison.benchmark}_{kind}_{number}_{file_name(sequence.name)}.mp4")
+            file = folder / f"{comparison.benchmark}_{kind}_{number}_{file_name(sequence.name)}.mp4"
             tracks = {entry.label: entry.runs[0].results.boxes(sequence) for entry in comparison.entries}
-            write_film(files[-1], sequence, tracks)
-    return files
+            write_film(file, sequence, tracks)
 
 
 def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarray]) -> None:
@@ -56,5 +54,4 @@ def write_film(file: Path, sequence: Sequence, tracks: abc.Mapping[str, np.ndarr
 
 
 def _fitted(label: str) -> str:
-    """A label of at most ``LABEL`` characters; a longer one loses its middle."""
     return label if len(label) <= LABEL else f"{label[: LABEL // 2 - 2]}...{label[1 - LABEL // 2 :]}"

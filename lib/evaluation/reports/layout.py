@@ -179,7 +179,6 @@ def _confidence_lines(found: Confidence) -> list[str]:
 
 
 def _parts(comparisons: abc.Sequence[Comparison]) -> list[Part]:
-    """The benchmarks and protocols of each table."""
     if all(len(each.protocols) < 2 for each in comparisons):
         return [[(each, *(each.protocols or ("",))) for each in comparisons]]
     protocols = dict.fromkeys(protocol for each in comparisons for protocol in each.protocols)
@@ -197,7 +196,6 @@ def _columns(part: Part, scores: abc.Sequence[str]) -> list[Column]:
 
 
 def _values(part: Part, label: str) -> dict[Column, Cell]:
-    """A tracker's scores on these benchmarks."""
     entries = [(comparison.entry(label), comparison.benchmark, protocol) for comparison, protocol in part]
     return {
         (benchmark, name): cell
@@ -207,13 +205,11 @@ def _values(part: Part, label: str) -> dict[Column, Cell]:
 
 
 def _heads(columns: list[Column]) -> list[str]:
-    """The names of scores, with their benchmarks where there are several."""
     several = len({benchmark for benchmark, _ in columns}) > 1
     return [f"{benchmark} {name}" if several else name for benchmark, name in columns]
 
 
 def _chosen(comparison: Comparison, protocol: str, scores: abc.Sequence[str]) -> list[str]:
-    """The requested scores of the protocol, or its first."""
     known = comparison.score_names(protocol)
     return [score for score in scores if score in known] or known[:1]
 

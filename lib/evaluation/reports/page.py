@@ -71,7 +71,6 @@ def _parts(name: str) -> list[str]:
 
 
 def _benchmark(comparison: Comparison, draw: Draw | None) -> dict[str, Any]:
-    """The content of the template for one benchmark."""
     cards = {entry.label: _cards(comparison, entry, draw) for entry in comparison.entries}
     return {
         "comparison": comparison,
@@ -84,7 +83,6 @@ def _benchmark(comparison: Comparison, draw: Draw | None) -> dict[str, Any]:
 
 
 def _view(comparison: Comparison, protocol: str) -> dict[str, Any]:
-    """The scores, curves and tables by one protocol."""
     single = replace(comparison, protocols=(protocol,))
     names = comparison.score_names(protocol)
     [scores] = score_tables([single], counts=True)
@@ -115,7 +113,6 @@ def _rows(table: Table) -> abc.Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def _words(figure: Figure) -> str:
-    """The title and the legend of a figure."""
     [axes] = figure.axes
     words = [axes.get_title(), *(text.get_text() for text in axes.get_legend().get_texts())]
     return "; ".join(words).replace("\n", " ")
@@ -189,7 +186,6 @@ def _pictures(results: ResultSet, sequence: Sequence, draw: Draw | None) -> abc.
 
 
 def _framed(sequence: Sequence, frame: int, caption: str, *boxes: tuple[np.ndarray, tuple[int, int, int]]) -> _Picture:
-    """A small frame with boxes in their colors."""
     try:
         image = read_image(sequence.frames[frame])
     except ImageError as error:

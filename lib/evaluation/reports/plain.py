@@ -98,7 +98,6 @@ def _scores(cells: abc.Mapping[str, Cell]) -> dict[str, Any]:
 
 
 def _curves(entry: ComparedTracker, protocol: str) -> dict[str, Any]:
-    """The set's curves, means over runs, with their thresholds."""
     return {
         kind: {"thresholds": thresholds, "shares": curve}
         for kind, thresholds in PROTOCOLS[protocol].thresholds.items()

@@ -10,6 +10,7 @@ import time
 import unicodedata
 from collections import abc
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -74,9 +75,8 @@ class ResultsFolder:
             for name in names
             if (length := len(os.fsencode(name))) > most
         }
-        if (
-            self.path / MANIFEST_FILE.upper()
-        ).exists():  # nothing writes such a file: the disk ignores the case of names
+        # Nothing writes a file of that name: if it is there, the disk ignores the case of names.
+        if (self.path / MANIFEST_FILE.upper()).exists():
             folded = {name: unicodedata.normalize("NFC", name).casefold() for name in names}
             meeting = {key for pair in clashing_names(folded.values()) for key in pair}
             reason = "another sequence's results would have the same files on this disk, where A is a; rename it"
@@ -135,10 +135,6 @@ class ResultsFolder:
             raise ValueError(f"{file}: the box of frame {frame} is not finite, so it cannot be written as integers")
         write_text(file, "".join("\t".join(map(str, row)) + "\n" for row in boxes.astype(np.int64).tolist()))
 
-    def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Keep plain types under a name in this folder."""
-        write_text(self.path / name, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
     def note_failure(self, name: str, failure: Failure) -> None:
         """Append a failure to ``failures.log``, and keep it for ``failure``, with its traceback unless the reason
         explains it."""
@@ -156,21 +152,16 @@ class ResultsFolder:
 
     def failure(self, name: str) -> NotedFailure | None:
         """The last failure of a sequence that is not finished since."""
-        file = self._failed(name)
-        try:
-            content = parse_json(file.read_bytes())
-            return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content.get("moment", 0)))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{file}: cannot be read ({error}); remove it and run again") from error
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged note is none: the sequence is tried again
+            content = parse_json(self._failed(name).read_bytes())
+            return NotedFailure(str(content["reason"]), str(content["traceback"]), float(content["moment"]))
+        return None
 
     def forget_failure(self, name: str) -> None:
         """Forget the last failure of a sequence that is finished."""
         self._failed(name).unlink(missing_ok=True)
 
     def _read(self, sequence: Sequence, suffix: str, columns: int) -> np.ndarray:
-        """The numbers of a file that ``write`` wrote, float64 ``[N, columns]``."""
         file = self._file(sequence, suffix)
         try:
             rows = parse_rows(decode_text(file.read_bytes(), file), columns, file, _AGAIN, ended=True)

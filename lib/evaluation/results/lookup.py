@@ -116,7 +116,6 @@ def _parts_below(found: ResultSet, output: Path) -> list[str]:
 
 
 def _paths(name: str) -> list[Path]:
-    """The paths that a path or a pattern matches."""
     path = user_path(name)
     if glob.has_magic(name):
         return [Path(one) for one in sorted(glob.glob(str(path)))]

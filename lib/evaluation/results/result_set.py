@@ -176,6 +176,8 @@ def find_sets(contents: Files, benchmark: str, place: Path) -> list[ResultSet]:
         if file is None or dirname(path) in beneath:  # in a folder below one of ours
             continue
         found = sets.setdefault(file.root, ResultSet(benchmark, place, file.root, contents))
+        if found.manifest is not None and not file.times and path.endswith(SIDE_FILES):
+            continue  # ours have times: these belong to a sequence whose boxes are not written yet
         name = None if found.manifest is not None else sequence_name(file.written, benchmark)
         found.files.setdefault(name or file.written, []).append(file)
     for each in sets.values():
@@ -207,10 +209,9 @@ def _is_side_file(path: str, texts: Mapping[str, str]) -> bool:
 
 
 def _is_of_benchmark(found: ResultSet) -> bool:
-    """Whether the manifest states the benchmark (a damaged one states none); without one, whether a file is of it."""
     if found.manifest is None:
         return bool(found.names())
-    return found.manifest.get("benchmark", found.benchmark) == found.benchmark
+    return found.manifest.get("benchmark", found.benchmark) == found.benchmark  # a damaged manifest states none
 
 
 def _own_set(contents: Files, name: str, benchmark: str, place: Path) -> ResultSet | None:

@@ -1,6 +1,7 @@
 """Claims: which process tracks which sequence, agreed on by locked files in the folder of the results."""
 
 import math
+import os
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -47,8 +48,10 @@ class Claims:
             file.close()
             return None
         self._files[name] = file
-        file.write(f"{time()} {this_process()}\n")
-        file.flush()
+        try:
+            os.write(file.fileno(), f"{time()} {this_process()}\n".encode())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, file.name) from error
         return deaths
 
     def release(self, name: str) -> None:

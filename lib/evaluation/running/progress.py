@@ -15,11 +15,10 @@ logger = logging.getLogger(__name__)
 
 class RunProgress:
     """Shows ``frames`` frames of ``sequences`` sequences, ``kept`` of them finished before. The speed counts from the
-    first frame on, without the time to build networks. With 0 frames it shows nothing. ``settled`` counts the sequences
-    that are done since."""
+    first frame on, without the time to build networks. With 0 frames it shows nothing."""
 
     def __init__(self, frames: int, sequences: int, kept: int) -> None:
-        self.settled = 0
+        self._settled = 0
         self._sequences, self._kept, self._frames = sequences, kept, 0
         self._terminal, self._logged = sys.stderr.isatty(), monotonic()
         self._bar = tqdm(
@@ -40,7 +39,7 @@ class RunProgress:
     def settle(self, frames: int) -> None:
         """Count a sequence of so many frames as done, for the next ``show``."""
         self._frames += frames
-        self.settled += 1
+        self._settled += 1
 
     def show(self, frames: int) -> None:
         """Show the progress, with so many frames done of sequences that are under way."""
@@ -49,7 +48,7 @@ class RunProgress:
             return
         if self._bar.n == 0:
             self._bar.unpause()
-        self._bar.set_postfix_str(f"{self._kept + self.settled}/{self._sequences} sequences", refresh=False)
+        self._bar.set_postfix_str(f"{self._kept + self._settled}/{self._sequences} sequences", refresh=False)
         self._bar.update(advance)
         if not self._terminal and monotonic() - self._logged > LINE_SECONDS:
             self._logged = monotonic()

@@ -2,9 +2,9 @@
 the sequences; if a process dies, others take over the sequences that it was tracking."""
 
 import faulthandler
-import json
 import logging
 import math
+import multiprocessing
 import os
 import pickle
 import signal
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from itertools import chain
+from multiprocessing.connection import Connection
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import perf_counter, sleep, time
 from typing import NamedTuple, Protocol
 
@@ -73,8 +73,7 @@ class RunReport(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Shared by the processes of a run: what they track, its begin (seconds since 1970), the number of processes, and
-    a file in which they note the sequences that they tracked, one a line."""
+    """Shared by the processes of a run: what they track, its begin (seconds since 1970), and how many they are."""
 
     trials: abc.Sequence[Trial]
     sequences: abc.Sequence[Sequence]
@@ -82,18 +81,14 @@ class _Run(NamedTuple):
     wait: bool
     began: float
     processes: int
-    notes: Path
 
-    def note(self, folder: ResultsFolder, sequence: Sequence) -> None:
-        """Add a tracked sequence to the notes."""
-        line = json.dumps([str(folder.path), sequence.name, len(sequence)])  # ASCII, whatever the name
-        with open(self.notes, "ab", buffering=0) as file:
-            file.write(f"{line}\n".encode())
 
-    def tracked(self) -> list[tuple[str, str, int]]:
-        """The noted sequences: folder of the results, name, number of frames."""
-        lines = self.notes.read_bytes().rpartition(b"\n")[0].splitlines()
-        return [tuple(json.loads(line)) for line in lines]
+class _Tracked(NamedTuple):
+    """A sequence that a process of the run has tracked."""
+
+    folder: Path
+    name: str
+    frames: int
 
 
 def run_trials(readable: Readable, trials: abc.Sequence[Trial], processes: int = 1, wait: bool = False) -> RunReport:
@@ -125,42 +120,48 @@ def run_trials(readable: Readable, trials: abc.Sequence[Trial], processes: int =
     processes = max(1, min(processes, len(unfinished)))
     # The commands that torchrun or srun started together, this one included.
     commands = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
-    with TemporaryDirectory() as folder, closing(RunProgress(frames, total, total - len(unfinished))) as progress:
-        job, notes = Path(folder, "job"), Path(folder, "notes")
-        notes.touch()
-        run = _Run(trials, sequences, unreadable, wait, began, processes * commands, notes)
+    run = _Run(trials, sequences, unreadable, wait, began, processes * commands)
+    tracked: list[_Tracked] = []
+    with closing(RunProgress(frames, total, total - len(unfinished))) as progress:
         if processes == 1:
-            _track(run, progress)
+            _track(run, progress, tracked.append)
         else:
-            # By a file, since a process reads its arguments late, and until then the next one is not started.
-            job.write_bytes(pickle.dumps(run))
-            code = launch_apart(processes, partial(_track_quietly, job), partial(_show_noted, run, progress))
-            if code:
-                raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
-        summaries = [_summarize(trial, run) for trial in trials]
+            _track_together(run, processes, progress, tracked)
+        summaries = [_summarize(trial, run, tracked) for trial in trials]
     return RunReport(summaries, processes, perf_counter() - started)
 
 
-def _track_quietly(job: Path) -> int:
-    """``_track`` in one of several processes; the run is pickled in the file ``job``."""
+def _track_together(run: _Run, processes: int, progress: RunProgress, tracked: list[_Tracked]) -> None:
+    """``_track`` in several processes, which send what they have tracked."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def receive() -> None:
+        while receiver.poll():
+            tracked.append(receiver.recv())
+            progress.settle(tracked[-1].frames)
+        progress.show(0)
+
+    with receiver, sender:
+        # As bytes, which a process has read before it imports torch: only then is the next one started.
+        code = launch_apart(processes, partial(_track_quietly, pickle.dumps(run), sender), receive)
+        if code:
+            raise KeyboardInterrupt if code == 128 + signal.SIGINT else Terminated
+        receive()
+
+
+def _track_quietly(run: bytes, sender: Connection) -> int:
     logging.getLogger("lib").setLevel(logging.WARNING)
     faulthandler.enable()
     with terminated_like_interrupted():
-        _track(pickle.loads(job.read_bytes()), RunProgress(0, 0, 0))
+        _track(pickle.loads(run), RunProgress(0, 0, 0), sender.send)
     return 0
 
 
-def _show_noted(run: _Run, progress: RunProgress) -> None:
-    """Show the sequences that the run's processes have noted."""
-    for _, _, frames in run.tracked()[progress.settled :]:
-        progress.settle(frames)
-    progress.show(0)
-
-
-def _track(run: _Run, progress: RunProgress) -> None:
+def _track(run: _Run, progress: RunProgress, note: Callable[[_Tracked], None]) -> None:
     """Track in this process until nothing is left to take, or with ``wait`` until no process has anything."""
     with ExitStack() as stack:
-        shares = [_Share(trial, run, stack.enter_context(Claims(trial.folder.path)), progress) for trial in run.trials]
+        taken = [(trial, stack.enter_context(Claims(trial.folder.path))) for trial in run.trials]
+        shares = [_Share(trial, run, claims, progress, note) for trial, claims in taken]
         logged = False
         while True:
             for share in shares:
@@ -181,8 +182,11 @@ class _Share:
     tracked alone, so that another death shows that this sequence is the cause.
     """
 
-    def __init__(self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress) -> None:
-        self._trial, self._folder, self._run, self._claims, self._progress = trial, trial.folder, run, claims, progress
+    def __init__(
+        self, trial: Trial, run: _Run, claims: Claims, progress: RunProgress, note: Callable[[_Tracked], None]
+    ) -> None:
+        self._trial, self._folder, self._run, self._claims = trial, trial.folder, run, claims
+        self._progress, self._note = progress, note
         unfinished = (sequence for sequence in run.sequences if not trial.folder.is_finished(sequence))
         self.open = sorted(unfinished, key=len, reverse=True)
         self.failed = bool(run.unreadable)
@@ -205,7 +209,6 @@ class _Share:
         return -(-(len(self.open) + 1) // shares)
 
     def _take(self) -> Sequence | None:
-        """A sequence for this process to track; None if there is none now."""
         if self._running and self._alone:
             return None
         for sequence in list(self.open):
@@ -222,13 +225,12 @@ class _Share:
         return None
 
     def _settle(self, sequence: Sequence, outcome: Track | Failure) -> None:
-        """Keep the outcome of a sequence and release it; ``OSError`` if the disk refuses."""
         if isinstance(outcome, Failure):
             self._fail(sequence, outcome)
         else:
             self._folder.write(sequence, outcome)
             self._folder.forget_failure(sequence.name)
-            self._run.note(self._folder, sequence)
+            self._note(_Tracked(self._folder.path, sequence.name, len(sequence)))
         self._running.remove(sequence)
         self._release(sequence)
 
@@ -258,10 +260,9 @@ class _Share:
         self.failed = True
 
 
-def _summarize(trial: Trial, run: _Run) -> RunSummary:
-    """The outcome of a trial's sequences, by its folder and the notes of this run's processes."""
+def _summarize(trial: Trial, run: _Run, all_tracked: abc.Sequence[_Tracked]) -> RunSummary:
     folder, statuses, tracked = trial.folder, [], []
-    noted = {name for path, name, _ in run.tracked() if path == str(folder.path)}
+    noted = {each.name for each in all_tracked if each.folder == folder.path}
     for sequence in run.sequences:
         if not folder.is_finished(sequence):
             statuses.append(_status(folder, sequence.name, run.began))
@@ -280,7 +281,6 @@ def _summarize(trial: Trial, run: _Run) -> RunSummary:
 
 
 def _status(folder: ResultsFolder, name: str, began: float) -> SequenceStatus:
-    """The status of a sequence without a result."""
     holder, noted = find_holder(folder.path, name), folder.failure(name)
     if holder:
         return SequenceStatus(name, "elsewhere", holder)
