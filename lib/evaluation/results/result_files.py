@@ -15,7 +15,10 @@ logger = logging.getLogger(__name__)
 Files = Mapping[str, Callable[[], bytes]]
 
 _SKIPPED = ("__MACOSX", "checkpoints", "tensorboard", LEGACY_INT)
-MEMBER_BYTES = 128 * 2**20  # of results: a line of a box takes less than 80, so these are over a million frames
+# Bounds for results: a line of a box takes less than 80 bytes, so a member holds a million frames, and an archive those
+# of a dozen trackers on every benchmark.
+MEMBER_BYTES = 128 * 2**20
+TOTAL_BYTES = 4 * 2**30
 
 
 def folder_files(path: Path) -> Files:
@@ -49,15 +52,15 @@ def _read(file: Path) -> bytes:
 def archive_files(path: Path) -> Files:
     """The files of a zip in its order. A name is only a key: it may lead anywhere, since nothing is unpacked.
 
-    Raises ``ValueError`` for a file that is no whole zip, for a name that is there twice, and for a member larger than
-    any results (``MEMBER_BYTES``); reading a file raises it if the file is damaged, encrypted, or longer or shorter
-    than announced.
+    Raises ``ValueError`` for a file that is no whole zip, for a name that is there twice, and for members larger than
+    any results (``MEMBER_BYTES``, ``TOTAL_BYTES``); reading a file raises it if the file is damaged, encrypted, or
+    longer or shorter than announced.
     """
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # zipfile raises errors of many kinds for damage
         raise ValueError(f"{path}: not a whole zip archive ({_one_line(error)}); get or make it again") from error
-    files = {}
+    files, total = {}, 0
     for member in archive.infolist():
         if member.filename.endswith("/"):
             continue
@@ -65,10 +68,11 @@ def archive_files(path: Path) -> Files:
         name = str(PurePosixPath(member.orig_filename))
         if name in files:
             raise ValueError(f"{path}: {name} is in it twice; make the archive again with one of them")
-        if member.file_size > MEMBER_BYTES:
+        total += member.file_size
+        if member.file_size > MEMBER_BYTES or total > TOTAL_BYTES:
             raise ValueError(
-                f"{path}: {name} would unpack to {member.file_size} bytes, more than any results ({MEMBER_BYTES}); "
-                "unpack it yourself if you trust it"
+                f"{path}: {name} would unpack to {member.file_size} bytes, {total} with those before it, more than any "
+                f"results ({MEMBER_BYTES} and {TOTAL_BYTES}); unpack it yourself if you trust it"
             )
         files[name] = partial(_read_member, archive, member, f"{path}: {name}")
     return files
