@@ -74,8 +74,10 @@ def test_absurd_sizes_are_refused_before_anything_is_read(tmp_path: Path, monkey
     assert file.stat().st_size < 5000
     monkeypatch.setattr(result_files, "MEMBER_BYTES", 1_000_000)
     assert "bomb.txt would unpack to 2000000 bytes" in error_of(archive_files, file)
-    monkeypatch.setattr(result_files, "MEMBER_BYTES", 2_000_000)
+    monkeypatch.setattr(result_files, "MEMBER_BYTES", 3_000_000)
     assert len(read_all(file)["bomb.txt"]) == 2_000_000
+    monkeypatch.setattr(result_files, "TOTAL_BYTES", 2_000_000)
+    assert "2000001 with those before it" in error_of(archive_files, file)
 
 
 @pytest.mark.parametrize("announced", [10, 3_000])
