@@ -15,7 +15,9 @@ from lib.data.types import Sequence
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Indices that the programs make lie here, not in the checkout."""
+    """Indices that the programs make lie here, not in the checkout. Programs import this checkout's ``lib``, also where
+    another one is installed."""
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
     os.environ["TRACKING_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     return Path(os.environ["TRACKING_CACHE"])
 
