@@ -34,9 +34,15 @@ class Ranks(NamedTuple):
 
 
 def ranks() -> Ranks:
-    """The ranks in the variables that torchrun and ``launch`` set; without them this process is the only one."""
-    defaults = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}
-    return Ranks(*(int(os.environ.get(name, default)) for name, default in defaults.items()))
+    """The ranks in the variables that torchrun and ``launch`` set; without them this process is the only one. An empty
+    variable counts as unset. Raises ValueError for one that is no number."""
+    numbers = []
+    for name, default in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
+        text = os.environ.get(name) or default
+        if not text.isdecimal():
+            raise ValueError(f"{name}: got {text!r}; correct or unset this environment variable")
+        numbers.append(int(text))
+    return Ranks(*numbers)
 
 
 def launch(processes: int, task: Callable[[], int]) -> int:

@@ -108,8 +108,8 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 from lib.runtime.launch import ranks
                 from lib.runtime.logs import set_up_logging
 
-            set_up_logging(rank=ranks().rank)
             try:
+                set_up_logging(rank=ranks().rank)
                 result = main()
                 if isinstance(result, int):
                     return result

@@ -65,7 +65,7 @@ class Trainer:
     def run(self) -> int:
         """Trains to the last epoch and returns 0; or until SIGINT or SIGTERM: then it finishes the step, saves a
         checkpoint, from which an equal Trainer continues to the same bits, and returns the signal's number. Raises
-        CheckpointError and NonFiniteError."""
+        CheckpointError, NonFiniteError, and ValueError for a lack of the GPU's memory."""
         with stop_signals() as self._stop:
             self._restore()
             state = self.state
@@ -75,6 +75,8 @@ class Trainer:
             if self.config.compile:  # of the forward pass alone; hooks and checkpoints see the model as it was
                 self.actor.model.forward = torch.compile(self.actor.model.forward, dynamic=False)
             self._replicas = Replicas(self.actor, self.process)
+            if self.process.is_main:
+                self.checkpoints.folder.mkdir(parents=True, exist_ok=True)  # a fault here costs no epoch
             received = 0
             with Progress(self._run, self.process, self.config, self.plan, self.state) as progress:
                 try:
@@ -86,6 +88,11 @@ class Trainer:
                         "stopped at step %d of %d; run the same command to continue", state.step, self.plan.steps
                     )
                     (received,) = stop.args
+                except torch.OutOfMemoryError as error:
+                    raise ValueError(
+                        f"{self.process.device}: no memory for {self.config.group_batch} pairs at once; set "
+                        "train.precision=bf16 or a smaller train.group_batch"
+                    ) from error
             self.process.agree(0)  # no process leaves before rank 0 has written
             return received
 

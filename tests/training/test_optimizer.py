@@ -96,11 +96,6 @@ def test_groups_have_their_own_rates():
     assert all(group["weight_decay"] == 0.01 for group in optimizer.param_groups)
 
 
-def test_without_factors_all_train_at_one_rate():
-    optimizer = build_optimizer(toy.ToyTracker(), OptimizerConfig(lr=0.4, weight_decay=0.0))
-    assert named_rates(optimizer, "lr") == {"backbone": 0.4, "head": 0.4}
-
-
 def test_a_factor_of_an_unknown_group_names_the_known():
     config = OptimizerConfig(lr=0.4, weight_decay=0.0, lr_factors={"bakbone": 0.1})
     with pytest.raises(ConfigError, match="train.optimizer.lr_factors.*bakbone; this model has backbone, head"):

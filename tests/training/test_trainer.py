@@ -114,7 +114,7 @@ def test_groups_differ_in_their_positives():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("forward_pass", [0, 5, 6, 9, 17, 18, 21, 42])
+@pytest.mark.parametrize("forward_pass", [5, 9, 18, 42])
 def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path, forward_pass):
     number = signal.SIGINT if forward_pass == 9 else signal.SIGTERM
     end, left = toy.train(tmp_path, stop_at=(number, forward_pass))
@@ -160,8 +160,7 @@ def test_a_stop_after_the_last_forward_pass_changes_nothing(whole, tmp_path):
 def test_workers_change_no_bit(whole, tmp_path):
     end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, 8), data={"workers": 2})
     assert end == (False, 2, signal.SIGTERM)
-    end, left = toy.train(tmp_path, data={"workers": 1})
-    assert left == whole[1]
+    assert toy.train(tmp_path)[1] == whole[1]
 
 
 @pytest.mark.slow
@@ -209,6 +208,24 @@ def test_the_log_begins_with_the_recipe(tmp_path, caplog):
     tree = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert tree == toy.build_trainer(tmp_path)._run.experiment
     assert read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["experiment"] == tree
+
+
+def test_a_checkpoints_folder_that_cannot_be_made_costs_no_step(tmp_path):
+    (tmp_path / "checkpoints").symlink_to("/nowhere/checkpoints")
+    with pytest.raises(FileExistsError):
+        toy.train(tmp_path)
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_a_lack_of_the_gpus_memory_is_one_line(tmp_path):
+    trainer = toy.build_trainer(tmp_path)
+
+    def lack(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20 MiB.")
+
+    trainer.actor.model.register_forward_pre_hook(lack)
+    with pytest.raises(ValueError, match="^cpu: no memory for 2 pairs at once; set train.precision=bf16 or a smaller"):
+        trainer.run()
 
 
 def test_a_changed_recipe_does_not_go_on(tmp_path):
