@@ -114,7 +114,11 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 if isinstance(result, int):
                     return result
                 if text := result.text():
-                    show(text)
+                    try:
+                        show(text, flush=True)
+                    except OSError:  # Python would try again at its end, in vain
+                        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                        raise
                 return 0 if result.good else 1
             except (ValueError, OSError, RecursionError, ModuleNotFoundError) as error:
                 show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)

@@ -49,12 +49,26 @@ def test_a_module_of_this_project_that_is_missing_is_a_traceback():
         program()(lambda: __import__("lib.nowhere"))()
 
 
-def test_ranks_that_are_no_numbers_are_one_line(capsys, monkeypatch):
-    monkeypatch.setenv("RANK", "first")
-    assert program()(TextResult)() == 1
-    assert capsys.readouterr().err == "error: RANK: got 'first'; correct or unset this environment variable\n"
-    monkeypatch.setenv("RANK", "")
-    assert program()(TextResult)() == 0
+def test_wrong_ranks_are_one_line(capsys, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for text, line in (
+        ("first", "error: RANK: got 'first'; correct or unset this environment variable\n"),
+        ("1", "error: RANK: got 1, but WORLD_SIZE is 1; correct or unset these variables\n"),
+        ("", ""),
+    ):
+        monkeypatch.setenv("RANK", text)
+        assert program()(TextResult)() == bool(line)
+        assert capsys.readouterr().err == line
+
+
+def test_a_result_for_a_full_disk_is_one_line():
+    text = "from lib.runtime.program import TextResult, program; raise SystemExit(program()(lambda: TextResult('a'))())"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", text]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: No space left on device; make room there, then run the same command again\n"
 
 
 def test_a_result_is_printed_and_decides_the_code(capsys):
