@@ -25,8 +25,6 @@ from lib.runtime.stop import Stop, StopRequested
 from lib.training.actor import Actor
 from lib.training.trainer import NonFiniteError, check_finite
 
-FORWARD_PASSES = 44  # of the toy's whole run: 2 epochs of (3 steps of 6 groups, 4 groups of validation)
-
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
@@ -147,13 +145,6 @@ def test_a_run_may_be_stopped_at_every_step(whole, tmp_path):
     assert stops == [1, 2, 3, 4, 5, 6]
     assert end_left[1] == whole[1]
     assert_same_draws(lines(tmp_path, "data"), lines(whole[0], "data"))
-
-
-@pytest.mark.slow
-def test_a_stop_after_the_last_forward_pass_changes_nothing(whole, tmp_path):
-    end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, FORWARD_PASSES - 1))
-    assert end == (True, 6, 0)
-    assert left == whole[1]
 
 
 @pytest.mark.slow
@@ -476,8 +467,6 @@ def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(tmp_path):
     step = {"epochs": 1, "global_batch": 4, "data": {"samples_per_epoch": 4, "val_samples": 2}}
     left = {norm: toy.train(tmp_path / str(norm), clip_norm=norm, **step)[1] for norm in (None, 1e30, 0.1)}
     assert left[None] == left[1e30] != left[0.1]
-    with pytest.raises(NonFiniteError, match="step 0: loss nan"):
-        toy.train(tmp_path / "loss", clip_norm=None, poisoned=3, **step)
     trainer = toy.build_trainer(tmp_path / "gradient", clip_norm=None, **step)
     trainer.actor.model.mix.weight.register_hook(lambda gradient: gradient * float("inf"))
     before = trainer.actor.model.divide.weight.clone()
