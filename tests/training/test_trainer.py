@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,11 +18,9 @@ from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.models.weights.released import load_file
 from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
-from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
-from lib.runtime.stop import Stop, StopRequested
 from lib.training.actor import Actor
-from lib.training.trainer import NonFiniteError, check_finite
+from lib.training.trainer import NonFiniteError
 
 
 @pytest.fixture(scope="module")
@@ -394,7 +391,7 @@ def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(tmp_path):
     trainer = toy.build_trainer(tmp_path / "gradient", **step)
     trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     trainer.actor.model.mix.weight.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(NonFiniteError, match="step 2: gradient norm (nan|inf) though every loss is finite"):
+    with pytest.raises(NonFiniteError, match="step 2: gradient norm (nan|inf) .* in samples noise/8; .*noise/11$"):
         trainer.run()
 
 
@@ -473,67 +470,3 @@ def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(tmp_path):
     with pytest.raises(NonFiniteError, match="step 0: gradient norm (nan|inf) though every loss is finite"):
         trainer.run()
     assert torch.equal(trainer.actor.model.divide.weight, before)
-
-
-ALONE = Process(0, 1, torch.device("cpu"))
-
-
-def together_with(other: int) -> SimpleNamespace:
-    """A process beside another one that answers ``other`` to every question."""
-    return SimpleNamespace(device=torch.device("cpu"), agree=lambda value: max(value, other))
-
-
-def take(output, process, received: int = 0, unreadable: int | None = None) -> list[tuple[int, ...]]:
-    """The numbers of the first groups that a trainer takes, two at once."""
-    trainer = toy.build_trainer(output)
-    trainer.process, trainer._stop = process, Stop(received)
-    batches = trainer._batches(toy.ToyPairs(3, unreadable=unreadable), [range(0, 2), range(2, 4), range(4, 6)])
-    return [[batch.numbers for batch in trainer._take(batches, 2)] for _ in range(3)]
-
-
-def test_groups_come_in_order_and_end(tmp_path):
-    assert take(tmp_path, ALONE) == [[(0, 1), (2, 3)], [(4, 5)], []]
-
-
-@pytest.mark.parametrize(("own", "other"), [(signal.SIGTERM, 0), (0, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
-def test_all_stop_if_one_is_asked(tmp_path, own, other):
-    with pytest.raises(StopRequested) as stop:
-        take(tmp_path, together_with(other), received=own)
-    assert stop.value.args == (signal.SIGTERM,)
-
-
-@pytest.mark.parametrize("received", [0, signal.SIGTERM])
-def test_all_fail_if_one_cannot_read(tmp_path, received):
-    answers = []
-    process = SimpleNamespace(device=torch.device("cpu"), agree=lambda value: answers.append(value) or value)
-    with pytest.raises(ValueError, match="noise/1 is unreadable"):
-        take(tmp_path, process, received=received, unreadable=1)
-    with pytest.raises(LostProcessError, match="its own message"):
-        take(tmp_path, together_with(answers[0]), received=received)
-
-
-def check(*losses: float, norm: float = 5.0, can_overflow: bool = False) -> bool:
-    """``check_finite`` of groups with these losses, two samples each, in step 3."""
-    batches = [SimpleNamespace(numbers=(2 * i, 2 * i + 1), sources=(f"a/{2 * i}", f"a/{2 * i + 1}")) for i in range(9)]
-    groups = batches[: len(losses)], [torch.tensor(loss) for loss in losses]
-    return check_finite(ALONE, 3, *groups, torch.tensor(norm), can_overflow)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_the_samples_of_a_group_whose_loss_is_not_finite_are_named(bad):
-    assert check(1.0, 2.0)
-    with pytest.raises(NonFiniteError) as error:
-        check(1.0, bad, 2.0)
-    assert str(error.value) == f"step 3: loss {bad} in samples 2 to 3 (a/2; a/3)"
-
-
-def test_a_gradient_that_is_not_finite_names_all_samples():
-    with pytest.raises(NonFiniteError, match="step 3: gradient norm inf .* a/0; a/1; a/2; a/3"):
-        check(1.0, 2.0, norm=float("inf"))
-
-
-def test_an_overflow_is_allowed_where_it_is_expected_and_a_loss_never():
-    assert not check(1.0, 2.0, norm=float("nan"), can_overflow=True)
-    assert check(1.0, 2.0, can_overflow=True)
-    with pytest.raises(NonFiniteError, match="step 3: loss nan in samples 0 to 1"):
-        check(float("nan"), norm=float("nan"), can_overflow=True)
