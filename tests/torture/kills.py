@@ -26,7 +26,8 @@ from lib.runtime.checkpoint import save_checkpoint
 ROOT = Path(__file__).parents[2]
 HEADS = ("kills", "resumed equal", "unequal", "lost", "processes", "files", "claims", "exit codes", "tracebacks")
 # Seconds: for a program to end, beside twice those of an undisturbed run; for its processes to be gone then; and in
-# which kills fall after its first change of a file. What a run had done when it was killed is kept, so the next kill falls further on.
+# which kills fall after its first change of a file. What a run had done when it was killed is kept, so the next kill
+# falls further on.
 TO_END, TO_BE_GONE, WINDOW = 120.0, 10.0, 4.0
 KILLS_OF_A_RUN = 6
 # Who is killed, by which signals, and how the program may end then (or by 0, if it was ending, or does without).
