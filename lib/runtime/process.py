@@ -107,7 +107,7 @@ def find_device(device: str, local_rank: int = 0) -> torch.device:
     except RuntimeError:
         place = None
     if place is None or place.type not in ("cpu", "cuda"):
-        raise ValueError(f"device {device!r} is not known here; use auto, cpu, cuda or cuda:N")
+        raise ValueError(f"device {device!r} is unknown to torch or not used here; use auto, cpu, cuda or cuda:N")
     if place.type == "cpu":
         return place
     place = torch.device("cuda", local_rank if place.index is None else place.index)

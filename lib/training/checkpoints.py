@@ -23,8 +23,8 @@ FREE_KEYS = (
 
 
 class Checkpoints:
-    """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth`` (N finished epochs) in ``folder``, which is there
-    when they are saved.
+    """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth`` (N finished epochs) in ``folder``, which exists
+    before the first is saved.
 
     ``experiment`` is the resolved configuration as a plain tree. Each checkpoint holds it, and a run resumes only with
     the same. ``resolve`` adds new keys to the tree of an older checkpoint.

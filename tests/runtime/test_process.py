@@ -41,7 +41,7 @@ def test_devices_that_are_not_there(monkeypatch):
     with pytest.raises(ValueError, match="'cuda:3' would be GPU number 3, but 1 are visible"):
         device_of("cuda:3")
     for name in ("gpu", "mps", "meta"):
-        with pytest.raises(ValueError, match=f"device '{name}' is not known here; use auto"):
+        with pytest.raises(ValueError, match=f"device '{name}' is unknown to torch or not used here; use auto"):
             device_of(name)
 
 
