@@ -29,7 +29,7 @@ def train(
     ``name`` is the output folder's name, by default the experiment's. Raises ``ConfigError`` for an experiment that
     cannot be trained here, before a GPU is touched.
     """
-    if nproc > 1 and "WORLD_SIZE" in os.environ:
+    if nproc > 1 and os.environ.get("WORLD_SIZE"):
         raise RequestError("--nproc starts the processes itself; leave it out under torchrun")
     if nproc > 1 and device.startswith("cuda:"):
         raise RequestError(f"--device {device} is one GPU; with --nproc each process takes its own of --device cuda")
