@@ -1,7 +1,7 @@
 """Counts the pages that the kernel hands to a process which takes and gives back the memory of pictures.
 
-Imported by name, so that worker processes can unpickle what is in it; also a program: with the argument ``keep`` it
-asks for ``keep_large_buffers`` first and prints whether that could be done, then the count.
+Imported by name, so that worker processes can unpickle what is in it; also a program that prints the count, with the
+argument ``keep`` after a call of ``keep_large_buffers``.
 """
 
 import resource
@@ -51,5 +51,5 @@ class FaultPairs:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["keep"]:
-        print(keep_large_buffers())
+        keep_large_buffers()
     print(count_faults())

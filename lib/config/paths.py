@@ -71,7 +71,7 @@ def load_paths(file: Path | None = None) -> Paths:
         raise ConfigError(f"{_VARIABLE}PATHS: no such file: {variable}; correct or unset this environment variable")
     named = Path(file).absolute() if file else variable
     chosen = named or REPOSITORY / "paths.yaml"
-    given = validate(Paths, read_yaml(chosen) if named or chosen.exists() else {}, str(chosen))
+    given = validate(Paths, read_yaml(chosen) if named or os.path.lexists(chosen) else {}, str(chosen))
     folders = {name: _absolute(folder, chosen.parent) for name, folder in given}
     for name in ("output", "pretrained_models", "cache"):
         folders[name] = _variable(name.upper()) or folders[name]

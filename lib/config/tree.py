@@ -7,7 +7,6 @@ from lib.config.schema import ConfigError
 from lib.config.yaml12 import read_value
 
 COMMAND_LINE = "command line"
-MOST_KEY_PARTS = 50  # of a dotted key
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -50,8 +49,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Iterable[str]) -> dict[str,
     for override in overrides:
         key, equals, text = override.partition("=")
         key = key.strip()
-        parts = key.split(".")
-        if not equals or not all(parts) or len(parts) > MOST_KEY_PARTS:
+        if not equals or not all(key.split(".")):
             raise ConfigError(f"{COMMAND_LINE}: {override[:200]!r}: not an override; should be section.key=value")
         tree = merge(tree, nested(key, read_value(text, key, COMMAND_LINE)))
     return tree

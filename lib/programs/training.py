@@ -12,6 +12,7 @@ from lib.runtime.launch import launch, ranks
 from lib.runtime.locks import only_writer
 from lib.runtime.process import joined
 from lib.runtime.program import RequestError
+from lib.training.schedule import StepPlan
 
 
 def train(
@@ -28,9 +29,12 @@ def train(
     ``name`` is the output folder's name, by default the experiment's. Raises ``ConfigError`` for an experiment that
     cannot be trained here, before a GPU is touched.
     """
-    if nproc > 1 and "WORLD_SIZE" in os.environ:
+    if nproc > 1 and os.environ.get("WORLD_SIZE"):
         raise RequestError("--nproc starts the processes itself; leave it out under torchrun")
+    if nproc > 1 and device.startswith("cuda:"):
+        raise RequestError(f"--device {device} is one GPU; with --nproc each process takes its own of --device cuda")
     experiment = load_experiment(config, overrides, name)
+    StepPlan(experiment.train, experiment.data, nproc)  # for one error instead of one in each process
     check_training_files(experiment, paths)
     task = partial(_train, experiment, paths, device, overfit)
     return launch(nproc, task) if nproc > 1 else task()

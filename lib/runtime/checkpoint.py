@@ -43,8 +43,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         if not isinstance(cause, OSError):
             raise
         raise CheckpointError(
-            f"{path}: cannot be saved ({cause.strerror}); make room or rights there, then run the same command again "
-            "to go on from the last checkpoint saved"
+            f"{path}: cannot be saved ({cause.strerror}); make room or rights there, then run the same command again"
         ) from error
 
 

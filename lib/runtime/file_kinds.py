@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from lib.runtime.escapes import printable
+
 HEAD = 4096  # bytes at the beginning of a file that show its kind
 _TEXT_SHOWN = 80
 _UNPACK = "unpack it and name the checkpoint in it"
@@ -49,5 +51,5 @@ def kind_of_zip(names: Iterable[str]) -> str:
 
 def short(text: str) -> str:
     """The beginning of a text from a file, as one line for a message."""
-    text = text if text.isprintable() else repr(text)[1:-1]
+    text = printable(text)
     return text if len(text) <= _TEXT_SHOWN else f"{text[:_TEXT_SHOWN]}..."

@@ -34,9 +34,18 @@ class Ranks(NamedTuple):
 
 
 def ranks() -> Ranks:
-    """The ranks in the variables that torchrun and ``launch`` set; without them this process is the only one."""
-    defaults = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}
-    return Ranks(*(int(os.environ.get(name, default)) for name, default in defaults.items()))
+    """The ranks in the variables that torchrun and ``launch`` set; without them this process is the only one. An empty
+    variable counts as unset. Raises ValueError for variables that do not fit."""
+    numbers = []
+    for name, default in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
+        text = os.environ.get(name) or default
+        if not text.isdecimal():
+            raise ValueError(f"{name}: got {text!r}; correct or unset this environment variable")
+        numbers.append(int(text))
+    found = Ranks(*numbers)
+    if found.rank >= found.world:  # it would compute everything and write nothing
+        raise ValueError(f"RANK: got {found.rank}, but WORLD_SIZE is {found.world}; correct or unset these variables")
+    return found
 
 
 def launch(processes: int, task: Callable[[], int]) -> int:

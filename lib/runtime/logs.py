@@ -59,17 +59,16 @@ def append_json_line(path: Path, record: dict[str, Any]) -> None:
 
 
 def cut_json_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
-    """Drops the records for which ``keep`` is false, and unfinished lines of a killed process. A missing file is no
-    error."""
+    """Drops the records for which ``keep`` is false or lacks a key, and unfinished lines of a killed process. A missing
+    file is no error."""
     if not path.is_file():
         return
 
     def is_kept(line: str) -> bool:
         try:
-            record = parse_json(line)
-        except ValueError:
+            return line.endswith("\n") and keep(parse_json(line))
+        except (ValueError, KeyError, TypeError):
             return False
-        return isinstance(record, dict) and line.endswith("\n") and keep(record)
 
     with open(path, encoding="utf-8", errors="replace") as file:
         kept = list(filter(is_kept, file))

@@ -9,17 +9,17 @@ _LARGEST_BUFFER = 32 * 2**20  # bytes, glibc's maximum; an image of 1920 x 1080 
 _KEPT = 256 * 2**20  # free bytes at the heap's end: several images
 
 
-def keep_large_buffers() -> bool:
-    """Makes this process keep buffers of up to 32 MB (256 MB in all) for the next image; True if that was possible.
+def keep_large_buffers() -> None:
+    """Makes this process keep buffers of up to 32 MB (256 MB in all) for the next image.
 
     By default glibc maps each large buffer anew and unmaps it when it is freed, and the kernel clears each page at the
     first access: for an image of 1280 x 720 this takes as long as decoding. The price: a process keeps the largest
     amount that it ever used, up to these limits. Other C libraries are left unchanged.
     """
     library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
-        return False
-    return bool(library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BUFFER) and library.mallopt(_M_TRIM_THRESHOLD, _KEPT))
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_BUFFER)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def usable_cores() -> int:

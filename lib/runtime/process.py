@@ -98,15 +98,17 @@ def lost_processes() -> Iterator[None]:
 def find_device(device: str, local_rank: int = 0) -> torch.device:
     """The device of that name; ``auto`` is the GPU if there is one, and ``cuda`` the GPU of number ``local_rank``.
 
-    Raises ValueError for a name that torch does not know and for a GPU that is not there.
+    Raises ValueError for another name and for a GPU that is not there.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         place = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device {device!r} is unknown to torch; use auto, cpu, cuda or cuda:N") from error
-    if place.type != "cuda":
+    except RuntimeError:
+        place = None
+    if place is None or place.type not in ("cpu", "cuda"):
+        raise ValueError(f"device {device!r} is unknown to torch or not used here; use auto, cpu, cuda or cuda:N")
+    if place.type == "cpu":
         return place
     place = torch.device("cuda", local_rank if place.index is None else place.index)
     if place.index >= torch.cuda.device_count():

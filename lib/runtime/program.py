@@ -108,13 +108,17 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 from lib.runtime.launch import ranks
                 from lib.runtime.logs import set_up_logging
 
-            set_up_logging(rank=ranks().rank)
             try:
+                set_up_logging(rank=ranks().rank)
                 result = main()
                 if isinstance(result, int):
                     return result
                 if text := result.text():
-                    show(text)
+                    try:
+                        show(text, flush=True)
+                    except OSError:  # Python would try again at its end, in vain
+                        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                        raise
                 return 0 if result.good else 1
             except (ValueError, OSError, RecursionError, ModuleNotFoundError) as error:
                 show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)

@@ -36,9 +36,13 @@ class Actor(nn.Module):
         self.precision = precision
 
     def train(self, mode: bool = True) -> Self:
-        """As ``nn.Module.train``, but BatchNorm layers whose parameters are frozen stay in eval mode."""
+        """As ``nn.Module.train``, but BatchNorm layers whose parameters are all frozen stay in eval mode: they
+        normalize by their running statistics and do not update them."""
         super().train(mode)
-        hold_frozen_norms(self.model)
+        for layer in self.model.modules():
+            own = list(layer.parameters(recurse=False))
+            if isinstance(layer, _BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
+                layer.eval()
         return self
 
     def forward(self, batch: Batch, epoch: int | None = None, count: Tensor | None = None) -> GroupResult:
@@ -51,15 +55,6 @@ class Actor(nn.Module):
         result = self.objective(prediction, batch.search_box, count)
         values = {"loss": result.total, **result.terms, **result.monitors, **self.model.monitors(prediction)}
         return GroupResult(result.total, {name: value.detach() for name, value in values.items()})
-
-
-def hold_frozen_norms(module: nn.Module) -> None:
-    """Puts the BatchNorm layers of ``module`` whose parameters are all frozen into eval mode: they normalize by their
-    running statistics and do not update them."""
-    for layer in module.modules():
-        own = list(layer.parameters(recurse=False))
-        if isinstance(layer, _BatchNorm) and own and not any(parameter.requires_grad for parameter in own):
-            layer.eval()
 
 
 @contextmanager

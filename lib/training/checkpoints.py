@@ -23,7 +23,8 @@ FREE_KEYS = (
 
 
 class Checkpoints:
-    """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth`` (N finished epochs) in ``folder``.
+    """``last.pth`` and the newest ``keep`` of ``epoch_NNNN.pth`` (N finished epochs) in ``folder``, which exists
+    before the first is saved.
 
     ``experiment`` is the resolved configuration as a plain tree. Each checkpoint holds it, and a run resumes only with
     the same. ``resolve`` adds new keys to the tree of an older checkpoint.
@@ -41,7 +42,6 @@ class Checkpoints:
     def save(self, state: dict[str, Any], epoch_ended: bool = False) -> None:
         """Writes ``last.pth``, and at the end of an epoch first its own file, whose oldest are removed. ``state`` has
         the keys of ``TRAINING_KEYS`` except the experiment."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         for name in (*([f"epoch_{state['epoch']:04d}.pth"] if epoch_ended else ()), "last.pth"):
             save_checkpoint(self.folder / name, {"format": CHECKPOINT_FORMAT, "experiment": self.experiment, **state})
         for path in list(self._epochs().values())[: -self.keep]:
@@ -71,14 +71,12 @@ class Checkpoints:
     def _epochs(self) -> dict[int, Path]:
         """The epochs' files by number, oldest first."""
         matches = ((re.fullmatch(r"epoch_(\d+)\.pth", path.name), path) for path in self.folder.glob("epoch_*.pth"))
-        return dict(sorted((int(match[1]), path) for match, path in matches if match))
+        return dict(sorted((int(match[1]), path) for match, path in matches if match and path.is_file()))
 
 
 def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The dotted keys, except ``FREE_KEYS``, in which two experiments differ, with both values."""
     old, new = flat(before), flat(now)
-    # Earlier versions wrote the loss weights of all heads; those of other heads are ignored.
-    old = {key: value for key, value in old.items() if key in new or not key.startswith("objective.")}
     return [
         f"{key} was {old.get(key, 'absent')!r}, is {new.get(key, 'absent')!r}"
         for key in sorted(old.keys() | new.keys())

@@ -65,7 +65,7 @@ class Trainer:
     def run(self) -> int:
         """Trains to the last epoch and returns 0; or until SIGINT or SIGTERM: then it finishes the step, saves a
         checkpoint, from which an equal Trainer continues to the same bits, and returns the signal's number. Raises
-        CheckpointError and NonFiniteError."""
+        CheckpointError, NonFiniteError, and ValueError for a lack of the GPU's memory."""
         with stop_signals() as self._stop:
             self._restore()
             state = self.state
@@ -75,6 +75,8 @@ class Trainer:
             if self.config.compile:  # of the forward pass alone; hooks and checkpoints see the model as it was
                 self.actor.model.forward = torch.compile(self.actor.model.forward, dynamic=False)
             self._replicas = Replicas(self.actor, self.process)
+            if self.process.is_main:
+                self.checkpoints.folder.mkdir(parents=True, exist_ok=True)  # a fault here costs no epoch
             received = 0
             with Progress(self._run, self.process, self.config, self.plan, self.state) as progress:
                 try:
@@ -86,6 +88,11 @@ class Trainer:
                         "stopped at step %d of %d; run the same command to continue", state.step, self.plan.steps
                     )
                     (received,) = stop.args
+                except torch.OutOfMemoryError as error:
+                    raise ValueError(
+                        f"{self.process.device}: no memory for {self.config.group_batch} pairs at once; set "
+                        "train.precision=bf16 or a smaller train.group_batch"
+                    ) from error
             self.process.agree(0)  # no process leaves before rank 0 has written
             return received
 
@@ -132,19 +139,44 @@ class Trainer:
 
     def _step_optimizer(self, batches: list[Batch], losses: list[Tensor]) -> int:
         """Updates the weights by the accumulated gradient. Returns 1 instead if the gradient overflows, else 0."""
-        optimizer, scaler, step = self.state.optimizer, self.state.scaler, self.state.step
-        factor = self.plan.rate_factor(step)
+        optimizer, scaler = self.state.optimizer, self.state.scaler
+        factor = self.plan.rate_factor(self.state.step)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         can_overflow = scaler.is_enabled() and scaler.get_scale() > 1  # at scale 1 the gradient itself is at fault
         scaler.unscale_(optimizer)
         norm = clip_grad_norm_(self.actor.parameters(), self.config.clip_norm or math.inf)  # inf multiplies by 1
-        finite = check_finite(self.process, step, batches, losses, norm, can_overflow)
+        finite = self._is_finite(batches, losses, norm, can_overflow)
         if finite:
             scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad()
         return int(not finite)
+
+    def _is_finite(self, batches: list[Batch], losses: list[Tensor], norm: Tensor, can_overflow: bool) -> bool:
+        """Whether the step may be taken; False if the gradient's ``norm`` is not finite and it ``can_overflow``.
+
+        Raises NonFiniteError in a process with a loss that is not finite, and LostProcessError in the others; where the
+        gradient alone is not finite, NonFiniteError in all. Collective, and the one place in a step where the host
+        waits for the device.
+        """
+        *finite, norm_is_finite = torch.stack([*losses, norm]).isfinite().tolist()
+        fault = self.process.agree(_BAD_LOSS if not all(finite) else _BAD_GRADIENT if not norm_is_finite else 0)
+        if not fault or (fault == _BAD_GRADIENT and can_overflow):
+            return not fault
+        if fault == _BAD_GRADIENT:
+            sources = "; ".join(source for batch in batches for source in batch.sources)
+            raise NonFiniteError(
+                f"step {self.state.step}: gradient norm {norm.item()} though every loss is finite, in samples {sources}"
+            )
+        if all(finite):
+            raise LostProcessError
+        named = [
+            f"loss {loss.item()} in samples {batch.numbers[0]} to {batch.numbers[-1]} ({'; '.join(batch.sources)})"
+            for batch, loss, is_finite in zip(batches, losses, finite, strict=True)
+            if not is_finite
+        ]
+        raise NonFiniteError(f"step {self.state.step}: {', '.join(named)}")
 
     @torch.no_grad()
     def _validate(self, progress: Progress) -> None:
@@ -226,34 +258,6 @@ class Trainer:
             content = {**self.state.content(), "seed": self._run.seed, "processes": self.process.world}
             self.checkpoints.save(content, epoch_ended)
             self._saved_at = time.monotonic()
-
-
-def check_finite(
-    process: Process, step: int, batches: list[Batch], losses: list[Tensor], norm: Tensor, can_overflow: bool = False
-) -> bool:
-    """Whether the step may be taken; False if the gradient's ``norm`` is not finite and it ``can_overflow``.
-
-    Raises NonFiniteError in a process with a loss that is not finite, and LostProcessError in the others; where the
-    gradient alone is not finite, NonFiniteError in all. Collective, and the one place in a step where the host waits
-    for the device.
-    """
-    *finite, norm_is_finite = torch.stack([*losses, norm]).isfinite().tolist()
-    fault = process.agree(_BAD_LOSS if not all(finite) else _BAD_GRADIENT if not norm_is_finite else 0)
-    if not fault or (fault == _BAD_GRADIENT and can_overflow):
-        return not fault
-    if fault == _BAD_GRADIENT:
-        sources = "; ".join(source for batch in batches for source in batch.sources)
-        raise NonFiniteError(
-            f"step {step}: gradient norm {norm.item()} though every loss is finite, in samples {sources}"
-        )
-    if all(finite):
-        raise LostProcessError
-    named = [
-        f"loss {loss.item()} in samples {batch.numbers[0]} to {batch.numbers[-1]} ({'; '.join(batch.sources)})"
-        for batch, loss, is_finite in zip(batches, losses, finite, strict=True)
-        if not is_finite
-    ]
-    raise NonFiniteError(f"step {step}: {', '.join(named)}")
 
 
 def _counts(batch: Batch) -> dict[str, int]:

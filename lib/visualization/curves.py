@@ -15,26 +15,14 @@ SMOOTHING = 50  # points of a smoothed curve: each is a mean over its share of t
 
 
 def read_log(log: Path) -> dict[str, list[dict[str, Any]]]:
-    """Records of a training log (JSON lines) by ``kind``: ``train``, ``validation``, ``data``; in the file's order.
-
-    A last line cut short by a killed process is left out. Raises ``ValueError`` for a missing file, a damaged line and
-    a log without a training step.
-    """
-    try:
-        lines = log.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ValueError(f"{log}: cannot read the training log ({error.strerror})") from error
+    """Records of a finished training's log (JSON lines) by ``kind``: ``train``, ``validation``, ``data``; in the file's
+    order. Raises ``ValueError`` for a log without a training step."""
     records: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = parse_json(line)
-        except ValueError as error:
-            if number == len(lines):
-                continue
-            raise ValueError(f"{log}: line {number} is no JSON; remove it") from error
-        records.setdefault(record.get("kind"), []).append(record)
+    for line in log.read_text(encoding="utf-8").splitlines():
+        record = parse_json(line)
+        records.setdefault(record["kind"], []).append(record)
     if not records["train"]:
-        raise ValueError(f"{log}: no training step in it; has the training begun?")
+        raise ValueError(f"{log}: no training step in it; remove its folder and train again")
     return records
 
 

@@ -111,11 +111,15 @@ def test_a_dataset_that_is_not_there_names_path_and_key(file):
     assert str(caught.value).startswith(start)
 
 
-def test_wrong_files_are_named(file, monkeypatch, tmp_path):
+def test_wrong_files_are_named(file, monkeypatch, repository, tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
         load_paths(tmp_path / "none.yaml")
     monkeypatch.setenv("TRACKING_PATHS", "/nowhere/paths.yaml")
     with pytest.raises(ConfigError, match="TRACKING_PATHS: no such file: /nowhere/paths.yaml"):
+        load_paths()
+    monkeypatch.delenv("TRACKING_PATHS")
+    (repository / "paths.yaml").symlink_to("/nowhere/paths.yaml")
+    with pytest.raises(ConfigError, match=f"{repository / 'paths.yaml'}: cannot be read: No such file"):
         load_paths()
     file.write_text("data:\n  got10k: 3\nouput: x\n")
     with pytest.raises(ConfigError) as caught:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from jsonschema import Draft202012Validator
 from toy_experiment import TREE, write_experiment
 
 from lib.config.schema import ConfigError
@@ -27,7 +28,6 @@ from lib.experiment.config import (
     with_new_keys,
 )
 from lib.models.base import TrackingModel
-from lib.training.checkpoints import changed_keys
 
 FILES = sorted(path for path in EXPERIMENTS.glob("*.yaml") if not path.name.startswith("paths."))
 NAMES = [path.stem for path in FILES]
@@ -209,15 +209,6 @@ def test_overrides_reach_any_value(tmp_path):
     assert experiment.data.val == ()
 
 
-def test_a_key_that_was_removed_may_only_be_off():
-    """Resolved configurations of earlier versions hold it."""
-    tree = to_tree(load_experiment("grm_vitb"))
-    assert from_tree(merge(tree, {"data": {"scaled_decoding": False}}), "old.yaml") == load_experiment("grm_vitb")
-    with pytest.raises(ConfigError, match="^old.yaml: data.scaled_decoding: got true; unknown key; ") as error:
-        from_tree(merge(tree, {"data": {"scaled_decoding": True}}), "old.yaml")
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize("value", ["ostrack", "{a: 1}", "1"])
 def test_the_family_cannot_be_changed_by_an_override(value):
     with pytest.raises(ConfigError, match="command line: model.name: got") as error:
@@ -380,47 +371,12 @@ def test_a_tree_takes_overrides_and_a_name_as_a_file_does(toy):
 # The schema for editors
 
 
-def accepts(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> bool:
-    """Whether a value fits the part of JSON schema that pydantic writes; a keyword beyond it is a KeyError."""
-    kinds = {
-        "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int,
-        "number": (int, float),
-    }  # fmt: skip
-    rules = {
-        "$ref": lambda ref: accepts(root["$defs"][ref.removeprefix("#/$defs/")], value, root),
-        "anyOf": lambda options: any(accepts(option, value, root) for option in options),
-        "oneOf": lambda options: sum(accepts(option, value, root) for option in options) == 1,
-        "type": lambda kind: isinstance(value, kinds[kind]) and (kind == "boolean") == isinstance(value, bool),
-        "const": lambda constant: value == constant,
-        "enum": lambda options: value in options,
-        "pattern": lambda pattern: re.search(pattern, value) is not None,
-        "minimum": lambda bound: value >= bound,
-        "maximum": lambda bound: value <= bound,
-        "exclusiveMinimum": lambda bound: value > bound,
-        "exclusiveMaximum": lambda bound: value < bound,
-        "multipleOf": lambda divisor: value % divisor == 0,
-        "minItems": lambda count: len(value) >= count,
-        "maxItems": lambda count: len(value) <= count,
-        "prefixItems": lambda inner: all(accepts(*pair, root) for pair in zip(inner, value, strict=False)),
-        "items": lambda inner: all(accepts(inner, item, root) for item in value),
-        "properties": lambda inner: all(accepts(inner[key], value[key], root) for key in inner.keys() & value.keys()),
-        "additionalProperties": lambda inner: all(
-            inner is not False and accepts(inner, value[key], root)
-            for key in value.keys() - schema.get("properties", {}).keys()
-        ),
-    }
-    notes = {"$schema", "$defs", "title", "description", "default", "discriminator"}
-    # The type first: the other keywords assume it.
-    keywords = sorted(schema.keys() - notes, key=lambda keyword: keyword != "type")
-    return all(rules[keyword](schema[keyword]) for keyword in keywords)
-
-
 @pytest.mark.slow
 def test_the_schema_accepts_every_experiment_and_its_resolved_form():
-    schema = experiment_schema()
+    schema = Draft202012Validator(experiment_schema())
     for path in FILES:
-        assert accepts(schema, read_yaml(path), schema), path
-        assert accepts(schema, to_tree(load_experiment(path)), schema), path
+        assert schema.is_valid(read_yaml(path)), path
+        assert schema.is_valid(to_tree(load_experiment(path))), path
 
 
 @pytest.mark.parametrize("change", [
@@ -436,10 +392,10 @@ def test_the_schema_accepts_every_experiment_and_its_resolved_form():
     {"test": {"per_dataset": {"lasot": {"model.division.threshold": [1]}}}},
 ])  # fmt: skip
 def test_the_schema_refuses_what_loading_refuses(change):
-    schema = experiment_schema()
+    schema = Draft202012Validator(experiment_schema())
     tree = merge(TREE, change)
-    assert accepts(schema, TREE, schema)
-    assert not accepts(schema, tree, schema)
+    assert schema.is_valid(TREE)
+    assert not schema.is_valid(tree)
     with pytest.raises(ConfigError):
         from_tree({"name": "toy", **tree}, "tree")
 
@@ -470,19 +426,6 @@ def test_the_objective_is_that_of_the_head_and_another_heads_key_is_an_error(tmp
                 load_experiment(file)
             with pytest.raises(ConfigError, match=rf"^command line: objective\.{key}: got 3; unknown key; "):
                 load_experiment(write_experiment(file, model=head_section), [f"objective.{key}=3"])
-
-
-@pytest.mark.parametrize("head", HEAD_KEYS)
-def test_a_configuration_resolved_by_an_earlier_version_is_read_and_its_run_goes_on(tmp_path, head):
-    """It holds the keys of all heads, each with its default unless it was used."""
-    experiment = load_experiment(
-        write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": head, "channels": 16}})
-    )
-    before = merge(to_tree(experiment), {"objective": KEYS_OF_ALL_HEADS | {"giou": 3.0}})
-    changed = from_tree(before, "tree")
-    assert changed.objective == experiment.objective.model_copy(update={"giou": 3.0})
-    assert changed_keys(before, to_tree(changed)) == []
-    assert changed_keys(before, to_tree(experiment)) == ["objective.giou was 3.0, is 2.0"]
 
 
 def test_a_configuration_resolved_by_an_earlier_version_gets_the_keys_that_are_new(tmp_path):

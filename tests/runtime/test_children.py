@@ -67,7 +67,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_processes_end_with_their_program_however_that_ends(tmp_path, number):
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

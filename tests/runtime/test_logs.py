@@ -18,7 +18,7 @@ def test_cutting_drops_refused_and_unfinished_lines(tmp_path):
     path = tmp_path / "log.jsonl"
     cut_json_lines(path, lambda record: True)
     assert not path.exists()
-    path.write_text('{"step": 1}\n{"step": 5}\nnot json\n{"step": 2}\n{"step": 3')
+    path.write_text('{"step": 1}\n{"step": 5}\nnot json\n{"a": "note"}\n[1]\n{"step": "2"}\n{"step": 2}\n{"step": 3')
     cut_json_lines(path, lambda record: record["step"] < 5)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 

@@ -8,8 +8,7 @@ import sys
 import page_faults
 import pytest
 
-from lib.runtime import machine
-from lib.runtime.machine import keep_large_buffers, usable_cores
+from lib.runtime.machine import usable_cores
 
 
 def run(*arguments: str) -> list[str]:
@@ -20,33 +19,8 @@ def run(*arguments: str) -> list[str]:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator has these thresholds")
 def test_pictures_get_the_memory_of_earlier_ones():
     by_default = int(run()[0])
-    done, kept = run("keep")
-    assert done == "True"
-    assert int(kept) < 0.01 * page_faults.PAGES
+    assert int(run("keep")[0]) < 0.01 * page_faults.PAGES
     assert by_default > 0.5 * page_faults.PAGES
-
-
-def test_other_c_libraries_are_left_alone(monkeypatch):
-    class Musl:
-        """Has neither mallopt nor the name of glibc's version."""
-
-    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Musl())
-    assert keep_large_buffers() is False
-
-
-@pytest.mark.parametrize("refused", [0, 1])
-def test_a_refusal_is_reported(monkeypatch, refused):
-    answers = iter([refused, 1 - refused])
-
-    class Glibc:
-        gnu_get_libc_version = None
-
-        @staticmethod
-        def mallopt(parameter: int, value: int) -> int:
-            return next(answers)
-
-    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Glibc)
-    assert keep_large_buffers() is False
 
 
 @pytest.mark.parametrize(("share", "expected"), [("3", 3), ("1", 1), ("", None), ("0", None), ("4,2", None)])

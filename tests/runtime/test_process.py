@@ -40,8 +40,9 @@ def test_devices_that_are_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ValueError, match="'cuda:3' would be GPU number 3, but 1 are visible"):
         device_of("cuda:3")
-    with pytest.raises(ValueError, match="'gpu' is unknown to torch"):
-        device_of("gpu")
+    for name in ("gpu", "mps", "meta"):
+        with pytest.raises(ValueError, match=f"device '{name}' is unknown to torch or not used here; use auto"):
+            device_of(name)
 
 
 @pytest.mark.parametrize(("variables", "device", "place"), [

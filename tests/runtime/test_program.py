@@ -49,6 +49,28 @@ def test_a_module_of_this_project_that_is_missing_is_a_traceback():
         program()(lambda: __import__("lib.nowhere"))()
 
 
+def test_wrong_ranks_are_one_line(capsys, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    for text, line in (
+        ("first", "error: RANK: got 'first'; correct or unset this environment variable\n"),
+        ("1", "error: RANK: got 1, but WORLD_SIZE is 1; correct or unset these variables\n"),
+        ("", ""),
+    ):
+        monkeypatch.setenv("RANK", text)
+        assert program()(TextResult)() == bool(line)
+        assert capsys.readouterr().err == line
+
+
+def test_a_result_for_a_full_disk_is_one_line():
+    text = "from lib.runtime.program import TextResult, program; raise SystemExit(program()(lambda: TextResult('a'))())"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", text]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: No space left on device; make room there, then run the same command again\n"
+
+
 def test_a_result_is_printed_and_decides_the_code(capsys):
     assert program()(lambda: TextResult("all tracked"))() == 0
     assert program()(lambda: TextResult("one failed", good=False))() == 1
@@ -149,13 +171,13 @@ def test_every_program_begins_and_ends_like_this(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
-def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(path):
+@pytest.mark.parametrize("name", ["train.py", "track.py"])
+def test_ctrl_c_at_any_moment_of_the_start_leaves_no_traceback(name):
     begun = time.monotonic()
     subprocess.run([sys.executable, "-c", "import lib.runtime.program"], check=True)
     start = 2 * (time.monotonic() - begun)  # before ``starting`` is reached, the traceback is Python's own
     for moment in (start, start + 0.5, start + 1.5):
-        command = [sys.executable, str(path)]
+        command = [sys.executable, str(PROGRAMS[0].with_name(name))]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 process.wait(moment)

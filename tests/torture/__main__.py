@@ -29,10 +29,13 @@ def main() -> int:
         damage, place = Table(mutations.HEADS), Path(folder, "files")
         place.mkdir()
         targets = [one for one in mutations.make_targets(place) if one.name.startswith(arguments.only or "")]
+        jobs = [job for job in kills.JOBS if arguments.only in (None, job.name)]
+        if not targets and not jobs:
+            names = "; ".join(job.name for job in kills.JOBS)
+            parser.error(f"--only {arguments.only}: fits no file and none of the jobs ({names})")
         mutations.torture(targets, arguments.seed, arguments.mutations, damage)
         print(damage.text(), flush=True)
         torture = kills.Torture(Path(folder, "runs"), kills.write_sources(Path(folder, "sources")), arguments.seed)
-        jobs = [job for job in kills.JOBS if arguments.only in (None, job.name)]
         with ThreadPoolExecutor(arguments.at_once) as pool:
             for done in [pool.submit(torture.run, job, arguments.kills, arguments.run) for job in jobs]:
                 done.result()

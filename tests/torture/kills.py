@@ -25,8 +25,9 @@ from lib.runtime.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
 HEADS = ("kills", "resumed equal", "unequal", "lost", "processes", "files", "claims", "exit codes", "tracebacks")
-# Seconds: for a program to end; for its processes to be gone then; and in which kills fall after its first change of a
-# file. What a run had done when it was killed is kept, so the next kill falls further on.
+# Seconds: for a program to end, beside twice those of an undisturbed run; for its processes to be gone then; and in
+# which kills fall after its first change of a file. What a run had done when it was killed is kept, so the next kill
+# falls further on.
 TO_END, TO_BE_GONE, WINDOW = 120.0, 10.0, 4.0
 KILLS_OF_A_RUN = 6
 # Who is killed, by which signals, and how the program may end then (or by 0, if it was ending, or does without).
@@ -156,16 +157,16 @@ class Torture:
         draws = random.Random(f"{self.seed} {job.name} {number}")
         place = self._place()
         where = f"--seed {self.seed} --only '{job.name}' --run {number}"
-        code, struck = 1, list[Kill]()
+        code, struck, limit = 1, list[Kill](), TO_END + 2 * reference.seconds
         while code != 0 and len(struck) < kills:
             kill = reference.draw(job, draws)
-            code, hit = self._run(job, place, kill, f"{where}, kill {len(struck) + 1} ({kill})")
+            code, hit = self._run(job, place, kill, f"{where}, kill {len(struck) + 1} ({kill})", limit)
             struck += [kill] * hit
             self.table.count(job.name, "kills", hit)
             if code != 0 and not hit:
                 break
         if code != 0:
-            code, _ = self._run(job, place, None, where)
+            code, _ = self._run(job, place, None, where, limit)
         if code != 0:
             last = (_log(place).strip().splitlines() or [""])[-1]
             self.table.fault(job.name, "lost", f"{where}: the same command does not go on: {last}")
@@ -185,7 +186,7 @@ class Torture:
             self.table.fault(job.name, "unequal", f"{where}: missing or different: {', '.join(differing[:5])}")
         return not differing
 
-    def _run(self, job: Job, place: Path, kill: Kill | None, where: str) -> tuple[int, bool]:
+    def _run(self, job: Job, place: Path, kill: Kill | None, where: str, limit: float) -> tuple[int, bool]:
         """The exit code, and whether the kill struck."""
         process, struck = self._start(job, place, kill), False
         if kill and kill.victim != "change":
@@ -194,10 +195,10 @@ class Torture:
             except subprocess.TimeoutExpired:
                 struck = self._strike(process, place, kill)
         try:
-            code = process.wait(TO_END)
+            code = process.wait(limit)
         except subprocess.TimeoutExpired:
             code = None
-            self.table.fault(job.name, "lost", f"{where}: has not ended after {TO_END:.0f} s")
+            self.table.fault(job.name, "lost", f"{where}: has not ended after {limit:.0f} s")
         if kill and kill.victim == "change":
             struck = code == -SIGKILL
         if kill and struck and code not in (None, 0, *VICTIMS[kill.victim][kill.signal]):

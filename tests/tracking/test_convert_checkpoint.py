@@ -45,23 +45,6 @@ def test_a_released_file_and_what_it_is_converted_to_track_alike(call, toy, tmp_
     assert (tmp_path / "executed").exists(), "the file was harmless, so this proves nothing"
 
 
-def test_a_table_of_names_and_the_list_it_is_written_from(call, toy, tmp_path, released):
-    (tmp_path / "names.yaml").write_text("box_head.: box_head.\nbackbone.: backbone.\nelsewhere.: nowhere.\n")
-    words = [released, "--config", toy.file, "--out", tmp_path / "plain.pth", "--rename", tmp_path / "names.yaml"]
-    ended = call("convert_checkpoint.py", *words)
-    assert ended.code == 0, ended.err
-    assert "1 lines of the table that fit nothing (elsewhere.)" in ended.out
-    ended = call("convert_checkpoint.py", *words)
-    assert (ended.code, ended.errors) == (
-        1,
-        [f"error: {tmp_path / 'plain.pth'}: is there already; name another file, or add --force to replace one"],
-    )
-    assert call("convert_checkpoint.py", *words, "--force").code == 0
-    ended = call("convert_checkpoint.py", released, "--list", "--config", toy.file)
-    assert ended.code == 0
-    assert ended.out.count("  box_head.conv5_ctr.bias  1  float32\n") == 2
-
-
 @pytest.mark.parametrize(
     ("words", "error"),
     [

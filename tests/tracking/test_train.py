@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,10 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from family_tree import family
 from same_bits import same_bits
-from toy_experiment import write_experiment
 
 from lib.config.yaml12 import read_yaml
 from lib.data.datasets.record import Dataset
@@ -41,15 +38,7 @@ def test_a_run_leaves_configuration_log_curves_and_checkpoints(trained):
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
         "epoch_0001.pth", "epoch_0002.pth", "last.pth",
     ]  # fmt: skip
-    said = ended.err
-    for words in (
-        "2 epochs of 20 steps, 40 steps in all",
-        "global batch 4 in 2 groups of 2; processes: 1, groups that each takes a step (accumulation): 2",
-        "lr: backbone 0.0001, division 0.001, head 0.001; fp32 on ",
-        "epoch 2/2, step 40/40: loss ",
-        "held-out pairs: loss ",
-    ):
-        assert words in said
+    assert "epoch 2/2, step 40/40: loss " in ended.err
     assert ended.out == ""
 
 
@@ -97,11 +86,10 @@ def test_two_processes_by_nproc_or_by_torchrun(trained, run, environment):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("nproc", [1, 2])
-def test_a_run_has_its_folder_to_itself_and_a_killed_one_leaves_no_process(trained, run, environment, nproc):
+def test_a_run_has_its_folder_to_itself_and_a_killed_one_leaves_no_process(trained, run, environment):
     toy, _ = trained
-    words = ["--config", toy.file, "--name", f"alone{nproc}", f"--nproc={nproc}", "train.epochs=1000", "data.workers=1"]
-    folder = toy.output / f"alone{nproc}"
+    words = ["--config", toy.file, "--name", "alone", "--nproc=2", "train.epochs=1000", "data.workers=1"]
+    folder = toy.output / "alone"
     command = [sys.executable, PROGRAM, *words]
     with family() as (mark, members), subprocess.Popen(
         command, env=environment | mark, stderr=subprocess.PIPE, text=True
@@ -150,97 +138,11 @@ def test_an_output_folder_that_cannot_be_written_is_one_line_with_the_remedy(cal
     assert str(toy.output) in error and "output and cache in paths.yaml" in error
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    """Where the first test that needs a finished run keeps it for the others."""
-    return tmp_path_factory.mktemp("finished") / "toy"
-
-
-@pytest.fixture
-def finished(call, toy, kept) -> Path:
-    """The toy's run, trained to its end; a test may change it."""
-    run = toy.output / "toy"
-    if not kept.exists():
-        assert call("train.py", "--config", toy.file).code == 0
-        shutil.copytree(run, kept)
-    shutil.copytree(kept, run, dirs_exist_ok=True)
-    return run
-
-
-def test_a_finished_run_says_so_and_changes_nothing(call, toy, finished):
-    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
-    ended = call("train.py", "--config", toy.file)
-    assert ended.code == 0
-    assert "training is complete already, 2 epochs" in ended.err
-    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
-
-
 @pytest.mark.slow
 def test_overfitting_is_a_smoke_run_beside_the_real_one(call, toy):
-    ended = call(
-        "train.py",
-        "--config",
-        toy.file,
-        "--overfit",
-        "train.epochs=1",
-        "data.samples_per_epoch=32",
-        "train.optimizer.lr=1e-2",
-    )
-    assert ended.code == 0
+    assert call("train.py", "--config", toy.file, "--overfit", "train.epochs=1").code == 0
     assert [path.name for path in (toy.output / "toy").iterdir()] == ["overfit"]
-    losses = [line["loss"] for line in log(toy.output / "toy" / "overfit") if line["kind"] == "train"]
-    assert losses[-1] < 0.8 * losses[0]
-
-
-def test_a_new_run_can_start_from_the_weights_of_another(call, toy, finished):
-    source = finished / "checkpoints" / "last.pth"
-    words = ["--config", toy.file, "--name", "tuned", f"train.init_from={source}"]
-    ended = call("train.py", *words, "train.optimizer.lr=1e-12", "train.optimizer.weight_decay=0", "train.epochs=1")
-    assert ended.code == 0
-    assert f"weights from {source}" in ended.err
-    tuned = read_checkpoint(toy.output / "tuned" / "checkpoints" / "last.pth")
-    assert tuned["step"] == 2
-    for name, value in read_checkpoint(source)["model"].items():
-        if "running_" not in name and "num_batches" not in name:
-            torch.testing.assert_close(tuned["model"][name], value, rtol=0, atol=1e-9)
-    absent = call("train.py", "--config", toy.file, "--name", "other", "train.init_from=gone.pth")
-    assert absent.error == "train.init_from: gone.pth: no such checkpoint"
-
-
-def test_another_configuration_of_the_same_run_is_refused(call, toy, finished):
-    error = call("train.py", "--config", toy.file, "train.epochs=3").error
-    assert error.startswith(f"{finished / 'checkpoints' / 'last.pth'}: this run was started")
-    assert "train.epochs was 2, is 3" in error
-
-
-def test_a_damaged_checkpoint_is_refused_and_left_as_it_is(call, toy, finished):
-    last = finished / "checkpoints" / "last.pth"
-    last.write_bytes(last.read_bytes()[:1000])
-    error = call("train.py", "--config", toy.file).error
-    assert error.startswith(f"{last}: not a whole checkpoint")
-    assert "remove this file to go on from epoch_0002.pth" in error
-    assert last.stat().st_size == 1000
-
-
-def test_each_wrong_key_is_a_line(call, toy):
-    file = write_experiment(toy.file, train={"epochs": "many"}, data={"max_gaps": 3})
-    ended = call("train.py", "--config", file)
-    assert ended.code == 1
-    assert sorted(ended.errors) == [
-        f"error: {file}: data.max_gaps: got 3; unknown key; did you mean max_gap?",
-        f'error: {file}: train.epochs: got "many"; should be a valid integer',
-    ]
-    assert not toy.output.exists()
-
-
-def test_everything_missing_is_told_before_anything_starts(call, toy, monkeypatch):
-    monkeypatch.delenv("TRACKING_DATA_GOT10K")
-    ended = call("train.py", "--config", toy.file, "model.pretrained=mae_pretrain_vit_base.pth", "--nproc", "2")
-    assert ended.code == 1
-    assert len(ended.errors) == 2
-    assert ended.errors[0].startswith("error: data.got10k: not set; set data.got10k in ")
-    assert ended.errors[1].startswith("error: model.pretrained: ")
-    assert "https://dl.fbaipublicfiles.com" in ended.errors[1]
+    assert [line["step"] for line in log(toy.output / "toy" / "overfit") if line["kind"] == "train"] == [1, 2]
 
 
 def test_a_list_shorter_than_a_published_split_names_full(call, toy):

@@ -12,6 +12,7 @@ def state(step: int, epoch: int) -> dict:
 
 @pytest.fixture
 def checkpoints(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
     return Checkpoints(tmp_path / "checkpoints", EXPERIMENT, keep=2)
 
 
@@ -62,10 +63,11 @@ def test_a_damaged_file_is_named_with_the_older_one(checkpoints):
         checkpoints.newest()
 
 
-def test_a_half_written_file_is_not_one(checkpoints):
+def test_a_half_written_file_and_a_folder_are_none(checkpoints):
     checkpoints.save(state(3, 0))
     (checkpoints.folder / ".0123456789ab.tmp").write_bytes(b"half")
     (checkpoints.folder / "epoch_best.pth").write_bytes(b"whatever the user keeps")
+    (checkpoints.folder / "epoch_0002.pth").mkdir()
     assert checkpoints.newest()[1]["step"] == 3
 
 

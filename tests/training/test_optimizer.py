@@ -8,7 +8,7 @@ import toy
 from torch import nn
 
 from lib.config.schema import ConfigError
-from lib.training.actor import Actor, hold_frozen_norms
+from lib.training.actor import Actor
 from lib.training.config import OptimizerConfig, TrainConfig
 from lib.training.optimizer import build_optimizer, freeze, named_rates
 
@@ -62,10 +62,10 @@ def test_a_frozen_norm_stays_in_eval_form():
 def test_a_norm_of_which_a_part_is_trained_or_without_parameters_is_trained_as_ever():
     layers = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(2, affine=False))
     layers[0].weight.requires_grad_(False)
-    hold_frozen_norms(layers.train())
+    actor = Actor(layers, nn.Identity()).train()
     assert [layer.training for layer in layers] == [True, True]
     layers[0].bias.requires_grad_(False)
-    hold_frozen_norms(layers)
+    actor.train()
     assert [layer.training for layer in layers] == [False, True]
 
 
@@ -94,11 +94,6 @@ def test_groups_have_their_own_rates():
         id(parameter) for parameter in model.head.parameters() if parameter.requires_grad
     }
     assert all(group["weight_decay"] == 0.01 for group in optimizer.param_groups)
-
-
-def test_without_factors_all_train_at_one_rate():
-    optimizer = build_optimizer(toy.ToyTracker(), OptimizerConfig(lr=0.4, weight_decay=0.0))
-    assert named_rates(optimizer, "lr") == {"backbone": 0.4, "head": 0.4}
 
 
 def test_a_factor_of_an_unknown_group_names_the_known():

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,13 +18,9 @@ from lib.models.heads.center import CenterObjective, CenterObjectiveConfig
 from lib.models.weights.released import load_file
 from lib.runtime import checkpoint
 from lib.runtime.checkpoint import CheckpointError, read_training_checkpoint
-from lib.runtime.process import LostProcessError, Process
 from lib.runtime.seeds import seed_network
-from lib.runtime.stop import Stop, StopRequested
 from lib.training.actor import Actor
-from lib.training.trainer import NonFiniteError, check_finite
-
-FORWARD_PASSES = 44  # of the toy's whole run: 2 epochs of (3 steps of 6 groups, 4 groups of validation)
+from lib.training.trainer import NonFiniteError
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +109,7 @@ def test_groups_differ_in_their_positives():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("forward_pass", [0, 5, 6, 9, 17, 18, 21, 42])
+@pytest.mark.parametrize("forward_pass", [5, 9, 18, 42])
 def test_a_stopped_run_goes_on_to_the_same_bits(whole, tmp_path, forward_pass):
     number = signal.SIGINT if forward_pass == 9 else signal.SIGTERM
     end, left = toy.train(tmp_path, stop_at=(number, forward_pass))
@@ -150,18 +145,10 @@ def test_a_run_may_be_stopped_at_every_step(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stop_after_the_last_forward_pass_changes_nothing(whole, tmp_path):
-    end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, FORWARD_PASSES - 1))
-    assert end == (True, 6, 0)
-    assert left == whole[1]
-
-
-@pytest.mark.slow
 def test_workers_change_no_bit(whole, tmp_path):
     end, left = toy.train(tmp_path, stop_at=(signal.SIGTERM, 8), data={"workers": 2})
     assert end == (False, 2, signal.SIGTERM)
-    end, left = toy.train(tmp_path, data={"workers": 1})
-    assert left == whole[1]
+    assert toy.train(tmp_path)[1] == whole[1]
 
 
 @pytest.mark.slow
@@ -209,6 +196,24 @@ def test_the_log_begins_with_the_recipe(tmp_path, caplog):
     tree = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert tree == toy.build_trainer(tmp_path)._run.experiment
     assert read_training_checkpoint(tmp_path / "checkpoints" / "last.pth")["experiment"] == tree
+
+
+def test_a_checkpoints_folder_that_cannot_be_made_costs_no_step(tmp_path):
+    (tmp_path / "checkpoints").symlink_to("/nowhere/checkpoints")
+    with pytest.raises(FileExistsError):
+        toy.train(tmp_path)
+    assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_a_lack_of_the_gpus_memory_is_one_line(tmp_path):
+    trainer = toy.build_trainer(tmp_path)
+
+    def lack(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20 MiB.")
+
+    trainer.actor.model.register_forward_pre_hook(lack)
+    with pytest.raises(ValueError, match="^cpu: no memory for 2 pairs at once; set train.precision=bf16 or a smaller"):
+        trainer.run()
 
 
 def test_a_changed_recipe_does_not_go_on(tmp_path):
@@ -386,7 +391,7 @@ def test_what_is_not_finite_in_itself_stops_a_run_in_fp16(tmp_path):
     trainer = toy.build_trainer(tmp_path / "gradient", **step)
     trainer.state.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
     trainer.actor.model.mix.weight.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(NonFiniteError, match="step 2: gradient norm (nan|inf) though every loss is finite"):
+    with pytest.raises(NonFiniteError, match="step 2: gradient norm (nan|inf) .* in samples noise/8; .*noise/11$"):
         trainer.run()
 
 
@@ -459,75 +464,9 @@ def test_gradients_are_taken_as_they_are_where_the_recipe_has_no_norm(tmp_path):
     step = {"epochs": 1, "global_batch": 4, "data": {"samples_per_epoch": 4, "val_samples": 2}}
     left = {norm: toy.train(tmp_path / str(norm), clip_norm=norm, **step)[1] for norm in (None, 1e30, 0.1)}
     assert left[None] == left[1e30] != left[0.1]
-    with pytest.raises(NonFiniteError, match="step 0: loss nan"):
-        toy.train(tmp_path / "loss", clip_norm=None, poisoned=3, **step)
     trainer = toy.build_trainer(tmp_path / "gradient", clip_norm=None, **step)
     trainer.actor.model.mix.weight.register_hook(lambda gradient: gradient * float("inf"))
     before = trainer.actor.model.divide.weight.clone()
     with pytest.raises(NonFiniteError, match="step 0: gradient norm (nan|inf) though every loss is finite"):
         trainer.run()
     assert torch.equal(trainer.actor.model.divide.weight, before)
-
-
-ALONE = Process(0, 1, torch.device("cpu"))
-
-
-def together_with(other: int) -> SimpleNamespace:
-    """A process beside another one that answers ``other`` to every question."""
-    return SimpleNamespace(device=torch.device("cpu"), agree=lambda value: max(value, other))
-
-
-def take(output, process, received: int = 0, unreadable: int | None = None) -> list[tuple[int, ...]]:
-    """The numbers of the first groups that a trainer takes, two at once."""
-    trainer = toy.build_trainer(output)
-    trainer.process, trainer._stop = process, Stop(received)
-    batches = trainer._batches(toy.ToyPairs(3, unreadable=unreadable), [range(0, 2), range(2, 4), range(4, 6)])
-    return [[batch.numbers for batch in trainer._take(batches, 2)] for _ in range(3)]
-
-
-def test_groups_come_in_order_and_end(tmp_path):
-    assert take(tmp_path, ALONE) == [[(0, 1), (2, 3)], [(4, 5)], []]
-
-
-@pytest.mark.parametrize(("own", "other"), [(signal.SIGTERM, 0), (0, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
-def test_all_stop_if_one_is_asked(tmp_path, own, other):
-    with pytest.raises(StopRequested) as stop:
-        take(tmp_path, together_with(other), received=own)
-    assert stop.value.args == (signal.SIGTERM,)
-
-
-@pytest.mark.parametrize("received", [0, signal.SIGTERM])
-def test_all_fail_if_one_cannot_read(tmp_path, received):
-    answers = []
-    process = SimpleNamespace(device=torch.device("cpu"), agree=lambda value: answers.append(value) or value)
-    with pytest.raises(ValueError, match="noise/1 is unreadable"):
-        take(tmp_path, process, received=received, unreadable=1)
-    with pytest.raises(LostProcessError, match="its own message"):
-        take(tmp_path, together_with(answers[0]), received=received)
-
-
-def check(*losses: float, norm: float = 5.0, can_overflow: bool = False) -> bool:
-    """``check_finite`` of groups with these losses, two samples each, in step 3."""
-    batches = [SimpleNamespace(numbers=(2 * i, 2 * i + 1), sources=(f"a/{2 * i}", f"a/{2 * i + 1}")) for i in range(9)]
-    groups = batches[: len(losses)], [torch.tensor(loss) for loss in losses]
-    return check_finite(ALONE, 3, *groups, torch.tensor(norm), can_overflow)
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-def test_the_samples_of_a_group_whose_loss_is_not_finite_are_named(bad):
-    assert check(1.0, 2.0)
-    with pytest.raises(NonFiniteError) as error:
-        check(1.0, bad, 2.0)
-    assert str(error.value) == f"step 3: loss {bad} in samples 2 to 3 (a/2; a/3)"
-
-
-def test_a_gradient_that_is_not_finite_names_all_samples():
-    with pytest.raises(NonFiniteError, match="step 3: gradient norm inf .* a/0; a/1; a/2; a/3"):
-        check(1.0, 2.0, norm=float("inf"))
-
-
-def test_an_overflow_is_allowed_where_it_is_expected_and_a_loss_never():
-    assert not check(1.0, 2.0, norm=float("nan"), can_overflow=True)
-    assert check(1.0, 2.0, can_overflow=True)
-    with pytest.raises(NonFiniteError, match="step 3: loss nan in samples 0 to 1"):
-        check(float("nan"), norm=float("nan"), can_overflow=True)

@@ -50,20 +50,6 @@ def test_the_panels_show_what_the_log_says(tmp_path: Path, drawn: list):
 
 
 @pytest.mark.slow
-def test_the_terms_are_those_of_the_objective(tmp_path: Path, drawn: list):
-    """A corner head has no third term, an MLP head its own."""
-    for third, expected in ((None, ["giou", "l1"]), ("classification", ["giou", "l1", "classification"])):
-        lines_of_log = [json.loads(record(step)) for step in (1, 2)]
-        for line in lines_of_log:
-            line.pop("focal")
-            if third:
-                line[third] = 3.0
-        (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines_of_log))
-        plot_training(tmp_path / "log.jsonl", tmp_path / "training.png", expected)
-        assert list(lines(drawn[-1].axes[1])) == expected
-
-
-@pytest.mark.slow
 def test_many_steps_are_smoothed_by_means_of_spans(tmp_path: Path, drawn: list):
     losses = np.random.default_rng(0).uniform(1, 2, 200)
     (tmp_path / "log.jsonl").write_text("".join(record(n + 1, loss=value) for n, value in enumerate(losses)))
@@ -74,21 +60,14 @@ def test_many_steps_are_smoothed_by_means_of_spans(tmp_path: Path, drawn: list):
 
 
 @pytest.mark.slow
-def test_a_loss_that_was_no_number_and_a_line_cut_short_do_not_stop_the_plot(tmp_path: Path):
+def test_a_loss_that_was_no_number_does_not_stop_the_plot(tmp_path: Path):
     log = tmp_path / "log.jsonl"
-    log.write_text(record(1) + record(2, loss=None) + '{"kind": "tra')
-    assert [entry["step"] for entry in read_log(log)["train"]] == [1, 2]
+    log.write_text(record(1) + record(2, loss=None))
     plot_training(log, tmp_path / "training.png", TERMS)
+    assert (tmp_path / "training.png").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [(None, "cannot read"), ("", "no training step"), (VALIDATION, "no training step"), ("{\n" + record(1), "line 1")],
-)
-def test_a_log_that_says_nothing_is_named(tmp_path: Path, text: str | None, message: str):
-    log = tmp_path / "log.jsonl"
-    if text is not None:
-        log.write_text(text)
-    with pytest.raises(ValueError, match=f"log.jsonl: .*{message}"):
-        plot_training(log, tmp_path / "training.png", TERMS)
-    assert not (tmp_path / "training.png").exists()
+def test_a_log_without_a_step_is_named(tmp_path: Path):
+    (tmp_path / "log.jsonl").write_text(VALIDATION)
+    with pytest.raises(ValueError, match="log.jsonl: no training step"):
+        read_log(tmp_path / "log.jsonl")
