@@ -44,6 +44,10 @@ def per_dataset_keys(families: Iterable[str] = FAMILIES) -> tuple[str, ...]:
     return (*of_models, "test.tracker.window", "test.tracker.penalty")
 
 
+# Resolved configurations of earlier versions hold, for every head, the keys of all heads; these are their defaults.
+_KEYS_OF_ALL_HEADS = {"focal": 1.0, "classification": 8.334, "background": 0.0625}
+
+
 def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
     """The section ``objective`` of the model's head: a key that the head does not use is an error. If the model is
     wrong and its head unknown, the section may be any head's."""
@@ -52,11 +56,19 @@ def _objective_of_head(value: Any, info: ValidationInfo) -> Any:
     errors = []
     for section in (head.objective_config for head in heads):
         try:
-            return section.model_validate(value)
+            return section.model_validate(_keys_of_this_head(value, section))
         except ValidationError as error:  # locations name the member of the union, as pydantic does
             lines = [{**details, "loc": (section.__name__, *details["loc"])} for details in error.errors()]
             errors.append(ValidationError.from_exception_data(section.__name__, lines))
     raise min(errors, key=ValidationError.error_count)
+
+
+def _keys_of_this_head(value: Any, section: type[Section]) -> Any:
+    """Without the keys that an earlier version resolved for other heads."""
+    if not isinstance(value, dict) or not value.keys() >= _KEYS_OF_ALL_HEADS.keys():
+        return value
+    unused = {key: default for key, default in _KEYS_OF_ALL_HEADS.items() if key not in section.model_fields}
+    return {key: given for key, given in value.items() if key not in unused or given != unused[key]}
 
 
 class ExperimentConfig(Section):
@@ -196,6 +208,9 @@ def from_tree(
     if run is not None:
         changed["name"] = run
         overrides = (*overrides, f"name={run}")
+    if isinstance(changed.get("data"), dict) and changed["data"].get("scaled_decoding") is False:
+        # Configurations of earlier versions hold this key.
+        changed["data"] = {key: value for key, value in changed["data"].items() if key != "scaled_decoding"}
     return validate(ExperimentConfig, changed, source, overrides)
 
 

@@ -77,6 +77,8 @@ class Checkpoints:
 def changed_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """The dotted keys, except ``FREE_KEYS``, in which two experiments differ, with both values."""
     old, new = flat(before), flat(now)
+    # Earlier versions wrote the loss weights of all heads; those of other heads are ignored.
+    old = {key: value for key, value in old.items() if key in new or not key.startswith("objective.")}
     return [
         f"{key} was {old.get(key, 'absent')!r}, is {new.get(key, 'absent')!r}"
         for key in sorted(old.keys() | new.keys())

@@ -28,6 +28,7 @@ from lib.experiment.config import (
     with_new_keys,
 )
 from lib.models.base import TrackingModel
+from lib.training.checkpoints import changed_keys
 
 FILES = sorted(path for path in EXPERIMENTS.glob("*.yaml") if not path.name.startswith("paths."))
 NAMES = [path.stem for path in FILES]
@@ -207,6 +208,15 @@ def test_overrides_reach_any_value(tmp_path):
     assert (experiment.model.division.target, experiment.model.division.ratio) == ("roimax", 0.5)
     assert experiment.model.division.hidden == 16
     assert experiment.data.val == ()
+
+
+def test_a_key_that_was_removed_may_only_be_off():
+    """Resolved configurations of earlier versions hold it."""
+    tree = to_tree(load_experiment("grm_vitb"))
+    assert from_tree(merge(tree, {"data": {"scaled_decoding": False}}), "old.yaml") == load_experiment("grm_vitb")
+    with pytest.raises(ConfigError, match="^old.yaml: data.scaled_decoding: got true; unknown key; ") as error:
+        from_tree(merge(tree, {"data": {"scaled_decoding": True}}), "old.yaml")
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", ["ostrack", "{a: 1}", "1"])
@@ -426,6 +436,19 @@ def test_the_objective_is_that_of_the_head_and_another_heads_key_is_an_error(tmp
                 load_experiment(file)
             with pytest.raises(ConfigError, match=rf"^command line: objective\.{key}: got 3; unknown key; "):
                 load_experiment(write_experiment(file, model=head_section), [f"objective.{key}=3"])
+
+
+@pytest.mark.parametrize("head", HEAD_KEYS)
+def test_a_configuration_resolved_by_an_earlier_version_is_read_and_its_run_goes_on(tmp_path, head):
+    """It holds the keys of all heads, each with its default unless it was used."""
+    experiment = load_experiment(
+        write_experiment(tmp_path / "toy.yaml", model={"head": {"kind": head, "channels": 16}})
+    )
+    before = merge(to_tree(experiment), {"objective": KEYS_OF_ALL_HEADS | {"giou": 3.0}})
+    changed = from_tree(before, "tree")
+    assert changed.objective == experiment.objective.model_copy(update={"giou": 3.0})
+    assert changed_keys(before, to_tree(changed)) == []
+    assert changed_keys(before, to_tree(experiment)) == ["objective.giou was 3.0, is 2.0"]
 
 
 def test_a_configuration_resolved_by_an_earlier_version_gets_the_keys_that_are_new(tmp_path):
