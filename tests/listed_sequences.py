@@ -3,6 +3,7 @@ can unpickle them."""
 
 import numpy as np
 
+from lib.data.stores.index import SequenceIndex
 from lib.data.types import Sequence
 
 
@@ -18,6 +19,8 @@ class ListedSequences(list[Sequence]):
     def image_sets(self) -> np.ndarray:
         """bool ``[n]``."""
         return np.array([sequence.image_set for sequence in self], dtype=bool)
+
+    can_be_drawn = SequenceIndex.can_be_drawn  # which asks for the numbers below
 
     def visible_counts(self, every: int = 1) -> np.ndarray:
         """int64 ``[n]``: visible frames whose number is a multiple of ``every``, and the last."""

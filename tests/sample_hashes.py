@@ -15,7 +15,7 @@ from one_sequence import read_dataset
 
 from lib.data.batch import Batch
 from lib.data.pairs import Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.experiment.config import EXPERIMENTS, ExperimentConfig, load_experiment
 
 RECORD = Path(__file__).parent / "reference" / "sample_hashes.json"

@@ -21,7 +21,7 @@ from lib.data.datasets.registry import DatasetName
 from lib.data.decoding.images import EncodedImage, open_image
 from lib.data.masks import MaskFolder
 from lib.data.pasting import Cutout, Layer, find_visible_part, load_cutout, mirror, paste, place_beside, place_cutout
-from lib.data.sampling import Pairing, can_be_drawn, draw_frames
+from lib.data.sampling import Pairing, draw_frames
 from lib.data.stores.index import SequenceIndex
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig, Fill, Window
@@ -121,14 +121,14 @@ class Cutouts:
         self._objects, self._over, self._config = objects, over, config
         self._masks, self._every = masks, every
         large = objects.largest_areas() >= MIN_OBJECT**2
-        chosen = can_be_drawn(objects, every) & large & (objects.outlined | (masks is not None))
+        chosen = objects.can_be_drawn(every) & large & (objects.outlined | (masks is not None))
         self.positions = np.flatnonzero(chosen).astype(np.int32)
         if not len(self.positions):
             raise ValueError(
                 f"no object of {len(objects)} can be cut out: each needs an outline in the annotations (or set "
                 f"its dataset's masks in paths.yaml), and {MIN_OBJECT:g} pixels of sqrt(w * h)"
             )
-        self._videos = np.flatnonzero(can_be_drawn(over)).astype(np.int32)
+        self._videos = np.flatnonzero(over.can_be_drawn()).astype(np.int32)
         if not len(self._videos) or over[self._videos[0]].image_set:
             raise ValueError(
                 f"cutouts.over: {config.over} {config.split} has no videos to paste on; name a dataset that has"

@@ -20,7 +20,8 @@ from lib.data.croppers import AnyWindow, Cropper, FrameCropper
 from lib.data.cutouts import CutoutsConfig
 from lib.data.datasets.registry import DatasetName
 from lib.data.decoding.images import ImageError, find_decoder, open_image
-from lib.data.sampling import Mixture, Pairing, Pool, draw_frames
+from lib.data.pools import Mixture, Pool
+from lib.data.sampling import Pairing, draw_frames
 from lib.data.types import Sequence
 from lib.geometry.aligned import AlignedWindow, align
 from lib.geometry.crop import CropConfig, EmptyCropError, Fill, box_to_crop, crop_mapping, crop_window, is_empty

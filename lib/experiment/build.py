@@ -16,7 +16,7 @@ from lib.data.datasets.registry import find_dataset
 from lib.data.decoding.images import find_decoder
 from lib.data.masks import MaskFolder
 from lib.data.pairs import Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.stores.crops import open_crops
 from lib.data.stores.index import open_dataset
 from lib.data.stores.reach import CropSettings

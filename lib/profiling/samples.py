@@ -20,7 +20,8 @@ from lib.data.augment import JitterConfig, Role, jitter_box
 from lib.data.decoding.images import DECODERS, find_decoder
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Mixture, Pool, draw_frames
+from lib.data.pools import Mixture, Pool
+from lib.data.sampling import draw_frames
 from lib.data.stores.cropping import write_crops
 from lib.data.stores.crops import open_crops
 from lib.data.stores.index import open_dataset

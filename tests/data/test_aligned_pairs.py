@@ -12,7 +12,7 @@ from recorded_frames import texture
 from lib.data.appearance import jitter_colors, solarize, vary_pair
 from lib.data.augment import JitterConfig, is_well_seen, jitter_mapping, mirror_box
 from lib.data.pairs import MOST_DRAWS, DataConfig, EmptyCropError, Pairs
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.types import Sequence
 from lib.geometry.aligned import CropMapping, align
 from lib.geometry.crop import CropConfig, crop_mapping, cut, mean_color, window_of

@@ -30,7 +30,7 @@ from lib.data.augment import JitterConfig, jitter_box, mirror_box
 from lib.data.croppers import FrameCropper
 from lib.data.decoding.images import ImageError, open_image
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.stores.columns import open_columns, write_columns
 from lib.data.stores.crops import INDEX, StoredCropper
 from lib.data.stores.reach import CropSettings

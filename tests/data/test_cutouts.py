@@ -18,7 +18,7 @@ from lib.data.cutouts import Cutouts, CutoutsConfig, Motion
 from lib.data.decoding.images import ImageError
 from lib.data.masks import MaskFolder
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.stores.packing import pack_dataset
 from lib.geometry.crop import CropConfig

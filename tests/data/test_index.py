@@ -19,7 +19,7 @@ from lib.data.datasets import lasot
 from lib.data.datasets.record import Dataset, Entry
 from lib.data.datasets.registry import DATASETS
 from lib.data.files.source import Source
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.stores import index as index_module
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.types import FrameFiles, NumberedNames, Sequence

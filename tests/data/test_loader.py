@@ -24,7 +24,7 @@ from lib.data.batch import stack
 from lib.data.decoding.images import ImageError
 from lib.data.loader import WorkerError, load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 

@@ -17,7 +17,7 @@ from lib.data.augment import JitterConfig
 from lib.data.batch import Batch
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.stores.index import SequenceIndex, open_dataset
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig

@@ -21,7 +21,7 @@ from lib.data.decoding.images import ImageError, read_image
 from lib.data.files.source import Source
 from lib.data.loader import load_batches
 from lib.data.pairs import DataConfig, Pairs, SourceConfig
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.data.stores.index import open_dataset
 from lib.data.stores.packed import (
     DATA,

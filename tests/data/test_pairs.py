@@ -21,7 +21,8 @@ from lib.data.appearance import AugmentConfig, ColorJitterConfig, MotionBlurConf
 from lib.data.augment import JitterConfig
 from lib.data.decoding.images import DECODERS, EncodedImage
 from lib.data.pairs import MAX_EMPTY, DataConfig, EmptyCropError, Pairs, SourceConfig
-from lib.data.sampling import Pool, draw_frames
+from lib.data.pools import Pool
+from lib.data.sampling import draw_frames
 from lib.data.types import Sequence
 from lib.geometry.crop import CropConfig
 

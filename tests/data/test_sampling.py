@@ -7,13 +7,8 @@ import pytest
 from distributions import kolmogorov_p
 from listed_sequences import ListedSequences
 
-from lib.data.sampling import (
-    Mixture,
-    Pool,
-    can_be_drawn,
-    draw_frames,
-    visible_frames,
-)
+from lib.data.pools import Mixture, Pool
+from lib.data.sampling import draw_frames, visible_frames
 from lib.data.types import Sequence
 
 
@@ -131,9 +126,9 @@ def test_an_image_is_both_frames(pairing):
 def test_who_is_long_and_visible_enough():
     videos = [sequence(seen(20, 0, 1, 2, 3, 4)), sequence(seen(20, 0, 1, 2, 3)), sequence(np.ones(19))]
     images = [sequence([True], image_set=True), sequence([False], image_set=True)]
-    assert can_be_drawn(ListedSequences(videos + images)).tolist() == [True, False, False, True, False]
+    assert ListedSequences(videos + images).can_be_drawn().tolist() == [True, False, False, True, False]
     fewer = [sequence(np.ones(92)), sequence(np.ones(91)), images[0]]
-    assert can_be_drawn(ListedSequences(fewer), every=30).tolist() == [True, False, True]
+    assert ListedSequences(fewer).can_be_drawn(every=30).tolist() == [True, False, True]
 
 
 def test_only_the_sequence_that_is_drawn_is_made():

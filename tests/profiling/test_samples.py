@@ -12,7 +12,7 @@ from listed_sequences import ListedSequences
 
 from lib.data.augment import JitterConfig
 from lib.data.pairs import Pairs
-from lib.data.sampling import Pool
+from lib.data.pools import Pool
 from lib.geometry.crop import CropConfig
 from lib.profiling import samples
 from lib.profiling.samples import CONFIG, PACKAGES, Straightforward, share_packages

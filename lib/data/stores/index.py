@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lib.data.datasets.registry import find_dataset
 from lib.data.files.source import Source
-from lib.data.sampling import visible_frames
+from lib.data.sampling import MIN_FRAMES, MIN_VISIBLE, visible_frames
 from lib.data.stores.columns import Columns, DamagedFileError, Texts, open_columns, write_columns
 from lib.data.stores.packed import open_source
 from lib.data.types import SHORTFALL, FrameFiles, NumberedNames, Outline, Sequence
@@ -162,6 +162,16 @@ class SequenceIndex(abc.Sequence):
             return np.diff(np.concatenate(([0], np.cumsum(visible, dtype=np.int64)))[ends])
         spans = itertools.pairwise(ends.tolist())
         return np.array([len(visible_frames(visible[first:end], every)) for first, end in spans], dtype=np.int64)
+
+    def can_be_drawn(self, every: int = 1) -> np.ndarray:
+        """bool ``[n]``: which sequences are long enough, with targets visible often enough; an image needs a usable
+        box.
+
+        Boxes of any size count: the lineage's code has a rule of 50 pixels for COCO, but no sampler applies it.
+        """
+        counts = self.visible_counts(every)
+        videos = (self.lengths >= MIN_FRAMES) & (counts >= MIN_VISIBLE)
+        return np.where(self.image_sets, counts > 0, videos)
 
     def __reduce__(self) -> tuple:
         return _open_again, (self._columns, self.source.root)
