@@ -3,6 +3,7 @@
 import ast
 from collections import defaultdict
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -90,6 +91,17 @@ def test_modules_import_only_floors_below():
         package = path.relative_to(ROOT / "lib").parts[0]
         wrong += [f"{path}: {name}" for name in imports(path) if package != "__init__.py" and forbidden(package, name)]
     assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports inside functions and for types count too."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    graph = {
+        name: {f"{node.module}.{alias.name}" for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)
+               for alias in node.names} | set(imports(path))
+        for name, path in names.items()
+    }  # fmt: skip
+    assert len(list(TopologicalSorter({name: used & names.keys() for name, used in graph.items()}).static_order())) > 99
 
 
 def test_a_family_is_known_to_the_registry_alone():

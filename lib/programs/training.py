@@ -8,10 +8,11 @@ from functools import partial
 from lib.config.paths import Paths
 from lib.experiment.build import build_trainer, check_training_files, run_folder
 from lib.experiment.config import ExperimentConfig, load_experiment
-from lib.runtime.launch import launch, ranks
+from lib.runtime.launch import launch
 from lib.runtime.locks import only_writer
 from lib.runtime.process import joined
 from lib.runtime.program import RequestError
+from lib.runtime.ranks import ranks
 from lib.training.schedule import StepPlan
 
 

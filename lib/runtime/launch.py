@@ -1,4 +1,4 @@
-"""Starts several processes on this machine and waits for them; the ranks of such a process, or of one of torchrun's."""
+"""Starts several processes on this machine and waits for them."""
 
 import logging
 import multiprocessing
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from lib.runtime.children import end_when_closed, starting_blocked
 from lib.runtime.machine import usable_cores
@@ -23,29 +22,6 @@ logger = logging.getLogger(__name__)
 AFTER_SIGNAL, AFTER_FAILURE = 120.0, 30.0
 LOOK_EVERY = 0.1
 _OF_THE_TERMINAL = (signal.SIGINT, signal.SIGHUP)
-
-
-class Ranks(NamedTuple):
-    """Number of this process in the run and on its machine, and the number of processes in the run."""
-
-    rank: int
-    local_rank: int
-    world: int
-
-
-def ranks() -> Ranks:
-    """The ranks in the variables that torchrun and ``launch`` set; without them this process is the only one. An empty
-    variable counts as unset. Raises ValueError for variables that do not fit."""
-    numbers = []
-    for name, default in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
-        text = os.environ.get(name) or default
-        if not text.isdecimal():
-            raise ValueError(f"{name}: got {text!r}; correct or unset this environment variable")
-        numbers.append(int(text))
-    found = Ranks(*numbers)
-    if found.rank >= found.world:  # it would compute everything and write nothing
-        raise ValueError(f"RANK: got {found.rank}, but WORLD_SIZE is {found.world}; correct or unset these variables")
-    return found
 
 
 def launch(processes: int, task: Callable[[], int]) -> int:

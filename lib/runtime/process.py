@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from lib.runtime.launch import ranks
+from lib.runtime.ranks import ranks
 
 _FINISHED: deque[dist.Work] = deque(maxlen=8)
 

@@ -105,8 +105,8 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
                 import multiprocessing
 
                 from lib.runtime.escapes import show
-                from lib.runtime.launch import ranks
                 from lib.runtime.logs import set_up_logging
+                from lib.runtime.ranks import ranks
 
             try:
                 set_up_logging(rank=ranks().rank)
