@@ -76,9 +76,9 @@ def for_csv(text: str) -> str:
 
 
 def file_name(text: str, longest: int = 100) -> str:
-    """The first characters of the text as a part of a file's name: letters, digits, ``-``, ``_`` and dots, with ``_``
-    in place of others. Two texts may have one name."""
-    return re.sub(r"[^\w.-]+", "_", text)[:longest]
+    """The beginning of the text, of so many bytes in UTF-8 at most, as a part of a file's name: letters, digits, ``-``,
+    ``_`` and dots, with ``_`` in place of others. Two texts may have one name."""
+    return re.sub(r"[^\w.-]+", "_", text).encode()[:longest].decode(errors="ignore")
 
 
 def _is_hidden(character: str) -> bool:

@@ -18,8 +18,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write; at the end of the block it is flushed to the disk and takes the place of ``path``.
 
     It is written beside ``path`` as ``.<12 hex digits>.tmp``, a name that no other writer has. If the block or the disk
-    fails, that file is removed and ``path`` is unchanged. The next write in the folder removes the files of killed
-    processes, which nobody locks.
+    fails, that file is removed and ``path`` is unchanged; ``OSError`` names ``path``. The next write in the folder
+    removes the files of killed processes, which nobody locks.
     """
     _remove_abandoned(path.parent)
     file = _open_temporary(path)
@@ -29,8 +29,10 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             os.replace(file.name, path)  # before its lock is released with it
-    except BaseException:
+    except BaseException as error:
         Path(file.name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, file.name):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -27,6 +27,15 @@ def test_a_failure_leaves_the_earlier_file_alone(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["scores.txt"]
 
 
+def test_errors_name_the_file_that_was_to_be_written(tmp_path):
+    with pytest.raises(IsADirectoryError) as error, replacing(tmp_path) as file:
+        file.write(b"new")
+    assert error.value.filename == str(tmp_path)
+    with pytest.raises(OSError) as error, replacing(tmp_path / "scores.txt"):
+        raise OSError(28, "No space left on device")
+    assert error.value.filename == str(tmp_path / "scores.txt") and not list(tmp_path.iterdir())
+
+
 def test_a_file_of_a_killed_process_is_removed_and_one_being_written_is_kept(tmp_path):
     path, own = tmp_path / "scores.txt", tmp_path / "notes.tmp"
     (tmp_path / ".0123456789ab.tmp").write_text("left over")
