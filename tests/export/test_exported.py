@@ -152,6 +152,23 @@ def test_a_processor_without_bf16_is_refused(openvino_export, monkeypatch):
         ExportedNetwork(openvino_export, record)
 
 
+def test_a_file_that_the_installed_library_cannot_read_is_one_line(exported, monkeypatch):
+    """As of another version of it; each library raises errors of kinds of its own."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("Exception from model.cc:256\nUnsupported model IR version: 99\n")
+
+    record = read_record(exported)
+    monkeypatch.setattr(module, f"_load_{record.runtime}", fail)
+    with pytest.raises(ExportError) as caught:
+        open_network(exported, threads=1)
+    written = record.origin.versions["onnxruntime" if record.runtime == "onnx" else "openvino"]
+    assert (
+        f"cannot read it (Unsupported model IR version: 99); install the version that wrote it, {written}, or"
+        in str(caught.value)
+    )
+
+
 # The folder
 
 

@@ -352,6 +352,13 @@ def test_a_smaller_position_table_is_resized_to_both_grids(tmp_path):
         torch.testing.assert_close(table, expected.permute(0, 2, 3, 1).reshape(1, grid**2, WIDTH))
 
 
+@pytest.mark.parametrize("rows", [1 + 16 * 8, 16 * 12])
+def test_a_position_table_of_an_image_that_is_no_square_is_refused(tmp_path, rows):
+    weights = image_vit().state_dict() | {"pos_embed": torch.zeros(1, rows, WIDTH)}
+    with pytest.raises(CheckpointError, match=f"weights.pth: its position table has {rows} rows, which are those of"):
+        taken_by(holder(), weights, tmp_path)
+
+
 @pytest.mark.parametrize("patch", [7, 4])
 def test_weights_of_another_patch_size_give_an_enlarged_image_the_same_tokens(tmp_path, patch):
     """As DINOv2's patches of 14 pixels in patches of 16."""

@@ -1,6 +1,6 @@
 """Released checkpoints as downloaded: names, wrappings, pickled settings, tables of names, strict reports."""
 
-import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +13,6 @@ from lib.models.base import TrackingModel
 from lib.models.weights.released import find_weights, load_file, load_released
 from lib.models.weights.renaming import read_table, renamed
 from lib.runtime.checkpoint import CheckpointError, checksum_of, save_checkpoint
-from lib.runtime.unpickling import read_inert
 
 FAMILIES = pytest.mark.parametrize("family", TABLES)
 
@@ -50,57 +49,32 @@ def test_a_file_loads_as_downloaded_settings_and_all(tmp_path, family, zipped, m
     assert (tmp_path / "executed").exists(), "the file was harmless, so this proves nothing"
 
 
-@pytest.mark.parametrize("wrapper", ["net", "model", "state_dict", None])
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_every_wrapping_gives_the_same_weights(tmp_path, wrapper, prefix, models):
-    weights = published_weights(models["grm"])
-    stored = {prefix + name: value for name, value in weights.items()}
-    save_checkpoint(tmp_path / "x.pth", {wrapper: stored, "epoch": 3} if wrapper else stored)
-    found = find_weights(read_inert(tmp_path / "x.pth"), tmp_path / "x.pth")
-    assert found.keys() == weights.keys()
-    loaded, expected = fresh(tiny("grm")), fresh(tiny("grm"))
-    load_file(loaded, tmp_path / "x.pth")
-    load_released(expected, weights)
-    assert equal(loaded, expected)
-
-
-@pytest.mark.parametrize(
-    "worn",
-    [
+def test_weights_are_found_below_every_wrapper_and_without_what_torch_adds_to_names():
+    """Also inside names, as of a network whose backbone alone is compiled and whose blocks are computed again."""
+    weights = {"backbone.blocks.0.norm.weight": torch.ones(2), "module_like.bias": torch.zeros(1)}
+    for content in (
+        weights,
+        {"net": weights, "epoch": 3},
+        {"model": weights},
+        {"state_dict": weights},
+        {"model": {"name": "vit"}, "state_dict": weights},  # a configuration under the first of the keys
+    ):
+        assert find_weights(content, Path("x.pth")) == weights
+    for worn in (
+        "module.{}",
         "_orig_mod.{}",
         "module._orig_mod.{}",
         "_orig_mod.module.{}",
         "module.module.{}",
         "_fsdp_wrapped_module._checkpoint_wrapped_module.{}",
-    ],
-)
-def test_what_torch_adds_to_names_is_taken_off(tmp_path, worn, models):
-    own = {name: value + 1 for name, value in models["grm"].state_dict().items()}
-    save_checkpoint(tmp_path / "x.pth", {"net": {worn.format(name): value for name, value in own.items()}})
-    loaded = fresh(tiny("grm"))
-    load_file(loaded, tmp_path / "x.pth")
-    assert all(torch.equal(value, own[name]) for name, value in loaded.state_dict().items())
-
-
-def test_what_torch_adds_inside_names_is_taken_off(tmp_path, models):
-    """As of a network whose backbone alone is compiled and each of whose blocks is computed again."""
-    own = {name: value + 1 for name, value in models["grm"].state_dict().items()}
-    worn = {
-        re.sub(
-            r"blocks\.(\d+)\.",
-            r"blocks.\1._checkpoint_wrapped_module.",
-            name.replace("backbone.", "backbone._orig_mod."),
-        ): value
-        for name, value in own.items()
-    }
-    assert sum("blocks.0._checkpoint" in name for name in worn) > 3
-    save_checkpoint(tmp_path / "x.pth", worn)
-    loaded = fresh(tiny("grm"))
-    load_file(loaded, tmp_path / "x.pth")
-    assert all(torch.equal(value, own[name]) for name, value in loaded.state_dict().items())
-    save_checkpoint(tmp_path / "x.pth", {"module.a": torch.zeros(1), "a": torch.ones(1)})
+    ):
+        assert (
+            find_weights({"net": {worn.format(name): value for name, value in weights.items()}}, Path("x")) == weights
+        )
+    inside = "backbone._orig_mod.blocks.0._checkpoint_wrapped_module.norm.weight"
+    assert [*find_weights({inside: torch.ones(2)}, Path("x.pth"))] == ["backbone.blocks.0.norm.weight"]
     with pytest.raises(CheckpointError, match="x.pth: two of its weights are named a without module, _orig_mod"):
-        load_file(loaded, tmp_path / "x.pth")
+        find_weights({"module.a": torch.zeros(1), "a": torch.ones(1)}, Path("x.pth"))
 
 
 @FAMILIES
