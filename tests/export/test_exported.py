@@ -56,7 +56,7 @@ def crops_of(network, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return template, rng.uniform(0.2, 0.4, (rows, 4)).astype(np.float32), search
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 3])
 def test_rows_are_found_one_by_one_however_many_there_are(network, exported, rows):
     ours = open_network(exported, threads=1)
     template, boxes, search = crops_of(network, rows)
