@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from families import HEADS
 from reference_weights import REFERENCE, filled_state_dict, image_tensor
 
 from lib.models.backbones.vit import ViTConfig
@@ -15,10 +14,10 @@ BACKBONE = ViTConfig(width=32, depth=3, heads=2, patch=8)
 ELIMINATION = EliminationConfig(blocks=(1, 2), schedule=KeepScheduleConfig(start=2, length=4))
 
 
-def tiny(elimination: EliminationConfig | None = ELIMINATION, head: str = "center") -> OSTrack:
+def tiny(elimination: EliminationConfig | None = ELIMINATION) -> OSTrack:
     torch.manual_seed(0)
-    heads = HeadConfig(kind=head, channels=16)
-    config = OSTrackConfig(name="ostrack", pretrained="none", backbone=BACKBONE, elimination=elimination, head=heads)
+    head = HeadConfig(kind="center", channels=16)
+    config = OSTrackConfig(name="ostrack", pretrained="none", backbone=BACKBONE, elimination=elimination, head=head)
     return OSTrack(config, template_size=32, search_size=64)
 
 
@@ -85,14 +84,13 @@ def test_equals_the_recorded_outputs_removed_tokens_included(name, template_size
 # Elimination
 
 
-@pytest.mark.parametrize("head", HEADS)
-def test_keeping_all_is_the_network_without_elimination(head):
-    plain = tiny(None, head).eval()
+def test_keeping_all_is_the_network_without_elimination():
+    plain = tiny(None).eval()
     expected = plain(*inputs())
     assert expected.extras["removed"].shape == (2, 0, 64)
     assert plain.monitors(expected) == {}
-    everything = tiny(ELIMINATION.model_copy(update={"keep": 1.0}), head).eval()
-    scheduled = tiny(ELIMINATION, head).eval()
+    everything = tiny(ELIMINATION.model_copy(update={"keep": 1.0})).eval()
+    scheduled = tiny(ELIMINATION).eval()
     for model, epoch in ((everything, None), (scheduled, 0)):
         model.load_state_dict(plain.state_dict())
         ours = model(*inputs(), epoch)
