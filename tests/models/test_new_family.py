@@ -56,4 +56,4 @@ def test_the_family_of_the_page_passes_the_tests_over_all_families(tmp_path: Pat
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-1000:]
     passed = int(re.search(r"(\d+) passed", ended.stdout)[1])
-    assert passed > 30, ended.stdout
+    assert passed > 20, ended.stdout

@@ -1,5 +1,6 @@
 """test.py --network: an exported network is tested like a checkpoint, and without torch."""
 
+import functools
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from lib.config.paths import Paths
 from lib.evaluation.benchmarks import read_benchmark
 from lib.export.exporting import write_network
-from lib.export.record import RECORD, Origin
+from lib.export.record import RECORD, Origin, Runtime
 from lib.inference.engine import Engine
 from lib.programs.testing import run_test
 from tests.export.toy_exports import toy_network
@@ -33,13 +34,23 @@ BOUND = 0.05
 
 
 @pytest.fixture(scope="module")
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For ONNX Runtime where a test does not choose."""
-    folder = tmp_path_factory.mktemp("networks") / "exported"
-    folder.mkdir()
-    network = toy_network(tmp_path_factory.mktemp("eager"))
-    write_network(network, folder, getattr(request, "param", "onnx"), "fp32", 2, Origin(experiment="toy"))
-    return folder
+def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Runtime], Path]:
+    """Exports for a runtime, each made once."""
+
+    @functools.cache
+    def exported_for(runtime: Runtime) -> Path:
+        folder = tmp_path_factory.mktemp("networks") / "exported"
+        folder.mkdir()
+        write_network(toy_network(folder.parent), folder, runtime, "fp32", 2, Origin(experiment="toy"))
+        return folder
+
+    return exported_for
+
+
+@pytest.fixture
+def exported(request: pytest.FixtureRequest, export: Callable[[Runtime], Path]) -> Path:
+    """The export for the runtime that a test chooses, ONNX Runtime by default."""
+    return export(getattr(request, "param", "onnx"))
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
