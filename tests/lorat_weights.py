@@ -11,10 +11,11 @@ from lib.models.lorat import LoRAT, LoRATConfig
 SIZES = {"224": (112, 224), "378": (196, 378)}
 
 
-def filled(table: str) -> dict[str, Tensor]:
-    """The rule ``alt_rule`` of the recorded file: LayerScale and boxes that matter, updates of a usual size."""
+def filled(table: str, without: str = "(?!)") -> dict[str, Tensor]:
+    """The rule ``alt_rule`` of the recorded file: LayerScale and boxes that matter, updates of a usual size. Entries
+    that the pattern ``without`` matches are left out."""
     entries = key_table(table)
-    weights = filled_state_dict(table, 0)
+    weights = filled_state_dict(table, 0, without)
     for name, value in weights.items():
         if name.endswith(".gamma"):
             value *= 6

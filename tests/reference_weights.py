@@ -4,6 +4,7 @@ The rule is the one the recorded numbers in tests/reference were made with.
 """
 
 import json
+import re
 import zlib
 from pathlib import Path
 
@@ -18,11 +19,13 @@ def key_table(name: str) -> dict[str, dict]:
     return json.loads((REFERENCE / f"{name}.keys.json").read_text(encoding="utf-8"))
 
 
-def filled_state_dict(name: str, seed: int) -> dict[str, torch.Tensor]:
-    """The published checkpoint ``name`` with values from the rule; integer entries are zero."""
+def filled_state_dict(name: str, seed: int, without: str = "(?!)") -> dict[str, torch.Tensor]:
+    """The published checkpoint ``name`` with values from the rule; integer entries are zero. Entries that the pattern
+    ``without`` matches are left out."""
     return {
         key: torch.from_numpy(_values(key, tuple(entry["shape"]), entry["dtype"], seed))
         for key, entry in key_table(name).items()
+        if not re.match(without, key)
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from lib.config.tree import merge
 from lib.config.validation import validate
-from lib.export.record import LIBRARIES, NETWORK_FILES, ExportError, ExportPrecision, ExportRecord, read_record
+from lib.export.record import AGAIN, LIBRARIES, NETWORK_FILES, ExportError, ExportPrecision, ExportRecord, read_record
 from lib.inference.network import Found
 from lib.inference.settings import TrackSettings
 from lib.runtime.files import utf8_name
@@ -59,9 +59,19 @@ class ExportedNetwork:
         self._threads = threads = threads or usable_cores()
         encode, find = (folder / name for name in NETWORK_FILES[record.runtime])
         self._load_find = partial(load, find, record.precision, threads)
-        self._find = self._load_find(streams)
         self._pool = ThreadPoolExecutor(threads, "turn")  # its threads start when there is work for them
-        self._encode = load(encode, "fp32", threads, 1)  # once a video, always in full precision
+        try:
+            self._find = self._load_find(streams)
+            self._encode = load(encode, "fp32", threads, 1)  # once a video, always in full precision
+        except ExportError:
+            raise
+        except Exception as error:  # each runtime has kinds of its own
+            library = LIBRARIES[record.runtime]
+            reason = str(error).strip().rpartition("\n")[2][-120:]
+            raise ExportError(
+                f"{folder}: the installed {library} cannot read it ({reason}); install the version that wrote it, "
+                f"{record.origin.versions.get(library)}, or {AGAIN}"
+            ) from error
 
     def encode(self, crops: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, ...]:
         """See ``Network``."""

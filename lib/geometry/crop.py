@@ -17,6 +17,9 @@ Length = np.ndarray | float
 Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
 
+# Of a window in pixels: that of a target as large as an 8K frame is smaller. Its picture takes 3 GB.
+LARGEST_SIDE = 2**15
+
 
 class EmptyCropError(ValueError):
     """A crop that shows nothing of the image, or a box around which none can be taken."""
@@ -118,7 +121,7 @@ def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Wind
     * "perimeter": side ceil(sqrt((w + (factor - 1) m) (h + (factor - 1) m))) with m = (w + h) / 2, corner rounded down
       (``sample_target`` and the tracker of TransT).
 
-    Raises ``EmptyCropError`` for a box without area, or with a number that is not finite.
+    Raises ``EmptyCropError`` for a box without area, with a number that is not finite, or far larger than any image.
     """
     x, y, exact = _square_around(box_xywh, factor, context)
     side = math.ceil(exact)
@@ -131,11 +134,15 @@ def crop_window(box_xywh: Box, factor: float, context: Context = "area") -> Wind
 def _square_around(box_xywh: Box, factor: float, context: Context) -> tuple[float, float, float]:
     """Center and side of the window around a box before it is rounded; ``EmptyCropError`` as ``crop_window``."""
     x, y, width, height = (float(value) for value in box_xywh)
-    area = width * height
+    area, shown = width * height, f"x={x:g} y={y:g} w={width:g} h={height:g}"
     if not (math.isfinite(x + y) and math.isfinite(area) and width > 0 and area > 0):
-        shown = f"x={x:g} y={y:g} w={width:g} h={height:g}"
         raise EmptyCropError(f"cannot crop around box {shown}: the numbers must be finite, w and h above 0")
-    return x + 0.5 * width, y + 0.5 * height, float(window_side(width, height, factor, context))
+    side = float(window_side(width, height, factor, context))
+    if side > LARGEST_SIDE:
+        raise EmptyCropError(
+            f"cannot crop around box {shown}: its window has {side:.0f} pixels a side, at most {LARGEST_SIDE} can be"
+        )
+    return x + 0.5 * width, y + 0.5 * height, side
 
 
 def target_size(width: Length, height: Length, context: Context) -> Length:

@@ -14,6 +14,7 @@ from lib.programs.network_choice import choose_form
 from lib.programs.testing import read_chosen, run_test
 from lib.runtime.checkpoint import checksum_of
 from lib.runtime.program import TextResult
+from lib.runtime.stop import terminated_like_interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ def export_checkpoint(
         experiment=experiment.name, checkpoint_sha256=checksum.removeprefix("sha256 "), dataset=dataset, model=model
     )
     network = replace(form, checksum=checksum).network()
-    report = export_network(network, folder, runtime, precision, batch, origin)
+    with terminated_like_interrupted():
+        report = export_network(network, folder, runtime, precision, batch, origin)
     written = f"{folder}: written, for batches of {batch}"
     texts, good = [report.text(), written], True
     if score:

@@ -12,6 +12,7 @@ from recorded_frames import checkered, texture
 from lib.geometry.clip import clip_box
 from lib.geometry.crop import (
     CropConfig,
+    EmptyCropError,
     Padding,
     Window,
     box_from_crop,
@@ -147,6 +148,15 @@ def test_a_crop_shares_no_memory_with_its_image() -> None:
 def test_a_box_without_area_is_an_error_that_shows_it(box: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=r"cannot crop around box x=\S+ y=\S+ w=\S+ h=\S+: .*w and h above 0"):
         crop_window(box, 2.0)
+
+
+def test_a_box_far_larger_than_any_image_is_an_error_before_its_picture_takes_all_memory() -> None:
+    assert crop_window((0, 0, 7680, 4320), 5.0, "perimeter").side < 2**15
+    for box, side in (((11, 71, 30000, 30000), "60000"), ((0, 0, 1e300, 1e-300), "inf")):
+        with pytest.raises(
+            EmptyCropError, match=f"around box x=.*: its window has {side} pixels a side, at most 32768"
+        ):
+            crop_window(box, 2.0, "perimeter")
 
 
 def test_boxes_in_the_crop_equal_the_recorded() -> None:

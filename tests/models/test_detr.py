@@ -166,8 +166,3 @@ def test_a_cells_position_is_sines_and_cosines_of_its_row_and_then_of_its_column
                 wave = math.cos if channel % 2 else math.sin
                 expected.append(wave(angle / 10000 ** (2 * (channel // 2) / (width // 2))))
         torch.testing.assert_close(positions[0, row * side + column], torch.tensor(expected), atol=1e-5, rtol=0)
-
-
-def test_no_two_cells_of_a_grid_share_a_position():
-    places = sine_positions(16, 128)[0]
-    assert (torch.cdist(places, places) + 10 * torch.eye(len(places))).min() > 0.5

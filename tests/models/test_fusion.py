@@ -6,12 +6,10 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from lib.models.layers.detr import sine_positions
 from lib.models.transt import (
     FUSIONS,
     CrossFeature,
     EgoContext,
-    FeatureFusion,
     FeatureFusionLayer,
     FusionConfig,
     TransformerFusion,
@@ -177,13 +175,6 @@ def test_the_original_transformer_is_pytorchs():
         found = nn.TransformerDecoderLayer.forward(layer, found, memory)
     torch.testing.assert_close(state, memory, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(ours, fusion.norm(found), rtol=1e-5, atol=1e-5)
-
-
-def test_positions_are_those_of_both_grids_and_no_weights():
-    fusion = FeatureFusion(config(), 2, 3)
-    assert torch.equal(fusion.template_positions, sine_positions(2, 16))
-    assert torch.equal(fusion.search_positions, sine_positions(3, 16))
-    assert not [name for name in fusion.state_dict() if "positions" in name]
 
 
 @pytest.mark.parametrize("kind", ["feature", "transformer"])

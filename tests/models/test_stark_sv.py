@@ -9,7 +9,6 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from families import HEADS
 from reference_weights import REFERENCE, filled_state_dict, image_tensor
 from timm.layers import QuickGELU
 from timm.models.vision_transformer import VisionTransformer
@@ -29,15 +28,15 @@ from lib.models.stark_sv import (
 from lib.models.weights.released import as_ours, load_released
 
 
-def tiny(kind: str = "corner", layers: int = 2) -> StarkSV:
+def tiny() -> StarkSV:
     """Template 32, search 64: grids of 2 and 4 cells. Biases and norms are not at 0 and 1."""
     torch.manual_seed(0)
     config = StarkSVConfig(
         name="stark_sv",
         pretrained="none",
-        backbone=SiameseViTConfig(width=32, depth=layers, heads=2, patch=16),
-        transformer=TransformerConfig(width=16, heads=2, ffn=24, encoder=layers, decoder=layers),
-        head=HeadConfig(kind=kind, channels=16),
+        backbone=SiameseViTConfig(width=32, depth=2, heads=2, patch=16),
+        transformer=TransformerConfig(width=16, heads=2, ffn=24, encoder=2, decoder=2),
+        head=HeadConfig(kind="corner", channels=16),
     )
     model = StarkSV(config, template_size=32, search_size=64)
     with torch.no_grad():
@@ -209,9 +208,8 @@ def test_the_backbone_is_timms_vision_transformer_with_every_token_normed(style)
 # The family
 
 
-@pytest.mark.parametrize("kind", HEADS)
-def test_every_head_reads_the_modulated_search_features(kind):
-    model = tiny(kind)
+def test_the_head_reads_the_modulated_search_features():
+    model = tiny()
     answer = model(*crops())
     template, _, search = crops()
     memory, query = decode(model, model.backbone(template), model.backbone(search))

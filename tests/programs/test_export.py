@@ -1,5 +1,7 @@
 """Exporting a checkpoint: which settings the exported network gets."""
 
+import signal
+
 import pytest
 import torch
 from toy_experiment import write_experiment
@@ -10,6 +12,7 @@ from lib.experiment.build import build_model
 from lib.experiment.config import load_experiment
 from lib.export.record import ExportError
 from lib.programs.export import export_checkpoint
+from lib.runtime.stop import Terminated
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def given(monkeypatch) -> list:
             return "parity"
 
     def export(*arguments):
-        calls.append(arguments)
+        calls.append((*arguments, signal.getsignal(signal.SIGTERM)))
         return Report()
 
     monkeypatch.setattr("lib.programs.export.export_network", export)
@@ -48,12 +51,14 @@ def test_a_benchmarks_values_are_taken_and_eager_runs_in_fp32(toy, checkpoint, t
     text = export_checkpoint(*words, batch=4, dataset="lasot").text()
     folder = tmp_path / "output" / "toy" / "exported" / "openvino_fp32_4"
     assert text == f"parity\n{folder}: written, for batches of 4"
-    network, written, runtime, precision, batch, origin = given[0]
+    network, written, runtime, precision, batch, origin, on_sigterm = given[0]
     assert (written, runtime, precision, batch) == (folder, "openvino", "fp32", 4)
     assert (network.precision, network.settings.tracker.window) == ("fp32", "none")
     assert (origin.dataset, origin.model["division"]["threshold"]) == ("lasot", 0.4)
     export_checkpoint(*words, out=tmp_path / "mine")
-    network, written, *_, origin = given[1]
+    with pytest.raises(Terminated):  # so that the unfinished folder is removed, as at Ctrl-C
+        on_sigterm(signal.SIGTERM, None)
+    network, written, *_, origin, _ = given[1]
     assert (written, network.settings.tracker.window) == (tmp_path / "mine", "multiply")
     assert (origin.dataset, origin.model["division"]["threshold"]) == (None, 0.0)
     with pytest.raises(ValueError, match="unknown benchmark 'lasso'"):

@@ -1,5 +1,6 @@
 """test.py --network: an exported network is tested like a checkpoint, and without torch."""
 
+import functools
 import json
 import os
 import shutil
@@ -13,8 +14,8 @@ import pytest
 
 from lib.config.paths import Paths
 from lib.evaluation.benchmarks import read_benchmark
-from lib.export.exporting import export_network
-from lib.export.record import RECORD, Origin
+from lib.export.exporting import write_network
+from lib.export.record import RECORD, Origin, Runtime
 from lib.inference.engine import Engine
 from lib.programs.testing import run_test
 from lib.runtime.program import RequestError
@@ -33,12 +34,24 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 BOUND = 0.05
 
 
-@pytest.fixture(scope="module", params=["onnx", "openvino"])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("networks") / "exported"
-    network = toy_network(tmp_path_factory.mktemp("eager"))
-    export_network(network, folder, request.param, "fp32", 2, Origin(experiment="toy"), threads=1)
-    return folder
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Runtime], Path]:
+    """Exports for a runtime, each made once."""
+
+    @functools.cache
+    def exported_for(runtime: Runtime) -> Path:
+        folder = tmp_path_factory.mktemp("networks") / "exported"
+        folder.mkdir()
+        write_network(toy_network(folder.parent), folder, runtime, "fp32", 2, Origin(experiment="toy"))
+        return folder
+
+    return exported_for
+
+
+@pytest.fixture
+def exported(request: pytest.FixtureRequest, export: Callable[[Runtime], Path]) -> Path:
+    """The export for the runtime that a test chooses, ONNX Runtime by default."""
+    return export(getattr(request, "param", "onnx"))
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -63,6 +76,7 @@ def run(toy_got10k: Path, tmp_path: Path, exported: Path) -> Run:
     return ran
 
 
+@pytest.mark.parametrize("exported", ["onnx", "openvino"], indirect=True)
 def test_an_exported_network_tracks_without_torch_as_the_eager_one_does(
     run: Run, exported: Path, tmp_path: Path, toy_got10k: Path, cache: Path
 ) -> None:
@@ -123,7 +137,7 @@ def test_an_exported_network_recovers_by_its_own_threshold(paths: Paths, exporte
 
 def test_a_damaged_folder_is_named(paths: Paths, exported: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
-    shutil.copytree(exported, damaged)
+    damaged.mkdir()
     (damaged / RECORD).write_text("{")
     with pytest.raises(ValueError, match=f"^{damaged / RECORD}: damaged"):
         run_test(paths, "got10k_val", network=[exported, damaged])

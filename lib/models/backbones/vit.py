@@ -12,9 +12,12 @@ from timm.layers import DropPath, Mlp, PatchEmbed, QuickGELU, build_sincos2d_pos
 from torch import Tensor, nn
 
 from lib.models.base import Backbone, BackboneConfig
+from lib.runtime.checkpoint import CheckpointError
 
 # Temperature of the initial sine and cosine positions. At MAE's 10000, cells of such small grids are nearly equal.
 POSITION_TEMPERATURE = 20.0
+# Class token and four registers.
+MOST_PREFIX_TOKENS = 5
 
 
 class ViTConfig(BackboneConfig):
@@ -154,9 +157,14 @@ class JointViT(Backbone):
 
 
 def image_positions(table: Tensor) -> Tensor:
-    """A position table ``[1, P + n * n, C]`` without its P first tokens (class, distillation): ``[1, n * n, C]``."""
-    side = math.isqrt(table.shape[1])
-    return table[:, table.shape[1] - side**2 :]
+    """A position table ``[1, P + n * n, C]`` without its P first tokens (class, distillation): ``[1, n * n, C]``.
+
+    Raises ``CheckpointError`` for the table of an image that is no square, as networks for persons or sound have it.
+    """
+    others = table.shape[1] - math.isqrt(table.shape[1]) ** 2
+    if others > MOST_PREFIX_TOKENS:
+        raise CheckpointError(f"its position table has {table.shape[1]} rows, which are those of no square image")
+    return table[:, others:]
 
 
 def resize_positions(table: Tensor, grid: int, mode: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:

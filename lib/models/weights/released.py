@@ -58,9 +58,10 @@ def find_weights(content: Any, path: Path) -> dict[str, Tensor]:
 
     Raises CheckpointError for a file without any, or with two of one name.
     """
-    wrapped = content if isinstance(content, dict) else {}
-    found = next((wrapped[key] for key in WRAPPERS if isinstance(wrapped.get(key), dict)), wrapped)
-    if not any(isinstance(value, Tensor) for value in found.values()):
+    top = content if isinstance(content, dict) else {}
+    places = [*(top[key] for key in WRAPPERS if isinstance(top.get(key), dict)), top]
+    found = next((place for place in places if any(isinstance(value, Tensor) for value in place.values())), None)
+    if found is None:
         raise CheckpointError(
             f"{path}: holds no weights (neither below {', '.join(map(repr, WRAPPERS))} nor at its top); is it a "
             "checkpoint?"

@@ -28,8 +28,9 @@ def recorded_case(n: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("n", [16, 20])
-def test_losses_equal_the_recorded(n: int) -> None:
-    result = OBJECTIVE(prediction_of(*recorded_case(n)), BOXES)
+def test_losses_and_gradients_equal_the_recorded(n: int) -> None:
+    score_map, picked = recorded_case(n)
+    result = OBJECTIVE(prediction_of(score_map, picked), BOXES)
     computed = {
         "total": result.total,
         "Ls_total": result.total,
@@ -42,12 +43,7 @@ def test_losses_equal_the_recorded(n: int) -> None:
         np.testing.assert_allclose(value.item(), RECORDED[f"actor.{name}{n}"], rtol=1e-6, err_msg=name)
     assert result.monitors["inverted"] == 0
     assert not any(monitor.requires_grad for monitor in result.monitors.values())
-
-
-@pytest.mark.parametrize("n", [16, 20])
-def test_gradients_equal_the_recorded(n: int) -> None:
-    score_map, picked = recorded_case(n)
-    OBJECTIVE(prediction_of(score_map, picked), BOXES).total.backward()
+    result.total.backward()
     np.testing.assert_allclose(picked.grad.numpy(), RECORDED[f"actor.grad_boxes{n}"], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(score_map.grad.numpy(), RECORDED[f"actor.grad_score{n}"], rtol=1e-5, atol=1e-6)
 

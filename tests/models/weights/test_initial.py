@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lib.config.paths import REPOSITORY
 from lib.experiment.config import EXPERIMENTS, load_experiment
-from lib.models.backbones.vit import Block, JointViT, ViTConfig
+from lib.models.backbones.vit import JointViT, ViTConfig
 from lib.models.base import Family, FamilyConfig, TrackingModel
 from lib.models.simtrack import SerialViT, SerialViTConfig
 from lib.models.stark_sv import SiameseViT
@@ -26,7 +26,6 @@ from lib.models.weights.initial import (
     INITIAL_WEIGHTS,
     UNKNOWN_CHECKSUM,
     InitialWeights,
-    as_timm,
     check_initial,
     image_network,
     load_initial,
@@ -37,20 +36,6 @@ from lib.runtime.checkpoint import CheckpointError
 
 WIDTH, DEPTH, HEADS, PATCH = 16, 2, 2, 8
 SIZES = {"width": WIDTH, "depth": DEPTH, "heads": HEADS, "patch": PATCH, "drop_path": 0.0}
-
-
-class Plain(JointViT):
-    """A joint ViT that runs its blocks; as a backbone of one image where the template is empty."""
-
-    def __init__(self, config: ViTConfig, template_grid: int = 2, search_grid: int = 4) -> None:
-        super().__init__(config, template_grid, search_grid)
-        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.depth))
-
-    def forward(self, template: Tensor, search: Tensor) -> Tensor:
-        tokens = self.embed(self.embed_template(template), search)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.norm(tokens)
 
 
 class Holder(TrackingModel):
@@ -67,7 +52,7 @@ Family(FamilyConfig, Holder)
 
 def holder(style: str = "timm", **changes) -> Holder:
     torch.manual_seed(1)
-    return Holder(Plain(ViTConfig(style=style, **(SIZES | changes))))
+    return Holder(JointViT(ViTConfig(style=style, **(SIZES | changes)), 2, 4))
 
 
 def randomized(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -251,15 +236,6 @@ def test_a_class_token_that_holds_its_position_gets_one_of_zero(small_images, tm
     torch.testing.assert_close(model.backbone(images), network.forward_features(images)[:, 1:], atol=2e-5, rtol=1e-5)
 
 
-def test_the_distilled_deit_loses_its_second_token():
-    network = randomized(timm.models.deit.VisionTransformerDistilled(
-        img_size=4 * PATCH, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS
-    ))  # fmt: skip
-    weights = as_timm(network.state_dict())
-    table = network.pos_embed
-    assert torch.equal(weights["pos_embed"], torch.cat([table[:, :1], table[:, 2:]], dim=1))
-
-
 def test_position_tables_get_one_row_before_the_patches():
     patches, first, second = torch.randn(1, 9, 4), torch.randn(1, 1, 4), torch.randn(1, 1, 4)
     whole = torch.cat([first, patches], dim=1)
@@ -352,6 +328,13 @@ def test_a_smaller_position_table_is_resized_to_both_grids(tmp_path):
         torch.testing.assert_close(table, expected.permute(0, 2, 3, 1).reshape(1, grid**2, WIDTH))
 
 
+@pytest.mark.parametrize("rows", [1 + 16 * 8, 16 * 12])
+def test_a_position_table_of_an_image_that_is_no_square_is_refused(tmp_path, rows):
+    weights = image_vit().state_dict() | {"pos_embed": torch.zeros(1, rows, WIDTH)}
+    with pytest.raises(CheckpointError, match=f"weights.pth: its position table has {rows} rows, which are those of"):
+        taken_by(holder(), weights, tmp_path)
+
+
 @pytest.mark.parametrize("patch", [7, 4])
 def test_weights_of_another_patch_size_give_an_enlarged_image_the_same_tokens(tmp_path, patch):
     """As DINOv2's patches of 14 pixels in patches of 16."""
@@ -366,15 +349,12 @@ def test_weights_of_another_patch_size_give_an_enlarged_image_the_same_tokens(tm
 # Libraries
 
 
-def test_a_name_of_timms_is_asked_of_timm(tmp_path, monkeypatch):
-    asked, network = [], image_vit()
-
-    def create(name, pretrained):
-        asked.append((name, pretrained))
-        return network
-
-    monkeypatch.setattr(timm, "create_model", create)
-    model = holder()
+@pytest.mark.parametrize("own", ["timm", "clip"])
+def test_a_name_of_timms_is_asked_of_timm(tmp_path, monkeypatch, own):
+    clip = {"pre_norm": True, "act_layer": "quick_gelu", "norm_layer": partial(nn.LayerNorm, eps=1e-5)}
+    asked, network = [], image_vit(**(clip if own == "clip" else {}))
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: asked.append((name, pretrained)) or network)
+    model = holder(own)
     report = load_initial(model, "timm:vit_base_patch16_224.mae", tmp_path)
     assert asked == [("vit_base_patch16_224.mae", True)]
     assert equal_blocks(model, network)
@@ -448,12 +428,10 @@ def test_names_that_a_library_has_are_not_asked_for_yet(tmp_path, name, monkeypa
 # What is refused
 
 
-@pytest.mark.parametrize("file", INITIAL_WEIGHTS)
-def test_an_absent_file_is_reported_with_its_source(tmp_path, file):
-    known = INITIAL_WEIGHTS[file]
-    for ask in (check_initial, lambda name, folder: load_initial(holder(), name, folder)):
+def test_an_absent_file_is_reported_with_its_source(tmp_path):
+    for file, known in INITIAL_WEIGHTS.items():
         with pytest.raises(CheckpointError) as error:
-            ask(file, tmp_path)
+            load_initial(holder(), file, tmp_path)
         assert str(error.value) == (
             f"model.pretrained: {tmp_path / file} does not exist; get it from {known.url} ({known.checksum}), or set "
             "model.pretrained=none for random weights"
@@ -552,37 +530,24 @@ def test_openais_file_is_refused_by_a_backbone_of_timms_style(tmp_path):
         ({"norm_layer": partial(nn.LayerNorm, eps=1e-5)}, "GELU, no norm before its blocks and eps 1e-05"),
     ],
 )
-@pytest.mark.parametrize("own", ["timm", "clip"])
-def test_what_names_do_not_show_of_timms_networks_is_looked_at(tmp_path, monkeypatch, changes, found, own):
+def test_what_names_do_not_show_of_timms_networks_is_looked_at(tmp_path, monkeypatch, changes, found):
     """timm's vit_base_patch16_clip_224.openai computes an exact GELU, its ..._clip_quickgelu_... what CLIP did."""
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained: image_vit(**changes))
     with pytest.raises(CheckpointError, match=f"a ViT with {found}.*which is neither"):
-        load_initial(holder(own), "timm:vit_base_patch16_clip_224.openai", tmp_path)
+        load_initial(holder("clip"), "timm:vit_base_patch16_clip_224.openai", tmp_path)
 
 
-@pytest.mark.parametrize("own", ["timm", "clip"])
-def test_timms_networks_of_our_styles_are_taken(tmp_path, monkeypatch, own):
-    clip = {"pre_norm": True, "act_layer": "quick_gelu", "norm_layer": partial(nn.LayerNorm, eps=1e-5)}
-    network = image_vit(**(clip if own == "clip" else {}))
-    monkeypatch.setattr(timm, "create_model", lambda name, pretrained: network)
-    model = holder(own)
-    load_initial(model, "timm:vit_base_patch16_224.mae", tmp_path)
-    assert equal_blocks(model, network)
-
-
-def test_blocks_that_compute_more_than_ours_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"our blocks have no attn\.k_norm\.bias"):
-        taken_by(holder(), image_vit(qk_norm=True).state_dict(), tmp_path)
-
-
-def test_too_few_blocks_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"12 missing: backbone\.blocks\.1\."):
-        taken_by(holder(), image_vit(depth=1).state_dict(), tmp_path)
-
-
-def test_weights_of_another_width_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="weights.pth: of another model .*of another shape"):
-        taken_by(holder(width=32), image_vit().state_dict(), tmp_path)
+@pytest.mark.parametrize(
+    ("own", "theirs", "message"),
+    [
+        ({}, {"qk_norm": True}, r"our blocks have no attn\.k_norm\.bias"),
+        ({}, {"depth": 1}, r"12 missing: backbone\.blocks\.1\."),
+        ({"width": 32}, {}, "weights.pth: of another model .*of another shape"),
+    ],
+)
+def test_blocks_of_another_kind_number_or_width_are_refused(tmp_path, own, theirs, message):
+    with pytest.raises(CheckpointError, match=message):
+        taken_by(holder(**own), image_vit(**theirs).state_dict(), tmp_path)
 
 
 @pytest.mark.parametrize("family", ["grm", "lite", "simtrack", "stark_sv", "transt"])
