@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 
 from lib.data.types import Sequence
-from lib.evaluation.metrics.protocols import PROTOCOLS
+from lib.evaluation.metrics.protocols import PROTOCOLS, Annotation, MetricError
 from lib.evaluation.metrics.scoring import annotation_of, score_set
 from lib.evaluation.results.folder import ResultsFolder, Track, open_results
 from lib.evaluation.results.lookup import find_result_sets, open_result_set
 from lib.evaluation.results.result_set import MissingResultError, ResultSet
 
 FRAMES = 4
+GOLDEN = np.load(Path(__file__).parents[1] / "reference" / "metrics.golden.npz", allow_pickle=False)
 
 
 def boxes_of(name: str, seed: int = 0) -> np.ndarray:
@@ -197,6 +199,12 @@ def test_archives_made_for_the_servers(tmp_path: Path) -> None:
     check(results, names, as_integers)
     assert results.label == "grm_got10k"
     assert results.mean_seconds() == pytest.approx(times[1:].mean())
+    names = ["-Dz7OIf54b0_0", "0-6LB4FqxoE_0"]
+    for name in names:
+        write(tmp_path / "net" / f"{name}.txt", boxes_of(name).round(2), "%.2f", ",")
+    results = open_result_set(pack(tmp_path / "net", tmp_path / "grm_net.zip"), "trackingnet")
+    check(results, names, lambda boxes: boxes.round(2))
+    assert results.label == "grm_net"
 
 
 @pytest.fixture
@@ -364,6 +372,15 @@ def test_the_last_of_all_lines_may_lack_its_end(tmp_path: Path) -> None:
     np.testing.assert_array_equal(boxes, [[1, 2, 3, 4], [5, 6, 7, 8]])
 
 
+def test_rows_that_are_not_boxes_are_kept_for_the_protocols(tmp_path: Path) -> None:
+    """NaN, negative and zero sizes; too few rows or too many."""
+    (tmp_path / "bike1.txt").write_text("nan,1,-3,0\n" * 7)
+    (tmp_path / "boat1.txt").write_text("1,2,3,4\n")
+    results = open_result_set(tmp_path, "uav")
+    np.testing.assert_array_equal(results.boxes(sequence("uav_bike1")), [[np.nan, 1, -3, 0]] * 7)
+    assert len(results.boxes(sequence("uav_boat1"))) == 1
+
+
 def test_damaged_times_cost_the_speed_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("bike1", "boat1"):
         write(tmp_path / f"{name}.txt", boxes_of("x"), "%.3f", ",")
@@ -454,3 +471,43 @@ def test_an_unknown_name_is_reported_with_the_nearest(output: Path, tmp_path: Pa
     assert "there are no results on uav" in message
     assert "tracking/test.py --dataset uav" in message
     assert "no results on uav" in message_of(find_result_sets, tmp_path / "no output", "uav", "grm_toy")
+
+
+def test_a_link_that_leads_back_is_followed_once(output: Path, tmp_path: Path) -> None:
+    output = shutil.copytree(output, tmp_path / "output")
+    (output / "raw" / "again").symlink_to(output)
+    (output / "raw" / "broken").symlink_to(output / "absent")
+    assert [one.label for one in find_result_sets(output, "own", "GRM")] == ["raw/GRM/vitb"]
+
+
+# Truncation
+
+
+@pytest.mark.parametrize("protocol", ["ostrack", "grm"])
+@pytest.mark.parametrize("benchmark", ["lasot", "uav", "otb"])
+def test_truncated_boxes_score_as_recorded(tmp_path: Path, protocol: str, benchmark: str) -> None:
+    """The recorded boxes through the field's own writer, read again; in percent points of float32 toolkits."""
+    recorded = dict(zip(GOLDEN["names"].tolist(), GOLDEN[f"pt_int.{protocol}.{benchmark}.scores"], strict=True))
+    ours, moved = {}, {}
+    for name in recorded:
+        predicted = GOLDEN[f"seq.{name}.pred"]
+        if np.isnan(predicted).any():
+            continue  # it has no integer
+        write(tmp_path / "uav_bike1.txt", predicted.astype(int), "%d", "\t")
+        flags = (GOLDEN[f"seq.{name}.full_occlusion"] | GOLDEN[f"seq.{name}.out_of_view"]).astype(bool)
+        truth = Annotation(benchmark, GOLDEN[f"seq.{name}.gt"], flags if benchmark == "lasot" else None)
+        read = open_result_set(tmp_path, "uav").boxes(sequence("uav_bike1"))
+        np.testing.assert_array_equal(read, np.trunc(predicted))
+        try:
+            values = PROTOCOLS[protocol].values(PROTOCOLS[protocol].score(truth, read))
+        except MetricError:
+            assert np.isnan(recorded[name]).all(), name
+            continue
+        ours[name] = [100 * values[key] for key in ("AUC", "OP50", "OP75", "P", "Pnorm")]
+        np.testing.assert_allclose(ours[name], recorded[name][:5], rtol=0, atol=1e-4, err_msg=name)
+        floats = PROTOCOLS[protocol].values(PROTOCOLS[protocol].score(truth, predicted))
+        moved[name] = 100 * (values["AUC"] - floats["AUC"])
+    whole = GOLDEN[f"pt_int.{protocol}.{benchmark}.overall.scores"][:5]
+    np.testing.assert_allclose(np.mean(list(ours.values()), axis=0), whole, rtol=0, atol=1e-4)
+    assert moved["tiny"] == pytest.approx(48.254 - 60.714, abs=1e-2)
+    assert moved["good"] == pytest.approx(83.929 - 84.563, abs=1e-2)

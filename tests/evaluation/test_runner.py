@@ -1,5 +1,6 @@
 """A dead process costs a run only its current sequences; nothing is tracked twice, and processes give equal results."""
 
+import errno
 import os
 import pickle
 import re
@@ -204,6 +205,18 @@ def test_ctrl_c_keeps_finished_sequences(
         run(sequences, Interrupted(tmp_path), folder)
     assert leftovers(folder) == []
     assert statuses(run(sequences, ToyEngine(tmp_path), folder)) == ["tracked", "tracked", "kept", "kept"]
+
+
+def test_a_disk_that_refuses_ends_the_run(
+    tmp_path: Path, folder: ResultsFolder, sequences: list[Sequence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(sequences, ToyEngine(tmp_path), folder)
+    assert leftovers(folder) == []
 
 
 def test_a_network_that_cannot_be_built_is_its_own_error(folder: ResultsFolder, sequences: list[Sequence]) -> None:

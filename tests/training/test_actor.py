@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 import torch
 import toy
@@ -41,14 +43,37 @@ def test_bf16_computes_the_network_in_bf16_and_the_loss_in_float32(batch):
     assert losses["bf16"].item() == pytest.approx(losses["fp32"].item(), rel=0.05)
 
 
-def test_the_epoch_reaches_the_network(batch, monkeypatch):
-    model, epochs = toy.ToyTracker().eval(), []
-    locate = model.locate
-    monkeypatch.setattr(model, "locate", lambda *inputs: epochs.append(inputs[2]) or locate(*inputs))
-    actor = Actor(model, CenterObjective(CenterObjectiveConfig()))
+def record_epochs(model) -> list:
+    """The epochs that the network gets from here on, in training and in eval mode."""
+    epochs, locate = [], model.locate
+
+    def recording(state, search, epoch=None):
+        epochs.append((model.training, epoch))
+        return locate(state, search, epoch)
+
+    model.locate = recording
+    return epochs
+
+
+def test_the_epoch_reaches_the_network(batch):
+    model = toy.ToyTracker().eval()
+    epochs, actor = record_epochs(model), Actor(model, CenterObjective(CenterObjectiveConfig()))
     actor(batch, 3)
     actor(batch)
-    assert epochs == [3, None]
+    assert epochs == [(False, 3), (False, None)]
+
+
+@pytest.mark.slow
+def test_a_run_passes_the_epoch_in_training_and_validation_and_after_a_resume(tmp_path):
+    """Two epochs of 3 steps of 6 groups, each with 4 validation groups; stopped in the second one's first step."""
+    trainer = toy.build_trainer(tmp_path, stop_at=(signal.SIGTERM, 22))
+    epochs = record_epochs(trainer.actor.model)
+    assert trainer.run() == signal.SIGTERM
+    assert epochs == [(True, 0)] * 18 + [(False, 0)] * 4 + [(True, 1)] * 6
+    trainer = toy.build_trainer(tmp_path)
+    epochs = record_epochs(trainer.actor.model)
+    assert trainer.run() == 0
+    assert epochs == [(True, 1)] * 12 + [(False, 1)] * 4
 
 
 def test_running_statistics_move_only_on_request():
