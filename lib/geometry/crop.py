@@ -17,7 +17,7 @@ Length = np.ndarray | float
 Fill = Literal["zero", "mean"]
 Padding = Literal[0] | tuple[float, float, float]
 
-# Of a window in pixels: that of a target as large as an 8K frame is smaller. Its picture takes 3 GB.
+# Longest side of a window in pixels. A target that fills an 8K frame needs less; the pixels of such a window take 3 GB.
 LARGEST_SIDE = 2**15
 
 

@@ -96,7 +96,7 @@ def _parse_target(text: str, where: str, number: int) -> TargetSpec:
 
 
 def source_name(source: str) -> str:
-    """The name of the folder for the files of a source: that of the source, without the suffix of a file."""
+    """The name of a source's output folder: the folder's name, the file's without its suffix, or ``camera<N>``."""
     path = Path(source)
     name = file_name(path.name if path.is_dir() else path.stem) or "video"
     return f"camera{name}" if source.isascii() and source.isdigit() else name

@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             os.replace(file.name, path)  # before its lock is released with it
     except BaseException as error:
         Path(file.name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, file.name):
+        if isinstance(error, OSError) and error.errno and error.filename in (None, file.name):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     folder = os.open(path.parent, os.O_RDONLY)

@@ -110,16 +110,14 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
 
             try:
                 set_up_logging(rank=ranks().rank)
-                result = main()
-                if isinstance(result, int):
-                    return result
-                if text := result.text():
-                    try:
-                        show(text, flush=True)
-                    except OSError:  # Python would try again at its end, in vain
-                        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-                        raise
-                return 0 if result.good else 1
+                try:
+                    result = main()
+                    code = result if isinstance(result, int) else int(not result.good)
+                    if not isinstance(result, int) and (text := result.text()):
+                        show(text)
+                finally:
+                    _flush()
+                return code
             except (ValueError, OSError, RecursionError, ModuleNotFoundError) as error:
                 show("error: " + _describe(error).replace("\n", "\nerror: "), sys.stderr)
                 return 2 if isinstance(error, RequestError) else 1
@@ -131,6 +129,17 @@ def program(stopped: str = "stopped") -> Callable[[Callable[[], Result | int]], 
         return run
 
     return decorate
+
+
+def _flush() -> None:
+    """Print what stdout still holds; where that fails, nothing is printed any more: Python would try again at its end,
+    with an exit code of its own."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise
 
 
 def _describe(error: Exception) -> str:

@@ -34,6 +34,8 @@ def test_errors_name_the_file_that_was_to_be_written(tmp_path):
     with pytest.raises(OSError) as error, replacing(tmp_path / "scores.txt"):
         raise OSError(28, "No space left on device")
     assert error.value.filename == str(tmp_path / "scores.txt") and not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match="^its own words$"), replacing(tmp_path / "scores.txt"):
+        raise OSError("its own words")
 
 
 def test_a_file_of_a_killed_process_is_removed_and_one_being_written_is_kept(tmp_path):

@@ -61,8 +61,13 @@ def test_wrong_ranks_are_one_line(capsys, monkeypatch):
         assert capsys.readouterr().err == line
 
 
-def test_a_result_for_a_full_disk_is_one_line():
-    text = "from lib.runtime.program import TextResult, program; raise SystemExit(program()(lambda: TextResult('a'))())"
+@pytest.mark.parametrize("length", [1, 99_999])
+@pytest.mark.parametrize("main", ["lambda: TextResult(text)", "lambda: show(text) or 0"])
+def test_what_a_full_disk_does_not_take_is_one_line(main, length):
+    text = (
+        "from lib.runtime.escapes import show; from lib.runtime.program import TextResult, program; "
+        f"text = 'a' * {length}; raise SystemExit(program()({main})())"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-c", text]
